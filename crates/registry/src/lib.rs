@@ -1,1 +1,32 @@
-//! placeholder
+//! The registry: a deterministic state machine over signed envelopes.
+//!
+//! Two functions carry it. [`apply`] takes verified envelopes and a time from the log and changes rows;
+//! [`authorize`] takes a view of the rows, a request and a time and decides. Everything else serves them.
+//!
+//! It owns the rules, the rows' encodings and the meaning of every code. It never reads a clock, draws a
+//! random number, does IO, waits, or iterates over anything unordered: the same entries give the same rows
+//! on every node, and replaying the ledger gives them again.
+
+mod authorize;
+mod codec;
+mod command;
+mod genesis;
+pub mod limit;
+pub mod query;
+mod record;
+mod row_key;
+mod rows;
+mod standing;
+mod submit;
+mod view;
+
+pub use authorize::{Allow, Decision, Reason, Verdict, authorize};
+pub use codec::CodecError;
+pub use command::{Checked, Command, Group, Outcome, Outcomes, Receipt};
+pub use genesis::{ClusterId, GenesisError, GenesisFile};
+pub use rows::{MemoryRows, Row, RowError, Rows, RowsMut, Table};
+pub use standing::AuthorityStatus;
+pub use submit::apply;
+pub use view::View;
+
+pub use genesis::bootstrap;

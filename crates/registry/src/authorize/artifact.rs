@@ -1,0 +1,112 @@
+//! The execution-authorization: without one that covers the request, nothing is allowed.
+
+use assent_proof::{AuthorizeRequest, Claims, Code, EvidenceId, EvidenceKind, Millis, PublicKey};
+
+use super::evidence::{self, Flawed, earlier};
+use super::verdict::Findings;
+use super::{Case, Counted, Scene};
+use crate::record::NewestRow;
+use crate::rows::RowError;
+
+/// Finds an artifact that covers the request; denies if there is none.
+pub(super) fn authorization(
+    case: &Case<'_>,
+    execution: &Scene,
+    findings: &mut Findings,
+) -> Result<Option<EvidenceId>, RowError> {
+    let mut counted: Option<EvidenceId> = None;
+    let mut flaws = Vec::new();
+    let mut found = false;
+    for (issuer, row) in execution.of_kind(EvidenceKind::ExecutionAuthorization) {
+        found = true;
+        match covers(case, issuer, row)? {
+            Ok(artifact) => {
+                findings.until(artifact.until);
+                counted.get_or_insert(artifact.evidence_id);
+            }
+            Err(flaw) => flaws.extend(flaw),
+        }
+    }
+    if counted.is_none() {
+        findings.deny_all(flaws);
+        if !found {
+            let detail = "the lineage has no `execution-authorization`".to_owned();
+            findings.deny(Code::EvidenceMissing, detail, None);
+        }
+    }
+    if case.policy.permit_always {
+        let detail = "the domain's policy allows only with a permit".to_owned();
+        findings.deny(Code::PermitRequired, detail, counted);
+    }
+    Ok(counted)
+}
+
+/// Whether the artifact, on its own, covers the request. The error lists everything it lacks.
+pub(super) fn covers(
+    case: &Case<'_>,
+    issuer: &PublicKey,
+    row: &NewestRow,
+) -> Result<Result<Counted, Vec<Flawed>>, RowError> {
+    // A contested slot never counts; the quarantine says why.
+    let (false, [half]) = (row.contested, row.halves.as_slice()) else { return Ok(Err(Vec::new())) };
+    let mut flaws = Vec::new();
+    let mut until = None;
+    match evidence::stands(case, issuer, half)? {
+        Ok(end) => until = end,
+        Err(flaw) => flaws.push(flaw),
+    }
+    match permits(case.request, &half.claims, case.now) {
+        Ok(end) => until = earlier(until, Some(end)),
+        Err(found) => flaws.extend(found.into_iter().map(|(code, detail)| Flawed {
+            code,
+            detail,
+            evidence: half.evidence_id,
+        })),
+    }
+    if flaws.is_empty() {
+        Ok(Ok(Counted { evidence_id: half.evidence_id, until }))
+    } else {
+        Ok(Err(flaws))
+    }
+}
+
+/// What the artifact says of the request: until when it covers it, or everything in which it does not.
+fn permits(
+    request: &AuthorizeRequest,
+    claims: &Claims,
+    now: Millis,
+) -> Result<Millis, Vec<(Code, String)>> {
+    let Claims::ExecutionAuthorization { actions, audience, environment, not_before, not_after, uses } = claims
+    else {
+        return Err(vec![(Code::EvidenceMissing, "it is no execution-authorization".to_owned())]);
+    };
+    let mut lacks = Vec::new();
+    if now < not_before.to_millis() || now >= not_after.to_millis() {
+        let detail = format!("the artifact is valid from {not_before} to {not_after}");
+        lacks.push((Code::EvidenceExpired, detail));
+    }
+    if !actions.contains(&request.action) {
+        let detail = format!("the artifact does not name action `{}`", request.action);
+        lacks.push((Code::ActionNotPermitted, detail));
+    }
+    if let Some(audience) = audience
+        && !request.audience.as_ref().is_some_and(|asked| audience.contains(asked))
+    {
+        let detail = match &request.audience {
+            Some(asked) => format!("the artifact is not meant for audience `{asked}`"),
+            None => "the artifact is meant for certain audiences, and the request names none".to_owned(),
+        };
+        lacks.push((Code::AudienceMismatch, detail));
+    }
+    if let Some(environment) = environment
+        && request.environment.as_ref() != Some(environment)
+    {
+        let detail = format!("the artifact is meant for environment `{environment}`");
+        lacks.push((Code::EnvironmentMismatch, detail));
+    }
+    if uses.is_some() {
+        let detail = "the artifact's uses are counted, so it takes a permit".to_owned();
+        lacks.push((Code::PermitRequired, detail));
+    }
+    if lacks.is_empty() { Ok(not_after.to_millis()) } else { Err(lacks) }
+}

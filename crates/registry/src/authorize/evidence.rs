@@ -1,0 +1,94 @@
+//! One statement on its own: whether it denies, and whether it may count.
+//!
+//! Per issuer and kind only the newest statement is looked at, void or not. A negative one denies however
+//! many others pass, whoever signed it and however old it is: voiding lifts nothing, and negatives do not age.
+
+use assent_proof::{Claims, Code, EvidenceId, Millis, PolicyBody, PolicyVerdict, PublicKey};
+
+use super::{Case, Scene};
+use super::verdict::Findings;
+use crate::record::NewestHalf;
+use crate::rows::RowError;
+use crate::standing::authority_flaw;
+
+/// Denies for every negative statement in the scene, whether the policy requires its kind or not.
+pub(super) fn negatives(case: &Case<'_>, scene: &Scene, findings: &mut Findings) {
+    for (_, _, row) in &scene.newest {
+        for half in &row.halves {
+            if let Some((code, detail)) = negative(case.policy, &half.claims) {
+                findings.deny(code, detail, Some(half.evidence_id));
+            }
+        }
+    }
+}
+
+/// Why a statement denies by what it says: a status not accepted, a `fail`, a measurement not approved.
+/// An absent list is not checked, an empty one approves nothing.
+pub(super) fn negative(policy: &PolicyBody, claims: &Claims) -> Option<(Code, String)> {
+    let unapproved = |measurement: &String| {
+        let approved = policy.measurements.as_ref()?;
+        (!approved.contains(measurement))
+            .then(|| (Code::MeasurementNotApproved, format!("measurement `{measurement}` is not approved")))
+    };
+    match claims {
+        Claims::RuntimeAttestation { status, measurement, .. } => {
+            let accepted = policy.attestation_status.as_ref();
+            if accepted.is_some_and(|accepted| !accepted.contains(status)) {
+                let detail = format!("attestation status `{}` is not accepted", status.as_str());
+                return Some((Code::AttestationNotAffirming, detail));
+            }
+            unapproved(measurement)
+        }
+        Claims::RuntimeIntegrity { measured } => unapproved(measured),
+        Claims::PolicyValidation { verdict: PolicyVerdict::Fail, .. } => {
+            Some((Code::PolicyValidationFailed, "a policy validation says `fail`".to_owned()))
+        }
+        _ => None,
+    }
+}
+
+/// Why a statement does not count.
+pub(super) struct Flawed {
+    pub(super) code: Code,
+    pub(super) detail: String,
+    pub(super) evidence: EvidenceId,
+}
+
+/// Whether the statement's issuer, grant, references and expiry let it count now; and until when they do.
+/// `Ok(Err(..))` says why not.
+pub(super) fn stands(
+    case: &Case<'_>,
+    issuer: &PublicKey,
+    half: &NewestHalf,
+) -> Result<Result<Option<Millis>, Flawed>, RowError> {
+    let flawed = |code, detail| Ok(Err(Flawed { code, detail, evidence: half.evidence_id }));
+    let Some(authority) = case.view.authority(issuer)? else {
+        return flawed(Code::AuthorityUnknown, format!("{issuer} is not an authority"));
+    };
+    if let Some((code, detail)) = authority_flaw(issuer, &authority, case.now) {
+        return flawed(code, detail);
+    }
+    if !case.view.is_admitted(&authority)? {
+        let detail = format!("the grant of authority `{}` ({issuer}) is void", authority.name);
+        return flawed(Code::InheritanceUnverifiable, detail);
+    }
+    if let Some((code, detail)) = case.view.reference_flaw(&half.references)? {
+        return flawed(code, detail);
+    }
+    if case.view.is_void(&half.evidence_id)? {
+        return flawed(Code::InheritanceUnverifiable, "it is void".to_owned());
+    }
+    let expires_at = half.expires_at.map(|at| at.to_millis());
+    if expires_at.is_some_and(|at| case.now >= at) {
+        return flawed(Code::EvidenceExpired, "it has expired".to_owned());
+    }
+    Ok(Ok(earlier(expires_at, authority.not_after.map(|at| at.to_millis()))))
+}
+
+/// The earlier of two ends, where there are any.
+pub(super) fn earlier(a: Option<Millis>, b: Option<Millis>) -> Option<Millis> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (one, other) => one.or(other),
+    }
+}

@@ -1,0 +1,193 @@
+//! May this execute, now? A pure function of (view, request, now).
+//!
+//! It gathers every reason that denies. Only when there is none, and every ground for an allow was found,
+//! does [`verdict::conclude`] make an [`Allow`]; a row that cannot be read is a reason like any other.
+
+mod artifact;
+mod evidence;
+mod requirement;
+mod verdict;
+
+use assent_proof::{
+    AuthorizeRequest, Code, EvidenceId, EvidenceKind, LineageName, Millis, Of, PolicyBody, PublicKey,
+};
+
+use crate::record::{LineageRow, NewestRow};
+use crate::rows::RowError;
+use crate::view::View;
+
+pub use verdict::{Allow, Decision, Reason, Verdict};
+use verdict::{Findings, Grounds};
+
+/// Decides whether the request may execute at `now`, which is the later of the caller's clock and registry
+/// time (DESIGN "Time"). Every reason that denies is named, in the order of the codes.
+pub fn authorize(view: &View<'_>, request: &AuthorizeRequest, now: Millis) -> Decision {
+    evaluate(view, request, now).unwrap_or_else(|error| {
+        let detail = match &error {
+            RowError::Mutated { .. } => format!("{error}: this node's state cannot be trusted"),
+            RowError::Unreadable(_) => format!("{error}: this node cannot prove its state"),
+        };
+        Decision::deny(Code::EvidenceMutated, detail, now)
+    })
+}
+
+fn evaluate(view: &View<'_>, request: &AuthorizeRequest, now: Millis) -> Result<Decision, RowError> {
+    let Some(meta) = view.meta()? else {
+        return Ok(Decision::deny(Code::DomainUnknown, "this registry has no genesis", now));
+    };
+    let now = now.max(meta.registry_time);
+    let mut findings = Findings::new(now, meta.revision);
+    if let Some(least) = request.min_revision.filter(|least| meta.revision < *least) {
+        let detail = format!("the registry is at revision {}, not yet at {least}", meta.revision);
+        findings.deny(Code::RevisionNotReached, detail, None);
+    }
+    let Some(domain) = view.domain(&request.domain)? else {
+        findings.deny(Code::DomainUnknown, format!("there is no domain `{}`", request.domain), None);
+        return Ok(verdict::conclude(findings, None));
+    };
+    if view.is_void(&domain.admitted_by)? {
+        let detail = format!("the statement that created domain `{}` is void", request.domain);
+        findings.deny(Code::InheritanceUnverifiable, detail, Some(domain.admitted_by));
+    }
+    let Some(policy) = view.policy(&request.domain)? else {
+        let detail = format!("domain `{}` has no policy, and without one nothing is allowed", request.domain);
+        findings.deny(Code::PolicyMissing, detail, None);
+        return Ok(verdict::conclude(findings, None));
+    };
+    findings.policy = Some(policy.evidence_id);
+    if view.is_void(&policy.evidence_id)? {
+        let detail = "the domain's policy is void, and its predecessor does not come back".to_owned();
+        findings.deny(Code::InheritanceUnverifiable, detail, Some(policy.evidence_id));
+    }
+    let execution = execution_scene(view, request, &mut findings)?;
+    let runtime = runtime_scene(view, request, &mut findings)?;
+    let Some(execution) = execution else {
+        return Ok(verdict::conclude(findings, None));
+    };
+    let case = Case { view, request, policy: &policy.body, now };
+    case.head(&execution, &mut findings);
+    evidence::negatives(&case, &execution, &mut findings);
+    if let Some(runtime) = &runtime {
+        evidence::negatives(&case, runtime, &mut findings);
+    }
+    let authorized_by = artifact::authorization(&case, &execution, &mut findings)?;
+    for required in &policy.body.require {
+        let scene = match required.of {
+            Of::Execution => Some(&execution),
+            Of::Runtime => runtime.as_ref(),
+        };
+        match scene {
+            Some(scene) => requirement::check(&case, required, scene, &mut findings)?,
+            None => {
+                let detail = format!("the policy requires a `{}` of the runtime, and the request names none that is known", required.kind);
+                findings.deny(Code::EvidenceMissing, detail, None);
+            }
+        }
+    }
+    let grounds = authorized_by
+        .map(|authorized_by| Grounds::new(policy.evidence_id, authorized_by, policy.body.decision_ttl_seconds));
+    Ok(verdict::conclude(findings, grounds))
+}
+
+/// What is being decided, by which policy, when.
+struct Case<'a> {
+    view: &'a View<'a>,
+    request: &'a AuthorizeRequest,
+    policy: &'a PolicyBody,
+    now: Millis,
+}
+
+/// A lineage and what its issuers said last.
+struct Scene {
+    lineage: LineageRow,
+    newest: Vec<(EvidenceKind, PublicKey, NewestRow)>,
+}
+
+impl Scene {
+    /// Each issuer's newest statement of a kind.
+    fn of_kind(&self, kind: EvidenceKind) -> impl Iterator<Item = (&PublicKey, &NewestRow)> {
+        self.newest.iter().filter(move |(k, _, _)| *k == kind).map(|(_, issuer, row)| (issuer, row))
+    }
+}
+
+impl Case<'_> {
+    fn head(&self, execution: &Scene, findings: &mut Findings) {
+        findings.head = execution.lineage.head;
+        let Some(expected) = self.request.expected_head else { return };
+        if execution.lineage.head != Some(expected) {
+            let head = execution.lineage.head.map_or("nothing".to_owned(), |head| format!("`{head}`"));
+            findings.deny(Code::HeadMismatch, format!("the lineage's head is {head}"), Some(expected));
+        }
+    }
+}
+
+fn execution_scene(
+    view: &View<'_>,
+    request: &AuthorizeRequest,
+    findings: &mut Findings,
+) -> Result<Option<Scene>, RowError> {
+    let name = match &request.lineage {
+        Some(name) => name.clone(),
+        None => match view.open_lineages(&request.domain, &request.subject, 2)?.as_slice() {
+            [] => {
+                let detail = format!("no open lineage of digest `{}`", request.subject);
+                findings.deny(Code::LineageUnknown, detail, None);
+                return Ok(None);
+            }
+            [one] => one.clone(),
+            _ => {
+                let detail = format!("several open lineages of digest `{}`", request.subject);
+                findings.deny(Code::LineageAmbiguous, detail, None);
+                return Ok(None);
+            }
+        },
+    };
+    let scene = scene(view, request, &name, findings)?;
+    if scene.as_ref().is_some_and(|scene| !scene.lineage.subjects.contains(&request.subject)) {
+        let detail = format!("lineage `{name}` is about another digest than `{}`", request.subject);
+        findings.deny(Code::SubjectMismatch, detail, None);
+    }
+    Ok(scene)
+}
+
+fn runtime_scene(
+    view: &View<'_>,
+    request: &AuthorizeRequest,
+    findings: &mut Findings,
+) -> Result<Option<Scene>, RowError> {
+    match &request.runtime {
+        None => Ok(None),
+        Some(name) => scene(view, request, name, findings),
+    }
+}
+
+fn scene(
+    view: &View<'_>,
+    request: &AuthorizeRequest,
+    name: &LineageName,
+    findings: &mut Findings,
+) -> Result<Option<Scene>, RowError> {
+    let Some(lineage) = view.lineage(&request.domain, name)? else {
+        let detail = format!("there is no lineage `{name}` in domain `{}`", request.domain);
+        findings.deny(Code::LineageUnknown, detail, None);
+        return Ok(None);
+    };
+    if let Some(closed_by) = lineage.closed_by {
+        findings.deny(Code::LineageClosed, format!("lineage `{name}` is closed"), Some(closed_by));
+    }
+    for conflict in &lineage.conflicts {
+        let detail = format!(
+            "lineage `{name}` is quarantined: {} signed two statements for slot {}",
+            conflict.issuer, conflict.sequence
+        );
+        findings.deny(Code::LineageQuarantined, detail, None);
+    }
+    let newest = view.newest(&request.domain, name)?;
+    Ok(Some(Scene { lineage, newest }))
+}
+
+/// A statement that counts, and until when.
+struct Counted {
+    evidence_id: EvidenceId,
+    until: Option<Millis>,
+}

@@ -1,0 +1,103 @@
+//! One requirement of the policy: enough issuers whose newest statement of the kind counts.
+
+use assent_proof::{Claims, Code, EvidenceKind, Millis, PublicKey, Requirement};
+
+use super::evidence::{self, Flawed, earlier};
+use super::verdict::Findings;
+use super::{Case, Counted, Scene, artifact};
+use crate::record::{NewestHalf, NewestRow};
+use crate::rows::RowError;
+
+/// Denies unless the scene meets the requirement; otherwise bounds the decision's validity by what counted.
+pub(super) fn check(
+    case: &Case<'_>,
+    required: &Requirement,
+    scene: &Scene,
+    findings: &mut Findings,
+) -> Result<(), RowError> {
+    let mut counted: u32 = 0;
+    let mut candidates: u32 = 0;
+    let mut flaws = Vec::new();
+    let mut until = None;
+    for (issuer, row) in scene.of_kind(required.kind) {
+        candidates = candidates.saturating_add(1);
+        match counts(case, required, issuer, row)? {
+            Ok(statement) => {
+                counted = counted.saturating_add(1);
+                until = earlier(until, statement.until);
+            }
+            Err(found) => flaws.extend(found),
+        }
+    }
+    findings.until(until);
+    if counted >= required.min_issuers {
+        return Ok(());
+    }
+    let none_explains = flaws.is_empty();
+    findings.deny_all(flaws);
+    if candidates < required.min_issuers || none_explains {
+        let detail = format!(
+            "the policy requires `{}` by {} issuers of the {}, and {counted} count",
+            required.kind,
+            required.min_issuers,
+            required.of.as_str(),
+        );
+        findings.deny(Code::EvidenceMissing, detail, None);
+    }
+    Ok(())
+}
+
+/// Whether this issuer's newest statement counts, alone.
+fn counts(
+    case: &Case<'_>,
+    required: &Requirement,
+    issuer: &PublicKey,
+    row: &NewestRow,
+) -> Result<Result<Counted, Vec<Flawed>>, RowError> {
+    let (false, [half]) = (row.contested, row.halves.as_slice()) else { return Ok(Err(Vec::new())) };
+    let standing = if required.kind == EvidenceKind::ExecutionAuthorization {
+        match artifact::covers(case, issuer, row)? {
+            Ok(artifact) => artifact.until,
+            Err(flaws) => return Ok(Err(flaws)),
+        }
+    } else {
+        match evidence::stands(case, issuer, half)? {
+            Ok(until) => until,
+            Err(flaw) => return Ok(Err(vec![flaw])),
+        }
+    };
+    if let Some((code, detail)) = content(case, half) {
+        return Ok(Err(vec![Flawed { code, detail, evidence: half.evidence_id }]));
+    }
+    match fresh_until(required, half) {
+        Some(end) if case.now >= end => {
+            let detail = format!(
+                "`{}` is older than {} seconds",
+                required.kind,
+                required.max_age_seconds.unwrap_or(0)
+            );
+            Ok(Err(vec![Flawed { code: Code::RuntimeStale, detail, evidence: half.evidence_id }]))
+        }
+        end => Ok(Ok(Counted { evidence_id: half.evidence_id, until: earlier(standing, end) })),
+    }
+}
+
+/// Why a statement does not satisfy by what it says.
+fn content(case: &Case<'_>, half: &NewestHalf) -> Option<(Code, String)> {
+    if let Some(negative) = evidence::negative(case.policy, &half.claims) {
+        return Some(negative);
+    }
+    let Claims::PolicyValidation { policy_digest, .. } = &half.claims else { return None };
+    let approved = case.policy.policy_digests.as_ref()?;
+    (!approved.contains(policy_digest)).then(|| {
+        (Code::PolicyValidationFailed, format!("policy digest `{policy_digest}` is not among those approved"))
+    })
+}
+
+/// Age runs from the earlier of issuedAt and acceptedAt: neither an old statement submitted late nor one
+/// dated ahead is young.
+fn fresh_until(required: &Requirement, half: &NewestHalf) -> Option<Millis> {
+    let seconds = required.max_age_seconds?;
+    let born = half.issued_at.to_millis().min(half.accepted_at);
+    Some(Millis(born.0.saturating_add(i64::from(seconds).saturating_mul(1000))))
+}

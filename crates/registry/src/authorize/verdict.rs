@@ -1,0 +1,149 @@
+//! How findings become a decision. The only place where an [`Allow`] is made.
+
+use assent_proof::{Code, EvidenceId, Millis};
+
+use super::evidence::Flawed;
+
+/// Permission to execute. Nothing outside this module can make one, so no error, default or oversight
+/// elsewhere can turn into it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Allow {
+    authorized_by: EvidenceId,
+}
+
+impl Allow {
+    /// The execution-authorization that it rests on.
+    pub fn authorized_by(&self) -> EvidenceId {
+        self.authorized_by
+    }
+}
+
+/// Allow or deny.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may execute.
+    Allow(Allow),
+    /// It may not.
+    Deny,
+}
+
+/// One reason to deny.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Reason {
+    /// What is wrong.
+    pub code: Code,
+    /// The evidence at fault, if one is.
+    pub evidence: Option<EvidenceId>,
+    /// What is wrong, for people.
+    pub detail: String,
+}
+
+/// The answer to one request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    verdict: Verdict,
+    /// Every reason that denies, in the order of the codes; empty exactly when it allows.
+    pub reasons: Vec<Reason>,
+    /// The ledger's size at which it was decided.
+    pub revision: u64,
+    /// The lineage's head, where a lineage was found.
+    pub head: Option<EvidenceId>,
+    /// The policy that judged, where there is one.
+    pub policy: Option<EvidenceId>,
+    /// When it was decided.
+    pub evaluated_at: Millis,
+    /// It holds until then, exclusive; for a deny that is when it was decided.
+    pub valid_until: Millis,
+}
+
+impl Decision {
+    /// A deny for one reason, as the serving layer gives when nothing could be evaluated.
+    pub fn deny(code: Code, detail: impl Into<String>, now: Millis) -> Self {
+        let mut findings = Findings::new(now, 0);
+        findings.deny(code, detail.into(), None);
+        conclude(findings, None)
+    }
+
+    /// Allow or deny.
+    pub fn verdict(&self) -> &Verdict {
+        &self.verdict
+    }
+
+    /// Whether it allows.
+    pub fn is_allow(&self) -> bool {
+        matches!(self.verdict, Verdict::Allow(_))
+    }
+}
+
+/// What has been found so far.
+pub(super) struct Findings {
+    now: Millis,
+    revision: u64,
+    pub(super) head: Option<EvidenceId>,
+    pub(super) policy: Option<EvidenceId>,
+    reasons: Vec<Reason>,
+    until: Option<Millis>,
+}
+
+impl Findings {
+    pub(super) fn new(now: Millis, revision: u64) -> Self {
+        Self { now, revision, head: None, policy: None, reasons: Vec::new(), until: None }
+    }
+
+    /// Adds a reason to deny.
+    pub(super) fn deny(&mut self, code: Code, detail: String, evidence: Option<EvidenceId>) {
+        self.reasons.push(Reason { code, evidence, detail });
+    }
+
+    /// Adds a reason for each flaw.
+    pub(super) fn deny_all(&mut self, flaws: Vec<Flawed>) {
+        for flaw in flaws {
+            self.deny(flaw.code, flaw.detail, Some(flaw.evidence));
+        }
+    }
+
+    /// Something counted only until then.
+    pub(super) fn until(&mut self, end: Option<Millis>) {
+        self.until = super::evidence::earlier(self.until, end);
+    }
+}
+
+/// What an allow rests on: a policy, and an execution-authorization that it and the request accept.
+pub(super) struct Grounds {
+    policy: EvidenceId,
+    authorized_by: EvidenceId,
+    ttl_seconds: u32,
+}
+
+impl Grounds {
+    pub(super) fn new(policy: EvidenceId, authorized_by: EvidenceId, ttl_seconds: u32) -> Self {
+        Self { policy, authorized_by, ttl_seconds }
+    }
+}
+
+/// Concludes: an allow takes grounds, no reason against it, and time in which it holds.
+pub(super) fn conclude(findings: Findings, grounds: Option<Grounds>) -> Decision {
+    let Findings { now, revision, head, policy, mut reasons, until } = findings;
+    if let Some(grounds) = grounds.filter(|grounds| reasons.is_empty() && policy == Some(grounds.policy)) {
+        let ttl = Millis(now.0.saturating_add(i64::from(grounds.ttl_seconds).saturating_mul(1000)));
+        let valid_until = until.map_or(ttl, |until| until.min(ttl));
+        if valid_until > now {
+            return Decision {
+                verdict: Verdict::Allow(Allow { authorized_by: grounds.authorized_by }),
+                reasons,
+                revision,
+                head,
+                policy,
+                evaluated_at: now,
+                valid_until,
+            };
+        }
+    }
+    if reasons.is_empty() {
+        let detail = "what an allow needs was not found".to_owned();
+        reasons.push(Reason { code: Code::EvidenceMissing, evidence: None, detail });
+    }
+    reasons.sort();
+    reasons.dedup();
+    Decision { verdict: Verdict::Deny, reasons, revision, head, policy, evaluated_at: now, valid_until: now }
+}

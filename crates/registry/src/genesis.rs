@@ -1,0 +1,161 @@
+//! The genesis file: an ordered list of envelopes that founds a registry.
+//!
+//! Root first, then the grants of the node keys, then whatever else is wanted. It is accepted at its own
+//! largest `issuedAt`, so every node that starts with the same file derives the same state, and the file's
+//! digest is the cluster's id.
+
+use std::fmt;
+
+use assent_proof::{
+    Code, Envelope, EvidenceKind, Fields, Json, Millis, Refusal, Statement, VerifiedEnvelope,
+    blake3_256, json, verify,
+};
+
+use crate::command::Outcome;
+use crate::rows::{RowError, RowsMut};
+use crate::submit::{self, Occasion};
+use crate::view::View;
+
+/// The format's name, in the file's field `genesis`.
+const FORMAT: &str = "egpep/v1";
+/// Most bytes that a genesis file may have.
+pub const MAX_BYTES: usize = 4 * 1024 * 1024;
+/// Most envelopes that a genesis file may hold.
+pub const MAX_ENVELOPES: usize = 1000;
+
+/// The digest of a genesis file: BLAKE3-256 of its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClusterId(pub [u8; 32]);
+
+impl fmt::Display for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("blake3:")?;
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// A genesis file whose every envelope verifies.
+#[derive(Debug, Clone)]
+pub struct GenesisFile {
+    envelopes: Vec<VerifiedEnvelope>,
+    cluster_id: ClusterId,
+    origin: String,
+}
+
+/// Why a registry could not be founded.
+#[derive(Debug, thiserror::Error)]
+pub enum GenesisError {
+    /// The file is at fault.
+    #[error("the genesis file is not acceptable: {0}")]
+    Refused(#[from] Refusal),
+    /// The store is at fault, or is not fresh.
+    #[error("the registry cannot be founded: {0}")]
+    Rows(#[from] RowError),
+}
+
+impl GenesisFile {
+    /// The file's bytes for these envelopes, in order.
+    pub fn format(envelopes: &[Envelope]) -> Result<Vec<u8>, Refusal> {
+        let envelopes: Result<Vec<Json>, _> =
+            envelopes.iter().map(|envelope| json::parse(&envelope.to_vec())).collect();
+        let file = Json::Object(vec![
+            ("genesis".to_owned(), Json::Text(FORMAT.to_owned())),
+            ("envelopes".to_owned(), Json::Array(envelopes?)),
+        ]);
+        let mut bytes = file.to_vec();
+        bytes.push(b'\n');
+        Ok(bytes)
+    }
+
+    /// Reads a file and verifies every envelope in it.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Refusal> {
+        if bytes.len() > MAX_BYTES {
+            return Err(Refusal::new(Code::TooLarge, format!("a genesis file has at most {MAX_BYTES} bytes")));
+        }
+        let file = json::parse(bytes)?;
+        let mut fields = Fields::of(&file, "")?;
+        if fields.text("genesis")? != FORMAT {
+            return Err(Refusal::at(Code::Malformed, "genesis", format!("it must be `{FORMAT}`")));
+        }
+        let list = fields.array("envelopes")?;
+        fields.finish()?;
+        if list.len() > MAX_ENVELOPES {
+            let detail = format!("a genesis file holds at most {MAX_ENVELOPES} envelopes");
+            return Err(Refusal::at(Code::TooLarge, "envelopes", detail));
+        }
+        let origin = match list.first() {
+            None => return Err(not_a_root()),
+            Some(first) => Statement::parse(&Envelope::parse(&first.to_vec())?.payload)?.registry,
+        };
+        let envelopes: Result<Vec<_>, Refusal> = list
+            .iter()
+            .enumerate()
+            .map(|(position, envelope)| {
+                verify(&envelope.to_vec(), &origin).map_err(|refusal| in_envelope(position, refusal))
+            })
+            .collect();
+        Ok(Self { envelopes: envelopes?, cluster_id: ClusterId(blake3_256(bytes)), origin })
+    }
+
+    /// The digest that names the cluster.
+    pub fn cluster_id(&self) -> ClusterId {
+        self.cluster_id
+    }
+
+    /// The origin that all evidence for this registry names.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// The envelopes, in order.
+    pub fn envelopes(&self) -> &[VerifiedEnvelope] {
+        &self.envelopes
+    }
+
+    /// Its own largest `issuedAt`: the time at which all of it is accepted.
+    fn time(&self) -> Millis {
+        self.envelopes
+            .iter()
+            .map(|envelope| envelope.statement().issued_at.to_millis())
+            .max()
+            .unwrap_or(Millis(0))
+    }
+}
+
+fn not_a_root() -> Refusal {
+    Refusal::at(Code::ClaimsInvalid, "envelopes[0]", "a genesis file begins with a `root` statement")
+}
+
+fn in_envelope(position: usize, refusal: Refusal) -> Refusal {
+    let field = match refusal.field {
+        Some(field) if !field.is_empty() => format!("envelopes[{position}].{field}"),
+        _ => format!("envelopes[{position}]"),
+    };
+    Refusal::at(refusal.code, field, refusal.detail)
+}
+
+/// Founds the registry in `rows`, which must be empty. On an error nothing of it may be kept.
+pub fn bootstrap(rows: &mut dyn RowsMut, genesis: &GenesisFile) -> Result<(), GenesisError> {
+    if View::new(rows).meta()?.is_some() {
+        return Err(RowError::Unreadable("it holds a registry already".to_owned()).into());
+    }
+    let at = genesis.time();
+    let occasion = Occasion::Genesis { at, cluster_id: genesis.cluster_id.0 };
+    for (position, envelope) in genesis.envelopes.iter().enumerate() {
+        let statement = envelope.statement();
+        if position == 0 && statement.kind != EvidenceKind::Root {
+            return Err(not_a_root().into());
+        }
+        match submit::accept(rows, occasion, envelope)? {
+            Outcome::Accepted { fresh: true, .. } => {}
+            Outcome::Accepted { .. } => {
+                let repeated = Refusal::new(Code::Malformed, "the envelope is there twice");
+                return Err(in_envelope(position, repeated).into());
+            }
+            Outcome::Equivocation { refusal, .. } | Outcome::Refused { refusal, .. } => {
+                return Err(in_envelope(position, refusal).into());
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,13 @@
+//! The rules' bounds. They are part of the rules: changing one changes what replicas accept.
+
+/// How far an `issuedAt` may lie beyond registry time, in milliseconds.
+pub const CLOCK_BOUND_MS: i64 = 500;
+
+/// Most issuers that one lineage takes.
+pub const ISSUERS_PER_LINEAGE: usize = 32;
+
+/// Most statements that one statement rests on, directly and through others.
+pub const TRANSITIVE_REFERENCES: usize = 64;
+
+/// The version of the rules in this build.
+pub const RULES_VERSION: u32 = 1;

@@ -1,0 +1,218 @@
+//! The rows as types. Each is versioned; a change of shape is a new version and new golden bytes.
+
+use serde::{Deserialize, Serialize};
+
+use assent_proof::{
+    Claims, DomainName, EvidenceId, EvidenceKind, LineageName, Millis, PolicyBody, PublicKey,
+    RevocationReason, Role, Seconds, Sha256,
+};
+
+use crate::codec::Versioned;
+
+macro_rules! versioned {
+    ($($record:ty = $version:literal),+ $(,)?) => {
+        $(impl Versioned for $record { const VERSION: u8 = $version; })+
+    };
+}
+
+versioned!(
+    MetaRow = 1,
+    LeafRow = 1,
+    EvidenceRow = 1,
+    AuthorityRow = 1,
+    DomainRow = 1,
+    PolicyRow = 1,
+    LineageRow = 1,
+    IssuerRow = 1,
+    NewestRow = 1,
+    RestrictionRow = 1,
+);
+
+/// The registry as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetaRow {
+    /// The ledger's size: the number that names this state.
+    pub revision: u64,
+    /// The largest time of acceptance so far.
+    pub registry_time: Millis,
+    /// The version of the rules that `apply` follows.
+    pub rules_version: u32,
+    /// The origin that evidence must be meant for.
+    pub origin: String,
+    /// The genesis file's digest.
+    pub cluster_id: [u8; 32],
+    /// The key that signs checkpoints, named by `root`.
+    pub registry_key: PublicKey,
+    /// How many revocations carry an `invalidSince`. While it is 0, nothing is void.
+    pub void_marks: u64,
+}
+
+/// One leaf of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeafRow {
+    /// The evidence it stands for.
+    pub evidence_id: EvidenceId,
+    /// When the registry accepted it.
+    pub accepted_at: Millis,
+}
+
+/// What the rules need to know of an accepted envelope.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvidenceRow {
+    /// Its place in the ledger.
+    pub index: u64,
+    /// When the registry accepted it.
+    pub accepted_at: Millis,
+    /// What kind of statement it is.
+    pub kind: EvidenceKind,
+    /// Its domain.
+    pub domain: DomainName,
+    /// Its lineage.
+    pub lineage: LineageName,
+    /// Every issuer named, as written.
+    pub issuers: Vec<PublicKey>,
+    /// Those that count towards the threshold: the issuers without the keys it admits.
+    pub counted: Vec<PublicKey>,
+    /// How many of `counted` must stay unvoided for it to stand.
+    pub threshold: u32,
+    /// Its slot; none for restrictions.
+    pub sequence: Option<u64>,
+    /// What it rests on.
+    pub references: Vec<EvidenceId>,
+    /// Whether it is the second statement of its issuer for one slot.
+    pub equivocation: bool,
+}
+
+/// A key, and what it may do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuthorityRow {
+    /// A name for people.
+    pub name: String,
+    /// Its one role.
+    pub role: Role,
+    /// Its one domain.
+    pub domain: DomainName,
+    /// It is valid from then.
+    pub not_before: Seconds,
+    /// It is valid until then, exclusive; root and governance keys have no end.
+    pub not_after: Option<Seconds>,
+    /// The statement that admitted it last.
+    pub admitted_by: EvidenceId,
+    /// Set once it is revoked, and never cleared.
+    pub revoked: Option<RevokedMark>,
+    /// What it signed and the registry accepted at or after this time is void.
+    pub invalid_since: Option<Seconds>,
+}
+
+/// How an authority was revoked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevokedMark {
+    /// The revocation that did it.
+    pub by: EvidenceId,
+    /// Why, as its first revocation says.
+    pub reason: RevocationReason,
+}
+
+/// Who governs a domain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DomainRow {
+    /// Its governance keys; in `_root` the root keys.
+    pub governance: Vec<PublicKey>,
+    /// How many of them must sign together.
+    pub threshold: u32,
+    /// The statement that says so.
+    pub admitted_by: EvidenceId,
+}
+
+/// A domain's policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyRow {
+    /// The statement that set it.
+    pub evidence_id: EvidenceId,
+    /// What it asks for.
+    pub body: PolicyBody,
+}
+
+/// A lineage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineageRow {
+    /// What it is about: one digest, or, if its first slot was equivocated, each that was named, in order.
+    /// Empty for `_governance`.
+    pub subjects: Vec<Sha256>,
+    /// The newest slotted evidence.
+    pub head: Option<EvidenceId>,
+    /// The next slot of the shared chain; counts only in `_governance`.
+    pub next_sequence: u64,
+    /// How many issuers it has.
+    pub issuers: u32,
+    /// The event that closed it.
+    pub closed_by: Option<EvidenceId>,
+    /// The slots that were signed twice, by issuer. Not empty: the lineage is quarantined.
+    pub conflicts: Vec<Conflict>,
+}
+
+/// A slot that one issuer filled twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Conflict {
+    /// Who signed both.
+    pub issuer: PublicKey,
+    /// For which slot.
+    pub sequence: u64,
+}
+
+/// One issuer's hash chain in a lineage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IssuerRow {
+    /// Its next free slot.
+    pub next_sequence: u64,
+    /// Its newest evidence.
+    pub head: EvidenceId,
+    /// Its one recorded equivocation.
+    pub conflict: Option<IssuerConflict>,
+}
+
+/// The second statement of an issuer for one slot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IssuerConflict {
+    /// The slot.
+    pub sequence: u64,
+    /// The statement that came second.
+    pub second: EvidenceId,
+}
+
+/// An issuer's newest statement of one kind: one half, or both halves of an equivocation, ordered by id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewestRow {
+    /// Its slot.
+    pub sequence: u64,
+    /// Whether that slot was filled twice; what is contested never counts, but still denies.
+    pub contested: bool,
+    /// The statement, or both.
+    pub halves: Vec<NewestHalf>,
+}
+
+/// What an authorize needs of one statement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewestHalf {
+    /// Its id.
+    pub evidence_id: EvidenceId,
+    /// When the registry accepted it.
+    pub accepted_at: Millis,
+    /// When its issuer says it signed it. Proves nothing.
+    pub issued_at: Seconds,
+    /// It counts until then, exclusive.
+    pub expires_at: Option<Seconds>,
+    /// What it rests on.
+    pub references: Vec<EvidenceId>,
+    /// What it claims.
+    pub claims: Claims,
+}
+
+/// A restriction that stands, to recognise one that adds nothing to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestrictionRow {
+    /// The statement.
+    pub evidence_id: EvidenceId,
+    /// Its `invalidSince`.
+    pub invalid_since: Option<Seconds>,
+}

@@ -1,0 +1,117 @@
+//! The keys of the tables. Names hold no NUL, so a NUL ends them and prefixes never overlap.
+
+use assent_proof::{DomainName, EvidenceKind, LineageName, PublicKey, Sha256};
+
+/// The one key of [`crate::Table::Meta`].
+pub(crate) const META: &[u8] = b"state";
+
+/// Key of a ledger index.
+pub(crate) fn index(index: u64) -> [u8; 8] {
+    index.to_be_bytes()
+}
+
+/// Key of a domain.
+pub(crate) fn domain(domain: &DomainName) -> Vec<u8> {
+    domain.as_ref().as_bytes().to_vec()
+}
+
+/// Prefix of everything in a domain.
+pub(crate) fn in_domain(domain: &DomainName) -> Vec<u8> {
+    let mut key = self::domain(domain);
+    key.push(0);
+    key
+}
+
+/// Key of a domain's authority.
+pub(crate) fn domain_authority(domain: &DomainName, authority: &PublicKey) -> Vec<u8> {
+    let mut key = in_domain(domain);
+    key.extend_from_slice(authority.as_bytes());
+    key
+}
+
+/// Key of a lineage.
+pub(crate) fn lineage(domain: &DomainName, lineage: &LineageName) -> Vec<u8> {
+    let mut key = in_domain(domain);
+    key.extend_from_slice(lineage.as_ref().as_bytes());
+    key
+}
+
+/// Prefix of everything in a lineage.
+pub(crate) fn in_lineage(domain: &DomainName, lineage: &LineageName) -> Vec<u8> {
+    let mut key = self::lineage(domain, lineage);
+    key.push(0);
+    key
+}
+
+/// Key of an issuer in a lineage.
+pub(crate) fn issuer(domain: &DomainName, lineage: &LineageName, issuer: &PublicKey) -> Vec<u8> {
+    let mut key = in_lineage(domain, lineage);
+    key.extend_from_slice(issuer.as_bytes());
+    key
+}
+
+/// Key of an entry of a lineage.
+pub(crate) fn entry(domain: &DomainName, lineage: &LineageName, ledger_index: u64) -> Vec<u8> {
+    let mut key = in_lineage(domain, lineage);
+    key.extend_from_slice(&index(ledger_index));
+    key
+}
+
+/// Key of an issuer's newest statement of a kind.
+pub(crate) fn newest(
+    domain: &DomainName,
+    lineage: &LineageName,
+    kind: EvidenceKind,
+    issuer: &PublicKey,
+) -> Vec<u8> {
+    let mut key = in_lineage(domain, lineage);
+    key.extend_from_slice(kind.as_str().as_bytes());
+    key.push(0);
+    key.extend_from_slice(issuer.as_bytes());
+    key
+}
+
+/// Prefix of the open lineages of a digest.
+pub(crate) fn of_subject(domain: &DomainName, subject: &Sha256) -> Vec<u8> {
+    let mut key = in_domain(domain);
+    key.extend_from_slice(&subject.0);
+    key
+}
+
+/// Key of an open lineage of a digest.
+pub(crate) fn open_subject(domain: &DomainName, subject: &Sha256, lineage: &LineageName) -> Vec<u8> {
+    let mut key = of_subject(domain, subject);
+    key.extend_from_slice(lineage.as_ref().as_bytes());
+    key
+}
+
+/// Key of a standing restriction: who restricted what.
+pub(crate) fn restriction(
+    domain: &DomainName,
+    kind: EvidenceKind,
+    target: &PublicKey,
+    issuers: &[PublicKey],
+) -> Vec<u8> {
+    let mut issuers = issuers.to_vec();
+    issuers.sort_unstable();
+    let mut key = in_domain(domain);
+    key.extend_from_slice(kind.as_str().as_bytes());
+    key.push(0);
+    key.extend_from_slice(target.as_bytes());
+    for issuer in issuers {
+        key.extend_from_slice(issuer.as_bytes());
+    }
+    key
+}
+
+/// The first key after every key that starts with `prefix`; none if the prefix is all 0xFF.
+pub(crate) fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if last < u8::MAX {
+            end.push(last.saturating_add(1));
+            return Some(end);
+        }
+    }
+    None
+}

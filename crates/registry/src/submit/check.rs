@@ -1,0 +1,173 @@
+//! The order of checks (DESIGN "Order of checks on submission"): size, parse, registry and signatures were
+//! checked when the envelope was verified; then same id, domain, authorities, role, claims, times,
+//! references, slot.
+
+use assent_proof::{Claims, Code, EvidenceKind, Millis, Refusal, Statement, VerifiedEnvelope};
+
+use super::{Plan, Stop, claims, place, receipt_of, signers, slot};
+use crate::command::Outcome;
+use crate::limit;
+use crate::rows::RowError;
+use crate::view::View;
+
+/// When an envelope is accepted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Occasion {
+    /// As part of the genesis file, at the file's own time.
+    Genesis {
+        /// The largest `issuedAt` of the file.
+        at: Millis,
+        /// The file's digest.
+        cluster_id: [u8; 32],
+    },
+    /// By a command of the log.
+    Command {
+        /// The proposing leader's clock.
+        proposed_at: Millis,
+    },
+}
+
+/// Everything that must hold before an envelope is written.
+pub(super) fn check(
+    view: &View<'_>,
+    occasion: Occasion,
+    envelope: &VerifiedEnvelope,
+) -> Result<Plan, Stop> {
+    let statement = envelope.statement();
+    let accepted_at = accepted_at(view, occasion, statement)?;
+    same_id(view, envelope)?;
+    // Claims come early only as far as they say which keys a statement admits and whom it restricts; what
+    // is wrong with them is reported in its turn.
+    let claims = match Claims::parse(statement.kind, &statement.claims) {
+        Err(refusal) if refusal.code == Code::RulesNotYet => return Err(refusal.into()),
+        parsed => parsed,
+    };
+    rules_exist(view, occasion, statement, claims.as_ref().ok())?;
+    place::domain(view, statement)?;
+    let signers = signers::check(view, statement, claims.as_ref(), accepted_at)?;
+    let claims = claims?;
+    claims::check(view, statement, &claims)?;
+    times(statement, &claims, accepted_at)?;
+    references(view, statement)?;
+    let placement = slot::check(view, statement, &claims)?;
+    let founds = match occasion {
+        Occasion::Genesis { cluster_id, .. } => Some(cluster_id),
+        Occasion::Command { .. } => None,
+    };
+    Ok(Plan { accepted_at, claims, counted: signers.counted, threshold: signers.threshold, placement, founds })
+}
+
+/// acceptedAt = max(proposed, registry time); the registry it is meant for must be this one.
+fn accepted_at(view: &View<'_>, occasion: Occasion, statement: &Statement) -> Result<Millis, Stop> {
+    match (occasion, view.meta()?) {
+        (Occasion::Genesis { at, .. }, None) => Ok(at),
+        (Occasion::Genesis { at, .. }, Some(meta)) => {
+            origin(&meta.origin, statement)?;
+            Ok(at.max(meta.registry_time))
+        }
+        (Occasion::Command { proposed_at }, Some(meta)) => {
+            origin(&meta.origin, statement)?;
+            Ok(proposed_at.max(meta.registry_time))
+        }
+        (Occasion::Command { .. }, None) => {
+            Err(Refusal::new(Code::DomainUnknown, "this registry has no genesis").into())
+        }
+    }
+}
+
+fn origin(origin: &str, statement: &Statement) -> Result<(), Refusal> {
+    if statement.registry == origin {
+        return Ok(());
+    }
+    let detail = format!("it is meant for registry `{}`, this is `{origin}`", statement.registry);
+    Err(Refusal::at(Code::WrongRegistry, "predicate.registry", detail))
+}
+
+/// The same bytes again are answered with their first receipt.
+fn same_id(view: &View<'_>, envelope: &VerifiedEnvelope) -> Result<(), Stop> {
+    let Some(row) = view.evidence(&envelope.id())? else { return Ok(()) };
+    let receipt = receipt_of(view, &envelope.id())?.ok_or_else(|| missing(envelope))?;
+    if row.equivocation {
+        return Err(Outcome::Equivocation { receipt, refusal: slot::equivocated(envelope.statement()) }.into());
+    }
+    Err(Outcome::Accepted { receipt, fresh: false }.into())
+}
+
+fn missing(envelope: &VerifiedEnvelope) -> RowError {
+    RowError::Mutated { table: crate::Table::Evidence, key: envelope.id().0.to_vec() }
+}
+
+/// A second root or `domain` has no rules yet; the first root is the genesis file's alone.
+fn rules_exist(
+    view: &View<'_>,
+    occasion: Occasion,
+    statement: &Statement,
+    claims: Option<&Claims>,
+) -> Result<(), Stop> {
+    let second = match (statement.kind, claims) {
+        (EvidenceKind::Root, _) => {
+            view.meta()?.is_some() || matches!(occasion, Occasion::Command { .. })
+        }
+        (EvidenceKind::Domain, Some(Claims::Domain { domain, .. })) => view.domain(domain)?.is_some(),
+        _ => false,
+    };
+    if second {
+        let kind = statement.kind;
+        let detail = format!("replacing a `{kind}` statement has no rules yet in this version");
+        return Err(Refusal::new(Code::RulesNotYet, detail).into());
+    }
+    Ok(())
+}
+
+fn times(statement: &Statement, claims: &Claims, now: Millis) -> Result<(), Refusal> {
+    let invalid = |field: &str, detail: String| Err(Refusal::at(Code::TimesInvalid, field, detail));
+    if statement.issued_at.to_millis().0 > now.0.saturating_add(limit::CLOCK_BOUND_MS) {
+        let detail = format!("`{}` lies in the registry's future", statement.issued_at);
+        return invalid("predicate.issuedAt", detail);
+    }
+    if let Some(expires_at) = statement.expires_at {
+        if !statement.kind.is_execution() {
+            return invalid("predicate.expiresAt", "a governance statement does not expire".into());
+        }
+        if expires_at <= statement.issued_at {
+            return invalid("predicate.expiresAt", "it is not after `issuedAt`".into());
+        }
+        if expires_at.to_millis() <= now {
+            return invalid("predicate.expiresAt", format!("`{expires_at}` has passed"));
+        }
+    }
+    match claims {
+        Claims::ExecutionAuthorization { not_before, not_after, .. }
+        | Claims::AuthorityGrant { not_before, not_after, .. } => {
+            if not_before >= not_after {
+                return invalid("predicate.claims.notAfter", "it is not after `notBefore`".into());
+            }
+            if not_after.to_millis() <= now {
+                return invalid("predicate.claims.notAfter", format!("`{not_after}` has passed"));
+            }
+            Ok(())
+        }
+        Claims::Revocation { invalid_since: Some(since), .. } if since.to_millis() > now => {
+            invalid("predicate.claims.invalidSince", format!("`{since}` lies in the registry's future"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn references(view: &View<'_>, statement: &Statement) -> Result<(), Stop> {
+    let field = "predicate.references";
+    if statement.kind == EvidenceKind::AuditLineage && statement.references.is_empty() {
+        let detail = "an audit event must reference the evidence that it is about";
+        return Err(Refusal::at(Code::EvidenceDetached, field, detail).into());
+    }
+    for reference in &statement.references {
+        if view.evidence(reference)?.is_none_or(|row| row.domain != statement.domain) {
+            let detail = format!("`{reference}` does not exist in domain `{}`", statement.domain);
+            return Err(Refusal::at(Code::EvidenceDetached, field, detail).into());
+        }
+    }
+    match view.reference_flaw(&statement.references)? {
+        None => Ok(()),
+        Some((code, detail)) => Err(Refusal::at(code, field, detail).into()),
+    }
+}

@@ -1,0 +1,173 @@
+//! Accepting envelopes: check first, write after.
+//!
+//! Checking reads and answers either why not, or a [`Plan`] of what to write. Only a plan writes, so a
+//! refusal cannot change state, whatever is wrong with the input.
+
+mod check;
+mod claims;
+mod effect;
+mod place;
+mod signers;
+mod slot;
+
+use assent_proof::{Claims, EvidenceId, Millis, PublicKey, Refusal, VerifiedEnvelope};
+
+use crate::command::{Checked, Outcome, Receipt};
+use crate::rows::{Overlay, RowError, RowsMut};
+use crate::view::View;
+
+pub(crate) use check::Occasion;
+
+/// Applies one command. `proposed_at` is the proposing leader's clock, from the log entry; each group says
+/// whether all or nothing of it is accepted. Answers one outcome an envelope, in order.
+///
+/// Total: whatever cannot be accepted becomes an outcome, alike on all nodes. An error means that this
+/// node's store failed; nothing of the command may then be kept.
+pub fn apply(
+    rows: &mut dyn RowsMut,
+    proposed_at: Millis,
+    groups: &[(bool, Vec<Checked>)],
+) -> Result<Vec<Vec<Outcome>>, RowError> {
+    groups
+        .iter()
+        .map(|(atomic, envelopes)| {
+            if *atomic {
+                apply_atomically(rows, proposed_at, envelopes)
+            } else {
+                apply_each(rows, proposed_at, envelopes)
+            }
+        })
+        .collect()
+}
+
+fn apply_each(
+    rows: &mut dyn RowsMut,
+    proposed_at: Millis,
+    envelopes: &[Checked],
+) -> Result<Vec<Outcome>, RowError> {
+    envelopes.iter().map(|envelope| submit(rows, proposed_at, envelope)).collect()
+}
+
+fn apply_atomically(
+    rows: &mut dyn RowsMut,
+    proposed_at: Millis,
+    envelopes: &[Checked],
+) -> Result<Vec<Outcome>, RowError> {
+    let mut overlay = Overlay::new(rows);
+    let outcomes = apply_each(&mut overlay, proposed_at, envelopes)?;
+    let failed = outcomes.iter().enumerate().find_map(|(position, outcome)| match outcome {
+        Outcome::Accepted { .. } => None,
+        Outcome::Equivocation { refusal, .. } | Outcome::Refused { refusal, .. } => {
+            Some((position, refusal.clone()))
+        }
+    });
+    let Some((position, refusal)) = failed else {
+        overlay.keep()?;
+        return Ok(outcomes);
+    };
+    let not_applied = |outcome| match outcome {
+        Outcome::Accepted { receipt, fresh: true } => Outcome::refused(Refusal::new(
+            refusal.code,
+            format!(
+                "`{}` was not accepted, because envelope {position} of the same all-or-nothing batch was refused: {}",
+                receipt.evidence_id, refusal.detail
+            ),
+        )),
+        // Its leaf is gone with the overlay, so there is no receipt to give.
+        Outcome::Equivocation { refusal, .. } => Outcome::refused(refusal),
+        earlier_or_refused => earlier_or_refused,
+    };
+    Ok(outcomes.into_iter().map(not_applied).collect())
+}
+
+fn submit(
+    rows: &mut dyn RowsMut,
+    proposed_at: Millis,
+    envelope: &Checked,
+) -> Result<Outcome, RowError> {
+    match envelope {
+        Checked::Refused(refusal) => Ok(Outcome::refused(refusal.clone())),
+        Checked::Verified(envelope) => accept(rows, Occasion::Command { proposed_at }, envelope),
+    }
+}
+
+/// Checks one envelope and, if it is acceptable, writes it.
+pub(crate) fn accept(
+    rows: &mut dyn RowsMut,
+    occasion: Occasion,
+    envelope: &VerifiedEnvelope,
+) -> Result<Outcome, RowError> {
+    let checked = check::check(&View::new(rows), occasion, envelope);
+    match checked {
+        Ok(plan) => effect::write(rows, envelope, plan),
+        Err(Stop::Answer(outcome)) => Ok(*outcome),
+        Err(Stop::Rows(error)) => Err(error),
+    }
+}
+
+/// Why checking ended without a plan.
+enum Stop {
+    /// There is an answer already.
+    Answer(Box<Outcome>),
+    /// The store failed.
+    Rows(RowError),
+}
+
+impl From<RowError> for Stop {
+    fn from(error: RowError) -> Self {
+        Stop::Rows(error)
+    }
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Outcome::refused(refusal).into()
+    }
+}
+
+impl From<Outcome> for Stop {
+    fn from(outcome: Outcome) -> Self {
+        Stop::Answer(Box::new(outcome))
+    }
+}
+
+/// What accepting an envelope will write.
+struct Plan {
+    /// The time of acceptance.
+    accepted_at: Millis,
+    /// The claims, as their type.
+    claims: Claims,
+    /// The issuers that count towards the threshold.
+    counted: Vec<PublicKey>,
+    /// How many of them must stay unvoided.
+    threshold: u32,
+    /// Where it goes.
+    placement: Placement,
+    /// The cluster id, if a genesis file may found the registry with this statement.
+    founds: Option<[u8; 32]>,
+}
+
+/// Where an accepted statement goes in its lineage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Placement {
+    /// The issuer's next slot.
+    IssuerSlot,
+    /// A slot that the issuer has filled already.
+    Equivocation,
+    /// The next slot of the shared chain of `_governance`.
+    SharedSlot,
+    /// No slot.
+    Restriction,
+    /// No slot, and no leaf: this standing restriction says it already.
+    Standing(EvidenceId),
+}
+
+/// The receipt of an accepted piece of evidence.
+pub(crate) fn receipt_of(view: &View<'_>, id: &EvidenceId) -> Result<Option<Receipt>, RowError> {
+    Ok(view.evidence(id)?.map(|row| Receipt {
+        evidence_id: *id,
+        ledger_index: row.index,
+        revision: row.index.saturating_add(1),
+        accepted_at: row.accepted_at,
+    }))
+}

@@ -1,0 +1,58 @@
+//! In which domain and lineage a kind of statement may lie, and what its slot must look like.
+
+use assent_proof::{Code, DomainName, EvidenceKind, LineageName, Refusal, Statement};
+
+use super::Stop;
+use crate::view::View;
+
+/// The domain must exist, and the statement's kind must belong where it says it lies.
+pub(super) fn domain(view: &View<'_>, statement: &Statement) -> Result<(), Stop> {
+    shape(statement)?;
+    // The first root statement creates `_root`.
+    if statement.kind == EvidenceKind::Root || view.domain(&statement.domain)?.is_some() {
+        return Ok(());
+    }
+    let detail = format!("there is no domain `{}`", statement.domain);
+    Err(Refusal::at(Code::DomainUnknown, "predicate.domain", detail).into())
+}
+
+fn shape(statement: &Statement) -> Result<(), Refusal> {
+    let malformed = |field: &str, detail: String| Err(Refusal::at(Code::Malformed, field, detail));
+    let kind = statement.kind;
+    if kind.is_execution() {
+        if statement.domain.is_system() {
+            let detail = format!("`{kind}` does not belong in a domain of the system");
+            return malformed("predicate.domain", detail);
+        }
+        if statement.lineage.is_system() {
+            let detail = format!("`{kind}` does not belong in `{}`", statement.lineage);
+            return malformed("predicate.lineage", detail);
+        }
+    } else if statement.lineage != LineageName::governance() {
+        return malformed("predicate.lineage", format!("`{kind}` belongs in `_governance`"));
+    }
+    if matches!(kind, EvidenceKind::Root | EvidenceKind::Domain) && statement.domain != DomainName::root() {
+        return malformed("predicate.domain", format!("`{kind}` belongs in `_root`"));
+    }
+    if kind == EvidenceKind::Policy && statement.domain.is_system() {
+        return malformed("predicate.domain", "`_root` has no policy".into());
+    }
+    if kind.is_restriction() {
+        if statement.sequence.is_some() || statement.parent.is_some() {
+            let detail = format!("`{kind}` takes no slot: `sequence` and `parent` are null");
+            return malformed("predicate.sequence", detail);
+        }
+        if !statement.references.is_empty() {
+            return malformed("predicate.references", format!("`{kind}` references nothing"));
+        }
+        return Ok(());
+    }
+    match (statement.sequence, statement.parent) {
+        (None, _) => malformed("predicate.sequence", format!("`{kind}` needs a slot")),
+        (Some(0), Some(_)) => malformed("predicate.parent", "slot 0 has no parent".into()),
+        (Some(sequence), None) if sequence > 0 => {
+            malformed("predicate.parent", format!("slot {sequence} needs its parent"))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,156 @@
+//! Who may sign what: authorities, roles, thresholds (DESIGN "Who may sign what"; RFC-EG-033 §2 × §8).
+
+use assent_proof::{Claims, Code, DomainName, EvidenceKind, Millis, PublicKey, Refusal, Role, Statement};
+
+use super::Stop;
+use crate::standing::authority_flaw;
+use crate::view::View;
+
+/// The issuers that count, and how many must.
+pub(super) struct Signers {
+    pub(super) counted: Vec<PublicKey>,
+    pub(super) threshold: u32,
+}
+
+/// The roles that may issue a kind of statement.
+pub(crate) fn roles_for(kind: EvidenceKind) -> &'static [Role] {
+    match kind {
+        EvidenceKind::RuntimeAttestation => &[Role::Attestation],
+        EvidenceKind::PolicyValidation => &[Role::Orchestration, Role::Governance],
+        EvidenceKind::RuntimeIntegrity => &[Role::Runtime, Role::Attestation],
+        EvidenceKind::AuditLineage => &[Role::Audit, Role::Gateway, Role::Orchestration],
+        EvidenceKind::SynchronizationContinuity => &[Role::Registry, Role::Zone],
+        EvidenceKind::SovereignTrust => &[Role::Zone],
+        EvidenceKind::Permit | EvidenceKind::Rules => &[Role::Registry],
+        EvidenceKind::Containment => &[Role::Governance, Role::Audit],
+        EvidenceKind::ExecutionAuthorization
+        | EvidenceKind::Root
+        | EvidenceKind::Recovery
+        | EvidenceKind::Domain
+        | EvidenceKind::AuthorityGrant
+        | EvidenceKind::Policy
+        | EvidenceKind::Reconciliation
+        | EvidenceKind::Release
+        | EvidenceKind::Revocation => &[Role::Governance],
+    }
+}
+
+/// Every issuer is an active authority of the domain in a role that may sign this, enough of them sign, and
+/// every key that the statement admits signs too.
+pub(super) fn check(
+    view: &View<'_>,
+    statement: &Statement,
+    claims: Result<&Claims, &Refusal>,
+    now: Millis,
+) -> Result<Signers, Stop> {
+    let admitted = match claims {
+        Ok(claims) => admitted(claims),
+        // Which keys it admits cannot be told apart from its signers, so its claims are at fault first.
+        Err(refusal) if admits(statement.kind) => return Err(refusal.clone().into()),
+        Err(_) => Vec::new(),
+    };
+    for key in &admitted {
+        if !statement.issuers.contains(key) {
+            let detail = format!("key {key} is admitted but is not among `issuers` and did not sign");
+            return Err(Refusal::at(Code::UnsignedEvidence, "predicate.issuers", detail).into());
+        }
+    }
+    if let Ok(Claims::Root { keys, threshold, .. }) = claims {
+        return root(statement, &admitted, keys, *threshold);
+    }
+    let counted: Vec<PublicKey> =
+        statement.issuers.iter().filter(|key| !admitted.contains(key)).copied().collect();
+    let mut roles = Vec::new();
+    for key in &counted {
+        let row = view.authority(key)?.filter(|row| row.domain == statement.domain);
+        let Some(row) = row else {
+            let detail = format!("{key} is not an authority of domain `{}`", statement.domain);
+            return Err(Refusal::at(Code::AuthorityUnknown, "predicate.issuers", detail).into());
+        };
+        if let Some((code, detail)) = authority_flaw(key, &row, now) {
+            return Err(Refusal::at(code, "predicate.issuers", detail).into());
+        }
+        if !view.is_admitted(&row)? {
+            let detail = format!("the grant of authority `{}` ({key}) is void", row.name);
+            return Err(Refusal::at(Code::InheritanceUnverifiable, "predicate.issuers", detail).into());
+        }
+        roles.push((*key, row.role));
+    }
+    let revokes_itself = matches!(
+        claims,
+        Ok(Claims::Revocation { authority, .. }) if statement.issuers.as_slice() == [*authority]
+    );
+    if !revokes_itself {
+        permitted_roles(statement.kind, &roles)?;
+    }
+    let threshold = if revokes_itself { 1 } else { threshold(view, statement, claims.ok())? };
+    let signed = u32::try_from(counted.len()).unwrap_or(u32::MAX);
+    if signed < threshold {
+        let detail = format!("{signed} of the {threshold} governance signatures needed");
+        return Err(Refusal::at(Code::ThresholdNotMet, "predicate.issuers", detail).into());
+    }
+    Ok(Signers { counted, threshold })
+}
+
+fn admits(kind: EvidenceKind) -> bool {
+    matches!(kind, EvidenceKind::Root | EvidenceKind::Domain | EvidenceKind::AuthorityGrant)
+}
+
+/// The keys that a statement makes valid; each must sign it, which proves that somebody holds it.
+fn admitted(claims: &Claims) -> Vec<PublicKey> {
+    match claims {
+        Claims::Root { keys, registry_key, .. } => {
+            keys.iter().copied().chain(std::iter::once(*registry_key)).collect()
+        }
+        Claims::Domain { governance, .. } => governance.clone(),
+        Claims::AuthorityGrant { authority, .. } => vec![*authority],
+        _ => Vec::new(),
+    }
+}
+
+/// The first root statement stands on the signatures of all its own keys.
+fn root(
+    statement: &Statement,
+    admitted: &[PublicKey],
+    keys: &[PublicKey],
+    threshold: u32,
+) -> Result<Signers, Stop> {
+    if let Some(stranger) = statement.issuers.iter().find(|key| !admitted.contains(key)) {
+        let detail = format!("{stranger} is not a key of this root statement");
+        return Err(Refusal::at(Code::AuthorityUnknown, "predicate.issuers", detail).into());
+    }
+    Ok(Signers { counted: keys.to_vec(), threshold })
+}
+
+fn permitted_roles(kind: EvidenceKind, signers: &[(PublicKey, Role)]) -> Result<(), Refusal> {
+    let permitted = roles_for(kind);
+    match signers.iter().find(|(_, role)| !permitted.contains(role)) {
+        None => Ok(()),
+        Some((key, role)) => {
+            let permitted: Vec<_> = permitted.iter().map(|role| role.as_str()).collect();
+            let detail = format!(
+                "`{kind}` may be issued by {}, and {key} is an authority for {role}",
+                permitted.join(" or ")
+            );
+            Err(Refusal::at(Code::RoleNotPermitted, "predicate.issuers", detail))
+        }
+    }
+}
+
+/// How many governance keys must sign: one for execution evidence, the domain's threshold for governance,
+/// and for a revocation the threshold only if it goes against governance itself or reaches into the past.
+fn threshold(view: &View<'_>, statement: &Statement, claims: Option<&Claims>) -> Result<u32, Stop> {
+    if statement.kind.is_execution() {
+        return Ok(1);
+    }
+    if let Some(Claims::Revocation { authority, invalid_since, .. }) = claims {
+        let of_governance = view.authority(authority)?.is_some_and(|row| row.role == Role::Governance);
+        if !of_governance && invalid_since.is_none() {
+            return Ok(1);
+        }
+    }
+    let governed_by =
+        if statement.kind == EvidenceKind::Domain { DomainName::root() } else { statement.domain.clone() };
+    // A domain that is not there was refused before; were it not, no number of keys would do.
+    Ok(view.domain(&governed_by)?.map_or(u32::MAX, |row| row.threshold))
+}

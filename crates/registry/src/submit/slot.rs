@@ -1,0 +1,154 @@
+//! Slots: each issuer's own hash chain, the shared chain of `_governance`, and restrictions that need none.
+
+use assent_proof::{Claims, Code, EvidenceId, EvidenceKind, PublicKey, Refusal, Statement};
+
+use super::{Placement, Stop};
+use crate::command::Outcome;
+use crate::limit;
+use crate::record::{IssuerRow, LineageRow};
+use crate::view::View;
+
+/// Where the statement goes, if it fits.
+pub(super) fn check(view: &View<'_>, statement: &Statement, claims: &Claims) -> Result<Placement, Stop> {
+    if statement.kind.is_restriction() {
+        return restriction(view, statement, claims);
+    }
+    let lineage = view.lineage(&statement.domain, &statement.lineage)?;
+    match statement.issuers.as_slice() {
+        [issuer] if statement.kind.is_execution() => issuer_slot(view, statement, issuer, lineage.as_ref()),
+        _ => shared_slot(statement, lineage.as_ref()),
+    }
+}
+
+/// Equivocation is found before anything that depends on which statement came first, so that both orders of
+/// arrival end alike.
+fn issuer_slot(
+    view: &View<'_>,
+    statement: &Statement,
+    issuer: &PublicKey,
+    lineage: Option<&LineageRow>,
+) -> Result<Placement, Stop> {
+    let chain = view.issuer(&statement.domain, &statement.lineage, issuer)?;
+    let next = chain.as_ref().map_or(0, |chain| chain.next_sequence);
+    let sequence = statement.sequence.unwrap_or(0);
+    if sequence < next {
+        return second_statement(statement, chain.as_ref(), next);
+    }
+    if let Some(lineage) = lineage {
+        open_for(statement, lineage, chain.is_none())?;
+    }
+    if sequence > next {
+        let detail = format!("slot {sequence} leaves a gap: this issuer's next slot is {next}");
+        return Err(fragmented("predicate.sequence", detail, chain.as_ref(), next).into());
+    }
+    let joins = match &chain {
+        None => statement.parent.is_none(),
+        Some(chain) => statement.parent.is_some_and(|parent| is_parent(chain, &parent)),
+    };
+    if !joins {
+        let detail = "the parent is not this issuer's newest evidence in the lineage".to_owned();
+        return Err(fragmented("predicate.parent", detail, chain.as_ref(), next).into());
+    }
+    Ok(Placement::IssuerSlot)
+}
+
+/// After an equivocation of the newest slot, the next statement may name either half.
+fn is_parent(chain: &IssuerRow, parent: &EvidenceId) -> bool {
+    chain.head == *parent
+        || chain.conflict.as_ref().is_some_and(|conflict| {
+            conflict.second == *parent && conflict.sequence.saturating_add(1) == chain.next_sequence
+        })
+}
+
+fn second_statement(
+    statement: &Statement,
+    chain: Option<&IssuerRow>,
+    next: u64,
+) -> Result<Placement, Stop> {
+    match chain.and_then(|chain| chain.conflict.as_ref()) {
+        None => Ok(Placement::Equivocation),
+        // One equivocation an issuer and lineage is proof enough; more would only fill the ledger.
+        Some(_) => Err(Outcome::Refused {
+            refusal: equivocated(statement),
+            head: chain.map(|chain| chain.head),
+            next_sequence: Some(next),
+        }
+        .into()),
+    }
+}
+
+/// What an equivocating submission is told.
+pub(super) fn equivocated(statement: &Statement) -> Refusal {
+    let sequence = statement.sequence.unwrap_or(0);
+    let detail = format!(
+        "this issuer has signed another statement for slot {sequence}: lineage `{}` is quarantined",
+        statement.lineage
+    );
+    Refusal::at(Code::AuthorityInconsistent, "predicate.sequence", detail)
+}
+
+fn open_for(statement: &Statement, lineage: &LineageRow, new_issuer: bool) -> Result<(), Refusal> {
+    if let Some(closed_by) = lineage.closed_by {
+        let detail = format!("lineage `{}` was closed by `{closed_by}`", statement.lineage);
+        return Err(Refusal::at(Code::LineageClosed, "predicate.lineage", detail));
+    }
+    if !lineage.subjects.contains(&statement.subject) {
+        let detail = format!("lineage `{}` is about another subject", statement.lineage);
+        return Err(Refusal::at(Code::SubjectMismatch, "subject[0].digest.sha256", detail));
+    }
+    let most = limit::ISSUERS_PER_LINEAGE;
+    if new_issuer && lineage.issuers as usize >= most {
+        let detail = format!("lineage `{}` has {most} issuers already", statement.lineage);
+        return Err(Refusal::at(Code::TooLarge, "predicate.issuers", detail));
+    }
+    Ok(())
+}
+
+fn fragmented(field: &str, detail: String, chain: Option<&IssuerRow>, next: u64) -> Outcome {
+    Outcome::Refused {
+        refusal: Refusal::at(Code::LineageFragmented, field, detail),
+        head: chain.map(|chain| chain.head),
+        next_sequence: Some(next),
+    }
+}
+
+/// Governance shares one chain, so a taken slot means only that somebody else was first.
+fn shared_slot(statement: &Statement, lineage: Option<&LineageRow>) -> Result<Placement, Stop> {
+    let next = lineage.map_or(0, |lineage| lineage.next_sequence);
+    let head = lineage.and_then(|lineage| lineage.head);
+    let sequence = statement.sequence.unwrap_or(0);
+    let refuse = |code, field: &str, detail: String| {
+        let refusal = Refusal::at(code, field, detail);
+        Err(Outcome::Refused { refusal, head, next_sequence: Some(next) }.into())
+    };
+    if sequence < next {
+        let detail = format!("slot {sequence} of `_governance` is taken, the next one is {next}");
+        return refuse(Code::HeadMoved, "predicate.sequence", detail);
+    }
+    if sequence > next {
+        let detail = format!("slot {sequence} leaves a gap: the next slot of `_governance` is {next}");
+        return refuse(Code::LineageFragmented, "predicate.sequence", detail);
+    }
+    if statement.parent != head {
+        let detail = "the parent is not the head of `_governance`".to_owned();
+        return refuse(Code::LineageFragmented, "predicate.parent", detail);
+    }
+    Ok(Placement::SharedSlot)
+}
+
+/// A restriction that adds nothing to one standing by the same issuers is answered with that one's receipt.
+fn restriction(view: &View<'_>, statement: &Statement, claims: &Claims) -> Result<Placement, Stop> {
+    let Claims::Revocation { authority, invalid_since, .. } = claims else {
+        return Ok(Placement::Restriction);
+    };
+    let standing =
+        view.restriction(&statement.domain, EvidenceKind::Revocation, authority, &statement.issuers)?;
+    let Some(standing) = standing else { return Ok(Placement::Restriction) };
+    let reaches = view.authority(authority)?.and_then(|row| row.invalid_since);
+    let adds = match (invalid_since, reaches) {
+        (None, _) => false,
+        (Some(_), None) => true,
+        (Some(since), Some(reaches)) => *since < reaches,
+    };
+    if adds { Ok(Placement::Restriction) } else { Ok(Placement::Standing(standing.evidence_id)) }
+}

@@ -1,0 +1,211 @@
+//! One consistent state, read as types.
+//!
+//! A [`View`] remembers what it has read of authorities, domains, policies and void evidence, since the
+//! authorizes answered under one read barrier share most of it. It owns nothing and never writes.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use assent_proof::{DomainName, EvidenceId, EvidenceKind, LineageName, PublicKey, Sha256};
+
+use crate::codec::{self, Versioned};
+use crate::record::{
+    AuthorityRow, DomainRow, EvidenceRow, IssuerRow, LeafRow, LineageRow, MetaRow, NewestRow, PolicyRow,
+    RestrictionRow,
+};
+use crate::row_key;
+use crate::rows::{RowError, Rows, Table};
+
+/// Most statements an authorize looks at in one lineage: every issuer's newest of every execution kind.
+const NEWEST_MAX: usize = crate::limit::ISSUERS_PER_LINEAGE * 8;
+
+/// A consistent state to decide on.
+pub struct View<'a> {
+    rows: &'a dyn Rows,
+    memo: RefCell<Memo>,
+}
+
+#[derive(Default)]
+struct Memo {
+    meta: Option<Rc<MetaRow>>,
+    authorities: BTreeMap<PublicKey, Option<Rc<AuthorityRow>>>,
+    domains: BTreeMap<DomainName, Option<Rc<DomainRow>>>,
+    policies: BTreeMap<DomainName, Option<Rc<PolicyRow>>>,
+    void: BTreeMap<EvidenceId, bool>,
+}
+
+impl<'a> View<'a> {
+    /// Reads from `rows`, which must not change underneath.
+    pub fn new(rows: &'a dyn Rows) -> Self {
+        Self { rows, memo: RefCell::default() }
+    }
+
+    /// The registry as a whole; absent before genesis.
+    pub(crate) fn meta(&self) -> Result<Option<Rc<MetaRow>>, RowError> {
+        if let Some(meta) = &self.memo.borrow().meta {
+            return Ok(Some(meta.clone()));
+        }
+        let meta = self.read::<MetaRow>(Table::Meta, row_key::META)?.map(Rc::new);
+        self.memo.borrow_mut().meta.clone_from(&meta);
+        Ok(meta)
+    }
+
+    /// An authority.
+    pub(crate) fn authority(&self, key: &PublicKey) -> Result<Option<Rc<AuthorityRow>>, RowError> {
+        if let Some(known) = self.memo.borrow().authorities.get(key) {
+            return Ok(known.clone());
+        }
+        let row = self.read::<AuthorityRow>(Table::Authorities, key.as_bytes())?.map(Rc::new);
+        self.memo.borrow_mut().authorities.insert(*key, row.clone());
+        Ok(row)
+    }
+
+    /// A domain.
+    pub(crate) fn domain(&self, domain: &DomainName) -> Result<Option<Rc<DomainRow>>, RowError> {
+        if let Some(known) = self.memo.borrow().domains.get(domain) {
+            return Ok(known.clone());
+        }
+        let row = self.read::<DomainRow>(Table::Domains, &row_key::domain(domain))?.map(Rc::new);
+        self.memo.borrow_mut().domains.insert(domain.clone(), row.clone());
+        Ok(row)
+    }
+
+    /// A domain's policy.
+    pub(crate) fn policy(&self, domain: &DomainName) -> Result<Option<Rc<PolicyRow>>, RowError> {
+        if let Some(known) = self.memo.borrow().policies.get(domain) {
+            return Ok(known.clone());
+        }
+        let row = self.read::<PolicyRow>(Table::Policies, &row_key::domain(domain))?.map(Rc::new);
+        self.memo.borrow_mut().policies.insert(domain.clone(), row.clone());
+        Ok(row)
+    }
+
+    /// What is remembered of an evidence's voidness.
+    pub(crate) fn known_void(&self, id: &EvidenceId) -> Option<bool> {
+        self.memo.borrow().void.get(id).copied()
+    }
+
+    /// Remembers an evidence's voidness.
+    pub(crate) fn remember_void(&self, id: EvidenceId, void: bool) {
+        self.memo.borrow_mut().void.insert(id, void);
+    }
+
+    /// An accepted piece of evidence.
+    pub(crate) fn evidence(&self, id: &EvidenceId) -> Result<Option<EvidenceRow>, RowError> {
+        self.read(Table::Evidence, &id.0)
+    }
+
+    /// A leaf of the ledger.
+    pub(crate) fn leaf(&self, index: u64) -> Result<Option<LeafRow>, RowError> {
+        self.read(Table::Leaves, &row_key::index(index))
+    }
+
+    /// A lineage.
+    pub(crate) fn lineage(
+        &self,
+        domain: &DomainName,
+        lineage: &LineageName,
+    ) -> Result<Option<LineageRow>, RowError> {
+        self.read(Table::Lineages, &row_key::lineage(domain, lineage))
+    }
+
+    /// An issuer's chain in a lineage.
+    pub(crate) fn issuer(
+        &self,
+        domain: &DomainName,
+        lineage: &LineageName,
+        issuer: &PublicKey,
+    ) -> Result<Option<IssuerRow>, RowError> {
+        self.read(Table::LineageIssuers, &row_key::issuer(domain, lineage, issuer))
+    }
+
+    /// An issuer's newest statement of one kind in a lineage.
+    pub(crate) fn newest_of(
+        &self,
+        domain: &DomainName,
+        lineage: &LineageName,
+        kind: EvidenceKind,
+        issuer: &PublicKey,
+    ) -> Result<Option<NewestRow>, RowError> {
+        self.read(Table::Newest, &row_key::newest(domain, lineage, kind, issuer))
+    }
+
+    /// Every issuer's newest statement of every kind in a lineage, by kind and issuer.
+    pub(crate) fn newest(
+        &self,
+        domain: &DomainName,
+        lineage: &LineageName,
+    ) -> Result<Vec<(EvidenceKind, PublicKey, NewestRow)>, RowError> {
+        let prefix = row_key::in_lineage(domain, lineage);
+        let rows = self.scan_prefix(Table::Newest, &prefix, NEWEST_MAX)?;
+        rows.into_iter()
+            .map(|(key, value)| {
+                let mutated = || RowError::Mutated { table: Table::Newest, key: key.clone() };
+                let rest = key.get(prefix.len()..).ok_or_else(mutated)?;
+                let nul = rest.iter().position(|byte| *byte == 0).ok_or_else(mutated)?;
+                let kind = rest.get(..nul).and_then(|kind| std::str::from_utf8(kind).ok());
+                let kind: EvidenceKind = kind.and_then(|k| k.parse().ok()).ok_or_else(mutated)?;
+                let issuer = rest.get(nul.saturating_add(1)..).and_then(|key| key.try_into().ok());
+                let issuer = PublicKey::from_bytes(issuer.ok_or_else(mutated)?).map_err(|_| mutated())?;
+                let row = codec::decode(&value).map_err(|_| mutated())?;
+                Ok((kind, issuer, row))
+            })
+            .collect()
+    }
+
+    /// At most `limit` open lineages of a digest.
+    pub(crate) fn open_lineages(
+        &self,
+        domain: &DomainName,
+        subject: &Sha256,
+        limit: usize,
+    ) -> Result<Vec<LineageName>, RowError> {
+        let prefix = row_key::of_subject(domain, subject);
+        let rows = self.scan_prefix(Table::OpenSubjects, &prefix, limit)?;
+        rows.into_iter()
+            .map(|(key, _)| {
+                let name = key.get(prefix.len()..).and_then(|name| std::str::from_utf8(name).ok());
+                name.and_then(|name| name.parse().ok())
+                    .ok_or(RowError::Mutated { table: Table::OpenSubjects, key })
+            })
+            .collect()
+    }
+
+    /// The restriction of `target` by exactly these issuers.
+    pub(crate) fn restriction(
+        &self,
+        domain: &DomainName,
+        kind: EvidenceKind,
+        target: &PublicKey,
+        issuers: &[PublicKey],
+    ) -> Result<Option<RestrictionRow>, RowError> {
+        self.read(Table::Restrictions, &row_key::restriction(domain, kind, target, issuers))
+    }
+
+    /// Rows whose keys start with `prefix`.
+    pub(crate) fn scan_prefix(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, RowError> {
+        self.rows.scan(table, prefix, row_key::after_prefix(prefix).as_deref(), limit)
+    }
+
+    /// The rows underneath.
+    pub(crate) fn rows(&self) -> &'a dyn Rows {
+        self.rows
+    }
+
+    /// One row as its type.
+    pub(crate) fn read<T: Versioned>(&self, table: Table, key: &[u8]) -> Result<Option<T>, RowError> {
+        match self.rows.get(table, key)? {
+            None => Ok(None),
+            Some(bytes) => match codec::decode(&bytes) {
+                Ok(row) => Ok(Some(row)),
+                Err(_) => Err(RowError::Mutated { table, key: key.to_vec() }),
+            },
+        }
+    }
+}
