@@ -1,1 +1,47 @@
-//! placeholder
+//! What a proof is: signed envelopes, their ids, keys, statements and claims, strict parsing, and offline verification.
+//!
+//! This crate owns the formats that come from outside (DSSE, in-toto Statement v1, PEM keys, RFC 6962 inclusion
+//! proofs) and the one enum of codes. Everything in it is a pure function of its arguments: it never reads a clock,
+//! never draws a random number, never does IO, and never decides whether an execution may run.
+//!
+//! [`verify`](verify::verify) is the only way to a [`VerifiedEnvelope`], which is all that the registry takes.
+
+mod base64;
+mod bytes32;
+mod string_enum;
+mod text;
+
+pub mod claims;
+pub mod code;
+pub mod dsse;
+pub mod id;
+pub mod json;
+pub mod key;
+pub mod kind;
+pub mod merkle;
+pub mod name;
+pub mod receipt;
+pub mod refusal;
+pub mod request;
+pub mod statement;
+pub mod time;
+pub mod verify;
+
+pub use crate::base64::{decode_base64, encode_base64};
+pub use claims::{AttestationStatus, Claims, Of, PolicyBody, PolicyVerdict, Requirement, RevocationReason};
+pub use code::Code;
+pub use dsse::{
+    Envelope, EnvelopeSignature, MAX_ENVELOPE_BYTES, MAX_SIGNATURES, STATEMENT_PAYLOAD_TYPE, pae,
+};
+pub use id::{EvidenceId, Sha256, blake3_256};
+pub use json::{FieldError, Fields, Json, MAX_DEPTH};
+pub use key::{KeyError, PublicKey, SigningKey};
+pub use kind::{EvidenceKind, Role};
+pub use merkle::{BatchTree, leaf_hash, verify_inclusion};
+pub use name::{DomainName, LineageName, Token};
+pub use receipt::{DECISIONS_PAYLOAD_TYPE, DecisionReceipt, VerifiedDecision, sign_batch, verify_decision};
+pub use refusal::Refusal;
+pub use request::AuthorizeRequest;
+pub use statement::{Statement, sign_statement};
+pub use time::{Millis, Seconds};
+pub use verify::{VerifiedEnvelope, verify};

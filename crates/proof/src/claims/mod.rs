@@ -1,0 +1,158 @@
+//! What a statement claims, typed: one variant for each kind that has rules.
+//!
+//! Reading is strict: an unknown field, a wrong type or a value outside its bounds is `claims_invalid` at that field.
+//! Whether a claim is true, permitted or timely is the registry's to judge. Stored positionally by serde: the order of
+//! fields and the names of variants are part of the format.
+
+mod policy;
+mod read;
+mod write;
+
+pub use policy::{DECISION_TTL_SECONDS_MAX, Of, PolicyBody, Requirement};
+
+use crate::key::PublicKey;
+use crate::kind::Role;
+use crate::name::DomainName;
+use crate::string_enum::string_enum;
+use crate::time::Seconds;
+use serde::{Deserialize, Serialize};
+
+/// Longest list in a claim.
+pub const MAX_LIST: usize = 64;
+
+/// Longest measurement or digest string, in bytes.
+pub const MAX_MEASUREMENT_BYTES: usize = 256;
+
+/// Longest name in a claim (authority, verifier, event), in bytes.
+pub const MAX_NAME_BYTES: usize = 128;
+
+/// Longest detail of an audit event, in bytes.
+pub const MAX_DETAIL_BYTES: usize = 1024;
+
+string_enum! {
+    /// What a verifier concluded about a runtime (the tiers of IETF RATS' attestation results).
+    AttestationStatus, "an attestation status" {
+        /// Trustworthy.
+        Affirming = "affirming",
+        /// Doubtful.
+        Warning = "warning",
+        /// Not trustworthy.
+        Contraindicated = "contraindicated",
+        /// No conclusion.
+        None = "none",
+    }
+}
+
+string_enum! {
+    /// The verdict of a policy check.
+    PolicyVerdict, "a policy verdict" {
+        /// Passed.
+        Pass = "pass",
+        /// Failed.
+        Fail = "fail",
+    }
+}
+
+string_enum! {
+    /// Why a key is revoked.
+    RevocationReason, "a reason for a revocation" {
+        /// Somebody else may have the key.
+        KeyCompromise = "keyCompromise",
+        /// Another key takes its place.
+        Superseded = "superseded",
+        /// The authority stops.
+        Cessation = "cessation",
+        /// Not said.
+        Unspecified = "unspecified",
+    }
+}
+
+/// The claims of one statement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Claims {
+    /// Governance permits actions on the subject.
+    ExecutionAuthorization {
+        /// The permitted actions, compared byte by byte; at most 64, no wildcards.
+        actions: Vec<String>,
+        /// For whom; absent: for anyone.
+        audience: Option<Vec<String>>,
+        /// Where; absent: anywhere.
+        environment: Option<String>,
+        /// From when on.
+        not_before: Seconds,
+        /// Until when, exclusive; later than `not_before`.
+        not_after: Seconds,
+        /// How many permits it is good for, at least 1; absent: not counted.
+        uses: Option<u32>,
+    },
+    /// A verifier attests a runtime.
+    RuntimeAttestation {
+        /// Who or what verified, for people.
+        verifier: String,
+        /// The conclusion.
+        status: AttestationStatus,
+        /// What was measured.
+        measurement: String,
+    },
+    /// A policy check outside was made.
+    PolicyValidation {
+        /// Which policy was checked.
+        policy_digest: String,
+        /// The verdict.
+        verdict: PolicyVerdict,
+    },
+    /// The runtime measured itself while running.
+    RuntimeIntegrity {
+        /// What was measured.
+        measured: String,
+    },
+    /// Something happened in the execution.
+    AuditLineage {
+        /// What; `completed` and `failed` close the lineage.
+        event: String,
+        /// More about it, for people.
+        detail: Option<String>,
+    },
+    /// The root keys.
+    Root {
+        /// The keys, 1 to 32, distinct.
+        keys: Vec<PublicKey>,
+        /// How many of them must sign, from 1 to their number.
+        threshold: u32,
+        /// The key that signs the registry's checkpoints.
+        registry_key: PublicKey,
+    },
+    /// A domain and its governance keys.
+    Domain {
+        /// The domain; never the system's.
+        domain: DomainName,
+        /// The governance keys, 1 to 32, distinct.
+        governance: Vec<PublicKey>,
+        /// How many of them must sign, from 1 to their number.
+        threshold: u32,
+    },
+    /// A key's role in a domain.
+    AuthorityGrant {
+        /// The key.
+        authority: PublicKey,
+        /// Its name, for people.
+        name: String,
+        /// Its role.
+        role: Role,
+        /// From when on.
+        not_before: Seconds,
+        /// Until when, exclusive; later than `not_before`.
+        not_after: Seconds,
+    },
+    /// What the domain requires before an execution.
+    Policy(PolicyBody),
+    /// The end of an authority.
+    Revocation {
+        /// The key.
+        authority: PublicKey,
+        /// Why.
+        reason: RevocationReason,
+        /// What the registry accepted of that key at or after this time is void; absent: nothing is.
+        invalid_since: Option<Seconds>,
+    },
+}

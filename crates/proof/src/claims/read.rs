@@ -1,0 +1,193 @@
+//! Reading claims, kind by kind.
+
+use super::{Claims, MAX_DETAIL_BYTES, MAX_LIST, MAX_MEASUREMENT_BYTES, MAX_NAME_BYTES, PolicyBody};
+use crate::code::Code;
+use crate::json::{FieldError, Fields, Json};
+use crate::key::PublicKey;
+use crate::kind::EvidenceKind;
+use crate::name::{DomainName, Token};
+use crate::refusal::Refusal;
+use crate::statement::{MAX_ISSUERS, check_distinct};
+use crate::text::{check_plain, check_printable_ascii};
+use crate::time::Seconds;
+
+/// Where claims stand in a statement.
+const PATH: &str = "predicate.claims";
+
+impl Claims {
+    /// Reads the claims of a statement of this kind.
+    ///
+    /// # Errors
+    /// `rules_not_yet` for a kind without rules, otherwise `claims_invalid` with the field at fault.
+    pub fn parse(kind: EvidenceKind, claims: &Json) -> Result<Claims, Refusal> {
+        let Some(read) = reader(kind) else {
+            let detail = format!("no rules for `{kind}` yet");
+            return Err(Refusal::at(Code::RulesNotYet, "predicateType", detail));
+        };
+        let claims = Fields::of(claims, PATH).and_then(|mut fields| {
+            let claims = read(&mut fields)?;
+            fields.finish()?;
+            Ok(claims)
+        });
+        claims.map_err(|error| Refusal::of_field(Code::ClaimsInvalid, error))
+    }
+}
+
+type Reader = fn(&mut Fields<'_>) -> Result<Claims, FieldError>;
+
+fn reader(kind: EvidenceKind) -> Option<Reader> {
+    match kind {
+        EvidenceKind::ExecutionAuthorization => Some(execution_authorization),
+        EvidenceKind::RuntimeAttestation => Some(runtime_attestation),
+        EvidenceKind::PolicyValidation => Some(policy_validation),
+        EvidenceKind::RuntimeIntegrity => Some(runtime_integrity),
+        EvidenceKind::AuditLineage => Some(audit_lineage),
+        EvidenceKind::Root => Some(root),
+        EvidenceKind::Domain => Some(domain),
+        EvidenceKind::AuthorityGrant => Some(authority_grant),
+        EvidenceKind::Policy => Some(|fields| PolicyBody::read(fields).map(Claims::Policy)),
+        EvidenceKind::Revocation => Some(revocation),
+        EvidenceKind::SynchronizationContinuity
+        | EvidenceKind::SovereignTrust
+        | EvidenceKind::Permit
+        | EvidenceKind::Rules
+        | EvidenceKind::Recovery
+        | EvidenceKind::Reconciliation
+        | EvidenceKind::Release
+        | EvidenceKind::Containment => None,
+    }
+}
+
+fn execution_authorization(fields: &mut Fields<'_>) -> Result<Claims, FieldError> {
+    let actions: Vec<Token> = fields.list("actions", MAX_LIST)?;
+    let audience: Option<Vec<Token>> = fields.opt_list("audience", MAX_LIST)?;
+    let environment: Option<Token> = fields.opt_parsed("environment")?;
+    let (not_before, not_after) = interval(fields)?;
+    let uses = fields.opt_int_within("uses", 1, u32::MAX)?;
+    no_wildcards(&fields.path_of("actions"), &actions)?;
+    no_wildcards(&fields.path_of("audience"), audience.as_deref().unwrap_or_default())?;
+    no_wildcards(&fields.path_of("environment"), environment.as_slice())?;
+    let texts = |tokens: Vec<Token>| tokens.into_iter().map(String::from).collect();
+    Ok(Claims::ExecutionAuthorization {
+        actions: texts(actions),
+        audience: audience.map(texts),
+        environment: environment.map(String::from),
+        not_before,
+        not_after,
+        uses,
+    })
+}
+
+fn runtime_attestation(fields: &mut Fields<'_>) -> Result<Claims, FieldError> {
+    Ok(Claims::RuntimeAttestation {
+        verifier: name(fields, "verifier")?,
+        status: fields.parsed("status")?,
+        measurement: measurement(fields, "measurement")?,
+    })
+}
+
+fn policy_validation(fields: &mut Fields<'_>) -> Result<Claims, FieldError> {
+    Ok(Claims::PolicyValidation {
+        policy_digest: measurement(fields, "policyDigest")?,
+        verdict: fields.parsed("verdict")?,
+    })
+}
+
+fn runtime_integrity(fields: &mut Fields<'_>) -> Result<Claims, FieldError> {
+    Ok(Claims::RuntimeIntegrity { measured: measurement(fields, "measured")? })
+}
+
+fn audit_lineage(fields: &mut Fields<'_>) -> Result<Claims, FieldError> {
+    let event = name(fields, "event")?;
+    let detail = fields.opt_text("detail")?;
+    if let Some(detail) = detail {
+        check_plain(&fields.path_of("detail"), detail, MAX_DETAIL_BYTES)?;
+    }
+    Ok(Claims::AuditLineage { event, detail: detail.map(str::to_owned) })
+}
+
+fn root(fields: &mut Fields<'_>) -> Result<Claims, FieldError> {
+    let (keys, threshold) = keys_and_threshold(fields, "keys")?;
+    Ok(Claims::Root { keys, threshold, registry_key: fields.parsed("registryKey")? })
+}
+
+fn domain(fields: &mut Fields<'_>) -> Result<Claims, FieldError> {
+    let domain: DomainName = fields.parsed("domain")?;
+    if domain.is_system() {
+        return Err(FieldError::new(fields.path_of("domain"), "must not be the system's own domain"));
+    }
+    let (governance, threshold) = keys_and_threshold(fields, "governance")?;
+    Ok(Claims::Domain { domain, governance, threshold })
+}
+
+fn authority_grant(fields: &mut Fields<'_>) -> Result<Claims, FieldError> {
+    let (not_before, not_after) = interval(fields)?;
+    Ok(Claims::AuthorityGrant {
+        authority: fields.parsed("authority")?,
+        name: name(fields, "name")?,
+        role: fields.parsed("role")?,
+        not_before,
+        not_after,
+    })
+}
+
+fn revocation(fields: &mut Fields<'_>) -> Result<Claims, FieldError> {
+    Ok(Claims::Revocation {
+        authority: fields.parsed("authority")?,
+        reason: fields.parsed("reason")?,
+        invalid_since: fields.opt_parsed("invalidSince")?,
+    })
+}
+
+/// `notBefore` and `notAfter`: a half-open interval that contains something.
+fn interval(fields: &mut Fields<'_>) -> Result<(Seconds, Seconds), FieldError> {
+    let (not_before, not_after) = (fields.parsed("notBefore")?, fields.parsed("notAfter")?);
+    if not_after <= not_before {
+        return Err(FieldError::new(fields.path_of("notAfter"), "must be later than `notBefore`"));
+    }
+    Ok((not_before, not_after))
+}
+
+/// 1 to 32 distinct keys in `name` and a `threshold` that they can reach, and that is not 0.
+fn keys_and_threshold(fields: &mut Fields<'_>, name: &str) -> Result<(Vec<PublicKey>, u32), FieldError> {
+    let keys: Vec<PublicKey> = fields.list(name, MAX_ISSUERS)?;
+    if keys.is_empty() {
+        return Err(FieldError::new(fields.path_of(name), "must name at least one key"));
+    }
+    check_distinct(&fields.path_of(name), &keys)?;
+    let most = u32::try_from(keys.len()).unwrap_or(u32::MAX);
+    let threshold = fields.int_within("threshold", 1, most)?;
+    Ok((keys, threshold))
+}
+
+/// Values are compared byte by byte; one who writes `*` expects something else, so it is refused.
+fn no_wildcards(path: &str, tokens: &[Token]) -> Result<(), FieldError> {
+    match tokens.iter().find(|token| token.as_str().contains('*')) {
+        Some(token) => Err(FieldError::new(path, format!("`{token}` looks like a wildcard; there are none"))),
+        None => Ok(()),
+    }
+}
+
+fn name(fields: &mut Fields<'_>, field: &str) -> Result<String, FieldError> {
+    let text = fields.text(field)?;
+    check_plain(&fields.path_of(field), text, MAX_NAME_BYTES)?;
+    Ok(text.to_owned())
+}
+
+fn measurement(fields: &mut Fields<'_>, field: &str) -> Result<String, FieldError> {
+    let text = fields.text(field)?;
+    check_printable_ascii(&fields.path_of(field), text, MAX_MEASUREMENT_BYTES)?;
+    Ok(text.to_owned())
+}
+
+/// A list of measurements or digests, or none.
+pub(super) fn measurement_list(
+    fields: &mut Fields<'_>,
+    field: &str,
+) -> Result<Option<Vec<String>>, FieldError> {
+    let items: Option<Vec<String>> = fields.opt_list(field, MAX_LIST)?;
+    for (i, item) in items.iter().flatten().enumerate() {
+        check_printable_ascii(&format!("{}[{i}]", fields.path_of(field)), item, MAX_MEASUREMENT_BYTES)?;
+    }
+    Ok(items)
+}

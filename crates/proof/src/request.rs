@@ -1,0 +1,124 @@
+//! The question: may this execute, now?
+
+use crate::code::Code;
+use crate::id::{EvidenceId, Sha256};
+use crate::json::{self, FieldError, Fields, Json};
+use crate::name::{DomainName, LineageName, Token};
+use crate::refusal::Refusal;
+
+/// A request to authorize one action on one subject. Its JSON omits what is absent.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AuthorizeRequest {
+    /// The domain that is asked; never the system's.
+    pub domain: DomainName,
+    /// The execution's lineage; absent: the one open lineage of that subject.
+    pub lineage: Option<LineageName>,
+    /// The lineage of the host or enclave that is to run it.
+    pub runtime: Option<LineageName>,
+    /// The action.
+    pub action: String,
+    /// The digest of what is to run.
+    pub subject: Sha256,
+    /// For whom.
+    pub audience: Option<String>,
+    /// Where.
+    pub environment: Option<String>,
+    /// The caller's own value, 1 to 128 printable ASCII characters, that ties the decision to this question.
+    pub nonce: Option<String>,
+    /// Deny unless this is the lineage's head.
+    pub expected_head: Option<EvidenceId>,
+    /// Do not answer from a state before this revision.
+    pub min_revision: Option<u64>,
+}
+
+impl AuthorizeRequest {
+    /// Reads a request. The caller bounds the length.
+    ///
+    /// # Errors
+    /// `malformed` with the field at fault.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Refusal> {
+        Self::from_json(&json::parse(bytes)?, "")
+    }
+
+    /// Reads a request that stands at `path` of a larger input. Unknown fields are refused: one that is ignored might
+    /// have been meant to restrict.
+    ///
+    /// # Errors
+    /// `malformed` with the field at fault.
+    pub fn from_json(value: &Json, path: &str) -> Result<Self, Refusal> {
+        let mut fields = Fields::of(value, path)?;
+        let request = AuthorizeRequest {
+            domain: read_domain(&mut fields)?,
+            lineage: read_lineage(&mut fields, "lineage")?,
+            runtime: read_lineage(&mut fields, "runtime")?,
+            action: fields.parsed::<Token>("action")?.into(),
+            subject: read_subject(&mut fields)?,
+            audience: fields.opt_parsed::<Token>("audience")?.map(String::from),
+            environment: fields.opt_parsed::<Token>("environment")?.map(String::from),
+            nonce: fields.opt_parsed::<Token>("nonce")?.map(String::from),
+            expected_head: fields.opt_parsed("expectedHead")?,
+            min_revision: read_revision(&mut fields)?,
+        };
+        fields.finish()?;
+        Ok(request)
+    }
+
+    /// The request as JSON; what is absent is omitted.
+    pub fn to_json(&self) -> Json {
+        let digest = Json::object([("sha256", Json::text(self.subject.to_string()))]);
+        let text = |name: &'static str, value: Option<String>| value.map(|value| (name, Json::Text(value)));
+        let revision = self.min_revision.map(|n| Json::Int(i64::try_from(n).unwrap_or(i64::MAX)));
+        let fields = [
+            text("domain", Some(self.domain.to_string())),
+            text("lineage", self.lineage.as_ref().map(|name| name.to_string())),
+            text("runtime", self.runtime.as_ref().map(|name| name.to_string())),
+            text("action", Some(self.action.clone())),
+            Some(("subject", Json::object([("digest", digest)]))),
+            text("audience", self.audience.clone()),
+            text("environment", self.environment.clone()),
+            text("nonce", self.nonce.clone()),
+            text("expectedHead", self.expected_head.map(|id| id.to_string())),
+            revision.map(|n| ("minRevision", n)),
+        ];
+        Json::object(fields.into_iter().flatten())
+    }
+}
+
+fn read_domain(fields: &mut Fields<'_>) -> Result<DomainName, Refusal> {
+    let domain: DomainName = fields.parsed("domain")?;
+    if domain.is_system() {
+        return Err(Refusal::at(
+            Code::Malformed,
+            fields.path_of("domain"),
+            "must not be the system's own domain",
+        ));
+    }
+    Ok(domain)
+}
+
+fn read_lineage(fields: &mut Fields<'_>, name: &str) -> Result<Option<LineageName>, Refusal> {
+    let lineage: Option<LineageName> = fields.opt_parsed(name)?;
+    if lineage.as_ref().is_some_and(LineageName::is_system) {
+        return Err(Refusal::at(
+            Code::Malformed,
+            fields.path_of(name),
+            "must not be the system's own lineage",
+        ));
+    }
+    Ok(lineage)
+}
+
+fn read_subject(fields: &mut Fields<'_>) -> Result<Sha256, FieldError> {
+    let mut subject = fields.object("subject")?;
+    let mut digest = subject.object("digest")?;
+    let sha256 = digest.parsed("sha256")?;
+    digest.finish()?;
+    subject.finish()?;
+    Ok(sha256)
+}
+
+fn read_revision(fields: &mut Fields<'_>) -> Result<Option<u64>, FieldError> {
+    let Some(revision) = fields.opt_int("minRevision")? else { return Ok(None) };
+    let negative = |_| FieldError::new(fields.path_of("minRevision"), "must not be negative");
+    u64::try_from(revision).map(Some).map_err(negative)
+}
