@@ -31,6 +31,10 @@ impl Versioned for Command {
     const VERSION: u8 = 1;
 }
 
+impl Versioned for Outcomes {
+    const VERSION: u8 = 1;
+}
+
 impl Command {
     /// The bytes of the log entry.
     pub fn encode(&self) -> Vec<u8> {
@@ -105,4 +109,16 @@ impl Outcome {
 pub struct Outcomes {
     /// The groups' outcomes.
     pub groups: Vec<Vec<Outcome>>,
+}
+
+impl Outcomes {
+    /// Their bytes, as a leader answers a follower.
+    pub fn encode(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+
+    /// Reads what [`Self::encode`] wrote.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
+        codec::decode(bytes)
+    }
 }

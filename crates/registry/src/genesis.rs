@@ -7,8 +7,8 @@
 use std::fmt;
 
 use assent_proof::{
-    Code, Envelope, EvidenceKind, Fields, Json, Millis, Refusal, Statement, VerifiedEnvelope,
-    blake3_256, json, verify,
+    Code, Envelope, EvidenceKind, Fields, Json, Millis, Refusal, Statement, VerifiedEnvelope, blake3_256,
+    json, verify,
 };
 
 use crate::command::Outcome;
@@ -19,9 +19,9 @@ use crate::view::View;
 /// The format's name, in the file's field `genesis`.
 const FORMAT: &str = "egpep/v1";
 /// Most bytes that a genesis file may have.
-pub const MAX_BYTES: usize = 4 * 1024 * 1024;
+pub(crate) const MAX_BYTES: usize = 4 * 1024 * 1024;
 /// Most envelopes that a genesis file may hold.
-pub const MAX_ENVELOPES: usize = 1000;
+pub(crate) const MAX_ENVELOPES: usize = 1000;
 
 /// The digest of a genesis file: BLAKE3-256 of its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,7 +70,10 @@ impl GenesisFile {
     /// Reads a file and verifies every envelope in it.
     pub fn parse(bytes: &[u8]) -> Result<Self, Refusal> {
         if bytes.len() > MAX_BYTES {
-            return Err(Refusal::new(Code::TooLarge, format!("a genesis file has at most {MAX_BYTES} bytes")));
+            return Err(Refusal::new(
+                Code::TooLarge,
+                format!("a genesis file has at most {MAX_BYTES} bytes"),
+            ));
         }
         let file = json::parse(bytes)?;
         let mut fields = Fields::of(&file, "")?;

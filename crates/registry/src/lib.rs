@@ -11,6 +11,8 @@ mod authorize;
 mod codec;
 mod command;
 mod genesis;
+#[cfg(test)]
+mod golden;
 pub mod limit;
 pub mod query;
 mod record;

@@ -173,8 +173,7 @@ fn entries(
     let first = after.map_or(0, |after| after.saturating_add(1));
     let from = row_key::entry(domain, lineage, first);
     let until = row_key::after_prefix(&prefix);
-    let rows =
-        view.rows().scan(Table::LineageEntries, &from, until.as_deref(), limit.saturating_add(1))?;
+    let rows = view.rows().scan(Table::LineageEntries, &from, until.as_deref(), limit.saturating_add(1))?;
     let more = rows.len() > limit;
     let page: Result<Vec<LineageEntry>, RowError> = rows
         .into_iter()
@@ -272,11 +271,7 @@ pub struct AuthorityEntry {
 }
 
 /// An authority at `now`.
-pub fn authority(
-    rows: &dyn Rows,
-    key: &PublicKey,
-    now: Millis,
-) -> Result<Option<AuthorityEntry>, RowError> {
+pub fn authority(rows: &dyn Rows, key: &PublicKey, now: Millis) -> Result<Option<AuthorityEntry>, RowError> {
     Ok(View::new(rows).authority(key)?.map(|row| authority_entry(*key, &row, now)))
 }
 
@@ -330,10 +325,7 @@ fn authority_entry(key: PublicKey, row: &AuthorityRow, now: Millis) -> Authority
 }
 
 /// A domain's policy and the statement that set it.
-pub fn policy(
-    rows: &dyn Rows,
-    domain: &DomainName,
-) -> Result<Option<(EvidenceId, PolicyBody)>, RowError> {
+pub fn policy(rows: &dyn Rows, domain: &DomainName) -> Result<Option<(EvidenceId, PolicyBody)>, RowError> {
     Ok(View::new(rows).policy(domain)?.map(|row| (row.evidence_id, row.body.clone())))
 }
 

@@ -30,7 +30,7 @@ versioned!(
 
 /// The registry as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MetaRow {
+pub(crate) struct MetaRow {
     /// The ledger's size: the number that names this state.
     pub revision: u64,
     /// The largest time of acceptance so far.
@@ -40,6 +40,7 @@ pub struct MetaRow {
     /// The origin that evidence must be meant for.
     pub origin: String,
     /// The genesis file's digest.
+    #[serde(with = "serde_bytes")]
     pub cluster_id: [u8; 32],
     /// The key that signs checkpoints, named by `root`.
     pub registry_key: PublicKey,
@@ -49,7 +50,7 @@ pub struct MetaRow {
 
 /// One leaf of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LeafRow {
+pub(crate) struct LeafRow {
     /// The evidence it stands for.
     pub evidence_id: EvidenceId,
     /// When the registry accepted it.
@@ -58,7 +59,7 @@ pub struct LeafRow {
 
 /// What the rules need to know of an accepted envelope.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EvidenceRow {
+pub(crate) struct EvidenceRow {
     /// Its place in the ledger.
     pub index: u64,
     /// When the registry accepted it.
@@ -85,7 +86,7 @@ pub struct EvidenceRow {
 
 /// A key, and what it may do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AuthorityRow {
+pub(crate) struct AuthorityRow {
     /// A name for people.
     pub name: String,
     /// Its one role.
@@ -106,7 +107,7 @@ pub struct AuthorityRow {
 
 /// How an authority was revoked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RevokedMark {
+pub(crate) struct RevokedMark {
     /// The revocation that did it.
     pub by: EvidenceId,
     /// Why, as its first revocation says.
@@ -115,7 +116,7 @@ pub struct RevokedMark {
 
 /// Who governs a domain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DomainRow {
+pub(crate) struct DomainRow {
     /// Its governance keys; in `_root` the root keys.
     pub governance: Vec<PublicKey>,
     /// How many of them must sign together.
@@ -126,7 +127,7 @@ pub struct DomainRow {
 
 /// A domain's policy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PolicyRow {
+pub(crate) struct PolicyRow {
     /// The statement that set it.
     pub evidence_id: EvidenceId,
     /// What it asks for.
@@ -135,10 +136,12 @@ pub struct PolicyRow {
 
 /// A lineage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LineageRow {
+pub(crate) struct LineageRow {
     /// What it is about: one digest, or, if its first slot was equivocated, each that was named, in order.
     /// Empty for `_governance`.
     pub subjects: Vec<Sha256>,
+    /// Whose slot 0 fixed the subject; none for `_governance`.
+    pub founder: Option<PublicKey>,
     /// The newest slotted evidence.
     pub head: Option<EvidenceId>,
     /// The next slot of the shared chain; counts only in `_governance`.
@@ -153,7 +156,7 @@ pub struct LineageRow {
 
 /// A slot that one issuer filled twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Conflict {
+pub(crate) struct Conflict {
     /// Who signed both.
     pub issuer: PublicKey,
     /// For which slot.
@@ -162,7 +165,7 @@ pub struct Conflict {
 
 /// One issuer's hash chain in a lineage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IssuerRow {
+pub(crate) struct IssuerRow {
     /// Its next free slot.
     pub next_sequence: u64,
     /// Its newest evidence.
@@ -173,7 +176,7 @@ pub struct IssuerRow {
 
 /// The second statement of an issuer for one slot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IssuerConflict {
+pub(crate) struct IssuerConflict {
     /// The slot.
     pub sequence: u64,
     /// The statement that came second.
@@ -182,7 +185,7 @@ pub struct IssuerConflict {
 
 /// An issuer's newest statement of one kind: one half, or both halves of an equivocation, ordered by id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NewestRow {
+pub(crate) struct NewestRow {
     /// Its slot.
     pub sequence: u64,
     /// Whether that slot was filled twice; what is contested never counts, but still denies.
@@ -193,7 +196,7 @@ pub struct NewestRow {
 
 /// What an authorize needs of one statement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NewestHalf {
+pub(crate) struct NewestHalf {
     /// Its id.
     pub evidence_id: EvidenceId,
     /// When the registry accepted it.
@@ -210,7 +213,7 @@ pub struct NewestHalf {
 
 /// A restriction that stands, to recognise one that adds nothing to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RestrictionRow {
+pub(crate) struct RestrictionRow {
     /// The statement.
     pub evidence_id: EvidenceId,
     /// Its `invalidSince`.

@@ -105,8 +105,13 @@ pub trait Rows {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, RowError>;
 
     /// At most `limit` rows with `from ≤ key < until` in ascending order; `until: None` has no upper end.
-    fn scan(&self, table: Table, from: &[u8], until: Option<&[u8]>, limit: usize)
-    -> Result<Vec<Row>, RowError>;
+    fn scan(
+        &self,
+        table: Table,
+        from: &[u8],
+        until: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Row>, RowError>;
 }
 
 /// A state that can be changed. A failed write poisons the whole batch: the caller must drop it.

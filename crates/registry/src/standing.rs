@@ -115,7 +115,10 @@ impl View<'_> {
     }
 
     /// Everything that these references rest on, themselves included; none beyond the bound.
-    pub(crate) fn closure(&self, references: &[EvidenceId]) -> Result<Option<BTreeSet<EvidenceId>>, RowError> {
+    pub(crate) fn closure(
+        &self,
+        references: &[EvidenceId],
+    ) -> Result<Option<BTreeSet<EvidenceId>>, RowError> {
         let mut seen = BTreeSet::new();
         let mut open: Vec<EvidenceId> = references.to_vec();
         while let Some(id) = open.pop() {

@@ -15,7 +15,7 @@ use crate::record::{
     RestrictionRow,
 };
 use crate::row_key;
-use crate::rows::{RowError, Rows, Table};
+use crate::rows::{Row, RowError, Rows, Table};
 
 /// Most statements an authorize looks at in one lineage: every issuer's newest of every execution kind.
 const NEWEST_MAX: usize = crate::limit::ISSUERS_PER_LINEAGE * 8;
@@ -189,7 +189,7 @@ impl<'a> View<'a> {
         table: Table,
         prefix: &[u8],
         limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, RowError> {
+    ) -> Result<Vec<Row>, RowError> {
         self.rows.scan(table, prefix, row_key::after_prefix(prefix).as_deref(), limit)
     }
 

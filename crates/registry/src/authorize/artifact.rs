@@ -49,12 +49,7 @@ pub(super) fn covers(
 ) -> Result<Result<Counted, Vec<Flawed>>, RowError> {
     // A contested slot never counts; the quarantine says why.
     let (false, [half]) = (row.contested, row.halves.as_slice()) else { return Ok(Err(Vec::new())) };
-    let mut flaws = Vec::new();
-    let mut until = None;
-    match evidence::stands(case, issuer, half)? {
-        Ok(end) => until = end,
-        Err(flaw) => flaws.push(flaw),
-    }
+    let (mut until, mut flaws) = evidence::standing(case, issuer, half)?;
     match permits(case.request, &half.claims, case.now) {
         Ok(end) => until = earlier(until, Some(end)),
         Err(found) => flaws.extend(found.into_iter().map(|(code, detail)| Flawed {
@@ -63,20 +58,13 @@ pub(super) fn covers(
             evidence: half.evidence_id,
         })),
     }
-    if flaws.is_empty() {
-        Ok(Ok(Counted { evidence_id: half.evidence_id, until }))
-    } else {
-        Ok(Err(flaws))
-    }
+    if flaws.is_empty() { Ok(Ok(Counted { evidence_id: half.evidence_id, until })) } else { Ok(Err(flaws)) }
 }
 
 /// What the artifact says of the request: until when it covers it, or everything in which it does not.
-fn permits(
-    request: &AuthorizeRequest,
-    claims: &Claims,
-    now: Millis,
-) -> Result<Millis, Vec<(Code, String)>> {
-    let Claims::ExecutionAuthorization { actions, audience, environment, not_before, not_after, uses } = claims
+fn permits(request: &AuthorizeRequest, claims: &Claims, now: Millis) -> Result<Millis, Vec<(Code, String)>> {
+    let Claims::ExecutionAuthorization { actions, audience, environment, not_before, not_after, uses } =
+        claims
     else {
         return Err(vec![(Code::EvidenceMissing, "it is no execution-authorization".to_owned())]);
     };

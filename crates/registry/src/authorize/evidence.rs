@@ -5,8 +5,8 @@
 
 use assent_proof::{Claims, Code, EvidenceId, Millis, PolicyBody, PolicyVerdict, PublicKey};
 
-use super::{Case, Scene};
 use super::verdict::Findings;
+use super::{Case, Scene};
 use crate::record::NewestHalf;
 use crate::rows::RowError;
 use crate::standing::authority_flaw;
@@ -54,35 +54,38 @@ pub(super) struct Flawed {
     pub(super) evidence: EvidenceId,
 }
 
-/// Whether the statement's issuer, grant, references and expiry let it count now; and until when they do.
-/// `Ok(Err(..))` says why not.
-pub(super) fn stands(
+/// Whether the statement's issuer, grant, references and expiry let it count now: until when they do, and
+/// everything that says otherwise.
+pub(super) fn standing(
     case: &Case<'_>,
     issuer: &PublicKey,
     half: &NewestHalf,
-) -> Result<Result<Option<Millis>, Flawed>, RowError> {
-    let flawed = |code, detail| Ok(Err(Flawed { code, detail, evidence: half.evidence_id }));
+) -> Result<(Option<Millis>, Vec<Flawed>), RowError> {
+    let mut flaws = Vec::new();
+    let mut flaw = |code, detail| flaws.push(Flawed { code, detail, evidence: half.evidence_id });
     let Some(authority) = case.view.authority(issuer)? else {
-        return flawed(Code::AuthorityUnknown, format!("{issuer} is not an authority"));
+        flaw(Code::AuthorityUnknown, format!("{issuer} is not an authority"));
+        return Ok((None, flaws));
     };
     if let Some((code, detail)) = authority_flaw(issuer, &authority, case.now) {
-        return flawed(code, detail);
+        flaw(code, detail);
     }
     if !case.view.is_admitted(&authority)? {
         let detail = format!("the grant of authority `{}` ({issuer}) is void", authority.name);
-        return flawed(Code::InheritanceUnverifiable, detail);
-    }
-    if let Some((code, detail)) = case.view.reference_flaw(&half.references)? {
-        return flawed(code, detail);
-    }
-    if case.view.is_void(&half.evidence_id)? {
-        return flawed(Code::InheritanceUnverifiable, "it is void".to_owned());
+        flaw(Code::InheritanceUnverifiable, detail);
+    } else if let Some((code, detail)) = case.view.reference_flaw(&half.references)? {
+        flaw(code, detail);
     }
     let expires_at = half.expires_at.map(|at| at.to_millis());
     if expires_at.is_some_and(|at| case.now >= at) {
-        return flawed(Code::EvidenceExpired, "it has expired".to_owned());
+        flaw(Code::EvidenceExpired, "it has expired".to_owned());
     }
-    Ok(Ok(earlier(expires_at, authority.not_after.map(|at| at.to_millis()))))
+    // Void by any of these ways was named above; were there another, it would still not count.
+    if flaws.is_empty() && case.view.is_void(&half.evidence_id)? {
+        let detail = "it is void".to_owned();
+        flaws.push(Flawed { code: Code::InheritanceUnverifiable, detail, evidence: half.evidence_id });
+    }
+    Ok((earlier(expires_at, authority.not_after.map(|at| at.to_millis())), flaws))
 }
 
 /// The earlier of two ends, where there are any.

@@ -79,13 +79,17 @@ fn evaluate(view: &View<'_>, request: &AuthorizeRequest, now: Millis) -> Result<
         match scene {
             Some(scene) => requirement::check(&case, required, scene, &mut findings)?,
             None => {
-                let detail = format!("the policy requires a `{}` of the runtime, and the request names none that is known", required.kind);
+                let detail = format!(
+                    "the policy requires a `{}` of the runtime, and the request names none that is known",
+                    required.kind
+                );
                 findings.deny(Code::EvidenceMissing, detail, None);
             }
         }
     }
-    let grounds = authorized_by
-        .map(|authorized_by| Grounds::new(policy.evidence_id, authorized_by, policy.body.decision_ttl_seconds));
+    let grounds = authorized_by.map(|authorized_by| {
+        Grounds::new(policy.evidence_id, authorized_by, policy.body.decision_ttl_seconds)
+    });
     Ok(verdict::conclude(findings, grounds))
 }
 

@@ -55,30 +55,27 @@ fn counts(
     row: &NewestRow,
 ) -> Result<Result<Counted, Vec<Flawed>>, RowError> {
     let (false, [half]) = (row.contested, row.halves.as_slice()) else { return Ok(Err(Vec::new())) };
-    let standing = if required.kind == EvidenceKind::ExecutionAuthorization {
+    let (standing, mut flaws) = if required.kind == EvidenceKind::ExecutionAuthorization {
         match artifact::covers(case, issuer, row)? {
-            Ok(artifact) => artifact.until,
-            Err(flaws) => return Ok(Err(flaws)),
+            Ok(artifact) => (artifact.until, Vec::new()),
+            Err(flaws) => (None, flaws),
         }
     } else {
-        match evidence::stands(case, issuer, half)? {
-            Ok(until) => until,
-            Err(flaw) => return Ok(Err(vec![flaw])),
-        }
+        evidence::standing(case, issuer, half)?
     };
+    let mut flaw = |code, detail| flaws.push(Flawed { code, detail, evidence: half.evidence_id });
     if let Some((code, detail)) = content(case, half) {
-        return Ok(Err(vec![Flawed { code, detail, evidence: half.evidence_id }]));
+        flaw(code, detail);
     }
-    match fresh_until(required, half) {
-        Some(end) if case.now >= end => {
-            let detail = format!(
-                "`{}` is older than {} seconds",
-                required.kind,
-                required.max_age_seconds.unwrap_or(0)
-            );
-            Ok(Err(vec![Flawed { code: Code::RuntimeStale, detail, evidence: half.evidence_id }]))
-        }
-        end => Ok(Ok(Counted { evidence_id: half.evidence_id, until: earlier(standing, end) })),
+    let end = fresh_until(required, half);
+    if end.is_some_and(|end| case.now >= end) {
+        let seconds = required.max_age_seconds.unwrap_or(0);
+        flaw(Code::RuntimeStale, format!("`{}` is older than {seconds} seconds", required.kind));
+    }
+    if flaws.is_empty() {
+        Ok(Ok(Counted { evidence_id: half.evidence_id, until: earlier(standing, end) }))
+    } else {
+        Ok(Err(flaws))
     }
 }
 

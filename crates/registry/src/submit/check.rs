@@ -28,11 +28,7 @@ pub(crate) enum Occasion {
 }
 
 /// Everything that must hold before an envelope is written.
-pub(super) fn check(
-    view: &View<'_>,
-    occasion: Occasion,
-    envelope: &VerifiedEnvelope,
-) -> Result<Plan, Stop> {
+pub(super) fn check(view: &View<'_>, occasion: Occasion, envelope: &VerifiedEnvelope) -> Result<Plan, Stop> {
     let statement = envelope.statement();
     let accepted_at = accepted_at(view, occasion, statement)?;
     same_id(view, envelope)?;
@@ -54,7 +50,14 @@ pub(super) fn check(
         Occasion::Genesis { cluster_id, .. } => Some(cluster_id),
         Occasion::Command { .. } => None,
     };
-    Ok(Plan { accepted_at, claims, counted: signers.counted, threshold: signers.threshold, placement, founds })
+    Ok(Plan {
+        accepted_at,
+        claims,
+        counted: signers.counted,
+        threshold: signers.threshold,
+        placement,
+        founds,
+    })
 }
 
 /// acceptedAt = max(proposed, registry time); the registry it is meant for must be this one.
@@ -88,7 +91,9 @@ fn same_id(view: &View<'_>, envelope: &VerifiedEnvelope) -> Result<(), Stop> {
     let Some(row) = view.evidence(&envelope.id())? else { return Ok(()) };
     let receipt = receipt_of(view, &envelope.id())?.ok_or_else(|| missing(envelope))?;
     if row.equivocation {
-        return Err(Outcome::Equivocation { receipt, refusal: slot::equivocated(envelope.statement()) }.into());
+        return Err(
+            Outcome::Equivocation { receipt, refusal: slot::equivocated(envelope.statement()) }.into()
+        );
     }
     Err(Outcome::Accepted { receipt, fresh: false }.into())
 }
@@ -105,9 +110,7 @@ fn rules_exist(
     claims: Option<&Claims>,
 ) -> Result<(), Stop> {
     let second = match (statement.kind, claims) {
-        (EvidenceKind::Root, _) => {
-            view.meta()?.is_some() || matches!(occasion, Occasion::Command { .. })
-        }
+        (EvidenceKind::Root, _) => view.meta()?.is_some() || matches!(occasion, Occasion::Command { .. }),
         (EvidenceKind::Domain, Some(Claims::Domain { domain, .. })) => view.domain(domain)?.is_some(),
         _ => false,
     };

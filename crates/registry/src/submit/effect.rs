@@ -85,15 +85,17 @@ impl Writer<'_> {
             references: statement.references.clone(),
             equivocation: self.plan.placement == Placement::Equivocation,
         };
-        self.put(Table::Evidence, &self.id.0, &row)?;
+        let id = self.id;
+        self.put(Table::Evidence, &id.0, &row)?;
         let entry = row_key::entry(&statement.domain, &statement.lineage, self.index);
-        self.rows.put(Table::LineageEntries, &entry, &self.id.0)
+        self.rows.put(Table::LineageEntries, &entry, &id.0)
     }
 
     fn lineage(&mut self) -> Result<(), RowError> {
         let found = self.view().lineage(&self.statement.domain, &self.statement.lineage)?;
         let mut lineage = found.unwrap_or_else(|| LineageRow {
             subjects: Vec::new(),
+            founder: None,
             head: None,
             next_sequence: 0,
             issuers: 0,
@@ -118,6 +120,9 @@ impl Writer<'_> {
 
     /// The lineage's subjects, whether this closes it, and with both its place among the open ones.
     fn subject_and_closing(&mut self, lineage: &mut LineageRow) -> Result<(), RowError> {
+        if lineage.founder.is_none() {
+            lineage.founder = self.statement.issuers.first().copied();
+        }
         if !lineage.subjects.contains(&self.statement.subject) {
             lineage.subjects.push(self.statement.subject);
             lineage.subjects.sort_unstable();
@@ -222,8 +227,7 @@ impl Writer<'_> {
     fn kind(&mut self) -> Result<(), RowError> {
         match &self.plan.claims {
             Claims::Root { keys, threshold, .. } => {
-                let row =
-                    DomainRow { governance: keys.clone(), threshold: *threshold, admitted_by: self.id };
+                let row = DomainRow { governance: keys.clone(), threshold: *threshold, admitted_by: self.id };
                 self.governance(&DomainName::root(), &row, "root")
             }
             Claims::Domain { domain, governance, threshold } => {

@@ -80,11 +80,7 @@ fn apply_atomically(
     Ok(outcomes.into_iter().map(not_applied).collect())
 }
 
-fn submit(
-    rows: &mut dyn RowsMut,
-    proposed_at: Millis,
-    envelope: &Checked,
-) -> Result<Outcome, RowError> {
+fn submit(rows: &mut dyn RowsMut, proposed_at: Millis, envelope: &Checked) -> Result<Outcome, RowError> {
     match envelope {
         Checked::Refused(refusal) => Ok(Outcome::refused(refusal.clone())),
         Checked::Verified(envelope) => accept(rows, Occasion::Command { proposed_at }, envelope),

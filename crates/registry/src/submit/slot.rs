@@ -31,6 +31,9 @@ fn issuer_slot(
     let chain = view.issuer(&statement.domain, &statement.lineage, issuer)?;
     let next = chain.as_ref().map_or(0, |chain| chain.next_sequence);
     let sequence = statement.sequence.unwrap_or(0);
+    if let Some(lineage) = lineage {
+        subject(statement, issuer, lineage)?;
+    }
     if sequence < next {
         return second_statement(statement, chain.as_ref(), next);
     }
@@ -60,11 +63,7 @@ fn is_parent(chain: &IssuerRow, parent: &EvidenceId) -> bool {
         })
 }
 
-fn second_statement(
-    statement: &Statement,
-    chain: Option<&IssuerRow>,
-    next: u64,
-) -> Result<Placement, Stop> {
+fn second_statement(statement: &Statement, chain: Option<&IssuerRow>, next: u64) -> Result<Placement, Stop> {
     match chain.and_then(|chain| chain.conflict.as_ref()) {
         None => Ok(Placement::Equivocation),
         // One equivocation an issuer and lineage is proof enough; more would only fill the ledger.
@@ -87,14 +86,20 @@ pub(super) fn equivocated(statement: &Statement) -> Refusal {
     Refusal::at(Code::AuthorityInconsistent, "predicate.sequence", detail)
 }
 
+/// The lineage is about one subject. Only the slot that fixed it can name another: that is an equivocation.
+fn subject(statement: &Statement, issuer: &PublicKey, lineage: &LineageRow) -> Result<(), Refusal> {
+    let fixes_it = lineage.founder.as_ref() == Some(issuer) && statement.sequence == Some(0);
+    if fixes_it || lineage.subjects.contains(&statement.subject) {
+        return Ok(());
+    }
+    let detail = format!("lineage `{}` is about another subject", statement.lineage);
+    Err(Refusal::at(Code::SubjectMismatch, "subject[0].digest.sha256", detail))
+}
+
 fn open_for(statement: &Statement, lineage: &LineageRow, new_issuer: bool) -> Result<(), Refusal> {
     if let Some(closed_by) = lineage.closed_by {
         let detail = format!("lineage `{}` was closed by `{closed_by}`", statement.lineage);
         return Err(Refusal::at(Code::LineageClosed, "predicate.lineage", detail));
-    }
-    if !lineage.subjects.contains(&statement.subject) {
-        let detail = format!("lineage `{}` is about another subject", statement.lineage);
-        return Err(Refusal::at(Code::SubjectMismatch, "subject[0].digest.sha256", detail));
     }
     let most = limit::ISSUERS_PER_LINEAGE;
     if new_issuer && lineage.issuers as usize >= most {

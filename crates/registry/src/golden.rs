@@ -1,0 +1,197 @@
+//! The bytes of every stored and replicated type. If one of these fails, stores of released versions no
+//! longer open: give the type a new version instead of new bytes.
+
+use bytes::Bytes;
+
+use assent_proof::{
+    AttestationStatus, Claims, Code, EvidenceId, EvidenceKind, Millis, Of, PolicyBody, Refusal, Requirement,
+    RevocationReason, Role, Seconds, Sha256, SigningKey,
+};
+
+use crate::codec::{CodecError, Versioned, decode, encode};
+use crate::command::{Command, Group, Outcome, Outcomes, Receipt};
+use crate::record::*;
+
+#[track_caller]
+fn golden<T: Versioned + PartialEq + std::fmt::Debug>(value: &T, expected: &str) {
+    let bytes = encode(value);
+    assert_eq!(hex::encode(&bytes), expected, "the encoding of {value:?} changed");
+    assert_eq!(&decode::<T>(&bytes).unwrap(), value);
+    let mut longer = bytes.clone();
+    longer.push(0);
+    assert_eq!(decode::<T>(&longer), Err(CodecError::Trailing(1)));
+    assert!(decode::<T>(&bytes[..bytes.len() - 1]).is_err());
+    let mut newer = bytes;
+    newer[0] = 99;
+    assert_eq!(decode::<T>(&newer), Err(CodecError::Version { found: 99, known: T::VERSION }));
+}
+
+fn id(byte: u8) -> EvidenceId {
+    EvidenceId([byte; 32])
+}
+
+fn key() -> assent_proof::PublicKey {
+    SigningKey::from_seed([1; 32]).public()
+}
+
+fn receipt() -> Receipt {
+    Receipt { evidence_id: id(7), ledger_index: 8, revision: 9, accepted_at: Millis(10) }
+}
+
+#[test]
+fn rows_keep_their_bytes() {
+    golden(
+        &MetaRow {
+            revision: 3,
+            registry_time: Millis(1_795_374_000_000),
+            rules_version: 1,
+            origin: "o".to_owned(),
+            cluster_id: [5; 32],
+            registry_key: key(),
+            void_marks: 2,
+        },
+        include_str!("golden/meta.hex").trim(),
+    );
+    golden(&LeafRow { evidence_id: id(1), accepted_at: Millis(2) }, include_str!("golden/leaf.hex").trim());
+    golden(
+        &EvidenceRow {
+            index: 1,
+            accepted_at: Millis(2),
+            kind: EvidenceKind::RuntimeAttestation,
+            domain: "d".parse().unwrap(),
+            lineage: "l".parse().unwrap(),
+            issuers: vec![key()],
+            counted: vec![key()],
+            threshold: 1,
+            sequence: Some(4),
+            references: vec![id(2)],
+            equivocation: false,
+        },
+        include_str!("golden/evidence.hex").trim(),
+    );
+    golden(
+        &AuthorityRow {
+            name: "n".to_owned(),
+            role: Role::Audit,
+            domain: "d".parse().unwrap(),
+            not_before: Seconds(1),
+            not_after: Some(Seconds(2)),
+            admitted_by: id(3),
+            revoked: Some(RevokedMark { by: id(4), reason: RevocationReason::KeyCompromise }),
+            invalid_since: Some(Seconds(5)),
+        },
+        include_str!("golden/authority.hex").trim(),
+    );
+    golden(
+        &DomainRow { governance: vec![key()], threshold: 1, admitted_by: id(1) },
+        include_str!("golden/domain.hex").trim(),
+    );
+    golden(
+        &PolicyRow {
+            evidence_id: id(1),
+            body: PolicyBody {
+                require: vec![Requirement {
+                    kind: EvidenceKind::RuntimeIntegrity,
+                    of: Of::Runtime,
+                    min_issuers: 2,
+                    max_age_seconds: Some(300),
+                }],
+                attestation_status: Some(vec![AttestationStatus::Affirming]),
+                measurements: Some(vec![]),
+                policy_digests: None,
+                decision_ttl_seconds: 10,
+                permit_always: false,
+            },
+        },
+        include_str!("golden/policy.hex").trim(),
+    );
+    golden(
+        &LineageRow {
+            subjects: vec![Sha256([6; 32])],
+            founder: Some(key()),
+            head: Some(id(1)),
+            next_sequence: 2,
+            issuers: 3,
+            closed_by: None,
+            conflicts: vec![Conflict { issuer: key(), sequence: 4 }],
+        },
+        include_str!("golden/lineage.hex").trim(),
+    );
+    golden(
+        &IssuerRow {
+            next_sequence: 1,
+            head: id(1),
+            conflict: Some(IssuerConflict { sequence: 0, second: id(2) }),
+        },
+        include_str!("golden/issuer.hex").trim(),
+    );
+    golden(
+        &NewestRow {
+            sequence: 1,
+            contested: false,
+            halves: vec![NewestHalf {
+                evidence_id: id(1),
+                accepted_at: Millis(2),
+                issued_at: Seconds(3),
+                expires_at: None,
+                references: vec![],
+                claims: Claims::RuntimeAttestation {
+                    verifier: "v".to_owned(),
+                    status: AttestationStatus::None,
+                    measurement: "m".to_owned(),
+                },
+            }],
+        },
+        include_str!("golden/newest.hex").trim(),
+    );
+    golden(
+        &RestrictionRow { evidence_id: id(1), invalid_since: None },
+        include_str!("golden/restriction.hex").trim(),
+    );
+}
+
+#[test]
+fn commands_and_outcomes_keep_their_bytes() {
+    golden(
+        &Command {
+            proposed_at: Millis(1),
+            groups: vec![Group { atomic: true, envelopes: vec![Bytes::from_static(b"{}")] }],
+        },
+        include_str!("golden/command.hex").trim(),
+    );
+    golden(
+        &Outcomes {
+            groups: vec![vec![
+                Outcome::Accepted { receipt: receipt(), fresh: true },
+                Outcome::Equivocation {
+                    receipt: receipt(),
+                    refusal: Refusal::new(Code::AuthorityInconsistent, "d"),
+                },
+                Outcome::Refused {
+                    refusal: Refusal::at(Code::HeadMoved, "f", "d"),
+                    head: Some(id(1)),
+                    next_sequence: Some(2),
+                },
+            ]],
+        },
+        include_str!("golden/outcomes.hex").trim(),
+    );
+}
+
+#[test]
+fn hostile_command_bytes_are_errors() {
+    for bytes in [
+        &b""[..],
+        &[1],
+        &[1, 0x93],
+        // A list that declares 4 GiB of groups.
+        &[1, 0x92, 0x01, 0xdd, 0xff, 0xff, 0xff, 0xff],
+        // A byte string that declares 4 GiB.
+        &[1, 0x92, 0x01, 0x91, 0x92, 0xc3, 0x91, 0xc6, 0xff, 0xff, 0xff, 0xff],
+    ] {
+        assert!(Command::decode(bytes).is_err(), "{bytes:?}");
+    }
+    let mut nested = vec![1];
+    nested.extend(std::iter::repeat_n(0x91, 200_000));
+    assert!(Command::decode(&nested).is_err());
+}

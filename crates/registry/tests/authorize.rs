@@ -1,0 +1,321 @@
+//! What allows, and everything that denies.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
+
+mod support;
+
+use assent_proof::{
+    AttestationStatus, Code, EvidenceKind, Of, PolicyBody, PolicyVerdict, Requirement, Role, Sha256,
+};
+use support::*;
+
+fn require(kind: EvidenceKind, of: Of, min_issuers: u32, max_age_seconds: Option<u32>) -> Requirement {
+    Requirement { kind, of, min_issuers, max_age_seconds }
+}
+
+#[test]
+fn an_authorized_and_freshly_attested_execution_is_allowed() {
+    let mut world = World::new();
+    let (artifact, attested) = world.grounds();
+    let decision = world.decide();
+    assert!(decision.is_allow(), "{decision:?}");
+    assert_eq!(decision.head, Some(attested));
+    assert_eq!(decision.revision, world.revision());
+    assert_eq!(decision.valid_until, ms(10));
+    match decision.verdict() {
+        assent_registry::Verdict::Allow(allow) => assert_eq!(allow.authorized_by(), artifact),
+        assent_registry::Verdict::Deny => panic!("denied"),
+    }
+}
+
+#[test]
+fn without_a_policy_nothing_is_allowed() {
+    let mut world = World::founded(1, 1, None);
+    world.grounds();
+    assert_eq!(codes(&world.decide()), [Code::PolicyMissing]);
+}
+
+#[test]
+fn an_unknown_domain_or_lineage_is_denied() {
+    let world = World::new();
+    let mut asked = request();
+    asked.domain = "elsewhere".parse().unwrap();
+    assert_eq!(codes(&world.decide_at(0, &asked)), [Code::DomainUnknown]);
+    assert_eq!(codes(&world.decide()), [Code::LineageUnknown]);
+    asked = request();
+    asked.lineage = None;
+    assert_eq!(codes(&world.decide_at(0, &asked)), [Code::LineageUnknown]);
+}
+
+#[test]
+fn without_a_lineage_the_one_open_lineage_of_the_digest_is_meant() {
+    let mut world = World::new();
+    world.grounds();
+    let mut asked = request();
+    asked.lineage = None;
+    assert!(world.decide_at(0, &asked).is_allow());
+    let keys = world.keys.clone();
+    let other = authorization(&["run"]).lineage("exec-2").sign(&[&keys.governance[0]]);
+    accepted(&world.submit(&other));
+    assert_eq!(codes(&world.decide_at(0, &asked)), [Code::LineageAmbiguous]);
+}
+
+#[test]
+fn every_reason_is_named_in_the_order_of_the_codes() {
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    let artifact =
+        authorization_with(&["train"], Some(&["slurm"]), Some("prod"), Some(1)).sign(&[&keys.governance[0]]);
+    accepted(&world.submit(&artifact));
+    let mut asked = request();
+    asked.min_revision = Some(1000);
+    asked.subject = Sha256::of(b"another");
+    asked.expected_head = Some(id_of(&affirming().sign(&[&keys.attestation])));
+    let decision = world.decide_at(0, &asked);
+    assert_eq!(
+        codes(&decision),
+        [
+            Code::EvidenceMissing,
+            Code::SubjectMismatch,
+            Code::ActionNotPermitted,
+            Code::AudienceMismatch,
+            Code::EnvironmentMismatch,
+            Code::PermitRequired,
+            Code::HeadMismatch,
+            Code::RevisionNotReached,
+        ]
+    );
+    assert!(!decision.is_allow());
+    assert_eq!(decision.valid_until, decision.evaluated_at);
+}
+
+#[test]
+fn an_artifact_binds_audience_and_environment_byte_by_byte() {
+    let mut world = World::with_policy(PolicyBody { require: vec![], ..attested_policy() });
+    let keys = world.keys.clone();
+    let artifact =
+        authorization_with(&["run"], Some(&["slurm"]), Some("prod"), None).sign(&[&keys.governance[0]]);
+    accepted(&world.submit(&artifact));
+    let mut asked = request();
+    asked.audience = Some("slurm".to_owned());
+    asked.environment = Some("prod".to_owned());
+    assert!(world.decide_at(0, &asked).is_allow());
+    asked.audience = Some("Slurm".to_owned());
+    assert_eq!(codes(&world.decide_at(0, &asked)), [Code::AudienceMismatch]);
+    asked.audience = None;
+    asked.environment = None;
+    assert_eq!(codes(&world.decide_at(0, &asked)), [Code::AudienceMismatch, Code::EnvironmentMismatch]);
+}
+
+#[test]
+fn evidence_ages_from_the_earlier_of_issued_and_accepted() {
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    accepted(&world.submit(&authorization(&["run"]).sign(&[&keys.governance[0]])));
+    let late = affirming().issued(at(-290)).sign(&[&keys.attestation]);
+    accepted(&world.submit(&late));
+    let decision = world.decide();
+    assert!(decision.is_allow());
+    assert_eq!(decision.valid_until, ms(10));
+    assert_eq!(world.decide_at(5, &request()).valid_until, ms(10), "its age limit ends it before the ttl");
+    assert_eq!(codes(&world.decide_at(10, &request())), [Code::RuntimeStale]);
+}
+
+#[test]
+fn time_never_runs_backwards_below_registry_time() {
+    let mut world = World::new();
+    world.grounds();
+    let keys = world.keys.clone();
+    let later = affirming().lineage("exec-2").issued(at(1000)).sign(&[&keys.attestation]);
+    accepted(&world.submit_at(1000, &later));
+    assert_eq!(codes(&world.decide()), [Code::RuntimeStale], "a slow clock revives nothing");
+}
+
+#[test]
+fn only_the_newest_statement_of_an_issuer_is_looked_at() {
+    let mut world = World::new();
+    let (_, first) = world.grounds();
+    let keys = world.keys.clone();
+    let bad = attestation(AttestationStatus::Contraindicated, "m1").slot(1, Some(first));
+    let bad = accepted(&world.submit(&bad.sign(&[&keys.attestation])));
+    let decision = world.decide();
+    assert_eq!(codes(&decision), [Code::AttestationNotAffirming]);
+    assert_eq!(decision.reasons[0].evidence, Some(bad.evidence_id));
+    let good = affirming().slot(2, Some(bad.evidence_id)).sign(&[&keys.attestation]);
+    accepted(&world.submit(&good));
+    assert!(world.decide().is_allow(), "the issuer said otherwise");
+}
+
+#[test]
+fn one_negative_denies_however_many_others_pass() {
+    let mut world = World::new();
+    world.grounds();
+    let keys = world.keys.clone();
+    let warning = attestation(AttestationStatus::Warning, "m1").sign(&[&keys.attestation2]);
+    accepted(&world.submit(&warning));
+    assert_eq!(codes(&world.decide()), [Code::AttestationNotAffirming]);
+    assert_eq!(
+        codes(&world.decide_at(500, &request())),
+        [Code::RuntimeStale, Code::RuntimeStale, Code::AttestationNotAffirming]
+    );
+    assert!(
+        codes(&world.decide_at(100_000, &request())).contains(&Code::AttestationNotAffirming),
+        "negatives do not age"
+    );
+}
+
+#[test]
+fn a_failed_policy_validation_denies_even_if_none_is_required() {
+    let mut world = World::new();
+    world.grounds();
+    let keys = world.keys.clone();
+    accepted(&world.submit(&validation("p1", PolicyVerdict::Fail).sign(&[&keys.orchestration])));
+    assert_eq!(codes(&world.decide()), [Code::PolicyValidationFailed]);
+}
+
+#[test]
+fn an_absent_list_is_not_checked_and_an_empty_one_approves_nothing() {
+    let any = PolicyBody { attestation_status: None, ..attested_policy() };
+    let mut world = World::with_policy(any);
+    let keys = world.keys.clone();
+    accepted(&world.submit(&authorization(&["run"]).sign(&[&keys.governance[0]])));
+    accepted(&world.submit(&attestation(AttestationStatus::Warning, "m1").sign(&[&keys.attestation])));
+    assert!(world.decide().is_allow());
+    world.govern(policy(PolicyBody { measurements: Some(vec![]), ..attested_policy() }), &[]);
+    assert_eq!(codes(&world.decide()), [Code::AttestationNotAffirming]);
+    world.govern(
+        policy(PolicyBody { attestation_status: None, measurements: Some(vec![]), ..attested_policy() }),
+        &[],
+    );
+    assert_eq!(codes(&world.decide()), [Code::MeasurementNotApproved]);
+    world.govern(
+        policy(PolicyBody {
+            attestation_status: None,
+            measurements: Some(vec!["m1".to_owned()]),
+            ..attested_policy()
+        }),
+        &[],
+    );
+    assert!(world.decide().is_allow(), "the policy at the read point judges old evidence too");
+}
+
+#[test]
+fn policy_digests_must_be_approved_by_enough_issuers() {
+    let body = PolicyBody {
+        require: vec![require(EvidenceKind::PolicyValidation, Of::Execution, 2, None)],
+        policy_digests: Some(vec!["p1".to_owned()]),
+        ..attested_policy()
+    };
+    let mut world = World::with_policy(body);
+    let keys = world.keys.clone();
+    let artifact = accepted(&world.submit(&authorization(&["run"]).sign(&[&keys.governance[0]])));
+    assert_eq!(codes(&world.decide()), [Code::EvidenceMissing]);
+    accepted(&world.submit(&validation("p1", PolicyVerdict::Pass).sign(&[&keys.orchestration])));
+    assert_eq!(codes(&world.decide()), [Code::EvidenceMissing]);
+    let own = validation("p2", PolicyVerdict::Pass).slot(1, Some(artifact.evidence_id));
+    let own = accepted(&world.submit(&own.sign(&[&keys.governance[0]])));
+    assert_eq!(codes(&world.decide()), [Code::PolicyValidationFailed]);
+    let own = validation("p1", PolicyVerdict::Pass).slot(2, Some(own.evidence_id));
+    accepted(&world.submit(&own.sign(&[&keys.governance[0]])));
+    assert!(world.decide().is_allow());
+}
+
+#[test]
+fn a_requirement_of_the_runtime_is_met_only_by_the_runtimes_lineage() {
+    let body = PolicyBody {
+        require: vec![require(EvidenceKind::RuntimeAttestation, Of::Runtime, 1, Some(300))],
+        ..attested_policy()
+    };
+    let mut world = World::with_policy(body);
+    world.grounds();
+    let keys = world.keys.clone();
+    assert_eq!(codes(&world.decide()), [Code::EvidenceMissing]);
+    let mut asked = request();
+    asked.runtime = Some("host-1".parse().unwrap());
+    assert_eq!(codes(&world.decide_at(0, &asked)), [Code::EvidenceMissing, Code::LineageUnknown]);
+    let host = affirming().lineage("host-1").subject("host");
+    let host = accepted(&world.submit(&host.sign(&[&keys.attestation])));
+    assert!(world.decide_at(0, &asked).is_allow());
+    let bad = attestation(AttestationStatus::None, "m1").lineage("host-1").subject("host");
+    accepted(&world.submit(&bad.slot(1, Some(host.evidence_id)).sign(&[&keys.attestation])));
+    assert_eq!(codes(&world.decide_at(0, &asked)), [Code::AttestationNotAffirming]);
+}
+
+#[test]
+fn expired_evidence_authorities_and_artifacts_do_not_count() {
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    accepted(&world.submit(&authorization(&["run"]).expires(at(100)).sign(&[&keys.governance[0]])));
+    accepted(&world.submit(&affirming().sign(&[&keys.attestation])));
+    assert_eq!(world.decide_at(95, &request()).valid_until, ms(100));
+    assert_eq!(codes(&world.decide_at(100, &request())), [Code::EvidenceExpired]);
+
+    let mut world = World::with_policy(PolicyBody { require: vec![], ..attested_policy() });
+    world.grounds();
+    assert!(world.decide_at(7199, &request()).is_allow());
+    assert_eq!(codes(&world.decide_at(7200, &request())), [Code::EvidenceExpired]);
+
+    let mut world = World::new();
+    let short = key(50);
+    world.govern(grant_for(short.public(), Role::Attestation, at(0), at(60)), &[&short]);
+    accepted(&world.submit(&authorization(&["run"]).sign(&[&keys.governance[0]])));
+    accepted(&world.submit(&affirming().sign(&[&short])));
+    assert_eq!(world.decide_at(55, &request()).valid_until, ms(60));
+    assert_eq!(codes(&world.decide_at(60, &request())), [Code::AuthorityExpired]);
+}
+
+#[test]
+fn a_closed_lineage_is_denied_and_takes_no_more_evidence() {
+    let mut world = World::new();
+    let (artifact, attested) = world.grounds();
+    let keys = world.keys.clone();
+    accepted(&world.submit(&audit("completed").references(&[artifact]).sign(&[&keys.gateway])));
+    assert_eq!(codes(&world.decide()), [Code::LineageClosed]);
+    let mut asked = request();
+    asked.lineage = None;
+    assert_eq!(codes(&world.decide_at(0, &asked)), [Code::LineageUnknown]);
+    let more = affirming().slot(1, Some(attested)).sign(&[&keys.attestation]);
+    assert_eq!(refused(&world.submit(&more)), Code::LineageClosed);
+}
+
+#[test]
+fn a_policy_that_always_wants_a_permit_never_allows_by_reading() {
+    let mut world = World::with_policy(PolicyBody { permit_always: true, ..attested_policy() });
+    world.grounds();
+    assert_eq!(codes(&world.decide()), [Code::PermitRequired]);
+}
+
+#[test]
+fn an_unreadable_row_denies() {
+    use assent_registry::{Row, RowError, Rows, Table, View, authorize};
+    struct Torn<'a>(&'a dyn Rows, Table);
+    impl Rows for Torn<'_> {
+        fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, RowError> {
+            if table == self.1 {
+                Err(RowError::Mutated { table, key: key.to_vec() })
+            } else {
+                self.0.get(table, key)
+            }
+        }
+        fn scan(
+            &self,
+            table: Table,
+            from: &[u8],
+            until: Option<&[u8]>,
+            limit: usize,
+        ) -> Result<Vec<Row>, RowError> {
+            if table == self.1 {
+                Err(RowError::Unreadable("torn".to_owned()))
+            } else {
+                self.0.scan(table, from, until, limit)
+            }
+        }
+    }
+    let mut world = World::new();
+    world.grounds();
+    for table in
+        [Table::Meta, Table::Authorities, Table::Domains, Table::Policies, Table::Lineages, Table::Newest]
+    {
+        let decision = authorize(&View::new(&Torn(&world.rows, table)), &request(), ms(0));
+        assert_eq!(codes(&decision), [Code::EvidenceMutated], "{table:?}");
+    }
+}

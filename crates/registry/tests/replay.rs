@@ -1,0 +1,123 @@
+//! Determinism: replaying what the ledger holds gives the same rows again, in whatever batches.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
+
+mod support;
+
+use assent_proof::{EvidenceId, Millis};
+use assent_registry::{GenesisFile, MemoryRows, apply, bootstrap, query};
+use proptest::prelude::*;
+use support::*;
+
+/// Submits a random mixture, then replays the ledger into an empty registry.
+fn history(choices: &[(u8, u8)]) -> World {
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    let mut heads: Vec<Vec<Option<(u64, EvidenceId)>>> = vec![vec![None; 5]; 3];
+    for (step, (what, which)) in choices.iter().enumerate() {
+        let signers =
+            [&keys.attestation, &keys.attestation2, &keys.runtime, &keys.orchestration, &keys.governance[0]];
+        let issuer = usize::from(*which) % signers.len();
+        let place = usize::from(*which) / signers.len() % 3;
+        let name = ["exec-1", "exec-2", "exec-3"][place];
+        let head = heads[place][issuer];
+        let (sequence, parent) = head.map_or((0, None), |(sequence, id)| (sequence + 1, Some(id)));
+        let sequence = if what % 7 == 0 { sequence.saturating_sub(1) } else { sequence };
+        let parent = if sequence == 0 { None } else { parent };
+        let draft = match issuer {
+            0 | 1 => affirming(),
+            2 => integrity("m1"),
+            3 => validation(if what % 2 == 0 { "p1" } else { "p2" }, assent_proof::PolicyVerdict::Pass),
+            _ => authorization(&["run", "stop"]),
+        };
+        let seconds = i64::try_from(step).unwrap();
+        let bytes = if what % 23 == 22 {
+            revocation(signers[issuer].public(), (what % 2 == 0).then(|| at(seconds - 3)))
+                .sign(&[&keys.governance[0]])
+        } else {
+            draft.lineage(name).slot(sequence, parent).issued(at(seconds)).sign(&[signers[issuer]])
+        };
+        if let assent_registry::Outcome::Accepted { receipt, fresh: true } = world.submit_at(seconds, &bytes)
+            && what % 23 != 22
+        {
+            heads[place][issuer] = Some((sequence, receipt.evidence_id));
+        }
+    }
+    world
+}
+
+fn replayed(world: &World, per_command: usize) -> MemoryRows {
+    let genesis = GenesisFile::parse(&genesis_bytes(&world.keys, 1)).unwrap();
+    let mut rows = MemoryRows::new();
+    bootstrap(&mut rows, &genesis).unwrap();
+    let first = query::revision(&rows).unwrap();
+    let leaves: Vec<(Millis, Vec<u8>)> = (first..world.revision())
+        .map(|index| {
+            let (id, accepted_at) = query::leaf(&world.rows, index).unwrap().unwrap();
+            (accepted_at, query::envelope(&world.rows, &id).unwrap().unwrap())
+        })
+        .collect();
+    let mut rest = leaves.as_slice();
+    while let Some((time, _)) = rest.first() {
+        let same_time = rest.iter().take_while(|(at, _)| at == time).count().min(per_command);
+        let group = rest[..same_time].iter().map(|(_, bytes)| checked(bytes)).collect();
+        apply(&mut rows, *time, &[(false, group)]).unwrap();
+        rest = &rest[same_time..];
+    }
+    rows
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn replaying_the_ledger_gives_the_same_rows(
+        choices in prop::collection::vec((any::<u8>(), any::<u8>()), 1..40), per_command in 1_usize..9,
+    ) {
+        let world = history(&choices);
+        let again = replayed(&world, per_command);
+        prop_assert!(again == world.rows);
+    }
+
+    #[test]
+    fn applying_the_same_commands_twice_gives_the_same_rows(
+        choices in prop::collection::vec((any::<u8>(), any::<u8>()), 1..40),
+    ) {
+        prop_assert!(history(&choices).rows == history(&choices).rows);
+    }
+}
+
+#[test]
+fn a_genesis_file_gives_every_node_the_same_registry_and_name() {
+    let world = World::founded(2, 2, None);
+    let bytes = genesis_bytes(&world.keys, 2);
+    let one = GenesisFile::parse(&bytes).unwrap();
+    let two = GenesisFile::parse(&bytes).unwrap();
+    assert_eq!(one.cluster_id(), two.cluster_id());
+    assert_eq!(one.origin(), ORIGIN);
+    let (mut a, mut b) = (MemoryRows::new(), MemoryRows::new());
+    bootstrap(&mut a, &one).unwrap();
+    bootstrap(&mut b, &two).unwrap();
+    assert!(a == b);
+    assert_eq!(query::registry_time(&a).unwrap(), ms(0));
+    assert!(query::node_key_granted(&a, &world.keys.node.public()).unwrap());
+    assert!(!query::node_key_granted(&a, &world.keys.root.public()).unwrap());
+    assert!(bootstrap(&mut a, &one).is_err(), "a registry is founded once");
+}
+
+#[test]
+fn a_genesis_file_that_is_not_acceptable_founds_nothing() {
+    let world = World::founded(1, 1, None);
+    let bytes = genesis_bytes(&world.keys, 1);
+    let text = String::from_utf8(bytes.clone()).unwrap();
+    assert!(GenesisFile::parse(text.replace("egpep/v1", "egpep/v2").as_bytes()).is_err());
+    assert!(GenesisFile::parse(br#"{"genesis":"egpep/v1","envelopes":[]}"#).is_err());
+    assert!(GenesisFile::parse(&bytes[..bytes.len() - 5]).is_err());
+    let mut file = assent_proof::json::parse(&bytes).unwrap();
+    if let assent_proof::Json::Object(fields) = &mut file
+        && let assent_proof::Json::Array(list) = &mut fields[1].1
+    {
+        list.remove(0);
+    }
+    let without_root = GenesisFile::parse(&file.to_vec()).unwrap();
+    assert!(bootstrap(&mut MemoryRows::new(), &without_root).is_err());
+}

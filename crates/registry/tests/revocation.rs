@@ -1,0 +1,226 @@
+//! Revocation: immediate, order-free, final; `invalidSince`, void, and what void never lifts.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
+
+mod support;
+
+use assent_proof::{AttestationStatus, Code, PolicyBody, Role};
+use assent_registry::{AuthorityStatus, Outcome, query};
+use support::*;
+
+#[test]
+fn a_revocation_binds_from_its_position_on() {
+    let mut world = World::new();
+    world.grounds();
+    let keys = world.keys.clone();
+    assert!(world.decide().is_allow());
+    accepted(&world.submit(&revocation(keys.attestation.public(), None).sign(&[&keys.governance[0]])));
+    assert_eq!(codes(&world.decide()), [Code::AuthorityRevoked]);
+    let more = affirming().lineage("exec-2").sign(&[&keys.attestation]);
+    assert_eq!(refused(&world.submit(&more)), Code::AuthorityRevoked);
+    let row = query::authority(&world.rows, &keys.attestation.public(), ms(0)).unwrap().unwrap();
+    assert_eq!(row.status, AuthorityStatus::Revoked);
+}
+
+#[test]
+fn a_revocation_needs_no_slot_and_can_be_kept_in_a_safe() {
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    let kept = revocation(keys.audit.public(), None).sign(&[&keys.governance[0]]);
+    for _ in 0..3 {
+        world.govern(policy(attested_policy()), &[]);
+    }
+    accepted(&world.submit_at(5000, &kept));
+}
+
+#[test]
+fn an_authority_may_revoke_itself_and_no_other() {
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    let other = revocation(keys.gateway.public(), None).sign(&[&keys.audit]);
+    assert_eq!(refused(&world.submit(&other)), Code::RoleNotPermitted);
+    accepted(&world.submit(&revocation(keys.audit.public(), Some(at(-5))).sign(&[&keys.audit])));
+}
+
+#[test]
+fn one_governance_key_can_revoke_neither_another_nor_the_past() {
+    let mut world = World::founded(3, 2, Some(attested_policy()));
+    let keys = world.keys.clone();
+    let [one, two, three] = [&keys.governance[0], &keys.governance[1], &keys.governance[2]];
+    assert_eq!(refused(&world.submit(&revocation(two.public(), None).sign(&[one]))), Code::ThresholdNotMet);
+    let past = revocation(keys.audit.public(), Some(at(-5)));
+    assert_eq!(refused(&world.submit(&past.sign(&[one]))), Code::ThresholdNotMet);
+    accepted(&world.submit(&revocation(keys.audit.public(), None).sign(&[one])));
+    accepted(&world.submit(&past.sign(&[one, three])));
+    accepted(&world.submit(&revocation(two.public(), None).sign(&[one, three])));
+}
+
+#[test]
+fn a_revoked_key_is_never_granted_again() {
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    accepted(&world.submit(&revocation(keys.audit.public(), None).sign(&[&keys.governance[0]])));
+    let (next, head) = world.governance_slot();
+    let again = grant(keys.audit.public(), Role::Audit).slot(next, head);
+    let again = again.sign(&[&keys.governance[0], &keys.audit]);
+    assert_eq!(refused(&world.submit(&again)), Code::AuthorityRevoked);
+}
+
+#[test]
+fn a_target_must_exist_in_the_domain() {
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    for target in [key(99).public(), keys.node.public()] {
+        let bytes = revocation(target, None).sign(&[&keys.governance[0]]);
+        assert_eq!(refused(&world.submit(&bytes)), Code::TargetUnknown);
+    }
+}
+
+#[test]
+fn a_revocation_that_adds_nothing_returns_the_standing_ones_receipt_without_a_leaf() {
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    let target = keys.audit.public();
+    let first = revocation(target, Some(at(-100))).sign(&[&keys.governance[0]]);
+    let first = accepted(&world.submit(&first));
+    let before = world.rows.clone();
+    for weaker in [revocation(target, None), revocation(target, Some(at(-50)))] {
+        match world.submit(&weaker.sign(&[&keys.governance[0]])) {
+            Outcome::Accepted { receipt, fresh } => assert_eq!((receipt, fresh), (first.clone(), false)),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(before == world.rows);
+    let earlier = revocation(target, Some(at(-200))).sign(&[&keys.governance[0]]);
+    assert_eq!(accepted(&world.submit(&earlier)).revision, first.revision + 1);
+    let row = query::authority(&world.rows, &target, ms(0)).unwrap().unwrap();
+    assert_eq!(row.invalid_since, Some(at(-200)));
+    assert_eq!(row.revoked_by, Some(first.evidence_id));
+}
+
+#[test]
+fn invalid_since_goes_by_acceptance_never_by_the_issuers_own_clock() {
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    let void = |world: &World, id| {
+        let page = query::lineage(&world.rows, &domain(), &lineage(), None, 100).unwrap().unwrap();
+        page.entries.iter().find(|entry| entry.evidence_id == id).unwrap().void
+    };
+    let before = accepted(&world.submit_at(10, &affirming().sign(&[&keys.attestation]))).evidence_id;
+    // Dated long before the compromise, accepted after it.
+    let backdated = affirming().issued(at(-1000)).slot(1, Some(before)).sign(&[&keys.attestation]);
+    let backdated = accepted(&world.submit_at(30, &backdated)).evidence_id;
+    accepted(
+        &world
+            .submit_at(40, &revocation(keys.attestation.public(), Some(at(20))).sign(&[&keys.governance[0]])),
+    );
+    assert!(!void(&world, before));
+    assert!(void(&world, backdated));
+}
+
+#[test]
+fn a_void_grants_authority_counts_for_nothing_and_its_predecessor_does_not_come_back() {
+    let mut world = World::founded(2, 1, Some(PolicyBody { require: vec![], ..attested_policy() }));
+    let keys = world.keys.clone();
+    let [honest, thief] = [&keys.governance[0], &keys.governance[1]];
+    let rogue = key(70);
+    let (next, head) = world.governance_slot();
+    let granted = grant(rogue.public(), Role::Attestation).slot(next, head).sign(&[thief, &rogue]);
+    let granted = accepted(&world.submit_at(100, &granted));
+    let lax = policy(PolicyBody { decision_ttl_seconds: 60, require: vec![], ..attested_policy() });
+    let lax = lax.slot(next + 1, Some(granted.evidence_id)).sign(&[thief]);
+    accepted(&world.submit_at(100, &lax));
+    accepted(&world.submit_at(101, &affirming().sign(&[&rogue])));
+    accepted(&world.submit_at(101, &authorization(&["run"]).sign(&[honest])));
+    assert!(world.decide_at(101, &request()).is_allow());
+    accepted(&world.submit_at(110, &revocation(thief.public(), Some(at(50))).sign(&[honest])));
+    let decision = world.decide_at(110, &request());
+    assert!(!decision.is_allow());
+    assert_eq!(
+        codes(&decision),
+        [Code::InheritanceUnverifiable],
+        "the void policy judges nothing, nor does the one before"
+    );
+    let more = affirming().lineage("exec-9").sign(&[&rogue]);
+    assert_eq!(refused(&world.submit_at(111, &more)), Code::InheritanceUnverifiable);
+}
+
+#[test]
+fn a_threshold_statement_stands_while_enough_of_its_signers_do() {
+    let mut world = World::founded(3, 2, None);
+    let keys = world.keys.clone();
+    world.govern(policy(PolicyBody { require: vec![], ..attested_policy() }), &[]);
+    accepted(&world.submit(&authorization(&["run"]).sign(&[&keys.governance[0]])));
+    assert!(world.decide().is_allow());
+    // All three signed the policy; two are enough.
+    let one = revocation(keys.governance[2].public(), Some(at(-1)))
+        .sign(&[&keys.governance[0], &keys.governance[1]]);
+    accepted(&world.submit(&one));
+    assert!(world.decide().is_allow());
+    let own = revocation(keys.governance[1].public(), Some(at(-1))).sign(&[&keys.governance[1]]);
+    accepted(&world.submit(&own));
+    assert!(codes(&world.decide()).contains(&Code::InheritanceUnverifiable));
+}
+
+#[test]
+fn governance_statements_of_a_revoked_key_stand_and_its_execution_evidence_does_not() {
+    let mut world = World::founded(2, 1, Some(PolicyBody { require: vec![], ..attested_policy() }));
+    let keys = world.keys.clone();
+    accepted(&world.submit(&authorization(&["run"]).sign(&[&keys.governance[1]])));
+    assert!(world.decide().is_allow());
+    accepted(&world.submit(&revocation(keys.governance[1].public(), None).sign(&[&keys.governance[0]])));
+    assert_eq!(codes(&world.decide()), [Code::AuthorityRevoked]);
+    accepted(&world.submit(&authorization(&["run"]).sign(&[&keys.governance[0]])));
+    assert!(world.decide().is_allow(), "the policy that both signed still stands");
+}
+
+#[test]
+fn voiding_a_negative_lifts_nothing() {
+    let mut world = World::new();
+    world.grounds();
+    let keys = world.keys.clone();
+    let bad = attestation(AttestationStatus::Contraindicated, "m1").sign(&[&keys.attestation2]);
+    accepted(&world.submit(&bad));
+    assert_eq!(codes(&world.decide()), [Code::AttestationNotAffirming]);
+    accepted(
+        &world.submit(&revocation(keys.attestation2.public(), Some(at(-5))).sign(&[&keys.governance[0]])),
+    );
+    assert_eq!(codes(&world.decide()), [Code::AttestationNotAffirming]);
+}
+
+#[test]
+fn voiding_a_closing_event_opens_nothing() {
+    let mut world = World::new();
+    let (artifact, _) = world.grounds();
+    let keys = world.keys.clone();
+    accepted(&world.submit(&audit("failed").references(&[artifact]).sign(&[&keys.audit])));
+    accepted(&world.submit(&revocation(keys.audit.public(), Some(at(-5))).sign(&[&keys.governance[0]])));
+    assert_eq!(codes(&world.decide()), [Code::LineageClosed]);
+}
+
+#[test]
+fn what_rests_on_a_revoked_key_does_not_count() {
+    let mut world = World::with_policy(PolicyBody { require: vec![], ..attested_policy() });
+    let keys = world.keys.clone();
+    let base = accepted(&world.submit(&affirming().sign(&[&keys.attestation]))).evidence_id;
+    let middle = integrity("m1").references(&[base]).sign(&[&keys.runtime]);
+    let middle = accepted(&world.submit(&middle)).evidence_id;
+    accepted(&world.submit(&authorization(&["run"]).references(&[middle]).sign(&[&keys.governance[0]])));
+    assert!(world.decide().is_allow());
+    accepted(&world.submit(&revocation(keys.attestation.public(), None).sign(&[&keys.governance[0]])));
+    assert_eq!(codes(&world.decide()), [Code::InheritanceUnverifiable]);
+    let more = validation("p", assent_proof::PolicyVerdict::Pass).references(&[middle]);
+    assert_eq!(refused(&world.submit(&more.sign(&[&keys.orchestration]))), Code::InheritanceUnverifiable);
+}
+
+#[test]
+fn void_statements_keep_their_slots() {
+    let mut world = World::new();
+    let (_, attested) = world.grounds();
+    let keys = world.keys.clone();
+    accepted(
+        &world.submit(&revocation(keys.attestation.public(), Some(at(-5))).sign(&[&keys.governance[0]])),
+    );
+    let page = query::lineage(&world.rows, &domain(), &lineage(), None, 100).unwrap().unwrap();
+    let chain = page.issuers.iter().find(|chain| chain.issuer == keys.attestation.public()).unwrap();
+    assert_eq!((chain.sequence, chain.head), (0, attested));
+}

@@ -1,0 +1,385 @@
+//! Who may submit what, in which order checks speak, and that a refusal changes nothing.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
+
+mod support;
+
+use assent_proof::{Code, EvidenceKind, PolicyBody, Role};
+use assent_registry::{Outcome, query};
+use support::*;
+
+/// Submits and checks that the code is the one expected and that nothing changed.
+#[track_caller]
+fn refuses(world: &mut World, bytes: &[u8], code: Code) {
+    let before = world.rows.clone();
+    assert_eq!(refused(&world.submit(bytes)), code);
+    assert!(before == world.rows, "a refusal changed state");
+}
+
+#[test]
+fn the_same_bytes_again_return_the_first_receipt() {
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    let bytes = affirming().sign(&[&keys.attestation]);
+    let first = accepted(&world.submit(&bytes));
+    assert_eq!(first.revision, first.ledger_index + 1);
+    match world.submit_at(500, &bytes) {
+        Outcome::Accepted { receipt, fresh } => {
+            assert_eq!(receipt, first);
+            assert!(!fresh);
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(query::envelope(&world.rows, &first.evidence_id).unwrap().unwrap(), bytes);
+}
+
+#[test]
+fn every_role_may_issue_exactly_its_kinds() {
+    use EvidenceKind as K;
+    let allowed = [
+        (K::ExecutionAuthorization, vec![Role::Governance]),
+        (K::RuntimeAttestation, vec![Role::Attestation]),
+        (K::PolicyValidation, vec![Role::Orchestration, Role::Governance]),
+        (K::RuntimeIntegrity, vec![Role::Runtime, Role::Attestation]),
+        (K::AuditLineage, vec![Role::Audit, Role::Gateway, Role::Orchestration]),
+    ];
+    for (kind, roles) in allowed {
+        let mut world = World::new();
+        let keys = world.keys.clone();
+        let about = accepted(&world.submit(&affirming().lineage("other").sign(&[&keys.attestation])));
+        let signers = [
+            (Role::Governance, &keys.governance[0]),
+            (Role::Attestation, &keys.attestation),
+            (Role::Runtime, &keys.runtime),
+            (Role::Orchestration, &keys.orchestration),
+            (Role::Gateway, &keys.gateway),
+            (Role::Audit, &keys.audit),
+            (Role::Zone, &keys.zone),
+        ];
+        for (role, signer) in signers {
+            let draft = match kind {
+                K::ExecutionAuthorization => authorization(&["run"]),
+                K::RuntimeAttestation => affirming(),
+                K::PolicyValidation => validation("p1", assent_proof::PolicyVerdict::Pass),
+                K::RuntimeIntegrity => integrity("m1"),
+                _ => audit("started").references(&[about.evidence_id]),
+            };
+            let bytes = draft.sign(&[signer]);
+            if roles.contains(&role) {
+                accepted(&world.submit(&bytes));
+            } else {
+                refuses(&mut world, &bytes, Code::RoleNotPermitted);
+            }
+        }
+    }
+}
+
+#[test]
+fn strangers_and_keys_of_other_domains_are_unknown() {
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    refuses(&mut world, &affirming().sign(&[&key(99)]), Code::AuthorityUnknown);
+    refuses(&mut world, &affirming().sign(&[&keys.node]), Code::AuthorityUnknown);
+    refuses(&mut world, &affirming().domain("elsewhere").sign(&[&keys.attestation]), Code::DomainUnknown);
+}
+
+#[test]
+fn another_registrys_evidence_is_refused() {
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    let mut draft = affirming();
+    draft.0.registry = "registry.test/2".to_owned();
+    refuses(&mut world, &draft.sign(&[&keys.attestation]), Code::WrongRegistry);
+}
+
+#[test]
+fn a_gap_or_a_wrong_parent_is_refused_with_the_true_head() {
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    refuses(
+        &mut world,
+        &affirming().slot(1, Some(id_of(&affirming().sign(&[&keys.audit])))).sign(&[&keys.attestation]),
+        Code::LineageFragmented,
+    );
+    let first = accepted(&world.submit(&affirming().sign(&[&keys.attestation])));
+    let wrong = affirming().slot(1, Some(id_of(&affirming().sign(&[&keys.audit]))));
+    match world.submit(&wrong.sign(&[&keys.attestation])) {
+        Outcome::Refused { refusal, head, next_sequence } => {
+            assert_eq!(refusal.code, Code::LineageFragmented);
+            assert_eq!(head, Some(first.evidence_id));
+            assert_eq!(next_sequence, Some(1));
+        }
+        other => panic!("{other:?}"),
+    }
+    let gap = affirming().slot(2, Some(first.evidence_id)).sign(&[&keys.attestation]);
+    refuses(&mut world, &gap, Code::LineageFragmented);
+}
+
+#[test]
+fn issuers_never_contend_for_slots() {
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    accepted(&world.submit(&affirming().sign(&[&keys.attestation])));
+    accepted(&world.submit(&affirming().sign(&[&keys.attestation2])));
+    accepted(&world.submit(&integrity("m1").sign(&[&keys.runtime])));
+    let page = query::lineage(&world.rows, &domain(), &lineage(), None, 10).unwrap().unwrap();
+    assert_eq!(page.issuers.len(), 3);
+    assert_eq!(page.entries.len(), 3);
+    assert_eq!(page.next, None);
+    let page = query::lineage(&world.rows, &domain(), &lineage(), None, 2).unwrap().unwrap();
+    assert_eq!(page.entries.len(), 2);
+    let rest = query::lineage(&world.rows, &domain(), &lineage(), page.next, 2).unwrap().unwrap();
+    assert_eq!((rest.entries.len(), rest.next), (1, None));
+}
+
+#[test]
+fn a_lineages_first_statement_fixes_its_subject() {
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    accepted(&world.submit(&affirming().sign(&[&keys.attestation])));
+    refuses(&mut world, &integrity("m1").subject("other").sign(&[&keys.runtime]), Code::SubjectMismatch);
+}
+
+#[test]
+fn a_taken_governance_slot_is_a_moved_head_and_nothing_worse() {
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    let taken = policy(PolicyBody { decision_ttl_seconds: 5, ..attested_policy() });
+    let (next, head) = world.governance_slot();
+    let stale = taken.clone().slot(next - 1, head).sign(&[&keys.governance[0]]);
+    refuses(&mut world, &stale, Code::HeadMoved);
+    let gap = taken.clone().slot(next + 1, head).sign(&[&keys.governance[0]]);
+    refuses(&mut world, &gap, Code::LineageFragmented);
+    world.govern(taken, &[]);
+    let page = query::lineage(&world.rows, &domain(), &"_governance".parse().unwrap(), None, 100);
+    assert_eq!(page.unwrap().unwrap().sequence, Some(next));
+}
+
+#[test]
+fn a_threshold_counts_distinct_governance_keys_only() {
+    let mut world = World::founded(3, 2, None);
+    let keys = world.keys.clone();
+    let (next, head) = world.governance_slot();
+    let draft = policy(attested_policy()).slot(next, head);
+    refuses(&mut world, &draft.sign(&[&keys.governance[0]]), Code::ThresholdNotMet);
+    refuses(&mut world, &draft.sign(&[&keys.governance[0], &keys.audit]), Code::RoleNotPermitted);
+    let fresh = key(60);
+    let granted = grant(fresh.public(), Role::Audit).slot(next, head);
+    refuses(&mut world, &granted.sign(&[&keys.governance[0], &fresh]), Code::ThresholdNotMet);
+    accepted(&world.submit(&draft.sign(&[&keys.governance[2], &keys.governance[0]])));
+}
+
+#[test]
+fn a_key_that_did_not_sign_its_own_grant_is_refused() {
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    let (next, head) = world.governance_slot();
+    let bytes = grant(key(60).public(), Role::Audit).slot(next, head).sign(&[&keys.governance[0]]);
+    refuses(&mut world, &bytes, Code::UnsignedEvidence);
+}
+
+#[test]
+fn one_key_has_one_role_in_one_domain() {
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    let (next, head) = world.governance_slot();
+    for (held, role) in
+        [(&keys.audit, Role::Gateway), (&keys.node, Role::Audit), (&keys.checkpoint, Role::Audit)]
+    {
+        let bytes = grant(held.public(), role).slot(next, head).sign(&[&keys.governance[0], held]);
+        refuses(&mut world, &bytes, Code::AuthorityInconsistent);
+    }
+    let own = &keys.governance[0];
+    let bytes = grant(own.public(), Role::Audit).slot(next, head).sign(&[own]);
+    refuses(&mut world, &bytes, Code::ThresholdNotMet);
+    world.govern(grant(keys.audit.public(), Role::Audit), &[&key(25)]);
+}
+
+#[test]
+fn governance_keys_and_foreign_roles_are_never_granted() {
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    let fresh = key(60);
+    let (next, head) = world.governance_slot();
+    let bytes = grant(fresh.public(), Role::Governance).slot(next, head).sign(&[&keys.governance[0], &fresh]);
+    refuses(&mut world, &bytes, Code::ClaimsInvalid);
+    let root =
+        query::lineage(&world.rows, &"_root".parse().unwrap(), &"_governance".parse().unwrap(), None, 9);
+    let root = root.unwrap().unwrap();
+    let slot = root.sequence.unwrap() + 1;
+    let bytes = grant(fresh.public(), Role::Audit).domain("_root").slot(slot, root.head);
+    refuses(&mut world, &bytes.sign(&[&keys.root, &fresh]), Code::ClaimsInvalid);
+}
+
+#[test]
+fn what_has_no_rules_yet_says_so() {
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    let governance = &keys.governance[0];
+    for kind in [
+        EvidenceKind::Containment,
+        EvidenceKind::Reconciliation,
+        EvidenceKind::Release,
+        EvidenceKind::Permit,
+        EvidenceKind::Rules,
+        EvidenceKind::Recovery,
+        EvidenceKind::SynchronizationContinuity,
+        EvidenceKind::SovereignTrust,
+    ] {
+        refuses(&mut world, &raw(kind, "{}").sign(&[governance]), Code::RulesNotYet);
+    }
+    let root = root_statement(&[key(61).public()], 1, key(62).public()).slot(3, None);
+    refuses(&mut world, &root.sign(&[&key(61), &key(62)]), Code::RulesNotYet);
+    let again = domain_statement("prod.eu", &[key(63).public()], 1).slot(3, None);
+    refuses(&mut world, &again.sign(&[&keys.root, &key(63)]), Code::RulesNotYet);
+}
+
+#[test]
+fn a_new_domain_takes_roots_threshold_and_its_own_keys() {
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    let root =
+        query::lineage(&world.rows, &"_root".parse().unwrap(), &"_governance".parse().unwrap(), None, 9);
+    let root = root.unwrap().unwrap();
+    let fresh = key(63);
+    let draft = domain_statement("prod.us", &[fresh.public()], 1).slot(root.sequence.unwrap() + 1, root.head);
+    refuses(&mut world, &draft.sign(&[&keys.root]), Code::UnsignedEvidence);
+    refuses(&mut world, &draft.sign(&[&keys.governance[0], &fresh]), Code::AuthorityUnknown);
+    accepted(&world.submit(&draft.sign(&[&keys.root, &fresh])));
+    let (domains, more) = query::domains(&world.rows, None, 10).unwrap();
+    let names: Vec<_> = domains.iter().map(|domain| domain.domain.to_string()).collect();
+    assert_eq!(names, ["_root", "prod.eu", "prod.us"]);
+    assert!(!more);
+}
+
+#[test]
+fn times_that_cannot_be_are_refused() {
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    refuses(&mut world, &affirming().issued(at(1)).sign(&[&keys.attestation]), Code::TimesInvalid);
+    let elapsed = affirming().issued(at(-10)).expires(at(0));
+    refuses(&mut world, &elapsed.sign(&[&keys.attestation]), Code::TimesInvalid);
+    let backwards = affirming().expires(at(0)).sign(&[&keys.attestation]);
+    refuses(&mut world, &backwards, Code::TimesInvalid);
+    let future = revocation(keys.audit.public(), Some(at(10))).sign(&[&keys.governance[0]]);
+    refuses(&mut world, &future, Code::TimesInvalid);
+    let (next, head) = world.governance_slot();
+    let expiring = policy(attested_policy()).slot(next, head).expires(at(50)).sign(&[&keys.governance[0]]);
+    refuses(&mut world, &expiring, Code::TimesInvalid);
+    let fresh = key(60);
+    let never = grant_for(fresh.public(), Role::Audit, at(5), at(5)).slot(next, head);
+    refuses(&mut world, &never.sign(&[&keys.governance[0], &fresh]), Code::ClaimsInvalid);
+    let elapsed = grant_for(fresh.public(), Role::Audit, at(-9), at(-5)).slot(next, head);
+    refuses(&mut world, &elapsed.sign(&[&keys.governance[0], &fresh]), Code::TimesInvalid);
+}
+
+#[test]
+fn an_audit_event_and_every_reference_must_rest_on_something_that_is_there() {
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    refuses(&mut world, &audit("started").sign(&[&keys.audit]), Code::EvidenceDetached);
+    let nowhere = id_of(&affirming().sign(&[&keys.zone]));
+    let dangling = audit("started").references(&[nowhere]).sign(&[&keys.audit]);
+    refuses(&mut world, &dangling, Code::EvidenceDetached);
+    let root =
+        query::lineage(&world.rows, &"_root".parse().unwrap(), &"_governance".parse().unwrap(), None, 9);
+    let elsewhere = root.unwrap().unwrap().head.unwrap();
+    let foreign = audit("started").references(&[elsewhere]).sign(&[&keys.audit]);
+    refuses(&mut world, &foreign, Code::EvidenceDetached);
+}
+
+#[test]
+fn a_governance_statements_subject_names_its_target() {
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    let (next, head) = world.governance_slot();
+    let bytes = policy(attested_policy()).subject("another").slot(next, head).sign(&[&keys.governance[0]]);
+    refuses(&mut world, &bytes, Code::SubjectMismatch);
+}
+
+#[test]
+fn statements_belong_where_their_kind_does() {
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    let governance = &keys.governance[0];
+    refuses(&mut world, &affirming().lineage("_governance").sign(&[&keys.attestation]), Code::Malformed);
+    refuses(&mut world, &affirming().domain("_root").sign(&[&keys.node]), Code::Malformed);
+    refuses(&mut world, &policy(attested_policy()).lineage("exec-1").sign(&[governance]), Code::Malformed);
+    let slotted = revocation(keys.audit.public(), None).slot(0, None).sign(&[governance]);
+    refuses(&mut world, &slotted, Code::Malformed);
+    let mut slotless = affirming();
+    slotless.0.sequence = None;
+    refuses(&mut world, &slotless.sign(&[&keys.attestation]), Code::Malformed);
+}
+
+#[test]
+fn claims_of_the_wrong_shape_are_refused_with_their_field() {
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    let cases = [
+        r#"{"verifier":"v","status":"affirming"}"#,
+        r#"{"verifier":"v","status":"fine","measurement":"m"}"#,
+        r#"{"verifier":"v","status":"affirming","measurement":"m","extra":1}"#,
+        r#"{"verifier":["v"],"status":"affirming","measurement":"m"}"#,
+    ];
+    for claims in cases {
+        let before = world.rows.clone();
+        match world.submit(&raw(EvidenceKind::RuntimeAttestation, claims).sign(&[&keys.attestation])) {
+            Outcome::Refused { refusal, .. } => {
+                assert_eq!(refusal.code, Code::ClaimsInvalid, "{claims}");
+                assert!(refusal.field.unwrap().starts_with("predicate.claims"), "{claims}");
+            }
+            other => panic!("{other:?}"),
+        }
+        assert!(before == world.rows);
+    }
+}
+
+#[test]
+fn an_atomic_group_is_accepted_whole_or_not_at_all() {
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    let good = affirming().sign(&[&keys.attestation]);
+    let next = affirming().slot(1, Some(id_of(&good))).sign(&[&keys.attestation]);
+    let bad = integrity("m1").sign(&[&keys.audit]);
+    let before = world.rows.clone();
+    let outcomes = world.submit_group(0, true, &[good.clone(), next.clone(), bad.clone()]);
+    assert!(outcomes.iter().all(|outcome| refused(outcome) == Code::RoleNotPermitted));
+    assert!(before == world.rows);
+    let outcomes = world.submit_group(0, true, &[good.clone(), next.clone()]);
+    assert_eq!(accepted(&outcomes[1]).ledger_index, accepted(&outcomes[0]).ledger_index + 1);
+    let outcomes = world.submit_group(0, false, &[good, bad, next]);
+    assert!(matches!(outcomes[0], Outcome::Accepted { fresh: false, .. }));
+    assert_eq!(refused(&outcomes[1]), Code::RoleNotPermitted);
+}
+
+#[test]
+fn a_lineage_takes_a_bounded_number_of_issuers() {
+    let mut world = World::new();
+    for seed in 100..133_u8 {
+        let fresh = key(seed);
+        world.govern(grant(fresh.public(), Role::Attestation), &[&fresh]);
+        let bytes = affirming().sign(&[&fresh]);
+        if seed < 132 {
+            accepted(&world.submit(&bytes));
+        } else {
+            refuses(&mut world, &bytes, Code::TooLarge);
+        }
+    }
+}
+
+#[test]
+fn what_a_statement_rests_on_is_bounded() {
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    let mut before = None;
+    for sequence in 0..70_u64 {
+        let references: Vec<_> = before.into_iter().collect();
+        let draft = affirming().slot(sequence, before).references(&references);
+        let outcome = world.submit(&draft.sign(&[&keys.attestation]));
+        if sequence <= 64 {
+            before = Some(accepted(&outcome).evidence_id);
+        } else {
+            assert_eq!(refused(&outcome), Code::TooLarge, "{sequence}");
+        }
+    }
+}
