@@ -1,1 +1,48 @@
-//! placeholder
+//! The wire types of the HTTP API: what a node answers and what a client sends, with units and codes.
+//!
+//! This crate owns the shape of every JSON body, the problem document and the mapping of codes to HTTP statuses. It is
+//! used by the node, the client and the command line. It never talks to a network, never reads a clock and never
+//! decides anything.
+//!
+//! **Answers** derive serde both ways; a reader ignores fields that it does not know, so that a node may add some.
+//! **Requests from outside** are never read by a derive, which would accept an array for an object or the last of two
+//! equal keys: [`parse_authorize_batch`], [`parse_batch`] and `assent_proof`'s own readers are strict.
+//!
+//! Names are camelCase. Times are integer milliseconds since 1970-01-01T00:00:00Z unless a field says otherwise.
+
+mod cluster;
+mod decision;
+mod domain;
+mod lineage;
+mod problem;
+mod status;
+mod submission;
+
+pub use cluster::{ClockBody, ClockReading, NodeRole, StatusBody};
+pub use decision::{
+    DecisionBody, DecisionsBody, ReasonBody, Verdict, authorize_batch_body, leaf_bytes,
+    parse_authorize_batch, signed_bytes,
+};
+pub use domain::{AuthoritiesBody, AuthorityBody, AuthorityStatus, DomainBody, DomainsBody, PolicyBodyView};
+pub use lineage::{IssuerBody, LineageBody, LineageEntryBody, LineageStatus};
+pub use problem::{OUTCOME_UNKNOWN, PROBLEM_CONTENT_TYPE, Problem};
+pub use status::{Call, status_of};
+pub use submission::{BatchMode, BatchResponse, BatchResult, ReceiptBody, batch_body, parse_batch};
+
+/// Content type of every other body.
+pub const JSON_CONTENT_TYPE: &str = "application/json";
+
+/// Longest body of `POST /v1/authorize`, in bytes.
+pub const MAX_AUTHORIZE_BYTES: usize = 16 * 1024;
+
+/// Longest body of a batch, of envelopes or of authorize requests, in bytes.
+pub const MAX_BATCH_BYTES: usize = 1024 * 1024;
+
+/// Most elements of a batch, of envelopes or of authorize requests.
+pub const MAX_BATCH: usize = 1000;
+
+/// Most entries of one page of a listing.
+pub const MAX_PAGE: usize = 1000;
+
+/// Entries of one page of a listing when the caller does not say.
+pub const DEFAULT_PAGE: usize = 100;

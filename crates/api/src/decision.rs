@@ -1,0 +1,253 @@
+//! The decision that authorize answers with, and batches of requests.
+
+use assent_proof::{
+    AuthorizeRequest, Code, DecisionReceipt, EvidenceId, Fields, Json, Millis, Refusal, json,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::submission::{bound, bound_count};
+
+/// Allow or deny.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// It may execute.
+    Allow,
+    /// It may not.
+    Deny,
+}
+
+/// The answer to one authorize request: the body of 200 (allow), 403 (deny) and 503 (deny because the registry cannot
+/// know).
+///
+/// It alone proves nothing: whoever relies on it across a boundary verifies `receipt` with
+/// [`assent_proof::verify_decision`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DecisionBody {
+    /// The answer.
+    pub decision: Verdict,
+    /// The request as it was understood, [`AuthorizeRequest::to_json`].
+    pub request: Json,
+    /// The cluster that answered, `blake3:<hex>`.
+    pub cluster_id: String,
+    /// The node that answered.
+    pub node_id: u64,
+    /// The ledger's size at which it was decided; 0 when nothing could be read.
+    pub revision: u64,
+    /// The lineage's head; null where none was found.
+    pub head: Option<EvidenceId>,
+    /// The policy that judged; null where there was none.
+    pub policy: Option<EvidenceId>,
+    /// When it was decided, in milliseconds.
+    pub evaluated_at: Millis,
+    /// It holds until then, exclusive, in milliseconds; for a deny that is when it was decided.
+    pub valid_until: Millis,
+    /// Every reason that denies, in the order of the codes; empty exactly when it allows.
+    pub reasons: Vec<ReasonBody>,
+    /// The node's signature over it, [`DecisionReceipt::to_json`]; absent only where a deny could not be signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Json>,
+}
+
+impl DecisionBody {
+    /// The HTTP status that it comes with: 200, 403, or 503 if any reason is that the registry cannot know.
+    pub fn status(&self) -> u16 {
+        let status = |reason: &ReasonBody| crate::status_of(reason.code, crate::Call::Authorize);
+        match self.decision {
+            Verdict::Allow => 200,
+            Verdict::Deny if self.reasons.iter().any(|reason| status(reason) == 503) => 503,
+            Verdict::Deny => 403,
+        }
+    }
+
+    /// The body, as compact JSON.
+    pub fn to_vec(&self) -> Vec<u8> {
+        crate::status::to_vec(self)
+    }
+}
+
+/// One reason that denies.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReasonBody {
+    /// The stable code.
+    pub code: Code,
+    /// The clause of RFC-EG-033 that asks for it.
+    pub clause: String,
+    /// What is wrong here, one sentence for people.
+    pub detail: String,
+    /// What to do about it, one line.
+    pub remedy: String,
+    /// The evidence at fault, if one is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<EvidenceId>,
+}
+
+impl ReasonBody {
+    /// A reason with its code's clause and remedy.
+    pub fn new(code: Code, detail: impl Into<String>, evidence: Option<EvidenceId>) -> Self {
+        ReasonBody {
+            code,
+            clause: code.clause().to_owned(),
+            detail: detail.into(),
+            remedy: code.remedy().to_owned(),
+            evidence,
+        }
+    }
+}
+
+/// The body of 200 for `POST /v1/authorize:batch`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DecisionsBody {
+    /// One for each request, in the order given.
+    pub decisions: Vec<DecisionBody>,
+}
+
+/// The leaf that a node signs for a decision: `unsigned`, which is [`DecisionBody::to_vec`] of a decision without
+/// receipt, plus `salt`. So a decision is serialized once, for its leaf and its body.
+pub fn leaf_bytes(unsigned: &[u8], salt: &[u8; 16]) -> Vec<u8> {
+    extended(unsigned, "salt", assent_proof::encode_base64(salt).as_str())
+}
+
+/// The body of a signed decision: `unsigned` plus its receipt.
+pub fn signed_bytes(unsigned: &[u8], receipt: &DecisionReceipt) -> Vec<u8> {
+    extended(unsigned, "receipt", &receipt.to_json())
+}
+
+/// `object` with one more field at its end.
+fn extended<T: Serialize + ?Sized>(object: &[u8], name: &str, value: &T) -> Vec<u8> {
+    let value = crate::status::to_vec(&value);
+    let mut out = Vec::with_capacity(object.len().saturating_add(value.len()).saturating_add(16));
+    out.extend_from_slice(object.strip_suffix(b"}").unwrap_or(object));
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
+    out.extend_from_slice(&value);
+    out.push(b'}');
+    out
+}
+
+/// The body of `POST /v1/authorize:batch`.
+pub fn authorize_batch_body(requests: &[AuthorizeRequest]) -> Vec<u8> {
+    let requests = requests.iter().map(AuthorizeRequest::to_json).collect();
+    Json::object([("requests", Json::Array(requests))]).to_vec()
+}
+
+/// Reads the body of `POST /v1/authorize:batch`: `{requests[]}`, at most [`MAX_BATCH`](crate::MAX_BATCH) requests and
+/// [`MAX_BATCH_BYTES`](crate::MAX_BATCH_BYTES).
+///
+/// # Errors
+/// `too_large`; `malformed` with the field at fault, such as `requests[3].action`. One bad request refuses them all:
+/// none was evaluated.
+pub fn parse_authorize_batch(bytes: &[u8]) -> Result<Vec<AuthorizeRequest>, Refusal> {
+    bound(bytes)?;
+    let body = json::parse(bytes)?;
+    let mut fields = Fields::of(&body, "")?;
+    let requests = fields.array("requests")?;
+    fields.finish()?;
+    bound_count(requests.len(), "requests")?;
+    let read = |(i, request)| AuthorizeRequest::from_json(request, &format!("requests[{i}]"));
+    requests.iter().enumerate().map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use assent_proof::{Sha256, SigningKey, sign_batch, verify_decision};
+
+    fn request() -> AuthorizeRequest {
+        AuthorizeRequest {
+            domain: "prod.eu".parse().unwrap(),
+            lineage: Some("exec-1".parse().unwrap()),
+            runtime: None,
+            action: "run".to_owned(),
+            subject: Sha256([3; 32]),
+            audience: None,
+            environment: None,
+            nonce: Some("n".to_owned()),
+            expected_head: None,
+            min_revision: None,
+        }
+    }
+
+    fn decision(verdict: Verdict, reasons: Vec<ReasonBody>) -> DecisionBody {
+        DecisionBody {
+            decision: verdict,
+            request: request().to_json(),
+            cluster_id: format!("blake3:{}", "00".repeat(32)),
+            node_id: 1,
+            revision: 12,
+            head: None,
+            policy: Some(EvidenceId([4; 32])),
+            evaluated_at: Millis(1000),
+            valid_until: Millis(31_000),
+            reasons,
+            receipt: None,
+        }
+    }
+
+    #[test]
+    fn a_decision_is_written_in_the_documented_order() {
+        let reason = ReasonBody::new(Code::PolicyMissing, "domain `prod.eu` has no policy", None);
+        let body = decision(Verdict::Deny, vec![reason]);
+        let expected = format!(
+            concat!(
+                r#"{{"decision":"deny","request":{{"domain":"prod.eu","lineage":"exec-1","action":"run","#,
+                r#""subject":{{"digest":{{"sha256":"{}"}}}},"nonce":"n"}},"clusterId":"blake3:{}","nodeId":1,"#,
+                r#""revision":12,"head":null,"policy":"blake3:{}","evaluatedAt":1000,"validUntil":31000,"#,
+                r#""reasons":[{{"code":"policy_missing","clause":"RFC-EG-033 §7","#,
+                r#""detail":"domain `prod.eu` has no policy","#,
+                r#""remedy":"have the domain's governance publish a policy"}}]}}"#
+            ),
+            "03".repeat(32),
+            "00".repeat(32),
+            "04".repeat(32)
+        );
+        assert_eq!(String::from_utf8(body.to_vec()).unwrap(), expected);
+        assert_eq!(serde_json::from_slice::<DecisionBody>(&body.to_vec()).unwrap(), body);
+    }
+
+    #[test]
+    fn a_deny_that_cannot_know_is_503_even_among_other_reasons() {
+        let rule = ReasonBody::new(Code::EvidenceMissing, "none", None);
+        let cannot = ReasonBody::new(Code::NoQuorum, "no barrier", None);
+        assert_eq!(decision(Verdict::Allow, vec![]).status(), 200);
+        assert_eq!(decision(Verdict::Deny, vec![rule.clone()]).status(), 403);
+        assert_eq!(decision(Verdict::Deny, vec![cannot, rule]).status(), 503);
+    }
+
+    #[test]
+    fn a_signed_body_verifies_against_its_leaf() {
+        let key = SigningKey::from_seed([7; 32]);
+        let unsigned = decision(Verdict::Allow, vec![]).to_vec();
+        let receipts =
+            sign_batch(vec![leaf_bytes(&unsigned, &[1; 16]), leaf_bytes(&unsigned, &[2; 16])], &key);
+        let body = signed_bytes(&unsigned, &receipts[1]);
+        let verified = verify_decision(&body, &[key.public()]).unwrap();
+        assert!(verified.allow);
+        let read: DecisionBody = serde_json::from_slice(&body).unwrap();
+        assert_eq!(read.to_vec(), body);
+    }
+
+    #[test]
+    fn a_batch_of_requests_survives_the_round_trip() {
+        let requests = vec![request(), AuthorizeRequest { lineage: None, ..request() }];
+        assert_eq!(parse_authorize_batch(&authorize_batch_body(&requests)).unwrap(), requests);
+    }
+
+    #[test]
+    fn bad_batches_of_requests_name_the_field_at_fault() {
+        for (body, field) in [
+            (r#"{"requests":[{"domain":1}]}"#, Some("requests[0].domain")),
+            (r#"{"requests":[[]]}"#, Some("requests[0]")),
+            (r#"{"requests":[],"x":1}"#, Some("x")),
+            (r#"{}"#, Some("requests")),
+            (r#"[]"#, None),
+        ] {
+            let refusal = parse_authorize_batch(body.as_bytes()).unwrap_err();
+            assert_eq!((refusal.code, refusal.field.as_deref()), (Code::Malformed, field), "{body}");
+        }
+        let many = authorize_batch_body(&vec![request(); crate::MAX_BATCH + 1]);
+        assert_eq!(parse_authorize_batch(&many).unwrap_err().code, Code::TooLarge);
+    }
+}

@@ -1,0 +1,150 @@
+//! Domains, their authorities and policies as they are read.
+
+use assent_proof::{DomainName, EvidenceId, Json, PublicKey, Role, Seconds};
+use serde::{Deserialize, Serialize};
+
+/// `GET /v1/domains?after=<name>&limit=<1..=1000>`: one page of domains, by name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DomainsBody {
+    /// One page.
+    pub domains: Vec<DomainBody>,
+    /// `after` of the next page; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<DomainName>,
+}
+
+/// A domain and who governs it (RFC-EG-033 §8).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DomainBody {
+    /// Its name.
+    pub domain: DomainName,
+    /// Its governance keys; of `_root` the root keys.
+    pub governance: Vec<PublicKey>,
+    /// How many of them must sign together.
+    pub threshold: u32,
+    /// Whether it refuses new execution evidence and denies everything until a release.
+    pub isolated: bool,
+}
+
+/// `GET /v1/authorities?domain=<name>&after=<id>&limit=<1..=1000>`: one page of a domain's authorities, by id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuthoritiesBody {
+    /// One page.
+    pub authorities: Vec<AuthorityBody>,
+    /// `after` of the next page; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<PublicKey>,
+}
+
+/// How an authority is now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AuthorityStatus {
+    /// It may sign.
+    Active,
+    /// Its validity has not begun.
+    Pending,
+    /// Its validity is over.
+    Expired,
+    /// Dead for good.
+    Revoked,
+}
+
+/// `GET /v1/authorities/{id}`: a key with one role in one domain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AuthorityBody {
+    /// The key.
+    pub id: PublicKey,
+    /// A name for people.
+    pub name: String,
+    /// Its one role.
+    pub role: Role,
+    /// Its one domain.
+    pub domain: DomainName,
+    /// Valid from then, `YYYY-MM-DDTHH:MM:SSZ`.
+    pub not_before: Seconds,
+    /// Valid until then, exclusive; null for root and governance keys, which have no end.
+    pub not_after: Option<Seconds>,
+    /// How it is now.
+    pub status: AuthorityStatus,
+    /// The statement that admitted it.
+    pub grant: EvidenceId,
+    /// The revocation that ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_by: Option<EvidenceId>,
+    /// What it signed and the registry accepted at or after then is void.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invalid_since: Option<Seconds>,
+}
+
+/// `GET /v1/policies/{domain}`: the policy that judges now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyBodyView {
+    /// The domain.
+    pub domain: DomainName,
+    /// The statement that set it.
+    pub evidence_id: EvidenceId,
+    /// Its claims, as `PolicyBody::to_json` writes them.
+    pub policy: Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use assent_proof::SigningKey;
+
+    #[test]
+    fn domains_are_written_in_the_documented_order() {
+        let key = SigningKey::from_seed([1; 32]).public();
+        let domain = DomainBody {
+            domain: "prod.eu".parse().unwrap(),
+            governance: vec![key],
+            threshold: 1,
+            isolated: false,
+        };
+        let body = DomainsBody { domains: vec![domain], next: Some("prod.eu".parse().unwrap()) };
+        let text = serde_json::to_string(&body).unwrap();
+        assert_eq!(
+            text,
+            format!(
+                r#"{{"domains":[{{"domain":"prod.eu","governance":["{key}"],"threshold":1,"isolated":false}}],"next":"prod.eu"}}"#
+            )
+        );
+        assert_eq!(serde_json::from_str::<DomainsBody>(&text).unwrap(), body);
+    }
+
+    #[test]
+    fn an_authority_is_written_in_the_documented_order() {
+        let id = SigningKey::from_seed([1; 32]).public();
+        let body = AuthorityBody {
+            id,
+            name: "attester".to_owned(),
+            role: Role::Attestation,
+            domain: "prod.eu".parse().unwrap(),
+            not_before: Seconds(0),
+            not_after: None,
+            status: AuthorityStatus::Revoked,
+            grant: EvidenceId([1; 32]),
+            revoked_by: Some(EvidenceId([2; 32])),
+            invalid_since: Some(Seconds(1)),
+        };
+        let text = serde_json::to_string(&body).unwrap();
+        let (one, two) = ("01".repeat(32), "02".repeat(32));
+        assert_eq!(
+            text,
+            format!(
+                concat!(
+                    r#"{{"id":"{id}","name":"attester","role":"attestation","domain":"prod.eu","#,
+                    r#""notBefore":"1970-01-01T00:00:00Z","notAfter":null,"status":"revoked","#,
+                    r#""grant":"blake3:{one}","revokedBy":"blake3:{two}","invalidSince":"1970-01-01T00:00:01Z"}}"#
+                ),
+                id = id,
+                one = one,
+                two = two
+            )
+        );
+        assert_eq!(serde_json::from_str::<AuthorityBody>(&text).unwrap(), body);
+    }
+}

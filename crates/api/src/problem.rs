@@ -1,0 +1,157 @@
+//! The problem document (RFC 9457): why a call did not do what was asked, and what to do about it.
+
+use assent_proof::{Code, EvidenceId, Refusal};
+use serde::{Deserialize, Serialize};
+
+use crate::submission::ReceiptBody;
+
+/// Content type of a [`Problem`].
+pub const PROBLEM_CONTENT_TYPE: &str = "application/problem+json";
+
+/// The one value of [`Problem::outcome`].
+pub const OUTCOME_UNKNOWN: &str = "unknown";
+
+/// Why a call did not do what was asked. The body of every error, except that authorize answers with a decision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Problem {
+    /// `urn:egpep:v1:problem:<code>`.
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// The code in words.
+    pub title: String,
+    /// The HTTP status that this came with.
+    pub status: u16,
+    /// The stable code (DESIGN, Codes).
+    pub code: Code,
+    /// What is wrong here, one sentence for people.
+    pub detail: String,
+    /// What to do about it, one line.
+    pub remedy: String,
+    /// The clause of RFC-EG-033 that asks for this.
+    pub clause: String,
+    /// Path of the field at fault, such as `predicate.claims.actions[2]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// `unknown` when the submission may or may not be accepted: submit the same bytes again to learn which.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
+    /// The receipt of an equivocation: it is in the ledger as proof against its issuer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<ReceiptBody>,
+    /// The chain's true head, when the slot was at fault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<EvidenceId>,
+    /// The chain's next free slot, when the slot was at fault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_sequence: Option<u64>,
+}
+
+impl Problem {
+    /// A problem with `code` and nothing more to say than `detail`.
+    pub fn new(code: Code, status: u16, detail: impl Into<String>) -> Self {
+        Problem {
+            kind: Some(format!("urn:egpep:v1:problem:{code}")),
+            title: code.as_str().replace('_', " "),
+            status,
+            code,
+            detail: detail.into(),
+            remedy: code.remedy().to_owned(),
+            clause: code.clause().to_owned(),
+            field: None,
+            outcome: None,
+            receipt: None,
+            head: None,
+            next_sequence: None,
+        }
+    }
+
+    /// The problem that says a refusal. `status` usually comes from [`status_of`](crate::status_of).
+    pub fn from_refusal(refusal: &Refusal, status: u16) -> Self {
+        Problem { field: refusal.field.clone(), ..Problem::new(refusal.code, status, &refusal.detail) }
+    }
+
+    /// 504: the submission was proposed and no answer came in time. It may or may not be accepted.
+    pub fn unknown_outcome(detail: impl Into<String>) -> Self {
+        Problem {
+            outcome: Some(OUTCOME_UNKNOWN.to_owned()),
+            remedy: "submit the same bytes again; the answer is then the first receipt or a refusal"
+                .to_owned(),
+            ..Problem::new(Code::NoQuorum, 504, detail)
+        }
+    }
+
+    /// The same with the receipt of an equivocation.
+    pub fn with_receipt(self, receipt: ReceiptBody) -> Self {
+        Problem { receipt: Some(receipt), ..self }
+    }
+
+    /// The same with the chain's true head and next free slot.
+    pub fn with_slot(self, head: Option<EvidenceId>, next_sequence: Option<u64>) -> Self {
+        Problem { head, next_sequence, ..self }
+    }
+
+    /// Whether the submission may have been accepted all the same.
+    pub fn is_outcome_unknown(&self) -> bool {
+        self.outcome.is_some()
+    }
+
+    /// The body, as compact JSON.
+    pub fn to_vec(&self) -> Vec<u8> {
+        crate::status::to_vec(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::{Call, status_of};
+
+    #[test]
+    fn a_refusal_is_written_in_the_documented_order() {
+        let refusal = Refusal::at(Code::ClaimsInvalid, "predicate.claims.uses", "must be at least 1");
+        let problem = Problem::from_refusal(&refusal, status_of(refusal.code, Call::Submission));
+        assert_eq!(
+            serde_json::to_string_pretty(&problem).unwrap(),
+            r#"{
+  "type": "urn:egpep:v1:problem:claims_invalid",
+  "title": "claims invalid",
+  "status": 400,
+  "code": "claims_invalid",
+  "detail": "must be at least 1",
+  "remedy": "correct the claim that the answer names",
+  "clause": "RFC-EG-033 §6",
+  "field": "predicate.claims.uses"
+}"#
+        );
+        assert_eq!(serde_json::from_slice::<Problem>(&problem.to_vec()).unwrap(), problem);
+    }
+
+    #[test]
+    fn an_unknown_outcome_says_so_and_how_to_find_out() {
+        let problem = Problem::unknown_outcome("no commit within `2000` ms");
+        assert!(problem.is_outcome_unknown());
+        assert_eq!(
+            (problem.status, problem.code, problem.outcome.as_deref()),
+            (504, Code::NoQuorum, Some("unknown"))
+        );
+    }
+
+    #[test]
+    fn a_slot_problem_carries_head_and_next_sequence() {
+        let problem =
+            Problem::new(Code::LineageFragmented, 409, "gap").with_slot(Some(EvidenceId([1; 32])), Some(5));
+        let text = String::from_utf8(problem.to_vec()).unwrap();
+        assert!(
+            text.ends_with(&format!(r#""head":"blake3:{}","nextSequence":5}}"#, "01".repeat(32))),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_reader_ignores_fields_that_a_newer_node_adds() {
+        let mut value = serde_json::to_value(Problem::new(Code::NoQuorum, 503, "x")).unwrap();
+        value["later"] = 1.into();
+        assert!(serde_json::from_value::<Problem>(value).is_ok());
+    }
+}

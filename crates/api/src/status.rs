@@ -1,0 +1,124 @@
+//! Which HTTP status a code comes with, and how bodies become bytes.
+
+use assent_proof::Code;
+use serde::Serialize;
+
+/// The kind of call that a status answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// `POST /v1/envelopes` and each result of `:batch`.
+    Submission,
+    /// `POST /v1/authorize` (and permits): 403 is a deny, 503 a deny because the registry cannot know.
+    Authorize,
+    /// Everything that only reads.
+    Read,
+}
+
+/// The HTTP status of a code in a kind of call (DESIGN, HTTP status). An accepted submission (201, 200) and an allow
+/// (200) have no code; a submission that may have been accepted is 504, [`Problem::unknown_outcome`].
+///
+/// [`Problem::unknown_outcome`]: crate::Problem::unknown_outcome
+pub fn status_of(code: Code, call: Call) -> u16 {
+    match code {
+        Code::Malformed => 400,
+        Code::TooLarge => 413,
+        Code::Overloaded if call == Call::Submission => 429,
+        // The registry cannot know, or cannot take it now. Nothing was proposed.
+        Code::NoQuorum
+        | Code::DeadlineExceeded
+        | Code::Overloaded
+        | Code::ClockUncertain
+        | Code::RegistryDiverged
+        | Code::EvidenceMutated
+        | Code::RevisionNotReached => 503,
+        _ if call == Call::Authorize => 403,
+        // The slot, the head, the nonce, an equivocation.
+        Code::LineageFragmented
+        | Code::HeadMoved
+        | Code::HeadMismatch
+        | Code::NonceReused
+        | Code::AuthorityInconsistent => 409,
+        Code::AuthorityUnknown if call == Call::Read => 404,
+        Code::TargetUnknown
+        | Code::DomainUnknown
+        | Code::LineageUnknown
+        | Code::PolicyMissing
+        | Code::EvidenceMissing => 404,
+        Code::AuthorityUnknown
+        | Code::AuthorityRevoked
+        | Code::AuthorityExpired
+        | Code::RoleNotPermitted
+        | Code::ThresholdNotMet
+        | Code::CallerNotPermitted => 403,
+        _ => 400,
+    }
+}
+
+/// Compact JSON of a wire type.
+pub(crate) fn to_vec(body: &impl Serialize) -> Vec<u8> {
+    // Wire types have string keys and integers only, so serde_json has nothing to refuse. An empty body is no
+    // answer that any reader accepts, should that ever change.
+    serde_json::to_vec(body).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_authorize_error_is_never_a_success() {
+        for code in Code::ALL {
+            assert!(matches!(status_of(*code, Call::Authorize), 400 | 413 | 403 | 503), "{code}");
+        }
+    }
+
+    #[test]
+    fn no_code_is_a_success_anywhere() {
+        for code in Code::ALL {
+            for call in [Call::Submission, Call::Authorize, Call::Read] {
+                assert!((400..600).contains(&status_of(*code, call)), "{code}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_statuses_are_those_of_the_design() {
+        use Code::*;
+        let cannot_know = [
+            NoQuorum,
+            DeadlineExceeded,
+            Overloaded,
+            ClockUncertain,
+            RegistryDiverged,
+            EvidenceMutated,
+            RevisionNotReached,
+        ];
+        for code in Code::ALL {
+            let cannot = cannot_know.contains(code);
+            assert_eq!(status_of(*code, Call::Authorize) == 503, cannot, "{code}");
+        }
+        for (code, status) in [
+            (TooLarge, 413),
+            (Malformed, 400),
+            (SignatureInvalid, 400),
+            (UnsignedEvidence, 400),
+            (WrongRegistry, 400),
+            (LineageFragmented, 409),
+            (HeadMoved, 409),
+            (AuthorityInconsistent, 409),
+            (DomainUnknown, 404),
+            (TargetUnknown, 404),
+            (AuthorityRevoked, 403),
+            (AuthorityUnknown, 403),
+            (ThresholdNotMet, 403),
+            (RoleNotPermitted, 403),
+            (Overloaded, 429),
+            (NoQuorum, 503),
+            (ClockUncertain, 503),
+            (RulesNotYet, 400),
+        ] {
+            assert_eq!(status_of(code, Call::Submission), status, "{code}");
+        }
+        assert_eq!(status_of(AuthorityUnknown, Call::Read), 404);
+    }
+}

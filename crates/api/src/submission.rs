@@ -1,0 +1,229 @@
+//! Submitting envelopes: the receipt, and batches.
+
+use assent_proof::{Code, EvidenceId, FieldError, Fields, Millis, Refusal, json};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::problem::Problem;
+use crate::{MAX_BATCH, MAX_BATCH_BYTES};
+
+/// Proof of acceptance: the body of 201 (new) and 200 (accepted before).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReceiptBody {
+    /// What was accepted.
+    pub evidence_id: EvidenceId,
+    /// Its place in the ledger, from 0.
+    pub ledger_index: u64,
+    /// The first revision that contains it.
+    pub revision: u64,
+    /// When the registry accepted it, in milliseconds.
+    pub accepted_at: Millis,
+}
+
+impl ReceiptBody {
+    /// The body, as compact JSON.
+    pub fn to_vec(&self) -> Vec<u8> {
+        crate::status::to_vec(self)
+    }
+}
+
+/// What a batch does when one of its envelopes is refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BatchMode {
+    /// Each stands alone.
+    #[default]
+    Each,
+    /// All or nothing.
+    All,
+}
+
+impl BatchMode {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            BatchMode::Each => "each",
+            BatchMode::All => "all",
+        }
+    }
+}
+
+/// The body of 200 for `POST /v1/envelopes:batch`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchResponse {
+    /// One for each envelope, in the order given.
+    pub results: Vec<BatchResult>,
+}
+
+impl BatchResponse {
+    /// The body, as compact JSON.
+    pub fn to_vec(&self) -> Vec<u8> {
+        crate::status::to_vec(self)
+    }
+}
+
+/// What became of one envelope of a batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchResult {
+    /// The status that it would have had alone.
+    pub status: u16,
+    /// Its receipt, if it was accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<ReceiptBody>,
+    /// Why not, otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+}
+
+impl BatchResult {
+    /// Accepted: 201 if this submission did it, 200 if an earlier one had.
+    pub fn accepted(receipt: ReceiptBody, fresh: bool) -> Self {
+        BatchResult { status: if fresh { 201 } else { 200 }, receipt: Some(receipt), problem: None }
+    }
+
+    /// Not accepted.
+    pub fn refused(problem: Problem) -> Self {
+        BatchResult { status: problem.status, receipt: None, problem: Some(problem) }
+    }
+}
+
+/// The body of `POST /v1/envelopes:batch`: each envelope's bytes as they are.
+pub fn batch_body(mode: BatchMode, envelopes: &[impl AsRef<[u8]>]) -> Vec<u8> {
+    let length: usize = envelopes.iter().map(|bytes| bytes.as_ref().len().saturating_add(1)).sum();
+    let mut body = Vec::with_capacity(length.saturating_add(64));
+    body.extend_from_slice(format!(r#"{{"mode":"{}","envelopes":["#, mode.as_str()).as_bytes());
+    for (i, envelope) in envelopes.iter().enumerate() {
+        if i > 0 {
+            body.push(b',');
+        }
+        body.extend_from_slice(envelope.as_ref());
+    }
+    body.extend_from_slice(b"]}");
+    body
+}
+
+/// Reads the body of `POST /v1/envelopes:batch`: `{mode?: each|all, envelopes[]}`, at most [`MAX_BATCH`] envelopes and
+/// [`MAX_BATCH_BYTES`]. The envelopes are the original bytes of each element, so that `GET` returns what was submitted.
+///
+/// # Errors
+/// `too_large`; `malformed` with the field at fault. What is inside an envelope is judged later, one by one.
+pub fn parse_batch(bytes: &[u8]) -> Result<(BatchMode, Vec<Vec<u8>>), Refusal> {
+    bound(bytes)?;
+    let body = json::parse(bytes)?;
+    let mut fields = Fields::of(&body, "")?;
+    let mode = match fields.opt_text("mode")? {
+        None | Some("each") => BatchMode::Each,
+        Some("all") => BatchMode::All,
+        Some(_) => return Err(FieldError::new("mode", "must be `each` or `all`").into()),
+    };
+    let count = fields.array("envelopes")?.len();
+    fields.finish()?;
+    bound_count(count, "envelopes")?;
+    let slices = slices(bytes)?;
+    if slices.len() != count {
+        return Err(FieldError::new("envelopes", "is read differently by two parsers").into());
+    }
+    Ok((mode, slices))
+}
+
+/// The bytes of each element of `envelopes`. The whole was parsed strictly before, so this reads the same.
+fn slices(bytes: &[u8]) -> Result<Vec<Vec<u8>>, Refusal> {
+    #[derive(Deserialize)]
+    struct Slices<'a> {
+        #[serde(borrow)]
+        envelopes: Vec<&'a RawValue>,
+    }
+    let slices: Slices<'_> = serde_json::from_slice(bytes)
+        .map_err(|error| FieldError::new("envelopes", format!("could not be read: {error}")))?;
+    Ok(slices.envelopes.into_iter().map(|raw| raw.get().as_bytes().to_vec()).collect())
+}
+
+/// Refuses a batch's body that is too long to be parsed.
+pub(crate) fn bound(bytes: &[u8]) -> Result<(), Refusal> {
+    if bytes.len() <= MAX_BATCH_BYTES {
+        return Ok(());
+    }
+    let detail = format!("batch of `{}` bytes is over the limit of {MAX_BATCH_BYTES}", bytes.len());
+    Err(Refusal::new(Code::TooLarge, detail))
+}
+
+/// Refuses a batch of too many elements.
+pub(crate) fn bound_count(count: usize, field: &str) -> Result<(), Refusal> {
+    if count <= MAX_BATCH {
+        return Ok(());
+    }
+    Err(Refusal::at(Code::TooLarge, field, format!("has `{count}` elements, more than {MAX_BATCH}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_receipt_is_written_in_the_documented_order() {
+        let receipt = ReceiptBody {
+            evidence_id: EvidenceId([2; 32]),
+            ledger_index: 7,
+            revision: 8,
+            accepted_at: Millis(9),
+        };
+        let text = String::from_utf8(receipt.to_vec()).unwrap();
+        let id = "02".repeat(32);
+        assert_eq!(
+            text,
+            format!(r#"{{"evidenceId":"blake3:{id}","ledgerIndex":7,"revision":8,"acceptedAt":9}}"#)
+        );
+        assert_eq!(serde_json::from_str::<ReceiptBody>(&text).unwrap(), receipt);
+    }
+
+    #[test]
+    fn a_batch_keeps_the_original_bytes_of_each_envelope() {
+        let first = br#"{ "b" : 1,  "a":"\u0041" }"#;
+        let body = batch_body(BatchMode::All, &[&first[..], b"17", b"[1, 2]"]);
+        let (mode, envelopes) = parse_batch(&body).unwrap();
+        assert_eq!(mode, BatchMode::All);
+        assert_eq!(envelopes, [first.to_vec(), b"17".to_vec(), b"[1, 2]".to_vec()]);
+    }
+
+    #[test]
+    fn a_batch_without_mode_is_each_even_with_an_escaped_key() {
+        let (mode, envelopes) = parse_batch(br#" {"envelop\u0065s" : [ {} ] } "#).unwrap();
+        assert_eq!((mode, envelopes), (BatchMode::Each, vec![b"{}".to_vec()]));
+    }
+
+    #[test]
+    fn bad_batches_name_the_field_at_fault() {
+        for (body, code, field) in [
+            (r#"{"mode":"some","envelopes":[]}"#, Code::Malformed, Some("mode")),
+            (r#"{"envelopes":{}}"#, Code::Malformed, Some("envelopes")),
+            (r#"{"mode":"each"}"#, Code::Malformed, Some("envelopes")),
+            (r#"{"envelopes":[],"extra":1}"#, Code::Malformed, Some("extra")),
+            (r#"{"envelopes":[{}],"envelopes":[]}"#, Code::Malformed, None),
+            (r#"{"envelopes":[{}]} x"#, Code::Malformed, None),
+            (r#"[[{}]]"#, Code::Malformed, None),
+            ("\u{feff}{\"envelopes\":[]}", Code::Malformed, None),
+        ] {
+            let refusal = parse_batch(body.as_bytes()).unwrap_err();
+            assert_eq!((refusal.code, refusal.field.as_deref()), (code, field), "{body}");
+        }
+    }
+
+    #[test]
+    fn batches_are_bounded_in_number_and_size() {
+        let body = batch_body(BatchMode::Each, &vec!["1"; MAX_BATCH]);
+        assert_eq!(parse_batch(&body).unwrap().1.len(), MAX_BATCH);
+        let body = batch_body(BatchMode::Each, &vec!["1"; MAX_BATCH + 1]);
+        assert_eq!(parse_batch(&body).unwrap_err().code, Code::TooLarge);
+        assert_eq!(parse_batch(&vec![b' '; MAX_BATCH_BYTES + 1]).unwrap_err().code, Code::TooLarge);
+    }
+
+    #[test]
+    fn a_batch_result_has_a_receipt_or_a_problem() {
+        let problem = Problem::new(Code::HeadMoved, 409, "taken");
+        let response = BatchResponse { results: vec![BatchResult::refused(problem)] };
+        let text = String::from_utf8(response.to_vec()).unwrap();
+        assert!(text.starts_with(r#"{"results":[{"status":409,"problem":{"type":"#), "{text}");
+        assert_eq!(serde_json::from_str::<BatchResponse>(&text).unwrap(), response);
+    }
+}
