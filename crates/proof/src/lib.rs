@@ -5,6 +5,32 @@
 //! never draws a random number, never does IO, and never decides whether an execution may run.
 //!
 //! [`verify`](verify::verify) is the only way to a [`VerifiedEnvelope`], which is all that the registry takes.
+//!
+//! ```
+//! use assent_proof::*;
+//!
+//! let key = SigningKey::from_seed([1; 32]); // from a random source, outside an example
+//! let claims = Claims::RuntimeIntegrity { measured: "sha384:00ff".into() };
+//! let statement = Statement {
+//!     subject_name: None,
+//!     subject: Sha256::of(b"the program"),
+//!     kind: claims.kind(),
+//!     registry: "registry.example/eu-1".into(),
+//!     domain: "prod.eu".parse()?,
+//!     lineage: "exec-7f3a".parse()?,
+//!     issuers: vec![key.public()],
+//!     sequence: Some(0),
+//!     parent: None,
+//!     references: vec![],
+//!     issued_at: "2026-11-22T19:00:00Z".parse()?,
+//!     expires_at: None,
+//!     claims: claims.to_json(),
+//! };
+//! let envelope = sign_statement(&statement, &[&key]);
+//! let verified = verify(&envelope, "registry.example/eu-1")?;
+//! assert_eq!(verified.statement(), &statement);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod base64;
 mod bytes32;

@@ -1,0 +1,185 @@
+//! Claims, kind by kind.
+
+use assent_proof::*;
+
+use crate::make::{key, refused};
+
+fn public(seed: u8) -> String {
+    key(seed).public().to_string()
+}
+
+/// One complete example for each kind that has rules.
+pub fn examples() -> Vec<(EvidenceKind, String)> {
+    let (a, b) = (public(1), public(2));
+    vec![
+        (EvidenceKind::ExecutionAuthorization, r#"{"actions":["deploy","run job"],"audience":["edge"],"environment":"prod","notBefore":"2026-01-01T00:00:00Z","notAfter":"2027-01-01T00:00:00Z","uses":3}"#.into()),
+        (EvidenceKind::RuntimeAttestation, r#"{"verifier":"v","status":"affirming","measurement":"sha384:00"}"#.into()),
+        (EvidenceKind::PolicyValidation, r#"{"policyDigest":"sha256:00","verdict":"pass"}"#.into()),
+        (EvidenceKind::RuntimeIntegrity, r#"{"measured":"sha384:00"}"#.into()),
+        (EvidenceKind::AuditLineage, r#"{"event":"completed","detail":"exit 0"}"#.into()),
+        (EvidenceKind::Root, format!(r#"{{"keys":["{a}","{b}"],"threshold":2,"registryKey":"{a}"}}"#)),
+        (EvidenceKind::Domain, format!(r#"{{"domain":"prod.eu","governance":["{a}","{b}"],"threshold":1}}"#)),
+        (EvidenceKind::AuthorityGrant, format!(r#"{{"authority":"{a}","name":"tpm verifier","role":"attestation","notBefore":"2026-01-01T00:00:00Z","notAfter":"2027-01-01T00:00:00Z"}}"#)),
+        (EvidenceKind::Policy, r#"{"require":[{"kind":"runtime-attestation","of":"runtime","minIssuers":2,"maxAgeSeconds":300}],"attestationStatus":["affirming","warning"],"measurements":[],"policyDigests":["sha256:00"],"decisionTtlSeconds":60,"permitAlways":true}"#.into()),
+        (EvidenceKind::Revocation, format!(r#"{{"authority":"{a}","reason":"keyCompromise","invalidSince":"2026-01-01T00:00:00Z"}}"#)),
+    ]
+}
+
+fn read(kind: EvidenceKind, text: &str) -> Result<Claims, Refusal> {
+    Claims::parse(kind, &json::parse(text.as_bytes()).unwrap())
+}
+
+fn example(kind: EvidenceKind) -> String {
+    examples().into_iter().find(|(k, _)| *k == kind).unwrap().1
+}
+
+/// Reads the example of `kind` with one piece replaced, which must be there.
+#[track_caller]
+fn with(kind: EvidenceKind, from: &str, to: &str) -> Result<Claims, Refusal> {
+    let text = example(kind);
+    assert!(text.contains(from), "`{from}` is not in {text}");
+    read(kind, &text.replacen(from, to, 1))
+}
+
+#[test]
+fn claims_read_back_as_they_were_written() {
+    for (kind, text) in examples() {
+        let claims = read(kind, &text).unwrap();
+        assert_eq!(claims.kind(), kind);
+        assert_eq!(claims.to_json().to_text(), text);
+    }
+}
+
+#[test]
+fn kinds_without_rules_are_refused_as_such() {
+    for kind in EvidenceKind::ALL.iter().filter(|kind| !examples().iter().any(|(k, _)| k == *kind)) {
+        refused(read(*kind, "{}"), Code::RulesNotYet, "predicateType");
+    }
+    assert_eq!(EvidenceKind::ALL.len() - examples().len(), 8);
+}
+
+#[test]
+fn unknown_fields_missing_fields_and_wrong_types_are_refused_in_every_kind() {
+    for (kind, text) in examples() {
+        let extra = text.replacen('{', r#"{"note":1,"#, 1);
+        refused(read(kind, &extra), Code::ClaimsInvalid, "predicate.claims.note");
+        refused(read(kind, "[]"), Code::ClaimsInvalid, "predicate.claims");
+        assert_eq!(read(kind, "{}").unwrap_err().code, Code::ClaimsInvalid);
+        let Json::Object(fields) = json::parse(text.as_bytes()).unwrap() else { panic!("an object") };
+        for (name, _) in &fields {
+            let wrong = |(key, value): &(String, Json)| {
+                let value = if key == name { Json::Object(vec![]) } else { value.clone() };
+                (key.clone(), value)
+            };
+            let wrong = Json::Object(fields.iter().map(wrong).collect());
+            refused(Claims::parse(kind, &wrong), Code::ClaimsInvalid, &format!("predicate.claims.{name}"));
+        }
+    }
+}
+
+#[test]
+fn optional_claims_may_be_null_or_absent_and_lists_may_be_empty() {
+    let bare = r#"{"actions":[],"notBefore":"2026-01-01T00:00:00Z","notAfter":"2026-01-01T00:00:01Z"}"#;
+    let nulls =
+        bare.replace(r#""actions":[],"#, r#""actions":[],"audience":null,"environment":null,"uses":null,"#);
+    let kind = EvidenceKind::ExecutionAuthorization;
+    assert_eq!(read(kind, bare).unwrap(), read(kind, &nulls).unwrap());
+    let Claims::Policy(policy) =
+        read(EvidenceKind::Policy, r#"{"require":[{"kind":"audit-lineage"}],"decisionTtlSeconds":1}"#)
+            .unwrap()
+    else {
+        panic!("a policy")
+    };
+    assert_eq!(
+        policy.require,
+        [Requirement {
+            kind: EvidenceKind::AuditLineage,
+            of: Of::Execution,
+            min_issuers: 1,
+            max_age_seconds: None
+        }]
+    );
+    assert_eq!((policy.attestation_status, policy.measurements, policy.permit_always), (None, None, false));
+    let Claims::Policy(policy) = with(EvidenceKind::Policy, r#"["affirming","warning"]"#, "[]").unwrap()
+    else {
+        panic!("a policy")
+    };
+    assert_eq!((policy.attestation_status, policy.measurements), (Some(vec![]), Some(vec![])));
+}
+
+#[test]
+fn thresholds_of_zero_or_over_the_number_of_keys_are_refused() {
+    for (kind, given, keys) in [(EvidenceKind::Root, "2", "keys"), (EvidenceKind::Domain, "1", "governance")]
+    {
+        let given = format!("\"threshold\":{given}");
+        for threshold in ["0", "3", "-1", "4294967297", "1.0"] {
+            let text = example(kind).replace(&given, &format!("\"threshold\":{threshold}"));
+            if let Ok(claims) = json::parse(text.as_bytes()) {
+                refused(Claims::parse(kind, &claims), Code::ClaimsInvalid, "predicate.claims.threshold");
+            }
+        }
+        let twice = example(kind).replace(&public(2), &public(1));
+        refused(read(kind, &twice), Code::ClaimsInvalid, &format!("predicate.claims.{keys}[1]"));
+        let none = example(kind).replace(&format!("[\"{}\",\"{}\"]", public(1), public(2)), "[]");
+        refused(read(kind, &none), Code::ClaimsInvalid, &format!("predicate.claims.{keys}"));
+    }
+}
+
+#[test]
+fn values_outside_their_bounds_are_refused() {
+    use EvidenceKind::*;
+    let (long, digest) = ("x".repeat(129), "x".repeat(257));
+    let list = format!("[{}]", vec!["\"a\""; 65].join(","));
+    let low_order = format!("ed25519:01{}", "0".repeat(62));
+    let a = public(1);
+    let cases: Vec<(EvidenceKind, &str, &str, &str)> = vec![
+        (ExecutionAuthorization, "deploy", "*", "actions"),
+        (ExecutionAuthorization, "deploy", "dep*", "actions"),
+        (ExecutionAuthorization, "deploy", "", "actions[0]"),
+        (ExecutionAuthorization, "deploy", "é", "actions[0]"),
+        (ExecutionAuthorization, "deploy", r"a\u0000", "actions[0]"),
+        (ExecutionAuthorization, "run job", &long, "actions[1]"),
+        (ExecutionAuthorization, r#"["deploy","run job"]"#, &list, "actions"),
+        (ExecutionAuthorization, "edge", "*", "audience"),
+        (ExecutionAuthorization, r#""prod""#, r#""*""#, "environment"),
+        (ExecutionAuthorization, "2027-01-01", "2026-01-01", "notAfter"),
+        (ExecutionAuthorization, "2027-01-01", "2025-01-01", "notAfter"),
+        (ExecutionAuthorization, ":3}", ":0}", "uses"),
+        (ExecutionAuthorization, ":3}", ":4294967296}", "uses"),
+        (RuntimeAttestation, "affirming", "Affirming", "status"),
+        (RuntimeAttestation, r#""v""#, r#""""#, "verifier"),
+        (RuntimeAttestation, "sha384:00", "", "measurement"),
+        (RuntimeAttestation, "sha384:00", &digest, "measurement"),
+        (PolicyValidation, "pass", "maybe", "verdict"),
+        (PolicyValidation, "sha256:00", "ü", "policyDigest"),
+        (RuntimeIntegrity, "sha384:00", r"\n", "measured"),
+        (AuditLineage, "completed", &long, "event"),
+        (AuditLineage, "exit 0", r"\u001b[2J", "detail"),
+        (Domain, "prod.eu", "_root", "domain"),
+        (Domain, "prod.eu", "Prod", "domain"),
+        (Root, &a, &low_order, "keys[0]"),
+        (AuthorityGrant, "tpm verifier", &long, "name"),
+        (AuthorityGrant, r#""attestation""#, r#""admin""#, "role"),
+        (Policy, "runtime-attestation", "policy", "require[0].kind"),
+        (Policy, "runtime-attestation", "nothing", "require[0].kind"),
+        (Policy, r#""runtime""#, r#""host""#, "require[0].of"),
+        (Policy, r#""minIssuers":2"#, r#""minIssuers":0"#, "require[0].minIssuers"),
+        (Policy, r#""minIssuers":2"#, r#""minIssuers":33"#, "require[0].minIssuers"),
+        (Policy, "300", "0", "require[0].maxAgeSeconds"),
+        (Policy, "300", "300,\"x\":1", "require[0].x"),
+        (Policy, r#""warning""#, r#""none","fine""#, "attestationStatus[2]"),
+        (Policy, r#"["sha256:00"]"#, r#"["a",""]"#, "policyDigests[1]"),
+        (Policy, r#""measurements":[]"#, r#""measurements":[1]"#, "measurements[0]"),
+        (Policy, ":60,", ":61,", "decisionTtlSeconds"),
+        (Policy, ":60,", ":0,", "decisionTtlSeconds"),
+        (Policy, ":60,", ":null,", "decisionTtlSeconds"),
+        (Policy, "true", "1", "permitAlways"),
+        (Revocation, "keyCompromise", "key-compromise", "reason"),
+        (Revocation, "2026-01-01T", "2026-1-1T", "invalidSince"),
+    ];
+    for (kind, from, to, field) in cases {
+        let result = with(kind, from, to);
+        assert!(result.is_err(), "{kind}: {from} → {to}");
+        refused(result, Code::ClaimsInvalid, &format!("predicate.claims.{field}"));
+    }
+}

@@ -1,0 +1,26 @@
+//! What this crate promises, from outside: one binary, one module a subject.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    reason = "tests fail by panicking"
+)]
+
+mod claims;
+mod codes;
+mod envelopes;
+mod golden;
+mod hostile_json;
+mod hostile_signatures;
+mod interop;
+mod keys;
+mod make;
+mod merkle;
+mod names_and_times;
+mod properties;
+mod receipts;
+mod requests;
+mod statements;
+mod storage;
