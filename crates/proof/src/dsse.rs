@@ -1,6 +1,6 @@
 //! The DSSE envelope: pre-authentication encoding, strict reading, writing, adding signatures.
 //!
-//! What an envelope's signatures are worth is decided in [`verify`](crate::verify), never here. Unknown fields of the
+//! What an envelope's signatures are worth is decided in [`verify`](mod@crate::verify), never here. Unknown fields of the
 //! envelope are ignored, as DSSE v1.0 asks for; a `keyid` is a hint and decides nothing.
 
 use crate::base64::{decode_base64, encode_base64};
