@@ -1,0 +1,113 @@
+//! What both databases have in common: how redb opens a file, and the table of the store's own rows.
+
+use redb::{Builder, Database, DatabaseError, ReadableTable, StorageError, Table, TableDefinition};
+
+use crate::checksum::{seal, unseal};
+use crate::disk::{Backend, Disk};
+use crate::identity::{Identity, Role};
+use crate::{StoreError, checksum};
+
+/// The store's own rows: `identity` in both databases, `applied` in the registry, `vote`, `committed`, `purged`,
+/// `generation` and `commit` in the log.
+pub(crate) const STORE: TableDefinition<'static, &str, &[u8]> = TableDefinition::new(STORE_NAME);
+const STORE_NAME: &str = "store";
+
+pub(crate) const IDENTITY: &str = "identity";
+pub(crate) const APPLIED: &str = "applied";
+pub(crate) const VOTE: &str = "vote";
+pub(crate) const COMMITTED: &str = "committed";
+pub(crate) const PURGED: &str = "purged";
+pub(crate) const GENERATION: &str = "generation";
+pub(crate) const COMMIT: &str = "commit";
+
+/// The Raft log's file.
+pub(crate) const LOG_FILE: &str = "log.redb";
+
+/// Opens `file`, creating an empty database if there is none.
+pub(crate) fn open(disk: &dyn Disk, file: &str, cache_bytes: usize) -> Result<Database, StoreError> {
+    let backend = disk.open(file).map_err(|error| StoreError::Unusable(format!("`{file}`: {error}")))?;
+    Builder::new().set_cache_size(cache_bytes).create_with_backend(Backend(backend)).map_err(|error| {
+        match error {
+            DatabaseError::DatabaseAlreadyOpen => {
+                StoreError::Unusable(format!("`{file}` is open in another process"))
+            }
+            DatabaseError::Storage(StorageError::Corrupted(problem)) => StoreError::damaged(file, problem),
+            DatabaseError::Storage(StorageError::Io(error))
+                if matches!(
+                    error.kind(),
+                    std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof
+                ) =>
+            {
+                StoreError::damaged(file, error)
+            }
+            other => StoreError::Unusable(format!("`{file}`: {other}")),
+        }
+    })
+}
+
+/// A redb error as ours.
+pub(crate) fn failed(error: impl Into<redb::Error>) -> StoreError {
+    StoreError::unusable(error.into())
+}
+
+/// Sets one of the store's own rows.
+pub(crate) fn put(
+    table: &mut Table<'_, &'static str, &'static [u8]>,
+    key: &str,
+    value: &[u8],
+) -> Result<(), StoreError> {
+    table.insert(key, seal(STORE_NAME, key.as_bytes(), value).as_slice()).map_err(failed)?;
+    Ok(())
+}
+
+/// One of the store's own rows. One that does not match its checksum is damage.
+pub(crate) fn get(
+    table: &impl ReadableTable<&'static str, &'static [u8]>,
+    file: &str,
+    key: &str,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let Some(stored) = table.get(key).map_err(failed)? else { return Ok(None) };
+    match unseal(STORE_NAME, key.as_bytes(), stored.value()) {
+        Some(value) => Ok(Some(value.to_vec())),
+        None => Err(StoreError::damaged(file, format!("its row `{key}` does not match its checksum"))),
+    }
+}
+
+/// The database's identity, `None` if its creation never got that far.
+pub(crate) fn identity(database: &Database, file: &str, role: Role) -> Result<Option<Identity>, StoreError> {
+    use redb::ReadableDatabase;
+
+    let read = database.begin_read().map_err(failed)?;
+    let table = match read.open_table(STORE) {
+        Ok(table) => table,
+        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    match get(&table, file, IDENTITY)? {
+        Some(bytes) => Identity::decode(file, role, &bytes).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The 8 bytes of a stored integer.
+pub(crate) fn integer(file: &str, key: &str, bytes: &[u8]) -> Result<u64, StoreError> {
+    match <[u8; 8]>::try_from(bytes) {
+        Ok(bytes) => Ok(u64::from_be_bytes(bytes)),
+        Err(_) => Err(StoreError::damaged(file, format!("its row `{key}` is no integer"))),
+    }
+}
+
+/// A log entry's stored bytes.
+pub(crate) fn seal_entry(index: u64, bytes: &[u8]) -> Vec<u8> {
+    checksum::seal(ENTRIES_NAME, &index.to_be_bytes(), bytes)
+}
+
+/// A log entry's bytes, or damage.
+pub(crate) fn unseal_entry(index: u64, stored: &[u8]) -> Result<&[u8], StoreError> {
+    checksum::unseal(ENTRIES_NAME, &index.to_be_bytes(), stored)
+        .ok_or_else(|| StoreError::damaged(LOG_FILE, format!("entry {index} does not match its checksum")))
+}
+
+/// Log index → entry.
+pub(crate) const ENTRIES: TableDefinition<'static, u64, &[u8]> = TableDefinition::new(ENTRIES_NAME);
+const ENTRIES_NAME: &str = "entries";

@@ -1,0 +1,53 @@
+//! Whether the store may still acknowledge anything.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::StoreError;
+
+/// One flag for both databases: healthy, or poisoned for good and why.
+///
+/// The first write or fsync that fails poisons the store. It is never retried: after a failed fsync the kernel
+/// may have dropped the pages, so a second one that succeeds proves nothing.
+#[derive(Debug, Clone)]
+pub struct Health {
+    cause: Arc<watch::Sender<Option<Arc<str>>>>,
+}
+
+impl Health {
+    /// Healthy.
+    pub(crate) fn new() -> Self {
+        Self { cause: Arc::new(watch::Sender::new(None)) }
+    }
+
+    /// The first failure, if there was one.
+    pub fn poisoned(&self) -> Option<Arc<str>> {
+        self.cause.borrow().clone()
+    }
+
+    /// Changes to `Some` once, at the first failure. The node then has to end.
+    pub fn watch(&self) -> watch::Receiver<Option<Arc<str>>> {
+        self.cause.subscribe()
+    }
+
+    /// Nothing, or the error that every later call answers.
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        match self.poisoned() {
+            None => Ok(()),
+            Some(cause) => Err(StoreError::Poisoned(cause)),
+        }
+    }
+
+    /// Poisons the store. Only the first cause is kept.
+    pub(crate) fn poison(&self, cause: &StoreError) {
+        self.cause.send_if_modified(|current| {
+            if current.is_some() {
+                return false;
+            }
+            tracing::error!(%cause, "the store is poisoned: nothing is acknowledged any more");
+            *current = Some(cause.to_string().into());
+            true
+        });
+    }
+}

@@ -1,0 +1,149 @@
+//! The one task that writes the log.
+//!
+//! It takes what is queued, commits it in order with one fsync and then calls back in order. What arrives
+//! meanwhile waits for the next commit, so the busier the node the more entries share an fsync.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+
+use super::database::LogDatabase;
+use super::{LogEntry, OnDurable, Shared};
+use crate::blocking::{RunBlocking, blocking};
+use crate::{StoreError, StoreOptions};
+
+/// Told when an operation is durable.
+pub(super) type Done = oneshot::Sender<Result<(), StoreError>>;
+
+/// One change of the log.
+pub(crate) enum Op<E> {
+    /// Adds entries at the end.
+    Append { entries: Vec<E>, bytes: usize, append: u64, on_durable: OnDurable, room: OwnedSemaphorePermit },
+    /// Replaces the vote.
+    Vote { value: Bytes, done: Done },
+    /// Replaces the committed position; rides with the next commit that something else asks for.
+    Committed { value: Bytes },
+    /// Removes the entries from `from` on.
+    Truncate { from: u64, done: Done },
+    /// Removes the entries up to `upto`.
+    Purge { upto: u64, value: Bytes },
+    /// Makes `number` the registry's generation.
+    Generation { number: u64, done: Done },
+    /// Commits what is left and closes the database.
+    Close { done: Done },
+}
+
+impl<E> Op<E> {
+    fn bytes(&self) -> usize {
+        match self {
+            Op::Append { bytes, .. } => *bytes,
+            _ => 0,
+        }
+    }
+
+    fn rides(&self) -> bool {
+        matches!(self, Op::Committed { .. })
+    }
+}
+
+/// The committer's side of the queue.
+pub(super) struct Committer<E> {
+    pub(super) queue: mpsc::Receiver<Op<E>>,
+    pub(super) shared: Arc<Shared<E>>,
+    pub(super) run: RunBlocking,
+    pub(super) options: StoreOptions,
+}
+
+impl<E: LogEntry> Committer<E> {
+    /// Runs until the store is closed or nobody holds it any more.
+    pub(super) async fn run(mut self) {
+        let mut batch = Vec::new();
+        while let Some(op) = self.queue.recv().await {
+            let mut bytes = op.bytes();
+            let mut closing = matches!(op, Op::Close { .. });
+            batch.push(op);
+            while !closing
+                && batch.len() < self.options.commit_ops_max
+                && bytes < self.options.commit_bytes_max
+                && let Ok(op) = self.queue.try_recv()
+            {
+                bytes = bytes.saturating_add(op.bytes());
+                closing = matches!(op, Op::Close { .. });
+                batch.push(op);
+            }
+            if batch.iter().all(Op::rides) {
+                // Only the newest position matters, and alone it is not worth an fsync.
+                batch.drain(..batch.len() - 1);
+                continue;
+            }
+            self.commit(std::mem::take(&mut batch)).await;
+            if closing {
+                break;
+            }
+        }
+        self.shared.close();
+        self.queue.close();
+        while let Some(op) = self.queue.recv().await {
+            answer(op, Err(StoreError::Closed));
+        }
+    }
+
+    async fn commit(&self, batch: Vec<Op<E>>) {
+        let outcome = self.write(batch).await;
+        match outcome {
+            Ok(batch) => {
+                let newest = batch.iter().rev().find_map(|op| match op {
+                    Op::Append { append, .. } => Some(*append),
+                    _ => None,
+                });
+                self.shared.committed(newest);
+                for op in batch {
+                    answer(op, Ok(()));
+                }
+            }
+            Err((error, batch)) => {
+                // What is on disk now is unknown, so nothing is acknowledged from here on, not even what
+                // would succeed.
+                self.shared.health.poison(&error);
+                for op in batch {
+                    answer(op, Err(error.clone()));
+                }
+            }
+        }
+    }
+
+    /// One commit, off this task. The operations come back for their callbacks.
+    async fn write(&self, batch: Vec<Op<E>>) -> Result<Vec<Op<E>>, (StoreError, Vec<Op<E>>)> {
+        if let Err(error) = self.shared.health.check() {
+            return Err((error, batch));
+        }
+        let database: Arc<LogDatabase> = match self.shared.database() {
+            Ok(database) => database,
+            Err(error) => return Err((error, batch)),
+        };
+        let work = move || match database.commit(&batch) {
+            Ok(()) => Ok(batch),
+            Err(error) => Err((error, batch)),
+        };
+        // Should the work be lost, its operations are lost with it; their callbacks then say so by being dropped.
+        blocking(&self.run, work).await.unwrap_or_else(|error| Err((error, Vec::new())))
+    }
+}
+
+fn answer<E>(op: Op<E>, result: Result<(), StoreError>) {
+    match op {
+        Op::Append { on_durable, room, .. } => {
+            drop(room);
+            on_durable(result.map_err(Into::into));
+        }
+        // Whoever asked may have gone away meanwhile.
+        Op::Vote { done, .. }
+        | Op::Truncate { done, .. }
+        | Op::Generation { done, .. }
+        | Op::Close { done } => {
+            let _ = done.send(result);
+        }
+        Op::Committed { .. } | Op::Purge { .. } => {}
+    }
+}

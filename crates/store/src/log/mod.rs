@@ -1,0 +1,307 @@
+//! The Raft log: entries, vote and a few positions.
+//!
+//! Owns the queue, the committer and the newest entries in memory. Entries can be read as soon as `append`
+//! returns; they are durable when their callback is called, never before. Never interprets an entry.
+
+mod committer;
+mod database;
+mod mark;
+mod tail;
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use self::committer::{Committer, Op};
+pub(crate) use self::database::{LoadedLog, LogDatabase};
+pub(crate) use self::mark::MARK_FILE;
+use self::tail::{Located, Tail};
+use crate::blocking::{RunBlocking, blocking};
+use crate::{Health, StoreError, StoreOptions};
+
+/// Told once, after the entries' fsync, or that there will be none.
+pub type OnDurable = Box<dyn FnOnce(io::Result<()>) + Send>;
+
+/// What the log keeps. Cloning should be cheap: it happens on every read.
+pub trait LogEntry: Clone + Send + Sync + 'static {
+    /// The entry's place in the log.
+    fn index(&self) -> u64;
+
+    /// Roughly how many bytes it takes, in memory and encoded.
+    fn size(&self) -> usize;
+
+    /// The entry's bytes, with a version of their own.
+    fn encode(&self) -> Vec<u8>;
+
+    /// Reads an entry back, or says what is wrong with the bytes.
+    fn decode(bytes: &[u8]) -> Result<Self, String>;
+}
+
+/// How much the committer has done since the store was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LogCounters {
+    /// Calls of `append`.
+    pub appends: u64,
+    /// Commits, each with one fsync.
+    pub commits: u64,
+}
+
+/// A handle on the log. Clones share it.
+pub struct LogStore<E> {
+    queue: mpsc::Sender<Op<E>>,
+    shared: Arc<Shared<E>>,
+    room: Arc<Semaphore>,
+    room_max: usize,
+    run: RunBlocking,
+}
+
+impl<E> Clone for LogStore<E> {
+    fn clone(&self) -> Self {
+        Self {
+            queue: self.queue.clone(),
+            shared: self.shared.clone(),
+            room: self.room.clone(),
+            room_max: self.room_max,
+            run: self.run.clone(),
+        }
+    }
+}
+
+/// What the handles share with the committer.
+struct Shared<E> {
+    state: Mutex<State<E>>,
+    health: Health,
+    appends: AtomicU64,
+    commits: AtomicU64,
+}
+
+struct State<E> {
+    tail: Tail<E>,
+    /// Gone once the log is closed.
+    database: Option<Arc<LogDatabase>>,
+}
+
+impl<E> Shared<E> {
+    fn lock(&self) -> MutexGuard<'_, State<E>> {
+        // No code that holds it can leave the state half changed by panicking.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn database(&self) -> Result<Arc<LogDatabase>, StoreError> {
+        self.lock().database.clone().ok_or(StoreError::Closed)
+    }
+
+    fn close(&self) {
+        self.lock().database = None;
+    }
+}
+
+impl<E: LogEntry> Shared<E> {
+    /// A commit is durable that held appends up to this one.
+    fn committed(&self, append: Option<u64>) {
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        if let Some(append) = append {
+            self.lock().tail.durable(append);
+        }
+    }
+}
+
+/// The queue's room is counted in units of this many bytes.
+const ROOM_UNIT: usize = 1024;
+
+impl<E: LogEntry> LogStore<E> {
+    /// Starts the committer. Has to be called inside a tokio runtime.
+    pub(crate) fn start(
+        database: LogDatabase,
+        loaded: LoadedLog,
+        health: Health,
+        run: RunBlocking,
+        options: &StoreOptions,
+    ) -> Self {
+        let tail = Tail::new(
+            loaded.range,
+            loaded.purged_index,
+            loaded.purged,
+            loaded.vote,
+            loaded.committed,
+            options.recent_bytes_max,
+        );
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State { tail, database: Some(Arc::new(database)) }),
+            health,
+            appends: AtomicU64::new(0),
+            commits: AtomicU64::new(0),
+        });
+        let (sender, receiver) = mpsc::channel(options.queue_ops_max.max(1));
+        let committer =
+            Committer { queue: receiver, shared: shared.clone(), run: run.clone(), options: options.clone() };
+        tokio::spawn(committer.run());
+        let room_max = options.queue_bytes_max.div_ceil(ROOM_UNIT).clamp(1, u32::MAX as usize >> 3);
+        Self { queue: sender, shared, room: Arc::new(Semaphore::new(room_max)), room_max, run }
+    }
+
+    /// Adds entries at the end of the log. They can be read when this returns; `on_durable` is called after
+    /// their fsync. Waits while too much is queued. On an error the callback is not called.
+    pub async fn append(&self, entries: Vec<E>, on_durable: OnDurable) -> Result<(), StoreError> {
+        let bytes = entries.iter().map(LogEntry::size).fold(0, usize::saturating_add);
+        let units = bytes.div_ceil(ROOM_UNIT).clamp(1, self.room_max);
+        let room = self
+            .room
+            .clone()
+            .acquire_many_owned(u32::try_from(units).unwrap_or(u32::MAX))
+            .await
+            .map_err(|_| StoreError::Closed)?;
+        self.shared.appends.fetch_add(1, Ordering::Relaxed);
+        self.enqueue(|tail| {
+            let append = tail.append(&entries)?;
+            Ok(Some(Op::Append { entries, bytes, append, on_durable, room }))
+        })
+        .await
+    }
+
+    /// Replaces the vote; returns once it is durable.
+    pub async fn save_vote(&self, vote: Bytes) -> Result<(), StoreError> {
+        let (done, durable) = oneshot::channel();
+        self.enqueue(|tail| {
+            // Readers see it at once: a reader that stops too early is harmless, one that goes on is not.
+            tail.vote = Some(vote.clone());
+            Ok(Some(Op::Vote { value: vote, done }))
+        })
+        .await?;
+        wait(durable).await
+    }
+
+    /// Replaces the committed position. It becomes durable with whatever is written next.
+    pub async fn save_committed(&self, committed: Bytes) -> Result<(), StoreError> {
+        self.enqueue(|tail| {
+            tail.committed = Some(committed.clone());
+            Ok(Some(Op::Committed { value: committed }))
+        })
+        .await
+    }
+
+    /// Removes every entry after `keep`, or all of them; returns once that is durable.
+    pub async fn truncate_after(&self, keep: Option<u64>) -> Result<(), StoreError> {
+        let (done, durable) = oneshot::channel();
+        let from = keep.map_or(0, |keep| keep.saturating_add(1));
+        let mut unchanged = false;
+        self.enqueue(|tail| {
+            unchanged = !tail.truncate(from);
+            Ok((!unchanged).then_some(Op::Truncate { from, done }))
+        })
+        .await?;
+        if unchanged { Ok(()) } else { wait(durable).await }
+    }
+
+    /// Removes every entry up to `upto` and keeps `position`, the caller's name for it. Readers no longer see
+    /// them when this returns; the disk follows.
+    pub async fn purge(&self, upto: u64, position: Bytes) -> Result<(), StoreError> {
+        self.enqueue(|tail| {
+            let news = tail.purge(upto, position.clone());
+            Ok(news.then_some(Op::Purge { upto, value: position }))
+        })
+        .await
+    }
+
+    /// Makes `number` the registry's generation; returns once that is durable.
+    pub(crate) async fn set_generation(&self, number: u64) -> Result<(), StoreError> {
+        let (done, durable) = oneshot::channel();
+        self.enqueue(|_| Ok(Some(Op::Generation { number, done }))).await?;
+        wait(durable).await
+    }
+
+    /// The entries of `from..until` as far as the log has them. Stops early once they take `bytes_max`, but not
+    /// before the first. Mostly answered from memory; what is not is read through blocking work.
+    pub async fn read(&self, from: u64, until: u64, bytes_max: usize) -> Result<Vec<E>, StoreError> {
+        let (located, read) = {
+            let state = self.shared.lock();
+            let located = state.tail.locate(from, until, bytes_max);
+            // The transaction is opened under the lock, so that it shows the state that was located.
+            let read = match &located.on_disk {
+                Some(_) => Some(state.database.as_ref().ok_or(StoreError::Closed)?.begin_read()?),
+                None => None,
+            };
+            (located, read)
+        };
+        let Located { on_disk, in_memory } = located;
+        let (Some((from, until)), Some(read)) = (on_disk, read) else { return Ok(in_memory) };
+        let found =
+            blocking(&self.run, move || database::read_entries::<E>(&read, from, until, bytes_max)).await?;
+        let mut found = found.inspect_err(|error| self.shared.health.poison(error))?;
+        if (found.len() as u64) < until - from {
+            return Ok(found);
+        }
+        let mut room =
+            bytes_max.saturating_sub(found.iter().map(LogEntry::size).fold(0, usize::saturating_add));
+        found.extend(in_memory.into_iter().take_while(|entry| {
+            let fits = entry.size() <= room;
+            room = room.saturating_sub(entry.size());
+            fits
+        }));
+        Ok(found)
+    }
+
+    /// First and last index, if there are entries.
+    pub fn range(&self) -> Option<(u64, u64)> {
+        self.shared.lock().tail.range()
+    }
+
+    /// The vote saved last.
+    pub fn vote(&self) -> Option<Bytes> {
+        self.shared.lock().tail.vote.clone()
+    }
+
+    /// The committed position saved last.
+    pub fn committed(&self) -> Option<Bytes> {
+        self.shared.lock().tail.committed.clone()
+    }
+
+    /// The position that `purge` was given last.
+    pub fn purged(&self) -> Option<Bytes> {
+        self.shared.lock().tail.purged.clone()
+    }
+
+    /// How much was done since the store was opened.
+    pub fn counters(&self) -> LogCounters {
+        LogCounters {
+            appends: self.shared.appends.load(Ordering::Relaxed),
+            commits: self.shared.commits.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Commits what is queued and closes the log. Later calls fail.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        let (done, closed) = oneshot::channel();
+        if self.queue.send(Op::Close { done }).await.is_ok() {
+            // The receiver answers before it drops the database, so wait until it has.
+            let outcome = wait(closed).await;
+            self.queue.closed().await;
+            return outcome;
+        }
+        Ok(())
+    }
+
+    /// Changes the state and queues what it takes to make that durable, both in the same order for all callers.
+    async fn enqueue(
+        &self,
+        change: impl FnOnce(&mut Tail<E>) -> Result<Option<Op<E>>, StoreError>,
+    ) -> Result<(), StoreError> {
+        self.shared.health.check()?;
+        let slot = self.queue.reserve().await.map_err(|_| StoreError::Closed)?;
+        let mut state = self.shared.lock();
+        if state.database.is_none() {
+            return Err(StoreError::Closed);
+        }
+        if let Some(op) = change(&mut state.tail)? {
+            slot.send(op);
+        }
+        Ok(())
+    }
+}
+
+async fn wait(durable: oneshot::Receiver<Result<(), StoreError>>) -> Result<(), StoreError> {
+    durable.await.unwrap_or(Err(StoreError::Closed))
+}

@@ -1,0 +1,103 @@
+//! Putting a received snapshot in place of the registry, whole or not at all.
+
+use std::sync::{Arc, PoisonError};
+
+use assent_registry::Rows;
+
+use super::{RegistryStore, RegistryView, Writer};
+use crate::StoreError;
+use crate::blocking::blocking;
+use crate::snapshot::StagedSnapshot;
+
+/// Looks at a received registry and says why it must not be installed, if so.
+pub type SnapshotGuard = Arc<dyn Fn(&dyn Rows) -> Result<(), String> + Send + Sync>;
+
+impl RegistryStore {
+    /// Replaces the registry by `staged`, if it is complete and `guard` agrees. Views that are open keep showing
+    /// the old one. The caller lets nothing be written meanwhile; a write that comes all the same is refused.
+    pub async fn install(&self, staged: StagedSnapshot, guard: SnapshotGuard) -> Result<(), StoreError> {
+        let mut installing = Installing::begin(self)?;
+        let store = self.clone();
+        let run = &self.inner.run;
+        let staged = blocking(run, move || store.prepare(staged, &guard)).await??;
+
+        // The one durable step that decides. A crash before it leaves the old generation, and a file that the
+        // next start removes; a crash after it leaves the new generation, and the old file to be removed.
+        // If it fails or is dropped halfway, nobody knows which, so both files stay and the store stops.
+        installing.decided = true;
+        self.inner.flips.flip(staged.number()).await?;
+
+        let store = self.clone();
+        blocking(run, move || store.swap(staged, installing)).await?
+    }
+
+    /// Guards the snapshot and makes its file durable and ready.
+    fn prepare(
+        &self,
+        mut staged: StagedSnapshot,
+        guard: &SnapshotGuard,
+    ) -> Result<StagedSnapshot, StoreError> {
+        if !staged.is_finished() {
+            return Err(StoreError::Snapshot("it is not complete".to_owned()));
+        }
+        let view = RegistryView::open(staged.generation()?)?;
+        guard(&view).map_err(StoreError::Snapshot)?;
+        drop(view);
+        // A crash before or after this leaves the old generation: nothing names the new file yet.
+        staged
+            .generation()?
+            .make_ready(self.inner.store_id, Some(staged.applied()))
+            .map_err(|error| self.poisoned(error))?;
+        staged.keep_file();
+        Ok(staged)
+    }
+
+    /// From here on the new generation is what everyone sees.
+    fn swap(&self, staged: StagedSnapshot, mut installing: Installing) -> Result<(), StoreError> {
+        let new = staged.generation()?;
+        let old = {
+            let mut writer = self.writer();
+            *writer = Writer::default();
+            let mut current = self.inner.current.write().unwrap_or_else(PoisonError::into_inner);
+            current.replace(new)
+        };
+        installing.decided = false;
+        drop(installing);
+        if let Some(old) = old
+            && let Err(error) = self.inner.disk.remove(&old.file)
+        {
+            // Need not succeed: the next start removes it, as it does after a crash here.
+            tracing::warn!(file = old.file, %error, "an old registry file could not be removed");
+        }
+        Ok(())
+    }
+}
+
+/// Keeps writers out until it is dropped.
+struct Installing {
+    store: RegistryStore,
+    /// The new generation may be the one on disk while the old one is the one in use.
+    decided: bool,
+}
+
+impl Installing {
+    fn begin(store: &RegistryStore) -> Result<Self, StoreError> {
+        let mut writer = store.writer();
+        store.inner.health.check()?;
+        if writer.installing {
+            return Err(StoreError::Unusable("another snapshot is being installed".to_owned()));
+        }
+        writer.installing = true;
+        Ok(Self { store: store.clone(), decided: false })
+    }
+}
+
+impl Drop for Installing {
+    fn drop(&mut self) {
+        if self.decided {
+            let cause = StoreError::Unusable("the installation of a snapshot was interrupted".to_owned());
+            self.store.inner.health.poison(&cause);
+        }
+        self.store.writer().installing = false;
+    }
+}

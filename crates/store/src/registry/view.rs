@@ -1,0 +1,114 @@
+//! A consistent state of the registry to read from.
+
+use std::fmt;
+use std::sync::OnceLock;
+
+use redb::{ReadOnlyTable, ReadTransaction, ReadableDatabase};
+
+use assent_registry::{Row, RowError, Rows, Table};
+
+use super::generation::{SharedGeneration, definition};
+use crate::StoreError;
+use crate::checksum::unseal;
+use crate::database::{self as db, STORE, failed};
+
+type OpenTable = ReadOnlyTable<&'static [u8], &'static [u8]>;
+
+/// The registry as it was when the view was opened, whatever is written or installed since. Every value's
+/// checksum is checked on each read. While it is open redb cannot reuse the pages it shows: let go of it soon.
+pub struct RegistryView {
+    read: ReadTransaction,
+    tables: [OnceLock<OpenTable>; Table::ALL.len()],
+    /// Dropped last: the file stays open as long as somebody reads it.
+    generation: SharedGeneration,
+}
+
+impl RegistryView {
+    pub(crate) fn open(generation: SharedGeneration) -> Result<Self, StoreError> {
+        let read = generation.database.begin_read().map_err(failed)?;
+        Ok(Self { read, tables: std::array::from_fn(|_| OnceLock::new()), generation })
+    }
+
+    /// What was last given as the applied position, in this state.
+    pub fn applied(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        let table = self.read.open_table(STORE).map_err(failed)?;
+        db::get(&table, &self.generation.file, db::APPLIED)
+    }
+
+    /// The table, opened once.
+    pub(crate) fn table(&self, table: Table) -> Result<&OpenTable, RowError> {
+        let slot = self.tables.get(table as usize).ok_or_else(|| no_table(table))?;
+        if let Some(open) = slot.get() {
+            return Ok(open);
+        }
+        let open = self.read.open_table(definition(table)).map_err(unreadable)?;
+        Ok(slot.get_or_init(|| open))
+    }
+}
+
+impl fmt::Debug for RegistryView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RegistryView").field("generation", &self.generation.number).finish_non_exhaustive()
+    }
+}
+
+impl Rows for RegistryView {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, RowError> {
+        match self.table(table)?.get(key).map_err(unreadable)? {
+            Some(stored) => value(table, key, stored.value()).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn scan(
+        &self,
+        table: Table,
+        from: &[u8],
+        until: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Row>, RowError> {
+        scan(self.table(table)?, table, from, until, limit)
+    }
+}
+
+/// The rows of a scan, checked.
+pub(crate) fn scan(
+    open: &impl redb::ReadableTable<&'static [u8], &'static [u8]>,
+    table: Table,
+    from: &[u8],
+    until: Option<&[u8]>,
+    limit: usize,
+) -> Result<Vec<Row>, RowError> {
+    if until.is_some_and(|until| until <= from) {
+        return Ok(Vec::new());
+    }
+    let rows = match until {
+        Some(until) => open.range::<&[u8]>(from..until),
+        None => open.range::<&[u8]>(from..),
+    };
+    rows.map_err(unreadable)?
+        .take(limit)
+        .map(|row| {
+            let (key, stored) = row.map_err(unreadable)?;
+            let key = key.value();
+            Ok((key.to_vec(), value(table, key, stored.value())?))
+        })
+        .collect()
+}
+
+/// The value in a stored row, or the refusal to believe it.
+pub(crate) fn value(table: Table, key: &[u8], stored: &[u8]) -> Result<Vec<u8>, RowError> {
+    match unseal(table.name(), key, stored) {
+        Some(value) => Ok(value.to_vec()),
+        None => Err(RowError::Mutated { table, key: key.to_vec() }),
+    }
+}
+
+/// A redb error as the registry takes it.
+pub(crate) fn unreadable(error: impl Into<redb::Error>) -> RowError {
+    RowError::Unreadable(error.into().to_string())
+}
+
+pub(crate) fn no_table(table: Table) -> RowError {
+    RowError::Unreadable(format!("there is no table `{}`", table.name()))
+}

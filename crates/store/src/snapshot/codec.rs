@@ -1,0 +1,255 @@
+//! What a snapshot's parts are, as bytes, and the digests that hold them together.
+//!
+//! Each part starts with a version and its kind. A chunk's digest covers its index and its rows; the summary's
+//! digest covers the header, every chunk's digest in order and the counts. Digests are BLAKE3 with a context
+//! of their own.
+
+use blake3::Hasher;
+
+use assent_registry::Table;
+
+use crate::StoreError;
+use crate::bytes_codec::{CodecProblem, Reader, put_bytes};
+
+/// The version of all three parts.
+const VERSION: u8 = 1;
+const HEADER: u8 = 1;
+const CHUNK: u8 = 2;
+const SUMMARY: u8 = 3;
+
+const CHUNK_CONTEXT: &str = "assent 2026-11-22 snapshot chunk v1";
+const SUMMARY_CONTEXT: &str = "assent 2026-11-22 snapshot summary v1";
+
+/// Rows in a chunk take at most this many bytes, unless there is a single one.
+pub(super) const CHUNK_BYTES_MAX: usize = 256 * 1024;
+/// A received chunk's rows may take this many: the largest single row and some.
+const CHUNK_BYTES_ACCEPTED: usize = 2 * CHUNK_BYTES_MAX;
+
+/// How a snapshot begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotHeader {
+    /// The applied position, in the caller's encoding.
+    pub applied: Vec<u8>,
+}
+
+/// Some rows, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotChunk {
+    /// Counts from 0.
+    pub index: u64,
+    /// The rows' bytes: table (1), key, value, each with its length (4) in front.
+    pub rows: Vec<u8>,
+    /// Covers the two.
+    pub digest: [u8; 32],
+}
+
+/// How a snapshot ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotSummary {
+    /// How many chunks there were.
+    pub chunks: u64,
+    /// How many rows were in them.
+    pub rows: u64,
+    /// Covers header, chunks and counts.
+    pub digest: [u8; 32],
+}
+
+impl SnapshotHeader {
+    /// The header's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = vec![VERSION, HEADER];
+        put_bytes(&mut bytes, &self.applied);
+        bytes
+    }
+
+    /// Reads a header.
+    pub fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
+        part(bytes, HEADER, "header", |reader| Ok(Self { applied: reader.bytes()?.to_vec() }))
+    }
+}
+
+impl SnapshotChunk {
+    /// Seals `rows` as chunk `index`.
+    pub(super) fn new(index: u64, rows: Vec<u8>) -> Self {
+        let digest = chunk_digest(index, &rows);
+        Self { index, rows, digest }
+    }
+
+    /// Checks that the rows are those that were sealed.
+    pub(super) fn verify(&self) -> Result<(), StoreError> {
+        if self.rows.len() > CHUNK_BYTES_ACCEPTED {
+            return Err(StoreError::Snapshot(format!("chunk {} is too large", self.index)));
+        }
+        if chunk_digest(self.index, &self.rows) != self.digest {
+            return Err(StoreError::Snapshot(format!("chunk {} does not match its digest", self.index)));
+        }
+        Ok(())
+    }
+
+    /// The chunk's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.rows.len() + 46);
+        bytes.extend_from_slice(&[VERSION, CHUNK]);
+        bytes.extend_from_slice(&self.index.to_be_bytes());
+        bytes.extend_from_slice(&self.digest);
+        put_bytes(&mut bytes, &self.rows);
+        bytes
+    }
+
+    /// Reads a chunk. Its digest is checked when it is written.
+    pub fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
+        part(bytes, CHUNK, "chunk", |reader| {
+            Ok(Self { index: reader.u64()?, digest: reader.array()?, rows: reader.bytes()?.to_vec() })
+        })
+    }
+}
+
+impl SnapshotSummary {
+    /// The summary's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = vec![VERSION, SUMMARY];
+        bytes.extend_from_slice(&self.chunks.to_be_bytes());
+        bytes.extend_from_slice(&self.rows.to_be_bytes());
+        bytes.extend_from_slice(&self.digest);
+        bytes
+    }
+
+    /// Reads a summary.
+    pub fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
+        part(bytes, SUMMARY, "summary", |reader| {
+            Ok(Self { chunks: reader.u64()?, rows: reader.u64()?, digest: reader.array()? })
+        })
+    }
+}
+
+/// Adds up the summary, at the sender and at the receiver alike.
+#[derive(Debug)]
+pub(super) struct Summing {
+    hasher: Hasher,
+    chunks: u64,
+    rows: u64,
+}
+
+impl Summing {
+    pub(super) fn new(applied: &[u8]) -> Self {
+        let mut hasher = Hasher::new_derive_key(SUMMARY_CONTEXT);
+        hasher.update(&(applied.len() as u64).to_be_bytes());
+        hasher.update(applied);
+        Self { hasher, chunks: 0, rows: 0 }
+    }
+
+    pub(super) fn add(&mut self, chunk: &SnapshotChunk, rows: u64) {
+        self.hasher.update(&chunk.digest);
+        self.chunks += 1;
+        self.rows += rows;
+    }
+
+    /// How many chunks were added.
+    pub(super) fn chunks(&self) -> u64 {
+        self.chunks
+    }
+
+    pub(super) fn summary(&self) -> SnapshotSummary {
+        let mut hasher = self.hasher.clone();
+        hasher.update(&self.chunks.to_be_bytes());
+        hasher.update(&self.rows.to_be_bytes());
+        SnapshotSummary { chunks: self.chunks, rows: self.rows, digest: *hasher.finalize().as_bytes() }
+    }
+}
+
+/// Appends one row to a chunk's rows.
+pub(super) fn put_row(rows: &mut Vec<u8>, table: Table, key: &[u8], value: &[u8]) {
+    rows.push(table as u8);
+    put_bytes(rows, key);
+    put_bytes(rows, value);
+}
+
+/// The next row of a chunk's rows.
+pub(super) fn next_row<'a>(
+    reader: &mut Reader<'a>,
+) -> Result<Option<(Table, &'a [u8], &'a [u8])>, CodecProblem> {
+    if reader.is_empty() {
+        return Ok(None);
+    }
+    let table = Table::ALL.get(reader.u8()? as usize).ok_or("a table is unknown")?;
+    Ok(Some((*table, reader.bytes()?, reader.bytes()?)))
+}
+
+fn chunk_digest(index: u64, rows: &[u8]) -> [u8; 32] {
+    let mut hasher = Hasher::new_derive_key(CHUNK_CONTEXT);
+    hasher.update(&index.to_be_bytes());
+    hasher.update(rows);
+    *hasher.finalize().as_bytes()
+}
+
+fn part<T>(
+    bytes: &[u8],
+    kind: u8,
+    name: &str,
+    read: impl FnOnce(&mut Reader<'_>) -> Result<T, CodecProblem>,
+) -> Result<T, StoreError> {
+    let mut reader = Reader::new(bytes);
+    let whole = || {
+        match (reader.u8()?, reader.u8()?) {
+            (VERSION, found) if found == kind => {}
+            (VERSION, _) => return Err("it is another part"),
+            _ => return Err("its version is unknown"),
+        }
+        read(&mut reader)
+    };
+    whole()
+        .and_then(|value| reader.finish().map(|()| value))
+        .map_err(|problem| StoreError::Snapshot(format!("the {name} cannot be read: {problem}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_have_these_bytes() {
+        let header = SnapshotHeader { applied: b"position".to_vec() };
+        let mut rows = Vec::new();
+        put_row(&mut rows, Table::Leaves, b"key", b"value");
+        let chunk = SnapshotChunk::new(0, rows);
+        let mut summing = Summing::new(&header.applied);
+        summing.add(&chunk, 1);
+        let summary = summing.summary();
+        assert_eq!(hex(&header.encode()), "GOLDEN1");
+        assert_eq!(hex(&chunk.encode()), "GOLDEN2");
+        assert_eq!(hex(&summary.encode()), "GOLDEN3");
+        assert_eq!(SnapshotHeader::decode(&header.encode()), Ok(header));
+        assert_eq!(SnapshotChunk::decode(&chunk.encode()), Ok(chunk));
+        assert_eq!(SnapshotSummary::decode(&summary.encode()), Ok(summary));
+    }
+
+    #[test]
+    fn a_part_that_is_cut_extended_or_another_kind_is_refused() {
+        let bytes = SnapshotChunk::new(3, vec![1, 2, 3]).encode();
+        for length in 0..bytes.len() {
+            assert!(SnapshotChunk::decode(&bytes[..length]).is_err());
+        }
+        let mut longer = bytes.clone();
+        longer.push(0);
+        assert!(SnapshotChunk::decode(&longer).is_err());
+        assert!(SnapshotHeader::decode(&bytes).is_err());
+        let mut newer = bytes;
+        newer[0] = 2;
+        assert!(SnapshotChunk::decode(&newer).is_err());
+    }
+
+    #[test]
+    fn a_chunk_under_another_index_or_with_a_flipped_bit_is_refused() {
+        let mut chunk = SnapshotChunk::new(3, vec![1, 2, 3]);
+        assert_eq!(chunk.verify(), Ok(()));
+        chunk.index = 4;
+        assert!(chunk.verify().is_err());
+        chunk.index = 3;
+        chunk.rows[0] ^= 1;
+        assert!(chunk.verify().is_err());
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
