@@ -1,0 +1,76 @@
+//! Where work goes that blocks a thread: fsync, large reads, signature batches.
+//!
+//! Owns no threads of its own. A simulation runs the work inline, so that its order is the program's order.
+
+use futures_util::future::BoxFuture;
+use tokio::sync::oneshot;
+
+/// Runs jobs that block.
+pub trait Blocking: Send + Sync + 'static {
+    /// Starts `job` now and completes once it has run. A job that panics counts as run.
+    fn run(&self, job: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()>;
+}
+
+/// The job ended without a result: it panicked, or the runtime is shutting down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("blocking work ended without a result")]
+pub struct BlockingError;
+
+/// Runs `work` on `runner` and returns what it returned.
+pub async fn blocking<T, F>(runner: &dyn Blocking, work: F) -> Result<T, BlockingError>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    let (give, take) = oneshot::channel();
+    runner
+        .run(Box::new(move || {
+            // Nobody waits any more: the result is dropped, as the caller asked by going away.
+            let _ = give.send(work());
+        }))
+        .await;
+    take.await.map_err(|_| BlockingError)
+}
+
+/// tokio's pool of blocking threads.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ThreadPool;
+
+impl Blocking for ThreadPool {
+    fn run(&self, job: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
+        let running = tokio::task::spawn_blocking(job);
+        Box::pin(async move {
+            if let Err(error) = running.await {
+                tracing::error!(%error, "blocking work failed");
+            }
+        })
+    }
+}
+
+/// Runs the job on the spot, on the caller's thread. For simulations and tests.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Inline;
+
+impl Blocking for Inline {
+    fn run(&self, job: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
+        job();
+        Box::pin(std::future::ready(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn both_runners_return_what_the_work_returned() {
+        assert_eq!(blocking(&ThreadPool, || 7).await, Ok(7));
+        assert_eq!(blocking(&Inline, || 7).await, Ok(7));
+    }
+
+    #[tokio::test]
+    async fn work_that_panics_is_an_error_and_not_a_hang() {
+        let got: Result<(), BlockingError> = blocking(&ThreadPool, || panic!("on purpose")).await;
+        assert_eq!(got, Err(BlockingError));
+    }
+}

@@ -1,0 +1,131 @@
+//! The data directory as real files. Owns their names, modes and the directory's own durability; the bytes inside
+//! belong to the store.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use assent_store::Disk;
+use redb::StorageBackend;
+use redb::backends::FileBackend;
+
+/// Files in one directory, readable by their owner only.
+#[derive(Debug, Clone)]
+pub struct FileDisk {
+    dir: PathBuf,
+}
+
+impl FileDisk {
+    /// The directory `dir`, made if it is missing.
+    pub fn open(dir: &Path) -> io::Result<Self> {
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(dir)?;
+        Ok(Self { dir: dir.to_path_buf() })
+    }
+
+    /// Where a file of that name lies. Names are the store's own constants; one that would leave the directory
+    /// is refused all the same.
+    fn path(&self, name: &str) -> io::Result<PathBuf> {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+        if name.is_empty() || name.starts_with('.') || !name.bytes().all(plain) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("`{name}` is no file name")));
+        }
+        Ok(self.dir.join(name))
+    }
+
+    /// Makes the directory's entries durable: a file that was made or removed stays so after a power cut.
+    fn sync_dir(&self) -> io::Result<()> {
+        File::open(&self.dir)?.sync_all()
+    }
+}
+
+impl Disk for FileDisk {
+    fn open(&self, name: &str) -> io::Result<Box<dyn StorageBackend>> {
+        let path = self.path(name)?;
+        let fresh = !path.try_exists()?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(&path)?;
+        if fresh {
+            self.sync_dir()?;
+        }
+        let backend = FileBackend::new(file).map_err(io::Error::other)?;
+        Ok(Box::new(backend))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        match fs::remove_file(self.path(name)?) {
+            Ok(()) => self.sync_dir(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn exists(&self, name: &str) -> io::Result<bool> {
+        self.path(name)?.try_exists()
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.dir)? {
+            let entry = entry?;
+            if entry.file_type()?.is_file()
+                && let Ok(name) = entry.file_name().into_string()
+            {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_made_listed_found_again_and_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = FileDisk::open(&dir.path().join("data")).unwrap();
+        assert!(!disk.exists("log.redb").unwrap());
+        let backend = disk.open("log.redb").unwrap();
+        backend.set_len(3).unwrap();
+        backend.write(0, b"abc").unwrap();
+        drop(backend);
+        let mut got = [0u8; 3];
+        disk.open("log.redb").unwrap().read(0, &mut got).unwrap();
+        assert_eq!(&got, b"abc");
+        assert_eq!(disk.list().unwrap(), vec!["log.redb".to_string()]);
+        disk.remove("log.redb").unwrap();
+        disk.remove("log.redb").unwrap();
+        assert!(disk.list().unwrap().is_empty());
+    }
+
+    #[test]
+    fn only_the_owner_may_read_the_directory_and_its_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        let disk = FileDisk::open(&data).unwrap();
+        drop(disk.open("log.redb").unwrap());
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&data), 0o700);
+        assert_eq!(mode(&data.join("log.redb")), 0o600);
+    }
+
+    #[test]
+    fn a_name_that_would_leave_the_directory_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = FileDisk::open(dir.path()).unwrap();
+        for name in ["", "..", "../x", "a/b", ".hidden", "a\0b"] {
+            assert!(disk.open(name).is_err(), "{name:?} was taken");
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Everything a node takes from the outside world, behind traits: network, disk, clock, entropy, blocking work.
+//!
+//! Owns the traits and their real implementations. It decides nothing: no protocol, no format, no policy. The
+//! same node code runs on these and on simulated ones; nothing else in `cluster` may touch a socket, a file, the
+//! wall clock or the system's randomness. (Elapsed time is `tokio::time::Instant`, which a simulation controls.)
+
+mod blocking;
+mod clock;
+mod disk;
+mod entropy;
+mod net;
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+pub use assent_store::{Disk, RunBlocking};
+
+pub use self::blocking::{Blocking, BlockingError, Inline, ThreadPool, blocking};
+pub use self::clock::{Clock, RealClock};
+pub use self::disk::FileDisk;
+pub use self::entropy::{Entropy, RealEntropy};
+pub use self::net::{BoxStream, Duplex, Listener, Net, RealNet};
+
+/// One node's whole outside world.
+#[derive(Clone)]
+pub struct Environment {
+    /// Connections to peers and from clients.
+    pub net: Arc<dyn Net>,
+    /// The node's data directory.
+    pub disk: Arc<dyn Disk>,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// Where work goes that blocks a thread.
+    pub blocking: Arc<dyn Blocking>,
+}
+
+impl Environment {
+    /// The real world, with `data_dir` (made if it is missing, readable by its owner only) as the disk.
+    pub fn real(data_dir: &Path) -> io::Result<Self> {
+        Ok(Self {
+            net: Arc::new(RealNet),
+            disk: Arc::new(FileDisk::open(data_dir)?),
+            clock: Arc::new(RealClock),
+            entropy: Arc::new(RealEntropy),
+            blocking: Arc::new(ThreadPool),
+        })
+    }
+
+    /// The blocking runner in the shape that `assent_store` takes.
+    pub fn run_blocking(&self) -> RunBlocking {
+        let blocking = self.blocking.clone();
+        Arc::new(move |job| blocking.run(job))
+    }
+}

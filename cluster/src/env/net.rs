@@ -1,0 +1,92 @@
+//! Streams to and from other machines. Owns sockets; knows no protocol. TLS slides in under this trait.
+
+use std::io;
+use std::net::SocketAddr;
+
+use futures_util::future::BoxFuture;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+
+/// A byte stream both ways.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Duplex for T {}
+
+/// A stream of whichever network this node runs on.
+pub type BoxStream = Box<dyn Duplex>;
+
+/// Opens streams and accepts them. The callers set the deadlines; the network itself may wait for ever.
+pub trait Net: Send + Sync + 'static {
+    /// Connects to `addr`, `host:port`.
+    fn connect(&self, addr: String) -> BoxFuture<'static, io::Result<BoxStream>>;
+
+    /// Listens on `addr`, `host:port`; port 0 takes a free one.
+    fn listen(&self, addr: String) -> BoxFuture<'static, io::Result<Box<dyn Listener>>>;
+}
+
+/// Accepts streams.
+pub trait Listener: Send {
+    /// The next stream, with the remote's address for people to read. An error is that one stream's (or a
+    /// passing lack of file descriptors): the caller goes on, after a pause.
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<(BoxStream, String)>>;
+
+    /// Where it listens.
+    fn local_addr(&self) -> io::Result<SocketAddr>;
+}
+
+/// TCP by the operating system, without Nagle's delay.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RealNet;
+
+impl Net for RealNet {
+    fn connect(&self, addr: String) -> BoxFuture<'static, io::Result<BoxStream>> {
+        Box::pin(async move {
+            let stream = TcpStream::connect(addr).await?;
+            stream.set_nodelay(true)?;
+            Ok(Box::new(stream) as BoxStream)
+        })
+    }
+
+    fn listen(&self, addr: String) -> BoxFuture<'static, io::Result<Box<dyn Listener>>> {
+        Box::pin(async move {
+            let listener = TcpListener::bind(addr).await?;
+            Ok(Box::new(RealListener(listener)) as Box<dyn Listener>)
+        })
+    }
+}
+
+/// A bound TCP socket.
+struct RealListener(TcpListener);
+
+impl Listener for RealListener {
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<(BoxStream, String)>> {
+        Box::pin(async move {
+            let (stream, remote) = self.0.accept().await?;
+            stream.set_nodelay(true)?;
+            Ok((Box::new(stream) as BoxStream, remote.to_string()))
+        })
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn bytes_cross_a_loopback_stream() {
+        let mut listener = RealNet.listen("127.0.0.1:0".into()).await.unwrap();
+        let addr = listener.local_addr().unwrap().to_string();
+        let mut out = RealNet.connect(addr).await.unwrap();
+        let (mut inward, _) = listener.accept().await.unwrap();
+        out.write_all(b"abc").await.unwrap();
+        let mut got = [0u8; 3];
+        inward.read_exact(&mut got).await.unwrap();
+        assert_eq!(&got, b"abc");
+    }
+}

@@ -1,0 +1,224 @@
+//! What the peers' clocks said, and whether this node may trust its own (DESIGN §2 "Time").
+//!
+//! A reading binds the peer's wall clock to a moment of local elapsed time: halfway between ping and pong. It is
+//! compared with the own wall clock only when asked, so a jump of the own clock shows at once and not with the
+//! next ping. Owns the readings; never reads a clock itself and never adjusts one.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use assent_proof::Millis;
+
+use crate::raft::types::NodeId;
+
+/// A reading older than this says nothing any more.
+const AGE_MAX: Duration = Duration::from_secs(5);
+/// Readings kept of each peer: more than the pings of [`AGE_MAX`].
+const READINGS_MAX: usize = 32;
+
+/// One peer's clock, once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Reading {
+    /// The local moment it belongs to.
+    at: Instant,
+    /// The peer's wall clock at that moment.
+    theirs: Millis,
+    /// How long ping and pong took together: the reading is off by at most half of it.
+    rtt: Duration,
+}
+
+/// The readings as they come in.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ReadingBook {
+    peers: BTreeMap<NodeId, VecDeque<Reading>>,
+}
+
+impl ReadingBook {
+    /// A pong arrived at `received` for a ping sent at `sent`.
+    pub(super) fn record(&mut self, peer: NodeId, sent: Instant, received: Instant, theirs: Millis) {
+        let rtt = received.saturating_duration_since(sent);
+        let readings = self.peers.entry(peer).or_default();
+        if readings.len() >= READINGS_MAX {
+            readings.pop_front();
+        }
+        readings.push_back(Reading { at: sent + rtt / 2, theirs, rtt });
+    }
+
+    /// The last round trip to the peer.
+    pub(super) fn rtt(&self, peer: NodeId) -> Option<Duration> {
+        Some(self.peers.get(&peer)?.back()?.rtt)
+    }
+
+    /// The readings, to be compared with `own`, the wall clock at `now`.
+    pub(super) fn at(&self, now: Instant, own: Millis) -> ClockReadings {
+        ClockReadings { peers: self.peers.clone(), now, own }
+    }
+}
+
+/// One peer's clock against the own one, for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeerClock {
+    /// Whose clock.
+    pub peer: NodeId,
+    /// Theirs minus ours, in milliseconds.
+    pub offset_ms: i64,
+    /// How long ago it was read, in milliseconds.
+    pub age_ms: u64,
+    /// The round trip of that reading, in milliseconds: the offset is off by at most half of it.
+    pub rtt_ms: u64,
+}
+
+/// The peers' clocks against the own one, at one moment.
+#[derive(Debug, Clone)]
+pub struct ClockReadings {
+    peers: BTreeMap<NodeId, VecDeque<Reading>>,
+    now: Instant,
+    own: Millis,
+}
+
+impl ClockReadings {
+    /// Whether a quorum of `voters`, `me` included, read within the last 5 s, lies within `bound_ms` of the own
+    /// clock. A reading whose round trip is over the bound cannot tell and is passed over. A single voter is
+    /// always sure; no voters at all never are.
+    pub fn sure(&self, voters: &[NodeId], me: NodeId, bound_ms: u64) -> bool {
+        let mut distinct = voters.to_vec();
+        distinct.sort_unstable();
+        distinct.dedup();
+        let agreeing =
+            distinct.iter().filter(|voter| **voter == me || self.agrees(**voter, bound_ms)).count();
+        agreeing > distinct.len() / 2
+    }
+
+    /// Whether the peer's newest reading that can tell lies within the bound.
+    fn agrees(&self, peer: NodeId, bound_ms: u64) -> bool {
+        self.newest(peer, Duration::from_millis(bound_ms))
+            .is_some_and(|clock| clock.offset_ms.unsigned_abs() <= bound_ms)
+    }
+
+    /// The newest fresh reading of a peer with a round trip of at most `rtt_max`.
+    fn newest(&self, peer: NodeId, rtt_max: Duration) -> Option<PeerClock> {
+        let readings = self.peers.get(&peer)?;
+        let reading = readings.iter().rev().find(|reading| reading.rtt <= rtt_max)?;
+        let age = self.now.saturating_duration_since(reading.at);
+        if age > AGE_MAX {
+            return None;
+        }
+        let age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+        let theirs_now = reading.theirs.0.saturating_add_unsigned(age_ms);
+        let rtt_ms = u64::try_from(reading.rtt.as_millis()).unwrap_or(u64::MAX);
+        Some(PeerClock { peer, offset_ms: theirs_now.saturating_sub(self.own.0), age_ms, rtt_ms })
+    }
+
+    /// The newest fresh reading of each peer, by node id.
+    pub fn offsets(&self) -> Vec<PeerClock> {
+        self.peers.keys().filter_map(|peer| self.newest(*peer, Duration::MAX)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: fn(u64) -> Duration = Duration::from_millis;
+
+    /// Readings taken `ages` ms before now, each with an offset and a round trip.
+    fn readings(of: &[(NodeId, i64, u64, u64)]) -> ClockReadings {
+        let now = Instant::now() + Duration::from_secs(60);
+        let own = Millis(1_000_000);
+        let mut book = ReadingBook::default();
+        for (peer, offset, rtt, age) in of {
+            let middle = now - MS(*age);
+            let theirs = Millis(own.0 - i64::try_from(*age).unwrap() + offset);
+            book.record(*peer, middle - MS(*rtt) / 2, middle + MS(*rtt) / 2, theirs);
+        }
+        book.at(now, own)
+    }
+
+    #[tokio::test]
+    async fn a_single_voter_is_sure_and_no_voters_never_are() {
+        assert!(readings(&[]).sure(&[1], 1, 500));
+        assert!(!readings(&[]).sure(&[], 1, 500));
+    }
+
+    #[tokio::test]
+    async fn without_readings_two_or_more_voters_are_unsure() {
+        assert!(!readings(&[]).sure(&[1, 2], 1, 500));
+        assert!(!readings(&[]).sure(&[1, 2, 3], 1, 500));
+    }
+
+    #[tokio::test]
+    async fn one_agreeing_peer_of_two_is_a_quorum_with_oneself() {
+        assert!(readings(&[(2, 500, 10, 100)]).sure(&[1, 2, 3], 1, 500));
+        assert!(readings(&[(2, -500, 10, 100), (3, 90_000, 10, 100)]).sure(&[1, 2, 3], 1, 500));
+        assert!(!readings(&[(2, 501, 10, 100)]).sure(&[1, 2, 3], 1, 500));
+        assert!(!readings(&[(2, -501, 10, 100), (3, 3_600_000, 10, 100)]).sure(&[1, 2, 3], 1, 500));
+    }
+
+    #[tokio::test]
+    async fn of_five_voters_two_peers_must_agree() {
+        assert!(!readings(&[(2, 0, 1, 0)]).sure(&[1, 2, 3, 4, 5], 1, 500));
+        assert!(readings(&[(2, 0, 1, 0), (5, 0, 1, 0)]).sure(&[1, 2, 3, 4, 5], 1, 500));
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_is_no_voter_and_a_voter_named_twice_do_not_count() {
+        assert!(!readings(&[(9, 0, 1, 0)]).sure(&[1, 2, 3], 1, 500));
+        assert!(!readings(&[]).sure(&[1, 1, 1, 2, 3], 1, 500));
+    }
+
+    #[tokio::test]
+    async fn a_node_that_is_no_voter_needs_a_quorum_of_the_others() {
+        assert!(!readings(&[(2, 0, 1, 0)]).sure(&[2, 3, 4], 1, 500));
+        assert!(readings(&[(2, 0, 1, 0), (3, 0, 1, 0)]).sure(&[2, 3, 4], 1, 500));
+    }
+
+    #[tokio::test]
+    async fn readings_older_than_five_seconds_are_forgotten() {
+        assert!(readings(&[(2, 0, 1, 4_900)]).sure(&[1, 2, 3], 1, 500));
+        assert!(!readings(&[(2, 0, 1, 5_100)]).sure(&[1, 2, 3], 1, 500));
+    }
+
+    #[tokio::test]
+    async fn a_slow_round_trip_cannot_tell_and_an_older_quick_one_still_does() {
+        assert!(!readings(&[(2, 0, 600, 0)]).sure(&[1, 2, 3], 1, 500));
+        assert!(readings(&[(2, 0, 10, 900), (2, 700, 600, 400)]).sure(&[1, 2, 3], 1, 500));
+    }
+
+    #[tokio::test]
+    async fn the_newest_reading_decides() {
+        assert!(!readings(&[(2, 0, 10, 900), (2, 700, 10, 400)]).sure(&[1, 2, 3], 1, 500));
+        assert!(readings(&[(2, 700, 10, 900), (2, 0, 10, 400)]).sure(&[1, 2, 3], 1, 500));
+    }
+
+    #[tokio::test]
+    async fn a_jump_of_the_own_clock_shows_before_the_next_ping() {
+        let mut after_jump = readings(&[(2, 0, 10, 100), (3, 0, 10, 100)]);
+        assert!(after_jump.sure(&[1, 2, 3], 1, 500));
+        after_jump.own = Millis(after_jump.own.0 + 3_600_000);
+        assert!(!after_jump.sure(&[1, 2, 3], 1, 500));
+        assert_eq!(after_jump.offsets()[0].offset_ms, -3_600_000);
+    }
+
+    #[tokio::test]
+    async fn extreme_clocks_saturate_instead_of_wrapping() {
+        let now = Instant::now() + Duration::from_secs(60);
+        let mut book = ReadingBook::default();
+        book.record(2, now, now, Millis(i64::MIN));
+        book.record(3, now, now, Millis(i64::MAX));
+        assert!(!book.at(now, Millis(i64::MAX)).sure(&[1, 2, 4], 1, 500));
+        assert!(!book.at(now, Millis(i64::MIN)).sure(&[1, 3, 4], 1, 500));
+    }
+
+    #[tokio::test]
+    async fn the_book_stays_bounded() {
+        let now = Instant::now();
+        let mut book = ReadingBook::default();
+        for _ in 0..1000 {
+            book.record(2, now, now + MS(1), Millis(0));
+        }
+        assert_eq!(book.peers[&2].len(), READINGS_MAX);
+        assert_eq!(book.rtt(2), Some(MS(1)));
+    }
+}

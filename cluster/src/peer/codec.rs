@@ -1,0 +1,81 @@
+//! Bodies: MessagePack by position, as the protocol version of the handshake fixes it.
+//!
+//! Decoding is strict and bounded: nesting is limited, announced lengths allocate nothing that is not there, and
+//! bytes left over are an error. The encodings are pinned by golden bytes in `message`.
+
+use bytes::Bytes;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Serialize};
+
+use super::error::PeerError;
+use super::frame::{close_frame, open_frame};
+
+/// The deepest nesting any message needs is a membership inside an entry inside an append, about ten.
+const DEPTH_MAX: usize = 32;
+
+/// A frame of `kind` around `value`, at most `max` bytes.
+pub(super) fn encode<T: Serialize>(kind: u8, id: u64, value: &T, max: usize) -> Result<Bytes, PeerError> {
+    let mut frame = open_frame(kind, id, 128);
+    rmp_serde::encode::write(&mut frame, value).map_err(|error| PeerError::Encoding(error.to_string()))?;
+    close_frame(frame, max).map_err(|bytes| PeerError::TooLarge { bytes, max })
+}
+
+/// The value that `body` holds, all of it. The error says what is wrong, for people.
+pub(super) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
+    let mut deserializer = rmp_serde::Deserializer::from_read_ref(body);
+    deserializer.set_max_depth(DEPTH_MAX);
+    let value = T::deserialize(&mut deserializer).map_err(|error| error.to_string())?;
+    // The deserializer does not say how far it got. One that is at the end finds no marker; anything else it
+    // finds is left over.
+    match IgnoredAny::deserialize(&mut deserializer) {
+        Err(rmp_serde::decode::Error::InvalidMarkerRead(_)) => Ok(value),
+        _ => Err("bytes are left over after the message".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::message::*;
+    use super::*;
+
+    #[test]
+    fn trailing_bytes_are_refused() {
+        assert_eq!(decode::<u64>(&[7]), Ok(7));
+        for extra in [0x00, 0xc0, 0xc1, 0xdf] {
+            assert!(decode::<u64>(&[7, extra]).is_err(), "{extra:#x} was ignored");
+        }
+        assert!(decode::<u64>(&[]).is_err());
+    }
+
+    #[test]
+    fn two_hundred_thousand_nested_arrays_are_refused() {
+        let bomb = vec![0x91u8; 200_000];
+        assert!(decode::<Submit>(&bomb).is_err());
+        assert!(decode::<Append>(&bomb).is_err());
+        assert!(decode::<IgnoredAny>(&bomb).is_err());
+        assert!(decode::<serde_json::Value>(&bomb).is_err());
+    }
+
+    #[test]
+    fn announced_lengths_of_four_gibibytes_allocate_nothing() {
+        let array = [0x91, 0xdd, 0xff, 0xff, 0xff, 0xff];
+        assert!(decode::<Submit>(&array).is_err());
+        let bytes = [0x91, 0x91, 0x92, 0xc2, 0x91, 0xc6, 0xff, 0xff, 0xff, 0xff];
+        assert!(decode::<Submit>(&bytes).is_err());
+        let text = [0xdb, 0xff, 0xff, 0xff, 0xff];
+        assert!(decode::<String>(&text).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_decoding_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = decode::<Append>(&bytes);
+            let _ = decode::<Submit>(&bytes);
+            let _ = decode::<SnapshotBegin>(&bytes);
+            let _ = decode::<SubmitReply>(&bytes);
+            let _ = decode::<TransferLeader>(&bytes);
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What a node does with its peers' requests. Implemented by the node; the transport only calls it.
+
+use futures_util::future::BoxFuture;
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, TransferLeaderRequest, TransferLeaderResponse, VoteRequest,
+    VoteResponse,
+};
+
+use assent_registry::Group;
+
+use crate::raft::types::{NodeId, TypeConfig};
+
+use super::hello::Hello;
+use super::message::{
+    ProbeReply, ReadIndexReply, SnapshotBegin, SnapshotChunk, SnapshotEnd, SnapshotReply, SubmitReply,
+};
+
+/// An answer, or why there is none: the text goes to the peer, which treats it as a failure to reach this node.
+pub type Answer<T> = BoxFuture<'static, Result<T, String>>;
+
+/// One step of receiving a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SnapshotStep {
+    /// One starts; any other from this peer ends.
+    Begin(SnapshotBegin),
+    /// The next piece.
+    Chunk(SnapshotChunk),
+    /// Install it.
+    End(SnapshotEnd),
+}
+
+/// Serves the peers. `from` is the node id that the handshake established.
+///
+/// The methods start work and return at once; only the futures may wait. A future may be dropped at any await when
+/// the connection ends.
+pub trait Handler: Send + Sync + 'static {
+    /// Whether this node's store has ever started: a vote or a log entry is present. Said in every handshake.
+    fn started(&self) -> bool;
+
+    /// Whether the peer may talk to this node. Versions, cluster id and node ids were checked; this decides on the
+    /// rest, above all whether its store is the one that the membership binds to its node id. The error is sent
+    /// to the peer and logged on both sides.
+    fn admit(&self, hello: &Hello) -> Result<(), String>;
+
+    /// Raft AppendEntries. Called, and first polled, in the order in which the peer sent them; several may be
+    /// in work at once, and their answers may come in any order.
+    fn append(
+        &self,
+        from: NodeId,
+        rpc: AppendEntriesRequest<TypeConfig>,
+    ) -> Answer<AppendEntriesResponse<TypeConfig>>;
+
+    /// Raft RequestVote.
+    fn vote(&self, from: NodeId, rpc: VoteRequest<TypeConfig>) -> Answer<VoteResponse<TypeConfig>>;
+
+    /// Raft PreVote.
+    fn pre_vote(&self, from: NodeId, rpc: VoteRequest<TypeConfig>) -> Answer<VoteResponse<TypeConfig>>;
+
+    /// The leader asks this node to take over.
+    fn transfer_leader(
+        &self,
+        from: NodeId,
+        rpc: TransferLeaderRequest<TypeConfig>,
+    ) -> Answer<TransferLeaderResponse<TypeConfig>>;
+
+    /// One step of receiving a snapshot. The sender waits for each answer before the next step.
+    fn snapshot(&self, from: NodeId, step: SnapshotStep) -> Answer<SnapshotReply>;
+
+    /// Up to where a linearizable read must have applied, confirmed with a quorum.
+    fn read_index(&self, from: NodeId) -> BoxFuture<'static, ReadIndexReply>;
+
+    /// Propose and wait for the outcome.
+    fn submit(&self, from: NodeId, groups: Vec<Group>) -> BoxFuture<'static, SubmitReply>;
+
+    /// How this node stands.
+    fn probe(&self, from: NodeId) -> BoxFuture<'static, ProbeReply>;
+}

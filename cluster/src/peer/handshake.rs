@@ -1,0 +1,158 @@
+//! The first frames of a connection, both ways, before anything else: who are you, whom do you want, may you talk?
+//!
+//! dialer → hello; acceptor → hello or refusal; dialer → ready or refusal. A refusal carries its reason, so that a
+//! wrong config is read in one log line on either side. Nothing is allocated for a stranger beyond one small frame.
+
+use bytes::Bytes;
+use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
+
+use crate::env::BoxStream;
+use crate::raft::types::NodeId;
+
+use super::frame::{FrameError, FrameReader, HANDSHAKE_FRAME_MAX, kind, small_frame};
+use super::handler::Handler;
+use super::hello::{Hello, Identity, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN};
+
+/// The longest reason that is sent or believed, in bytes.
+const REASON_MAX: usize = 512;
+
+/// A stream whose two ends know each other.
+pub(super) struct Opened {
+    /// What the other side said.
+    pub(super) hello: Hello,
+    /// Where its frames come from; may hold bytes already.
+    pub(super) reader: FrameReader<ReadHalf<BoxStream>>,
+    /// Where ours go.
+    pub(super) writer: WriteHalf<BoxStream>,
+}
+
+/// Why a connection did not come about.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum HandshakeError {
+    /// The stream failed.
+    #[error("{0}")]
+    Frame(#[from] FrameError),
+    /// Writing failed.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// What arrived is no handshake of ours.
+    #[error("the other side does not speak this protocol: {0}")]
+    Foreign(String),
+    /// This node refuses.
+    #[error("refused node `{node}`: {reason}")]
+    Refused { node: NodeId, reason: String },
+    /// The other side refuses.
+    #[error("refused by the peer: {0}")]
+    RefusedByPeer(String),
+}
+
+/// Opens a connection as the side that dialed `target`.
+pub(super) async fn dial(
+    stream: BoxStream,
+    identity: &Identity,
+    target: NodeId,
+    handler: &dyn Handler,
+) -> Result<Opened, HandshakeError> {
+    let (read, mut writer) = tokio::io::split(stream);
+    let mut reader = FrameReader::new(read);
+    send(&mut writer, kind::HELLO, &Hello::new(identity, target, handler.started()).to_bytes()).await?;
+    let hello = receive_hello(&mut reader).await?;
+    if let Err(reason) = check_dialed(&hello, identity, target).and_then(|()| handler.admit(&hello)) {
+        return refuse(&mut writer, hello.node_id, reason).await;
+    }
+    send(&mut writer, kind::READY, &[]).await?;
+    Ok(Opened { hello, reader, writer })
+}
+
+/// Opens a connection as the side that was dialed.
+pub(super) async fn accept(
+    stream: BoxStream,
+    identity: &Identity,
+    handler: &dyn Handler,
+) -> Result<Opened, HandshakeError> {
+    let (read, mut writer) = tokio::io::split(stream);
+    let mut reader = FrameReader::new(read);
+    let hello = receive_hello(&mut reader).await?;
+    if let Err(reason) = check_accepted(&hello, identity).and_then(|()| handler.admit(&hello)) {
+        return refuse(&mut writer, hello.node_id, reason).await;
+    }
+    send(&mut writer, kind::HELLO, &Hello::new(identity, hello.node_id, handler.started()).to_bytes())
+        .await?;
+    let frame = reader.next(HANDSHAKE_FRAME_MAX).await?;
+    match frame.kind {
+        kind::READY => Ok(Opened { hello, reader, writer }),
+        kind::REFUSAL => Err(HandshakeError::RefusedByPeer(reason_of(&frame.body))),
+        other => Err(HandshakeError::Foreign(format!("frame kind `{other:#04x}` instead of ready"))),
+    }
+}
+
+async fn send(writer: &mut WriteHalf<BoxStream>, kind: u8, body: &[u8]) -> Result<(), HandshakeError> {
+    writer.write_all(&small_frame(kind, 0, body)).await?;
+    writer.flush().await?;
+    Ok(())
+}
+
+async fn receive_hello(reader: &mut FrameReader<ReadHalf<BoxStream>>) -> Result<Hello, HandshakeError> {
+    let frame = reader.next(HANDSHAKE_FRAME_MAX).await?;
+    match frame.kind {
+        kind::HELLO => Hello::parse(&frame.body).map_err(|error| HandshakeError::Foreign(error.to_string())),
+        kind::REFUSAL => Err(HandshakeError::RefusedByPeer(reason_of(&frame.body))),
+        other => Err(HandshakeError::Foreign(format!("frame kind `{other:#04x}` instead of hello"))),
+    }
+}
+
+/// Tells the other side why not, as well as it can still be told.
+async fn refuse<T>(
+    writer: &mut WriteHalf<BoxStream>,
+    node: NodeId,
+    reason: String,
+) -> Result<T, HandshakeError> {
+    let mut told = reason.as_bytes();
+    if told.len() > REASON_MAX {
+        told = told.split_at(REASON_MAX).0;
+    }
+    send(writer, kind::REFUSAL, told).await?;
+    writer.shutdown().await?;
+    Err(HandshakeError::Refused { node, reason })
+}
+
+/// A peer's reason, made safe to log: it is somebody else's text.
+fn reason_of(body: &Bytes) -> String {
+    String::from_utf8_lossy(body)
+        .chars()
+        .take(REASON_MAX)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}
+
+fn check_dialed(hello: &Hello, identity: &Identity, target: NodeId) -> Result<(), String> {
+    check_both(hello, identity)?;
+    if hello.node_id != target {
+        return Err(format!("node `{}` answers where node `{target}` should", hello.node_id));
+    }
+    Ok(())
+}
+
+fn check_accepted(hello: &Hello, identity: &Identity) -> Result<(), String> {
+    check_both(hello, identity)?;
+    if hello.node_id >= identity.node_id {
+        return Err(format!("of nodes `{}` and `{}` the smaller id dials", hello.node_id, identity.node_id));
+    }
+    Ok(())
+}
+
+fn check_both(hello: &Hello, identity: &Identity) -> Result<(), String> {
+    if hello.versions.1 < PROTOCOL_VERSION_MIN || hello.versions.0 > PROTOCOL_VERSION {
+        return Err(format!(
+            "protocol versions `{}` to `{}` do not meet `{PROTOCOL_VERSION_MIN}` to `{PROTOCOL_VERSION}`",
+            hello.versions.0, hello.versions.1
+        ));
+    }
+    if hello.cluster_id != identity.cluster_id {
+        return Err("it belongs to another cluster".to_owned());
+    }
+    if hello.target != identity.node_id {
+        return Err(format!("this is node `{}`, not node `{}`", identity.node_id, hello.target));
+    }
+    Ok(())
+}

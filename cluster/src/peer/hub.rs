@@ -1,0 +1,415 @@
+//! All peers of this node.
+//!
+//! Owns the listener, one slot per peer for its live connection, and one dialing task per peer with a larger id. A new
+//! connection from a peer replaces the one before it. Holds no request: a call on a peer without a connection fails at once.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use assent_proof::Millis;
+
+use crate::env::{BoxStream, Clock, Environment, Listener, Net};
+use crate::raft::types::NodeId;
+
+use super::clock::{ClockReadings, ReadingBook};
+use super::connection::Connection;
+use super::error::PeerError;
+use super::handler::Handler;
+use super::handshake::{self, HandshakeError, Opened};
+use super::hello::{Hello, Identity};
+use super::limits::PeerLimits;
+use super::message::Message;
+use super::serve::{Admission, Server};
+use super::sync::lock;
+
+/// The same trouble with the same peer is logged at most so often.
+const REPEAT_LOG_AFTER: Duration = Duration::from_secs(30);
+/// A connection that lived so long was a good one: the next dial is quick again.
+const GOOD_AFTER: Duration = Duration::from_millis(200);
+/// The pause after the listener failed to accept, as it does without file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Where a peer listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerAddress {
+    /// Which node.
+    pub id: NodeId,
+    /// `host:port`.
+    pub addr: String,
+}
+
+/// How a peer stands, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerStatus {
+    /// Which node.
+    pub id: NodeId,
+    /// Where it is dialed; `None` if it has only ever dialed this node.
+    pub addr: Option<String>,
+    /// Whether there is a connection now.
+    pub connected: bool,
+    /// Its store's random id, as it said on the live connection.
+    pub store_id: Option<[u8; 16]>,
+    /// The last round trip, in milliseconds.
+    pub rtt_ms: Option<u64>,
+    /// Why there was no connection, or no longer, the last time.
+    pub problem: Option<String>,
+}
+
+/// The node's side of every peer connection. Clones share one hub.
+#[derive(Clone)]
+pub struct PeerHub {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    net: Arc<dyn Net>,
+    clock: Arc<dyn Clock>,
+    identity: Identity,
+    handler: Arc<dyn Handler>,
+    limits: PeerLimits,
+    local_addr: SocketAddr,
+    peers: Mutex<BTreeMap<NodeId, Arc<Peer>>>,
+    readings: Arc<Mutex<ReadingBook>>,
+    tasks: TaskTracker,
+    stopping: CancellationToken,
+    /// Trouble with connections that name no admissible peer.
+    strangers: Mutex<Problem>,
+}
+
+/// One peer, connected or not.
+struct Peer {
+    id: NodeId,
+    addr: Mutex<Option<String>>,
+    slot: Mutex<Option<Arc<Connection>>>,
+    problem: Mutex<Problem>,
+    admission: Arc<Admission>,
+}
+
+/// The last trouble, logged when it changes and then now and again.
+#[derive(Default)]
+struct Problem {
+    text: Option<String>,
+    logged: Option<Instant>,
+}
+
+impl Problem {
+    fn note(&mut self, peer: Option<NodeId>, text: String) {
+        let due = self.logged.is_none_or(|logged| logged.elapsed() >= REPEAT_LOG_AFTER);
+        if due || self.text.as_ref() != Some(&text) {
+            tracing::warn!(peer, problem = text, "no peer connection");
+            self.logged = Some(Instant::now());
+        }
+        self.text = Some(text);
+    }
+}
+
+impl PeerHub {
+    /// Listens on `listen_addr` (port 0 takes a free one), accepts peers with smaller ids and dials those of
+    /// `peers` with larger ones; this node's own entry is passed over. Returns once the listener is bound.
+    pub async fn start(
+        env: &Environment,
+        identity: Identity,
+        listen_addr: String,
+        peers: Vec<PeerAddress>,
+        handler: Arc<dyn Handler>,
+        limits: PeerLimits,
+    ) -> Result<Self, PeerError> {
+        let failed = |error: std::io::Error| PeerError::Listen {
+            addr: listen_addr.clone(),
+            problem: error.to_string(),
+        };
+        let listener = env.net.listen(listen_addr.clone()).await.map_err(failed)?;
+        let local_addr = listener.local_addr().map_err(failed)?;
+        let inner = Arc::new(Inner {
+            net: env.net.clone(),
+            clock: env.clock.clone(),
+            identity,
+            handler,
+            limits,
+            local_addr,
+            peers: Mutex::default(),
+            readings: Arc::default(),
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+            strangers: Mutex::default(),
+        });
+        let hub = Self { inner };
+        for peer in peers {
+            hub.ensure_peer(peer.id, &peer.addr);
+        }
+        hub.inner.tasks.spawn(hub.inner.clone().accept_all(listener));
+        Ok(hub)
+    }
+
+    /// Sends `message` to node `to` and waits at most `deadline` for the answer. The request is queued when this is
+    /// called, not when the future is first polled, so one caller's requests keep their order.
+    pub fn call<M: Message>(
+        &self,
+        to: NodeId,
+        message: &M,
+        deadline: Duration,
+    ) -> impl Future<Output = Result<M::Reply, PeerError>> + Send + 'static + use<M> {
+        self.call_patient(to, message, deadline, deadline)
+    }
+
+    /// Like [`call`](Self::call), for work that may take long: after `patience` only the connection has to prove
+    /// that it is alive, and the call goes on waiting until `deadline`.
+    pub fn call_patient<M: Message>(
+        &self,
+        to: NodeId,
+        message: &M,
+        patience: Duration,
+        deadline: Duration,
+    ) -> impl Future<Output = Result<M::Reply, PeerError>> + Send + 'static + use<M> {
+        let queued = self.connection(to).ok_or(PeerError::Unreachable(to)).and_then(|c| c.request(message));
+        async move { queued?.reply::<M>(patience, deadline).await }
+    }
+
+    /// Makes sure that node `id` is known and reached at `addr`. A changed address holds from the next dial.
+    pub fn ensure_peer(&self, id: NodeId, addr: &str) {
+        if id == self.inner.identity.node_id {
+            return;
+        }
+        let peer = self.inner.peer(id);
+        let first = lock(&peer.addr).replace(addr.to_owned()).is_none();
+        if first && self.inner.identity.node_id < id && !self.inner.stopping.is_cancelled() {
+            self.inner.tasks.spawn(self.inner.clone().dial_forever(peer));
+        }
+    }
+
+    /// Whether there is a connection to node `id` now.
+    pub fn is_connected(&self, id: NodeId) -> bool {
+        self.connection(id).is_some()
+    }
+
+    /// What node `id` said when the live connection was opened.
+    pub fn hello(&self, id: NodeId) -> Option<Hello> {
+        self.connection(id).map(|connection| connection.hello().clone())
+    }
+
+    /// The peers' clocks against this node's, now.
+    pub fn clock(&self) -> ClockReadings {
+        lock(&self.inner.readings).at(Instant::now(), self.inner.clock.now())
+    }
+
+    /// How every known peer stands, by node id.
+    pub fn status(&self) -> Vec<PeerStatus> {
+        let peers: Vec<Arc<Peer>> = lock(&self.inner.peers).values().cloned().collect();
+        peers.iter().map(|peer| self.inner.status_of(peer)).collect()
+    }
+
+    /// Where this node listens for peers.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.inner.local_addr
+    }
+
+    /// The bounds it was started with.
+    pub fn limits(&self) -> &PeerLimits {
+        &self.inner.limits
+    }
+
+    /// Ends every connection and waits until nothing of the hub runs any more.
+    pub async fn shutdown(&self) {
+        self.inner.stopping.cancel();
+        let peers: Vec<Arc<Peer>> = lock(&self.inner.peers).values().cloned().collect();
+        for peer in peers {
+            let connection = lock(&peer.slot).take();
+            if let Some(connection) = connection {
+                connection.close("this node is stopping");
+            }
+        }
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+    }
+
+    fn connection(&self, to: NodeId) -> Option<Arc<Connection>> {
+        let peer = lock(&self.inner.peers).get(&to).cloned()?;
+        let slot = lock(&peer.slot);
+        slot.clone()
+    }
+}
+
+impl Inner {
+    /// The peer's entry, made if there is none yet.
+    fn peer(&self, id: NodeId) -> Arc<Peer> {
+        lock(&self.peers)
+            .entry(id)
+            .or_insert_with(|| {
+                Arc::new(Peer {
+                    id,
+                    addr: Mutex::default(),
+                    slot: Mutex::default(),
+                    problem: Mutex::default(),
+                    admission: Arc::new(Admission::new(&self.limits)),
+                })
+            })
+            .clone()
+    }
+
+    fn status_of(&self, peer: &Peer) -> PeerStatus {
+        let connection = lock(&peer.slot).clone();
+        let rtt = lock(&self.readings).rtt(peer.id);
+        PeerStatus {
+            id: peer.id,
+            addr: lock(&peer.addr).clone(),
+            connected: connection.is_some(),
+            store_id: connection.map(|connection| connection.hello().store_id),
+            rtt_ms: rtt.map(|rtt| u64::try_from(rtt.as_millis()).unwrap_or(u64::MAX)),
+            problem: lock(&peer.problem).text.clone(),
+        }
+    }
+
+    /// Accepts until the hub stops.
+    async fn accept_all(self: Arc<Self>, mut listener: Box<dyn Listener>) {
+        let handshakes = Arc::new(Semaphore::new(self.limits.handshakes_max));
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = self.stopping.cancelled() => return,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                // Too many strangers at once: this one is hung up on, and a peer dials again.
+                Ok((stream, remote)) => {
+                    if let Ok(permit) = handshakes.clone().try_acquire_owned() {
+                        let inner = self.clone();
+                        self.tasks.spawn(async move {
+                            let opened = inner.accept_one(stream, &remote).await;
+                            drop(permit);
+                            if let Some(opened) = opened {
+                                let peer = inner.peer(opened.hello.node_id);
+                                inner.run(&peer, opened).await;
+                            }
+                        });
+                    }
+                }
+                Err(error) => {
+                    lock(&self.strangers).note(None, format!("cannot accept: {error}"));
+                    self.pause(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Shakes hands with whoever dialed.
+    async fn accept_one(&self, stream: BoxStream, remote: &str) -> Option<Opened> {
+        let shaking = handshake::accept(stream, &self.identity, &*self.handler);
+        let opened = tokio::select! {
+            biased;
+            () = self.stopping.cancelled() => return None,
+            opened = timeout(self.limits.handshake_timeout, shaking) => opened,
+        };
+        let problem = match opened {
+            Ok(Ok(opened)) => return Some(opened),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "no handshake within the deadline".to_owned(),
+        };
+        // Only the host: every dial comes from another port, and the same trouble is to be logged once.
+        let host = remote.rsplit_once(':').map_or(remote, |(host, _)| host);
+        lock(&self.strangers).note(None, format!("{problem} (from `{host}`)"));
+        None
+    }
+
+    /// Dials, runs the connection, and dials again, until the hub stops.
+    async fn dial_forever(self: Arc<Self>, peer: Arc<Peer>) {
+        let mut pause = self.limits.redial_min;
+        while !self.stopping.is_cancelled() {
+            let started = Instant::now();
+            match self.dial_once(&peer).await {
+                Ok(opened) => {
+                    self.run(&peer, opened).await;
+                    if started.elapsed() >= GOOD_AFTER {
+                        pause = self.limits.redial_min;
+                    }
+                }
+                Err(problem) => lock(&peer.problem).note(Some(peer.id), problem),
+            }
+            self.pause(pause).await;
+            pause = (pause * 2).min(self.limits.redial_max);
+        }
+    }
+
+    async fn dial_once(&self, peer: &Peer) -> Result<Opened, String> {
+        let addr = lock(&peer.addr).clone().ok_or("its address is not known")?;
+        let connect = timeout(self.limits.connect_timeout, self.net.connect(addr.clone()));
+        let stream = tokio::select! {
+            biased;
+            () = self.stopping.cancelled() => return Err("this node is stopping".to_owned()),
+            stream = connect => stream,
+        };
+        let stream = match stream {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return Err(format!("cannot connect to `{addr}`: {error}")),
+            Err(_) => return Err(format!("cannot connect to `{addr}`: no answer")),
+        };
+        let shaking = handshake::dial(stream, &self.identity, peer.id, &*self.handler);
+        let opened = tokio::select! {
+            biased;
+            () = self.stopping.cancelled() => return Err("this node is stopping".to_owned()),
+            opened = timeout(self.limits.handshake_timeout, shaking) => opened,
+        };
+        match opened {
+            Ok(opened) => opened.map_err(|error: HandshakeError| error.to_string()),
+            Err(_) => Err(format!("no handshake with `{addr}` within the deadline")),
+        }
+    }
+
+    /// Puts a connection into its peer's slot and runs it until it ends.
+    async fn run(self: &Arc<Self>, peer: &Arc<Peer>, opened: Opened) {
+        let connection = Arc::new(Connection::new(peer.id, opened.hello, self.limits.clone()));
+        let former = lock(&peer.slot).replace(connection.clone());
+        if let Some(former) = former {
+            former.close("the peer connected anew");
+        }
+        if self.stopping.is_cancelled() {
+            connection.close("this node is stopping");
+        }
+        lock(&peer.problem).text = None;
+        tracing::info!(peer = peer.id, "peer connection opens");
+        let server = Server {
+            connection: connection.clone(),
+            handler: self.handler.clone(),
+            clock: self.clock.clone(),
+            admission: peer.admission.clone(),
+            tasks: self.tasks.clone(),
+            on_pong: self.pong_recorder(peer.id),
+        };
+        // One task each, so that a large body being decoded holds up neither pings nor writing.
+        let reading = self.tasks.spawn(server.read(opened.reader));
+        let keeper = connection.clone();
+        let keeping = self.tasks.spawn(async move { keeper.keep_alive().await });
+        connection.write(opened.writer).await;
+        for task in [reading, keeping] {
+            if task.await.is_err() {
+                connection.close("a task of the connection failed");
+            }
+        }
+        let mut slot = lock(&peer.slot);
+        if slot.as_ref().is_some_and(|current| Arc::ptr_eq(current, &connection)) {
+            *slot = None;
+            lock(&peer.problem).text = connection.ended();
+        }
+    }
+
+    /// Where pongs of that peer are recorded.
+    fn pong_recorder(&self, peer: NodeId) -> Box<dyn Fn(Instant, Instant, i64) + Send + Sync> {
+        let readings = self.readings.clone();
+        Box::new(move |sent, received, theirs| lock(&readings).record(peer, sent, received, Millis(theirs)))
+    }
+
+    async fn pause(&self, pause: Duration) {
+        tokio::select! {
+            biased;
+            () = self.stopping.cancelled() => {}
+            () = sleep(pause) => {}
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Every request one node can make of another, with its answer. Owns their shapes and numbers on the wire; what
+//! they mean is the [`Handler`](super::Handler)'s.
+
+use bytes::Bytes;
+use openraft::alias::{SnapshotMetaOf, VoteOf};
+use openraft::raft::linearizable_read::ReadLogId;
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, TransferLeaderRequest, VoteRequest, VoteResponse,
+};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use assent_registry::{Group, Outcomes};
+
+use crate::raft::types::{NodeId, TypeConfig};
+
+use super::frame::kind;
+
+/// A request with one kind of answer. Bodies are encoded by position: a field is never moved or removed, and any
+/// change raises the protocol version.
+pub trait Message: Serialize + DeserializeOwned + Send + 'static {
+    /// Its number on the wire.
+    const KIND: u8;
+    /// Its name in logs and metrics.
+    const NAME: &'static str;
+    /// What answers it.
+    type Reply: Serialize + DeserializeOwned + Send + 'static;
+}
+
+macro_rules! messages {
+    ($($message:ty, $kind:expr, $name:literal => $reply:ty;)*) => {
+        $(impl Message for $message {
+            const KIND: u8 = $kind;
+            const NAME: &'static str = $name;
+            type Reply = $reply;
+        })*
+    };
+}
+
+messages! {
+    Append, kind::APPEND, "append" => AppendEntriesResponse<TypeConfig>;
+    Vote, kind::VOTE, "vote" => VoteResponse<TypeConfig>;
+    PreVote, kind::PRE_VOTE, "pre_vote" => VoteResponse<TypeConfig>;
+    TransferLeader, kind::TRANSFER_LEADER, "transfer_leader" => openraft::raft::TransferLeaderResponse<TypeConfig>;
+    SnapshotBegin, kind::SNAPSHOT_BEGIN, "snapshot_begin" => SnapshotReply;
+    SnapshotChunk, kind::SNAPSHOT_CHUNK, "snapshot_chunk" => SnapshotReply;
+    SnapshotEnd, kind::SNAPSHOT_END, "snapshot_end" => SnapshotReply;
+    ReadIndex, kind::READ_INDEX, "read_index" => ReadIndexReply;
+    Submit, kind::SUBMIT, "submit" => SubmitReply;
+    Probe, kind::PROBE, "probe" => ProbeReply;
+}
+
+/// Raft AppendEntries (§5.3). The peer's Raft core gets them in the order sent.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Append(pub AppendEntriesRequest<TypeConfig>);
+
+/// Raft RequestVote (§5.2).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vote(pub VoteRequest<TypeConfig>);
+
+/// Would the peer vote for this node? Changes no term (Raft dissertation §9.6).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreVote(pub VoteRequest<TypeConfig>);
+
+/// The leader asks that the peer take over (Raft dissertation §3.10).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransferLeader(pub TransferLeaderRequest<TypeConfig>);
+
+/// The leader is about to send a snapshot. A sender has one transfer to a peer at a time; a new one ends the former.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotBegin {
+    /// Names the transfer in its chunks; chosen by the sender.
+    pub transfer: u64,
+    /// The leader's vote.
+    pub vote: VoteOf<TypeConfig>,
+    /// What the snapshot covers.
+    pub meta: SnapshotMetaOf<TypeConfig>,
+    /// The store's own encoding of what comes first.
+    pub header: Bytes,
+}
+
+/// One piece of a snapshot, sent once the one before is acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotChunk {
+    /// The transfer it belongs to.
+    pub transfer: u64,
+    /// The store's own encoding of it, which carries its place and its digest.
+    pub chunk: Bytes,
+}
+
+/// All chunks were sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotEnd {
+    /// The transfer that ends.
+    pub transfer: u64,
+    /// The store's own encoding of what all chunks add up to.
+    pub summary: Bytes,
+}
+
+/// How a snapshot transfer stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SnapshotReply {
+    /// Go on.
+    Continue,
+    /// Installed, or the receiver has seen a higher vote and did not: its vote tells (Raft §7).
+    Done(VoteOf<TypeConfig>),
+    /// The receiver gave up on this transfer; start over.
+    Aborted(String),
+}
+
+/// Up to where must a read here have applied? Asked by a follower of the leader (ReadIndex, dissertation §6.4).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadIndex {}
+
+/// The answer to [`ReadIndex`].
+pub type ReadIndexReply = Result<ReadLogId<TypeConfig>, ReadIndexError>;
+
+/// Why there is no read index.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum ReadIndexError {
+    /// The node asked does not lead.
+    #[error("it is not the leader")]
+    NotLeader {
+        /// Who leads, as far as it knows.
+        leader: Option<NodeId>,
+    },
+    /// It could not confirm its leadership with a quorum in time.
+    #[error("no quorum confirmed its leadership: {0}")]
+    NoQuorum(String),
+    /// It has too much in work.
+    #[error("it is overloaded")]
+    Overloaded,
+}
+
+/// Propose these envelopes. Sent by a follower to the leader.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Submit {
+    /// What to propose, as one command.
+    pub groups: Vec<Group>,
+}
+
+/// The answer to [`Submit`].
+pub type SubmitReply = Result<Outcomes, SubmitError>;
+
+/// Why a submission brought no outcomes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum SubmitError {
+    /// The node asked does not lead; nothing was proposed.
+    #[error("it is not the leader")]
+    NotLeader {
+        /// Who leads, as far as it knows.
+        leader: Option<NodeId>,
+    },
+    /// Its clock is not to be trusted; nothing was proposed.
+    #[error("its clock is uncertain")]
+    ClockUncertain,
+    /// It has too much in work; nothing was proposed.
+    #[error("it is overloaded")]
+    Overloaded,
+    /// Proposed, but not known to be applied: the same bytes may be submitted again.
+    #[error("the outcome is unknown: {0}")]
+    Unknown(String),
+}
+
+/// How does the peer stand? Asked before a fresh store initializes the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {}
+
+/// The answer to [`Probe`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeReply {
+    /// Whether its store has ever started: a vote or a log entry is present.
+    pub started: bool,
+    /// Its store's random id.
+    pub store_id: [u8; 16],
+    /// Who leads, as far as it knows.
+    pub leader: Option<NodeId>,
+}
+
+/// The causes in a failure's body, by number on the wire.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Failure {
+    /// One of the constants of this type.
+    pub(super) cause: u8,
+    /// For people.
+    pub(super) detail: String,
+}
+
+impl Failure {
+    /// Too much in work; nothing was done.
+    pub(super) const OVERLOADED: u8 = 1;
+    /// The request could not be carried out.
+    pub(super) const FAILED: u8 = 2;
+    /// This build does not know the request.
+    pub(super) const UNSUPPORTED: u8 = 3;
+}
+
+/// The body of a pong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Pong {
+    /// The answering side's wall clock, in Unix milliseconds.
+    pub(super) now_ms: i64,
+}
+
+#[cfg(test)]
+mod golden;

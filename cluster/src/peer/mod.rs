@@ -1,0 +1,40 @@
+//! How nodes talk to one another: one framed, multiplexed, pipelined connection per pair of nodes.
+//!
+//! Owns the handshake, the frames, the messages' encoding, deadlines, reconnecting and the exchange of clock
+//! readings. It never decides what a message means: requests go to the node's [`Handler`], and answers come back
+//! to whoever called. It keeps nothing on disk, and no request survives the connection that it was sent on.
+//!
+//! The node with the smaller id dials; both sides send requests on the one connection. From outside in:
+//!
+//! - [`PeerHub`]: all peers of this node; `call` sends one request and waits for its answer until a deadline.
+//! - `connection`: one live connection: the calls that wait for answers, its liveness.
+//! - `serve`: the requests that come in on it: appends in order, everything else concurrently and bounded.
+//! - `handshake`, [`Hello`]: who may talk at all.
+//! - `outbound`, `frame`, `codec`: bounded queue, frames, bodies.
+//! - [`ClockReadings`]: what the peers' clocks said, and whether this node may trust its own.
+
+mod clock;
+mod codec;
+mod connection;
+mod error;
+mod frame;
+mod handler;
+mod handshake;
+mod hello;
+mod hub;
+mod limits;
+mod message;
+mod outbound;
+mod serve;
+mod sync;
+
+pub use self::clock::{ClockReadings, PeerClock};
+pub use self::error::PeerError;
+pub use self::handler::{Answer, Handler, SnapshotStep};
+pub use self::hello::{Hello, Identity, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN, RULES_VERSION};
+pub use self::hub::{PeerAddress, PeerHub, PeerStatus};
+pub use self::limits::PeerLimits;
+pub use self::message::{
+    Append, Message, PreVote, Probe, ProbeReply, ReadIndex, ReadIndexError, ReadIndexReply, SnapshotBegin,
+    SnapshotChunk, SnapshotEnd, SnapshotReply, Submit, SubmitError, SubmitReply, TransferLeader, Vote,
+};

@@ -1,0 +1,234 @@
+//! The requests that come in on one connection.
+//!
+//! Appends go through one lane, in the order received; everything else runs concurrently. Both are bounded, and over
+//! the bound the peer is told so at once. Reading never waits for work: a ping is answered however busy the
+//! node is, which is what tells a slow peer from a dead stream.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::io::AsyncRead;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use crate::env::Clock;
+
+use super::codec;
+use super::connection::Connection;
+use super::frame::{Frame, FrameReader, kind};
+use super::handler::{Answer, Handler, SnapshotStep};
+use super::limits::PeerLimits;
+use super::message::{
+    Append, Failure, Message, Pong, PreVote, Probe, ReadIndex, SnapshotBegin, SnapshotChunk, SnapshotEnd,
+    Submit, TransferLeader, Vote,
+};
+
+/// What one peer may have in work here at once, over all its connections: a peer that reconnects in a loop
+/// multiplies nothing.
+pub(super) struct Admission {
+    control: Arc<Semaphore>,
+    /// One permit is one unit of [`SUBMISSION_UNITS`].
+    submissions: Arc<Semaphore>,
+    submission_unit: usize,
+}
+
+/// Submissions are admitted by bytes, in units, and each takes enough of them that the count is bounded too.
+const SUBMISSION_UNITS: usize = 1 << 14;
+
+impl Admission {
+    pub(super) fn new(limits: &PeerLimits) -> Self {
+        Self {
+            control: Arc::new(Semaphore::new(limits.control_requests_max)),
+            submissions: Arc::new(Semaphore::new(SUBMISSION_UNITS)),
+            submission_unit: limits.submission_bytes_max.div_ceil(SUBMISSION_UNITS).max(1),
+        }
+    }
+
+    /// The units that a submission of `bytes` takes.
+    fn units(&self, bytes: usize, limits: &PeerLimits) -> u32 {
+        let by_count = SUBMISSION_UNITS.div_ceil(limits.submissions_max.max(1));
+        let by_bytes = bytes.div_ceil(self.submission_unit);
+        u32::try_from(by_count.max(by_bytes).min(SUBMISSION_UNITS)).unwrap_or(u32::MAX)
+    }
+}
+
+/// The receiving half of one connection.
+pub(super) struct Server {
+    pub(super) connection: Arc<Connection>,
+    pub(super) handler: Arc<dyn Handler>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) admission: Arc<Admission>,
+    pub(super) tasks: TaskTracker,
+    /// Told of every pong: when its ping was sent, when it arrived, and the peer's clock.
+    pub(super) on_pong: Box<dyn Fn(Instant, Instant, i64) + Send + Sync>,
+}
+
+impl Server {
+    /// Reads until the connection ends.
+    pub(super) async fn read(self, mut reader: FrameReader<impl AsyncRead + Unpin>) {
+        let (lane, appends) = mpsc::channel(self.connection.limits().append_lane_max);
+        self.tasks.spawn(run_lane(self.connection.clone(), self.handler.clone(), appends));
+        let max = self.connection.limits().frame_bytes_max;
+        let reason = loop {
+            let frame = tokio::select! {
+                biased;
+                () = self.connection.closing().cancelled() => return,
+                frame = reader.next(max) => frame,
+            };
+            let dispatched = frame.map_err(|error| error.to_string()).and_then(|frame| {
+                self.connection.heard();
+                self.dispatch(frame, &lane)
+            });
+            if let Err(reason) = dispatched {
+                break reason;
+            }
+        };
+        self.connection.close(&reason);
+    }
+
+    /// Takes one frame. The error ends the connection.
+    fn dispatch(&self, frame: Frame, lane: &mpsc::Sender<(u64, Append)>) -> Result<(), String> {
+        let peer = self.connection.peer();
+        let handler = &self.handler;
+        match frame.kind {
+            kind::PING => self.connection.pong(frame.id, &Pong { now_ms: self.clock.now().0 }),
+            kind::PONG => self.pong(&frame)?,
+            kind::APPEND => self.enqueue_append(&frame, lane)?,
+            kind::VOTE => self.control::<Vote, _>(&frame, |m| handler.vote(peer, m.0))?,
+            kind::PRE_VOTE => self.control::<PreVote, _>(&frame, |m| handler.pre_vote(peer, m.0))?,
+            kind::TRANSFER_LEADER => {
+                self.control::<TransferLeader, _>(&frame, |m| handler.transfer_leader(peer, m.0))?;
+            }
+            kind::SNAPSHOT_BEGIN => {
+                self.control::<SnapshotBegin, _>(&frame, |m| handler.snapshot(peer, SnapshotStep::Begin(m)))?;
+            }
+            kind::SNAPSHOT_CHUNK => {
+                self.control::<SnapshotChunk, _>(&frame, |m| handler.snapshot(peer, SnapshotStep::Chunk(m)))?;
+            }
+            kind::SNAPSHOT_END => {
+                self.control::<SnapshotEnd, _>(&frame, |m| handler.snapshot(peer, SnapshotStep::End(m)))?;
+            }
+            kind::READ_INDEX => {
+                self.control::<ReadIndex, _>(&frame, |_| certain(handler.read_index(peer)))?
+            }
+            kind::PROBE => self.control::<Probe, _>(&frame, |_| certain(handler.probe(peer)))?,
+            kind::SUBMIT => self.submit(&frame)?,
+            other if other & kind::ANSWER != 0 => self.connection.answered(frame),
+            other => {
+                self.connection.fail(frame.id, Failure::UNSUPPORTED, &format!("request kind `{other:#04x}`"));
+            }
+        }
+        Ok(())
+    }
+
+    fn pong(&self, frame: &Frame) -> Result<(), String> {
+        let received = Instant::now();
+        let pong: Pong = decode(frame, "pong")?;
+        if let Some(sent) = self.connection.ponged(frame.id) {
+            (self.on_pong)(sent, received, pong.now_ms);
+        }
+        Ok(())
+    }
+
+    fn enqueue_append(&self, frame: &Frame, lane: &mpsc::Sender<(u64, Append)>) -> Result<(), String> {
+        let append: Append = decode(frame, Append::NAME)?;
+        if lane.try_send((frame.id, append)).is_err() {
+            self.connection.fail(frame.id, Failure::OVERLOADED, "too many appends are waiting");
+        }
+        Ok(())
+    }
+
+    fn control<M, F>(&self, frame: &Frame, start: F) -> Result<(), String>
+    where
+        M: Message,
+        F: FnOnce(M) -> Answer<M::Reply>,
+    {
+        let message: M = decode(frame, M::NAME)?;
+        self.run(frame, &self.admission.control, 1, || start(message));
+        Ok(())
+    }
+
+    fn submit(&self, frame: &Frame) -> Result<(), String> {
+        // Admitted by its size before it is decoded: over the bound it costs nothing more.
+        let units = self.admission.units(frame.body.len(), self.connection.limits());
+        let submissions = &self.admission.submissions;
+        if submissions.available_permits() < units as usize {
+            self.connection.fail(frame.id, Failure::OVERLOADED, "too many submissions are in work");
+            return Ok(());
+        }
+        let submit: Submit = decode(frame, Submit::NAME)?;
+        let peer = self.connection.peer();
+        self.run(frame, submissions, units, || certain(self.handler.submit(peer, submit.groups)));
+        Ok(())
+    }
+
+    /// Starts a request within its bound and answers it when it is done.
+    fn run<R, F>(&self, frame: &Frame, bound: &Arc<Semaphore>, units: u32, start: F)
+    where
+        R: Serialize + Send + 'static,
+        F: FnOnce() -> Answer<R>,
+    {
+        let (request_kind, id) = (frame.kind, frame.id);
+        let Ok(permit) = bound.clone().try_acquire_many_owned(units) else {
+            return self.connection.fail(id, Failure::OVERLOADED, "too many requests are in work");
+        };
+        let work = start();
+        let connection = self.connection.clone();
+        self.tasks.spawn(async move {
+            let done = tokio::select! {
+                biased;
+                () = connection.closing().cancelled() => None,
+                done = work => Some(done),
+            };
+            drop(permit);
+            if let Some(done) = done {
+                answer(&connection, request_kind, id, done);
+            }
+        });
+    }
+}
+
+/// The one lane of appends: each is handed to the handler, and first polled, before the next.
+async fn run_lane(
+    connection: Arc<Connection>,
+    handler: Arc<dyn Handler>,
+    mut appends: mpsc::Receiver<(u64, Append)>,
+) {
+    let max = connection.limits().append_lane_max;
+    let mut in_work = FuturesUnordered::new();
+    loop {
+        // Biased: what was just handed over is polled before another one is taken, so the Raft core gets them in
+        // order. Answers leave as they come: a heartbeat's does not wait for an earlier append's fsync.
+        tokio::select! {
+            biased;
+            () = connection.closing().cancelled() => return,
+            Some((id, done)) = in_work.next() => answer(&connection, kind::APPEND, id, done),
+            append = appends.recv(), if in_work.len() < max => {
+                let Some((id, Append(rpc))) = append else { return };
+                let work = handler.append(connection.peer(), rpc);
+                in_work.push(async move { (id, work.await) });
+            }
+        }
+    }
+}
+
+fn answer<T: Serialize>(connection: &Connection, request_kind: u8, id: u64, done: Result<T, String>) {
+    match done {
+        Ok(reply) => connection.answer(request_kind, id, &reply),
+        Err(problem) => connection.fail(id, Failure::FAILED, &problem),
+    }
+}
+
+/// An answer that cannot fail.
+fn certain<T: 'static>(work: BoxFuture<'static, T>) -> Answer<T> {
+    Box::pin(async move { Ok(work.await) })
+}
+
+fn decode<T: DeserializeOwned>(frame: &Frame, name: &str) -> Result<T, String> {
+    codec::decode(&frame.body).map_err(|problem| format!("a malformed {name}: {problem}"))
+}
