@@ -319,3 +319,32 @@ fn an_unreadable_row_denies() {
         assert_eq!(codes(&decision), [Code::EvidenceMutated], "{table:?}");
     }
 }
+
+#[test]
+fn a_negative_about_the_runtime_denies_even_if_its_kind_is_not_required() {
+    let mut world = World::new();
+    world.grounds();
+    let keys = world.keys.clone();
+    let host = validation("p1", PolicyVerdict::Fail).lineage("host-1").subject("host");
+    accepted(&world.submit(&host.sign(&[&keys.orchestration])));
+    assert!(world.decide().is_allow());
+    let mut asked = request();
+    asked.runtime = Some("host-1".parse().unwrap());
+    assert_eq!(codes(&world.decide_at(0, &asked)), [Code::PolicyValidationFailed]);
+}
+
+#[test]
+fn a_statement_dated_ahead_is_no_younger_than_its_acceptance() {
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    accepted(&world.submit(&authorization(&["run"]).sign(&[&keys.governance[0]])));
+    let ahead = affirming().issued(at(1)).sign(&[&keys.attestation]);
+    // 400 ms early, which the clock bound permits.
+    let accepted_at = assent_proof::Millis(ms(0).0 + 600);
+    let outcomes = assent_registry::apply(&mut world.rows, accepted_at, &[(false, vec![checked(&ahead)])]);
+    accepted(&outcomes.unwrap()[0][0]);
+    let just_before_its_issue_ages = assent_proof::Millis(ms(300).0 + 700);
+    let view = assent_registry::View::new(&world.rows);
+    let decision = assent_registry::authorize(&view, &request(), just_before_its_issue_ages);
+    assert_eq!(codes(&decision), [Code::RuntimeStale]);
+}

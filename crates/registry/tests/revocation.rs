@@ -142,6 +142,25 @@ fn a_void_grants_authority_counts_for_nothing_and_its_predecessor_does_not_come_
     );
     let more = affirming().lineage("exec-9").sign(&[&rogue]);
     assert_eq!(refused(&world.submit_at(111, &more)), Code::InheritanceUnverifiable);
+    let page = query::lineage(&world.rows, &domain(), &lineage(), None, 100).unwrap().unwrap();
+    let void: Vec<bool> = page.entries.iter().map(|entry| entry.void).collect();
+    assert_eq!(void, [true, false], "what the rogue signed is void, the honest key's artifact is not");
+}
+
+#[test]
+fn void_spreads_by_reference_and_not_by_parent() {
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    let first = accepted(&world.submit_at(10, &affirming().sign(&[&keys.attestation]))).evidence_id;
+    let resting =
+        accepted(&world.submit_at(10, &integrity("m1").references(&[first]).sign(&[&keys.runtime])));
+    let child = integrity("m1").slot(1, Some(resting.evidence_id)).sign(&[&keys.runtime]);
+    accepted(&world.submit_at(10, &child));
+    let own = revocation(keys.attestation.public(), Some(at(5))).sign(&[&keys.attestation]);
+    accepted(&world.submit_at(20, &own));
+    let page = query::lineage(&world.rows, &domain(), &lineage(), None, 100).unwrap().unwrap();
+    let void: Vec<bool> = page.entries.iter().map(|entry| entry.void).collect();
+    assert_eq!(void, [true, true, false]);
 }
 
 #[test]

@@ -1,0 +1,317 @@
+//! A cluster of real processes: `assent dev` starts it, and this breaks it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use bytes::Bytes;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use assent_proof::SigningKey;
+
+use crate::answer::{Answer, Http};
+use crate::binary::binary;
+use crate::error::HarnessError;
+use crate::ports;
+
+/// Longest that a cluster may take to become ready on a busy machine.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+/// Longest that a test waits for one answer, well above any deadline of the product.
+const ANSWER_WITHIN: Duration = Duration::from_secs(15);
+
+/// One node of a running cluster.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Node {
+    /// Its number, from 1.
+    pub id: u64,
+    /// Its process, as `assent dev` started it.
+    pub pid: i32,
+    /// Where clients reach it, `host:port`.
+    pub client: String,
+    /// Where peers reach it, `host:port`.
+    pub peer: String,
+    /// Its data directory.
+    pub data: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct DevJson {
+    origin: String,
+    domain: String,
+    nodes: Vec<Node>,
+    keys: BTreeMap<String, PathBuf>,
+}
+
+/// A cluster of real processes in a directory of its own. Dropping it ends them and removes the directory.
+pub struct Cluster {
+    /// The nodes, by number.
+    pub nodes: Vec<Node>,
+    /// The registry's origin.
+    pub origin: String,
+    /// The domain that the genesis file made.
+    pub domain: String,
+    keys: BTreeMap<String, PathBuf>,
+    directory: tempfile::TempDir,
+    dev: Child,
+    restarted: BTreeMap<u64, Child>,
+    http: Http,
+}
+
+impl Cluster {
+    /// Starts a cluster of 3 or 5 nodes and waits until every node is ready.
+    pub async fn start(nodes: u16) -> Result<Self, HarnessError> {
+        let directory = tempfile::tempdir().map_err(HarnessError::io("making a directory"))?;
+        let base = ports::free_base(nodes)?;
+        let log =
+            fs::File::create(directory.path().join("dev.log")).map_err(HarnessError::io("making a log"))?;
+        let errors = log.try_clone().map_err(HarnessError::io("making a log"))?;
+        let dev = Command::new(binary()?)
+            .arg("dev")
+            .args(["--nodes", &nodes.to_string(), "--base-port", &base.to_string()])
+            .arg("--data")
+            .arg(directory.path().join("dev"))
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(errors)
+            .spawn()
+            .map_err(HarnessError::io("starting `assent dev`"))?;
+        let mut cluster = Self {
+            nodes: Vec::new(),
+            origin: String::new(),
+            domain: String::new(),
+            keys: BTreeMap::new(),
+            directory,
+            dev,
+            restarted: BTreeMap::new(),
+            http: Http::new(),
+        };
+        cluster.read_dev_json().await?;
+        cluster.ready(READY_WITHIN).await?;
+        Ok(cluster)
+    }
+
+    async fn read_dev_json(&mut self) -> Result<(), HarnessError> {
+        let path = self.directory.path().join("dev/dev.json");
+        let until = Instant::now() + READY_WITHIN;
+        while Instant::now() < until {
+            if let Some(status) =
+                self.dev.try_wait().map_err(HarnessError::io("asking after `assent dev`"))?
+            {
+                return Err(HarnessError::Unexpected(format!(
+                    "`assent dev` ended with {status}:\n{}",
+                    self.log()
+                )));
+            }
+            let parsed =
+                fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<DevJson>(&bytes).ok());
+            if let Some(dev) = parsed {
+                self.origin = dev.origin;
+                self.domain = dev.domain;
+                self.nodes = dev.nodes;
+                self.keys = dev.keys;
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Err(HarnessError::TimedOut(format!("`assent dev` wrote no dev.json:\n{}", self.log())))
+    }
+
+    /// What `assent dev` printed.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.directory.path().join("dev.log")).unwrap_or_default()
+    }
+
+    /// The directory of `assent dev`.
+    pub fn dev_directory(&self) -> PathBuf {
+        self.directory.path().join("dev")
+    }
+
+    /// Waits until every node answers a quorum read.
+    pub async fn ready(&self, within: Duration) -> Result<(), HarnessError> {
+        for node in &self.nodes {
+            self.node_ready(node.id, within).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until one node answers a quorum read.
+    pub async fn node_ready(&self, id: u64, within: Duration) -> Result<(), HarnessError> {
+        let until = Instant::now() + within;
+        while Instant::now() < until {
+            if self.get(id, "/readyz").await.status == Some(200) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let log = fs::read_to_string(self.dev_directory().join(format!("node-{id}.log"))).unwrap_or_default();
+        let tail: Vec<&str> = log.lines().rev().take(30).collect();
+        let tail: Vec<&str> = tail.into_iter().rev().collect();
+        Err(HarnessError::TimedOut(format!(
+            "node {id} is not ready after {} s:\n{}\n{}",
+            within.as_secs(),
+            self.log(),
+            tail.join("\n")
+        )))
+    }
+
+    /// A node by its number.
+    pub fn node(&self, id: u64) -> Result<&Node, HarnessError> {
+        let found = self.nodes.iter().find(|node| node.id == id);
+        found.ok_or_else(|| HarnessError::Unexpected(format!("there is no node {id}")))
+    }
+
+    /// The signing key of a role.
+    pub fn key(&self, role: &str) -> Result<SigningKey, HarnessError> {
+        let path = self.keys.get(role);
+        let path = path.ok_or_else(|| HarnessError::Unexpected(format!("dev.json names no key `{role}`")))?;
+        let pem =
+            fs::read_to_string(path).map_err(HarnessError::io(format!("reading {}", path.display())))?;
+        SigningKey::from_pem(&pem).map_err(|error| HarnessError::Unexpected(error.to_string()))
+    }
+
+    /// The path of a role's key.
+    pub fn key_path(&self, role: &str) -> Option<&Path> {
+        self.keys.get(role).map(PathBuf::as_path)
+    }
+
+    /// Asks a node.
+    pub async fn get(&self, id: u64, path: &str) -> Answer {
+        self.ask(id, "GET", path, Bytes::new()).await
+    }
+
+    /// Sends bytes to a node.
+    pub async fn post(&self, id: u64, path: &str, body: impl Into<Bytes>) -> Answer {
+        self.ask(id, "POST", path, body.into()).await
+    }
+
+    async fn ask(&self, id: u64, method: &str, path: &str, body: Bytes) -> Answer {
+        let address = self.nodes.iter().find(|node| node.id == id).map_or("", |node| node.client.as_str());
+        self.http.ask(method, &format!("http://{address}{path}"), body, ANSWER_WITHIN).await
+    }
+
+    /// Submits through a node until there is a definite answer, as a client does: the same bytes again.
+    pub async fn submit(&self, id: u64, envelope: &[u8]) -> Result<Answer, HarnessError> {
+        let until = Instant::now() + READY_WITHIN;
+        while Instant::now() < until {
+            let answer = self.post(id, "/v1/envelopes", envelope.to_vec()).await;
+            match answer.status {
+                Some(200 | 201 | 400 | 403 | 404 | 409 | 413) => return Ok(answer),
+                _ => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+        Err(HarnessError::TimedOut("a submission found no definite answer".to_owned()))
+    }
+
+    /// Submits and insists on acceptance.
+    pub async fn accept(&self, id: u64, envelope: &[u8]) -> Result<Answer, HarnessError> {
+        let answer = self.submit(id, envelope).await?;
+        match answer.status {
+            Some(200 | 201) => Ok(answer),
+            _ => Err(HarnessError::Unexpected(format!("not accepted: {answer:?}"))),
+        }
+    }
+
+    /// Asks a node for a decision.
+    pub async fn authorize(&self, id: u64, request: &Value) -> Answer {
+        self.post(id, "/v1/authorize", request.to_string().into_bytes()).await
+    }
+
+    /// The node that some node believes to lead.
+    pub async fn leader(&self) -> Result<u64, HarnessError> {
+        let until = Instant::now() + READY_WITHIN;
+        while Instant::now() < until {
+            for node in &self.nodes {
+                let status = self.get(node.id, "/v1/cluster/status").await;
+                if status.text("role") == Some("leader") && status.number("leader") == Some(node.id) {
+                    return Ok(node.id);
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Err(HarnessError::TimedOut("no node leads".to_owned()))
+    }
+
+    /// Ends a node at once, as a power cut would end its process.
+    pub fn kill(&mut self, id: u64) -> Result<(), HarnessError> {
+        if let Some(mut child) = self.restarted.remove(&id) {
+            child.kill().map_err(HarnessError::io("killing a node"))?;
+            child.wait().map_err(HarnessError::io("waiting for a node's end"))?;
+            return Ok(());
+        }
+        self.signal(id, Signal::SIGKILL)
+    }
+
+    /// Stops a node's process without ending it.
+    pub fn pause(&self, id: u64) -> Result<(), HarnessError> {
+        self.signal(id, Signal::SIGSTOP)
+    }
+
+    /// Lets a stopped process go on.
+    pub fn resume(&self, id: u64) -> Result<(), HarnessError> {
+        self.signal(id, Signal::SIGCONT)
+    }
+
+    fn signal(&self, id: u64, signal: Signal) -> Result<(), HarnessError> {
+        let pid = match self.restarted.get(&id) {
+            Some(child) => i32::try_from(child.id()).unwrap_or(i32::MAX),
+            None => self.node(id)?.pid,
+        };
+        kill(Pid::from_raw(pid), signal)
+            .map_err(|errno| HarnessError::Unexpected(format!("{signal} to node {id}: {errno}")))
+    }
+
+    /// Starts a killed node again, on its own data.
+    pub fn restart(&mut self, id: u64) -> Result<(), HarnessError> {
+        let log = fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(self.dev_directory().join(format!("node-{id}.log")))
+            .map_err(HarnessError::io("opening a node's log"))?;
+        let errors = log.try_clone().map_err(HarnessError::io("opening a node's log"))?;
+        let child = Command::new(binary()?)
+            .arg("node")
+            .arg("--config")
+            .arg(self.config_path(id))
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(errors)
+            .spawn()
+            .map_err(HarnessError::io("starting a node"))?;
+        self.restarted.insert(id, child);
+        Ok(())
+    }
+
+    /// The node's configuration file.
+    pub fn config_path(&self, id: u64) -> PathBuf {
+        self.dev_directory().join(format!("node-{id}.toml"))
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // Best effort: there is nobody to tell, and each of these may have ended already.
+        for child in self.restarted.values_mut() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        for node in &self.nodes {
+            // A paused process takes no other signal.
+            let _ = kill(Pid::from_raw(node.pid), Signal::SIGCONT);
+        }
+        let _ = kill(Pid::from_raw(i32::try_from(self.dev.id()).unwrap_or(i32::MAX)), Signal::SIGTERM);
+        let until = std::time::Duration::from_secs(10);
+        let mut waited = std::time::Duration::ZERO;
+        while waited < until && matches!(self.dev.try_wait(), Ok(None)) {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            waited += std::time::Duration::from_millis(20);
+        }
+        let _ = self.dev.kill();
+        let _ = self.dev.wait();
+    }
+}

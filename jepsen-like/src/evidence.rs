@@ -1,0 +1,139 @@
+//! What the tests submit: real statements with real signatures by the keys of a development cluster.
+
+use serde_json::{Value, json};
+
+use assent_proof::{
+    Envelope, EvidenceId, EvidenceKind, Json, Seconds, Sha256, SigningKey, Statement, sign_statement,
+};
+
+use crate::cluster::Cluster;
+use crate::error::HarnessError;
+
+/// Signs statements for one lineage of a cluster.
+#[derive(Debug, Clone)]
+pub struct Evidence {
+    origin: String,
+    domain: String,
+    lineage: String,
+    subject: Sha256,
+    issued_at: Seconds,
+}
+
+impl Evidence {
+    /// Evidence for `lineage`, about a subject of its own, issued at the cluster's present.
+    pub async fn new(cluster: &Cluster, lineage: &str) -> Result<Self, HarnessError> {
+        // The registry refuses what is issued in its future, so ask it for the time instead of a clock here.
+        let asked = json!({"domain": cluster.domain, "lineage": lineage, "action": "ask",
+            "subject": {"digest": {"sha256": Sha256::of(b"").to_string()}}});
+        for node in &cluster.nodes {
+            let answer = cluster.authorize(node.id, &asked).await;
+            if let Some(now) = answer.number("evaluatedAt") {
+                let seconds = i64::try_from(now / 1000).unwrap_or(0);
+                return Ok(Self {
+                    origin: cluster.origin.clone(),
+                    domain: cluster.domain.clone(),
+                    lineage: lineage.to_owned(),
+                    subject: Sha256::of(lineage.as_bytes()),
+                    issued_at: Seconds(seconds),
+                });
+            }
+        }
+        Err(HarnessError::Unexpected("no node tells the time".to_owned()))
+    }
+
+    /// An authorize request for the action `run`.
+    pub fn request(&self) -> Value {
+        json!({"domain": self.domain, "lineage": self.lineage, "action": "run",
+            "subject": {"digest": {"sha256": self.subject.to_string()}}})
+    }
+
+    /// The action `run` is authorized, for a long time.
+    pub fn authorization(&self, key: &SigningKey, slot: Slot) -> Vec<u8> {
+        let claims = json!({"actions": ["run"], "notBefore": self.issued_at.to_string(),
+            "notAfter": Seconds(self.issued_at.0 + 100_000).to_string()});
+        self.execution(EvidenceKind::ExecutionAuthorization, &claims, key, slot)
+    }
+
+    /// An attestation with a status.
+    pub fn attestation(&self, key: &SigningKey, slot: Slot, status: &str, measurement: &str) -> Vec<u8> {
+        let claims = json!({"verifier": "harness", "status": status, "measurement": measurement});
+        self.execution(EvidenceKind::RuntimeAttestation, &claims, key, slot)
+    }
+
+    /// A runtime's own measurement.
+    pub fn integrity(&self, key: &SigningKey, slot: Slot, measured: &str) -> Vec<u8> {
+        self.execution(EvidenceKind::RuntimeIntegrity, &json!({"measured": measured}), key, slot)
+    }
+
+    /// Execution evidence with claims as JSON.
+    pub fn execution(&self, kind: EvidenceKind, claims: &Value, key: &SigningKey, slot: Slot) -> Vec<u8> {
+        let statement = Statement {
+            sequence: Some(slot.0),
+            parent: slot.1,
+            ..self.statement(kind, &self.lineage, self.subject, claims)
+        };
+        signed(statement, &[key])
+    }
+
+    /// The revocation of an authority.
+    pub fn revocation(&self, authority: &SigningKey, by: &SigningKey) -> Vec<u8> {
+        let target = authority.public().to_string();
+        let claims = json!({"authority": target, "reason": "keyCompromise"});
+        let subject = Sha256::of(target.as_bytes());
+        signed(self.statement(EvidenceKind::Revocation, "_governance", subject, &claims), &[by])
+    }
+
+    /// The grant of a role, in the given slot of `_governance`.
+    pub fn grant(&self, authority: &SigningKey, role: &str, by: &SigningKey, slot: Slot) -> Vec<u8> {
+        let target = authority.public().to_string();
+        let claims = json!({"authority": target, "name": role, "role": role,
+            "notBefore": self.issued_at.to_string(), "notAfter": Seconds(self.issued_at.0 + 100_000).to_string()});
+        let statement = Statement {
+            sequence: Some(slot.0),
+            parent: slot.1,
+            ..self.statement(
+                EvidenceKind::AuthorityGrant,
+                "_governance",
+                Sha256::of(target.as_bytes()),
+                &claims,
+            )
+        };
+        signed(statement, &[by, authority])
+    }
+
+    fn statement(&self, kind: EvidenceKind, lineage: &str, subject: Sha256, claims: &Value) -> Statement {
+        Statement {
+            subject_name: None,
+            subject,
+            kind,
+            registry: self.origin.clone(),
+            domain: parsed(&self.domain),
+            lineage: parsed(lineage),
+            issuers: Vec::new(),
+            sequence: None,
+            parent: None,
+            references: Vec::new(),
+            issued_at: self.issued_at,
+            expires_at: None,
+            claims: assent_proof::json::parse(claims.to_string().as_bytes()).unwrap_or(Json::Null),
+        }
+    }
+}
+
+/// A slot and its parent.
+pub type Slot = (u64, Option<EvidenceId>);
+
+/// The id of an envelope's statement.
+pub fn id_of(envelope: &[u8]) -> Option<EvidenceId> {
+    Envelope::parse(envelope).ok().map(|envelope| envelope.id())
+}
+
+#[expect(clippy::panic, reason = "the names are the tests' own; a wrong one is a mistake in the test")]
+fn parsed<T: std::str::FromStr>(name: &str) -> T {
+    name.parse().unwrap_or_else(|_| panic!("`{name}` is not a name"))
+}
+
+fn signed(mut statement: Statement, keys: &[&SigningKey]) -> Vec<u8> {
+    statement.issuers = keys.iter().map(|key| key.public()).collect();
+    sign_statement(&statement, keys)
+}

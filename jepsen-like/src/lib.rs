@@ -1,0 +1,18 @@
+//! Real clusters to break: processes of the `assent` binary on loopback, with real sockets, files and signals.
+//!
+//! [`Cluster`] starts, kills, pauses and restarts nodes; [`Evidence`] signs what the tests submit; every
+//! answer is an [`Answer`], read from the wire and not through the client under test. It owns the processes
+//! and the directory that it made, and ends only those. Nothing in the product imports it.
+
+mod answer;
+mod binary;
+mod cluster;
+mod error;
+mod evidence;
+mod ports;
+
+pub use answer::Answer;
+pub use binary::binary;
+pub use cluster::{Cluster, Node};
+pub use error::HarnessError;
+pub use evidence::{Evidence, Slot, id_of};
