@@ -1,29 +1,44 @@
 //! The data directory as real files. Owns their names, modes and the directory's own durability; the bytes inside
 //! belong to the store.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use assent_store::Disk;
 use redb::StorageBackend;
 use redb::backends::FileBackend;
 
-/// Files in one directory, readable by their owner only.
+/// The file whose lock says that a process has the directory. Its leading dot keeps it out of the store's way.
+const LOCK_NAME: &str = ".lock";
+
+/// Files in one directory, readable by their owner only and open in one process at a time.
 #[derive(Debug, Clone)]
 pub struct FileDisk {
     dir: PathBuf,
+    /// Held until the last clone is gone, or the process is.
+    _lock: Arc<File>,
 }
 
 impl FileDisk {
-    /// The directory `dir`, made if it is missing.
+    /// The directory `dir`, made if it is missing. An error if another disk, in this process or another, has it
+    /// open: two nodes on one store would destroy it.
     pub fn open(dir: &Path) -> io::Result<Self> {
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true);
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder.create(dir)?;
-        Ok(Self { dir: dir.to_path_buf() })
+        let lock = private(OpenOptions::new().write(true)).open(dir.join(LOCK_NAME))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { dir: dir.to_path_buf(), _lock: Arc::new(lock) }),
+            Err(TryLockError::WouldBlock) => Err(io::Error::new(
+                io::ErrorKind::ResourceBusy,
+                format!("`{}` is in use by another node", dir.display()),
+            )),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
     }
 
     /// Where a file of that name lies. Names are the store's own constants; one that would leave the directory
@@ -42,15 +57,18 @@ impl FileDisk {
     }
 }
 
+/// Opens or makes a file that only its owner may touch, and keeps what it holds.
+fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    options.create(true).truncate(false)
+}
+
 impl Disk for FileDisk {
     fn open(&self, name: &str) -> io::Result<Box<dyn StorageBackend>> {
         let path = self.path(name)?;
         let fresh = !path.try_exists()?;
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(&path)?;
+        let file = private(OpenOptions::new().read(true).write(true)).open(&path)?;
         if fresh {
             self.sync_dir()?;
         }
@@ -76,6 +94,7 @@ impl Disk for FileDisk {
             let entry = entry?;
             if entry.file_type()?.is_file()
                 && let Ok(name) = entry.file_name().into_string()
+                && !name.starts_with('.')
             {
                 names.push(name);
             }
@@ -118,6 +137,17 @@ mod tests {
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&data), 0o700);
         assert_eq!(mode(&data.join("log.redb")), 0o600);
+    }
+
+    #[test]
+    fn a_directory_in_use_is_refused_until_its_last_holder_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = FileDisk::open(dir.path()).unwrap();
+        let clone = disk.clone();
+        drop(disk);
+        assert_eq!(FileDisk::open(dir.path()).unwrap_err().kind(), io::ErrorKind::ResourceBusy);
+        drop(clone);
+        FileDisk::open(dir.path()).unwrap();
     }
 
     #[test]

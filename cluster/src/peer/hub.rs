@@ -206,6 +206,11 @@ impl PeerHub {
         peers.iter().map(|peer| self.inner.status_of(peer)).collect()
     }
 
+    /// This node's own id.
+    pub fn node_id(&self) -> NodeId {
+        self.inner.identity.node_id
+    }
+
     /// Where this node listens for peers.
     pub fn local_addr(&self) -> SocketAddr {
         self.inner.local_addr

@@ -1,0 +1,204 @@
+//! openraft's network over the peer connections.
+//!
+//! Sending: [`PeerNetworkFactory`], one [`PeerNetwork`] a target. Receiving: [`RaftService`]. Owns the pipelining of
+//! appends, the translation of errors into openraft's, and the transfer of snapshots. It keeps no connections
+//! (they are `peer`'s) and decides nothing of Raft.
+
+mod sender;
+mod service;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt};
+use openraft::alias::{LogIdOf, SnapshotOf, VoteOf};
+use openraft::base::{BoxFuture, BoxStream};
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable};
+use openraft::network::{Backoff, RPCOption, RPCTypes};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendError, StreamAppendResult,
+    TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+use openraft::{OptionalSend, RaftNetworkFactory, RaftNetworkV2};
+
+use crate::env::Blocking;
+use crate::peer::{Append, Message, PeerError, PeerHub, PreVote, TransferLeader, Vote};
+
+use super::machine::SnapshotData;
+use super::types::{NodeId, PeerNode, TypeConfig};
+
+pub use self::service::RaftService;
+
+type RpcResult<T> = Result<T, RPCError<TypeConfig>>;
+
+/// How long a replicated append may wait for a follower that answers pings: its disk is slow then, and sending
+/// the same entries again would only add to its work.
+const APPEND_DEADLINE: Duration = Duration::from_secs(3);
+/// Pauses before an unreachable target is tried again. Short, since redialing has a pause of its own; the last
+/// one repeats.
+const BACKOFF_MS: [u64; 3] = [50, 100, 200];
+
+/// Makes the network clients that openraft asks for. All of them share the one connection to their target.
+#[derive(Clone)]
+pub struct PeerNetworkFactory {
+    hub: PeerHub,
+    blocking: Arc<dyn Blocking>,
+}
+
+impl PeerNetworkFactory {
+    /// Clients over `hub`; snapshots are read in `blocking`.
+    pub fn new(hub: PeerHub, blocking: Arc<dyn Blocking>) -> Self {
+        Self { hub, blocking }
+    }
+}
+
+impl RaftNetworkFactory<TypeConfig> for PeerNetworkFactory {
+    type Network = PeerNetwork;
+
+    async fn new_client(&mut self, target: NodeId, node: &PeerNode) -> PeerNetwork {
+        self.hub.ensure_peer(target, &node.peer_addr);
+        PeerNetwork { hub: self.hub.clone(), blocking: self.blocking.clone(), target }
+    }
+}
+
+/// Sends Raft's messages to one node.
+pub struct PeerNetwork {
+    hub: PeerHub,
+    blocking: Arc<dyn Blocking>,
+    target: NodeId,
+}
+
+impl PeerNetwork {
+    /// One request whose answer openraft awaits within `option`.
+    async fn unary<M: Message>(&self, rpc: RPCTypes, message: &M, option: &RPCOption) -> RpcResult<M::Reply> {
+        let deadline = option.soft_ttl();
+        let reply = self.hub.call(self.target, message, deadline).await;
+        reply.map_err(|error| self.rpc_error(rpc, deadline, error))
+    }
+
+    fn rpc_error(&self, action: RPCTypes, timeout: Duration, error: PeerError) -> RPCError<TypeConfig> {
+        rpc_error(&self.hub, self.target, action, timeout, error)
+    }
+}
+
+impl RaftNetworkV2<TypeConfig> for PeerNetwork {
+    type SnapshotData = SnapshotData;
+
+    async fn append_entries(
+        &mut self,
+        rpc: AppendEntriesRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> RpcResult<AppendEntriesResponse<TypeConfig>> {
+        self.unary(RPCTypes::AppendEntries, &Append(rpc), &option).await
+    }
+
+    /// Keeps several appends in flight. They are sent in the order of `input`, since a call is queued when it is
+    /// made, and answered in that order, since `buffered` keeps it. Ends with the first answer that is not a
+    /// success; openraft then opens a new stream.
+    fn stream_append<'s, S>(
+        &'s mut self,
+        input: S,
+        option: RPCOption,
+    ) -> BoxFuture<'s, RpcResult<BoxStream<'s, RpcResult<StreamAppendResult<TypeConfig>>>>>
+    where
+        S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
+    {
+        let patience = option.soft_ttl();
+        let this = &*self;
+        let answers = input
+            .map(move |rpc| {
+                let prev = rpc.prev_log_id;
+                let last = rpc.entries.last().map(|entry| entry.log_id).or(prev);
+                let call = this.hub.call_patient(this.target, &Append(rpc), patience, APPEND_DEADLINE);
+                async move {
+                    match call.await {
+                        Ok(answer) => stream_result(answer, prev, last),
+                        Err(error) => Err(this.rpc_error(RPCTypes::AppendEntries, APPEND_DEADLINE, error)),
+                    }
+                }
+            })
+            .buffered(self.hub.limits().append_pipeline.max(1));
+        let until_failure = answers.scan(false, |failed, answer| {
+            let next = (!*failed).then_some(answer);
+            *failed = !matches!(next, Some(Ok(Ok(_))));
+            std::future::ready(next)
+        });
+        let stream: BoxStream<'s, _> = Box::pin(until_failure);
+        Box::pin(std::future::ready(Ok(stream)))
+    }
+
+    async fn vote(
+        &mut self,
+        rpc: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> RpcResult<VoteResponse<TypeConfig>> {
+        self.unary(RPCTypes::Vote, &Vote(rpc), &option).await
+    }
+
+    async fn pre_vote(
+        &mut self,
+        rpc: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> RpcResult<VoteResponse<TypeConfig>> {
+        self.unary(RPCTypes::Vote, &PreVote(rpc), &option).await
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        rpc: TransferLeaderRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> RpcResult<TransferLeaderResponse<TypeConfig>> {
+        self.unary(RPCTypes::TransferLeader, &TransferLeader(rpc), &option).await
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: VoteOf<TypeConfig>,
+        snapshot: SnapshotOf<TypeConfig, SnapshotData>,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        option: RPCOption,
+    ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+        tokio::select! {
+            biased;
+            closed = cancel => Err(StreamingError::Closed(closed)),
+            sent = sender::send(self, vote, snapshot, option.soft_ttl()) => sent,
+        }
+    }
+
+    fn backoff(&self) -> Option<Backoff> {
+        let last = BACKOFF_MS.last().copied().unwrap_or_default();
+        Some(Backoff::new(BACKOFF_MS.into_iter().chain(std::iter::repeat(last)).map(Duration::from_millis)))
+    }
+}
+
+/// A follower's answer in the terms of a stream. Answers that no correct follower gives are errors, never progress:
+/// a conflict before the log's beginning, and progress that the request did not ask for.
+fn stream_result(
+    answer: AppendEntriesResponse<TypeConfig>,
+    prev: Option<LogIdOf<TypeConfig>>,
+    last: Option<LogIdOf<TypeConfig>>,
+) -> RpcResult<StreamAppendResult<TypeConfig>> {
+    let nonsense = |what: &str| Err(RPCError::Network(NetworkError::from_string(what)));
+    match (answer, prev) {
+        (AppendEntriesResponse::Success, _) => Ok(Ok(last)),
+        (AppendEntriesResponse::Conflict, Some(prev)) => Ok(Err(StreamAppendError::Conflict(prev))),
+        (AppendEntriesResponse::HigherVote(vote), _) => Ok(Err(StreamAppendError::HigherVote(vote))),
+        (AppendEntriesResponse::Conflict, None) => nonsense("a conflict before the log's beginning"),
+        (AppendEntriesResponse::PartialSuccess(_), _) => nonsense("a part of an append was answered"),
+    }
+}
+
+/// What went wrong, as openraft weighs it: a timeout may be retried at once, everything else after a pause.
+fn rpc_error(
+    hub: &PeerHub,
+    target: NodeId,
+    action: RPCTypes,
+    timeout: Duration,
+    error: PeerError,
+) -> RPCError<TypeConfig> {
+    match error {
+        PeerError::Deadline => RPCError::Timeout(Timeout { action, id: hub.node_id(), target, timeout }),
+        other => RPCError::Unreachable(Unreachable::new(&other)),
+    }
+}
