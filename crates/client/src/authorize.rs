@@ -1,0 +1,100 @@
+//! Asking whether something may execute.
+
+use assent_api::authorize_batch_body;
+use assent_proof::{AuthorizeRequest, Millis};
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::time::Instant;
+
+use crate::client::{Client, NoAnswer, not_the_api, problem, refused};
+use crate::decision::{Decision, Expectation};
+use crate::error::ClientError;
+use crate::transport::{Answer, Ask};
+
+impl Client {
+    /// Asks whether `request` may execute. `now` is the caller's clock; an allow that is over by it is none.
+    ///
+    /// Each endpoint is asked at most once, until one knows. When none does, the last one's deny comes back if there
+    /// is one ([`Decision::is_cannot_know`]).
+    ///
+    /// # Errors
+    /// `Unavailable`, `Answer`, `Untrusted`, or `Refused` for a malformed request. **An error is never an allow.**
+    pub async fn authorize(&self, request: &AuthorizeRequest, now: Millis) -> Result<Decision, ClientError> {
+        let asked = Instant::now();
+        let answer = match self.ask(&Ask::post("/v1/authorize", request.to_json().to_vec())).await {
+            Ok(answer) => answer,
+            Err(no_answer) => self.deny_of(no_answer)?,
+        };
+        if answer.status == 400 || answer.status == 413 {
+            return Err(refused(&answer));
+        }
+        let expected = self.expectation(request, now, asked);
+        let decision = Decision::check(answer.body.clone(), expected)
+            .map_err(|error| error.at_endpoint(&answer.endpoint))?;
+        // The status must say the same as the body: whatever made them differ, it is no allow.
+        if decision.is_allow() != (answer.status == 200) {
+            return Err(not_the_api(&answer, "which contradicts the decision in the body"));
+        }
+        Ok(decision)
+    }
+
+    /// Asks about up to 1000 requests at once, answered on one state. The decisions come in the order asked.
+    ///
+    /// # Errors
+    /// As for [`Client::authorize`]; one allow that cannot be relied on fails them all.
+    pub async fn authorize_batch(
+        &self,
+        requests: &[AuthorizeRequest],
+        now: Millis,
+    ) -> Result<Vec<Decision>, ClientError> {
+        let asked = Instant::now();
+        let answer = self.ask(&Ask::post("/v1/authorize:batch", authorize_batch_body(requests))).await?;
+        if answer.status != 200 {
+            return Err(refused(&answer));
+        }
+        let bodies = decisions(&answer)?;
+        if bodies.len() != requests.len() {
+            let what = format!("`{}` decisions for `{}` requests", bodies.len(), requests.len());
+            return Err(not_the_api(&answer, what));
+        }
+        let check = |(body, request)| {
+            Decision::check(body, self.expectation(request, now, asked))
+                .map_err(|error| error.at_endpoint(&answer.endpoint))
+        };
+        bodies.into_iter().zip(requests).map(check).collect()
+    }
+
+    fn expectation<'a>(
+        &'a self,
+        request: &'a AuthorizeRequest,
+        now: Millis,
+        asked: Instant,
+    ) -> Expectation<'a> {
+        let elapsed = i64::try_from(asked.elapsed().as_millis()).unwrap_or(i64::MAX);
+        Expectation { request, now: now.saturating_add(elapsed), trusted: &self.config().trusted_nodes }
+    }
+
+    /// The last deny among answers that say that the node cannot know, which tells the caller why.
+    fn deny_of(&self, mut no_answer: NoAnswer) -> Result<Answer, ClientError> {
+        match no_answer.last.take() {
+            Some(answer) if answer.status == 503 && problem(&answer.body).is_none() => Ok(answer),
+            last => {
+                no_answer.last = last;
+                Err(no_answer.into())
+            }
+        }
+    }
+}
+
+/// The exact bytes of each decision of a batch.
+fn decisions(answer: &Answer) -> Result<Vec<Bytes>, ClientError> {
+    #[derive(Deserialize)]
+    struct Slices<'a> {
+        #[serde(borrow)]
+        decisions: Vec<&'a RawValue>,
+    }
+    let slices: Slices<'_> =
+        serde_json::from_slice(&answer.body).map_err(|error| not_the_api(answer, error))?;
+    Ok(slices.decisions.into_iter().map(|raw| Bytes::copy_from_slice(raw.get().as_bytes())).collect())
+}

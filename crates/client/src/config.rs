@@ -1,0 +1,108 @@
+//! What a client needs to know.
+
+use assent_proof::PublicKey;
+use http::uri::{Authority, Scheme, Uri};
+use std::time::Duration;
+
+use crate::client::Endpoints;
+use crate::error::ClientError;
+
+/// Most endpoints of one client.
+const ENDPOINTS_MAX: usize = 64;
+
+/// What a client needs to know. [`ClientConfig::new`] fills in the defaults.
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    /// The nodes' client addresses, such as `http://127.0.0.1:7400`: 1 to 64. Any voter answers any call.
+    pub endpoints: Vec<String>,
+    /// How long a call may take, over all its attempts. Default 10 s.
+    pub deadline: Duration,
+    /// How long one attempt at one endpoint may take. Default 3 s.
+    pub attempt_timeout: Duration,
+    /// How long it may take to connect. Default 1 s.
+    pub connect_timeout: Duration,
+    /// The node keys whose decisions are believed. Empty (the default): decisions are believed as they come, so
+    /// whoever can answer in a node's place can allow.
+    pub trusted_nodes: Vec<PublicKey>,
+    /// Longest answer that is read, in bytes. Default 16 MiB.
+    pub response_bytes_max: usize,
+}
+
+impl ClientConfig {
+    /// The defaults, for these endpoints.
+    pub fn new(endpoints: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        ClientConfig {
+            endpoints: endpoints.into_iter().map(Into::into).collect(),
+            deadline: Duration::from_secs(10),
+            attempt_timeout: Duration::from_secs(3),
+            connect_timeout: Duration::from_secs(1),
+            trusted_nodes: Vec::new(),
+            response_bytes_max: 16 * 1024 * 1024,
+        }
+    }
+
+    /// The endpoints as host and port.
+    pub(crate) fn endpoints(&self) -> Result<Endpoints, ClientError> {
+        let wrong = || {
+            let detail = format!("`{}` endpoints; give 1 to {ENDPOINTS_MAX}", self.endpoints.len());
+            ClientError::Config { detail }
+        };
+        if self.endpoints.len() > ENDPOINTS_MAX {
+            return Err(wrong());
+        }
+        let (first, others) = self.endpoints.split_first().ok_or_else(wrong)?;
+        let others: Result<_, _> = others.iter().map(|endpoint| authority(endpoint)).collect();
+        Ok(Endpoints { first: authority(first)?, others: others? })
+    }
+}
+
+/// Reads an endpoint: `http://host:port`, also without the scheme.
+pub(crate) fn authority(endpoint: &str) -> Result<Authority, ClientError> {
+    let wrong = |why: &str| ClientError::Config {
+        detail: format!("endpoint `{endpoint}` {why}; write `http://host:port`"),
+    };
+    let text = if endpoint.contains("://") { endpoint.to_owned() } else { format!("http://{endpoint}") };
+    let uri: Uri = text.parse().map_err(|_| wrong("is not a URL"))?;
+    if uri.scheme() != Some(&Scheme::HTTP) {
+        return Err(wrong("is not plain HTTP, which is all that this version speaks"));
+    }
+    if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+        return Err(wrong("has a path"));
+    }
+    match uri.authority() {
+        Some(authority) if authority.port_u16().is_some() && !authority.as_str().contains('@') => {
+            Ok(authority.clone())
+        }
+        _ => Err(wrong("has no port, or a user name")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_host_and_port_over_plain_http() {
+        for good in ["http://127.0.0.1:7400", "http://node-1:7400/", "localhost:1", "http://[::1]:7400"] {
+            assert!(authority(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "https://a:1",
+            "http://a",
+            "http://a:1/x",
+            "http://a:1?x",
+            "http://u@a:1",
+            "a b:1",
+            "ftp://a:1",
+        ] {
+            assert_eq!(authority(bad).unwrap_err().code(), "config_invalid", "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_client_needs_an_endpoint() {
+        assert!(ClientConfig::new(Vec::<String>::new()).endpoints().is_err());
+        assert!(ClientConfig::new(vec!["a:1"; 65]).endpoints().is_err());
+    }
+}

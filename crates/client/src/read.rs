@@ -1,0 +1,186 @@
+//! Reading the registry. What does not exist is `None`; pages go on with the `next` of the page before.
+
+use assent_api::{AuthoritiesBody, AuthorityBody, DomainsBody, LineageBody, PolicyBodyView, StatusBody};
+use assent_proof::{DomainName, Envelope, EvidenceId, LineageName, PublicKey};
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use std::fmt::Display;
+
+use crate::client::{Client, NoAnswer, not_the_api, problem, refused};
+use crate::config::authority;
+use crate::error::ClientError;
+use crate::transport::{Answer, Ask};
+
+impl Client {
+    /// An accepted envelope, exactly as it was submitted. It is checked to be the one that the id names.
+    pub async fn envelope(&self, id: &EvidenceId) -> Result<Option<Bytes>, ClientError> {
+        let Some(answer) = self.get(&format!("/v1/envelopes/{id}")).await? else { return Ok(None) };
+        match Envelope::parse(&answer.body) {
+            Ok(envelope) if envelope.id() == *id => Ok(Some(answer.body)),
+            Ok(envelope) => {
+                Err(not_the_api(&answer, format!("envelope `{}` instead of `{id}`", envelope.id())))
+            }
+            Err(refusal) => Err(not_the_api(&answer, refusal)),
+        }
+    }
+
+    /// A lineage with the page of its entries after ledger index `after`.
+    pub async fn lineage(
+        &self,
+        domain: &DomainName,
+        lineage: &LineageName,
+        after: Option<u64>,
+        limit: Option<usize>,
+    ) -> Result<Option<LineageBody>, ClientError> {
+        self.get_json(&paged(format!("/v1/lineages/{domain}/{lineage}"), after, limit)).await
+    }
+
+    /// A lineage page by page.
+    pub fn lineage_pages(&self, domain: &DomainName, lineage: &LineageName) -> LineagePages {
+        LineagePages {
+            client: self.clone(),
+            domain: domain.clone(),
+            lineage: lineage.clone(),
+            next: Some(None),
+        }
+    }
+
+    /// The page of domains after `after`, by name.
+    pub async fn domains(
+        &self,
+        after: Option<&DomainName>,
+        limit: Option<usize>,
+    ) -> Result<DomainsBody, ClientError> {
+        self.must_get(&paged("/v1/domains".to_owned(), after, limit)).await
+    }
+
+    /// The page of a domain's authorities after `after`, by id.
+    pub async fn authorities(
+        &self,
+        domain: &DomainName,
+        after: Option<&PublicKey>,
+        limit: Option<usize>,
+    ) -> Result<AuthoritiesBody, ClientError> {
+        self.must_get(&paged(format!("/v1/authorities?domain={domain}"), after, limit)).await
+    }
+
+    /// One authority.
+    pub async fn authority(&self, id: &PublicKey) -> Result<Option<AuthorityBody>, ClientError> {
+        self.get_json(&format!("/v1/authorities/{id}")).await
+    }
+
+    /// A domain's policy.
+    pub async fn policy(&self, domain: &DomainName) -> Result<Option<PolicyBodyView>, ClientError> {
+        self.get_json(&format!("/v1/policies/{domain}")).await
+    }
+
+    /// How the cluster looks to whichever node answers.
+    pub async fn status(&self) -> Result<StatusBody, ClientError> {
+        self.must_get("/v1/cluster/status").await
+    }
+
+    /// How the cluster looks to one node, which need not be among the client's endpoints.
+    pub async fn status_at(&self, endpoint: &str) -> Result<StatusBody, ClientError> {
+        let answer = self.at(endpoint, "/v1/cluster/status").await?;
+        if answer.status == 200 { json(&answer) } else { Err(refused(&answer)) }
+    }
+
+    /// Whether some endpoint serves reads through a quorum.
+    pub async fn ready(&self) -> bool {
+        matches!(self.ask(&Ask::get("/readyz")).await, Ok(answer) if answer.status == 200)
+    }
+
+    /// Whether one node serves reads through a quorum.
+    pub async fn ready_at(&self, endpoint: &str) -> bool {
+        matches!(self.at(endpoint, "/readyz").await, Ok(answer) if answer.status == 200)
+    }
+
+    /// Asks one endpoint, once.
+    async fn at(&self, endpoint: &str, path: &str) -> Result<Answer, ClientError> {
+        let endpoint = authority(endpoint)?;
+        self.attempt(&endpoint, &Ask::get(path), self.deadline()).await.map_err(|failure| {
+            let mut no_answer = NoAnswer::default();
+            no_answer.failed(&endpoint, &failure);
+            no_answer.into()
+        })
+    }
+
+    async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, ClientError> {
+        self.get(path).await?.map(|answer| json(&answer)).transpose()
+    }
+
+    async fn must_get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        let answer = self.ask(&Ask::get(path)).await?;
+        if answer.status == 200 { json(&answer) } else { Err(refused(&answer)) }
+    }
+
+    /// The answer of 200, or nothing where a node says that it does not exist.
+    async fn get(&self, path: &str) -> Result<Option<Answer>, ClientError> {
+        let answer = self.ask(&Ask::get(path)).await?;
+        match answer.status {
+            200 => Ok(Some(answer)),
+            // A 404 without a problem document comes from something that is no node.
+            404 if problem(&answer.body).is_some() => Ok(None),
+            _ => Err(refused(&answer)),
+        }
+    }
+}
+
+fn json<T: DeserializeOwned>(answer: &Answer) -> Result<T, ClientError> {
+    serde_json::from_slice(&answer.body).map_err(|error| not_the_api(answer, error))
+}
+
+fn paged(mut path: String, after: Option<impl Display>, limit: Option<usize>) -> String {
+    let mut separator = if path.contains('?') { '&' } else { '?' };
+    let mut add = |name: &str, value: String| {
+        path.push(separator);
+        path.push_str(name);
+        path.push('=');
+        path.push_str(&value);
+        separator = '&';
+    };
+    if let Some(after) = after {
+        add("after", after.to_string());
+    }
+    if let Some(limit) = limit {
+        add("limit", limit.to_string());
+    }
+    path
+}
+
+/// A lineage page by page. Each page carries the lineage's status and heads as they were when it was read.
+#[derive(Debug)]
+pub struct LineagePages {
+    client: Client,
+    domain: DomainName,
+    lineage: LineageName,
+    /// `None` when done; otherwise what to start after.
+    next: Option<Option<u64>>,
+}
+
+impl LineagePages {
+    /// The next page; `None` after the last, or at once where the lineage does not exist. After an error the same page
+    /// is asked for again.
+    pub async fn next(&mut self) -> Result<Option<LineageBody>, ClientError> {
+        let Some(after) = self.next else { return Ok(None) };
+        let page =
+            self.client.lineage(&self.domain, &self.lineage, after, Some(assent_api::MAX_PAGE)).await?;
+        // A node that answers the same place for ever must not keep us for ever.
+        let next =
+            page.as_ref().and_then(|page| page.next).filter(|next| after.is_none_or(|after| *next > after));
+        self.next = next.map(Some);
+        Ok(page)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_asked_for_by_after_and_limit() {
+        assert_eq!(paged("/x".into(), None::<u64>, None), "/x");
+        assert_eq!(paged("/x".into(), Some(3), Some(10)), "/x?after=3&limit=10");
+        assert_eq!(paged("/x?domain=d".into(), None::<u64>, Some(10)), "/x?domain=d&limit=10");
+    }
+}

@@ -1,0 +1,130 @@
+//! Submitting signed envelopes.
+//!
+//! A submission whose answer is lost is *unknown*, not failed. The same bytes are then sent again, to the next endpoint,
+//! until a node gives a definite answer: an envelope that was accepted answers its first receipt, however often it is
+//! sent. Only at the deadline the outcome stays unknown, and the caller submits the same bytes later ([`Outbox`]).
+//!
+//! [`Outbox`]: crate::Outbox
+
+use assent_api::{BatchMode, BatchResponse, ReceiptBody, batch_body};
+use assent_proof::{Envelope, EvidenceId};
+use bytes::Bytes;
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
+
+use crate::client::{Client, NoAnswer, cannot, not_the_api, problem, refused};
+use crate::error::ClientError;
+use crate::transport::{Answer, Ask, Failure};
+
+/// The pause after every endpoint was asked in vain; it doubles up to [`PAUSE_MAX`].
+const PAUSE_MIN: Duration = Duration::from_millis(25);
+const PAUSE_MAX: Duration = Duration::from_millis(800);
+
+/// An accepted envelope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Submitted {
+    /// Proof of acceptance.
+    pub receipt: ReceiptBody,
+    /// Whether this very request did it (201) and not an earlier one (200).
+    pub fresh: bool,
+}
+
+impl Client {
+    /// Submits one signed envelope and waits for its definite outcome.
+    ///
+    /// # Errors
+    /// `Refused` with the node's problem; `OutcomeUnknown` when the deadline passed and it may have been accepted;
+    /// `Unavailable` when it passed and nothing was taken. A refusal that comes after a lost answer (as for a gap in
+    /// the chain) says what the node found then: whoever holds signed bytes can submit them again at any time.
+    pub async fn submit(&self, envelope: impl Into<Bytes>) -> Result<Submitted, ClientError> {
+        let envelope = envelope.into();
+        let id = Envelope::parse(&envelope).ok().map(|envelope| envelope.id());
+        let answer = self.insist(&Ask::post("/v1/envelopes", envelope)).await?;
+        match answer.status {
+            200 | 201 => {
+                let receipt = receipt(&answer, id)?;
+                Ok(Submitted { receipt, fresh: answer.status == 201 })
+            }
+            _ => Err(refused(&answer)),
+        }
+    }
+
+    /// Submits up to 1000 signed envelopes, at most 1 MiB together, applied in the order given.
+    ///
+    /// # Errors
+    /// As for [`Client::submit`]; `Refused` here is a refusal of the batch as a whole. What became of each envelope is
+    /// in the results, where 503 and 504 are not definite.
+    pub async fn submit_batch(
+        &self,
+        mode: BatchMode,
+        envelopes: &[Bytes],
+    ) -> Result<BatchResponse, ClientError> {
+        let answer = self.insist(&Ask::post("/v1/envelopes:batch", batch_body(mode, envelopes))).await?;
+        if answer.status != 200 {
+            return Err(refused(&answer));
+        }
+        let response: BatchResponse =
+            serde_json::from_slice(&answer.body).map_err(|error| not_the_api(&answer, error))?;
+        if response.results.len() != envelopes.len() {
+            let what = format!("`{}` results for `{}` envelopes", response.results.len(), envelopes.len());
+            return Err(not_the_api(&answer, what));
+        }
+        Ok(response)
+    }
+
+    /// Sends the same bytes until an endpoint gives a definite answer or the deadline passes.
+    async fn insist(&self, ask: &Ask) -> Result<Answer, ClientError> {
+        let until = self.deadline();
+        let mut maybe_taken = false;
+        let mut no_answer = NoAnswer::default();
+        let mut pause = PAUSE_MIN;
+        loop {
+            for _ in 0..self.endpoint_count() {
+                let (index, endpoint) = self.choose();
+                match self.attempt(endpoint, ask, until).await {
+                    Ok(answer) if !cannot(answer.status) => return Ok(answer),
+                    Ok(answer) => {
+                        maybe_taken |= may_have_taken(&answer);
+                        no_answer.answered(answer);
+                    }
+                    Err(failure) => {
+                        maybe_taken |= matches!(failure, Failure::MaybeSent(_));
+                        no_answer.failed(endpoint, &failure);
+                    }
+                }
+                self.turn_from(index);
+                if Instant::now() >= until {
+                    break;
+                }
+            }
+            let next = Instant::now() + pause;
+            if next >= until {
+                return Err(gave_up(maybe_taken, no_answer));
+            }
+            sleep_until(next).await;
+            pause = pause.saturating_mul(2).min(PAUSE_MAX);
+        }
+    }
+}
+
+/// Whether a node that answered that it cannot may have taken the envelope all the same: it says so, or it is not the
+/// node that answered but something between.
+fn may_have_taken(answer: &Answer) -> bool {
+    answer.status == 504 || problem(&answer.body).is_none_or(|problem| problem.is_outcome_unknown())
+}
+
+fn gave_up(maybe_taken: bool, no_answer: NoAnswer) -> ClientError {
+    if maybe_taken { ClientError::OutcomeUnknown { detail: no_answer.detail() } } else { no_answer.into() }
+}
+
+/// The receipt in an answer; it must be for this envelope.
+fn receipt(answer: &Answer, id: Option<EvidenceId>) -> Result<ReceiptBody, ClientError> {
+    let receipt: ReceiptBody =
+        serde_json::from_slice(&answer.body).map_err(|error| not_the_api(answer, error))?;
+    match id {
+        Some(id) if id != receipt.evidence_id => {
+            Err(not_the_api(answer, format!("a receipt for `{}` instead of `{id}`", receipt.evidence_id)))
+        }
+        _ => Ok(receipt),
+    }
+}

@@ -1,0 +1,205 @@
+//! What the client makes of decisions: only one that nothing speaks against allows.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+mod support;
+
+use assent_api::Verdict::{Allow, Deny};
+use assent_client::{Client, ClientConfig, ClientError, Decision};
+use assent_proof::{Code, Millis, SigningKey};
+use std::time::Duration;
+use support::*;
+
+const NOW: Millis = Millis(5000);
+
+fn client(endpoints: &[&str], trust: bool) -> Client {
+    let mut config = ClientConfig::new(endpoints.iter().copied());
+    config.deadline = Duration::from_secs(2);
+    config.attempt_timeout = Duration::from_millis(300);
+    config.response_bytes_max = 100_000;
+    if trust {
+        config.trusted_nodes = vec![SigningKey::from_seed([41; 32]).public(), node_id()];
+    }
+    Client::new(config).unwrap()
+}
+
+async fn ask(what: Do, trust: bool) -> Result<Decision, ClientError> {
+    let server = Server::start(vec![what]).await;
+    client(&[&server.endpoint], trust).authorize(&request("run"), NOW).await
+}
+
+fn allow() -> assent_api::DecisionBody {
+    decision(Allow, request("run").to_json(), &[])
+}
+
+#[tokio::test]
+async fn a_signed_allow_for_this_request_allows() {
+    let bytes = signed(&allow(), &node_key());
+    let decision = ask(Do::Answer(200, bytes.clone()), true).await.unwrap();
+    assert!(decision.is_allow() && !decision.is_cannot_know());
+    assert_eq!((decision.signer(), decision.bytes().to_vec()), (Some(node_id()), bytes));
+}
+
+#[tokio::test]
+async fn without_trusted_keys_a_well_formed_allow_allows() {
+    assert!(ask(Do::Answer(200, allow().to_vec()), false).await.unwrap().is_allow());
+}
+
+#[tokio::test]
+async fn an_allow_that_something_speaks_against_is_untrusted() {
+    let other_request = decision(Allow, request("delete").to_json(), &[]);
+    let with_reason = decision(Allow, request("run").to_json(), &[Code::EvidenceMissing]);
+    let over = assent_api::DecisionBody { valid_until: NOW, ..allow() };
+    for (bytes, trust) in [
+        (signed(&allow(), &SigningKey::from_seed([7; 32])), true),
+        (allow().to_vec(), true),
+        (signed(&other_request, &node_key()), true),
+        (other_request.to_vec(), false),
+        (with_reason.to_vec(), false),
+        (signed(&over, &node_key()), true),
+        (over.to_vec(), false),
+        (assent_api::signed_bytes(&allow().to_vec(), &receipt_of_deny()), true),
+    ] {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let error = ask(Do::Answer(200, bytes), trust).await.unwrap_err();
+        assert_eq!(error.code(), "decision_untrusted", "{error}: {text}");
+    }
+}
+
+fn receipt_of_deny() -> assent_proof::DecisionReceipt {
+    let deny = decision(Deny, request("run").to_json(), &[]).to_vec();
+    assent_proof::sign_batch(vec![assent_api::leaf_bytes(&deny, &[9; 16])], &node_key()).remove(0)
+}
+
+#[tokio::test]
+async fn an_allow_that_runs_out_on_its_way_is_untrusted() {
+    let over_soon = assent_api::DecisionBody { valid_until: Millis(NOW.0 + 50), ..allow() };
+    let slow = Do::Slow(Duration::from_millis(100), Box::new(Do::Answer(200, over_soon.to_vec())));
+    assert_eq!(ask(slow, false).await.unwrap_err().code(), "decision_untrusted");
+}
+
+#[tokio::test]
+async fn a_200_that_is_no_allow_never_allows() {
+    let deny = decision(Deny, request("run").to_json(), &[Code::EvidenceMissing]);
+    let twice = String::from_utf8(deny.to_vec()).unwrap().replacen('{', r#"{"decision":"allow","#, 1);
+    for bytes in [
+        deny.to_vec(),
+        twice.into_bytes(),
+        b"{}".to_vec(),
+        b"true".to_vec(),
+        b"allow".to_vec(),
+        b"{\"decision\":\"allow\"}".to_vec(),
+        b"[\"allow\"]".to_vec(),
+        b"<html>200</html>".to_vec(),
+        Vec::new(),
+    ] {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let error = ask(Do::Answer(200, bytes), false).await.unwrap_err();
+        assert_eq!(error.code(), "answer_invalid", "{error}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn an_allow_under_another_status_never_allows() {
+    for status in [201, 204, 302, 400, 403, 404, 429, 500, 503] {
+        let result = ask(Do::Answer(status, allow().to_vec()), false).await;
+        assert!(result.is_err(), "{status}: {result:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_deny_is_believed_unsigned_and_says_why() {
+    let deny = decision(Deny, request("run").to_json(), &[Code::RuntimeStale]);
+    let decision = ask(Do::Answer(403, deny.to_vec()), true).await.unwrap();
+    assert!(!decision.is_allow() && !decision.is_cannot_know());
+    assert_eq!((decision.signer(), decision.body().reasons[0].code), (None, Code::RuntimeStale));
+}
+
+#[tokio::test]
+async fn malformed_input_is_refused_with_the_field() {
+    let error = ask(problem(Code::Malformed, 400), false).await.unwrap_err();
+    assert_eq!((error.code(), error.is_definite()), ("malformed", true));
+}
+
+#[tokio::test]
+async fn what_cannot_know_is_asked_elsewhere_and_the_last_deny_comes_back() {
+    let cannot = || {
+        let deny = decision(Deny, request("run").to_json(), &[Code::NoQuorum]);
+        Do::Answer(503, signed(&deny, &node_key()))
+    };
+    let (a, b, dead) =
+        (Server::start(vec![cannot()]).await, Server::start(vec![cannot()]).await, dead_endpoint().await);
+    let denied =
+        client(&[&a.endpoint, &dead, &b.endpoint], true).authorize(&request("run"), NOW).await.unwrap();
+    assert!(denied.is_cannot_know() && !denied.is_allow());
+    assert_eq!((a.requests(), b.requests()), (1, 1));
+
+    let b = Server::start(vec![Do::Answer(200, signed(&allow(), &node_key()))]).await;
+    let client = client(&[&dead, &a.endpoint, &b.endpoint], true);
+    let a_script = client.authorize(&request("run"), NOW).await;
+    // `a` has run out of script and answers a receipt with 201, which is no decision.
+    assert_eq!(a_script.unwrap_err().code(), "answer_invalid");
+}
+
+#[tokio::test]
+async fn dropped_slow_and_huge_answers_are_asked_elsewhere() {
+    for bad in [
+        Do::Drop,
+        Do::Slow(Duration::from_secs(30), Box::new(Do::Drop)),
+        Do::Huge(200_000),
+        Do::Answer(500, b"oops".to_vec()),
+        Do::Answer(503, b"oops".to_vec()),
+    ] {
+        let a = Server::start(vec![bad]).await;
+        let good = Do::Answer(200, signed(&allow(), &node_key()));
+        let again = Do::Answer(200, signed(&allow(), &node_key()));
+        let b = Server::start(vec![good, again]).await;
+        let client = client(&[&a.endpoint, &b.endpoint], true);
+        assert!(client.authorize(&request("run"), NOW).await.unwrap().is_allow());
+        // The second question goes straight to the one that answered.
+        assert!(client.authorize(&request("run"), NOW).await.unwrap().is_allow());
+        assert_eq!((a.requests(), b.requests()), (1, 2));
+    }
+}
+
+#[tokio::test]
+async fn with_nobody_there_the_answer_is_an_error_in_time() {
+    let started = tokio::time::Instant::now();
+    let silent =
+        Server::start((0..9).map(|_| Do::Slow(Duration::from_secs(30), Box::new(Do::Drop))).collect()).await;
+    let dead = dead_endpoint().await;
+    let error = client(&[&dead, &silent.endpoint], false).authorize(&request("run"), NOW).await.unwrap_err();
+    assert_eq!(error.code(), "unavailable");
+    assert!(error.to_string().contains("no answer within `300` ms"), "{error}");
+    assert!(started.elapsed() < Duration::from_secs(2));
+}
+
+#[tokio::test]
+async fn a_batch_is_checked_one_by_one() {
+    let requests = [request("run"), request("delete")];
+    let good = signed(&allow(), &node_key());
+    let deny = decision(Deny, request("delete").to_json(), &[Code::ActionNotPermitted]).to_vec();
+    let body = |decisions: &[&[u8]]| {
+        let list: Vec<_> = decisions.iter().map(|bytes| String::from_utf8_lossy(bytes)).collect();
+        format!("{{\"decisions\":[ {} ]}}", list.join(" , ")).into_bytes()
+    };
+    let server = Server::start(vec![
+        Do::Answer(200, body(&[&good, &deny])),
+        Do::Answer(200, body(&[&good])),
+        Do::Answer(200, body(&[&good, &good])),
+        Do::Answer(200, b"{\"decisions\":{}}".to_vec()),
+    ])
+    .await;
+    let client = client(&[&server.endpoint], true);
+    let decisions = client.authorize_batch(&requests, NOW).await.unwrap();
+    assert_eq!(decisions.iter().map(Decision::is_allow).collect::<Vec<_>>(), [true, false]);
+    // One too few; an allow of another request; no list.
+    assert_eq!(client.authorize_batch(&requests, NOW).await.unwrap_err().code(), "answer_invalid");
+    assert_eq!(client.authorize_batch(&requests, NOW).await.unwrap_err().code(), "decision_untrusted");
+    assert_eq!(client.authorize_batch(&requests, NOW).await.unwrap_err().code(), "answer_invalid");
+}

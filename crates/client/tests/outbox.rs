@@ -1,0 +1,196 @@
+//! The outbox: durable before sent, sent until the outcome is known, whatever dies in between.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+mod support;
+
+use assent_client::{Client, ClientConfig, Outbox};
+use assent_proof::Code;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+use support::*;
+
+fn client(endpoint: &str) -> Client {
+    let mut config = ClientConfig::new([endpoint]);
+    config.deadline = Duration::from_millis(300);
+    config.attempt_timeout = Duration::from_millis(100);
+    Client::new(config).unwrap()
+}
+
+fn files(dir: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .filter(|entry| entry.file_type().unwrap().is_file() && entry.file_name() != "lock")
+        .map(|entry| entry.file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn what_was_put_is_on_disk_before_anything_is_sent() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut outbox = Outbox::open(dir.path()).unwrap();
+    let envelope = envelope(1);
+    assert_eq!(outbox.put(&envelope).unwrap(), id(&envelope));
+    let names = files(dir.path());
+    assert_eq!(names.len(), 1);
+    assert_eq!(fs::read(dir.path().join(&names[0])).unwrap(), envelope);
+}
+
+#[tokio::test]
+async fn accepted_and_refused_envelopes_are_filed_with_their_outcome() {
+    let dir = tempfile::tempdir().unwrap();
+    let server =
+        Server::start(vec![Do::Accept(201), problem(Code::TimesInvalid, 400), Do::Accept(200)]).await;
+    let mut outbox = Outbox::open(dir.path()).unwrap();
+    let ids: Vec<_> = (1..=3).map(|n| outbox.put(&envelope(n)).unwrap()).collect();
+    let report = outbox.flush(&client(&server.endpoint)).await.unwrap();
+    assert_eq!(report.accepted.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [ids[0], ids[2]]);
+    assert_eq!((report.refused[0].0, report.refused[0].1.code), (ids[1], Code::TimesInvalid));
+    assert!(report.stopped.is_none());
+    assert_eq!(server.bodies(), [envelope(1), envelope(2), envelope(3)]);
+    assert_eq!(outbox.pending().count(), 0);
+    assert!(files(dir.path()).is_empty());
+    let done = files(&dir.path().join("done"));
+    assert_eq!(done.len(), 4);
+    let kept = fs::read(dir.path().join("done").join(&done[1])).unwrap();
+    assert_eq!(kept, receipt(&envelope(1)).to_vec(), "{done:?}");
+    assert_eq!(files(&dir.path().join("refused")).len(), 2);
+}
+
+#[tokio::test]
+async fn an_unknown_outcome_stays_pending_and_holds_back_what_follows() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut script = vec![Do::Accept(201)];
+    script.extend((0..50).map(|_| unknown()));
+    let server = Server::start(script).await;
+    let mut outbox = Outbox::open(dir.path()).unwrap();
+    let ids: Vec<_> = (1..=3).map(|n| outbox.put(&envelope(n)).unwrap()).collect();
+    let report = outbox.flush(&client(&server.endpoint)).await.unwrap();
+    assert_eq!(report.accepted.len(), 1);
+    assert_eq!(report.stopped.unwrap().code(), "outcome_unknown");
+    assert_eq!(outbox.pending().collect::<Vec<_>>(), ids[1..]);
+    assert!(!server.bodies().contains(&envelope(3)));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_the_apis_settles_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let server =
+        Server::start(vec![Do::Answer(404, b"<html>".to_vec()), Do::Answer(200, b"OK".to_vec())]).await;
+    let mut outbox = Outbox::open(dir.path()).unwrap();
+    outbox.put(&envelope(1)).unwrap();
+    for _ in 0..2 {
+        let report = outbox.flush(&client(&server.endpoint)).await.unwrap();
+        assert_eq!(report.stopped.unwrap().code(), "answer_invalid");
+    }
+    assert_eq!(outbox.pending().count(), 1);
+}
+
+#[tokio::test]
+async fn a_new_process_goes_on_with_what_was_pending_in_the_same_order() {
+    let dir = tempfile::tempdir().unwrap();
+    {
+        let mut outbox = Outbox::open(dir.path()).unwrap();
+        for n in [5, 1, 9, 2] {
+            outbox.put(&envelope(n)).unwrap();
+        }
+    }
+    let server = Server::start(vec![]).await;
+    let mut outbox = Outbox::open(dir.path()).unwrap();
+    outbox.put(&envelope(3)).unwrap();
+    assert_eq!(outbox.flush(&client(&server.endpoint)).await.unwrap().accepted.len(), 5);
+    assert_eq!(server.bodies(), [5, 1, 9, 2, 3].map(envelope));
+}
+
+#[tokio::test]
+async fn a_flush_that_is_cut_off_after_sending_sends_the_same_bytes_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(vec![Do::Slow(Duration::from_secs(30), Box::new(Do::Drop))]).await;
+    let mut outbox = Outbox::open(dir.path()).unwrap();
+    outbox.put(&envelope(1)).unwrap();
+    let slow = Client::new(ClientConfig::new([&server.endpoint])).unwrap();
+    let cut = tokio::time::timeout(Duration::from_millis(200), outbox.flush(&slow)).await;
+    assert!(cut.is_err());
+    drop(outbox);
+
+    let mut outbox = Outbox::open(dir.path()).unwrap();
+    assert_eq!(outbox.pending().count(), 1);
+    assert_eq!(outbox.flush(&client(&server.endpoint)).await.unwrap().accepted.len(), 1);
+    assert_eq!(server.bodies(), [envelope(1), envelope(1)]);
+}
+
+/// Every state that a crash can leave, step by step (see `outbox/disk.rs`).
+#[tokio::test]
+async fn a_crash_at_each_step_loses_nothing() {
+    let stem = |dir: &Path| files(dir)[0].strip_suffix(".json").unwrap().to_owned();
+
+    // While putting: half a `.tmp`. Nothing was sent; it is removed.
+    let dir = tempfile::tempdir().unwrap();
+    drop(Outbox::open(dir.path()).unwrap());
+    fs::write(dir.path().join(format!("{:020}-{}.json.tmp", 0, "ab".repeat(32))), b"{\"payl").unwrap();
+    assert_eq!(Outbox::open(dir.path()).unwrap().pending().count(), 0);
+    assert!(files(dir.path()).is_empty());
+
+    // While filing: half a receipt; then the whole receipt and the envelope still pending.
+    for tear in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut outbox = Outbox::open(dir.path()).unwrap();
+        outbox.put(&envelope(1)).unwrap();
+        drop(outbox);
+        let name = format!("{}.receipt.json{}", stem(dir.path()), if tear { ".tmp" } else { "" });
+        fs::write(dir.path().join("done").join(name), receipt(&envelope(1)).to_vec()).unwrap();
+        let server = Server::start(vec![Do::Accept(200)]).await;
+        let mut outbox = Outbox::open(dir.path()).unwrap();
+        assert_eq!(outbox.flush(&client(&server.endpoint)).await.unwrap().accepted.len(), 1);
+        assert_eq!(files(&dir.path().join("done")).len(), 2);
+        assert!(files(dir.path()).is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_number_is_never_used_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(vec![]).await;
+    for n in 0..3 {
+        let mut outbox = Outbox::open(dir.path()).unwrap();
+        outbox.put(&envelope(n)).unwrap();
+        outbox.flush(&client(&server.endpoint)).await.unwrap();
+    }
+    let done = files(&dir.path().join("done"));
+    let numbers: std::collections::BTreeSet<_> = done.iter().map(|name| &name[..20]).collect();
+    assert_eq!(numbers.len(), 3, "{done:?}");
+}
+
+#[test]
+fn the_outbox_is_bounded_exclusive_and_takes_envelopes_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut outbox = Outbox::open_with_limit(dir.path(), 2).unwrap();
+    assert_eq!(Outbox::open(dir.path()).unwrap_err().code(), "outbox_in_use");
+    assert_eq!(outbox.put(b"{}").unwrap_err().code(), "malformed");
+    outbox.put(&envelope(1)).unwrap();
+    outbox.put(&envelope(1)).unwrap();
+    outbox.put(&envelope(2)).unwrap();
+    assert_eq!(outbox.put(&envelope(3)).unwrap_err().code(), "outbox_full");
+    assert_eq!(outbox.put(&envelope(1)).unwrap(), id(&envelope(1)));
+    assert_eq!(outbox.pending().count(), 2);
+}
+
+#[tokio::test]
+async fn a_pending_file_that_was_changed_is_never_sent() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(vec![]).await;
+    let mut outbox = Outbox::open(dir.path()).unwrap();
+    outbox.put(&envelope(1)).unwrap();
+    fs::write(dir.path().join(&files(dir.path())[0]), envelope(2)).unwrap();
+    let error = outbox.flush(&client(&server.endpoint)).await.unwrap_err();
+    assert_eq!((error.code(), server.requests()), ("outbox_mutated", 0));
+}

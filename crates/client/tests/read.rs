@@ -1,0 +1,108 @@
+//! Reads: what does not exist, pages, and answers that are not the API's.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+mod support;
+
+use assent_api::{LineageBody, LineageStatus};
+use assent_client::{Client, ClientConfig};
+use assent_proof::{Code, DomainName, LineageName};
+use support::*;
+
+fn client(server: &Server) -> Client {
+    Client::new(ClientConfig::new([&server.endpoint])).unwrap()
+}
+
+fn page(next: Option<u64>) -> Do {
+    let body = LineageBody {
+        domain: "prod.eu".parse().unwrap(),
+        lineage: "exec-1".parse().unwrap(),
+        status: LineageStatus::Open,
+        subject: None,
+        subjects: vec![],
+        head: None,
+        sequence: None,
+        issuers: vec![],
+        entries: vec![],
+        next,
+    };
+    Do::Answer(200, serde_json::to_vec(&body).unwrap())
+}
+
+fn names() -> (DomainName, LineageName) {
+    ("prod.eu".parse().unwrap(), "exec-1".parse().unwrap())
+}
+
+#[tokio::test]
+async fn an_envelope_is_the_one_asked_for() {
+    let (good, other) = (envelope(1), envelope(2));
+    let server = Server::start(vec![
+        Do::Answer(200, good.clone()),
+        Do::Answer(200, other),
+        Do::Answer(200, b"{}".to_vec()),
+        problem(Code::TargetUnknown, 404),
+        Do::Answer(404, b"nope".to_vec()),
+    ])
+    .await;
+    let (client, id) = (client(&server), id(&good));
+    assert_eq!(client.envelope(&id).await.unwrap().unwrap().to_vec(), good);
+    assert_eq!(client.envelope(&id).await.unwrap_err().code(), "answer_invalid");
+    assert_eq!(client.envelope(&id).await.unwrap_err().code(), "answer_invalid");
+    assert_eq!(client.envelope(&id).await.unwrap(), None);
+    assert_eq!(client.envelope(&id).await.unwrap_err().code(), "answer_invalid");
+    assert_eq!(server.seen.lock().unwrap()[0].0, format!("/v1/envelopes/{id}"));
+}
+
+#[tokio::test]
+async fn a_lineage_is_read_page_by_page_to_its_end() {
+    let server = Server::start(vec![page(Some(7)), page(Some(9)), page(None)]).await;
+    let (domain, lineage) = names();
+    let mut pages = client(&server).lineage_pages(&domain, &lineage);
+    for _ in 0..3 {
+        assert!(pages.next().await.unwrap().is_some());
+    }
+    assert!(pages.next().await.unwrap().is_none());
+    let paths: Vec<_> = server.seen.lock().unwrap().iter().map(|(path, _)| path.clone()).collect();
+    assert_eq!(
+        paths,
+        [
+            "/v1/lineages/prod.eu/exec-1?limit=1000",
+            "/v1/lineages/prod.eu/exec-1?after=7&limit=1000",
+            "/v1/lineages/prod.eu/exec-1?after=9&limit=1000"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_node_that_turns_in_circles_does_not_keep_the_client() {
+    let server = Server::start(vec![page(Some(7)), page(Some(7))]).await;
+    let (domain, lineage) = names();
+    let mut pages = client(&server).lineage_pages(&domain, &lineage);
+    assert!(pages.next().await.unwrap().is_some());
+    assert!(pages.next().await.unwrap().is_some());
+    assert!(pages.next().await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn what_does_not_exist_is_none_and_readiness_is_a_status() {
+    let server = Server::start(vec![
+        problem(Code::LineageUnknown, 404),
+        problem(Code::PolicyMissing, 404),
+        Do::Answer(200, b"ready".to_vec()),
+        problem(Code::NoQuorum, 503),
+        Do::Answer(200, b"garbage".to_vec()),
+    ])
+    .await;
+    let (client, (domain, lineage)) = (client(&server), names());
+    assert!(client.lineage(&domain, &lineage, None, None).await.unwrap().is_none());
+    assert!(client.policy(&domain).await.unwrap().is_none());
+    assert!(client.ready().await);
+    assert!(!client.ready_at(&server.endpoint).await);
+    assert_eq!(client.status().await.unwrap_err().code(), "answer_invalid");
+    assert_eq!(client.status_at("https://x:1").await.unwrap_err().code(), "config_invalid");
+}

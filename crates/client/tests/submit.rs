@@ -1,0 +1,135 @@
+//! Submissions: the same bytes again until the outcome is known, and honest about it when it is not.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+mod support;
+
+use assent_api::{BatchMode, BatchResponse, BatchResult};
+use assent_client::{Client, ClientConfig, ClientError};
+use assent_proof::Code;
+use bytes::Bytes;
+use std::time::Duration;
+use support::*;
+
+fn client(endpoints: &[&str]) -> Client {
+    let mut config = ClientConfig::new(endpoints.iter().copied());
+    config.deadline = Duration::from_secs(1);
+    config.attempt_timeout = Duration::from_millis(250);
+    config.response_bytes_max = 100_000;
+    Client::new(config).unwrap()
+}
+
+#[tokio::test]
+async fn an_accepted_envelope_brings_its_receipt() {
+    let server = Server::start(vec![Do::Accept(201), Do::Accept(200)]).await;
+    let (client, envelope) = (client(&[&server.endpoint]), envelope(1));
+    let first = client.submit(envelope.clone()).await.unwrap();
+    let second = client.submit(envelope.clone()).await.unwrap();
+    assert!(first.fresh && !second.fresh);
+    assert_eq!(first.receipt, second.receipt);
+    assert_eq!(first.receipt.evidence_id, id(&envelope));
+    assert_eq!(server.bodies(), [envelope.clone(), envelope]);
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_asked_for_again_with_the_same_bytes() {
+    for bad in [
+        Do::Drop,
+        Do::Slow(Duration::from_secs(30), Box::new(Do::Drop)),
+        unknown(),
+        Do::Huge(200_000),
+        Do::Answer(502, b"<html>bad gateway</html>".to_vec()),
+        problem(Code::NoQuorum, 503),
+        problem(Code::Overloaded, 429),
+    ] {
+        let a = Server::start(vec![bad]).await;
+        let b = Server::start(vec![Do::Accept(200)]).await;
+        let envelope = envelope(1);
+        let submitted = client(&[&a.endpoint, &b.endpoint]).submit(envelope.clone()).await.unwrap();
+        assert!(!submitted.fresh);
+        assert_eq!((a.bodies(), b.bodies()), (vec![envelope.clone()], vec![envelope]));
+    }
+}
+
+#[tokio::test]
+async fn one_endpoint_is_tried_again_too() {
+    let dropped = Server::start(vec![Do::Drop, unknown(), Do::Drop]).await;
+    assert!(client(&[&dropped.endpoint]).submit(envelope(1)).await.is_ok());
+    assert_eq!(dropped.requests(), 4);
+}
+
+#[tokio::test]
+async fn at_the_deadline_an_envelope_that_was_sent_is_unknown() {
+    let server = Server::start((0..99).map(|_| Do::Drop).collect()).await;
+    let started = tokio::time::Instant::now();
+    let error = client(&[&server.endpoint, &dead_endpoint().await]).submit(envelope(1)).await.unwrap_err();
+    assert_eq!((error.code(), error.is_definite()), ("outcome_unknown", false));
+    assert!(error.remedy().contains("same bytes"));
+    assert!(started.elapsed() < Duration::from_millis(1300));
+}
+
+#[tokio::test]
+async fn one_attempt_that_may_have_been_taken_makes_the_outcome_unknown() {
+    let mut script = vec![unknown()];
+    script.extend((0..99).map(|_| problem(Code::NoQuorum, 503)));
+    let server = Server::start(script).await;
+    assert_eq!(client(&[&server.endpoint]).submit(envelope(1)).await.unwrap_err().code(), "outcome_unknown");
+}
+
+#[tokio::test]
+async fn what_no_node_took_is_unavailable_not_unknown() {
+    let dead = dead_endpoint().await;
+    let error = client(&[&dead]).submit(envelope(1)).await.unwrap_err();
+    assert_eq!(error.code(), "unavailable");
+
+    let server = Server::start((0..99).map(|_| problem(Code::NoQuorum, 503)).collect()).await;
+    let error = client(&[&server.endpoint, &dead]).submit(envelope(1)).await.unwrap_err();
+    assert_eq!((error.code(), error.problem().unwrap().code), ("unavailable", Code::NoQuorum));
+}
+
+#[tokio::test]
+async fn a_refusal_is_definite_and_not_asked_elsewhere() {
+    let a = Server::start(vec![problem(Code::LineageFragmented, 409)]).await;
+    let b = Server::start(vec![]).await;
+    let error = client(&[&a.endpoint, &b.endpoint]).submit(envelope(1)).await.unwrap_err();
+    assert_eq!((error.code(), error.is_definite(), b.requests()), ("lineage_fragmented", true, 0));
+}
+
+#[tokio::test]
+async fn answers_that_are_not_the_apis_are_neither_receipt_nor_refusal() {
+    let other = receipt(&envelope(2)).to_vec();
+    for (status, bytes) in [
+        (200, b"OK".to_vec()),
+        (201, b"{}".to_vec()),
+        (201, other),
+        (404, b"<html>not here</html>".to_vec()),
+        (302, Vec::new()),
+        (204, Vec::new()),
+    ] {
+        let server = Server::start(vec![Do::Answer(status, bytes)]).await;
+        let error = client(&[&server.endpoint]).submit(envelope(1)).await.unwrap_err();
+        assert!(matches!(error, ClientError::Answer { .. }), "{status}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_batch_brings_one_result_each() {
+    let envelopes = [Bytes::from(envelope(1)), Bytes::from(envelope(2))];
+    let refused = assent_api::Problem::new(Code::HeadMoved, 409, "taken");
+    let accepted = BatchResult::accepted(receipt(&envelopes[0]), true);
+    let response = BatchResponse { results: vec![accepted.clone(), BatchResult::refused(refused)] };
+    let short = BatchResponse { results: vec![accepted] };
+    let server =
+        Server::start(vec![Do::Drop, Do::Answer(200, response.to_vec()), Do::Answer(200, short.to_vec())])
+            .await;
+    let client = client(&[&server.endpoint]);
+    assert_eq!(client.submit_batch(BatchMode::Each, &envelopes).await.unwrap(), response);
+    assert_eq!(client.submit_batch(BatchMode::Each, &envelopes).await.unwrap_err().code(), "answer_invalid");
+    let (mode, sent) = assent_api::parse_batch(&server.bodies()[1]).unwrap();
+    assert_eq!((mode, sent), (BatchMode::Each, envelopes.iter().map(|bytes| bytes.to_vec()).collect()));
+}

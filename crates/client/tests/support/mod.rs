@@ -1,0 +1,181 @@
+//! A small HTTP server that misbehaves as it is told, one behaviour a request.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
+
+use assent_api::{DecisionBody, Problem, ReasonBody, ReceiptBody, Verdict, leaf_bytes, signed_bytes};
+use assent_proof::{
+    AuthorizeRequest, Code, Envelope, EvidenceId, Json, Millis, PublicKey, Sha256, SigningKey, sign_batch,
+};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// What the server does with one request.
+pub enum Do {
+    /// Answers this.
+    Answer(u16, Vec<u8>),
+    /// Reads the request and closes the connection without an answer.
+    Drop,
+    /// Waits first.
+    Slow(Duration, Box<Do>),
+    /// Answers 200 and that many bytes.
+    Huge(usize),
+    /// Accepts the envelope in the request, with this status.
+    Accept(u16),
+}
+
+/// The server. It does what it is told, one behaviour a request, and then accepts whatever comes.
+pub struct Server {
+    pub endpoint: String,
+    /// Path and body of each request that was read.
+    pub seen: Seen,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Server {
+    pub async fn start(script: Vec<Do>) -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let script = Arc::new(Mutex::new(VecDeque::from(script)));
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let task = tokio::spawn(serve(listener, script, Arc::clone(&seen)));
+        Server { endpoint, seen, task }
+    }
+
+    pub fn bodies(&self) -> Vec<Vec<u8>> {
+        self.seen.lock().unwrap().iter().map(|(_, body)| body.clone()).collect()
+    }
+
+    pub fn requests(&self) -> usize {
+        self.seen.lock().unwrap().len()
+    }
+}
+
+pub type Seen = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
+type Script = Arc<Mutex<VecDeque<Do>>>;
+
+async fn serve(listener: TcpListener, script: Script, seen: Seen) {
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        let (script, seen) = (Arc::clone(&script), Arc::clone(&seen));
+        let service = service_fn(move |request| answer(request, Arc::clone(&script), Arc::clone(&seen)));
+        tokio::spawn(async move {
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    script: Script,
+    seen: Seen,
+) -> Result<Response<Full<Bytes>>, std::io::Error> {
+    let path = request.uri().to_string();
+    let body = request.into_body().collect().await.map_err(std::io::Error::other)?.to_bytes().to_vec();
+    seen.lock().unwrap().push((path, body.clone()));
+    let mut next = script.lock().unwrap().pop_front().unwrap_or(Do::Accept(201));
+    if let Do::Slow(pause, then) = next {
+        tokio::time::sleep(pause).await;
+        next = *then;
+    }
+    let (status, bytes) = match next {
+        Do::Answer(status, bytes) => (status, bytes),
+        Do::Drop | Do::Slow(..) => return Err(std::io::Error::other("told to drop")),
+        Do::Huge(length) => (200, vec![b' '; length]),
+        Do::Accept(status) => (status, receipt(&body).to_vec()),
+    };
+    Ok(Response::builder().status(status).body(Full::new(bytes.into())).unwrap())
+}
+
+pub fn receipt(envelope: &[u8]) -> ReceiptBody {
+    let evidence_id = Envelope::parse(envelope).map_or(EvidenceId([0; 32]), |envelope| envelope.id());
+    ReceiptBody { evidence_id, ledger_index: 4, revision: 5, accepted_at: Millis(6) }
+}
+
+/// An envelope with a payload of its own.
+pub fn envelope(n: u32) -> Vec<u8> {
+    let mut envelope =
+        Envelope::unsigned("application/vnd.in-toto+json", format!("{{\"n\":{n}}}").into_bytes());
+    envelope.sign_with(&SigningKey::from_seed([1; 32]));
+    envelope.to_vec()
+}
+
+pub fn id(envelope: &[u8]) -> EvidenceId {
+    Envelope::parse(envelope).unwrap().id()
+}
+
+pub fn problem(code: Code, status: u16) -> Do {
+    Do::Answer(status, Problem::new(code, status, "as told").to_vec())
+}
+
+pub fn unknown() -> Do {
+    Do::Answer(504, Problem::unknown_outcome("as told").to_vec())
+}
+
+/// An endpoint where nobody listens.
+pub async fn dead_endpoint() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    format!("http://{}", listener.local_addr().unwrap())
+}
+
+pub fn request(action: &str) -> AuthorizeRequest {
+    AuthorizeRequest {
+        domain: "prod.eu".parse().unwrap(),
+        lineage: Some("exec-1".parse().unwrap()),
+        runtime: None,
+        action: action.to_owned(),
+        subject: Sha256([3; 32]),
+        audience: None,
+        environment: None,
+        nonce: None,
+        expected_head: None,
+        min_revision: None,
+    }
+}
+
+pub fn node_key() -> SigningKey {
+    SigningKey::from_seed([42; 32])
+}
+
+pub fn node_id() -> PublicKey {
+    node_key().public()
+}
+
+/// A decision on `request`, valid until 10 000 ms.
+pub fn decision(verdict: Verdict, request: Json, codes: &[Code]) -> DecisionBody {
+    DecisionBody {
+        decision: verdict,
+        request,
+        cluster_id: "blake3:00".to_owned(),
+        node_id: 1,
+        revision: 2,
+        head: None,
+        policy: None,
+        evaluated_at: Millis(1000),
+        valid_until: Millis(10_000),
+        reasons: codes.iter().map(|code| ReasonBody::new(*code, "as told", None)).collect(),
+        receipt: None,
+    }
+}
+
+/// The same signed, as it goes over the wire.
+pub fn signed(body: &DecisionBody, key: &SigningKey) -> Vec<u8> {
+    let unsigned = body.to_vec();
+    let receipts = sign_batch(vec![leaf_bytes(&unsigned, &[9; 16])], key);
+    signed_bytes(&unsigned, &receipts[0])
+}
