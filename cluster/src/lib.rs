@@ -2,7 +2,4 @@
 
 pub mod env;
 pub mod peer;
-pub mod raft {
-    //! The only folder that knows openraft.
-    pub mod types;
-}
+pub mod raft;

@@ -46,7 +46,7 @@ impl RegistryStore {
         // A crash before or after this leaves the old generation: nothing names the new file yet.
         staged
             .generation()?
-            .make_ready(self.inner.store_id, Some(staged.applied()))
+            .make_ready(self.inner.store_id, Some(staged.applied()).filter(|applied| !applied.is_empty()))
             .map_err(|error| self.poisoned(error))?;
         staged.keep_file();
         Ok(staged)

@@ -153,13 +153,13 @@ impl RegistryStore {
         self.flush_locked(&mut writer)
     }
 
-    /// The registry as it is now, durably, to be sent to another node; `None` before anything was applied.
-    /// Blocks.
-    pub fn snapshot(&self) -> Result<Option<SnapshotSource>, StoreError> {
+    /// The registry as it is now, durably, to be sent to another node. Blocks.
+    pub fn snapshot(&self) -> Result<SnapshotSource, StoreError> {
         let mut writer = self.writer();
         self.flush_locked(&mut writer)?;
         let view = RegistryView::open(self.current()?)?;
-        Ok(view.applied()?.map(|applied| SnapshotSource::new(view, applied)))
+        let applied = view.applied()?.unwrap_or_default();
+        Ok(SnapshotSource::new(view, applied))
     }
 
     /// Begins to receive a snapshot, beside the current generation. Blocks.

@@ -28,7 +28,7 @@ const CHUNK_BYTES_ACCEPTED: usize = 2 * CHUNK_BYTES_MAX;
 /// How a snapshot begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SnapshotHeader {
-    /// The applied position, in the caller's encoding.
+    /// The applied position, in the caller's encoding; empty before anything was applied.
     pub applied: Vec<u8>,
 }
 

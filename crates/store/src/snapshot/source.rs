@@ -22,7 +22,7 @@ impl SnapshotSource {
         Self { view: Arc::new(view), applied }
     }
 
-    /// The applied position, in the caller's encoding.
+    /// The applied position, in the caller's encoding; empty before anything was applied.
     pub fn applied(&self) -> &[u8] {
         &self.applied
     }

@@ -88,7 +88,7 @@ impl StagedSnapshot {
         Ok(())
     }
 
-    /// The applied position, in the caller's encoding.
+    /// The applied position, in the caller's encoding; empty before anything was applied.
     pub fn applied(&self) -> &[u8] {
         &self.applied
     }

@@ -1,0 +1,290 @@
+//! openraft's state machine on [`RegistryStore`] and `assent_registry::apply`.
+//!
+//! Owns the order of one batch: check every envelope, apply all entries in one transaction together with the new
+//! applied position, and only when that is committed answer those who wait. Applying is total: an entry that does
+//! not decode changes nothing, on every node alike. An unreadable row is no reason to skip one: it stops the node.
+
+use std::io;
+use std::sync::Arc;
+
+use assent_registry::{Checked, Command, Outcomes, RowError, Rows, RowsMut, query};
+use assent_store::{
+    RegistryStore, RunBlocking, SnapshotGuard, SnapshotSource, StagedSnapshot, StoreError, WriteError,
+    blocking,
+};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use openraft::alias::{LogIdOf, SnapshotMetaOf, SnapshotOf, StoredMembershipOf};
+use openraft::entry::RaftEntry;
+use openraft::storage::{EntryResponder, RaftStateMachine};
+use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
+use tokio::sync::watch;
+
+use super::codec;
+use super::types::{Applied, Proposal, TypeConfig};
+use super::verifier::Verifier;
+
+/// Entries applied in one transaction.
+const BATCH_ENTRIES_MAX: usize = 64;
+
+/// A snapshot on its way in or out.
+#[derive(Debug)]
+pub enum SnapshotData {
+    /// A registry that chunks can be cut from.
+    Source(SnapshotSource),
+    /// A registry received from a peer.
+    Staged(StagedSnapshot),
+}
+
+/// How far this node has applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct AppliedAt {
+    /// The last applied log index.
+    pub log_index: Option<u64>,
+    /// The ledger's size there.
+    pub revision: u64,
+}
+
+/// The registry as openraft takes it.
+pub struct Machine {
+    registry: RegistryStore,
+    verifier: Arc<Verifier>,
+    run: RunBlocking,
+    guard: SnapshotGuard,
+    state: SnapshotMetaOf<TypeConfig>,
+    applied: watch::Sender<AppliedAt>,
+}
+
+/// One entry, reduced to what applying takes.
+enum Step {
+    /// Raft's own, or nothing that decodes.
+    Nothing,
+    /// Envelopes to apply.
+    Command(Bytes),
+}
+
+impl Machine {
+    /// A machine at the position that the registry holds. `guard` decides on every snapshot that is installed.
+    /// Reads a row from disk.
+    pub fn new(
+        registry: RegistryStore,
+        verifier: Arc<Verifier>,
+        run: RunBlocking,
+        guard: SnapshotGuard,
+    ) -> io::Result<Self> {
+        let (state, at) = position(&registry)?;
+        Ok(Self { registry, verifier, run, guard, state, applied: watch::Sender::new(at) })
+    }
+
+    /// Changes whenever something was applied or installed.
+    pub fn applied(&self) -> watch::Receiver<AppliedAt> {
+        self.applied.subscribe()
+    }
+
+    /// Applies some entries in one transaction.
+    async fn apply_batch(&mut self, batch: Vec<EntryResponder<TypeConfig>>) -> io::Result<()> {
+        let mut state = self.state.clone();
+        let mut steps = Vec::with_capacity(batch.len());
+        let mut responders = Vec::with_capacity(batch.len());
+        for (entry, responder) in batch {
+            let log_id = entry.log_id();
+            state.last_log_id = Some(log_id);
+            steps.push(match entry.payload {
+                EntryPayload::Normal(Proposal(command)) => Step::Command(command),
+                EntryPayload::Blank => Step::Nothing,
+                EntryPayload::Membership(membership) => {
+                    state.last_membership = StoredMembershipOf::<TypeConfig>::new(Some(log_id), membership);
+                    Step::Nothing
+                }
+            });
+            responders.push(responder);
+        }
+        let (registry, verifier) = (self.registry.clone(), self.verifier.clone());
+        let applied = codec::encode_snapshot_meta(&state);
+        let work = move || apply_steps(&registry, &verifier, &applied, &steps);
+        let (outcomes, revision) = blocking(&self.run, work).await?.map_err(io::Error::other)?;
+
+        let log_index = state.last_log_id.map(|log_id| log_id.index);
+        self.state = state;
+        self.applied.send_replace(AppliedAt { log_index, revision });
+        for (responder, outcomes) in responders.into_iter().zip(outcomes) {
+            if let Some(responder) = responder {
+                responder.send(Applied(outcomes));
+            }
+        }
+        Ok(())
+    }
+
+    /// The registry as it is now, durably.
+    async fn snapshot(&self) -> Result<SnapshotSource, StoreError> {
+        let registry = self.registry.clone();
+        blocking(&self.run, move || registry.snapshot()).await?
+    }
+
+    /// Takes a position that was installed.
+    async fn reload(&mut self) -> io::Result<()> {
+        let registry = self.registry.clone();
+        let (state, at) = blocking(&self.run, move || position(&registry)).await??;
+        self.state = state;
+        self.applied.send_replace(at);
+        Ok(())
+    }
+}
+
+/// The position that the registry holds.
+fn position(registry: &RegistryStore) -> io::Result<(SnapshotMetaOf<TypeConfig>, AppliedAt)> {
+    let view = registry.view()?;
+    let state = decode_position(&view.applied()?.unwrap_or_default())?;
+    let revision = query::revision(&view).map_err(io::Error::other)?;
+    let log_index = state.last_log_id.map(|log_id| log_id.index);
+    Ok((state, AppliedAt { log_index, revision }))
+}
+
+/// An applied position; there are no bytes before anything was applied.
+fn decode_position(bytes: &[u8]) -> io::Result<SnapshotMetaOf<TypeConfig>> {
+    if bytes.is_empty() {
+        return Ok(SnapshotMetaOf::<TypeConfig>::default());
+    }
+    codec::decode_snapshot_meta(bytes).map_err(|error| {
+        io::Error::new(io::ErrorKind::InvalidData, format!("the applied position cannot be read: {error}"))
+    })
+}
+
+/// Checks and applies the steps; all of them, or none and an error.
+fn apply_steps(
+    registry: &RegistryStore,
+    verifier: &Verifier,
+    applied: &[u8],
+    steps: &[Step],
+) -> Result<(Vec<Outcomes>, u64), WriteError<RowError>> {
+    let commands: Vec<_> = steps.iter().map(|step| check(verifier, step)).collect();
+    registry.write(Some(applied), |rows| {
+        let mut outcomes = Vec::with_capacity(commands.len());
+        for command in &commands {
+            outcomes.push(match command {
+                Some(command) => command.apply(rows)?,
+                None => Outcomes::default(),
+            });
+        }
+        let rows: &dyn Rows = rows;
+        Ok((outcomes, query::revision(rows)?))
+    })
+}
+
+/// A command whose every envelope this replica has looked at itself.
+struct CheckedCommand {
+    proposed_at: assent_proof::Millis,
+    groups: Vec<(bool, Vec<Checked>)>,
+}
+
+impl CheckedCommand {
+    fn apply(&self, rows: &mut dyn RowsMut) -> Result<Outcomes, RowError> {
+        assent_registry::apply(rows, self.proposed_at, &self.groups).map(|groups| Outcomes { groups })
+    }
+}
+
+fn check(verifier: &Verifier, step: &Step) -> Option<CheckedCommand> {
+    let Step::Command(bytes) = step else { return None };
+    match Command::decode(bytes) {
+        Ok(command) => Some(CheckedCommand {
+            proposed_at: command.proposed_at,
+            groups: command
+                .groups
+                .iter()
+                .map(|group| {
+                    (group.atomic, group.envelopes.iter().map(|bytes| verifier.check(bytes)).collect())
+                })
+                .collect(),
+        }),
+        Err(error) => {
+            tracing::error!(%error, "a committed command does not decode and changes nothing");
+            None
+        }
+    }
+}
+
+/// Answers with a snapshot taken when the builder was made, at a position that is durable.
+pub struct SnapshotBuilder {
+    source: Option<Result<SnapshotSource, StoreError>>,
+}
+
+impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
+    type SnapshotData = SnapshotData;
+
+    async fn build_snapshot(&mut self) -> io::Result<SnapshotOf<TypeConfig, SnapshotData>> {
+        match self.source.take() {
+            Some(source) => snapshot_of(source?),
+            None => Err(io::Error::other("this snapshot was taken already")),
+        }
+    }
+}
+
+fn snapshot_of(source: SnapshotSource) -> io::Result<SnapshotOf<TypeConfig, SnapshotData>> {
+    let meta = decode_position(source.applied())?;
+    Ok(SnapshotOf::<TypeConfig, SnapshotData> { meta, snapshot: SnapshotData::Source(source) })
+}
+
+/// Copies a snapshot that never left this process, the way a peer would have sent it.
+fn stage(registry: &RegistryStore, source: &SnapshotSource) -> Result<StagedSnapshot, StoreError> {
+    let mut staged = registry.stage(source.header())?;
+    let mut chunks = source.chunks();
+    while let Some(chunk) = chunks.next_chunk()? {
+        staged.write(&chunk)?;
+    }
+    staged.finish(&chunks.summary())?;
+    Ok(staged)
+}
+
+impl RaftStateMachine<TypeConfig> for Machine {
+    type SnapshotData = SnapshotData;
+    type SnapshotBuilder = SnapshotBuilder;
+
+    async fn applied_state(
+        &mut self,
+    ) -> io::Result<(Option<LogIdOf<TypeConfig>>, StoredMembershipOf<TypeConfig>)> {
+        Ok((self.state.last_log_id, self.state.last_membership.clone()))
+    }
+
+    async fn apply<Strm>(&mut self, entries: Strm) -> io::Result<()>
+    where
+        Strm: Stream<Item = io::Result<EntryResponder<TypeConfig>>> + Unpin + OptionalSend,
+    {
+        let mut batches = entries.ready_chunks(BATCH_ENTRIES_MAX);
+        while let Some(batch) = batches.next().await {
+            let batch = batch.into_iter().collect::<io::Result<Vec<_>>>()?;
+            self.apply_batch(batch).await?;
+        }
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
+        SnapshotBuilder { source: Some(self.snapshot().await) }
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMetaOf<TypeConfig>,
+        snapshot: SnapshotData,
+    ) -> io::Result<()> {
+        let staged = match snapshot {
+            SnapshotData::Staged(staged) => staged,
+            SnapshotData::Source(source) => {
+                let registry = self.registry.clone();
+                blocking(&self.run, move || stage(&registry, &source)).await??
+            }
+        };
+        if decode_position(staged.applied())? != *meta {
+            return Err(io::Error::other("the snapshot is not at the position it was announced for"));
+        }
+        self.registry.install(staged, self.guard.clone()).await?;
+        self.reload().await
+    }
+
+    /// Always a new one at the present position. Keeping one would keep redb from reusing pages.
+    async fn get_current_snapshot(&mut self) -> io::Result<Option<SnapshotOf<TypeConfig, SnapshotData>>> {
+        if self.state.last_log_id.is_none() {
+            return Ok(None);
+        }
+        snapshot_of(self.snapshot().await?).map(Some)
+    }
+}

@@ -1,0 +1,10 @@
+//! Everything that knows openraft: its types, its log storage, its state machine, its network.
+//!
+//! Architecture invariant: no other folder names an openraft type beyond the aliases re-exported here.
+
+pub mod codec;
+pub mod log;
+pub mod machine;
+pub mod network;
+pub mod types;
+pub mod verifier;

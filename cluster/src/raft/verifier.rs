@@ -1,0 +1,139 @@
+//! This replica's own verification of every envelope, once each and off the apply path.
+//!
+//! Owns a bounded cache from an envelope's bytes to what `assent_proof::verify` says of them. An envelope is
+//! verified when a client hands it in or when its entry arrives from the leader, whichever is first; by the time
+//! its entry is applied the answer is there. What was evicted is verified again: the cache only ever costs time.
+//! It never takes another node's word.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use assent_registry::{Checked, Command};
+use assent_store::RunBlocking;
+use bytes::Bytes;
+
+/// How much the cache holds.
+#[derive(Debug, Clone)]
+pub struct VerifierLimits {
+    /// Envelopes in the cache.
+    pub envelopes_max: usize,
+    /// Their bytes, roughly as they lie in memory.
+    pub bytes_max: usize,
+    /// Prefetches under way. One more is skipped; `check` then does the work.
+    pub prefetches_max: usize,
+}
+
+impl Default for VerifierLimits {
+    fn default() -> Self {
+        Self { envelopes_max: 16 * 1024, bytes_max: 64 << 20, prefetches_max: 64 }
+    }
+}
+
+/// Verifies envelopes for one registry.
+pub struct Verifier {
+    origin: String,
+    run: RunBlocking,
+    limits: VerifierLimits,
+    cache: Mutex<Cache>,
+    prefetches: AtomicUsize,
+}
+
+type Answer = Arc<OnceLock<Checked>>;
+
+#[derive(Default)]
+struct Cache {
+    answers: HashMap<[u8; 32], (Answer, usize)>,
+    /// Oldest first.
+    order: VecDeque<[u8; 32]>,
+    bytes: usize,
+}
+
+/// Commands that one prefetch takes on.
+const PREFETCH_COMMANDS: usize = 16;
+
+impl Verifier {
+    /// A verifier for envelopes meant for the registry `origin`. Has to be used inside a tokio runtime.
+    pub fn new(origin: String, run: RunBlocking, limits: VerifierLimits) -> Arc<Self> {
+        Arc::new(Self {
+            origin,
+            run,
+            limits,
+            cache: Mutex::new(Cache::default()),
+            prefetches: AtomicUsize::new(0),
+        })
+    }
+
+    /// What this replica makes of an envelope. Computes signatures if it has not yet, so it may take a while.
+    pub fn check(&self, envelope: &[u8]) -> Checked {
+        let answer = self.answer(envelope);
+        answer.get_or_init(|| self.verify(envelope)).clone()
+    }
+
+    /// Begins to verify the envelopes of encoded commands, in the background and best effort.
+    pub fn prefetch(self: &Arc<Self>, commands: Vec<Bytes>) {
+        let mut commands = commands.into_iter().peekable();
+        while commands.peek().is_some() {
+            let some: Vec<_> = commands.by_ref().take(PREFETCH_COMMANDS).collect();
+            if self.prefetches.fetch_add(1, Ordering::Relaxed) >= self.limits.prefetches_max {
+                self.prefetches.fetch_sub(1, Ordering::Relaxed);
+                return;
+            }
+            let verifier = self.clone();
+            let work = (self.run)(Box::new(move || {
+                let _under_way = UnderWay(&verifier.prefetches);
+                for command in some.iter().filter_map(|bytes| Command::decode(bytes).ok()) {
+                    for envelope in command.groups.iter().flat_map(|group| &group.envelopes) {
+                        verifier.check(envelope);
+                    }
+                }
+            }));
+            tokio::spawn(work);
+        }
+    }
+
+    fn verify(&self, envelope: &[u8]) -> Checked {
+        match assent_proof::verify(envelope, &self.origin) {
+            Ok(verified) => Checked::Verified(Arc::new(verified)),
+            Err(refusal) => Checked::Refused(refusal),
+        }
+    }
+
+    /// The envelope's place in the cache, made if need be at the cost of the oldest.
+    fn answer(&self, envelope: &[u8]) -> Answer {
+        let key = *blake3::hash(envelope).as_bytes();
+        let mut cache = self.lock();
+        if let Some((answer, _)) = cache.answers.get(&key) {
+            return answer.clone();
+        }
+        // The bytes, the statement parsed from them, and what the cache itself takes.
+        let bytes = envelope.len().saturating_mul(3).saturating_add(256);
+        while cache.answers.len() >= self.limits.envelopes_max
+            || cache.bytes.saturating_add(bytes) > self.limits.bytes_max
+        {
+            let Some(oldest) = cache.order.pop_front() else { break };
+            if let Some((_, freed)) = cache.answers.remove(&oldest) {
+                cache.bytes = cache.bytes.saturating_sub(freed);
+            }
+        }
+        let answer = Answer::default();
+        cache.answers.insert(key, (answer.clone(), bytes));
+        cache.order.push_back(key);
+        cache.bytes = cache.bytes.saturating_add(bytes);
+        answer
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Cache> {
+        // Nothing that holds it panics halfway through a change.
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Counts a prefetch down however it ends.
+struct UnderWay<'a>(&'a AtomicUsize);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
