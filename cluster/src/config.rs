@@ -1,0 +1,336 @@
+//! A node's configuration: one TOML file, validated before anything binds. This struct is the manual.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::raft::types::NodeId;
+
+/// Everything a node is told when it starts. Unknown fields are refused. Relative paths are relative to the
+/// file they stand in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// This node's number, 1 and up. A number is used once, for one disk.
+    pub node_id: NodeId,
+    /// Where its two databases live. Made if it is missing; only the node may write there.
+    pub data_dir: PathBuf,
+    /// The cluster's genesis file, the same on every node.
+    pub genesis: PathBuf,
+    /// This node's signing key, a PKCS#8 PEM file that only the node may read. Its public half must stand
+    /// granted in `_root` with the role `registry`.
+    pub node_key: PathBuf,
+    /// Where clients reach this node, `host:port`. Bound as it stands; loopback unless you say otherwise.
+    pub client_listen: String,
+    /// Where peers reach this node, `host:port`. Bound as it stands.
+    pub peer_listen: String,
+    /// Accept that an address which is not loopback is served without TLS or authentication. Without it such
+    /// addresses are refused.
+    #[serde(default)]
+    pub insecure_network: bool,
+    /// The genesis voters, this node included: 1, 3 or 5.
+    pub voters: Vec<VoterConfig>,
+    /// Raft's timing and snapshots.
+    #[serde(default)]
+    pub raft: RaftConfig,
+    /// Deadlines of calls.
+    #[serde(default)]
+    pub deadlines: DeadlineConfig,
+    /// Bounds of queues, batches and connections.
+    #[serde(default)]
+    pub limits: LimitConfig,
+    /// How far a clock may lie from a quorum's before the node stops trusting its own, in milliseconds.
+    #[serde(default = "default_clock_bound_ms")]
+    pub clock_bound_ms: u64,
+}
+
+/// A genesis voter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VoterConfig {
+    /// Its number.
+    pub id: NodeId,
+    /// Where peers reach it, `host:port`.
+    pub peer: String,
+    /// Where clients reach it, `host:port`.
+    pub client: String,
+}
+
+/// Raft's timing and snapshots. The defaults fit a local network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RaftConfig {
+    /// How often a leader shows that it is there, in milliseconds.
+    pub heartbeat_ms: u64,
+    /// The shortest silence after which a follower stands for election, in milliseconds.
+    pub election_min_ms: u64,
+    /// The longest such silence, in milliseconds; also how long a follower stays loyal to a silent leader.
+    pub election_max_ms: u64,
+    /// A snapshot is taken, and the log may be purged, once it has grown by so many entries.
+    pub snapshot_every_entries: u64,
+    /// Entries kept in the log behind a snapshot, for followers that are a little late.
+    pub keep_entries: u64,
+    /// A follower further behind than so many entries gets a snapshot.
+    pub lag_entries: u64,
+}
+
+impl Default for RaftConfig {
+    fn default() -> Self {
+        Self {
+            heartbeat_ms: 50,
+            election_min_ms: 150,
+            election_max_ms: 300,
+            snapshot_every_entries: 20_000,
+            keep_entries: 5_000,
+            lag_entries: 25_000,
+        }
+    }
+}
+
+/// Deadlines of calls.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeadlineConfig {
+    /// An authorize that is not decided by then is denied, in milliseconds.
+    pub authorize_ms: u64,
+    /// A submission whose outcome is not known by then is answered as unknown, in milliseconds.
+    pub submit_ms: u64,
+    /// A read (lineages, envelopes, authorities …) fails by then, in milliseconds.
+    pub read_ms: u64,
+    /// A client has so long to send its request's head, in milliseconds.
+    pub http_head_ms: u64,
+    /// A client has so long to send its request's body, in milliseconds.
+    pub http_body_ms: u64,
+    /// A stopping node gives what is under way so long to end, in milliseconds.
+    pub shutdown_ms: u64,
+}
+
+impl Default for DeadlineConfig {
+    fn default() -> Self {
+        Self {
+            authorize_ms: 250,
+            submit_ms: 2_000,
+            read_ms: 1_000,
+            http_head_ms: 5_000,
+            http_body_ms: 5_000,
+            shutdown_ms: 3_000,
+        }
+    }
+}
+
+/// Bounds of queues, batches and connections.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitConfig {
+    /// Client connections at once; one more is closed at once.
+    pub connections: usize,
+    /// Authorize requests waiting for a read barrier; one more is denied as `overloaded`.
+    pub authorize_queue: usize,
+    /// Authorize requests decided under one read barrier.
+    pub authorize_batch: usize,
+    /// Read barriers under way at once.
+    pub barriers: usize,
+    /// Envelopes waiting to be proposed; one more is refused as `overloaded`.
+    pub submit_queue: usize,
+    /// Envelopes proposed in one log entry.
+    pub submit_batch: usize,
+    /// Bytes of envelopes proposed in one log entry.
+    pub submit_batch_bytes: usize,
+    /// Log entries of this node's submissions under way at once.
+    pub proposals: usize,
+    /// How often the registry is made durable at least, in milliseconds; the log covers what is between.
+    pub registry_flush_ms: u64,
+}
+
+impl Default for LimitConfig {
+    fn default() -> Self {
+        Self {
+            connections: 4_096,
+            authorize_queue: 8_192,
+            authorize_batch: 1_024,
+            barriers: 2,
+            submit_queue: 8_192,
+            submit_batch: 256,
+            submit_batch_bytes: 1 << 20,
+            proposals: 4,
+            registry_flush_ms: 5_000,
+        }
+    }
+}
+
+fn default_clock_bound_ms() -> u64 {
+    500
+}
+
+/// Why a configuration was refused: which field, what is wrong, what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read `{path}`: {source}")]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The file is no TOML of this shape.
+    #[error("`{path}` is not a node's configuration: {problem}")]
+    Malformed {
+        /// Which file.
+        path: PathBuf,
+        /// Where, and what.
+        problem: String,
+    },
+    /// A field cannot be what it is.
+    #[error("`{field}`: {problem}")]
+    Invalid {
+        /// Which field.
+        field: String,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+}
+
+fn invalid(field: impl Into<String>, problem: impl Into<String>) -> ConfigError {
+    ConfigError::Invalid { field: field.into(), problem: problem.into() }
+}
+
+impl Config {
+    /// Reads and validates a file.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        let mut config: Config = toml::from_str(&text)
+            .map_err(|error| ConfigError::Malformed { path: path.to_owned(), problem: error.to_string() })?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        for file in [&mut config.data_dir, &mut config.genesis, &mut config.node_key] {
+            *file = folder.join(&*file);
+        }
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// The file's text.
+    pub fn to_toml(&self) -> Result<String, ConfigError> {
+        toml::to_string(self).map_err(|error| invalid("", error.to_string()))
+    }
+
+    /// Checks everything that can be wrong without looking at the disk or the network.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.validate_voters()?;
+        for (field, address) in [("client_listen", &self.client_listen), ("peer_listen", &self.peer_listen)] {
+            self.validate_listen(field, address)?;
+        }
+        let raft = &self.raft;
+        at_least("raft.heartbeat_ms", raft.heartbeat_ms, 5)?;
+        if raft.election_min_ms < raft.heartbeat_ms.saturating_mul(2) {
+            let least = raft.heartbeat_ms.saturating_mul(2);
+            return Err(invalid("raft.election_min_ms", format!("must be at least {least}, two heartbeats")));
+        }
+        if raft.election_max_ms <= raft.election_min_ms {
+            return Err(invalid("raft.election_max_ms", "must be greater than `raft.election_min_ms`"));
+        }
+        at_least("raft.snapshot_every_entries", raft.snapshot_every_entries, 1)?;
+        if raft.lag_entries < raft.keep_entries {
+            return Err(invalid("raft.lag_entries", "must not be less than `raft.keep_entries`"));
+        }
+        let deadlines = &self.deadlines;
+        for (field, value) in [
+            ("deadlines.authorize_ms", deadlines.authorize_ms),
+            ("deadlines.submit_ms", deadlines.submit_ms),
+            ("deadlines.read_ms", deadlines.read_ms),
+            ("deadlines.http_head_ms", deadlines.http_head_ms),
+            ("deadlines.http_body_ms", deadlines.http_body_ms),
+            ("limits.registry_flush_ms", self.limits.registry_flush_ms),
+            ("clock_bound_ms", self.clock_bound_ms),
+        ] {
+            at_least(field, value, 1)?;
+            at_most(field, value, 60_000)?;
+        }
+        at_most("deadlines.authorize_ms", deadlines.authorize_ms, 1_000)?;
+        at_most("deadlines.shutdown_ms", deadlines.shutdown_ms, 60_000)?;
+        self.limits.validate()
+    }
+
+    fn validate_voters(&self) -> Result<(), ConfigError> {
+        if !matches!(self.voters.len(), 1 | 3 | 5) {
+            let problem =
+                format!("there are {} voters, and a cluster starts with 1, 3 or 5", self.voters.len());
+            return Err(invalid("voters", problem));
+        }
+        let mut ids = BTreeSet::new();
+        let mut addresses = BTreeSet::new();
+        for (place, voter) in self.voters.iter().enumerate() {
+            if voter.id == 0 || !ids.insert(voter.id) {
+                let problem = "must be 1 or more, and each once".to_owned();
+                return Err(invalid(format!("voters[{place}].id"), problem));
+            }
+            for (name, address) in [("peer", &voter.peer), ("client", &voter.client)] {
+                let field = format!("voters[{place}].{name}");
+                if !address.rsplit_once(':').is_some_and(|(host, port)| {
+                    !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
+                }) {
+                    return Err(invalid(field, format!("`{address}` must be `host:port`")));
+                }
+                if !addresses.insert(address.clone()) {
+                    return Err(invalid(field, format!("`{address}` is given twice")));
+                }
+            }
+        }
+        if !ids.contains(&self.node_id) {
+            let problem = format!("node {} is not among `voters`", self.node_id);
+            return Err(invalid("node_id", problem));
+        }
+        Ok(())
+    }
+
+    fn validate_listen(&self, field: &str, address: &str) -> Result<(), ConfigError> {
+        let parsed: SocketAddr = address
+            .parse()
+            .map_err(|_| invalid(field, format!("`{address}` must be an IP address and a port")))?;
+        let loopback = match parsed.ip() {
+            IpAddr::V4(ip) => ip.is_loopback(),
+            IpAddr::V6(ip) => ip.is_loopback(),
+        };
+        if loopback || self.insecure_network {
+            return Ok(());
+        }
+        let problem = format!(
+            "`{address}` is not loopback, and there is no TLS yet: set `insecure_network = true` if the network \
+             itself is trusted"
+        );
+        Err(invalid(field, problem))
+    }
+}
+
+impl LimitConfig {
+    fn validate(&self) -> Result<(), ConfigError> {
+        for (field, value) in [
+            ("limits.connections", self.connections),
+            ("limits.authorize_queue", self.authorize_queue),
+            ("limits.authorize_batch", self.authorize_batch),
+            ("limits.barriers", self.barriers),
+            ("limits.submit_queue", self.submit_queue),
+            ("limits.submit_batch", self.submit_batch),
+            ("limits.submit_batch_bytes", self.submit_batch_bytes),
+            ("limits.proposals", self.proposals),
+        ] {
+            let value = u64::try_from(value).unwrap_or(u64::MAX);
+            at_least(field, value, 1)?;
+            at_most(field, value, 1 << 24)?;
+        }
+        // One entry has to fit a peer's frame with room to spare.
+        let bytes = u64::try_from(self.submit_batch_bytes).unwrap_or(u64::MAX);
+        at_most("limits.submit_batch_bytes", bytes, 2 << 20)
+    }
+}
+
+fn at_least(field: &str, value: u64, least: u64) -> Result<(), ConfigError> {
+    if value >= least { Ok(()) } else { Err(invalid(field, format!("is {value}, must be at least {least}"))) }
+}
+
+fn at_most(field: &str, value: u64, most: u64) -> Result<(), ConfigError> {
+    if value <= most { Ok(()) } else { Err(invalid(field, format!("is {value}, must be at most {most}"))) }
+}

@@ -1,0 +1,61 @@
+//! The example configurations load, and what is wrong with one is said by field.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
+
+use std::path::Path;
+
+use assent_cluster::config::{Config, ConfigError};
+
+fn example() -> Config {
+    Config::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/three-nodes/node-1.toml")).unwrap()
+}
+
+#[test]
+fn every_example_is_valid_and_names_its_own_node() {
+    for (folder, nodes) in [("three-nodes", 3), ("five-nodes", 5)] {
+        for id in 1..=nodes {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("configs/{folder}/node-{id}.toml"));
+            let config = Config::load(&path).unwrap();
+            assert_eq!((config.node_id, config.voters.len()), (id, nodes as usize));
+        }
+    }
+}
+
+#[test]
+fn a_wrong_field_is_named() {
+    let cases: Vec<(fn(&mut Config), &str)> = vec![
+        (|c| c.node_id = 9, "node_id"),
+        (|c| c.voters.truncate(2), "voters"),
+        (|c| c.voters[1].id = 1, "voters[1].id"),
+        (|c| c.voters[1].peer = "nowhere".into(), "voters[1].peer"),
+        (|c| c.voters[2].client = c.voters[1].client.clone(), "voters[2].client"),
+        (|c| c.insecure_network = false, "client_listen"),
+        (|c| c.peer_listen = "here".into(), "peer_listen"),
+        (|c| c.raft.election_min_ms = 60, "raft.election_min_ms"),
+        (|c| c.raft.election_max_ms = 150, "raft.election_max_ms"),
+        (|c| c.raft.lag_entries = 1, "raft.lag_entries"),
+        (|c| c.deadlines.authorize_ms = 0, "deadlines.authorize_ms"),
+        (|c| c.deadlines.authorize_ms = 5_000, "deadlines.authorize_ms"),
+        (|c| c.limits.authorize_queue = 0, "limits.authorize_queue"),
+        (|c| c.limits.submit_batch_bytes = 16 << 20, "limits.submit_batch_bytes"),
+    ];
+    for (spoil, expected) in cases {
+        let mut config = example();
+        spoil(&mut config);
+        match config.validate() {
+            Err(ConfigError::Invalid { field, .. }) => assert_eq!(field, expected),
+            other => panic!("{expected}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn unknown_fields_and_missing_files_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("node.toml");
+    assert!(matches!(Config::load(&path), Err(ConfigError::Unreadable { .. })));
+    let text = example().to_toml().unwrap();
+    std::fs::write(&path, &text).unwrap();
+    Config::load(&path).unwrap();
+    std::fs::write(&path, format!("surprise = 1\n{text}")).unwrap();
+    assert!(matches!(Config::load(&path), Err(ConfigError::Malformed { .. })));
+}
