@@ -1,1 +1,50 @@
-fn main() {}
+//! `cluster-load`: what a real cluster of three or five nodes does under load, over real HTTP and real fsync.
+//!
+//! It starts (or attaches to) a cluster of node processes, prepares lineages that allow, signs envelopes beforehand, and
+//! then measures three scenarios at each number of clients: `livez` (bare HTTP: what the same machine and the same load
+//! generator do when nothing is decided), `authorize` and `submit`. It checks that every answer is what it must be.
+//! Results go to stdout, talk to stderr; the exit code is 1 when any answer was wrong.
+
+mod args;
+mod cluster;
+mod evidence;
+mod machine;
+mod output;
+mod scenario;
+
+use args::{Args, OutputFormat};
+use clap::Parser;
+use std::process::ExitCode;
+
+/// What a benchmark does when something is not as it must be: it says so and ends.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+// One thread: the load must leave the processors to the nodes.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let result = tokio::select! {
+        result = run(Args::parse()) => result,
+        // Ends like a failure, so that the cluster is stopped.
+        _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(failure) => {
+            eprintln!("cluster-load: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs everything; whether all answers were right.
+async fn run(args: Args) -> Result<bool, Failure> {
+    let cluster = cluster::Cluster::start_or_attach(&args).await?;
+    let results = scenario::run_all(&args, &cluster).await?;
+    drop(cluster);
+    match args.output {
+        OutputFormat::Text => print!("{}", output::table(&results)),
+        OutputFormat::Json => println!("{}", serde_json::to_string_pretty(&results)?),
+    }
+    Ok(results.is_right())
+}

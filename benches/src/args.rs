@@ -1,0 +1,115 @@
+//! The command line.
+
+use clap::{Parser, ValueEnum};
+use std::path::PathBuf;
+use std::time::Duration;
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo build --release && cargo run --release -p assent-benches
+      three nodes on this machine, everything, about two minutes
+  cargo run --release -p assent-benches -- --only authorize --clients 64 --seconds 30
+  cargo run --release -p assent-benches -- --dev-json ./dev-data/dev.json --output json > load.json
+      a cluster that `assent dev` runs already; it gains many lineages
+";
+
+/// Measures authorize and submit on a real cluster.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "cluster-load", version, about, after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Numbers of clients, one after the other; each has one connection and one request under way.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 64, 256])]
+    pub(crate) clients: Vec<usize>,
+    /// How long each run measures, in seconds.
+    #[arg(long, default_value_t = 10)]
+    pub(crate) seconds: u64,
+    /// How long each run warms up before that, in seconds.
+    #[arg(long, default_value_t = 2)]
+    pub(crate) warm_up: u64,
+    /// What to run.
+    #[arg(long, value_delimiter = ',', value_enum, default_values_t = [Scenario::Livez, Scenario::Authorize, Scenario::Submit])]
+    pub(crate) only: Vec<Scenario>,
+    /// How many lineages that allow are asked about.
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) lineages: usize,
+    /// Statements of one lineage before a client of `submit` starts a new one.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) chain: usize,
+    /// Envelopes signed beforehand for each second of a `submit` run. A run that uses them up ends early and is as
+    /// valid. Default: 4000 for one client, 16000 for more.
+    #[arg(long)]
+    pub(crate) sign_rate: Option<usize>,
+    /// Nodes of the cluster that is started.
+    #[arg(long, default_value_t = 3)]
+    pub(crate) nodes: u16,
+    /// Where the cluster that is started keeps its data, removed afterwards; a real disk, not a tmpfs. Default: a new
+    /// directory beside the program.
+    #[arg(long)]
+    pub(crate) data: Option<PathBuf>,
+    /// Attach to the cluster of this `dev.json` instead of starting one.
+    #[arg(long, conflicts_with_all = ["nodes", "data", "assent"])]
+    pub(crate) dev_json: Option<PathBuf>,
+    /// The `assent` program. Default: the one beside this program.
+    #[arg(long)]
+    pub(crate) assent: Option<PathBuf>,
+    /// How to print the results.
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    pub(crate) output: OutputFormat,
+}
+
+impl Args {
+    /// How long each run measures.
+    pub(crate) fn duration(&self) -> Duration {
+        Duration::from_secs(self.seconds.max(1))
+    }
+
+    /// How long each run warms up.
+    pub(crate) fn warm_up(&self) -> Duration {
+        Duration::from_secs(self.warm_up)
+    }
+}
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Scenario {
+    /// `GET /livez`: bare HTTP on the same nodes.
+    Livez,
+    /// `POST /v1/authorize`: a linearizable decision, signed.
+    Authorize,
+    /// `POST /v1/envelopes`: one signed envelope, durable on a majority.
+    Submit,
+}
+
+impl Scenario {
+    /// As it is written.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Scenario::Livez => "livez",
+            Scenario::Authorize => "authorize",
+            Scenario::Submit => "submit",
+        }
+    }
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputFormat {
+    /// A table.
+    Text,
+    /// One JSON document.
+    Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent_and_its_help_has_examples() {
+        Args::command().debug_assert();
+        assert!(Args::command().render_long_help().to_string().contains("Examples:"));
+        let args = Args::parse_from(["cluster-load", "--only", "authorize,submit", "--clients", "1,2"]);
+        assert_eq!((args.only, args.clients), (vec![Scenario::Authorize, Scenario::Submit], vec![1, 2]));
+    }
+}

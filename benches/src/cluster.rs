@@ -1,0 +1,232 @@
+//! The cluster under load: node processes that `assent dev` runs, started here or already there.
+
+use assent_client::{Client, ClientConfig};
+use assent_proof::{DomainName, PublicKey, Role, SigningKey};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde::Deserialize;
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+use crate::Failure;
+use crate::args::Args;
+
+/// How long a cluster may take until every node is ready.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How often, and how far apart, it is looked whether a cluster has stopped: 15 s in all.
+const STOP_POLLS_MAX: u32 = 300;
+const STOP_POLL: Duration = Duration::from_millis(50);
+
+/// `assent dev` serves peers this far above its clients.
+const PEER_PORTS: u16 = 100;
+
+/// `dev.json`, as far as it is needed here.
+#[derive(Clone, Debug, Deserialize)]
+struct DevFile {
+    origin: String,
+    domain: DomainName,
+    endpoints: Vec<String>,
+    nodes: Vec<DevNode>,
+    keys: DevKeys,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct DevNode {
+    pid: i32,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct DevKeys {
+    governance: PathBuf,
+    attestation: PathBuf,
+}
+
+/// A cluster that is ready.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    /// The origin that evidence names.
+    pub(crate) origin: String,
+    /// The domain with a policy.
+    pub(crate) domain: DomainName,
+    /// The nodes' client addresses.
+    pub(crate) endpoints: Vec<String>,
+    /// The nodes' processes.
+    pub(crate) pids: Vec<i32>,
+    /// Signs execution-authorizations.
+    pub(crate) governance: SigningKey,
+    /// Signs runtime-attestations.
+    pub(crate) attestation: SigningKey,
+    /// The keys that the nodes sign decisions with.
+    pub(crate) node_keys: Vec<PublicKey>,
+    /// Held so that the cluster is stopped when this is dropped.
+    _started: Option<Started>,
+}
+
+/// A cluster that this program started. Dropping it stops it, whatever went wrong before.
+#[derive(Debug)]
+struct Started {
+    dev: Child,
+    dev_json: PathBuf,
+    /// Removed when dropped, after the processes are gone.
+    data: TempDir,
+}
+
+impl Drop for Started {
+    /// Stops `assent dev`, which stops its nodes; whatever is left after a while is killed.
+    fn drop(&mut self) {
+        if let Ok(dev) = i32::try_from(self.dev.id()) {
+            let _ = kill(Pid::from_raw(dev), Signal::SIGINT);
+        }
+        for _ in 0..STOP_POLLS_MAX {
+            if !matches!(self.dev.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(STOP_POLL);
+        }
+        eprintln!("the cluster does not stop; killing it");
+        for node in read(&self.dev_json).map(|dev| dev.nodes).unwrap_or_default() {
+            let _ = kill(Pid::from_raw(node.pid), Signal::SIGKILL);
+        }
+        let _ = self.dev.kill();
+        let _ = self.dev.wait();
+    }
+}
+
+fn read(dev_json: &Path) -> Option<DevFile> {
+    serde_json::from_slice(&fs::read(dev_json).ok()?).ok()
+}
+
+impl Cluster {
+    /// A cluster that is ready on every node.
+    pub(crate) async fn start_or_attach(args: &Args) -> Result<Cluster, Failure> {
+        match &args.dev_json {
+            Some(path) => Cluster::attach(path, None).await,
+            None => {
+                let started = start(args)?;
+                let path = started.dev_json.clone();
+                Cluster::attach(&path, Some(started)).await
+            }
+        }
+    }
+
+    async fn attach(dev_json: &Path, mut started: Option<Started>) -> Result<Cluster, Failure> {
+        let dev = ready(dev_json, started.as_mut(), Instant::now() + START_TIMEOUT).await?;
+        let key = |path: &Path| read_key(dev_json, path);
+        Ok(Cluster {
+            governance: key(&dev.keys.governance)?,
+            attestation: key(&dev.keys.attestation)?,
+            node_keys: node_keys(&dev.endpoints).await?,
+            origin: dev.origin,
+            domain: dev.domain,
+            endpoints: dev.endpoints,
+            pids: dev.nodes.iter().map(|node| node.pid).collect(),
+            _started: started,
+        })
+    }
+
+    /// A client that believes only decisions signed by the cluster's nodes.
+    pub(crate) fn client(&self) -> Result<Client, Failure> {
+        let mut config = ClientConfig::new(&self.endpoints);
+        config.trusted_nodes.clone_from(&self.node_keys);
+        config.deadline = Duration::from_secs(30);
+        Ok(Client::new(config)?)
+    }
+}
+
+fn start(args: &Args) -> Result<Started, Failure> {
+    let program = std::env::current_exe()?;
+    let beside = program.parent().ok_or("this program has no directory")?;
+    let assent = args.assent.clone().unwrap_or_else(|| beside.join("assent"));
+    if !assent.is_file() {
+        return Err(format!("`{}` is missing: cargo build --release -p assent-cli", assent.display()).into());
+    }
+    let parent = args.data.clone().unwrap_or_else(|| beside.to_owned());
+    fs::create_dir_all(&parent)?;
+    let data = tempfile::Builder::new().prefix("cluster-load-").tempdir_in(&parent)?;
+    let dir = data.path().join("dev");
+    let log = File::create(data.path().join("dev.log"))?;
+    let port = free_ports(args.nodes)?;
+    eprintln!("starting {} nodes on ports from {port}, data in `{}`", args.nodes, dir.display());
+    let dev = Command::new(&assent)
+        .args(["dev", "--nodes", &args.nodes.to_string(), "--base-port", &port.to_string(), "--data"])
+        .arg(&dir)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()?;
+    Ok(Started { dev, dev_json: dir.join("dev.json"), data })
+}
+
+/// The first of enough free ports, for clients and 100 above for peers. Another program may take one before the nodes
+/// do; then they say so.
+fn free_ports(nodes: u16) -> Result<u16, Failure> {
+    let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    (17_400..30_000)
+        .step_by(200)
+        .find(|base| (0..nodes).all(|n| free(base + n) && free(base + PEER_PORTS + n)))
+        .ok_or_else(|| "no free ports between 17400 and 30000".into())
+}
+
+/// Waits until `dev.json` is there and every node is ready.
+async fn ready(
+    dev_json: &Path,
+    mut started: Option<&mut Started>,
+    until: Instant,
+) -> Result<DevFile, Failure> {
+    loop {
+        if let Some(dev) = read(dev_json)
+            && all_ready(&dev.endpoints).await
+        {
+            return Ok(dev);
+        }
+        if let Some(started) = started.as_mut()
+            && let Some(status) = started.dev.try_wait()?
+        {
+            return Err(format!("`assent dev` ended with {status}\n{}", tail(started)).into());
+        }
+        if Instant::now() >= until {
+            let told = started.as_deref().map(tail).unwrap_or_default();
+            return Err(format!("no cluster was ready at `{}` in time\n{told}", dev_json.display()).into());
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+}
+
+async fn all_ready(endpoints: &[String]) -> bool {
+    let Ok(client) = Client::new(ClientConfig::new(endpoints)) else { return false };
+    for endpoint in endpoints {
+        if !client.ready_at(endpoint).await {
+            return false;
+        }
+    }
+    true
+}
+
+/// The end of what `assent dev` said.
+fn tail(started: &Started) -> String {
+    let text = fs::read_to_string(started.data.path().join("dev.log")).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines.iter().skip(lines.len().saturating_sub(20)).copied().collect::<Vec<_>>().join("\n")
+}
+
+/// A key of `dev.json`; its path may be relative to that file.
+fn read_key(dev_json: &Path, path: &Path) -> Result<SigningKey, Failure> {
+    let beside = dev_json.parent().unwrap_or(Path::new("")).join(path);
+    let path = if beside.is_file() { beside } else { path.to_owned() };
+    let pem = fs::read_to_string(&path).map_err(|error| format!("`{}`: {error}", path.display()))?;
+    SigningKey::from_pem(&pem).map_err(|error| format!("`{}`: {error}", path.display()).into())
+}
+
+/// The keys that stand granted to nodes.
+async fn node_keys(endpoints: &[String]) -> Result<Vec<PublicKey>, Failure> {
+    let client = Client::new(ClientConfig::new(endpoints))?;
+    let authorities = client.authorities(&DomainName::root(), None, Some(100)).await?.authorities;
+    let keys = authorities.iter().filter(|authority| authority.role == Role::Registry);
+    Ok(keys.map(|authority| authority.id).collect())
+}

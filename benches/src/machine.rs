@@ -1,0 +1,77 @@
+//! What the figures were measured on, and what the processes used.
+
+use serde::Serialize;
+use std::fs;
+
+/// Clock ticks a second in `/proc/<pid>/stat`; 100 on every Linux that we know.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// The machine. Without it figures mean nothing.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Machine {
+    /// Processors that this program may use; the nodes share them.
+    pub(crate) cores: usize,
+    /// What the processor calls itself.
+    pub(crate) cpu: String,
+    /// The kernel.
+    pub(crate) kernel: String,
+    /// Memory in MiB.
+    pub(crate) memory_mib: u64,
+}
+
+impl Machine {
+    /// This one.
+    pub(crate) fn here() -> Machine {
+        let line = |path: &str, name: &str| {
+            let text = fs::read_to_string(path).unwrap_or_default();
+            let found = text.lines().find(|line| line.starts_with(name));
+            found.and_then(|line| line.split_once(':')).map(|(_, value)| value.trim().to_owned())
+        };
+        let memory = line("/proc/meminfo", "MemTotal").unwrap_or_default();
+        let kib: u64 = memory.split(' ').next().and_then(|kib| kib.parse().ok()).unwrap_or(0);
+        let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        Machine {
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            cpu: line("/proc/cpuinfo", "model name").unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
+            kernel: kernel.trim().to_owned(),
+            memory_mib: kib / 1024,
+        }
+    }
+}
+
+/// Processor time used so far by some processes, in seconds. What is gone counts as nothing.
+pub(crate) fn cpu_seconds(pids: &[i32]) -> f64 {
+    pids.iter().filter_map(|pid| ticks(*pid)).sum::<f64>() / TICKS_PER_SECOND
+}
+
+/// User and system time of one process.
+fn ticks(pid: i32) -> Option<f64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field, the program's name, may hold spaces and parentheses: count from behind it.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let user: f64 = fields.get(11)?.parse().ok()?;
+    let system: f64 = fields.get(12)?.parse().ok()?;
+    Some(user + system)
+}
+
+/// This process.
+pub(crate) fn own_pid() -> i32 {
+    i32::try_from(std::process::id()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_machine_and_processor_time_can_be_read() {
+        assert!(Machine::here().cores >= 1);
+        let before = cpu_seconds(&[own_pid()]);
+        let mut x = 0u64;
+        while cpu_seconds(&[own_pid()]) < before + 0.02 {
+            x = std::hint::black_box(x.wrapping_mul(3).wrapping_add(1));
+        }
+        assert!(cpu_seconds(&[-1]) == 0.0);
+    }
+}

@@ -1,0 +1,245 @@
+//! The runs: prepare, load, check.
+
+use assent_api::BatchMode;
+use assent_client::Client;
+use assent_client::load::{
+    Call, Judge, LoadConfig, LoadReport, Stop, Work, judge_authorize, judge_ok, judge_submit, run,
+};
+use assent_proof::{AuthorizeRequest, Millis};
+use bytes::Bytes;
+use serde::Serialize;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+use crate::Failure;
+use crate::args::{Args, Scenario};
+use crate::cluster::Cluster;
+use crate::evidence::{self, Place};
+use crate::machine::{Machine, cpu_seconds, own_pid};
+
+/// Envelopes of one batch while preparing: below a batch's 1 MiB.
+const BATCH: usize = 500;
+
+/// Decisions whose receipts are verified before the load.
+const VERIFIED: usize = 50;
+
+/// Everything that was measured.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Results {
+    /// On what.
+    pub(crate) machine: Machine,
+    /// Nodes of the cluster; they shared the machine with the load.
+    pub(crate) nodes: usize,
+    /// Version of this program.
+    pub(crate) version: &'static str,
+    /// The runs, in order.
+    pub(crate) runs: Vec<RunResult>,
+}
+
+/// One run.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RunResult {
+    /// What was asked.
+    pub(crate) scenario: &'static str,
+    /// The figures.
+    #[serde(flatten)]
+    pub(crate) load: LoadReport,
+    /// Processor time that the load generator took during the run, warm-up included, in seconds.
+    pub(crate) load_cpu_seconds: f64,
+    /// Processor time that the nodes took during the run, warm-up included, in seconds.
+    pub(crate) nodes_cpu_seconds: f64,
+    /// Requests a second relative to `livez` at the same number of clients.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) of_livez: Option<f64>,
+}
+
+impl Results {
+    /// Whether every answer was what it must be.
+    pub(crate) fn is_right(&self) -> bool {
+        self.runs.iter().all(|run| run.load.unexpected == 0)
+    }
+}
+
+/// Runs what was asked for, in the order livez, authorize, submit: the evidence that allows grows old.
+pub(crate) async fn run_all(args: &Args, cluster: &Cluster) -> Result<Results, Failure> {
+    let place = place(cluster);
+    let client = cluster.client()?;
+    let mut runs = Vec::new();
+    if args.only.contains(&Scenario::Livez) {
+        for clients in &args.clients {
+            let work = Work::Repeat(vec![Call::get("/livez")?]);
+            runs.push(measure(args, cluster, Scenario::Livez, *clients, work, judge_ok).await?);
+        }
+    }
+    if args.only.contains(&Scenario::Authorize) {
+        let calls = prepare_authorize(args, cluster, &client, &place).await?;
+        for clients in &args.clients {
+            let work = Work::Repeat(calls.clone());
+            runs.push(measure(args, cluster, Scenario::Authorize, *clients, work, judge_authorize).await?);
+        }
+    }
+    if args.only.contains(&Scenario::Submit) {
+        for clients in &args.clients {
+            runs.push(submit(args, cluster, &client, &place, *clients).await?);
+        }
+    }
+    for i in 0..runs.len() {
+        let of_livez = runs.get(i).and_then(|run| relative(&runs, run));
+        if let Some(run) = runs.get_mut(i) {
+            run.of_livez = of_livez;
+        }
+    }
+    Ok(Results {
+        machine: Machine::here(),
+        nodes: cluster.endpoints.len(),
+        version: env!("CARGO_PKG_VERSION"),
+        runs,
+    })
+}
+
+fn place(cluster: &Cluster) -> Place {
+    let now = wall_clock();
+    Place {
+        origin: cluster.origin.clone(),
+        domain: cluster.domain.clone(),
+        run: now.0.to_string(),
+        now: now.to_seconds(),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a program against a real cluster lives in real time")]
+fn wall_clock() -> Millis {
+    let elapsed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Millis(i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// Makes lineages that allow, and asks about some through the checking client.
+async fn prepare_authorize(
+    args: &Args,
+    cluster: &Cluster,
+    client: &Client,
+    place: &Place,
+) -> Result<Vec<Call>, Failure> {
+    eprintln!("preparing {} lineages that allow", args.lineages);
+    let (mut envelopes, mut requests) = (Vec::new(), Vec::new());
+    for n in 0..args.lineages.max(1) {
+        let (signed, request) = evidence::allowing(place, n, &cluster.governance, &cluster.attestation)?;
+        envelopes.extend(signed);
+        requests.push(request);
+    }
+    for batch in envelopes.chunks(BATCH) {
+        submit_all(client, batch).await?;
+    }
+    let verified = verify_some(cluster, client, &requests).await?;
+    eprintln!("verified {verified} signed allows against {} node keys", cluster.node_keys.len());
+    requests.iter().map(|request| Ok(Call::post("/v1/authorize", request.to_json().to_vec())?)).collect()
+}
+
+async fn submit_all(client: &Client, envelopes: &[Bytes]) -> Result<(), Failure> {
+    let response = client.submit_batch(BatchMode::Each, envelopes).await?;
+    match response.results.iter().find_map(|result| result.problem.as_ref()) {
+        Some(problem) => Err(format!("evidence was refused, {}: {}", problem.code, problem.detail).into()),
+        None => Ok(()),
+    }
+}
+
+/// Asks about a part of the lineages and verifies every decision's receipt.
+async fn verify_some(
+    cluster: &Cluster,
+    client: &Client,
+    requests: &[AuthorizeRequest],
+) -> Result<usize, Failure> {
+    if cluster.node_keys.is_empty() {
+        return Err("the cluster names no node keys".into());
+    }
+    let some: Vec<_> =
+        requests.iter().step_by((requests.len() / VERIFIED).max(1)).take(VERIFIED).cloned().collect();
+    for request in &some {
+        let decision = client.authorize(request, wall_clock()).await?;
+        if !decision.is_allow() || decision.signer().is_none() {
+            let reasons: Vec<_> =
+                decision.body().reasons.iter().map(|reason| reason.detail.as_str()).collect();
+            return Err(format!("a prepared lineage is denied: {}", reasons.join("; ")).into());
+        }
+    }
+    Ok(some.len())
+}
+
+/// One run of `submit`, with its envelopes signed first and the ledger's growth checked after.
+async fn submit(
+    args: &Args,
+    cluster: &Cluster,
+    client: &Client,
+    place: &Place,
+    clients: usize,
+) -> Result<RunResult, Failure> {
+    let rate = args.sign_rate.unwrap_or(if clients == 1 { 4000 } else { 16_000 });
+    let seconds = usize::try_from((args.duration() + args.warm_up()).as_secs())?;
+    let count = rate.saturating_mul(seconds).div_ceil(clients.max(1));
+    eprintln!("signing {} envelopes for {clients} clients", count.saturating_mul(clients));
+    let level = format!("c{clients}");
+    let place = Place { now: wall_clock().to_seconds(), ..place.clone() };
+    let queues = evidence::chains_for_all(&place, &level, clients, count, args.chain, &cluster.attestation)?;
+    let calls: Result<Vec<Vec<Call>>, _> = queues
+        .into_iter()
+        .map(|queue| queue.into_iter().map(|envelope| Call::post("/v1/envelopes", envelope)).collect())
+        .collect();
+    let before = client.status().await?.revision;
+    let result = measure(args, cluster, Scenario::Submit, clients, Work::Once(calls?), judge_submit).await?;
+    check_growth(cluster, client, before.saturating_add(result.load.operations)).await?;
+    Ok(result)
+}
+
+/// Every node must come to hold at least what was acknowledged.
+async fn check_growth(cluster: &Cluster, client: &Client, at_least: u64) -> Result<(), Failure> {
+    let until = Instant::now() + Duration::from_secs(30);
+    for endpoint in &cluster.endpoints {
+        loop {
+            let revision = client.status_at(endpoint).await?.revision;
+            if revision >= at_least {
+                break;
+            }
+            if Instant::now() >= until {
+                let detail = format!("`{endpoint}` holds revision {revision}, acknowledged was {at_least}");
+                return Err(detail.into());
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+    Ok(())
+}
+
+async fn measure(
+    args: &Args,
+    cluster: &Cluster,
+    scenario: Scenario,
+    clients: usize,
+    work: Work,
+    judge: Judge,
+) -> Result<RunResult, Failure> {
+    let config = LoadConfig {
+        warm_up: args.warm_up(),
+        stop: Stop::After(args.duration()),
+        label: Some(format!("{} × {clients}", scenario.as_str())),
+        ..LoadConfig::new(&cluster.endpoints, clients)
+    };
+    let (load_before, nodes_before) = (cpu_seconds(&[own_pid()]), cpu_seconds(&cluster.pids));
+    let load = run(config, work, judge).await?;
+    Ok(RunResult {
+        scenario: scenario.as_str(),
+        load,
+        load_cpu_seconds: cpu_seconds(&[own_pid()]) - load_before,
+        nodes_cpu_seconds: cpu_seconds(&cluster.pids) - nodes_before,
+        of_livez: None,
+    })
+}
+
+/// A run's rate relative to bare HTTP at the same number of clients.
+fn relative(runs: &[RunResult], run: &RunResult) -> Option<f64> {
+    let livez = runs
+        .iter()
+        .find(|other| other.scenario == Scenario::Livez.as_str() && other.load.clients == run.load.clients)?;
+    (run.scenario != livez.scenario).then(|| run.load.per_second / livez.load.per_second)
+}
