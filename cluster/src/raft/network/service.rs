@@ -3,6 +3,7 @@
 //! Owns the one snapshot that may be arriving. A peer speaks only in its own name: a vote, append or snapshot that
 //! carries another node's is refused before the core sees it.
 
+use std::cmp::Ordering;
 use std::future::Future;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -13,22 +14,26 @@ use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, TransferLeaderRequest, TransferLeaderResponse, VoteRequest,
     VoteResponse,
 };
-use openraft::storage::{RaftStateMachine, Snapshot};
+use openraft::storage::Snapshot;
 
 use assent_store::{RegistryStore, SnapshotHeader, SnapshotSummary, StagedSnapshot, StoreError};
 
 use crate::env::{Blocking, blocking};
 use crate::peer::{Answer, SnapshotBegin, SnapshotChunk, SnapshotEnd, SnapshotReply, SnapshotStep};
-use crate::raft::machine::SnapshotData;
+use crate::raft::machine::{Machine, SnapshotData};
 use crate::raft::types::{NodeId, TypeConfig};
 
+/// This node's Raft core.
+type Core = Raft<TypeConfig, Machine>;
+
 /// The Raft half of a [`Handler`](crate::peer::Handler). Clones share it.
-pub struct RaftService<SM: RaftStateMachine<TypeConfig, SnapshotData = SnapshotData>> {
-    inner: Arc<Inner<SM>>,
+#[derive(Clone)]
+pub struct RaftService {
+    inner: Arc<Inner>,
 }
 
-struct Inner<SM: RaftStateMachine<TypeConfig, SnapshotData = SnapshotData>> {
-    raft: OnceLock<Raft<TypeConfig, SM>>,
+struct Inner {
+    raft: OnceLock<Core>,
     registry: RegistryStore,
     blocking: Arc<dyn Blocking>,
     arriving: Mutex<Option<Arriving>>,
@@ -43,16 +48,7 @@ struct Arriving {
     staged: StagedSnapshot,
 }
 
-impl<SM: RaftStateMachine<TypeConfig, SnapshotData = SnapshotData>> Clone for RaftService<SM> {
-    fn clone(&self) -> Self {
-        Self { inner: self.inner.clone() }
-    }
-}
-
-impl<SM> RaftService<SM>
-where
-    SM: RaftStateMachine<TypeConfig, SnapshotData = SnapshotData>,
-{
+impl RaftService {
     /// A service that refuses everything until the Raft core is attached. Snapshots are staged in `registry`,
     /// and written in `blocking`.
     pub fn new(registry: RegistryStore, blocking: Arc<dyn Blocking>) -> Self {
@@ -61,13 +57,13 @@ where
     }
 
     /// Serves with `raft` from now on. Only the first call counts.
-    pub fn attach(&self, raft: Raft<TypeConfig, SM>) {
+    pub fn attach(&self, raft: Core) {
         // A second core would be a second node; the first one stays.
         let _ = self.inner.raft.set(raft);
     }
 
     /// The Raft core, once attached.
-    pub fn raft(&self) -> Option<&Raft<TypeConfig, SM>> {
+    pub fn raft(&self) -> Option<&Core> {
         self.inner.raft.get()
     }
 
@@ -121,7 +117,7 @@ where
         &self,
         from: NodeId,
         vote: &VoteOf<TypeConfig>,
-        work: impl FnOnce(Raft<TypeConfig, SM>) -> F,
+        work: impl FnOnce(Core) -> F,
     ) -> Answer<T>
     where
         T: Send + 'static,
@@ -136,7 +132,7 @@ where
         self.with_raft(work)
     }
 
-    fn with_raft<T, E, F>(&self, work: impl FnOnce(Raft<TypeConfig, SM>) -> F) -> Answer<T>
+    fn with_raft<T, E, F>(&self, work: impl FnOnce(Core) -> F) -> Answer<T>
     where
         T: Send + 'static,
         E: std::fmt::Display,
@@ -152,17 +148,9 @@ where
     }
 }
 
-impl<SM> Inner<SM>
-where
-    SM: RaftStateMachine<TypeConfig, SnapshotData = SnapshotData>,
-{
+impl Inner {
     /// A transfer starts, and any other ends: only one leader has anything to send.
-    async fn begin(
-        &self,
-        raft: &Raft<TypeConfig, SM>,
-        from: NodeId,
-        begin: SnapshotBegin,
-    ) -> Result<SnapshotReply, String> {
+    async fn begin(&self, raft: &Core, from: NodeId, begin: SnapshotBegin) -> Result<SnapshotReply, String> {
         let SnapshotBegin { transfer, vote, meta, header } = begin;
         let term = CommittedLeaderIdOf::<TypeConfig>::from(vote.leader_id().term);
         let beyond = meta.last_log_id.is_some_and(|last| *last.committed_leader_id() > term);
@@ -171,7 +159,7 @@ where
             return Err("the snapshot is not the leader's to send".to_owned());
         }
         let own = raft.with_raft_state(|state| *state.vote_ref()).await.map_err(|error| error.to_string())?;
-        if !(vote >= own) {
+        if !matches!(vote.partial_cmp(&own), Some(Ordering::Greater | Ordering::Equal)) {
             return Ok(SnapshotReply::Done(own));
         }
         let former = self.slot().take();
@@ -204,12 +192,7 @@ where
         }
     }
 
-    async fn end(
-        &self,
-        raft: &Raft<TypeConfig, SM>,
-        from: NodeId,
-        end: SnapshotEnd,
-    ) -> Result<SnapshotReply, String> {
+    async fn end(&self, raft: &Core, from: NodeId, end: SnapshotEnd) -> Result<SnapshotReply, String> {
         let Some(mut arriving) = self.take(from, end.transfer) else { return Ok(unknown()) };
         let finished = self
             .blocking(move || {

@@ -1,0 +1,340 @@
+//! Peers that are wrong, broken or hostile, spoken in raw bytes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+mod peer_support;
+
+use std::time::Duration;
+
+use assent_cluster::peer::{Append, PeerError, Probe, Vote};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, sleep};
+
+use peer_support::*;
+
+/// What node 2 answers to a first frame.
+async fn refusal_of(node: &Node, hello: &[u8]) -> String {
+    let mut raw = Raw::connect(node.hub.local_addr()).await;
+    raw.frame(1, 0, hello).await;
+    let (kind, _, body) = raw.read().await.expect("a refusal is said before hanging up");
+    assert_eq!(kind, 2, "kind of {body:?}");
+    raw.hung_up().await;
+    String::from_utf8(body).unwrap()
+}
+
+#[tokio::test]
+async fn another_cluster_another_target_another_version_and_a_larger_id_are_refused_with_the_reason() {
+    let two = node(2, &[]).await;
+    let refused = refusal_of(&two, &hello_bytes([8; 32], 1, 2, (1, 1))).await;
+    assert!(refused.contains("another cluster"), "{refused}");
+    let refused = refusal_of(&two, &hello_bytes(CLUSTER, 1, 3, (1, 1))).await;
+    assert_eq!(refused, "this is node `2`, not node `3`");
+    let refused = refusal_of(&two, &hello_bytes(CLUSTER, 1, 2, (2, 9))).await;
+    assert!(refused.contains("protocol versions `2` to `9`"), "{refused}");
+    let refused = refusal_of(&two, &hello_bytes(CLUSTER, 3, 2, (1, 1))).await;
+    assert!(refused.contains("the smaller id dials"), "{refused}");
+    let refused = refusal_of(&two, &hello_bytes(CLUSTER, 2, 2, (1, 1))).await;
+    assert!(refused.contains("the smaller id dials"), "{refused}");
+    assert!(!two.hub.is_connected(1) && !two.hub.is_connected(3));
+}
+
+#[tokio::test]
+async fn a_version_range_that_reaches_ours_is_accepted() {
+    let two = node(2, &[]).await;
+    let mut raw = Raw::connect(two.hub.local_addr()).await;
+    raw.frame(1, 0, &hello_bytes(CLUSTER, 1, 2, (1, 7))).await;
+    assert_eq!(raw.read().await.unwrap().0, 1);
+    raw.frame(3, 0, &[]).await;
+    connected(&two, 1).await;
+}
+
+#[tokio::test]
+async fn a_store_that_the_membership_does_not_bind_is_refused_and_both_sides_say_why() {
+    let two = node(2, &[]).await;
+    *two.script.refused_store.lock().unwrap() = Some([1; 16]);
+    let one = node(1, &[(2, two.hub.local_addr().to_string())]).await;
+    eventually("a refusal", || problem(&one, 2).contains("refused by the peer: its store is not the one"))
+        .await;
+
+    *two.script.refused_store.lock().unwrap() = None;
+    connected(&one, 2).await;
+
+    // The dialer's own refusal, of the acceptor.
+    let four = node(4, &[]).await;
+    let three = node(3, &[]).await;
+    *three.script.refused_store.lock().unwrap() = Some([4; 16]);
+    three.hub.ensure_peer(4, &four.hub.local_addr().to_string());
+    eventually("a refusal", || problem(&three, 4).contains("refused node `4`: its store is not the one"))
+        .await;
+    sleep(Duration::from_millis(50)).await;
+    assert!(!four.hub.is_connected(3));
+}
+
+#[tokio::test]
+async fn another_node_behind_the_address_is_told_apart() {
+    let three = node(3, &[]).await;
+    let one = node(1, &[(2, three.hub.local_addr().to_string())]).await;
+    eventually("a refusal", || problem(&one, 2).contains("this is node `3`, not node `2`")).await;
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    one.hub.ensure_peer(4, &listener.local_addr().unwrap().to_string());
+    let mut liar = Raw { stream: listener.accept().await.unwrap().0 };
+    liar.read().await.unwrap();
+    liar.frame(1, 0, &hello_bytes(CLUSTER, 5, 1, (1, 1))).await;
+    let (kind, _, reason) = liar.read().await.unwrap();
+    assert_eq!(
+        (kind, String::from_utf8(reason).unwrap().as_str()),
+        (2, "node `5` answers where node `4` should")
+    );
+    liar.hung_up().await;
+}
+
+#[tokio::test]
+async fn strangers_get_nothing_but_hung_up_on() {
+    let two = node(2, &[]).await;
+    let addr = two.hub.local_addr();
+    let mut garbage: Vec<Vec<u8>> = vec![
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(),
+        vec![0xff; 64],
+        vec![0; 64],
+        // A frame larger than any handshake's.
+        [&4096u32.to_be_bytes()[..], &[1; 4096]].concat(),
+    ];
+    let mut request_first = (9u32 + 1).to_be_bytes().to_vec();
+    request_first.extend([0x22, 0, 0, 0, 0, 0, 0, 0, 1, 0x90]);
+    garbage.push(request_first);
+    for bytes in garbage {
+        let mut raw = Raw::connect(addr).await;
+        raw.bytes(&bytes).await;
+        raw.hung_up().await;
+    }
+    // Says nothing, or stops halfway: the deadline hangs up.
+    for bytes in [&b""[..], &[0, 0, 0, 100, 1]] {
+        let mut raw = Raw::connect(addr).await;
+        raw.bytes(bytes).await;
+        let started = Instant::now();
+        raw.hung_up().await;
+        assert!(started.elapsed() < Duration::from_secs(2));
+    }
+    let _peer = Raw::opened(addr, 1, 2).await;
+    connected(&two, 1).await;
+}
+
+#[tokio::test]
+async fn a_crowd_of_silent_strangers_keeps_no_peer_out_for_long() {
+    let two = node(2, &[]).await;
+    let mut crowd = Vec::new();
+    for _ in 0..300 {
+        crowd.push(TcpStream::connect(two.hub.local_addr()).await.unwrap());
+    }
+    let one = node(1, &[(2, two.hub.local_addr().to_string())]).await;
+    connected(&one, 2).await;
+}
+
+#[tokio::test]
+async fn malformed_frames_close_the_connection_and_the_node_goes_on() {
+    let two = node(2, &[]).await;
+    let addr = two.hub.local_addr();
+    let bomb = vec![0x91u8; 200_000];
+    let four_gib = [0x91, 0xdd, 0xff, 0xff, 0xff, 0xff];
+    let four_gib_bytes = [0x91, 0x91, 0x92, 0xc2, 0x91, 0xc6, 0xff, 0xff, 0xff, 0xff];
+    let bodies: Vec<(u8, &[u8])> = vec![
+        (0x10, &bomb),
+        (0x21, &bomb),
+        (0x21, &four_gib),
+        (0x21, &four_gib_bytes),
+        (0x22, &[0x90, 0x00]),
+        (0x22, &[]),
+        (0x11, &[0xc1]),
+        (0x10, b"not messagepack at all"),
+        (0x05, &[0x93]),
+    ];
+    for (kind, body) in bodies {
+        let mut raw = Raw::opened(addr, 1, 2).await;
+        raw.frame(kind, 7, body).await;
+        raw.hung_up().await;
+    }
+    for announced in [0u32, 8, (4 << 20) + 1, u32::MAX] {
+        let mut raw = Raw::opened(addr, 1, 2).await;
+        raw.bytes(&announced.to_be_bytes()).await;
+        raw.hung_up().await;
+    }
+    assert!(two.script.appended.lock().unwrap().is_empty());
+    let mut raw = Raw::opened(addr, 1, 2).await;
+    raw.frame(0x22, 7, &[0x90]).await;
+    loop {
+        let (kind, id, _) = raw.read().await.unwrap();
+        if kind == 0x22 | 0x80 {
+            assert_eq!(id, 7);
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_request_is_answered_as_unsupported_and_unasked_answers_are_dropped() {
+    let two = node(2, &[]).await;
+    let mut raw = Raw::opened(two.hub.local_addr(), 1, 2).await;
+    raw.frame(0x90, 99, &[0xc0]).await;
+    raw.frame(0xff, 98, b"junk").await;
+    raw.frame(0x6f, 5, &[]).await;
+    loop {
+        let (kind, id, body) = raw.read().await.unwrap();
+        if kind == 0xff {
+            assert_eq!((id, body[0], body[1]), (5, 0x92, 3));
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_second_connection_of_a_peer_replaces_the_first() {
+    let two = node(2, &[]).await;
+    let first = Raw::opened(two.hub.local_addr(), 1, 2).await;
+    connected(&two, 1).await;
+    let mut second = Raw::opened(two.hub.local_addr(), 1, 2).await;
+    first.hung_up().await;
+    assert!(two.hub.is_connected(1));
+    let call = tokio::spawn(two.hub.call(1, &Probe {}, SOON));
+    loop {
+        let (kind, id, body) = second.read().await.unwrap();
+        if kind == 0x22 {
+            assert_eq!(body, [0x90]);
+            let mut reply = vec![0x93, 0xc2, 0xdc, 0, 16];
+            reply.extend([5; 16]);
+            reply.push(0xc0);
+            second.frame(0x22 | 0x80, id, &reply).await;
+            break;
+        }
+    }
+    assert_eq!(call.await.unwrap().unwrap().store_id, [5; 16]);
+}
+
+#[tokio::test]
+async fn an_answer_that_makes_no_sense_is_an_error_and_ends_the_connection() {
+    for (kind, body) in [(0x22 | 0x80, &b"\xc1"[..]), (0x11 | 0x80, &[0x90]), (0xff, &[0x00])] {
+        let two = node(2, &[]).await;
+        let mut raw = Raw::opened(two.hub.local_addr(), 1, 2).await;
+        connected(&two, 1).await;
+        let call = tokio::spawn(two.hub.call(1, &Probe {}, SOON));
+        let id = loop {
+            let (kind, id, _) = raw.read().await.unwrap();
+            if kind == 0x22 {
+                break id;
+            }
+        };
+        raw.frame(kind, id, body).await;
+        assert!(matches!(call.await.unwrap(), Err(PeerError::Malformed(_))));
+        raw.hung_up().await;
+    }
+}
+
+/// A peer at the other end of `listener` that shakes hands, reads everything and says nothing more, again and again.
+fn deaf_mute(listener: TcpListener, id: u64, dialer: u64) -> std::sync::Arc<std::sync::atomic::AtomicU32> {
+    let dialed = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let count = dialed.clone();
+    tokio::spawn(async move {
+        loop {
+            let mut raw = Raw::accepted(&listener, id, dialer).await;
+            count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            tokio::spawn(async move {
+                let mut sink = vec![0; 4096];
+                while raw.stream.read(&mut sink).await.is_ok_and(|n| n > 0) {}
+            });
+        }
+    });
+    dialed
+}
+
+#[tokio::test]
+async fn a_peer_that_accepts_and_never_answers_is_dropped_and_dialed_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    let dialed = deaf_mute(listener, 2, 1);
+    let one = node(1, &[(2, addr)]).await;
+    connected(&one, 2).await;
+    let started = Instant::now();
+    let call =
+        one.hub.call_patient(2, &Vote(vote_request()), Duration::from_millis(30), Duration::from_secs(60));
+    let lost = call.await.unwrap_err();
+    assert!(matches!(lost, PeerError::Lost(_)), "{lost:?}");
+    // Suspicion, not silence: 30 ms of patience and 150 ms for a ping.
+    assert!(started.elapsed() < Duration::from_millis(390), "{:?}", started.elapsed());
+    eventually("a redial", || dialed.load(std::sync::atomic::Ordering::SeqCst) >= 2).await;
+}
+
+#[tokio::test]
+async fn a_peer_that_only_ever_asks_and_never_answers_is_dropped_once_a_call_waits() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        loop {
+            let mut raw = Raw::accepted(&listener, 2, 1).await;
+            // As if the other direction were cut: its own pings arrive, nothing is ever heard.
+            for id in 0u64.. {
+                raw.frame(4, id, &[]).await;
+                sleep(Duration::from_millis(20)).await;
+                if raw.stream.write_all(&[]).await.is_err() || id > 200 {
+                    break;
+                }
+            }
+        }
+    });
+    let one = node(1, &[(2, addr)]).await;
+    connected(&one, 2).await;
+    sleep(Duration::from_millis(500)).await;
+    let started = Instant::now();
+    let late = one.hub.call(2, &Vote(vote_request()), Duration::from_millis(40)).await;
+    assert_eq!(late, Err(PeerError::Deadline));
+    eventually("a drop", || problem(&one, 2).contains("a ping was not answered") || !one.hub.is_connected(2))
+        .await;
+    assert!(started.elapsed() < Duration::from_millis(600), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn a_peer_that_stops_reading_fills_a_bounded_queue_and_is_dropped() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let one = node(1, &[(2, listener.local_addr().unwrap().to_string())]).await;
+    let stuck = Raw::accepted(&listener, 2, 1).await;
+    connected(&one, 2).await;
+    let message = Append(append(1, 1 << 20));
+    let calls: Vec<_> = (0..100).map(|_| one.hub.call(2, &message, SOON)).collect();
+    let mut full = 0;
+    for call in calls {
+        match call.await {
+            Err(PeerError::Full) => full += 1,
+            Err(PeerError::Lost(_)) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(full >= 60, "{full}");
+    drop(stuck);
+}
+
+#[tokio::test]
+async fn a_peer_that_asks_without_reading_the_answers_is_dropped() {
+    let two = node(2, &[]).await;
+    let mut raw = Raw::opened(two.hub.local_addr(), 1, 2).await;
+    connected(&two, 1).await;
+    let mut burst = Vec::new();
+    for id in 0..20_000u64 {
+        burst.extend(9u32.to_be_bytes());
+        burst.push(4);
+        burst.extend(id.to_be_bytes());
+    }
+    eventually_dropped(&two, &mut raw, &burst).await;
+}
+
+async fn eventually_dropped(node: &Node, raw: &mut Raw, burst: &[u8]) {
+    let until = Instant::now() + SOON;
+    while node.hub.is_connected(1) {
+        assert!(Instant::now() < until, "the peer was not dropped");
+        let _ = tokio::time::timeout(Duration::from_millis(100), raw.stream.write_all(burst)).await;
+    }
+}

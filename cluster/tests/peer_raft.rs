@@ -1,0 +1,275 @@
+//! Three Raft cores on real stores over real peer connections: replication, failover, handing over, snapshots.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+mod peer_support;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use assent_cluster::env::Environment;
+use assent_cluster::peer::{
+    Answer, Handler, Hello, PeerHub, PeerLimits, ProbeReply, ReadIndexError, ReadIndexReply, SnapshotReply,
+    SnapshotStep, SubmitError, SubmitReply,
+};
+use assent_cluster::raft::log::{LogRecord, RaftLog};
+use assent_cluster::raft::machine::Machine;
+use assent_cluster::raft::network::{PeerNetworkFactory, RaftService};
+use assent_cluster::raft::types::{NodeId, PeerNode, Proposal, TypeConfig};
+use assent_cluster::raft::verifier::{Verifier, VerifierLimits};
+use assent_registry::{Group, Rows, RowsMut, Table};
+use assent_store::{Store, StoreOptions};
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use openraft::async_runtime::WatchReceiver;
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, TransferLeaderRequest, TransferLeaderResponse, VoteRequest,
+    VoteResponse,
+};
+use openraft::{Config, Raft, SnapshotPolicy};
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+use peer_support::{CLUSTER, SOON, eventually, identity};
+
+struct Delegate(RaftService);
+
+impl Handler for Delegate {
+    fn started(&self) -> bool {
+        true
+    }
+    fn admit(&self, _hello: &Hello) -> Result<(), String> {
+        Ok(())
+    }
+    fn append(
+        &self,
+        from: NodeId,
+        rpc: AppendEntriesRequest<TypeConfig>,
+    ) -> Answer<AppendEntriesResponse<TypeConfig>> {
+        self.0.append(from, rpc)
+    }
+    fn vote(&self, from: NodeId, rpc: VoteRequest<TypeConfig>) -> Answer<VoteResponse<TypeConfig>> {
+        self.0.vote(from, rpc)
+    }
+    fn pre_vote(&self, from: NodeId, rpc: VoteRequest<TypeConfig>) -> Answer<VoteResponse<TypeConfig>> {
+        self.0.pre_vote(from, rpc)
+    }
+    fn transfer_leader(
+        &self,
+        from: NodeId,
+        rpc: TransferLeaderRequest<TypeConfig>,
+    ) -> Answer<TransferLeaderResponse<TypeConfig>> {
+        self.0.transfer_leader(from, rpc)
+    }
+    fn snapshot(&self, from: NodeId, step: SnapshotStep) -> Answer<SnapshotReply> {
+        self.0.snapshot(from, step)
+    }
+    fn read_index(&self, _from: NodeId) -> BoxFuture<'static, ReadIndexReply> {
+        std::future::ready(Err(ReadIndexError::Overloaded)).boxed()
+    }
+    fn submit(&self, _from: NodeId, _groups: Vec<Group>) -> BoxFuture<'static, SubmitReply> {
+        std::future::ready(Err(SubmitError::Overloaded)).boxed()
+    }
+    fn probe(&self, _from: NodeId) -> BoxFuture<'static, ProbeReply> {
+        std::future::ready(ProbeReply { started: true, store_id: [0; 16], leader: None }).boxed()
+    }
+}
+
+struct RaftNode {
+    id: NodeId,
+    hub: PeerHub,
+    raft: Raft<TypeConfig, Machine>,
+    store: Store<LogRecord>,
+    _dir: TempDir,
+}
+
+impl RaftNode {
+    async fn start(id: NodeId) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let env = Environment::real(dir.path()).unwrap();
+        let run = env.run_blocking();
+        let store =
+            Store::<LogRecord>::open(env.disk.clone(), run.clone(), [id as u8; 16], StoreOptions::default())
+                .await
+                .unwrap();
+        let service = RaftService::new(store.registry.clone(), env.blocking.clone());
+        let limits = PeerLimits { redial_max: Duration::from_millis(100), ..PeerLimits::default() };
+        let handler = Arc::new(Delegate(service.clone()));
+        let hub =
+            PeerHub::start(&env, identity(id), "127.0.0.1:0".into(), vec![], handler, limits).await.unwrap();
+        let verifier = Verifier::new("test".into(), run.clone(), VerifierLimits::default());
+        let machine =
+            Machine::new(store.registry.clone(), verifier.clone(), run, Arc::new(|_: &dyn Rows| Ok(())))
+                .unwrap();
+        let config = Config {
+            heartbeat_interval: 50,
+            election_timeout_min: 150,
+            election_timeout_max: 300,
+            enable_pre_vote: Some(true),
+            enable_leader_restore: Some(false),
+            snapshot_policy: SnapshotPolicy::Never,
+            max_in_snapshot_log_to_keep: 0,
+            replication_lag_threshold: 1,
+            ..Config::default()
+        };
+        let raft = Raft::new(
+            id,
+            Arc::new(config.validate().unwrap()),
+            PeerNetworkFactory::new(hub.clone(), env.blocking.clone()),
+            RaftLog::new(store.log.clone(), verifier, id),
+            machine,
+        )
+        .await
+        .unwrap();
+        service.attach(raft.clone());
+        Self { id, hub, raft, store, _dir: dir }
+    }
+
+    fn peer_node(&self) -> PeerNode {
+        PeerNode {
+            peer_addr: self.hub.local_addr().to_string(),
+            client_addr: String::new(),
+            store_id: [self.id as u8; 16],
+        }
+    }
+
+    fn applied(&self) -> u64 {
+        self.raft.metrics().borrow_watched().last_applied.map_or(0, |id| id.index)
+    }
+
+    fn leader(&self) -> Option<NodeId> {
+        self.raft.metrics().borrow_watched().current_leader
+    }
+
+    /// Writes, also through the moments in which the leader is not yet sure of its quorum.
+    async fn write(&self, payload: &[u8]) {
+        let until = Instant::now() + SOON;
+        while let Err(error) = self.raft.client_write(Proposal(Bytes::copy_from_slice(payload))).await {
+            assert!(Instant::now() < until, "{error}");
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    async fn stop(self) {
+        self.raft.shutdown().await.unwrap();
+        self.hub.shutdown().await;
+    }
+}
+
+fn members(nodes: &[RaftNode]) -> BTreeMap<NodeId, PeerNode> {
+    nodes.iter().map(|node| (node.id, node.peer_node())).collect()
+}
+
+async fn three() -> Vec<RaftNode> {
+    assert_eq!(CLUSTER.len(), 32);
+    let mut nodes = Vec::new();
+    for id in 1..=3 {
+        nodes.push(RaftNode::start(id).await);
+    }
+    // As every node does that starts from a genesis file: it knows the others' addresses from the beginning.
+    for node in &nodes {
+        for other in &nodes {
+            node.hub.ensure_peer(other.id, &other.hub.local_addr().to_string());
+        }
+    }
+    nodes[0].raft.initialize(members(&nodes)).await.unwrap();
+    nodes
+}
+
+/// The index, in `nodes`, of the leader that all of them follow.
+async fn leader_of(nodes: &[RaftNode]) -> usize {
+    let until = Instant::now() + SOON;
+    loop {
+        let leader = nodes[0].leader();
+        let at = nodes.iter().position(|node| Some(node.id) == leader);
+        if let Some(at) = at
+            && nodes.iter().all(|node| node.leader() == leader)
+        {
+            return at;
+        }
+        assert!(Instant::now() < until, "no leader within {SOON:?}");
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writes_reach_every_node_and_a_dead_leader_is_replaced_within_a_second_or_so() {
+    let mut nodes = three().await;
+    let at = leader_of(&nodes).await;
+    nodes[at].write(b"first").await;
+    let writes = (0..500u32).map(|n| {
+        let raft = nodes[at].raft.clone();
+        async move { raft.client_write(Proposal(Bytes::from(n.to_be_bytes().to_vec()))).await.unwrap() }
+    });
+    let written = futures_util::future::join_all(writes).await;
+    let last = written.iter().map(|write| write.log_id.index).max().unwrap();
+    assert!(last >= 500);
+    eventually("convergence", || nodes.iter().all(|node| node.applied() >= last)).await;
+
+    nodes.remove(at).stop().await;
+    let started = Instant::now();
+    let at = leader_of(&nodes).await;
+    nodes[at].write(b"after").await;
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leadership_is_handed_over_when_asked() {
+    let nodes = three().await;
+    let at = leader_of(&nodes).await;
+    nodes[at].write(b"before").await;
+    let to = nodes[(at + 1) % 3].id;
+    let last = nodes[at].applied();
+    eventually("convergence", || nodes.iter().all(|node| node.applied() >= last)).await;
+    nodes[at].raft.trigger().transfer_leader(to).await.unwrap();
+    eventually("the new leader", || nodes.iter().all(|node| node.leader() == Some(to))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_learner_far_behind_gets_a_snapshot_in_chunks() {
+    let nodes = three().await;
+    let at = leader_of(&nodes).await;
+    let leader = &nodes[at];
+    for n in 0..20u32 {
+        leader.write(&n.to_be_bytes()).await;
+    }
+    // Rows enough for many chunks, put there behind Raft's back; the snapshot has to bring them.
+    let rows = 64u64;
+    let body: Vec<u8> = (0..100_000u32).map(|n| n as u8).collect();
+    let registry = leader.store.registry.clone();
+    let value = body.clone();
+    tokio::task::spawn_blocking(move || {
+        let fill = |to: &mut dyn RowsMut| {
+            (0..rows).try_for_each(|row| to.put(Table::Bodies, &row.to_be_bytes(), &value))
+        };
+        registry.write(None, fill).unwrap();
+    })
+    .await
+    .unwrap();
+    leader.raft.trigger().snapshot().await.unwrap();
+    eventually("a snapshot", || leader.raft.metrics().borrow_watched().snapshot.is_some()).await;
+    leader.raft.trigger().purge_log(leader.applied()).await.unwrap();
+    eventually("a purge", || leader.raft.metrics().borrow_watched().purged.is_some()).await;
+
+    let learner = RaftNode::start(4).await;
+    for node in &nodes {
+        learner.hub.ensure_peer(node.id, &node.hub.local_addr().to_string());
+    }
+    leader.raft.add_learner(4, learner.peer_node(), false).await.unwrap();
+    let last = leader.applied();
+    eventually("catching up", || learner.applied() >= last).await;
+    let view = learner.store.registry.view().unwrap();
+    for row in 0..rows {
+        assert_eq!(view.get(Table::Bodies, &row.to_be_bytes()).unwrap().as_ref(), Some(&body), "row {row}");
+    }
+    leader.write(b"after").await;
+    let last = leader.applied();
+    eventually("following", || learner.applied() >= last).await;
+}

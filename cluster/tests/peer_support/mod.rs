@@ -1,0 +1,311 @@
+//! What the peer transport's tests share: a scripted handler, nodes on loopback, raw peers that speak bytes.
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part of this")]
+
+use std::future::{pending, ready};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use assent_cluster::env::{Clock, Environment, RealClock};
+use assent_cluster::peer::{
+    Answer, Handler, Hello, Identity, PeerAddress, PeerHub, PeerLimits, ProbeReply, ReadIndexError,
+    ReadIndexReply, SnapshotReply, SnapshotStep, SubmitError, SubmitReply,
+};
+use assent_cluster::raft::types::{NodeId, Proposal, TypeConfig};
+use assent_proof::Millis;
+use assent_registry::Group;
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use openraft::alias::LogIdOf;
+use openraft::impls::{Entry, EntryPayload, Vote};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, TransferLeaderRequest, TransferLeaderResponse, VoteRequest,
+    VoteResponse,
+};
+use openraft::vote::leader_id_std::{CommittedLeaderId, LeaderId};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, sleep, timeout};
+
+pub const CLUSTER: [u8; 32] = [7; 32];
+pub const SOON: Duration = Duration::from_secs(5);
+
+/// A handler that does what its fields say.
+#[derive(Default)]
+pub struct Script {
+    /// Votes and probes are never answered.
+    pub mute: AtomicBool,
+    /// Answers to appends take so long, the first ones longest.
+    pub append_delay_ms: Mutex<Vec<u64>>,
+    /// Appends conflict from this log index on.
+    pub conflict_from: Mutex<Option<u64>>,
+    /// The first log index of each append, in the order handed over.
+    pub appended: Mutex<Vec<u64>>,
+    /// Store ids that are not admitted.
+    pub refused_store: Mutex<Option<[u8; 16]>>,
+    /// Hold submissions until told.
+    pub held: AtomicBool,
+}
+
+impl Handler for Script {
+    fn started(&self) -> bool {
+        true
+    }
+
+    fn admit(&self, hello: &Hello) -> Result<(), String> {
+        if *self.refused_store.lock().unwrap() == Some(hello.store_id) {
+            return Err("its store is not the one that the membership binds to it".to_owned());
+        }
+        Ok(())
+    }
+
+    fn append(
+        &self,
+        _from: NodeId,
+        rpc: AppendEntriesRequest<TypeConfig>,
+    ) -> Answer<AppendEntriesResponse<TypeConfig>> {
+        let index = rpc.entries.first().map_or(0, |entry| entry.log_id.index);
+        self.appended.lock().unwrap().push(index);
+        let delay = self.append_delay_ms.lock().unwrap().pop().unwrap_or(0);
+        let conflict = self.conflict_from.lock().unwrap().is_some_and(|from| index >= from);
+        async move {
+            sleep(Duration::from_millis(delay)).await;
+            Ok(if conflict { AppendEntriesResponse::Conflict } else { AppendEntriesResponse::Success })
+        }
+        .boxed()
+    }
+
+    fn vote(&self, _from: NodeId, rpc: VoteRequest<TypeConfig>) -> Answer<VoteResponse<TypeConfig>> {
+        if self.mute.load(Ordering::SeqCst) {
+            return pending().boxed();
+        }
+        ready(Ok(VoteResponse::new(rpc.vote, None, true))).boxed()
+    }
+
+    fn pre_vote(&self, _from: NodeId, rpc: VoteRequest<TypeConfig>) -> Answer<VoteResponse<TypeConfig>> {
+        ready(Ok(VoteResponse::new(rpc.vote, None, false))).boxed()
+    }
+
+    fn transfer_leader(
+        &self,
+        _from: NodeId,
+        _rpc: TransferLeaderRequest<TypeConfig>,
+    ) -> Answer<TransferLeaderResponse<TypeConfig>> {
+        ready(Ok(Ok(()))).boxed()
+    }
+
+    fn snapshot(&self, _from: NodeId, _step: SnapshotStep) -> Answer<SnapshotReply> {
+        ready(Err("no snapshots here".to_owned())).boxed()
+    }
+
+    fn read_index(&self, _from: NodeId) -> BoxFuture<'static, ReadIndexReply> {
+        ready(Err(ReadIndexError::NotLeader { leader: Some(9) })).boxed()
+    }
+
+    /// Echoes the first envelope as text.
+    fn submit(&self, from: NodeId, groups: Vec<Group>) -> BoxFuture<'static, SubmitReply> {
+        if self.held.load(Ordering::SeqCst) {
+            return pending().boxed();
+        }
+        let text = String::from_utf8_lossy(&groups[0].envelopes[0]).into_owned();
+        let wait = u64::from(text.len() as u32 % 5);
+        async move {
+            sleep(Duration::from_millis(wait)).await;
+            Err(SubmitError::Unknown(format!("{from}:{text}")))
+        }
+        .boxed()
+    }
+
+    fn probe(&self, _from: NodeId) -> BoxFuture<'static, ProbeReply> {
+        if self.mute.load(Ordering::SeqCst) {
+            return pending().boxed();
+        }
+        ready(ProbeReply { started: true, store_id: [1; 16], leader: None }).boxed()
+    }
+}
+
+/// A clock that is off by so much.
+pub struct SkewedClock(pub i64);
+
+impl Clock for SkewedClock {
+    fn now(&self) -> Millis {
+        Millis(RealClock.now().0 + self.0)
+    }
+}
+
+pub struct Node {
+    pub hub: PeerHub,
+    pub script: Arc<Script>,
+    _dir: tempfile::TempDir,
+}
+
+/// Limits that make the tests quick.
+pub fn quick() -> PeerLimits {
+    PeerLimits {
+        connect_timeout: Duration::from_millis(300),
+        handshake_timeout: Duration::from_millis(400),
+        ping_interval: Duration::from_millis(50),
+        silence_max: Duration::from_millis(400),
+        suspicion_max: Duration::from_millis(150),
+        redial_min: Duration::from_millis(5),
+        redial_max: Duration::from_millis(40),
+        ..PeerLimits::default()
+    }
+}
+
+pub fn identity(id: NodeId) -> Identity {
+    Identity { cluster_id: CLUSTER, node_id: id, store_id: [id as u8; 16] }
+}
+
+pub async fn node_as(
+    identity: Identity,
+    listen: &str,
+    peers: &[(NodeId, String)],
+    limits: PeerLimits,
+    skew: i64,
+) -> Node {
+    let dir = tempfile::tempdir().unwrap();
+    let mut env = Environment::real(dir.path()).unwrap();
+    env.clock = Arc::new(SkewedClock(skew));
+    let script = Arc::new(Script::default());
+    let peers = peers.iter().map(|(id, addr)| PeerAddress { id: *id, addr: addr.clone() }).collect();
+    let hub = PeerHub::start(&env, identity, listen.to_owned(), peers, script.clone(), limits).await.unwrap();
+    Node { hub, script, _dir: dir }
+}
+
+pub async fn node(id: NodeId, peers: &[(NodeId, String)]) -> Node {
+    node_as(identity(id), "127.0.0.1:0", peers, quick(), 0).await
+}
+
+/// Nodes 1 and 2, connected.
+pub async fn pair() -> (Node, Node) {
+    let two = node(2, &[]).await;
+    let one = node(1, &[(2, two.hub.local_addr().to_string())]).await;
+    connected(&one, 2).await;
+    connected(&two, 1).await;
+    (one, two)
+}
+
+pub async fn connected(node: &Node, to: NodeId) {
+    eventually("a connection", || node.hub.is_connected(to)).await;
+}
+
+/// Waits until `done`, or fails.
+pub async fn eventually(what: &str, mut done: impl FnMut() -> bool) {
+    let until = Instant::now() + SOON;
+    while !done() {
+        assert!(Instant::now() < until, "no {what} within {SOON:?}");
+        sleep(Duration::from_millis(2)).await;
+    }
+}
+
+pub fn problem(node: &Node, peer: NodeId) -> String {
+    let status = node.hub.status();
+    status
+        .iter()
+        .find(|status| status.id == peer)
+        .and_then(|status| status.problem.clone())
+        .unwrap_or_default()
+}
+
+pub fn log_id(index: u64) -> LogIdOf<TypeConfig> {
+    openraft::LogId::new(CommittedLeaderId::new(1), index)
+}
+
+pub fn a_vote() -> Vote<LeaderId<u64, u64>> {
+    Vote::new_committed(1, 1)
+}
+
+pub fn vote_request() -> VoteRequest<TypeConfig> {
+    VoteRequest::new(a_vote(), None)
+}
+
+/// An append of one entry of `size` bytes at `index`.
+pub fn append(index: u64, size: usize) -> AppendEntriesRequest<TypeConfig> {
+    let payload = EntryPayload::Normal(Proposal(Bytes::from(vec![0x5a; size])));
+    AppendEntriesRequest {
+        vote: a_vote(),
+        prev_log_id: Some(log_id(index - 1)),
+        entries: vec![Entry { log_id: log_id(index), payload }],
+        leader_commit: None,
+    }
+}
+
+pub fn echo(text: &str) -> assent_cluster::peer::Submit {
+    let envelopes = vec![Bytes::copy_from_slice(text.as_bytes())];
+    assent_cluster::peer::Submit { groups: vec![Group { atomic: false, envelopes }] }
+}
+
+/// A peer made of bytes, written down here independently of the code under test.
+pub struct Raw {
+    pub stream: TcpStream,
+}
+
+pub fn hello_bytes(cluster: [u8; 32], node: u64, target: u64, versions: (u16, u16)) -> Vec<u8> {
+    let mut bytes = b"assentp\n".to_vec();
+    bytes.extend(versions.0.to_be_bytes());
+    bytes.extend(versions.1.to_be_bytes());
+    bytes.extend(1u32.to_be_bytes());
+    bytes.extend(cluster);
+    bytes.extend(node.to_be_bytes());
+    bytes.extend([node as u8; 16]);
+    bytes.extend(target.to_be_bytes());
+    bytes.push(1);
+    bytes
+}
+
+impl Raw {
+    pub async fn connect(addr: SocketAddr) -> Self {
+        Self { stream: TcpStream::connect(addr).await.unwrap() }
+    }
+
+    /// Connects and shakes hands as node `id` with node `target`.
+    pub async fn opened(addr: SocketAddr, id: u64, target: u64) -> Self {
+        let mut raw = Self::connect(addr).await;
+        raw.frame(1, 0, &hello_bytes(CLUSTER, id, target, (1, 1))).await;
+        assert_eq!(raw.read().await.unwrap().0, 1, "a hello comes back");
+        raw.frame(3, 0, &[]).await;
+        raw
+    }
+
+    /// Accepts one connection and shakes hands as node `id`.
+    pub async fn accepted(listener: &TcpListener, id: u64, dialer: u64) -> Self {
+        let mut raw = Self { stream: listener.accept().await.unwrap().0 };
+        assert_eq!(raw.read().await.unwrap().0, 1, "a hello arrives");
+        raw.frame(1, 0, &hello_bytes(CLUSTER, id, dialer, (1, 1))).await;
+        assert_eq!(raw.read().await.unwrap().0, 3, "ready arrives");
+        raw
+    }
+
+    pub async fn frame(&mut self, kind: u8, id: u64, body: &[u8]) {
+        let mut bytes = (body.len() as u32 + 9).to_be_bytes().to_vec();
+        bytes.push(kind);
+        bytes.extend(id.to_be_bytes());
+        bytes.extend(body);
+        self.bytes(&bytes).await;
+    }
+
+    pub async fn bytes(&mut self, bytes: &[u8]) {
+        // The node may have hung up already; then the read that follows says so.
+        let _ = self.stream.write_all(bytes).await;
+    }
+
+    /// The next frame, `None` once the node has hung up.
+    pub async fn read(&mut self) -> Option<(u8, u64, Vec<u8>)> {
+        let reading = async {
+            let length = self.stream.read_u32().await.ok()? as usize;
+            let mut rest = vec![0; length];
+            self.stream.read_exact(&mut rest).await.ok()?;
+            let id = u64::from_be_bytes(rest[1..9].try_into().unwrap());
+            Some((rest[0], id, rest[9..].to_vec()))
+        };
+        timeout(SOON, reading).await.expect("the node says something or hangs up")
+    }
+
+    /// Reads until the node hangs up.
+    pub async fn hung_up(mut self) {
+        while self.read().await.is_some() {}
+    }
+}
