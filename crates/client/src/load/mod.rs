@@ -184,7 +184,8 @@ pub async fn run(config: LoadConfig, work: Work, judge: Judge) -> Result<LoadRep
         clients.spawn(client.run(calls));
     }
     let progress = async {
-        let mut ticks = tokio::time::interval(Duration::from_secs(1));
+        let second = Duration::from_secs(1);
+        let mut ticks = tokio::time::interval_at(Instant::now() + second, second);
         loop {
             ticks.tick().await;
             recorder.tell(config.label.as_deref());
