@@ -1,0 +1,283 @@
+//! One node without a cluster: the registry's real rules over rows in memory, behind the API's real bodies. Enough to
+//! prove that the load is right; it measures nothing.
+
+use assent_api::{
+    AuthoritiesBody, AuthorityBody, AuthorityStatus, BatchResponse, BatchResult, Call, ClockBody,
+    DecisionBody, NodeRole, Problem, ReasonBody, ReceiptBody, StatusBody, Verdict, leaf_bytes, signed_bytes,
+    status_of,
+};
+use assent_proof::{
+    AttestationStatus, AuthorizeRequest, Claims, DomainName, Envelope, EvidenceId, EvidenceKind, LineageName,
+    Millis, Of, PolicyBody, PublicKey, Requirement, Role, STATEMENT_PAYLOAD_TYPE, Seconds, Sha256,
+    SigningKey, Statement, pae, sign_batch, sign_statement, verify,
+};
+use assent_registry::{Checked, GenesisFile, MemoryRows, Outcome, View, apply, authorize, bootstrap, query};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+const ORIGIN: &str = "dev.local/registry";
+const DOMAIN: &str = "dev.local";
+
+fn key(seed: u8) -> SigningKey {
+    SigningKey::from_seed([seed; 32])
+}
+
+#[expect(clippy::disallowed_methods, reason = "the program under test lives in real time")]
+fn now() -> Millis {
+    let elapsed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    Millis(elapsed.as_millis() as i64)
+}
+
+/// A running node; `dir` holds its `dev.json`.
+pub(crate) struct OneNode {
+    pub(crate) rows: Arc<Mutex<MemoryRows>>,
+    pub(crate) dev_json: PathBuf,
+}
+
+impl OneNode {
+    pub(crate) fn start(dir: &Path) -> OneNode {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        for (name, seed) in [("governance", 3), ("attestation", 4)] {
+            std::fs::write(dir.join(format!("{name}.pem")), key(seed).to_pem()).unwrap();
+        }
+        let dev = json!({
+            "origin": ORIGIN, "domain": DOMAIN, "endpoints": [endpoint],
+            "nodes": [{ "id": 1, "pid": std::process::id(), "client": "", "peer": "", "data": "" }],
+            "keys": { "governance": "governance.pem", "attestation": dir.join("attestation.pem") },
+        });
+        let dev_json = dir.join("dev.json");
+        std::fs::write(&dev_json, dev.to_string()).unwrap();
+        let rows = Arc::new(Mutex::new(founded()));
+        let served = Arc::clone(&rows);
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(serve(listener, served));
+        });
+        OneNode { rows, dev_json }
+    }
+}
+
+/// A registry as `assent dev` founds it, with the authorities that the load needs.
+fn founded() -> MemoryRows {
+    let (root, checkpoint, governance, attestation, node) = (key(1), key(2), key(3), key(4), key(5));
+    let at = now().to_seconds().saturating_add(-10);
+    let grant = |key: &SigningKey, role: Role| Claims::AuthorityGrant {
+        authority: key.public(),
+        name: role.to_string(),
+        role,
+        not_before: at,
+        not_after: at.saturating_add(86_400),
+    };
+    let mut chain = Chain::new("_root", at);
+    let roots = vec![root.public()];
+    let registry_key = checkpoint.public();
+    let founding =
+        chain.next(&Claims::Root { keys: roots, threshold: 1, registry_key }, ORIGIN, &[&root, &checkpoint]);
+    let granted = chain.next(&grant(&node, Role::Registry), &node.public().to_string(), &[&root, &node]);
+    let claims = Claims::Domain {
+        domain: DOMAIN.parse().unwrap(),
+        governance: vec![governance.public()],
+        threshold: 1,
+    };
+    let domain = chain.next(&claims, DOMAIN, &[&root, &governance]);
+    let envelopes: Vec<_> =
+        [founding, granted, domain].iter().map(|bytes| Envelope::parse(bytes).unwrap()).collect();
+    let genesis = GenesisFile::parse(&GenesisFile::format(&envelopes).unwrap()).unwrap();
+    let mut rows = MemoryRows::new();
+    bootstrap(&mut rows, &genesis).unwrap();
+
+    let mut chain = Chain::new(DOMAIN, at);
+    let attester = attestation.public().to_string();
+    let granted =
+        chain.next(&grant(&attestation, Role::Attestation), &attester, &[&governance, &attestation]);
+    let policy = chain.next(&Claims::Policy(policy()), DOMAIN, &[&governance]);
+    for bytes in [granted, policy] {
+        assert!(matches!(submit(&mut rows, &bytes), Outcome::Accepted { .. }));
+    }
+    rows
+}
+
+fn policy() -> PolicyBody {
+    PolicyBody {
+        require: vec![Requirement {
+            kind: EvidenceKind::RuntimeAttestation,
+            of: Of::Execution,
+            min_issuers: 1,
+            max_age_seconds: Some(300),
+        }],
+        attestation_status: Some(vec![AttestationStatus::Affirming]),
+        measurements: None,
+        policy_digests: None,
+        decision_ttl_seconds: 30,
+        permit_always: false,
+    }
+}
+
+/// A domain's governance statements, one slot after the other.
+struct Chain {
+    domain: DomainName,
+    at: Seconds,
+    sequence: u64,
+    parent: Option<EvidenceId>,
+}
+
+impl Chain {
+    fn new(domain: &str, at: Seconds) -> Chain {
+        Chain { domain: domain.parse().unwrap(), at, sequence: 0, parent: None }
+    }
+
+    fn next(&mut self, claims: &Claims, target: &str, keys: &[&SigningKey]) -> Vec<u8> {
+        let statement = Statement {
+            subject_name: None,
+            subject: Sha256::of(target.as_bytes()),
+            kind: claims.kind(),
+            registry: ORIGIN.to_owned(),
+            domain: self.domain.clone(),
+            lineage: LineageName::governance(),
+            issuers: keys.iter().map(|key| key.public()).collect(),
+            sequence: Some(self.sequence),
+            parent: self.parent,
+            references: Vec::new(),
+            issued_at: self.at,
+            expires_at: None,
+            claims: claims.to_json(),
+        };
+        self.sequence += 1;
+        self.parent = Some(EvidenceId::of_pae(&pae(STATEMENT_PAYLOAD_TYPE, &statement.to_vec())));
+        sign_statement(&statement, keys)
+    }
+}
+
+fn submit(rows: &mut MemoryRows, bytes: &[u8]) -> Outcome {
+    let checked = match verify(bytes, ORIGIN) {
+        Ok(envelope) => Checked::Verified(Arc::new(envelope)),
+        Err(refusal) => Checked::Refused(refusal),
+    };
+    apply(rows, now(), &[(false, vec![checked])]).unwrap().remove(0).remove(0)
+}
+
+fn result(outcome: Outcome) -> BatchResult {
+    match outcome {
+        Outcome::Accepted { receipt, fresh } => {
+            let receipt = ReceiptBody {
+                evidence_id: receipt.evidence_id,
+                ledger_index: receipt.ledger_index,
+                revision: receipt.revision,
+                accepted_at: receipt.accepted_at,
+            };
+            BatchResult::accepted(receipt, fresh)
+        }
+        Outcome::Equivocation { refusal, .. } | Outcome::Refused { refusal, .. } => {
+            BatchResult::refused(Problem::from_refusal(&refusal, status_of(refusal.code, Call::Submission)))
+        }
+    }
+}
+
+async fn serve(listener: std::net::TcpListener, rows: Arc<Mutex<MemoryRows>>) {
+    let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        let rows = Arc::clone(&rows);
+        let service = service_fn(move |request| answer(request, Arc::clone(&rows)));
+        tokio::spawn(async move {
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    rows: Arc<Mutex<MemoryRows>>,
+) -> Result<Response<Full<Bytes>>, hyper::Error> {
+    let path = request.uri().path().to_owned();
+    let body = request.into_body().collect().await?.to_bytes();
+    let mut rows = rows.lock().unwrap();
+    let (status, bytes) = match path.as_str() {
+        "/livez" | "/readyz" => (200, Vec::new()),
+        "/v1/cluster/status" => (200, status(&rows).to_vec()),
+        "/v1/authorities" => (200, serde_json::to_vec(&node_authorities(&rows)).unwrap()),
+        "/v1/envelopes" => {
+            let result = result(submit(&mut rows, &body));
+            let bytes = result.receipt.map(|receipt| receipt.to_vec());
+            (result.status, bytes.unwrap_or_else(|| result.problem.unwrap().to_vec()))
+        }
+        "/v1/envelopes:batch" => {
+            let (_, envelopes) = assent_api::parse_batch(&body).unwrap();
+            let results = envelopes.iter().map(|bytes| result(submit(&mut rows, bytes))).collect();
+            (200, BatchResponse { results }.to_vec())
+        }
+        "/v1/authorize" => decide(&rows, &AuthorizeRequest::parse(&body).unwrap()),
+        _ => (404, Vec::new()),
+    };
+    Ok(Response::builder().status(status).body(Full::new(bytes.into())).unwrap())
+}
+
+fn decide(rows: &MemoryRows, request: &AuthorizeRequest) -> (u16, Vec<u8>) {
+    let decision = authorize(&View::new(rows), request, now());
+    let reason = |reason: &assent_registry::Reason| {
+        ReasonBody::new(reason.code, reason.detail.clone(), reason.evidence)
+    };
+    let body = DecisionBody {
+        decision: if decision.is_allow() { Verdict::Allow } else { Verdict::Deny },
+        request: request.to_json(),
+        cluster_id: "blake3:00".to_owned(),
+        node_id: 1,
+        revision: decision.revision,
+        head: decision.head,
+        policy: decision.policy,
+        evaluated_at: decision.evaluated_at,
+        valid_until: decision.valid_until,
+        reasons: decision.reasons.iter().map(reason).collect(),
+        receipt: None,
+    };
+    let unsigned = body.to_vec();
+    let receipts = sign_batch(vec![leaf_bytes(&unsigned, &[0; 16])], &key(5));
+    (body.status(), signed_bytes(&unsigned, &receipts[0]))
+}
+
+fn node_authorities(rows: &MemoryRows) -> AuthoritiesBody {
+    let (found, _) = query::authorities(rows, &DomainName::root(), None::<&PublicKey>, 100, now()).unwrap();
+    let body = |entry: query::AuthorityEntry| AuthorityBody {
+        id: entry.key,
+        name: entry.name,
+        role: entry.role,
+        domain: entry.domain,
+        not_before: entry.not_before,
+        not_after: entry.not_after,
+        status: AuthorityStatus::Active,
+        grant: entry.admitted_by,
+        revoked_by: entry.revoked_by,
+        invalid_since: entry.invalid_since,
+    };
+    AuthoritiesBody { authorities: found.into_iter().map(body).collect(), next: None }
+}
+
+fn status(rows: &MemoryRows) -> StatusBody {
+    StatusBody {
+        cluster_id: "blake3:00".to_owned(),
+        origin: ORIGIN.to_owned(),
+        node_id: 1,
+        role: NodeRole::Leader,
+        leader: Some(1),
+        term: 1,
+        revision: query::revision(rows).unwrap(),
+        last_log: None,
+        applied: None,
+        voters: vec![1],
+        learners: vec![],
+        clock: ClockBody { sure: true, bound_ms: 500, readings: vec![] },
+        version: "0".to_owned(),
+        uptime_ms: None,
+    }
+}
