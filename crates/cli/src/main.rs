@@ -1,1 +1,67 @@
-fn main() {}
+//! The `assent` command: cluster, keys, statements, decisions.
+//!
+//! It parses the command line, runs one subcommand and turns its outcome into an exit code. What a subcommand does
+//! stands in its own file under `command`.
+
+mod command;
+mod edge;
+mod exit;
+mod files;
+mod keys;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use exit::{CliError, Exit};
+use output::Output;
+
+/// May this execute, now? Run a cluster, sign evidence, ask, revoke, verify.
+#[derive(Debug, Parser)]
+#[command(name = "assent", version, propagate_version = true, max_term_width = 110)]
+struct Cli {
+    /// The form of the results on stdout
+    #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
+    output: Output,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Every subcommand.
+#[derive(Debug, Subcommand)]
+enum Command {
+    Key(command::key::Args),
+}
+
+impl Command {
+    async fn run(self, output: Output) -> Result<Exit, CliError> {
+        match self {
+            Command::Key(args) => command::key::run(args, output).await,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Clap ends with 2 by itself; help and version are no errors.
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Ok };
+            let _ = error.print();
+            return exit.into();
+        }
+    };
+    let output = cli.output;
+    run(cli)
+        .unwrap_or_else(|error| {
+            output.error(&error);
+            error.exit
+        })
+        .into()
+}
+
+fn run(cli: Cli) -> Result<Exit, CliError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(cli.command.run(cli.output))
+}

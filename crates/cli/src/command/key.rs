@@ -1,0 +1,69 @@
+//! `key`: make key files and show what they are.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Subcommand};
+
+use crate::exit::{CliError, Exit};
+use crate::keys;
+use crate::output::Output;
+
+/// Make key files and show what they are.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Example:\n  assent key generate --out my-key.pem\n  assent key show my-key.pem --id")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: KeyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyCommand {
+    Generate(Generate),
+    Show(Show),
+}
+
+/// Make an Ed25519 key file (PKCS#8 PEM, mode 0600).
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Example:\n  assent key generate --out my-key.pem")]
+struct Generate {
+    /// The file to make; one that is there is never overwritten
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+/// Show a key's id, its key id as in DSSE signatures, and its public key.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Example:\n  assent key show my-key.pem\n  assent key show my-key.pem --id")]
+struct Show {
+    /// A private or public key file (PEM)
+    file: PathBuf,
+    /// Print the id `ed25519:…` only
+    #[arg(long)]
+    id: bool,
+}
+
+pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
+    match args.command {
+        KeyCommand::Generate(args) => generate(&args, output),
+        KeyCommand::Show(args) => show(&args, output),
+    }
+}
+
+fn generate(args: &Generate, output: Output) -> Result<Exit, CliError> {
+    let key = keys::generate()?;
+    keys::write_new(&args.out, &key)?;
+    let id = key.public().to_string();
+    let value = serde_json::json!({ "id": id, "keyid": key.public().keyid(), "file": args.out.display().to_string() });
+    output.result(&value, || id.clone())?;
+    Ok(Exit::Ok)
+}
+
+fn show(args: &Show, output: Output) -> Result<Exit, CliError> {
+    let key = keys::read_public(&args.file)?;
+    let (id, keyid, pem) = (key.to_string(), key.keyid(), key.to_pem());
+    let value = serde_json::json!({ "id": id, "keyid": keyid, "pem": pem });
+    output.result(&value, || {
+        if args.id { id.clone() } else { format!("id:    {id}\nkeyid: {keyid}\n{pem}") }
+    })?;
+    Ok(Exit::Ok)
+}

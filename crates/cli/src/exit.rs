@@ -1,0 +1,157 @@
+//! How the program ends: exit codes that scripts can rely on, and errors that say what to do.
+
+use std::fmt::{self, Display, Formatter};
+use std::path::Path;
+use std::process::ExitCode;
+
+use assent_api::Problem;
+use assent_client::{ClientError, OutboxError};
+use assent_proof::Refusal;
+
+/// How the program ends. The numbers are part of the command's interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// 0: done, or allowed.
+    Ok,
+    /// 1: it failed; the error says why.
+    Failed,
+    /// 10: denied.
+    Deny,
+    /// 11: denied because the cluster cannot know; asking again later may allow.
+    CannotKnow,
+    /// 64: the command line is wrong.
+    Usage,
+    /// That of the command which ran after an allow.
+    Child(i32),
+}
+
+impl Exit {
+    /// The number that the system gets to see.
+    pub(crate) fn number(self) -> u8 {
+        match self {
+            Exit::Ok => 0,
+            Exit::Failed => 1,
+            Exit::Deny => 10,
+            Exit::CannotKnow => 11,
+            Exit::Usage => 64,
+            // What does not fit must at least not look like success.
+            Exit::Child(code) => u8::try_from(code).unwrap_or(1),
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit.number())
+    }
+}
+
+/// Why a command did not do what was asked, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CliError {
+    /// The stable code: a registry's or client's own, or one of this program.
+    pub(crate) code: String,
+    /// What is wrong here: lower case, no full stop.
+    pub(crate) detail: String,
+    /// What to do about it, in one line.
+    pub(crate) remedy: String,
+    /// How the program ends.
+    pub(crate) exit: Exit,
+}
+
+impl CliError {
+    /// An error that ends the program with 1.
+    pub(crate) fn new(code: impl Into<String>, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
+        CliError { code: code.into(), detail: detail.into(), remedy: remedy.into(), exit: Exit::Failed }
+    }
+
+    /// The command line asks for something that cannot be: exit code 64.
+    pub(crate) fn usage(detail: impl Into<String>) -> Self {
+        let remedy = "see the command's `--help`, which has an example";
+        CliError { exit: Exit::Usage, ..CliError::new("usage", detail, remedy) }
+    }
+
+    /// A file that cannot be read, written or made.
+    pub(crate) fn file(step: &str, path: &Path, error: &std::io::Error) -> Self {
+        let detail = format!("could not {step} `{}`: {error}", path.display());
+        CliError::new("io_failed", detail, "check the path and its permissions")
+    }
+
+    /// A node's problem document.
+    pub(crate) fn problem(problem: &Problem) -> Self {
+        let field = problem.field.as_deref().map(|field| format!("`{field}` ")).unwrap_or_default();
+        CliError::new(problem.code.as_str(), format!("{field}{}", problem.detail), &problem.remedy)
+    }
+
+    /// The same error, found in this file.
+    pub(crate) fn in_file(self, path: &Path) -> Self {
+        CliError { detail: format!("`{}`: {}", path.display(), self.detail), ..self }
+    }
+
+    /// The error as JSON.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({ "code": self.code, "detail": self.detail, "remedy": self.remedy })
+    }
+}
+
+impl Display for CliError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}: {}\nremedy: {}", self.code, self.detail, self.remedy)
+    }
+}
+
+impl std::error::Error for CliError {}
+
+impl From<Refusal> for CliError {
+    fn from(refusal: Refusal) -> Self {
+        let field = refusal.field.map(|field| format!("`{field}` ")).unwrap_or_default();
+        CliError::new(refusal.code.as_str(), format!("{field}{}", refusal.detail), refusal.code.remedy())
+    }
+}
+
+impl From<ClientError> for CliError {
+    fn from(error: ClientError) -> Self {
+        let detail = match &error {
+            ClientError::Refused(problem) => CliError::problem(problem).detail,
+            other => other.to_string(),
+        };
+        CliError::new(error.code(), detail, error.remedy())
+    }
+}
+
+impl From<OutboxError> for CliError {
+    fn from(error: OutboxError) -> Self {
+        if let OutboxError::Refused(refusal) = error {
+            return refusal.into();
+        }
+        CliError::new(
+            "outbox_failed",
+            error.to_string(),
+            "what was pending stays pending; mend it and submit again",
+        )
+    }
+}
+
+impl From<std::io::Error> for CliError {
+    fn from(error: std::io::Error) -> Self {
+        CliError::new("io_failed", error.to_string(), "check the files, addresses and permissions involved")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_that_cannot_be_told_never_looks_like_success() {
+        assert_eq!(Exit::Child(7).number(), 7);
+        assert_eq!(Exit::Child(-1).number(), 1);
+        assert_eq!(Exit::Child(256).number(), 1);
+    }
+
+    #[test]
+    fn an_error_prints_code_detail_and_remedy() {
+        let text = CliError::new("head_moved", "the slot is taken", "sign again").to_string();
+        assert_eq!(text, "error: head_moved: the slot is taken\nremedy: sign again");
+    }
+}

@@ -1,0 +1,138 @@
+//! Key files: PEM, private ones readable by their owner only.
+//!
+//! It never prints or logs private key material.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use assent_proof::{KeyError, PublicKey, SigningKey};
+
+use crate::edge;
+use crate::exit::CliError;
+use crate::files;
+
+/// What begins a PEM block of a public key.
+const PUBLIC_BEGIN: &str = "-----BEGIN PUBLIC KEY-----";
+/// What ends it.
+const PUBLIC_END: &str = "-----END PUBLIC KEY-----";
+/// What every private PEM block has in its first line.
+const PRIVATE_MARK: &str = "PRIVATE KEY-----";
+
+/// A new key from the system's randomness.
+pub(crate) fn generate() -> Result<SigningKey, CliError> {
+    Ok(SigningKey::from_seed(edge::random()?))
+}
+
+/// Writes a new key file with mode 0600.
+///
+/// # Errors
+/// It is never written over a file that is there: that might be the only copy of another key.
+pub(crate) fn write_new(path: &Path, key: &SigningKey) -> Result<(), CliError> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let mut file = match file {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            let detail = format!("`{}` is there already", path.display());
+            return Err(CliError::new(
+                "file_exists",
+                detail,
+                "choose another path; keys are never overwritten",
+            ));
+        }
+        Err(error) => return Err(CliError::file("make", path, &error)),
+    };
+    file.write_all(key.to_pem().as_bytes())
+        .and_then(|()| file.sync_all())
+        .map_err(|error| CliError::file("write", path, &error))
+}
+
+/// Reads a private key.
+pub(crate) fn read_signing(path: &Path) -> Result<SigningKey, CliError> {
+    let pem = files::read_text(path)?;
+    SigningKey::from_pem(&pem).map_err(|error| wrong(path, &error))
+}
+
+/// Reads private keys, in the order given.
+pub(crate) fn read_all_signing<P: AsRef<Path>>(paths: &[P]) -> Result<Vec<SigningKey>, CliError> {
+    paths.iter().map(|path| read_signing(path.as_ref())).collect()
+}
+
+/// Reads the public key from a public or a private key file.
+pub(crate) fn read_public(path: &Path) -> Result<PublicKey, CliError> {
+    let pem = files::read_text(path)?;
+    if pem.contains(PRIVATE_MARK) {
+        return SigningKey::from_pem(&pem).map(|key| key.public()).map_err(|error| wrong(path, &error));
+    }
+    PublicKey::from_pem(&pem).map_err(|error| wrong(path, &error))
+}
+
+/// Reads the public keys of files that hold one or several of them, one after the other. A file may be a private key.
+pub(crate) fn read_trusted<P: AsRef<Path>>(paths: &[P]) -> Result<Vec<PublicKey>, CliError> {
+    let mut keys = Vec::new();
+    for path in paths {
+        let path = path.as_ref();
+        let text = files::read_text(path)?;
+        if text.contains(PRIVATE_MARK) {
+            keys.push(read_public(path)?);
+            continue;
+        }
+        let blocks = public_blocks(&text);
+        if blocks.is_empty() {
+            let detail = format!("`{}` holds no PEM public key", path.display());
+            return Err(CliError::new("key_invalid", detail, "give a file of `PUBLIC KEY` PEM blocks"));
+        }
+        for block in blocks {
+            keys.push(PublicKey::from_pem(block).map_err(|error| wrong(path, &error))?);
+        }
+    }
+    Ok(keys)
+}
+
+/// The `PUBLIC KEY` blocks of a text; an unended one is kept, so that reading it fails instead of ignoring it.
+fn public_blocks(text: &str) -> Vec<&str> {
+    let starts = text.match_indices(PUBLIC_BEGIN).map(|(start, _)| start);
+    let block = |start: usize| {
+        let rest = text.get(start..).unwrap_or_default();
+        let end = rest.find(PUBLIC_END).map_or(rest.len(), |end| end.saturating_add(PUBLIC_END.len()));
+        rest.get(..end).unwrap_or_default()
+    };
+    starts.map(block).collect()
+}
+
+fn wrong(path: &Path, error: &KeyError) -> CliError {
+    let detail = format!("`{}`: {error}", path.display());
+    CliError::new("key_invalid", detail, "give an Ed25519 key as openssl or `assent key` writes it")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_key_file_is_private_and_never_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("k.pem");
+        let key = SigningKey::from_seed([1; 32]);
+        write_new(&path, &key).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(write_new(&path, &key).unwrap_err().code, "file_exists");
+        assert_eq!(read_signing(&path).unwrap().public(), key.public());
+        assert_eq!(read_public(&path).unwrap(), key.public());
+    }
+
+    #[test]
+    fn a_trust_file_holds_several_keys() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("trust.pem");
+        let keys = [1, 2, 3].map(|n| SigningKey::from_seed([n; 32]).public());
+        std::fs::write(&path, keys.map(|key| key.to_pem()).concat()).unwrap();
+        assert_eq!(read_trusted(&[&path]).unwrap(), keys);
+        std::fs::write(&path, "nothing").unwrap();
+        assert_eq!(read_trusted(&[&path]).unwrap_err().code, "key_invalid");
+        std::fs::write(&path, PUBLIC_BEGIN).unwrap();
+        assert_eq!(read_trusted(&[&path]).unwrap_err().code, "key_invalid");
+    }
+}

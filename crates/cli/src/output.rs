@@ -1,0 +1,67 @@
+//! What is printed where: results on stdout, talk on stderr.
+//!
+//! A reader that went away (`| head`) is no failure: writing then stops quietly.
+
+use std::io::Write;
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use crate::exit::CliError;
+
+/// The form of the results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: one JSON document.
+    Json,
+}
+
+impl Output {
+    /// Prints a result: the text for people, or `value` as one line of JSON.
+    pub(crate) fn result<T: Serialize + ?Sized>(
+        self,
+        value: &T,
+        text: impl FnOnce() -> String,
+    ) -> Result<(), CliError> {
+        match self {
+            Output::Text => self.line(&text()),
+            Output::Json => {
+                let json = serde_json::to_string(value).map_err(|error| {
+                    CliError::new("output_failed", error.to_string(), "report this as a bug")
+                })?;
+                self.line(&json)
+            }
+        }
+    }
+
+    /// Prints one line on stdout whatever the form; for results that are JSON or PEM by themselves.
+    pub(crate) fn line(self, text: &str) -> Result<(), CliError> {
+        self.bytes(format!("{}\n", text.trim_end_matches('\n')).as_bytes())
+    }
+
+    /// Prints bytes on stdout, exactly.
+    pub(crate) fn bytes(self, bytes: &[u8]) -> Result<(), CliError> {
+        let mut stdout = std::io::stdout().lock();
+        match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Says something on stderr.
+    pub(crate) fn say(self, text: &str) {
+        // Nobody is left to tell when stderr is gone.
+        let _ = writeln!(std::io::stderr().lock(), "{text}");
+    }
+
+    /// Prints an error on stderr.
+    pub(crate) fn error(self, error: &CliError) {
+        match self {
+            Output::Text => self.say(&error.to_string()),
+            Output::Json => self.say(&error.to_json().to_string()),
+        }
+    }
+}
