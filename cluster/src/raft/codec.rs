@@ -244,9 +244,12 @@ mod tests {
             EntryPayload::Normal(Proposal(Bytes::from_static(b"cmd"))),
         );
         let membership = EntryOf::<TypeConfig>::new(log_id(2, 5), EntryPayload::Membership(voters()));
-        assert_eq!(hex(&encode_entry(&blank)), "GOLDEN1");
-        assert_eq!(hex(&encode_entry(&normal)), "GOLDEN2");
-        assert_eq!(hex(&encode_entry(&membership)), "GOLDEN3");
+        assert_eq!(hex(&encode_entry(&blank)), "010000000000000000020000000000000003");
+        assert_eq!(hex(&encode_entry(&normal)), "010100000000000000020000000000000004636d64");
+        assert_eq!(
+            hex(&encode_entry(&membership)),
+            "01020000000000000002000000000000000592919101810193a3703a31a3633a31dc001030313233343536373839616263646566"
+        );
         for entry in [blank, normal, membership] {
             assert_eq!(decode_entry(&encode_entry(&entry)), Ok(entry));
         }
@@ -255,14 +258,14 @@ mod tests {
     #[test]
     fn votes_log_ids_and_snapshot_metadata_have_these_bytes() {
         let vote = VoteOf::<TypeConfig>::new_committed(7, 2);
-        assert_eq!(hex(&encode_vote(&vote)), "GOLDEN4");
+        assert_eq!(hex(&encode_vote(&vote)), "010000000000000007000000000000000201");
         assert_eq!(decode_vote(&encode_vote(&vote)), Ok(vote));
         let vote = VoteOf::<TypeConfig>::new(7, 2);
         assert_eq!(decode_vote(&encode_vote(&vote)), Ok(vote));
 
-        assert_eq!(hex(&encode_log_id(&log_id(2, 3))), "GOLDEN5");
+        assert_eq!(hex(&encode_log_id(&log_id(2, 3))), "0100000000000000020000000000000003");
         assert_eq!(decode_log_id(&encode_log_id(&log_id(2, 3))), Ok(log_id(2, 3)));
-        assert_eq!(hex(&encode_log_id_option(None)), "GOLDEN6");
+        assert_eq!(hex(&encode_log_id_option(None)), "0100");
         assert_eq!(decode_log_id_option(&encode_log_id_option(None)), Ok(None));
         let some = encode_log_id_option(Some(&log_id(2, 3)));
         assert_eq!(decode_log_id_option(&some), Ok(Some(log_id(2, 3))));
@@ -271,7 +274,10 @@ mod tests {
             last_log_id: Some(log_id(2, 9)),
             last_membership: StoredMembershipOf::<TypeConfig>::new(Some(log_id(1, 1)), voters()),
         };
-        assert_eq!(hex(&encode_snapshot_meta(&meta)), "GOLDEN7");
+        assert_eq!(
+            hex(&encode_snapshot_meta(&meta)),
+            "010100000000000000020000000000000009010000000000000001000000000000000192919101810193a3703a31a3633a31dc001030313233343536373839616263646566"
+        );
         assert_eq!(decode_snapshot_meta(&encode_snapshot_meta(&meta)), Ok(meta));
     }
 

@@ -53,11 +53,6 @@ impl<'a> Reader<'a> {
         Ok(bytes)
     }
 
-    /// Everything that is left.
-    pub(crate) fn rest(self) -> &'a [u8] {
-        self.rest
-    }
-
     /// Checks that nothing is left.
     pub(crate) fn finish(self) -> Result<(), CodecProblem> {
         if self.rest.is_empty() { Ok(()) } else { Err("bytes are left over") }

@@ -7,18 +7,13 @@ use crate::disk::{Backend, Disk};
 use crate::identity::{Identity, Role};
 use crate::{StoreError, checksum};
 
-/// The store's own rows: `identity` in both databases, `applied` in the registry, `vote`, `committed`, `purged`,
-/// `generation` and `commit` in the log.
+/// The store's own rows: `identity` in both databases, `applied` in the registry, `state` in the log.
 pub(crate) const STORE: TableDefinition<'static, &str, &[u8]> = TableDefinition::new(STORE_NAME);
 const STORE_NAME: &str = "store";
 
 pub(crate) const IDENTITY: &str = "identity";
 pub(crate) const APPLIED: &str = "applied";
-pub(crate) const VOTE: &str = "vote";
-pub(crate) const COMMITTED: &str = "committed";
-pub(crate) const PURGED: &str = "purged";
-pub(crate) const GENERATION: &str = "generation";
-pub(crate) const COMMIT: &str = "commit";
+pub(crate) const STATE: &str = "state";
 
 /// The Raft log's file.
 pub(crate) const LOG_FILE: &str = "log.redb";
@@ -26,23 +21,31 @@ pub(crate) const LOG_FILE: &str = "log.redb";
 /// Opens `file`, creating an empty database if there is none.
 pub(crate) fn open(disk: &dyn Disk, file: &str, cache_bytes: usize) -> Result<Database, StoreError> {
     let backend = disk.open(file).map_err(|error| StoreError::Unusable(format!("`{file}`: {error}")))?;
-    Builder::new().set_cache_size(cache_bytes).create_with_backend(Backend(backend)).map_err(|error| {
-        match error {
-            DatabaseError::DatabaseAlreadyOpen => {
-                StoreError::Unusable(format!("`{file}` is open in another process"))
-            }
-            DatabaseError::Storage(StorageError::Corrupted(problem)) => StoreError::damaged(file, problem),
-            DatabaseError::Storage(StorageError::Io(error))
-                if matches!(
-                    error.kind(),
-                    std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof
-                ) =>
-            {
-                StoreError::damaged(file, error)
-            }
-            other => StoreError::Unusable(format!("`{file}`: {other}")),
+    let opened = unpanicked(file, || {
+        Builder::new().set_cache_size(cache_bytes).create_with_backend(Backend(backend))
+    })?;
+    opened.map_err(|error| match error {
+        DatabaseError::DatabaseAlreadyOpen => {
+            StoreError::Unusable(format!("`{file}` is open in another process"))
         }
+        DatabaseError::Storage(StorageError::Corrupted(problem)) => StoreError::damaged(file, problem),
+        DatabaseError::Storage(StorageError::Io(error))
+            if matches!(
+                error.kind(),
+                std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof
+            ) =>
+        {
+            StoreError::damaged(file, error)
+        }
+        other => StoreError::Unusable(format!("`{file}`: {other}")),
     })
+}
+
+/// Runs `work`, in which redb may panic over a damaged `file` instead of answering an error.
+pub(crate) fn unpanicked<T>(file: &str, work: impl FnOnce() -> T) -> Result<T, StoreError> {
+    // What the work touched is dropped with it, so nothing half changed is seen afterwards.
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
+        .map_err(|_| StoreError::damaged(file, "redb gave up on its structure"))
 }
 
 /// A redb error as ours.
@@ -86,14 +89,6 @@ pub(crate) fn identity(database: &Database, file: &str, role: Role) -> Result<Op
     match get(&table, file, IDENTITY)? {
         Some(bytes) => Identity::decode(file, role, &bytes).map(Some),
         None => Ok(None),
-    }
-}
-
-/// The 8 bytes of a stored integer.
-pub(crate) fn integer(file: &str, key: &str, bytes: &[u8]) -> Result<u64, StoreError> {
-    match <[u8; 8]>::try_from(bytes) {
-        Ok(bytes) => Ok(u64::from_be_bytes(bytes)),
-        Err(_) => Err(StoreError::damaged(file, format!("its row `{key}` is no integer"))),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::blocking::{RunBlocking, blocking};
 use crate::database::LOG_FILE;
 use crate::disk::Disk;
 use crate::identity::{Identity, Stage, display_store_id};
-use crate::log::{LoadedLog, LogDatabase, LogEntry, LogStore, MARK_FILE};
+use crate::log::{LogDatabase, LogEntry, LogState, LogStore, MARK_FILE};
 use crate::registry::RegistryParts;
 use crate::registry::RegistryStore;
 use crate::registry::generation::{self, Generation};
@@ -44,7 +44,7 @@ impl<E: LogEntry> Store<E> {
             blocking(&run, move || open_files(disk.as_ref(), new_store_id, &options)).await??
         };
         let health = Health::new();
-        let log = LogStore::start(opened.log, opened.loaded, health.clone(), run.clone(), &options);
+        let log = LogStore::start(opened.log, opened.state, health.clone(), run.clone(), &options);
         let registry = RegistryStore::new(RegistryParts {
             disk,
             store_id: opened.store_id,
@@ -76,7 +76,7 @@ struct Opened {
     store_id: [u8; 16],
     created: bool,
     log: LogDatabase,
-    loaded: LoadedLog,
+    state: LogState,
     registry: Generation,
 }
 
@@ -93,15 +93,15 @@ fn open_files(disk: &dyn Disk, new_store_id: [u8; 16], options: &StoreOptions) -
             new_store_id
         }
     };
-    let (log, loaded) = LogDatabase::open(disk, options.log_cache_bytes, store_id)?;
-    let registry = open_registry(disk, loaded.generation, store_id, options)?;
+    let (log, state) = LogDatabase::open(disk, options.log_cache_bytes, store_id)?;
+    let registry = open_registry(disk, state.generation, store_id, options)?;
     for (file, number) in generation::files(disk)? {
-        if number != loaded.generation {
+        if number != state.generation {
             // What an installation or a transfer left behind when the process ended.
             disk.remove(&file).map_err(StoreError::unusable)?;
         }
     }
-    Ok(Opened { store_id, created, log, loaded, registry })
+    Ok(Opened { store_id, created, log, state, registry })
 }
 
 enum Found {
@@ -113,7 +113,7 @@ enum Found {
 fn find(disk: &dyn Disk, options: &StoreOptions) -> Result<Found, StoreError> {
     let creating = creation_was_interrupted(disk, options)?;
     if disk.exists(LOG_FILE).map_err(StoreError::unusable)? {
-        match LogDatabase::exists(disk, options.log_cache_bytes) {
+        match LogDatabase::identity(disk, options.log_cache_bytes) {
             Ok(Some(identity)) => return Ok(Found::Store(identity)),
             Ok(None) | Err(StoreError::Damaged { .. }) if creating => {}
             Ok(None) => {

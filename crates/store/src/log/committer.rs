@@ -27,7 +27,7 @@ pub(crate) enum Op<E> {
     /// Removes the entries from `from` on.
     Truncate { from: u64, done: Done },
     /// Removes the entries up to `upto`.
-    Purge { upto: u64, value: Bytes },
+    Purge { upto: u64, position: Bytes },
     /// Makes `number` the registry's generation.
     Generation { number: u64, done: Done },
     /// Commits what is left and closes the database.

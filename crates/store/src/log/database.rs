@@ -1,15 +1,17 @@
 //! The log's database: one commit for a batch of operations, and reads.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
-use bytes::Bytes;
-use redb::{Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, Table};
+use redb::{
+    Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase, ReadableTable, StorageError,
+    Table,
+};
 
 use super::LogEntry;
 use super::committer::Op;
 use super::mark::Mark;
+use super::state::LogState;
 use crate::StoreError;
-use crate::bytes_codec::Reader;
 use crate::database::{self as db, ENTRIES, LOG_FILE, STORE, failed};
 use crate::disk::Disk;
 use crate::identity::{Identity, Role, Stage};
@@ -18,23 +20,13 @@ use crate::identity::{Identity, Role, Stage};
 pub(crate) struct LogDatabase {
     database: Database,
     mark: Mark,
-    /// The number of the last commit.
-    commits: AtomicU64,
-}
-
-/// What the database held when it was opened.
-pub(crate) struct LoadedLog {
-    pub(crate) range: Option<(u64, u64)>,
-    pub(crate) purged_index: Option<u64>,
-    pub(crate) purged: Option<Bytes>,
-    pub(crate) vote: Option<Bytes>,
-    pub(crate) committed: Option<Bytes>,
-    pub(crate) generation: u64,
+    /// As of the last commit.
+    state: Mutex<LogState>,
 }
 
 impl LogDatabase {
-    /// Whether `log.redb` got as far as knowing its store.
-    pub(crate) fn exists(disk: &dyn Disk, cache_bytes: usize) -> Result<Option<Identity>, StoreError> {
+    /// Which store `log.redb` belongs to, if it got as far as knowing that.
+    pub(crate) fn identity(disk: &dyn Disk, cache_bytes: usize) -> Result<Option<Identity>, StoreError> {
         let database = db::open(disk, LOG_FILE, cache_bytes)?;
         db::identity(&database, LOG_FILE, Role::Log)
     }
@@ -52,32 +44,33 @@ impl LogDatabase {
         {
             let mut store = write.open_table(STORE).map_err(failed)?;
             let identity = Identity { role: Role::Log, stage: Stage::Ready, store_id };
+            let state = LogState { generation, ..LogState::default() };
             db::put(&mut store, db::IDENTITY, &identity.encode())?;
-            db::put(&mut store, db::GENERATION, &generation.to_be_bytes())?;
-            db::put(&mut store, db::COMMIT, &0u64.to_be_bytes())?;
+            db::put(&mut store, db::STATE, &state.encode())?;
             write.open_table(ENTRIES).map_err(failed)?;
         }
         // A crash before this leaves a registry that is still being created, and the creation starts over.
         write.commit().map_err(failed)
     }
 
-    /// Opens the log of this store and reads all of it: every checksum, no hole, nothing acknowledged missing.
+    /// Opens the log of this store and reads all of it: every page, every checksum, no hole, nothing acknowledged
+    /// missing.
     pub(crate) fn open(
         disk: &dyn Disk,
         cache_bytes: usize,
         store_id: [u8; 16],
-    ) -> Result<(Self, LoadedLog), StoreError> {
+    ) -> Result<(Self, LogState), StoreError> {
         let database = db::open(disk, LOG_FILE, cache_bytes)?;
-        let (loaded, commits) = load(&database)?;
+        let (database, state) = db::unpanicked(LOG_FILE, || check(database))??;
         let (mark, acknowledged) = Mark::open(disk, store_id)?;
         if let Some(acknowledged) = acknowledged
-            && acknowledged > commits
+            && acknowledged > state.commit
         {
             let problem =
-                format!("it ends at commit {commits} although commit {acknowledged} was acknowledged");
+                format!("it ends at commit {} although commit {acknowledged} was acknowledged", state.commit);
             return Err(StoreError::damaged(LOG_FILE, problem));
         }
-        Ok((Self { database, mark, commits: AtomicU64::new(commits) }, loaded))
+        Ok((Self { database, mark, state: Mutex::new(state.clone()) }, state))
     }
 
     /// A consistent state to read from.
@@ -90,20 +83,22 @@ impl LogDatabase {
     /// A crash before the commit's fsync leaves the log as before all of them, one after it leaves all of them.
     /// Nobody has been told of any, so both are right. The mark says that somebody may have been told.
     pub(super) fn commit<E: LogEntry>(&self, ops: &[Op<E>]) -> Result<(), StoreError> {
-        let number = self.commits.load(Ordering::Relaxed) + 1;
+        // Only the committer gets here, and its state only counts once it is durable.
+        let mut current = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = current.clone();
+        state.commit += 1;
         let mut write = self.database.begin_write().map_err(failed)?;
         write.set_durability(Durability::Immediate).map_err(failed)?;
         {
             let mut entries = write.open_table(ENTRIES).map_err(failed)?;
-            let mut store = write.open_table(STORE).map_err(failed)?;
             for op in ops {
-                carry_out(op, &mut entries, &mut store)?;
+                carry_out(op, &mut entries, &mut state)?;
             }
-            db::put(&mut store, db::COMMIT, &number.to_be_bytes())?;
+            db::put(&mut write.open_table(STORE).map_err(failed)?, db::STATE, &state.encode())?;
         }
         write.commit().map_err(failed)?;
-        self.mark.write(number)?;
-        self.commits.store(number, Ordering::Relaxed);
+        self.mark.write(state.commit)?;
+        *current = state;
         Ok(())
     }
 }
@@ -111,7 +106,7 @@ impl LogDatabase {
 fn carry_out<E: LogEntry>(
     op: &Op<E>,
     entries: &mut Table<'_, u64, &'static [u8]>,
-    store: &mut Table<'_, &'static str, &'static [u8]>,
+    state: &mut LogState,
 ) -> Result<(), StoreError> {
     match op {
         Op::Append { entries: appended, .. } => {
@@ -119,18 +114,20 @@ fn carry_out<E: LogEntry>(
                 let index = entry.index();
                 let stored = db::seal_entry(index, &entry.encode());
                 entries.insert(index, stored.as_slice()).map_err(failed)?;
+                state.appended(index, index);
             }
         }
-        Op::Vote { value, .. } => db::put(store, db::VOTE, value)?,
-        Op::Committed { value } => db::put(store, db::COMMITTED, value)?,
-        Op::Truncate { from, .. } => entries.retain_in(*from.., |_, _| false).map_err(failed)?,
-        Op::Purge { upto, value } => {
-            entries.retain_in(..=*upto, |_, _| false).map_err(failed)?;
-            let mut row = upto.to_be_bytes().to_vec();
-            row.extend_from_slice(value);
-            db::put(store, db::PURGED, &row)?;
+        Op::Truncate { from, .. } => {
+            entries.retain_in(*from.., |_, _| false).map_err(failed)?;
+            state.truncated(*from);
         }
-        Op::Generation { number, .. } => db::put(store, db::GENERATION, &number.to_be_bytes())?,
+        Op::Purge { upto, position } => {
+            entries.retain_in(..=*upto, |_, _| false).map_err(failed)?;
+            state.purged(*upto, position);
+        }
+        Op::Vote { value, .. } => state.vote = Some(value.clone()),
+        Op::Committed { value } => state.committed = Some(value.clone()),
+        Op::Generation { number, .. } => state.generation = *number,
         Op::Close { .. } => {}
     }
     Ok(())
@@ -172,60 +169,40 @@ pub(super) fn read_entries<E: LogEntry>(
     Ok(found)
 }
 
-/// Reads every row once.
-fn load(database: &Database) -> Result<(LoadedLog, u64), StoreError> {
-    let read = database.begin_read().map_err(failed)?;
-    let store = read.open_table(STORE).map_err(failed)?;
-    let row = |key| Ok::<_, StoreError>(db::get(&store, LOG_FILE, key)?.map(Bytes::from));
-    let missing = |key| StoreError::damaged(LOG_FILE, format!("its row `{key}` is missing"));
-    let integer = |key| match row(key)? {
-        Some(bytes) => db::integer(LOG_FILE, key, &bytes),
-        None => Err(missing(key)),
-    };
-    let (purged_index, purged) = match row(db::PURGED)? {
-        None => (None, None),
-        Some(bytes) => {
-            let mut reader = Reader::new(&bytes);
-            let index = reader.u64().map_err(|problem| StoreError::damaged(LOG_FILE, problem))?;
-            (Some(index), Some(Bytes::copy_from_slice(reader.rest())))
-        }
-    };
-    let loaded = LoadedLog {
-        range: check_entries(&read, purged_index)?,
-        purged_index,
-        purged,
-        vote: row(db::VOTE)?,
-        committed: row(db::COMMITTED)?,
-        generation: integer(db::GENERATION)?,
-    };
-    Ok((loaded, integer(db::COMMIT)?))
+/// Reads every page and every row.
+fn check(mut database: Database) -> Result<(Database, LogState), StoreError> {
+    // After a clean end redb trusts its pages unread, its record of free ones included.
+    match database.check_integrity() {
+        Ok(true) => {}
+        Ok(false) => return Err(StoreError::damaged(LOG_FILE, "its pages do not match their checksums")),
+        Err(error @ DatabaseError::Storage(StorageError::Io(_))) => return Err(failed(error)),
+        Err(error) => return Err(StoreError::damaged(LOG_FILE, error)),
+    }
+    let state = load(&database)?;
+    Ok((database, state))
 }
 
-/// First and last index, after checking every entry. A torn commit is none of this function's business: redb
-/// has already gone back to the one before it.
-fn check_entries(
-    read: &ReadTransaction,
-    purged_index: Option<u64>,
-) -> Result<Option<(u64, u64)>, StoreError> {
-    let table = read.open_table(ENTRIES).map_err(failed)?;
+/// Reads every row once. A torn commit is none of this function's business: redb has already gone back to the
+/// one before it.
+fn load(database: &Database) -> Result<LogState, StoreError> {
+    let read = database.begin_read().map_err(failed)?;
+    let store = read.open_table(STORE).map_err(failed)?;
+    let row = db::get(&store, LOG_FILE, db::STATE)?
+        .ok_or_else(|| StoreError::damaged(LOG_FILE, "its state is missing"))?;
+    let state = LogState::decode(&row).map_err(|problem| StoreError::damaged(LOG_FILE, problem))?;
     let mut range: Option<(u64, u64)> = None;
-    for row in table.iter().map_err(failed)? {
+    for row in read.open_table(ENTRIES).map_err(failed)?.iter().map_err(failed)? {
         let (index, stored) = row.map_err(failed)?;
         let index = index.value();
         db::unseal_entry(index, stored.value())?;
-        let expected = match range {
-            Some((_, last)) => last.checked_add(1),
-            None => None,
-        };
-        if expected.is_some_and(|expected| expected != index) {
+        if range.is_some_and(|(_, last)| last.checked_add(1) != Some(index)) {
             return Err(StoreError::damaged(LOG_FILE, format!("there is a hole before entry {index}")));
         }
         range = Some((range.map_or(index, |(first, _)| first), index));
     }
-    match (range, purged_index) {
-        (Some((first, _)), Some(purged)) if purged.checked_add(1) != Some(first) => {
-            Err(StoreError::damaged(LOG_FILE, format!("it was purged up to {purged} but starts at {first}")))
-        }
-        _ => Ok(range),
+    if range != state.range {
+        let problem = format!("it should hold entries {:?} and holds {range:?}", state.range);
+        return Err(StoreError::damaged(LOG_FILE, problem));
     }
+    Ok(state)
 }

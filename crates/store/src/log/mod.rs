@@ -6,6 +6,7 @@
 mod committer;
 mod database;
 mod mark;
+mod state;
 mod tail;
 
 use std::io;
@@ -16,8 +17,9 @@ use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use self::committer::{Committer, Op};
-pub(crate) use self::database::{LoadedLog, LogDatabase};
+pub(crate) use self::database::LogDatabase;
 pub(crate) use self::mark::MARK_FILE;
+pub(crate) use self::state::LogState;
 use self::tail::{Located, Tail};
 use crate::blocking::{RunBlocking, blocking};
 use crate::{Health, StoreError, StoreOptions};
@@ -116,19 +118,12 @@ impl<E: LogEntry> LogStore<E> {
     /// Starts the committer. Has to be called inside a tokio runtime.
     pub(crate) fn start(
         database: LogDatabase,
-        loaded: LoadedLog,
+        state: LogState,
         health: Health,
         run: RunBlocking,
         options: &StoreOptions,
     ) -> Self {
-        let tail = Tail::new(
-            loaded.range,
-            loaded.purged_index,
-            loaded.purged,
-            loaded.vote,
-            loaded.committed,
-            options.recent_bytes_max,
-        );
+        let tail = Tail::new(state, options.recent_bytes_max);
         let shared = Arc::new(Shared {
             state: Mutex::new(State { tail, database: Some(Arc::new(database)) }),
             health,
@@ -201,7 +196,7 @@ impl<E: LogEntry> LogStore<E> {
     pub async fn purge(&self, upto: u64, position: Bytes) -> Result<(), StoreError> {
         self.enqueue(|tail| {
             let news = tail.purge(upto, position.clone());
-            Ok(news.then_some(Op::Purge { upto, value: position }))
+            Ok(news.then_some(Op::Purge { upto, position }))
         })
         .await
     }
@@ -261,7 +256,7 @@ impl<E: LogEntry> LogStore<E> {
 
     /// The position that `purge` was given last.
     pub fn purged(&self) -> Option<Bytes> {
-        self.shared.lock().tail.purged.clone()
+        self.shared.lock().tail.purged.as_ref().map(|(_, position)| position.clone())
     }
 
     /// How much was done since the store was opened.

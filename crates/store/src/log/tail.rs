@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::LogEntry;
+use super::state::LogState;
 use crate::StoreError;
 
 /// The log's logical state.
@@ -17,9 +18,8 @@ pub(super) struct Tail<E> {
     slots: VecDeque<Slot<E>>,
     slots_bytes: usize,
     recent_bytes_max: usize,
-    /// The last index that was purged.
-    purged_index: Option<u64>,
-    pub(super) purged: Option<Bytes>,
+    /// The last index that was purged, and the caller's name for it.
+    pub(super) purged: Option<(u64, Bytes)>,
     pub(super) vote: Option<Bytes>,
     pub(super) committed: Option<Bytes>,
     /// The number that the next append gets.
@@ -41,23 +41,15 @@ pub(super) struct Located<E> {
 }
 
 impl<E: LogEntry> Tail<E> {
-    pub(super) fn new(
-        range: Option<(u64, u64)>,
-        purged_index: Option<u64>,
-        purged: Option<Bytes>,
-        vote: Option<Bytes>,
-        committed: Option<Bytes>,
-        recent_bytes_max: usize,
-    ) -> Self {
+    pub(super) fn new(state: LogState, recent_bytes_max: usize) -> Self {
         Self {
-            range,
+            range: state.range,
             slots: VecDeque::new(),
             slots_bytes: 0,
             recent_bytes_max,
-            purged_index,
-            purged,
-            vote,
-            committed,
+            purged: state.purged,
+            vote: state.vote,
+            committed: state.committed,
             next_append: 0,
         }
     }
@@ -69,9 +61,9 @@ impl<E: LogEntry> Tail<E> {
 
     /// Adds entries at the end and answers the append's number.
     pub(super) fn append(&mut self, entries: &[E]) -> Result<u64, StoreError> {
-        let mut expected = match (self.range, self.purged_index) {
+        let mut expected = match (self.range, &self.purged) {
             (Some((_, last)), _) => Some(last.saturating_add(1)),
-            (None, Some(purged)) => Some(purged.saturating_add(1)),
+            (None, Some((purged, _))) => Some(purged.saturating_add(1)),
             // An empty log starts anywhere: after a snapshot it does not start at 0.
             (None, None) => None,
         };
@@ -124,12 +116,11 @@ impl<E: LogEntry> Tail<E> {
     }
 
     /// Removes everything up to `upto`. Answers whether that is news.
-    pub(super) fn purge(&mut self, upto: u64, purged: Bytes) -> bool {
-        if self.purged_index.is_some_and(|purged| purged >= upto) {
+    pub(super) fn purge(&mut self, upto: u64, position: Bytes) -> bool {
+        if self.purged.as_ref().is_some_and(|(purged, _)| *purged >= upto) {
             return false;
         }
-        self.purged_index = Some(upto);
-        self.purged = Some(purged);
+        self.purged = Some((upto, position));
         if let Some((first, last)) = self.range
             && upto >= first
         {

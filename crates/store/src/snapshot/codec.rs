@@ -164,10 +164,11 @@ pub(super) fn put_row(rows: &mut Vec<u8>, table: Table, key: &[u8], value: &[u8]
     put_bytes(rows, value);
 }
 
+/// Table, key and value.
+pub(super) type ChunkRow<'a> = (Table, &'a [u8], &'a [u8]);
+
 /// The next row of a chunk's rows.
-pub(super) fn next_row<'a>(
-    reader: &mut Reader<'a>,
-) -> Result<Option<(Table, &'a [u8], &'a [u8])>, CodecProblem> {
+pub(super) fn next_row<'a>(reader: &mut Reader<'a>) -> Result<Option<ChunkRow<'a>>, CodecProblem> {
     if reader.is_empty() {
         return Ok(None);
     }
@@ -215,9 +216,15 @@ mod tests {
         let mut summing = Summing::new(&header.applied);
         summing.add(&chunk, 1);
         let summary = summing.summary();
-        assert_eq!(hex(&header.encode()), "GOLDEN1");
-        assert_eq!(hex(&chunk.encode()), "GOLDEN2");
-        assert_eq!(hex(&summary.encode()), "GOLDEN3");
+        assert_eq!(hex(&header.encode()), "010100000008706f736974696f6e");
+        assert_eq!(
+            hex(&chunk.encode()),
+            "01020000000000000000d1ac3c13e18322476657b7a52f029ea9d98d0d17908c57fa84c9a379c04427280000001101000000036b65790000000576616c7565"
+        );
+        assert_eq!(
+            hex(&summary.encode()),
+            "010300000000000000010000000000000001c9760da96a299104aa9df1e5c0ec49a4d8e886eb7380f091dc339719956c7de6"
+        );
         assert_eq!(SnapshotHeader::decode(&header.encode()), Ok(header));
         assert_eq!(SnapshotChunk::decode(&chunk.encode()), Ok(chunk));
         assert_eq!(SnapshotSummary::decode(&summary.encode()), Ok(summary));
