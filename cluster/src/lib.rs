@@ -5,5 +5,9 @@
 
 pub mod config;
 pub mod env;
+mod http;
+pub mod metrics;
+pub mod node;
 pub mod peer;
 pub mod raft;
+pub mod usecase;

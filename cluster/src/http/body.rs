@@ -1,0 +1,31 @@
+//! Request bodies, bounded in bytes and time.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tokio::time::timeout;
+
+use assent_proof::Code;
+
+use super::reply::problem;
+use crate::usecase::Service;
+
+/// The whole body, or the answer that refuses it. Its content type is not looked at: the parser is strict.
+pub(super) async fn read(service: &Service, body: Body, most: usize) -> Result<Bytes, Response> {
+    let within = Duration::from_millis(service.config().deadlines.http_body_ms);
+    match timeout(within, Limited::new(body, most).collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => {
+            let detail = format!("the body has more than {} bytes", most.saturating_sub(1));
+            Err(problem(Code::TooLarge, 413, &detail))
+        }
+        Ok(Err(error)) => Err(problem(Code::Malformed, 400, &format!("the body cannot be read: {error}"))),
+        Err(_) => {
+            let detail = format!("the body did not arrive within {} ms", within.as_millis());
+            Err(problem(Code::DeadlineExceeded, 408, &detail))
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! `POST /v1/envelopes` and `POST /v1/envelopes:batch`.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use bytes::Bytes;
+
+use assent_api::{BatchResponse, BatchResult, Call, parse_batch};
+
+use super::reply::{json, problem_body, refusal};
+use super::{BATCH_BODY, ENVELOPE_BODY, body};
+use crate::usecase::{Caller, Service, Submitted};
+
+/// One envelope, byte for byte.
+pub(super) async fn submit(State(service): State<Service>, request: Body) -> Response {
+    let envelope = match body::read(&service, request, ENVELOPE_BODY).await {
+        Ok(envelope) => envelope,
+        Err(answer) => return answer,
+    };
+    match service.submit(&Caller::Anonymous, envelope).await {
+        Submitted::Accepted { receipt, fresh } => json(if fresh { 201 } else { 200 }, &receipt),
+        Submitted::Problem(problem) => problem_body(&problem),
+    }
+}
+
+/// Up to 1000 envelopes, each for itself or all together.
+pub(super) async fn submit_batch(State(service): State<Service>, request: Body) -> Response {
+    let bytes = match body::read(&service, request, BATCH_BODY).await {
+        Ok(bytes) => bytes,
+        Err(answer) => return answer,
+    };
+    let (mode, envelopes) = match parse_batch(&bytes) {
+        Ok(batch) => batch,
+        Err(why) => return refusal(&why, Call::Submission),
+    };
+    let envelopes = envelopes.into_iter().map(Bytes::from).collect();
+    let results = service.submit_batch(&Caller::Anonymous, mode, envelopes).await;
+    let results = results
+        .into_iter()
+        .map(|result| match result {
+            Submitted::Accepted { receipt, fresh } => BatchResult::accepted(receipt, fresh),
+            Submitted::Problem(problem) => BatchResult::refused(*problem),
+        })
+        .collect();
+    json(200, &BatchResponse { results })
+}

@@ -1,0 +1,57 @@
+//! The HTTP API: bodies in, use cases, bodies out. It parses strictly and decides nothing.
+//!
+//! Malformed input of any kind is 400 with the field at fault; an authorize that could be read is always
+//! answered with a decision. Served through hyper, with a bound on connections, heads and bodies.
+
+mod authorize;
+mod body;
+mod envelopes;
+mod read;
+mod reply;
+mod server;
+
+use axum::Router;
+use axum::routing::{MethodRouter, get, post};
+
+use assent_api::{MAX_AUTHORIZE_BYTES, MAX_BATCH_BYTES};
+use assent_proof::{Code, MAX_ENVELOPE_BYTES};
+
+use crate::usecase::Service;
+use reply::problem;
+
+pub(crate) use server::{Serving, serve};
+
+/// Every endpoint.
+pub(crate) fn router(service: Service) -> Router {
+    Router::new()
+        .route("/v1/envelopes", only("POST", post(envelopes::submit)))
+        .route("/v1/envelopes:batch", only("POST", post(envelopes::submit_batch)))
+        .route("/v1/envelopes/{evidence_id}", only("GET", get(read::envelope)))
+        .route("/v1/authorize", only("POST", post(authorize::one)))
+        .route("/v1/authorize:batch", only("POST", post(authorize::batch)))
+        .route("/v1/lineages/{domain}/{lineage}", only("GET", get(read::lineage)))
+        .route("/v1/domains", only("GET", get(read::domains)))
+        .route("/v1/authorities", only("GET", get(read::authorities)))
+        .route("/v1/authorities/{id}", only("GET", get(read::authority)))
+        .route("/v1/policies/{domain}", only("GET", get(read::policy)))
+        .route("/v1/cluster/status", only("GET", get(read::status)))
+        .route("/livez", only("GET", get(read::livez)))
+        .route("/readyz", only("GET", get(read::readyz)))
+        .route("/metrics", only("GET", get(read::metrics)))
+        .fallback(|| async { problem(Code::TargetUnknown, 404, "there is nothing at this path") })
+        .with_state(service)
+}
+
+/// Other methods are told which one there is.
+fn only(method: &'static str, route: MethodRouter<Service>) -> MethodRouter<Service> {
+    route.fallback(move || async move {
+        let mut answer = problem(Code::Malformed, 405, &format!("this path takes {method}"));
+        answer.headers_mut().insert(http::header::ALLOW, http::HeaderValue::from_static(method));
+        answer
+    })
+}
+
+/// Most bytes of one envelope's body; one more than the bound, so that the bound itself says what is wrong.
+const ENVELOPE_BODY: usize = MAX_ENVELOPE_BYTES + 1;
+const BATCH_BODY: usize = MAX_BATCH_BYTES + 1;
+const AUTHORIZE_BODY: usize = MAX_AUTHORIZE_BYTES + 1;

@@ -1,0 +1,244 @@
+//! Everything that only reads.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use axum::extract::{Path, Query, State};
+use axum::response::Response;
+
+use assent_api::{
+    AuthoritiesBody, AuthorityBody, AuthorityStatus, Call, DEFAULT_PAGE, DomainBody, DomainsBody, IssuerBody,
+    JSON_CONTENT_TYPE, LineageBody, LineageEntryBody, LineageStatus, MAX_PAGE, PolicyBodyView,
+};
+use assent_proof::{Code, DomainName, EvidenceId, LineageName, PublicKey, Refusal};
+use assent_registry::query;
+
+use super::reply::{json, problem, problem_body, refusal, reply};
+use crate::usecase::{Caller, Service};
+
+type Parameters = Query<BTreeMap<String, String>>;
+
+/// A value of a path or query, or the 400 that names it.
+#[expect(clippy::result_large_err, reason = "the error is the finished answer")]
+fn parse<T: FromStr>(name: &str, value: &str) -> Result<T, Response> {
+    value.parse().map_err(|_| {
+        let why = Refusal::at(Code::Malformed, name, format!("`{value}` is not a valid value"));
+        refusal(&why, Call::Read)
+    })
+}
+
+/// `after` and `limit`, and nothing else but what `others` names.
+#[expect(clippy::result_large_err, reason = "the error is the finished answer")]
+fn page<T: FromStr>(parameters: &Parameters, others: &[&str]) -> Result<(Option<T>, usize), Response> {
+    for name in parameters.keys() {
+        if name != "after" && name != "limit" && !others.contains(&name.as_str()) {
+            let why = Refusal::at(Code::Malformed, name.clone(), "there is no such parameter");
+            return Err(refusal(&why, Call::Read));
+        }
+    }
+    let after = parameters.get("after").map(|after| parse("after", after)).transpose()?;
+    let limit = match parameters.get("limit") {
+        None => DEFAULT_PAGE,
+        Some(limit) => parse::<usize>("limit", limit)?,
+    };
+    if limit == 0 || limit > MAX_PAGE {
+        let why = Refusal::at(Code::Malformed, "limit", format!("must be from 1 to {MAX_PAGE}"));
+        return Err(refusal(&why, Call::Read));
+    }
+    Ok((after, limit))
+}
+
+/// Unwraps, or answers.
+macro_rules! given {
+    ($value:expr) => {
+        match $value {
+            Ok(value) => value,
+            Err(answer) => return answer,
+        }
+    };
+}
+
+/// The bytes as submitted.
+pub(super) async fn envelope(State(service): State<Service>, Path(id): Path<String>) -> Response {
+    let id: EvidenceId = given!(parse("evidenceId", &id));
+    match service.read(&Caller::Anonymous, move |rows, _| query::envelope(rows, &id)).await {
+        Ok(Some(bytes)) => reply(200, JSON_CONTENT_TYPE, bytes),
+        Ok(None) => problem(Code::EvidenceMissing, 404, &format!("there is no evidence `{id}`")),
+        Err(why) => problem_body(&why),
+    }
+}
+
+/// A lineage with a page of its entries.
+pub(super) async fn lineage(
+    State(service): State<Service>,
+    Path((domain, lineage)): Path<(String, String)>,
+    parameters: Parameters,
+) -> Response {
+    let domain: DomainName = given!(parse("domain", &domain));
+    let lineage: LineageName = given!(parse("lineage", &lineage));
+    let (after, limit) = given!(page::<u64>(&parameters, &[]));
+    let (d, l) = (domain.clone(), lineage.clone());
+    let found =
+        service.read(&Caller::Anonymous, move |rows, _| query::lineage(rows, &d, &l, after, limit)).await;
+    match found {
+        Ok(Some(found)) => json(200, &lineage_body(domain, lineage, found)),
+        Ok(None) => {
+            let detail = format!("there is no lineage `{lineage}` in domain `{domain}`");
+            problem(Code::LineageUnknown, 404, &detail)
+        }
+        Err(why) => problem_body(&why),
+    }
+}
+
+fn lineage_body(domain: DomainName, lineage: LineageName, found: query::LineagePage) -> LineageBody {
+    let several = found.subjects.len() > 1;
+    LineageBody {
+        domain,
+        lineage,
+        status: match found.status {
+            query::LineageStatus::Open => LineageStatus::Open,
+            query::LineageStatus::Closed => LineageStatus::Closed,
+            query::LineageStatus::Quarantined => LineageStatus::Quarantined,
+        },
+        subject: found.subjects.first().copied(),
+        subjects: if several { found.subjects } else { Vec::new() },
+        head: found.head,
+        sequence: found.sequence,
+        issuers: found
+            .issuers
+            .into_iter()
+            .map(|chain| IssuerBody { issuer: chain.issuer, sequence: chain.sequence, head: chain.head })
+            .collect(),
+        entries: found
+            .entries
+            .into_iter()
+            .map(|entry| LineageEntryBody {
+                ledger_index: entry.ledger_index,
+                evidence_id: entry.evidence_id,
+                kind: entry.kind,
+                issuers: entry.issuers,
+                sequence: entry.sequence,
+                accepted_at: entry.accepted_at,
+                void: entry.void,
+                equivocation: entry.equivocation,
+            })
+            .collect(),
+        next: found.next,
+    }
+}
+
+/// The domains, by name.
+pub(super) async fn domains(State(service): State<Service>, parameters: Parameters) -> Response {
+    let (after, limit) = given!(page::<DomainName>(&parameters, &[]));
+    let found =
+        service.read(&Caller::Anonymous, move |rows, _| query::domains(rows, after.as_ref(), limit)).await;
+    match found {
+        Ok((found, more)) => {
+            let next = found.last().filter(|_| more).map(|last| last.domain.clone());
+            let domains = found
+                .into_iter()
+                .map(|entry| DomainBody {
+                    domain: entry.domain,
+                    governance: entry.governance,
+                    threshold: entry.threshold,
+                    isolated: false,
+                })
+                .collect();
+            json(200, &DomainsBody { domains, next })
+        }
+        Err(why) => problem_body(&why),
+    }
+}
+
+/// The authorities of a domain, by key.
+pub(super) async fn authorities(State(service): State<Service>, parameters: Parameters) -> Response {
+    let (after, limit) = given!(page::<PublicKey>(&parameters, &["domain"]));
+    let Some(domain) = parameters.get("domain") else {
+        let why = Refusal::at(Code::Malformed, "domain", "the query must name a domain");
+        return refusal(&why, Call::Read);
+    };
+    let domain: DomainName = given!(parse("domain", domain));
+    let found = service
+        .read(&Caller::Anonymous, move |rows, now| {
+            query::authorities(rows, &domain, after.as_ref(), limit, now)
+        })
+        .await;
+    match found {
+        Ok((found, more)) => {
+            let next = found.last().filter(|_| more).map(|last| last.key);
+            json(200, &AuthoritiesBody { authorities: found.into_iter().map(authority_body).collect(), next })
+        }
+        Err(why) => problem_body(&why),
+    }
+}
+
+/// One authority.
+pub(super) async fn authority(State(service): State<Service>, Path(id): Path<String>) -> Response {
+    let key: PublicKey = given!(parse("id", &id));
+    match service.read(&Caller::Anonymous, move |rows, now| query::authority(rows, &key, now)).await {
+        Ok(Some(found)) => json(200, &authority_body(found)),
+        Ok(None) => problem(Code::AuthorityUnknown, 404, &format!("there is no authority `{key}`")),
+        Err(why) => problem_body(&why),
+    }
+}
+
+fn authority_body(entry: query::AuthorityEntry) -> AuthorityBody {
+    use assent_registry::AuthorityStatus as Status;
+    AuthorityBody {
+        id: entry.key,
+        name: entry.name,
+        role: entry.role,
+        domain: entry.domain,
+        not_before: entry.not_before,
+        not_after: entry.not_after,
+        status: match entry.status {
+            Status::Active => AuthorityStatus::Active,
+            Status::Pending => AuthorityStatus::Pending,
+            Status::Expired => AuthorityStatus::Expired,
+            Status::Revoked => AuthorityStatus::Revoked,
+        },
+        grant: entry.admitted_by,
+        revoked_by: entry.revoked_by,
+        invalid_since: entry.invalid_since,
+    }
+}
+
+/// A domain's policy.
+pub(super) async fn policy(State(service): State<Service>, Path(domain): Path<String>) -> Response {
+    let domain: DomainName = given!(parse("domain", &domain));
+    let asked = domain.clone();
+    match service.read(&Caller::Anonymous, move |rows, _| query::policy(rows, &asked)).await {
+        Ok(Some((evidence_id, policy))) => {
+            json(200, &PolicyBodyView { domain, evidence_id, policy: policy.to_json() })
+        }
+        Ok(None) => problem(Code::PolicyMissing, 404, &format!("domain `{domain}` has no policy")),
+        Err(why) => problem_body(&why),
+    }
+}
+
+/// How this node sees the cluster.
+pub(super) async fn status(State(service): State<Service>) -> Response {
+    json(200, &service.status(&Caller::Anonymous))
+}
+
+/// Whether the process should go on.
+pub(super) async fn livez(State(service): State<Service>) -> Response {
+    match service.live() {
+        Ok(()) => reply(200, "text/plain; charset=utf-8", "ok\n"),
+        Err(why) => problem_body(&why),
+    }
+}
+
+/// Whether a quorum read succeeds.
+pub(super) async fn readyz(State(service): State<Service>) -> Response {
+    match service.ready().await {
+        Ok(()) => reply(200, "text/plain; charset=utf-8", "ok\n"),
+        Err(why) => problem_body(&why),
+    }
+}
+
+/// The metrics in Prometheus' text format.
+pub(super) async fn metrics(State(service): State<Service>) -> Response {
+    let page = service.metrics().page(&service.status(&Caller::Anonymous), service.live().is_ok());
+    reply(200, "application/openmetrics-text; version=1.0.0; charset=utf-8", page)
+}

@@ -1,0 +1,129 @@
+//! Serving connections: bounded in number, with a deadline on each request's head.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Config;
+use crate::env::{BoxStream, Listener, Net};
+use crate::metrics::Metrics;
+
+/// The pause after the listener failed to accept, as it does without file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A listener being served.
+pub(crate) struct Serving {
+    local_addr: SocketAddr,
+    stop: CancellationToken,
+    connections: TaskTracker,
+}
+
+/// Listens on the client address and serves `router` until it is told to stop.
+pub(crate) async fn serve(
+    net: &Arc<dyn Net>,
+    config: &Config,
+    router: Router,
+    metrics: Arc<Metrics>,
+) -> io::Result<Serving> {
+    let listener = net.listen(config.client_listen.clone()).await?;
+    let local_addr = listener.local_addr()?;
+    let stop = CancellationToken::new();
+    let connections = TaskTracker::new();
+    let acceptor = Acceptor {
+        router,
+        metrics,
+        room: Arc::new(Semaphore::new(config.limits.connections)),
+        head_within: Duration::from_millis(config.deadlines.http_head_ms),
+        stop: stop.clone(),
+        connections: connections.clone(),
+    };
+    tokio::spawn(acceptor.run(listener));
+    Ok(Serving { local_addr, stop, connections })
+}
+
+impl Serving {
+    /// Where clients reach it.
+    pub(crate) fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Takes no more connections, lets requests under way end, and after `within` ends them.
+    pub(crate) async fn shutdown(&self, within: Duration) {
+        self.stop.cancel();
+        self.connections.close();
+        // What has not ended by then is dropped with the process.
+        let _ = timeout(within, self.connections.wait()).await;
+    }
+}
+
+struct Acceptor {
+    router: Router,
+    metrics: Arc<Metrics>,
+    room: Arc<Semaphore>,
+    head_within: Duration,
+    stop: CancellationToken,
+    connections: TaskTracker,
+}
+
+impl Acceptor {
+    async fn run(self, mut listener: Box<dyn Listener>) {
+        loop {
+            let accepted = tokio::select! {
+                () = self.stop.cancelled() => return,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a client connection");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+                Ok((stream, _)) => match self.room.clone().try_acquire_owned() {
+                    Ok(room) => {
+                        let connection = self.connection(stream);
+                        let metrics = self.metrics.clone();
+                        self.connections.spawn(async move {
+                            metrics.connected();
+                            connection.await;
+                            metrics.disconnected();
+                            drop(room);
+                        });
+                    }
+                    // At the bound a connection is closed at once: its client tries another node.
+                    Err(_) => self.metrics.connection_refused(),
+                },
+            }
+        }
+    }
+
+    fn connection(&self, stream: BoxStream) -> impl Future<Output = ()> + Send + 'static {
+        let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.head_within)
+            .max_buf_size(64 * 1024)
+            .keep_alive(true);
+        let service = TowerToHyperService::new(self.router.clone());
+        let stop = self.stop.clone();
+        async move {
+            let connection = builder.serve_connection(TokioIo::new(stream), service);
+            tokio::pin!(connection);
+            tokio::select! {
+                // A broken connection is its client's affair.
+                _ = connection.as_mut() => return,
+                () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
+            }
+            let _ = connection.await;
+        }
+    }
+}

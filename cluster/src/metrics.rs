@@ -1,0 +1,207 @@
+//! What Prometheus sees. Counters and histograms live here; gauges are read when the page is.
+
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, LabelValueEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+use assent_api::StatusBody;
+use assent_proof::Code;
+
+use crate::usecase::Submitted;
+
+/// A label whose value is a code, or what there is instead of one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct CodeLabel(&'static str);
+
+impl prometheus_client::encoding::EncodeLabelValue for CodeLabel {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+        self.0.encode(encoder)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByCode {
+    code: CodeLabel,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByPeer {
+    peer: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByOutcome {
+    outcome: CodeLabel,
+}
+
+/// A node's metrics.
+pub struct Metrics {
+    registry: Registry,
+    decisions: Family<ByCode, Counter>,
+    submissions: Family<ByCode, Counter>,
+    barriers: Family<ByOutcome, Counter>,
+    authorize_seconds: Histogram,
+    submit_seconds: Histogram,
+    barrier_seconds: Histogram,
+    commit_seconds: Histogram,
+    connections: Gauge,
+    refused_connections: Counter<u64, AtomicU64>,
+    gauges: Gauges,
+}
+
+#[derive(Default)]
+struct Gauges {
+    revision: Gauge,
+    term: Gauge,
+    applied: Gauge,
+    last_log: Gauge,
+    leader: Gauge,
+    clock_sure: Gauge,
+    healthy: Gauge,
+    clock_offset: Family<ByPeer, Gauge>,
+}
+
+/// 0.1 ms to about 3 s, doubling.
+fn latency() -> Histogram {
+    Histogram::new(exponential_buckets(0.0001, 2.0, 16))
+}
+
+impl Metrics {
+    /// All at zero.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("assent");
+        let metrics = Self {
+            decisions: Family::default(),
+            submissions: Family::default(),
+            barriers: Family::default(),
+            authorize_seconds: latency(),
+            submit_seconds: latency(),
+            barrier_seconds: latency(),
+            commit_seconds: latency(),
+            connections: Gauge::default(),
+            refused_connections: Counter::default(),
+            gauges: Gauges::default(),
+            registry: Registry::default(),
+        };
+        let m = &metrics;
+        registry.register(
+            "decisions",
+            "Decisions by their first reason, `allow` where there is none",
+            m.decisions.clone(),
+        );
+        registry.register("submissions", "Envelopes by what became of them", m.submissions.clone());
+        registry.register("barriers", "Read barriers, passed or not", m.barriers.clone());
+        for (name, help, histogram) in [
+            ("authorize", "From an authorize's arrival to its decision", &m.authorize_seconds),
+            ("submit", "From a submission's arrival to its answer", &m.submit_seconds),
+            ("barrier", "From a read barrier's start to its end", &m.barrier_seconds),
+            ("commit", "From a proposal to its commit and application", &m.commit_seconds),
+        ] {
+            registry.register_with_unit(name, help, Unit::Seconds, histogram.clone());
+        }
+        registry.register("connections", "Client connections now", m.connections.clone());
+        registry.register(
+            "refused_connections",
+            "Client connections closed at the bound",
+            m.refused_connections.clone(),
+        );
+        let g = &m.gauges;
+        registry.register("revision", "The ledger's size, as applied here", g.revision.clone());
+        registry.register("raft_term", "Raft's term", g.term.clone());
+        registry.register("raft_applied_index", "The last applied log index", g.applied.clone());
+        registry.register("raft_last_log_index", "The last log index", g.last_log.clone());
+        registry.register("raft_is_leader", "Whether this node believes that it leads", g.leader.clone());
+        registry.register(
+            "clock_sure",
+            "Whether a quorum agrees with this node's clock",
+            g.clock_sure.clone(),
+        );
+        registry.register("healthy", "0 once the store has failed or Raft has stopped", g.healthy.clone());
+        registry.register(
+            "clock_offset_ms",
+            "A peer's clock minus this node's, in milliseconds",
+            g.clock_offset.clone(),
+        );
+        Self { registry, ..metrics }
+    }
+
+    /// A decision with its first reason; none is an allow.
+    pub(crate) fn decided(&self, code: Option<Code>) {
+        let label = CodeLabel(code.map_or("allow", Code::as_str));
+        self.decisions.get_or_create(&ByCode { code: label }).inc();
+    }
+
+    /// What became of a submission.
+    pub(crate) fn submitted(&self, result: &Submitted) {
+        let label = match result {
+            Submitted::Accepted { fresh: true, .. } => "accepted",
+            Submitted::Accepted { fresh: false, .. } => "again",
+            Submitted::Problem(problem) if problem.is_outcome_unknown() => "unknown",
+            Submitted::Problem(problem) => problem.code.as_str(),
+        };
+        self.submissions.get_or_create(&ByCode { code: CodeLabel(label) }).inc();
+    }
+
+    pub(crate) fn authorize_took(&self, took: Duration) {
+        self.authorize_seconds.observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn submit_took(&self, took: Duration) {
+        self.submit_seconds.observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn commit_took(&self, took: Duration) {
+        self.commit_seconds.observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn barrier_took(&self, took: Duration, passed: bool) {
+        self.barrier_seconds.observe(took.as_secs_f64());
+        let outcome = CodeLabel(if passed { "passed" } else { "failed" });
+        self.barriers.get_or_create(&ByOutcome { outcome }).inc();
+    }
+
+    pub(crate) fn connected(&self) {
+        self.connections.inc();
+    }
+
+    pub(crate) fn disconnected(&self) {
+        self.connections.dec();
+    }
+
+    pub(crate) fn connection_refused(&self) {
+        self.refused_connections.inc();
+    }
+
+    /// The page, with gauges as of `status`.
+    pub(crate) fn page(&self, status: &StatusBody, healthy: bool) -> String {
+        let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        let gauges = &self.gauges;
+        gauges.revision.set(number(status.revision));
+        gauges.term.set(number(status.term));
+        gauges.applied.set(number(status.applied.unwrap_or(0)));
+        gauges.last_log.set(number(status.last_log.unwrap_or(0)));
+        gauges.leader.set(i64::from(status.leader == Some(status.node_id)));
+        gauges.clock_sure.set(i64::from(status.clock.sure));
+        gauges.healthy.set(i64::from(healthy));
+        for reading in &status.clock.readings {
+            gauges.clock_offset.get_or_create(&ByPeer { peer: reading.peer }).set(reading.offset_ms);
+        }
+        let mut page = String::new();
+        // Writing to a string cannot fail.
+        let _ = encode(&mut page, &self.registry);
+        page
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,412 @@
+//! A node, put together: store, genesis, peers, Raft, use cases, HTTP; and taken apart in the right order.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, TransferLeaderRequest, TransferLeaderResponse, VoteRequest,
+    VoteResponse,
+};
+use openraft::{Raft, SnapshotPolicy};
+use tokio::time::{sleep, timeout};
+use tokio_util::task::TaskTracker;
+
+use assent_proof::{PublicKey, SigningKey};
+use assent_registry::{ClusterId, GenesisFile, Group, Rows, bootstrap, query};
+use assent_store::{RegistryStore, Store, StoreOptions};
+
+use crate::config::Config;
+use crate::env::{Environment, blocking};
+use crate::http;
+use crate::metrics::Metrics;
+use crate::peer::{
+    Answer, Handler, Hello, Identity, PeerAddress, PeerHub, PeerLimits, ProbeReply, ReadIndexError,
+    ReadIndexReply, SnapshotReply, SnapshotStep, SubmitError, SubmitReply,
+};
+use crate::raft::log::{LogRecord, RaftLog};
+use crate::raft::machine::Machine;
+use crate::raft::network::{PeerNetworkFactory, RaftService};
+use crate::raft::types::{NodeId, TypeConfig};
+use crate::raft::verifier::{Verifier, VerifierLimits};
+use crate::usecase::{Parts, Service, flush_registry, form, supervise_clock, within};
+
+/// Most bytes of a key file.
+const KEY_FILE_MAX: u64 = 16 * 1024;
+
+/// A running node.
+pub struct Node {
+    service: Service,
+    serving: http::Serving,
+    hub: PeerHub,
+    store: Store<LogRecord>,
+    tasks: TaskTracker,
+    watches: Vec<tokio::task::JoinHandle<()>>,
+    env: Environment,
+}
+
+/// Why a node did not start: what, why, what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{doing}: {problem}")]
+pub struct NodeError {
+    /// What was being done.
+    pub doing: String,
+    /// What was in the way.
+    pub problem: String,
+}
+
+fn failed<E: std::fmt::Display>(doing: impl Into<String>) -> impl FnOnce(E) -> NodeError {
+    let doing = doing.into();
+    move |error| NodeError { doing, problem: error.to_string() }
+}
+
+impl Node {
+    /// Starts a node on the given world. Returns once it serves; whether it can answer is another question
+    /// (`/readyz`), since that takes a quorum.
+    pub async fn start(config: Config, env: Environment) -> Result<Self, NodeError> {
+        config.validate().map_err(failed("checking the configuration"))?;
+        let genesis = read_genesis(&config)?;
+        let key = read_key(&config)?;
+        let mut new_store_id = [0; 16];
+        env.entropy.fill(&mut new_store_id);
+        let run = env.run_blocking();
+        let store =
+            Store::<LogRecord>::open(env.disk.clone(), run.clone(), new_store_id, StoreOptions::default())
+                .await
+                .map_err(failed(format!("opening the store in `{}`", config.data_dir.display())))?;
+        let cluster_id = genesis.cluster_id();
+        found_registry(&env, &store.registry, genesis.clone(), key.public()).await?;
+
+        let verifier = Verifier::new(genesis.origin().to_owned(), run.clone(), VerifierLimits::default());
+        let guard = Arc::new(move |rows: &dyn Rows| belongs_to(rows, cluster_id));
+        let machine = Machine::new(store.registry.clone(), verifier.clone(), run, guard)
+            .map_err(failed("reading the registry"))?;
+        let applied = machine.applied();
+        let service_of_raft = RaftService::new(store.registry.clone(), env.blocking.clone());
+        let handler = Arc::new(PeerHandler {
+            raft: service_of_raft.clone(),
+            service: OnceLock::new(),
+            log: store.log.clone(),
+            store_id: store.store_id,
+            voters: config.voters.iter().map(|voter| voter.id).collect(),
+        });
+        let hub = start_hub(&config, &env, cluster_id, store.store_id, handler.clone()).await?;
+        let raft = Raft::new(
+            config.node_id,
+            Arc::new(raft_config(&config, cluster_id)?),
+            PeerNetworkFactory::new(hub.clone(), env.blocking.clone()),
+            RaftLog::new(store.log.clone(), verifier.clone(), config.node_id),
+            machine,
+        )
+        .await
+        .map_err(failed("starting raft"))?;
+        service_of_raft.attach(raft.clone());
+
+        let tasks = TaskTracker::new();
+        let metrics = Arc::new(Metrics::new());
+        let parts = Parts {
+            config: config.clone(),
+            env: env.clone(),
+            raft,
+            hub: hub.clone(),
+            registry: store.registry.clone(),
+            health: store.health(),
+            verifier,
+            key,
+            cluster_id,
+            origin: genesis.origin().to_owned(),
+            applied,
+            metrics: metrics.clone(),
+        };
+        let service = Service::start(parts, &tasks);
+        // Set once, here; the peers are told to wait until it is.
+        let _ = handler.service.set(service.clone());
+        let watching = handler.clone();
+        let watches = vec![
+            tokio::spawn(supervise_clock(service.clone())),
+            tokio::spawn(flush_registry(service.clone())),
+            tokio::spawn(form(service.clone(), store.store_id, move || watching.started())),
+            tokio::spawn(follow_members(service.clone())),
+        ];
+        let serving = http::serve(&env.net, &config, http::router(service.clone()), metrics)
+            .await
+            .map_err(failed(format!("listening for clients on `{}`", config.client_listen)))?;
+        Ok(Self { service, serving, hub, store, tasks, watches, env })
+    }
+
+    /// Where clients reach it.
+    pub fn client_addr(&self) -> SocketAddr {
+        self.serving.local_addr()
+    }
+
+    /// Where peers reach it.
+    pub fn peer_addr(&self) -> SocketAddr {
+        self.hub.local_addr()
+    }
+
+    /// The use cases.
+    pub fn service(&self) -> &Service {
+        &self.service
+    }
+
+    /// Resolves with the cause when the node has to end: its store failed, or Raft stopped. From then on it
+    /// denies everything; its process should exit.
+    pub async fn failed(&self) -> String {
+        let parts = self.service.parts();
+        let mut health = self.store.health().watch();
+        let mut metrics = parts.raft.metrics();
+        loop {
+            if let Some(cause) = parts.fatal() {
+                return cause;
+            }
+            tokio::select! {
+                changed = health.changed() => if changed.is_err() { return "the store is gone".to_owned() },
+                changed = metrics.changed() => if changed.is_err() { return "raft is gone".to_owned() },
+            }
+        }
+    }
+
+    /// Stops gracefully: hands leadership over, answers what is under way, makes everything durable.
+    pub async fn shutdown(self) {
+        let parts = self.service.parts();
+        let until = Duration::from_millis(parts.config.deadlines.shutdown_ms);
+        if parts.believed_leader() == Some(parts.config.node_id) && self.service.hand_over().await {
+            let me = parts.config.node_id;
+            let mut metrics = parts.raft.metrics();
+            let handed_over = async {
+                while metrics.borrow_watched().current_leader == Some(me) && metrics.changed().await.is_ok() {
+                }
+            };
+            // Nobody may be there to take it; then the followers elect.
+            let _ = timeout(until, handed_over).await;
+        }
+        self.serving.shutdown(until).await;
+        for watch in &self.watches {
+            watch.abort();
+        }
+        if let Err(error) = parts.raft.shutdown().await {
+            tracing::warn!(%error, "raft did not stop cleanly");
+        }
+        self.hub.shutdown().await;
+        if let Err(error) = self.store.log.close().await {
+            tracing::warn!(%error, "the log did not close cleanly");
+        }
+        let registry = self.store.registry.clone();
+        match blocking(&*self.env.blocking, move || registry.flush()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the registry was not made durable; the log replays it"),
+            Err(error) => tracing::warn!(%error, "the registry was not made durable; the log replays it"),
+        }
+        self.tasks.close();
+    }
+}
+
+fn read_genesis(config: &Config) -> Result<GenesisFile, NodeError> {
+    let doing = || format!("reading the genesis file `{}`", config.genesis.display());
+    let bytes = std::fs::read(&config.genesis).map_err(failed(doing()))?;
+    GenesisFile::parse(&bytes).map_err(failed(doing()))
+}
+
+fn read_key(config: &Config) -> Result<SigningKey, NodeError> {
+    let doing = || format!("reading the node's key `{}`", config.node_key.display());
+    let length = std::fs::metadata(&config.node_key).map_err(failed(doing()))?.len();
+    if length > KEY_FILE_MAX {
+        return Err(failed(doing())("it is too large to be a key"));
+    }
+    let pem = std::fs::read_to_string(&config.node_key).map_err(failed(doing()))?;
+    SigningKey::from_pem(&pem).map_err(failed(doing()))
+}
+
+/// A fresh registry is founded from the genesis file; an existing one must be of the same file. The node's key
+/// must stand granted.
+async fn found_registry(
+    env: &Environment,
+    registry: &RegistryStore,
+    genesis: GenesisFile,
+    key: PublicKey,
+) -> Result<(), NodeError> {
+    let registry = registry.clone();
+    let cluster_id = genesis.cluster_id();
+    let founded = blocking(&*env.blocking, move || {
+        let view = registry.view().map_err(|error| error.to_string())?;
+        if query::summary(&view).map_err(|error| error.to_string())?.is_none() {
+            drop(view);
+            // A crash before the flush leaves a registry without rows, which is founded again.
+            registry.write(None, |rows| bootstrap(rows, &genesis)).map_err(|error| error.to_string())?;
+            registry.flush().map_err(|error| error.to_string())?;
+        }
+        let view = registry.view().map_err(|error| error.to_string())?;
+        belongs_to(&view, cluster_id)?;
+        if !query::node_key_granted(&view, &key).map_err(|error| error.to_string())? {
+            return Err(format!(
+                "the node's key {key} is not granted the role `registry` in `_root`: name the key that the genesis \
+                 file grants, or have root grant this one"
+            ));
+        }
+        Ok(())
+    });
+    founded.await.map_err(failed("founding the registry"))?.map_err(failed("founding the registry"))
+}
+
+/// Whether rows belong to the cluster of this genesis file.
+fn belongs_to(rows: &dyn Rows, cluster_id: ClusterId) -> Result<(), String> {
+    let found = query::summary(rows).map_err(|error| error.to_string())?;
+    match found.map(|summary| ClusterId(summary.cluster_id)) {
+        Some(found) if found == cluster_id => Ok(()),
+        Some(found) => Err(format!(
+            "the registry belongs to cluster `{found}`, and the genesis file is that of `{cluster_id}`: start with \
+             the genesis file that the data was made with"
+        )),
+        None => Err("the registry has no genesis".to_owned()),
+    }
+}
+
+async fn start_hub(
+    config: &Config,
+    env: &Environment,
+    cluster_id: ClusterId,
+    store_id: [u8; 16],
+    handler: Arc<PeerHandler>,
+) -> Result<PeerHub, NodeError> {
+    let identity = Identity { cluster_id: cluster_id.0, node_id: config.node_id, store_id };
+    let peers =
+        config.voters.iter().map(|voter| PeerAddress { id: voter.id, addr: voter.peer.clone() }).collect();
+    PeerHub::start(env, identity, config.peer_listen.clone(), peers, handler, PeerLimits::default())
+        .await
+        .map_err(failed(format!("listening for peers on `{}`", config.peer_listen)))
+}
+
+fn raft_config(config: &Config, cluster_id: ClusterId) -> Result<openraft::Config, NodeError> {
+    let raft = &config.raft;
+    let made = openraft::Config {
+        cluster_name: cluster_id.to_string(),
+        heartbeat_interval: raft.heartbeat_ms,
+        election_timeout_min: raft.election_min_ms,
+        election_timeout_max: raft.election_max_ms,
+        // A restarted leader of a dead term must never lead without an election.
+        enable_leader_restore: Some(false),
+        enable_pre_vote: Some(true),
+        // Campaigning waits until the clock is sure.
+        enable_elect: false,
+        allow_log_reversion: Some(false),
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(raft.snapshot_every_entries),
+        max_in_snapshot_log_to_keep: raft.keep_entries,
+        replication_lag_threshold: raft.lag_entries,
+        purge_batch_size: 256,
+        max_payload_entries: 64,
+        install_snapshot_timeout: 60_000,
+        ..openraft::Config::default()
+    };
+    made.validate().map_err(failed("checking raft's configuration"))
+}
+
+/// Keeps a way to every member that the membership names.
+async fn follow_members(service: Service) {
+    let mut metrics = service.parts().raft.metrics();
+    loop {
+        let members: Vec<(NodeId, String)> = metrics
+            .borrow_watched()
+            .membership_config
+            .nodes()
+            .map(|(id, node)| (*id, node.peer_addr.clone()))
+            .collect();
+        for (id, addr) in members {
+            service.parts().hub.ensure_peer(id, &addr);
+        }
+        if metrics.changed().await.is_err() {
+            return;
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// What this node does with its peers' requests.
+struct PeerHandler {
+    raft: RaftService,
+    service: OnceLock<Service>,
+    log: assent_store::LogStore<LogRecord>,
+    store_id: [u8; 16],
+    voters: Vec<NodeId>,
+}
+
+impl Handler for PeerHandler {
+    fn started(&self) -> bool {
+        self.log.vote().is_some() || self.log.range().is_some() || self.log.purged().is_some()
+    }
+
+    /// Before there is a membership only genesis voters may talk; from then on only members, each with the
+    /// store that the membership binds to its id.
+    fn admit(&self, hello: &Hello) -> Result<(), String> {
+        let stranger = || Err(format!("node {} is not a member of this cluster", hello.node_id));
+        let Some(raft) = self.raft.raft() else {
+            return Err("this node is starting".to_owned());
+        };
+        let metrics = raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let membership = &metrics.membership_config;
+        if membership.nodes().next().is_none() {
+            return if self.voters.contains(&hello.node_id) { Ok(()) } else { stranger() };
+        }
+        match membership.get_node(&hello.node_id) {
+            None => stranger(),
+            Some(node) if node.store_id == hello.store_id => Ok(()),
+            Some(_) => Err(format!(
+                "node {} is bound to another store: a lost or replaced disk never rejoins under its old node id",
+                hello.node_id
+            )),
+        }
+    }
+
+    fn append(
+        &self,
+        from: NodeId,
+        rpc: AppendEntriesRequest<TypeConfig>,
+    ) -> Answer<AppendEntriesResponse<TypeConfig>> {
+        self.raft.append(from, rpc)
+    }
+
+    fn vote(&self, from: NodeId, rpc: VoteRequest<TypeConfig>) -> Answer<VoteResponse<TypeConfig>> {
+        self.raft.vote(from, rpc)
+    }
+
+    fn pre_vote(&self, from: NodeId, rpc: VoteRequest<TypeConfig>) -> Answer<VoteResponse<TypeConfig>> {
+        self.raft.pre_vote(from, rpc)
+    }
+
+    fn transfer_leader(
+        &self,
+        from: NodeId,
+        rpc: TransferLeaderRequest<TypeConfig>,
+    ) -> Answer<TransferLeaderResponse<TypeConfig>> {
+        self.raft.transfer_leader(from, rpc)
+    }
+
+    fn snapshot(&self, from: NodeId, step: SnapshotStep) -> Answer<SnapshotReply> {
+        self.raft.snapshot(from, step)
+    }
+
+    fn read_index(&self, _from: NodeId) -> BoxFuture<'static, ReadIndexReply> {
+        let service = self.service.get().cloned();
+        Box::pin(async move {
+            let Some(service) = service else { return Err(ReadIndexError::NotLeader { leader: None }) };
+            let parts = service.parts();
+            parts.confirm(within(parts.config.deadlines.authorize_ms)).await
+        })
+    }
+
+    fn submit(&self, _from: NodeId, groups: Vec<Group>) -> BoxFuture<'static, SubmitReply> {
+        let service = self.service.get().cloned();
+        Box::pin(async move {
+            let Some(service) = service else { return Err(SubmitError::NotLeader { leader: None }) };
+            service.parts().propose_for_peer(groups).await
+        })
+    }
+
+    fn probe(&self, _from: NodeId) -> BoxFuture<'static, ProbeReply> {
+        let leader = self.service.get().and_then(|service| service.parts().believed_leader());
+        let reply = ProbeReply { started: self.started(), store_id: self.store_id, leader };
+        Box::pin(std::future::ready(reply))
+    }
+}

@@ -1,0 +1,105 @@
+//! The read barrier: a quorum confirms the leader, and this node has applied all that was committed before.
+//!
+//! ReadIndex (Raft dissertation §6.4), always: never a lease, never this node's own belief that it leads.
+//! A follower takes the read index from the leader and waits until it has applied that far itself.
+
+use std::time::Duration;
+
+use openraft::ReadPolicy;
+use openraft::errors::{LinearizableReadError, RaftError};
+use openraft::raft::linearizable_read::{Linearizer, LinearizerOption, ReadLogId};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::Parts;
+use crate::peer::{ReadIndex, ReadIndexError};
+use crate::raft::types::{NodeId, TypeConfig};
+
+/// The pause before asking again while there is no leader.
+const RETRY_AFTER: Duration = Duration::from_millis(10);
+/// One try takes at most this long, so that a leader that fell silent is not waited for to the end.
+const TRY_AT_MOST: Duration = Duration::from_millis(150);
+
+/// Why a barrier was not passed. Every one of these denies.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BarrierError {
+    /// No quorum confirmed the state in time.
+    #[error("no quorum confirmed the state in time: {0}")]
+    NoQuorum(String),
+    /// Learners and removed nodes never answer.
+    #[error("this node is not a voter of the cluster")]
+    NotVoter,
+    /// The node is ending.
+    #[error("{0}")]
+    Fatal(String),
+}
+
+impl Parts {
+    /// Passes a barrier by `until`. What was acknowledged before the call is in every view opened after it.
+    pub(crate) async fn barrier(&self, until: Instant) -> Result<(), BarrierError> {
+        let mut last = "no leader is known".to_owned();
+        loop {
+            if let Some(cause) = self.fatal() {
+                return Err(BarrierError::Fatal(cause));
+            }
+            if !self.is_voter() {
+                return Err(BarrierError::NotVoter);
+            }
+            let now = Instant::now();
+            if now >= until {
+                return Err(BarrierError::NoQuorum(last));
+            }
+            let try_until = until.min(now + TRY_AT_MOST);
+            match self.try_barrier(try_until).await {
+                Ok(()) => return Ok(()),
+                Err(problem) => last = problem,
+            }
+            sleep(RETRY_AFTER.min(until.saturating_duration_since(Instant::now()))).await;
+        }
+    }
+
+    fn is_voter(&self) -> bool {
+        use openraft::async_runtime::watch::WatchReceiver;
+        let me = self.config.node_id;
+        self.raft.metrics().borrow_watched().membership_config.voter_ids().any(|voter| voter == me)
+    }
+
+    async fn try_barrier(&self, until: Instant) -> Result<(), String> {
+        let read_log_id = match self.believed_leader() {
+            None => return Err("no leader is known".to_owned()),
+            Some(leader) if leader == self.config.node_id => {
+                self.confirm(until).await.map_err(|error| error.to_string())?
+            }
+            Some(leader) => self.ask_leader(leader, until).await?,
+        };
+        let linearizer = Linearizer::<TypeConfig>::new(self.config.node_id, read_log_id, None);
+        let left = until.saturating_duration_since(Instant::now());
+        match linearizer.try_await_ready(&self.raft, Some(left)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err("this node is still applying what was committed".to_owned()),
+            Err(fatal) => Err(fatal.to_string()),
+        }
+    }
+
+    /// As leader: a quorum confirms that it still is, and how far a read must have applied.
+    pub(crate) async fn confirm(&self, until: Instant) -> Result<ReadLogId<TypeConfig>, ReadIndexError> {
+        let left = until.saturating_duration_since(Instant::now());
+        let option = LinearizerOption::from(ReadPolicy::ReadIndex).with_wait_timeout(left);
+        match timeout_at(until, self.raft.get_read_linearizer(option)).await {
+            Ok(Ok(linearizer)) => Ok(linearizer.read_log_id().clone()),
+            Ok(Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward)))) => {
+                Err(ReadIndexError::NotLeader { leader: forward.leader_id })
+            }
+            Ok(Err(error)) => Err(ReadIndexError::NoQuorum(error.to_string())),
+            Err(_) => Err(ReadIndexError::NoQuorum("the deadline passed".to_owned())),
+        }
+    }
+
+    async fn ask_leader(&self, leader: NodeId, until: Instant) -> Result<ReadLogId<TypeConfig>, String> {
+        let left = until.saturating_duration_since(Instant::now());
+        match self.hub.call(leader, &ReadIndex {}, left).await {
+            Ok(Ok(read_log_id)) => Ok(read_log_id),
+            Ok(Err(error)) => Err(format!("node {leader} says that {error}")),
+            Err(error) => Err(format!("node {leader}: {error}")),
+        }
+    }
+}

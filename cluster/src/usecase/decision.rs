@@ -1,0 +1,54 @@
+//! From the registry's decisions to signed bytes: the only way, for allows and denies alike.
+
+use assent_api::{DecisionBody, ReasonBody, Verdict, leaf_bytes, signed_bytes};
+use assent_proof::{AuthorizeRequest, sign_batch};
+use assent_registry::Decision;
+
+use super::{Answered, Parts};
+
+impl Parts {
+    /// Signs decisions together: one signature over the tree of all of them (RFC 6962), a path for each.
+    pub(crate) fn sign(&self, decided: &[(AuthorizeRequest, Decision)]) -> Vec<Answered> {
+        let mut unsigned = Vec::with_capacity(decided.len());
+        let mut leaves = Vec::with_capacity(decided.len());
+        for (request, decision) in decided {
+            let body = self.body(request, decision);
+            let bytes = body.to_vec();
+            let mut salt = [0; 16];
+            self.env.entropy.fill(&mut salt);
+            leaves.push(leaf_bytes(&bytes, &salt));
+            let code = decision.reasons.first().map(|reason| reason.code);
+            unsigned.push((body.status(), bytes, code));
+        }
+        let receipts = sign_batch(leaves, &self.key);
+        unsigned
+            .into_iter()
+            .zip(receipts)
+            .map(|((status, bytes, code), receipt)| {
+                self.metrics.decided(code);
+                Answered { status, body: signed_bytes(&bytes, &receipt).into() }
+            })
+            .collect()
+    }
+
+    fn body(&self, request: &AuthorizeRequest, decision: &Decision) -> DecisionBody {
+        let reasons = decision
+            .reasons
+            .iter()
+            .map(|reason| ReasonBody::new(reason.code, reason.detail.clone(), reason.evidence))
+            .collect();
+        DecisionBody {
+            decision: if decision.is_allow() { Verdict::Allow } else { Verdict::Deny },
+            request: request.to_json(),
+            cluster_id: self.cluster_id.to_string(),
+            node_id: self.config.node_id,
+            revision: decision.revision,
+            head: decision.head,
+            policy: decision.policy,
+            evaluated_at: decision.evaluated_at,
+            valid_until: decision.valid_until,
+            reasons,
+            receipt: None,
+        }
+    }
+}

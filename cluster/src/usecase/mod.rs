@@ -1,0 +1,145 @@
+//! What a node does for its callers, one file a use case.
+//!
+//! Owns the two queues (authorizes waiting for a read barrier, envelopes waiting to be proposed) and the one
+//! way from the registry's decisions to what goes over the wire. It never decides: `assent_registry` does.
+//! HTTP and the peers call it; it knows neither.
+
+mod authorize;
+mod barrier;
+mod decision;
+mod form;
+mod read;
+mod status;
+mod submit;
+mod supervise;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::Raft;
+use openraft::async_runtime::watch::WatchReceiver;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use assent_proof::SigningKey;
+use assent_registry::ClusterId;
+use assent_store::{Health, RegistryStore};
+
+use crate::config::Config;
+use crate::env::Environment;
+use crate::metrics::Metrics;
+use crate::peer::PeerHub;
+use crate::raft::machine::{AppliedAt, Machine};
+use crate::raft::types::{NodeId, TypeConfig};
+use crate::raft::verifier::Verifier;
+
+pub use authorize::Answered;
+pub(crate) use form::form;
+pub use submit::Submitted;
+pub(crate) use supervise::{flush_registry, supervise_clock};
+
+/// This node's Raft core.
+pub(crate) type Core = Raft<TypeConfig, Machine>;
+
+/// Who calls. Every use case takes one, so that authentication has a place when it comes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Caller {
+    /// Somebody on a network that is trusted.
+    Anonymous,
+}
+
+/// Everything the use cases work with.
+pub(crate) struct Parts {
+    pub(crate) config: Config,
+    pub(crate) env: Environment,
+    pub(crate) raft: Core,
+    pub(crate) hub: PeerHub,
+    pub(crate) registry: RegistryStore,
+    pub(crate) health: Health,
+    pub(crate) verifier: Arc<Verifier>,
+    pub(crate) key: SigningKey,
+    pub(crate) cluster_id: ClusterId,
+    pub(crate) origin: String,
+    pub(crate) applied: watch::Receiver<AppliedAt>,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+/// The use cases of one node. Clones share it.
+#[derive(Clone)]
+pub struct Service {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    parts: Parts,
+    started: Instant,
+    asks: mpsc::Sender<authorize::Ask>,
+    submissions: mpsc::Sender<submit::Pending>,
+    /// One permit an envelope, from its arrival to its answer.
+    room: Arc<Semaphore>,
+}
+
+impl Service {
+    /// Starts the queues' tasks on `tasks`.
+    pub(crate) fn start(parts: Parts, tasks: &TaskTracker) -> Self {
+        let limits = parts.config.limits.clone();
+        let (asks, asked) = mpsc::channel(limits.authorize_queue);
+        let (submissions, submitted) = mpsc::channel(limits.submit_queue);
+        let room = Arc::new(Semaphore::new(limits.submit_queue));
+        let inner = Inner { parts, started: Instant::now(), asks, submissions, room };
+        let service = Self { inner: Arc::new(inner) };
+        tasks.spawn(authorize::serve_barriers(Arc::downgrade(&service.inner), asked, limits.clone()));
+        tasks.spawn(submit::propose_batches(Arc::downgrade(&service.inner), submitted, limits));
+        service
+    }
+
+    pub(crate) fn parts(&self) -> &Parts {
+        &self.inner.parts
+    }
+
+    /// The node's metrics, for the page.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.inner.parts.metrics
+    }
+
+    /// The node's configuration.
+    pub fn config(&self) -> &Config {
+        &self.inner.parts.config
+    }
+}
+
+impl Parts {
+    /// The voters that this node knows of; the genesis voters before there is a membership.
+    pub(crate) fn voters(&self) -> Vec<NodeId> {
+        let voters: Vec<NodeId> =
+            self.raft.metrics().borrow_watched().membership_config.voter_ids().collect();
+        if voters.is_empty() { self.config.voters.iter().map(|voter| voter.id).collect() } else { voters }
+    }
+
+    /// Whether this node may trust its own clock now (DESIGN "Time").
+    pub(crate) fn clock_is_sure(&self) -> bool {
+        self.hub.clock().sure(&self.voters(), self.config.node_id, self.config.clock_bound_ms)
+    }
+
+    /// Who leads, as this node believes. Good for routing and for nothing else: a node that was cut off
+    /// believes in itself for a while.
+    pub(crate) fn believed_leader(&self) -> Option<NodeId> {
+        self.raft.metrics().borrow_watched().current_leader
+    }
+
+    /// Why this node cannot go on, if it cannot.
+    pub(crate) fn fatal(&self) -> Option<String> {
+        if let Some(cause) = self.health.poisoned() {
+            return Some(format!("the store failed: {cause}"));
+        }
+        let metrics = self.raft.metrics();
+        let running = metrics.borrow_watched().running_state.clone();
+        running.err().map(|fatal| format!("raft stopped: {fatal}"))
+    }
+}
+
+/// A deadline so many milliseconds from now.
+pub(crate) fn within(ms: u64) -> Instant {
+    Instant::now() + Duration::from_millis(ms)
+}

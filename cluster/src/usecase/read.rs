@@ -1,0 +1,56 @@
+//! Reading what the registry holds, as of a state that a quorum has just confirmed.
+
+use assent_api::{Call, Problem, status_of};
+use assent_proof::{Code, Millis};
+use assent_registry::{RowError, Rows};
+
+use super::{Caller, Service, within};
+use crate::env::blocking;
+
+impl Service {
+    /// Reads behind a barrier of its own: the answer holds everything acknowledged before the call.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        _caller: &Caller,
+        read: impl FnOnce(&dyn Rows, Millis) -> Result<T, RowError> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let parts = self.parts();
+        let problem = |code, detail: String| Problem::new(code, status_of(code, Call::Read), detail);
+        parts
+            .barrier(within(parts.config.deadlines.read_ms))
+            .await
+            .map_err(|error| problem(Code::NoQuorum, error.to_string()))?;
+        let (registry, now) = (parts.registry.clone(), parts.env.clock.now());
+        let found = blocking(&*parts.env.blocking, move || {
+            let view = registry.view().map_err(|error| error.to_string())?;
+            read(&view, now).map_err(|error| error.to_string())
+        });
+        match found.await {
+            Ok(Ok(found)) => Ok(found),
+            Ok(Err(detail)) => Err(problem(Code::EvidenceMutated, detail)),
+            Err(error) => Err(problem(Code::EvidenceMutated, error.to_string())),
+        }
+    }
+
+    /// Whether a quorum read succeeds within the authorize deadline.
+    pub async fn ready(&self) -> Result<(), Problem> {
+        let parts = self.parts();
+        let problem = |code, detail: String| Problem::new(code, status_of(code, Call::Read), detail);
+        parts
+            .barrier(within(parts.config.deadlines.authorize_ms))
+            .await
+            .map_err(|error| problem(Code::NoQuorum, error.to_string()))?;
+        if !parts.clock_is_sure() {
+            return Err(problem(Code::ClockUncertain, "this node does not trust its clock yet".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Whether the node can go on at all.
+    pub fn live(&self) -> Result<(), Problem> {
+        match self.parts().fatal() {
+            None => Ok(()),
+            Some(cause) => Err(Problem::new(Code::NoQuorum, 503, cause)),
+        }
+    }
+}

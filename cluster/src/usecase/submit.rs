@@ -1,0 +1,356 @@
+//! submit: check here, propose on the leader, answer with the receipt.
+//!
+//! The receiving node verifies the signatures at once, so what is plainly wrong is never proposed. What waits is
+//! proposed together as one log entry. An attempt whose outcome is unknown is tried again until the deadline:
+//! that is safe because the same bytes are applied at most once and return their first receipt.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use openraft::errors::{ClientWriteError, RaftError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use assent_api::{BatchMode, Call, Problem, ReceiptBody, status_of};
+use assent_proof::{Code, Refusal};
+use assent_registry::{Checked, Command, Group, Outcome, Outcomes};
+
+use super::{Caller, Inner, Parts, Service, within};
+use crate::config::LimitConfig;
+use crate::env::blocking;
+use crate::peer::{PeerError, Submit, SubmitError};
+use crate::raft::types::Proposal;
+
+/// The pause before trying again while there is no leader.
+const RETRY_AFTER: Duration = Duration::from_millis(20);
+
+/// What became of one envelope, as the caller is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Submitted {
+    /// It is in the ledger; `fresh` if this submission put it there.
+    Accepted {
+        /// Where.
+        receipt: ReceiptBody,
+        /// Whether an earlier submission had put it there.
+        fresh: bool,
+    },
+    /// It is not, or it is unknown whether it is, or it proves an equivocation.
+    Problem(Box<Problem>),
+}
+
+/// One submission on its way into the log.
+pub(crate) struct Pending {
+    group: Group,
+    bytes: usize,
+    until: Instant,
+    reply: oneshot::Sender<Result<Vec<Outcome>, Failure>>,
+    _room: OwnedSemaphorePermit,
+}
+
+/// Why a submission has no outcome.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Failure {
+    /// It was certainly not proposed.
+    NoQuorum(String),
+    /// It may have been committed, or may still be.
+    Unknown(String),
+    /// The leader does not trust its clock.
+    ClockUncertain,
+    /// Too much is waiting.
+    Overloaded(String),
+}
+
+impl Failure {
+    fn problem(&self) -> Problem {
+        let refuse = |code, detail: &str| Problem::new(code, status_of(code, Call::Submission), detail);
+        match self {
+            Failure::NoQuorum(detail) => refuse(Code::NoQuorum, detail),
+            Failure::Unknown(detail) => Problem::unknown_outcome(detail.clone()),
+            Failure::ClockUncertain => refuse(Code::ClockUncertain, "the leader does not trust its clock"),
+            Failure::Overloaded(detail) => refuse(Code::Overloaded, detail),
+        }
+    }
+}
+
+impl Service {
+    /// Submits one envelope, byte for byte.
+    pub async fn submit(&self, caller: &Caller, envelope: Bytes) -> Submitted {
+        let mut results = self.submit_batch(caller, BatchMode::Each, vec![envelope]).await;
+        results.pop().unwrap_or_else(|| refused(&Refusal::new(Code::Malformed, "there is no envelope")))
+    }
+
+    /// Submits envelopes in order; `all` accepts all of them or none. One answer an envelope, in order.
+    pub async fn submit_batch(
+        &self,
+        _caller: &Caller,
+        mode: BatchMode,
+        envelopes: Vec<Bytes>,
+    ) -> Vec<Submitted> {
+        let started = Instant::now();
+        let refusals = self.check(&envelopes).await;
+        let results = match (mode, refusals.iter().flatten().next()) {
+            (BatchMode::All, Some(_)) => all_refused(&refusals),
+            _ => self.propose_checked(mode, envelopes, refusals).await,
+        };
+        for result in &results {
+            self.parts().metrics.submitted(result);
+        }
+        self.parts().metrics.submit_took(started.elapsed());
+        results
+    }
+
+    /// Verifies each envelope, off the async threads. What it finds stays with the verifier for `apply`.
+    async fn check(&self, envelopes: &[Bytes]) -> Vec<Option<Refusal>> {
+        let verifier = self.parts().verifier.clone();
+        let given = envelopes.to_vec();
+        let checked = blocking(&*self.parts().env.blocking, move || {
+            given
+                .iter()
+                .map(|bytes| match verifier.check(bytes) {
+                    Checked::Verified(_) => None,
+                    Checked::Refused(refusal) => Some(refusal),
+                })
+                .collect()
+        });
+        let failed = || Refusal::new(Code::Malformed, "the envelope could not be verified");
+        checked.await.unwrap_or_else(|_| envelopes.iter().map(|_| Some(failed())).collect())
+    }
+
+    /// Proposes those that verified, and puts the answers in the order given.
+    async fn propose_checked(
+        &self,
+        mode: BatchMode,
+        envelopes: Vec<Bytes>,
+        refusals: Vec<Option<Refusal>>,
+    ) -> Vec<Submitted> {
+        let good: Vec<Bytes> = envelopes
+            .into_iter()
+            .zip(&refusals)
+            .filter_map(|(bytes, refusal)| refusal.is_none().then_some(bytes))
+            .collect();
+        let count = good.len();
+        let mut outcomes = match count {
+            0 => Vec::new(),
+            _ => match self.enqueue(mode, good).await {
+                Ok(outcomes) if outcomes.len() == count => outcomes.into_iter().map(answer).collect(),
+                Ok(_) => vec![failed(&Failure::Unknown("the log entry did not decode".to_owned())); count],
+                Err(failure) => vec![failed(&failure); count],
+            },
+        }
+        .into_iter();
+        let lost = || failed(&Failure::Unknown("the answer was lost inside the node".to_owned()));
+        refusals
+            .iter()
+            .map(|refusal| match refusal {
+                Some(refusal) => refused(refusal),
+                None => outcomes.next().unwrap_or_else(lost),
+            })
+            .collect()
+    }
+
+    async fn enqueue(&self, mode: BatchMode, envelopes: Vec<Bytes>) -> Result<Vec<Outcome>, Failure> {
+        let parts = self.parts();
+        let until = within(parts.config.deadlines.submit_ms);
+        let most = parts.config.limits.submit_queue;
+        let overloaded = || Failure::Overloaded(format!("{most} envelopes are waiting to be proposed"));
+        let permits = u32::try_from(envelopes.len()).unwrap_or(u32::MAX);
+        let room = self.inner.room.clone().try_acquire_many_owned(permits).map_err(|_| overloaded())?;
+        let bytes = envelopes.iter().map(Bytes::len).sum();
+        let (reply, outcome) = oneshot::channel();
+        let group = Group { atomic: mode == BatchMode::All, envelopes };
+        let pending = Pending { group, bytes, until, reply, _room: room };
+        self.inner.submissions.try_send(pending).map_err(|_| overloaded())?;
+        // The proposer answers by the deadline; this is only for one that was lost.
+        match timeout_at(until + Duration::from_secs(1), outcome).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err(Failure::Unknown("the node is stopping".to_owned())),
+            Err(_) => Err(Failure::Unknown("no answer within the deadline".to_owned())),
+        }
+    }
+}
+
+fn failed(failure: &Failure) -> Submitted {
+    Submitted::Problem(Box::new(failure.problem()))
+}
+
+fn refused(refusal: &Refusal) -> Submitted {
+    let status = status_of(refusal.code, Call::Submission);
+    Submitted::Problem(Box::new(Problem::from_refusal(refusal, status)))
+}
+
+/// One bad envelope of an all-or-nothing batch: nothing is proposed.
+fn all_refused(refusals: &[Option<Refusal>]) -> Vec<Submitted> {
+    let first = refusals.iter().enumerate().find_map(|(place, refusal)| refusal.as_ref().map(|r| (place, r)));
+    refusals
+        .iter()
+        .map(|refusal| match (refusal, first) {
+            (Some(refusal), _) => refused(refusal),
+            (None, Some((place, cause))) => {
+                let detail = format!("not proposed, because envelope {place} was refused: {}", cause.detail);
+                refused(&Refusal::new(cause.code, detail))
+            }
+            (None, None) => failed(&Failure::NoQuorum("not proposed".to_owned())),
+        })
+        .collect()
+}
+
+fn answer(outcome: Outcome) -> Submitted {
+    let body = |receipt: assent_registry::Receipt| ReceiptBody {
+        evidence_id: receipt.evidence_id,
+        ledger_index: receipt.ledger_index,
+        revision: receipt.revision,
+        accepted_at: receipt.accepted_at,
+    };
+    match outcome {
+        Outcome::Accepted { receipt, fresh } => Submitted::Accepted { receipt: body(receipt), fresh },
+        Outcome::Equivocation { receipt, refusal } => {
+            let status = status_of(refusal.code, Call::Submission);
+            let problem = Problem::from_refusal(&refusal, status).with_receipt(body(receipt));
+            Submitted::Problem(Box::new(problem))
+        }
+        Outcome::Refused { refusal, head, next_sequence } => {
+            let status = status_of(refusal.code, Call::Submission);
+            let problem = Problem::from_refusal(&refusal, status).with_slot(head, next_sequence);
+            Submitted::Problem(Box::new(problem))
+        }
+    }
+}
+
+/// Takes what waits and proposes it as one entry. A bounded number of entries is under way; what arrives
+/// meanwhile waits for the next, so the busier the node the larger its entries.
+pub(crate) async fn propose_batches(
+    service: Weak<Inner>,
+    mut submitted: mpsc::Receiver<Pending>,
+    limits: LimitConfig,
+) {
+    let proposals = Arc::new(Semaphore::new(limits.proposals));
+    let mut held: Option<Pending> = None;
+    loop {
+        let first = match held.take() {
+            Some(pending) => pending,
+            None => match submitted.recv().await {
+                Some(pending) => pending,
+                None => return,
+            },
+        };
+        let Ok(proposal) = proposals.clone().acquire_owned().await else { return };
+        let (mut count, mut bytes) = (first.group.envelopes.len(), first.bytes);
+        let mut batch = vec![first];
+        while count < limits.submit_batch
+            && let Ok(pending) = submitted.try_recv()
+        {
+            count = count.saturating_add(pending.group.envelopes.len());
+            bytes = bytes.saturating_add(pending.bytes);
+            if bytes > limits.submit_batch_bytes {
+                held = Some(pending);
+                break;
+            }
+            batch.push(pending);
+        }
+        let Some(inner) = service.upgrade() else { return };
+        tokio::spawn(async move {
+            let groups = batch.iter().map(|pending| pending.group.clone()).collect();
+            let until = batch.iter().map(|pending| pending.until).max().unwrap_or_else(Instant::now);
+            let result = inner.parts.route(groups, until).await;
+            drop(proposal);
+            spread(batch, result);
+        });
+    }
+}
+
+fn spread(batch: Vec<Pending>, result: Result<Outcomes, Failure>) {
+    match result {
+        Ok(outcomes) => {
+            let mut groups = outcomes.groups.into_iter();
+            for pending in batch {
+                let _ = pending.reply.send(Ok(groups.next().unwrap_or_default()));
+            }
+        }
+        Err(failure) => {
+            for pending in batch {
+                let _ = pending.reply.send(Err(failure.clone()));
+            }
+        }
+    }
+}
+
+impl Parts {
+    /// Proposes here or on the leader, again and again until there is an outcome or the deadline passes.
+    async fn route(&self, groups: Vec<Group>, until: Instant) -> Result<Outcomes, Failure> {
+        let mut maybe_proposed = None;
+        let mut last = "no leader is known".to_owned();
+        let message = Submit { groups };
+        loop {
+            if Instant::now() >= until {
+                return Err(match maybe_proposed {
+                    Some(detail) => Failure::Unknown(detail),
+                    None => Failure::NoQuorum(format!("not proposed in time: {last}")),
+                });
+            }
+            let attempt = match self.believed_leader() {
+                Some(leader) if leader == self.config.node_id => self.propose(&message.groups, until).await,
+                Some(leader) => {
+                    let left = until.saturating_duration_since(Instant::now());
+                    match self.hub.call(leader, &message, left).await {
+                        Ok(answer) => answer,
+                        Err(error) if error.is_unsent() => {
+                            last = error.to_string();
+                            Err(SubmitError::NotLeader { leader: None })
+                        }
+                        Err(PeerError::Overloaded) => Err(SubmitError::Overloaded),
+                        Err(error) => Err(SubmitError::Unknown(format!("node {leader}: {error}"))),
+                    }
+                }
+                None => Err(SubmitError::NotLeader { leader: None }),
+            };
+            match attempt {
+                Ok(outcomes) => return Ok(outcomes),
+                Err(SubmitError::Unknown(detail)) => maybe_proposed = Some(detail),
+                Err(SubmitError::NotLeader { .. }) => {}
+                Err(SubmitError::ClockUncertain) if maybe_proposed.is_none() => {
+                    return Err(Failure::ClockUncertain);
+                }
+                Err(SubmitError::Overloaded) if maybe_proposed.is_none() => {
+                    return Err(Failure::Overloaded("the leader is overloaded".to_owned()));
+                }
+                Err(SubmitError::ClockUncertain | SubmitError::Overloaded) => {}
+            }
+            sleep(RETRY_AFTER).await;
+        }
+    }
+
+    /// As leader: stamps the groups with this node's clock, if it may trust it, and proposes them as one entry.
+    pub(crate) async fn propose(&self, groups: &[Group], until: Instant) -> Result<Outcomes, SubmitError> {
+        if !self.clock_is_sure() {
+            return Err(SubmitError::ClockUncertain);
+        }
+        let command = Command { proposed_at: self.env.clock.now(), groups: groups.to_vec() };
+        let bytes = Bytes::from(command.encode());
+        self.verifier.prefetch(vec![bytes.clone()]);
+        let started = Instant::now();
+        match timeout_at(until, self.raft.client_write(Proposal(bytes))).await {
+            Ok(Ok(response)) => {
+                self.metrics.commit_took(started.elapsed());
+                Ok(response.data.0)
+            }
+            Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward)))) => {
+                Err(SubmitError::NotLeader { leader: forward.leader_id })
+            }
+            Ok(Err(error)) => Err(SubmitError::Unknown(error.to_string())),
+            Err(_) => Err(SubmitError::Unknown("not committed within the deadline".to_owned())),
+        }
+    }
+
+    /// A peer's submissions, if this node leads.
+    pub(crate) async fn propose_for_peer(&self, groups: Vec<Group>) -> Result<Outcomes, SubmitError> {
+        let count: usize = groups.iter().map(|group| group.envelopes.len()).sum();
+        if count > self.config.limits.submit_queue {
+            return Err(SubmitError::Overloaded);
+        }
+        if self.believed_leader() != Some(self.config.node_id) {
+            return Err(SubmitError::NotLeader { leader: self.believed_leader() });
+        }
+        self.propose(&groups, within(self.config.deadlines.submit_ms)).await
+    }
+}

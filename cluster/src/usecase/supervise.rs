@@ -1,0 +1,68 @@
+//! Standing watches: the clock, and the registry's durability.
+
+use std::time::Duration;
+
+use openraft::async_runtime::watch::WatchReceiver;
+use tokio::time::{interval, sleep};
+
+use super::Service;
+use crate::env::blocking;
+
+/// How often the clock is judged.
+const CLOCK_EVERY: Duration = Duration::from_millis(100);
+/// How long a handed-over leadership is given to arrive before it is handed over again.
+const HANDOVER_PAUSE: Duration = Duration::from_millis(500);
+
+/// A node that is unsure of its clock does not campaign, and hands leadership over if it has it.
+pub(crate) async fn supervise_clock(service: Service) {
+    let mut ticks = interval(CLOCK_EVERY);
+    let mut campaigns = None;
+    loop {
+        ticks.tick().await;
+        let parts = service.parts();
+        let sure = parts.clock_is_sure();
+        if campaigns != Some(sure) {
+            if campaigns.is_some() {
+                tracing::warn!(sure, "the clock's standing changed");
+            }
+            parts.raft.runtime_config().elect(sure);
+            campaigns = Some(sure);
+        }
+        if !sure && parts.believed_leader() == Some(parts.config.node_id) && service.hand_over().await {
+            sleep(HANDOVER_PAUSE).await;
+        }
+    }
+}
+
+impl Service {
+    /// Hands leadership to a connected voter that has the whole log, if there is one. Best effort.
+    pub(crate) async fn hand_over(&self) -> bool {
+        let parts = self.parts();
+        let me = parts.config.node_id;
+        let metrics = parts.raft.metrics().borrow_watched().clone();
+        let Some(replication) = &metrics.replication else { return false };
+        let successor = parts
+            .voters()
+            .into_iter()
+            .filter(|id| *id != me && parts.hub.is_connected(*id))
+            .max_by_key(|id| replication.get(id).and_then(|matched| matched.as_ref().map(|m| m.index)));
+        match successor {
+            None => false,
+            Some(to) => {
+                tracing::info!(to, "handing leadership over");
+                parts.raft.trigger().transfer_leader(to).await.is_ok()
+            }
+        }
+    }
+}
+
+/// Makes the registry durable now and again; the Raft log covers what is between.
+pub(crate) async fn flush_registry(service: Service) {
+    let mut ticks = interval(Duration::from_millis(service.config().limits.registry_flush_ms));
+    loop {
+        ticks.tick().await;
+        let registry = service.parts().registry.clone();
+        // A failure poisons the store, which ends the node.
+        let _ = blocking(&*service.parts().env.blocking, move || registry.flush()).await;
+    }
+}
