@@ -31,7 +31,7 @@ use crate::raft::machine::Machine;
 use crate::raft::network::{PeerNetworkFactory, RaftService};
 use crate::raft::types::{NodeId, TypeConfig};
 use crate::raft::verifier::{Verifier, VerifierLimits};
-use crate::usecase::{Parts, Service, flush_registry, form, supervise_clock, within};
+use crate::usecase::{Parts, Service, WeakService, flush_registry, form, supervise_clock, within};
 
 /// Most bytes of a key file.
 const KEY_FILE_MAX: u64 = 16 * 1024;
@@ -122,7 +122,7 @@ impl Node {
         };
         let service = Service::start(parts, &tasks);
         // Set once, here; the peers are told to wait until it is.
-        let _ = handler.service.set(service.clone());
+        let _ = handler.service.set(service.downgrade());
         let watching = handler.clone();
         let watches = vec![
             tokio::spawn(supervise_clock(service.clone())),
@@ -183,8 +183,10 @@ impl Node {
             let _ = timeout(until, handed_over).await;
         }
         self.serving.shutdown(until).await;
-        for watch in &self.watches {
+        for watch in self.watches {
             watch.abort();
+            // Cancelled, which is what was asked for.
+            let _ = watch.await;
         }
         if let Err(error) = parts.raft.shutdown().await {
             tracing::warn!(%error, "raft did not stop cleanly");
@@ -325,10 +327,16 @@ async fn follow_members(service: Service) {
 /// What this node does with its peers' requests.
 struct PeerHandler {
     raft: RaftService,
-    service: OnceLock<Service>,
+    service: OnceLock<WeakService>,
     log: assent_store::LogStore<LogRecord>,
     store_id: [u8; 16],
     voters: Vec<NodeId>,
+}
+
+impl PeerHandler {
+    fn service(&self) -> Option<Service> {
+        self.service.get().and_then(WeakService::upgrade)
+    }
 }
 
 impl Handler for PeerHandler {
@@ -388,7 +396,7 @@ impl Handler for PeerHandler {
     }
 
     fn read_index(&self, _from: NodeId) -> BoxFuture<'static, ReadIndexReply> {
-        let service = self.service.get().cloned();
+        let service = self.service();
         Box::pin(async move {
             let Some(service) = service else { return Err(ReadIndexError::NotLeader { leader: None }) };
             let parts = service.parts();
@@ -397,7 +405,7 @@ impl Handler for PeerHandler {
     }
 
     fn submit(&self, _from: NodeId, groups: Vec<Group>) -> BoxFuture<'static, SubmitReply> {
-        let service = self.service.get().cloned();
+        let service = self.service();
         Box::pin(async move {
             let Some(service) = service else { return Err(SubmitError::NotLeader { leader: None }) };
             service.parts().propose_for_peer(groups).await
@@ -405,7 +413,7 @@ impl Handler for PeerHandler {
     }
 
     fn probe(&self, _from: NodeId) -> BoxFuture<'static, ProbeReply> {
-        let leader = self.service.get().and_then(|service| service.parts().believed_leader());
+        let leader = self.service().and_then(|service| service.parts().believed_leader());
         let reply = ProbeReply { started: self.started(), store_id: self.store_id, leader };
         Box::pin(std::future::ready(reply))
     }

@@ -13,7 +13,7 @@ mod status;
 mod submit;
 mod supervise;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use openraft::Raft;
@@ -71,6 +71,20 @@ pub struct Service {
     inner: Arc<Inner>,
 }
 
+/// A service that does not keep the node alive. The peers' handler holds one, since the service holds the hub
+/// that holds the handler.
+#[derive(Clone)]
+pub(crate) struct WeakService {
+    inner: Weak<Inner>,
+}
+
+impl WeakService {
+    /// The service, while the node runs.
+    pub(crate) fn upgrade(&self) -> Option<Service> {
+        self.inner.upgrade().map(|inner| Service { inner })
+    }
+}
+
 pub(crate) struct Inner {
     parts: Parts,
     started: Instant,
@@ -92,6 +106,10 @@ impl Service {
         tasks.spawn(authorize::serve_barriers(Arc::downgrade(&service.inner), asked, limits.clone()));
         tasks.spawn(submit::propose_batches(Arc::downgrade(&service.inner), submitted, limits));
         service
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakService {
+        WeakService { inner: Arc::downgrade(&self.inner) }
     }
 
     pub(crate) fn parts(&self) -> &Parts {
