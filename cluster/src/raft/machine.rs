@@ -29,6 +29,7 @@ const BATCH_ENTRIES_MAX: usize = 64;
 
 /// A snapshot on its way in or out.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, and it is never in a collection")]
 pub enum SnapshotData {
     /// A registry that chunks can be cut from.
     Source(SnapshotSource),

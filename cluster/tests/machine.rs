@@ -1,0 +1,270 @@
+//! The state machine on disk: the rules' own result, whatever is cut, killed, replayed or sent as a snapshot.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+#[path = "../../crates/registry/tests/support/mod.rs"]
+mod support;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use assent_cluster::env::Environment;
+use assent_cluster::raft::log::LogRecord;
+use assent_cluster::raft::machine::{AppliedAt, Machine, SnapshotData};
+use assent_cluster::raft::types::{PeerNode, Proposal, TypeConfig};
+use assent_cluster::raft::verifier::{Verifier, VerifierLimits};
+use assent_proof::Millis;
+use assent_registry::{
+    Checked, Command, GenesisFile, Group, MemoryRows, Rows, Table, apply, bootstrap, query,
+};
+use assent_store::{RunBlocking, SnapshotGuard, Store, StoreOptions};
+use bytes::Bytes;
+use futures_util::stream;
+use openraft::alias::{EntryOf, LogIdOf};
+use openraft::entry::RaftEntry;
+use openraft::storage::RaftStateMachine;
+use openraft::{EntryPayload, Membership, RaftSnapshotBuilder};
+use support::*;
+
+struct Replica {
+    store: Store<LogRecord>,
+    machine: Machine,
+}
+
+impl Replica {
+    async fn open(dir: &Path, guard: SnapshotGuard) -> Self {
+        let env = Environment::real(dir).unwrap();
+        let run = env.run_blocking();
+        let store: Store<LogRecord> =
+            Store::open(env.disk.clone(), run.clone(), *b"0123456789abcdef", StoreOptions::default())
+                .await
+                .unwrap();
+        let genesis = GenesisFile::parse(&genesis_bytes(&World::new().keys, 1)).unwrap();
+        if query::summary(&store.registry.view().unwrap()).unwrap().is_none() {
+            store.registry.write(None, |rows| bootstrap(rows, &genesis)).unwrap();
+            store.registry.flush().unwrap();
+        }
+        let verifier = Verifier::new(ORIGIN.to_owned(), run.clone(), VerifierLimits::default());
+        let machine = Machine::new(store.registry.clone(), verifier, run, guard).unwrap();
+        Self { store, machine }
+    }
+
+    async fn apply(&mut self, entries: &[EntryOf<TypeConfig>]) {
+        let items: Vec<_> = entries.iter().cloned().map(|entry| Ok((entry, None))).collect();
+        self.machine.apply(stream::iter(items)).await.unwrap();
+    }
+
+    fn rows(&self) -> Vec<(Table, Vec<u8>, Vec<u8>)> {
+        rows(&self.store.registry.view().unwrap())
+    }
+
+    fn at(&self) -> AppliedAt {
+        *self.machine.applied().borrow()
+    }
+}
+
+fn rows(rows: &dyn Rows) -> Vec<(Table, Vec<u8>, Vec<u8>)> {
+    let of = |table: &Table| {
+        let found = rows.scan(*table, b"", None, usize::MAX).unwrap();
+        found.into_iter().map(|(key, value)| (*table, key, value)).collect::<Vec<_>>()
+    };
+    Table::ALL.iter().flat_map(of).collect()
+}
+
+fn agree() -> SnapshotGuard {
+    Arc::new(|_| Ok(()))
+}
+
+fn entry(index: u64, payload: EntryPayload<Proposal, u64, PeerNode>) -> EntryOf<TypeConfig> {
+    EntryOf::<TypeConfig>::new(LogIdOf::<TypeConfig>::new(1.into(), index), payload)
+}
+
+/// A log of everything that a test world accepted after its genesis, with noise in between, and the rows that
+/// the rules alone make of it.
+fn history() -> (Vec<EntryOf<TypeConfig>>, Vec<(Table, Vec<u8>, Vec<u8>)>) {
+    let mut world = World::new();
+    world.grounds();
+    let genesis = GenesisFile::parse(&genesis_bytes(&world.keys, 1)).unwrap();
+    let mut model = MemoryRows::new();
+    bootstrap(&mut model, &genesis).unwrap();
+    let first = query::revision(&model).unwrap();
+
+    let node = PeerNode { peer_addr: "a:1".into(), client_addr: "a:2".into(), store_id: [7; 16] };
+    let membership = Membership::new(
+        vec![std::collections::BTreeSet::from([1])],
+        std::collections::BTreeMap::from([(1, node)]),
+    )
+    .unwrap();
+    let mut payloads = vec![EntryPayload::Membership(membership), EntryPayload::Blank];
+    for index in first..world.revision() {
+        let (id, accepted_at) = query::leaf(&world.rows, index).unwrap().unwrap();
+        let envelope = query::envelope(&world.rows, &id).unwrap().unwrap();
+        let mut forged = envelope.clone();
+        let last = forged.iter().rposition(|byte| byte.is_ascii_alphanumeric()).unwrap();
+        forged[last] = if forged[last] == b'A' { b'B' } else { b'A' };
+        for (envelopes, atomic) in
+            [(vec![forged.clone(), envelope.clone()], false), (vec![envelope, forged], true)]
+        {
+            payloads.push(command(accepted_at, atomic, &envelopes));
+            let group = (atomic, envelopes.iter().map(|bytes| checked(bytes)).collect());
+            apply(&mut model, accepted_at, &[group]).unwrap();
+        }
+        payloads.push(EntryPayload::Normal(Proposal(Bytes::from_static(b"no command at all"))));
+    }
+    let entries = payloads.into_iter().zip(0..).map(|(payload, index)| entry(index, payload)).collect();
+    (entries, rows(&model))
+}
+
+fn command(
+    proposed_at: Millis,
+    atomic: bool,
+    envelopes: &[Vec<u8>],
+) -> EntryPayload<Proposal, u64, PeerNode> {
+    let envelopes = envelopes.iter().map(|bytes| Bytes::copy_from_slice(bytes)).collect();
+    let command = Command { proposed_at, groups: vec![Group { atomic, envelopes }] };
+    EntryPayload::Normal(Proposal(command.encode().into()))
+}
+
+fn copy_files(from: &Path, to: &Path) {
+    for file in std::fs::read_dir(from).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn applying_a_log_gives_what_the_rules_give_and_forged_or_unreadable_entries_leave_no_trace() {
+    let (entries, expected) = history();
+    let dir = tempfile::tempdir().unwrap();
+    let mut replica = Replica::open(dir.path(), agree()).await;
+    replica.apply(&entries).await;
+    assert!(replica.rows() == expected);
+    let last = entries.last().unwrap().log_id();
+    let revision = query::revision(&replica.store.registry.view().unwrap()).unwrap();
+    assert!(revision > 3);
+    assert_eq!(replica.at(), AppliedAt { log_index: Some(last.index), revision });
+    let (applied, membership) = replica.machine.applied_state().await.unwrap();
+    assert_eq!(applied, Some(last));
+    assert_eq!(membership.voter_ids().collect::<Vec<_>>(), [1]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_replica_goes_on_from_its_last_flush_and_ends_with_the_same_rows() {
+    let (entries, expected) = history();
+    for flushed in [0, 2, 5, entries.len() - 1] {
+        let dir = tempfile::tempdir().unwrap();
+        let killed = tempfile::tempdir().unwrap();
+        let mut replica = Replica::open(dir.path(), agree()).await;
+        replica.apply(&entries[..flushed]).await;
+        replica.store.registry.flush().unwrap();
+        replica.apply(&entries[flushed..]).await;
+        // What the files hold while the process runs is what kill -9 leaves.
+        copy_files(dir.path(), killed.path());
+
+        let mut replica = Replica::open(killed.path(), agree()).await;
+        let (applied, _) = replica.machine.applied_state().await.unwrap();
+        let next = applied.map_or(0, |applied| applied.index as usize + 1);
+        assert_eq!(next, flushed, "back at the flush");
+        replica.apply(&entries[next..]).await;
+        assert!(replica.rows() == expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_and_the_tail_give_what_the_whole_log_gives() {
+    let (entries, expected) = history();
+    let half = entries.len() / 2;
+    let (dir_a, dir_b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut sender = Replica::open(dir_a.path(), agree()).await;
+    sender.apply(&entries[..half]).await;
+    let snapshot = sender.machine.get_snapshot_builder().await.build_snapshot().await.unwrap();
+    // What is applied later is not in it.
+    sender.apply(&entries[half..]).await;
+    assert_eq!(snapshot.meta.last_log_id, Some(entries[half - 1].log_id()));
+
+    let mut receiver = Replica::open(dir_b.path(), agree()).await;
+    let SnapshotData::Source(source) = &snapshot.snapshot else { panic!("built as {:?}", snapshot.snapshot) };
+    let mut other = snapshot.meta.clone();
+    other.last_log_id = Some(entries[half].log_id());
+    let refused = receiver.machine.install_snapshot(&other, SnapshotData::Source(source.clone())).await;
+    assert!(refused.unwrap_err().to_string().contains("not at the position"));
+
+    receiver.machine.install_snapshot(&snapshot.meta, snapshot.snapshot).await.unwrap();
+    assert_eq!(receiver.machine.applied_state().await.unwrap().0, Some(entries[half - 1].log_id()));
+    assert_eq!(receiver.at().log_index, Some(half as u64 - 1));
+    receiver.apply(&entries[half..]).await;
+    assert!(receiver.rows() == expected);
+    assert!(sender.rows() == expected);
+    assert_eq!(receiver.at(), sender.at());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_that_the_guard_refuses_is_not_installed() {
+    let (entries, _) = history();
+    let (dir_a, dir_b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut sender = Replica::open(dir_a.path(), agree()).await;
+    sender.apply(&entries).await;
+    let snapshot = sender.machine.get_current_snapshot().await.unwrap().unwrap();
+    let mut receiver = Replica::open(dir_b.path(), Arc::new(|_| Err("another cluster's".to_owned()))).await;
+    let before = receiver.rows();
+    let refused = receiver.machine.install_snapshot(&snapshot.meta, snapshot.snapshot).await;
+    assert!(refused.unwrap_err().to_string().contains("another cluster's"));
+    assert!(receiver.rows() == before);
+    assert_eq!(receiver.at().log_index, None);
+}
+
+fn inline() -> RunBlocking {
+    Arc::new(|work| {
+        work();
+        Box::pin(std::future::ready(()))
+    })
+}
+
+#[tokio::test]
+async fn what_a_small_cache_forgot_is_verified_again_with_the_same_result() {
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    world.grounds();
+    let good = affirming().slot(1, None).sign(&[&keys.attestation]);
+    let mut forged = good.clone();
+    let last = forged.iter().rposition(|byte| byte.is_ascii_alphanumeric()).unwrap();
+    forged[last] = if forged[last] == b'A' { b'B' } else { b'A' };
+    for limits in [
+        VerifierLimits::default(),
+        VerifierLimits { envelopes_max: 1, ..VerifierLimits::default() },
+        VerifierLimits { bytes_max: 0, ..VerifierLimits::default() },
+    ] {
+        let verifier = Verifier::new(ORIGIN.to_owned(), inline(), limits);
+        for _ in 0..3 {
+            assert!(
+                matches!(verifier.check(&good), Checked::Verified(envelope) if envelope.id() == id_of(&good))
+            );
+            assert!(matches!(verifier.check(&forged), Checked::Refused(_)));
+            assert!(matches!(verifier.check(b"nonsense"), Checked::Refused(_)));
+        }
+    }
+    let elsewhere = Verifier::new("registry.test/2".to_owned(), inline(), VerifierLimits::default());
+    assert!(matches!(elsewhere.check(&good), Checked::Refused(_)));
+}
+
+#[tokio::test]
+async fn a_prefetched_envelope_is_verified_once() {
+    let world = World::new();
+    let envelope = affirming().slot(0, None).sign(&[&world.keys.attestation]);
+    let verifier = Verifier::new(ORIGIN.to_owned(), inline(), VerifierLimits::default());
+    let EntryPayload::Normal(Proposal(bytes)) = command(ms(0), false, std::slice::from_ref(&envelope)) else {
+        panic!("a command is a normal entry")
+    };
+    verifier.prefetch(vec![Bytes::from_static(b"no command"), bytes]);
+    let (Checked::Verified(first), Checked::Verified(second)) =
+        (verifier.check(&envelope), verifier.check(&envelope))
+    else {
+        panic!("it verifies")
+    };
+    assert!(Arc::ptr_eq(&first, &second));
+}
