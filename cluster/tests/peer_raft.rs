@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use assent_cluster::env::Environment;
 use assent_cluster::peer::{
-    Answer, Handler, Hello, PeerHub, PeerLimits, ProbeReply, ReadIndexError, ReadIndexReply, SnapshotReply,
-    SnapshotStep, SubmitError, SubmitReply,
+    Answer, Handler, Hello, PeerError, PeerHub, PeerLimits, ProbeReply, ReadIndexError, ReadIndexReply,
+    SnapshotBegin, SnapshotChunk, SnapshotEnd, SnapshotReply, SnapshotStep, SubmitError, SubmitReply,
 };
 use assent_cluster::raft::log::{LogRecord, RaftLog};
 use assent_cluster::raft::machine::Machine;
@@ -272,4 +272,51 @@ async fn a_learner_far_behind_gets_a_snapshot_in_chunks() {
     leader.write(b"after").await;
     let last = leader.applied();
     eventually("following", || learner.applied() >= last).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_vote_in_another_nodes_name_changes_no_term() {
+    let nodes = three().await;
+    let at = leader_of(&nodes).await;
+    nodes[at].write(b"before").await;
+    let (liar, victim) = (&nodes[(at + 1) % 3], &nodes[(at + 2) % 3]);
+    let term = victim.raft.metrics().borrow_watched().current_term;
+    for named in [victim.id, nodes[at].id, 9] {
+        let forged = VoteRequest::new(openraft::Vote::new(1 << 63, named), None);
+        let refused = liar.hub.call(victim.id, &assent_cluster::peer::Vote(forged), SOON).await;
+        assert!(matches!(refused, Err(PeerError::Refused(_))), "{refused:?}");
+    }
+    assert_eq!(victim.raft.metrics().borrow_watched().current_term, term);
+    nodes[at].write(b"after").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn snapshot_steps_out_of_turn_or_damaged_are_given_up_on_and_change_nothing() {
+    let nodes = three().await;
+    let at = leader_of(&nodes).await;
+    nodes[at].write(b"before").await;
+    let (sender, receiver) = (&nodes[at], &nodes[(at + 1) % 3]);
+    let aborted = |reply: Result<SnapshotReply, PeerError>| matches!(reply, Ok(SnapshotReply::Aborted(_)));
+    let junk = Bytes::from_static(b"junk");
+    let chunk = SnapshotChunk { transfer: 77, chunk: junk.clone() };
+    assert!(aborted(sender.hub.call(receiver.id, &chunk, SOON).await));
+    let end = SnapshotEnd { transfer: 77, summary: junk.clone() };
+    assert!(aborted(sender.hub.call(receiver.id, &end, SOON).await));
+
+    let vote = sender.raft.metrics().borrow_watched().vote;
+    let registry = sender.store.registry.clone();
+    let source = tokio::task::spawn_blocking(move || registry.snapshot().unwrap()).await.unwrap();
+    let header = source.header().encode();
+    let begin = SnapshotBegin { transfer: 77, vote, meta: Default::default(), header: header.into() };
+    assert_eq!(sender.hub.call(receiver.id, &begin, SOON).await, Ok(SnapshotReply::Continue));
+    assert!(aborted(sender.hub.call(receiver.id, &chunk, SOON).await));
+    // The damaged chunk ended the transfer.
+    assert!(aborted(sender.hub.call(receiver.id, &end, SOON).await));
+
+    // A leader of the past is told of the present.
+    let past = openraft::Vote::new_committed(0, sender.id);
+    let begin = SnapshotBegin { vote: past, ..begin };
+    let told = sender.hub.call(receiver.id, &begin, SOON).await.unwrap();
+    assert!(matches!(told, SnapshotReply::Done(now) if now > past), "{told:?}");
+    nodes[at].write(b"after").await;
 }

@@ -1,8 +1,8 @@
 //! One live connection: the calls that wait for their answers, and whether the other side is still there.
 //!
 //! Owns the outgoing queue, the table of waiting calls and the three conditions that end a connection: an error on
-//! the stream, silence, and an unanswered ping after a call waited too long. When it ends every waiting call fails at
-//! once; nothing is sent again.
+//! the stream, silence, and no sign of being heard after a call waited too long. When it ends every waiting call fails
+//! at once; nothing is sent again.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -19,10 +19,10 @@ use crate::raft::types::NodeId;
 
 use super::codec;
 use super::error::PeerError;
-use super::frame::{Frame, kind, small_frame};
+use super::frame::{Frame, kind};
 use super::hello::Hello;
 use super::limits::PeerLimits;
-use super::message::{Failure, Message};
+use super::message::{Failure, Message, Ping};
 use super::outbound::Outbound;
 use super::sync::lock;
 
@@ -53,10 +53,13 @@ struct Calls {
 
 /// What was heard of the other side.
 struct Liveness {
-    /// When anything arrived.
+    /// When anything arrived, and how many bytes there were by then.
     received: Instant,
-    /// When an answer arrived: proof that it also hears this side.
+    received_bytes: u64,
+    /// When there was proof that it also hears this side: an answer, or that more has reached it.
     answered: Instant,
+    /// How many of this side's bytes have reached it, as it last said.
+    reached_bytes: u64,
     /// Since when it is under suspicion.
     suspected: Option<Instant>,
     next_ping: u64,
@@ -73,7 +76,9 @@ impl Connection {
             calls: Mutex::new(Calls { next_id: 1, waiting: BTreeMap::new(), ended: None }),
             liveness: Mutex::new(Liveness {
                 received: now,
+                received_bytes: 0,
                 answered: now,
+                reached_bytes: 0,
                 suspected: None,
                 next_ping: 1,
                 pings: BTreeMap::new(),
@@ -180,9 +185,20 @@ impl Connection {
         }
     }
 
-    /// Something arrived.
-    pub(super) fn heard(&self) {
-        lock(&self.liveness).received = Instant::now();
+    /// Bytes arrived; there were `bytes` so far.
+    pub(super) fn heard(&self, bytes: u64) {
+        let mut liveness = lock(&self.liveness);
+        liveness.received = Instant::now();
+        liveness.received_bytes = bytes;
+    }
+
+    /// A ping arrived: so many of this side's bytes have reached the other.
+    pub(super) fn pinged(&self, reached: u64) {
+        let mut liveness = lock(&self.liveness);
+        if reached > liveness.reached_bytes {
+            liveness.reached_bytes = reached;
+            liveness.answered = Instant::now();
+        }
     }
 
     /// An answer arrived for a waiting call, or for one that gave up: then it is dropped.
@@ -249,16 +265,14 @@ impl Connection {
         }
         let trusted_until = since + self.limits.suspicion_max;
         if now >= trusted_until {
-            return Err(format!(
-                "a ping was not answered within {} ms",
-                self.limits.suspicion_max.as_millis()
-            ));
+            let waited = self.limits.suspicion_max.as_millis();
+            return Err(format!("no sign within {waited} ms that the peer hears this node"));
         }
         Ok((silent_until.min(trusted_until), true))
     }
 
     fn ping(&self, now: Instant) {
-        let id = {
+        let (id, received) = {
             let mut liveness = lock(&self.liveness);
             let id = liveness.next_ping;
             liveness.next_ping = id.wrapping_add(1);
@@ -266,10 +280,11 @@ impl Connection {
                 liveness.pings.pop_first();
             }
             liveness.pings.insert(id, now);
-            id
+            (id, liveness.received_bytes)
         };
-        // A full queue is no reason to hurry: if the peer takes nothing, silence ends the connection.
-        let _ = self.outbound.push_request(small_frame(kind::PING, id, &[]));
+        let ping = codec::encode(kind::PING, id, &Ping { received }, self.limits.frame_bytes_max);
+        // A full queue is no reason to hurry: if the peer takes nothing, one of the other conditions ends this.
+        let _ = ping.map(|frame| self.outbound.push_request(frame));
     }
 
     /// Writes what is queued until the connection ends.
@@ -332,19 +347,26 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// The answer. After `patience` without it the connection has to prove that it is alive; after `deadline` the
-    /// call gives up. Both count from the sending.
+    /// The answer. After `patience` without it, and again and again, the connection has to prove that it is alive;
+    /// after `deadline` the call gives up. Both count from the sending.
     pub(super) async fn reply<M: Message>(
         mut self,
         patience: Duration,
         deadline: Duration,
     ) -> Result<M::Reply, PeerError> {
-        let (patient_until, until) = (self.sent + patience.min(deadline), self.sent + deadline);
-        let answer = match timeout_at(patient_until, &mut self.answer).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                self.connection.suspect(self.sent);
-                timeout_at(until, &mut self.answer).await.map_err(|_| PeerError::Deadline)?
+        let give_up = self.sent + deadline;
+        let (mut looked, mut patient_until) = (self.sent, self.sent + patience);
+        let answer = loop {
+            match timeout_at(patient_until.min(give_up), &mut self.answer).await {
+                Ok(answer) => break answer,
+                Err(_) => {
+                    self.connection.suspect(looked);
+                    looked = Instant::now();
+                    if looked >= give_up {
+                        return Err(PeerError::Deadline);
+                    }
+                    patient_until = looked + patience.max(self.connection.limits.ping_interval);
+                }
             }
         };
         let frame = answer.map_err(|_| PeerError::Lost("the connection is gone".to_owned()))??;

@@ -25,7 +25,7 @@ pub(super) mod kind {
     pub(crate) const REFUSAL: u8 = 0x02;
     /// The dialer accepts the other's hello: the connection is open.
     pub(crate) const READY: u8 = 0x03;
-    /// Are you there, and what time is it?
+    /// Are you there, and what time is it? So much of yours has reached me.
     pub(crate) const PING: u8 = 0x04;
     /// The answer to a ping.
     pub(crate) const PONG: u8 = 0x05;
@@ -81,23 +81,35 @@ pub(super) enum FrameError {
 pub(super) struct FrameReader<R> {
     stream: R,
     buffer: BytesMut,
+    received: u64,
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
     pub(super) fn new(stream: R) -> Self {
-        Self { stream, buffer: BytesMut::new() }
+        Self { stream, buffer: BytesMut::new(), received: 0 }
     }
 
     /// The next frame, at most `max` bytes long. Cancel safe: what has arrived stays buffered.
     pub(super) async fn next(&mut self, max: usize) -> Result<Frame, FrameError> {
+        self.next_watched(max, |_| ()).await
+    }
+
+    /// Like [`next`](Self::next); whenever bytes arrive, `arrived` is told how many there were since the beginning.
+    pub(super) async fn next_watched(
+        &mut self,
+        max: usize,
+        mut arrived: impl FnMut(u64),
+    ) -> Result<Frame, FrameError> {
         loop {
             if let Some(frame) = cut(&mut self.buffer, max)? {
                 return Ok(frame);
             }
             self.buffer.reserve(READ_STEP);
-            if self.stream.read_buf(&mut self.buffer).await? == 0 {
-                return Err(FrameError::Closed);
+            match self.stream.read_buf(&mut self.buffer).await? {
+                0 => return Err(FrameError::Closed),
+                more => self.received = self.received.saturating_add(more as u64),
             }
+            arrived(self.received);
         }
     }
 }

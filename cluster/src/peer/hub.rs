@@ -30,8 +30,10 @@ use super::message::Message;
 use super::serve::{Admission, Server};
 use super::sync::lock;
 
-/// The same trouble with the same peer is logged at most so often.
+/// The same trouble with the same peer is logged at most so often,
 const REPEAT_LOG_AFTER: Duration = Duration::from_secs(30);
+/// and another one at most so often: what a stranger does must not fill the log.
+const OTHER_LOG_AFTER: Duration = Duration::from_secs(1);
 /// A connection that lived so long was a good one: the next dial is quick again.
 const GOOD_AFTER: Duration = Duration::from_millis(200);
 /// The pause after the listener failed to accept, as it does without file descriptors.
@@ -102,8 +104,8 @@ struct Problem {
 
 impl Problem {
     fn note(&mut self, peer: Option<NodeId>, text: String) {
-        let due = self.logged.is_none_or(|logged| logged.elapsed() >= REPEAT_LOG_AFTER);
-        if due || self.text.as_ref() != Some(&text) {
+        let pause = if self.text.as_ref() == Some(&text) { REPEAT_LOG_AFTER } else { OTHER_LOG_AFTER };
+        if self.logged.is_none_or(|logged| logged.elapsed() >= pause) {
             tracing::warn!(peer, problem = text, "no peer connection");
             self.logged = Some(Instant::now());
         }

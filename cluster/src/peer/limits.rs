@@ -35,9 +35,10 @@ pub struct PeerLimits {
     pub ping_interval: Duration,
     /// A connection on which nothing arrived for so long is dropped.
     pub silence_max: Duration,
-    /// Once a call has waited too long, and no answer at all has arrived since it was sent, the connection is pinged
-    /// and gets this long to answer anything before it is dropped. A peer with a slow disk answers a ping at
-    /// once; a stream that hangs (one direction cut, a lost segment that nobody repeats) never does.
+    /// Once a call has waited too long, and there was no sign since it was sent that the peer hears this node, the
+    /// connection is pinged and gets this long to show one before it is dropped. A peer with a slow disk
+    /// answers a ping at once, a peer behind a slow link says that more has reached it; a stream that hangs (one
+    /// direction cut, a lost segment that nobody repeats) shows nothing.
     pub suspicion_max: Duration,
     /// The pause before the first redial.
     pub redial_min: Duration,
@@ -64,7 +65,7 @@ impl Default for PeerLimits {
             silence_max: Duration::from_secs(1),
             suspicion_max: Duration::from_millis(400),
             redial_min: Duration::from_millis(20),
-            redial_max: Duration::from_millis(500),
+            redial_max: Duration::from_millis(250),
         }
     }
 }

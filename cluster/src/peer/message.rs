@@ -195,6 +195,14 @@ impl Failure {
     pub(super) const UNSUPPORTED: u8 = 3;
 }
 
+/// The body of a ping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Ping {
+    /// Bytes of this connection that have reached the asking side. That they grow proves that it is heard, even
+    /// while a long frame is under way on a slow link and nothing can be answered.
+    pub(super) received: u64,
+}
+
 /// The body of a pong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Pong {

@@ -24,8 +24,8 @@ use super::frame::{Frame, FrameReader, kind};
 use super::handler::{Answer, Handler, SnapshotStep};
 use super::limits::PeerLimits;
 use super::message::{
-    Append, Failure, Message, Pong, PreVote, Probe, ReadIndex, SnapshotBegin, SnapshotChunk, SnapshotEnd,
-    Submit, TransferLeader, Vote,
+    Append, Failure, Message, Ping, Pong, PreVote, Probe, ReadIndex, SnapshotBegin, SnapshotChunk,
+    SnapshotEnd, Submit, TransferLeader, Vote,
 };
 
 /// What one peer may have in work here at once, over all its connections: a peer that reconnects in a loop
@@ -78,12 +78,10 @@ impl Server {
             let frame = tokio::select! {
                 biased;
                 () = self.connection.closing().cancelled() => return,
-                frame = reader.next(max) => frame,
+                frame = reader.next_watched(max, |bytes| self.connection.heard(bytes)) => frame,
             };
-            let dispatched = frame.map_err(|error| error.to_string()).and_then(|frame| {
-                self.connection.heard();
-                self.dispatch(frame, &lane)
-            });
+            let dispatched =
+                frame.map_err(|error| error.to_string()).and_then(|frame| self.dispatch(frame, &lane));
             if let Err(reason) = dispatched {
                 break reason;
             }
@@ -96,7 +94,11 @@ impl Server {
         let peer = self.connection.peer();
         let handler = &self.handler;
         match frame.kind {
-            kind::PING => self.connection.pong(frame.id, &Pong { now_ms: self.clock.now().0 }),
+            kind::PING => {
+                let Ping { received } = decode(&frame, "ping")?;
+                self.connection.pinged(received);
+                self.connection.pong(frame.id, &Pong { now_ms: self.clock.now().0 });
+            }
             kind::PONG => self.pong(&frame)?,
             kind::APPEND => self.enqueue_append(&frame, lane)?,
             kind::VOTE => self.control::<Vote, _>(&frame, |m| handler.vote(peer, m.0))?,

@@ -292,6 +292,10 @@ impl Raw {
         let _ = self.stream.write_all(bytes).await;
     }
 
+    pub async fn ping(&mut self, id: u64) {
+        self.frame(4, id, &[0x91, 0x00]).await;
+    }
+
     /// The next frame, `None` once the node has hung up.
     pub async fn read(&mut self) -> Option<(u8, u64, Vec<u8>)> {
         let reading = async {

@@ -174,7 +174,8 @@ fn submissions_are_pinned() {
 }
 
 #[test]
-fn probe_failure_and_pong_are_pinned() {
+fn probe_failure_ping_and_pong_are_pinned() {
+    pinned(&Ping { received: 70_000 }, "91ce00011170");
     pinned(&Probe {}, "90");
     pinned(
         &ProbeReply { started: true, store_id: [0xab; 16], leader: Some(2) },
