@@ -31,6 +31,9 @@ use openraft::storage::RaftStateMachine;
 use openraft::{EntryPayload, Membership, RaftSnapshotBuilder};
 use support::*;
 
+/// Every row: table, key, value.
+type AllRows = Vec<(Table, Vec<u8>, Vec<u8>)>;
+
 struct Replica {
     store: Store<LogRecord>,
     machine: Machine,
@@ -59,7 +62,7 @@ impl Replica {
         self.machine.apply(stream::iter(items)).await.unwrap();
     }
 
-    fn rows(&self) -> Vec<(Table, Vec<u8>, Vec<u8>)> {
+    fn rows(&self) -> AllRows {
         rows(&self.store.registry.view().unwrap())
     }
 
@@ -68,7 +71,7 @@ impl Replica {
     }
 }
 
-fn rows(rows: &dyn Rows) -> Vec<(Table, Vec<u8>, Vec<u8>)> {
+fn rows(rows: &dyn Rows) -> AllRows {
     let of = |table: &Table| {
         let found = rows.scan(*table, b"", None, usize::MAX).unwrap();
         found.into_iter().map(|(key, value)| (*table, key, value)).collect::<Vec<_>>()
@@ -86,7 +89,7 @@ fn entry(index: u64, payload: EntryPayload<Proposal, u64, PeerNode>) -> EntryOf<
 
 /// A log of everything that a test world accepted after its genesis, with noise in between, and the rows that
 /// the rules alone make of it.
-fn history() -> (Vec<EntryOf<TypeConfig>>, Vec<(Table, Vec<u8>, Vec<u8>)>) {
+fn history() -> (Vec<EntryOf<TypeConfig>>, AllRows) {
     let mut world = World::new();
     world.grounds();
     let genesis = GenesisFile::parse(&genesis_bytes(&world.keys, 1)).unwrap();
