@@ -198,6 +198,31 @@ fn invalid(field: impl Into<String>, problem: impl Into<String>) -> ConfigError 
 }
 
 impl Config {
+    /// A configuration with defaults for all that can have one, listening where `voters` says this node is.
+    pub fn new(
+        node_id: NodeId,
+        data_dir: PathBuf,
+        genesis: PathBuf,
+        node_key: PathBuf,
+        voters: Vec<VoterConfig>,
+    ) -> Self {
+        let own = voters.iter().find(|voter| voter.id == node_id);
+        Self {
+            node_id,
+            data_dir,
+            genesis,
+            node_key,
+            client_listen: own.map(|voter| voter.client.clone()).unwrap_or_default(),
+            peer_listen: own.map(|voter| voter.peer.clone()).unwrap_or_default(),
+            insecure_network: false,
+            voters,
+            raft: RaftConfig::default(),
+            deadlines: DeadlineConfig::default(),
+            limits: LimitConfig::default(),
+            clock_bound_ms: default_clock_bound_ms(),
+        }
+    }
+
     /// Reads and validates a file.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)

@@ -1,7 +1,7 @@
 //! The Assent node: Raft adapters, peer transport, use cases, HTTP, runtime environment.
 //!
 //! [`node::Node`] puts it together. It owns the running system; it never decides whether something may
-//! execute (`assent_registry` does) and never touches a socket, file or clock but through [`env`].
+//! execute (`assent_registry` does) and never touches a socket, file or clock but through the [environment](mod@env).
 
 pub mod config;
 pub mod env;

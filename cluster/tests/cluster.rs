@@ -66,8 +66,7 @@ fn genesis() -> Vec<u8> {
     let (root, checkpoint, governance) = (key(1), key(2), key(3));
     let domain: DomainName = "prod.eu".parse().unwrap();
     let mut envelopes = Vec::new();
-    let claims =
-        Claims::Root { keys: vec![root.public()], threshold: 1, registry_key: checkpoint.public() };
+    let claims = Claims::Root { keys: vec![root.public()], threshold: 1, registry_key: checkpoint.public() };
     let first = statement(EvidenceKind::Root, DomainName::root(), ORIGIN, &claims);
     envelopes.push(sign(first, &[&root, &checkpoint]));
     let chained = |envelopes: &[Vec<u8>], mut next: Statement, from: usize| {
@@ -116,20 +115,13 @@ fn configs(folder: &Path) -> Vec<Config> {
         .map(|voter| {
             let node_key = folder.join(format!("node-{}.pem", voter.id));
             std::fs::write(&node_key, key(10 + u8::try_from(voter.id).unwrap()).to_pem()).unwrap();
-            Config {
-                node_id: voter.id,
-                data_dir: folder.join(format!("data-{}", voter.id)),
-                genesis: folder.join("genesis.json"),
+            Config::new(
+                voter.id,
+                folder.join(format!("data-{}", voter.id)),
+                folder.join("genesis.json"),
                 node_key,
-                client_listen: voter.client.clone(),
-                peer_listen: voter.peer.clone(),
-                insecure_network: false,
-                voters: voters.clone(),
-                raft: Default::default(),
-                deadlines: Default::default(),
-                limits: Default::default(),
-                clock_bound_ms: 500,
-            }
+                voters.clone(),
+            )
         })
         .collect()
 }

@@ -22,7 +22,8 @@ fn every_example_is_valid_and_names_its_own_node() {
 
 #[test]
 fn a_wrong_field_is_named() {
-    let cases: Vec<(fn(&mut Config), &str)> = vec![
+    type Spoil = fn(&mut Config);
+    let cases: Vec<(Spoil, &str)> = vec![
         (|c| c.node_id = 9, "node_id"),
         (|c| c.voters.truncate(2), "voters"),
         (|c| c.voters[1].id = 1, "voters[1].id"),

@@ -11,6 +11,7 @@ mod reply;
 mod server;
 
 use axum::Router;
+use axum::middleware::map_response;
 use axum::routing::{MethodRouter, get, post};
 
 use assent_api::{MAX_AUTHORIZE_BYTES, MAX_BATCH_BYTES};
@@ -39,6 +40,7 @@ pub(crate) fn router(service: Service) -> Router {
         .route("/readyz", only("GET", get(read::readyz)))
         .route("/metrics", only("GET", get(read::metrics)))
         .fallback(|| async { problem(Code::TargetUnknown, 404, "there is nothing at this path") })
+        .layer(map_response(reply::as_problem))
         .with_state(service)
 }
 

@@ -39,3 +39,18 @@ pub(super) fn problem(code: Code, status: u16, detail: &str) -> Response {
 pub(super) fn refusal(refusal: &Refusal, call: Call) -> Response {
     problem_body(&Problem::from_refusal(refusal, status_of(refusal.code, call)))
 }
+
+/// What the framework refuses by itself (a path that is no UTF-8, a query that does not parse) becomes a
+/// problem document like every other refusal.
+pub(super) async fn as_problem(response: Response) -> Response {
+    let refused = response.status().is_client_error() || response.status().is_server_error();
+    if !refused || is_json(&response) {
+        return response;
+    }
+    problem(Code::Malformed, 400, "the path or the query cannot be read")
+}
+
+fn is_json(response: &Response) -> bool {
+    let content_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    content_type.is_some_and(|value| value == PROBLEM_CONTENT_TYPE || value == JSON_CONTENT_TYPE)
+}

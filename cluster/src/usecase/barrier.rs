@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use openraft::ReadPolicy;
+use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{LinearizableReadError, RaftError};
 use openraft::raft::linearizable_read::{Linearizer, LinearizerOption, ReadLogId};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -58,7 +59,6 @@ impl Parts {
     }
 
     fn is_voter(&self) -> bool {
-        use openraft::async_runtime::watch::WatchReceiver;
         let me = self.config.node_id;
         self.raft.metrics().borrow_watched().membership_config.voter_ids().any(|voter| voter == me)
     }
@@ -85,7 +85,7 @@ impl Parts {
         let left = until.saturating_duration_since(Instant::now());
         let option = LinearizerOption::from(ReadPolicy::ReadIndex).with_wait_timeout(left);
         match timeout_at(until, self.raft.get_read_linearizer(option)).await {
-            Ok(Ok(linearizer)) => Ok(linearizer.read_log_id().clone()),
+            Ok(Ok(linearizer)) => Ok(*linearizer.read_log_id()),
             Ok(Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward)))) => {
                 Err(ReadIndexError::NotLeader { leader: forward.leader_id })
             }

@@ -13,9 +13,10 @@ impl Service {
         &self,
         _caller: &Caller,
         read: impl FnOnce(&dyn Rows, Millis) -> Result<T, RowError> + Send + 'static,
-    ) -> Result<T, Problem> {
+    ) -> Result<T, Box<Problem>> {
         let parts = self.parts();
-        let problem = |code, detail: String| Problem::new(code, status_of(code, Call::Read), detail);
+        let problem =
+            |code, detail: String| Box::new(Problem::new(code, status_of(code, Call::Read), detail));
         parts
             .barrier(within(parts.config.deadlines.read_ms))
             .await
@@ -33,9 +34,10 @@ impl Service {
     }
 
     /// Whether a quorum read succeeds within the authorize deadline.
-    pub async fn ready(&self) -> Result<(), Problem> {
+    pub async fn ready(&self) -> Result<(), Box<Problem>> {
         let parts = self.parts();
-        let problem = |code, detail: String| Problem::new(code, status_of(code, Call::Read), detail);
+        let problem =
+            |code, detail: String| Box::new(Problem::new(code, status_of(code, Call::Read), detail));
         parts
             .barrier(within(parts.config.deadlines.authorize_ms))
             .await
@@ -47,10 +49,10 @@ impl Service {
     }
 
     /// Whether the node can go on at all.
-    pub fn live(&self) -> Result<(), Problem> {
+    pub fn live(&self) -> Result<(), Box<Problem>> {
         match self.parts().fatal() {
             None => Ok(()),
-            Some(cause) => Err(Problem::new(Code::NoQuorum, 503, cause)),
+            Some(cause) => Err(Box::new(Problem::new(Code::NoQuorum, 503, cause))),
         }
     }
 }

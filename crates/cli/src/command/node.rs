@@ -1,0 +1,105 @@
+//! `assent node`: one node, from a configuration file, until it is told to stop.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, ValueEnum};
+use tokio::io::AsyncReadExt;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use assent_cluster::config::Config;
+use assent_cluster::env::Environment;
+use assent_cluster::node::Node;
+
+use crate::exit::{CliError, Exit};
+use crate::output::Output;
+
+/// The form of the log on stderr.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogForm {
+    /// For people.
+    Text,
+    /// For programs: one JSON object a line.
+    Json,
+}
+
+/// Run one node of a cluster, until SIGTERM or Ctrl-C.
+///
+/// The node's log goes to stderr; `ASSENT_LOG` filters it (`info`, `assent_cluster=debug`, …).
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Example:\n  assent node --config /etc/assent/node-1.toml")]
+pub(crate) struct Args {
+    /// The node's configuration, TOML
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// The form of the log
+    #[arg(long, value_enum, default_value_t = LogForm::Text)]
+    log: LogForm,
+    /// Stop when stdin ends, as it does when the process that started this one is gone
+    #[arg(long, hide = true)]
+    exit_with_parent: bool,
+}
+
+/// Runs the node.
+pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
+    start_log(args.log);
+    let remedy = "mend what the error names and start the node again";
+    let config = Config::load(&args.config)
+        .map_err(|error| CliError::new("config_invalid", error.to_string(), remedy))?;
+    let id = config.node_id;
+    let env = Environment::real(&config.data_dir)
+        .map_err(|error| CliError::file("use", &config.data_dir, &error))?;
+    let node = Node::start(config, env)
+        .await
+        .map_err(|error| CliError::new("node_not_started", error.to_string(), remedy))?;
+    let client = node.client_addr().to_string();
+    output.result(&serde_json::json!({ "node": id, "client": client }), || {
+        format!("node {id} serves clients on {client}")
+    })?;
+    tokio::select! {
+        cause = node.failed() => {
+            // What is on disk may be in doubt, so nothing more is written: the process just ends.
+            Err(CliError::new("node_failed", cause, "look at the disk and the log, then start the node again"))
+        }
+        () = told_to_stop() => {
+            tracing::info!("stopping");
+            node.shutdown().await;
+            Ok(Exit::Ok)
+        }
+        () = parent_gone(), if args.exit_with_parent => {
+            node.shutdown().await;
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+fn start_log(form: LogForm) {
+    let filter = EnvFilter::try_from_env("ASSENT_LOG")
+        .unwrap_or_else(|_| EnvFilter::new("info,openraft=error"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // There is one log a process; a second one would be a mistake that changes nothing.
+    let _ = match form {
+        LogForm::Text => log.with_ansi(false).try_init(),
+        LogForm::Json => log.json().try_init(),
+    };
+}
+
+/// Waits for SIGTERM or SIGINT. Without signal handlers it waits for ever, and the system's defaults hold.
+pub(crate) async fn told_to_stop() {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// Waits until stdin ends. What is written to it means nothing.
+async fn parent_gone() {
+    let mut stdin = tokio::io::stdin();
+    let mut ignored = [0; 64];
+    while matches!(stdin.read(&mut ignored).await, Ok(read) if read > 0) {}
+}

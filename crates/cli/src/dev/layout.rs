@@ -1,0 +1,242 @@
+//! What lies where in a development cluster's directory, and `dev.json`, which says so.
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use assent_cluster::config::{Config, VoterConfig};
+
+use super::{DOMAIN, KEYS, genesis};
+use crate::exit::CliError;
+use crate::{edge, files, keys};
+
+/// What tools need to know of a development cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DevJson {
+    /// The registry's origin.
+    pub(crate) origin: String,
+    /// Its domain.
+    pub(crate) domain: String,
+    /// `http://host:port` of every node.
+    pub(crate) endpoints: Vec<String>,
+    /// The nodes, by number.
+    pub(crate) nodes: Vec<NodeEntry>,
+    /// The key of each role: paths of PEM files.
+    pub(crate) keys: BTreeMap<String, PathBuf>,
+}
+
+/// One node in `dev.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct NodeEntry {
+    /// Its number, from 1.
+    pub(crate) id: u64,
+    /// Its process; 0 while it is down.
+    pub(crate) pid: u32,
+    /// Where clients reach it, `host:port`.
+    pub(crate) client: String,
+    /// Where peers reach it, `host:port`.
+    pub(crate) peer: String,
+    /// Its data directory.
+    pub(crate) data: PathBuf,
+}
+
+/// A development cluster's directory.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    directory: PathBuf,
+    /// What `dev.json` says.
+    pub(crate) dev: DevJson,
+}
+
+impl Layout {
+    /// The directory's cluster: the one that is there, or a new one of `nodes` nodes.
+    pub(crate) fn open(directory: &Path, nodes: u16, base_port: u16) -> Result<Self, CliError> {
+        let directory = std::path::absolute(directory)
+            .map_err(|error| CliError::file("find", directory, &error))?;
+        let dev_json = directory.join("dev.json");
+        let genesis = directory.join("genesis.json");
+        let origin = if dev_json.exists() {
+            let dev: DevJson = serde_json::from_slice(&files::read(&dev_json)?).map_err(|error| {
+                let detail = format!("`{}` is damaged: {error}", dev_json.display());
+                CliError::new("malformed", detail, "remove the directory to start over")
+            })?;
+            if dev.nodes.len() != usize::from(nodes) {
+                let detail = format!(
+                    "`{}` holds a cluster of {} nodes, not of {nodes}",
+                    directory.display(),
+                    dev.nodes.len()
+                );
+                return Err(CliError::new("other_cluster", detail, "choose another `--data`, or the same `--nodes`"));
+            }
+            dev.origin
+        } else if genesis.exists() {
+            let detail = format!("`{}` holds an unfinished cluster", directory.display());
+            return Err(CliError::new("unfinished", detail, "remove the directory to start over"));
+        } else {
+            format!("dev.local/{}", hex::encode(edge::random::<4>()?))
+        };
+        let layout = Self { dev: dev_of(&directory, origin, nodes, base_port)?, directory };
+        if !dev_json.exists() {
+            layout.create()?;
+        }
+        layout.write_configs()?;
+        Ok(layout)
+    }
+
+    /// Keys, then the genesis file, then `dev.json`: its presence says that all of it is there.
+    fn create(&self) -> Result<(), CliError> {
+        let folder = self.directory.join("keys");
+        std::fs::create_dir_all(&folder).map_err(|error| CliError::file("make", &folder, &error))?;
+        let mut all: Vec<PathBuf> = self.dev.keys.values().cloned().collect();
+        all.push(self.checkpoint_key());
+        all.extend(self.dev.nodes.iter().map(|node| self.node_key(node.id)));
+        for path in &all {
+            if !path.exists() {
+                keys::write_new(path, &keys::generate()?)?;
+            }
+        }
+        let public: Result<Vec<String>, CliError> = self
+            .dev
+            .nodes
+            .iter()
+            .map(|node| Ok(keys::read_public(&self.node_key(node.id))?.to_pem()))
+            .collect();
+        files::replace(&self.node_keys(), public?.concat().as_bytes())?;
+        files::replace(&self.genesis_file(), &genesis::make(self)?)?;
+        self.write_dev_json()
+    }
+
+    fn write_configs(&self) -> Result<(), CliError> {
+        let voters: Vec<VoterConfig> = self
+            .dev
+            .nodes
+            .iter()
+            .map(|node| VoterConfig { id: node.id, peer: node.peer.clone(), client: node.client.clone() })
+            .collect();
+        for node in &self.dev.nodes {
+            let path = self.config_file(node.id);
+            // What somebody changed in it stays; only the addresses follow the command line.
+            let config = match Config::load(&path) {
+                Ok(config) => Config { voters: voters.clone(), ..config },
+                Err(_) => Config::new(
+                    node.id,
+                    node.data.clone(),
+                    self.genesis_file(),
+                    self.node_key(node.id),
+                    voters.clone(),
+                ),
+            };
+            let config = Config {
+                client_listen: node.client.clone(),
+                peer_listen: node.peer.clone(),
+                ..config
+            };
+            let invalid = |error: assent_cluster::config::ConfigError| {
+                CliError::new("config_invalid", error.to_string(), "mend or remove the file")
+            };
+            files::replace(&path, config.to_toml().map_err(invalid)?.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Writes `dev.json` anew; a reader sees the old one or the new one.
+    pub(crate) fn write_dev_json(&self) -> Result<(), CliError> {
+        let json = serde_json::to_vec_pretty(&self.dev)
+            .map_err(|error| CliError::new("output_failed", error.to_string(), "report this as a bug"))?;
+        files::replace(&self.directory.join("dev.json"), &json)
+    }
+
+    /// Refuses ports that something else has.
+    pub(crate) fn check_ports(&self) -> Result<(), CliError> {
+        for address in self.dev.nodes.iter().flat_map(|node| [&node.client, &node.peer]) {
+            if let Err(error) = TcpListener::bind(address.as_str()) {
+                let detail = format!("cannot listen on {address}: {error}");
+                return Err(CliError::new("port_in_use", detail, "choose another `--base-port`"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The lines to paste into a shell.
+    pub(crate) fn exports(&self) -> String {
+        let mut lines = vec![
+            format!("export ASSENT_ENDPOINTS={}", self.dev.endpoints.join(",")),
+            format!("export ASSENT_ENDPOINT={}", self.dev.endpoints.first().map_or("", String::as_str)),
+            format!("export ASSENT_ORIGIN={}", self.dev.origin),
+            format!("export ASSENT_DOMAIN={}", self.dev.domain),
+            format!("export ASSENT_NODE_KEYS={}", quoted(&self.node_keys())),
+        ];
+        for role in KEYS {
+            if let Some(path) = self.dev.keys.get(role) {
+                lines.push(format!("export ASSENT_KEY_{}={}", role.to_uppercase(), quoted(path)));
+            }
+        }
+        lines.join("\n")
+    }
+
+    /// The directory itself.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The genesis file.
+    pub(crate) fn genesis_file(&self) -> PathBuf {
+        self.directory.join("genesis.json")
+    }
+
+    /// The key that signs checkpoints.
+    pub(crate) fn checkpoint_key(&self) -> PathBuf {
+        self.directory.join("keys/checkpoint.pem")
+    }
+
+    /// A node's key.
+    pub(crate) fn node_key(&self, id: u64) -> PathBuf {
+        self.directory.join(format!("keys/node-{id}.pem"))
+    }
+
+    /// Every node's public key, one after the other.
+    pub(crate) fn node_keys(&self) -> PathBuf {
+        self.directory.join("node-keys.pem")
+    }
+
+    /// A node's configuration.
+    pub(crate) fn config_file(&self, id: u64) -> PathBuf {
+        self.directory.join(format!("node-{id}.toml"))
+    }
+
+    /// A node's log.
+    pub(crate) fn log_file(&self, id: u64) -> PathBuf {
+        self.directory.join(format!("node-{id}.log"))
+    }
+}
+
+fn quoted(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
+}
+
+fn dev_of(directory: &Path, origin: String, nodes: u16, base: u16) -> Result<DevJson, CliError> {
+    let port = |offset: u16| {
+        base.checked_add(offset).ok_or_else(|| CliError::usage(format!("base port {base} leaves no room")))
+    };
+    let mut entries = Vec::new();
+    for place in 0..nodes {
+        let id = u64::from(place).saturating_add(1);
+        entries.push(NodeEntry {
+            id,
+            pid: 0,
+            client: format!("127.0.0.1:{}", port(place)?),
+            peer: format!("127.0.0.1:{}", port(place.saturating_add(100))?),
+            data: directory.join(format!("data-{id}")),
+        });
+    }
+    let key = |role: &str| (role.to_owned(), directory.join(format!("keys/{role}.pem")));
+    Ok(DevJson {
+        origin,
+        domain: DOMAIN.to_owned(),
+        endpoints: entries.iter().map(|node| format!("http://{}", node.client)).collect(),
+        nodes: entries,
+        keys: KEYS.iter().map(|role| key(role)).collect(),
+    })
+}

@@ -1,0 +1,180 @@
+//! The node processes: started, watched, stopped.
+
+use std::fs::OpenOptions;
+use std::process::Stdio;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::Layout;
+use crate::exit::CliError;
+
+/// A node that was told to stop is given so long.
+const STOPS_WITHIN: Duration = Duration::from_secs(8);
+/// How often processes are looked after.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// The processes of one cluster. Dropping it kills them.
+pub(crate) struct Nodes {
+    layout: Layout,
+    processes: Vec<Option<Child>>,
+}
+
+impl Nodes {
+    /// Starts every node and writes their pids into `dev.json`.
+    pub(crate) fn start(layout: Layout) -> Result<Self, CliError> {
+        let mut nodes = Self { processes: layout.dev.nodes.iter().map(|_| None).collect(), layout };
+        for place in 0..nodes.processes.len() {
+            nodes.spawn(place)?;
+        }
+        nodes.layout.write_dev_json()?;
+        Ok(nodes)
+    }
+
+    /// The cluster's directory.
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Starts one node again.
+    pub(crate) fn restart(&mut self, id: u64) -> Result<(), CliError> {
+        if let Some(place) = self.place(id) {
+            self.spawn(place)?;
+        }
+        self.layout.write_dev_json()
+    }
+
+    /// Ends one node's process at once.
+    pub(crate) async fn kill(&mut self, id: u64) -> Result<(), CliError> {
+        let Some(slot) = self.place(id).and_then(|place| self.processes.get_mut(place)) else { return Ok(()) };
+        if let Some(mut process) = slot.take() {
+            process.kill().await?;
+        }
+        Ok(())
+    }
+
+    /// The nodes whose processes ended since the last call, with how.
+    pub(crate) fn ended(&mut self) -> Vec<(u64, String)> {
+        let mut ended = Vec::new();
+        for (slot, node) in self.processes.iter_mut().zip(&mut self.layout.dev.nodes) {
+            if let Some(process) = slot
+                && let Ok(Some(status)) = process.try_wait()
+            {
+                *slot = None;
+                ended.push((node.id, status.to_string()));
+            }
+        }
+        ended
+    }
+
+    /// Waits until `ready` says yes of every node, telling `progress` how many are.
+    pub(crate) async fn ready(
+        &mut self,
+        within: Duration,
+        mut progress: impl FnMut(usize, usize),
+    ) -> Result<(), CliError> {
+        let until = Instant::now() + within;
+        let total = self.layout.dev.nodes.len();
+        let mut told = None;
+        loop {
+            if let Some((id, status)) = self.ended().into_iter().next() {
+                let detail = format!("node {id} ended with {status}{}", self.last_words(id));
+                return Err(CliError::new("node_ended", detail, "mend what its log says"));
+            }
+            let mut ready = 0;
+            for node in &self.layout.dev.nodes {
+                if is_ready(&node.client).await {
+                    ready += 1;
+                }
+            }
+            if told != Some(ready) {
+                progress(ready, total);
+                told = Some(ready);
+            }
+            if ready == total {
+                return Ok(());
+            }
+            if Instant::now() >= until {
+                let detail = format!("{ready} of {total} nodes are ready after {} s", within.as_secs());
+                let remedy = "look into the nodes' logs in the data directory";
+                return Err(CliError::new("not_ready", detail, remedy));
+            }
+            sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Stops every node gracefully, then whatever is left.
+    pub(crate) async fn stop(&mut self) {
+        for process in self.processes.iter().flatten() {
+            if let Some(pid) = process.id().and_then(|pid| i32::try_from(pid).ok()) {
+                // Gone already, which is what was wanted.
+                let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+            }
+        }
+        for slot in &mut self.processes {
+            if let Some(mut process) = slot.take()
+                && timeout(STOPS_WITHIN, process.wait()).await.is_err()
+            {
+                let _ = process.kill().await;
+            }
+        }
+    }
+
+    fn place(&self, id: u64) -> Option<usize> {
+        self.layout.dev.nodes.iter().position(|node| node.id == id)
+    }
+
+    fn spawn(&mut self, place: usize) -> Result<(), CliError> {
+        let Some(id) = self.layout.dev.nodes.get(place).map(|node| node.id) else { return Ok(()) };
+        let log_file = self.layout.log_file(id);
+        let log = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(&log_file)
+            .map_err(|error| CliError::file("open", &log_file, &error))?;
+        let errors = log.try_clone().map_err(|error| CliError::file("open", &log_file, &error))?;
+        let binary = std::env::current_exe()?;
+        let process = Command::new(&binary)
+            .args(["node", "--exit-with-parent", "--config"])
+            .arg(self.layout.config_file(id))
+            // The pipe stays open as long as this process lives: its end tells the node to stop.
+            .stdin(Stdio::piped())
+            .stdout(log)
+            .stderr(errors)
+            // Ctrl-C in the terminal is for this process; it stops the nodes in its own way.
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| CliError::file("start", &binary, &error))?;
+        if let Some(node) = self.layout.dev.nodes.get_mut(place) {
+            node.pid = process.id().unwrap_or(0);
+        }
+        if let Some(slot) = self.processes.get_mut(place) {
+            *slot = Some(process);
+        }
+        Ok(())
+    }
+
+    fn last_words(&self, id: u64) -> String {
+        let log = std::fs::read_to_string(self.layout.log_file(id)).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        let last = lines.get(lines.len().saturating_sub(3)..).unwrap_or_default();
+        if last.is_empty() { String::new() } else { format!(":\n{}", last.join("\n")) }
+    }
+}
+
+async fn is_ready(client: &str) -> bool {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let asked = async {
+        let mut stream = tokio::net::TcpStream::connect(client).await.ok()?;
+        let request = format!("GET /readyz HTTP/1.1\r\nHost: {client}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.ok()?;
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).await.ok()?;
+        Some(head == *b"HTTP/1.1 200")
+    };
+    timeout(Duration::from_secs(2), asked).await.ok().flatten().unwrap_or(false)
+}
