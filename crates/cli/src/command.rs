@@ -1,3 +1,14 @@
 //! The subcommands, one file each: its arguments and what it does.
 
+pub(crate) mod authority;
+pub(crate) mod authorize;
+pub(crate) mod envelope;
+pub(crate) mod genesis;
 pub(crate) mod key;
+pub(crate) mod lineage;
+pub(crate) mod revoke;
+pub(crate) mod sign;
+pub(crate) mod statement;
+pub(crate) mod status;
+pub(crate) mod submit;
+pub(crate) mod verify;

@@ -21,8 +21,6 @@ pub(crate) enum Exit {
     CannotKnow,
     /// 64: the command line is wrong.
     Usage,
-    /// That of the command which ran after an allow.
-    Child(i32),
 }
 
 impl Exit {
@@ -34,8 +32,6 @@ impl Exit {
             Exit::Deny => 10,
             Exit::CannotKnow => 11,
             Exit::Usage => 64,
-            // What does not fit must at least not look like success.
-            Exit::Child(code) => u8::try_from(code).unwrap_or(1),
         }
     }
 }
@@ -141,13 +137,6 @@ impl From<std::io::Error> for CliError {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_child_that_cannot_be_told_never_looks_like_success() {
-        assert_eq!(Exit::Child(7).number(), 7);
-        assert_eq!(Exit::Child(-1).number(), 1);
-        assert_eq!(Exit::Child(256).number(), 1);
-    }
 
     #[test]
     fn an_error_prints_code_detail_and_remedy() {

@@ -3,7 +3,11 @@
 //! It parses the command line, runs one subcommand and turns its outcome into an exit code. What a subcommand does
 //! stands in its own file under `command`.
 
+mod args;
 mod command;
+mod connect;
+mod deliver;
+mod draft;
 mod edge;
 mod exit;
 mod files;
@@ -19,7 +23,13 @@ use output::Output;
 
 /// May this execute, now? Run a cluster, sign evidence, ask, revoke, verify.
 #[derive(Debug, Parser)]
-#[command(name = "assent", version, propagate_version = true, max_term_width = 110)]
+#[command(
+    name = "assent",
+    version,
+    propagate_version = true,
+    max_term_width = 110,
+    after_help = "Example:\n  assent status --endpoint http://127.0.0.1:7400\n  assent authorize --lineage job-1 --action run --subject-file job.py -- python3 job.py"
+)]
 struct Cli {
     /// The form of the results on stdout
     #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
@@ -31,13 +41,35 @@ struct Cli {
 /// Every subcommand.
 #[derive(Debug, Subcommand)]
 enum Command {
+    Genesis(command::genesis::Args),
     Key(command::key::Args),
+    Statement(command::statement::Args),
+    Sign(command::sign::Args),
+    Submit(command::submit::Args),
+    Authorize(Box<command::authorize::Args>),
+    Revoke(command::revoke::Args),
+    Lineage(command::lineage::Args),
+    Envelope(command::envelope::Args),
+    Authority(command::authority::Args),
+    Status(command::status::Args),
+    Verify(command::verify::Args),
 }
 
 impl Command {
     async fn run(self, output: Output) -> Result<Exit, CliError> {
         match self {
+            Command::Genesis(args) => command::genesis::run(args, output).await,
             Command::Key(args) => command::key::run(args, output).await,
+            Command::Statement(args) => command::statement::run(args, output).await,
+            Command::Sign(args) => command::sign::run(args, output).await,
+            Command::Submit(args) => command::submit::run(args, output).await,
+            Command::Authorize(args) => command::authorize::run(*args, output).await,
+            Command::Revoke(args) => command::revoke::run(args, output).await,
+            Command::Lineage(args) => command::lineage::run(args, output).await,
+            Command::Envelope(args) => command::envelope::run(args, output).await,
+            Command::Authority(args) => command::authority::run(args, output).await,
+            Command::Status(args) => command::status::run(args, output).await,
+            Command::Verify(args) => command::verify::run(args, output).await,
         }
     }
 }

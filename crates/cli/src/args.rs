@@ -1,0 +1,86 @@
+//! Arguments that several commands share.
+
+use std::path::PathBuf;
+
+use assent_proof::{DomainName, Sha256};
+use clap::Args;
+
+use crate::exit::{CliError, Exit};
+use crate::files;
+
+/// Which registry evidence is made for.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct OriginArg {
+    /// The registry's origin, which is part of what is signed
+    #[arg(long, env = "ASSENT_ORIGIN")]
+    origin: Option<String>,
+}
+
+impl OriginArg {
+    /// The origin; it must be known, since it is signed.
+    pub(crate) fn required(&self) -> Result<String, CliError> {
+        self.origin.clone().ok_or_else(|| missing("--origin", "ASSENT_ORIGIN"))
+    }
+}
+
+/// Which domain is meant.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DomainArg {
+    /// The domain
+    #[arg(long, env = "ASSENT_DOMAIN")]
+    domain: Option<DomainName>,
+}
+
+impl DomainArg {
+    /// The domain; it must be known.
+    pub(crate) fn required(&self) -> Result<DomainName, CliError> {
+        self.domain.clone().ok_or_else(|| missing("--domain", "ASSENT_DOMAIN"))
+    }
+}
+
+/// What evidence or a request is about.
+#[derive(Clone, Debug, Args)]
+#[group(multiple = false)]
+pub(crate) struct SubjectArg {
+    /// The subject's digest
+    #[arg(long, value_name = "sha256:HEX", value_parser = digest)]
+    subject: Option<Sha256>,
+    /// The subject itself: a file, whose SHA-256 is taken
+    #[arg(long, value_name = "FILE")]
+    subject_file: Option<PathBuf>,
+}
+
+impl SubjectArg {
+    /// The digest, if the caller named a subject.
+    pub(crate) fn digest(&self) -> Result<Option<Sha256>, CliError> {
+        match (&self.subject, &self.subject_file) {
+            (Some(subject), _) => Ok(Some(*subject)),
+            (None, Some(file)) => files::digest(file).map(Some),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// The digest; there must be one.
+    pub(crate) fn required(&self) -> Result<Sha256, CliError> {
+        self.digest()?.ok_or_else(|| CliError::usage("give `--subject sha256:HEX` or `--subject-file FILE`"))
+    }
+
+    /// The file's name, for people.
+    pub(crate) fn name(&self) -> Option<String> {
+        let file = self.subject_file.as_ref()?;
+        Some(file.file_name()?.to_string_lossy().into_owned())
+    }
+}
+
+fn digest(text: &str) -> Result<Sha256, String> {
+    let hex = text.strip_prefix("sha256:").ok_or("must begin with `sha256:`")?;
+    hex.parse().map_err(|_| "must be `sha256:` and 64 lower-case hex digits".to_owned())
+}
+
+fn missing(option: &str, variable: &str) -> CliError {
+    let detail = format!("`{option}` is not given");
+    CliError {
+        exit: Exit::Usage,
+        ..CliError::new("usage", detail, format!("give `{option}` or set `{variable}`"))
+    }
+}

@@ -1,0 +1,147 @@
+//! `authorize`: ask whether something may execute, and run a command only if it may.
+
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Command;
+
+use assent_client::{ClientError, Decision};
+use assent_proof::{AuthorizeRequest, EvidenceId, LineageName, Token};
+use clap::Args as ClapArgs;
+
+use crate::args::{DomainArg, SubjectArg};
+use crate::connect::Endpoints;
+use crate::exit::{CliError, Exit};
+use crate::output::Output;
+use crate::{edge, keys};
+
+/// Ask whether something may execute, now. Exit code 0 allow, 10 deny, 11 cannot know, 64 wrong usage.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Example:
+  assent authorize --lineage job-1 --action run --subject-file job.py
+  assent authorize --lineage job-1 --action run --subject-file job.py --trust node-keys.pem -- python3 job.py
+
+With a command behind `--`, it runs only on allow, in this program's place: its exit code is the exit code.")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    domain: DomainArg,
+    /// The execution's lineage; without it, the one open lineage of the subject
+    #[arg(long)]
+    lineage: Option<LineageName>,
+    /// The lineage of the host or enclave that is to run it
+    #[arg(long, value_name = "LINEAGE")]
+    runtime: Option<LineageName>,
+    /// The action
+    #[arg(long)]
+    action: Token,
+    #[command(flatten)]
+    subject: SubjectArg,
+    /// For whom
+    #[arg(long)]
+    audience: Option<Token>,
+    /// Where
+    #[arg(long)]
+    environment: Option<Token>,
+    /// A value of your own that ties the decision to this question; by default a random one
+    #[arg(long)]
+    nonce: Option<Token>,
+    /// Deny unless this is the lineage's head
+    #[arg(long, value_name = "EVIDENCE-ID")]
+    expected_head: Option<EvidenceId>,
+    /// Do not answer from a state before this revision
+    #[arg(long, value_name = "REVISION")]
+    min_revision: Option<u64>,
+    /// The nodes' public keys: an allow that none of them signed is not believed (repeatable)
+    #[arg(long, env = "ASSENT_NODE_KEYS", value_name = "PEM")]
+    trust: Vec<PathBuf>,
+    #[command(flatten)]
+    endpoints: Endpoints,
+    /// The command to run on allow
+    #[arg(last = true, value_name = "CMD")]
+    command: Vec<String>,
+}
+
+pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
+    let client = args.endpoints.client_trusting(keys::read_trusted(&args.trust)?)?;
+    let request = args.request()?;
+    let decision = client.authorize(&request, edge::now()).await.map_err(unanswered)?;
+    match args.command.split_first() {
+        None => show(&decision, output)?,
+        Some((program, arguments)) if decision.is_allow() => return Err(replace_by(program, arguments)),
+        // Stdout belongs to the command, which does not run.
+        Some(_) => output.say(&text(&decision)),
+    }
+    Ok(match (decision.is_allow(), decision.is_cannot_know()) {
+        (true, _) => Exit::Ok,
+        (false, true) => Exit::CannotKnow,
+        (false, false) => Exit::Deny,
+    })
+}
+
+impl Args {
+    fn request(&self) -> Result<AuthorizeRequest, CliError> {
+        let nonce = match &self.nonce {
+            Some(nonce) => nonce.to_string(),
+            // Ties a signed allow to this very question: an earlier one cannot be passed off as its answer.
+            None => hex::encode(edge::random::<16>()?),
+        };
+        let text = |token: &Option<Token>| token.as_ref().map(ToString::to_string);
+        let request = AuthorizeRequest {
+            domain: self.domain.required()?,
+            lineage: self.lineage.clone(),
+            runtime: self.runtime.clone(),
+            action: self.action.to_string(),
+            subject: self.subject.required()?,
+            audience: text(&self.audience),
+            environment: text(&self.environment),
+            nonce: Some(nonce),
+            expected_head: self.expected_head,
+            min_revision: self.min_revision,
+        };
+        // The same reading as the node's: what it would refuse is wrong usage here.
+        AuthorizeRequest::parse(&request.to_json().to_vec())
+            .map_err(|refusal| CliError { exit: Exit::Usage, ..refusal.into() })
+    }
+}
+
+/// No decision: nobody knows, unless the question itself is at fault.
+fn unanswered(error: ClientError) -> CliError {
+    let exit = match &error {
+        ClientError::Config { .. } => Exit::Usage,
+        ClientError::Refused(_) => Exit::Failed,
+        _ => Exit::CannotKnow,
+    };
+    CliError { exit, ..error.into() }
+}
+
+/// Becomes the command; returns only if that fails.
+fn replace_by(program: &str, arguments: &[String]) -> CliError {
+    let error = Command::new(program).args(arguments).exec();
+    let detail = format!("allowed, but `{program}` could not be started: {error}");
+    CliError::new("command_failed", detail, "check the command behind `--`")
+}
+
+fn show(decision: &Decision, output: Output) -> Result<(), CliError> {
+    match output {
+        // The exact bytes, so that the receipt verifies.
+        Output::Json => output.line(&String::from_utf8_lossy(decision.bytes())),
+        Output::Text => output.line(&text(decision)),
+    }
+}
+
+fn text(decision: &Decision) -> String {
+    let body = decision.body();
+    let by = decision.signer().map(|key| format!(", signed by {key}")).unwrap_or_default();
+    if decision.is_allow() {
+        let until = body.valid_until.to_seconds();
+        return format!("allow, until {until}, at revision {}{by}", body.revision);
+    }
+    let known = if decision.is_cannot_know() { "deny, cannot know" } else { "deny" };
+    let mut text = format!("{known}, at revision {}{by}", body.revision);
+    for reason in &body.reasons {
+        text.push_str(&format!("\n  {}: {}", reason.code, reason.detail));
+        text.push_str(&reason.evidence.map(|id| format!("\n    evidence: {id}")).unwrap_or_default());
+        text.push_str(&format!("\n    remedy: {} ({})", reason.remedy, reason.clause));
+    }
+    text
+}

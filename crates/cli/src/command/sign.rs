@@ -1,0 +1,107 @@
+//! `sign`: add signatures to an envelope, with key files or with a key that never leaves its HSM.
+
+use std::path::{Path, PathBuf};
+
+use assent_proof::{Envelope, decode_base64, encode_base64};
+use clap::Args as ClapArgs;
+
+use crate::exit::{CliError, Exit};
+use crate::output::Output;
+use crate::{files, keys};
+
+/// Add signatures to an envelope.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Example:
+  assent sign envelope.json --key second.pem --in-place
+
+  With a key elsewhere (HSM, Vault, openssl):
+  assent sign envelope.json --external --pae-out pae.bin
+  openssl pkeyutl -sign -rawin -inkey elsewhere.pem -in pae.bin -out sig.bin
+  assent sign envelope.json --external --public elsewhere.pub.pem --signature sig.bin --in-place")]
+pub(crate) struct Args {
+    /// The envelope; `-` is stdin
+    file: PathBuf,
+    /// A private key that signs (repeatable)
+    #[arg(
+        long = "key",
+        value_name = "PEM",
+        required_unless_present = "external",
+        conflicts_with = "external"
+    )]
+    keys: Vec<PathBuf>,
+    /// Write the signed envelope back to the file instead of stdout
+    #[arg(long)]
+    in_place: bool,
+    /// Sign elsewhere: print the bytes to sign, or attach the signature made over them
+    #[arg(long)]
+    external: bool,
+    /// With --external: write the bytes to sign to this file, raw; without it they go to stdout in base64
+    #[arg(long, value_name = "FILE", requires = "external", conflicts_with_all = ["signature", "in_place"])]
+    pae_out: Option<PathBuf>,
+    /// With --external: the public key of the signature
+    #[arg(long, value_name = "PEM", requires = "external", requires = "signature")]
+    public: Option<PathBuf>,
+    /// With --external: the signature made elsewhere, a file (raw or base64) or base64 itself
+    #[arg(long, value_name = "FILE|BASE64", requires = "external", requires = "public")]
+    signature: Option<String>,
+}
+
+pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
+    let in_place = args.in_place && args.file != Path::new("-");
+    if args.in_place && !in_place {
+        return Err(CliError::usage("stdin cannot be written in place"));
+    }
+    let mut envelope = Envelope::parse(&files::read(&args.file)?)
+        .map_err(|refusal| CliError::from(refusal).in_file(&args.file))?;
+    match (&args.public, &args.signature) {
+        (Some(public), Some(signature)) => {
+            envelope.attach(&keys::read_public(public)?, read_signature(signature)?)?
+        }
+        _ if args.external => return pae(&args, &envelope, output),
+        _ => {
+            for key in &keys::read_all_signing(&args.keys)? {
+                envelope.sign_with(key);
+            }
+        }
+    }
+    let mut bytes = envelope.to_vec();
+    bytes.push(b'\n');
+    if in_place {
+        files::replace(&args.file, &bytes)?
+    } else {
+        output.bytes(&bytes)?
+    }
+    Ok(Exit::Ok)
+}
+
+/// Hands out the bytes to sign.
+fn pae(args: &Args, envelope: &Envelope, output: Output) -> Result<Exit, CliError> {
+    if args.in_place {
+        return Err(CliError::usage("`--in-place` needs `--signature`: there is nothing to write yet"));
+    }
+    let pae = envelope.pae();
+    match &args.pae_out {
+        Some(file) => files::replace(file, &pae)?,
+        None => {
+            let text = encode_base64(&pae);
+            let value = serde_json::json!({ "evidenceId": envelope.id(), "pae": text });
+            output.result(&value, || text.clone())?;
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+/// A signature: raw or base64 in a file, or base64 itself.
+fn read_signature(text: &str) -> Result<[u8; 64], CliError> {
+    let path = Path::new(text);
+    let bytes = if path.is_file() { files::read(path)? } else { text.as_bytes().to_vec() };
+    if let Ok(raw) = <[u8; 64]>::try_from(bytes.as_slice()) {
+        return Ok(raw);
+    }
+    let decoded = std::str::from_utf8(&bytes).ok().and_then(|text| decode_base64(text.trim()));
+    decoded.and_then(|raw| <[u8; 64]>::try_from(raw.as_slice()).ok()).ok_or_else(|| {
+        let detail = "neither the 64 raw bytes of an Ed25519 signature nor their base64";
+        CliError::new("signature_invalid", detail, "give the file that the signer wrote, or its base64")
+    })
+}

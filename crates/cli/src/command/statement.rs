@@ -1,0 +1,259 @@
+//! `statement new`: make a statement, sign it, submit it.
+
+use std::path::PathBuf;
+
+use assent_client::Client;
+use assent_proof::{
+    DomainName, EvidenceId, EvidenceKind, Json, LineageName, PublicKey, Seconds, Sha256, SigningKey,
+    Statement, json,
+};
+use clap::{Args as ClapArgs, Subcommand};
+
+use crate::args::{DomainArg, OriginArg, SubjectArg};
+use crate::connect::Endpoints;
+use crate::draft::{self, Slot};
+use crate::exit::{CliError, Exit};
+use crate::output::Output;
+use crate::{deliver, edge, keys};
+
+const EXAMPLE: &str = "\
+Example:
+  assent statement new runtime-attestation --lineage job-1 --subject-file job.py \\
+    --claim verifier=v1 --claim status=affirming --claim measurement=none --key verifier.pem --submit
+
+  Offline, the slot is yours to say:
+  assent statement new audit-lineage --offline --sequence 1 --parent blake3:… --origin registry.example/eu-1 \\
+    --domain prod.eu --lineage job-1 --subject sha256:… --claim event=completed --key audit.pem > envelope.json
+
+One issuer must never sign two different statements for one slot: that quarantines the lineage. So don't run two
+`statement new` of one key for one lineage at the same time.";
+
+/// Make statements.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = EXAMPLE)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: StatementCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum StatementCommand {
+    New(Box<New>),
+}
+
+/// Make a statement and sign it; print the envelope, or submit it and print the receipt.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = EXAMPLE)]
+struct New {
+    /// The kind of evidence, such as `runtime-attestation` or `authority-grant`
+    kind: EvidenceKind,
+    /// A claim; the value is JSON where it is valid JSON, otherwise text
+    #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = claim)]
+    claims: Vec<(String, Json)>,
+    #[command(flatten)]
+    origin: OriginArg,
+    #[command(flatten)]
+    domain: DomainArg,
+    /// The lineage; governance kinds and restrictions are always in `_governance`
+    #[arg(long)]
+    lineage: Option<LineageName>,
+    #[command(flatten)]
+    subject: SubjectArg,
+    /// Evidence that this rests on (repeatable)
+    #[arg(long = "reference", value_name = "EVIDENCE-ID")]
+    references: Vec<EvidenceId>,
+    /// When it was made; by default now
+    #[arg(long, value_name = "YYYY-MM-DDTHH:MM:SSZ")]
+    issued_at: Option<Seconds>,
+    /// From when on it no longer counts
+    #[arg(long, value_name = "YYYY-MM-DDTHH:MM:SSZ", conflicts_with = "expires_in")]
+    expires_at: Option<Seconds>,
+    /// How long after its making it no longer counts
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(i64).range(1..))]
+    expires_in: Option<i64>,
+    /// A private key that signs; the issuers are these keys, in this order (repeatable)
+    #[arg(long = "key", value_name = "PEM")]
+    keys: Vec<PathBuf>,
+    /// An issuer whose signature comes later with `assent sign` (repeatable); they follow the keys
+    #[arg(long = "issuer", value_name = "ed25519:HEX")]
+    issuers: Vec<PublicKey>,
+    /// Its slot in the chain; by default looked up
+    #[arg(long)]
+    sequence: Option<u64>,
+    /// The evidence before it in the chain; needed with a sequence over 0
+    #[arg(long, value_name = "EVIDENCE-ID", requires = "sequence")]
+    parent: Option<EvidenceId>,
+    /// Look nothing up: the slot is what is given, by default the chain's first
+    #[arg(long, conflicts_with = "submit")]
+    offline: bool,
+    /// Submit it and print the receipt
+    #[arg(long)]
+    submit: bool,
+    /// With `--submit`: keep the signed bytes in this directory before they are sent
+    #[arg(long, value_name = "DIR", requires = "submit")]
+    outbox: Option<PathBuf>,
+    #[command(flatten)]
+    endpoints: Endpoints,
+}
+
+pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
+    match args.command {
+        StatementCommand::New(args) => new(&args, output).await,
+    }
+}
+
+async fn new(args: &New, output: Output) -> Result<Exit, CliError> {
+    let signers = keys::read_all_signing(&args.keys)?;
+    let statement = args.statement(&signers).await?;
+    draft::check(&statement)?;
+    let mut envelope = draft::envelope(&statement);
+    for key in &signers {
+        envelope.sign_with(key);
+    }
+    let bytes = envelope.to_vec();
+    if !args.submit {
+        output.line(&String::from_utf8_lossy(&bytes))?;
+        return Ok(Exit::Ok);
+    }
+    if let Some(issuer) =
+        args.issuers.iter().find(|issuer| signers.iter().all(|key| key.public() != **issuer))
+    {
+        return Err(CliError::usage(format!(
+            "`--submit` needs every signature, and `{issuer}` has not signed"
+        )));
+    }
+    deliver::fresh(&args.endpoints.client()?, &bytes, args.outbox.as_deref(), output).await?;
+    Ok(Exit::Ok)
+}
+
+impl New {
+    async fn statement(&self, signers: &[SigningKey]) -> Result<Statement, CliError> {
+        let claims = self.claims()?;
+        let registry = self.origin.required()?;
+        let domain = match draft::fixed_domain(self.kind) {
+            Some(domain) => domain,
+            None => self.domain.required()?,
+        };
+        let lineage = self.lineage()?;
+        let issuers = self.issuers(signers)?;
+        let subject = self.subject_digest(&registry, &domain, &claims)?;
+        let slot = self.slot(&domain, &lineage, &issuers).await?;
+        let issued_at = self.issued_at.unwrap_or_else(edge::now_seconds);
+        Ok(Statement {
+            subject_name: self.subject.name(),
+            subject,
+            kind: self.kind,
+            registry,
+            domain,
+            lineage,
+            issuers,
+            sequence: slot.map(|slot| slot.sequence),
+            parent: slot.and_then(|slot| slot.parent),
+            references: self.references.clone(),
+            issued_at,
+            expires_at: self.expires_at.or_else(|| Some(issued_at.saturating_add(self.expires_in?))),
+            claims,
+        })
+    }
+
+    fn claims(&self) -> Result<Json, CliError> {
+        for (i, (name, _)) in self.claims.iter().enumerate() {
+            if self.claims.iter().take(i).any(|(other, _)| other == name) {
+                return Err(CliError::usage(format!("claim `{name}` is given twice")));
+            }
+        }
+        Ok(Json::Object(self.claims.clone()))
+    }
+
+    fn lineage(&self) -> Result<LineageName, CliError> {
+        match &self.lineage {
+            Some(lineage) if self.kind.is_execution() => Ok(lineage.clone()),
+            None if self.kind.is_execution() => {
+                Err(CliError::usage(format!("`{}` needs `--lineage`", self.kind)))
+            }
+            Some(lineage) if !lineage.is_system() => {
+                Err(CliError::usage(format!("`{}` is always in lineage `_governance`", self.kind)))
+            }
+            _ => Ok(LineageName::governance()),
+        }
+    }
+
+    fn issuers(&self, signers: &[SigningKey]) -> Result<Vec<PublicKey>, CliError> {
+        let mut issuers: Vec<PublicKey> = signers.iter().map(SigningKey::public).collect();
+        for issuer in &self.issuers {
+            if !issuers.contains(issuer) {
+                issuers.push(*issuer);
+            }
+        }
+        if issuers.is_empty() {
+            return Err(CliError::usage("give `--key PEM`, or `--issuer ID` for a key that signs later"));
+        }
+        Ok(issuers)
+    }
+
+    /// The subject that the kind prescribes, otherwise what the caller names.
+    fn subject_digest(&self, origin: &str, domain: &DomainName, claims: &Json) -> Result<Sha256, CliError> {
+        let given = self.subject.digest()?;
+        match draft::governance_subject(self.kind, origin, domain, claims) {
+            Some(subject) if given.is_none_or(|given| given == subject) => Ok(subject),
+            Some(subject) => {
+                let detail =
+                    format!("the subject of `{}` is always its target, here `sha256:{subject}`", self.kind);
+                Err(CliError::usage(detail))
+            }
+            None => self.subject.required(),
+        }
+    }
+
+    /// What was given, otherwise what the cluster says; restrictions take no slot.
+    async fn slot(
+        &self,
+        domain: &DomainName,
+        lineage: &LineageName,
+        issuers: &[PublicKey],
+    ) -> Result<Option<Slot>, CliError> {
+        if self.kind.is_restriction() {
+            return match self.sequence {
+                Some(_) => Err(CliError::usage(format!("`{}` takes no slot", self.kind))),
+                None => Ok(None),
+            };
+        }
+        match (self.sequence, self.parent) {
+            (Some(0), Some(_)) => Err(CliError::usage("slot 0 has no parent")),
+            (Some(sequence), None) if sequence > 0 => {
+                Err(CliError::usage(format!("slot {sequence} needs `--parent`")))
+            }
+            (Some(sequence), parent) => Ok(Some(Slot { sequence, parent })),
+            (None, _) if self.offline => Ok(Some(Slot::FIRST)),
+            (None, _) => {
+                let client: Client = self.endpoints.client()?;
+                draft::next_slot(&client, self.kind, domain, lineage, issuers.first()).await.map(Some)
+            }
+        }
+    }
+}
+
+/// Reads `name=value`.
+fn claim(text: &str) -> Result<(String, Json), String> {
+    let (name, value) = text.split_once('=').ok_or("must be `name=value`")?;
+    if name.is_empty() {
+        return Err("the name before `=` is missing".to_owned());
+    }
+    let value = json::parse(value.as_bytes()).unwrap_or_else(|_| Json::text(value));
+    Ok((name.to_owned(), value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_is_json_where_it_is_json_and_text_otherwise() {
+        assert_eq!(claim("status=affirming").unwrap(), ("status".into(), Json::text("affirming")));
+        assert_eq!(claim("uses=3").unwrap(), ("uses".into(), Json::Int(3)));
+        assert_eq!(claim("actions=[\"run\"]").unwrap().1, Json::Array(vec![Json::text("run")]));
+        assert_eq!(claim("name=\"3\"").unwrap().1, Json::text("3"));
+        assert_eq!(claim("detail=a=b").unwrap().1, Json::text("a=b"));
+        assert!(claim("x").is_err() && claim("=x").is_err());
+    }
+}

@@ -1,0 +1,93 @@
+//! `status`: how each node sees the cluster.
+
+use assent_api::StatusBody;
+use assent_client::{Client, ClientError};
+use clap::Args as ClapArgs;
+use tokio::task::JoinSet;
+
+use crate::connect::Endpoints;
+use crate::exit::{CliError, Exit};
+use crate::output::Output;
+
+/// Show how each node sees the cluster. Fails if no node answers.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Example:
+  assent status --endpoint http://127.0.0.1:7400,http://127.0.0.1:7401,http://127.0.0.1:7402")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    endpoints: Endpoints,
+}
+
+/// What one endpoint said.
+struct Row {
+    endpoint: String,
+    ready: bool,
+    status: Result<StatusBody, ClientError>,
+}
+
+pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
+    let client = args.endpoints.client()?;
+    let mut asked = JoinSet::new();
+    for (place, endpoint) in args.endpoints.endpoints.iter().enumerate() {
+        let (client, endpoint) = (client.clone(), endpoint.clone());
+        asked.spawn(async move { (place, ask(&client, endpoint).await) });
+    }
+    let mut rows = asked.join_all().await;
+    rows.sort_by_key(|(place, _)| *place);
+    let rows: Vec<Row> = rows.into_iter().map(|(_, row)| row).collect();
+    let json: Vec<serde_json::Value> = rows.iter().map(json).collect();
+    output.result(&serde_json::json!({ "nodes": json }), || table(&rows))?;
+    if rows.iter().any(|row| row.status.is_ok()) {
+        return Ok(Exit::Ok);
+    }
+    let remedy = "check the endpoints and that the nodes run";
+    Err(CliError::new("unavailable", "no node answered", remedy))
+}
+
+async fn ask(client: &Client, endpoint: String) -> Row {
+    let (status, ready) = tokio::join!(client.status_at(&endpoint), client.ready_at(&endpoint));
+    Row { endpoint, ready, status }
+}
+
+fn json(row: &Row) -> serde_json::Value {
+    match &row.status {
+        Ok(status) => serde_json::json!({ "endpoint": row.endpoint, "ready": row.ready, "status": status }),
+        Err(error) => {
+            let error = CliError::from(error.clone()).to_json();
+            serde_json::json!({ "endpoint": row.endpoint, "ready": false, "error": error })
+        }
+    }
+}
+
+fn table(rows: &[Row]) -> String {
+    let mut lines = vec![format!(
+        "{:<28} {:>4} {:<9} {:>6} {:>5} {:>9} {:>9} {:<5} {:<6}",
+        "endpoint", "node", "role", "leader", "term", "revision", "applied", "clock", "ready"
+    )];
+    lines.extend(rows.iter().map(line));
+    if let Some(Ok(status)) = rows.iter().map(|row| &row.status).find(|status| status.is_ok()) {
+        lines.push(format!("cluster {}, origin {}", status.cluster_id, status.origin));
+    }
+    lines.join("\n")
+}
+
+fn line(row: &Row) -> String {
+    let status = match &row.status {
+        Ok(status) => status,
+        Err(error) => return format!("{:<28} {}: {error}", row.endpoint, error.code()),
+    };
+    let or_none = |value: Option<u64>| value.map_or_else(|| "none".to_owned(), |value| value.to_string());
+    format!(
+        "{:<28} {:>4} {:<9} {:>6} {:>5} {:>9} {:>9} {:<5} {:<6}",
+        row.endpoint,
+        status.node_id,
+        format!("{:?}", status.role).to_lowercase(),
+        or_none(status.leader),
+        status.term,
+        status.revision,
+        or_none(status.applied),
+        if status.clock.sure { "sure" } else { "doubt" },
+        if row.ready { "yes" } else { "no" },
+    )
+}

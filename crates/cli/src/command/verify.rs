@@ -1,0 +1,120 @@
+//! `verify`: check an envelope or a decision offline, trusting nobody but the keys that the caller names.
+
+use std::path::{Path, PathBuf};
+
+use assent_proof::{
+    Envelope, Json, Millis, PublicKey, STATEMENT_PAYLOAD_TYPE, Statement, json, verify, verify_decision,
+};
+use clap::Args as ClapArgs;
+
+use crate::exit::{CliError, Exit};
+use crate::output::Output;
+use crate::{edge, files, keys};
+
+/// Verify an envelope or a decision, offline. Exit code 0: it is what the trusted keys signed; 1: it is not.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Example:
+  assent verify decision.json --trust node-keys.pem
+  assent verify envelope.json --trust governance.pub.pem --trust verifier.pub.pem
+
+A deny that verifies is verified: read what is printed. Whether a key may sign such evidence, and whether it has been
+revoked since, only the registry knows.")]
+pub(crate) struct Args {
+    /// A decision or an envelope; `-` is stdin
+    file: PathBuf,
+    /// A file of one or several PEM public keys that are trusted (repeatable): the nodes' for a decision, the issuers' for an envelope
+    #[arg(long, env = "ASSENT_NODE_KEYS", value_name = "PEM", required = true)]
+    trust: Vec<PathBuf>,
+    /// Refuse an envelope that was made for another registry
+    #[arg(long)]
+    origin: Option<String>,
+}
+
+pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
+    let trusted = keys::read_trusted(&args.trust)?;
+    let bytes = files::read(&args.file)?;
+    check(&args, &bytes, &trusted, output).map_err(|error| error.in_file(&args.file))
+}
+
+fn check(args: &Args, bytes: &[u8], trusted: &[PublicKey], output: Output) -> Result<Exit, CliError> {
+    let value = json::parse(bytes).map_err(assent_proof::Refusal::from)?;
+    if value.get("decision").is_some() {
+        return decision(bytes, trusted, output);
+    }
+    if value.get("payload").is_some() {
+        return envelope(args, bytes, trusted, output);
+    }
+    let detail = "neither a decision nor an envelope";
+    Err(CliError::new("malformed", detail, "give the exact body of an authorize answer, or a DSSE envelope"))
+}
+
+fn decision(bytes: &[u8], trusted: &[PublicKey], output: Output) -> Result<Exit, CliError> {
+    let verified = verify_decision(bytes, trusted)?;
+    let until = verified.decision.get("validUntil").and_then(Json::as_i64).map(Millis);
+    let over = until.is_none_or(|until| until <= edge::now());
+    let verdict = if verified.allow { "allow" } else { "deny" };
+    let value = serde_json::json!({
+        "verified": "decision", "decision": verdict, "signer": verified.signer, "validUntil": until, "over": over,
+    });
+    output.result(&value, || {
+        let mut text = format!("verified: decision `{verdict}`, signed by {}", verified.signer);
+        for reason in verified.decision.get("reasons").and_then(Json::as_array).unwrap_or_default() {
+            let part = |name: &str| reason.get(name).and_then(Json::as_str).unwrap_or_default();
+            text.push_str(&format!("\n  {}: {}", part("code"), part("detail")));
+        }
+        match until.filter(|_| verified.allow) {
+            Some(until) if over => {
+                text.push_str(&format!("\nit was valid until {}, which is over", until.to_seconds()))
+            }
+            Some(until) => text.push_str(&format!("\nit is valid until {}", until.to_seconds())),
+            None => {}
+        }
+        text
+    })?;
+    Ok(Exit::Ok)
+}
+
+fn envelope(args: &Args, bytes: &[u8], trusted: &[PublicKey], output: Output) -> Result<Exit, CliError> {
+    let origin = match &args.origin {
+        Some(origin) => origin.clone(),
+        None => origin_of(bytes, &args.file)?,
+    };
+    let verified = verify(bytes, &origin)?;
+    let statement = verified.statement();
+    if let Some(stranger) = statement.issuers.iter().find(|issuer| !trusted.contains(issuer)) {
+        let detail = format!("issuer `{stranger}` is not among the trusted keys");
+        return Err(CliError::new(
+            "issuer_untrusted",
+            detail,
+            "give the keys of all issuers that you trust with `--trust`",
+        ));
+    }
+    let value = serde_json::json!({
+        "verified": "envelope", "evidenceId": verified.id(), "kind": statement.kind, "issuers": statement.issuers,
+        "registry": statement.registry, "domain": statement.domain, "lineage": statement.lineage,
+    });
+    output.result(&value, || {
+        let issuers: Vec<String> = statement.issuers.iter().map(ToString::to_string).collect();
+        format!(
+            "verified: {} {}\nin {}/{} of {}\nsigned by {}",
+            statement.kind,
+            verified.id(),
+            statement.domain,
+            statement.lineage,
+            statement.registry,
+            issuers.join("\n          ")
+        )
+    })?;
+    Ok(Exit::Ok)
+}
+
+/// The registry that the envelope itself names.
+fn origin_of(bytes: &[u8], file: &Path) -> Result<String, CliError> {
+    let envelope = Envelope::parse(bytes)?;
+    if envelope.payload_type != STATEMENT_PAYLOAD_TYPE {
+        let detail = format!("`{}` carries no in-toto statement", file.display());
+        return Err(CliError::new("malformed", detail, "give a statement's envelope, or a decision"));
+    }
+    Ok(Statement::parse(&envelope.payload)?.registry)
+}

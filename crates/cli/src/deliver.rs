@@ -1,0 +1,110 @@
+//! Sending signed envelopes, so that their bytes are never lost and every refusal says what to do.
+
+use std::path::Path;
+
+use assent_api::ReceiptBody;
+use assent_client::{Client, ClientError, Outbox, Submitted};
+use assent_proof::{Code, EvidenceId};
+
+use crate::exit::CliError;
+use crate::output::Output;
+
+/// Submits an envelope that was signed just now. Kept in `outbox` first, if there is one.
+///
+/// # Errors
+/// Without an outbox and with an unknown outcome, the envelope is printed on stdout: to sign another one for the same
+/// slot would be equivocation.
+pub(crate) async fn fresh(
+    client: &Client,
+    envelope: &[u8],
+    outbox: Option<&Path>,
+    output: Output,
+) -> Result<(), CliError> {
+    if let Some(dir) = outbox {
+        return through_outbox(client, &[envelope.to_vec()], dir, output).await;
+    }
+    match client.submit(envelope.to_vec()).await {
+        Ok(submitted) => receipt(&submitted, output),
+        Err(error) => {
+            if matches!(error, ClientError::OutcomeUnknown { .. } | ClientError::Answer { .. }) {
+                output.line(&String::from_utf8_lossy(envelope))?;
+                output.say(
+                    "the signed envelope is on stdout: submit these same bytes again with `assent submit`",
+                );
+            }
+            Err(refused(error))
+        }
+    }
+}
+
+/// Submits envelopes in order, each durable in the outbox before it is sent; what was pending there goes first.
+pub(crate) async fn through_outbox(
+    client: &Client,
+    envelopes: &[Vec<u8>],
+    dir: &Path,
+    output: Output,
+) -> Result<(), CliError> {
+    let mut outbox = Outbox::open(dir)?;
+    for envelope in envelopes {
+        outbox.put(envelope)?;
+    }
+    let report = outbox.flush(client).await?;
+    for (_, submitted) in &report.accepted {
+        receipt(submitted, output)?;
+    }
+    for (id, problem) in &report.refused {
+        let error = refused(ClientError::Refused(Box::new(problem.clone())));
+        output.error(&CliError { detail: format!("`{id}`: {}", error.detail), ..error });
+    }
+    if let Some(error) = report.stopped {
+        let error = CliError::from(error);
+        let detail = format!("{}; what is pending stays in `{}`", error.detail, dir.display());
+        return Err(CliError { detail, remedy: "run the same command again".to_owned(), ..error });
+    }
+    if report.refused.is_empty() {
+        return Ok(());
+    }
+    let detail = format!("`{}` envelopes were refused", report.refused.len());
+    Err(CliError::new(
+        "refused",
+        detail,
+        format!("see `{}` for the envelopes and problems", dir.join("refused").display()),
+    ))
+}
+
+/// Prints a receipt.
+pub(crate) fn receipt(submitted: &Submitted, output: Output) -> Result<(), CliError> {
+    let ReceiptBody { evidence_id, ledger_index, revision, .. } = &submitted.receipt;
+    let again = if submitted.fresh { "" } else { " (accepted before)" };
+    output.result(&submitted.receipt, || {
+        format!("accepted{again} {evidence_id}\nledger index {ledger_index}, revision {revision}")
+    })
+}
+
+/// A refusal, with what to do about a slot that somebody else took.
+pub(crate) fn refused(error: ClientError) -> CliError {
+    let slot = match &error {
+        ClientError::Refused(problem) => match problem.code {
+            Code::HeadMoved | Code::LineageFragmented => Some((problem.head, problem.next_sequence)),
+            _ => None,
+        },
+        _ => None,
+    };
+    let error = CliError::from(error);
+    match slot {
+        Some((head, next)) => CliError { remedy: slot_remedy(head, next), ..error },
+        None => error,
+    }
+}
+
+fn slot_remedy(head: Option<EvidenceId>, next: Option<u64>) -> String {
+    let again =
+        "nothing was stored: look at the chain, then make and sign the statement anew for the free slot";
+    match (next, head) {
+        (Some(next), Some(head)) => {
+            format!("{again} (`--sequence {next} --parent {head}`, or let it be looked up)")
+        }
+        (Some(next), None) => format!("{again} (`--sequence {next}`, or let it be looked up)"),
+        _ => again.to_owned(),
+    }
+}
