@@ -2,10 +2,12 @@
 
 pub(crate) mod authority;
 pub(crate) mod authorize;
+pub(crate) mod dev;
 pub(crate) mod envelope;
 pub(crate) mod genesis;
 pub(crate) mod key;
 pub(crate) mod lineage;
+pub(crate) mod node;
 pub(crate) mod revoke;
 pub(crate) mod sign;
 pub(crate) mod statement;

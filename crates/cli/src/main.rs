@@ -7,6 +7,7 @@ mod args;
 mod command;
 mod connect;
 mod deliver;
+mod dev;
 mod draft;
 mod edge;
 mod exit;
@@ -41,6 +42,8 @@ struct Cli {
 /// Every subcommand.
 #[derive(Debug, Subcommand)]
 enum Command {
+    Dev(command::dev::Args),
+    Node(command::node::Args),
     Genesis(command::genesis::Args),
     Key(command::key::Args),
     Statement(command::statement::Args),
@@ -58,6 +61,8 @@ enum Command {
 impl Command {
     async fn run(self, output: Output) -> Result<Exit, CliError> {
         match self {
+            Command::Dev(args) => command::dev::run(args, output).await,
+            Command::Node(args) => command::node::run(args, output).await,
             Command::Genesis(args) => command::genesis::run(args, output).await,
             Command::Key(args) => command::key::run(args, output).await,
             Command::Statement(args) => command::statement::run(args, output).await,
