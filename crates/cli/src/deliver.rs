@@ -75,9 +75,9 @@ pub(crate) async fn through_outbox(
 /// Prints a receipt.
 pub(crate) fn receipt(submitted: &Submitted, output: Output) -> Result<(), CliError> {
     let ReceiptBody { evidence_id, ledger_index, revision, .. } = &submitted.receipt;
-    let again = if submitted.fresh { "" } else { " (accepted before)" };
+    let accepted = if submitted.fresh { "accepted" } else { "accepted before:" };
     output.result(&submitted.receipt, || {
-        format!("accepted{again} {evidence_id}\nledger index {ledger_index}, revision {revision}")
+        format!("{accepted} {evidence_id}\nledger index {ledger_index}, revision {revision}")
     })
 }
 

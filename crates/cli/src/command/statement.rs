@@ -23,7 +23,8 @@ Example:
 
   Offline, the slot is yours to say:
   assent statement new audit-lineage --offline --sequence 1 --parent blake3:… --origin registry.example/eu-1 \\
-    --domain prod.eu --lineage job-1 --subject sha256:… --claim event=completed --key audit.pem > envelope.json
+    --domain prod.eu --lineage job-1 --subject sha256:… --reference blake3:… \\
+    --claim event=completed --key audit.pem > envelope.json
 
 One issuer must never sign two different statements for one slot: that quarantines the lineage. So don't run two
 `statement new` of one key for one lineage at the same time.";
