@@ -64,7 +64,7 @@ impl Answer {
     }
 }
 
-/// A plain HTTP client; keeps connections, never retries.
+/// A plain HTTP client; keeps connections, and repeats only what was never sent.
 #[derive(Clone)]
 pub(crate) struct Http {
     client: Client<HttpConnector, Full<Bytes>>,
@@ -74,7 +74,7 @@ impl Http {
     pub(crate) fn new() -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
-        let client = Client::builder(TokioExecutor::new()).retry_canceled_requests(false).build(connector);
+        let client = Client::builder(TokioExecutor::new()).build(connector);
         Self { client }
     }
 

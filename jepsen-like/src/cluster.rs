@@ -93,6 +93,7 @@ impl Cluster {
         };
         cluster.read_dev_json().await?;
         cluster.ready(READY_WITHIN).await?;
+        cluster.settled().await?;
         Ok(cluster)
     }
 
@@ -122,6 +123,18 @@ impl Cluster {
         Err(HarnessError::TimedOut(format!("`assent dev` wrote no dev.json:\n{}", self.log())))
     }
 
+    /// Waits until `assent dev` is through with starting: until then it takes a node's end for a failed start.
+    async fn settled(&self) -> Result<(), HarnessError> {
+        let until = Instant::now() + READY_WITHIN;
+        while Instant::now() < until {
+            if self.log().contains("export ASSENT_KEY_ZONE=") {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Err(HarnessError::TimedOut(format!("`assent dev` printed no export lines:\n{}", self.log())))
+    }
+
     /// What `assent dev` printed.
     pub fn log(&self) -> String {
         fs::read_to_string(self.directory.path().join("dev.log")).unwrap_or_default()
@@ -149,15 +162,19 @@ impl Cluster {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        let log = fs::read_to_string(self.dev_directory().join(format!("node-{id}.log"))).unwrap_or_default();
-        let tail: Vec<&str> = log.lines().rev().take(30).collect();
-        let tail: Vec<&str> = tail.into_iter().rev().collect();
         Err(HarnessError::TimedOut(format!(
             "node {id} is not ready after {} s:\n{}\n{}",
             within.as_secs(),
             self.log(),
-            tail.join("\n")
+            self.node_log(id)
         )))
+    }
+
+    /// The last lines of a node's log.
+    pub fn node_log(&self, id: u64) -> String {
+        let log = fs::read_to_string(self.dev_directory().join(format!("node-{id}.log"))).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines.get(lines.len().saturating_sub(40)..).unwrap_or_default().join("\n")
     }
 
     /// A node by its number.
@@ -198,14 +215,17 @@ impl Cluster {
     /// Submits through a node until there is a definite answer, as a client does: the same bytes again.
     pub async fn submit(&self, id: u64, envelope: &[u8]) -> Result<Answer, HarnessError> {
         let until = Instant::now() + READY_WITHIN;
-        while Instant::now() < until {
+        loop {
             let answer = self.post(id, "/v1/envelopes", envelope.to_vec()).await;
-            match answer.status {
-                Some(200 | 201 | 400 | 403 | 404 | 409 | 413) => return Ok(answer),
-                _ => tokio::time::sleep(Duration::from_millis(50)).await,
+            if matches!(answer.status, Some(200 | 201 | 400 | 403 | 404 | 409 | 413)) {
+                return Ok(answer);
             }
+            if Instant::now() >= until {
+                let detail = format!("a submission through node {id} found no definite answer: {answer:?}");
+                return Err(HarnessError::TimedOut(format!("{detail}\n{}", self.node_log(id))));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        Err(HarnessError::TimedOut("a submission found no definite answer".to_owned()))
     }
 
     /// Submits and insists on acceptance.
