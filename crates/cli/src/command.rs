@@ -2,6 +2,7 @@
 
 pub(crate) mod authority;
 pub(crate) mod authorize;
+pub(crate) mod demo;
 pub(crate) mod dev;
 pub(crate) mod envelope;
 pub(crate) mod genesis;

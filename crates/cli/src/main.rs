@@ -7,6 +7,7 @@ mod args;
 mod command;
 mod connect;
 mod deliver;
+mod demo;
 mod dev;
 mod draft;
 mod edge;
@@ -42,6 +43,7 @@ struct Cli {
 /// Every subcommand.
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(command::demo::Args),
     Dev(command::dev::Args),
     Node(command::node::Args),
     Genesis(command::genesis::Args),
@@ -61,6 +63,7 @@ enum Command {
 impl Command {
     async fn run(self, output: Output) -> Result<Exit, CliError> {
         match self {
+            Command::Demo(args) => command::demo::run(args, output).await,
             Command::Dev(args) => command::dev::run(args, output).await,
             Command::Node(args) => command::node::run(args, output).await,
             Command::Genesis(args) => command::genesis::run(args, output).await,

@@ -1,6 +1,7 @@
 //! `assent dev`: a local cluster of real node processes until Ctrl-C.
 
 use std::path::PathBuf;
+use std::pin::pin;
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
@@ -48,28 +49,30 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     let _lock = Lock::take(&args.data)?;
     let layout = Layout::open(&args.data, args.nodes, args.base_port)?;
     layout.check_ports()?;
-    let mut nodes = Nodes::start(layout)?;
-    let started = Instant::now();
-    let ready = tokio::select! {
-        ready = nodes.ready(READY_WITHIN, |ready, total| {
-            output.say(&format!("{ready} of {total} nodes ready"));
-        }) => ready,
-        () = told_to_stop() => Ok(()),
+    // Heard from before the first process on: a signal while they start must end them too.
+    let mut stop = pin!(told_to_stop());
+    let mut nodes = tokio::select! {
+        biased;
+        () = &mut stop => return Ok(Exit::Ok),
+        nodes = async { Nodes::start(layout) } => nodes?,
     };
-    if let Err(error) = ready {
-        nodes.stop().await;
-        return Err(error);
-    }
-    output.say(&format!("the cluster is ready after {} ms; Ctrl-C ends it", started.elapsed().as_millis()));
-    let layout = nodes.layout();
-    output.result(&layout.dev, || layout.exports())?;
-    let watched = tokio::select! {
-        watched = watch(&mut nodes, args.respawn, output) => watched,
-        () = told_to_stop() => Ok(()),
+    let done = tokio::select! {
+        done = serve(&mut nodes, args.respawn, output) => done,
+        () = &mut stop => Ok(()),
     };
     output.say("stopping the nodes");
     nodes.stop().await;
-    watched.map(|()| Exit::Ok)
+    done.map(|()| Exit::Ok)
+}
+
+/// Waits for the nodes, says where they are, and watches them for ever.
+async fn serve(nodes: &mut Nodes, respawn: bool, output: Output) -> Result<(), CliError> {
+    let started = Instant::now();
+    nodes.ready(READY_WITHIN, |ready, total| output.say(&format!("{ready} of {total} nodes ready"))).await?;
+    output.say(&format!("the cluster is ready after {} ms; Ctrl-C ends it", started.elapsed().as_millis()));
+    let layout = nodes.layout();
+    output.result(&layout.dev, || layout.exports())?;
+    watch(nodes, respawn, output).await
 }
 
 /// Says when a node ends, and starts it again if that is wanted.

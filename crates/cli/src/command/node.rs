@@ -54,7 +54,7 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
         .map_err(|error| CliError::new("node_not_started", error.to_string(), remedy))?;
     let client = node.client_addr().to_string();
     output.result(&serde_json::json!({ "node": id, "client": client }), || {
-        format!("node {id} serves clients on {client}")
+        format!("ready: node {id} serves clients on {client}")
     })?;
     tokio::select! {
         cause = node.failed() => {
@@ -74,8 +74,8 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
 }
 
 fn start_log(form: LogForm) {
-    let filter = EnvFilter::try_from_env("ASSENT_LOG")
-        .unwrap_or_else(|_| EnvFilter::new("info,openraft=error"));
+    let filter =
+        EnvFilter::try_from_env("ASSENT_LOG").unwrap_or_else(|_| EnvFilter::new("info,openraft=error"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // There is one log a process; a second one would be a mistake that changes nothing.
     let _ = match form {

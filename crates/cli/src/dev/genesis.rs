@@ -15,14 +15,16 @@ const TEN_YEARS: i64 = 10 * 365 * 24 * 3600;
 
 /// The file's bytes. The keys must be there.
 pub(super) fn make(layout: &Layout) -> Result<Vec<u8>, CliError> {
-    let domain: DomainName = layout.dev.domain.parse().map_err(|_| CliError::usage("the domain is no name"))?;
+    let domain: DomainName =
+        layout.dev.domain.parse().map_err(|_| CliError::usage("the domain is no name"))?;
     let key = |role: &str| match layout.dev.keys.get(role) {
         Some(path) => keys::read_signing(path),
         None => Err(CliError::usage(format!("there is no key for `{role}`"))),
     };
     let (root, governance) = (key("root")?, key("governance")?);
     let checkpoint = keys::read_signing(&layout.checkpoint_key())?;
-    let mut writer = Writer { origin: layout.dev.origin.clone(), now: edge::now_seconds(), envelopes: Vec::new() };
+    let mut writer =
+        Writer { origin: layout.dev.origin.clone(), now: edge::now_seconds(), envelopes: Vec::new() };
 
     let mut in_root = Chain::new(DomainName::root());
     let claims = Claims::Root { keys: vec![root.public()], threshold: 1, registry_key: checkpoint.public() };
@@ -34,7 +36,8 @@ pub(super) fn make(layout: &Layout) -> Result<Vec<u8>, CliError> {
         let target = node_key.public().to_string();
         writer.write(&mut in_root, EvidenceKind::AuthorityGrant, &target, &claims, &[&root, &node_key])?;
     }
-    let claims = Claims::Domain { domain: domain.clone(), governance: vec![governance.public()], threshold: 1 };
+    let claims =
+        Claims::Domain { domain: domain.clone(), governance: vec![governance.public()], threshold: 1 };
     writer.write(&mut in_root, EvidenceKind::Domain, domain.as_ref(), &claims, &[&root, &governance])?;
 
     let mut in_domain = Chain::new(domain.clone());

@@ -53,8 +53,8 @@ pub(crate) struct Layout {
 impl Layout {
     /// The directory's cluster: the one that is there, or a new one of `nodes` nodes.
     pub(crate) fn open(directory: &Path, nodes: u16, base_port: u16) -> Result<Self, CliError> {
-        let directory = std::path::absolute(directory)
-            .map_err(|error| CliError::file("find", directory, &error))?;
+        let directory =
+            std::path::absolute(directory).map_err(|error| CliError::file("find", directory, &error))?;
         let dev_json = directory.join("dev.json");
         let genesis = directory.join("genesis.json");
         let origin = if dev_json.exists() {
@@ -68,7 +68,11 @@ impl Layout {
                     directory.display(),
                     dev.nodes.len()
                 );
-                return Err(CliError::new("other_cluster", detail, "choose another `--data`, or the same `--nodes`"));
+                return Err(CliError::new(
+                    "other_cluster",
+                    detail,
+                    "choose another `--data`, or the same `--nodes`",
+                ));
             }
             dev.origin
         } else if genesis.exists() {
@@ -128,11 +132,8 @@ impl Layout {
                     voters.clone(),
                 ),
             };
-            let config = Config {
-                client_listen: node.client.clone(),
-                peer_listen: node.peer.clone(),
-                ..config
-            };
+            let config =
+                Config { client_listen: node.client.clone(), peer_listen: node.peer.clone(), ..config };
             let invalid = |error: assent_cluster::config::ConfigError| {
                 CliError::new("config_invalid", error.to_string(), "mend or remove the file")
             };
@@ -174,11 +175,6 @@ impl Layout {
             }
         }
         lines.join("\n")
-    }
-
-    /// The directory itself.
-    pub(crate) fn directory(&self) -> &Path {
-        &self.directory
     }
 
     /// The genesis file.

@@ -1,7 +1,7 @@
 //! The node processes: started, watched, stopped.
 
 use std::fs::OpenOptions;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -21,12 +21,15 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 pub(crate) struct Nodes {
     layout: Layout,
     processes: Vec<Option<Child>>,
+    /// Ends that were noticed and that nobody has been told of yet.
+    untold: Vec<(u64, ExitStatus)>,
 }
 
 impl Nodes {
     /// Starts every node and writes their pids into `dev.json`.
     pub(crate) fn start(layout: Layout) -> Result<Self, CliError> {
-        let mut nodes = Self { processes: layout.dev.nodes.iter().map(|_| None).collect(), layout };
+        let processes = layout.dev.nodes.iter().map(|_| None).collect();
+        let mut nodes = Self { processes, layout, untold: Vec::new() };
         for place in 0..nodes.processes.len() {
             nodes.spawn(place)?;
         }
@@ -49,7 +52,9 @@ impl Nodes {
 
     /// Ends one node's process at once.
     pub(crate) async fn kill(&mut self, id: u64) -> Result<(), CliError> {
-        let Some(slot) = self.place(id).and_then(|place| self.processes.get_mut(place)) else { return Ok(()) };
+        let Some(slot) = self.place(id).and_then(|place| self.processes.get_mut(place)) else {
+            return Ok(());
+        };
         if let Some(mut process) = slot.take() {
             process.kill().await?;
         }
@@ -57,20 +62,23 @@ impl Nodes {
     }
 
     /// The nodes whose processes ended since the last call, with how.
-    pub(crate) fn ended(&mut self) -> Vec<(u64, String)> {
-        let mut ended = Vec::new();
+    pub(crate) fn ended(&mut self) -> Vec<(u64, ExitStatus)> {
+        let mut ended = std::mem::take(&mut self.untold);
         for (slot, node) in self.processes.iter_mut().zip(&mut self.layout.dev.nodes) {
             if let Some(process) = slot
                 && let Ok(Some(status)) = process.try_wait()
             {
                 *slot = None;
-                ended.push((node.id, status.to_string()));
+                ended.push((node.id, status));
             }
         }
         ended
     }
 
-    /// Waits until `ready` says yes of every node, telling `progress` how many are.
+    /// Waits until every node serves reads through a quorum, telling `progress` how many do.
+    ///
+    /// A node that ends by itself could not start. One that was killed is somebody's experiment: it is not waited
+    /// for, and [`ended`](Self::ended) tells of it.
     pub(crate) async fn ready(
         &mut self,
         within: Duration,
@@ -80,13 +88,16 @@ impl Nodes {
         let total = self.layout.dev.nodes.len();
         let mut told = None;
         loop {
-            if let Some((id, status)) = self.ended().into_iter().next() {
-                let detail = format!("node {id} ended with {status}{}", self.last_words(id));
+            let ended = self.ended();
+            if let Some((id, status)) = ended.iter().find(|(_, status)| status.code().is_some()) {
+                let detail = format!("node {id} ended with {status}{}", self.last_words(*id));
                 return Err(CliError::new("node_ended", detail, "mend what its log says"));
             }
+            self.untold = ended;
             let mut ready = 0;
             for node in &self.layout.dev.nodes {
-                if is_ready(&node.client).await {
+                let killed = self.untold.iter().any(|(id, _)| *id == node.id);
+                if killed || is_ready(&node.client).await {
                     ready += 1;
                 }
             }

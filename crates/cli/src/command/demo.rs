@@ -1,0 +1,30 @@
+//! `assent demo`: the main story on real node processes, in less than half a minute.
+
+use clap::Args as ClapArgs;
+
+use super::node::told_to_stop;
+use crate::demo::{Report, Stage, story};
+use crate::exit::{CliError, Exit};
+use crate::output::Output;
+
+/// Watch three real nodes allow, deny after a revocation, deny without a leader, and allow again.
+///
+/// It starts three node processes on free ports and in a temporary directory, and removes everything at its end. It
+/// ends with 1 if any step went otherwise than it should.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Example:\n  assent demo\n  assent --output json demo")]
+pub(crate) struct Args {}
+
+/// Runs the demo.
+pub(crate) async fn run(_: Args, output: Output) -> Result<Exit, CliError> {
+    let mut stage = Stage::set()?;
+    let mut report = Report::new(output);
+    let told = tokio::select! {
+        told = story::tell(&mut stage, &mut report) => told,
+        () = told_to_stop() => Err(CliError::new("interrupted", "the demo was interrupted", "run it again")),
+    };
+    stage.clear().await;
+    told?;
+    report.finish()?;
+    Ok(if report.is_ok() { Exit::Ok } else { Exit::Failed })
+}
