@@ -99,7 +99,7 @@ pub struct DeadlineConfig {
     pub submit_ms: u64,
     /// A read (lineages, envelopes, authorities …) fails by then, in milliseconds.
     pub read_ms: u64,
-    /// A client has so long to send its request's head, in milliseconds.
+    /// A client has so long to send its request's head, and may keep a connection idle so long, in milliseconds.
     pub http_head_ms: u64,
     /// A client has so long to send its request's body, in milliseconds.
     pub http_body_ms: u64,
@@ -113,7 +113,7 @@ impl Default for DeadlineConfig {
             authorize_ms: 250,
             submit_ms: 2_000,
             read_ms: 1_000,
-            http_head_ms: 5_000,
+            http_head_ms: 10_000,
             http_body_ms: 5_000,
             shutdown_ms: 3_000,
         }
@@ -138,6 +138,10 @@ pub struct LimitConfig {
     pub submit_batch: usize,
     /// Bytes of envelopes proposed in one log entry.
     pub submit_batch_bytes: usize,
+    /// Calls whose signatures are verified at once.
+    pub verifications: usize,
+    /// Request bodies held at once, in KiB; beyond it calls are refused as `overloaded`.
+    pub body_kib: usize,
     /// Log entries of this node's submissions under way at once.
     pub proposals: usize,
     /// How often the registry is made durable at least, in milliseconds; the log covers what is between.
@@ -154,6 +158,8 @@ impl Default for LimitConfig {
             submit_queue: 8_192,
             submit_batch: 256,
             submit_batch_bytes: 1 << 20,
+            verifications: 4,
+            body_kib: 256 * 1024,
             proposals: 4,
             registry_flush_ms: 5_000,
         }
@@ -340,6 +346,8 @@ impl LimitConfig {
             ("limits.submit_queue", self.submit_queue),
             ("limits.submit_batch", self.submit_batch),
             ("limits.submit_batch_bytes", self.submit_batch_bytes),
+            ("limits.verifications", self.verifications),
+            ("limits.body_kib", self.body_kib),
             ("limits.proposals", self.proposals),
         ] {
             let value = u64::try_from(value).unwrap_or(u64::MAX);

@@ -65,6 +65,8 @@ struct Gauges {
     leader: Gauge,
     clock_sure: Gauge,
     healthy: Gauge,
+    authorize_waiting: Gauge,
+    submit_waiting: Gauge,
     clock_offset: Family<ByPeer, Gauge>,
 }
 
@@ -124,6 +126,13 @@ impl Metrics {
             g.clock_sure.clone(),
         );
         registry.register("healthy", "0 once the store has failed or Raft has stopped", g.healthy.clone());
+        let waiting = "between arrival and answer";
+        registry.register(
+            "authorize_waiting",
+            format!("Authorize requests {waiting}"),
+            g.authorize_waiting.clone(),
+        );
+        registry.register("submit_waiting", format!("Envelopes {waiting}"), g.submit_waiting.clone());
         registry.register(
             "clock_offset_ms",
             "A peer's clock minus this node's, in milliseconds",
@@ -180,9 +189,11 @@ impl Metrics {
     }
 
     /// The page, with gauges as of `status`.
-    pub(crate) fn page(&self, status: &StatusBody, healthy: bool) -> String {
+    pub(crate) fn page(&self, status: &StatusBody, healthy: bool, waiting: (usize, usize)) -> String {
         let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         let gauges = &self.gauges;
+        gauges.authorize_waiting.set(i64::try_from(waiting.0).unwrap_or(i64::MAX));
+        gauges.submit_waiting.set(i64::try_from(waiting.1).unwrap_or(i64::MAX));
         gauges.revision.set(number(status.revision));
         gauges.term.set(number(status.term));
         gauges.applied.set(number(status.applied.unwrap_or(0)));

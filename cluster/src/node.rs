@@ -29,10 +29,12 @@ use crate::peer::{
 use crate::raft::log::{LogRecord, RaftLog};
 use crate::raft::machine::Machine;
 use crate::raft::network::{PeerNetworkFactory, RaftService};
-use crate::raft::types::{NodeId, TypeConfig};
+use crate::raft::types::{NodeId, PeerNode, TypeConfig};
 use crate::raft::verifier::{Verifier, VerifierLimits};
 use crate::usecase::{Parts, Service, WeakService, flush_registry, form, supervise_clock, within};
 
+/// How often a node looks whether it has to end.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Most bytes of a key file.
 const KEY_FILE_MAX: u64 = 16 * 1024;
 
@@ -119,6 +121,7 @@ impl Node {
             origin: genesis.origin().to_owned(),
             applied,
             metrics: metrics.clone(),
+            misbound: OnceLock::new(),
         };
         let service = Service::start(parts, &tasks);
         // Set once, here; the peers are told to wait until it is.
@@ -128,7 +131,7 @@ impl Node {
             tokio::spawn(supervise_clock(service.clone())),
             tokio::spawn(flush_registry(service.clone())),
             tokio::spawn(form(service.clone(), store.store_id, move || watching.started())),
-            tokio::spawn(follow_members(service.clone())),
+            tokio::spawn(follow_members(service.clone(), store.store_id)),
         ];
         let serving = http::serve(&env.net, &config, http::router(service.clone()), metrics)
             .await
@@ -156,14 +159,13 @@ impl Node {
     pub async fn failed(&self) -> String {
         let parts = self.service.parts();
         let mut health = self.store.health().watch();
-        let mut metrics = parts.raft.metrics();
         loop {
             if let Some(cause) = parts.fatal() {
                 return cause;
             }
             tokio::select! {
                 changed = health.changed() => if changed.is_err() { return "the store is gone".to_owned() },
-                changed = metrics.changed() => if changed.is_err() { return "raft is gone".to_owned() },
+                () = sleep(LOOK_EVERY) => {}
             }
         }
     }
@@ -293,6 +295,8 @@ fn raft_config(config: &Config, cluster_id: ClusterId) -> Result<openraft::Confi
         // Campaigning waits until the clock is sure.
         enable_elect: false,
         allow_log_reversion: Some(false),
+        // A leader that hears from nobody falls silent now and again, so that those who hear it can elect.
+        quorum_loss_probe_interval: Some(raft.election_max_ms.saturating_mul(3)),
         snapshot_policy: SnapshotPolicy::LogsSinceLast(raft.snapshot_every_entries),
         max_in_snapshot_log_to_keep: raft.keep_entries,
         replication_lag_threshold: raft.lag_entries,
@@ -304,18 +308,25 @@ fn raft_config(config: &Config, cluster_id: ClusterId) -> Result<openraft::Confi
     made.validate().map_err(failed("checking raft's configuration"))
 }
 
-/// Keeps a way to every member that the membership names.
-async fn follow_members(service: Service) {
-    let mut metrics = service.parts().raft.metrics();
+/// Keeps a way to every member that the membership names, and checks what it says of this node.
+async fn follow_members(service: Service, store_id: [u8; 16]) {
+    let parts = service.parts();
+    let mut metrics = parts.raft.metrics();
     loop {
-        let members: Vec<(NodeId, String)> = metrics
+        let members: Vec<(NodeId, PeerNode)> = metrics
             .borrow_watched()
             .membership_config
             .nodes()
-            .map(|(id, node)| (*id, node.peer_addr.clone()))
+            .map(|(id, node)| (*id, node.clone()))
             .collect();
-        for (id, addr) in members {
-            service.parts().hub.ensure_peer(id, &addr);
+        for (id, node) in members {
+            if id == parts.config.node_id && node.store_id != store_id {
+                let cause = "the membership binds this node id to another store: a lost or replaced disk never \
+                             rejoins under its old node id";
+                // Only the first cause is kept.
+                let _ = parts.misbound.set(cause.to_owned());
+            }
+            parts.hub.ensure_peer(id, &node.peer_addr);
         }
         if metrics.changed().await.is_err() {
             return;
@@ -395,11 +406,15 @@ impl Handler for PeerHandler {
         self.raft.snapshot(from, step)
     }
 
-    fn read_index(&self, _from: NodeId) -> BoxFuture<'static, ReadIndexReply> {
+    /// Only for voters: a removed node that has not learnt of it must not answer on this node's word.
+    fn read_index(&self, from: NodeId) -> BoxFuture<'static, ReadIndexReply> {
         let service = self.service();
         Box::pin(async move {
             let Some(service) = service else { return Err(ReadIndexError::NotLeader { leader: None }) };
             let parts = service.parts();
+            if !parts.voters().contains(&from) {
+                return Err(ReadIndexError::NoQuorum(format!("node {from} is not a voter")));
+            }
             parts.confirm(within(parts.config.deadlines.authorize_ms)).await
         })
     }

@@ -264,7 +264,16 @@ impl Cluster {
             child.wait().map_err(HarnessError::io("waiting for a node's end"))?;
             return Ok(());
         }
-        self.signal(id, Signal::SIGKILL)
+        self.signal(id, Signal::SIGKILL)?;
+        // Until the process is gone its files are in use.
+        let pid = Pid::from_raw(self.node(id)?.pid);
+        for _ in 0..500 {
+            if kill(pid, None).is_err() {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Err(HarnessError::TimedOut(format!("node {id} did not die")))
     }
 
     /// Stops a node's process without ending it.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::response::Response;
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -15,6 +15,12 @@ use crate::usecase::Service;
 
 /// The whole body, or the answer that refuses it. Its content type is not looked at: the parser is strict.
 pub(super) async fn read(service: &Service, body: Body, most: usize) -> Result<Bytes, Response> {
+    // What the client says it sends, or the most that it may.
+    let announced = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
+    let Some(_room) = service.body_room(announced.unwrap_or(most).min(most)) else {
+        let detail = format!("request bodies of {} KiB are held already", service.config().limits.body_kib);
+        return Err(problem(Code::Overloaded, 503, &detail));
+    };
     let within = Duration::from_millis(service.config().deadlines.http_body_ms);
     match timeout(within, Limited::new(body, most).collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),

@@ -1,6 +1,6 @@
 //! Everything that only reads.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use axum::extract::{Path, Query, State};
@@ -16,7 +16,7 @@ use assent_registry::query;
 use super::reply::{json, problem, problem_body, refusal, reply};
 use crate::usecase::{Caller, Service};
 
-type Parameters = Query<BTreeMap<String, String>>;
+type Parameters = Query<Vec<(String, String)>>;
 
 /// A value of a path or query, or the 400 that names it.
 #[expect(clippy::result_large_err, reason = "the error is the finished answer")]
@@ -27,17 +27,24 @@ fn parse<T: FromStr>(name: &str, value: &str) -> Result<T, Response> {
     })
 }
 
+/// A parameter of the query.
+fn value<'a>(parameters: &'a Parameters, name: &str) -> Option<&'a str> {
+    parameters.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+}
+
 /// `after` and `limit`, and nothing else but what `others` names.
 #[expect(clippy::result_large_err, reason = "the error is the finished answer")]
 fn page<T: FromStr>(parameters: &Parameters, others: &[&str]) -> Result<(Option<T>, usize), Response> {
-    for name in parameters.keys() {
-        if name != "after" && name != "limit" && !others.contains(&name.as_str()) {
-            let why = Refusal::at(Code::Malformed, name.clone(), "there is no such parameter");
-            return Err(refusal(&why, Call::Read));
+    let mut seen = BTreeSet::new();
+    for (name, _) in &parameters.0 {
+        let known = name == "after" || name == "limit" || others.contains(&name.as_str());
+        if !known || !seen.insert(name) {
+            let problem = if known { "is given twice" } else { "there is no such parameter" };
+            return Err(refusal(&Refusal::at(Code::Malformed, name.clone(), problem), Call::Read));
         }
     }
-    let after = parameters.get("after").map(|after| parse("after", after)).transpose()?;
-    let limit = match parameters.get("limit") {
+    let after = value(parameters, "after").map(|after| parse("after", after)).transpose()?;
+    let limit = match value(parameters, "limit") {
         None => DEFAULT_PAGE,
         Some(limit) => parse::<usize>("limit", limit)?,
     };
@@ -153,7 +160,7 @@ pub(super) async fn domains(State(service): State<Service>, parameters: Paramete
 /// The authorities of a domain, by key.
 pub(super) async fn authorities(State(service): State<Service>, parameters: Parameters) -> Response {
     let (after, limit) = given!(page::<PublicKey>(&parameters, &["domain"]));
-    let Some(domain) = parameters.get("domain") else {
+    let Some(domain) = value(&parameters, "domain") else {
         let why = Refusal::at(Code::Malformed, "domain", "the query must name a domain");
         return refusal(&why, Call::Read);
     };
@@ -239,6 +246,10 @@ pub(super) async fn readyz(State(service): State<Service>) -> Response {
 
 /// The metrics in Prometheus' text format.
 pub(super) async fn metrics(State(service): State<Service>) -> Response {
-    let page = service.metrics().page(&service.status(&Caller::Anonymous), service.live().is_ok());
+    let page = service.metrics().page(
+        &service.status(&Caller::Anonymous),
+        service.live().is_ok(),
+        service.waiting(),
+    );
     reply(200, "application/openmetrics-text; version=1.0.0; charset=utf-8", page)
 }

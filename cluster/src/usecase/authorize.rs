@@ -4,24 +4,21 @@
 //! view, and the decisions are signed with one signature. Whatever goes wrong on the way is a deny that says
 //! what: the allow comes from `assent_registry::authorize` alone.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use assent_proof::{AuthorizeRequest, Code, Millis};
-use assent_registry::{Decision, View, authorize};
+use assent_registry::{Decision, View, authorize, query};
 
 use super::barrier::BarrierError;
+use super::round::Joined;
 use super::{Caller, Inner, Parts, Service, within};
-use crate::config::LimitConfig;
 use crate::env::blocking;
 
-/// A barrier is given at least this long, even for a caller whose deadline is nearer.
-const BARRIER_AT_LEAST: Duration = Duration::from_millis(100);
 /// Beyond the deadline a caller waits so long for the barrier's own reason before it is told only that the
 /// deadline passed.
 const GRACE: Duration = Duration::from_millis(150);
@@ -37,9 +34,10 @@ pub struct Answered {
 
 /// Requests of one call, waiting for a barrier.
 pub(crate) struct Ask {
-    requests: Arc<Vec<AuthorizeRequest>>,
-    until: Instant,
+    pub(super) requests: Arc<Vec<AuthorizeRequest>>,
+    pub(super) until: Instant,
     reply: oneshot::Sender<Vec<Answered>>,
+    _room: OwnedSemaphorePermit,
 }
 
 impl Service {
@@ -51,47 +49,57 @@ impl Service {
         let until = within(parts.config.deadlines.authorize_ms);
         let requests = Arc::new(requests);
         let (reply, answered) = oneshot::channel();
-        let ask = Ask { requests: requests.clone(), until, reply };
-        let answers = match self.inner.asks.try_send(ask) {
-            Err(TrySendError::Full(_)) => {
-                let most = parts.config.limits.authorize_queue;
-                parts.deny(&requests, Code::Overloaded, &format!("{most} calls wait for a read barrier"))
-            }
-            Err(TrySendError::Closed(_)) => parts.deny(&requests, Code::NoQuorum, "the node is stopping"),
-            Ok(()) => match timeout_at(until + GRACE, answered).await {
-                Ok(Ok(answers)) if answers.len() == requests.len() => {
-                    parts.in_time(&requests, answers, until)
+        let most = parts.config.limits.authorize_queue;
+        let permits = u32::try_from(requests.len()).unwrap_or(u32::MAX);
+        let answers = match self.inner.authorize_room.clone().try_acquire_many_owned(permits) {
+            Err(_) => self.deny(requests, Code::Overloaded, format!("{most} requests wait already")).await,
+            Ok(room) => {
+                let ask = Ask { requests: requests.clone(), until, reply, _room: room };
+                match self.join(Joined::Ask(ask)) {
+                    Err(full) => self.deny(requests, Code::Overloaded, full).await,
+                    Ok(()) => self.answered(requests, until, answered).await,
                 }
-                Ok(_) => parts.deny(&requests, Code::NoQuorum, "the decision was lost inside the node"),
-                Err(_) => parts.deny(&requests, Code::DeadlineExceeded, &parts.deadline_passed()),
-            },
+            }
         };
         parts.metrics.authorize_took(started.elapsed());
         answers
     }
-}
 
-impl Parts {
-    /// Past the deadline nothing is allowed any more.
-    fn in_time(
+    /// Waits for the round's answer. Past the deadline nothing is allowed any more.
+    async fn answered(
         &self,
-        requests: &[AuthorizeRequest],
-        answers: Vec<Answered>,
+        requests: Arc<Vec<AuthorizeRequest>>,
         until: Instant,
+        answered: oneshot::Receiver<Vec<Answered>>,
     ) -> Vec<Answered> {
-        let late = Instant::now() > until;
-        if late && answers.iter().any(|answer| answer.status == 200) {
-            return self.deny(requests, Code::DeadlineExceeded, &self.deadline_passed());
+        let ms = self.parts().config.deadlines.authorize_ms;
+        let late = || format!("no decision within {ms} ms");
+        match timeout_at(until + GRACE, answered).await {
+            Ok(Ok(answers)) if answers.len() == requests.len() => {
+                let allows = answers.iter().any(|answer| answer.status == 200);
+                if allows && Instant::now() > until {
+                    return self.deny(requests, Code::DeadlineExceeded, late()).await;
+                }
+                answers
+            }
+            Ok(_) => {
+                self.deny(requests, Code::NoQuorum, "the decision was lost inside the node".to_owned()).await
+            }
+            Err(_) => self.deny(requests, Code::DeadlineExceeded, late()).await,
         }
-        answers
-    }
-
-    fn deadline_passed(&self) -> String {
-        format!("no decision within {} ms", self.config.deadlines.authorize_ms)
     }
 
     /// Denies without having evaluated anything, signed like every decision.
-    pub(crate) fn deny(&self, requests: &[AuthorizeRequest], code: Code, detail: &str) -> Vec<Answered> {
+    async fn deny(&self, requests: Arc<Vec<AuthorizeRequest>>, code: Code, detail: String) -> Vec<Answered> {
+        let inner = self.inner.clone();
+        let denied =
+            blocking(&*self.parts().env.blocking, move || inner.parts.deny(&requests, code, &detail));
+        denied.await.unwrap_or_default()
+    }
+}
+
+impl Parts {
+    fn deny(&self, requests: &[AuthorizeRequest], code: Code, detail: &str) -> Vec<Answered> {
         let now = self.env.clock.now();
         let denied: Vec<_> =
             requests.iter().map(|request| (request.clone(), Decision::deny(code, detail, now))).collect();
@@ -99,90 +107,64 @@ impl Parts {
     }
 }
 
-/// Takes what waits, passes a barrier for it, decides. Several rounds may be under way; each takes only what
-/// arrived before it started.
-pub(crate) async fn serve_barriers(
-    service: Weak<Inner>,
-    mut asked: mpsc::Receiver<Ask>,
-    limits: LimitConfig,
-) {
-    let rounds = Arc::new(Semaphore::new(limits.barriers));
-    while let Some(first) = asked.recv().await {
-        let Ok(round) = rounds.clone().acquire_owned().await else { return };
-        let mut asks = vec![first];
-        let mut requests = asks.iter().map(|ask| ask.requests.len()).sum::<usize>();
-        while requests < limits.authorize_batch
-            && let Ok(ask) = asked.try_recv()
-        {
-            requests = requests.saturating_add(ask.requests.len());
-            asks.push(ask);
-        }
-        let Some(inner) = service.upgrade() else { return };
-        tokio::spawn(async move {
-            decide_round(inner, asks).await;
-            drop(round);
-        });
+/// Answers everybody who passed this barrier, or failed to.
+pub(super) async fn answer_all(inner: Arc<Inner>, mut asks: Vec<Ask>, passed: Result<(), BarrierError>) {
+    // Whoever gave up has been answered.
+    asks.retain(|ask| !ask.reply.is_closed());
+    if asks.is_empty() {
+        return;
     }
-}
-
-async fn decide_round(inner: Arc<Inner>, asks: Vec<Ask>) {
     let parts = &inner.parts;
-    let started = Instant::now();
-    let earliest = asks.iter().map(|ask| ask.until).min().unwrap_or(started);
-    let passed = parts.barrier(earliest.max(started + BARRIER_AT_LEAST)).await;
-    parts.metrics.barrier_took(started.elapsed(), passed.is_ok());
-    if let Err(error) = passed {
-        let code = match &error {
-            BarrierError::NoQuorum(_) | BarrierError::NotVoter | BarrierError::Fatal(_) => Code::NoQuorum,
-        };
-        return deny_all(parts, asks, code, &error.to_string());
-    }
     // The clock is judged and read after the barrier.
-    if !parts.clock_is_sure() {
-        let detail =
-            format!("this node's clock is not within {} ms of a quorum's", parts.config.clock_bound_ms);
-        return deny_all(parts, asks, Code::ClockUncertain, &detail);
-    }
+    let denied = match passed {
+        Err(error) => Some((Code::NoQuorum, error.to_string())),
+        Ok(()) if !parts.clock_is_sure() => {
+            let bound = parts.config.clock_bound_ms;
+            Some((Code::ClockUncertain, format!("this node's clock is not within {bound} ms of a quorum's")))
+        }
+        Ok(()) => None,
+    };
     let now = parts.env.clock.now();
     let worker = inner.clone();
     let batches: Vec<_> = asks.iter().map(|ask| ask.requests.clone()).collect();
-    let decided = blocking(&*parts.env.blocking, move || decide_all(&worker.parts, &batches, now)).await;
-    match decided {
-        Ok(answers) => {
-            for (ask, answers) in asks.into_iter().zip(answers) {
-                // A caller that went away needs no answer.
-                let _ = ask.reply.send(answers);
-            }
-        }
-        Err(error) => {
-            deny_all(parts, asks, Code::EvidenceMutated, &format!("the evaluation failed: {error}"))
-        }
+    let decided =
+        blocking(&*parts.env.blocking, move || worker.parts.decide_all(&batches, denied, now)).await;
+    // A failed evaluation drops the replies, and each caller is told that its decision was lost.
+    let Ok(answers) = decided else { return };
+    for (ask, answers) in asks.into_iter().zip(answers) {
+        // A caller that went away meanwhile needs no answer.
+        let _ = ask.reply.send(answers);
     }
 }
 
-/// Decides everything on one view, and signs it together.
-fn decide_all(parts: &Parts, batches: &[Arc<Vec<AuthorizeRequest>>], now: Millis) -> Vec<Vec<Answered>> {
-    let decided: Vec<(AuthorizeRequest, Decision)> = match parts.registry.view() {
-        Ok(rows) => {
-            let view = View::new(&rows);
-            batches
-                .iter()
-                .flat_map(|batch| batch.iter())
-                .map(|request| (request.clone(), authorize(&view, request, now)))
-                .collect()
-        }
-        Err(error) => {
-            let detail = format!("the store cannot be read: {error}");
-            let deny = || Decision::deny(Code::EvidenceMutated, detail.clone(), now);
-            batches.iter().flat_map(|batch| batch.iter()).map(|request| (request.clone(), deny())).collect()
-        }
-    };
-    let mut answers = parts.sign(&decided).into_iter();
-    batches.iter().map(|batch| answers.by_ref().take(batch.len()).collect()).collect()
-}
-
-fn deny_all(parts: &Parts, asks: Vec<Ask>, code: Code, detail: &str) {
-    for ask in asks {
-        let _ = ask.reply.send(parts.deny(&ask.requests, code, detail));
+impl Parts {
+    /// Decides everything on one view, and signs it together.
+    fn decide_all(
+        &self,
+        batches: &[Arc<Vec<AuthorizeRequest>>],
+        denied: Option<(Code, String)>,
+        now: Millis,
+    ) -> Vec<Vec<Answered>> {
+        let requests = || batches.iter().flat_map(|batch| batch.iter());
+        let deny_each = |code: Code, detail: &str| -> Vec<(AuthorizeRequest, Decision)> {
+            requests().map(|request| (request.clone(), Decision::deny(code, detail, now))).collect()
+        };
+        let decided = match denied {
+            Some((code, detail)) => deny_each(code, &detail),
+            None => match self.registry.view() {
+                Err(error) => deny_each(Code::EvidenceMutated, &format!("the store cannot be read: {error}")),
+                // A node whose key was revoked speaks for nobody.
+                Ok(rows) => match query::node_key_granted(&rows, &self.key.public()) {
+                    Ok(true) => {
+                        let view = View::new(&rows);
+                        requests().map(|request| (request.clone(), authorize(&view, request, now))).collect()
+                    }
+                    Ok(false) => deny_each(Code::AuthorityRevoked, "this node's own key is revoked"),
+                    Err(error) => deny_each(Code::EvidenceMutated, &error.to_string()),
+                },
+            },
+        };
+        let mut answers = self.sign(&decided).into_iter();
+        batches.iter().map(|batch| answers.by_ref().take(batch.len()).collect()).collect()
     }
 }

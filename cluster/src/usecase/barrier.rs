@@ -29,6 +29,9 @@ pub(crate) enum BarrierError {
     /// Learners and removed nodes never answer.
     #[error("this node is not a voter of the cluster")]
     NotVoter,
+    /// Too many wait for a barrier.
+    #[error("{0}")]
+    Overloaded(String),
     /// The node is ending.
     #[error("{0}")]
     Fatal(String),

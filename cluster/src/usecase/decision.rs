@@ -6,17 +6,20 @@ use assent_registry::Decision;
 
 use super::{Answered, Parts};
 
+/// Random bytes in each leaf, which keep the other leaves of a tree from being guessed.
+const SALT: usize = 16;
+
 impl Parts {
     /// Signs decisions together: one signature over the tree of all of them (RFC 6962), a path for each.
     pub(crate) fn sign(&self, decided: &[(AuthorizeRequest, Decision)]) -> Vec<Answered> {
         let mut unsigned = Vec::with_capacity(decided.len());
         let mut leaves = Vec::with_capacity(decided.len());
-        for (request, decision) in decided {
+        let mut salts = vec![0; decided.len().saturating_mul(SALT)];
+        self.env.entropy.fill(&mut salts);
+        for ((request, decision), salt) in decided.iter().zip(salts.as_chunks::<SALT>().0) {
             let body = self.body(request, decision);
             let bytes = body.to_vec();
-            let mut salt = [0; 16];
-            self.env.entropy.fill(&mut salt);
-            leaves.push(leaf_bytes(&bytes, &salt));
+            leaves.push(leaf_bytes(&bytes, salt));
             let code = decision.reasons.first().map(|reason| reason.code);
             unsigned.push((body.status(), bytes, code));
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::Service;
+use super::{Parts, Service};
 use crate::peer::Probe;
 use crate::raft::types::{NodeId, PeerNode};
 
@@ -43,6 +43,11 @@ pub(crate) async fn form(service: Service, store_id: [u8; 16], started: impl Fn(
     }
 }
 
+/// What the connection to a peer failed of.
+fn problem_with(parts: &Parts, id: NodeId) -> Option<String> {
+    parts.hub.status().into_iter().find(|peer| peer.id == id).and_then(|peer| peer.problem)
+}
+
 /// Every genesis voter with its store, if none has ever started; otherwise what is waited for.
 async fn fresh_voters(service: &Service, store_id: [u8; 16]) -> Result<BTreeMap<NodeId, PeerNode>, String> {
     let parts = service.parts();
@@ -52,7 +57,10 @@ async fn fresh_voters(service: &Service, store_id: [u8; 16]) -> Result<BTreeMap<
             store_id
         } else {
             let answer = parts.hub.call(voter.id, &Probe {}, ANSWER_WITHIN).await;
-            let reply = answer.map_err(|error| format!("node {}: {error}", voter.id))?;
+            let reply = answer.map_err(|error| match problem_with(parts, voter.id) {
+                Some(problem) => format!("node {}: {error}, {problem}", voter.id),
+                None => format!("node {}: {error}", voter.id),
+            })?;
             if reply.started {
                 return Err(format!(
                     "node {} has started already, so this cluster exists and this store is not part of it; a lost \

@@ -9,16 +9,17 @@ mod barrier;
 mod decision;
 mod form;
 mod read;
+mod round;
 mod status;
 mod submit;
 mod supervise;
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use openraft::Raft;
 use openraft::async_runtime::watch::WatchReceiver;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
@@ -63,6 +64,8 @@ pub(crate) struct Parts {
     pub(crate) origin: String,
     pub(crate) applied: watch::Receiver<AppliedAt>,
     pub(crate) metrics: Arc<Metrics>,
+    /// Why the membership says that this store is not this node's, once it does.
+    pub(crate) misbound: OnceLock<String>,
 }
 
 /// The use cases of one node. Clones share it.
@@ -88,22 +91,36 @@ impl WeakService {
 pub(crate) struct Inner {
     parts: Parts,
     started: Instant,
-    asks: mpsc::Sender<authorize::Ask>,
+    rounds: mpsc::Sender<round::Joined>,
+    /// One permit an authorize request, from its arrival to its answer.
+    authorize_room: Arc<Semaphore>,
     submissions: mpsc::Sender<submit::Pending>,
     /// One permit an envelope, from its arrival to its answer.
-    room: Arc<Semaphore>,
+    submit_room: Arc<Semaphore>,
+    /// One permit a call whose signatures are being verified.
+    verifications: Semaphore,
+    /// One permit a KiB of request bodies held.
+    body_room: Arc<Semaphore>,
 }
 
 impl Service {
     /// Starts the queues' tasks on `tasks`.
     pub(crate) fn start(parts: Parts, tasks: &TaskTracker) -> Self {
         let limits = parts.config.limits.clone();
-        let (asks, asked) = mpsc::channel(limits.authorize_queue);
+        let (rounds, joined) = mpsc::channel(limits.authorize_queue);
         let (submissions, submitted) = mpsc::channel(limits.submit_queue);
-        let room = Arc::new(Semaphore::new(limits.submit_queue));
-        let inner = Inner { parts, started: Instant::now(), asks, submissions, room };
+        let inner = Inner {
+            parts,
+            started: Instant::now(),
+            rounds,
+            authorize_room: Arc::new(Semaphore::new(limits.authorize_queue)),
+            submissions,
+            submit_room: Arc::new(Semaphore::new(limits.submit_queue)),
+            verifications: Semaphore::new(limits.verifications),
+            body_room: Arc::new(Semaphore::new(limits.body_kib)),
+        };
         let service = Self { inner: Arc::new(inner) };
-        tasks.spawn(authorize::serve_barriers(Arc::downgrade(&service.inner), asked, limits.clone()));
+        tasks.spawn(round::run_rounds(Arc::downgrade(&service.inner), joined, limits.clone()));
         tasks.spawn(submit::propose_batches(Arc::downgrade(&service.inner), submitted, limits));
         service
     }
@@ -119,6 +136,21 @@ impl Service {
     /// The node's metrics, for the page.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.inner.parts.metrics
+    }
+
+    /// Room for a request body of so many bytes, if there is any.
+    pub(crate) fn body_room(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let kib = u32::try_from(bytes.div_ceil(1024).max(1)).unwrap_or(u32::MAX);
+        self.inner.body_room.clone().try_acquire_many_owned(kib).ok()
+    }
+
+    /// How much waits: requests for a barrier, envelopes to be proposed.
+    pub(crate) fn waiting(&self) -> (usize, usize) {
+        let limits = &self.config().limits;
+        (
+            limits.authorize_queue.saturating_sub(self.inner.authorize_room.available_permits()),
+            limits.submit_queue.saturating_sub(self.inner.submit_room.available_permits()),
+        )
     }
 
     /// The node's configuration.
@@ -150,6 +182,9 @@ impl Parts {
     pub(crate) fn fatal(&self) -> Option<String> {
         if let Some(cause) = self.health.poisoned() {
             return Some(format!("the store failed: {cause}"));
+        }
+        if let Some(cause) = self.misbound.get() {
+            return Some(cause.clone());
         }
         let metrics = self.raft.metrics();
         let running = metrics.borrow_watched().running_state.clone();

@@ -4,23 +4,31 @@ use assent_api::{Call, Problem, status_of};
 use assent_proof::{Code, Millis};
 use assent_registry::{RowError, Rows};
 
+use super::barrier::BarrierError;
 use super::{Caller, Service, within};
 use crate::env::blocking;
 
+fn problem(code: Code, detail: impl Into<String>) -> Box<Problem> {
+    Box::new(Problem::new(code, status_of(code, Call::Read), detail))
+}
+
+fn unconfirmed(error: &BarrierError) -> Box<Problem> {
+    let code = match error {
+        BarrierError::Overloaded(_) => Code::Overloaded,
+        BarrierError::NoQuorum(_) | BarrierError::NotVoter | BarrierError::Fatal(_) => Code::NoQuorum,
+    };
+    problem(code, error.to_string())
+}
+
 impl Service {
-    /// Reads behind a barrier of its own: the answer holds everything acknowledged before the call.
+    /// Reads behind a barrier that starts after the call: the answer holds everything acknowledged before the call.
     pub async fn read<T: Send + 'static>(
         &self,
         _caller: &Caller,
         read: impl FnOnce(&dyn Rows, Millis) -> Result<T, RowError> + Send + 'static,
     ) -> Result<T, Box<Problem>> {
         let parts = self.parts();
-        let problem =
-            |code, detail: String| Box::new(Problem::new(code, status_of(code, Call::Read), detail));
-        parts
-            .barrier(within(parts.config.deadlines.read_ms))
-            .await
-            .map_err(|error| problem(Code::NoQuorum, error.to_string()))?;
+        self.pass(within(parts.config.deadlines.read_ms)).await.map_err(|error| unconfirmed(&error))?;
         let (registry, now) = (parts.registry.clone(), parts.env.clock.now());
         let found = blocking(&*parts.env.blocking, move || {
             let view = registry.view().map_err(|error| error.to_string())?;
@@ -36,12 +44,7 @@ impl Service {
     /// Whether a quorum read succeeds within the authorize deadline.
     pub async fn ready(&self) -> Result<(), Box<Problem>> {
         let parts = self.parts();
-        let problem =
-            |code, detail: String| Box::new(Problem::new(code, status_of(code, Call::Read), detail));
-        parts
-            .barrier(within(parts.config.deadlines.authorize_ms))
-            .await
-            .map_err(|error| problem(Code::NoQuorum, error.to_string()))?;
+        self.pass(within(parts.config.deadlines.authorize_ms)).await.map_err(|error| unconfirmed(&error))?;
         if !parts.clock_is_sure() {
             return Err(problem(Code::ClockUncertain, "this node does not trust its clock yet".to_owned()));
         }

@@ -102,6 +102,13 @@ impl Service {
 
     /// Verifies each envelope, off the async threads. What it finds stays with the verifier for `apply`.
     async fn check(&self, envelopes: &[Bytes]) -> Vec<Option<Refusal>> {
+        // Signatures cost a core; the log's fsync and the decisions need the threads too.
+        let Ok(_permit) = self.inner.verifications.acquire().await else {
+            return envelopes
+                .iter()
+                .map(|_| Some(Refusal::new(Code::Overloaded, "the node is stopping")))
+                .collect();
+        };
         let verifier = self.parts().verifier.clone();
         let given = envelopes.to_vec();
         let checked = blocking(&*self.parts().env.blocking, move || {
@@ -155,7 +162,8 @@ impl Service {
         let most = parts.config.limits.submit_queue;
         let overloaded = || Failure::Overloaded(format!("{most} envelopes are waiting to be proposed"));
         let permits = u32::try_from(envelopes.len()).unwrap_or(u32::MAX);
-        let room = self.inner.room.clone().try_acquire_many_owned(permits).map_err(|_| overloaded())?;
+        let room =
+            self.inner.submit_room.clone().try_acquire_many_owned(permits).map_err(|_| overloaded())?;
         let bytes = envelopes.iter().map(Bytes::len).sum();
         let (reply, outcome) = oneshot::channel();
         let group = Group { atomic: mode == BatchMode::All, envelopes };
@@ -294,11 +302,13 @@ impl Parts {
                     let left = until.saturating_duration_since(Instant::now());
                     match self.hub.call(leader, &message, left).await {
                         Ok(answer) => answer,
+                        Err(PeerError::Overloaded | PeerError::Full | PeerError::TooLarge { .. }) => {
+                            Err(SubmitError::Overloaded)
+                        }
                         Err(error) if error.is_unsent() => {
                             last = error.to_string();
                             Err(SubmitError::NotLeader { leader: None })
                         }
-                        Err(PeerError::Overloaded) => Err(SubmitError::Overloaded),
                         Err(error) => Err(SubmitError::Unknown(format!("node {leader}: {error}"))),
                     }
                 }
@@ -327,7 +337,6 @@ impl Parts {
         }
         let command = Command { proposed_at: self.env.clock.now(), groups: groups.to_vec() };
         let bytes = Bytes::from(command.encode());
-        self.verifier.prefetch(vec![bytes.clone()]);
         let started = Instant::now();
         match timeout_at(until, self.raft.client_write(Proposal(bytes))).await {
             Ok(Ok(response)) => {

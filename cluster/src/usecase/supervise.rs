@@ -11,12 +11,15 @@ use crate::env::blocking;
 /// How often the clock is judged.
 const CLOCK_EVERY: Duration = Duration::from_millis(100);
 /// How long a handed-over leadership is given to arrive before it is handed over again.
-const HANDOVER_PAUSE: Duration = Duration::from_millis(500);
+const HANDOVER_PAUSE: Duration = Duration::from_secs(1);
+/// A leader hands over once it was unsure so many times in a row.
+const UNSURE_TICKS: u32 = 3;
 
 /// A node that is unsure of its clock does not campaign, and hands leadership over if it has it.
 pub(crate) async fn supervise_clock(service: Service) {
     let mut ticks = interval(CLOCK_EVERY);
     let mut campaigns = None;
+    let mut unsure_ticks: u32 = 0;
     loop {
         ticks.tick().await;
         let parts = service.parts();
@@ -28,8 +31,15 @@ pub(crate) async fn supervise_clock(service: Service) {
             parts.raft.runtime_config().elect(sure);
             campaigns = Some(sure);
         }
-        if !sure && parts.believed_leader() == Some(parts.config.node_id) && service.hand_over().await {
+        unsure_ticks = if sure { 0 } else { unsure_ticks.saturating_add(1) };
+        let leads = parts.believed_leader() == Some(parts.config.node_id);
+        if leads && unsure_ticks >= UNSURE_TICKS && service.hand_over().await {
             sleep(HANDOVER_PAUSE).await;
+            // openraft keeps a transfer for ever, and a leader that transfers serves nothing. If nobody took
+            // over, a new election ends that.
+            if parts.believed_leader() == Some(parts.config.node_id) && parts.clock_is_sure() {
+                let _ = parts.raft.trigger().elect(true).await;
+            }
         }
     }
 }
