@@ -1,10 +1,11 @@
 //! `assent node`: one node, from a configuration file, until it is told to stop.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args as ClapArgs, ValueEnum};
-use tokio::io::AsyncReadExt;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
 use tracing_subscriber::EnvFilter;
 
 use assent_cluster::config::Config;
@@ -13,6 +14,9 @@ use assent_cluster::node::Node;
 
 use crate::exit::{CliError, Exit};
 use crate::output::Output;
+
+/// Longest that a node goes on without the process that started it.
+const PARENTLESS_FOR: Duration = Duration::from_secs(1);
 
 /// The form of the log on stderr.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -67,7 +71,8 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
             Ok(Exit::Ok)
         }
         () = parent_gone(), if args.exit_with_parent => {
-            node.shutdown().await;
+            // Nobody is left who could end it if it took long; what was acknowledged is on disk anyway.
+            let _ = timeout(PARENTLESS_FOR, node.shutdown()).await;
             Ok(Exit::Ok)
         }
     }
@@ -98,8 +103,14 @@ pub(crate) async fn told_to_stop() {
 }
 
 /// Waits until stdin ends. What is written to it means nothing.
+///
+/// It reads in a thread of its own: the runtime would wait for one of its threads at the end, and so for the parent.
 async fn parent_gone() {
-    let mut stdin = tokio::io::stdin();
-    let mut ignored = [0; 64];
-    while matches!(stdin.read(&mut ignored).await, Ok(read) if read > 0) {}
+    let (ended, end) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        // An error is an end as well.
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        let _ = ended.send(());
+    });
+    let _ = end.await;
 }

@@ -8,7 +8,7 @@ use crate::exit::CliError;
 use crate::output::Output;
 
 /// Where a step's title ends and its outcome begins.
-const TITLE_COLUMNS: usize = 78;
+const TITLE_COLUMNS: usize = 76;
 
 /// What one step has to show.
 pub(crate) struct Step {
@@ -52,8 +52,8 @@ impl Report {
         self.ok &= step.ok;
         let ms = millis(step.took);
         let number = self.steps.len().saturating_add(1);
-        let outcome = if step.ok { "ok" } else { "NOT AS EXPECTED" };
-        let mut text = format!("{number:>2}. {:<TITLE_COLUMNS$} {outcome} {ms:>6} ms", step.title);
+        let outcome = if step.ok { "ok" } else { "WRONG" };
+        let mut text = format!("{number:>2}. {:<TITLE_COLUMNS$} {outcome:<5} {ms:>6} ms", step.title);
         for line in &step.lines {
             text.push_str("\n    ");
             text.push_str(line);

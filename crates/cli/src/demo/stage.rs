@@ -62,7 +62,8 @@ impl Stage {
 
     /// Ends the processes and removes the directory.
     pub(crate) async fn clear(mut self) {
-        self.nodes.stop().await;
+        // Nothing of it is needed again, so the nodes need not hand anything over.
+        self.nodes.kill_all().await;
         // What is left lies in the system's directory for temporary files.
         let _ = self.directory.close();
     }

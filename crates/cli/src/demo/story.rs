@@ -146,8 +146,8 @@ async fn deny(stage: &Stage, report: &mut Report, all: &[u64]) -> Result<Vec<Ans
     let mut step = asked("deny", title, ok, took, &answers);
     let reason = answers.first().and_then(|answer| answer.outcome.as_ref().ok());
     for reason in reason.iter().flat_map(|decision| &decision.body().reasons) {
-        step.lines.push(format!("why: {}", shortened(&reason.detail)));
-        step.lines.push(format!("fix: {}", shortened(&reason.remedy)));
+        step.lines.extend(wrapped("why:", &reason.detail));
+        step.lines.extend(wrapped("fix:", &reason.remedy));
     }
     report.add(step)?;
     Ok(answers)
@@ -239,15 +239,20 @@ pub(super) fn ms(duration: Duration) -> String {
     format!("{:>4} ms", millis(duration))
 }
 
-/// A text that fits a line.
-fn shortened(text: &str) -> String {
-    const COLUMNS: usize = 88;
-    if text.chars().count() <= COLUMNS {
-        return text.to_owned();
+/// A text in lines of at most 90 columns, where its words allow that; the first begins with `label`.
+fn wrapped(label: &str, text: &str) -> Vec<String> {
+    const COLUMNS: usize = 90;
+    let mut lines = Vec::new();
+    let mut line = label.to_owned();
+    for word in text.split_whitespace() {
+        if line.chars().count().saturating_add(word.chars().count()) >= COLUMNS {
+            lines.push(std::mem::replace(&mut line, " ".repeat(label.chars().count())));
+        }
+        line.push(' ');
+        line.push_str(word);
     }
-    let mut short: String = text.chars().take(COLUMNS.saturating_sub(1)).collect();
-    short.push('…');
-    short
+    lines.push(line);
+    lines
 }
 
 async fn timed<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<(T, Duration), CliError> {

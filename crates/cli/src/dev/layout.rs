@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use assent_cluster::config::{Config, VoterConfig};
+use assent_proof::{DomainName, EvidenceKind, VerifiedEnvelope};
+use assent_registry::GenesisFile;
 
 use super::{DOMAIN, KEYS, genesis};
 use crate::exit::CliError;
@@ -32,7 +34,7 @@ pub(crate) struct DevJson {
 pub(crate) struct NodeEntry {
     /// Its number, from 1.
     pub(crate) id: u64,
-    /// Its process; 0 while it is down.
+    /// Its process, as it was started last; it may have ended since.
     pub(crate) pid: u32,
     /// Where clients reach it, `host:port`.
     pub(crate) client: String,
@@ -55,41 +57,27 @@ impl Layout {
     pub(crate) fn open(directory: &Path, nodes: u16, base_port: u16) -> Result<Self, CliError> {
         let directory =
             std::path::absolute(directory).map_err(|error| CliError::file("find", directory, &error))?;
-        let dev_json = directory.join("dev.json");
         let genesis = directory.join("genesis.json");
-        let origin = if dev_json.exists() {
-            let dev: DevJson = serde_json::from_slice(&files::read(&dev_json)?).map_err(|error| {
-                let detail = format!("`{}` is damaged: {error}", dev_json.display());
-                CliError::new("malformed", detail, "remove the directory to start over")
-            })?;
-            if dev.nodes.len() != usize::from(nodes) {
-                let detail = format!(
-                    "`{}` holds a cluster of {} nodes, not of {nodes}",
-                    directory.display(),
-                    dev.nodes.len()
-                );
-                return Err(CliError::new(
-                    "other_cluster",
-                    detail,
-                    "choose another `--data`, or the same `--nodes`",
-                ));
+        let found = if genesis.exists() { Some(founded(&genesis)?) } else { None };
+        let origin = match &found {
+            Some((_, there)) if *there != usize::from(nodes) => {
+                let detail =
+                    format!("`{}` holds a cluster of {there} nodes, not of {nodes}", directory.display());
+                let remedy = "choose another `--data`, or the same `--nodes`";
+                return Err(CliError::new("other_cluster", detail, remedy));
             }
-            dev.origin
-        } else if genesis.exists() {
-            let detail = format!("`{}` holds an unfinished cluster", directory.display());
-            return Err(CliError::new("unfinished", detail, "remove the directory to start over"));
-        } else {
-            format!("dev.local/{}", hex::encode(edge::random::<4>()?))
+            Some((origin, _)) => origin.clone(),
+            None => format!("dev.local/{}", hex::encode(edge::random::<4>()?)),
         };
         let layout = Self { dev: dev_of(&directory, origin, nodes, base_port)?, directory };
-        if !dev_json.exists() {
+        if found.is_none() {
             layout.create()?;
         }
         layout.write_configs()?;
         Ok(layout)
     }
 
-    /// Keys, then the genesis file, then `dev.json`: its presence says that all of it is there.
+    /// Keys, then the genesis file: its presence says that all of it is there.
     fn create(&self) -> Result<(), CliError> {
         let folder = self.directory.join("keys");
         std::fs::create_dir_all(&folder).map_err(|error| CliError::file("make", &folder, &error))?;
@@ -108,8 +96,7 @@ impl Layout {
             .map(|node| Ok(keys::read_public(&self.node_key(node.id))?.to_pem()))
             .collect();
         files::replace(&self.node_keys(), public?.concat().as_bytes())?;
-        files::replace(&self.genesis_file(), &genesis::make(self)?)?;
-        self.write_dev_json()
+        files::replace(&self.genesis_file(), &genesis::make(self)?)
     }
 
     fn write_configs(&self) -> Result<(), CliError> {
@@ -147,6 +134,17 @@ impl Layout {
         let json = serde_json::to_vec_pretty(&self.dev)
             .map_err(|error| CliError::new("output_failed", error.to_string(), "report this as a bug"))?;
         files::replace(&self.directory.join("dev.json"), &json)
+    }
+
+    /// Removes the `dev.json` of an earlier run: its processes are gone, and their numbers may be others' by now.
+    pub(crate) fn remove_dev_json(&self) -> Result<(), CliError> {
+        let path = self.directory.join("dev.json");
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(CliError::file("remove", &path, &error))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Refuses ports that something else has.
@@ -206,6 +204,17 @@ impl Layout {
     pub(crate) fn log_file(&self, id: u64) -> PathBuf {
         self.directory.join(format!("node-{id}.log"))
     }
+}
+
+/// The origin and the number of nodes that a genesis file founded.
+fn founded(path: &Path) -> Result<(String, usize), CliError> {
+    let genesis =
+        GenesisFile::parse(&files::read(path)?).map_err(|refusal| CliError::from(refusal).in_file(path))?;
+    let is_node = |envelope: &&VerifiedEnvelope| {
+        let statement = envelope.statement();
+        statement.kind == EvidenceKind::AuthorityGrant && statement.domain == DomainName::root()
+    };
+    Ok((genesis.origin().to_owned(), genesis.envelopes().iter().filter(is_node).count()))
 }
 
 fn quoted(path: &Path) -> String {

@@ -29,6 +29,7 @@ impl Nodes {
     /// Starts every node and writes their pids into `dev.json`.
     pub(crate) fn start(layout: Layout) -> Result<Self, CliError> {
         let processes = layout.dev.nodes.iter().map(|_| None).collect();
+        layout.remove_dev_json()?;
         let mut nodes = Self { processes, layout, untold: Vec::new() };
         for place in 0..nodes.processes.len() {
             nodes.spawn(place)?;
@@ -59,6 +60,14 @@ impl Nodes {
             process.kill().await?;
         }
         Ok(())
+    }
+
+    /// Ends every node's process at once.
+    pub(crate) async fn kill_all(&mut self) {
+        for mut process in self.processes.iter_mut().filter_map(Option::take) {
+            // Gone already, which is what was wanted.
+            let _ = process.kill().await;
+        }
     }
 
     /// The nodes whose processes ended since the last call, with how.
