@@ -278,7 +278,9 @@ impl RaftStateMachine<TypeConfig> for Machine {
             return Err(io::Error::other("the snapshot is not at the position it was announced for"));
         }
         self.registry.install(staged, self.guard.clone()).await?;
-        self.reload().await
+        self.reload().await?;
+        tracing::info!(at = %meta, "a snapshot was installed");
+        Ok(())
     }
 
     /// Always a new one at the present position. Keeping one would keep redb from reusing pages.

@@ -358,6 +358,5 @@ pub fn node_key_granted(rows: &dyn Rows, key: &PublicKey) -> Result<bool, RowErr
 }
 
 fn public_key(key: &[u8], from: usize) -> Option<PublicKey> {
-    let bytes: &[u8; 32] = key.get(from..)?.try_into().ok()?;
-    PublicKey::from_bytes(bytes).ok()
+    Some(PublicKey::from_stored_bytes(key.get(from..)?.try_into().ok()?))
 }

@@ -147,7 +147,7 @@ impl<'a> View<'a> {
                 let kind = rest.get(..nul).and_then(|kind| std::str::from_utf8(kind).ok());
                 let kind: EvidenceKind = kind.and_then(|k| k.parse().ok()).ok_or_else(mutated)?;
                 let issuer = rest.get(nul.saturating_add(1)..).and_then(|key| key.try_into().ok());
-                let issuer = PublicKey::from_bytes(issuer.ok_or_else(mutated)?).map_err(|_| mutated())?;
+                let issuer = PublicKey::from_stored_bytes(issuer.ok_or_else(mutated)?);
                 let row = codec::decode(&value).map_err(|_| mutated())?;
                 Ok((kind, issuer, row))
             })

@@ -45,7 +45,7 @@ pub(super) fn check(view: &View<'_>, occasion: Occasion, envelope: &VerifiedEnve
     claims::check(view, statement, &claims)?;
     times(statement, &claims, accepted_at)?;
     references(view, statement)?;
-    let placement = slot::check(view, statement, &claims)?;
+    let slot = slot::check(view, statement, &claims)?;
     let founds = match occasion {
         Occasion::Genesis { cluster_id, .. } => Some(cluster_id),
         Occasion::Command { .. } => None,
@@ -55,7 +55,10 @@ pub(super) fn check(view: &View<'_>, occasion: Occasion, envelope: &VerifiedEnve
         claims,
         counted: signers.counted,
         threshold: signers.threshold,
-        placement,
+        placement: slot.placement,
+        meta: view.meta()?,
+        lineage: slot.lineage,
+        chain: slot.chain,
         founds,
     })
 }

@@ -30,7 +30,7 @@ pub(super) fn write(
     }
     let id = envelope.id();
     let statement = envelope.statement();
-    let index = View::new(rows).meta()?.map_or(0, |meta| meta.revision);
+    let index = plan.meta.as_ref().map_or(0, |meta| meta.revision);
     let mut writer = Writer { rows, id, statement, plan: &plan, index };
     writer.leaf(envelope.bytes())?;
     writer.lineage()?;
@@ -92,8 +92,7 @@ impl Writer<'_> {
     }
 
     fn lineage(&mut self) -> Result<(), RowError> {
-        let found = self.view().lineage(&self.statement.domain, &self.statement.lineage)?;
-        let mut lineage = found.unwrap_or_else(|| LineageRow {
+        let mut lineage = self.plan.lineage.clone().unwrap_or_else(|| LineageRow {
             subjects: Vec::new(),
             founder: None,
             head: None,
@@ -132,6 +131,13 @@ impl Writer<'_> {
             let by = lineage.closed_by.map_or(self.id, |before| before.min(self.id));
             lineage.closed_by = Some(by);
         }
+        let before = self.plan.lineage.as_ref();
+        let listed =
+            before.is_some_and(|before| before.closed_by.is_none() && before.subjects == lineage.subjects);
+        if listed && lineage.closed_by.is_none() {
+            // It stands among the open ones already.
+            return Ok(());
+        }
         let StatementPlace { domain, name } = self.place();
         for subject in &lineage.subjects {
             let key = row_key::open_subject(&domain, subject, &name);
@@ -147,15 +153,15 @@ impl Writer<'_> {
     fn issuer_slot(&mut self, lineage: &mut LineageRow) -> Result<(), RowError> {
         let Some(issuer) = self.statement.issuers.first().copied() else { return Ok(()) };
         let StatementPlace { domain, name } = self.place();
-        let chain = self.view().issuer(&domain, &name, &issuer)?;
-        if chain.is_none() {
+        let before = &self.plan.chain;
+        if before.is_none() {
             lineage.issuers = lineage.issuers.saturating_add(1);
         }
         let sequence = self.statement.sequence.unwrap_or(0);
         let chain = IssuerRow {
             next_sequence: sequence.saturating_add(1),
             head: self.id,
-            conflict: chain.and_then(|chain| chain.conflict),
+            conflict: before.as_ref().and_then(|chain| chain.conflict.clone()),
         };
         self.put(Table::LineageIssuers, &row_key::issuer(&domain, &name, &issuer), &chain)?;
         lineage.head = Some(self.id);
@@ -172,7 +178,7 @@ impl Writer<'_> {
         let StatementPlace { domain, name } = self.place();
         lineage.conflicts.push(Conflict { issuer, sequence });
         lineage.conflicts.sort_unstable();
-        if let Some(mut chain) = self.view().issuer(&domain, &name, &issuer)? {
+        if let Some(mut chain) = self.plan.chain.clone() {
             chain.conflict = Some(IssuerConflict { sequence, second: self.id });
             self.put(Table::LineageIssuers, &row_key::issuer(&domain, &name, &issuer), &chain)?;
         }
@@ -301,8 +307,8 @@ impl Writer<'_> {
 
     /// The ledger is one leaf longer.
     fn advance(&mut self) -> Result<(), RowError> {
-        let mut meta = match self.view().meta()? {
-            Some(meta) => (*meta).clone(),
+        let mut meta = match &self.plan.meta {
+            Some(meta) => (**meta).clone(),
             None => self.founded()?,
         };
         meta.revision = self.index.saturating_add(1);

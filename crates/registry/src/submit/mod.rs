@@ -10,9 +10,12 @@ mod place;
 mod signers;
 mod slot;
 
+use std::rc::Rc;
+
 use assent_proof::{Claims, EvidenceId, Millis, PublicKey, Refusal, VerifiedEnvelope};
 
 use crate::command::{Checked, Outcome, Receipt};
+use crate::record::{IssuerRow, LineageRow, MetaRow};
 use crate::rows::{Overlay, RowError, RowsMut};
 use crate::view::View;
 
@@ -139,6 +142,12 @@ struct Plan {
     threshold: u32,
     /// Where it goes.
     placement: Placement,
+    /// The registry as the check found it; none before the first statement of a genesis file.
+    meta: Option<Rc<MetaRow>>,
+    /// The lineage as the check found it.
+    lineage: Option<LineageRow>,
+    /// The issuer's chain in it, as the check found it.
+    chain: Option<IssuerRow>,
     /// The cluster id, if a genesis file may found the registry with this statement.
     founds: Option<[u8; 32]>,
 }

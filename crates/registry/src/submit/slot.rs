@@ -8,49 +8,61 @@ use crate::limit;
 use crate::record::{IssuerRow, LineageRow};
 use crate::view::View;
 
+/// Where a statement goes, and what is there now.
+pub(super) struct Slot {
+    pub(super) placement: Placement,
+    pub(super) lineage: Option<LineageRow>,
+    pub(super) chain: Option<IssuerRow>,
+}
+
 /// Where the statement goes, if it fits.
-pub(super) fn check(view: &View<'_>, statement: &Statement, claims: &Claims) -> Result<Placement, Stop> {
-    if statement.kind.is_restriction() {
-        return restriction(view, statement, claims);
-    }
+pub(super) fn check(view: &View<'_>, statement: &Statement, claims: &Claims) -> Result<Slot, Stop> {
     let lineage = view.lineage(&statement.domain, &statement.lineage)?;
-    match statement.issuers.as_slice() {
-        [issuer] if statement.kind.is_execution() => issuer_slot(view, statement, issuer, lineage.as_ref()),
-        _ => shared_slot(statement, lineage.as_ref()),
-    }
+    let mut chain = None;
+    let placement = if statement.kind.is_restriction() {
+        restriction(view, statement, claims)?
+    } else {
+        match statement.issuers.as_slice() {
+            [issuer] if statement.kind.is_execution() => {
+                chain = view.issuer(&statement.domain, &statement.lineage, issuer)?;
+                issuer_slot(statement, issuer, lineage.as_ref(), chain.as_ref())?
+            }
+            _ => shared_slot(statement, lineage.as_ref())?,
+        }
+    };
+    Ok(Slot { placement, lineage, chain })
 }
 
 /// Equivocation is found before anything that depends on which statement came first, so that both orders of
 /// arrival end alike.
 fn issuer_slot(
-    view: &View<'_>,
     statement: &Statement,
     issuer: &PublicKey,
     lineage: Option<&LineageRow>,
+    chain: Option<&IssuerRow>,
 ) -> Result<Placement, Stop> {
-    let chain = view.issuer(&statement.domain, &statement.lineage, issuer)?;
-    let next = chain.as_ref().map_or(0, |chain| chain.next_sequence);
+    let next = chain.map_or(0, |chain| chain.next_sequence);
     let sequence = statement.sequence.unwrap_or(0);
     if let Some(lineage) = lineage {
         subject(statement, issuer, lineage)?;
     }
     if sequence < next {
-        return second_statement(statement, chain.as_ref(), next);
+        return second_statement(statement, chain, next);
     }
     if let Some(lineage) = lineage {
         open_for(statement, lineage, chain.is_none())?;
     }
     if sequence > next {
         let detail = format!("slot {sequence} leaves a gap: this issuer's next slot is {next}");
-        return Err(fragmented("predicate.sequence", detail, chain.as_ref(), next).into());
+        return Err(fragmented("predicate.sequence", detail, chain, next).into());
     }
-    let joins = match &chain {
+    let joins = match chain {
         None => statement.parent.is_none(),
         Some(chain) => statement.parent.is_some_and(|parent| is_parent(chain, &parent)),
     };
     if !joins {
         let detail = "the parent is not this issuer's newest evidence in the lineage".to_owned();
-        return Err(fragmented("predicate.parent", detail, chain.as_ref(), next).into());
+        return Err(fragmented("predicate.parent", detail, chain, next).into());
     }
     Ok(Placement::IssuerSlot)
 }
