@@ -212,9 +212,18 @@ async fn restart(stage: &mut Stage, report: &mut Report, id: u64, revision: u64)
 fn asked(name: &'static str, title: String, ok: bool, took: Duration, answers: &[Answer]) -> Step {
     let line = |answer: &Answer| {
         let verdict = if answer.is_allow() { "allow" } else { "DENY" };
-        format!("node {}: {verdict:<5} {}  {}", answer.node, ms(answer.took), answer.codes().join(", "))
-            .trim_end()
-            .to_owned()
+        let again = match answer.again {
+            0 => String::new(),
+            times => format!(" (could not know {times} times before)"),
+        };
+        format!(
+            "node {}: {verdict:<5} {}  {}{again}",
+            answer.node,
+            ms(answer.took),
+            answer.codes().join(", ")
+        )
+        .trim_end()
+        .to_owned()
     };
     let entry = |answer: &Answer| {
         json!({
@@ -222,6 +231,7 @@ fn asked(name: &'static str, title: String, ok: bool, took: Duration, answers: &
             "decision": if answer.is_allow() { "allow" } else { "deny" },
             "codes": answer.codes(),
             "ms": millis(answer.took),
+            "askedAgain": answer.again,
         })
     };
     let decisions: Vec<Value> = answers.iter().map(entry).collect();
