@@ -300,7 +300,8 @@ fn raft_config(config: &Config, cluster_id: ClusterId) -> Result<openraft::Confi
         snapshot_policy: SnapshotPolicy::LogsSinceLast(raft.snapshot_every_entries),
         max_in_snapshot_log_to_keep: raft.keep_entries,
         replication_lag_threshold: raft.lag_entries,
-        purge_batch_size: 256,
+        // A short log is purged entry by entry, a long one in strides.
+        purge_batch_size: (raft.keep_entries / 8).clamp(1, 256),
         max_payload_entries: 64,
         install_snapshot_timeout: 60_000,
         ..openraft::Config::default()
