@@ -79,7 +79,7 @@ pub enum Outcome {
         /// Whether this submission put it there; otherwise an earlier one did.
         fresh: bool,
     },
-    /// It is in the ledger as proof that its issuer signed two statements for one slot (DESIGN: equivocation).
+    /// It is in the ledger as proof that its issuer signed two statements for one slot.
     Equivocation {
         /// Where.
         receipt: Receipt,

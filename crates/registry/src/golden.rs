@@ -61,7 +61,7 @@ fn rows_keep_their_bytes() {
             domain: "d".parse().unwrap(),
             lineage: "l".parse().unwrap(),
             issuers: vec![key()],
-            counted: vec![key()],
+            counted: vec![CountedSigner { key: key(), admitted_by: id(5) }],
             threshold: 1,
             sequence: Some(4),
             references: vec![id(2)],

@@ -2,7 +2,8 @@
 //! by the caller's limit and go on after the last key given.
 
 use assent_proof::{
-    DomainName, EvidenceId, EvidenceKind, LineageName, Millis, PolicyBody, PublicKey, Role, Seconds, Sha256,
+    DomainName, Envelope, EvidenceId, EvidenceKind, LineageName, Millis, PolicyBody, PublicKey, Role,
+    Seconds, Sha256,
 };
 
 use crate::codec;
@@ -191,8 +192,7 @@ fn entries(
 
 fn entry(view: &View<'_>, id: EvidenceId) -> Result<Option<LineageEntry>, RowError> {
     let Some(row) = view.evidence(&id)? else { return Ok(None) };
-    // Restrictions are never void.
-    let void = !row.kind.is_restriction() && view.is_void(&id)?;
+    let void = view.is_void(&id)?;
     Ok(Some(LineageEntry {
         ledger_index: row.index,
         evidence_id: id,
@@ -333,7 +333,16 @@ pub fn policy(rows: &dyn Rows, domain: &DomainName) -> Result<Option<(EvidenceId
 pub fn envelope(rows: &dyn Rows, id: &EvidenceId) -> Result<Option<Vec<u8>>, RowError> {
     match View::new(rows).evidence(id)? {
         None => Ok(None),
-        Some(row) => rows.get(Table::Bodies, &row_key::index(row.index)),
+        Some(row) => {
+            let key = row_key::index(row.index);
+            let body = rows.get(Table::Bodies, &key)?;
+            // A leaf without its body, or with another's, is no absence but damage.
+            let intact = |body: &Vec<u8>| Envelope::parse(body).is_ok_and(|envelope| envelope.id() == *id);
+            match body.filter(intact) {
+                Some(body) => Ok(Some(body)),
+                None => Err(RowError::Mutated { table: Table::Bodies, key: key.to_vec() }),
+            }
+        }
     }
 }
 
@@ -347,13 +356,13 @@ pub fn leaf(rows: &dyn Rows, index: u64) -> Result<Option<(EvidenceId, Millis)>,
     Ok(View::new(rows).leaf(index)?.map(|row| (row.evidence_id, row.accepted_at)))
 }
 
-/// Whether a node's key stands granted in `_root` and is not revoked.
-pub fn node_key_granted(rows: &dyn Rows, key: &PublicKey) -> Result<bool, RowError> {
+/// Whether a node's key stands granted in `_root` at `now`, neither revoked nor expired.
+pub fn node_key_granted(rows: &dyn Rows, key: &PublicKey, now: Millis) -> Result<bool, RowError> {
     let view = View::new(rows);
     let Some(row) = view.authority(key)? else { return Ok(false) };
     Ok(row.domain == DomainName::root()
         && row.role == Role::Registry
-        && row.revoked.is_none()
+        && row.status(now.max(registry_time(rows)?)) == AuthorityStatus::Active
         && view.is_admitted(&row)?)
 }
 

@@ -73,7 +73,7 @@ pub(crate) struct EvidenceRow {
     /// Every issuer named, as written.
     pub issuers: Vec<PublicKey>,
     /// Those that count towards the threshold: the issuers without the keys it admits.
-    pub counted: Vec<PublicKey>,
+    pub counted: Vec<CountedSigner>,
     /// How many of `counted` must stay unvoided for it to stand.
     pub threshold: u32,
     /// Its slot; none for restrictions.
@@ -82,6 +82,15 @@ pub(crate) struct EvidenceRow {
     pub references: Vec<EvidenceId>,
     /// Whether it is the second statement of its issuer for one slot.
     pub equivocation: bool,
+}
+
+/// An issuer that counts, by the admission that it signed under: a later grant neither revives nor voids it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CountedSigner {
+    /// Its key.
+    pub key: PublicKey,
+    /// The statement that had admitted it last when it signed.
+    pub admitted_by: EvidenceId,
 }
 
 /// A key, and what it may do.

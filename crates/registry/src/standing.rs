@@ -1,14 +1,15 @@
 //! What still stands: authorities over time, and evidence after revocations.
 //!
-//! Void spreads by authority and by reference, never by `parent` (DESIGN "Restrictions only restrict").
-//! It is computed when asked, from rows that only ever gain marks, so its order of arrival cannot matter.
+//! Void spreads by authority and by reference, never by `parent`. It is computed when asked, from what the
+//! evidence recorded of its signers and from marks that are only ever gained, so the order in which
+//! revocations arrive cannot matter.
 
 use std::collections::BTreeSet;
 
 use assent_proof::{Code, EvidenceId, Millis, PublicKey};
 
 use crate::limit;
-use crate::record::{AuthorityRow, EvidenceRow};
+use crate::record::{AuthorityRow, Conflict, CountedSigner, EvidenceRow};
 use crate::rows::RowError;
 use crate::view::View;
 
@@ -61,18 +62,19 @@ pub(crate) fn authority_flaw(key: &PublicKey, row: &AuthorityRow, now: Millis) -
 }
 
 impl View<'_> {
-    /// Whether the evidence is void. What is not there counts as void: doubt denies.
+    /// Whether the evidence, which the caller has found in the ledger, is void. Restrictions never are.
     pub(crate) fn is_void(&self, id: &EvidenceId) -> Result<bool, RowError> {
         if self.meta()?.is_some_and(|meta| meta.void_marks == 0) {
-            // Voidness begins with an `invalidSince`; without any, presence is enough.
+            // Voidness begins with an `invalidSince`.
             return Ok(false);
         }
         if let Some(known) = self.known_void(id) {
             return Ok(known);
         }
         let void = match self.evidence(id)? {
+            // It was found, and is gone now: doubt denies.
             None => true,
-            Some(row) => self.is_row_void(id, &row)?,
+            Some(row) => !row.kind.is_restriction() && self.is_row_void(id, &row)?,
         };
         self.remember_void(*id, void);
         Ok(void)
@@ -80,8 +82,8 @@ impl View<'_> {
 
     fn is_row_void(&self, id: &EvidenceId, row: &EvidenceRow) -> Result<bool, RowError> {
         let mut unvoided: u32 = 0;
-        for key in &row.counted {
-            if self.signed_validly(id, row, key)? {
+        for signer in &row.counted {
+            if self.signed_validly(id, row, signer)? {
                 unvoided = unvoided.saturating_add(1);
             }
         }
@@ -96,17 +98,22 @@ impl View<'_> {
         Ok(false)
     }
 
-    /// Whether `key`'s signature on the evidence still counts.
-    fn signed_validly(&self, id: &EvidenceId, row: &EvidenceRow, key: &PublicKey) -> Result<bool, RowError> {
-        let Some(authority) = self.authority(key)? else { return Ok(false) };
+    /// Whether a signer's signature on the evidence still counts.
+    fn signed_validly(
+        &self,
+        id: &EvidenceId,
+        row: &EvidenceRow,
+        signer: &CountedSigner,
+    ) -> Result<bool, RowError> {
+        let Some(authority) = self.authority(&signer.key)? else { return Ok(false) };
         if authority.invalid_since.is_some_and(|since| row.accepted_at >= since.to_millis()) {
             return Ok(false);
         }
         // The root statement admits its own signers: it stands on their signatures alone.
-        if authority.admitted_by == *id {
+        if signer.admitted_by == *id {
             return Ok(true);
         }
-        Ok(!self.is_void(&authority.admitted_by)?)
+        Ok(!self.is_void(&signer.admitted_by)?)
     }
 
     /// Whether the grant of an authority still stands.
@@ -135,8 +142,19 @@ impl View<'_> {
         Ok(Some(seen))
     }
 
-    /// The first flaw in what a statement rests on: a reference that is void, or execution evidence whose
-    /// key is revoked. A revoked key is dead, so nothing rests on it, not even by way of others (S1).
+    /// Whether the evidence is one half of an equivocation.
+    fn is_contested(&self, row: &EvidenceRow) -> Result<bool, RowError> {
+        let ([issuer], Some(sequence)) = (row.issuers.as_slice(), row.sequence) else { return Ok(false) };
+        if !row.kind.is_execution() {
+            return Ok(false);
+        }
+        let half = Conflict { issuer: *issuer, sequence };
+        let lineage = self.lineage(&row.domain, &row.lineage)?;
+        Ok(lineage.is_none_or(|lineage| lineage.conflicts.contains(&half)))
+    }
+
+    /// The first flaw in what a statement rests on: a reference that is void or contested, or execution evidence whose
+    /// key is revoked. A revoked key is dead, so nothing rests on it, not even by way of others.
     pub(crate) fn reference_flaw(&self, references: &[EvidenceId]) -> Result<Option<Flaw>, RowError> {
         if references.is_empty() {
             return Ok(None);
@@ -155,8 +173,14 @@ impl View<'_> {
                     format!("it rests on `{id}`, which is void"),
                 )));
             }
+            if self.is_contested(&row)? {
+                return Ok(Some((
+                    Code::InheritanceUnverifiable,
+                    format!("it rests on `{id}`, whose issuer signed another statement for the same slot"),
+                )));
+            }
             if row.kind.is_execution() {
-                for key in &row.counted {
+                for CountedSigner { key, .. } in &row.counted {
                     if self.authority(key)?.is_none_or(|authority| authority.revoked.is_some()) {
                         return Ok(Some((
                             Code::InheritanceUnverifiable,

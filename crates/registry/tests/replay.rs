@@ -99,8 +99,9 @@ fn a_genesis_file_gives_every_node_the_same_registry_and_name() {
     bootstrap(&mut b, &two).unwrap();
     assert!(a == b);
     assert_eq!(query::registry_time(&a).unwrap(), ms(0));
-    assert!(query::node_key_granted(&a, &world.keys.node.public()).unwrap());
-    assert!(!query::node_key_granted(&a, &world.keys.root.public()).unwrap());
+    assert!(query::node_key_granted(&a, &world.keys.node.public(), ms(0)).unwrap());
+    assert!(!query::node_key_granted(&a, &world.keys.node.public(), ms(90_000)).unwrap(), "it has expired");
+    assert!(!query::node_key_granted(&a, &world.keys.root.public(), ms(0)).unwrap());
     assert!(bootstrap(&mut a, &one).is_err(), "a registry is founded once");
 }
 

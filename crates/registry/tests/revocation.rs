@@ -243,3 +243,45 @@ fn void_statements_keep_their_slots() {
     let chain = page.issuers.iter().find(|chain| chain.issuer == keys.attestation.public()).unwrap();
     assert_eq!((chain.sequence, chain.head), (0, attested));
 }
+
+#[test]
+fn a_new_grant_neither_revives_what_was_void_nor_voids_what_was_sound() {
+    let mut world = World::founded(2, 1, None);
+    let keys = world.keys.clone();
+    let [honest, thief] = [&keys.governance[0], &keys.governance[1]];
+    let void = |world: &World, name: &str| {
+        let page =
+            query::lineage(&world.rows, &domain(), &name.parse().unwrap(), None, 100).unwrap().unwrap();
+        page.entries.iter().map(|entry| entry.void).collect::<Vec<_>>()
+    };
+    // One key granted by the thief and renewed by honest governance; one the other way round.
+    let (suspect, sound) = (key(70), key(71));
+    let mut chain = world.governance_slot();
+    let mut govern =
+        |world: &mut World, draft: Draft, by: &assent_proof::SigningKey, own: &assent_proof::SigningKey| {
+            let bytes = draft.slot(chain.0, chain.1).sign(&[by, own]);
+            let receipt = accepted(&world.submit_at(100, &bytes));
+            chain = (chain.0 + 1, Some(receipt.evidence_id));
+        };
+    govern(&mut world, grant(suspect.public(), Role::Attestation), thief, &suspect);
+    govern(&mut world, grant(sound.public(), Role::Attestation), honest, &sound);
+    accepted(&world.submit_at(101, &affirming().lineage("of-suspect").sign(&[&suspect])));
+    accepted(&world.submit_at(101, &affirming().lineage("of-sound").sign(&[&sound])));
+    accepted(&world.submit_at(110, &revocation(thief.public(), Some(at(50))).sign(&[honest])));
+    assert_eq!((void(&world, "of-suspect"), void(&world, "of-sound")), (vec![true], vec![false]));
+    govern(&mut world, grant_for(suspect.public(), Role::Attestation, at(0), at(90_000)), honest, &suspect);
+    assert_eq!(void(&world, "of-suspect"), [true], "void statements never count again");
+}
+
+#[test]
+fn what_rests_on_a_contested_statement_does_not_count() {
+    let mut world = World::with_policy(PolicyBody { require: vec![], ..attested_policy() });
+    let keys = world.keys.clone();
+    let base = affirming().lineage("elsewhere");
+    let first = accepted(&world.submit(&base.clone().sign(&[&keys.attestation]))).evidence_id;
+    accepted(&world.submit(&authorization(&["run"]).references(&[first]).sign(&[&keys.governance[0]])));
+    assert!(world.decide().is_allow());
+    let other = attestation(AttestationStatus::None, "m1").lineage("elsewhere").sign(&[&keys.attestation]);
+    assert!(matches!(world.submit(&other), Outcome::Equivocation { .. }));
+    assert_eq!(codes(&world.decide()), [Code::InheritanceUnverifiable]);
+}

@@ -353,6 +353,27 @@ fn an_atomic_group_is_accepted_whole_or_not_at_all() {
 }
 
 #[test]
+fn a_failed_atomic_group_gives_no_receipt_for_what_it_did_not_keep() {
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    let good = affirming().sign(&[&keys.attestation]);
+    let bad = integrity("m1").sign(&[&keys.audit]);
+    let stops = revocation(keys.gateway.public(), None).sign(&[&keys.governance[0]]);
+    let stops_again = revocation(keys.gateway.public(), None).issued(at(-1)).sign(&[&keys.governance[0]]);
+    let before = world.rows.clone();
+    for group in [vec![good.clone(), good.clone(), bad.clone()], vec![stops, stops_again, bad.clone()]] {
+        for outcome in world.submit_group(0, true, &group) {
+            assert_eq!(refused(&outcome), Code::RoleNotPermitted);
+        }
+        assert!(before == world.rows);
+    }
+    // What was there before the group keeps its receipt.
+    let first = accepted(&world.submit(&good));
+    let outcomes = world.submit_group(0, true, &[good, bad]);
+    assert_eq!(accepted(&outcomes[0]), first);
+}
+
+#[test]
 fn a_lineage_takes_a_bounded_number_of_issuers() {
     let mut world = World::new();
     for seed in 100..133_u8 {

@@ -20,7 +20,7 @@ pub use verdict::{Allow, Decision, Reason, Verdict};
 use verdict::{Findings, Grounds};
 
 /// Decides whether the request may execute at `now`, which is the later of the caller's clock and registry
-/// time (DESIGN "Time"). Every reason that denies is named, in the order of the codes.
+/// time. Every reason that denies is named, in the order of the codes.
 pub fn authorize(view: &View<'_>, request: &AuthorizeRequest, now: Millis) -> Decision {
     evaluate(view, request, now).unwrap_or_else(|error| {
         let detail = match &error {

@@ -1,4 +1,4 @@
-//! The order of checks (DESIGN "Order of checks on submission"): size, parse, registry and signatures were
+//! The order of checks: size, parse, registry and signatures were
 //! checked when the envelope was verified; then same id, domain, authorities, role, claims, times,
 //! references, slot.
 
@@ -40,7 +40,7 @@ pub(super) fn check(view: &View<'_>, occasion: Occasion, envelope: &VerifiedEnve
     };
     rules_exist(view, occasion, statement, claims.as_ref().ok())?;
     place::domain(view, statement)?;
-    let signers = signers::check(view, statement, claims.as_ref(), accepted_at)?;
+    let signers = signers::check(view, statement, envelope.id(), claims.as_ref(), accepted_at)?;
     let claims = claims?;
     claims::check(view, statement, &claims)?;
     times(statement, &claims, accepted_at)?;

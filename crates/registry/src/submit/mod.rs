@@ -12,10 +12,10 @@ mod slot;
 
 use std::rc::Rc;
 
-use assent_proof::{Claims, EvidenceId, Millis, PublicKey, Refusal, VerifiedEnvelope};
+use assent_proof::{Claims, EvidenceId, Millis, Refusal, VerifiedEnvelope};
 
 use crate::command::{Checked, Outcome, Receipt};
-use crate::record::{IssuerRow, LineageRow, MetaRow};
+use crate::record::{CountedSigner, IssuerRow, LineageRow, MetaRow};
 use crate::rows::{Overlay, RowError, RowsMut};
 use crate::view::View;
 
@@ -56,6 +56,7 @@ fn apply_atomically(
     proposed_at: Millis,
     envelopes: &[Checked],
 ) -> Result<Vec<Outcome>, RowError> {
+    let before = View::new(rows).meta()?.map_or(0, |meta| meta.revision);
     let mut overlay = Overlay::new(rows);
     let outcomes = apply_each(&mut overlay, proposed_at, envelopes)?;
     let failed = outcomes.iter().enumerate().find_map(|(position, outcome)| match outcome {
@@ -69,15 +70,19 @@ fn apply_atomically(
         return Ok(outcomes);
     };
     let not_applied = |outcome| match outcome {
-        Outcome::Accepted { receipt, fresh: true } => Outcome::refused(Refusal::new(
-            refusal.code,
-            format!(
-                "`{}` was not accepted, because envelope {position} of the same all-or-nothing batch was refused: {}",
-                receipt.evidence_id, refusal.detail
-            ),
-        )),
-        // Its leaf is gone with the overlay, so there is no receipt to give.
-        Outcome::Equivocation { refusal, .. } => Outcome::refused(refusal),
+        // A receipt from before this group stays true; every other one names a leaf that is gone.
+        Outcome::Accepted { receipt, .. } if receipt.ledger_index >= before => {
+            Outcome::refused(Refusal::new(
+                refusal.code,
+                format!(
+                    "`{}` was not accepted, because envelope {position} of the same all-or-nothing batch was refused: {}",
+                    receipt.evidence_id, refusal.detail
+                ),
+            ))
+        }
+        Outcome::Equivocation { receipt, refusal } if receipt.ledger_index >= before => {
+            Outcome::refused(refusal)
+        }
         earlier_or_refused => earlier_or_refused,
     };
     Ok(outcomes.into_iter().map(not_applied).collect())
@@ -137,7 +142,7 @@ struct Plan {
     /// The claims, as their type.
     claims: Claims,
     /// The issuers that count towards the threshold.
-    counted: Vec<PublicKey>,
+    counted: Vec<CountedSigner>,
     /// How many of them must stay unvoided.
     threshold: u32,
     /// Where it goes.

@@ -1,14 +1,17 @@
-//! Who may sign what: authorities, roles, thresholds (DESIGN "Who may sign what"; RFC-EG-033 §2 × §8).
+//! Who may sign what: authorities, roles, thresholds (RFC-EG-033 §2 × §8).
 
-use assent_proof::{Claims, Code, DomainName, EvidenceKind, Millis, PublicKey, Refusal, Role, Statement};
+use assent_proof::{
+    Claims, Code, DomainName, EvidenceId, EvidenceKind, Millis, PublicKey, Refusal, Role, Statement,
+};
 
 use super::Stop;
+use crate::record::CountedSigner;
 use crate::standing::authority_flaw;
 use crate::view::View;
 
 /// The issuers that count, and how many must.
 pub(super) struct Signers {
-    pub(super) counted: Vec<PublicKey>,
+    pub(super) counted: Vec<CountedSigner>,
     pub(super) threshold: u32,
 }
 
@@ -40,6 +43,7 @@ pub(crate) fn roles_for(kind: EvidenceKind) -> &'static [Role] {
 pub(super) fn check(
     view: &View<'_>,
     statement: &Statement,
+    id: EvidenceId,
     claims: Result<&Claims, &Refusal>,
     now: Millis,
 ) -> Result<Signers, Stop> {
@@ -56,12 +60,11 @@ pub(super) fn check(
         }
     }
     if let Ok(Claims::Root { keys, threshold, .. }) = claims {
-        return root(statement, &admitted, keys, *threshold);
+        return root(statement, id, &admitted, keys, *threshold);
     }
-    let counted: Vec<PublicKey> =
-        statement.issuers.iter().filter(|key| !admitted.contains(key)).copied().collect();
+    let mut counted = Vec::new();
     let mut roles = Vec::new();
-    for key in &counted {
+    for key in statement.issuers.iter().filter(|key| !admitted.contains(key)) {
         let row = view.authority(key)?.filter(|row| row.domain == statement.domain);
         let Some(row) = row else {
             let detail = format!("{key} is not an authority of domain `{}`", statement.domain);
@@ -74,6 +77,7 @@ pub(super) fn check(
             let detail = format!("the grant of authority `{}` ({key}) is void", row.name);
             return Err(Refusal::at(Code::InheritanceUnverifiable, "predicate.issuers", detail).into());
         }
+        counted.push(CountedSigner { key: *key, admitted_by: row.admitted_by });
         roles.push((*key, row.role));
     }
     let revokes_itself = matches!(
@@ -111,6 +115,7 @@ fn admitted(claims: &Claims) -> Vec<PublicKey> {
 /// The first root statement stands on the signatures of all its own keys.
 fn root(
     statement: &Statement,
+    id: EvidenceId,
     admitted: &[PublicKey],
     keys: &[PublicKey],
     threshold: u32,
@@ -119,7 +124,8 @@ fn root(
         let detail = format!("{stranger} is not a key of this root statement");
         return Err(Refusal::at(Code::AuthorityUnknown, "predicate.issuers", detail).into());
     }
-    Ok(Signers { counted: keys.to_vec(), threshold })
+    let counted = keys.iter().map(|key| CountedSigner { key: *key, admitted_by: id }).collect();
+    Ok(Signers { counted, threshold })
 }
 
 fn permitted_roles(kind: EvidenceKind, signers: &[(PublicKey, Role)]) -> Result<(), Refusal> {
