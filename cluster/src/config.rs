@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use assent_registry::limit::CLOCK_BOUND_MS;
+
 use crate::raft::types::NodeId;
 
 /// Everything a node is told when it starts. Unknown fields are refused. Relative paths are relative to the
@@ -140,7 +142,7 @@ pub struct LimitConfig {
     pub submit_batch_bytes: usize,
     /// Calls whose signatures are verified at once.
     pub verifications: usize,
-    /// Request bodies held at once, in KiB; beyond it calls are refused as `overloaded`.
+    /// Bodies of batches held at once, in KiB; beyond it batches are refused as `overloaded`.
     pub body_kib: usize,
     /// Log entries of this node's submissions under way at once.
     pub proposals: usize,
@@ -281,6 +283,8 @@ impl Config {
             at_most(field, value, 60_000)?;
         }
         at_most("deadlines.authorize_ms", deadlines.authorize_ms, 1_000)?;
+        // The rules refuse what is issued more than this ahead of registry time; a looser clock could not submit.
+        at_most("clock_bound_ms", self.clock_bound_ms, CLOCK_BOUND_MS.unsigned_abs())?;
         at_most("deadlines.shutdown_ms", deadlines.shutdown_ms, 60_000)?;
         self.limits.validate()
     }
@@ -353,6 +357,12 @@ impl LimitConfig {
             let value = u64::try_from(value).unwrap_or(u64::MAX);
             at_least(field, value, 1)?;
             at_most(field, value, 1 << 24)?;
+        }
+        // A full batch has to fit.
+        for (field, value) in
+            [("limits.submit_queue", self.submit_queue), ("limits.authorize_queue", self.authorize_queue)]
+        {
+            at_least(field, u64::try_from(value).unwrap_or(u64::MAX), assent_api::MAX_BATCH as u64)?;
         }
         // One entry has to fit a peer's frame with room to spare.
         let bytes = u64::try_from(self.submit_batch_bytes).unwrap_or(u64::MAX);

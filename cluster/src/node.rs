@@ -233,6 +233,7 @@ async fn found_registry(
 ) -> Result<(), NodeError> {
     let registry = registry.clone();
     let cluster_id = genesis.cluster_id();
+    let now = env.clock.now();
     let founded = blocking(&*env.blocking, move || {
         let view = registry.view().map_err(|error| error.to_string())?;
         if query::summary(&view).map_err(|error| error.to_string())?.is_none() {
@@ -243,7 +244,7 @@ async fn found_registry(
         }
         let view = registry.view().map_err(|error| error.to_string())?;
         belongs_to(&view, cluster_id)?;
-        if !query::node_key_granted(&view, &key).map_err(|error| error.to_string())? {
+        if !query::node_key_granted(&view, &key, now).map_err(|error| error.to_string())? {
             return Err(format!(
                 "the node's key {key} is not granted the role `registry` in `_root`: name the key that the genesis \
                  file grants, or have root grant this one"

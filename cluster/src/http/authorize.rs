@@ -14,7 +14,7 @@ use crate::usecase::{Caller, Service};
 /// One request; a request that could be read is always answered with a decision.
 pub(super) async fn one(State(service): State<Service>, request: Body) -> Response {
     let bytes = match body::read(&service, request, AUTHORIZE_BODY).await {
-        Ok(bytes) => bytes,
+        Ok(body) => body.bytes,
         Err(answer) => return answer,
     };
     let request = match AuthorizeRequest::parse(&bytes) {
@@ -29,22 +29,27 @@ pub(super) async fn one(State(service): State<Service>, request: Body) -> Respon
 
 /// Up to 1000 requests under one barrier. The status is 200; each decision says for itself.
 pub(super) async fn batch(State(service): State<Service>, request: Body) -> Response {
-    let bytes = match body::read(&service, request, BATCH_BODY).await {
-        Ok(bytes) => bytes,
+    // The room is held until the answer.
+    let body = match body::read(&service, request, BATCH_BODY).await {
+        Ok(body) => body,
         Err(answer) => return answer,
     };
-    let requests = match parse_authorize_batch(&bytes) {
+    let requests = match parse_authorize_batch(&body.bytes) {
         Ok(requests) => requests,
         Err(why) => return refusal(&why, Call::Authorize),
     };
+    let asked = requests.len();
     let decisions = service.authorize(&Caller::Anonymous, requests).await;
-    let mut body = b"{\"decisions\":[".to_vec();
+    if decisions.len() != asked {
+        return problem(Code::NoQuorum, 503, "there are not as many decisions as requests");
+    }
+    let mut answer = b"{\"decisions\":[".to_vec();
     for (place, decision) in decisions.iter().enumerate() {
         if place > 0 {
-            body.push(b',');
+            answer.push(b',');
         }
-        body.extend_from_slice(&decision.body);
+        answer.extend_from_slice(&decision.body);
     }
-    body.extend_from_slice(b"]}");
-    reply(200, JSON_CONTENT_TYPE, body)
+    answer.extend_from_slice(b"]}");
+    reply(200, JSON_CONTENT_TYPE, answer)
 }

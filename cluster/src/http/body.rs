@@ -6,6 +6,7 @@ use axum::body::{Body, HttpBody};
 use axum::response::Response;
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use assent_proof::Code;
@@ -13,17 +14,31 @@ use assent_proof::Code;
 use super::reply::problem;
 use crate::usecase::Service;
 
+/// A body that was read, and the room that it takes until it is dropped.
+pub(super) struct Read {
+    pub(super) bytes: Bytes,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+/// Bodies up to this size are bounded by the number of connections alone, so that slow senders of large
+/// batches take nothing from single envelopes and requests.
+const SMALL: usize = 65 * 1024;
+
 /// The whole body, or the answer that refuses it. Its content type is not looked at: the parser is strict.
-pub(super) async fn read(service: &Service, body: Body, most: usize) -> Result<Bytes, Response> {
-    // What the client says it sends, or the most that it may.
-    let announced = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
-    let Some(_room) = service.body_room(announced.unwrap_or(most).min(most)) else {
-        let detail = format!("request bodies of {} KiB are held already", service.config().limits.body_kib);
-        return Err(problem(Code::Overloaded, 503, &detail));
-    };
+pub(super) async fn read(service: &Service, body: Body, most: usize) -> Result<Read, Response> {
+    let mut room = None;
+    if most > SMALL {
+        // What the client says it sends, or the most that it may.
+        let announced = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
+        room = service.body_room(announced.unwrap_or(most).min(most));
+        if room.is_none() {
+            let held = service.config().limits.body_kib;
+            return Err(problem(Code::Overloaded, 503, &format!("batches of {held} KiB are held already")));
+        }
+    }
     let within = Duration::from_millis(service.config().deadlines.http_body_ms);
     match timeout(within, Limited::new(body, most).collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Ok(collected)) => Ok(Read { bytes: collected.to_bytes(), _room: room }),
         Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => {
             let detail = format!("the body has more than {} bytes", most.saturating_sub(1));
             Err(problem(Code::TooLarge, 413, &detail))

@@ -14,7 +14,7 @@ use crate::usecase::{Caller, Service, Submitted};
 /// One envelope, byte for byte.
 pub(super) async fn submit(State(service): State<Service>, request: Body) -> Response {
     let envelope = match body::read(&service, request, ENVELOPE_BODY).await {
-        Ok(envelope) => envelope,
+        Ok(body) => body.bytes,
         Err(answer) => return answer,
     };
     match service.submit(&Caller::Anonymous, envelope).await {
@@ -25,11 +25,12 @@ pub(super) async fn submit(State(service): State<Service>, request: Body) -> Res
 
 /// Up to 1000 envelopes, each for itself or all together.
 pub(super) async fn submit_batch(State(service): State<Service>, request: Body) -> Response {
-    let bytes = match body::read(&service, request, BATCH_BODY).await {
-        Ok(bytes) => bytes,
+    // The room is held until the answer.
+    let body = match body::read(&service, request, BATCH_BODY).await {
+        Ok(body) => body,
         Err(answer) => return answer,
     };
-    let (mode, envelopes) = match parse_batch(&bytes) {
+    let (mode, envelopes) = match parse_batch(&body.bytes) {
         Ok(batch) => batch,
         Err(why) => return refusal(&why, Call::Submission),
     };

@@ -79,6 +79,11 @@ pub struct ClockReadings {
 }
 
 impl ClockReadings {
+    /// The own clock that these readings are held against.
+    pub fn own(&self) -> Millis {
+        self.own
+    }
+
     /// Whether a quorum of `voters`, `me` included, read within the last 5 s, lies within `bound_ms` of the own
     /// clock. A reading whose round trip is over the bound cannot tell and is passed over. A single voter is
     /// always sure; no voters at all never are.

@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use assent_proof::{AuthorizeRequest, Code, Millis};
-use assent_registry::{Decision, View, authorize, query};
+use assent_registry::{Decision, View, authorize};
 
 use super::barrier::BarrierError;
 use super::round::Joined;
@@ -115,16 +115,17 @@ pub(super) async fn answer_all(inner: Arc<Inner>, mut asks: Vec<Ask>, passed: Re
         return;
     }
     let parts = &inner.parts;
-    // The clock is judged and read after the barrier.
-    let denied = match passed {
-        Err(error) => Some((Code::NoQuorum, error.to_string())),
-        Ok(()) if !parts.clock_is_sure() => {
+    // The clock is judged and read after the barrier, in one reading.
+    let sure = parts.sure_now();
+    let now = sure.unwrap_or_else(|| parts.env.clock.now());
+    let denied = match (passed, sure) {
+        (Err(error), _) => Some((Code::NoQuorum, error.to_string())),
+        (Ok(()), None) => {
             let bound = parts.config.clock_bound_ms;
             Some((Code::ClockUncertain, format!("this node's clock is not within {bound} ms of a quorum's")))
         }
-        Ok(()) => None,
+        (Ok(()), Some(_)) => None,
     };
-    let now = parts.env.clock.now();
     let worker = inner.clone();
     let batches: Vec<_> = asks.iter().map(|ask| ask.requests.clone()).collect();
     let decided =
@@ -153,13 +154,13 @@ impl Parts {
             Some((code, detail)) => deny_each(code, &detail),
             None => match self.registry.view() {
                 Err(error) => deny_each(Code::EvidenceMutated, &format!("the store cannot be read: {error}")),
-                // A node whose key was revoked speaks for nobody.
-                Ok(rows) => match query::node_key_granted(&rows, &self.key.public()) {
-                    Ok(true) => {
+                Ok(rows) => match self.silenced(&rows, now) {
+                    Ok(None) => {
                         let view = View::new(&rows);
                         requests().map(|request| (request.clone(), authorize(&view, request, now))).collect()
                     }
-                    Ok(false) => deny_each(Code::AuthorityRevoked, "this node's own key is revoked"),
+                    // It cannot know, and another node can: callers go there.
+                    Ok(Some(why)) => deny_each(Code::NoQuorum, &why),
                     Err(error) => deny_each(Code::EvidenceMutated, &error.to_string()),
                 },
             },

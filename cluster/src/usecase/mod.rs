@@ -23,8 +23,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use assent_proof::SigningKey;
-use assent_registry::ClusterId;
+use assent_proof::{Millis, SigningKey};
+use assent_registry::{ClusterId, RowError, Rows, query};
 use assent_store::{Health, RegistryStore};
 
 use crate::config::Config;
@@ -167,9 +167,26 @@ impl Parts {
         if voters.is_empty() { self.config.voters.iter().map(|voter| voter.id).collect() } else { voters }
     }
 
-    /// Whether this node may trust its own clock now (DESIGN "Time").
+    /// The clock, if this node may trust it. The reading that was judged is the one to use: another could fall
+    /// behind a jump.
+    pub(crate) fn sure_now(&self) -> Option<Millis> {
+        let readings = self.hub.clock();
+        let sure = readings.sure(&self.voters(), self.config.node_id, self.config.clock_bound_ms);
+        sure.then(|| readings.own())
+    }
+
+    /// Whether this node may trust its clock.
     pub(crate) fn clock_is_sure(&self) -> bool {
-        self.hub.clock().sure(&self.voters(), self.config.node_id, self.config.clock_bound_ms)
+        self.sure_now().is_some()
+    }
+
+    /// Why this node may not speak for the registry, as `rows` and `now` have it: its key is not granted, or
+    /// no longer.
+    pub(crate) fn silenced(&self, rows: &dyn Rows, now: Millis) -> Result<Option<String>, RowError> {
+        let key = self.key.public();
+        let granted = query::node_key_granted(rows, &key, now)?;
+        Ok((!granted)
+            .then(|| format!("this node's own key {key} is revoked or expired: it speaks for nobody")))
     }
 
     /// Who leads, as this node believes. Good for routing and for nothing else: a node that was cut off

@@ -45,10 +45,16 @@ impl Service {
     pub async fn ready(&self) -> Result<(), Box<Problem>> {
         let parts = self.parts();
         self.pass(within(parts.config.deadlines.authorize_ms)).await.map_err(|error| unconfirmed(&error))?;
-        if !parts.clock_is_sure() {
-            return Err(problem(Code::ClockUncertain, "this node does not trust its clock yet".to_owned()));
+        let Some(now) = parts.sure_now() else {
+            return Err(problem(Code::ClockUncertain, "this node does not trust its clock yet"));
+        };
+        let view =
+            parts.registry.view().map_err(|error| problem(Code::EvidenceMutated, error.to_string()))?;
+        match parts.silenced(&view, now) {
+            Ok(None) => Ok(()),
+            Ok(Some(why)) => Err(problem(Code::NoQuorum, why)),
+            Err(error) => Err(problem(Code::EvidenceMutated, error.to_string())),
         }
-        Ok(())
     }
 
     /// Whether the node can go on at all.

@@ -88,10 +88,11 @@ impl Service {
         envelopes: Vec<Bytes>,
     ) -> Vec<Submitted> {
         let started = Instant::now();
-        let refusals = self.check(&envelopes).await;
+        let until = within(self.parts().config.deadlines.submit_ms);
+        let refusals = self.check(&envelopes, until).await;
         let results = match (mode, refusals.iter().flatten().next()) {
             (BatchMode::All, Some(_)) => all_refused(&refusals),
-            _ => self.propose_checked(mode, envelopes, refusals).await,
+            _ => self.propose_checked(mode, envelopes, refusals, until).await,
         };
         for result in &results {
             self.parts().metrics.submitted(result);
@@ -101,13 +102,11 @@ impl Service {
     }
 
     /// Verifies each envelope, off the async threads. What it finds stays with the verifier for `apply`.
-    async fn check(&self, envelopes: &[Bytes]) -> Vec<Option<Refusal>> {
+    async fn check(&self, envelopes: &[Bytes], until: Instant) -> Vec<Option<Refusal>> {
         // Signatures cost a core; the log's fsync and the decisions need the threads too.
-        let Ok(_permit) = self.inner.verifications.acquire().await else {
-            return envelopes
-                .iter()
-                .map(|_| Some(Refusal::new(Code::Overloaded, "the node is stopping")))
-                .collect();
+        let Ok(Ok(_permit)) = timeout_at(until, self.inner.verifications.acquire()).await else {
+            let busy = || Refusal::new(Code::Overloaded, "too many envelopes wait to be verified");
+            return envelopes.iter().map(|_| Some(busy())).collect();
         };
         let verifier = self.parts().verifier.clone();
         let given = envelopes.to_vec();
@@ -130,6 +129,7 @@ impl Service {
         mode: BatchMode,
         envelopes: Vec<Bytes>,
         refusals: Vec<Option<Refusal>>,
+        until: Instant,
     ) -> Vec<Submitted> {
         let good: Vec<Bytes> = envelopes
             .into_iter()
@@ -139,7 +139,7 @@ impl Service {
         let count = good.len();
         let mut outcomes = match count {
             0 => Vec::new(),
-            _ => match self.enqueue(mode, good).await {
+            _ => match self.enqueue(mode, good, until).await {
                 Ok(outcomes) if outcomes.len() == count => outcomes.into_iter().map(answer).collect(),
                 Ok(_) => vec![failed(&Failure::Unknown("the log entry did not decode".to_owned())); count],
                 Err(failure) => vec![failed(&failure); count],
@@ -156,9 +156,13 @@ impl Service {
             .collect()
     }
 
-    async fn enqueue(&self, mode: BatchMode, envelopes: Vec<Bytes>) -> Result<Vec<Outcome>, Failure> {
+    async fn enqueue(
+        &self,
+        mode: BatchMode,
+        envelopes: Vec<Bytes>,
+        until: Instant,
+    ) -> Result<Vec<Outcome>, Failure> {
         let parts = self.parts();
-        let until = within(parts.config.deadlines.submit_ms);
         let most = parts.config.limits.submit_queue;
         let overloaded = || Failure::Overloaded(format!("{most} envelopes are waiting to be proposed"));
         let permits = u32::try_from(envelopes.len()).unwrap_or(u32::MAX);
@@ -332,10 +336,8 @@ impl Parts {
 
     /// As leader: stamps the groups with this node's clock, if it may trust it, and proposes them as one entry.
     pub(crate) async fn propose(&self, groups: &[Group], until: Instant) -> Result<Outcomes, SubmitError> {
-        if !self.clock_is_sure() {
-            return Err(SubmitError::ClockUncertain);
-        }
-        let command = Command { proposed_at: self.env.clock.now(), groups: groups.to_vec() };
+        let Some(proposed_at) = self.sure_now() else { return Err(SubmitError::ClockUncertain) };
+        let command = Command { proposed_at, groups: groups.to_vec() };
         let bytes = Bytes::from(command.encode());
         let started = Instant::now();
         match timeout_at(until, self.raft.client_write(Proposal(bytes))).await {
