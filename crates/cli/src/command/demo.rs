@@ -1,6 +1,9 @@
 //! `assent demo`: the main story on real node processes, in less than half a minute.
 
+use std::pin::pin;
+
 use clap::Args as ClapArgs;
+use tokio::time::Instant;
 
 use super::node::told_to_stop;
 use crate::demo::{Report, Stage, story};
@@ -17,11 +20,18 @@ pub(crate) struct Args {}
 
 /// Runs the demo.
 pub(crate) async fn run(_: Args, output: Output) -> Result<Exit, CliError> {
-    let mut stage = Stage::set()?;
+    let interrupted = || CliError::new("interrupted", "the demo was interrupted", "run it again");
+    let mut stop = pin!(told_to_stop());
+    let started = Instant::now();
+    let mut stage = tokio::select! {
+        biased;
+        () = &mut stop => return Err(interrupted()),
+        stage = Stage::set() => stage?,
+    };
     let mut report = Report::new(output);
     let told = tokio::select! {
-        told = story::tell(&mut stage, &mut report) => told,
-        () = told_to_stop() => Err(CliError::new("interrupted", "the demo was interrupted", "run it again")),
+        told = story::tell(&mut stage, &mut report, started) => told,
+        () = &mut stop => Err(interrupted()),
     };
     stage.clear().await;
     told?;

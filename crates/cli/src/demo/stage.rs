@@ -19,6 +19,8 @@ use crate::{edge, keys};
 
 /// How many nodes play.
 const NODES: u16 = 3;
+/// How often the processes are started at most, each time on other ports.
+const STARTS: u32 = 3;
 /// Longest wait for anything; a busy machine is slow.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// Longest wait for one answer of one node, above any deadline of a node.
@@ -54,8 +56,25 @@ pub(crate) struct Answer {
 }
 
 impl Stage {
-    /// Makes the directory and starts the processes.
-    pub(crate) fn set() -> Result<Self, CliError> {
+    /// Makes the directory, starts the processes and waits until each serves. On other ports where these were taken
+    /// between the look and the start. Dropping it half way ends and removes everything.
+    pub(crate) async fn set() -> Result<Self, CliError> {
+        let mut tries = 1..=STARTS;
+        loop {
+            let mut stage = Self::start()?;
+            let last = tries.next().is_none_or(|number| number == STARTS);
+            match stage.nodes.ready(PATIENCE, |_, _| {}).await {
+                Err(error) if error.code == "node_ended" && !last => stage.clear().await,
+                Err(error) => {
+                    stage.clear().await;
+                    return Err(error);
+                }
+                Ok(()) => return Ok(stage),
+            }
+        }
+    }
+
+    fn start() -> Result<Self, CliError> {
         let directory = tempfile::Builder::new().prefix("assent-demo-").tempdir()?;
         let layout = Layout::open(directory.path(), NODES, free_base_port()?)?;
         let trusted = keys::read_trusted(&[layout.node_keys()])?;

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::leaderless;
 use super::offline;
 use super::report::{Report, Step, millis};
-use super::stage::{Answer, PATIENCE, Stage};
+use super::stage::{Answer, Stage};
 use crate::exit::CliError;
 use crate::{edge, keys};
 
@@ -21,11 +21,11 @@ const VERIFIER: &str = "dev attestation";
 const NEW_VERIFIER: &str = "fresh attestation";
 const HOUR: i64 = 3600;
 
-/// Tells the whole story. Steps that go otherwise than they should are reported and the story goes on; an error ends it.
-pub(crate) async fn tell(stage: &mut Stage, report: &mut Report) -> Result<(), CliError> {
+/// Tells the whole story; the nodes were started at `started`. Steps that go otherwise than they should are reported and the story goes on; an error ends it.
+pub(crate) async fn tell(stage: &mut Stage, report: &mut Report, started: Instant) -> Result<(), CliError> {
     report.say("Assent: may this execute, now? Three real nodes on this machine, one story.\n \n")?;
     let all = stage.ids();
-    let leader = form(stage, report, &all).await?;
+    let leader = form(stage, report, &all, started).await?;
     let (governance, attestation) = (stage.key("governance")?, stage.key("attestation")?);
     submit(stage, report, &all, &governance, &attestation).await?;
     allow(stage, report, &all).await?;
@@ -40,9 +40,12 @@ pub(crate) async fn tell(stage: &mut Stage, report: &mut Report) -> Result<(), C
     offline::verify(stage, report, &denied)
 }
 
-async fn form(stage: &mut Stage, report: &mut Report, all: &[u64]) -> Result<StatusBody, CliError> {
-    let started = Instant::now();
-    stage.nodes.ready(PATIENCE, |_, _| {}).await?;
+async fn form(
+    stage: &Stage,
+    report: &mut Report,
+    all: &[u64],
+    started: Instant,
+) -> Result<StatusBody, CliError> {
     let leader = stage.leader(all).await?;
     let mut lines = picture(stage, all, leader.node_id);
     lines.push(format!("* leads in term {}; every node has answered a quorum read", leader.term));
