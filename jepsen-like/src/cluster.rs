@@ -265,6 +265,11 @@ impl Cluster {
             return Ok(());
         }
         self.signal(id, Signal::SIGKILL)?;
+        self.gone(id)
+    }
+
+    /// Waits until a killed node's process is gone.
+    pub fn gone(&self, id: u64) -> Result<(), HarnessError> {
         // Until the process is gone its files are in use.
         let pid = Pid::from_raw(self.node(id)?.pid);
         for _ in 0..500 {

@@ -41,6 +41,11 @@ impl Evidence {
         Err(HarnessError::Unexpected("no node tells the time".to_owned()))
     }
 
+    /// The same for another lineage, about a subject of its own.
+    pub fn in_lineage(self, lineage: &str) -> Self {
+        Self { lineage: lineage.to_owned(), subject: Sha256::of(lineage.as_bytes()), ..self }
+    }
+
     /// An authorize request for the action `run`.
     pub fn request(&self) -> Value {
         json!({"domain": self.domain, "lineage": self.lineage, "action": "run",

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use assent_jepsen::{Cluster, Evidence, id_of};
 use assent_proof::EvidenceId;
+use futures_util::future::join_all;
 
 const SETTLES_WITHIN: Duration = Duration::from_secs(60);
 
@@ -27,8 +28,30 @@ async fn killing_all_nodes_at_once_loses_nothing_that_was_acknowledged() {
     let before = cluster.get(1, &lineage).await;
     let policy = cluster.get(1, &format!("/v1/policies/{}", cluster.domain)).await;
     assert_eq!(before.status, Some(200), "{before:?}");
+    // More are on their way when everything ends at once; those that are acknowledged count too.
+    let cluster_ref = &cluster;
+    let in_flight = (0..60_u64).map(|n| {
+        let other = Evidence::clone(&evidence).in_lineage(&format!("flight-{n}"));
+        let bytes = other.attestation(&attestation, (0, None), "affirming", "m");
+        async move {
+            let answer = cluster_ref.post(1 + n % 3, "/v1/envelopes", bytes.clone()).await;
+            (answer.status == Some(201)).then(|| (id_of(&bytes).unwrap(), bytes, answer.body))
+        }
+    });
+    let pids: Vec<i32> = cluster.nodes.iter().map(|node| node.pid).collect();
+    let strike = async {
+        tokio::time::sleep(Duration::from_millis(15)).await;
+        for pid in pids {
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL)
+                .unwrap();
+        }
+    };
+    let (answers, ()) = tokio::join!(join_all(in_flight), strike);
+    for (evidence_id, bytes, receipt) in answers.into_iter().flatten() {
+        acknowledged.push((bytes, evidence_id, receipt));
+    }
     for id in 1..=3 {
-        cluster.kill(id).unwrap();
+        cluster.gone(id).unwrap();
     }
     for id in 1..=3 {
         cluster.restart(id).unwrap();

@@ -12,7 +12,9 @@ const SETTLES_WITHIN: Duration = Duration::from_secs(60);
 /// What a node may say while it cannot know.
 fn cannot_know(answer: &Answer) -> bool {
     let codes = answer.codes();
-    answer.is_deny()
+    // A deny is prompt: 250 ms by default, at most a second, and twice that on a busy machine.
+    answer.took() <= Duration::from_secs(2)
+        && answer.is_deny()
         && answer.status == Some(503)
         && !codes.is_empty()
         && codes.iter().all(|code| {

@@ -1,0 +1,187 @@
+//! A genesis file, configurations and requests for clusters of three nodes in one process.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    reason = "each test file uses its own part of the support"
+)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
+
+use std::path::Path;
+use std::time::Duration;
+
+use assent_cluster::config::{Config, VoterConfig};
+use assent_cluster::env::Environment;
+use assent_cluster::node::Node;
+use assent_cluster::usecase::Caller;
+use assent_proof::{
+    AuthorizeRequest, Claims, DomainName, Envelope, EvidenceKind, LineageName, PolicyBody, PublicKey, Role,
+    Seconds, Sha256, SigningKey, Statement, sign_statement,
+};
+use assent_registry::GenesisFile;
+
+pub const ORIGIN: &str = "registry.test/cluster";
+
+pub fn key(seed: u8) -> SigningKey {
+    SigningKey::from_seed([seed; 32])
+}
+
+#[expect(clippy::disallowed_methods, reason = "a genesis file is made with the present time")]
+pub fn now() -> Seconds {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    Seconds(i64::try_from(since.as_secs()).unwrap())
+}
+
+pub fn statement(kind: EvidenceKind, domain: DomainName, target: &str, claims: &Claims) -> Statement {
+    Statement {
+        subject_name: None,
+        subject: Sha256::of(target.as_bytes()),
+        kind,
+        registry: ORIGIN.to_owned(),
+        domain,
+        lineage: LineageName::governance(),
+        issuers: Vec::new(),
+        sequence: Some(0),
+        parent: None,
+        references: Vec::new(),
+        issued_at: now(),
+        expires_at: None,
+        claims: claims.to_json(),
+    }
+}
+
+pub fn sign(mut statement: Statement, keys: &[&SigningKey]) -> Vec<u8> {
+    statement.issuers = keys.iter().map(|key| key.public()).collect();
+    sign_statement(&statement, keys)
+}
+
+pub fn grant(authority: PublicKey, role: Role, domain: DomainName) -> Statement {
+    let claims = Claims::AuthorityGrant {
+        authority,
+        name: role.to_string(),
+        role,
+        not_before: Seconds(now().0 - 60),
+        not_after: Seconds(now().0 + 3600),
+    };
+    statement(EvidenceKind::AuthorityGrant, domain, &authority.to_string(), &claims)
+}
+
+/// Root, three node grants, a domain with a policy that requires nothing but an authorization.
+pub fn genesis() -> Vec<u8> {
+    let (root, checkpoint, governance) = (key(1), key(2), key(3));
+    let domain: DomainName = "prod.eu".parse().unwrap();
+    let mut envelopes = Vec::new();
+    let claims = Claims::Root { keys: vec![root.public()], threshold: 1, registry_key: checkpoint.public() };
+    let first = statement(EvidenceKind::Root, DomainName::root(), ORIGIN, &claims);
+    envelopes.push(sign(first, &[&root, &checkpoint]));
+    let chained = |envelopes: &[Vec<u8>], mut next: Statement, from: usize| {
+        let chain = &envelopes[from..];
+        next.sequence = Some(chain.len() as u64);
+        next.parent = chain.last().map(|bytes| Envelope::parse(bytes).unwrap().id());
+        next
+    };
+    for node in 11..14 {
+        let next = grant(key(node).public(), Role::Registry, DomainName::root());
+        envelopes.push(sign(chained(&envelopes, next, 0), &[&root, &key(node)]));
+    }
+    let claims =
+        Claims::Domain { domain: domain.clone(), governance: vec![governance.public()], threshold: 1 };
+    let next = statement(EvidenceKind::Domain, DomainName::root(), domain.as_ref(), &claims);
+    envelopes.push(sign(chained(&envelopes, next, 0), &[&root, &governance]));
+    let body = PolicyBody {
+        require: vec![],
+        attestation_status: None,
+        measurements: None,
+        policy_digests: None,
+        decision_ttl_seconds: 10,
+        permit_always: false,
+    };
+    let policy = statement(EvidenceKind::Policy, domain.clone(), domain.as_ref(), &Claims::Policy(body));
+    envelopes.push(sign(policy, &[&governance]));
+    let envelopes: Vec<Envelope> = envelopes.iter().map(|bytes| Envelope::parse(bytes).unwrap()).collect();
+    GenesisFile::format(&envelopes).unwrap()
+}
+
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+pub fn configs(folder: &Path) -> Vec<Config> {
+    std::fs::write(folder.join("genesis.json"), genesis()).unwrap();
+    let voters: Vec<VoterConfig> = (1..=3)
+        .map(|id| VoterConfig {
+            id,
+            peer: format!("127.0.0.1:{}", free_port()),
+            client: format!("127.0.0.1:{}", free_port()),
+        })
+        .collect();
+    voters
+        .iter()
+        .map(|voter| {
+            let node_key = folder.join(format!("node-{}.pem", voter.id));
+            std::fs::write(&node_key, key(10 + u8::try_from(voter.id).unwrap()).to_pem()).unwrap();
+            Config::new(
+                voter.id,
+                folder.join(format!("data-{}", voter.id)),
+                folder.join("genesis.json"),
+                node_key,
+                voters.clone(),
+            )
+        })
+        .collect()
+}
+
+pub async fn start(config: &Config) -> Node {
+    // A node that was stopped in this process lets go of its directory when its last task has ended.
+    for _ in 0..200 {
+        if let Ok(env) = Environment::real(&config.data_dir) {
+            return Node::start(config.clone(), env).await.unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("`{}` is still in use", config.data_dir.display());
+}
+
+pub async fn ready(node: &Node) {
+    for _ in 0..1200 {
+        if node.service().ready().await.is_ok() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("not ready: {:?} {:?}", node.service().ready().await, node.service().status(&Caller::Anonymous));
+}
+
+pub fn authorization() -> Vec<u8> {
+    authorization_for("exec-1")
+}
+
+pub fn authorization_for(lineage: &str) -> Vec<u8> {
+    let claims = Claims::ExecutionAuthorization {
+        actions: vec!["run".to_owned()],
+        audience: None,
+        environment: None,
+        not_before: Seconds(now().0 - 60),
+        not_after: Seconds(now().0 + 600),
+        uses: None,
+    };
+    let mut draft =
+        statement(EvidenceKind::ExecutionAuthorization, "prod.eu".parse().unwrap(), "program", &claims);
+    draft.lineage = lineage.parse().unwrap();
+    sign(draft, &[&key(3)])
+}
+
+pub fn request() -> AuthorizeRequest {
+    AuthorizeRequest {
+        domain: "prod.eu".parse().unwrap(),
+        lineage: Some("exec-1".parse().unwrap()),
+        runtime: None,
+        action: "run".to_owned(),
+        subject: Sha256::of(b"program"),
+        audience: None,
+        environment: None,
+        nonce: None,
+        expected_head: None,
+        min_revision: None,
+    }
+}
