@@ -162,7 +162,7 @@ impl Default for LimitConfig {
             submit_batch_bytes: 1 << 20,
             verifications: 4,
             body_kib: 256 * 1024,
-            proposals: 4,
+            proposals: 2,
             registry_flush_ms: 5_000,
         }
     }

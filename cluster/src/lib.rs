@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod env;
+mod handler;
 mod http;
 pub mod metrics;
 pub mod node;

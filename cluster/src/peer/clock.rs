@@ -1,4 +1,4 @@
-//! What the peers' clocks said, and whether this node may trust its own (DESIGN §2 "Time").
+//! What the peers' clocks said, and whether this node may trust its own.
 //!
 //! A reading binds the peer's wall clock to a moment of local elapsed time: halfway between ping and pong. It is
 //! compared with the own wall clock only when asked, so a jump of the own clock shows at once and not with the

@@ -10,8 +10,8 @@ pub const PROTOCOL_VERSION: u16 = 1;
 /// The oldest version of the messages that this build still speaks.
 pub const PROTOCOL_VERSION_MIN: u16 = 1;
 /// The version of the rules that `apply` follows, which this build knows; announced so that a later `rules`
-/// statement can be held back until every voter knows them (DESIGN §4).
-pub const RULES_VERSION: u32 = 1;
+/// statement can be held back until every voter knows them.
+pub const RULES_VERSION: u32 = assent_registry::limit::RULES_VERSION;
 
 const MAGIC: [u8; 8] = *b"assentp\n";
 const HELLO_BYTES: usize = 8 + 2 + 2 + 4 + 32 + 8 + 16 + 8 + 1;

@@ -22,7 +22,7 @@ pub struct Problem {
     pub title: String,
     /// The HTTP status that this came with.
     pub status: u16,
-    /// The stable code (DESIGN, Codes).
+    /// The stable code.
     pub code: Code,
     /// What is wrong here, one sentence for people.
     pub detail: String,

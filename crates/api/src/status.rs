@@ -14,7 +14,7 @@ pub enum Call {
     Read,
 }
 
-/// The HTTP status of a code in a kind of call (DESIGN, HTTP status). An accepted submission (201, 200) and an allow
+/// The HTTP status of a code in a kind of call. An accepted submission (201, 200) and an allow
 /// (200) have no code; a submission that may have been accepted is 504, [`Problem::unknown_outcome`].
 ///
 /// [`Problem::unknown_outcome`]: crate::Problem::unknown_outcome
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn the_statuses_are_those_of_the_design() {
+    fn every_code_has_its_documented_status() {
         use Code::*;
         let cannot_know = [
             NoQuorum,

@@ -9,5 +9,5 @@ pub const ISSUERS_PER_LINEAGE: usize = 32;
 /// Most statements that one statement rests on, directly and through others.
 pub const TRANSITIVE_REFERENCES: usize = 64;
 
-/// The version of the rules in this build.
+/// The version of the rules in this build; peers announce it to one another.
 pub const RULES_VERSION: u32 = 1;
