@@ -321,7 +321,7 @@ async fn follow_members(service: Service, store_id: [u8; 16]) {
                 // Only the first cause is kept.
                 let _ = parts.misbound.set(cause.to_owned());
             }
-            parts.hub.ensure_peer(id, &node.peer_addr);
+            parts.hub.ensure_known(id, &node.peer_addr);
         }
         if metrics.changed().await.is_err() {
             return;

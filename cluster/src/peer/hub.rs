@@ -187,6 +187,15 @@ impl PeerHub {
         }
     }
 
+    /// Makes sure that node `id` is known; `addr` counts only if no address of it is known yet. The configuration's
+    /// addresses were there first, so a cluster may move.
+    pub fn ensure_known(&self, id: NodeId, addr: &str) {
+        let known = lock(&self.inner.peers).get(&id).is_some_and(|peer| lock(&peer.addr).is_some());
+        if !known {
+            self.ensure_peer(id, addr);
+        }
+    }
+
     /// Whether there is a connection to node `id` now.
     pub fn is_connected(&self, id: NodeId) -> bool {
         self.connection(id).is_some()

@@ -57,7 +57,7 @@ impl RaftNetworkFactory<TypeConfig> for PeerNetworkFactory {
     type Network = PeerNetwork;
 
     async fn new_client(&mut self, target: NodeId, node: &PeerNode) -> PeerNetwork {
-        self.hub.ensure_peer(target, &node.peer_addr);
+        self.hub.ensure_known(target, &node.peer_addr);
         PeerNetwork { hub: self.hub.clone(), blocking: self.blocking.clone(), target }
     }
 }

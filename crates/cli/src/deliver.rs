@@ -75,7 +75,11 @@ pub(crate) async fn through_outbox(
 /// Prints a receipt.
 pub(crate) fn receipt(submitted: &Submitted, output: Output) -> Result<(), CliError> {
     let ReceiptBody { evidence_id, ledger_index, revision, .. } = &submitted.receipt;
-    let accepted = if submitted.fresh { "accepted" } else { "accepted before:" };
+    let accepted = match submitted {
+        Submitted { in_force_already: true, .. } => "in force already, by",
+        Submitted { fresh: true, .. } => "accepted",
+        _ => "accepted before:",
+    };
     output.result(&submitted.receipt, || {
         format!("{accepted} {evidence_id}\nledger index {ledger_index}, revision {revision}")
     })

@@ -111,7 +111,16 @@ impl From<ClientError> for CliError {
             ClientError::Refused(problem) => CliError::problem(problem).detail,
             other => other.to_string(),
         };
-        CliError::new(error.code(), detail, error.remedy())
+        let exit = match &error {
+            ClientError::Config { .. } => Exit::Usage,
+            // It was not refused: asking again may bring another answer.
+            ClientError::Unavailable { .. } | ClientError::OutcomeUnknown { .. } => Exit::CannotKnow,
+            ClientError::Refused(problem) if matches!(problem.status, 429 | 503 | 504) => Exit::CannotKnow,
+            ClientError::Refused(_) | ClientError::Answer { .. } | ClientError::Untrusted { .. } => {
+                Exit::Failed
+            }
+        };
+        CliError { exit, ..CliError::new(error.code(), detail, error.remedy()) }
     }
 }
 

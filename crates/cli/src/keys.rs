@@ -5,7 +5,7 @@
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use assent_proof::{KeyError, PublicKey, SigningKey};
 
@@ -71,8 +71,16 @@ pub(crate) fn read_public(path: &Path) -> Result<PublicKey, CliError> {
 /// Reads the public keys of files that hold one or several of them, one after the other. A file may be a private key.
 pub(crate) fn read_trusted<P: AsRef<Path>>(paths: &[P]) -> Result<Vec<PublicKey>, CliError> {
     let mut keys = Vec::new();
+    let mut files = Vec::new();
     for path in paths {
         let path = path.as_ref();
+        if path.is_dir() {
+            files.extend(public_files(path)?);
+        } else {
+            files.push(path.to_path_buf());
+        }
+    }
+    for path in &files {
         let text = files::read_text(path)?;
         if text.contains(PRIVATE_MARK) {
             keys.push(read_public(path)?);
@@ -88,6 +96,22 @@ pub(crate) fn read_trusted<P: AsRef<Path>>(paths: &[P]) -> Result<Vec<PublicKey>
         }
     }
     Ok(keys)
+}
+
+/// The PEM files of a directory that hold public keys, by name.
+fn public_files(directory: &Path) -> Result<Vec<PathBuf>, CliError> {
+    let unreadable = |error: std::io::Error| CliError::file("read", directory, &error);
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.extension().is_some_and(|ending| ending == "pem")
+            && files::read_text(&path)?.contains(PUBLIC_BEGIN)
+        {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 /// The `PUBLIC KEY` blocks of a text; an unended one is kept, so that reading it fails instead of ignoring it.

@@ -7,7 +7,7 @@
 //! [`Outbox`]: crate::Outbox
 
 use assent_api::{BatchMode, BatchResponse, ReceiptBody, batch_body};
-use assent_proof::{Envelope, EvidenceId};
+use assent_proof::{Envelope, EvidenceId, Statement};
 use bytes::Bytes;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
@@ -27,6 +27,9 @@ pub struct Submitted {
     pub receipt: ReceiptBody,
     /// Whether this very request did it (201) and not an earlier one (200).
     pub fresh: bool,
+    /// Whether the receipt is another statement's: a restriction that adds nothing to one standing by the same issuers
+    /// is answered with that one's receipt.
+    pub in_force_already: bool,
 }
 
 impl Client {
@@ -38,12 +41,15 @@ impl Client {
     /// the chain) says what the node found then: whoever holds signed bytes can submit them again at any time.
     pub async fn submit(&self, envelope: impl Into<Bytes>) -> Result<Submitted, ClientError> {
         let envelope = envelope.into();
-        let id = Envelope::parse(&envelope).ok().map(|envelope| envelope.id());
+        let parsed = Envelope::parse(&envelope).ok();
+        let id = parsed.as_ref().map(Envelope::id);
         let answer = self.insist(&Ask::post("/v1/envelopes", envelope)).await?;
         match answer.status {
             200 | 201 => {
-                let receipt = receipt(&answer, id)?;
-                Ok(Submitted { receipt, fresh: answer.status == 201 })
+                let restricts = || parsed.as_ref().is_some_and(is_restriction);
+                let receipt = receipt(&answer, id.filter(|_| answer.status == 201 || !restricts()))?;
+                let in_force_already = id.is_some_and(|id| id != receipt.evidence_id);
+                Ok(Submitted { receipt, fresh: answer.status == 201, in_force_already })
             }
             _ => Err(refused(&answer)),
         }
@@ -117,7 +123,12 @@ fn gave_up(maybe_taken: bool, no_answer: NoAnswer) -> ClientError {
     if maybe_taken { ClientError::OutcomeUnknown { detail: no_answer.detail() } } else { no_answer.into() }
 }
 
-/// The receipt in an answer; it must be for this envelope.
+/// Whether the envelope revokes or contains.
+fn is_restriction(envelope: &Envelope) -> bool {
+    Statement::parse(&envelope.payload).is_ok_and(|statement| statement.kind.is_restriction())
+}
+
+/// The receipt in an answer; it must be for this envelope, where one is named.
 fn receipt(answer: &Answer, id: Option<EvidenceId>) -> Result<ReceiptBody, ClientError> {
     let receipt: ReceiptBody =
         serde_json::from_slice(&answer.body).map_err(|error| not_the_api(answer, error))?;

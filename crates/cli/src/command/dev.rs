@@ -26,15 +26,15 @@ const RESPAWN_AFTER: Duration = Duration::from_millis(500);
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Example:\n  assent dev --nodes 3 --data ./dev-data --base-port 7400")]
 pub(crate) struct Args {
-    /// How many nodes: 3 or 5
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(3..=5))]
-    nodes: u16,
+    /// How many nodes, 3 or 5: by default as many as DIR has, 3 if it is new
+    #[arg(long, value_parser = clap::value_parser!(u16).range(3..=5))]
+    nodes: Option<u16>,
     /// The cluster's directory
     #[arg(long, value_name = "DIR", default_value = "dev-data")]
     data: PathBuf,
-    /// Node n serves clients on this port + n - 1, and peers 100 above
-    #[arg(long, value_name = "PORT", default_value_t = 7400)]
-    base_port: u16,
+    /// Node n serves clients on this port + n - 1, and peers 100 above: by default as before, 7400 if DIR is new
+    #[arg(long, value_name = "PORT")]
+    base_port: Option<u16>,
     /// Start a node again half a second after its process ended
     #[arg(long)]
     respawn: bool,
@@ -42,7 +42,7 @@ pub(crate) struct Args {
 
 /// Runs the cluster.
 pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
-    if args.nodes == 4 {
+    if args.nodes == Some(4) {
         return Err(CliError::usage("a cluster has 3 or 5 nodes"));
     }
     std::fs::create_dir_all(&args.data).map_err(|error| CliError::file("make", &args.data, &error))?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args as ClapArgs, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use tracing_subscriber::EnvFilter;
 
 use assent_cluster::config::Config;
@@ -15,6 +15,8 @@ use assent_cluster::node::Node;
 use crate::exit::{CliError, Exit};
 use crate::output::Output;
 
+/// Longest that a node waits for its data directory.
+const DIRECTORY_WITHIN: Duration = Duration::from_secs(5);
 /// Longest that a node goes on without the process that started it.
 const PARENTLESS_FOR: Duration = Duration::from_secs(1);
 
@@ -51,8 +53,7 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     let config = Config::load(&args.config)
         .map_err(|error| CliError::new("config_invalid", error.to_string(), remedy))?;
     let id = config.node_id;
-    let env = Environment::real(&config.data_dir)
-        .map_err(|error| CliError::file("use", &config.data_dir, &error))?;
+    let env = data_directory(&config).await?;
     let node = Node::start(config, env)
         .await
         .map_err(|error| CliError::new("node_not_started", error.to_string(), remedy))?;
@@ -62,8 +63,11 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     })?;
     tokio::select! {
         cause = node.failed() => {
-            // What is on disk may be in doubt, so nothing more is written: the process just ends.
-            Err(CliError::new("node_failed", cause, "look at the disk and the log, then start the node again"))
+            let remedy = "look at the disk and the log, then start the node again";
+            output.error(&CliError::new("node_failed", cause, remedy));
+            // What is on disk is in doubt. No destructor may write to it any more, and work that hangs on a
+            // dead disk must not keep the process alive.
+            std::process::exit(1)
         }
         () = told_to_stop() => {
             tracing::info!("stopping");
@@ -74,6 +78,20 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
             // Nobody is left who could end it if it took long; what was acknowledged is on disk anyway.
             let _ = timeout(PARENTLESS_FOR, node.shutdown()).await;
             Ok(Exit::Ok)
+        }
+    }
+}
+
+/// The node's world. A process that is just ending may still hold the directory: that is waited for.
+async fn data_directory(config: &Config) -> Result<Environment, CliError> {
+    let until = Instant::now() + DIRECTORY_WITHIN;
+    loop {
+        match Environment::real(&config.data_dir) {
+            Ok(env) => return Ok(env),
+            Err(error) if error.kind() == std::io::ErrorKind::ResourceBusy && Instant::now() < until => {
+                sleep(Duration::from_millis(50)).await;
+            }
+            Err(error) => return Err(CliError::file("use", &config.data_dir, &error)),
         }
     }
 }

@@ -52,13 +52,30 @@ pub(crate) struct Layout {
     pub(crate) dev: DevJson,
 }
 
+/// How many nodes a new cluster has, if nobody says.
+const NODES: u16 = 3;
+/// The first client port of a new cluster, if nobody says.
+const BASE_PORT: u16 = 7400;
+
 impl Layout {
     /// The directory's cluster: the one that is there, or a new one of `nodes` nodes.
-    pub(crate) fn open(directory: &Path, nodes: u16, base_port: u16) -> Result<Self, CliError> {
+    ///
+    /// What is not given is as it was when the directory was made, or 3 nodes from port 7400 on.
+    pub(crate) fn open(
+        directory: &Path,
+        nodes: Option<u16>,
+        base_port: Option<u16>,
+    ) -> Result<Self, CliError> {
         let directory =
             std::path::absolute(directory).map_err(|error| CliError::file("find", directory, &error))?;
         let genesis = directory.join("genesis.json");
         let found = if genesis.exists() { Some(founded(&genesis)?) } else { None };
+        let there = found.as_ref().and_then(|(_, there)| u16::try_from(*there).ok());
+        let nodes = nodes.or(there).unwrap_or(NODES);
+        let before = Config::load(&directory.join("node-1.toml"))
+            .ok()
+            .and_then(|config| config.client_listen.rsplit_once(':').and_then(|(_, port)| port.parse().ok()));
+        let base_port = base_port.or(before).unwrap_or(BASE_PORT);
         let origin = match &found {
             Some((_, there)) if *there != usize::from(nodes) => {
                 let detail =
@@ -108,21 +125,23 @@ impl Layout {
             .collect();
         for node in &self.dev.nodes {
             let path = self.config_file(node.id);
-            // What somebody changed in it stays; only the addresses follow the command line.
-            let config = match Config::load(&path) {
-                Ok(config) => Config { voters: voters.clone(), ..config },
-                Err(_) => Config::new(
-                    node.id,
-                    node.data.clone(),
-                    self.genesis_file(),
-                    self.node_key(node.id),
-                    voters.clone(),
-                ),
-            };
-            let config =
-                Config { client_listen: node.client.clone(), peer_listen: node.peer.clone(), ..config };
             let invalid = |error: assent_cluster::config::ConfigError| {
                 CliError::new("config_invalid", error.to_string(), "mend or remove the file")
+            };
+            let new = Config::new(
+                node.id,
+                node.data.clone(),
+                self.genesis_file(),
+                self.node_key(node.id),
+                voters.clone(),
+            );
+            // What somebody changed in it stays; paths and addresses follow the directory and the command line,
+            // so that a copy of the directory is a cluster of its own.
+            let config = if path.exists() {
+                let found = Config::load(&path).map_err(invalid)?;
+                Config { raft: found.raft, deadlines: found.deadlines, limits: found.limits, ..new }
+            } else {
+                new
             };
             files::replace(&path, config.to_toml().map_err(invalid)?.as_bytes())?;
         }
