@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use assent_jepsen::{Answer, Cluster, Evidence, id_of};
 use assent_proof::{EvidenceId, SigningKey};
+use futures_util::future::join_all;
 use tokio::time::Instant;
 
 #[tokio::test]
@@ -30,6 +31,43 @@ async fn every_node_sees_a_write_the_moment_it_was_acknowledged_elsewhere() {
         let lineage = cluster.get(read, &format!("/v1/lineages/{}/exec", cluster.domain)).await;
         assert_eq!(lineage.text("head"), receipt.text("evidenceId"), "{lineage:?}");
     }
+}
+
+#[tokio::test]
+async fn a_follower_that_slept_through_a_write_answers_with_it_or_not_at_all() {
+    let cluster = Cluster::start(3).await.unwrap();
+    let evidence = Evidence::new(&cluster, "exec").await.unwrap();
+    let governance = cluster.key("governance").unwrap();
+    let attestation = cluster.key("attestation").unwrap();
+    cluster.accept(1, &evidence.authorization(&governance, (0, None))).await.unwrap();
+    let mut parent: Option<EvidenceId> = None;
+    let mut confirmed = 0;
+    for sequence in 0..12_u64 {
+        let leader = cluster.leader().await.unwrap();
+        let sleeper = 1 + leader % 3;
+        cluster.pause(sleeper).unwrap();
+        let status = if sequence % 2 == 0 { "affirming" } else { "contraindicated" };
+        let bytes = evidence.attestation(&attestation, (sequence, parent), status, "m");
+        let receipt = cluster.accept(leader, &bytes).await.unwrap();
+        parent = id_of(&bytes);
+        // Asked after the acknowledgement, while it sleeps: it finds the question when it wakes.
+        let request = evidence.request();
+        let asked = (0..8).map(|_| cluster.authorize(sleeper, &request));
+        let wake = async {
+            tokio::time::sleep(Duration::from_millis(60)).await;
+            cluster.resume(sleeper).unwrap();
+        };
+        let (answers, ()) = tokio::join!(join_all(asked), wake);
+        for answer in answers {
+            if answer.status == Some(503) {
+                continue;
+            }
+            assert_eq!(answer.is_allow(), sequence % 2 == 0, "slot {sequence}: {answer:?}");
+            assert!(answer.number("revision") >= receipt.number("revision"), "{answer:?}");
+            confirmed += 1;
+        }
+    }
+    assert!(confirmed > 0, "it never answered");
 }
 
 /// The next slot of the domain's `_governance`.
