@@ -197,9 +197,16 @@ impl Cluster {
         self.keys.get(role).map(PathBuf::as_path)
     }
 
-    /// Asks a node.
+    /// Asks a node. What it reads of the registry is asked again while it cannot know.
     pub async fn get(&self, id: u64, path: &str) -> Answer {
-        self.ask(id, "GET", path, Bytes::new()).await
+        let until = Instant::now() + ANSWER_WITHIN;
+        loop {
+            let answer = self.ask(id, "GET", path, Bytes::new()).await;
+            if !path.starts_with("/v1/") || answer.status != Some(503) || Instant::now() >= until {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Sends bytes to a node.
@@ -240,6 +247,19 @@ impl Cluster {
     /// Asks a node for a decision.
     pub async fn authorize(&self, id: u64, request: &Value) -> Answer {
         self.post(id, "/v1/authorize", request.to_string().into_bytes()).await
+    }
+
+    /// Asks a node for a decision until it can know: a deny for want of a quorum is always legal, and on a busy
+    /// machine it happens.
+    pub async fn decide(&self, id: u64, request: &Value) -> Answer {
+        let until = Instant::now() + READY_WITHIN;
+        loop {
+            let answer = self.authorize(id, request).await;
+            if !matches!(answer.status, None | Some(503)) || Instant::now() >= until {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// The node that some node believes to lead.

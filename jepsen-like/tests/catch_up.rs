@@ -67,7 +67,7 @@ async fn a_node_that_was_away_catches_up_by_log_or_by_snapshot() {
     cluster.node_ready(3, SETTLES_WITHIN).await.unwrap();
     assert!(installed(), "it caught up without a snapshot:\n{}", cluster.node_log(3));
     same_everywhere(&cluster, head).await;
-    let answer = cluster.authorize(3, &evidence.request()).await;
+    let answer = cluster.decide(3, &evidence.request()).await;
     assert!(answer.is_allow(), "{answer:?}");
 
     // What a snapshot brought survives like anything else.

@@ -24,7 +24,7 @@ async fn every_node_sees_a_write_the_moment_it_was_acknowledged_elsewhere() {
         let bytes = evidence.attestation(&attestation, (sequence, parent), status, "m");
         let receipt = cluster.accept(write, &bytes).await.unwrap();
         parent = id_of(&bytes);
-        let answer = cluster.authorize(read, &evidence.request()).await;
+        let answer = cluster.decide(read, &evidence.request()).await;
         assert_eq!(answer.is_allow(), sequence % 2 == 0, "node {read} after a write on {write}: {answer:?}");
         assert!(answer.number("revision") >= receipt.number("revision"));
         assert_eq!(answer.text("head"), receipt.text("evidenceId"));
@@ -153,7 +153,7 @@ async fn equivocation_in_either_order_ends_in_the_same_decisions() {
         assert_eq!(page.text("status"), Some("quarantined"));
         let mut decisions = Vec::new();
         for id in 1..=3 {
-            let answer = cluster.authorize(id, &evidence.request()).await;
+            let answer = cluster.decide(id, &evidence.request()).await;
             assert_eq!(answer.status, Some(403), "{answer:?}");
             decisions.push(answer.codes());
         }

@@ -66,7 +66,7 @@ async fn killing_all_nodes_at_once_loses_nothing_that_was_acknowledged() {
         assert_eq!(cluster.get(id, &lineage).await.body, before.body, "node {id}");
         let again = cluster.get(id, &format!("/v1/policies/{}", cluster.domain)).await;
         assert_eq!(again.body, policy.body);
-        let answer = cluster.authorize(id, &evidence.request()).await;
+        let answer = cluster.decide(id, &evidence.request()).await;
         assert!(answer.is_allow(), "node {id}: {answer:?}");
     }
     let (bytes, _, receipt) = &acknowledged[7];

@@ -29,7 +29,7 @@ async fn allowed(cluster: &Cluster, lineage: &str) -> Evidence {
     cluster.accept(1, &evidence.authorization(&governance, (0, None))).await.unwrap();
     cluster.accept(2, &evidence.attestation(&attestation, (0, None), "affirming", "m")).await.unwrap();
     for node in &cluster.nodes {
-        let answer = cluster.authorize(node.id, &evidence.request()).await;
+        let answer = cluster.decide(node.id, &evidence.request()).await;
         assert!(answer.is_allow(), "node {}: {answer:?}", node.id);
     }
     evidence
