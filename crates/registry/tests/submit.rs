@@ -312,6 +312,19 @@ fn statements_belong_where_their_kind_does() {
 }
 
 #[test]
+fn governance_rests_on_nothing_so_that_voidness_has_a_bound() {
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    let about = accepted(&world.submit(&affirming().sign(&[&keys.attestation]))).evidence_id;
+    let (next, head) = world.governance_slot();
+    let fresh = key(60);
+    let granted = grant(fresh.public(), Role::Audit).slot(next, head).references(&[about]);
+    refuses(&mut world, &granted.sign(&[&keys.governance[0], &fresh]), Code::Malformed);
+    let ruled = policy(attested_policy()).slot(next, head).references(&[about]);
+    refuses(&mut world, &ruled.sign(&[&keys.governance[0]]), Code::Malformed);
+}
+
+#[test]
 fn claims_of_the_wrong_shape_are_refused_with_their_field() {
     let mut world = World::new();
     let keys = world.keys.clone();

@@ -37,13 +37,15 @@ fn shape(statement: &Statement) -> Result<(), Refusal> {
     if kind == EvidenceKind::Policy && statement.domain.is_system() {
         return malformed("predicate.domain", "`_root` has no policy".into());
     }
+    if !kind.is_execution() && !statement.references.is_empty() {
+        // Voidness walks from evidence to the grants of its signers. Were grants to rest on evidence in turn,
+        // that walk would have no bound.
+        return malformed("predicate.references", format!("`{kind}` references nothing"));
+    }
     if kind.is_restriction() {
         if statement.sequence.is_some() || statement.parent.is_some() {
             let detail = format!("`{kind}` takes no slot: `sequence` and `parent` are null");
             return malformed("predicate.sequence", detail);
-        }
-        if !statement.references.is_empty() {
-            return malformed("predicate.references", format!("`{kind}` references nothing"));
         }
         return Ok(());
     }
