@@ -112,6 +112,7 @@ fn rows_keep_their_bytes() {
             head: Some(id(1)),
             next_sequence: 2,
             issuers: 3,
+            newest: 5,
             closed_by: None,
             conflicts: vec![Conflict { issuer: key(), sequence: 4 }],
         },

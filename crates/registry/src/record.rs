@@ -157,6 +157,8 @@ pub(crate) struct LineageRow {
     pub next_sequence: u64,
     /// How many issuers it has.
     pub issuers: u32,
+    /// How many rows of newest statements it has: one that lost its key to damage must be missed, not overlooked.
+    pub newest: u32,
     /// The event that closed it.
     pub closed_by: Option<EvidenceId>,
     /// The slots that were signed twice, by issuer. Not empty: the lineage is quarantined.

@@ -348,3 +348,24 @@ fn a_statement_dated_ahead_is_no_younger_than_its_acceptance() {
     let decision = assent_registry::authorize(&view, &request(), just_before_its_issue_ages);
     assert_eq!(codes(&decision), [Code::RuntimeStale]);
 }
+
+#[test]
+fn a_negative_that_damage_hid_is_missed_and_denies() {
+    use assent_registry::{RowsMut, Table};
+    let mut world = World::new();
+    world.grounds();
+    let keys = world.keys.clone();
+    let bad = attestation(AttestationStatus::Contraindicated, "m1").sign(&[&keys.attestation2]);
+    accepted(&world.submit(&bad));
+    let hidden: Vec<Vec<u8>> = world
+        .rows
+        .iter()
+        .filter(|(table, key, _)| {
+            *table == Table::Newest && key.ends_with(keys.attestation2.public().as_bytes())
+        })
+        .map(|(_, key, _)| key.to_vec())
+        .collect();
+    assert_eq!(hidden.len(), 1);
+    world.rows.delete(Table::Newest, &hidden[0]).unwrap();
+    assert_eq!(codes(&world.decide()), [Code::EvidenceMutated]);
+}

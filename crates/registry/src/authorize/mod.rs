@@ -13,7 +13,7 @@ use assent_proof::{
 };
 
 use crate::record::{LineageRow, NewestRow};
-use crate::rows::RowError;
+use crate::rows::{RowError, Table};
 use crate::view::View;
 
 pub use verdict::{Allow, Decision, Reason, Verdict};
@@ -187,6 +187,10 @@ fn scene(
         findings.deny(Code::LineageQuarantined, detail, None);
     }
     let newest = view.newest(&request.domain, name)?;
+    if usize::try_from(lineage.newest) != Ok(newest.len()) {
+        // A row whose key was damaged is not found, and what is not found could be a negative.
+        return Err(RowError::Mutated { table: Table::Newest, key: name.as_ref().as_bytes().to_vec() });
+    }
     Ok(Some(Scene { lineage, newest }))
 }
 

@@ -98,6 +98,7 @@ impl Writer<'_> {
             head: None,
             next_sequence: 0,
             issuers: 0,
+            newest: 0,
             closed_by: None,
             conflicts: Vec::new(),
         });
@@ -165,6 +166,9 @@ impl Writer<'_> {
         };
         self.put(Table::LineageIssuers, &row_key::issuer(&domain, &name, &issuer), &chain)?;
         lineage.head = Some(self.id);
+        if self.view().newest_of(&domain, &name, self.statement.kind, &issuer)?.is_none() {
+            lineage.newest = lineage.newest.saturating_add(1);
+        }
         let newest = NewestRow { sequence, contested: false, halves: vec![self.half()] };
         let key = row_key::newest(&domain, &name, self.statement.kind, &issuer);
         self.put(Table::Newest, &key, &newest)
@@ -191,6 +195,9 @@ impl Writer<'_> {
                 changed = true;
             }
             if kind == self.statement.kind {
+                if found.is_none() {
+                    lineage.newest = lineage.newest.saturating_add(1);
+                }
                 let row = found.filter(|row| row.sequence >= sequence).unwrap_or(NewestRow {
                     sequence,
                     contested: true,
