@@ -145,6 +145,7 @@ fn rows_keep_their_bytes() {
         },
         include_str!("golden/newest.hex").trim(),
     );
+    golden(&OpenSubjectRow { open: 300 }, include_str!("golden/open_subject.hex").trim());
     golden(
         &RestrictionRow { evidence_id: id(1), invalid_since: None },
         include_str!("golden/restriction.hex").trim(),

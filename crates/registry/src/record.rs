@@ -25,6 +25,7 @@ versioned!(
     LineageRow = 1,
     IssuerRow = 1,
     NewestRow = 1,
+    OpenSubjectRow = 1,
     RestrictionRow = 1,
 );
 
@@ -163,6 +164,13 @@ pub(crate) struct LineageRow {
     pub closed_by: Option<EvidenceId>,
     /// The slots that were signed twice, by issuer. Not empty: the lineage is quarantined.
     pub conflicts: Vec<Conflict>,
+}
+
+/// The open lineages of one digest, to miss one whose row is not found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OpenSubjectRow {
+    /// How many there are.
+    pub open: u64,
 }
 
 /// A slot that one issuer filled twice.

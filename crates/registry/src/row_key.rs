@@ -71,7 +71,7 @@ pub(crate) fn newest(
     key
 }
 
-/// Prefix of the open lineages of a digest.
+/// Key of the count of a digest's open lineages, and prefix of their keys.
 pub(crate) fn of_subject(domain: &DomainName, subject: &Sha256) -> Vec<u8> {
     let mut key = in_domain(domain);
     key.extend_from_slice(&subject.0);

@@ -34,7 +34,7 @@ pub enum Table {
     LineageEntries = 10,
     /// (domain, lineage, kind, issuer) → that issuer's newest statement of the kind.
     Newest = 11,
-    /// (domain, digest, lineage) → nothing: the open lineages of a digest.
+    /// (domain, digest, lineage) → nothing: the open lineages of a digest; (domain, digest) → how many there are.
     OpenSubjects = 12,
     /// (domain, kind, target, issuers) → the restriction that stands.
     Restrictions = 13,

@@ -11,14 +11,24 @@ use assent_proof::{DomainName, EvidenceId, EvidenceKind, LineageName, PublicKey,
 
 use crate::codec::{self, Versioned};
 use crate::record::{
-    AuthorityRow, DomainRow, EvidenceRow, IssuerRow, LeafRow, LineageRow, MetaRow, NewestRow, PolicyRow,
-    RestrictionRow,
+    AuthorityRow, DomainRow, EvidenceRow, IssuerRow, LeafRow, LineageRow, MetaRow, NewestRow, OpenSubjectRow,
+    PolicyRow, RestrictionRow,
 };
 use crate::row_key;
 use crate::rows::{Row, RowError, Rows, Table};
 
 /// Most statements an authorize looks at in one lineage: every issuer's newest of every execution kind.
 const NEWEST_MAX: usize = crate::limit::ISSUERS_PER_LINEAGE * 8;
+
+/// Which lineages of a digest are open.
+pub(crate) enum OpenLineages {
+    /// None is.
+    None,
+    /// Just this one.
+    One(LineageName),
+    /// More than one.
+    Several,
+}
 
 /// A consistent state to decide on.
 pub struct View<'a> {
@@ -154,22 +164,42 @@ impl<'a> View<'a> {
             .collect()
     }
 
-    /// At most `limit` open lineages of a digest.
+    /// The open lineages of a digest, as far as a request without a lineage needs to know them.
     pub(crate) fn open_lineages(
         &self,
         domain: &DomainName,
         subject: &Sha256,
-        limit: usize,
-    ) -> Result<Vec<LineageName>, RowError> {
+    ) -> Result<OpenLineages, RowError> {
         let prefix = row_key::of_subject(domain, subject);
-        let rows = self.scan_prefix(Table::OpenSubjects, &prefix, limit)?;
-        rows.into_iter()
-            .map(|(key, _)| {
+        let rows = self.scan_prefix(Table::OpenSubjects, &prefix, 3)?;
+        let mutated = || RowError::Mutated { table: Table::OpenSubjects, key: prefix.clone() };
+        let (first, names) = match rows.split_first() {
+            None => return Ok(OpenLineages::None),
+            Some(split) => split,
+        };
+        // The count's key is the prefix itself, so it comes first.
+        let counted: OpenSubjectRow = match first {
+            (key, value) if *key == prefix => codec::decode(value).map_err(|_| mutated())?,
+            _ => return Err(mutated()),
+        };
+        match (counted.open, names) {
+            (0, []) => Ok(OpenLineages::None),
+            (1, [(key, _)]) => {
                 let name = key.get(prefix.len()..).and_then(|name| std::str::from_utf8(name).ok());
-                name.and_then(|name| name.parse().ok())
-                    .ok_or(RowError::Mutated { table: Table::OpenSubjects, key })
-            })
-            .collect()
+                let name = name.and_then(|name| name.parse().ok()).ok_or_else(mutated)?;
+                Ok(OpenLineages::One(name))
+            }
+            (2.., [_, _]) => Ok(OpenLineages::Several),
+            // One that lost its key to damage is missed, not overlooked.
+            _ => Err(mutated()),
+        }
+    }
+
+    /// How many open lineages a digest has.
+    pub(crate) fn open_count(&self, domain: &DomainName, subject: &Sha256) -> Result<u64, RowError> {
+        let row: Option<OpenSubjectRow> =
+            self.read(Table::OpenSubjects, &row_key::of_subject(domain, subject))?;
+        Ok(row.map_or(0, |row| row.open))
     }
 
     /// The restriction of `target` by exactly these issuers.

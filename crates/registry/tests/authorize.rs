@@ -369,3 +369,28 @@ fn a_negative_that_damage_hid_is_missed_and_denies() {
     world.rows.delete(Table::Newest, &hidden[0]).unwrap();
     assert_eq!(codes(&world.decide()), [Code::EvidenceMutated]);
 }
+
+#[test]
+fn a_second_lineage_of_a_digest_that_damage_hid_is_missed_and_denies() {
+    use assent_registry::{RowsMut, Table};
+    let mut world = World::new();
+    world.grounds();
+    let keys = world.keys.clone();
+    let by_digest = assent_proof::AuthorizeRequest { lineage: None, ..request() };
+    assert!(world.decide_at(0, &by_digest).is_allow());
+    accepted(&world.submit(&authorization(&["run"]).lineage("exec-2").sign(&[&keys.governance[0]])));
+    assert_eq!(codes(&world.decide_at(0, &by_digest)), [Code::LineageAmbiguous]);
+    let rows: Vec<_> = world
+        .rows
+        .iter()
+        .filter(|(table, ..)| *table == Table::OpenSubjects)
+        .map(|(_, key, _)| key.to_vec())
+        .collect();
+    assert_eq!(rows.len(), 3, "two lineages and their count");
+    for hidden in rows {
+        let whole = world.rows.clone();
+        world.rows.delete(Table::OpenSubjects, &hidden).unwrap();
+        assert_eq!(codes(&world.decide_at(0, &by_digest)), [Code::EvidenceMutated]);
+        world.rows = whole;
+    }
+}

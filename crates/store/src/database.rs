@@ -20,10 +20,28 @@ pub(crate) const LOG_FILE: &str = "log.redb";
 
 /// Opens `file`, creating an empty database if there is none.
 pub(crate) fn open(disk: &dyn Disk, file: &str, cache_bytes: usize) -> Result<Database, StoreError> {
+    build(disk, file, Builder::new().set_cache_size(cache_bytes))
+}
+
+/// Opens `file` and checks every page against its checksum, which takes as long as reading all of it. A row's own
+/// checksum notices that the row changed; only the pages' notice that a row cannot be found any more.
+pub(crate) fn open_checked(disk: &dyn Disk, file: &str, cache_bytes: usize) -> Result<Database, StoreError> {
+    let name = file.to_owned();
+    let progress = move |session: &mut redb::RepairSession| {
+        if session.progress() == 0.0 {
+            tracing::info!(file = name, "checking every page of the registry");
+        } else {
+            tracing::debug!(file = name, done = session.progress(), "checking every page of the registry");
+        }
+    };
+    let mut builder = Builder::new();
+    builder.set_cache_size(cache_bytes).set_check_integrity_on_open(true).set_repair_callback(progress);
+    build(disk, file, &builder)
+}
+
+fn build(disk: &dyn Disk, file: &str, builder: &Builder) -> Result<Database, StoreError> {
     let backend = disk.open(file).map_err(|error| StoreError::Unusable(format!("`{file}`: {error}")))?;
-    let opened = unpanicked(file, || {
-        Builder::new().set_cache_size(cache_bytes).create_with_backend(Backend(backend))
-    })?;
+    let opened = unpanicked(file, || builder.create_with_backend(Backend(backend)))?;
     opened.map_err(|error| match error {
         DatabaseError::DatabaseAlreadyOpen => {
             StoreError::Unusable(format!("`{file}` is open in another process"))

@@ -30,8 +30,9 @@ pub struct Store<E> {
 }
 
 impl<E: LogEntry> Store<E> {
-    /// Opens the store on `disk`, or makes one with `new_store_id` if there is none. Every checksum of the log is
-    /// checked; a log that lost something acknowledged, or files that do not belong together, are refused. Has
+    /// Opens the store on `disk`, or makes one with `new_store_id` if there is none. Every checksum of the log
+    /// and of the registry's pages is checked; what is damaged, a log that lost something acknowledged, or files that do
+    /// not belong together, are refused. Has
     /// to be called inside a tokio runtime, which then runs the log's committer.
     pub async fn open(
         disk: Arc<dyn Disk>,
@@ -168,7 +169,7 @@ fn open_registry(
     if !disk.exists(&file).map_err(StoreError::unusable)? {
         return Err(StoreError::Missing { missing: file, present: LOG_FILE.to_owned() });
     }
-    let (registry, identity) = Generation::open(disk, number, options.registry_cache_bytes)?;
+    let (registry, identity) = Generation::open_checked(disk, number, options.registry_cache_bytes)?;
     let identity =
         identity.ok_or_else(|| StoreError::damaged(&file, "it does not say which store it belongs to"))?;
     if identity.store_id != store_id {

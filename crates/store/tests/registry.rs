@@ -126,33 +126,43 @@ async fn a_failed_flush_poisons_the_log_too() {
     assert!(matches!(written, Err(WriteError::Store(StoreError::Poisoned(_)))));
 }
 
-#[tokio::test]
-async fn a_flipped_bit_in_a_value_is_mutated_on_that_read_and_never_another_value() {
+/// A store with two rows, closed.
+async fn two_rows() -> CrashDisk {
     let disk = CrashDisk::new();
     let store = open(&disk).await.unwrap();
-    put(&store, "1", "key", "a value that is easy to find");
+    put(&store, "1", "key that is easy to find", "a value that is easy to find");
     put(&store, "2", "other", "untouched");
     store.registry.close().unwrap();
     store.log.close().await.unwrap();
-    drop(store);
+    disk
+}
+
+/// Where the registry's file says `text`.
+fn places(disk: &CrashDisk, text: &[u8]) -> Vec<usize> {
     let file = disk.bytes("registry-1.redb");
+    (0..file.len()).filter(|at| file[*at..].starts_with(text)).collect()
+}
+
+#[tokio::test]
+async fn a_bit_that_flips_while_the_node_runs_is_mutated_on_that_read_and_never_another_value() {
+    const KEY: &[u8] = b"key that is easy to find";
+    let disk = two_rows().await;
     let mut mutated = 0;
-    for at in (0..file.len()).filter(|at| file[*at..].starts_with(b"a value that is easy to find")) {
+    for at in places(&disk, b"a value that is easy to find") {
         // In the value and in the checksum before it.
         for offset in [-1isize, 0, 5] {
             let copy = disk.copy();
-            let mut flipped = file.clone();
-            flipped[at.checked_add_signed(offset).unwrap()] ^= 4;
-            copy.set_bytes("registry-1.redb", flipped);
-            let Ok(store) = open(&copy).await else { continue };
+            let uncached = StoreOptions { registry_cache_bytes: 0, ..StoreOptions::default() };
+            let store = open_with(&copy, uncached).await.unwrap();
+            copy.flip("registry-1.redb", at.checked_add_signed(offset).unwrap(), 4);
             let view = store.registry.view().unwrap();
-            match view.get(Table::Leaves, b"key") {
+            match view.get(Table::Leaves, KEY) {
                 Ok(value) => assert_eq!(value.unwrap(), b"a value that is easy to find"),
                 Err(error) => {
-                    assert_eq!(error, RowError::Mutated { table: Table::Leaves, key: b"key".to_vec() });
+                    assert_eq!(error, RowError::Mutated { table: Table::Leaves, key: KEY.to_vec() });
                     assert_eq!(view.scan(Table::Leaves, b"", None, 9), Err(error.clone()));
                     let in_batch: Result<(), _> =
-                        store.registry.write(None, |rows| rows.get(Table::Leaves, b"key").map(drop));
+                        store.registry.write(None, |rows| rows.get(Table::Leaves, KEY).map(drop));
                     assert!(matches!(in_batch, Err(WriteError::Refused(RowError::Mutated { .. }))));
                     assert_eq!(view.get(Table::Leaves, b"other").unwrap().unwrap(), b"untouched");
                     assert!(matches!(
@@ -165,6 +175,32 @@ async fn a_flipped_bit_in_a_value_is_mutated_on_that_read_and_never_another_valu
         }
     }
     assert!(mutated >= 3, "the flips hit the value in use");
+}
+
+#[tokio::test]
+async fn a_bit_that_flipped_in_a_key_or_a_value_while_the_node_was_down_keeps_it_down() {
+    let disk = two_rows().await;
+    let mut refused = 0;
+    for text in [&b"key that is easy to find"[..], b"a value that is easy to find"] {
+        for at in places(&disk, text) {
+            let copy = disk.copy();
+            copy.flip("registry-1.redb", at + 2, 2);
+            match open(&copy).await {
+                Err(StoreError::Damaged { file, .. }) => {
+                    assert_eq!(file, "registry-1.redb");
+                    refused += 1;
+                }
+                Err(other) => panic!("`{other}` for a flipped bit"),
+                // The bytes were those of a page that is no longer in use.
+                Ok(store) => {
+                    let found =
+                        store.registry.view().unwrap().get(Table::Leaves, b"key that is easy to find");
+                    assert_eq!(found.unwrap().unwrap(), b"a value that is easy to find");
+                }
+            }
+        }
+    }
+    assert!(refused >= 2, "the flips hit the row in use");
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use assent_proof::{
 
 use crate::record::{LineageRow, NewestRow};
 use crate::rows::{RowError, Table};
-use crate::view::View;
+use crate::view::{OpenLineages, View};
 
 pub use verdict::{Allow, Decision, Reason, Verdict};
 use verdict::{Findings, Grounds};
@@ -132,14 +132,14 @@ fn execution_scene(
 ) -> Result<Option<Scene>, RowError> {
     let name = match &request.lineage {
         Some(name) => name.clone(),
-        None => match view.open_lineages(&request.domain, &request.subject, 2)?.as_slice() {
-            [] => {
+        None => match view.open_lineages(&request.domain, &request.subject)? {
+            OpenLineages::None => {
                 let detail = format!("no open lineage of digest `{}`", request.subject);
                 findings.deny(Code::LineageUnknown, detail, None);
                 return Ok(None);
             }
-            [one] => one.clone(),
-            _ => {
+            OpenLineages::One(name) => name,
+            OpenLineages::Several => {
                 let detail = format!("several open lineages of digest `{}`", request.subject);
                 findings.deny(Code::LineageAmbiguous, detail, None);
                 return Ok(None);

@@ -1,7 +1,8 @@
 //! What accepting a statement writes: its leaf, its place in its lineage, and what its kind changes.
 
 use assent_proof::{
-    Claims, DomainName, EvidenceId, EvidenceKind, LineageName, PublicKey, Role, Statement, VerifiedEnvelope,
+    Claims, DomainName, EvidenceId, EvidenceKind, LineageName, PublicKey, Role, Sha256, Statement,
+    VerifiedEnvelope,
 };
 
 use super::{Placement, Plan, receipt_of, slot};
@@ -10,7 +11,7 @@ use crate::command::{Outcome, Receipt};
 use crate::limit;
 use crate::record::{
     AuthorityRow, Conflict, DomainRow, EvidenceRow, IssuerConflict, IssuerRow, LeafRow, LineageRow, MetaRow,
-    NewestHalf, NewestRow, PolicyRow, RestrictionRow, RevokedMark,
+    NewestHalf, NewestRow, OpenSubjectRow, PolicyRow, RestrictionRow, RevokedMark,
 };
 use crate::row_key;
 use crate::rows::{RowError, RowsMut, Table};
@@ -132,23 +133,36 @@ impl Writer<'_> {
             let by = lineage.closed_by.map_or(self.id, |before| before.min(self.id));
             lineage.closed_by = Some(by);
         }
-        let before = self.plan.lineage.as_ref();
-        let listed =
-            before.is_some_and(|before| before.closed_by.is_none() && before.subjects == lineage.subjects);
-        if listed && lineage.closed_by.is_none() {
-            // It stands among the open ones already.
-            return Ok(());
+        let before = self.plan.lineage.as_ref().filter(|before| before.closed_by.is_none());
+        let listed = before.map_or(&[][..], |before| &before.subjects);
+        let lists = if lineage.closed_by.is_some() { &[][..] } else { &lineage.subjects };
+        for subject in lists.iter().filter(|subject| !listed.contains(subject)) {
+            self.open_subject(subject, true)?;
         }
-        let StatementPlace { domain, name } = self.place();
-        for subject in &lineage.subjects {
-            let key = row_key::open_subject(&domain, subject, &name);
-            if lineage.closed_by.is_some() {
-                self.rows.delete(Table::OpenSubjects, &key)?;
-            } else {
-                self.rows.put(Table::OpenSubjects, &key, &[])?;
-            }
+        for subject in listed.iter().filter(|subject| !lists.contains(subject)) {
+            self.open_subject(subject, false)?;
         }
         Ok(())
+    }
+
+    /// Puts the lineage among the open ones of `subject`, or takes it away.
+    fn open_subject(&mut self, subject: &Sha256, open: bool) -> Result<(), RowError> {
+        let StatementPlace { domain, name } = self.place();
+        let key = row_key::open_subject(&domain, subject, &name);
+        let before = self.view().open_count(&domain, subject)?;
+        let count = if open {
+            self.rows.put(Table::OpenSubjects, &key, &[])?;
+            before.saturating_add(1)
+        } else {
+            self.rows.delete(Table::OpenSubjects, &key)?;
+            before.saturating_sub(1)
+        };
+        let key = row_key::of_subject(&domain, subject);
+        if count == 0 {
+            // Whether there was ever one must not show, since it depends on the order of arrival.
+            return self.rows.delete(Table::OpenSubjects, &key);
+        }
+        self.put(Table::OpenSubjects, &key, &OpenSubjectRow { open: count })
     }
 
     fn issuer_slot(&mut self, lineage: &mut LineageRow) -> Result<(), RowError> {

@@ -75,8 +75,20 @@ impl Generation {
         number: u64,
         cache_bytes: usize,
     ) -> Result<(Self, Option<Identity>), StoreError> {
+        Self::identified(number, db::open(disk, &file_name(number), cache_bytes)?)
+    }
+
+    /// Opens an existing file, and refuses one in which any page differs from what was written.
+    pub(crate) fn open_checked(
+        disk: &dyn Disk,
+        number: u64,
+        cache_bytes: usize,
+    ) -> Result<(Self, Option<Identity>), StoreError> {
+        Self::identified(number, db::open_checked(disk, &file_name(number), cache_bytes)?)
+    }
+
+    fn identified(number: u64, database: Database) -> Result<(Self, Option<Identity>), StoreError> {
         let file = file_name(number);
-        let database = db::open(disk, &file, cache_bytes)?;
         let identity = db::identity(&database, &file, Role::Registry)?;
         Ok((Self { number, file, database }, identity))
     }

@@ -144,6 +144,14 @@ impl CrashDisk {
         self.inner.lock().unwrap().files.insert(name.to_owned(), Arc::new(Mutex::new(file)));
     }
 
+    /// Flips bits of a file that may be open.
+    pub(crate) fn flip(&self, name: &str, at: usize, mask: u8) {
+        let inner = self.inner.lock().unwrap();
+        let mut file = inner.files[name].lock().unwrap();
+        file.live[at] ^= mask;
+        file.durable[at] ^= mask;
+    }
+
     pub(crate) fn delete(&self, name: &str) {
         self.inner.lock().unwrap().files.remove(name);
     }
