@@ -288,6 +288,25 @@ impl Cluster {
         self.gone(id)
     }
 
+    /// Asks a node to stop, and waits until it has.
+    pub fn stop(&mut self, id: u64) -> Result<(), HarnessError> {
+        self.signal(id, Signal::SIGTERM)?;
+        self.ended(id)
+    }
+
+    /// Waits until a node has ended by itself.
+    pub fn ended(&mut self, id: u64) -> Result<(), HarnessError> {
+        let Some(child) = self.restarted.get_mut(&id) else { return self.gone(id) };
+        for _ in 0..1000 {
+            if child.try_wait().map_err(HarnessError::io("waiting for a node's end"))?.is_some() {
+                self.restarted.remove(&id);
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Err(HarnessError::TimedOut(format!("node {id} goes on")))
+    }
+
     /// Waits until a killed node's process is gone.
     pub fn gone(&self, id: u64) -> Result<(), HarnessError> {
         // Until the process is gone its files are in use.
