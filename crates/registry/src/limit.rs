@@ -9,5 +9,9 @@ pub const ISSUERS_PER_LINEAGE: usize = 32;
 /// Most statements that one statement rests on, directly and through others.
 pub const TRANSITIVE_REFERENCES: usize = 64;
 
+/// Most statements looked at to see whether one is void. It rests on at most [`TRANSITIVE_REFERENCES`], on the grants
+/// of their signers, and on the governance before those.
+pub const VOID_WALK_STEPS: usize = 10_000;
+
 /// The version of the rules in this build; peers announce it to one another.
 pub const RULES_VERSION: u32 = 1;

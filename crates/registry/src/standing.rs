@@ -63,57 +63,66 @@ pub(crate) fn authority_flaw(key: &PublicKey, row: &AuthorityRow, now: Millis) -
 
 impl View<'_> {
     /// Whether the evidence, which the caller has found in the ledger, is void. Restrictions never are.
+    ///
+    /// A walk over what it rests on: its references, and the statements that admitted its signers, and so on. All of
+    /// these came before it, so the walk ends; one that is longer than the bound ends in doubt, and doubt is void.
     pub(crate) fn is_void(&self, id: &EvidenceId) -> Result<bool, RowError> {
         if self.meta()?.is_some_and(|meta| meta.void_marks == 0) {
             // Voidness begins with an `invalidSince`.
             return Ok(false);
         }
-        if let Some(known) = self.known_void(id) {
-            return Ok(known);
+        let mut open = vec![*id];
+        let mut steps: usize = 0;
+        while let Some(next) = open.last().copied() {
+            if self.known_void(&next).is_none() {
+                steps = steps.saturating_add(1);
+                if steps > limit::VOID_WALK_STEPS {
+                    return Ok(true);
+                }
+                let before = open.len();
+                let void = self.judge(&next, &mut open)?;
+                if open.len() > before {
+                    // It is judged once these are.
+                    continue;
+                }
+                self.remember_void(next, void);
+            }
+            open.pop();
         }
-        let void = match self.evidence(id)? {
-            // It was found, and is gone now: doubt denies.
-            None => true,
-            Some(row) => !row.kind.is_restriction() && self.is_row_void(id, &row)?,
-        };
-        self.remember_void(*id, void);
-        Ok(void)
+        Ok(self.known_void(id).unwrap_or(true))
     }
 
-    fn is_row_void(&self, id: &EvidenceId, row: &EvidenceRow) -> Result<bool, RowError> {
+    /// Whether the evidence is void by what is known of those it rests on. Those of which nothing is known are pushed
+    /// to `open`, and the answer then means nothing.
+    fn judge(&self, id: &EvidenceId, open: &mut Vec<EvidenceId>) -> Result<bool, RowError> {
+        // It was found, and is gone now: doubt denies.
+        let Some(row) = self.evidence(id)? else { return Ok(true) };
+        if row.kind.is_restriction() {
+            return Ok(false);
+        }
+        let mut ask = |other: &EvidenceId| {
+            let known = self.known_void(other);
+            if known.is_none() {
+                open.push(*other);
+            }
+            known.unwrap_or(true)
+        };
         let mut unvoided: u32 = 0;
         for signer in &row.counted {
-            if self.signed_validly(id, row, signer)? {
+            // The root statement admits its own signers: it stands on their signatures alone.
+            let admitted = signer.admitted_by == *id || !ask(&signer.admitted_by);
+            if admitted && self.is_unmarked(&row, &signer.key)? {
                 unvoided = unvoided.saturating_add(1);
             }
         }
-        if unvoided < row.threshold {
-            return Ok(true);
-        }
-        for reference in &row.references {
-            if self.is_void(reference)? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        let references_stand = row.references.iter().fold(true, |stand, reference| !ask(reference) && stand);
+        Ok(unvoided < row.threshold || !references_stand)
     }
 
-    /// Whether a signer's signature on the evidence still counts.
-    fn signed_validly(
-        &self,
-        id: &EvidenceId,
-        row: &EvidenceRow,
-        signer: &CountedSigner,
-    ) -> Result<bool, RowError> {
-        let Some(authority) = self.authority(&signer.key)? else { return Ok(false) };
-        if authority.invalid_since.is_some_and(|since| row.accepted_at >= since.to_millis()) {
-            return Ok(false);
-        }
-        // The root statement admits its own signers: it stands on their signatures alone.
-        if signer.admitted_by == *id {
-            return Ok(true);
-        }
-        Ok(!self.is_void(&signer.admitted_by)?)
+    /// Whether the evidence was accepted before the time since which nothing that this key signed counts.
+    fn is_unmarked(&self, row: &EvidenceRow, key: &PublicKey) -> Result<bool, RowError> {
+        let Some(authority) = self.authority(key)? else { return Ok(false) };
+        Ok(authority.invalid_since.is_none_or(|since| row.accepted_at < since.to_millis()))
     }
 
     /// Whether the grant of an authority still stands.
@@ -191,5 +200,90 @@ impl View<'_> {
             }
         }
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use assent_proof::{DomainName, EvidenceKind, LineageName, Role, Seconds, SigningKey};
+
+    use super::*;
+    use crate::codec::{Versioned, encode};
+    use crate::record::MetaRow;
+    use crate::rows::{MemoryRows, RowsMut, Table};
+    use crate::{limit, row_key};
+
+    fn put<T: Versioned>(rows: &mut MemoryRows, table: Table, key: &[u8], row: &T) {
+        rows.put(table, key, &encode(row)).unwrap();
+    }
+
+    fn id(number: usize) -> EvidenceId {
+        let mut id = [0; 32];
+        id[..8].copy_from_slice(&(number as u64).to_be_bytes());
+        EvidenceId(id)
+    }
+
+    /// Statements 1 to `length`, each resting on the one before, all signed by a key that 0 admitted. The key's
+    /// signatures are void from second `invalid_since` on; statement n was accepted at second n.
+    fn chain(length: usize, invalid_since: i64) -> MemoryRows {
+        let mut rows = MemoryRows::new();
+        let key = SigningKey::from_seed([7; 32]).public();
+        let root = SigningKey::from_seed([8; 32]).public();
+        let domain: DomainName = "prod".parse().unwrap();
+        let meta = MetaRow {
+            revision: 1,
+            registry_time: Millis(0),
+            rules_version: 1,
+            origin: "registry.example".to_owned(),
+            cluster_id: [0; 32],
+            registry_key: root,
+            void_marks: 1,
+        };
+        put(&mut rows, Table::Meta, row_key::META, &meta);
+        let authority = AuthorityRow {
+            name: "attester".to_owned(),
+            role: Role::Attestation,
+            domain: domain.clone(),
+            not_before: Seconds(0),
+            not_after: None,
+            admitted_by: id(0),
+            revoked: None,
+            invalid_since: Some(Seconds(invalid_since)),
+        };
+        put(&mut rows, Table::Authorities, key.as_bytes(), &authority);
+        for number in 0..=length {
+            let row = EvidenceRow {
+                index: number as u64,
+                accepted_at: Millis(number as i64 * 1000),
+                kind: if number == 0 { EvidenceKind::Root } else { EvidenceKind::RuntimeAttestation },
+                domain: domain.clone(),
+                lineage: "exec".parse::<LineageName>().unwrap(),
+                issuers: vec![key],
+                counted: vec![CountedSigner { key, admitted_by: id(0) }],
+                threshold: u32::from(number > 0),
+                sequence: Some(number as u64),
+                references: if number > 1 { vec![id(number - 1)] } else { Vec::new() },
+                equivocation: false,
+            };
+            put(&mut rows, Table::Evidence, &id(number).0, &row);
+        }
+        rows
+    }
+
+    #[test]
+    fn a_long_chain_is_judged_without_recursion() {
+        let length = limit::VOID_WALK_STEPS / 2 - 2;
+        let sound = chain(length, i64::from(u32::MAX));
+        assert_eq!(View::new(&sound).is_void(&id(length)), Ok(false));
+        let void = chain(length, 1);
+        assert_eq!(View::new(&void).is_void(&id(length)), Ok(true));
+    }
+
+    #[test]
+    fn a_chain_that_is_longer_than_the_bound_is_in_doubt_and_so_void() {
+        let length = limit::VOID_WALK_STEPS + 1;
+        let sound = chain(length, i64::from(u32::MAX));
+        assert_eq!(View::new(&sound).is_void(&id(length)), Ok(true));
     }
 }

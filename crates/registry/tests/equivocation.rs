@@ -171,3 +171,20 @@ fn parent_of(world: &World) -> Option<EvidenceId> {
     let page = query::lineage(&world.rows, &domain(), &lineage(), None, 100).unwrap()?;
     page.issuers.iter().find(|chain| chain.issuer == keys.attestation.public()).map(|chain| chain.head)
 }
+
+#[test]
+fn a_statement_cannot_rest_on_its_own_slot_or_a_later_one() {
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    let first = accepted(&world.submit(&affirming().sign(&[&keys.attestation]))).evidence_id;
+    let through = integrity("m1").references(&[first]).sign(&[&keys.runtime]);
+    let through = accepted(&world.submit(&through)).evidence_id;
+    let revision = world.revision();
+    for rests_on in [first, through] {
+        let half = attestation(AttestationStatus::None, "m2").references(&[rests_on]);
+        assert_eq!(refused(&world.submit(&half.sign(&[&keys.attestation]))), Code::LineageFragmented);
+    }
+    assert_eq!(world.revision(), revision, "neither is stored, so nothing depends on which came first");
+    let next = affirming().slot(1, Some(first)).references(&[first]).sign(&[&keys.attestation]);
+    accepted(&world.submit(&next));
+}

@@ -172,8 +172,25 @@ fn references(view: &View<'_>, statement: &Statement) -> Result<(), Stop> {
             return Err(Refusal::at(Code::EvidenceDetached, field, detail).into());
         }
     }
-    match view.reference_flaw(&statement.references)? {
-        None => Ok(()),
-        Some((code, detail)) => Err(Refusal::at(code, field, detail).into()),
+    if let Some((code, detail)) = view.reference_flaw(&statement.references)? {
+        return Err(Refusal::at(code, field, detail).into());
     }
+    own_slots(view, statement)
+}
+
+/// A statement cannot rest on its own slot or a later one of its issuer's chain: whether such a pair is an equivocation
+/// would depend on which of the two arrived first.
+fn own_slots(view: &View<'_>, statement: &Statement) -> Result<(), Stop> {
+    let closure = view.closure(&statement.references)?.unwrap_or_default();
+    for id in closure {
+        let Some(row) = view.evidence(&id)? else { continue };
+        let same_chain = row.domain == statement.domain
+            && row.lineage == statement.lineage
+            && row.issuers == statement.issuers;
+        if same_chain && row.sequence >= statement.sequence {
+            let detail = format!("it rests on `{id}`, which is not before it in its issuer's own chain");
+            return Err(Refusal::at(Code::LineageFragmented, "predicate.references", detail).into());
+        }
+    }
+    Ok(())
 }
