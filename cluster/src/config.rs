@@ -105,6 +105,8 @@ pub struct DeadlineConfig {
     pub http_head_ms: u64,
     /// A client has so long to send its request's body, in milliseconds.
     pub http_body_ms: u64,
+    /// A client that takes nothing of its answers for so long loses its connection, in milliseconds.
+    pub http_write_ms: u64,
     /// A stopping node gives what is under way so long to end, in milliseconds.
     pub shutdown_ms: u64,
 }
@@ -117,6 +119,7 @@ impl Default for DeadlineConfig {
             read_ms: 1_000,
             http_head_ms: 10_000,
             http_body_ms: 5_000,
+            http_write_ms: 10_000,
             shutdown_ms: 3_000,
         }
     }
@@ -276,6 +279,7 @@ impl Config {
             ("deadlines.read_ms", deadlines.read_ms),
             ("deadlines.http_head_ms", deadlines.http_head_ms),
             ("deadlines.http_body_ms", deadlines.http_body_ms),
+            ("deadlines.http_write_ms", deadlines.http_write_ms),
             ("limits.registry_flush_ms", self.limits.registry_flush_ms),
             ("clock_bound_ms", self.clock_bound_ms),
         ] {

@@ -1,4 +1,4 @@
-//! Serving connections: bounded in number, with a deadline on each request's head.
+//! Serving connections: bounded in number, with deadlines on each request's head and on each answer's progress.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,6 +11,7 @@ use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -44,6 +45,7 @@ pub(crate) async fn serve(
         metrics,
         room: Arc::new(Semaphore::new(config.limits.connections)),
         head_within: Duration::from_millis(config.deadlines.http_head_ms),
+        write_within: Duration::from_millis(config.deadlines.http_write_ms),
         stop: stop.clone(),
         connections: connections.clone(),
     };
@@ -71,6 +73,7 @@ struct Acceptor {
     metrics: Arc<Metrics>,
     room: Arc<Semaphore>,
     head_within: Duration,
+    write_within: Duration,
     stop: CancellationToken,
     connections: TaskTracker,
 }
@@ -115,8 +118,11 @@ impl Acceptor {
             .keep_alive(true);
         let service = TowerToHyperService::new(self.router.clone());
         let stop = self.stop.clone();
+        // A client that asks and never reads would otherwise keep its connection, and with it a place, for ever.
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(self.write_within));
         async move {
-            let connection = builder.serve_connection(TokioIo::new(stream), service);
+            let connection = builder.serve_connection(TokioIo::new(Box::pin(stream)), service);
             tokio::pin!(connection);
             tokio::select! {
                 // A broken connection is its client's affair.

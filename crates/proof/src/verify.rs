@@ -8,9 +8,9 @@ use crate::refusal::Refusal;
 use crate::statement::Statement;
 use std::sync::Arc;
 
-/// Most signature verifications spent on one envelope: enough for 22 issuers whose signatures come in the worst order
-/// without key ids, and for any number that carry them.
-const ATTEMPTS_MAX: usize = 256;
+/// Most signature verifications spent on one envelope: enough for any number of issuers whose signatures carry key ids
+/// or come in the issuers' order, and for 13 in the worst order without key ids.
+const ATTEMPTS_MAX: usize = 96;
 
 /// An envelope of which every issuer named has a valid signature, made for the origin it was verified against.
 ///
@@ -44,7 +44,8 @@ impl VerifiedEnvelope {
 /// # Errors
 /// In the order of the checks: `too_large`, `malformed` (with the field at fault), `wrong_registry`,
 /// `signature_invalid` when an issuer lacks a signature and one is left over that belongs to no issuer,
-/// `unsigned_evidence` when an issuer lacks one and none is.
+/// `unsigned_evidence` when an issuer lacks one and none is; `too_large` when 96 attempts did not tell whose the
+/// signatures are.
 pub fn verify(bytes: &[u8], origin: &str) -> Result<VerifiedEnvelope, Refusal> {
     let envelope = Envelope::parse(bytes)?;
     if envelope.payload_type != STATEMENT_PAYLOAD_TYPE {
@@ -119,6 +120,12 @@ impl Attempts<'_> {
         // A second signature by a key that has one is no bad signature; take those out before looking for one.
         for issuer in issuers {
             while self.find(issuer, |_| true) {}
+        }
+        if self.left == 0 {
+            let detail = format!(
+                "{ATTEMPTS_MAX} attempts did not tell whose the signatures are: give each its `keyid`"
+            );
+            return Refusal::at(Code::TooLarge, "signatures", detail);
         }
         if self.used.iter().all(|used| *used) {
             let detail = format!("no signature by the named issuer `{missing}`");
