@@ -142,6 +142,12 @@ fn rows_keep_their_bytes() {
                     measurement: "m".to_owned(),
                 },
             }],
+            before: vec![EarlierWord {
+                evidence_id: id(2),
+                from: Millis(1),
+                claims: Claims::RuntimeIntegrity { measured: "m".to_owned() },
+            }],
+            forgotten: true,
         },
         include_str!("golden/newest.hex").trim(),
     );

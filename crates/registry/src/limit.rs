@@ -13,5 +13,8 @@ pub const TRANSITIVE_REFERENCES: usize = 64;
 /// of their signers, and on the governance before those.
 pub const VOID_WALK_STEPS: usize = 10_000;
 
+/// Most earlier words of one issuer and kind that are remembered in a lineage, should its newest statement prove void.
+pub const EARLIER_WORDS: usize = 8;
+
 /// The version of the rules in this build; peers announce it to one another.
 pub const RULES_VERSION: u32 = 1;

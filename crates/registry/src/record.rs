@@ -211,6 +211,22 @@ pub(crate) struct NewestRow {
     pub contested: bool,
     /// The statement, or both.
     pub halves: Vec<NewestHalf>,
+    /// What the issuer said in the slots before, oldest first, each different from the one before it. Looked at only
+    /// if the newest statement is void: what is void has not replaced anything.
+    pub before: Vec<EarlierWord>,
+    /// Whether `before` once held more than [`crate::limit::EARLIER_WORDS`].
+    pub forgotten: bool,
+}
+
+/// What an issuer said in a slot and, in the same words, in those right after it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct EarlierWord {
+    /// The first statement that said so.
+    pub evidence_id: EvidenceId,
+    /// When the registry accepted that one.
+    pub from: Millis,
+    /// What it claims.
+    pub claims: Claims,
 }
 
 /// What an authorize needs of one statement.

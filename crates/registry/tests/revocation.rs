@@ -285,3 +285,51 @@ fn what_rests_on_a_contested_statement_does_not_count() {
     assert!(matches!(world.submit(&other), Outcome::Equivocation { .. }));
     assert_eq!(codes(&world.decide()), [Code::InheritanceUnverifiable]);
 }
+
+/// The attester says `contraindicated`, then a thief of its key says `affirming`; another attester affirms too.
+fn overruled_by_a_thief(thiefs: &[Draft]) -> World {
+    let mut world = World::new();
+    world.grounds();
+    let keys = world.keys.clone();
+    let honest = attestation(AttestationStatus::Contraindicated, "m1").sign(&[&keys.attestation2]);
+    let mut parent = accepted(&world.submit_at(10, &honest)).evidence_id;
+    assert_eq!(codes(&world.decide()), [Code::AttestationNotAffirming]);
+    for (place, thiefs) in thiefs.iter().enumerate() {
+        let sequence = place as u64 + 1;
+        let bytes = thiefs.clone().slot(sequence, Some(parent)).sign(&[&keys.attestation2]);
+        parent = accepted(&world.submit_at(20 + place as i64, &bytes)).evidence_id;
+    }
+    world
+}
+
+#[test]
+fn a_negative_that_a_void_statement_replaced_denies_still() {
+    let mut world = overruled_by_a_thief(&[affirming(), affirming()]);
+    assert!(world.decide_at(30, &request()).is_allow(), "nothing says yet that it was a thief");
+    let keys = world.keys.clone();
+    let revoked = revocation(keys.attestation2.public(), Some(at(15)));
+    accepted(&world.submit_at(30, &revoked.sign(&[&keys.governance[0]])));
+    assert_eq!(codes(&world.decide_at(30, &request())), [Code::AttestationNotAffirming]);
+}
+
+#[test]
+fn a_negative_that_its_issuer_replaced_before_its_key_was_stolen_stays_replaced() {
+    let other = attestation(AttestationStatus::Affirming, "m2");
+    let mut world = overruled_by_a_thief(&[affirming(), other]);
+    let keys = world.keys.clone();
+    let revoked = revocation(keys.attestation2.public(), Some(at(21)));
+    accepted(&world.submit_at(30, &revoked.sign(&[&keys.governance[0]])));
+    assert!(world.decide_at(30, &request()).is_allow());
+}
+
+#[test]
+fn what_was_said_too_long_ago_to_be_remembered_denies_once_the_rest_is_void() {
+    let many: Vec<Draft> =
+        (0..12).map(|n| attestation(AttestationStatus::Affirming, &format!("build-{n}"))).collect();
+    let mut world = overruled_by_a_thief(&many);
+    assert!(world.decide_at(40, &request()).is_allow());
+    let keys = world.keys.clone();
+    let revoked = revocation(keys.attestation2.public(), Some(at(15)));
+    accepted(&world.submit_at(40, &revoked.sign(&[&keys.governance[0]])));
+    assert_eq!(codes(&world.decide_at(40, &request())), [Code::InheritanceUnverifiable]);
+}

@@ -1,25 +1,69 @@
 //! One statement on its own: whether it denies, and whether it may count.
 //!
 //! Per issuer and kind only the newest statement is looked at, void or not. A negative one denies however
-//! many others pass, whoever signed it and however old it is: voiding lifts nothing, and negatives do not age.
+//! many others pass, whoever signed it and however old it is: voiding lifts nothing, and negatives do not age. Nor does
+//! what is void lift anything: a negative that a void statement replaced denies still.
 
 use assent_proof::{Claims, Code, EvidenceId, Millis, PolicyBody, PolicyVerdict, PublicKey};
 
 use super::verdict::Findings;
 use super::{Case, Scene};
-use crate::record::NewestHalf;
+use crate::record::{EarlierWord, NewestHalf, NewestRow};
 use crate::rows::RowError;
 use crate::standing::authority_flaw;
 
 /// Denies for every negative statement in the scene, whether the policy requires its kind or not.
-pub(super) fn negatives(case: &Case<'_>, scene: &Scene, findings: &mut Findings) {
-    for (_, _, row) in &scene.newest {
+pub(super) fn negatives(case: &Case<'_>, scene: &Scene, findings: &mut Findings) -> Result<(), RowError> {
+    for (kind, issuer, row) in &scene.newest {
         for half in &row.halves {
             if let Some((code, detail)) = negative(case.policy, &half.claims) {
                 findings.deny(code, detail, Some(half.evidence_id));
             }
         }
+        if row.before.is_empty() || !all_void(case, row)? {
+            continue;
+        }
+        let (words, unknown) = standing_words(case, issuer, row)?;
+        for word in words {
+            if let Some((code, detail)) = negative(case.policy, &word.claims) {
+                let detail = format!("{detail}; what its issuer said later is void and has not replaced it");
+                findings.deny(code, detail, Some(word.evidence_id));
+            }
+        }
+        if unknown {
+            let detail = format!(
+                "what {issuer} says last in `{kind}` is void, and what it said before is no longer remembered"
+            );
+            findings.deny(Code::InheritanceUnverifiable, detail, None);
+        }
     }
+    Ok(())
+}
+
+fn all_void(case: &Case<'_>, row: &NewestRow) -> Result<bool, RowError> {
+    for half in &row.halves {
+        if !case.view.is_void(&half.evidence_id)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// What the issuer said last before its statements became void, and whether that is unknown. A time since which its
+/// key's signatures are void says exactly which word that was; where voidness came another way, each may have been it.
+fn standing_words<'r>(
+    case: &Case<'_>,
+    issuer: &PublicKey,
+    row: &'r NewestRow,
+) -> Result<(Vec<&'r EarlierWord>, bool), RowError> {
+    let since = case.view.authority(issuer)?.and_then(|authority| authority.invalid_since);
+    let since = since.map(|since| since.to_millis());
+    let Some(since) = since.filter(|since| row.halves.iter().all(|half| half.accepted_at >= *since)) else {
+        return Ok((row.before.iter().collect(), row.forgotten));
+    };
+    let last: Vec<_> = row.before.iter().rev().find(|word| word.from < since).into_iter().collect();
+    let unknown = last.is_empty() && row.forgotten;
+    Ok((last, unknown))
 }
 
 /// Why a statement denies by what it says: a status not accepted, a `fail`, a measurement not approved.

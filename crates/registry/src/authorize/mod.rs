@@ -66,9 +66,9 @@ fn evaluate(view: &View<'_>, request: &AuthorizeRequest, now: Millis) -> Result<
     };
     let case = Case { view, request, policy: &policy.body, now };
     case.head(&execution, &mut findings);
-    evidence::negatives(&case, &execution, &mut findings);
+    evidence::negatives(&case, &execution, &mut findings)?;
     if let Some(runtime) = &runtime {
-        evidence::negatives(&case, runtime, &mut findings);
+        evidence::negatives(&case, runtime, &mut findings)?;
     }
     let authorized_by = artifact::authorization(&case, &execution, &mut findings)?;
     for required in &policy.body.require {

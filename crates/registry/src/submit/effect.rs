@@ -10,8 +10,8 @@ use crate::codec::{Versioned, encode};
 use crate::command::{Outcome, Receipt};
 use crate::limit;
 use crate::record::{
-    AuthorityRow, Conflict, DomainRow, EvidenceRow, IssuerConflict, IssuerRow, LeafRow, LineageRow, MetaRow,
-    NewestHalf, NewestRow, OpenSubjectRow, PolicyRow, RestrictionRow, RevokedMark,
+    AuthorityRow, Conflict, DomainRow, EarlierWord, EvidenceRow, IssuerConflict, IssuerRow, LeafRow,
+    LineageRow, MetaRow, NewestHalf, NewestRow, OpenSubjectRow, PolicyRow, RestrictionRow, RevokedMark,
 };
 use crate::row_key;
 use crate::rows::{RowError, RowsMut, Table};
@@ -180,10 +180,12 @@ impl Writer<'_> {
         };
         self.put(Table::LineageIssuers, &row_key::issuer(&domain, &name, &issuer), &chain)?;
         lineage.head = Some(self.id);
-        if self.view().newest_of(&domain, &name, self.statement.kind, &issuer)?.is_none() {
+        let replaced = self.view().newest_of(&domain, &name, self.statement.kind, &issuer)?;
+        if replaced.is_none() {
             lineage.newest = lineage.newest.saturating_add(1);
         }
-        let newest = NewestRow { sequence, contested: false, halves: vec![self.half()] };
+        let (before, forgotten) = replaced.map_or((Vec::new(), false), earlier_words);
+        let newest = NewestRow { sequence, contested: false, halves: vec![self.half()], before, forgotten };
         let key = row_key::newest(&domain, &name, self.statement.kind, &issuer);
         self.put(Table::Newest, &key, &newest)
     }
@@ -212,11 +214,13 @@ impl Writer<'_> {
                 if found.is_none() {
                     lineage.newest = lineage.newest.saturating_add(1);
                 }
-                let row = found.filter(|row| row.sequence >= sequence).unwrap_or(NewestRow {
-                    sequence,
-                    contested: true,
-                    halves: Vec::new(),
-                });
+                let row = match found {
+                    Some(row) if row.sequence >= sequence => row,
+                    older => {
+                        let (before, forgotten) = older.map_or((Vec::new(), false), earlier_words);
+                        NewestRow { sequence, contested: true, halves: Vec::new(), before, forgotten }
+                    }
+                };
                 found = Some(self.with_half(row, sequence));
                 changed = true;
             }
@@ -357,6 +361,33 @@ impl Writer<'_> {
             _ => Err(RowError::Mutated { table: Table::Meta, key: row_key::META.to_vec() }),
         }
     }
+}
+
+/// What a replaced row and those that it had replaced said, as far as it can be negative.
+fn earlier_words(replaced: NewestRow) -> (Vec<EarlierWord>, bool) {
+    let NewestRow { halves, before: mut words, mut forgotten, .. } = replaced;
+    for half in halves {
+        if !can_be_negative(&half.claims) || words.last().is_some_and(|last| last.claims == half.claims) {
+            continue;
+        }
+        words.push(EarlierWord {
+            evidence_id: half.evidence_id,
+            from: half.accepted_at,
+            claims: half.claims,
+        });
+    }
+    while words.len() > limit::EARLIER_WORDS {
+        words.remove(0);
+        forgotten = true;
+    }
+    (words, forgotten)
+}
+
+fn can_be_negative(claims: &Claims) -> bool {
+    matches!(
+        claims,
+        Claims::RuntimeAttestation { .. } | Claims::RuntimeIntegrity { .. } | Claims::PolicyValidation { .. }
+    )
 }
 
 struct StatementPlace {
