@@ -115,7 +115,10 @@ impl View<'_> {
                 unvoided = unvoided.saturating_add(1);
             }
         }
-        let references_stand = row.references.iter().fold(true, |stand, reference| !ask(reference) && stand);
+        let mut references_stand = true;
+        for reference in &row.references {
+            references_stand &= !ask(reference);
+        }
         Ok(unvoided < row.threshold || !references_stand)
     }
 
