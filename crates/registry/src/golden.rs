@@ -4,8 +4,8 @@
 use bytes::Bytes;
 
 use assent_proof::{
-    AttestationStatus, Claims, Code, EvidenceId, EvidenceKind, Millis, Of, PolicyBody, Refusal, Requirement,
-    RevocationReason, Role, Seconds, Sha256, SigningKey,
+    AttestationStatus, Claims, Code, Containment, EvidenceId, EvidenceKind, Millis, Of, PolicyBody, Refusal,
+    Requirement, RevocationReason, Role, Seconds, Sha256, SigningKey,
 };
 
 use crate::codec::{CodecError, Versioned, decode, encode};
@@ -66,6 +66,10 @@ fn rows_keep_their_bytes() {
             sequence: Some(4),
             references: vec![id(2)],
             equivocation: false,
+            containment: Some(Containment::Quarantine("l".parse().unwrap())),
+            invalidated_by: Some(id(6)),
+            rejected_by: Some(id(7)),
+            released_by: None,
         },
         include_str!("golden/evidence.hex").trim(),
     );
@@ -83,7 +87,7 @@ fn rows_keep_their_bytes() {
         include_str!("golden/authority.hex").trim(),
     );
     golden(
-        &DomainRow { governance: vec![key()], threshold: 1, admitted_by: id(1) },
+        &DomainRow { governance: vec![key()], threshold: 1, admitted_by: id(1), isolations: 2 },
         include_str!("golden/domain.hex").trim(),
     );
     golden(
@@ -114,7 +118,12 @@ fn rows_keep_their_bytes() {
             issuers: 3,
             newest: 5,
             closed_by: None,
-            conflicts: vec![Conflict { issuer: key(), sequence: 4 }],
+            conflicts: vec![Conflict {
+                issuer: key(),
+                sequence: 4,
+                reconciled: Some(Reconciled { by: id(2), canonical: id(3) }),
+            }],
+            quarantines: 6,
         },
         include_str!("golden/lineage.hex").trim(),
     );

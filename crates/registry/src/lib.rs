@@ -10,6 +10,7 @@
 mod authorize;
 mod codec;
 mod command;
+mod containment;
 mod genesis;
 #[cfg(test)]
 mod golden;

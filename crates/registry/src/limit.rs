@@ -16,5 +16,8 @@ pub const VOID_WALK_STEPS: usize = 10_000;
 /// Most earlier words of one issuer and kind that are remembered in a lineage, should its newest statement prove void.
 pub const EARLIER_WORDS: usize = 8;
 
+/// Most quarantines or isolations that one target can have had, released ones included.
+pub const CONTAINMENTS_PER_TARGET: u32 = 1024;
+
 /// The version of the rules in this build; peers announce it to one another.
 pub const RULES_VERSION: u32 = 1;

@@ -59,7 +59,7 @@ pub enum LineageStatus {
     Open,
     /// An audit event closed it.
     Closed,
-    /// An issuer equivocated in it; it denies until it is reconciled.
+    /// It denies until its containments are released and its equivocations reconciled.
     Quarantined,
 }
 
@@ -126,7 +126,7 @@ pub fn lineage(
     let Some(row) = view.lineage(domain, lineage)? else { return Ok(None) };
     let (entries, next) = entries(&view, domain, lineage, after, limit)?;
     Ok(Some(LineagePage {
-        status: status(&row),
+        status: status(&view, domain, lineage, &row)?,
         subjects: row.subjects,
         head: row.head,
         sequence: row.next_sequence.checked_sub(1),
@@ -136,13 +136,23 @@ pub fn lineage(
     }))
 }
 
-fn status(row: &LineageRow) -> LineageStatus {
-    if !row.conflicts.is_empty() {
-        LineageStatus::Quarantined
+fn status(
+    view: &View<'_>,
+    domain: &DomainName,
+    name: &LineageName,
+    row: &LineageRow,
+) -> Result<LineageStatus, RowError> {
+    for conflict in &row.conflicts {
+        if view.canonical(conflict)?.is_none() {
+            return Ok(LineageStatus::Quarantined);
+        }
+    }
+    if !view.quarantines(domain, name, row)?.is_empty() {
+        Ok(LineageStatus::Quarantined)
     } else if row.closed_by.is_some() {
-        LineageStatus::Closed
+        Ok(LineageStatus::Closed)
     } else {
-        LineageStatus::Open
+        Ok(LineageStatus::Open)
     }
 }
 

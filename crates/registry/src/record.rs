@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use assent_proof::{
-    Claims, DomainName, EvidenceId, EvidenceKind, LineageName, Millis, PolicyBody, PublicKey,
+    Claims, Containment, DomainName, EvidenceId, EvidenceKind, LineageName, Millis, PolicyBody, PublicKey,
     RevocationReason, Role, Seconds, Sha256,
 };
 
@@ -83,6 +83,14 @@ pub(crate) struct EvidenceRow {
     pub references: Vec<EvidenceId>,
     /// Whether it is the second statement of its issuer for one slot.
     pub equivocation: bool,
+    /// What it holds back, if it is a containment.
+    pub containment: Option<Containment>,
+    /// The containment that invalidated it: it is void for good.
+    pub invalidated_by: Option<EvidenceId>,
+    /// The reconciliation that chose the other half of an equivocation. While that one stands, this is void.
+    pub rejected_by: Option<EvidenceId>,
+    /// The release that lifted it. While that one stands, this holds nothing back.
+    pub released_by: Option<EvidenceId>,
 }
 
 /// An issuer that counts, by the admission that it signed under: a later grant neither revives nor voids it.
@@ -133,6 +141,8 @@ pub(crate) struct DomainRow {
     pub threshold: u32,
     /// The statement that says so.
     pub admitted_by: EvidenceId,
+    /// How many isolations it ever had, released ones included.
+    pub isolations: u32,
 }
 
 /// A domain's policy.
@@ -162,8 +172,10 @@ pub(crate) struct LineageRow {
     pub newest: u32,
     /// The event that closed it.
     pub closed_by: Option<EvidenceId>,
-    /// The slots that were signed twice, by issuer. Not empty: the lineage is quarantined.
+    /// The slots that were signed twice, by issuer. One that is not reconciled quarantines the lineage.
     pub conflicts: Vec<Conflict>,
+    /// How many quarantines it ever had by containment, released ones included.
+    pub quarantines: u32,
 }
 
 /// The open lineages of one digest, to miss one whose row is not found.
@@ -180,6 +192,17 @@ pub(crate) struct Conflict {
     pub issuer: PublicKey,
     /// For which slot.
     pub sequence: u64,
+    /// How it was resolved last.
+    pub reconciled: Option<Reconciled>,
+}
+
+/// Which half of an equivocation stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Reconciled {
+    /// The reconciliation. A void one resolves nothing.
+    pub by: EvidenceId,
+    /// The half that stands.
+    pub canonical: EvidenceId,
 }
 
 /// One issuer's hash chain in a lineage.

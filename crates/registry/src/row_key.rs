@@ -1,6 +1,8 @@
 //! The keys of the tables. Names hold no NUL, so a NUL ends them and prefixes never overlap.
 
-use assent_proof::{DomainName, EvidenceKind, LineageName, PublicKey, Sha256};
+use assent_proof::{
+    Containment, DomainName, EvidenceId, EvidenceKind, LineageName, PublicKey, Sha256, blake3_256,
+};
 
 /// The one key of [`crate::Table::Meta`].
 pub(crate) const META: &[u8] = b"state";
@@ -85,11 +87,11 @@ pub(crate) fn open_subject(domain: &DomainName, subject: &Sha256, lineage: &Line
     key
 }
 
-/// Key of a standing restriction: who restricted what.
+/// Key of a restriction: who restricted what.
 pub(crate) fn restriction(
     domain: &DomainName,
     kind: EvidenceKind,
-    target: &PublicKey,
+    target: &[u8],
     issuers: &[PublicKey],
 ) -> Vec<u8> {
     let mut issuers = issuers.to_vec();
@@ -97,10 +99,27 @@ pub(crate) fn restriction(
     let mut key = in_domain(domain);
     key.extend_from_slice(kind.as_str().as_bytes());
     key.push(0);
-    key.extend_from_slice(target.as_bytes());
+    key.extend_from_slice(&blake3_256(target));
     for issuer in issuers {
         key.extend_from_slice(issuer.as_bytes());
     }
+    key
+}
+
+/// Prefix of the containments of a target.
+pub(crate) fn containments(domain: &DomainName, containment: &Containment) -> Vec<u8> {
+    let mut key = in_domain(domain);
+    key.extend_from_slice(containment.action().as_bytes());
+    key.push(0);
+    key.extend_from_slice(containment.target().as_bytes());
+    key.push(0);
+    key
+}
+
+/// Key of a containment of a target.
+pub(crate) fn containment(domain: &DomainName, containment: &Containment, id: &EvidenceId) -> Vec<u8> {
+    let mut key = containments(domain, containment);
+    key.extend_from_slice(&id.0);
     key
 }
 

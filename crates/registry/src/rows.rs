@@ -36,8 +36,10 @@ pub enum Table {
     Newest = 11,
     /// (domain, digest, lineage) → nothing: the open lineages of a digest; (domain, digest) → how many there are.
     OpenSubjects = 12,
-    /// (domain, kind, target, issuers) → the restriction that stands.
+    /// (domain, kind, target, issuers) → the newest such restriction.
     Restrictions = 13,
+    /// (domain, action, target, evidence id) → nothing: the quarantines and isolations of a target.
+    Containments = 14,
 }
 
 impl Table {
@@ -57,6 +59,7 @@ impl Table {
         Table::Newest,
         Table::OpenSubjects,
         Table::Restrictions,
+        Table::Containments,
     ];
 
     /// The table's name in a store.
@@ -76,6 +79,7 @@ impl Table {
             Table::Newest => "newest",
             Table::OpenSubjects => "open-subjects",
             Table::Restrictions => "restrictions",
+            Table::Containments => "containments",
         }
     }
 }

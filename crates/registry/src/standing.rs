@@ -6,10 +6,10 @@
 
 use std::collections::BTreeSet;
 
-use assent_proof::{Code, EvidenceId, Millis, PublicKey};
+use assent_proof::{Code, EvidenceId, EvidenceKind, Millis, PublicKey};
 
 use crate::limit;
-use crate::record::{AuthorityRow, Conflict, CountedSigner, EvidenceRow};
+use crate::record::{AuthorityRow, Conflict, CountedSigner, EvidenceRow, LineageRow, Reconciled};
 use crate::rows::RowError;
 use crate::view::View;
 
@@ -41,6 +41,19 @@ impl AuthorityRow {
     }
 }
 
+/// Whether a statement of this kind can say something that denies.
+pub(crate) fn can_be_negative(kind: EvidenceKind) -> bool {
+    use EvidenceKind::{PolicyValidation, RuntimeAttestation, RuntimeIntegrity};
+    matches!(kind, RuntimeAttestation | RuntimeIntegrity | PolicyValidation)
+}
+
+impl LineageRow {
+    /// The equivocation of a slot, if there is one.
+    pub(crate) fn conflict(&self, issuer: &PublicKey, sequence: u64) -> Option<&Conflict> {
+        self.conflicts.iter().find(|conflict| conflict.issuer == *issuer && conflict.sequence == sequence)
+    }
+}
+
 /// Why something does not count: a code and a sentence.
 pub(crate) type Flaw = (Code, String);
 
@@ -68,7 +81,7 @@ impl View<'_> {
     /// these came before it, so the walk ends; one that is longer than the bound ends in doubt, and doubt is void.
     pub(crate) fn is_void(&self, id: &EvidenceId) -> Result<bool, RowError> {
         if self.meta()?.is_some_and(|meta| meta.void_marks == 0) {
-            // Voidness begins with an `invalidSince`.
+            // Voidness begins with an `invalidSince`, an invalidation or a reconciliation.
             return Ok(false);
         }
         let mut open = vec![*id];
@@ -100,6 +113,9 @@ impl View<'_> {
         if row.kind.is_restriction() {
             return Ok(false);
         }
+        if row.invalidated_by.is_some() {
+            return Ok(true);
+        }
         let mut ask = |other: &EvidenceId| {
             let known = self.known_void(other);
             if known.is_none() {
@@ -119,7 +135,8 @@ impl View<'_> {
         for reference in &row.references {
             references_stand &= !ask(reference);
         }
-        Ok(unvoided < row.threshold || !references_stand)
+        let rejected = row.rejected_by.is_some_and(|by| !ask(&by));
+        Ok(unvoided < row.threshold || !references_stand || rejected)
     }
 
     /// Whether the evidence was accepted before the time since which nothing that this key signed counts.
@@ -154,15 +171,25 @@ impl View<'_> {
         Ok(Some(seen))
     }
 
-    /// Whether the evidence is one half of an equivocation.
-    fn is_contested(&self, row: &EvidenceRow) -> Result<bool, RowError> {
+    /// The half of an equivocation that stands; none while it is not reconciled.
+    pub(crate) fn canonical(&self, conflict: &Conflict) -> Result<Option<EvidenceId>, RowError> {
+        match conflict.reconciled {
+            Some(Reconciled { by, canonical }) if !self.is_void(&by)? => Ok(Some(canonical)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether the evidence is one half of an equivocation, and not the one that stands.
+    fn is_contested(&self, id: &EvidenceId, row: &EvidenceRow) -> Result<bool, RowError> {
         let ([issuer], Some(sequence)) = (row.issuers.as_slice(), row.sequence) else { return Ok(false) };
         if !row.kind.is_execution() {
             return Ok(false);
         }
-        let half = Conflict { issuer: *issuer, sequence };
-        let lineage = self.lineage(&row.domain, &row.lineage)?;
-        Ok(lineage.is_none_or(|lineage| lineage.conflicts.contains(&half)))
+        let Some(lineage) = self.lineage(&row.domain, &row.lineage)? else { return Ok(true) };
+        match lineage.conflict(issuer, sequence) {
+            None => Ok(false),
+            Some(conflict) => Ok(self.canonical(conflict)? != Some(*id)),
+        }
     }
 
     /// The first flaw in what a statement rests on: a reference that is void or contested, or execution evidence whose
@@ -185,7 +212,7 @@ impl View<'_> {
                     format!("it rests on `{id}`, which is void"),
                 )));
             }
-            if self.is_contested(&row)? {
+            if self.is_contested(&id, &row)? {
                 return Ok(Some((
                     Code::InheritanceUnverifiable,
                     format!("it rests on `{id}`, whose issuer signed another statement for the same slot"),
@@ -209,7 +236,7 @@ impl View<'_> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
-    use assent_proof::{DomainName, EvidenceKind, LineageName, Role, Seconds, SigningKey};
+    use assent_proof::{DomainName, LineageName, Role, Seconds, SigningKey};
 
     use super::*;
     use crate::codec::{Versioned, encode};
@@ -268,6 +295,10 @@ mod tests {
                 sequence: Some(number as u64),
                 references: if number > 1 { vec![id(number - 1)] } else { Vec::new() },
                 equivocation: false,
+                containment: None,
+                invalidated_by: None,
+                rejected_by: None,
+                released_by: None,
             };
             put(&mut rows, Table::Evidence, &id(number).0, &row);
         }

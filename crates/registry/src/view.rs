@@ -202,12 +202,12 @@ impl<'a> View<'a> {
         Ok(row.map_or(0, |row| row.open))
     }
 
-    /// The restriction of `target` by exactly these issuers.
+    /// The newest restriction of `target` by exactly these issuers.
     pub(crate) fn restriction(
         &self,
         domain: &DomainName,
         kind: EvidenceKind,
-        target: &PublicKey,
+        target: &[u8],
         issuers: &[PublicKey],
     ) -> Result<Option<RestrictionRow>, RowError> {
         self.read(Table::Restrictions, &row_key::restriction(domain, kind, target, issuers))

@@ -216,9 +216,6 @@ fn what_has_no_rules_yet_says_so() {
     let keys = world.keys.clone();
     let governance = &keys.governance[0];
     for kind in [
-        EvidenceKind::Containment,
-        EvidenceKind::Reconciliation,
-        EvidenceKind::Release,
         EvidenceKind::Permit,
         EvidenceKind::Rules,
         EvidenceKind::Recovery,
@@ -227,10 +224,6 @@ fn what_has_no_rules_yet_says_so() {
     ] {
         refuses(&mut world, &raw(kind, "{}").sign(&[governance]), Code::RulesNotYet);
     }
-    let root = root_statement(&[key(61).public()], 1, key(62).public()).slot(3, None);
-    refuses(&mut world, &root.sign(&[&key(61), &key(62)]), Code::RulesNotYet);
-    let again = domain_statement("prod.eu", &[key(63).public()], 1).slot(3, None);
-    refuses(&mut world, &again.sign(&[&keys.root, &key(63)]), Code::RulesNotYet);
 }
 
 #[test]

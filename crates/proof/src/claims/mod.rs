@@ -10,9 +10,10 @@ mod write;
 
 pub use policy::{DECISION_TTL_SECONDS_MAX, Of, PolicyBody, Requirement};
 
+use crate::id::EvidenceId;
 use crate::key::PublicKey;
 use crate::kind::Role;
-use crate::name::DomainName;
+use crate::name::{DomainName, LineageName};
 use crate::string_enum::string_enum;
 use crate::time::Seconds;
 use serde::{Deserialize, Serialize};
@@ -64,6 +65,37 @@ string_enum! {
         Cessation = "cessation",
         /// Not said.
         Unspecified = "unspecified",
+    }
+}
+
+/// What a containment holds back (RFC-EG-033 §7).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Containment {
+    /// Quarantine: nothing is allowed in this lineage until it is released. It still takes evidence.
+    Quarantine(LineageName),
+    /// Isolate: nothing is allowed in this domain, and no execution evidence is taken, until it is released.
+    Isolate(DomainName),
+    /// Invalidate: this piece of execution evidence is void, for good.
+    Invalidate(EvidenceId),
+}
+
+impl Containment {
+    /// The claim `action`.
+    pub fn action(&self) -> &'static str {
+        match self {
+            Containment::Quarantine(_) => "quarantine",
+            Containment::Isolate(_) => "isolate",
+            Containment::Invalidate(_) => "invalidate",
+        }
+    }
+
+    /// The claim `target`, whose SHA-256 the statement's subject is.
+    pub fn target(&self) -> String {
+        match self {
+            Containment::Quarantine(lineage) => lineage.to_string(),
+            Containment::Isolate(domain) => domain.to_string(),
+            Containment::Invalidate(id) => id.to_string(),
+        }
     }
 }
 
@@ -154,5 +186,19 @@ pub enum Claims {
         reason: RevocationReason,
         /// What the registry accepted of that key at or after this time is void; absent: nothing is.
         invalid_since: Option<Seconds>,
+    },
+    /// A lineage, a domain or a piece of evidence is held back.
+    Containment(Containment),
+    /// One quarantine or isolation, or one negative statement of a revoked key, is lifted.
+    Release {
+        /// The statement that is lifted.
+        containment: EvidenceId,
+    },
+    /// One half of an equivocation is canonical; the other one is void.
+    Reconciliation {
+        /// Both halves, distinct.
+        conflict: [EvidenceId; 2],
+        /// The half that stands, one of `conflict`.
+        canonical: EvidenceId,
     },
 }

@@ -1,11 +1,14 @@
 //! Reading claims, kind by kind.
 
-use super::{Claims, MAX_DETAIL_BYTES, MAX_LIST, MAX_MEASUREMENT_BYTES, MAX_NAME_BYTES, PolicyBody};
+use super::{
+    Claims, Containment, MAX_DETAIL_BYTES, MAX_LIST, MAX_MEASUREMENT_BYTES, MAX_NAME_BYTES, PolicyBody,
+};
 use crate::code::Code;
+use crate::id::EvidenceId;
 use crate::json::{FieldError, Fields, Json};
 use crate::key::PublicKey;
 use crate::kind::EvidenceKind;
-use crate::name::{DomainName, Token};
+use crate::name::{DomainName, LineageName, Token};
 use crate::refusal::Refusal;
 use crate::statement::{MAX_ISSUERS, check_distinct};
 use crate::text::{check_plain, check_printable_ascii};
@@ -47,14 +50,14 @@ fn reader(kind: EvidenceKind) -> Option<Reader> {
         EvidenceKind::AuthorityGrant => Some(authority_grant),
         EvidenceKind::Policy => Some(|fields| PolicyBody::read(fields).map(Claims::Policy)),
         EvidenceKind::Revocation => Some(revocation),
+        EvidenceKind::Containment => Some(containment),
+        EvidenceKind::Release => Some(release),
+        EvidenceKind::Reconciliation => Some(reconciliation),
         EvidenceKind::SynchronizationContinuity
         | EvidenceKind::SovereignTrust
         | EvidenceKind::Permit
         | EvidenceKind::Rules
-        | EvidenceKind::Recovery
-        | EvidenceKind::Reconciliation
-        | EvidenceKind::Release
-        | EvidenceKind::Containment => None,
+        | EvidenceKind::Recovery => None,
     }
 }
 
@@ -137,6 +140,45 @@ fn revocation(fields: &mut Fields<'_>) -> Result<Claims, FieldError> {
         reason: fields.parsed("reason")?,
         invalid_since: fields.opt_parsed("invalidSince")?,
     })
+}
+
+fn containment(fields: &mut Fields<'_>) -> Result<Claims, FieldError> {
+    let action = fields.text("action")?;
+    let containment = match action {
+        "quarantine" => {
+            let lineage: LineageName = fields.parsed("target")?;
+            if lineage.is_system() {
+                let path = fields.path_of("target");
+                return Err(FieldError::new(path, "must not be a lineage of the system"));
+            }
+            Containment::Quarantine(lineage)
+        }
+        "isolate" => Containment::Isolate(fields.parsed("target")?),
+        "invalidate" => Containment::Invalidate(fields.parsed("target")?),
+        _ => {
+            let path = fields.path_of("action");
+            return Err(FieldError::new(path, "must be `quarantine`, `isolate` or `invalidate`"));
+        }
+    };
+    Ok(Claims::Containment(containment))
+}
+
+fn release(fields: &mut Fields<'_>) -> Result<Claims, FieldError> {
+    Ok(Claims::Release { containment: fields.parsed("containment")? })
+}
+
+fn reconciliation(fields: &mut Fields<'_>) -> Result<Claims, FieldError> {
+    let conflict: Vec<EvidenceId> = fields.list("conflict", 2)?;
+    let path = fields.path_of("conflict");
+    let conflict: [EvidenceId; 2] = conflict
+        .try_into()
+        .map_err(|_| FieldError::new(&path, "must name both halves of an equivocation"))?;
+    check_distinct(&path, &conflict)?;
+    let canonical: EvidenceId = fields.parsed("canonical")?;
+    if !conflict.contains(&canonical) {
+        return Err(FieldError::new(fields.path_of("canonical"), "must be one of `conflict`"));
+    }
+    Ok(Claims::Reconciliation { conflict, canonical })
 }
 
 /// `notBefore` and `notAfter`: a half-open interval that contains something.

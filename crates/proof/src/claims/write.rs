@@ -19,6 +19,9 @@ impl Claims {
             Claims::AuthorityGrant { .. } => EvidenceKind::AuthorityGrant,
             Claims::Policy(_) => EvidenceKind::Policy,
             Claims::Revocation { .. } => EvidenceKind::Revocation,
+            Claims::Containment(_) => EvidenceKind::Containment,
+            Claims::Release { .. } => EvidenceKind::Release,
+            Claims::Reconciliation { .. } => EvidenceKind::Reconciliation,
         }
     }
 
@@ -76,6 +79,17 @@ impl Claims {
                 Some(("authority", Json::text(authority.to_string()))),
                 Some(("reason", Json::text(reason.as_str()))),
                 invalid_since.map(|since| ("invalidSince", time(since))),
+            ]),
+            Claims::Containment(containment) => object([
+                Some(("action", Json::text(containment.action()))),
+                Some(("target", Json::text(containment.target()))),
+            ]),
+            Claims::Release { containment } => {
+                object([Some(("containment", Json::text(containment.to_string())))])
+            }
+            Claims::Reconciliation { conflict, canonical } => object([
+                Some(("conflict", Json::texts(conflict))),
+                Some(("canonical", Json::text(canonical.to_string()))),
             ]),
         }
     }

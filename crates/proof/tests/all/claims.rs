@@ -8,6 +8,10 @@ fn public(seed: u8) -> String {
     key(seed).public().to_string()
 }
 
+fn id(digit: char) -> String {
+    format!("blake3:{}", digit.to_string().repeat(64))
+}
+
 /// One complete example for each kind that has rules.
 pub fn examples() -> Vec<(EvidenceKind, String)> {
     let (a, b) = (public(1), public(2));
@@ -22,6 +26,9 @@ pub fn examples() -> Vec<(EvidenceKind, String)> {
         (EvidenceKind::AuthorityGrant, format!(r#"{{"authority":"{a}","name":"tpm verifier","role":"attestation","notBefore":"2026-01-01T00:00:00Z","notAfter":"2027-01-01T00:00:00Z"}}"#)),
         (EvidenceKind::Policy, r#"{"require":[{"kind":"runtime-attestation","of":"runtime","minIssuers":2,"maxAgeSeconds":300}],"attestationStatus":["affirming","warning"],"measurements":[],"policyDigests":["sha256:00"],"decisionTtlSeconds":60,"permitAlways":true}"#.into()),
         (EvidenceKind::Revocation, format!(r#"{{"authority":"{a}","reason":"keyCompromise","invalidSince":"2026-01-01T00:00:00Z"}}"#)),
+        (EvidenceKind::Containment, r#"{"action":"quarantine","target":"exec-1"}"#.into()),
+        (EvidenceKind::Release, format!(r#"{{"containment":"{}"}}"#, id('1'))),
+        (EvidenceKind::Reconciliation, format!(r#"{{"conflict":["{}","{}"],"canonical":"{}"}}"#, id('1'), id('2'), id('2'))),
     ]
 }
 
@@ -55,7 +62,7 @@ fn kinds_without_rules_are_refused_as_such() {
     for kind in EvidenceKind::ALL.iter().filter(|kind| !examples().iter().any(|(k, _)| k == *kind)) {
         refused(read(*kind, "{}"), Code::RulesNotYet, "predicateType");
     }
-    assert_eq!(EvidenceKind::ALL.len() - examples().len(), 8);
+    assert_eq!(EvidenceKind::ALL.len() - examples().len(), 5);
 }
 
 #[test]
@@ -182,4 +189,35 @@ fn values_outside_their_bounds_are_refused() {
         assert!(result.is_err(), "{kind}: {from} → {to}");
         refused(result, Code::ClaimsInvalid, &format!("predicate.claims.{field}"));
     }
+}
+
+#[test]
+fn containments_name_a_target_of_their_action() {
+    let kind = EvidenceKind::Containment;
+    let action =
+        |action: &str, target: &str| read(kind, &format!(r#"{{"action":"{action}","target":"{target}"}}"#));
+    action("isolate", "prod.eu").unwrap();
+    action("invalidate", &id('3')).unwrap();
+    for (name, target) in
+        [("quarantine", "_governance"), ("quarantine", "A"), ("isolate", "A"), ("invalidate", "exec-1")]
+    {
+        refused(action(name, target), Code::ClaimsInvalid, "predicate.claims.target");
+    }
+    for name in ["revoke", "Quarantine", ""] {
+        refused(action(name, "exec-1"), Code::ClaimsInvalid, "predicate.claims.action");
+    }
+}
+
+#[test]
+fn a_reconciliation_names_two_halves_and_one_of_them() {
+    let kind = EvidenceKind::Reconciliation;
+    let (one, two) = (id('1'), id('2'));
+    refused(with(kind, &format!(r#","{two}""#), ""), Code::ClaimsInvalid, "predicate.claims.conflict");
+    refused(with(kind, &one, &two), Code::ClaimsInvalid, "predicate.claims.conflict[1]");
+    let stranger = format!(r#""canonical":"{}""#, id('3'));
+    refused(
+        with(kind, &format!(r#""canonical":"{two}""#), &stranger),
+        Code::ClaimsInvalid,
+        "predicate.claims.canonical",
+    );
 }

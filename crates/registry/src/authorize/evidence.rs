@@ -9,14 +9,16 @@ use assent_proof::{Claims, Code, EvidenceId, Millis, PolicyBody, PolicyVerdict, 
 use super::verdict::Findings;
 use super::{Case, Scene};
 use crate::record::{EarlierWord, NewestHalf, NewestRow};
-use crate::rows::RowError;
+use crate::rows::{RowError, Table};
 use crate::standing::authority_flaw;
 
 /// Denies for every negative statement in the scene, whether the policy requires its kind or not.
 pub(super) fn negatives(case: &Case<'_>, scene: &Scene, findings: &mut Findings) -> Result<(), RowError> {
     for (kind, issuer, row) in &scene.newest {
         for half in &row.halves {
-            if let Some((code, detail)) = negative(case.policy, &half.claims) {
+            if let Some((code, detail)) = negative(case.policy, &half.claims)
+                && !released(case, &half.evidence_id)?
+            {
                 findings.deny(code, detail, Some(half.evidence_id));
             }
         }
@@ -25,7 +27,9 @@ pub(super) fn negatives(case: &Case<'_>, scene: &Scene, findings: &mut Findings)
         }
         let (words, unknown) = standing_words(case, issuer, row)?;
         for word in words {
-            if let Some((code, detail)) = negative(case.policy, &word.claims) {
+            if let Some((code, detail)) = negative(case.policy, &word.claims)
+                && !released(case, &word.evidence_id)?
+            {
                 let detail = format!("{detail}; what its issuer said later is void and has not replaced it");
                 findings.deny(code, detail, Some(word.evidence_id));
             }
@@ -38,6 +42,14 @@ pub(super) fn negatives(case: &Case<'_>, scene: &Scene, findings: &mut Findings)
         }
     }
     Ok(())
+}
+
+/// Whether governance lifted a negative statement whose issuer can no longer say otherwise.
+fn released(case: &Case<'_>, id: &EvidenceId) -> Result<bool, RowError> {
+    match case.view.evidence(id)? {
+        Some(row) => case.view.is_released(&row),
+        None => Err(RowError::Mutated { table: Table::Evidence, key: id.0.to_vec() }),
+    }
 }
 
 fn all_void(case: &Case<'_>, row: &NewestRow) -> Result<bool, RowError> {
@@ -124,10 +136,16 @@ pub(super) fn standing(
     if expires_at.is_some_and(|at| case.now >= at) {
         flaw(Code::EvidenceExpired, "it has expired".to_owned());
     }
-    // Void by any of these ways was named above; were there another, it would still not count.
-    if flaws.is_empty() && case.view.is_void(&half.evidence_id)? {
-        let detail = "it is void".to_owned();
-        flaws.push(Flawed { code: Code::InheritanceUnverifiable, detail, evidence: half.evidence_id });
+    if case.view.is_void(&half.evidence_id)? {
+        let row = case.view.evidence(&half.evidence_id)?;
+        if let Some(by) = row.and_then(|row| row.invalidated_by) {
+            let detail = format!("it was invalidated by `{by}`");
+            flaws.push(Flawed { code: Code::EvidenceInvalidated, detail, evidence: half.evidence_id });
+        } else if flaws.is_empty() {
+            // Void by any of the ways named above; were there another, it would still not count.
+            let detail = "it is void".to_owned();
+            flaws.push(Flawed { code: Code::InheritanceUnverifiable, detail, evidence: half.evidence_id });
+        }
     }
     Ok((earlier(expires_at, authority.not_after.map(|at| at.to_millis())), flaws))
 }

@@ -12,7 +12,7 @@ use assent_proof::{
     AuthorizeRequest, Code, EvidenceId, EvidenceKind, LineageName, Millis, Of, PolicyBody, PublicKey,
 };
 
-use crate::record::{LineageRow, NewestRow};
+use crate::record::{Conflict, LineageRow, NewestRow};
 use crate::rows::{RowError, Table};
 use crate::view::{OpenLineages, View};
 
@@ -48,6 +48,10 @@ fn evaluate(view: &View<'_>, request: &AuthorizeRequest, now: Millis) -> Result<
     if view.is_void(&domain.admitted_by)? {
         let detail = format!("the statement that created domain `{}` is void", request.domain);
         findings.deny(Code::InheritanceUnverifiable, detail, Some(domain.admitted_by));
+    }
+    for isolation in view.isolations(&request.domain, &domain)? {
+        let detail = format!("domain `{}` is isolated", request.domain);
+        findings.deny(Code::DomainIsolated, detail, Some(isolation));
     }
     let Some(policy) = view.policy(&request.domain)? else {
         let detail = format!("domain `{}` has no policy, and without one nothing is allowed", request.domain);
@@ -179,19 +183,48 @@ fn scene(
     if let Some(closed_by) = lineage.closed_by {
         findings.deny(Code::LineageClosed, format!("lineage `{name}` is closed"), Some(closed_by));
     }
-    for conflict in &lineage.conflicts {
-        let detail = format!(
-            "lineage `{name}` is quarantined: {} signed two statements for slot {}",
-            conflict.issuer, conflict.sequence
-        );
-        findings.deny(Code::LineageQuarantined, detail, None);
+    for quarantine in view.quarantines(&request.domain, name, &lineage)? {
+        findings.deny(Code::LineageQuarantined, format!("lineage `{name}` is quarantined"), Some(quarantine));
     }
-    let newest = view.newest(&request.domain, name)?;
+    if lineage.subjects.len() > 1 {
+        // Governance can say which half stands, but not what the others meant who wrote here in the meantime.
+        let detail = format!("lineage `{name}` was begun with two subjects; start a new one");
+        findings.deny(Code::SubjectMismatch, detail, None);
+    }
+    let mut newest = view.newest(&request.domain, name)?;
     if usize::try_from(lineage.newest) != Ok(newest.len()) {
         // A row whose key was damaged is not found, and what is not found could be a negative.
         return Err(RowError::Mutated { table: Table::Newest, key: name.as_ref().as_bytes().to_vec() });
     }
+    for conflict in &lineage.conflicts {
+        match view.canonical(conflict)? {
+            Some(canonical) => resolve(&mut newest, conflict, canonical),
+            None => {
+                let detail = format!(
+                    "lineage `{name}` is quarantined: {} signed two statements for slot {}",
+                    conflict.issuer, conflict.sequence
+                );
+                findings.deny(Code::LineageQuarantined, detail, None);
+            }
+        }
+    }
     Ok(Some(Scene { lineage, newest }))
+}
+
+/// Leaves only the canonical half of an equivocation in the newest statements.
+fn resolve(newest: &mut [(EvidenceKind, PublicKey, NewestRow)], conflict: &Conflict, canonical: EvidenceId) {
+    let of_slot = |(_, issuer, row): &&mut (EvidenceKind, PublicKey, NewestRow)| {
+        *issuer == conflict.issuer && row.sequence == conflict.sequence && row.contested
+    };
+    for (_, _, row) in newest.iter_mut().filter(of_slot) {
+        row.contested = false;
+        row.halves.retain(|half| half.evidence_id == canonical);
+        if row.halves.is_empty() {
+            // The rejected half was of another kind: what it had replaced stands again, as the last word.
+            row.before.drain(..row.before.len().saturating_sub(1));
+            row.forgotten = false;
+        }
+    }
 }
 
 /// A statement that counts, and until when.

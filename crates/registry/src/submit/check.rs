@@ -38,7 +38,6 @@ pub(super) fn check(view: &View<'_>, occasion: Occasion, envelope: &VerifiedEnve
         Err(refusal) if refusal.code == Code::RulesNotYet => return Err(refusal.into()),
         parsed => parsed,
     };
-    rules_exist(view, occasion, statement, claims.as_ref().ok())?;
     place::domain(view, statement)?;
     let signers = signers::check(view, statement, envelope.id(), claims.as_ref(), accepted_at)?;
     let claims = claims?;
@@ -103,26 +102,6 @@ fn same_id(view: &View<'_>, envelope: &VerifiedEnvelope) -> Result<(), Stop> {
 
 fn missing(envelope: &VerifiedEnvelope) -> RowError {
     RowError::Mutated { table: crate::Table::Evidence, key: envelope.id().0.to_vec() }
-}
-
-/// A second root or `domain` has no rules yet; the first root is the genesis file's alone.
-fn rules_exist(
-    view: &View<'_>,
-    occasion: Occasion,
-    statement: &Statement,
-    claims: Option<&Claims>,
-) -> Result<(), Stop> {
-    let second = match (statement.kind, claims) {
-        (EvidenceKind::Root, _) => view.meta()?.is_some() || matches!(occasion, Occasion::Command { .. }),
-        (EvidenceKind::Domain, Some(Claims::Domain { domain, .. })) => view.domain(domain)?.is_some(),
-        _ => false,
-    };
-    if second {
-        let kind = statement.kind;
-        let detail = format!("replacing a `{kind}` statement has no rules yet in this version");
-        return Err(Refusal::new(Code::RulesNotYet, detail).into());
-    }
-    Ok(())
 }
 
 fn times(statement: &Statement, claims: &Claims, now: Millis) -> Result<(), Refusal> {

@@ -1,9 +1,15 @@
 //! What claims must mean beside being well formed: targets that exist, keys with one role in one domain,
 //! subjects that name the target.
 
-use assent_proof::{Claims, Code, DomainName, PublicKey, Refusal, Role, Sha256, Statement};
+use assent_proof::{
+    Claims, Code, Containment, DomainName, EvidenceId, EvidenceKind, PublicKey, Refusal, Role, Sha256,
+    Statement,
+};
 
 use super::Stop;
+use crate::limit;
+use crate::record::EvidenceRow;
+use crate::standing::can_be_negative;
 use crate::view::View;
 
 /// Checks the claims against the state.
@@ -11,18 +17,17 @@ pub(super) fn check(view: &View<'_>, statement: &Statement, claims: &Claims) -> 
     match claims {
         Claims::Root { keys, registry_key, .. } => {
             subject(statement, &statement.registry)?;
-            if keys.contains(registry_key) {
+            if keys.contains(registry_key) || view.authority(registry_key)?.is_some() {
                 return Err(two_roles(registry_key).into());
             }
+            governs(view, keys, &DomainName::root())?;
         }
         Claims::Domain { domain, governance, .. } => {
             subject(statement, domain.as_ref())?;
             if domain.is_system() {
                 return Err(invalid("domain", format!("`{domain}` is the system's")).into());
             }
-            for key in governance {
-                unused(view, key)?;
-            }
+            governs(view, governance, domain)?;
         }
         Claims::AuthorityGrant { authority, role, .. } => {
             subject(statement, &authority.to_string())?;
@@ -33,13 +38,124 @@ pub(super) fn check(view: &View<'_>, statement: &Statement, claims: &Claims) -> 
             subject(statement, &authority.to_string())?;
             if view.authority(authority)?.is_none_or(|row| row.domain != statement.domain) {
                 let detail = format!("{authority} is not an authority of domain `{}`", statement.domain);
-                let field = "predicate.claims.authority";
-                return Err(Refusal::at(Code::TargetUnknown, field, detail).into());
+                return Err(unknown_target("authority", detail).into());
             }
         }
-        _ => {}
+        Claims::Containment(containment) => {
+            subject(statement, &containment.target())?;
+            contains(view, statement, containment)?;
+        }
+        Claims::Release { containment } => {
+            subject(statement, &containment.to_string())?;
+            releases(view, statement, containment)?;
+        }
+        Claims::Reconciliation { conflict, canonical } => {
+            subject(statement, &canonical.to_string())?;
+            reconciles(view, statement, conflict)?;
+        }
+        Claims::ExecutionAuthorization { .. }
+        | Claims::RuntimeAttestation { .. }
+        | Claims::PolicyValidation { .. }
+        | Claims::RuntimeIntegrity { .. }
+        | Claims::AuditLineage { .. } => {}
     }
     Ok(())
+}
+
+/// What is held back exists, and can still be held back.
+fn contains(view: &View<'_>, statement: &Statement, containment: &Containment) -> Result<(), Stop> {
+    let ever = match containment {
+        Containment::Quarantine(name) => match view.lineage(&statement.domain, name)? {
+            Some(row) => row.quarantines,
+            None => {
+                let detail = format!("there is no lineage `{name}` in domain `{}`", statement.domain);
+                return Err(unknown_target("target", detail).into());
+            }
+        },
+        Containment::Isolate(domain) => {
+            if *domain != statement.domain || domain.is_system() {
+                let detail = "it must be the statement's own domain, and none of the system".to_owned();
+                return Err(invalid("target", detail).into());
+            }
+            view.domain(domain)?.map_or(0, |row| row.isolations)
+        }
+        Containment::Invalidate(id) => {
+            let row = evidence(view, statement, id, "target")?;
+            if !row.kind.is_execution() {
+                let detail = format!("`{id}` is a `{}`; only execution evidence is invalidated", row.kind);
+                return Err(invalid("target", detail).into());
+            }
+            0
+        }
+    };
+    let most = limit::CONTAINMENTS_PER_TARGET;
+    if ever >= most {
+        let detail = format!("its target was contained {most} times already");
+        return Err(Refusal::at(Code::TooLarge, "predicate.claims.target", detail).into());
+    }
+    Ok(())
+}
+
+/// It lifts a quarantine or an isolation, or a negative statement whose issuer can no longer say otherwise.
+fn releases(view: &View<'_>, statement: &Statement, id: &EvidenceId) -> Result<(), Stop> {
+    let row = evidence(view, statement, id, "containment")?;
+    let refuse = |detail: String| Err(invalid("containment", detail).into());
+    if view.is_released(&row)? {
+        return refuse(format!("`{id}` is released already"));
+    }
+    match (row.kind, &row.containment, row.issuers.as_slice()) {
+        (EvidenceKind::Containment, Some(Containment::Quarantine(_) | Containment::Isolate(_)), _) => Ok(()),
+        (EvidenceKind::Containment | EvidenceKind::Revocation, _, _) => {
+            refuse(format!("`{id}` is final; only a quarantine or an isolation can be released"))
+        }
+        (kind, _, [issuer]) if can_be_negative(kind) => {
+            if view.authority(issuer)?.is_some_and(|row| row.revoked.is_none()) {
+                return refuse(format!("the issuer of `{id}` can still say otherwise itself"));
+            }
+            Ok(())
+        }
+        (kind, _, _) => refuse(format!("a `{kind}` holds nothing back")),
+    }
+}
+
+/// Both are halves of one equivocation, which no reconciliation that stands has resolved.
+fn reconciles(view: &View<'_>, statement: &Statement, conflict: &[EvidenceId; 2]) -> Result<(), Stop> {
+    let [one, other] = conflict;
+    let one = evidence(view, statement, one, "conflict[0]")?;
+    let other = evidence(view, statement, other, "conflict[1]")?;
+    let slot = |row: &EvidenceRow| (row.lineage.clone(), row.issuers.clone(), row.sequence);
+    let found = match (one.issuers.as_slice(), one.sequence) {
+        ([issuer], Some(sequence)) if one.kind.is_execution() && slot(&one) == slot(&other) => {
+            let lineage = view.lineage(&one.domain, &one.lineage)?;
+            lineage.and_then(|lineage| lineage.conflict(issuer, sequence).copied())
+        }
+        _ => None,
+    };
+    let Some(found) = found else {
+        let detail = "they are not the two halves of an equivocation".to_owned();
+        return Err(invalid("conflict", detail).into());
+    };
+    if let Some(canonical) = view.canonical(&found)? {
+        let detail = format!("it is reconciled already: `{canonical}` is canonical");
+        return Err(invalid("conflict", detail).into());
+    }
+    Ok(())
+}
+
+/// Evidence of the statement's domain that a claim names.
+fn evidence(
+    view: &View<'_>,
+    statement: &Statement,
+    id: &EvidenceId,
+    claim: &str,
+) -> Result<EvidenceRow, Stop> {
+    match view.evidence(id)?.filter(|row| row.domain == statement.domain) {
+        Some(row) => Ok(row),
+        None => {
+            let detail = format!("there is no evidence `{id}` in domain `{}`", statement.domain);
+            Err(unknown_target(claim, detail).into())
+        }
+    }
 }
 
 /// A governance statement's subject is the SHA-256 of its target's string.
@@ -61,8 +177,7 @@ fn grant(view: &View<'_>, statement: &Statement, key: &PublicKey, role: Role) ->
     }
     let Some(row) = view.authority(key)? else { return not_registry_key(view, key) };
     if row.revoked.is_some() {
-        let detail = format!("{key} was revoked, and a revoked key is dead for good");
-        return Err(Refusal::at(Code::AuthorityRevoked, "predicate.claims.authority", detail).into());
+        return Err(dead(key, "predicate.claims.authority").into());
     }
     if row.role != role || row.domain != statement.domain {
         return Err(two_roles(key).into());
@@ -70,11 +185,22 @@ fn grant(view: &View<'_>, statement: &Statement, key: &PublicKey, role: Role) ->
     Ok(())
 }
 
-fn unused(view: &View<'_>, key: &PublicKey) -> Result<(), Stop> {
-    if view.authority(key)?.is_some() {
-        return Err(two_roles(key).into());
+/// Each key governs this domain and no other, or has no role yet.
+fn governs(view: &View<'_>, keys: &[PublicKey], domain: &DomainName) -> Result<(), Stop> {
+    for key in keys {
+        match view.authority(key)? {
+            None => not_registry_key(view, key)?,
+            Some(row) if row.revoked.is_some() => return Err(dead(key, "predicate.claims").into()),
+            Some(row) if row.role == Role::Governance && row.domain == *domain => {}
+            Some(_) => return Err(two_roles(key).into()),
+        }
     }
-    not_registry_key(view, key)
+    Ok(())
+}
+
+fn dead(key: &PublicKey, field: &str) -> Refusal {
+    let detail = format!("{key} was revoked, and a revoked key is dead for good");
+    Refusal::at(Code::AuthorityRevoked, field, detail)
 }
 
 fn not_registry_key(view: &View<'_>, key: &PublicKey) -> Result<(), Stop> {
@@ -91,4 +217,8 @@ fn two_roles(key: &PublicKey) -> Refusal {
 
 fn invalid(claim: &str, detail: String) -> Refusal {
     Refusal::at(Code::ClaimsInvalid, format!("predicate.claims.{claim}"), detail)
+}
+
+fn unknown_target(claim: &str, detail: String) -> Refusal {
+    Refusal::at(Code::TargetUnknown, format!("predicate.claims.{claim}"), detail)
 }

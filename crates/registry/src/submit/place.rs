@@ -9,11 +9,20 @@ use crate::view::View;
 pub(super) fn domain(view: &View<'_>, statement: &Statement) -> Result<(), Stop> {
     shape(statement)?;
     // The first root statement creates `_root`.
-    if statement.kind == EvidenceKind::Root || view.domain(&statement.domain)?.is_some() {
+    if statement.kind == EvidenceKind::Root && view.meta()?.is_none() {
         return Ok(());
     }
-    let detail = format!("there is no domain `{}`", statement.domain);
-    Err(Refusal::at(Code::DomainUnknown, "predicate.domain", detail).into())
+    let Some(domain) = view.domain(&statement.domain)? else {
+        let detail = format!("there is no domain `{}`", statement.domain);
+        return Err(Refusal::at(Code::DomainUnknown, "predicate.domain", detail).into());
+    };
+    if statement.kind.is_execution()
+        && let Some(isolation) = view.isolations(&statement.domain, &domain)?.first()
+    {
+        let detail = format!("domain `{}` is isolated by `{isolation}`", statement.domain);
+        return Err(Refusal::at(Code::DomainIsolated, "predicate.domain", detail).into());
+    }
+    Ok(())
 }
 
 fn shape(statement: &Statement) -> Result<(), Refusal> {
@@ -41,6 +50,9 @@ fn shape(statement: &Statement) -> Result<(), Refusal> {
         // Voidness walks from evidence to the grants of its signers. Were grants to rest on evidence in turn,
         // that walk would have no bound.
         return malformed("predicate.references", format!("`{kind}` references nothing"));
+    }
+    if kind == EvidenceKind::Containment && statement.issuers.len() != 1 {
+        return malformed("predicate.issuers", "a `containment` has exactly one issuer".into());
     }
     if kind.is_restriction() {
         if statement.sequence.is_some() || statement.parent.is_some() {

@@ -6,6 +6,7 @@ use assent_proof::{
 
 use super::Stop;
 use crate::record::CountedSigner;
+use crate::rows::RowError;
 use crate::standing::authority_flaw;
 use crate::view::View;
 
@@ -47,24 +48,27 @@ pub(super) fn check(
     claims: Result<&Claims, &Refusal>,
     now: Millis,
 ) -> Result<Signers, Stop> {
-    let admitted = match claims {
-        Ok(claims) => admitted(claims),
+    let Admission { must_sign, aside } = match claims {
+        Ok(claims) => admission(view, claims)?,
         // Which keys it admits cannot be told apart from its signers, so its claims are at fault first.
         Err(refusal) if admits(statement.kind) => return Err(refusal.clone().into()),
-        Err(_) => Vec::new(),
+        Err(_) => Admission::default(),
     };
-    for key in &admitted {
+    for key in &must_sign {
         if !statement.issuers.contains(key) {
             let detail = format!("key {key} is admitted but is not among `issuers` and did not sign");
             return Err(Refusal::at(Code::UnsignedEvidence, "predicate.issuers", detail).into());
         }
     }
     if let Ok(Claims::Root { keys, threshold, .. }) = claims {
-        return root(statement, id, &admitted, keys, *threshold);
+        if view.meta()?.is_none() {
+            return root(statement, id, &must_sign, keys, *threshold);
+        }
+        by_new_keys(statement, keys, *threshold)?;
     }
     let mut counted = Vec::new();
     let mut roles = Vec::new();
-    for key in statement.issuers.iter().filter(|key| !admitted.contains(key)) {
+    for key in statement.issuers.iter().filter(|key| !aside.contains(key)) {
         let row = view.authority(key)?.filter(|row| row.domain == statement.domain);
         let Some(row) = row else {
             let detail = format!("{key} is not an authority of domain `{}`", statement.domain);
@@ -100,16 +104,49 @@ fn admits(kind: EvidenceKind) -> bool {
     matches!(kind, EvidenceKind::Root | EvidenceKind::Domain | EvidenceKind::AuthorityGrant)
 }
 
-/// The keys that a statement makes valid; each must sign it, which proves that somebody holds it.
-fn admitted(claims: &Claims) -> Vec<PublicKey> {
-    match claims {
+/// The keys that a statement makes valid.
+#[derive(Default)]
+struct Admission {
+    /// Each must sign it, which proves that somebody holds it.
+    must_sign: Vec<PublicKey>,
+    /// These do not count towards the threshold.
+    aside: Vec<PublicKey>,
+}
+
+/// A key that stays where it is has shown before that somebody holds it, so it need not sign again.
+fn admission(view: &View<'_>, claims: &Claims) -> Result<Admission, RowError> {
+    let newcomers = |keys: &[PublicKey], domain: &DomainName| -> Result<Vec<PublicKey>, RowError> {
+        let standing = view.domain(domain)?;
+        let stays = |key: &PublicKey| standing.as_ref().is_some_and(|row| row.governance.contains(key));
+        Ok(keys.iter().copied().filter(|key| !stays(key)).collect())
+    };
+    Ok(match claims {
         Claims::Root { keys, registry_key, .. } => {
-            keys.iter().copied().chain(std::iter::once(*registry_key)).collect()
+            let mut must_sign = newcomers(keys, &DomainName::root())?;
+            if view.meta()?.is_none_or(|meta| meta.registry_key != *registry_key) {
+                must_sign.push(*registry_key);
+            }
+            let aside = must_sign.iter().copied().chain([*registry_key]).collect();
+            Admission { must_sign, aside }
         }
-        Claims::Domain { governance, .. } => governance.clone(),
-        Claims::AuthorityGrant { authority, .. } => vec![*authority],
-        _ => Vec::new(),
+        Claims::Domain { domain, governance, .. } => {
+            Admission { must_sign: newcomers(governance, domain)?, aside: governance.clone() }
+        }
+        Claims::AuthorityGrant { authority, .. } => {
+            Admission { must_sign: vec![*authority], aside: vec![*authority] }
+        }
+        _ => Admission::default(),
+    })
+}
+
+/// A new root statement is signed at its own threshold too, so that nobody locks the root keys out by mistake.
+fn by_new_keys(statement: &Statement, keys: &[PublicKey], threshold: u32) -> Result<(), Refusal> {
+    let signed = keys.iter().filter(|key| statement.issuers.contains(key)).count();
+    if u32::try_from(signed).is_ok_and(|signed| signed >= threshold) {
+        return Ok(());
     }
+    let detail = format!("{signed} of the {threshold} signatures by its own keys that a new root needs");
+    Err(Refusal::at(Code::ThresholdNotMet, "predicate.issuers", detail))
 }
 
 /// The first root statement stands on the signatures of all its own keys.
@@ -143,10 +180,13 @@ fn permitted_roles(kind: EvidenceKind, signers: &[(PublicKey, Role)]) -> Result<
     }
 }
 
-/// How many governance keys must sign: one for execution evidence, the domain's threshold for governance,
+/// How many keys must sign: one for execution evidence and containments, the domain's threshold for governance,
 /// and for a revocation the threshold only if it goes against governance itself or reaches into the past.
 fn threshold(view: &View<'_>, statement: &Statement, claims: Option<&Claims>) -> Result<u32, Stop> {
     if statement.kind.is_execution() {
+        return Ok(1);
+    }
+    if statement.kind == EvidenceKind::Containment {
         return Ok(1);
     }
     if let Some(Claims::Revocation { authority, invalid_since, .. }) = claims {

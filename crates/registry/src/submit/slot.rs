@@ -1,6 +1,6 @@
 //! Slots: each issuer's own hash chain, the shared chain of `_governance`, and restrictions that need none.
 
-use assent_proof::{Claims, Code, EvidenceId, EvidenceKind, PublicKey, Refusal, Statement};
+use assent_proof::{Claims, Code, EvidenceId, PublicKey, Refusal, Statement};
 
 use super::{Placement, Stop};
 use crate::command::Outcome;
@@ -155,17 +155,33 @@ fn shared_slot(statement: &Statement, lineage: Option<&LineageRow>) -> Result<Pl
 
 /// A restriction that adds nothing to one standing by the same issuers is answered with that one's receipt.
 fn restriction(view: &View<'_>, statement: &Statement, claims: &Claims) -> Result<Placement, Stop> {
-    let Claims::Revocation { authority, invalid_since, .. } = claims else {
-        return Ok(Placement::Restriction);
+    let Some(target) = restricted(claims) else { return Ok(Placement::Restriction) };
+    let earlier = view.restriction(&statement.domain, statement.kind, &target, &statement.issuers)?;
+    let Some(earlier) = earlier else { return Ok(Placement::Restriction) };
+    let adds = match claims {
+        Claims::Revocation { authority, invalid_since, .. } => {
+            let reaches = view.authority(authority)?.and_then(|row| row.invalid_since);
+            match (invalid_since, reaches) {
+                (None, _) => false,
+                (Some(_), None) => true,
+                (Some(since), Some(reaches)) => *since < reaches,
+            }
+        }
+        _ => match view.evidence(&earlier.evidence_id)? {
+            Some(row) => view.is_released(&row)?,
+            None => true,
+        },
     };
-    let standing =
-        view.restriction(&statement.domain, EvidenceKind::Revocation, authority, &statement.issuers)?;
-    let Some(standing) = standing else { return Ok(Placement::Restriction) };
-    let reaches = view.authority(authority)?.and_then(|row| row.invalid_since);
-    let adds = match (invalid_since, reaches) {
-        (None, _) => false,
-        (Some(_), None) => true,
-        (Some(since), Some(reaches)) => *since < reaches,
-    };
-    if adds { Ok(Placement::Restriction) } else { Ok(Placement::Standing(standing.evidence_id)) }
+    if adds { Ok(Placement::Restriction) } else { Ok(Placement::Standing(earlier.evidence_id)) }
+}
+
+/// What a restriction restricts, as the key of its row says it.
+pub(super) fn restricted(claims: &Claims) -> Option<Vec<u8>> {
+    match claims {
+        Claims::Revocation { authority, .. } => Some(authority.as_bytes().to_vec()),
+        Claims::Containment(containment) => {
+            Some(format!("{} {}", containment.action(), containment.target()).into_bytes())
+        }
+        _ => None,
+    }
 }

@@ -1,0 +1,172 @@
+//! What a statement changes beyond its lineage, kind by kind.
+
+use assent_proof::{Claims, Containment, DomainName, EvidenceId, PublicKey, RevocationReason, Role, Seconds};
+
+use super::{StatementPlace, Writer};
+use crate::record::{
+    AuthorityRow, DomainRow, EvidenceRow, PolicyRow, Reconciled, RestrictionRow, RevokedMark,
+};
+use crate::row_key;
+use crate::rows::{RowError, Table};
+use crate::submit::slot;
+
+impl Writer<'_> {
+    /// What the kind changes beyond its lineage.
+    pub(super) fn kind(&mut self) -> Result<(), RowError> {
+        match &self.plan.claims {
+            Claims::Root { keys, threshold, .. } => {
+                self.governance(&DomainName::root(), keys, *threshold, "root")
+            }
+            Claims::Domain { domain, governance, threshold } => {
+                self.governance(domain, governance, *threshold, "governance")
+            }
+            Claims::AuthorityGrant { authority, name, role, not_before, not_after } => {
+                let before = self.view().authority(authority)?;
+                let row = AuthorityRow {
+                    name: name.clone(),
+                    role: *role,
+                    domain: self.statement.domain.clone(),
+                    not_before: *not_before,
+                    not_after: Some(*not_after),
+                    admitted_by: self.id,
+                    revoked: None,
+                    invalid_since: before.and_then(|row| row.invalid_since),
+                };
+                self.authority(authority, &row)
+            }
+            Claims::Policy(body) => {
+                let row = PolicyRow { evidence_id: self.id, body: body.clone() };
+                let key = row_key::domain(&self.statement.domain);
+                self.put(Table::Policies, &key, &row)
+            }
+            Claims::Revocation { authority, reason, invalid_since } => {
+                let Some(row) = self.view().authority(authority)? else { return Ok(()) };
+                let mut row = (*row).clone();
+                row.revoked.get_or_insert(RevokedMark { by: self.id, reason: *reason });
+                row.invalid_since = match (row.invalid_since, *invalid_since) {
+                    (Some(before), Some(since)) => Some(before.min(since)),
+                    (before, since) => before.or(since),
+                };
+                self.authority(authority, &row)?;
+                self.restriction(*invalid_since)
+            }
+            Claims::Containment(containment) => {
+                self.contain(containment)?;
+                self.restriction(None)
+            }
+            Claims::Release { containment } => {
+                let by = self.id;
+                self.mark(containment, |row| row.released_by = Some(by))
+            }
+            Claims::Reconciliation { conflict, canonical } => self.reconcile(conflict, canonical),
+            Claims::ExecutionAuthorization { .. }
+            | Claims::RuntimeAttestation { .. }
+            | Claims::PolicyValidation { .. }
+            | Claims::RuntimeIntegrity { .. }
+            | Claims::AuditLineage { .. } => Ok(()),
+        }
+    }
+
+    /// Remembers the restriction, to recognise one that adds nothing to it.
+    fn restriction(&mut self, invalid_since: Option<Seconds>) -> Result<(), RowError> {
+        let Some(target) = slot::restricted(&self.plan.claims) else { return Ok(()) };
+        let StatementPlace { domain, .. } = self.place();
+        let key = row_key::restriction(&domain, self.statement.kind, &target, &self.statement.issuers);
+        self.put(Table::Restrictions, &key, &RestrictionRow { evidence_id: self.id, invalid_since })
+    }
+
+    fn contain(&mut self, containment: &Containment) -> Result<(), RowError> {
+        let StatementPlace { domain, .. } = self.place();
+        match containment {
+            Containment::Invalidate(target) => {
+                let by = self.id;
+                return self.mark(target, |row| {
+                    row.invalidated_by.get_or_insert(by);
+                });
+            }
+            Containment::Quarantine(name) => {
+                let Some(mut lineage) = self.view().lineage(&domain, name)? else { return Ok(()) };
+                lineage.quarantines = lineage.quarantines.saturating_add(1);
+                self.put(Table::Lineages, &row_key::lineage(&domain, name), &lineage)?;
+            }
+            Containment::Isolate(target) => {
+                let Some(row) = self.view().domain(target)? else { return Ok(()) };
+                let mut row = (*row).clone();
+                row.isolations = row.isolations.saturating_add(1);
+                self.put(Table::Domains, &row_key::domain(target), &row)?;
+            }
+        }
+        self.rows.put(Table::Containments, &row_key::containment(&domain, containment, &self.id), &[])
+    }
+
+    /// One half stands, the other is void. The lineage remembers how its slot was resolved last.
+    fn reconcile(&mut self, conflict: &[EvidenceId; 2], canonical: &EvidenceId) -> Result<(), RowError> {
+        let by = self.id;
+        for half in conflict.iter().filter(|half| *half != canonical) {
+            self.mark(half, |row| row.rejected_by = Some(by))?;
+        }
+        let Some(half) = self.view().evidence(canonical)? else { return Ok(()) };
+        let Some(mut lineage) = self.view().lineage(&half.domain, &half.lineage)? else { return Ok(()) };
+        for conflict in &mut lineage.conflicts {
+            if half.issuers.contains(&conflict.issuer) && half.sequence == Some(conflict.sequence) {
+                conflict.reconciled = Some(Reconciled { by, canonical: *canonical });
+            }
+        }
+        self.put(Table::Lineages, &row_key::lineage(&half.domain, &half.lineage), &lineage)
+    }
+
+    /// Changes what is remembered of accepted evidence.
+    fn mark(&mut self, id: &EvidenceId, change: impl FnOnce(&mut EvidenceRow)) -> Result<(), RowError> {
+        let Some(mut row) = self.view().evidence(id)? else { return Ok(()) };
+        change(&mut row);
+        self.put(Table::Evidence, &id.0, &row)
+    }
+
+    /// Who governs a domain from now on. A key that is left out is revoked; one that stays is admitted anew.
+    fn governance(
+        &mut self,
+        domain: &DomainName,
+        keys: &[PublicKey],
+        threshold: u32,
+        name: &str,
+    ) -> Result<(), RowError> {
+        let before = self.view().domain(domain)?;
+        let row = DomainRow {
+            governance: keys.to_vec(),
+            threshold,
+            admitted_by: self.id,
+            isolations: before.as_ref().map_or(0, |before| before.isolations),
+        };
+        self.put(Table::Domains, &row_key::domain(domain), &row)?;
+        for key in before.iter().flat_map(|before| &before.governance).filter(|key| !keys.contains(key)) {
+            if let Some(left_out) = self.view().authority(key)? {
+                let mut left_out = (*left_out).clone();
+                let mark = RevokedMark { by: self.id, reason: RevocationReason::Superseded };
+                left_out.revoked.get_or_insert(mark);
+                self.authority(key, &left_out)?;
+            }
+        }
+        for (number, key) in (1_u32..).zip(keys) {
+            let authority = match self.view().authority(key)? {
+                Some(stays) => AuthorityRow { admitted_by: self.id, ..(*stays).clone() },
+                None => AuthorityRow {
+                    name: format!("{name}-{number}"),
+                    role: Role::Governance,
+                    domain: domain.clone(),
+                    not_before: self.statement.issued_at,
+                    not_after: None,
+                    admitted_by: self.id,
+                    revoked: None,
+                    invalid_since: None,
+                },
+            };
+            self.authority(key, &authority)?;
+        }
+        Ok(())
+    }
+
+    fn authority(&mut self, key: &PublicKey, row: &AuthorityRow) -> Result<(), RowError> {
+        self.put(Table::Authorities, key.as_bytes(), row)?;
+        self.rows.put(Table::DomainAuthorities, &row_key::domain_authority(&row.domain, key), &[])
+    }
+}
