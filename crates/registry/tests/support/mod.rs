@@ -10,9 +10,9 @@
 use std::sync::Arc;
 
 use assent_proof::{
-    AttestationStatus, AuthorizeRequest, Claims, Code, DomainName, Envelope, EvidenceId, EvidenceKind, Json,
-    LineageName, Millis, Of, PolicyBody, PolicyVerdict, PublicKey, Requirement, RevocationReason, Role,
-    Seconds, Sha256, SigningKey, Statement, sign_statement, verify,
+    AttestationStatus, AuthorizeRequest, Claims, Code, Containment, DomainName, Envelope, EvidenceId,
+    EvidenceKind, Json, LineageName, Millis, Of, PolicyBody, PolicyVerdict, PublicKey, Requirement,
+    RevocationReason, Role, Seconds, Sha256, SigningKey, Statement, sign_statement, verify,
 };
 use assent_registry::{
     Checked, Decision, GenesisFile, MemoryRows, Outcome, Receipt, View, apply, authorize, bootstrap, query,
@@ -184,6 +184,34 @@ pub fn revocation(authority: PublicKey, invalid_since: Option<Seconds>) -> Draft
     draft
 }
 
+pub fn containment(containment: Containment) -> Draft {
+    let target = containment.target();
+    let mut draft = governance(EvidenceKind::Containment, Claims::Containment(containment), &target);
+    draft.0.sequence = None;
+    draft
+}
+
+pub fn quarantine(lineage: &str) -> Draft {
+    containment(Containment::Quarantine(lineage.parse().unwrap()))
+}
+
+pub fn isolate() -> Draft {
+    containment(Containment::Isolate(domain()))
+}
+
+pub fn invalidate(id: EvidenceId) -> Draft {
+    containment(Containment::Invalidate(id))
+}
+
+pub fn release(id: EvidenceId) -> Draft {
+    governance(EvidenceKind::Release, Claims::Release { containment: id }, &id.to_string())
+}
+
+pub fn reconciliation(conflict: [EvidenceId; 2], canonical: EvidenceId) -> Draft {
+    let claims = Claims::Reconciliation { conflict, canonical };
+    governance(EvidenceKind::Reconciliation, claims, &canonical.to_string())
+}
+
 pub fn authorization(actions: &[&str]) -> Draft {
     authorization_with(actions, None, None, None)
 }
@@ -305,6 +333,24 @@ impl World {
         let receipt = accepted(&self.submit_at(0, &bytes));
         self.governance_head = (sequence + 1, Some(receipt.evidence_id));
         receipt
+    }
+
+    /// Submits a governance statement in the next shared slot, signed by these keys.
+    pub fn try_to_govern(&mut self, draft: Draft, signers: &[&SigningKey]) -> Outcome {
+        let (sequence, parent) = self.governance_head;
+        let outcome = self.submit(&draft.slot(sequence, parent).sign(signers));
+        if let Outcome::Accepted { receipt, .. } = &outcome {
+            self.governance_head = (sequence + 1, Some(receipt.evidence_id));
+        }
+        outcome
+    }
+
+    /// Submits a statement in the next slot of `_root`.
+    pub fn submit_to_root(&mut self, seconds: i64, draft: Draft, signers: &[&SigningKey]) -> Outcome {
+        let root = DomainName::root();
+        let page = query::lineage(&self.rows, &root, &LineageName::governance(), None, 1).unwrap().unwrap();
+        let slot = page.sequence.map_or(0, |sequence| sequence + 1);
+        self.submit_at(seconds, &draft.slot(slot, page.head).sign(signers))
     }
 
     /// The next slot and parent of the domain's `_governance`.
