@@ -3,7 +3,7 @@
 
 use std::process::{Command, Output};
 
-use assent_jepsen::{Cluster, binary};
+use assent_jepsen::{Cluster, Evidence, binary, id_of};
 
 fn assent(cluster: &Cluster, arguments: &[&str]) -> Output {
     Command::new(binary().unwrap())
@@ -50,4 +50,66 @@ async fn revoking_twice_says_that_it_is_in_force_already() {
         let output = assent(&cluster, arguments);
         assert_eq!(output.status.code(), Some(11), "{arguments:?}: {output:?}");
     }
+}
+
+/// The evidence id in `accepted blake3:… …`.
+#[track_caller]
+fn accepted(output: &Output) -> String {
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{output:?}");
+    let id = stdout.strip_prefix("accepted ").and_then(|rest| rest.split_whitespace().next());
+    id.unwrap_or_else(|| panic!("no receipt in `{stdout}`")).to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_incident_is_contained_released_and_reconciled_from_the_command_line() {
+    let cluster = Cluster::start(3).await.unwrap();
+    let evidence = Evidence::new(&cluster, "job").await.unwrap();
+    let attestation = cluster.key("attestation").unwrap();
+    let path = |role: &str| cluster.key_path(role).unwrap().to_str().unwrap().to_owned();
+    let (governance, audit) = (path("governance"), path("audit"));
+    let artifact = evidence.authorization(&cluster.key("governance").unwrap(), (0, None));
+    cluster.accept(1, &artifact).await.unwrap();
+    let good = evidence.attestation(&attestation, (0, None), "affirming", "m");
+    cluster.accept(1, &good).await.unwrap();
+    let everywhere = async |codes: &[&str]| {
+        for id in 1..=3 {
+            let answer = cluster.decide(id, &evidence.request()).await;
+            assert_eq!(answer.codes(), codes, "node {id}: {answer:?}");
+            assert_eq!(answer.is_allow(), codes.is_empty());
+        }
+    };
+    everywhere(&[]).await;
+
+    let held = accepted(&assent(&cluster, &["contain", "quarantine", "job", "--key", &audit]));
+    everywhere(&["lineage_quarantined"]).await;
+    let shown = assent(&cluster, &["lineage", "show", "job"]);
+    assert!(String::from_utf8_lossy(&shown.stdout).contains(&format!("quarantined by {held}")), "{shown:?}");
+    accepted(&assent(&cluster, &["release", &held, "--key", &governance]));
+    everywhere(&[]).await;
+
+    let held = accepted(&assent(&cluster, &["contain", "isolate", "--key", &audit]));
+    everywhere(&["domain_isolated"]).await;
+    let more = evidence.attestation(&attestation, (1, id_of(&good)), "affirming", "m");
+    let refused = cluster.submit(2, &more).await.unwrap();
+    assert_eq!(refused.text("code"), Some("domain_isolated"), "{refused:?}");
+    let listed = assent(&cluster, &["domain", "list"]);
+    assert!(String::from_utf8_lossy(&listed.stdout).contains(&format!("isolated by {held}")), "{listed:?}");
+    accepted(&assent(&cluster, &["release", &held, "--key", &governance]));
+    everywhere(&[]).await;
+    let again = assent(&cluster, &["release", &held, "--key", &governance]);
+    assert!(String::from_utf8_lossy(&again.stderr).contains("released already"), "{again:?}");
+
+    let other = evidence.attestation(&attestation, (0, None), "affirming", "another");
+    assert_eq!(cluster.submit(3, &other).await.unwrap().status, Some(409));
+    everywhere(&["evidence_missing", "lineage_quarantined"]).await;
+    let (good, other) = (id_of(&good).unwrap().to_string(), id_of(&other).unwrap().to_string());
+    let reconcile =
+        ["reconcile", "--canonical", &good, "--rejected", &other, "--key", &governance, "--output", "json"];
+    let reconciled = assent(&cluster, &reconcile);
+    assert!(reconciled.status.success(), "{reconciled:?}");
+    everywhere(&[]).await;
+
+    accepted(&assent(&cluster, &["contain", "invalidate", &good, "--key", &governance]));
+    everywhere(&["evidence_invalidated"]).await;
 }

@@ -7,8 +7,9 @@ use axum::extract::{Path, Query, State};
 use axum::response::Response;
 
 use assent_api::{
-    AuthoritiesBody, AuthorityBody, AuthorityStatus, Call, DEFAULT_PAGE, DomainBody, DomainsBody, IssuerBody,
-    JSON_CONTENT_TYPE, LineageBody, LineageEntryBody, LineageStatus, MAX_PAGE, PolicyBodyView,
+    AuthoritiesBody, AuthorityBody, AuthorityStatus, Call, ConflictBody, DEFAULT_PAGE, DomainBody,
+    DomainsBody, IssuerBody, JSON_CONTENT_TYPE, LineageBody, LineageEntryBody, LineageStatus, MAX_PAGE,
+    PolicyBodyView,
 };
 use assent_proof::{Code, DomainName, EvidenceId, LineageName, PublicKey, Refusal};
 use assent_registry::query;
@@ -111,6 +112,16 @@ fn lineage_body(domain: DomainName, lineage: LineageName, found: query::LineageP
         subjects: if several { found.subjects } else { Vec::new() },
         head: found.head,
         sequence: found.sequence,
+        quarantined_by: found.quarantined_by,
+        conflicts: found
+            .conflicts
+            .into_iter()
+            .map(|conflict| ConflictBody {
+                issuer: conflict.issuer,
+                sequence: conflict.sequence,
+                canonical: conflict.canonical,
+            })
+            .collect(),
         issuers: found
             .issuers
             .into_iter()
@@ -148,7 +159,8 @@ pub(super) async fn domains(State(service): State<Service>, parameters: Paramete
                     domain: entry.domain,
                     governance: entry.governance,
                     threshold: entry.threshold,
-                    isolated: false,
+                    isolated: !entry.isolated_by.is_empty(),
+                    isolated_by: entry.isolated_by,
                 })
                 .collect();
             json(200, &DomainsBody { domains, next })

@@ -15,6 +15,7 @@ pub struct DomainsBody {
 
 /// A domain and who governs it (RFC-EG-033 §8).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct DomainBody {
     /// Its name.
     pub domain: DomainName,
@@ -24,6 +25,9 @@ pub struct DomainBody {
     pub threshold: u32,
     /// Whether it refuses new execution evidence and denies everything until a release.
     pub isolated: bool,
+    /// The isolations that hold, each to be released by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub isolated_by: Vec<EvidenceId>,
 }
 
 /// `GET /v1/authorities?domain=<name>&after=<id>&limit=<1..=1000>`: one page of a domain's authorities, by id.
@@ -103,6 +107,7 @@ mod tests {
             governance: vec![key],
             threshold: 1,
             isolated: false,
+            isolated_by: Vec::new(),
         };
         let body = DomainsBody { domains: vec![domain], next: Some("prod.eu".parse().unwrap()) };
         let text = serde_json::to_string(&body).unwrap();

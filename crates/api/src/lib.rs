@@ -24,7 +24,7 @@ pub use decision::{
     parse_authorize_batch, signed_bytes,
 };
 pub use domain::{AuthoritiesBody, AuthorityBody, AuthorityStatus, DomainBody, DomainsBody, PolicyBodyView};
-pub use lineage::{IssuerBody, LineageBody, LineageEntryBody, LineageStatus};
+pub use lineage::{ConflictBody, IssuerBody, LineageBody, LineageEntryBody, LineageStatus};
 pub use problem::{OUTCOME_UNKNOWN, PROBLEM_CONTENT_TYPE, Problem};
 pub use status::{Call, status_of};
 pub use submission::{BatchMode, BatchResponse, BatchResult, ReceiptBody, batch_body, parse_batch};

@@ -34,6 +34,12 @@ pub struct LineageBody {
     pub head: Option<EvidenceId>,
     /// The newest slot of the shared chain, only of `_governance`. Execution lineages say it per issuer.
     pub sequence: Option<u64>,
+    /// The quarantines by containment that hold, each to be released by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quarantined_by: Vec<EvidenceId>,
+    /// The slots that were signed twice. One without `canonical` quarantines until it is reconciled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conflicts: Vec<ConflictBody>,
     /// Each issuer's own chain, at most 32.
     pub issuers: Vec<IssuerBody>,
     /// One page, by ledger index.
@@ -41,6 +47,18 @@ pub struct LineageBody {
     /// `after` of the next page; absent on the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<u64>,
+}
+
+/// A slot that its issuer signed twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConflictBody {
+    /// Who signed both.
+    pub issuer: PublicKey,
+    /// For which slot.
+    pub sequence: u64,
+    /// The half that a reconciliation let stand; absent until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canonical: Option<EvidenceId>,
 }
 
 /// One issuer's chain in a lineage.
@@ -94,6 +112,8 @@ mod tests {
             subjects: vec![],
             head: Some(EvidenceId([4; 32])),
             sequence: None,
+            quarantined_by: vec![],
+            conflicts: vec![],
             issuers: vec![IssuerBody { issuer, sequence: 0, head: EvidenceId([4; 32]) }],
             entries: vec![LineageEntryBody {
                 ledger_index: 9,

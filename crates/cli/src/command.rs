@@ -2,13 +2,17 @@
 
 pub(crate) mod authority;
 pub(crate) mod authorize;
+pub(crate) mod contain;
 pub(crate) mod demo;
 pub(crate) mod dev;
+pub(crate) mod domain;
 pub(crate) mod envelope;
 pub(crate) mod genesis;
 pub(crate) mod key;
 pub(crate) mod lineage;
 pub(crate) mod node;
+pub(crate) mod reconcile;
+pub(crate) mod release;
 pub(crate) mod revoke;
 pub(crate) mod sign;
 pub(crate) mod statement;

@@ -13,6 +13,7 @@ mod draft;
 mod edge;
 mod exit;
 mod files;
+mod govern;
 mod keys;
 mod output;
 
@@ -57,9 +58,13 @@ enum Command {
     Submit(command::submit::Args),
     Authorize(Box<command::authorize::Args>),
     Revoke(command::revoke::Args),
+    Contain(command::contain::Args),
+    Release(command::release::Args),
+    Reconcile(command::reconcile::Args),
     Lineage(command::lineage::Args),
     Envelope(command::envelope::Args),
     Authority(command::authority::Args),
+    Domain(command::domain::Args),
     Status(command::status::Args),
     Verify(command::verify::Args),
 }
@@ -77,9 +82,13 @@ impl Command {
             Command::Submit(args) => command::submit::run(args, output).await,
             Command::Authorize(args) => command::authorize::run(*args, output).await,
             Command::Revoke(args) => command::revoke::run(args, output).await,
+            Command::Contain(args) => command::contain::run(args, output).await,
+            Command::Release(args) => command::release::run(args, output).await,
+            Command::Reconcile(args) => command::reconcile::run(args, output).await,
             Command::Lineage(args) => command::lineage::run(args, output).await,
             Command::Envelope(args) => command::envelope::run(args, output).await,
             Command::Authority(args) => command::authority::run(args, output).await,
+            Command::Domain(args) => command::domain::run(args, output).await,
             Command::Status(args) => command::status::run(args, output).await,
             Command::Verify(args) => command::verify::run(args, output).await,
         }

@@ -69,11 +69,26 @@ fn every_commands_help_has_an_example_and_the_output_option() {
         "lineage show",
         "envelope get",
         "authority list",
+        "domain list",
+        "contain quarantine",
+        "contain isolate",
+        "contain invalidate",
         "genesis create",
     ] {
         commands.push(pair.split(' ').collect());
     }
-    for expected in ["key", "sign", "submit", "authorize", "revoke", "status", "verify"] {
+    for expected in [
+        "key",
+        "sign",
+        "submit",
+        "authorize",
+        "revoke",
+        "contain",
+        "release",
+        "reconcile",
+        "status",
+        "verify",
+    ] {
         assert!(commands.iter().any(|command| command == &[expected]), "`{expected}` is not listed");
     }
     for command in commands {

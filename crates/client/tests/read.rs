@@ -27,6 +27,8 @@ fn page(next: Option<u64>) -> Do {
         subjects: vec![],
         head: None,
         sequence: None,
+        quarantined_by: vec![],
+        conflicts: vec![],
         issuers: vec![],
         entries: vec![],
         next,

@@ -5,17 +5,38 @@
 
 use crate::string_enum::string_enum;
 
-/// Declares [`Code`] from rows of variant, string, clause and remedy, so that none can be forgotten.
+/// What a code answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CodeUse {
+    /// It refuses a submission.
+    Refuses,
+    /// It denies an authorize.
+    Denies,
+    /// It does either.
+    RefusesAndDenies,
+}
+
+/// Declares [`Code`] from rows of what it means, variant, string, use, clause and remedy, so that none can be forgotten.
 macro_rules! codes {
-    ($($(#[$meta:meta])* $variant:ident = $text:literal, $clause:literal, $remedy:literal;)+) => {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $text:literal, $use:ident, $clause:literal, $remedy:literal;)+) => {
         string_enum! {
             /// Why a submission was refused or an authorize denied. Stored and sent as its string.
             Code, "a code" {
-                $($(#[$meta])* $variant = $text,)+
+                $($(#[doc = $doc])+ $variant = $text,)+
             }
         }
 
         impl Code {
+            /// What it means, in one sentence.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Code::$variant => concat!($($doc),+).trim_ascii(),)+ }
+            }
+
+            /// Whether it refuses, denies, or does either.
+            pub fn usage(self) -> CodeUse {
+                match self { $(Code::$variant => CodeUse::$use,)+ }
+            }
+
             /// The clause that asks for this, such as `RFC-EG-033 §4`.
             pub fn clause(self) -> &'static str {
                 match self { $(Code::$variant => concat!("RFC-EG-033 ", $clause),)+ }
@@ -31,150 +52,150 @@ macro_rules! codes {
 
 codes! {
     /// No signature by a named issuer.
-    UnsignedEvidence = "unsigned_evidence", "§4",
+    UnsignedEvidence = "unsigned_evidence", Refuses, "§4",
         "sign the envelope with the key of every issuer that the statement names";
     /// A gap, a wrong parent, or a stored chain that does not join.
-    LineageFragmented = "lineage_fragmented", "§4",
+    LineageFragmented = "lineage_fragmented", RefusesAndDenies, "§4",
         "continue from the head that the answer names, or submit what is missing first";
     /// Required evidence is older than its age limit.
-    RuntimeStale = "runtime_stale", "§4",
+    RuntimeStale = "runtime_stale", Denies, "§4",
         "submit fresh evidence of that kind";
     /// No read barrier or commit within the deadline.
-    NoQuorum = "no_quorum", "§4",
+    NoQuorum = "no_quorum", RefusesAndDenies, "§4",
         "try again, or ask another node; restore a majority of the nodes";
     /// A reference that does not exist in the domain, or an audit event that references nothing.
-    EvidenceDetached = "evidence_detached", "§4",
+    EvidenceDetached = "evidence_detached", Refuses, "§4",
         "submit the referenced evidence first, and reference at least one piece in an audit event";
     /// One key under two roles or domains, or two statements of one issuer for one slot.
-    AuthorityInconsistent = "authority_inconsistent", "§4",
+    AuthorityInconsistent = "authority_inconsistent", RefusesAndDenies, "§4",
         "use one key for one role in one domain; an equivocation needs a reconciliation by the domain's governance";
     /// A root, digest or checkpoint stands against the majority's.
-    RegistryDiverged = "registry_diverged", "§4",
+    RegistryDiverged = "registry_diverged", RefusesAndDenies, "§4",
         "take the node out of service and compare its checkpoint with the others'";
     /// A required kind of evidence is absent.
-    EvidenceMissing = "evidence_missing", "§4",
+    EvidenceMissing = "evidence_missing", Denies, "§4",
         "submit evidence of the kind that the policy requires";
     /// Stored bytes do not hash to their id or checksum.
-    EvidenceMutated = "evidence_mutated", "§4",
+    EvidenceMutated = "evidence_mutated", Denies, "§4",
         "take the node out of service and replace its store";
     /// Rests on a void grant, a void reference or an untrusted peer.
-    InheritanceUnverifiable = "inheritance_unverifiable", "§4",
+    InheritanceUnverifiable = "inheritance_unverifiable", RefusesAndDenies, "§4",
         "issue the evidence anew on evidence and grants that stand";
     /// The input does not have the required form.
-    Malformed = "malformed", "§6",
+    Malformed = "malformed", Refuses, "§6",
         "correct the field that the answer names";
     /// The input is over a size limit.
-    TooLarge = "too_large", "§6",
+    TooLarge = "too_large", Refuses, "§6",
         "send less; the limits are in the documentation";
     /// A signature that does not verify.
-    SignatureInvalid = "signature_invalid", "§6",
+    SignatureInvalid = "signature_invalid", Refuses, "§6",
         "sign exactly these bytes with the key that the statement names";
     /// The statement is meant for another registry.
-    WrongRegistry = "wrong_registry", "§10",
+    WrongRegistry = "wrong_registry", Refuses, "§10",
         "make a statement that names this registry's origin";
     /// Another statement took the slot.
-    HeadMoved = "head_moved", "§3",
+    HeadMoved = "head_moved", Refuses, "§3",
         "take the next slot after the current head, sign again and resubmit";
     /// A time lies in the future or has already passed.
-    TimesInvalid = "times_invalid", "§6",
+    TimesInvalid = "times_invalid", Refuses, "§6",
         "check the signer's clock and the statement's times";
     /// The claims break the rules of their kind.
-    ClaimsInvalid = "claims_invalid", "§6",
+    ClaimsInvalid = "claims_invalid", Refuses, "§6",
         "correct the claim that the answer names";
     /// What the statement is about does not exist.
-    TargetUnknown = "target_unknown", "§3",
+    TargetUnknown = "target_unknown", Refuses, "§3",
         "name an existing target";
     /// This version of the rules does not know that kind yet.
-    RulesNotYet = "rules_not_yet", "§7",
+    RulesNotYet = "rules_not_yet", Refuses, "§7",
         "upgrade every voter; statements of this kind are refused until then";
     /// The key is no authority of the domain.
-    AuthorityUnknown = "authority_unknown", "§3",
+    AuthorityUnknown = "authority_unknown", RefusesAndDenies, "§3",
         "have the domain's governance grant the key its role";
     /// The key is revoked.
-    AuthorityRevoked = "authority_revoked", "§3",
+    AuthorityRevoked = "authority_revoked", RefusesAndDenies, "§3",
         "use another key; a revoked key never comes back";
     /// The key's grant does not cover this time.
-    AuthorityExpired = "authority_expired", "§3",
+    AuthorityExpired = "authority_expired", RefusesAndDenies, "§3",
         "have the domain's governance grant a new key";
     /// The issuer's role may not sign this kind.
-    RoleNotPermitted = "role_not_permitted", "§8",
+    RoleNotPermitted = "role_not_permitted", RefusesAndDenies, "§8",
         "have an authority with a permitted role sign it";
     /// Too few of the required keys signed.
-    ThresholdNotMet = "threshold_not_met", "§3",
+    ThresholdNotMet = "threshold_not_met", RefusesAndDenies, "§3",
         "collect the signatures of more governance or root keys";
     /// The domain does not exist.
-    DomainUnknown = "domain_unknown", "§8",
+    DomainUnknown = "domain_unknown", RefusesAndDenies, "§8",
         "check the name, or have the root keys create the domain";
     /// The domain is isolated.
-    DomainIsolated = "domain_isolated", "§7",
+    DomainIsolated = "domain_isolated", RefusesAndDenies, "§7",
         "have the domain's governance release the isolation";
     /// The lineage was closed by a final audit event.
-    LineageClosed = "lineage_closed", "§3",
+    LineageClosed = "lineage_closed", RefusesAndDenies, "§3",
         "start a new lineage";
     /// The subject is not the one that the lineage began with.
-    SubjectMismatch = "subject_mismatch", "§6",
+    SubjectMismatch = "subject_mismatch", RefusesAndDenies, "§6",
         "use the lineage of this subject, or start a new one";
     /// The node is not sure of its clock.
-    ClockUncertain = "clock_uncertain", "§6",
+    ClockUncertain = "clock_uncertain", RefusesAndDenies, "§6",
         "synchronize the nodes' clocks; ask another node";
     /// The answer was not ready before its deadline.
-    DeadlineExceeded = "deadline_exceeded", "§7",
+    DeadlineExceeded = "deadline_exceeded", RefusesAndDenies, "§7",
         "try again";
     /// The node has too much to do.
-    Overloaded = "overloaded", "§7",
+    Overloaded = "overloaded", RefusesAndDenies, "§7",
         "try again after a pause that grows";
     /// The caller may not do this.
-    CallerNotPermitted = "caller_not_permitted", "§8",
+    CallerNotPermitted = "caller_not_permitted", RefusesAndDenies, "§8",
         "use credentials that permit this";
     /// The domain has no policy that stands.
-    PolicyMissing = "policy_missing", "§7",
+    PolicyMissing = "policy_missing", Denies, "§7",
         "have the domain's governance publish a policy";
     /// There is no such lineage, or none of that subject.
-    LineageUnknown = "lineage_unknown", "§4",
+    LineageUnknown = "lineage_unknown", Denies, "§4",
         "submit the execution's evidence first, or check domain, lineage and digest";
     /// More than one open lineage has that subject.
-    LineageAmbiguous = "lineage_ambiguous", "§4",
+    LineageAmbiguous = "lineage_ambiguous", Denies, "§4",
         "name the lineage in the request";
     /// The lineage is quarantined.
-    LineageQuarantined = "lineage_quarantined", "§7",
+    LineageQuarantined = "lineage_quarantined", Denies, "§7",
         "have the domain's governance reconcile or release the lineage";
     /// The newest evidence is expired or not yet valid.
-    EvidenceExpired = "evidence_expired", "§6",
+    EvidenceExpired = "evidence_expired", Denies, "§6",
         "submit evidence that is valid now";
     /// The newest evidence is void.
-    EvidenceInvalidated = "evidence_invalidated", "§7",
+    EvidenceInvalidated = "evidence_invalidated", Denies, "§7",
         "have a standing authority issue it anew";
     /// The newest attestation's status is not accepted by the policy.
-    AttestationNotAffirming = "attestation_not_affirming", "§3",
+    AttestationNotAffirming = "attestation_not_affirming", Denies, "§3",
         "repair the runtime and attest it again";
     /// The newest measurement is not in the policy's list.
-    MeasurementNotApproved = "measurement_not_approved", "§3",
+    MeasurementNotApproved = "measurement_not_approved", Denies, "§3",
         "run an approved build, or have governance approve this measurement";
     /// The newest policy validation failed or is of a digest that is not approved.
-    PolicyValidationFailed = "policy_validation_failed", "§3",
+    PolicyValidationFailed = "policy_validation_failed", Denies, "§3",
         "repair what the policy check found and validate again";
     /// No execution-authorization names this action.
-    ActionNotPermitted = "action_not_permitted", "§7",
+    ActionNotPermitted = "action_not_permitted", Denies, "§7",
         "have governance authorize the action";
     /// The authorization is for another audience.
-    AudienceMismatch = "audience_mismatch", "§7",
+    AudienceMismatch = "audience_mismatch", Denies, "§7",
         "ask for the authorized audience, or have governance authorize this one";
     /// The authorization is for another environment.
-    EnvironmentMismatch = "environment_mismatch", "§7",
+    EnvironmentMismatch = "environment_mismatch", Denies, "§7",
         "ask for the authorized environment, or have governance authorize this one";
     /// The authorization counts its uses, so a read cannot answer.
-    PermitRequired = "permit_required", "§7",
+    PermitRequired = "permit_required", Denies, "§7",
         "ask for a permit instead";
     /// Every use of the authorization is consumed.
-    AuthorizationConsumed = "authorization_consumed", "§7",
+    AuthorizationConsumed = "authorization_consumed", Denies, "§7",
         "have governance issue a new authorization";
     /// The nonce was used for another request.
-    NonceReused = "nonce_reused", "§10",
+    NonceReused = "nonce_reused", Denies, "§10",
         "draw a new nonce for each request";
     /// The lineage's head is not the expected one.
-    HeadMismatch = "head_mismatch", "§4",
+    HeadMismatch = "head_mismatch", Denies, "§4",
         "read the lineage again and decide whether to ask again";
     /// The node's state is older than the revision asked for.
-    RevisionNotReached = "revision_not_reached", "§5",
+    RevisionNotReached = "revision_not_reached", Denies, "§5",
         "try again, or ask another node";
 }

@@ -57,7 +57,7 @@ pub use crate::base64::{decode_base64, encode_base64};
 pub use claims::{
     AttestationStatus, Claims, Containment, Of, PolicyBody, PolicyVerdict, Requirement, RevocationReason,
 };
-pub use code::Code;
+pub use code::{Code, CodeUse};
 pub use dsse::{
     Envelope, EnvelopeSignature, MAX_ENVELOPE_BYTES, MAX_SIGNATURES, STATEMENT_PAYLOAD_TYPE, pae,
 };

@@ -9,7 +9,7 @@ use assent_proof::{
 use crate::codec;
 use crate::command::Receipt;
 use crate::limit;
-use crate::record::{AuthorityRow, DomainRow, IssuerRow, LineageRow};
+use crate::record::{AuthorityRow, DomainRow, IssuerRow};
 use crate::row_key;
 use crate::rows::{RowError, Rows, Table};
 use crate::standing::AuthorityStatus;
@@ -74,12 +74,27 @@ pub struct LineagePage {
     pub head: Option<EvidenceId>,
     /// The newest slot of the shared chain; only in `_governance`.
     pub sequence: Option<u64>,
+    /// The quarantines by containment that hold, by id.
+    pub quarantined_by: Vec<EvidenceId>,
+    /// The slots that were signed twice.
+    pub conflicts: Vec<LineageConflict>,
     /// Each issuer's chain, at most 32.
     pub issuers: Vec<IssuerChain>,
     /// A page of entries, by ledger index.
     pub entries: Vec<LineageEntry>,
     /// Where the next page starts after; none on the last page.
     pub next: Option<u64>,
+}
+
+/// A slot that its issuer signed twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LineageConflict {
+    /// Who signed both.
+    pub issuer: PublicKey,
+    /// For which slot.
+    pub sequence: u64,
+    /// The half that stands; none until it is reconciled.
+    pub canonical: Option<EvidenceId>,
 }
 
 /// One issuer's chain in a lineage.
@@ -125,8 +140,26 @@ pub fn lineage(
     let view = View::new(rows);
     let Some(row) = view.lineage(domain, lineage)? else { return Ok(None) };
     let (entries, next) = entries(&view, domain, lineage, after, limit)?;
+    let quarantined_by = view.quarantines(domain, lineage, &row)?;
+    let conflicts: Result<Vec<_>, RowError> = row
+        .conflicts
+        .iter()
+        .map(|conflict| {
+            let canonical = view.canonical(conflict)?;
+            Ok(LineageConflict { issuer: conflict.issuer, sequence: conflict.sequence, canonical })
+        })
+        .collect();
+    let conflicts = conflicts?;
+    let unresolved = conflicts.iter().any(|conflict| conflict.canonical.is_none());
+    let status = match row.closed_by {
+        _ if unresolved || !quarantined_by.is_empty() => LineageStatus::Quarantined,
+        Some(_) => LineageStatus::Closed,
+        None => LineageStatus::Open,
+    };
     Ok(Some(LineagePage {
-        status: status(&view, domain, lineage, &row)?,
+        status,
+        quarantined_by,
+        conflicts,
         subjects: row.subjects,
         head: row.head,
         sequence: row.next_sequence.checked_sub(1),
@@ -134,26 +167,6 @@ pub fn lineage(
         entries,
         next,
     }))
-}
-
-fn status(
-    view: &View<'_>,
-    domain: &DomainName,
-    name: &LineageName,
-    row: &LineageRow,
-) -> Result<LineageStatus, RowError> {
-    for conflict in &row.conflicts {
-        if view.canonical(conflict)?.is_none() {
-            return Ok(LineageStatus::Quarantined);
-        }
-    }
-    if !view.quarantines(domain, name, row)?.is_empty() {
-        Ok(LineageStatus::Quarantined)
-    } else if row.closed_by.is_some() {
-        Ok(LineageStatus::Closed)
-    } else {
-        Ok(LineageStatus::Open)
-    }
 }
 
 fn issuers(
@@ -226,6 +239,8 @@ pub struct DomainEntry {
     pub threshold: u32,
     /// The statement that says so.
     pub admitted_by: EvidenceId,
+    /// The isolations that hold, by id.
+    pub isolated_by: Vec<EvidenceId>,
 }
 
 /// At most `limit` domains after `after`, by name; and whether there are more.
@@ -234,6 +249,7 @@ pub fn domains(
     after: Option<&DomainName>,
     limit: usize,
 ) -> Result<(Vec<DomainEntry>, bool), RowError> {
+    let view = View::new(rows);
     let from = after.map_or_else(Vec::new, row_key::in_domain);
     let found = rows.scan(Table::Domains, &from, None, limit.saturating_add(1))?;
     let more = found.len() > limit;
@@ -244,8 +260,10 @@ pub fn domains(
             let mutated = || RowError::Mutated { table: Table::Domains, key: key.clone() };
             let domain = std::str::from_utf8(&key).ok().and_then(|name| name.parse().ok());
             let row: DomainRow = codec::decode(&value).map_err(|_| mutated())?;
+            let domain = domain.ok_or_else(mutated)?;
             Ok(DomainEntry {
-                domain: domain.ok_or_else(mutated)?,
+                isolated_by: view.isolations(&domain, &row)?,
+                domain,
                 governance: row.governance,
                 threshold: row.threshold,
                 admitted_by: row.admitted_by,

@@ -64,6 +64,14 @@ fn text(page: &LineageBody) -> String {
         format!("subject: {}", or_none(page.subject.map(|subject| format!("sha256:{subject}")))),
         format!("head:    {}", or_none(page.head.map(|head| head.to_string()))),
     ];
+    lines.extend(page.quarantined_by.iter().map(|id| format!("quarantined by {id}")));
+    lines.extend(page.conflicts.iter().map(|conflict| {
+        let outcome = match &conflict.canonical {
+            Some(canonical) => format!("{canonical} is canonical"),
+            None => "quarantined until it is reconciled".to_owned(),
+        };
+        format!("slot {} signed twice by {}: {outcome}", conflict.sequence, conflict.issuer)
+    }));
     lines.extend(
         page.issuers
             .iter()
