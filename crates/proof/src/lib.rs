@@ -1,8 +1,9 @@
 //! What a proof is: signed envelopes, their ids, keys, statements and claims, strict parsing, and offline verification.
 //!
 //! This crate owns the formats that come from outside (DSSE, in-toto Statement v1, PEM keys, RFC 6962 inclusion
-//! proofs) and the one enum of codes. Everything in it is a pure function of its arguments: it never reads a clock,
-//! never draws a random number, never does IO, and never decides whether an execution may run.
+//! and consistency proofs, C2SP signed notes, checkpoints and cosignatures) and the one enum of codes. Everything in it
+//! is a pure function of its arguments: it never reads a clock, never draws a random number, never does IO, and never
+//! decides whether an execution may run.
 //!
 //! [`verify`](verify::verify) is the only way to a [`VerifiedEnvelope`], which is all that the registry takes.
 //!
@@ -37,6 +38,7 @@ mod bytes32;
 mod string_enum;
 mod text;
 
+pub mod checkpoint;
 pub mod claims;
 pub mod code;
 pub mod dsse;
@@ -46,6 +48,7 @@ pub mod key;
 pub mod kind;
 pub mod merkle;
 pub mod name;
+pub mod note;
 pub mod receipt;
 pub mod refusal;
 pub mod request;
@@ -54,6 +57,7 @@ pub mod time;
 pub mod verify;
 
 pub use crate::base64::{decode_base64, encode_base64};
+pub use checkpoint::{Checkpoint, Cosignature, VerifiedCheckpoint, cosign, cosigner_name, verify_checkpoint};
 pub use claims::{
     AttestationStatus, Claims, Containment, Of, PolicyBody, PolicyVerdict, Requirement, RevocationReason,
 };
@@ -65,8 +69,9 @@ pub use id::{EvidenceId, Sha256, blake3_256};
 pub use json::{FieldError, Fields, Json, MAX_DEPTH};
 pub use key::{KeyError, PublicKey, SigningKey};
 pub use kind::{EvidenceKind, Role};
-pub use merkle::{BatchTree, leaf_hash, verify_inclusion};
+pub use merkle::{BatchTree, consistency_proof, leaf_hash, verify_consistency, verify_inclusion};
 pub use name::{DomainName, LineageName, Token};
+pub use note::{Note, NoteKey, NoteKeyKind, NoteSignature, sign_note};
 pub use receipt::{DECISIONS_PAYLOAD_TYPE, DecisionReceipt, VerifiedDecision, sign_batch, verify_decision};
 pub use refusal::Refusal;
 pub use request::AuthorizeRequest;

@@ -8,6 +8,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod checkpoints;
 mod claims;
 mod codes;
 mod envelopes;
@@ -19,6 +20,7 @@ mod keys;
 mod make;
 mod merkle;
 mod names_and_times;
+mod notes;
 mod properties;
 mod receipts;
 mod requests;

@@ -1,0 +1,181 @@
+//! Checkpoints of the ledger: its origin, size and root hash, signed by the registry and cosigned by its nodes
+//! (`c2sp.org/tlog-checkpoint`, `c2sp.org/tlog-cosignature`).
+//!
+//! [`verify_checkpoint`] is the only way to a [`VerifiedCheckpoint`]. Whether two checkpoints belong to one ledger is
+//! for [`verify_consistency`](crate::merkle::verify_consistency) to say.
+
+use crate::base64::encode_base64;
+use crate::code::Code;
+use crate::key::{PublicKey, SigningKey};
+use crate::note::{COSIGNATURE_HEADER, Note, NoteKey, NoteKeyKind, NoteSignature, is_key_name, key_id};
+use crate::note::{malformed, strict_base64};
+use crate::refusal::Refusal;
+use crate::text::shown;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a checkpoint says, signed or not.
+///
+/// As text three lines: origin, size in decimal, root hash in base64. Extension lines are refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The identity of the ledger, which is the name of the registry's key as well; see [`is_key_name`].
+    pub origin: String,
+    /// The number of leaves.
+    pub size: u64,
+    /// The RFC 6962 root hash of the first `size` leaves.
+    pub root: [u8; 32],
+}
+
+impl Checkpoint {
+    /// Reads the text of a checkpoint. Proves nothing.
+    ///
+    /// What is accepted is written back byte for byte by [`to_text`](Self::to_text).
+    ///
+    /// # Errors
+    /// `malformed` with the line at fault: an origin that is no key name, a size with leading zeros or of more than 64
+    /// bits, a root that is not 32 bytes in padded standard base64, fewer or more lines than three.
+    pub fn parse(text: &str) -> Result<Checkpoint, Refusal> {
+        let lines: Vec<&str> = text.split('\n').take(5).collect();
+        let [origin, size, root, ""] = lines.as_slice() else {
+            return Err(malformed("a checkpoint has exactly three lines, each with its newline"));
+        };
+        let bad = |field: &str, problem: &str| Err(Refusal::at(Code::Malformed, field, problem));
+        if !is_key_name(origin) {
+            return bad("origin", "must be usable as the name of a key");
+        }
+        let Some(size) = size.parse().ok().filter(|n: &u64| n.to_string() == *size) else {
+            return bad("size", "must be a decimal number below 2^64 without leading zeros");
+        };
+        let Some(root) = strict_base64(root).and_then(|bytes| bytes.try_into().ok()) else {
+            return bad("root", "must be 32 bytes in padded standard base64");
+        };
+        Ok(Checkpoint { origin: (*origin).to_owned(), size, root })
+    }
+
+    /// The text that is signed: three lines, each with its newline.
+    pub fn to_text(&self) -> String {
+        format!("{}\n{}\n{}\n", self.origin, self.size, encode_base64(&self.root))
+    }
+}
+
+/// What stands behind the key id of a cosignature's line: u64 big-endian seconds, then an Ed25519 signature.
+///
+/// The signature is over `cosignature/v1\ntime <seconds>\n` and the checkpoint's text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cosignature {
+    /// When it was made, in seconds since 1970-01-01T00:00:00Z, at most 2^63 - 1.
+    pub time: u64,
+    /// The Ed25519 signature.
+    pub signature: [u8; 64],
+}
+
+impl Cosignature {
+    /// Reads the 72 bytes. Proves nothing.
+    ///
+    /// # Errors
+    /// `malformed` for another length or a time of 2^63 seconds or more.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Cosignature, Refusal> {
+        let parts = bytes.split_first_chunk().and_then(|(time, signature)| {
+            Some((u64::from_be_bytes(*time), <[u8; 64]>::try_from(signature).ok()?))
+        });
+        match parts {
+            Some((time, signature)) if i64::try_from(time).is_ok() => Ok(Cosignature { time, signature }),
+            _ => Err(malformed("a cosignature is `72` bytes with a time below 2^63 seconds")),
+        }
+    }
+
+    /// The 72 bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        [self.time.to_be_bytes().as_slice(), &self.signature].concat()
+    }
+
+    /// Whether this is `key`'s cosignature of this checkpoint text at its time.
+    pub fn verify(&self, checkpoint_text: &str, key: &PublicKey) -> bool {
+        key.verify(message(self.time, checkpoint_text).as_bytes(), &self.signature)
+    }
+}
+
+/// Cosigns the text of a checkpoint as the key `name`, at `seconds` since 1970-01-01T00:00:00Z.
+///
+/// The caller has checked that the checkpoint is consistent with the last one that it cosigned. Nobody verifies a
+/// cosignature of 2^63 seconds or more.
+pub fn cosign(checkpoint_text: &str, name: &str, key: &SigningKey, seconds: u64) -> NoteSignature {
+    let signature = key.sign(message(seconds, checkpoint_text).as_bytes());
+    NoteSignature {
+        name: name.to_owned(),
+        key_id: key_id(name, NoteKeyKind::Cosignature, &key.public()),
+        signature: Cosignature { time: seconds, signature }.to_bytes(),
+    }
+}
+
+fn message(time: u64, checkpoint_text: &str) -> String {
+    format!("{COSIGNATURE_HEADER}{time}\n{checkpoint_text}")
+}
+
+/// The name under which a node cosigns: `<origin>/node/<first 16 hex digits of its public key>`.
+pub fn cosigner_name(origin: &str, key: &PublicKey) -> String {
+    format!("{origin}/node/{:.16}", hex::encode(key.as_bytes()))
+}
+
+/// A checkpoint that the registry signed and a majority of its nodes cosigned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifiedCheckpoint {
+    checkpoint: Checkpoint,
+    cosigned: BTreeMap<PublicKey, u64>,
+}
+
+impl VerifiedCheckpoint {
+    /// What it says.
+    pub fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+
+    /// The nodes that cosigned, and when each did last, in seconds since 1970-01-01T00:00:00Z. No clock was asked
+    /// whether that lies in the future.
+    pub fn cosigned(&self) -> &BTreeMap<PublicKey, u64> {
+        &self.cosigned
+    }
+}
+
+/// Verifies a checkpoint of the registry `origin`: its own signature, and the cosignatures of more than half of the
+/// distinct `node_keys`.
+///
+/// Lines by other keys, even under a known name, are ignored; several lines by one key count once. Without any node key
+/// there is no majority.
+///
+/// # Errors
+/// `too_large` or `malformed` for the form; `wrong_registry` for another origin; `signature_invalid` when any line by a
+/// known key does not verify; `unsigned_evidence` when the registry's signature or a majority is missing.
+pub fn verify_checkpoint(
+    note: &[u8],
+    origin: &str,
+    registry_key: &PublicKey,
+    node_keys: &[PublicKey],
+) -> Result<VerifiedCheckpoint, Refusal> {
+    let note = Note::parse(note)?;
+    let checkpoint = Checkpoint::parse(&note.text)?;
+    if checkpoint.origin != origin {
+        let detail = format!("is `{}`, not `{}`", shown(&checkpoint.origin), shown(origin));
+        return Err(Refusal::at(Code::WrongRegistry, "origin", detail));
+    }
+    let missing = |detail: String| Err(Refusal::at(Code::UnsignedEvidence, "signatures", detail));
+    if !NoteKey::ed25519(origin, *registry_key)?.verify(&note)? {
+        return missing(format!("no signature by the registry's key `{registry_key}`"));
+    }
+    let nodes: BTreeSet<&PublicKey> = node_keys.iter().collect();
+    let mut cosigned = BTreeMap::new();
+    // All nodes, not just until there is a majority: one bad line by a known key rejects the note. At most 64 lines are
+    // verified, once for each node whose name and id they bear.
+    for node in &nodes {
+        let key = NoteKey::cosigner(cosigner_name(origin, node), **node)?;
+        let blobs = key.verified_signatures(&note)?;
+        let times = blobs.into_iter().filter_map(|blob| Some(Cosignature::from_bytes(blob).ok()?.time));
+        if let Some(last) = times.max() {
+            cosigned.insert(**node, last);
+        }
+    }
+    if cosigned.len() <= nodes.len() / 2 {
+        return missing(format!("cosigned by `{}` of `{}` nodes, no majority", cosigned.len(), nodes.len()));
+    }
+    Ok(VerifiedCheckpoint { checkpoint, cosigned })
+}
