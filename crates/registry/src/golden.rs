@@ -70,6 +70,7 @@ fn rows_keep_their_bytes() {
             invalidated_by: Some(id(6)),
             rejected_by: Some(id(7)),
             released_by: None,
+            consumed: 8,
         },
         include_str!("golden/evidence.hex").trim(),
     );
@@ -160,6 +161,7 @@ fn rows_keep_their_bytes() {
         },
         include_str!("golden/newest.hex").trim(),
     );
+    golden(&PermitRow { evidence_id: id(1), request: [3; 32] }, include_str!("golden/permit.hex").trim());
     golden(&OpenSubjectRow { open: 300 }, include_str!("golden/open_subject.hex").trim());
     golden(
         &RestrictionRow { evidence_id: id(1), invalid_since: None },

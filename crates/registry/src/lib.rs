@@ -23,7 +23,7 @@ mod standing;
 mod submit;
 mod view;
 
-pub use authorize::{Allow, Decision, Reason, Verdict, authorize};
+pub use authorize::{Allow, Decision, Reason, Verdict, authorize, authorize_permitted};
 pub use codec::CodecError;
 pub use command::{Checked, Command, Group, Outcome, Outcomes, Receipt};
 pub use genesis::{ClusterId, GenesisError, GenesisFile};

@@ -26,6 +26,7 @@ versioned!(
     IssuerRow = 1,
     NewestRow = 1,
     OpenSubjectRow = 1,
+    PermitRow = 1,
     RestrictionRow = 1,
 );
 
@@ -91,6 +92,8 @@ pub(crate) struct EvidenceRow {
     pub rejected_by: Option<EvidenceId>,
     /// The release that lifted it. While that one stands, this holds nothing back.
     pub released_by: Option<EvidenceId>,
+    /// How many permits have used it, if it is an execution-authorization that counts its uses.
+    pub consumed: u32,
 }
 
 /// An issuer that counts, by the admission that it signed under: a later grant neither revives nor voids it.
@@ -267,6 +270,16 @@ pub(crate) struct NewestHalf {
     pub references: Vec<EvidenceId>,
     /// What it claims.
     pub claims: Claims,
+}
+
+/// A permit, by its nonce.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PermitRow {
+    /// The permit.
+    pub evidence_id: EvidenceId,
+    /// The request that it permits, byte for byte as its JSON: BLAKE3-256.
+    #[serde(with = "serde_bytes")]
+    pub request: [u8; 32],
 }
 
 /// A restriction that stands, to recognise one that adds nothing to it.

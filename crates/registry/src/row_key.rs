@@ -123,6 +123,13 @@ pub(crate) fn containment(domain: &DomainName, containment: &Containment, id: &E
     key
 }
 
+/// Key of the permit given for a nonce.
+pub(crate) fn permit(domain: &DomainName, lineage: &LineageName, nonce: &str) -> Vec<u8> {
+    let mut key = in_lineage(domain, lineage);
+    key.extend_from_slice(nonce.as_bytes());
+    key
+}
+
 /// The first key after every key that starts with `prefix`; none if the prefix is all 0xFF.
 pub(crate) fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
     let mut end = prefix.to_vec();

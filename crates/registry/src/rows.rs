@@ -40,6 +40,8 @@ pub enum Table {
     Restrictions = 13,
     /// (domain, action, target, evidence id) → nothing: the quarantines and isolations of a target.
     Containments = 14,
+    /// (domain, lineage, nonce) → the permit that was given for it.
+    Permits = 15,
 }
 
 impl Table {
@@ -60,6 +62,7 @@ impl Table {
         Table::OpenSubjects,
         Table::Restrictions,
         Table::Containments,
+        Table::Permits,
     ];
 
     /// The table's name in a store.
@@ -80,6 +83,7 @@ impl Table {
             Table::OpenSubjects => "open-subjects",
             Table::Restrictions => "restrictions",
             Table::Containments => "containments",
+            Table::Permits => "permits",
         }
     }
 }

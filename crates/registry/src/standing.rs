@@ -299,6 +299,7 @@ mod tests {
                 invalidated_by: None,
                 rejected_by: None,
                 released_by: None,
+                consumed: 0,
             };
             put(&mut rows, Table::Evidence, &id(number).0, &row);
         }

@@ -12,7 +12,7 @@ use assent_proof::{DomainName, EvidenceId, EvidenceKind, LineageName, PublicKey,
 use crate::codec::{self, Versioned};
 use crate::record::{
     AuthorityRow, DomainRow, EvidenceRow, IssuerRow, LeafRow, LineageRow, MetaRow, NewestRow, OpenSubjectRow,
-    PolicyRow, RestrictionRow,
+    PermitRow, PolicyRow, RestrictionRow,
 };
 use crate::row_key;
 use crate::rows::{Row, RowError, Rows, Table};
@@ -211,6 +211,16 @@ impl<'a> View<'a> {
         issuers: &[PublicKey],
     ) -> Result<Option<RestrictionRow>, RowError> {
         self.read(Table::Restrictions, &row_key::restriction(domain, kind, target, issuers))
+    }
+
+    /// The permit that was given for a nonce.
+    pub(crate) fn permit(
+        &self,
+        domain: &DomainName,
+        lineage: &LineageName,
+        nonce: &str,
+    ) -> Result<Option<PermitRow>, RowError> {
+        self.read(Table::Permits, &row_key::permit(domain, lineage, nonce))
     }
 
     /// Rows whose keys start with `prefix`.

@@ -216,7 +216,6 @@ fn what_has_no_rules_yet_says_so() {
     let keys = world.keys.clone();
     let governance = &keys.governance[0];
     for kind in [
-        EvidenceKind::Permit,
         EvidenceKind::Rules,
         EvidenceKind::Recovery,
         EvidenceKind::SynchronizationContinuity,

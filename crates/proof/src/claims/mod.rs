@@ -14,6 +14,7 @@ use crate::id::EvidenceId;
 use crate::key::PublicKey;
 use crate::kind::Role;
 use crate::name::{DomainName, LineageName};
+use crate::request::AuthorizeRequest;
 use crate::string_enum::string_enum;
 use crate::time::Seconds;
 use serde::{Deserialize, Serialize};
@@ -194,6 +195,8 @@ pub enum Claims {
         /// The statement that is lifted.
         containment: EvidenceId,
     },
+    /// The request that was permitted; it names its lineage and a nonce.
+    Permit(Box<AuthorizeRequest>),
     /// One half of an equivocation is canonical; the other one is void.
     Reconciliation {
         /// Both halves, distinct.

@@ -10,6 +10,7 @@ use crate::key::PublicKey;
 use crate::kind::EvidenceKind;
 use crate::name::{DomainName, LineageName, Token};
 use crate::refusal::Refusal;
+use crate::request::AuthorizeRequest;
 use crate::statement::{MAX_ISSUERS, check_distinct};
 use crate::text::{check_plain, check_printable_ascii};
 use crate::time::Seconds;
@@ -52,10 +53,10 @@ fn reader(kind: EvidenceKind) -> Option<Reader> {
         EvidenceKind::Revocation => Some(revocation),
         EvidenceKind::Containment => Some(containment),
         EvidenceKind::Release => Some(release),
+        EvidenceKind::Permit => Some(permit),
         EvidenceKind::Reconciliation => Some(reconciliation),
         EvidenceKind::SynchronizationContinuity
         | EvidenceKind::SovereignTrust
-        | EvidenceKind::Permit
         | EvidenceKind::Rules
         | EvidenceKind::Recovery => None,
     }
@@ -165,6 +166,18 @@ fn containment(fields: &mut Fields<'_>) -> Result<Claims, FieldError> {
 
 fn release(fields: &mut Fields<'_>) -> Result<Claims, FieldError> {
     Ok(Claims::Release { containment: fields.parsed("containment")? })
+}
+
+fn permit(fields: &mut Fields<'_>) -> Result<Claims, FieldError> {
+    let path = fields.path_of("request");
+    let request = AuthorizeRequest::from_json(fields.value("request")?, &path)
+        .map_err(|refusal| FieldError::new(refusal.field.unwrap_or_else(|| path.clone()), refusal.detail))?;
+    for (name, given) in [("lineage", request.lineage.is_some()), ("nonce", request.nonce.is_some())] {
+        if !given {
+            return Err(FieldError::new(format!("{path}.{name}"), "is missing"));
+        }
+    }
+    Ok(Claims::Permit(Box::new(request)))
 }
 
 fn reconciliation(fields: &mut Fields<'_>) -> Result<Claims, FieldError> {

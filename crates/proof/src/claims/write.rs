@@ -21,6 +21,7 @@ impl Claims {
             Claims::Revocation { .. } => EvidenceKind::Revocation,
             Claims::Containment(_) => EvidenceKind::Containment,
             Claims::Release { .. } => EvidenceKind::Release,
+            Claims::Permit(_) => EvidenceKind::Permit,
             Claims::Reconciliation { .. } => EvidenceKind::Reconciliation,
         }
     }
@@ -87,6 +88,7 @@ impl Claims {
             Claims::Release { containment } => {
                 object([Some(("containment", Json::text(containment.to_string())))])
             }
+            Claims::Permit(request) => object([Some(("request", request.to_json()))]),
             Claims::Reconciliation { conflict, canonical } => object([
                 Some(("conflict", Json::texts(conflict))),
                 Some(("canonical", Json::text(canonical.to_string()))),

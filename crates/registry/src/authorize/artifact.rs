@@ -1,20 +1,24 @@
 //! The execution-authorization: without one that covers the request, nothing is allowed.
 
+use std::collections::BTreeSet;
+
 use assent_proof::{AuthorizeRequest, Claims, Code, EvidenceId, EvidenceKind, Millis, PublicKey};
 
 use super::evidence::{self, Flawed, earlier};
 use super::verdict::Findings;
-use super::{Case, Counted, Scene};
-use crate::record::NewestRow;
+use super::{Case, Counted, Mode, Recorded, Scene};
+use crate::record::{NewestHalf, NewestRow};
 use crate::rows::RowError;
 
-/// Finds an artifact that covers the request; denies if there is none.
+/// Finds an artifact that covers the request; denies if there is none. Answers the first that does, and all those that
+/// do and count their uses.
 pub(super) fn authorization(
     case: &Case<'_>,
     execution: &Scene,
     findings: &mut Findings,
-) -> Result<Option<EvidenceId>, RowError> {
+) -> Result<(Option<EvidenceId>, BTreeSet<EvidenceId>), RowError> {
     let mut counted: Option<EvidenceId> = None;
+    let mut consumes = BTreeSet::new();
     let mut flaws = Vec::new();
     let mut found = false;
     for (issuer, row) in execution.of_kind(EvidenceKind::ExecutionAuthorization) {
@@ -23,6 +27,9 @@ pub(super) fn authorization(
             Ok(artifact) => {
                 findings.until(artifact.until);
                 counted.get_or_insert(artifact.evidence_id);
+                if row.halves.iter().any(|half| counts_uses(&half.claims)) {
+                    consumes.insert(artifact.evidence_id);
+                }
             }
             Err(flaw) => flaws.extend(flaw),
         }
@@ -34,11 +41,19 @@ pub(super) fn authorization(
             findings.deny(Code::EvidenceMissing, detail, None);
         }
     }
-    if case.policy.permit_always {
+    if case.policy.permit_always && matches!(case.mode, Mode::Read) {
         let detail = "the domain's policy allows only with a permit".to_owned();
         findings.deny(Code::PermitRequired, detail, counted);
     }
-    Ok(counted)
+    if matches!(case.mode, Mode::Permitted(Recorded::Nothing)) && counted.is_some() {
+        let detail = "no permit is recorded for this nonce".to_owned();
+        findings.deny(Code::PermitRequired, detail, counted);
+    }
+    Ok((counted, consumes))
+}
+
+fn counts_uses(claims: &Claims) -> bool {
+    matches!(claims, Claims::ExecutionAuthorization { uses: Some(_), .. })
 }
 
 /// Whether the artifact, on its own, covers the request. The error lists everything it lacks.
@@ -50,21 +65,36 @@ pub(super) fn covers(
     // A contested slot never counts; the quarantine says why.
     let (false, [half]) = (row.contested, row.halves.as_slice()) else { return Ok(Err(Vec::new())) };
     let (mut until, mut flaws) = evidence::standing(case, issuer, half)?;
+    let flawed = |(code, detail)| Flawed { code, detail, evidence: half.evidence_id };
     match permits(case.request, &half.claims, case.now) {
         Ok(end) => until = earlier(until, Some(end)),
-        Err(found) => flaws.extend(found.into_iter().map(|(code, detail)| Flawed {
-            code,
-            detail,
-            evidence: half.evidence_id,
-        })),
+        Err(found) => flaws.extend(found.into_iter().map(flawed)),
     }
+    flaws.extend(uses(case, half)?.map(flawed));
     if flaws.is_empty() { Ok(Ok(Counted { evidence_id: half.evidence_id, until })) } else { Ok(Err(flaws)) }
+}
+
+/// Why an artifact's counted uses do not let it cover the request, if they don't.
+fn uses(case: &Case<'_>, half: &NewestHalf) -> Result<Option<(Code, String)>, RowError> {
+    let Claims::ExecutionAuthorization { uses: Some(uses), .. } = &half.claims else { return Ok(None) };
+    match case.mode {
+        Mode::Read => {
+            let detail = "the artifact's uses are counted, so it takes a permit".to_owned();
+            Ok(Some((Code::PermitRequired, detail)))
+        }
+        Mode::Permitted(Recorded::Permit(_)) => Ok(None),
+        Mode::Record | Mode::Permitted(Recorded::Nothing | Recorded::Another) => {
+            let row = case.view.evidence(&half.evidence_id)?;
+            let consumed = row.map_or(u32::MAX, |row| row.consumed);
+            let detail = format!("all {uses} uses of the artifact are consumed");
+            Ok((consumed >= *uses).then_some((Code::AuthorizationConsumed, detail)))
+        }
+    }
 }
 
 /// What the artifact says of the request: until when it covers it, or everything in which it does not.
 fn permits(request: &AuthorizeRequest, claims: &Claims, now: Millis) -> Result<Millis, Vec<(Code, String)>> {
-    let Claims::ExecutionAuthorization { actions, audience, environment, not_before, not_after, uses } =
-        claims
+    let Claims::ExecutionAuthorization { actions, audience, environment, not_before, not_after, .. } = claims
     else {
         return Err(vec![(Code::EvidenceMissing, "it is no execution-authorization".to_owned())]);
     };
@@ -91,10 +121,6 @@ fn permits(request: &AuthorizeRequest, claims: &Claims, now: Millis) -> Result<M
     {
         let detail = format!("the artifact is meant for environment `{environment}`");
         lacks.push((Code::EnvironmentMismatch, detail));
-    }
-    if uses.is_some() {
-        let detail = "the artifact's uses are counted, so it takes a permit".to_owned();
-        lacks.push((Code::PermitRequired, detail));
     }
     if lacks.is_empty() { Ok(not_after.to_millis()) } else { Err(lacks) }
 }

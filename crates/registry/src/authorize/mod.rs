@@ -5,35 +5,86 @@
 
 mod artifact;
 mod evidence;
+mod permit;
 mod requirement;
 mod verdict;
+
+use std::collections::BTreeSet;
 
 use assent_proof::{
     AuthorizeRequest, Code, EvidenceId, EvidenceKind, LineageName, Millis, Of, PolicyBody, PublicKey,
 };
 
+use crate::command::Receipt;
 use crate::record::{Conflict, LineageRow, NewestRow};
 use crate::rows::{RowError, Table};
 use crate::view::{OpenLineages, View};
 
+pub(crate) use permit::digest as request_digest;
 pub use verdict::{Allow, Decision, Reason, Verdict};
 use verdict::{Findings, Grounds};
 
 /// Decides whether the request may execute at `now`, which is the later of the caller's clock and registry
 /// time. Every reason that denies is named, in the order of the codes.
 pub fn authorize(view: &View<'_>, request: &AuthorizeRequest, now: Millis) -> Decision {
-    evaluate(view, request, now).unwrap_or_else(|error| {
-        let detail = match &error {
-            RowError::Mutated { .. } => format!("{error}: this node's state cannot be trusted"),
-            RowError::Unreadable(_) => format!("{error}: this node cannot prove its state"),
-        };
-        Decision::deny(Code::EvidenceMutated, detail, now)
-    })
+    evaluate(view, request, now, Mode::Read)
+        .map_or_else(|error| unreadable(&error, now), |(decision, _)| decision)
 }
 
-fn evaluate(view: &View<'_>, request: &AuthorizeRequest, now: Millis) -> Result<Decision, RowError> {
+/// Decides like [`authorize`], for a request whose permit was recorded before: its uses are consumed, everything else has
+/// to allow still. The request names its lineage and a nonce. Without its permit in the ledger nothing is allowed.
+pub fn authorize_permitted(view: &View<'_>, request: &AuthorizeRequest, now: Millis) -> Decision {
+    let decided = permit::recorded(view, request)
+        .and_then(|recorded| evaluate(view, request, now, Mode::Permitted(recorded)));
+    decided.map_or_else(|error| unreadable(&error, now), |(decision, _)| decision)
+}
+
+/// Whether a permit may be recorded for the request, and which authorizations lose a use by it.
+pub(crate) fn consider(
+    view: &View<'_>,
+    request: &AuthorizeRequest,
+    now: Millis,
+) -> Result<(Decision, BTreeSet<EvidenceId>), RowError> {
+    evaluate(view, request, now, Mode::Record)
+}
+
+fn unreadable(error: &RowError, now: Millis) -> Decision {
+    let detail = match error {
+        RowError::Mutated { .. } => format!("{error}: this node's state cannot be trusted"),
+        RowError::Unreadable(_) => format!("{error}: this node cannot prove its state"),
+    };
+    Decision::deny(Code::EvidenceMutated, detail, now)
+}
+
+/// What an evaluation is for.
+enum Mode {
+    /// A read, which consumes nothing and so cannot say whether a counted use is left for the caller.
+    Read,
+    /// A permit is about to be recorded: a use must be left.
+    Record,
+    /// A permit should have been recorded.
+    Permitted(Recorded),
+}
+
+/// What is recorded for a nonce.
+enum Recorded {
+    /// Nothing.
+    Nothing,
+    /// A permit for another request.
+    Another,
+    /// This request's permit.
+    Permit(Receipt),
+}
+
+fn evaluate(
+    view: &View<'_>,
+    request: &AuthorizeRequest,
+    now: Millis,
+    mode: Mode,
+) -> Result<(Decision, BTreeSet<EvidenceId>), RowError> {
     let Some(meta) = view.meta()? else {
-        return Ok(Decision::deny(Code::DomainUnknown, "this registry has no genesis", now));
+        let detail = "this registry has no genesis";
+        return Ok((Decision::deny(Code::DomainUnknown, detail, now), BTreeSet::new()));
     };
     let now = now.max(meta.registry_time);
     let mut findings = Findings::new(now, meta.revision);
@@ -43,7 +94,7 @@ fn evaluate(view: &View<'_>, request: &AuthorizeRequest, now: Millis) -> Result<
     }
     let Some(domain) = view.domain(&request.domain)? else {
         findings.deny(Code::DomainUnknown, format!("there is no domain `{}`", request.domain), None);
-        return Ok(verdict::conclude(findings, None));
+        return Ok((verdict::conclude(findings, None), BTreeSet::new()));
     };
     if view.is_void(&domain.admitted_by)? {
         let detail = format!("the statement that created domain `{}` is void", request.domain);
@@ -56,7 +107,7 @@ fn evaluate(view: &View<'_>, request: &AuthorizeRequest, now: Millis) -> Result<
     let Some(policy) = view.policy(&request.domain)? else {
         let detail = format!("domain `{}` has no policy, and without one nothing is allowed", request.domain);
         findings.deny(Code::PolicyMissing, detail, None);
-        return Ok(verdict::conclude(findings, None));
+        return Ok((verdict::conclude(findings, None), BTreeSet::new()));
     };
     findings.policy = Some(policy.evidence_id);
     if view.is_void(&policy.evidence_id)? {
@@ -66,15 +117,16 @@ fn evaluate(view: &View<'_>, request: &AuthorizeRequest, now: Millis) -> Result<
     let execution = execution_scene(view, request, &mut findings)?;
     let runtime = runtime_scene(view, request, &mut findings)?;
     let Some(execution) = execution else {
-        return Ok(verdict::conclude(findings, None));
+        return Ok((verdict::conclude(findings, None), BTreeSet::new()));
     };
-    let case = Case { view, request, policy: &policy.body, now };
+    let case = Case { view, request, policy: &policy.body, now, mode };
+    case.permit(&mut findings)?;
     case.head(&execution, &mut findings);
     evidence::negatives(&case, &execution, &mut findings)?;
     if let Some(runtime) = &runtime {
         evidence::negatives(&case, runtime, &mut findings)?;
     }
-    let authorized_by = artifact::authorization(&case, &execution, &mut findings)?;
+    let (authorized_by, consumes) = artifact::authorization(&case, &execution, &mut findings)?;
     for required in &policy.body.require {
         let scene = match required.of {
             Of::Execution => Some(&execution),
@@ -94,7 +146,7 @@ fn evaluate(view: &View<'_>, request: &AuthorizeRequest, now: Millis) -> Result<
     let grounds = authorized_by.map(|authorized_by| {
         Grounds::new(policy.evidence_id, authorized_by, policy.body.decision_ttl_seconds)
     });
-    Ok(verdict::conclude(findings, grounds))
+    Ok((verdict::conclude(findings, grounds), consumes))
 }
 
 /// What is being decided, by which policy, when.
@@ -103,6 +155,7 @@ struct Case<'a> {
     request: &'a AuthorizeRequest,
     policy: &'a PolicyBody,
     now: Millis,
+    mode: Mode,
 }
 
 /// A lineage and what its issuers said last.
@@ -119,6 +172,26 @@ impl Scene {
 }
 
 impl Case<'_> {
+    /// What is recorded for the request's nonce, where a permit should have been.
+    fn permit(&self, findings: &mut Findings) -> Result<(), RowError> {
+        let Mode::Permitted(recorded) = &self.mode else { return Ok(()) };
+        match recorded {
+            Recorded::Permit(receipt) => {
+                let id = receipt.evidence_id;
+                if self.view.is_void(&id)? {
+                    findings.deny(Code::InheritanceUnverifiable, "the permit is void".to_owned(), Some(id));
+                }
+                findings.permit = Some(receipt.clone());
+            }
+            Recorded::Another => {
+                let detail = "the nonce was used for another request in this lineage".to_owned();
+                findings.deny(Code::NonceReused, detail, None);
+            }
+            Recorded::Nothing => {}
+        }
+        Ok(())
+    }
+
     fn head(&self, execution: &Scene, findings: &mut Findings) {
         findings.head = execution.lineage.head;
         let Some(expected) = self.request.expected_head else { return };

@@ -3,6 +3,7 @@
 use assent_proof::{Code, EvidenceId, Millis};
 
 use super::evidence::Flawed;
+use crate::command::Receipt;
 
 /// Permission to execute. Nothing outside this module can make one, so no error, default or oversight
 /// elsewhere can turn into it.
@@ -54,6 +55,8 @@ pub struct Decision {
     pub evaluated_at: Millis,
     /// It holds until then, exclusive; for a deny that is when it was decided.
     pub valid_until: Millis,
+    /// The permit that was recorded for this very request.
+    pub permit: Option<Receipt>,
 }
 
 impl Decision {
@@ -81,13 +84,14 @@ pub(super) struct Findings {
     revision: u64,
     pub(super) head: Option<EvidenceId>,
     pub(super) policy: Option<EvidenceId>,
+    pub(super) permit: Option<Receipt>,
     reasons: Vec<Reason>,
     until: Option<Millis>,
 }
 
 impl Findings {
     pub(super) fn new(now: Millis, revision: u64) -> Self {
-        Self { now, revision, head: None, policy: None, reasons: Vec::new(), until: None }
+        Self { now, revision, head: None, policy: None, permit: None, reasons: Vec::new(), until: None }
     }
 
     /// Adds a reason to deny.
@@ -123,7 +127,7 @@ impl Grounds {
 
 /// Concludes: an allow takes grounds, no reason against it, and time in which it holds.
 pub(super) fn conclude(findings: Findings, grounds: Option<Grounds>) -> Decision {
-    let Findings { now, revision, head, policy, mut reasons, until } = findings;
+    let Findings { now, revision, head, policy, permit, mut reasons, until } = findings;
     if let Some(grounds) = grounds.filter(|grounds| reasons.is_empty() && policy == Some(grounds.policy)) {
         let ttl = Millis(now.0.saturating_add(i64::from(grounds.ttl_seconds).saturating_mul(1000)));
         let valid_until = until.map_or(ttl, |until| until.min(ttl));
@@ -136,6 +140,7 @@ pub(super) fn conclude(findings: Findings, grounds: Option<Grounds>) -> Decision
                 policy,
                 evaluated_at: now,
                 valid_until,
+                permit,
             };
         }
     }
@@ -145,5 +150,14 @@ pub(super) fn conclude(findings: Findings, grounds: Option<Grounds>) -> Decision
     }
     reasons.sort();
     reasons.dedup();
-    Decision { verdict: Verdict::Deny, reasons, revision, head, policy, evaluated_at: now, valid_until: now }
+    Decision {
+        verdict: Verdict::Deny,
+        reasons,
+        revision,
+        head,
+        policy,
+        evaluated_at: now,
+        valid_until: now,
+        permit,
+    }
 }

@@ -44,7 +44,7 @@ pub(super) fn check(view: &View<'_>, occasion: Occasion, envelope: &VerifiedEnve
     claims::check(view, statement, &claims)?;
     times(statement, &claims, accepted_at)?;
     references(view, statement)?;
-    let slot = slot::check(view, statement, &claims)?;
+    let slot = slot::check(view, statement, &claims, accepted_at)?;
     let founds = match occasion {
         Occasion::Genesis { cluster_id, .. } => Some(cluster_id),
         Occasion::Command { .. } => None,
@@ -58,6 +58,7 @@ pub(super) fn check(view: &View<'_>, occasion: Occasion, envelope: &VerifiedEnve
         meta: view.meta()?,
         lineage: slot.lineage,
         chain: slot.chain,
+        consumes: slot.consumes,
         founds,
     })
 }

@@ -2,8 +2,8 @@
 //! subjects that name the target.
 
 use assent_proof::{
-    Claims, Code, Containment, DomainName, EvidenceId, EvidenceKind, PublicKey, Refusal, Role, Sha256,
-    Statement,
+    AuthorizeRequest, Claims, Code, Containment, DomainName, EvidenceId, EvidenceKind, PublicKey, Refusal,
+    Role, Sha256, Statement,
 };
 
 use super::Stop;
@@ -49,6 +49,7 @@ pub(super) fn check(view: &View<'_>, statement: &Statement, claims: &Claims) -> 
             subject(statement, &containment.to_string())?;
             releases(view, statement, containment)?;
         }
+        Claims::Permit(request) => permits(statement, request)?,
         Claims::Reconciliation { conflict, canonical } => {
             subject(statement, &canonical.to_string())?;
             reconciles(view, statement, conflict)?;
@@ -58,6 +59,18 @@ pub(super) fn check(view: &View<'_>, statement: &Statement, claims: &Claims) -> 
         | Claims::PolicyValidation { .. }
         | Claims::RuntimeIntegrity { .. }
         | Claims::AuditLineage { .. } => {}
+    }
+    Ok(())
+}
+
+/// A permit lies where its request points, and is about the same subject.
+fn permits(statement: &Statement, request: &AuthorizeRequest) -> Result<(), Refusal> {
+    if request.domain != statement.domain || request.lineage.as_ref() != Some(&statement.lineage) {
+        return Err(invalid("request", "it is about another domain or lineage than the permit".to_owned()));
+    }
+    if request.subject != statement.subject {
+        let detail = "the subject's sha256 is not that of its request".to_owned();
+        return Err(Refusal::at(Code::SubjectMismatch, "subject[0].digest.sha256", detail));
     }
     Ok(())
 }

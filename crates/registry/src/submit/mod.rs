@@ -10,6 +10,7 @@ mod place;
 mod signers;
 mod slot;
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use assent_proof::{Claims, EvidenceId, Millis, Refusal, VerifiedEnvelope};
@@ -153,6 +154,8 @@ struct Plan {
     lineage: Option<LineageRow>,
     /// The issuer's chain in it, as the check found it.
     chain: Option<IssuerRow>,
+    /// The authorizations that lose a use by this permit.
+    consumes: BTreeSet<EvidenceId>,
     /// The cluster id, if a genesis file may found the registry with this statement.
     founds: Option<[u8; 32]>,
 }
@@ -168,7 +171,9 @@ enum Placement {
     SharedSlot,
     /// No slot.
     Restriction,
-    /// No slot, and no leaf: this standing restriction says it already.
+    /// No slot; it was evaluated and allows.
+    Permit,
+    /// No slot, and no leaf: this standing restriction, or this permit for the same request, says it already.
     Standing(EvidenceId),
 }
 

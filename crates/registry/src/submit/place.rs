@@ -37,6 +37,10 @@ fn shape(statement: &Statement) -> Result<(), Refusal> {
             let detail = format!("`{kind}` does not belong in `{}`", statement.lineage);
             return malformed("predicate.lineage", detail);
         }
+    } else if kind == EvidenceKind::Permit {
+        if statement.domain.is_system() || statement.lineage.is_system() {
+            return malformed("predicate.lineage", "a `permit` belongs in an execution's lineage".into());
+        }
     } else if statement.lineage != LineageName::governance() {
         return malformed("predicate.lineage", format!("`{kind}` belongs in `_governance`"));
     }
@@ -54,7 +58,7 @@ fn shape(statement: &Statement) -> Result<(), Refusal> {
     if kind == EvidenceKind::Containment && statement.issuers.len() != 1 {
         return malformed("predicate.issuers", "a `containment` has exactly one issuer".into());
     }
-    if kind.is_restriction() {
+    if kind.is_restriction() || kind == EvidenceKind::Permit {
         if statement.sequence.is_some() || statement.parent.is_some() {
             let detail = format!("`{kind}` takes no slot: `sequence` and `parent` are null");
             return malformed("predicate.sequence", detail);

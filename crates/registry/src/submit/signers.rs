@@ -60,6 +60,11 @@ pub(super) fn check(
             return Err(Refusal::at(Code::UnsignedEvidence, "predicate.issuers", detail).into());
         }
     }
+    // A node's key stands in `_root`, wherever its permits lie.
+    let domain = match statement.kind {
+        EvidenceKind::Permit => DomainName::root(),
+        _ => statement.domain.clone(),
+    };
     if let Ok(Claims::Root { keys, threshold, .. }) = claims {
         if view.meta()?.is_none() {
             return root(statement, id, &must_sign, keys, *threshold);
@@ -69,9 +74,9 @@ pub(super) fn check(
     let mut counted = Vec::new();
     let mut roles = Vec::new();
     for key in statement.issuers.iter().filter(|key| !aside.contains(key)) {
-        let row = view.authority(key)?.filter(|row| row.domain == statement.domain);
+        let row = view.authority(key)?.filter(|row| row.domain == domain);
         let Some(row) = row else {
-            let detail = format!("{key} is not an authority of domain `{}`", statement.domain);
+            let detail = format!("{key} is not an authority of domain `{domain}`");
             return Err(Refusal::at(Code::AuthorityUnknown, "predicate.issuers", detail).into());
         };
         if let Some((code, detail)) = authority_flaw(key, &row, now) {
@@ -180,13 +185,13 @@ fn permitted_roles(kind: EvidenceKind, signers: &[(PublicKey, Role)]) -> Result<
     }
 }
 
-/// How many keys must sign: one for execution evidence and containments, the domain's threshold for governance,
+/// How many keys must sign: one for execution evidence, containments and permits, the domain's threshold for governance,
 /// and for a revocation the threshold only if it goes against governance itself or reaches into the past.
 fn threshold(view: &View<'_>, statement: &Statement, claims: Option<&Claims>) -> Result<u32, Stop> {
     if statement.kind.is_execution() {
         return Ok(1);
     }
-    if statement.kind == EvidenceKind::Containment {
+    if matches!(statement.kind, EvidenceKind::Containment | EvidenceKind::Permit) {
         return Ok(1);
     }
     if let Some(Claims::Revocation { authority, invalid_since, .. }) = claims {

@@ -1,8 +1,11 @@
-//! Slots: each issuer's own hash chain, the shared chain of `_governance`, and restrictions that need none.
+//! Slots: each issuer's own hash chain, the shared chain of `_governance`, and restrictions and permits, which need none.
 
-use assent_proof::{Claims, Code, EvidenceId, PublicKey, Refusal, Statement};
+use std::collections::BTreeSet;
+
+use assent_proof::{AuthorizeRequest, Claims, Code, EvidenceId, Millis, PublicKey, Refusal, Statement};
 
 use super::{Placement, Stop};
+use crate::authorize::{consider, request_digest};
 use crate::command::Outcome;
 use crate::limit;
 use crate::record::{IssuerRow, LineageRow};
@@ -13,13 +16,24 @@ pub(super) struct Slot {
     pub(super) placement: Placement,
     pub(super) lineage: Option<LineageRow>,
     pub(super) chain: Option<IssuerRow>,
+    pub(super) consumes: BTreeSet<EvidenceId>,
 }
 
 /// Where the statement goes, if it fits.
-pub(super) fn check(view: &View<'_>, statement: &Statement, claims: &Claims) -> Result<Slot, Stop> {
+pub(super) fn check(
+    view: &View<'_>,
+    statement: &Statement,
+    claims: &Claims,
+    accepted_at: Millis,
+) -> Result<Slot, Stop> {
     let lineage = view.lineage(&statement.domain, &statement.lineage)?;
     let mut chain = None;
-    let placement = if statement.kind.is_restriction() {
+    let mut consumes = BTreeSet::new();
+    let placement = if let Claims::Permit(request) = claims {
+        let (placement, consumed) = permit(view, request, accepted_at)?;
+        consumes = consumed;
+        placement
+    } else if statement.kind.is_restriction() {
         restriction(view, statement, claims)?
     } else {
         match statement.issuers.as_slice() {
@@ -30,7 +44,29 @@ pub(super) fn check(view: &View<'_>, statement: &Statement, claims: &Claims) -> 
             _ => shared_slot(statement, lineage.as_ref())?,
         }
     };
-    Ok(Slot { placement, lineage, chain })
+    Ok(Slot { placement, lineage, chain, consumes })
+}
+
+/// A permit is recorded once for a nonce, and only if the request is allowed.
+fn permit(
+    view: &View<'_>,
+    request: &AuthorizeRequest,
+    now: Millis,
+) -> Result<(Placement, BTreeSet<EvidenceId>), Stop> {
+    if let (Some(lineage), Some(nonce)) = (&request.lineage, &request.nonce)
+        && let Some(row) = view.permit(&request.domain, lineage, nonce)?
+    {
+        if row.request == request_digest(request) {
+            return Ok((Placement::Standing(row.evidence_id), BTreeSet::new()));
+        }
+        let detail = "the nonce was used for another request in this lineage";
+        return Err(Refusal::at(Code::NonceReused, "predicate.claims.request.nonce", detail).into());
+    }
+    let (decision, consumes) = consider(view, request, now)?;
+    match decision.reasons.into_iter().next() {
+        None => Ok((Placement::Permit, consumes)),
+        Some(reason) => Err(Refusal::at(reason.code, "predicate.claims.request", reason.detail).into()),
+    }
 }
 
 /// Equivocation is found before anything that depends on which statement came first, so that both orders of

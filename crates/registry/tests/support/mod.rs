@@ -212,6 +212,14 @@ pub fn reconciliation(conflict: [EvidenceId; 2], canonical: EvidenceId) -> Draft
     governance(EvidenceKind::Reconciliation, claims, &canonical.to_string())
 }
 
+pub fn permit(request: &AuthorizeRequest) -> Draft {
+    let mut draft = draft(EvidenceKind::Permit, Claims::Permit(Box::new(request.clone())).to_json());
+    draft.0.lineage = request.lineage.clone().unwrap();
+    draft.0.subject = request.subject;
+    draft.0.sequence = None;
+    draft
+}
+
 pub fn authorization(actions: &[&str]) -> Draft {
     authorization_with(actions, None, None, None)
 }

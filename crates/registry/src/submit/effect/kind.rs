@@ -1,10 +1,13 @@
 //! What a statement changes beyond its lineage, kind by kind.
 
-use assent_proof::{Claims, Containment, DomainName, EvidenceId, PublicKey, RevocationReason, Role, Seconds};
+use assent_proof::{
+    AuthorizeRequest, Claims, Containment, DomainName, EvidenceId, PublicKey, RevocationReason, Role, Seconds,
+};
 
 use super::{StatementPlace, Writer};
+use crate::authorize::request_digest;
 use crate::record::{
-    AuthorityRow, DomainRow, EvidenceRow, PolicyRow, Reconciled, RestrictionRow, RevokedMark,
+    AuthorityRow, DomainRow, EvidenceRow, PermitRow, PolicyRow, Reconciled, RestrictionRow, RevokedMark,
 };
 use crate::row_key;
 use crate::rows::{RowError, Table};
@@ -59,12 +62,24 @@ impl Writer<'_> {
                 self.mark(containment, |row| row.released_by = Some(by))
             }
             Claims::Reconciliation { conflict, canonical } => self.reconcile(conflict, canonical),
+            Claims::Permit(request) => self.permit(request),
             Claims::ExecutionAuthorization { .. }
             | Claims::RuntimeAttestation { .. }
             | Claims::PolicyValidation { .. }
             | Claims::RuntimeIntegrity { .. }
             | Claims::AuditLineage { .. } => Ok(()),
         }
+    }
+
+    /// The nonce is used, and each counted authorization loses a use.
+    fn permit(&mut self, request: &AuthorizeRequest) -> Result<(), RowError> {
+        for artifact in &self.plan.consumes {
+            self.mark(artifact, |row| row.consumed = row.consumed.saturating_add(1))?;
+        }
+        let StatementPlace { domain, name } = self.place();
+        let Some(nonce) = &request.nonce else { return Ok(()) };
+        let row = PermitRow { evidence_id: self.id, request: request_digest(request) };
+        self.put(Table::Permits, &row_key::permit(&domain, &name, nonce), &row)
     }
 
     /// Remembers the restriction, to recognise one that adds nothing to it.

@@ -89,6 +89,7 @@ impl Writer<'_> {
             invalidated_by: None,
             rejected_by: None,
             released_by: None,
+            consumed: 0,
         };
         let id = self.id;
         self.put(Table::Evidence, &id.0, &row)?;
