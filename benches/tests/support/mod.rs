@@ -239,6 +239,7 @@ fn decide(rows: &MemoryRows, request: &AuthorizeRequest) -> (u16, Vec<u8>) {
         evaluated_at: decision.evaluated_at,
         valid_until: decision.valid_until,
         reasons: decision.reasons.iter().map(reason).collect(),
+        permit: None,
         receipt: None,
     };
     let unsigned = body.to_vec();

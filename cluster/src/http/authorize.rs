@@ -1,4 +1,4 @@
-//! `POST /v1/authorize` and `POST /v1/authorize:batch`.
+//! `POST /v1/authorize`, `POST /v1/authorize:batch` and `POST /v1/permits`.
 
 use axum::body::Body;
 use axum::extract::State;
@@ -24,6 +24,22 @@ pub(super) async fn one(State(service): State<Service>, request: Body) -> Respon
     match service.authorize(&Caller::Anonymous, vec![request]).await.pop() {
         Some(answer) => reply(answer.status, JSON_CONTENT_TYPE, answer.body),
         None => problem(Code::NoQuorum, 503, "there is no decision"),
+    }
+}
+
+/// One request, whose allow is recorded in the ledger before it is answered.
+pub(super) async fn permit(State(service): State<Service>, request: Body) -> Response {
+    let bytes = match body::read(&service, request, AUTHORIZE_BODY).await {
+        Ok(body) => body.bytes,
+        Err(answer) => return answer,
+    };
+    let request = match AuthorizeRequest::parse(&bytes) {
+        Ok(request) => request,
+        Err(why) => return refusal(&why, Call::Authorize),
+    };
+    match service.permit(&Caller::Anonymous, request).await {
+        Ok(answer) => reply(answer.status, JSON_CONTENT_TYPE, answer.body),
+        Err(why) => refusal(&why, Call::Authorize),
     }
 }
 

@@ -30,6 +30,7 @@ pub(crate) fn router(service: Service) -> Router {
         .route("/v1/envelopes/{evidence_id}", only("GET", get(read::envelope)))
         .route("/v1/authorize", only("POST", post(authorize::one)))
         .route("/v1/authorize:batch", only("POST", post(authorize::batch)))
+        .route("/v1/permits", only("POST", post(authorize::permit)))
         .route("/v1/lineages/{domain}/{lineage}", only("GET", get(read::lineage)))
         .route("/v1/domains", only("GET", get(read::domains)))
         .route("/v1/authorities", only("GET", get(read::authorities)))

@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use assent_proof::{AuthorizeRequest, Code, Millis};
-use assent_registry::{Decision, View, authorize};
+use assent_registry::{Decision, View, authorize, authorize_permitted};
 
 use super::barrier::BarrierError;
 use super::round::Joined;
@@ -32,9 +32,19 @@ pub struct Answered {
     pub body: Bytes,
 }
 
+/// What is asked of the rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Question {
+    /// May this execute?
+    Read,
+    /// May this execute by the permit that was recorded for it?
+    Permitted,
+}
+
 /// Requests of one call, waiting for a barrier.
 pub(crate) struct Ask {
     pub(super) requests: Arc<Vec<AuthorizeRequest>>,
+    pub(super) question: Question,
     pub(super) until: Instant,
     reply: oneshot::Sender<Vec<Answered>>,
     _room: OwnedSemaphorePermit,
@@ -44,6 +54,11 @@ impl Service {
     /// Decides the requests on one view that a quorum has confirmed after they arrived. Always answers, one
     /// decision a request, in order.
     pub async fn authorize(&self, _caller: &Caller, requests: Vec<AuthorizeRequest>) -> Vec<Answered> {
+        self.ask(Question::Read, requests).await
+    }
+
+    /// Decides the requests; the question is the same for all of them.
+    pub(super) async fn ask(&self, question: Question, requests: Vec<AuthorizeRequest>) -> Vec<Answered> {
         let parts = self.parts();
         let started = Instant::now();
         let until = within(parts.config.deadlines.authorize_ms);
@@ -54,7 +69,7 @@ impl Service {
         let answers = match self.inner.authorize_room.clone().try_acquire_many_owned(permits) {
             Err(_) => self.deny(requests, Code::Overloaded, format!("{most} requests wait already")).await,
             Ok(room) => {
-                let ask = Ask { requests: requests.clone(), until, reply, _room: room };
+                let ask = Ask { requests: requests.clone(), question, until, reply, _room: room };
                 match self.join(Joined::Ask(ask)) {
                     Err(full) => self.deny(requests, Code::Overloaded, full).await,
                     Ok(()) => self.answered(requests, until, answered).await,
@@ -90,7 +105,12 @@ impl Service {
     }
 
     /// Denies without having evaluated anything, signed like every decision.
-    async fn deny(&self, requests: Arc<Vec<AuthorizeRequest>>, code: Code, detail: String) -> Vec<Answered> {
+    pub(super) async fn deny(
+        &self,
+        requests: Arc<Vec<AuthorizeRequest>>,
+        code: Code,
+        detail: String,
+    ) -> Vec<Answered> {
         let inner = self.inner.clone();
         let denied =
             blocking(&*self.parts().env.blocking, move || inner.parts.deny(&requests, code, &detail));
@@ -127,7 +147,7 @@ pub(super) async fn answer_all(inner: Arc<Inner>, mut asks: Vec<Ask>, passed: Re
         (Ok(()), Some(_)) => None,
     };
     let worker = inner.clone();
-    let batches: Vec<_> = asks.iter().map(|ask| ask.requests.clone()).collect();
+    let batches: Vec<_> = asks.iter().map(|ask| (ask.question, ask.requests.clone())).collect();
     let decided =
         blocking(&*parts.env.blocking, move || worker.parts.decide_all(&batches, denied, now)).await;
     // A failed evaluation drops the replies, and each caller is told that its decision was lost.
@@ -142,13 +162,14 @@ impl Parts {
     /// Decides everything on one view, and signs it together.
     fn decide_all(
         &self,
-        batches: &[Arc<Vec<AuthorizeRequest>>],
+        batches: &[(Question, Arc<Vec<AuthorizeRequest>>)],
         denied: Option<(Code, String)>,
         now: Millis,
     ) -> Vec<Vec<Answered>> {
-        let requests = || batches.iter().flat_map(|batch| batch.iter());
+        let asked =
+            || batches.iter().flat_map(|(question, batch)| batch.iter().map(|request| (*question, request)));
         let deny_each = |code: Code, detail: &str| -> Vec<(AuthorizeRequest, Decision)> {
-            requests().map(|request| (request.clone(), Decision::deny(code, detail, now))).collect()
+            asked().map(|(_, request)| (request.clone(), Decision::deny(code, detail, now))).collect()
         };
         let decided = match denied {
             Some((code, detail)) => deny_each(code, &detail),
@@ -157,7 +178,13 @@ impl Parts {
                 Ok(rows) => match self.silenced(&rows, now) {
                     Ok(None) => {
                         let view = View::new(&rows);
-                        requests().map(|request| (request.clone(), authorize(&view, request, now))).collect()
+                        let decide = |question, request| match question {
+                            Question::Read => authorize(&view, request, now),
+                            Question::Permitted => authorize_permitted(&view, request, now),
+                        };
+                        asked()
+                            .map(|(question, request)| (request.clone(), decide(question, request)))
+                            .collect()
                     }
                     // It cannot know, and another node can: callers go there.
                     Ok(Some(why)) => deny_each(Code::NoQuorum, &why),
@@ -166,6 +193,6 @@ impl Parts {
             },
         };
         let mut answers = self.sign(&decided).into_iter();
-        batches.iter().map(|batch| answers.by_ref().take(batch.len()).collect()).collect()
+        batches.iter().map(|(_, batch)| answers.by_ref().take(batch.len()).collect()).collect()
     }
 }

@@ -1,6 +1,6 @@
 //! From the registry's decisions to signed bytes: the only way, for allows and denies alike.
 
-use assent_api::{DecisionBody, ReasonBody, Verdict, leaf_bytes, signed_bytes};
+use assent_api::{DecisionBody, ReasonBody, ReceiptBody, Verdict, leaf_bytes, signed_bytes};
 use assent_proof::{AuthorizeRequest, sign_batch};
 use assent_registry::Decision;
 
@@ -51,6 +51,12 @@ impl Parts {
             evaluated_at: decision.evaluated_at,
             valid_until: decision.valid_until,
             reasons,
+            permit: decision.permit.as_ref().map(|receipt| ReceiptBody {
+                evidence_id: receipt.evidence_id,
+                ledger_index: receipt.ledger_index,
+                revision: receipt.revision,
+                accepted_at: receipt.accepted_at,
+            }),
             receipt: None,
         }
     }

@@ -8,6 +8,7 @@ mod authorize;
 mod barrier;
 mod decision;
 mod form;
+mod permit;
 mod read;
 mod round;
 mod status;

@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use assent_api::{BatchMode, Call, Problem, ReceiptBody, status_of};
-use assent_proof::{Code, Refusal};
+use assent_proof::{Code, EvidenceKind, Refusal};
 use assent_registry::{Checked, Command, Group, Outcome, Outcomes};
 
 use super::{Caller, Inner, Parts, Service, within};
@@ -37,6 +37,24 @@ pub enum Submitted {
     },
     /// It is not, or it is unknown whether it is, or it proves an equivocation.
     Problem(Box<Problem>),
+}
+
+/// Who hands an envelope in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sender {
+    /// Somebody outside.
+    Client,
+    /// This node itself.
+    Node,
+}
+
+impl Sender {
+    /// Permits come from the nodes alone, on their own path.
+    fn refuses(self, kind: EvidenceKind) -> Option<Refusal> {
+        let refused = self == Sender::Client && kind == EvidenceKind::Permit;
+        let detail = "permits are recorded by `POST /v1/permits` only";
+        refused.then(|| Refusal::at(Code::CallerNotPermitted, "predicateType", detail))
+    }
 }
 
 /// One submission on its way into the log.
@@ -87,9 +105,18 @@ impl Service {
         mode: BatchMode,
         envelopes: Vec<Bytes>,
     ) -> Vec<Submitted> {
+        self.submit_as(Sender::Client, mode, envelopes).await
+    }
+
+    /// Submits this node's own permits.
+    pub(super) async fn submit_permits(&self, mode: BatchMode, envelopes: Vec<Bytes>) -> Vec<Submitted> {
+        self.submit_as(Sender::Node, mode, envelopes).await
+    }
+
+    async fn submit_as(&self, sender: Sender, mode: BatchMode, envelopes: Vec<Bytes>) -> Vec<Submitted> {
         let started = Instant::now();
         let until = within(self.parts().config.deadlines.submit_ms);
-        let refusals = self.check(&envelopes, until).await;
+        let refusals = self.check(sender, &envelopes, until).await;
         let results = match (mode, refusals.iter().flatten().next()) {
             (BatchMode::All, Some(_)) => all_refused(&refusals),
             _ => self.propose_checked(mode, envelopes, refusals, until).await,
@@ -102,7 +129,7 @@ impl Service {
     }
 
     /// Verifies each envelope, off the async threads. What it finds stays with the verifier for `apply`.
-    async fn check(&self, envelopes: &[Bytes], until: Instant) -> Vec<Option<Refusal>> {
+    async fn check(&self, sender: Sender, envelopes: &[Bytes], until: Instant) -> Vec<Option<Refusal>> {
         // Signatures cost a core; the log's fsync and the decisions need the threads too.
         let Ok(Ok(_permit)) = timeout_at(until, self.inner.verifications.acquire()).await else {
             let busy = || Refusal::new(Code::Overloaded, "too many envelopes wait to be verified");
@@ -112,7 +139,7 @@ impl Service {
         let given = envelopes.to_vec();
         let checked = blocking(&*self.parts().env.blocking, move || {
             let verdict = |bytes: &Bytes| match verifier.check(bytes) {
-                Checked::Verified(_) => None,
+                Checked::Verified(envelope) => sender.refuses(envelope.statement().kind),
                 Checked::Refused(refusal) => Some(refusal),
             };
             // Envelopes that take long to verify must not hold a core past the time when anyone waits for them.

@@ -5,7 +5,7 @@ use assent_proof::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::submission::{bound, bound_count};
+use crate::submission::{ReceiptBody, bound, bound_count};
 
 /// Allow or deny.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +45,9 @@ pub struct DecisionBody {
     pub valid_until: Millis,
     /// Every reason that denies, in the order of the codes; empty exactly when it allows.
     pub reasons: Vec<ReasonBody>,
+    /// The permit that was recorded for this request; only on `POST /v1/permits`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permit: Option<ReceiptBody>,
     /// The node's signature over it, [`DecisionReceipt::to_json`]; absent only where a deny could not be signed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<Json>,
@@ -182,6 +185,7 @@ mod tests {
             evaluated_at: Millis(1000),
             valid_until: Millis(31_000),
             reasons,
+            permit: None,
             receipt: None,
         }
     }

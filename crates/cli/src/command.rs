@@ -11,6 +11,7 @@ pub(crate) mod genesis;
 pub(crate) mod key;
 pub(crate) mod lineage;
 pub(crate) mod node;
+pub(crate) mod permit;
 pub(crate) mod reconcile;
 pub(crate) mod release;
 pub(crate) mod revoke;

@@ -4,7 +4,7 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-use assent_client::{ClientError, Decision};
+use assent_client::{Client, ClientError, Decision};
 use assent_proof::{AuthorizeRequest, EvidenceId, LineageName, Token};
 use clap::Args as ClapArgs;
 
@@ -23,6 +23,20 @@ Example:
 
 With a command behind `--`, it runs only on allow, in this program's place: its exit code is the exit code.")]
 pub(crate) struct Args {
+    #[command(flatten)]
+    question: QuestionArgs,
+}
+
+pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
+    let question = args.question;
+    let (client, request) = (question.client()?, question.request()?);
+    let decision = client.authorize(&request, edge::now()).await.map_err(unanswered)?;
+    question.conclude(&decision, output)
+}
+
+/// What is asked, of whom, and what to run if it is allowed.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct QuestionArgs {
     #[command(flatten)]
     domain: DomainArg,
     /// The execution's lineage; without it, the one open lineage of the subject
@@ -61,25 +75,34 @@ pub(crate) struct Args {
     command: Vec<String>,
 }
 
-pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
-    let client = args.endpoints.client_trusting(keys::read_trusted(&args.trust)?)?;
-    let request = args.request()?;
-    let decision = client.authorize(&request, edge::now()).await.map_err(unanswered)?;
-    match args.command.split_first() {
-        None => show(&decision, output)?,
-        Some((program, arguments)) if decision.is_allow() => return Err(replace_by(program, arguments)),
-        // Stdout belongs to the command, which does not run.
-        Some(_) => output.say(&text(&decision)),
+impl QuestionArgs {
+    /// A client that believes only the nodes that are trusted.
+    pub(crate) fn client(&self) -> Result<Client, CliError> {
+        self.endpoints.client_trusting(keys::read_trusted(&self.trust)?)
     }
-    Ok(match (decision.is_allow(), decision.is_cannot_know()) {
-        (true, _) => Exit::Ok,
-        (false, true) => Exit::CannotKnow,
-        (false, false) => Exit::Deny,
-    })
-}
 
-impl Args {
-    fn request(&self) -> Result<AuthorizeRequest, CliError> {
+    /// Shows the decision or, where there is a command and it is allowed, becomes the command.
+    pub(crate) fn conclude(&self, decision: &Decision, output: Output) -> Result<Exit, CliError> {
+        match self.command.split_first() {
+            None => show(decision, output)?,
+            Some((program, arguments)) if decision.is_allow() => return Err(replace_by(program, arguments)),
+            // Stdout belongs to the command, which does not run.
+            Some(_) => output.say(&text(decision)),
+        }
+        Ok(match (decision.is_allow(), decision.is_cannot_know()) {
+            (true, _) => Exit::Ok,
+            (false, true) => Exit::CannotKnow,
+            (false, false) => Exit::Deny,
+        })
+    }
+
+    /// Whether the caller chose the nonce, and so can ask again with the same one.
+    pub(crate) fn names_a_nonce(&self) -> bool {
+        self.nonce.is_some()
+    }
+
+    /// The request.
+    pub(crate) fn request(&self) -> Result<AuthorizeRequest, CliError> {
         let nonce = match &self.nonce {
             Some(nonce) => nonce.to_string(),
             // Ties a signed allow to this very question: an earlier one cannot be passed off as its answer.
@@ -105,7 +128,7 @@ impl Args {
 }
 
 /// No decision: nobody knows, unless the question itself is at fault.
-fn unanswered(error: ClientError) -> CliError {
+pub(crate) fn unanswered(error: ClientError) -> CliError {
     let exit = match &error {
         ClientError::Config { .. } => Exit::Usage,
         ClientError::Refused(_) => Exit::Failed,
@@ -134,7 +157,12 @@ fn text(decision: &Decision) -> String {
     let by = decision.signer().map(|key| format!(", signed by {key}")).unwrap_or_default();
     if decision.is_allow() {
         let until = body.valid_until.to_seconds();
-        return format!("allow, until {until}, at revision {}{by}", body.revision);
+        let permit = body.permit.as_ref().map(|permit| format!("\n  permit: {}", permit.evidence_id));
+        return format!(
+            "allow, until {until}, at revision {}{by}{}",
+            body.revision,
+            permit.unwrap_or_default()
+        );
     }
     let known = if decision.is_cannot_know() { "deny, cannot know" } else { "deny" };
     let mut text = format!("{known}, at revision {}{by}", body.revision);

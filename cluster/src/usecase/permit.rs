@@ -1,0 +1,121 @@
+//! permit: record an allow in the ledger before it is answered.
+//!
+//! This node signs a `permit` statement around the request and proposes it like any submission; `apply` evaluates the
+//! request and makes it a leaf only if it is allowed, which consumes its uses. The answer is then decided like every
+//! authorize, behind a barrier of its own, from what the ledger holds by then. So a retry with the same request and nonce
+//! returns the first permit, and only while everything but the use still allows.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use assent_api::{BatchMode, Problem};
+use assent_proof::{
+    AuthorizeRequest, Claims, Code, Envelope, EvidenceKind, Millis, Refusal, STATEMENT_PAYLOAD_TYPE,
+    Statement,
+};
+use assent_registry::query;
+
+use super::authorize::Question;
+use super::{Answered, Caller, Service, Submitted};
+
+impl Service {
+    /// Records a permit for the request and answers with a signed decision. Without `lineage`, the one open lineage of the
+    /// subject is taken.
+    ///
+    /// # Errors
+    /// `malformed` for a request without a nonce, which a retry could not be told from another request by.
+    pub async fn permit(&self, caller: &Caller, request: AuthorizeRequest) -> Result<Answered, Refusal> {
+        if request.nonce.is_none() {
+            let detail = "a permit needs a `nonce`, by which a retry is told from another request";
+            return Err(Refusal::at(Code::Malformed, "nonce", detail));
+        }
+        let request = match self.in_its_lineage(caller, request).await {
+            Ok(request) => request,
+            Err(denied) => return Ok(denied),
+        };
+        let Some(now) = self.parts().sure_now() else {
+            return Ok(self
+                .denied(request, Code::ClockUncertain, "this node's clock is not sure".to_owned())
+                .await);
+        };
+        let bytes = self.parts().permit_statement(&request, now);
+        match self.submit_own(bytes).await {
+            // Whatever became of it, the ledger says now what is recorded, and the rules say what follows.
+            Submitted::Accepted { .. } => Ok(self.decided(request).await),
+            Submitted::Problem(problem) if is_of_the_rules(&problem) => Ok(self.decided(request).await),
+            Submitted::Problem(problem) => {
+                let detail = format!("{}; ask again with the same nonce", problem.detail);
+                Ok(self.denied(request, problem.code, detail).await)
+            }
+        }
+    }
+
+    /// The request with its lineage, as a quorum has just confirmed it; or, where there is none, the decision that says so.
+    async fn in_its_lineage(
+        &self,
+        caller: &Caller,
+        request: AuthorizeRequest,
+    ) -> Result<AuthorizeRequest, Answered> {
+        if request.lineage.is_some() {
+            return Ok(request);
+        }
+        let (domain, subject) = (request.domain.clone(), request.subject);
+        match self.read(caller, move |rows, _| query::open_lineage(rows, &domain, &subject)).await {
+            Ok(Some(lineage)) => Ok(AuthorizeRequest { lineage: Some(lineage), ..request }),
+            // Its decision says which: none, or several.
+            Ok(None) => Err(self.decided(request).await),
+            Err(problem) => Err(self.denied(request, problem.code, problem.detail).await),
+        }
+    }
+
+    async fn decided(&self, request: AuthorizeRequest) -> Answered {
+        only(self.ask(Question::Permitted, vec![request]).await)
+    }
+
+    async fn denied(&self, request: AuthorizeRequest, code: Code, detail: String) -> Answered {
+        only(self.deny(Arc::new(vec![request]), code, detail).await)
+    }
+
+    async fn submit_own(&self, bytes: Bytes) -> Submitted {
+        let mut results = self.submit_permits(BatchMode::Each, vec![bytes]).await;
+        results.pop().unwrap_or_else(|| {
+            let detail = "the answer was lost inside the node".to_owned();
+            Submitted::Problem(Box::new(Problem::unknown_outcome(detail)))
+        })
+    }
+}
+
+impl super::Parts {
+    /// This node's signed statement that permits the request, if the registry records it.
+    fn permit_statement(&self, request: &AuthorizeRequest, now: Millis) -> Bytes {
+        let statement = Statement {
+            subject_name: None,
+            subject: request.subject,
+            kind: EvidenceKind::Permit,
+            registry: self.origin.clone(),
+            domain: request.domain.clone(),
+            // The caller has put it there.
+            lineage: request.lineage.clone().unwrap_or_else(assent_proof::LineageName::governance),
+            issuers: vec![self.key.public()],
+            sequence: None,
+            parent: None,
+            references: Vec::new(),
+            issued_at: now.to_seconds(),
+            expires_at: None,
+            claims: Claims::Permit(Box::new(request.clone())).to_json(),
+        };
+        let mut envelope = Envelope::unsigned(STATEMENT_PAYLOAD_TYPE, statement.to_vec());
+        envelope.sign_with(&self.key);
+        envelope.to_vec().into()
+    }
+}
+
+/// Whether the registry has judged, rather than not been reached.
+fn is_of_the_rules(problem: &Problem) -> bool {
+    !matches!(problem.status, 429 | 503 | 504)
+}
+
+fn only(answers: Vec<Answered>) -> Answered {
+    answers.into_iter().next().unwrap_or_else(|| Answered { status: 503, body: Bytes::new() })
+}
