@@ -140,6 +140,10 @@ fn a_permit_is_a_nodes_alone_and_says_what_its_request_says() {
         assert_eq!(refused(&world.submit(&draft.sign(&[key]))), code);
     }
     assert_eq!(world.rows, before);
+    let another = domain_statement("another", &[key(70).public()], 1);
+    accepted(&world.submit_to_root(0, another, &[&keys.root, &key(70)]));
+    let moved = permit(&request).domain("another").sign(&[&keys.node]);
+    assert_eq!(refused(&world.submit(&moved)), Code::ClaimsInvalid);
     permitted(&ask(&mut world, 0, &request));
 }
 
