@@ -26,3 +26,4 @@ mod receipts;
 mod requests;
 mod statements;
 mod storage;
+mod vectors;
