@@ -96,7 +96,8 @@ impl Writer<'_> {
             Containment::Invalidate(target) => {
                 let by = self.id;
                 return self.mark(target, |row| {
-                    row.invalidated_by.get_or_insert(by);
+                    // The smaller id, whichever came first.
+                    row.invalidated_by = Some(row.invalidated_by.map_or(by, |before| before.min(by)));
                 });
             }
             Containment::Quarantine(name) => {
