@@ -12,6 +12,7 @@ use support::*;
 fn history(choices: &[(u8, u8)]) -> World {
     let mut world = World::new();
     let keys = world.keys.clone();
+    let mut held: Vec<EvidenceId> = Vec::new();
     let mut heads: Vec<Vec<Option<(u64, EvidenceId)>>> = vec![vec![None; 5]; 3];
     for (step, (what, which)) in choices.iter().enumerate() {
         let signers =
@@ -30,16 +31,48 @@ fn history(choices: &[(u8, u8)]) -> World {
             _ => authorization(&["run", "stop"]),
         };
         let seconds = i64::try_from(step).unwrap();
-        let bytes = if what % 23 == 22 {
-            revocation(signers[issuer].public(), (what % 2 == 0).then(|| at(seconds - 3)))
-                .sign(&[&keys.governance[0]])
-        } else {
-            draft.lineage(name).slot(sequence, parent).issued(at(seconds)).sign(&[signers[issuer]])
+        let governance = &keys.governance[0];
+        let (next, governed) = world.governance_slot();
+        let chained = what % 23 < 17;
+        let bytes = match what % 23 {
+            22 => {
+                let since = (what % 2 == 0).then(|| at(seconds - 3));
+                revocation(signers[issuer].public(), since).sign(&[governance])
+            }
+            21 => quarantine(name).issued(at(seconds)).sign(&[&keys.audit]),
+            20 => match head {
+                Some((_, id)) => invalidate(id).sign(&[&keys.audit]),
+                None => isolate().sign(&[&keys.audit]),
+            },
+            19 => {
+                let lineage = Some(name.parse().unwrap());
+                let nonce = Some(format!("n-{}", which % 4));
+                let request = assent_proof::AuthorizeRequest { lineage, nonce, ..request() };
+                permit(&request).issued(at(seconds)).sign(&[&keys.node])
+            }
+            18 => match held.pop() {
+                Some(held) => release(held).slot(next, governed).sign(&[governance]),
+                None => continue,
+            },
+            17 => {
+                let uses = authorization_with(&["run"], None, None, Some(2));
+                let (sequence, parent) = heads[place][4].map_or((0, None), |(n, id)| (n + 1, Some(id)));
+                uses.lineage(name).slot(sequence, parent).sign(&[governance])
+            }
+            _ => draft.lineage(name).slot(sequence, parent).issued(at(seconds)).sign(&[signers[issuer]]),
         };
         if let assent_registry::Outcome::Accepted { receipt, fresh: true } = world.submit_at(seconds, &bytes)
-            && what % 23 != 22
         {
-            heads[place][issuer] = Some((sequence, receipt.evidence_id));
+            match what % 23 {
+                17 => {
+                    let sequence = heads[place][4].map_or(0, |(sequence, _)| sequence + 1);
+                    heads[place][4] = Some((sequence, receipt.evidence_id));
+                }
+                18 => world.governed(next + 1, receipt.evidence_id),
+                21 => held.push(receipt.evidence_id),
+                _ if chained => heads[place][issuer] = Some((sequence, receipt.evidence_id)),
+                _ => {}
+            }
         }
     }
     world

@@ -361,6 +361,11 @@ impl World {
         self.submit_at(seconds, &draft.slot(slot, page.head).sign(signers))
     }
 
+    /// A governance statement was accepted beside `govern`: the next slot, and its parent.
+    pub fn governed(&mut self, next: u64, head: EvidenceId) {
+        self.governance_head = (next, Some(head));
+    }
+
     /// The next slot and parent of the domain's `_governance`.
     pub fn governance_slot(&self) -> (u64, Option<EvidenceId>) {
         self.governance_head
