@@ -9,6 +9,7 @@ mod binary;
 mod cluster;
 mod error;
 mod evidence;
+mod page;
 mod ports;
 
 pub use answer::Answer;
@@ -16,3 +17,4 @@ pub use binary::binary;
 pub use cluster::{Cluster, Node};
 pub use error::HarnessError;
 pub use evidence::{Evidence, Slot, id_of};
+pub use page::run_page;

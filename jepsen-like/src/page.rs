@@ -1,0 +1,77 @@
+//! Pages whose commands are run: fenced blocks marked `sh` are commands, those marked `text` are lines that what ran
+//! before them must have answered.
+
+use std::process::Command;
+
+use crate::binary::binary;
+use crate::cluster::Cluster;
+use crate::error::HarnessError;
+
+/// A block of a page.
+enum Block<'a> {
+    Commands(&'a str),
+    Answers(&'a str),
+}
+
+fn blocks(page: &str) -> Vec<Block<'_>> {
+    page.split("```")
+        .skip(1)
+        .step_by(2)
+        .filter_map(|block| {
+            let (mark, text) = block.split_once('\n')?;
+            match mark {
+                "sh" => Some(Block::Commands(text)),
+                "text" => Some(Block::Answers(text)),
+                _ => None,
+            }
+        })
+        .collect()
+}
+
+/// Runs a page's commands in one shell, as somebody who pastes them, against a cluster. Answers everything they printed.
+///
+/// # Errors
+/// What failed, or which answer is missing.
+pub async fn run_page(cluster: &Cluster, page: &str) -> Result<String, HarnessError> {
+    let exports: Vec<String> =
+        cluster.log().lines().filter(|line| line.starts_with("export ")).map(str::to_owned).collect();
+    let home = tempfile::tempdir().map_err(HarnessError::io("making a directory"))?;
+    let binary = binary()?;
+    let folder = binary.parent().map(|folder| folder.display().to_string()).unwrap_or_default();
+    let mut script = format!("set -euo pipefail\nexport PATH=\"{folder}:$PATH\"\n{}\n", exports.join("\n"));
+    let blocks = blocks(page);
+    for (number, block) in blocks.iter().enumerate() {
+        if let Block::Commands(text) = block {
+            script.push_str(&format!("echo '== block {number}'\n{text}"));
+        }
+    }
+    let directory = home.path().to_owned();
+    let ran = tokio::task::spawn_blocking(move || {
+        Command::new("bash").arg("-c").arg(format!("exec 2>&1\n{script}")).current_dir(directory).output()
+    });
+    let output = ran
+        .await
+        .map_err(|error| HarnessError::Unexpected(error.to_string()))?
+        .map_err(HarnessError::io("running a page"))?;
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    if !output.status.success() {
+        return Err(HarnessError::Unexpected(format!("{}\n{printed}", output.status)));
+    }
+    let mut last = 0;
+    for (number, block) in blocks.iter().enumerate() {
+        match block {
+            Block::Commands(_) => last = number,
+            Block::Answers(lines) => {
+                let from = printed.split(&format!("== block {last}\n")).nth(1).unwrap_or_default();
+                let answered = from.split("\n== block ").next().unwrap_or_default();
+                for line in lines.lines() {
+                    if !answered.contains(line) {
+                        let problem = format!("block {last} did not answer `{line}`, but:\n{answered}");
+                        return Err(HarnessError::Unexpected(problem));
+                    }
+                }
+            }
+        }
+    }
+    Ok(printed)
+}
