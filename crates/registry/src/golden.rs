@@ -162,6 +162,24 @@ fn rows_keep_their_bytes() {
         include_str!("golden/newest.hex").trim(),
     );
     golden(&PermitRow { evidence_id: id(1), request: [3; 32] }, include_str!("golden/permit.hex").trim());
+    golden(
+        &TrustRow {
+            peer: "registry.example/us".to_owned(),
+            registry_key: key(),
+            node_keys: vec![key()],
+            not_after: Seconds(9),
+        },
+        include_str!("golden/trust.hex").trim(),
+    );
+    golden(
+        &PeerRow {
+            lineage: "l".parse().unwrap(),
+            issuer: key(),
+            sequence: 3,
+            checkpoints: vec![PeerCheckpoint { evidence_id: id(1), size: 300, root: [4; 32] }],
+        },
+        include_str!("golden/peer.hex").trim(),
+    );
     golden(&OpenSubjectRow { open: 300 }, include_str!("golden/open_subject.hex").trim());
     golden(
         &RestrictionRow { evidence_id: id(1), invalid_since: None },

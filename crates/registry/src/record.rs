@@ -26,8 +26,10 @@ versioned!(
     IssuerRow = 1,
     NewestRow = 1,
     OpenSubjectRow = 1,
+    PeerRow = 1,
     PermitRow = 1,
     RestrictionRow = 1,
+    TrustRow = 1,
 );
 
 /// The registry as a whole.
@@ -270,6 +272,44 @@ pub(crate) struct NewestHalf {
     pub references: Vec<EvidenceId>,
     /// What it claims.
     pub claims: Claims,
+}
+
+/// What a `sovereign-trust` says, by its evidence id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TrustRow {
+    /// The other registry's origin.
+    pub peer: String,
+    /// The key that signs its checkpoints.
+    pub registry_key: PublicKey,
+    /// The keys of its nodes.
+    pub node_keys: Vec<PublicKey>,
+    /// Until when, exclusive.
+    pub not_after: Seconds,
+}
+
+/// The last checkpoint of another registry that a domain has accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PeerRow {
+    /// The lineage of the statement that brought it.
+    pub lineage: LineageName,
+    /// Its issuer.
+    pub issuer: PublicKey,
+    /// Its slot.
+    pub sequence: u64,
+    /// The checkpoint; several, by evidence id, if that slot was filled twice.
+    pub checkpoints: Vec<PeerCheckpoint>,
+}
+
+/// A checkpoint of another registry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PeerCheckpoint {
+    /// The statement that brought it.
+    pub evidence_id: EvidenceId,
+    /// The size of the peer's ledger.
+    pub size: u64,
+    /// Its root.
+    #[serde(with = "serde_bytes")]
+    pub root: [u8; 32],
 }
 
 /// A permit, by its nonce.

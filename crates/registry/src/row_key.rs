@@ -123,6 +123,13 @@ pub(crate) fn containment(domain: &DomainName, containment: &Containment, id: &E
     key
 }
 
+/// Key of another registry, as a domain knows it.
+pub(crate) fn peer(domain: &DomainName, origin: &str) -> Vec<u8> {
+    let mut key = in_domain(domain);
+    key.extend_from_slice(origin.as_bytes());
+    key
+}
+
 /// Key of the permit given for a nonce.
 pub(crate) fn permit(domain: &DomainName, lineage: &LineageName, nonce: &str) -> Vec<u8> {
     let mut key = in_lineage(domain, lineage);

@@ -42,6 +42,10 @@ pub enum Table {
     Containments = 14,
     /// (domain, lineage, nonce) → the permit that was given for it.
     Permits = 15,
+    /// Evidence id of a `sovereign-trust` → what it says.
+    Trusts = 16,
+    /// (domain, peer's origin) → the last checkpoint of that registry.
+    Peers = 17,
 }
 
 impl Table {
@@ -63,6 +67,8 @@ impl Table {
         Table::Restrictions,
         Table::Containments,
         Table::Permits,
+        Table::Trusts,
+        Table::Peers,
     ];
 
     /// The table's name in a store.
@@ -84,6 +90,8 @@ impl Table {
             Table::Restrictions => "restrictions",
             Table::Containments => "containments",
             Table::Permits => "permits",
+            Table::Trusts => "trusts",
+            Table::Peers => "peers",
         }
     }
 }

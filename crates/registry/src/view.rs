@@ -12,7 +12,7 @@ use assent_proof::{DomainName, EvidenceId, EvidenceKind, LineageName, PublicKey,
 use crate::codec::{self, Versioned};
 use crate::record::{
     AuthorityRow, DomainRow, EvidenceRow, IssuerRow, LeafRow, LineageRow, MetaRow, NewestRow, OpenSubjectRow,
-    PermitRow, PolicyRow, RestrictionRow,
+    PeerRow, PermitRow, PolicyRow, RestrictionRow, TrustRow,
 };
 use crate::row_key;
 use crate::rows::{Row, RowError, Rows, Table};
@@ -211,6 +211,16 @@ impl<'a> View<'a> {
         issuers: &[PublicKey],
     ) -> Result<Option<RestrictionRow>, RowError> {
         self.read(Table::Restrictions, &row_key::restriction(domain, kind, target, issuers))
+    }
+
+    /// What a `sovereign-trust` says.
+    pub(crate) fn trust(&self, id: &EvidenceId) -> Result<Option<TrustRow>, RowError> {
+        self.read(Table::Trusts, &id.0)
+    }
+
+    /// The last checkpoint of another registry.
+    pub(crate) fn peer(&self, domain: &DomainName, origin: &str) -> Result<Option<PeerRow>, RowError> {
+        self.read(Table::Peers, &row_key::peer(domain, origin))
     }
 
     /// The permit that was given for a nonce.

@@ -215,12 +215,7 @@ fn what_has_no_rules_yet_says_so() {
     let mut world = World::new();
     let keys = world.keys.clone();
     let governance = &keys.governance[0];
-    for kind in [
-        EvidenceKind::Rules,
-        EvidenceKind::Recovery,
-        EvidenceKind::SynchronizationContinuity,
-        EvidenceKind::SovereignTrust,
-    ] {
+    for kind in [EvidenceKind::Rules, EvidenceKind::Recovery] {
         refuses(&mut world, &raw(kind, "{}").sign(&[governance]), Code::RulesNotYet);
     }
 }

@@ -6,7 +6,10 @@
 
 mod policy;
 mod read;
+mod tree_hash;
 mod write;
+
+pub use tree_hash::TreeHash;
 
 pub use policy::{DECISION_TTL_SECONDS_MAX, Of, PolicyBody, Requirement};
 
@@ -99,6 +102,12 @@ impl Containment {
         }
     }
 }
+
+/// Longest checkpoint in a claim, in bytes: room for more than 32 cosignatures.
+pub const MAX_CHECKPOINT_BYTES: usize = 8 * 1024;
+
+/// Longest consistency proof in a claim.
+pub const MAX_CONSISTENCY: usize = 63;
 
 /// The claims of one statement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -194,6 +203,24 @@ pub enum Claims {
     Release {
         /// The statement that is lifted.
         containment: EvidenceId,
+    },
+    /// A zone trusts another registry.
+    SovereignTrust {
+        /// The other registry's origin.
+        peer: String,
+        /// The key that signs its checkpoints.
+        registry_key: PublicKey,
+        /// The keys of its nodes, 1 to 32, distinct: more than half of them must cosign.
+        node_keys: Vec<PublicKey>,
+        /// Until when, exclusive.
+        not_after: Seconds,
+    },
+    /// A checkpoint of a trusted registry, which extends the one before it.
+    SynchronizationContinuity {
+        /// The signed and cosigned note, at most 8 KiB.
+        checkpoint: String,
+        /// The consistency proof from the peer's last checkpoint, at most 63 hashes; empty for its first.
+        consistency: Vec<TreeHash>,
     },
     /// The request that was permitted; it names its lineage and a nonce.
     Permit(Box<AuthorizeRequest>),

@@ -1,7 +1,8 @@
 //! Reading claims, kind by kind.
 
 use super::{
-    Claims, Containment, MAX_DETAIL_BYTES, MAX_LIST, MAX_MEASUREMENT_BYTES, MAX_NAME_BYTES, PolicyBody,
+    Claims, Containment, MAX_CHECKPOINT_BYTES, MAX_CONSISTENCY, MAX_DETAIL_BYTES, MAX_LIST,
+    MAX_MEASUREMENT_BYTES, MAX_NAME_BYTES, PolicyBody, TreeHash,
 };
 use crate::code::Code;
 use crate::id::EvidenceId;
@@ -9,6 +10,7 @@ use crate::json::{FieldError, Fields, Json};
 use crate::key::PublicKey;
 use crate::kind::EvidenceKind;
 use crate::name::{DomainName, LineageName, Token};
+use crate::note::is_key_name;
 use crate::refusal::Refusal;
 use crate::request::AuthorizeRequest;
 use crate::statement::{MAX_ISSUERS, check_distinct};
@@ -55,10 +57,9 @@ fn reader(kind: EvidenceKind) -> Option<Reader> {
         EvidenceKind::Release => Some(release),
         EvidenceKind::Permit => Some(permit),
         EvidenceKind::Reconciliation => Some(reconciliation),
-        EvidenceKind::SynchronizationContinuity
-        | EvidenceKind::SovereignTrust
-        | EvidenceKind::Rules
-        | EvidenceKind::Recovery => None,
+        EvidenceKind::SovereignTrust => Some(sovereign_trust),
+        EvidenceKind::SynchronizationContinuity => Some(synchronization_continuity),
+        EvidenceKind::Rules | EvidenceKind::Recovery => None,
     }
 }
 
@@ -166,6 +167,35 @@ fn containment(fields: &mut Fields<'_>) -> Result<Claims, FieldError> {
 
 fn release(fields: &mut Fields<'_>) -> Result<Claims, FieldError> {
     Ok(Claims::Release { containment: fields.parsed("containment")? })
+}
+
+fn sovereign_trust(fields: &mut Fields<'_>) -> Result<Claims, FieldError> {
+    let peer = fields.text("peer")?;
+    if !is_key_name(peer) {
+        return Err(FieldError::new(fields.path_of("peer"), "is no origin that a checkpoint can have"));
+    }
+    let node_keys: Vec<PublicKey> = fields.list("nodeKeys", MAX_ISSUERS)?;
+    let path = fields.path_of("nodeKeys");
+    if node_keys.is_empty() {
+        return Err(FieldError::new(path, "must name at least one key"));
+    }
+    check_distinct(&path, &node_keys)?;
+    Ok(Claims::SovereignTrust {
+        peer: peer.to_owned(),
+        registry_key: fields.parsed("registryKey")?,
+        node_keys,
+        not_after: fields.parsed("notAfter")?,
+    })
+}
+
+fn synchronization_continuity(fields: &mut Fields<'_>) -> Result<Claims, FieldError> {
+    let checkpoint = fields.text("checkpoint")?;
+    if checkpoint.len() > MAX_CHECKPOINT_BYTES {
+        let problem = format!("has more than {MAX_CHECKPOINT_BYTES} bytes");
+        return Err(FieldError::new(fields.path_of("checkpoint"), problem));
+    }
+    let consistency: Vec<TreeHash> = fields.list("consistency", MAX_CONSISTENCY)?;
+    Ok(Claims::SynchronizationContinuity { checkpoint: checkpoint.to_owned(), consistency })
 }
 
 fn permit(fields: &mut Fields<'_>) -> Result<Claims, FieldError> {

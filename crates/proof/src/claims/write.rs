@@ -22,6 +22,8 @@ impl Claims {
             Claims::Containment(_) => EvidenceKind::Containment,
             Claims::Release { .. } => EvidenceKind::Release,
             Claims::Permit(_) => EvidenceKind::Permit,
+            Claims::SovereignTrust { .. } => EvidenceKind::SovereignTrust,
+            Claims::SynchronizationContinuity { .. } => EvidenceKind::SynchronizationContinuity,
             Claims::Reconciliation { .. } => EvidenceKind::Reconciliation,
         }
     }
@@ -88,6 +90,16 @@ impl Claims {
             Claims::Release { containment } => {
                 object([Some(("containment", Json::text(containment.to_string())))])
             }
+            Claims::SovereignTrust { peer, registry_key, node_keys, not_after } => object([
+                Some(("peer", Json::text(peer))),
+                Some(("registryKey", Json::text(registry_key.to_string()))),
+                Some(("nodeKeys", Json::texts(node_keys))),
+                Some(("notAfter", time(*not_after))),
+            ]),
+            Claims::SynchronizationContinuity { checkpoint, consistency } => object([
+                Some(("checkpoint", Json::text(checkpoint))),
+                Some(("consistency", Json::texts(consistency))),
+            ]),
             Claims::Permit(request) => object([Some(("request", request.to_json()))]),
             Claims::Reconciliation { conflict, canonical } => object([
                 Some(("conflict", Json::texts(conflict))),

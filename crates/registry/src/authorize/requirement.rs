@@ -55,6 +55,7 @@ fn counts(
     row: &NewestRow,
 ) -> Result<Result<Counted, Vec<Flawed>>, RowError> {
     let (false, [half]) = (row.contested, row.halves.as_slice()) else { return Ok(Err(Vec::new())) };
+    let trusted = trusted_until(case, half)?;
     let (standing, mut flaws) = if required.kind == EvidenceKind::ExecutionAuthorization {
         match artifact::covers(case, issuer, row)? {
             Ok(artifact) => (artifact.until, Vec::new()),
@@ -67,6 +68,10 @@ fn counts(
     if let Some((code, detail)) = content(case, half) {
         flaw(code, detail);
     }
+    if trusted.is_some_and(|end| case.now >= end) {
+        flaw(Code::InheritanceUnverifiable, "the trust in the other registry is over".to_owned());
+    }
+    let standing = earlier(standing, trusted);
     let end = fresh_until(required, half);
     if end.is_some_and(|end| case.now >= end) {
         let seconds = required.max_age_seconds.unwrap_or(0);
@@ -89,6 +94,23 @@ fn content(case: &Case<'_>, half: &NewestHalf) -> Option<(Code, String)> {
     (!approved.contains(policy_digest)).then(|| {
         (Code::PolicyValidationFailed, format!("policy digest `{policy_digest}` is not among those approved"))
     })
+}
+
+/// Until when the other registry is trusted, for what speaks of one.
+fn trusted_until(case: &Case<'_>, half: &NewestHalf) -> Result<Option<Millis>, RowError> {
+    match &half.claims {
+        Claims::SovereignTrust { not_after, .. } => Ok(Some(not_after.to_millis())),
+        Claims::SynchronizationContinuity { .. } => {
+            let mut until = None;
+            for reference in &half.references {
+                let trust = case.view.trust(reference)?;
+                until = earlier(until, trust.map(|trust| trust.not_after.to_millis()));
+            }
+            // Without its trust, which damage may have hidden, it rests on nothing.
+            Ok(Some(until.unwrap_or(Millis(i64::MIN))))
+        }
+        _ => Ok(None),
+    }
 }
 
 /// Age runs from the earlier of issuedAt and acceptedAt: neither an old statement submitted late nor one

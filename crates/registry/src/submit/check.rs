@@ -4,7 +4,7 @@
 
 use assent_proof::{Claims, Code, EvidenceKind, Millis, Refusal, Statement, VerifiedEnvelope};
 
-use super::{Plan, Stop, claims, place, receipt_of, signers, slot};
+use super::{Plan, Stop, claims, peer, place, receipt_of, signers, slot};
 use crate::command::Outcome;
 use crate::limit;
 use crate::rows::RowError;
@@ -45,6 +45,7 @@ pub(super) fn check(view: &View<'_>, occasion: Occasion, envelope: &VerifiedEnve
     times(statement, &claims, accepted_at)?;
     references(view, statement)?;
     let slot = slot::check(view, statement, &claims, accepted_at)?;
+    let peer = peer::check(view, statement, &claims, slot.placement, envelope.id(), accepted_at)?;
     let founds = match occasion {
         Occasion::Genesis { cluster_id, .. } => Some(cluster_id),
         Occasion::Command { .. } => None,
@@ -58,6 +59,7 @@ pub(super) fn check(view: &View<'_>, occasion: Occasion, envelope: &VerifiedEnve
         meta: view.meta()?,
         lineage: slot.lineage,
         chain: slot.chain,
+        peer,
         consumes: slot.consumes,
         founds,
     })
@@ -132,6 +134,9 @@ fn times(statement: &Statement, claims: &Claims, now: Millis) -> Result<(), Refu
                 return invalid("predicate.claims.notAfter", format!("`{not_after}` has passed"));
             }
             Ok(())
+        }
+        Claims::SovereignTrust { not_after, .. } if not_after.to_millis() <= now => {
+            invalid("predicate.claims.notAfter", format!("`{not_after}` has passed"))
         }
         Claims::Revocation { invalid_since: Some(since), .. } if since.to_millis() > now => {
             invalid("predicate.claims.invalidSince", format!("`{since}` lies in the registry's future"))

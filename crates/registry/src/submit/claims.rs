@@ -58,7 +58,9 @@ pub(super) fn check(view: &View<'_>, statement: &Statement, claims: &Claims) -> 
         | Claims::RuntimeAttestation { .. }
         | Claims::PolicyValidation { .. }
         | Claims::RuntimeIntegrity { .. }
-        | Claims::AuditLineage { .. } => {}
+        | Claims::AuditLineage { .. }
+        | Claims::SovereignTrust { .. }
+        | Claims::SynchronizationContinuity { .. } => {}
     }
     Ok(())
 }

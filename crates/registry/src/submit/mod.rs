@@ -6,6 +6,7 @@
 mod check;
 mod claims;
 mod effect;
+mod peer;
 mod place;
 mod signers;
 mod slot;
@@ -154,6 +155,8 @@ struct Plan {
     lineage: Option<LineageRow>,
     /// The issuer's chain in it, as the check found it.
     chain: Option<IssuerRow>,
+    /// The last checkpoint of another registry from now on.
+    peer: Option<peer::Peer>,
     /// The authorizations that lose a use by this permit.
     consumes: BTreeSet<EvidenceId>,
     /// The cluster id, if a genesis file may found the registry with this statement.

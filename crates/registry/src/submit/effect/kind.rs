@@ -8,6 +8,7 @@ use super::{StatementPlace, Writer};
 use crate::authorize::request_digest;
 use crate::record::{
     AuthorityRow, DomainRow, EvidenceRow, PermitRow, PolicyRow, Reconciled, RestrictionRow, RevokedMark,
+    TrustRow,
 };
 use crate::row_key;
 use crate::rows::{RowError, Table};
@@ -63,6 +64,20 @@ impl Writer<'_> {
             }
             Claims::Reconciliation { conflict, canonical } => self.reconcile(conflict, canonical),
             Claims::Permit(request) => self.permit(request),
+            Claims::SovereignTrust { peer, registry_key, node_keys, not_after } => {
+                let row = TrustRow {
+                    peer: peer.clone(),
+                    registry_key: *registry_key,
+                    node_keys: node_keys.clone(),
+                    not_after: *not_after,
+                };
+                let id = self.id;
+                self.put(Table::Trusts, &id.0, &row)
+            }
+            Claims::SynchronizationContinuity { .. } => {
+                let Some(peer) = &self.plan.peer else { return Ok(()) };
+                self.put(Table::Peers, &row_key::peer(&self.statement.domain, &peer.origin), &peer.row)
+            }
             Claims::ExecutionAuthorization { .. }
             | Claims::RuntimeAttestation { .. }
             | Claims::PolicyValidation { .. }

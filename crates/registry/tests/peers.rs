@@ -1,0 +1,209 @@
+//! Other registries: trust in one, and checkpoints of it that extend one another.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
+
+mod support;
+
+use assent_proof::{
+    Checkpoint, Claims, Code, EvidenceId, EvidenceKind, Note, Of, PolicyBody, PublicKey, Requirement,
+    SigningKey, TreeHash, cosign, cosigner_name,
+    merkle::{BatchTree, consistency_proof, leaf_hash},
+    sign_note,
+};
+use assent_registry::Outcome;
+use proptest::prelude::*;
+use support::*;
+
+const PEER: &str = "registry.example/us-1";
+
+/// The other registry: its keys and a ledger.
+struct Peer {
+    registry: SigningKey,
+    nodes: Vec<SigningKey>,
+    leaves: Vec<[u8; 32]>,
+}
+
+impl Peer {
+    fn new(salt: u8) -> Self {
+        let leaves = (0..20_u8).map(|n| leaf_hash(&[n, if n < 5 { 0 } else { salt }])).collect();
+        Self { registry: key(80), nodes: (81..84).map(key).collect(), leaves }
+    }
+
+    fn root(&self, size: usize) -> [u8; 32] {
+        BatchTree::new(self.leaves[..size].to_vec()).root()
+    }
+
+    /// A checkpoint of so many leaves, cosigned by so many nodes.
+    fn checkpoint(&self, size: usize, cosigners: usize) -> String {
+        let root = self.root(size);
+        let text = Checkpoint { origin: PEER.to_owned(), size: size as u64, root }.to_text();
+        let mut signatures = vec![sign_note(&text, PEER, &self.registry)];
+        for node in self.nodes.iter().take(cosigners) {
+            signatures.push(cosign(&text, &cosigner_name(PEER, &node.public()), node, 1_795_374_000));
+        }
+        String::from_utf8(Note { text, signatures }.to_vec()).unwrap()
+    }
+
+    fn trust(&self) -> Draft {
+        self.trust_until(7200)
+    }
+
+    fn trust_until(&self, seconds: i64) -> Draft {
+        let claims = Claims::SovereignTrust {
+            peer: PEER.to_owned(),
+            registry_key: self.registry.public(),
+            node_keys: self.nodes.iter().map(SigningKey::public).collect::<Vec<PublicKey>>(),
+            not_after: at(seconds),
+        };
+        raw(EvidenceKind::SovereignTrust, &claims.to_json().to_text()).lineage("peer")
+    }
+
+    /// The peer has `size` leaves, and had `before`.
+    fn continuity(&self, before: usize, size: usize, trust: EvidenceId) -> Draft {
+        let proof = match before {
+            0 => Vec::new(),
+            _ => consistency_proof(&self.leaves[..size], before),
+        };
+        continuity(self.checkpoint(size, 2), proof).references(&[trust])
+    }
+}
+
+fn continuity(checkpoint: String, proof: Vec<[u8; 32]>) -> Draft {
+    let consistency = proof.into_iter().map(TreeHash).collect();
+    let claims = Claims::SynchronizationContinuity { checkpoint, consistency };
+    raw(EvidenceKind::SynchronizationContinuity, &claims.to_json().to_text()).lineage("peer")
+}
+
+/// A domain that requires word of the peer, younger than five minutes.
+fn world() -> World {
+    World::with_policy(PolicyBody {
+        require: vec![Requirement {
+            kind: EvidenceKind::SynchronizationContinuity,
+            of: Of::Runtime,
+            min_issuers: 1,
+            max_age_seconds: Some(300),
+        }],
+        ..attested_policy()
+    })
+}
+
+/// The world, the peer, and the accepted trust in it; the zone's next slot is 1.
+fn trusting() -> (World, Peer, EvidenceId) {
+    let mut world = world();
+    let keys = world.keys.clone();
+    accepted(&world.submit(&authorization(&["run"]).sign(&[&keys.governance[0]])));
+    let peer = Peer::new(1);
+    let trust = accepted(&world.submit(&peer.trust().sign(&[&keys.zone]))).evidence_id;
+    (world, peer, trust)
+}
+
+fn asked() -> assent_proof::AuthorizeRequest {
+    assent_proof::AuthorizeRequest { runtime: Some("peer".parse().unwrap()), ..request() }
+}
+
+#[test]
+fn checkpoints_that_extend_one_another_under_a_trust_count() {
+    let (mut world, peer, trust) = trusting();
+    let keys = world.keys.clone();
+    assert_eq!(codes(&world.decide_at(0, &asked())), [Code::EvidenceMissing]);
+    let first = peer.continuity(0, 7, trust).slot(1, Some(trust)).sign(&[&keys.zone]);
+    let first = accepted(&world.submit(&first)).evidence_id;
+    assert!(world.decide_at(0, &asked()).is_allow());
+    let second = peer.continuity(7, 12, trust).slot(2, Some(first)).sign(&[&keys.zone]);
+    let second = accepted(&world.submit_at(200, &second)).evidence_id;
+    let same = peer.continuity(12, 12, trust).issued(at(1)).slot(3, Some(second)).sign(&[&keys.zone]);
+    accepted(&world.submit_at(200, &same));
+    assert_eq!(codes(&world.decide_at(501, &asked())), [Code::RuntimeStale]);
+}
+
+#[test]
+fn a_checkpoint_that_does_not_extend_the_last_one_is_divergence() {
+    let (mut world, peer, trust) = trusting();
+    let keys = world.keys.clone();
+    let first = peer.continuity(0, 7, trust).slot(1, Some(trust)).sign(&[&keys.zone]);
+    let first = accepted(&world.submit(&first)).evidence_id;
+    let before = world.rows.clone();
+    let forked = Peer::new(2);
+    for draft in [
+        forked.continuity(7, 12, trust),
+        forked.continuity(0, 7, trust),
+        peer.continuity(0, 12, trust),
+        peer.continuity(6, 12, trust),
+        peer.continuity(0, 5, trust),
+        continuity(peer.checkpoint(12, 2), consistency_proof(&peer.leaves[..13], 7)).references(&[trust]),
+    ] {
+        let outcome = world.submit(&draft.slot(2, Some(first)).sign(&[&keys.zone]));
+        assert_eq!(refused(&outcome), Code::RegistryDiverged);
+    }
+    assert_eq!(world.rows, before);
+}
+
+#[test]
+fn a_checkpoint_counts_only_under_one_trust_and_its_keys() {
+    let (mut world, peer, trust) = trusting();
+    let keys = world.keys.clone();
+    let before = world.rows.clone();
+    let proofless = |checkpoint: String| continuity(checkpoint, Vec::new()).references(&[trust]);
+    let mut stranger = Peer::new(1);
+    stranger.registry = key(90);
+    let altered = peer.checkpoint(7, 2).replace("\n7\n", "\n8\n");
+    for (draft, code) in [
+        (proofless(peer.checkpoint(7, 1)), Code::UnsignedEvidence),
+        (proofless(stranger.checkpoint(7, 2)), Code::UnsignedEvidence),
+        (proofless(altered), Code::SignatureInvalid),
+        (proofless("not a note".to_owned()), Code::Malformed),
+        (continuity(peer.checkpoint(7, 2), Vec::new()), Code::InheritanceUnverifiable),
+    ] {
+        let outcome = world.submit(&draft.slot(1, Some(trust)).sign(&[&keys.zone]));
+        assert_eq!(refused(&outcome), code);
+    }
+    let by_audit = peer.continuity(0, 7, trust).sign(&[&keys.audit]);
+    assert_eq!(refused(&world.submit(&by_audit)), Code::RoleNotPermitted);
+    assert_eq!(world.rows, before);
+}
+
+#[test]
+fn a_trust_that_is_over_or_void_carries_nothing() {
+    let mut world = world();
+    let keys = world.keys.clone();
+    accepted(&world.submit(&authorization(&["run"]).sign(&[&keys.governance[0]])));
+    let peer = Peer::new(1);
+    let over = peer.trust_until(-1).sign(&[&keys.zone]);
+    assert_eq!(refused(&world.submit(&over)), Code::TimesInvalid);
+    let trust = accepted(&world.submit(&peer.trust_until(100).sign(&[&keys.zone]))).evidence_id;
+    let first = peer.continuity(0, 7, trust).slot(1, Some(trust)).sign(&[&keys.zone]);
+    let first = accepted(&world.submit(&first)).evidence_id;
+    let decision = world.decide_at(95, &asked());
+    assert!(decision.is_allow());
+    assert_eq!(decision.valid_until, ms(100), "no longer than the trust");
+    assert_eq!(codes(&world.decide_at(100, &asked())), [Code::InheritanceUnverifiable]);
+    let late = peer.continuity(7, 9, trust).slot(2, Some(first)).sign(&[&keys.zone]);
+    assert_eq!(refused(&world.submit_at(100, &late)), Code::InheritanceUnverifiable);
+    accepted(&world.submit_at(100, &invalidate(trust).sign(&[&keys.audit])));
+    assert!(codes(&world.decide_at(50, &asked())).contains(&Code::InheritanceUnverifiable));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    #[test]
+    fn a_slot_filled_twice_ends_alike_and_what_follows_extends_both(one in 6_usize..12, other in 6_usize..12, next in 12_usize..18) {
+        prop_assume!(one != other);
+        let mut ends = Vec::new();
+        for (first, second) in [(one, other), (other, one)] {
+            let (mut world, peer, trust) = trusting();
+            let keys = world.keys.clone();
+            let half = |size| peer.continuity(0, size, trust).slot(1, Some(trust)).sign(&[&keys.zone]);
+            let head = accepted(&world.submit(&half(first))).evidence_id;
+            let second = world.submit(&half(second));
+            prop_assert!(matches!(second, Outcome::Equivocation { .. }), "{second:?}");
+            let outcomes: Vec<Code> = [one, other]
+                .map(|before| {
+                    let next = peer.continuity(before, next, trust).slot(2, Some(head)).sign(&[&keys.zone]);
+                    refused(&world.submit(&next))
+                })
+                .to_vec();
+            ends.push((outcomes, codes(&world.decide_at(0, &asked()))));
+        }
+        prop_assert_eq!(&ends[0], &ends[1]);
+    }
+}
