@@ -102,7 +102,7 @@ async fn an_incident_is_contained_released_and_reconciled_from_the_command_line(
 
     let other = evidence.attestation(&attestation, (0, None), "affirming", "another");
     assert_eq!(cluster.submit(3, &other).await.unwrap().status, Some(409));
-    everywhere(&["evidence_missing", "lineage_quarantined"]).await;
+    everywhere(&["authority_inconsistent", "evidence_missing", "lineage_quarantined"]).await;
     let (good, other) = (id_of(&good).unwrap().to_string(), id_of(&other).unwrap().to_string());
     let reconcile =
         ["reconcile", "--canonical", &good, "--rejected", &other, "--key", &governance, "--output", "json"];

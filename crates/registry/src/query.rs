@@ -8,8 +8,7 @@ use assent_proof::{
 
 use crate::codec;
 use crate::command::Receipt;
-use crate::limit;
-use crate::record::{AuthorityRow, DomainRow, IssuerRow};
+use crate::record::{AuthorityRow, DomainRow};
 use crate::row_key;
 use crate::rows::{RowError, Rows, Table};
 use crate::standing::AuthorityStatus;
@@ -174,16 +173,13 @@ fn issuers(
     domain: &DomainName,
     lineage: &LineageName,
 ) -> Result<Vec<IssuerChain>, RowError> {
-    let prefix = row_key::in_lineage(domain, lineage);
-    let rows = view.scan_prefix(Table::LineageIssuers, &prefix, limit::ISSUERS_PER_LINEAGE)?;
-    rows.into_iter()
-        .map(|(key, value)| {
-            let mutated = || RowError::Mutated { table: Table::LineageIssuers, key: key.clone() };
-            let issuer = public_key(&key, prefix.len()).ok_or_else(mutated)?;
-            let row: IssuerRow = codec::decode(&value).map_err(|_| mutated())?;
-            Ok(IssuerChain { issuer, sequence: row.next_sequence.saturating_sub(1), head: row.head })
-        })
-        .collect()
+    let chains = view.chains(domain, lineage)?;
+    let shown = chains.into_iter().map(|(issuer, row)| IssuerChain {
+        issuer,
+        sequence: row.next_sequence.saturating_sub(1),
+        head: row.head,
+    });
+    Ok(shown.collect())
 }
 
 fn entries(

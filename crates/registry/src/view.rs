@@ -130,6 +130,26 @@ impl<'a> View<'a> {
         self.read(Table::LineageIssuers, &row_key::issuer(domain, lineage, issuer))
     }
 
+    /// Every issuer's chain in a lineage, by issuer.
+    pub(crate) fn chains(
+        &self,
+        domain: &DomainName,
+        lineage: &LineageName,
+    ) -> Result<Vec<(PublicKey, IssuerRow)>, RowError> {
+        let prefix = row_key::in_lineage(domain, lineage);
+        // One more than there can be: a row too many is as wrong as one too few.
+        let most = crate::limit::ISSUERS_PER_LINEAGE.saturating_add(1);
+        let rows = self.scan_prefix(Table::LineageIssuers, &prefix, most)?;
+        rows.into_iter()
+            .map(|(key, value)| {
+                let mutated = || RowError::Mutated { table: Table::LineageIssuers, key: key.clone() };
+                let issuer = key.get(prefix.len()..).and_then(|key| key.try_into().ok());
+                let issuer = PublicKey::from_stored_bytes(issuer.ok_or_else(mutated)?);
+                Ok((issuer, codec::decode(&value).map_err(|_| mutated())?))
+            })
+            .collect()
+    }
+
     /// An issuer's newest statement of one kind in a lineage.
     pub(crate) fn newest_of(
         &self,

@@ -162,7 +162,7 @@ proptest! {
         let order = if closing_first { [closing, other] } else { [other, closing] };
         accepted(&world.submit(&order[0]));
         equivocated(&world.submit(&order[1]));
-        prop_assert_eq!(codes(&world.decide()), vec![Code::LineageClosed, Code::LineageQuarantined]);
+        prop_assert_eq!(codes(&world.decide()), vec![Code::AuthorityInconsistent, Code::LineageClosed, Code::LineageQuarantined]);
     }
 }
 

@@ -11,6 +11,7 @@ use super::{Case, Scene};
 use crate::record::{EarlierWord, NewestHalf, NewestRow};
 use crate::rows::{RowError, Table};
 use crate::standing::authority_flaw;
+use crate::submit::roles_for;
 
 /// Denies for every negative statement in the scene, whether the policy requires its kind or not.
 pub(super) fn negatives(case: &Case<'_>, scene: &Scene, findings: &mut Findings) -> Result<(), RowError> {
@@ -123,6 +124,19 @@ pub(super) fn standing(
         flaw(Code::AuthorityUnknown, format!("{issuer} is not an authority"));
         return Ok((None, flaws));
     };
+    if authority.domain != case.request.domain {
+        flaw(
+            Code::AuthorityInconsistent,
+            format!("{issuer} is an authority of domain `{}`", authority.domain),
+        );
+    }
+    let kind = half.claims.kind();
+    if !roles_for(kind).contains(&authority.role) {
+        flaw(
+            Code::RoleNotPermitted,
+            format!("{issuer} is an authority for {} and signed a `{kind}`", authority.role),
+        );
+    }
     if let Some((code, detail)) = authority_flaw(issuer, &authority, case.now) {
         flaw(code, detail);
     }

@@ -273,15 +273,43 @@ fn scene(
         match view.canonical(conflict)? {
             Some(canonical) => resolve(&mut newest, conflict, canonical),
             None => {
-                let detail = format!(
-                    "lineage `{name}` is quarantined: {} signed two statements for slot {}",
-                    conflict.issuer, conflict.sequence
-                );
+                let Conflict { issuer, sequence, .. } = conflict;
+                let detail =
+                    format!("{issuer} signed two statements for slot {sequence} of lineage `{name}`");
+                findings.deny(Code::AuthorityInconsistent, detail, None);
+                let detail = format!("lineage `{name}` is quarantined until slot {sequence} is reconciled");
                 findings.deny(Code::LineageQuarantined, detail, None);
             }
         }
     }
+    if let Some(detail) = broken(view, request, name, &lineage, &newest)? {
+        findings.deny(Code::LineageFragmented, detail, None);
+    }
     Ok(Some(Scene { lineage, newest }))
+}
+
+/// Why the stored chains of a lineage do not join, if they don't: each issuer's newest slot must hold its newest statement.
+fn broken(
+    view: &View<'_>,
+    request: &AuthorizeRequest,
+    name: &LineageName,
+    lineage: &LineageRow,
+    newest: &[(EvidenceKind, PublicKey, NewestRow)],
+) -> Result<Option<String>, RowError> {
+    let chains = view.chains(&request.domain, name)?;
+    if usize::try_from(lineage.issuers) != Ok(chains.len()) {
+        return Ok(Some(format!("lineage `{name}` has {} chains of {}", chains.len(), lineage.issuers)));
+    }
+    for (issuer, chain) in &chains {
+        let of_issuer = newest.iter().filter(|(_, other, _)| other == issuer);
+        let last = of_issuer.map(|(_, _, row)| row.sequence).max();
+        if last.map(|last| last.saturating_add(1)) != Some(chain.next_sequence) {
+            return Ok(Some(format!(
+                "the chain of {issuer} in lineage `{name}` does not join its newest statement"
+            )));
+        }
+    }
+    Ok(None)
 }
 
 /// Leaves only the canonical half of an equivocation in the newest statements.

@@ -22,6 +22,7 @@ use crate::rows::{Overlay, RowError, RowsMut};
 use crate::view::View;
 
 pub(crate) use check::Occasion;
+pub(crate) use signers::roles_for;
 
 /// Applies one command. `proposed_at` is the proposing leader's clock, from the log entry; each group says
 /// whether all or nothing of it is accepted. Answers one outcome an envelope, in order.
