@@ -1,0 +1,116 @@
+//! The failure conditions of RFC-EG-033 §4, each built exactly and answered with exactly its code. Two need a cluster:
+//! `no_quorum` is shown by `jepsen-like/tests/failover.rs`, damage to a node's files by `jepsen-like/tests/damage.rs`.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
+
+mod support;
+
+use assent_proof::{AttestationStatus, Code, Envelope, verify};
+use assent_registry::{Outcome, RowsMut, Table};
+use support::*;
+
+/// A world whose usual request is allowed.
+fn allowed() -> World {
+    let mut world = World::new();
+    world.grounds();
+    assert!(world.decide().is_allow());
+    world
+}
+
+fn hide(world: &mut World, table: Table, part: &[u8]) {
+    let found = |key: &[u8]| key.windows(part.len()).any(|window| window == part);
+    let keys: Vec<Vec<u8>> = world
+        .rows
+        .iter()
+        .filter(|(t, key, _)| *t == table && found(key))
+        .map(|(_, key, _)| key.to_vec())
+        .collect();
+    assert_eq!(keys.len(), 1, "one row is meant");
+    world.rows.delete(table, &keys[0]).unwrap();
+}
+
+#[test]
+fn unsigned_governance_evidence_is_refused() {
+    let keys = World::new().keys;
+    let mut envelope = Envelope::parse(&affirming().sign(&[&keys.attestation])).unwrap();
+    envelope.signatures.clear();
+    assert_eq!(verify(&envelope.to_vec(), ORIGIN).unwrap_err().code, Code::UnsignedEvidence);
+}
+
+#[test]
+fn fragmented_proof_lineage_is_refused_and_denied() {
+    let mut world = allowed();
+    let keys = world.keys.clone();
+    let head = world.decide().head;
+    let gap = affirming().slot(2, head).sign(&[&keys.attestation]);
+    assert_eq!(refused(&world.submit(&gap)), Code::LineageFragmented);
+    // A chain of the stored lineage is gone: what is left does not join.
+    hide(&mut world, Table::LineageIssuers, keys.attestation.public().as_bytes());
+    assert_eq!(codes(&world.decide()), [Code::LineageFragmented]);
+}
+
+#[test]
+fn unverifiable_runtime_proof_continuity_is_denied() {
+    let world = allowed();
+    assert!(world.decide_at(299, &request()).is_allow());
+    assert_eq!(codes(&world.decide_at(300, &request())), [Code::RuntimeStale]);
+}
+
+#[test]
+fn detached_audit_evidence_is_refused() {
+    let mut world = allowed();
+    let keys = world.keys.clone();
+    assert_eq!(refused(&world.submit(&audit("seen").sign(&[&keys.audit]))), Code::EvidenceDetached);
+    let nowhere = audit("seen").references(&[assent_proof::EvidenceId([7; 32])]).sign(&[&keys.audit]);
+    assert_eq!(refused(&world.submit(&nowhere)), Code::EvidenceDetached);
+}
+
+#[test]
+fn inconsistent_authority_validation_is_refused_and_denied() {
+    let mut world = allowed();
+    let keys = world.keys.clone();
+    let other_role = grant(keys.attestation.public(), assent_proof::Role::Runtime);
+    let twice = world.try_to_govern(other_role, &[&keys.governance[0], &keys.attestation]);
+    assert_eq!(refused(&twice), Code::AuthorityInconsistent);
+    let second = attestation(AttestationStatus::Affirming, "m2").sign(&[&keys.attestation]);
+    match world.submit(&second) {
+        Outcome::Equivocation { refusal, .. } => assert_eq!(refusal.code, Code::AuthorityInconsistent),
+        other => panic!("{other:?}"),
+    }
+    let denied = codes(&world.decide());
+    assert_eq!(denied, [Code::AuthorityInconsistent, Code::EvidenceMissing, Code::LineageQuarantined]);
+}
+
+#[test]
+fn incomplete_proof_continuity_is_denied() {
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    accepted(&world.submit(&authorization(&["run"]).sign(&[&keys.governance[0]])));
+    assert_eq!(codes(&world.decide()), [Code::EvidenceMissing]);
+}
+
+#[test]
+fn unauthorized_evidence_mutation_is_denied() {
+    for table in [Table::Newest, Table::Lineages, Table::Authorities, Table::Policies, Table::Domains] {
+        let mut world = allowed();
+        let rows: Vec<Vec<u8>> =
+            world.rows.iter().filter(|(t, ..)| *t == table).map(|(_, key, _)| key.to_vec()).collect();
+        for key in rows {
+            world.rows.put(table, &key, b"\x01garbage").unwrap();
+        }
+        assert_eq!(codes(&world.decide()), [Code::EvidenceMutated], "{table:?}");
+    }
+}
+
+#[test]
+fn unverifiable_exchange_inheritance_is_refused_and_denied() {
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    accepted(&world.submit(&authorization(&["run"]).sign(&[&keys.governance[0]])));
+    let ground = accepted(&world.submit(&integrity("m1").lineage("host").sign(&[&keys.runtime]))).evidence_id;
+    accepted(&world.submit(&affirming().references(&[ground]).sign(&[&keys.attestation])));
+    assert!(world.decide().is_allow());
+    accepted(&world.submit(&invalidate(ground).sign(&[&keys.audit])));
+    assert_eq!(codes(&world.decide()), [Code::InheritanceUnverifiable]);
+    let more = validation("p1", assent_proof::PolicyVerdict::Pass).references(&[ground]);
+    assert_eq!(refused(&world.submit(&more.sign(&[&keys.orchestration]))), Code::InheritanceUnverifiable);
+}
