@@ -185,3 +185,15 @@ pub fn request() -> AuthorizeRequest {
         min_revision: None,
     }
 }
+
+/// A policy validation in a lineage of its own, which no policy here asks for.
+pub fn validation() -> Vec<u8> {
+    let claims = Claims::PolicyValidation {
+        policy_digest: "p".to_owned(),
+        verdict: assent_proof::PolicyVerdict::Pass,
+    };
+    let domain = "prod.eu".parse().unwrap();
+    let mut draft = statement(EvidenceKind::PolicyValidation, domain, "program", &claims);
+    draft.lineage = "later".parse().unwrap();
+    sign(draft, &[&key(3)])
+}

@@ -1,0 +1,158 @@
+//! Time in a cluster: a clock out of bounds on a follower and on the leader, and expiry across failover.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
+
+mod cluster_support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use assent_api::{DecisionBody, ReasonBody};
+use assent_cluster::config::Config;
+use assent_cluster::env::{Clock, Environment, RealClock};
+use assent_cluster::node::Node;
+use assent_cluster::usecase::{Caller, Submitted};
+use assent_proof::{Code, Millis};
+use bytes::Bytes;
+use cluster_support::*;
+
+/// The real clock, some milliseconds off.
+#[derive(Clone, Default)]
+struct Skewed(Arc<AtomicI64>);
+
+impl Clock for Skewed {
+    fn now(&self) -> Millis {
+        RealClock.now().saturating_add(self.0.load(Ordering::Relaxed))
+    }
+}
+
+impl Skewed {
+    fn set(&self, ms: i64) {
+        self.0.store(ms, Ordering::Relaxed);
+    }
+}
+
+/// Three nodes, each with a clock that can be set.
+async fn cluster(folder: &std::path::Path) -> (Vec<Config>, Vec<Node>, Vec<Skewed>) {
+    let configs = configs(folder);
+    let mut nodes = Vec::new();
+    let mut clocks = Vec::new();
+    for config in &configs {
+        let clock = Skewed::default();
+        let env =
+            Environment { clock: Arc::new(clock.clone()), ..Environment::real(&config.data_dir).unwrap() };
+        nodes.push(Node::start(config.clone(), env).await.unwrap());
+        clocks.push(clock);
+    }
+    for node in &nodes {
+        ready(node).await;
+    }
+    match nodes[0].service().submit(&Caller::Anonymous, Bytes::from(authorization())).await {
+        Submitted::Accepted { .. } => {}
+        other => panic!("{other:?}"),
+    }
+    (configs, nodes, clocks)
+}
+
+async fn reasons(node: &Node) -> Vec<Code> {
+    let answer = node.service().authorize(&Caller::Anonymous, vec![request()]).await.remove(0);
+    let body: DecisionBody = serde_json::from_slice(&answer.body).unwrap();
+    body.reasons.iter().map(|reason: &ReasonBody| reason.code).collect()
+}
+
+/// Asks until the node answers with exactly these reasons.
+async fn until(node: &Node, expected: &[Code]) {
+    let mut last = Vec::new();
+    for _ in 0..400 {
+        last = reasons(node).await;
+        if last == expected {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("it answers {last:?}, not {expected:?}");
+}
+
+fn leader(nodes: &[Node]) -> usize {
+    let leader = nodes[0].service().status(&Caller::Anonymous).leader.unwrap();
+    usize::try_from(leader).unwrap() - 1
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_out_of_bounds_silences_its_node_and_no_other_until_it_is_right_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, nodes, clocks) = cluster(folder.path()).await;
+    for node in &nodes {
+        until(node, &[]).await;
+    }
+    // A follower's clock is behind: behind, it would call young what is old.
+    let follower = (leader(&nodes) + 1) % 3;
+    clocks[follower].set(-3_000);
+    until(&nodes[follower], &[Code::ClockUncertain]).await;
+    for (place, node) in nodes.iter().enumerate().filter(|(place, _)| *place != follower) {
+        assert_eq!(reasons(node).await, [], "node {place}");
+    }
+    clocks[follower].set(0);
+    until(&nodes[follower], &[]).await;
+    // The leader's clock runs ahead: it hands over, and the others go on.
+    let before = leader(&nodes);
+    clocks[before].set(3_000);
+    until(&nodes[before], &[Code::ClockUncertain]).await;
+    let others: Vec<usize> = (0..3).filter(|place| *place != before).collect();
+    for _ in 0..400 {
+        let leads = nodes[others[0]].service().status(&Caller::Anonymous).leader;
+        if leads.is_some_and(|leads| leads != before as u64 + 1) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    for place in others {
+        until(&nodes[place], &[]).await;
+        let bytes = Bytes::from(authorization_for(&format!("exec-{place}-again")));
+        match nodes[place].service().submit(&Caller::Anonymous, bytes).await {
+            Submitted::Accepted { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    clocks[before].set(0);
+    until(&nodes[before], &[]).await;
+    for node in nodes {
+        node.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_has_expired_stays_expired_whoever_leads() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, mut nodes, clocks) = cluster(folder.path()).await;
+    // All clocks run 20 minutes ahead, where the artifact is over, and registry time follows with the next entry.
+    for clock in &clocks {
+        clock.set(1_200_000);
+    }
+    for node in &nodes {
+        until(node, &[Code::EvidenceExpired]).await;
+    }
+    let mut last = None;
+    for _ in 0..400 {
+        let outcome = nodes[0].service().submit(&Caller::Anonymous, Bytes::from(validation())).await;
+        let done = matches!(outcome, Submitted::Accepted { .. });
+        last = Some(outcome);
+        if done {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    assert!(matches!(last, Some(Submitted::Accepted { .. })), "{last:?}");
+    // The clocks run back, and the leader goes: registry time does not.
+    for clock in &clocks {
+        clock.set(0);
+    }
+    let gone = nodes.remove(leader(&nodes));
+    gone.shutdown().await;
+    for node in &nodes {
+        until(node, &[Code::EvidenceExpired]).await;
+    }
+    for node in nodes {
+        node.shutdown().await;
+    }
+}
