@@ -9,31 +9,27 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::authorize::Question;
+use super::{Answered, Caller, Service, Submitted};
 use assent_api::{BatchMode, Problem};
 use assent_proof::{
     AuthorizeRequest, Claims, Code, Envelope, EvidenceKind, Millis, Refusal, STATEMENT_PAYLOAD_TYPE,
     Statement,
 };
-use assent_registry::query;
-
-use super::authorize::Question;
-use super::{Answered, Caller, Service, Submitted};
 
 impl Service {
-    /// Records a permit for the request and answers with a signed decision. Without `lineage`, the one open lineage of the
-    /// subject is taken.
+    /// Records a permit for the request and answers with a signed decision.
     ///
     /// # Errors
-    /// `malformed` for a request without a nonce, which a retry could not be told from another request by.
-    pub async fn permit(&self, caller: &Caller, request: AuthorizeRequest) -> Result<Answered, Refusal> {
-        if request.nonce.is_none() {
-            let detail = "a permit needs a `nonce`, by which a retry is told from another request";
-            return Err(Refusal::at(Code::Malformed, "nonce", detail));
+    /// `malformed` for a request without a nonce or a lineage.
+    pub async fn permit(&self, _caller: &Caller, request: AuthorizeRequest) -> Result<Answered, Refusal> {
+        // A retry has to find what the first try recorded, whatever opened or closed in between.
+        for (field, given) in [("nonce", request.nonce.is_some()), ("lineage", request.lineage.is_some())] {
+            if !given {
+                let detail = format!("a permit needs a `{field}`, by which a retry finds the first one");
+                return Err(Refusal::at(Code::Malformed, field, detail));
+            }
         }
-        let request = match self.in_its_lineage(caller, request).await {
-            Ok(request) => request,
-            Err(denied) => return Ok(denied),
-        };
         let Some(now) = self.parts().sure_now() else {
             return Ok(self
                 .denied(request, Code::ClockUncertain, "this node's clock is not sure".to_owned())
@@ -48,24 +44,6 @@ impl Service {
                 let detail = format!("{}; ask again with the same nonce", problem.detail);
                 Ok(self.denied(request, problem.code, detail).await)
             }
-        }
-    }
-
-    /// The request with its lineage, as a quorum has just confirmed it; or, where there is none, the decision that says so.
-    async fn in_its_lineage(
-        &self,
-        caller: &Caller,
-        request: AuthorizeRequest,
-    ) -> Result<AuthorizeRequest, Answered> {
-        if request.lineage.is_some() {
-            return Ok(request);
-        }
-        let (domain, subject) = (request.domain.clone(), request.subject);
-        match self.read(caller, move |rows, _| query::open_lineage(rows, &domain, &subject)).await {
-            Ok(Some(lineage)) => Ok(AuthorizeRequest { lineage: Some(lineage), ..request }),
-            // Its decision says which: none, or several.
-            Ok(None) => Err(self.decided(request).await),
-            Err(problem) => Err(self.denied(request, problem.code, problem.detail).await),
         }
     }
 

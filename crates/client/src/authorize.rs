@@ -1,6 +1,6 @@
 //! Asking whether something may execute.
 
-use assent_api::{DecisionBody, authorize_batch_body};
+use assent_api::authorize_batch_body;
 use assent_proof::{AuthorizeRequest, Millis};
 use bytes::Bytes;
 use serde::Deserialize;
@@ -25,8 +25,7 @@ impl Client {
     }
 
     /// Asks for a permit: an allow that is recorded in the ledger, and that consumes a use where uses are counted. The
-    /// request needs a nonce; asked again with the same one, and at any node, it consumes nothing more. A request
-    /// without a lineage is answered for the one that was found.
+    /// request needs a lineage and a nonce; asked again with the same ones, and at any node, it consumes nothing more.
     ///
     /// # Errors
     /// As for [`Client::authorize`]. After an error the permit may have been recorded: ask again with the same nonce.
@@ -48,8 +47,7 @@ impl Client {
         if answer.status == 400 || answer.status == 413 {
             return Err(refused(&answer));
         }
-        let understood = understood(path, request, &answer);
-        let expected = self.expectation(&understood, now, asked);
+        let expected = self.expectation(request, now, asked);
         let decision = Decision::check(answer.body.clone(), expected)
             .map_err(|error| error.at_endpoint(&answer.endpoint))?;
         // The status must say the same as the body: whatever made them differ, it is no allow.
@@ -105,18 +103,6 @@ impl Client {
             }
         }
     }
-}
-
-/// The request that the decision has to be about: the one asked, and for a permit that names no lineage the lineage that
-/// the node found for its subject.
-fn understood(path: &str, request: &AuthorizeRequest, answer: &Answer) -> AuthorizeRequest {
-    let mut understood = request.clone();
-    if path == "/v1/permits" && request.lineage.is_none() {
-        let body: Option<DecisionBody> = serde_json::from_slice(&answer.body).ok();
-        let lineage = body.and_then(|body| body.request.get("lineage")?.as_str()?.parse().ok());
-        understood.lineage = lineage;
-    }
-    understood
 }
 
 /// The exact bytes of each decision of a batch.

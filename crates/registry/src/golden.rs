@@ -153,15 +153,18 @@ fn rows_keep_their_bytes() {
                 },
             }],
             before: vec![EarlierWord {
+                sequence: 1,
                 evidence_id: id(2),
-                from: Millis(1),
                 claims: Claims::RuntimeIntegrity { measured: "m".to_owned() },
             }],
             forgotten: true,
         },
         include_str!("golden/newest.hex").trim(),
     );
-    golden(&PermitRow { evidence_id: id(1), request: [3; 32] }, include_str!("golden/permit.hex").trim());
+    golden(
+        &PermitRow { evidence_id: id(1), request: [3; 32], consumed: vec![id(2)] },
+        include_str!("golden/permit.hex").trim(),
+    );
     golden(
         &TrustRow {
             peer: "registry.example/us".to_owned(),

@@ -13,7 +13,7 @@ use crate::row_key;
 use crate::rows::{RowError, Rows, Table};
 use crate::standing::AuthorityStatus;
 use crate::submit;
-use crate::view::{OpenLineages, View};
+use crate::view::View;
 
 /// The registry's name and size.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -345,18 +345,6 @@ fn authority_entry(key: PublicKey, row: &AuthorityRow, now: Millis) -> Authority
         admitted_by: row.admitted_by,
         revoked_by: row.revoked.as_ref().map(|revoked| revoked.by),
         invalid_since: row.invalid_since,
-    }
-}
-
-/// The one open lineage of a digest; none if there is none or there are several.
-pub fn open_lineage(
-    rows: &dyn Rows,
-    domain: &DomainName,
-    subject: &Sha256,
-) -> Result<Option<LineageName>, RowError> {
-    match View::new(rows).open_lineages(domain, subject)? {
-        OpenLineages::One(name) => Ok(Some(name)),
-        OpenLineages::None | OpenLineages::Several => Ok(None),
     }
 }
 

@@ -239,8 +239,9 @@ pub(crate) struct NewestRow {
     pub contested: bool,
     /// The statement, or both.
     pub halves: Vec<NewestHalf>,
-    /// What the issuer said in the slots before, oldest first, each different from the one before it. Looked at only
-    /// if the newest statement is void: what is void has not replaced anything.
+    /// What the issuer said in the slots before, oldest first, each different from the one before it; both halves of a
+    /// slot that was filled twice stand side by side. Looked at only if the newest statement is void: what is void has
+    /// not replaced anything.
     pub before: Vec<EarlierWord>,
     /// Whether `before` once held more than [`crate::limit::EARLIER_WORDS`].
     pub forgotten: bool,
@@ -249,10 +250,10 @@ pub(crate) struct NewestRow {
 /// What an issuer said in a slot and, in the same words, in those right after it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct EarlierWord {
+    /// The slot in which it was first said.
+    pub sequence: u64,
     /// The first statement that said so.
     pub evidence_id: EvidenceId,
-    /// When the registry accepted that one.
-    pub from: Millis,
     /// What it claims.
     pub claims: Claims,
 }
@@ -320,6 +321,8 @@ pub(crate) struct PermitRow {
     /// The request that it permits, byte for byte as its JSON: BLAKE3-256.
     #[serde(with = "serde_bytes")]
     pub request: [u8; 32],
+    /// The authorizations that lost a use by it.
+    pub consumed: Vec<EvidenceId>,
 }
 
 /// A restriction that stands, to recognise one that adds nothing to it.

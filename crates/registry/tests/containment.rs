@@ -354,3 +354,120 @@ fn a_lineage_begun_with_two_subjects_never_allows_even_when_reconciled() {
         assert_eq!(codes(&world.decide_at(0, &asked)), [Code::SubjectMismatch]);
     }
 }
+
+/// One attester's statements in a row, at 10, 20, 30 … seconds; beside it the usual grounds.
+fn said(world: &mut World, drafts: &[Draft]) -> Vec<EvidenceId> {
+    let keys = world.keys.clone();
+    let mut ids: Vec<EvidenceId> = Vec::new();
+    for (place, draft) in drafts.iter().enumerate() {
+        let slot = draft.clone().slot(place as u64, ids.last().copied()).sign(&[&keys.attestation2]);
+        ids.push(accepted(&world.submit_at(10 * (place as i64 + 1), &slot)).evidence_id);
+    }
+    ids
+}
+
+fn contraindicated() -> Draft {
+    attestation(AttestationStatus::Contraindicated, "m1")
+}
+
+#[test]
+fn what_stands_before_a_void_statement_is_found_past_other_void_ones() {
+    let mut world = allowed();
+    let keys = world.keys.clone();
+    let ids =
+        said(&mut world, &[contraindicated(), affirming(), attestation(AttestationStatus::Affirming, "m2")]);
+    accepted(&world.submit_at(40, &invalidate(ids[1]).sign(&[&keys.audit])));
+    assert!(world.decide_at(40, &request()).is_allow());
+    let revoked = revocation(keys.attestation2.public(), Some(at(25))).sign(&[&keys.governance[0]]);
+    accepted(&world.submit_at(40, &revoked));
+    assert_eq!(codes(&world.decide_at(40, &request())), [Code::AttestationNotAffirming]);
+}
+
+#[test]
+fn the_canonical_half_is_what_stands_before_a_void_statement_whichever_id_is_smaller() {
+    for build in 0..6 {
+        let mut world = allowed();
+        let keys = world.keys.clone();
+        let bad = attestation(AttestationStatus::Contraindicated, &format!("build-{build}"));
+        let bad = said(&mut world, &[bad])[0];
+        let good = affirming().slot(0, None).sign(&[&keys.attestation2]);
+        let good = equivocated(&world.submit_at(12, &good));
+        world.govern(reconciliation([good, bad], bad), &[]);
+        assert_eq!(codes(&world.decide_at(15, &request())), [Code::AttestationNotAffirming]);
+        let thief = affirming().slot(1, Some(bad)).sign(&[&keys.attestation2]);
+        accepted(&world.submit_at(30, &thief));
+        assert!(world.decide_at(30, &request()).is_allow());
+        let revoked = revocation(keys.attestation2.public(), Some(at(25))).sign(&[&keys.governance[0]]);
+        accepted(&world.submit_at(30, &revoked));
+        assert_eq!(codes(&world.decide_at(30, &request())), [Code::AttestationNotAffirming]);
+    }
+}
+
+#[test]
+fn a_rejected_half_of_another_kind_hides_nothing_further_back() {
+    let mut world = allowed();
+    let keys = world.keys.clone();
+    let ids = said(&mut world, &[contraindicated(), affirming()]);
+    let third = affirming().slot(2, Some(ids[1])).issued(at(-30)).sign(&[&keys.attestation2]);
+    let third = accepted(&world.submit_at(30, &third)).evidence_id;
+    let other = integrity("m1").slot(2, Some(ids[1])).sign(&[&keys.attestation2]);
+    let other = equivocated(&world.submit_at(31, &other));
+    world.govern(reconciliation([third, other], other), &[]);
+    assert!(world.decide_at(40, &request()).is_allow());
+    accepted(&world.submit_at(40, &invalidate(ids[1]).sign(&[&keys.audit])));
+    assert_eq!(codes(&world.decide_at(40, &request())), [Code::AttestationNotAffirming]);
+}
+
+#[test]
+fn a_late_half_of_an_older_slot_is_remembered_like_an_early_one() {
+    for late in [true, false] {
+        let mut world = allowed();
+        let keys = world.keys.clone();
+        let good = affirming().slot(0, None).sign(&[&keys.attestation2]);
+        let bad = contraindicated().slot(0, None).sign(&[&keys.attestation2]);
+        let head = accepted(&world.submit_at(10, &good)).evidence_id;
+        let next =
+            attestation(AttestationStatus::Affirming, "m2").slot(1, Some(head)).sign(&[&keys.attestation2]);
+        let order = if late { [&next, &bad] } else { [&bad, &next] };
+        for bytes in order {
+            world.submit_at(20, bytes);
+        }
+        let (next, bad) = (id_of(&next), id_of(&bad));
+        world.govern(reconciliation([head, bad], bad), &[]);
+        assert!(world.decide_at(30, &request()).is_allow(), "its next statement says otherwise");
+        accepted(&world.submit_at(30, &invalidate(next).sign(&[&keys.audit])));
+        let denied = codes(&world.decide_at(30, &request()));
+        assert_eq!(denied, [Code::AttestationNotAffirming], "late: {late}");
+    }
+}
+
+#[test]
+fn a_released_containment_is_not_accepted_again_by_its_first_receipt() {
+    let mut world = allowed();
+    let keys = world.keys.clone();
+    let bytes = quarantine("exec-1").sign(&[&keys.audit]);
+    let held = accepted(&world.submit(&bytes)).evidence_id;
+    assert_eq!(accepted(&world.submit(&bytes)).evidence_id, held);
+    world.govern(release(held), &[]);
+    assert_eq!(refused(&world.submit(&bytes)), Code::ClaimsInvalid);
+    accepted(&world.submit(&quarantine("exec-1").issued(at(-1)).sign(&[&keys.audit])));
+    assert_eq!(codes(&world.decide()), [Code::LineageQuarantined]);
+}
+
+#[test]
+fn an_issuer_that_was_reconciled_once_quarantines_anew() {
+    let mut world = World::new();
+    let halves = conflict(&mut world);
+    let keys = world.keys.clone();
+    let third = attestation(AttestationStatus::None, "m3").sign(&[&keys.attestation]);
+    world.govern(reconciliation(halves, halves[0]), &[]);
+    assert_eq!(refused(&world.submit(&third)), Code::AuthorityInconsistent, "the slot is resolved");
+    let next = affirming().slot(1, Some(halves[0])).sign(&[&keys.attestation]);
+    accepted(&world.submit(&next));
+    assert!(world.decide().is_allow());
+    let again = contraindicated().slot(1, Some(halves[0])).sign(&[&keys.attestation]);
+    let again = equivocated(&world.submit(&again));
+    assert!(codes(&world.decide()).contains(&Code::LineageQuarantined));
+    world.govern(reconciliation([id_of(&next), again], again), &[]);
+    assert_eq!(codes(&world.decide()), [Code::AttestationNotAffirming]);
+}

@@ -198,3 +198,44 @@ proptest! {
         prop_assert!(!given.is_empty());
     }
 }
+
+#[test]
+fn a_required_authorization_of_the_runtime_loses_its_use_too() {
+    use assent_proof::{EvidenceKind, Of, Requirement};
+    let mut world = World::with_policy(PolicyBody {
+        require: vec![Requirement {
+            kind: EvidenceKind::ExecutionAuthorization,
+            of: Of::Runtime,
+            min_issuers: 1,
+            max_age_seconds: None,
+        }],
+        ..attested_policy()
+    });
+    world.grounds();
+    let keys = world.keys.clone();
+    let host = authorization_with(&["run"], None, None, Some(1)).lineage("host");
+    accepted(&world.submit(&host.sign(&[&keys.governance[0]])));
+    let on_host = |nonce: &str| AuthorizeRequest { runtime: Some("host".parse().unwrap()), ..asked(nonce) };
+    permitted(&ask(&mut world, 0, &on_host("one")));
+    permitted(&ask(&mut world, 0, &on_host("one")));
+    let (outcome, decision) = ask(&mut world, 0, &on_host("two"));
+    assert_eq!(refused(&outcome), Code::AuthorizationConsumed);
+    assert!(codes(&decision).contains(&Code::AuthorizationConsumed));
+}
+
+#[test]
+fn a_permit_does_not_ride_on_an_authorization_that_it_took_no_use_of() {
+    let mut world = World::new();
+    let (artifact, _) = world.grounds();
+    let keys = world.keys.clone();
+    for nonce in ["bank-1", "bank-2"] {
+        permitted(&ask(&mut world, 0, &asked(nonce)));
+    }
+    let counted = authorization_with(&["run"], None, None, Some(1)).slot(1, Some(artifact));
+    accepted(&world.submit(&counted.sign(&[&keys.governance[0]])));
+    permitted(&ask(&mut world, 0, &asked("one")));
+    for nonce in ["bank-1", "bank-2", "two"] {
+        let (_, decision) = ask(&mut world, 0, &asked(nonce));
+        assert!(codes(&decision).contains(&Code::AuthorizationConsumed), "{nonce}: {decision:?}");
+    }
+}

@@ -52,7 +52,8 @@ pub(super) fn authorization(
     Ok((counted, consumes))
 }
 
-fn counts_uses(claims: &Claims) -> bool {
+/// Whether an authorization counts its uses.
+pub(super) fn counts_uses(claims: &Claims) -> bool {
     matches!(claims, Claims::ExecutionAuthorization { uses: Some(_), .. })
 }
 
@@ -77,12 +78,16 @@ pub(super) fn covers(
 /// Why an artifact's counted uses do not let it cover the request, if they don't.
 fn uses(case: &Case<'_>, half: &NewestHalf) -> Result<Option<(Code, String)>, RowError> {
     let Claims::ExecutionAuthorization { uses: Some(uses), .. } = &half.claims else { return Ok(None) };
-    match case.mode {
+    match &case.mode {
         Mode::Read => {
             let detail = "the artifact's uses are counted, so it takes a permit".to_owned();
             Ok(Some((Code::PermitRequired, detail)))
         }
-        Mode::Permitted(Recorded::Permit(_)) => Ok(None),
+        Mode::Permitted(Recorded::Permit { consumed, .. }) => {
+            let detail = "the permit took no use of this artifact".to_owned();
+            let took = consumed.contains(&half.evidence_id);
+            Ok((!took).then_some((Code::AuthorizationConsumed, detail)))
+        }
         Mode::Record | Mode::Permitted(Recorded::Nothing | Recorded::Another) => {
             let row = case.view.evidence(&half.evidence_id)?;
             let consumed = row.map_or(u32::MAX, |row| row.consumed);

@@ -26,7 +26,7 @@ pub(super) fn negatives(case: &Case<'_>, scene: &Scene, findings: &mut Findings)
         if row.before.is_empty() || !all_void(case, row)? {
             continue;
         }
-        let (words, unknown) = standing_words(case, issuer, row)?;
+        let (words, unknown) = standing_words(case, row)?;
         for word in words {
             if let Some((code, detail)) = negative(case.policy, &word.claims)
                 && !released(case, &word.evidence_id)?
@@ -62,21 +62,30 @@ fn all_void(case: &Case<'_>, row: &NewestRow) -> Result<bool, RowError> {
     Ok(true)
 }
 
-/// What the issuer said last before its statements became void, and whether that is unknown. A time since which its
-/// key's signatures are void says exactly which word that was; where voidness came another way, each may have been it.
-fn standing_words<'r>(
-    case: &Case<'_>,
-    issuer: &PublicKey,
-    row: &'r NewestRow,
-) -> Result<(Vec<&'r EarlierWord>, bool), RowError> {
-    let since = case.view.authority(issuer)?.and_then(|authority| authority.invalid_since);
-    let since = since.map(|since| since.to_millis());
-    let Some(since) = since.filter(|since| row.halves.iter().all(|half| half.accepted_at >= *since)) else {
-        return Ok((row.before.iter().collect(), row.forgotten));
-    };
-    let last: Vec<_> = row.before.iter().rev().find(|word| word.from < since).into_iter().collect();
-    let unknown = last.is_empty() && row.forgotten;
-    Ok((last, unknown))
+/// What the issuer said before its newest statement, back to the last slot in which something stands, and whether that
+/// reaches further back than is remembered. What is void on the way has replaced nothing, and lifts nothing either.
+///
+/// A word stands if the first statement that said it does: if only a later one does, the walk goes on and finds more.
+fn standing_words<'r>(case: &Case<'_>, row: &'r NewestRow) -> Result<(Vec<&'r EarlierWord>, bool), RowError> {
+    let mut words = Vec::new();
+    let mut rest = row.before.as_slice();
+    while let Some(last) = rest.last() {
+        let start = rest.iter().position(|word| word.sequence == last.sequence).unwrap_or(0);
+        let (earlier, slot) = rest.split_at(start);
+        let mut standing = Vec::new();
+        for word in slot {
+            if !case.view.is_void(&word.evidence_id)? {
+                standing.push(word);
+            }
+        }
+        if !standing.is_empty() {
+            words.extend(standing);
+            return Ok((words, false));
+        }
+        words.extend(slot);
+        rest = earlier;
+    }
+    Ok((words, row.forgotten))
 }
 
 /// Why a statement denies by what it says: a status not accepted, a `fail`, a measurement not approved.

@@ -73,7 +73,12 @@ enum Recorded {
     /// A permit for another request.
     Another,
     /// This request's permit.
-    Permit(Receipt),
+    Permit {
+        /// Where it is.
+        receipt: Receipt,
+        /// The authorizations that lost a use by it.
+        consumed: Vec<EvidenceId>,
+    },
 }
 
 fn evaluate(
@@ -126,14 +131,14 @@ fn evaluate(
     if let Some(runtime) = &runtime {
         evidence::negatives(&case, runtime, &mut findings)?;
     }
-    let (authorized_by, consumes) = artifact::authorization(&case, &execution, &mut findings)?;
+    let (authorized_by, mut consumes) = artifact::authorization(&case, &execution, &mut findings)?;
     for required in &policy.body.require {
         let scene = match required.of {
             Of::Execution => Some(&execution),
             Of::Runtime => runtime.as_ref(),
         };
         match scene {
-            Some(scene) => requirement::check(&case, required, scene, &mut findings)?,
+            Some(scene) => consumes.extend(requirement::check(&case, required, scene, &mut findings)?),
             None => {
                 let detail = format!(
                     "the policy requires a `{}` of the runtime, and the request names none that is known",
@@ -176,7 +181,7 @@ impl Case<'_> {
     fn permit(&self, findings: &mut Findings) -> Result<(), RowError> {
         let Mode::Permitted(recorded) = &self.mode else { return Ok(()) };
         match recorded {
-            Recorded::Permit(receipt) => {
+            Recorded::Permit { receipt, .. } => {
                 let id = receipt.evidence_id;
                 if self.view.is_void(&id)? {
                     findings.deny(Code::InheritanceUnverifiable, "the permit is void".to_owned(), Some(id));
@@ -319,12 +324,8 @@ fn resolve(newest: &mut [(EvidenceKind, PublicKey, NewestRow)], conflict: &Confl
     };
     for (_, _, row) in newest.iter_mut().filter(of_slot) {
         row.contested = false;
+        // None is left if the rejected half was of another kind: what it had replaced is looked at again.
         row.halves.retain(|half| half.evidence_id == canonical);
-        if row.halves.is_empty() {
-            // The rejected half was of another kind: what it had replaced stands again, as the last word.
-            row.before.drain(..row.before.len().saturating_sub(1));
-            row.forgotten = false;
-        }
     }
 }
 

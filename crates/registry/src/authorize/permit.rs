@@ -23,7 +23,7 @@ pub(super) fn recorded(view: &View<'_>, request: &AuthorizeRequest) -> Result<Re
         return Ok(Recorded::Another);
     }
     match receipt_of(view, &row.evidence_id)? {
-        Some(receipt) => Ok(Recorded::Permit(receipt)),
+        Some(receipt) => Ok(Recorded::Permit { receipt, consumed: row.consumed }),
         None => {
             let key = row_key::permit(&request.domain, lineage, nonce);
             Err(RowError::Mutated { table: Table::Permits, key })

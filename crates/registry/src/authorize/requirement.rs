@@ -1,6 +1,8 @@
 //! One requirement of the policy: enough issuers whose newest statement of the kind counts.
 
-use assent_proof::{Claims, Code, EvidenceKind, Millis, PublicKey, Requirement};
+use std::collections::BTreeSet;
+
+use assent_proof::{Claims, Code, EvidenceId, EvidenceKind, Millis, PublicKey, Requirement};
 
 use super::evidence::{self, Flawed, earlier};
 use super::verdict::Findings;
@@ -8,13 +10,15 @@ use super::{Case, Counted, Scene, artifact};
 use crate::record::{NewestHalf, NewestRow};
 use crate::rows::RowError;
 
-/// Denies unless the scene meets the requirement; otherwise bounds the decision's validity by what counted.
+/// Denies unless the scene meets the requirement; otherwise bounds the decision's validity by what counted. Answers what
+/// counted and counts its uses.
 pub(super) fn check(
     case: &Case<'_>,
     required: &Requirement,
     scene: &Scene,
     findings: &mut Findings,
-) -> Result<(), RowError> {
+) -> Result<BTreeSet<EvidenceId>, RowError> {
+    let mut consumes = BTreeSet::new();
     let mut counted: u32 = 0;
     let mut candidates: u32 = 0;
     let mut flaws = Vec::new();
@@ -25,13 +29,16 @@ pub(super) fn check(
             Ok(statement) => {
                 counted = counted.saturating_add(1);
                 until = earlier(until, statement.until);
+                if row.halves.iter().any(|half| artifact::counts_uses(&half.claims)) {
+                    consumes.insert(statement.evidence_id);
+                }
             }
             Err(found) => flaws.extend(found),
         }
     }
     findings.until(until);
     if counted >= required.min_issuers {
-        return Ok(());
+        return Ok(consumes);
     }
     let none_explains = flaws.is_empty();
     findings.deny_all(flaws);
@@ -44,7 +51,7 @@ pub(super) fn check(
         );
         findings.deny(Code::EvidenceMissing, detail, None);
     }
-    Ok(())
+    Ok(consumes)
 }
 
 /// Whether this issuer's newest statement counts, alone.

@@ -95,6 +95,11 @@ fn origin(origin: &str, statement: &Statement) -> Result<(), Refusal> {
 fn same_id(view: &View<'_>, envelope: &VerifiedEnvelope) -> Result<(), Stop> {
     let Some(row) = view.evidence(&envelope.id())? else { return Ok(()) };
     let receipt = receipt_of(view, &envelope.id())?.ok_or_else(|| missing(envelope))?;
+    if row.containment.is_some() && view.is_released(&row)? {
+        // The first receipt would say that something is held back, and nothing is.
+        let detail = "it was released and holds nothing any more; sign a new one".to_owned();
+        return Err(Refusal::at(Code::ClaimsInvalid, "predicate.claims", detail).into());
+    }
     if row.equivocation {
         return Err(
             Outcome::Equivocation { receipt, refusal: slot::equivocated(envelope.statement()) }.into()

@@ -39,7 +39,7 @@ pub(super) fn check(
         match statement.issuers.as_slice() {
             [issuer] if statement.kind.is_execution() => {
                 chain = view.issuer(&statement.domain, &statement.lineage, issuer)?;
-                issuer_slot(statement, issuer, lineage.as_ref(), chain.as_ref())?
+                issuer_slot(view, statement, issuer, lineage.as_ref(), chain.as_ref())?
             }
             _ => shared_slot(statement, lineage.as_ref())?,
         }
@@ -72,6 +72,7 @@ fn permit(
 /// Equivocation is found before anything that depends on which statement came first, so that both orders of
 /// arrival end alike.
 fn issuer_slot(
+    view: &View<'_>,
     statement: &Statement,
     issuer: &PublicKey,
     lineage: Option<&LineageRow>,
@@ -83,7 +84,7 @@ fn issuer_slot(
         subject(statement, issuer, lineage)?;
     }
     if sequence < next {
-        return second_statement(statement, chain, next);
+        return second_statement(view, statement, issuer, lineage, chain);
     }
     if let Some(lineage) = lineage {
         open_for(statement, lineage, chain.is_none())?;
@@ -111,24 +112,38 @@ fn is_parent(chain: &IssuerRow, parent: &EvidenceId) -> bool {
         })
 }
 
-fn second_statement(statement: &Statement, chain: Option<&IssuerRow>, next: u64) -> Result<Placement, Stop> {
-    match chain.and_then(|chain| chain.conflict.as_ref()) {
-        None => Ok(Placement::Equivocation),
-        // One equivocation an issuer and lineage is proof enough; more would only fill the ledger.
-        Some(_) => Err(Outcome::Refused {
-            refusal: equivocated(statement),
-            head: chain.map(|chain| chain.head),
-            next_sequence: Some(next),
+/// One unreconciled equivocation an issuer and lineage is proof enough; more would only fill the ledger. Once it is
+/// reconciled, the next one is recorded and quarantines anew.
+fn second_statement(
+    view: &View<'_>,
+    statement: &Statement,
+    issuer: &PublicKey,
+    lineage: Option<&LineageRow>,
+    chain: Option<&IssuerRow>,
+) -> Result<Placement, Stop> {
+    let mut recorded = false;
+    for conflict in lineage.iter().flat_map(|lineage| &lineage.conflicts) {
+        if conflict.issuer == *issuer {
+            let same_slot = Some(conflict.sequence) == statement.sequence;
+            recorded |= same_slot || view.canonical(conflict)?.is_none();
         }
-        .into()),
     }
+    if !recorded {
+        return Ok(Placement::Equivocation);
+    }
+    Err(Outcome::Refused {
+        refusal: equivocated(statement),
+        head: chain.map(|chain| chain.head),
+        next_sequence: chain.map(|chain| chain.next_sequence),
+    }
+    .into())
 }
 
 /// What an equivocating submission is told.
 pub(super) fn equivocated(statement: &Statement) -> Refusal {
     let sequence = statement.sequence.unwrap_or(0);
     let detail = format!(
-        "this issuer has signed another statement for slot {sequence}: lineage `{}` is quarantined",
+        "this issuer has signed another statement for slot {sequence} of lineage `{}`",
         statement.lineage
     );
     Refusal::at(Code::AuthorityInconsistent, "predicate.sequence", detail)

@@ -157,6 +157,8 @@ impl Writer<'_> {
         if row.sequence == sequence {
             row.halves.push(self.half());
             row.halves.sort_by_key(|half| half.evidence_id);
+        } else if can_be_negative(self.statement.kind) {
+            insert_word(&mut row, sequence, self.half());
         }
         row
     }
@@ -175,23 +177,41 @@ impl Writer<'_> {
 
 /// What a replaced row and those that it had replaced said, as far as it can be negative.
 fn earlier_words(replaced: NewestRow) -> (Vec<EarlierWord>, bool) {
-    let NewestRow { halves, before: mut words, mut forgotten, .. } = replaced;
+    let NewestRow { sequence, contested, halves, before: mut words, mut forgotten } = replaced;
     for half in halves {
-        if !can_be_negative(half.claims.kind()) || words.last().is_some_and(|last| last.claims == half.claims)
-        {
-            continue;
+        let repeats = !contested && repeats(&words, &half.claims);
+        if can_be_negative(half.claims.kind()) && !repeats {
+            words.push(EarlierWord { sequence, evidence_id: half.evidence_id, claims: half.claims });
         }
-        words.push(EarlierWord {
-            evidence_id: half.evidence_id,
-            from: half.accepted_at,
-            claims: half.claims,
-        });
     }
-    while words.len() > limit::EARLIER_WORDS {
-        words.remove(0);
-        forgotten = true;
-    }
+    forgotten |= shorten(&mut words);
     (words, forgotten)
+}
+
+/// Whether the last word says the same, and says it alone.
+fn repeats(words: &[EarlierWord], claims: &Claims) -> bool {
+    match words {
+        [.., before, last] => last.claims == *claims && before.sequence != last.sequence,
+        [last] => last.claims == *claims,
+        [] => false,
+    }
+}
+
+/// Puts the second half of an older slot beside what was said then. Which of the two counts is for the reconciliation to
+/// say; until they are told apart, both are looked at.
+fn insert_word(row: &mut NewestRow, sequence: u64, half: NewestHalf) {
+    let of_slot = row.before.iter().rev().find(|word| word.sequence <= sequence);
+    let sequence = of_slot.map_or(sequence, |word| word.sequence);
+    row.before.push(EarlierWord { sequence, evidence_id: half.evidence_id, claims: half.claims });
+    row.before.sort_by_key(|word| (word.sequence, word.evidence_id));
+    row.forgotten |= shorten(&mut row.before);
+}
+
+/// Forgets the oldest words over the bound; whether there were any.
+fn shorten(words: &mut Vec<EarlierWord>) -> bool {
+    let over = words.len().saturating_sub(limit::EARLIER_WORDS);
+    words.drain(..over);
+    over > 0
 }
 
 fn closes(claims: &Claims) -> bool {

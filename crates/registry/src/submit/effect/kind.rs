@@ -93,7 +93,11 @@ impl Writer<'_> {
         }
         let StatementPlace { domain, name } = self.place();
         let Some(nonce) = &request.nonce else { return Ok(()) };
-        let row = PermitRow { evidence_id: self.id, request: request_digest(request) };
+        let row = PermitRow {
+            evidence_id: self.id,
+            request: request_digest(request),
+            consumed: self.plan.consumes.iter().copied().collect(),
+        };
         self.put(Table::Permits, &row_key::permit(&domain, &name, nonce), &row)
     }
 
