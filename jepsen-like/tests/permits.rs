@@ -65,6 +65,16 @@ async fn one_use_is_one_permit_on_every_node() {
     assert_eq!(stored.status, Some(200));
     let replayed = cluster.submit(3, &stored.bytes).await.unwrap();
     assert_eq!((replayed.status, replayed.text("code")), (Some(403), Some("caller_not_permitted")));
+    // What is denied, and what is recorded already, never goes through the log.
+    let leader = cluster.leader().await.unwrap();
+    let last_log = async || cluster.get(leader, "/v1/cluster/status").await.number("lastLog");
+    let before = last_log().await;
+    for n in 0..20 {
+        let denied = permit(&cluster, 1 + n % 3, &asking(&evidence, &format!("flood-{n}"))).await;
+        assert_eq!(denied.codes(), ["authorization_consumed"], "{denied:?}");
+        assert!(permit(&cluster, 1 + n % 3, &asking(&evidence, "n-1")).await.is_allow());
+    }
+    assert_eq!(last_log().await, before);
     let without = permit(&cluster, 1, &evidence.request()).await;
     assert_eq!((without.status, without.text("field")), (Some(400), Some("nonce")), "{without:?}");
 }

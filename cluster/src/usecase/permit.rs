@@ -1,6 +1,6 @@
 //! permit: record an allow in the ledger before it is answered.
 //!
-//! This node signs a `permit` statement around the request and proposes it like any submission; `apply` evaluates the
+//! What the rules deny, or have recorded already, is answered from a read. Otherwise this node signs a `permit` statement around the request and proposes it like any submission; `apply` evaluates the
 //! request and makes it a leaf only if it is allowed, which consumes its uses. The answer is then decided like every
 //! authorize, behind a barrier of its own, from what the ledger holds by then. So a retry with the same request and nonce
 //! returns the first permit, and only while everything but the use still allows.
@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::authorize::Question;
 use super::{Answered, Caller, Service, Submitted};
-use assent_api::{BatchMode, Problem};
+use assent_api::{BatchMode, DecisionBody, Problem};
 use assent_proof::{
     AuthorizeRequest, Claims, Code, Envelope, EvidenceKind, Millis, Refusal, STATEMENT_PAYLOAD_TYPE,
     Statement,
@@ -29,6 +29,11 @@ impl Service {
                 let detail = format!("a permit needs a `{field}`, by which a retry finds the first one");
                 return Err(Refusal::at(Code::Malformed, field, detail));
             }
+        }
+        // Ask first: what would be denied, and what is recorded already, never goes through the log.
+        let asked = self.decided(request.clone()).await;
+        if !lacks_only_its_permit(&asked) {
+            return Ok(asked);
         }
         let Some(now) = self.parts().sure_now() else {
             return Ok(self
@@ -87,6 +92,14 @@ impl super::Parts {
         envelope.sign_with(&self.key);
         envelope.to_vec().into()
     }
+}
+
+/// Whether everything allows but that no permit is recorded yet.
+fn lacks_only_its_permit(answer: &Answered) -> bool {
+    let body: Option<DecisionBody> = serde_json::from_slice(&answer.body).ok();
+    body.is_some_and(|body| {
+        matches!(body.reasons.as_slice(), [only] if only.code == Code::PermitRequired) && answer.status == 403
+    })
 }
 
 /// Whether the registry has judged, rather than not been reached.

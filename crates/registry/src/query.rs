@@ -216,7 +216,7 @@ fn entry(view: &View<'_>, id: EvidenceId) -> Result<Option<LineageEntry>, RowErr
         ledger_index: row.index,
         evidence_id: id,
         kind: row.kind,
-        issuers: row.issuers,
+        issuers: row.issuers.clone(),
         sequence: row.sequence,
         accepted_at: row.accepted_at,
         void,

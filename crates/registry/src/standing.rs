@@ -165,7 +165,7 @@ impl View<'_> {
                 return Ok(None);
             }
             if let Some(row) = self.evidence(&id)? {
-                open.extend(row.references);
+                open.extend(&row.references);
             }
         }
         Ok(Some(seen))
@@ -198,6 +198,15 @@ impl View<'_> {
         if references.is_empty() {
             return Ok(None);
         }
+        if let Some(known) = self.known_flaw(references) {
+            return Ok(known);
+        }
+        let flaw = self.find_flaw(references)?;
+        self.remember_flaw(references, flaw.clone());
+        Ok(flaw)
+    }
+
+    fn find_flaw(&self, references: &[EvidenceId]) -> Result<Option<Flaw>, RowError> {
         let Some(closure) = self.closure(references)? else {
             let most = limit::TRANSITIVE_REFERENCES;
             return Ok(Some((Code::TooLarge, format!("it rests on more than {most} statements"))));

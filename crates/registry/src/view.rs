@@ -1,6 +1,6 @@
 //! One consistent state, read as types.
 //!
-//! A [`View`] remembers what it has read of authorities, domains, policies and void evidence, since the
+//! A [`View`] remembers what it has read of authorities, domains, policies and evidence, since the
 //! authorizes answered under one read barrier share most of it. It owns nothing and never writes.
 
 use std::cell::RefCell;
@@ -16,6 +16,7 @@ use crate::record::{
 };
 use crate::row_key;
 use crate::rows::{Row, RowError, Rows, Table};
+use crate::standing::Flaw;
 
 /// Most statements an authorize looks at in one lineage: every issuer's newest of every execution kind.
 const NEWEST_MAX: usize = crate::limit::ISSUERS_PER_LINEAGE * 8;
@@ -43,6 +44,9 @@ struct Memo {
     domains: BTreeMap<DomainName, Option<Rc<DomainRow>>>,
     policies: BTreeMap<DomainName, Option<Rc<PolicyRow>>>,
     void: BTreeMap<EvidenceId, bool>,
+    evidence: BTreeMap<EvidenceId, Option<Rc<EvidenceRow>>>,
+    /// By what is referenced: whether that can be rested on.
+    flaws: BTreeMap<Vec<EvidenceId>, Option<Flaw>>,
 }
 
 impl<'a> View<'a> {
@@ -102,8 +106,23 @@ impl<'a> View<'a> {
     }
 
     /// An accepted piece of evidence.
-    pub(crate) fn evidence(&self, id: &EvidenceId) -> Result<Option<EvidenceRow>, RowError> {
-        self.read(Table::Evidence, &id.0)
+    pub(crate) fn evidence(&self, id: &EvidenceId) -> Result<Option<Rc<EvidenceRow>>, RowError> {
+        if let Some(known) = self.memo.borrow().evidence.get(id) {
+            return Ok(known.clone());
+        }
+        let row = self.read::<EvidenceRow>(Table::Evidence, &id.0)?.map(Rc::new);
+        self.memo.borrow_mut().evidence.insert(*id, row.clone());
+        Ok(row)
+    }
+
+    /// What is remembered of whether these references can be rested on.
+    pub(crate) fn known_flaw(&self, references: &[EvidenceId]) -> Option<Option<Flaw>> {
+        self.memo.borrow().flaws.get(references).cloned()
+    }
+
+    /// Remembers whether these references can be rested on.
+    pub(crate) fn remember_flaw(&self, references: &[EvidenceId], flaw: Option<Flaw>) {
+        self.memo.borrow_mut().flaws.insert(references.to_vec(), flaw);
     }
 
     /// A leaf of the ledger.

@@ -239,3 +239,20 @@ fn a_permit_does_not_ride_on_an_authorization_that_it_took_no_use_of() {
         assert!(codes(&decision).contains(&Code::AuthorizationConsumed), "{nonce}: {decision:?}");
     }
 }
+
+#[test]
+fn an_equivocated_artifact_has_the_uses_of_one() {
+    let mut world = with_uses(1);
+    let keys = world.keys.clone();
+    let page = query::lineage(&world.rows, &domain(), &lineage(), None, 9).unwrap().unwrap();
+    let artifact = page.entries[0].evidence_id;
+    permitted(&ask(&mut world, 0, &asked("one")));
+    let other = authorization_with(&["run", "stop"], None, None, Some(1)).sign(&[&keys.governance[0]]);
+    world.submit(&other);
+    let other = id_of(&other);
+    world.govern(reconciliation([artifact, other], other), &[]);
+    for nonce in ["one", "two"] {
+        let (_, decision) = ask(&mut world, 0, &asked(nonce));
+        assert!(codes(&decision).contains(&Code::AuthorizationConsumed), "{nonce}: {decision:?}");
+    }
+}

@@ -144,3 +144,34 @@ fn a_root_statement_by_strangers_is_refused() {
     assert_eq!(refused(&outcome), Code::ThresholdNotMet);
     assert_eq!(status(&world, &keys.root.public()), Some(AuthorityStatus::Active));
 }
+
+#[test]
+fn a_new_root_outlives_the_invalid_since_of_the_keys_that_it_replaced() {
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    let (a, checkpoint) = (key(61), &keys.checkpoint);
+    let next = root_statement(&[a.public()], 1, checkpoint.public());
+    accepted(&world.submit_to_root(10, next, &[&keys.root, &a]));
+    let revoked = revocation(keys.root.public(), Some(at(5))).domain("_root").sign(&[&a]);
+    accepted(&world.submit_at(20, &revoked));
+    let node = key(64);
+    let grant = grant(node.public(), Role::Registry).domain("_root");
+    accepted(&world.submit_to_root(20, grant, &[&a, &node]));
+    let b = key(62);
+    let again = root_statement(&[b.public()], 1, checkpoint.public());
+    accepted(&world.submit_to_root(30, again, &[&a, &b]));
+}
+
+#[test]
+fn a_restriction_kept_in_a_safe_outlives_one_of_its_signers() {
+    let mut world = World::founded(3, 2, Some(attested_policy()));
+    let keys = world.keys.clone();
+    let [one, two, three] = [&keys.governance[0], &keys.governance[1], &keys.governance[2]];
+    let kept = revocation(keys.attestation.public(), Some(at(-5))).sign(&[one, two, three]);
+    accepted(&world.submit(&revocation(three.public(), None).sign(&[one, two])));
+    accepted(&world.submit(&kept));
+    assert_eq!(status(&world, &keys.attestation.public()), Some(AuthorityStatus::Revoked));
+    // With too few of them left it is not enough.
+    let kept = revocation(keys.attestation2.public(), Some(at(-5))).sign(&[two, three]);
+    assert_eq!(refused(&world.submit(&kept)), Code::ThresholdNotMet);
+}

@@ -11,7 +11,7 @@ mod write;
 
 pub use tree_hash::TreeHash;
 
-pub use policy::{DECISION_TTL_SECONDS_MAX, Of, PolicyBody, Requirement};
+pub use policy::{DECISION_TTL_SECONDS_MAX, MAX_REQUIREMENTS, Of, PolicyBody, Requirement};
 
 use crate::id::EvidenceId;
 use crate::key::PublicKey;

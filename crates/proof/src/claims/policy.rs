@@ -23,6 +23,9 @@ string_enum! {
     }
 }
 
+/// Most requirements of one policy: each is looked for in every decision.
+pub const MAX_REQUIREMENTS: usize = 16;
+
 /// What a domain requires. An absent list is not checked, an empty one approves nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyBody {
@@ -58,10 +61,10 @@ impl PolicyBody {
     pub(super) fn read(fields: &mut Fields<'_>) -> Result<Self, FieldError> {
         let path = fields.path_of("require");
         let items = fields.array("require")?;
-        if items.len() > MAX_LIST {
+        if items.len() > MAX_REQUIREMENTS {
             return Err(FieldError::new(
                 path,
-                format!("has `{}` entries, more than {MAX_LIST}", items.len()),
+                format!("has `{}` entries, more than {MAX_REQUIREMENTS}", items.len()),
             ));
         }
         let requirement = |(i, item)| Requirement::read(item, format!("{path}[{i}]"));

@@ -1,6 +1,8 @@
 //! What claims must mean beside being well formed: targets that exist, keys with one role in one domain,
 //! subjects that name the target.
 
+use std::rc::Rc;
+
 use assent_proof::{
     AuthorizeRequest, Claims, Code, Containment, DomainName, EvidenceId, EvidenceKind, PublicKey, Refusal,
     Role, Sha256, Statement,
@@ -163,7 +165,7 @@ fn evidence(
     statement: &Statement,
     id: &EvidenceId,
     claim: &str,
-) -> Result<EvidenceRow, Stop> {
+) -> Result<Rc<EvidenceRow>, Stop> {
     match view.evidence(id)?.filter(|row| row.domain == statement.domain) {
         Some(row) => Ok(row),
         None => {

@@ -71,6 +71,7 @@ pub(super) fn check(
         }
         by_new_keys(statement, keys, *threshold)?;
     }
+    let restriction = statement.kind.is_restriction() && statement.issuers.len() > 1;
     let mut counted = Vec::new();
     let mut roles = Vec::new();
     for key in statement.issuers.iter().filter(|key| !aside.contains(key)) {
@@ -79,6 +80,10 @@ pub(super) fn check(
             let detail = format!("{key} is not an authority of domain `{domain}`");
             return Err(Refusal::at(Code::AuthorityUnknown, "predicate.issuers", detail).into());
         };
+        if restriction && (authority_flaw(key, &row, now).is_some() || !view.is_admitted(&row)?) {
+            // Kept in a safe, it may outlive one of its signers. The others have to be enough.
+            continue;
+        }
         if let Some((code, detail)) = authority_flaw(key, &row, now) {
             return Err(Refusal::at(code, "predicate.issuers", detail).into());
         }
@@ -101,6 +106,13 @@ pub(super) fn check(
     if signed < threshold {
         let detail = format!("{signed} of the {threshold} governance signatures needed");
         return Err(Refusal::at(Code::ThresholdNotMet, "predicate.issuers", detail).into());
+    }
+    if let Ok(Claims::Root { keys, threshold, .. }) = claims {
+        // The old keys had to let it in. From then on it stands on its own keys' signatures, as the first one does: were it
+        // void with the keys that it replaces, nothing could ever follow it.
+        let own = keys.iter().filter(|key| statement.issuers.contains(key));
+        let counted = own.map(|key| CountedSigner { key: *key, admitted_by: id }).collect();
+        return Ok(Signers { counted, threshold: *threshold });
     }
     Ok(Signers { counted, threshold })
 }

@@ -137,9 +137,15 @@ impl Writer<'_> {
     /// One half stands, the other is void. The lineage remembers how its slot was resolved last.
     fn reconcile(&mut self, conflict: &[EvidenceId; 2], canonical: &EvidenceId) -> Result<(), RowError> {
         let by = self.id;
+        let mut consumed = 0;
+        for half in conflict {
+            consumed = self.view().evidence(half)?.map_or(0, |row| row.consumed).max(consumed);
+        }
         for half in conflict.iter().filter(|half| *half != canonical) {
             self.mark(half, |row| row.rejected_by = Some(by))?;
         }
+        // What was used under the other half was used of the same slot.
+        self.mark(canonical, |row| row.consumed = consumed)?;
         let Some(half) = self.view().evidence(canonical)? else { return Ok(()) };
         let Some(mut lineage) = self.view().lineage(&half.domain, &half.lineage)? else { return Ok(()) };
         for conflict in &mut lineage.conflicts {
@@ -152,7 +158,8 @@ impl Writer<'_> {
 
     /// Changes what is remembered of accepted evidence.
     fn mark(&mut self, id: &EvidenceId, change: impl FnOnce(&mut EvidenceRow)) -> Result<(), RowError> {
-        let Some(mut row) = self.view().evidence(id)? else { return Ok(()) };
+        let Some(row) = self.view().evidence(id)? else { return Ok(()) };
+        let mut row = (*row).clone();
         change(&mut row);
         self.put(Table::Evidence, &id.0, &row)
     }
