@@ -333,3 +333,54 @@ fn what_was_said_too_long_ago_to_be_remembered_denies_once_the_rest_is_void() {
     accepted(&world.submit_at(40, &revoked.sign(&[&keys.governance[0]])));
     assert_eq!(codes(&world.decide_at(40, &request())), [Code::InheritanceUnverifiable]);
 }
+
+#[test]
+fn a_void_stricter_policy_does_not_bring_back_the_laxer_one() {
+    let mut world = World::founded(2, 1, Some(PolicyBody { require: vec![], ..attested_policy() }));
+    let keys = world.keys.clone();
+    accepted(&world.submit(&authorization(&["run"]).sign(&[&keys.governance[0]])));
+    assert!(world.decide().is_allow(), "the laxer policy asks for nothing more");
+    let (slot, parent) = world.governance_slot();
+    let stricter = policy(attested_policy()).slot(slot, parent).sign(&[&keys.governance[1]]);
+    accepted(&world.submit_at(10, &stricter));
+    assert_eq!(codes(&world.decide_at(10, &request())), [Code::EvidenceMissing]);
+    let revoked = revocation(keys.governance[1].public(), Some(at(5))).sign(&[&keys.governance[0]]);
+    accepted(&world.submit_at(20, &revoked));
+    let denied = codes(&world.decide_at(20, &request()));
+    assert!(denied.contains(&Code::InheritanceUnverifiable), "{denied:?}");
+}
+
+#[test]
+fn invalid_since_takes_what_was_dated_back_and_what_was_dated_ahead_alike() {
+    for issued in [-3600, 0] {
+        let mut world = World::new();
+        let keys = world.keys.clone();
+        accepted(&world.submit(&authorization(&["run"]).sign(&[&keys.governance[0]])));
+        // Accepted 20 seconds in, whatever it says of itself.
+        let thief = affirming().issued(at(20 + issued)).sign(&[&keys.attestation]);
+        accepted(&world.submit_at(20, &thief));
+        let revoked = revocation(keys.attestation.public(), Some(at(15))).sign(&[&keys.governance[0]]);
+        accepted(&world.submit_at(30, &revoked));
+        let page = query::lineage(&world.rows, &domain(), &lineage(), None, 9).unwrap().unwrap();
+        assert!(page.entries.iter().any(|entry| entry.void), "dated {issued}");
+        assert!(!world.decide_at(30, &request()).is_allow());
+    }
+    // What is dated further ahead than clocks may differ is not accepted at all.
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    let ahead = affirming().issued(at(60)).sign(&[&keys.attestation]);
+    assert_eq!(refused(&world.submit(&ahead)), Code::TimesInvalid);
+}
+
+#[test]
+fn governance_narrows_what_it_authorized_with_its_next_statement() {
+    let mut world = World::new();
+    let (wide, _) = world.grounds();
+    let keys = world.keys.clone();
+    assert!(world.decide().is_allow());
+    let narrow = authorization_with(&["run"], Some(&["edge"]), None, None).slot(1, Some(wide));
+    accepted(&world.submit(&narrow.sign(&[&keys.governance[0]])));
+    assert_eq!(codes(&world.decide()), [Code::AudienceMismatch]);
+    let for_edge = assent_proof::AuthorizeRequest { audience: Some("edge".to_owned()), ..request() };
+    assert!(world.decide_at(0, &for_edge).is_allow());
+}
