@@ -48,6 +48,41 @@ fn fragmented_proof_lineage_is_refused_and_denied() {
     assert_eq!(codes(&world.decide()), [Code::LineageFragmented]);
 }
 
+/// Puts the row of one key in the place of another's.
+fn swap_in(world: &mut World, table: Table, of: &[u8], in_place_of: &[u8]) {
+    let find = |part: &[u8]| {
+        let found = world.rows.iter().find(|(t, key, _)| *t == table && key.ends_with(part));
+        found.map(|(_, key, value)| (key.to_vec(), value.to_vec())).unwrap()
+    };
+    let (_, value) = find(of);
+    let (key, _) = find(in_place_of);
+    world.rows.put(table, &key, &value).unwrap();
+}
+
+#[test]
+fn a_chain_that_does_not_join_its_newest_statement_is_denied() {
+    let mut world = allowed();
+    let keys = world.keys.clone();
+    let first = accepted(&world.submit(&affirming().sign(&[&keys.attestation2]))).evidence_id;
+    accepted(&world.submit(&affirming().slot(1, Some(first)).sign(&[&keys.attestation2])));
+    assert!(world.decide().is_allow());
+    let (of, place) = (keys.attestation2.public(), keys.attestation.public());
+    swap_in(&mut world, Table::LineageIssuers, of.as_bytes(), place.as_bytes());
+    assert_eq!(codes(&world.decide()), [Code::LineageFragmented]);
+}
+
+#[test]
+fn an_authority_of_another_role_or_domain_counts_for_nothing() {
+    let keys = World::new().keys;
+    let attester = keys.attestation.public();
+    let mut world = allowed();
+    swap_in(&mut world, Table::Authorities, keys.audit.public().as_bytes(), attester.as_bytes());
+    assert_eq!(codes(&world.decide()), [Code::RoleNotPermitted]);
+    let mut world = allowed();
+    swap_in(&mut world, Table::Authorities, keys.node.public().as_bytes(), attester.as_bytes());
+    assert_eq!(codes(&world.decide()), [Code::AuthorityInconsistent, Code::RoleNotPermitted]);
+}
+
 #[test]
 fn unverifiable_runtime_proof_continuity_is_denied() {
     let world = allowed();
