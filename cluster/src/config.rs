@@ -32,7 +32,13 @@ pub struct Config {
     /// addresses are refused.
     #[serde(default)]
     pub insecure_network: bool,
-    /// The genesis voters, this node included: 1, 3 or 5.
+    /// Where other nodes and people reach its client port, `host:port`, if that is not `client_listen`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_advertise: Option<String>,
+    /// Where other nodes reach its peer port, `host:port`, if that is not `peer_listen`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer_advertise: Option<String>,
+    /// The genesis voters: 1, 3 or 5. A node that is not among them waits until it is added as a member.
     pub voters: Vec<VoterConfig>,
     /// Raft's timing and snapshots.
     #[serde(default)]
@@ -76,6 +82,11 @@ pub struct RaftConfig {
     pub keep_entries: u64,
     /// A follower further behind than so many entries gets a snapshot.
     pub lag_entries: u64,
+    /// The log is cut to half of so many MiB once it is larger, but for `keep_entries`.
+    pub log_mib: u64,
+    /// Entries older than so many seconds are cut off, but for `keep_entries`. Age is counted from when this process
+    /// first saw them.
+    pub log_age_s: u64,
 }
 
 impl Default for RaftConfig {
@@ -87,6 +98,8 @@ impl Default for RaftConfig {
             snapshot_every_entries: 20_000,
             keep_entries: 5_000,
             lag_entries: 25_000,
+            log_mib: 512,
+            log_age_s: 7 * 24 * 3600,
         }
     }
 }
@@ -101,6 +114,8 @@ pub struct DeadlineConfig {
     pub submit_ms: u64,
     /// A read (lineages, envelopes, authorities …) fails by then, in milliseconds.
     pub read_ms: u64,
+    /// A change of the membership is given up waiting for by then, in milliseconds; it may go on.
+    pub membership_ms: u64,
     /// A client has so long to send its request's head, and may keep a connection idle so long, in milliseconds.
     pub http_head_ms: u64,
     /// A client has so long to send its request's body, in milliseconds.
@@ -117,6 +132,7 @@ impl Default for DeadlineConfig {
             authorize_ms: 250,
             submit_ms: 2_000,
             read_ms: 1_000,
+            membership_ms: 10_000,
             http_head_ms: 10_000,
             http_body_ms: 5_000,
             http_write_ms: 10_000,
@@ -226,6 +242,8 @@ impl Config {
             client_listen: own.map(|voter| voter.client.clone()).unwrap_or_default(),
             peer_listen: own.map(|voter| voter.peer.clone()).unwrap_or_default(),
             insecure_network: false,
+            client_advertise: None,
+            peer_advertise: None,
             voters,
             raft: RaftConfig::default(),
             deadlines: DeadlineConfig::default(),
@@ -269,6 +287,8 @@ impl Config {
             return Err(invalid("raft.election_max_ms", "must be greater than `raft.election_min_ms`"));
         }
         at_least("raft.snapshot_every_entries", raft.snapshot_every_entries, 1)?;
+        at_least("raft.log_mib", raft.log_mib, 1)?;
+        at_least("raft.log_age_s", raft.log_age_s, 1)?;
         if raft.lag_entries < raft.keep_entries {
             return Err(invalid("raft.lag_entries", "must not be less than `raft.keep_entries`"));
         }
@@ -277,6 +297,7 @@ impl Config {
             ("deadlines.authorize_ms", deadlines.authorize_ms),
             ("deadlines.submit_ms", deadlines.submit_ms),
             ("deadlines.read_ms", deadlines.read_ms),
+            ("deadlines.membership_ms", deadlines.membership_ms),
             ("deadlines.http_head_ms", deadlines.http_head_ms),
             ("deadlines.http_body_ms", deadlines.http_body_ms),
             ("deadlines.http_write_ms", deadlines.http_write_ms),
@@ -308,21 +329,37 @@ impl Config {
             }
             for (name, address) in [("peer", &voter.peer), ("client", &voter.client)] {
                 let field = format!("voters[{place}].{name}");
-                if !address.rsplit_once(':').is_some_and(|(host, port)| {
-                    !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
-                }) {
-                    return Err(invalid(field, format!("`{address}` must be `host:port`")));
-                }
+                validate_address(&field, address)?;
                 if !addresses.insert(address.clone()) {
                     return Err(invalid(field, format!("`{address}` is given twice")));
                 }
             }
         }
-        if !ids.contains(&self.node_id) {
-            let problem = format!("node {} is not among `voters`", self.node_id);
-            return Err(invalid("node_id", problem));
+        at_least("node_id", self.node_id, 1)?;
+        for (field, address) in
+            [("client_advertise", &self.client_advertise), ("peer_advertise", &self.peer_advertise)]
+        {
+            address.as_ref().map_or(Ok(()), |address| validate_address(field, address))?;
         }
         Ok(())
+    }
+
+    /// Whether this node founds the cluster together with the others that the genesis file begins with.
+    pub fn is_founder(&self) -> bool {
+        self.voters.iter().any(|voter| voter.id == self.node_id)
+    }
+
+    /// Where this node is reached, by peers and by clients: as it advertises itself, as `voters` has it, or as it
+    /// listens.
+    pub fn addresses(&self) -> (String, String) {
+        let voter = self.voters.iter().find(|voter| voter.id == self.node_id);
+        let pick = |advertised: &Option<String>, voter: Option<&String>, listen: &String| {
+            advertised.as_ref().or(voter).unwrap_or(listen).clone()
+        };
+        (
+            pick(&self.peer_advertise, voter.map(|voter| &voter.peer), &self.peer_listen),
+            pick(&self.client_advertise, voter.map(|voter| &voter.client), &self.client_listen),
+        )
     }
 
     fn validate_listen(&self, field: &str, address: &str) -> Result<(), ConfigError> {
@@ -342,6 +379,13 @@ impl Config {
         );
         Err(invalid(field, problem))
     }
+}
+
+fn validate_address(field: &str, address: &str) -> Result<(), ConfigError> {
+    let good = address
+        .rsplit_once(':')
+        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0));
+    if good { Ok(()) } else { Err(invalid(field, format!("`{address}` must be `host:port`"))) }
 }
 
 impl LimitConfig {

@@ -1,25 +1,29 @@
 //! What this node does with its peers' requests: Raft's go to the Raft core, the rest to the use cases.
 //!
-//! Owns the decision who may talk at all: before there is a membership only genesis voters, from then on only
-//! members, each with the store that the membership binds to its id.
+//! Owns the decision who may talk at all: members, each with the store that the membership binds to its id and with
+//! all that it acknowledged, and nodes too new for this one to have heard of.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use futures_util::future::BoxFuture;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, TransferLeaderRequest, TransferLeaderResponse, VoteRequest,
-    VoteResponse,
+    AppendEntriesResponse, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
+use tokio::sync::watch;
 
+use assent_proof::PublicKey;
 use assent_registry::Group;
 use assent_store::LogStore;
 
 use crate::peer::{
-    Answer, Handler, Hello, ProbeReply, ReadIndexError, ReadIndexReply, SnapshotReply, SnapshotStep,
-    SubmitError, SubmitReply,
+    Answer, Append, Handler, Hello, Manage, ManageError, ManageReply, ProbeReply, ReadIndexError,
+    ReadIndexReply, SnapshotReply, SnapshotStep, Standing, SubmitError, SubmitReply,
 };
+use crate::raft::codec;
 use crate::raft::log::LogRecord;
+use crate::raft::machine::AppliedAt;
+use crate::raft::memory::Memory;
 use crate::raft::network::RaftService;
 use crate::raft::types::{NodeId, TypeConfig};
 use crate::usecase::{Service, WeakService, within};
@@ -29,23 +33,45 @@ pub(crate) struct PeerHandler {
     pub(crate) raft: RaftService,
     pub(crate) service: OnceLock<WeakService>,
     pub(crate) log: LogStore<LogRecord>,
+    pub(crate) applied: watch::Receiver<AppliedAt>,
+    pub(crate) memory: Arc<Memory>,
     pub(crate) store_id: [u8; 16],
-    pub(crate) voters: Vec<NodeId>,
+    pub(crate) key: PublicKey,
+    /// The genesis voters, if this node is one of them.
+    pub(crate) founders: Option<Vec<NodeId>>,
 }
 
 impl PeerHandler {
     fn service(&self) -> Option<Service> {
         self.service.get().and_then(WeakService::upgrade)
     }
+
+    /// Whether this node's store has ever started.
+    pub(crate) fn started(&self) -> bool {
+        self.standing().started
+    }
 }
 
 impl Handler for PeerHandler {
-    fn started(&self) -> bool {
-        self.log.vote().is_some() || self.log.range().is_some() || self.log.purged().is_some()
+    fn standing(&self) -> Standing {
+        let range = self.log.range();
+        let vote = self.log.vote();
+        // After a snapshot there may be no log at all, and the applied position says how far it reaches.
+        let applied = self.applied.borrow().log_index;
+        let last = range.map(|(_, last)| last).max(applied);
+        Standing {
+            started: vote.is_some() || range.is_some() || self.log.purged().is_some(),
+            term: vote
+                .and_then(|bytes| codec::decode_vote(&bytes).ok())
+                .map_or(0, |vote| vote.leader_id().term),
+            log_end: last.map_or(0, |last| last.saturating_add(1)),
+        }
     }
 
-    /// Before there is a membership only genesis voters may talk; from then on only members, each with the
-    /// store that the membership binds to its id.
+    /// Before there is a membership, a founder talks to the other founders only, and a node that waits to be added
+    /// to anybody of its cluster. From then on members may talk, each with its own store and with all that it
+    /// acknowledged. So may a node with a larger id than any that was ever a member here: ids only grow, so it may have
+    /// been added by entries that this node lacks.
     fn admit(&self, hello: &Hello) -> Result<(), String> {
         let stranger = || Err(format!("node {} is not a member of this cluster", hello.node_id));
         let Some(raft) = self.raft.raft() else {
@@ -55,11 +81,17 @@ impl Handler for PeerHandler {
         let metrics = metrics.borrow_watched();
         let membership = &metrics.membership_config;
         if membership.nodes().next().is_none() {
-            return if self.voters.contains(&hello.node_id) { Ok(()) } else { stranger() };
+            return match &self.founders {
+                Some(founders) if !founders.contains(&hello.node_id) => stranger(),
+                _ => Ok(()),
+            };
         }
+        let highest =
+            membership.nodes().map(|(id, _)| *id).fold(self.applied.borrow().highest_id, NodeId::max);
         match membership.get_node(&hello.node_id) {
+            None if hello.node_id > highest => Ok(()),
             None => stranger(),
-            Some(node) if node.store_id == hello.store_id => Ok(()),
+            Some(node) if node.store_id == hello.store_id => self.memory.check(hello),
             Some(_) => Err(format!(
                 "node {} is bound to another store: a lost or replaced disk never rejoins under its old node id",
                 hello.node_id
@@ -67,12 +99,9 @@ impl Handler for PeerHandler {
         }
     }
 
-    fn append(
-        &self,
-        from: NodeId,
-        rpc: AppendEntriesRequest<TypeConfig>,
-    ) -> Answer<AppendEntriesResponse<TypeConfig>> {
-        self.raft.append(from, rpc)
+    fn append(&self, from: NodeId, append: Append) -> Answer<AppendEntriesResponse<TypeConfig>> {
+        self.memory.remember(&append.acknowledged);
+        self.raft.append(from, append.rpc)
     }
 
     fn vote(&self, from: NodeId, rpc: VoteRequest<TypeConfig>) -> Answer<VoteResponse<TypeConfig>> {
@@ -116,9 +145,19 @@ impl Handler for PeerHandler {
         })
     }
 
+    fn manage(&self, _from: NodeId, manage: Manage) -> BoxFuture<'static, ManageReply> {
+        let service = self.service();
+        Box::pin(async move {
+            let Some(service) = service else { return Err(ManageError::NotLeader { leader: None }) };
+            let until = within(service.parts().config.deadlines.membership_ms);
+            service.manage_as_leader(manage, until).await
+        })
+    }
+
     fn probe(&self, _from: NodeId) -> BoxFuture<'static, ProbeReply> {
         let leader = self.service().and_then(|service| service.parts().believed_leader());
-        let reply = ProbeReply { started: self.started(), store_id: self.store_id, leader };
+        let started = self.standing().started;
+        let reply = ProbeReply { started, store_id: self.store_id, leader, key: self.key };
         Box::pin(std::future::ready(reply))
     }
 }

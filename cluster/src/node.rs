@@ -9,7 +9,7 @@ use openraft::{Raft, SnapshotPolicy};
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
-use assent_proof::{PublicKey, SigningKey};
+use assent_proof::SigningKey;
 use assent_registry::{ClusterId, GenesisFile, Rows, bootstrap, query};
 use assent_store::{RegistryStore, Store, StoreOptions};
 
@@ -18,13 +18,15 @@ use crate::env::{Environment, blocking};
 use crate::handler::PeerHandler;
 use crate::http;
 use crate::metrics::Metrics;
-use crate::peer::{Handler, Identity, PeerAddress, PeerHub, PeerLimits};
+use crate::peer::{Identity, PeerAddress, PeerHub, PeerLimits};
 use crate::raft::log::{LogRecord, RaftLog};
 use crate::raft::machine::Machine;
-use crate::raft::network::{PeerNetworkFactory, RaftService};
-use crate::raft::types::{NodeId, PeerNode};
+use crate::raft::memory::Memory;
+use crate::raft::network::{PeerNetworkFactory, RaftService, Transfers};
 use crate::raft::verifier::{Verifier, VerifierLimits};
-use crate::usecase::{Parts, Service, flush_registry, form, supervise_clock};
+use crate::usecase::{
+    Parts, Service, flush_registry, follow_members, form, keep_log, remember_voters, supervise_clock,
+};
 
 /// How often a node looks whether it has to end.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -72,26 +74,32 @@ impl Node {
                 .await
                 .map_err(failed(format!("opening the store in `{}`", config.data_dir.display())))?;
         let cluster_id = genesis.cluster_id();
-        found_registry(&env, &store.registry, genesis.clone(), key.public()).await?;
+        found_registry(&env, &store.registry, genesis.clone()).await?;
+        let memory = Memory::load(store.log.clone()).map_err(failed("reading the log"))?;
 
         let verifier = Verifier::new(genesis.origin().to_owned(), run.clone(), VerifierLimits::default());
         let guard = Arc::new(move |rows: &dyn Rows| belongs_to(rows, cluster_id));
         let machine = Machine::new(store.registry.clone(), verifier.clone(), run, guard)
             .map_err(failed("reading the registry"))?;
         let applied = machine.applied();
-        let service_of_raft = RaftService::new(store.registry.clone(), env.blocking.clone());
+        let transfers = Transfers::default();
+        let service_of_raft =
+            RaftService::new(store.registry.clone(), env.blocking.clone(), transfers.clone());
         let handler = Arc::new(PeerHandler {
             raft: service_of_raft.clone(),
             service: OnceLock::new(),
             log: store.log.clone(),
+            applied: applied.clone(),
+            memory: memory.clone(),
             store_id: store.store_id,
-            voters: config.voters.iter().map(|voter| voter.id).collect(),
+            key: key.public(),
+            founders: config.is_founder().then(|| config.voters.iter().map(|voter| voter.id).collect()),
         });
         let hub = start_hub(&config, &env, cluster_id, store.store_id, handler.clone()).await?;
         let raft = Raft::new(
             config.node_id,
             Arc::new(raft_config(&config, cluster_id)?),
-            PeerNetworkFactory::new(hub.clone(), env.blocking.clone()),
+            PeerNetworkFactory::new(hub.clone(), env.blocking.clone(), memory.clone(), transfers.clone()),
             RaftLog::new(store.log.clone(), verifier.clone(), config.node_id),
             machine,
         )
@@ -115,6 +123,10 @@ impl Node {
             applied,
             metrics: metrics.clone(),
             misbound: OnceLock::new(),
+            store_id: store.store_id,
+            log: store.log.clone(),
+            transfers,
+            managing: tokio::sync::Mutex::default(),
         };
         let service = Service::start(parts, &tasks);
         // Set once, here; the peers are told to wait until it is.
@@ -124,7 +136,9 @@ impl Node {
             tokio::spawn(supervise_clock(service.clone())),
             tokio::spawn(flush_registry(service.clone())),
             tokio::spawn(form(service.clone(), store.store_id, move || watching.started())),
-            tokio::spawn(follow_members(service.clone(), store.store_id)),
+            tokio::spawn(follow_members(service.clone())),
+            tokio::spawn(remember_voters(service.clone(), memory)),
+            tokio::spawn(keep_log(service.clone())),
         ];
         let serving = http::serve(&env.net, &config, http::router(service.clone()), metrics)
             .await
@@ -216,17 +230,15 @@ fn read_key(config: &Config) -> Result<SigningKey, NodeError> {
     SigningKey::from_pem(&pem).map_err(failed(doing()))
 }
 
-/// A fresh registry is founded from the genesis file; an existing one must be of the same file. The node's key
-/// must stand granted.
+/// A fresh registry is founded from the genesis file; an existing one must be of the same file. Whether the node's key
+/// stands granted shows later: a grant may be among what it still has to catch up with.
 async fn found_registry(
     env: &Environment,
     registry: &RegistryStore,
     genesis: GenesisFile,
-    key: PublicKey,
 ) -> Result<(), NodeError> {
     let registry = registry.clone();
     let cluster_id = genesis.cluster_id();
-    let now = env.clock.now();
     let founded = blocking(&*env.blocking, move || {
         let view = registry.view().map_err(|error| error.to_string())?;
         if query::summary(&view).map_err(|error| error.to_string())?.is_none() {
@@ -236,14 +248,7 @@ async fn found_registry(
             registry.flush().map_err(|error| error.to_string())?;
         }
         let view = registry.view().map_err(|error| error.to_string())?;
-        belongs_to(&view, cluster_id)?;
-        if !query::node_key_granted(&view, &key, now).map_err(|error| error.to_string())? {
-            return Err(format!(
-                "the node's key {key} is not granted the role `registry` in `_root`: name the key that the genesis \
-                 file grants, or have root grant this one"
-            ));
-        }
-        Ok(())
+        belongs_to(&view, cluster_id)
     });
     founded.await.map_err(failed("founding the registry"))?.map_err(failed("founding the registry"))
 }
@@ -268,7 +273,8 @@ async fn start_hub(
     store_id: [u8; 16],
     handler: Arc<PeerHandler>,
 ) -> Result<PeerHub, NodeError> {
-    let identity = Identity { cluster_id: cluster_id.0, node_id: config.node_id, store_id };
+    let rules_version = assent_registry::limit::RULES_VERSION;
+    let identity = Identity { cluster_id: cluster_id.0, node_id: config.node_id, store_id, rules_version };
     let peers =
         config.voters.iter().map(|voter| PeerAddress { id: voter.id, addr: voter.peer.clone() }).collect();
     PeerHub::start(env, identity, config.peer_listen.clone(), peers, handler, PeerLimits::default())
@@ -291,41 +297,13 @@ fn raft_config(config: &Config, cluster_id: ClusterId) -> Result<openraft::Confi
         allow_log_reversion: Some(false),
         // A leader that hears from nobody falls silent now and again, so that those who hear it can elect.
         quorum_loss_probe_interval: Some(raft.election_max_ms.saturating_mul(3)),
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(raft.snapshot_every_entries),
-        max_in_snapshot_log_to_keep: raft.keep_entries,
+        // When a snapshot is taken and what is purged is decided in one place, `usecase/keep_log.rs`.
+        snapshot_policy: SnapshotPolicy::Never,
+        max_in_snapshot_log_to_keep: u64::MAX,
         replication_lag_threshold: raft.lag_entries,
-        // A short log is purged entry by entry, a long one in strides.
-        purge_batch_size: (raft.keep_entries / 8).clamp(1, 256),
         max_payload_entries: 64,
         install_snapshot_timeout: 60_000,
         ..openraft::Config::default()
     };
     made.validate().map_err(failed("checking raft's configuration"))
-}
-
-/// Keeps a way to every member that the membership names, and checks what it says of this node.
-async fn follow_members(service: Service, store_id: [u8; 16]) {
-    let parts = service.parts();
-    let mut metrics = parts.raft.metrics();
-    loop {
-        let members: Vec<(NodeId, PeerNode)> = metrics
-            .borrow_watched()
-            .membership_config
-            .nodes()
-            .map(|(id, node)| (*id, node.clone()))
-            .collect();
-        for (id, node) in members {
-            if id == parts.config.node_id && node.store_id != store_id {
-                let cause = "the membership binds this node id to another store: a lost or replaced disk never \
-                             rejoins under its old node id";
-                // Only the first cause is kept.
-                let _ = parts.misbound.set(cause.to_owned());
-            }
-            parts.hub.ensure_known(id, &node.peer_addr);
-        }
-        if metrics.changed().await.is_err() {
-            return;
-        }
-        sleep(Duration::from_millis(200)).await;
-    }
 }

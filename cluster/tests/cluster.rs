@@ -5,8 +5,6 @@ mod cluster_support;
 
 use std::time::Duration;
 
-use assent_cluster::env::Environment;
-use assent_cluster::node::Node;
 use assent_cluster::usecase::{Caller, Submitted};
 use assent_proof::{PublicKey, verify_decision};
 use bytes::Bytes;
@@ -86,11 +84,24 @@ async fn a_wiped_disk_never_rejoins_as_itself() {
 }
 
 #[tokio::test]
-async fn a_node_whose_key_is_not_granted_does_not_start() {
+async fn a_node_whose_key_is_not_granted_votes_and_speaks_for_nobody() {
     let folder = tempfile::tempdir().unwrap();
     let configs = configs(folder.path());
     std::fs::write(&configs[0].node_key, key(99).to_pem()).unwrap();
-    let env = Environment::real(&configs[0].data_dir).unwrap();
-    let error = Node::start(configs[0].clone(), env).await.err().unwrap();
-    assert!(error.to_string().contains("is not granted"), "{error}");
+    let mut nodes = Vec::new();
+    for config in &configs {
+        nodes.push(start(config).await);
+    }
+    ready(&nodes[1]).await;
+    ready(&nodes[2]).await;
+    let answer = nodes[0].service().authorize(&Caller::Anonymous, vec![request()]).await;
+    assert_eq!(answer[0].status, 503);
+    let why = nodes[0].service().ready().await.unwrap_err().detail;
+    assert!(why.contains("is not granted"), "{why}");
+    // It votes all the same: with it, two of three are a quorum.
+    nodes.remove(2).shutdown().await;
+    ready(&nodes[1]).await;
+    for node in nodes {
+        node.shutdown().await;
+    }
 }

@@ -24,7 +24,10 @@ fn every_example_is_valid_and_names_its_own_node() {
 fn a_wrong_field_is_named() {
     type Spoil = fn(&mut Config);
     let cases: Vec<(Spoil, &str)> = vec![
-        (|c| c.node_id = 9, "node_id"),
+        (|c| c.node_id = 0, "node_id"),
+        (|c| c.peer_advertise = Some("node-4".into()), "peer_advertise"),
+        (|c| c.raft.log_mib = 0, "raft.log_mib"),
+        (|c| c.deadlines.membership_ms = 0, "deadlines.membership_ms"),
         (|c| c.voters.truncate(2), "voters"),
         (|c| c.voters[1].id = 1, "voters[1].id"),
         (|c| c.voters[1].peer = "nowhere".into(), "voters[1].peer"),

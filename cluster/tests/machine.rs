@@ -97,7 +97,7 @@ fn history() -> (Vec<EntryOf<TypeConfig>>, AllRows) {
     bootstrap(&mut model, &genesis).unwrap();
     let first = query::revision(&model).unwrap();
 
-    let node = PeerNode { peer_addr: "a:1".into(), client_addr: "a:2".into(), store_id: [7; 16] };
+    let node = PeerNode { peer_addr: "a:1".into(), client_addr: "a:2".into(), store_id: [7; 16], key: None };
     let membership = Membership::new(
         vec![std::collections::BTreeSet::from([1])],
         std::collections::BTreeMap::from([(1, node)]),
@@ -150,7 +150,10 @@ async fn applying_a_log_gives_what_the_rules_give_and_forged_or_unreadable_entri
     let last = entries.last().unwrap().log_id();
     let revision = query::revision(&replica.store.registry.view().unwrap()).unwrap();
     assert!(revision > 3);
-    assert_eq!(replica.at(), AppliedAt { log_index: Some(last.index), revision });
+    assert_eq!(
+        replica.at(),
+        AppliedAt { log_index: Some(last.index), revision, highest_id: replica.at().highest_id }
+    );
     let (applied, membership) = replica.machine.applied_state().await.unwrap();
     assert_eq!(applied, Some(last));
     assert_eq!(membership.voter_ids().collect::<Vec<_>>(), [1]);

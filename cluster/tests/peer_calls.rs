@@ -9,15 +9,12 @@
 
 mod peer_support;
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use assent_cluster::env::Inline;
 use assent_cluster::peer::{
-    Append, PeerError, PeerLimits, PreVote, Probe, ReadIndex, ReadIndexError, SubmitError, Vote,
+    PeerError, PeerLimits, PreVote, Probe, ReadIndex, ReadIndexError, SubmitError, Vote,
 };
-use assent_cluster::raft::network::PeerNetworkFactory;
 use assent_cluster::raft::types::PeerNode;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
@@ -53,7 +50,7 @@ async fn every_kind_of_request_reaches_its_own_handler() {
         Ok(Err(ReadIndexError::NotLeader { leader: Some(9) }))
     );
     assert!(one.hub.call(2, &Probe {}, SOON).await.unwrap().started);
-    assert!(one.hub.call(2, &Append(append(1, 10)), SOON).await.unwrap().is_success());
+    assert!(one.hub.call(2, &append(1, 10), SOON).await.unwrap().is_success());
     let step = assent_cluster::peer::SnapshotEnd { transfer: 1, summary: bytes::Bytes::new() };
     assert_eq!(one.hub.call(2, &step, SOON).await, Err(PeerError::Refused("no snapshots here".into())));
 }
@@ -62,9 +59,9 @@ async fn every_kind_of_request_reaches_its_own_handler() {
 async fn appends_keep_their_order_under_pipelining_with_a_slow_handler() {
     let (one, two) = pair().await;
     *two.script.append_delay_ms.lock().unwrap() = (0..300).map(|n| n % 7).collect();
-    let mut factory = PeerNetworkFactory::new(one.hub.clone(), Arc::new(Inline));
+    let mut factory = factory(&one).await;
     let mut network = factory.new_client(2, &PeerNode::default()).await;
-    let input = futures_util::stream::iter((1..=300).map(|index| append(index, 100)));
+    let input = futures_util::stream::iter((1..=300).map(|index| append(index, 100).rpc));
     let option = RPCOption::new(Duration::from_millis(50));
     let answers = network.stream_append(input, option).await.unwrap();
     let matched: Vec<u64> = answers.map(|answer| answer.unwrap().unwrap().unwrap().index).collect().await;
@@ -76,9 +73,9 @@ async fn appends_keep_their_order_under_pipelining_with_a_slow_handler() {
 async fn pipelined_appends_overlap_instead_of_waiting_for_one_another() {
     let (one, two) = pair().await;
     *two.script.append_delay_ms.lock().unwrap() = vec![40; 64];
-    let mut factory = PeerNetworkFactory::new(one.hub.clone(), Arc::new(Inline));
+    let mut factory = factory(&one).await;
     let mut network = factory.new_client(2, &PeerNode::default()).await;
-    let input = futures_util::stream::iter((1..=64).map(|index| append(index, 100)));
+    let input = futures_util::stream::iter((1..=64).map(|index| append(index, 100).rpc));
     let started = Instant::now();
     let answers = network.stream_append(input, RPCOption::new(Duration::from_secs(1))).await.unwrap();
     assert_eq!(answers.count().await, 64);
@@ -89,16 +86,16 @@ async fn pipelined_appends_overlap_instead_of_waiting_for_one_another() {
 async fn a_conflict_ends_the_stream_and_a_new_one_starts_afresh() {
     let (one, two) = pair().await;
     *two.script.conflict_from.lock().unwrap() = Some(5);
-    let mut factory = PeerNetworkFactory::new(one.hub.clone(), Arc::new(Inline));
+    let mut factory = factory(&one).await;
     let mut network = factory.new_client(2, &PeerNode::default()).await;
     let option = RPCOption::new(Duration::from_secs(1));
-    let input = futures_util::stream::iter((1..=20).map(|index| append(index, 10)));
+    let input = futures_util::stream::iter((1..=20).map(|index| append(index, 10).rpc));
     let answers: Vec<_> = network.stream_append(input, option.clone()).await.unwrap().collect().await;
     assert_eq!(answers.len(), 5);
     assert_eq!(*answers[4].as_ref().unwrap(), Err(StreamAppendError::Conflict(log_id(4))));
 
     *two.script.conflict_from.lock().unwrap() = None;
-    let input = futures_util::stream::iter((1..=20).map(|index| append(index, 10)));
+    let input = futures_util::stream::iter((1..=20).map(|index| append(index, 10).rpc));
     let answers: Vec<_> = network.stream_append(input, option).await.unwrap().collect().await;
     assert_eq!(answers.len(), 20);
     assert!(answers.iter().all(|answer| matches!(answer, Ok(Ok(_)))));
@@ -111,10 +108,10 @@ async fn an_absent_peer_is_unreachable_at_once_and_ends_the_stream() {
     let refused = one.hub.call(2, &Probe {}, SOON).await;
     assert_eq!(refused, Err(PeerError::Unreachable(2)));
     assert!(refused.unwrap_err().is_unsent());
-    let mut factory = PeerNetworkFactory::new(one.hub.clone(), Arc::new(Inline));
+    let mut factory = factory(&one).await;
     let mut network =
         factory.new_client(2, &PeerNode { peer_addr: "127.0.0.1:1".into(), ..PeerNode::default() }).await;
-    let input = futures_util::stream::iter((1..=20).map(|index| append(index, 10)));
+    let input = futures_util::stream::iter((1..=20).map(|index| append(index, 10).rpc));
     let answers: Vec<_> =
         network.stream_append(input, RPCOption::new(Duration::from_secs(1))).await.unwrap().collect().await;
     assert_eq!(answers.len(), 1);
@@ -166,7 +163,7 @@ async fn more_than_the_bound_in_work_is_overload_and_appends_and_votes_still_pas
     let over = one.hub.call(2, &echo("one more"), SOON).await;
     assert_eq!(over, Err(PeerError::Overloaded));
     assert!(one.hub.call(2, &Vote(vote_request()), SOON).await.is_ok());
-    assert!(one.hub.call(2, &Append(append(1, 10)), SOON).await.is_ok());
+    assert!(one.hub.call(2, &append(1, 10), SOON).await.is_ok());
     for call in &mut held {
         assert!(futures_util::poll!(call.as_mut()).is_pending());
     }
@@ -175,9 +172,9 @@ async fn more_than_the_bound_in_work_is_overload_and_appends_and_votes_still_pas
 #[tokio::test]
 async fn a_request_over_the_frame_bound_is_refused_here_and_harms_nothing() {
     let (one, _two) = pair().await;
-    let large = one.hub.call(2, &Append(append(1, 5 << 20)), SOON).await;
+    let large = one.hub.call(2, &append(1, 5 << 20), SOON).await;
     assert!(matches!(large, Err(PeerError::TooLarge { .. })), "{large:?}");
-    assert!(one.hub.call(2, &Append(append(1, 3 << 20)), SOON).await.is_ok());
+    assert!(one.hub.call(2, &append(1, 3 << 20), SOON).await.is_ok());
     assert!(one.hub.is_connected(2));
 }
 

@@ -11,7 +11,7 @@ mod peer_support;
 
 use std::time::Duration;
 
-use assent_cluster::peer::{Append, PeerError, PeerLimits, Probe, Vote};
+use assent_cluster::peer::{PeerError, PeerLimits, Probe, Vote};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep};
@@ -29,18 +29,16 @@ async fn refusal_of(node: &Node, hello: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn another_cluster_another_target_another_version_and_a_larger_id_are_refused_with_the_reason() {
+async fn another_cluster_another_target_another_version_and_the_own_id_are_refused_with_the_reason() {
     let two = node(2, &[]).await;
-    let refused = refusal_of(&two, &hello_bytes([8; 32], 1, 2, (1, 1))).await;
+    let refused = refusal_of(&two, &hello_bytes([8; 32], 1, 2, (2, 2))).await;
     assert!(refused.contains("another cluster"), "{refused}");
-    let refused = refusal_of(&two, &hello_bytes(CLUSTER, 1, 3, (1, 1))).await;
+    let refused = refusal_of(&two, &hello_bytes(CLUSTER, 1, 3, (2, 2))).await;
     assert_eq!(refused, "this is node `2`, not node `3`");
-    let refused = refusal_of(&two, &hello_bytes(CLUSTER, 1, 2, (2, 9))).await;
-    assert!(refused.contains("protocol versions `2` to `9`"), "{refused}");
-    let refused = refusal_of(&two, &hello_bytes(CLUSTER, 3, 2, (1, 1))).await;
-    assert!(refused.contains("the smaller id dials"), "{refused}");
-    let refused = refusal_of(&two, &hello_bytes(CLUSTER, 2, 2, (1, 1))).await;
-    assert!(refused.contains("the smaller id dials"), "{refused}");
+    let refused = refusal_of(&two, &hello_bytes(CLUSTER, 1, 2, (3, 9))).await;
+    assert!(refused.contains("protocol versions `3` to `9`"), "{refused}");
+    let refused = refusal_of(&two, &hello_bytes(CLUSTER, 2, 2, (2, 2))).await;
+    assert_eq!(refused, "this is node `2` itself");
     assert!(!two.hub.is_connected(1) && !two.hub.is_connected(3));
 }
 
@@ -86,7 +84,7 @@ async fn another_node_behind_the_address_is_told_apart() {
     one.hub.ensure_peer(4, &listener.local_addr().unwrap().to_string());
     let mut liar = Raw { stream: listener.accept().await.unwrap().0 };
     liar.read().await.unwrap();
-    liar.frame(1, 0, &hello_bytes(CLUSTER, 5, 1, (1, 1))).await;
+    liar.frame(1, 0, &hello_bytes(CLUSTER, 5, 1, (2, 2))).await;
     let (kind, _, reason) = liar.read().await.unwrap();
     assert_eq!(
         (kind, String::from_utf8(reason).unwrap().as_str()),
@@ -206,9 +204,10 @@ async fn a_second_connection_of_a_peer_replaces_the_first() {
         let (kind, id, body) = second.read().await.unwrap();
         if kind == 0x22 {
             assert_eq!(body, [0x90]);
-            let mut reply = vec![0x93, 0xc2, 0xdc, 0, 16];
+            let mut reply = vec![0x94, 0xc2, 0xdc, 0, 16];
             reply.extend([5; 16]);
-            reply.push(0xc0);
+            reply.extend([0xc0, 0xc4, 32]);
+            reply.extend(node_key().as_bytes());
             second.frame(0x22 | 0x80, id, &reply).await;
             break;
         }
@@ -309,7 +308,7 @@ async fn a_peer_that_stops_reading_fills_a_bounded_queue_and_is_dropped() {
     let one = node(1, &[(2, listener.local_addr().unwrap().to_string())]).await;
     let stuck = Raw::accepted(&listener, 2, 1).await;
     connected(&one, 2).await;
-    let message = Append(append(1, 1 << 20));
+    let message = append(1, 1 << 20);
     let calls: Vec<_> = (0..100).map(|_| one.hub.call(2, &message, SOON)).collect();
     let mut full = 0;
     for call in calls {
@@ -353,7 +352,7 @@ async fn a_peer_behind_a_slow_link_is_kept_as_long_as_more_reaches_it() {
     let one = node_as(identity(1), "127.0.0.1:0", &[(2, addr)], patient(), 0).await;
     let mut raw = Raw::accepted(&listener, 2, 1).await;
     connected(&one, 2).await;
-    let message = Append(append(1, 3 << 20));
+    let message = append(1, 3 << 20);
     let call = one.hub.call_patient(2, &message, Duration::from_millis(30), Duration::from_secs(60));
     let call = tokio::spawn(call);
     // Reads one large append over two seconds and answers nothing meanwhile, but says how much has come.

@@ -15,12 +15,14 @@ use std::time::Duration;
 
 use assent_cluster::env::Environment;
 use assent_cluster::peer::{
-    Answer, Handler, Hello, PeerError, PeerHub, PeerLimits, ProbeReply, ReadIndexError, ReadIndexReply,
-    SnapshotBegin, SnapshotChunk, SnapshotEnd, SnapshotReply, SnapshotStep, SubmitError, SubmitReply,
+    Answer, Append, Handler, Hello, Manage, ManageError, ManageReply, PeerError, PeerHub, PeerLimits,
+    ProbeReply, ReadIndexError, ReadIndexReply, SnapshotBegin, SnapshotChunk, SnapshotEnd, SnapshotReply,
+    SnapshotStep, Standing, SubmitError, SubmitReply,
 };
 use assent_cluster::raft::log::{LogRecord, RaftLog};
 use assent_cluster::raft::machine::Machine;
-use assent_cluster::raft::network::{PeerNetworkFactory, RaftService};
+use assent_cluster::raft::memory::Memory;
+use assent_cluster::raft::network::{Direction, PeerNetworkFactory, RaftService, Transfers};
 use assent_cluster::raft::types::{NodeId, PeerNode, Proposal, TypeConfig};
 use assent_cluster::raft::verifier::{Verifier, VerifierLimits};
 use assent_registry::{Group, Rows, RowsMut, Table};
@@ -30,8 +32,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use openraft::async_runtime::WatchReceiver;
 use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, TransferLeaderRequest, TransferLeaderResponse, VoteRequest,
-    VoteResponse,
+    AppendEntriesResponse, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use openraft::{Config, Raft, SnapshotPolicy};
 use tempfile::TempDir;
@@ -42,18 +43,17 @@ use peer_support::{CLUSTER, SOON, eventually, identity};
 struct Delegate(RaftService);
 
 impl Handler for Delegate {
-    fn started(&self) -> bool {
-        true
+    fn standing(&self) -> Standing {
+        Standing { started: true, term: 1, log_end: 1 }
     }
     fn admit(&self, _hello: &Hello) -> Result<(), String> {
         Ok(())
     }
-    fn append(
-        &self,
-        from: NodeId,
-        rpc: AppendEntriesRequest<TypeConfig>,
-    ) -> Answer<AppendEntriesResponse<TypeConfig>> {
-        self.0.append(from, rpc)
+    fn append(&self, from: NodeId, append: Append) -> Answer<AppendEntriesResponse<TypeConfig>> {
+        self.0.append(from, append.rpc)
+    }
+    fn manage(&self, _from: NodeId, _manage: Manage) -> BoxFuture<'static, ManageReply> {
+        std::future::ready(Err(ManageError::NotLeader { leader: None })).boxed()
     }
     fn vote(&self, from: NodeId, rpc: VoteRequest<TypeConfig>) -> Answer<VoteResponse<TypeConfig>> {
         self.0.vote(from, rpc)
@@ -78,7 +78,13 @@ impl Handler for Delegate {
         std::future::ready(Err(SubmitError::Overloaded)).boxed()
     }
     fn probe(&self, _from: NodeId) -> BoxFuture<'static, ProbeReply> {
-        std::future::ready(ProbeReply { started: true, store_id: [0; 16], leader: None }).boxed()
+        std::future::ready(ProbeReply {
+            started: true,
+            store_id: [0; 16],
+            leader: None,
+            key: peer_support::node_key(),
+        })
+        .boxed()
     }
 }
 
@@ -87,6 +93,7 @@ struct RaftNode {
     hub: PeerHub,
     raft: Raft<TypeConfig, Machine>,
     store: Store<LogRecord>,
+    transfers: Transfers,
     _dir: TempDir,
 }
 
@@ -99,7 +106,8 @@ impl RaftNode {
             Store::<LogRecord>::open(env.disk.clone(), run.clone(), [id as u8; 16], StoreOptions::default())
                 .await
                 .unwrap();
-        let service = RaftService::new(store.registry.clone(), env.blocking.clone());
+        let transfers = Transfers::default();
+        let service = RaftService::new(store.registry.clone(), env.blocking.clone(), transfers.clone());
         let limits = PeerLimits { redial_max: Duration::from_millis(100), ..PeerLimits::default() };
         let handler = Arc::new(Delegate(service.clone()));
         let hub =
@@ -122,14 +130,19 @@ impl RaftNode {
         let raft = Raft::new(
             id,
             Arc::new(config.validate().unwrap()),
-            PeerNetworkFactory::new(hub.clone(), env.blocking.clone()),
+            PeerNetworkFactory::new(
+                hub.clone(),
+                env.blocking.clone(),
+                Memory::load(store.log.clone()).unwrap(),
+                transfers.clone(),
+            ),
             RaftLog::new(store.log.clone(), verifier, id),
             machine,
         )
         .await
         .unwrap();
         service.attach(raft.clone());
-        Self { id, hub, raft, store, _dir: dir }
+        Self { id, hub, raft, store, transfers, _dir: dir }
     }
 
     fn peer_node(&self) -> PeerNode {
@@ -137,6 +150,7 @@ impl RaftNode {
             peer_addr: self.hub.local_addr().to_string(),
             client_addr: String::new(),
             store_id: [self.id as u8; 16],
+            key: None,
         }
     }
 
@@ -235,13 +249,77 @@ async fn leadership_is_handed_over_when_asked() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_learner_far_behind_gets_a_snapshot_in_chunks() {
     let nodes = three().await;
-    let at = leader_of(&nodes).await;
-    let leader = &nodes[at];
+    let leader = &nodes[leader_of(&nodes).await];
+    let body = fill_and_purge(leader, 64).await;
+    let learner = add_learner(&nodes, leader).await;
+    has_rows(&learner, 64, &body);
+    leader.write(b"after").await;
+    let last = leader.applied();
+    eventually("following", || learner.applied() >= last).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_goes_on_after_its_connection_broke() {
+    let nodes = three().await;
+    let leader = &nodes[leader_of(&nodes).await];
+    let rows = 400;
+    let body = fill_and_purge(leader, rows).await;
+    let learner = RaftNode::start(4).await;
+    let addr = learner.hub.local_addr().to_string();
+    leader.hub.ensure_peer(4, &addr);
+    eventually("a connection", || leader.hub.is_connected(4)).await;
+    leader.raft.add_learner(4, learner.peer_node(), false).await.unwrap();
+    let receiving = || {
+        let all = learner.transfers.all();
+        all.into_iter().find(|(direction, ..)| *direction == Direction::Receiving).map(|(.., at)| at)
+    };
+    // Cut every few chunks, as long as it lasts; what was written is never sent again.
+    let (mut cuts, mut resumed, mut cut_at) = (0, 0, 0);
+    let last = leader.applied();
+    let until = Instant::now() + SOON * 4;
+    while learner.applied() < last {
+        assert!(Instant::now() < until, "cut {cuts} times, resumed {resumed}: {:?}", receiving());
+        if let Some(progress) = receiving() {
+            assert!(progress.chunks >= cut_at, "it began anew");
+            resumed = resumed.max(progress.resumed);
+            if cuts < 3 && progress.chunks >= cut_at + 5 {
+                cut_at = progress.chunks;
+                cuts += 1;
+                leader.hub.forget(4, "a test cuts it");
+                leader.hub.ensure_peer(4, &addr);
+            }
+        }
+        sleep(Duration::from_millis(1)).await;
+    }
+    assert!(cuts == 3 && resumed >= 3, "cut {cuts} times, resumed {resumed}");
+    has_rows(&learner, rows, &body);
+}
+
+/// A learner that every node knows, once it has caught up.
+async fn add_learner(nodes: &[RaftNode], leader: &RaftNode) -> RaftNode {
+    let learner = RaftNode::start(4).await;
+    for node in nodes {
+        learner.hub.ensure_peer(node.id, &node.hub.local_addr().to_string());
+    }
+    leader.raft.add_learner(4, learner.peer_node(), false).await.unwrap();
+    let last = leader.applied();
+    eventually("catching up", || learner.applied() >= last).await;
+    learner
+}
+
+fn has_rows(node: &RaftNode, rows: u64, body: &Vec<u8>) {
+    let view = node.store.registry.view().unwrap();
+    for row in 0..rows {
+        assert_eq!(view.get(Table::Bodies, &row.to_be_bytes()).unwrap().as_ref(), Some(body), "row {row}");
+    }
+}
+
+/// Fills the registry with rows of 100 kB and cuts the log, so that whoever joins needs a snapshot of it.
+async fn fill_and_purge(leader: &RaftNode, rows: u64) -> Vec<u8> {
     for n in 0..20u32 {
         leader.write(&n.to_be_bytes()).await;
     }
     // Rows enough for many chunks, put there behind Raft's back; the snapshot has to bring them.
-    let rows = 64u64;
     let body: Vec<u8> = (0..100_000u32).map(|n| n as u8).collect();
     let registry = leader.store.registry.clone();
     let value = body.clone();
@@ -257,21 +335,7 @@ async fn a_learner_far_behind_gets_a_snapshot_in_chunks() {
     eventually("a snapshot", || leader.raft.metrics().borrow_watched().snapshot.is_some()).await;
     leader.raft.trigger().purge_log(leader.applied()).await.unwrap();
     eventually("a purge", || leader.raft.metrics().borrow_watched().purged.is_some()).await;
-
-    let learner = RaftNode::start(4).await;
-    for node in &nodes {
-        learner.hub.ensure_peer(node.id, &node.hub.local_addr().to_string());
-    }
-    leader.raft.add_learner(4, learner.peer_node(), false).await.unwrap();
-    let last = leader.applied();
-    eventually("catching up", || learner.applied() >= last).await;
-    let view = learner.store.registry.view().unwrap();
-    for row in 0..rows {
-        assert_eq!(view.get(Table::Bodies, &row.to_be_bytes()).unwrap().as_ref(), Some(&body), "row {row}");
-    }
-    leader.write(b"after").await;
-    let last = leader.applied();
-    eventually("following", || learner.applied() >= last).await;
+    body
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -308,7 +372,9 @@ async fn snapshot_steps_out_of_turn_or_damaged_are_given_up_on_and_change_nothin
     let source = tokio::task::spawn_blocking(move || registry.snapshot().unwrap()).await.unwrap();
     let header = source.header().encode();
     let begin = SnapshotBegin { transfer: 77, vote, meta: Default::default(), header: header.into() };
-    assert_eq!(sender.hub.call(receiver.id, &begin, SOON).await, Ok(SnapshotReply::Continue));
+    assert_eq!(sender.hub.call(receiver.id, &begin, SOON).await, Ok(SnapshotReply::Continue { next: 0 }));
+    // Asked again, as after a broken connection, it stands where it stood.
+    assert_eq!(sender.hub.call(receiver.id, &begin, SOON).await, Ok(SnapshotReply::Continue { next: 0 }));
     assert!(aborted(sender.hub.call(receiver.id, &chunk, SOON).await));
     // The damaged chunk ended the transfer.
     assert!(aborted(sender.hub.call(receiver.id, &end, SOON).await));

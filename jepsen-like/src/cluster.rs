@@ -214,6 +214,11 @@ impl Cluster {
         self.ask(id, "POST", path, body.into()).await
     }
 
+    /// Deletes something at a node.
+    pub async fn delete(&self, id: u64, path: &str) -> Answer {
+        self.ask(id, "DELETE", path, Bytes::new()).await
+    }
+
     async fn ask(&self, id: u64, method: &str, path: &str, body: Bytes) -> Answer {
         let address = self.nodes.iter().find(|node| node.id == id).map_or("", |node| node.client.as_str());
         self.http.ask(method, &format!("http://{address}{path}"), body, ANSWER_WITHIN).await
@@ -356,6 +361,9 @@ impl Cluster {
             .stderr(errors)
             .spawn()
             .map_err(HarnessError::io("starting a node"))?;
+        if let Some(node) = self.nodes.iter_mut().find(|node| node.id == id) {
+            node.pid = i32::try_from(child.id()).unwrap_or(i32::MAX);
+        }
         self.restarted.insert(id, child);
         Ok(())
     }

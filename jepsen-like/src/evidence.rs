@@ -46,6 +46,11 @@ impl Evidence {
         Self { lineage: lineage.to_owned(), subject: Sha256::of(lineage.as_bytes()), ..self }
     }
 
+    /// The same in another domain, such as `_root`.
+    pub fn in_domain(self, domain: &str) -> Self {
+        Self { domain: domain.to_owned(), ..self }
+    }
+
     /// An authorize request for the action `run`.
     pub fn request(&self) -> Value {
         json!({"domain": self.domain, "lineage": self.lineage, "action": "run",

@@ -9,6 +9,7 @@ mod binary;
 mod cluster;
 mod error;
 mod evidence;
+mod newcomer;
 mod page;
 mod ports;
 
@@ -17,4 +18,5 @@ pub use binary::binary;
 pub use cluster::{Cluster, Node};
 pub use error::HarnessError;
 pub use evidence::{Evidence, Slot, id_of};
+pub use newcomer::newcomer_key;
 pub use page::run_page;

@@ -3,8 +3,8 @@
 
 use assent_api::{
     AuthoritiesBody, AuthorityBody, AuthorityStatus, BatchResponse, BatchResult, Call, ClockBody,
-    DecisionBody, NodeRole, Problem, ReasonBody, ReceiptBody, StatusBody, Verdict, leaf_bytes, signed_bytes,
-    status_of,
+    DecisionBody, LogBody, NodeRole, Problem, ReasonBody, ReceiptBody, SelfBody, StatusBody, Verdict,
+    leaf_bytes, signed_bytes, status_of,
 };
 use assent_proof::{
     AttestationStatus, AuthorizeRequest, Claims, DomainName, Envelope, EvidenceId, EvidenceKind, LineageName,
@@ -278,6 +278,18 @@ fn status(rows: &MemoryRows) -> StatusBody {
         voters: vec![1],
         learners: vec![],
         clock: ClockBody { sure: true, bound_ms: 500, readings: vec![] },
+        node: SelfBody {
+            peer: "a:1".to_owned(),
+            client: "a:2".to_owned(),
+            store_id: "00".to_owned(),
+            key: key(1).public(),
+        },
+        member: true,
+        rules: 1,
+        rules_known: 1,
+        peers: vec![],
+        log: LogBody { first: None, last: None, bytes: 0 },
+        snapshots: vec![],
         version: "0".to_owned(),
         uptime_ms: None,
     }

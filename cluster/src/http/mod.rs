@@ -6,13 +6,14 @@
 mod authorize;
 mod body;
 mod envelopes;
+mod members;
 mod read;
 mod reply;
 mod server;
 
 use axum::Router;
 use axum::middleware::map_response;
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 
 use assent_api::{MAX_AUTHORIZE_BYTES, MAX_BATCH_BYTES};
 use assent_proof::{Code, MAX_ENVELOPE_BYTES};
@@ -37,6 +38,10 @@ pub(crate) fn router(service: Service) -> Router {
         .route("/v1/authorities/{id}", only("GET", get(read::authority)))
         .route("/v1/policies/{domain}", only("GET", get(read::policy)))
         .route("/v1/cluster/status", only("GET", get(read::status)))
+        .route("/v1/cluster/members", only("GET, POST", get(members::list).post(members::add)))
+        .route("/v1/cluster/members/{id}", only("DELETE", delete(members::remove)))
+        .route("/v1/cluster/members/{id}/promote", only("POST", post(members::promote)))
+        .route("/v1/cluster/leader", only("POST", post(members::transfer)))
         .route("/livez", only("GET", get(read::livez)))
         .route("/readyz", only("GET", get(read::readyz)))
         .route("/metrics", only("GET", get(read::metrics)))

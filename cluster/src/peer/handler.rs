@@ -2,17 +2,17 @@
 
 use futures_util::future::BoxFuture;
 use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, TransferLeaderRequest, TransferLeaderResponse, VoteRequest,
-    VoteResponse,
+    AppendEntriesResponse, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 
 use assent_registry::Group;
 
 use crate::raft::types::{NodeId, TypeConfig};
 
-use super::hello::Hello;
+use super::hello::{Hello, Standing};
 use super::message::{
-    ProbeReply, ReadIndexReply, SnapshotBegin, SnapshotChunk, SnapshotEnd, SnapshotReply, SubmitReply,
+    Append, Manage, ManageReply, ProbeReply, ReadIndexReply, SnapshotBegin, SnapshotChunk, SnapshotEnd,
+    SnapshotReply, SubmitReply,
 };
 
 /// An answer, or why there is none: the text goes to the peer, which treats it as a failure to reach this node.
@@ -34,21 +34,18 @@ pub enum SnapshotStep {
 /// The methods start work and return at once; only the futures may wait. A future may be dropped at any await when
 /// the connection ends.
 pub trait Handler: Send + Sync + 'static {
-    /// Whether this node's store has ever started: a vote or a log entry is present. Said in every handshake.
-    fn started(&self) -> bool;
+    /// How far this node's store has come. Said in every handshake.
+    fn standing(&self) -> Standing;
 
     /// Whether the peer may talk to this node. Versions, cluster id and node ids were checked; this decides on the
-    /// rest, above all whether its store is the one that the membership binds to its node id. The error is sent
+    /// rest, above all whether its store is the one that the membership binds to its node id, and has all that it
+    /// acknowledged. The error is sent
     /// to the peer and logged on both sides.
     fn admit(&self, hello: &Hello) -> Result<(), String>;
 
     /// Raft AppendEntries. Called, and first polled, in the order in which the peer sent them; several may be
     /// in work at once, and their answers may come in any order.
-    fn append(
-        &self,
-        from: NodeId,
-        rpc: AppendEntriesRequest<TypeConfig>,
-    ) -> Answer<AppendEntriesResponse<TypeConfig>>;
+    fn append(&self, from: NodeId, append: Append) -> Answer<AppendEntriesResponse<TypeConfig>>;
 
     /// Raft RequestVote.
     fn vote(&self, from: NodeId, rpc: VoteRequest<TypeConfig>) -> Answer<VoteResponse<TypeConfig>>;
@@ -71,6 +68,9 @@ pub trait Handler: Send + Sync + 'static {
 
     /// Propose and wait for the outcome.
     fn submit(&self, from: NodeId, groups: Vec<Group>) -> BoxFuture<'static, SubmitReply>;
+
+    /// Change the membership, if this node leads.
+    fn manage(&self, from: NodeId, manage: Manage) -> BoxFuture<'static, ManageReply>;
 
     /// How this node stands.
     fn probe(&self, from: NodeId) -> BoxFuture<'static, ProbeReply>;

@@ -55,7 +55,7 @@ pub(super) async fn dial(
 ) -> Result<Opened, HandshakeError> {
     let (read, mut writer) = tokio::io::split(stream);
     let mut reader = FrameReader::new(read);
-    send(&mut writer, kind::HELLO, &Hello::new(identity, target, handler.started()).to_bytes()).await?;
+    send(&mut writer, kind::HELLO, &Hello::new(identity, target, handler.standing()).to_bytes()).await?;
     let hello = receive_hello(&mut reader).await?;
     if let Err(reason) = check_dialed(&hello, identity, target).and_then(|()| handler.admit(&hello)) {
         return refuse(&mut writer, hello.node_id, reason).await;
@@ -76,8 +76,8 @@ pub(super) async fn accept(
     if let Err(reason) = check_accepted(&hello, identity).and_then(|()| handler.admit(&hello)) {
         return refuse(&mut writer, hello.node_id, reason).await;
     }
-    send(&mut writer, kind::HELLO, &Hello::new(identity, hello.node_id, handler.started()).to_bytes())
-        .await?;
+    let own = Hello::new(identity, hello.node_id, handler.standing());
+    send(&mut writer, kind::HELLO, &own.to_bytes()).await?;
     let frame = reader.next(HANDSHAKE_FRAME_MAX).await?;
     match frame.kind {
         kind::READY => Ok(Opened { hello, reader, writer }),
@@ -135,8 +135,8 @@ fn check_dialed(hello: &Hello, identity: &Identity, target: NodeId) -> Result<()
 
 fn check_accepted(hello: &Hello, identity: &Identity) -> Result<(), String> {
     check_both(hello, identity)?;
-    if hello.node_id >= identity.node_id {
-        return Err(format!("of nodes `{}` and `{}` the smaller id dials", hello.node_id, identity.node_id));
+    if hello.node_id == identity.node_id {
+        return Err(format!("this is node `{}` itself", identity.node_id));
     }
     Ok(())
 }

@@ -6,15 +6,11 @@ use crate::raft::types::NodeId;
 use super::frame::FRAME_HEAD;
 
 /// The version of the messages that this build speaks. Both sides speak the highest version that both know.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;
 /// The oldest version of the messages that this build still speaks.
-pub const PROTOCOL_VERSION_MIN: u16 = 1;
-/// The version of the rules that `apply` follows, which this build knows; announced so that a later `rules`
-/// statement can be held back until every voter knows them.
-pub const RULES_VERSION: u32 = assent_registry::limit::RULES_VERSION;
-
+pub const PROTOCOL_VERSION_MIN: u16 = 2;
 const MAGIC: [u8; 8] = *b"assentp\n";
-const HELLO_BYTES: usize = 8 + 2 + 2 + 4 + 32 + 8 + 16 + 8 + 1;
+const HELLO_BYTES: usize = 8 + 2 + 2 + 4 + 32 + 8 + 16 + 8 + 1 + 8 + 8;
 
 /// What a node is, for as long as its disk lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +21,19 @@ pub struct Identity {
     pub node_id: NodeId,
     /// The random id of its store: a wiped disk has another one.
     pub store_id: [u8; 16],
+    /// The newest rules that this node knows.
+    pub rules_version: u32,
+}
+
+/// How far a node's store has come. A disk that was put back to an older copy shows in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Standing {
+    /// Whether it has ever started: a vote or a log entry is present.
+    pub started: bool,
+    /// The newest term that it has voted in or followed.
+    pub term: u64,
+    /// One more than the last log index that it has, in its log or applied; 0 for none.
+    pub log_end: u64,
 }
 
 /// The first thing each side says on a connection.
@@ -32,7 +41,8 @@ pub struct Identity {
 pub struct Hello {
     /// The oldest and the newest version of the messages that it speaks.
     pub versions: (u16, u16),
-    /// The newest rules that it knows.
+    /// The newest rules that it knows; announced so that a `rules` statement can be held back until every voter
+    /// knows them.
     pub rules_version: u32,
     /// The cluster that it belongs to.
     pub cluster_id: [u8; 32],
@@ -42,8 +52,8 @@ pub struct Hello {
     pub store_id: [u8; 16],
     /// The node that it means to talk to: a wrong address in a config is told apart from a wrong node.
     pub target: NodeId,
-    /// Whether its store has ever started: a vote or a log entry is present.
-    pub started: bool,
+    /// How far its store has come.
+    pub standing: Standing,
 }
 
 /// Why bytes are no hello.
@@ -53,15 +63,15 @@ pub(super) struct NotHelloError;
 
 impl Hello {
     /// What a node of that identity says to `target`.
-    pub(super) fn new(identity: &Identity, target: NodeId, started: bool) -> Self {
+    pub(super) fn new(identity: &Identity, target: NodeId, standing: Standing) -> Self {
         Self {
             versions: (PROTOCOL_VERSION_MIN, PROTOCOL_VERSION),
-            rules_version: RULES_VERSION,
+            rules_version: identity.rules_version,
             cluster_id: identity.cluster_id,
             node_id: identity.node_id,
             store_id: identity.store_id,
             target,
-            started,
+            standing,
         }
     }
 
@@ -76,7 +86,9 @@ impl Hello {
         bytes.extend_from_slice(&self.node_id.to_be_bytes());
         bytes.extend_from_slice(&self.store_id);
         bytes.extend_from_slice(&self.target.to_be_bytes());
-        bytes.push(u8::from(self.started));
+        bytes.push(u8::from(self.standing.started));
+        bytes.extend_from_slice(&self.standing.term.to_be_bytes());
+        bytes.extend_from_slice(&self.standing.log_end.to_be_bytes());
         bytes
     }
 
@@ -94,10 +106,14 @@ impl Hello {
             node_id: u64::from_be_bytes(take(&mut rest)?),
             store_id: take(&mut rest)?,
             target: u64::from_be_bytes(take(&mut rest)?),
-            started: match take::<1>(&mut rest)? {
-                [0] => false,
-                [1] => true,
-                _ => return Err(NotHelloError),
+            standing: Standing {
+                started: match take::<1>(&mut rest)? {
+                    [0] => false,
+                    [1] => true,
+                    _ => return Err(NotHelloError),
+                },
+                term: u64::from_be_bytes(take(&mut rest)?),
+                log_end: u64::from_be_bytes(take(&mut rest)?),
             },
         };
         Ok(hello)
@@ -116,22 +132,25 @@ mod tests {
     use super::*;
 
     fn sample() -> Hello {
-        let identity = Identity { cluster_id: [0xaa; 32], node_id: 1, store_id: [0xbb; 16] };
-        Hello::new(&identity, 2, true)
+        let identity =
+            Identity { cluster_id: [0xaa; 32], node_id: 1, store_id: [0xbb; 16], rules_version: 1 };
+        Hello::new(&identity, 2, Standing { started: true, term: 3, log_end: 4 })
     }
 
     #[test]
     fn the_hello_is_pinned_byte_by_byte() {
         let expected = format!(
-            "{}{}{}{}{}{}{}{}",
+            "{}{}{}{}{}{}{}{}{}{}",
             "617373656e74700a",
-            "00010001",
+            "00020002",
             "00000001",
             "aa".repeat(32),
             "0000000000000001",
             "bb".repeat(16),
             "0000000000000002",
-            "01"
+            "01",
+            "0000000000000003",
+            "0000000000000004"
         );
         assert_eq!(hex::encode(sample().to_bytes()), expected);
         assert_eq!(Hello::parse(&sample().to_bytes()), Ok(sample()));
@@ -154,7 +173,8 @@ mod tests {
         other[0] ^= 1;
         assert_eq!(Hello::parse(&other), Err(NotHelloError));
         let mut flag = bytes;
-        *flag.last_mut().unwrap() = 2;
+        let at = flag.len() - 17;
+        flag[at] = 2;
         assert_eq!(Hello::parse(&flag), Err(NotHelloError));
     }
 }

@@ -1,6 +1,6 @@
 //! All peers of this node.
 //!
-//! Owns the listener, one slot per peer for its live connection, and one dialing task per peer with a larger id. A new
+//! Owns the listener, one slot per peer for its live connection, and one dialing task per peer. A new
 //! connection from a peer replaces the one before it. Holds no request: a call on a peer without a connection fails at once.
 
 use std::collections::BTreeMap;
@@ -36,6 +36,8 @@ const REPEAT_LOG_AFTER: Duration = Duration::from_secs(30);
 const OTHER_LOG_AFTER: Duration = Duration::from_secs(1);
 /// A connection that lived so long was a good one: the next dial is quick again.
 const GOOD_AFTER: Duration = Duration::from_millis(200);
+/// The node with the larger id dials only when there was no connection for so long.
+const DIALS_AFTER: Duration = Duration::from_secs(1);
 /// The pause after the listener failed to accept, as it does without file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -89,6 +91,8 @@ struct Inner {
 /// One peer, connected or not.
 struct Peer {
     id: NodeId,
+    /// Ends its dialing.
+    gone: CancellationToken,
     addr: Mutex<Option<String>>,
     slot: Mutex<Option<Arc<Connection>>>,
     problem: Mutex<Problem>,
@@ -114,8 +118,8 @@ impl Problem {
 }
 
 impl PeerHub {
-    /// Listens on `listen_addr` (port 0 takes a free one), accepts peers with smaller ids and dials those of
-    /// `peers` with larger ones; this node's own entry is passed over. Returns once the listener is bound.
+    /// Listens on `listen_addr` (port 0 takes a free one), accepts peers and dials those of `peers`, the ones with
+    /// smaller ids only if they do not; this node's own entry is passed over. Returns once the listener is bound.
     pub async fn start(
         env: &Environment,
         identity: Identity,
@@ -182,7 +186,7 @@ impl PeerHub {
         }
         let peer = self.inner.peer(id);
         let first = lock(&peer.addr).replace(addr.to_owned()).is_none();
-        if first && self.inner.identity.node_id < id && !self.inner.stopping.is_cancelled() {
+        if first && !self.inner.stopping.is_cancelled() {
             self.inner.tasks.spawn(self.inner.clone().dial_forever(peer));
         }
     }
@@ -194,6 +198,21 @@ impl PeerHub {
         if !known {
             self.ensure_peer(id, addr);
         }
+    }
+
+    /// Ends the connection to node `id` and dials it no more. It may dial this node, which decides anew.
+    pub fn forget(&self, id: NodeId, reason: &str) {
+        let Some(peer) = lock(&self.inner.peers).remove(&id) else { return };
+        peer.gone.cancel();
+        let connection = lock(&peer.slot).take();
+        if let Some(connection) = connection {
+            connection.close(reason);
+        }
+    }
+
+    /// Every node that this one knows of, by id.
+    pub fn known(&self) -> Vec<NodeId> {
+        lock(&self.inner.peers).keys().copied().collect()
     }
 
     /// Whether there is a connection to node `id` now.
@@ -261,6 +280,7 @@ impl Inner {
             .or_insert_with(|| {
                 Arc::new(Peer {
                     id,
+                    gone: self.stopping.child_token(),
                     addr: Mutex::default(),
                     slot: Mutex::default(),
                     problem: Mutex::default(),
@@ -337,7 +357,11 @@ impl Inner {
     /// Dials, runs the connection, and dials again, until the hub stops.
     async fn dial_forever(self: Arc<Self>, peer: Arc<Peer>) {
         let mut pause = self.limits.redial_min;
-        while !self.stopping.is_cancelled() {
+        let is_second = peer.id < self.identity.node_id;
+        while !peer.gone.is_cancelled() {
+            if is_second && !self.is_left_alone(&peer).await {
+                continue;
+            }
             let started = Instant::now();
             match self.dial_once(&peer).await {
                 Ok(opened) => {
@@ -348,9 +372,28 @@ impl Inner {
                 }
                 Err(problem) => lock(&peer.problem).note(Some(peer.id), problem),
             }
-            self.pause(pause).await;
+            tokio::select! {
+                biased;
+                () = peer.gone.cancelled() => return,
+                () = sleep(pause) => {}
+            }
             pause = (pause * 2).min(self.limits.redial_max);
         }
+    }
+
+    /// Waits a while, and answers whether there was no connection all that time.
+    async fn is_left_alone(&self, peer: &Peer) -> bool {
+        for _ in 0..4 {
+            tokio::select! {
+                biased;
+                () = peer.gone.cancelled() => return false,
+                () = sleep(DIALS_AFTER / 4) => {}
+            }
+            if lock(&peer.slot).is_some() {
+                return false;
+            }
+        }
+        true
     }
 
     async fn dial_once(&self, peer: &Peer) -> Result<Opened, String> {

@@ -10,9 +10,11 @@ use openraft::raft::{
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use assent_api::MembersBody;
+use assent_proof::{PublicKey, Refusal};
 use assent_registry::{Group, Outcomes};
 
-use crate::raft::types::{NodeId, TypeConfig};
+use crate::raft::types::{NodeId, PeerNode, TypeConfig};
 
 use super::frame::kind;
 
@@ -48,11 +50,28 @@ messages! {
     ReadIndex, kind::READ_INDEX, "read_index" => ReadIndexReply;
     Submit, kind::SUBMIT, "submit" => SubmitReply;
     Probe, kind::PROBE, "probe" => ProbeReply;
+    Manage, kind::MANAGE, "manage" => ManageReply;
 }
 
 /// Raft AppendEntries (§5.3). The peer's Raft core gets them in the order sent.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Append(pub AppendEntriesRequest<TypeConfig>);
+pub struct Append {
+    /// Raft's own request.
+    pub rpc: AppendEntriesRequest<TypeConfig>,
+    /// What the leader knows of every voter. Whoever is told remembers it.
+    pub acknowledged: Vec<Acknowledged>,
+}
+
+/// What a voter has acknowledged: less than this it never has again, unless its disk was put back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acknowledged {
+    /// Which voter.
+    pub node: NodeId,
+    /// A term that it has voted in or followed.
+    pub term: u64,
+    /// A committed log index that it has on its disk. Only committed: what is not may be truncated again.
+    pub index: u64,
+}
 
 /// Raft RequestVote (§5.2).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,7 +85,8 @@ pub struct PreVote(pub VoteRequest<TypeConfig>);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TransferLeader(pub TransferLeaderRequest<TypeConfig>);
 
-/// The leader is about to send a snapshot. A sender has one transfer to a peer at a time; a new one ends the former.
+/// The leader is about to send a snapshot, or goes on with one after the connection broke. A sender has one transfer
+/// to a peer at a time; a new one ends the former.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotBegin {
     /// Names the transfer in its chunks; chosen by the sender.
@@ -100,8 +120,11 @@ pub struct SnapshotEnd {
 /// How a snapshot transfer stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SnapshotReply {
-    /// Go on.
-    Continue,
+    /// Go on with this chunk.
+    Continue {
+        /// Its index. A transfer that is resumed goes on after the last chunk that was written.
+        next: u64,
+    },
     /// Installed, or the receiver has seen a higher vote and did not: its vote tells (Raft §7).
     Done(VoteOf<TypeConfig>),
     /// The receiver gave up on this transfer; start over.
@@ -175,6 +198,45 @@ pub struct ProbeReply {
     pub store_id: [u8; 16],
     /// Who leads, as far as it knows.
     pub leader: Option<NodeId>,
+    /// Its signing key.
+    pub key: PublicKey,
+}
+
+/// Change the membership, or say how it stands. Sent by a node that was asked to the leader.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Manage {
+    /// Every member, as the leader sees it.
+    List,
+    /// Begin to send the log to a new node, as a learner.
+    Add {
+        /// Its number, never used before.
+        id: NodeId,
+        /// Where it is, and which store and key it has.
+        node: PeerNode,
+    },
+    /// Make a learner that has caught up a voter.
+    Promote(NodeId),
+    /// Take a member out, for good.
+    Remove(NodeId),
+    /// Hand leadership to this voter, or to any.
+    Transfer(Option<NodeId>),
+}
+
+/// The answer to [`Manage`]: every member afterwards, or why nothing was changed.
+pub type ManageReply = Result<MembersBody, ManageError>;
+
+/// Why the membership was not changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ManageError {
+    /// The node asked does not lead; nothing was changed.
+    NotLeader {
+        /// Who leads, as far as it knows.
+        leader: Option<NodeId>,
+    },
+    /// It was refused; nothing was changed.
+    Refused(Refusal),
+    /// It may have been changed, or may still be.
+    Unknown(String),
 }
 
 /// The causes in a failure's body, by number on the wire.

@@ -4,7 +4,8 @@
 //! readings. It never decides what a message means: requests go to the node's [`Handler`], and answers come back
 //! to whoever called. It keeps nothing on disk, and no request survives the connection that it was sent on.
 //!
-//! The node with the smaller id dials; both sides send requests on the one connection. From outside in:
+//! The node with the smaller id dials; the other one does if that one does not, as when it has not heard yet of a newer
+//! member. Both sides send requests on the one connection. From outside in:
 //!
 //! - [`PeerHub`]: all peers of this node; `call` sends one request and waits for its answer until a deadline.
 //! - `connection`: one live connection: the calls that wait for answers, its liveness.
@@ -31,10 +32,11 @@ mod sync;
 pub use self::clock::{ClockReadings, PeerClock};
 pub use self::error::PeerError;
 pub use self::handler::{Answer, Handler, SnapshotStep};
-pub use self::hello::{Hello, Identity, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN, RULES_VERSION};
+pub use self::hello::{Hello, Identity, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN, Standing};
 pub use self::hub::{PeerAddress, PeerHub, PeerStatus};
 pub use self::limits::PeerLimits;
 pub use self::message::{
-    Append, Message, PreVote, Probe, ProbeReply, ReadIndex, ReadIndexError, ReadIndexReply, SnapshotBegin,
-    SnapshotChunk, SnapshotEnd, SnapshotReply, Submit, SubmitError, SubmitReply, TransferLeader, Vote,
+    Acknowledged, Append, Manage, ManageError, ManageReply, Message, PreVote, Probe, ProbeReply, ReadIndex,
+    ReadIndexError, ReadIndexReply, SnapshotBegin, SnapshotChunk, SnapshotEnd, SnapshotReply, Submit,
+    SubmitError, SubmitReply, TransferLeader, Vote,
 };

@@ -24,7 +24,7 @@ use super::frame::{Frame, FrameReader, kind};
 use super::handler::{Answer, Handler, SnapshotStep};
 use super::limits::PeerLimits;
 use super::message::{
-    Append, Failure, Message, Ping, Pong, PreVote, Probe, ReadIndex, SnapshotBegin, SnapshotChunk,
+    Append, Failure, Manage, Message, Ping, Pong, PreVote, Probe, ReadIndex, SnapshotBegin, SnapshotChunk,
     SnapshotEnd, Submit, TransferLeader, Vote,
 };
 
@@ -119,6 +119,7 @@ impl Server {
                 self.control::<ReadIndex, _>(&frame, |_| certain(handler.read_index(peer)))?
             }
             kind::PROBE => self.control::<Probe, _>(&frame, |_| certain(handler.probe(peer)))?,
+            kind::MANAGE => self.control::<Manage, _>(&frame, |m| certain(handler.manage(peer, m)))?,
             kind::SUBMIT => self.submit(&frame)?,
             other if other & kind::ANSWER != 0 => self.connection.answered(frame),
             other => {
@@ -211,8 +212,8 @@ async fn run_lane(
             () = connection.closing().cancelled() => return,
             Some((id, done)) = in_work.next() => answer(&connection, kind::APPEND, id, done),
             append = appends.recv(), if in_work.len() < max => {
-                let Some((id, Append(rpc))) = append else { return };
-                let work = handler.append(connection.peer(), rpc);
+                let Some((id, append)) = append else { return };
+                let work = handler.append(connection.peer(), append);
                 in_work.push(async move { (id, work.await) });
             }
         }

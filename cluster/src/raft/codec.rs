@@ -122,7 +122,22 @@ pub fn decode_log_id_option(bytes: &[u8]) -> Result<Option<LogIdOf<TypeConfig>>,
     Ok(log_id)
 }
 
-/// A snapshot's metadata, which is also the registry's applied position: version, the last log id or none, the
+/// The registry's applied position: version, the largest node id that was ever a member, a snapshot's metadata.
+pub fn encode_position(meta: &SnapshotMetaOf<TypeConfig>, highest_id: NodeId) -> Vec<u8> {
+    let mut bytes = vec![VERSION];
+    bytes.extend_from_slice(&highest_id.to_be_bytes());
+    bytes.extend_from_slice(&encode_snapshot_meta(meta));
+    bytes
+}
+
+/// Reads an applied position.
+pub fn decode_position(bytes: &[u8]) -> Result<(SnapshotMetaOf<TypeConfig>, NodeId), RaftCodecError> {
+    let mut reader = Reader::versioned(bytes)?;
+    let highest_id = reader.u64()?;
+    Ok((decode_snapshot_meta(reader.rest)?, highest_id))
+}
+
+/// A snapshot's metadata: version, the last log id or none, the
 /// membership's log id or none, the membership.
 pub fn encode_snapshot_meta(meta: &SnapshotMetaOf<TypeConfig>) -> Vec<u8> {
     let mut bytes = vec![VERSION];
@@ -227,8 +242,12 @@ mod tests {
     }
 
     fn voters() -> Membership<NodeId, PeerNode> {
-        let node =
-            PeerNode { peer_addr: "p:1".into(), client_addr: "c:1".into(), store_id: *b"0123456789abcdef" };
+        let node = PeerNode {
+            peer_addr: "p:1".into(),
+            client_addr: "c:1".into(),
+            store_id: *b"0123456789abcdef",
+            key: None,
+        };
         Membership::new(vec![BTreeSet::from([1])], BTreeMap::from([(1, node)])).unwrap()
     }
 
@@ -248,7 +267,7 @@ mod tests {
         assert_eq!(hex(&encode_entry(&normal)), "010100000000000000020000000000000004636d64");
         assert_eq!(
             hex(&encode_entry(&membership)),
-            "01020000000000000002000000000000000592919101810193a3703a31a3633a31dc001030313233343536373839616263646566"
+            "01020000000000000002000000000000000592919101810194a3703a31a3633a31dc001030313233343536373839616263646566c0"
         );
         for entry in [blank, normal, membership] {
             assert_eq!(decode_entry(&encode_entry(&entry)), Ok(entry));
@@ -276,8 +295,11 @@ mod tests {
         };
         assert_eq!(
             hex(&encode_snapshot_meta(&meta)),
-            "010100000000000000020000000000000009010000000000000001000000000000000192919101810193a3703a31a3633a31dc001030313233343536373839616263646566"
+            "010100000000000000020000000000000009010000000000000001000000000000000192919101810194a3703a31a3633a31dc001030313233343536373839616263646566c0"
         );
+        let position = encode_position(&meta, 5);
+        assert_eq!(hex(&position), format!("010000000000000005{}", hex(&encode_snapshot_meta(&meta))));
+        assert_eq!(decode_position(&position), Ok((meta.clone(), 5)));
         assert_eq!(decode_snapshot_meta(&encode_snapshot_meta(&meta)), Ok(meta));
     }
 

@@ -21,7 +21,7 @@ use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
 use tokio::sync::watch;
 
 use super::codec;
-use super::types::{Applied, Proposal, TypeConfig};
+use super::types::{Applied, NodeId, Proposal, TypeConfig};
 use super::verifier::Verifier;
 
 /// Entries applied in one transaction.
@@ -44,6 +44,8 @@ pub struct AppliedAt {
     pub log_index: Option<u64>,
     /// The ledger's size there.
     pub revision: u64,
+    /// The largest node id that was ever a member there. A new member's is larger: an id is used once.
+    pub highest_id: NodeId,
 }
 
 /// The registry as openraft takes it.
@@ -53,6 +55,7 @@ pub struct Machine {
     run: RunBlocking,
     guard: SnapshotGuard,
     state: SnapshotMetaOf<TypeConfig>,
+    highest_id: NodeId,
     applied: watch::Sender<AppliedAt>,
 }
 
@@ -74,7 +77,8 @@ impl Machine {
         guard: SnapshotGuard,
     ) -> io::Result<Self> {
         let (state, at) = position(&registry)?;
-        Ok(Self { registry, verifier, run, guard, state, applied: watch::Sender::new(at) })
+        let highest_id = at.highest_id;
+        Ok(Self { registry, verifier, run, guard, state, highest_id, applied: watch::Sender::new(at) })
     }
 
     /// Changes whenever something was applied or installed.
@@ -85,6 +89,7 @@ impl Machine {
     /// Applies some entries in one transaction.
     async fn apply_batch(&mut self, batch: Vec<EntryResponder<TypeConfig>>) -> io::Result<()> {
         let mut state = self.state.clone();
+        let mut highest_id = self.highest_id;
         let mut steps = Vec::with_capacity(batch.len());
         let mut responders = Vec::with_capacity(batch.len());
         for (entry, responder) in batch {
@@ -94,6 +99,7 @@ impl Machine {
                 EntryPayload::Normal(Proposal(command)) => Step::Command(command),
                 EntryPayload::Blank => Step::Nothing,
                 EntryPayload::Membership(membership) => {
+                    highest_id = membership.nodes().map(|(id, _)| *id).fold(highest_id, NodeId::max);
                     state.last_membership = StoredMembershipOf::<TypeConfig>::new(Some(log_id), membership);
                     Step::Nothing
                 }
@@ -101,13 +107,14 @@ impl Machine {
             responders.push(responder);
         }
         let (registry, verifier) = (self.registry.clone(), self.verifier.clone());
-        let applied = codec::encode_snapshot_meta(&state);
+        let applied = codec::encode_position(&state, highest_id);
         let work = move || apply_steps(&registry, &verifier, &applied, &steps);
         let (outcomes, revision) = blocking(&self.run, work).await?.map_err(io::Error::other)?;
 
         let log_index = state.last_log_id.map(|log_id| log_id.index);
         self.state = state;
-        self.applied.send_replace(AppliedAt { log_index, revision });
+        self.highest_id = highest_id;
+        self.applied.send_replace(AppliedAt { log_index, revision, highest_id });
         for (responder, outcomes) in responders.into_iter().zip(outcomes) {
             if let Some(responder) = responder {
                 responder.send(Applied(outcomes));
@@ -127,6 +134,7 @@ impl Machine {
         let registry = self.registry.clone();
         let (state, at) = blocking(&self.run, move || position(&registry)).await??;
         self.state = state;
+        self.highest_id = at.highest_id;
         self.applied.send_replace(at);
         Ok(())
     }
@@ -135,18 +143,18 @@ impl Machine {
 /// The position that the registry holds.
 fn position(registry: &RegistryStore) -> io::Result<(SnapshotMetaOf<TypeConfig>, AppliedAt)> {
     let view = registry.view()?;
-    let state = decode_position(&view.applied()?.unwrap_or_default())?;
+    let (state, highest_id) = decode_position(&view.applied()?.unwrap_or_default())?;
     let revision = query::revision(&view).map_err(io::Error::other)?;
     let log_index = state.last_log_id.map(|log_id| log_id.index);
-    Ok((state, AppliedAt { log_index, revision }))
+    Ok((state, AppliedAt { log_index, revision, highest_id }))
 }
 
 /// An applied position; there are no bytes before anything was applied.
-fn decode_position(bytes: &[u8]) -> io::Result<SnapshotMetaOf<TypeConfig>> {
+fn decode_position(bytes: &[u8]) -> io::Result<(SnapshotMetaOf<TypeConfig>, NodeId)> {
     if bytes.is_empty() {
-        return Ok(SnapshotMetaOf::<TypeConfig>::default());
+        return Ok(Default::default());
     }
-    codec::decode_snapshot_meta(bytes).map_err(|error| {
+    codec::decode_position(bytes).map_err(|error| {
         io::Error::new(io::ErrorKind::InvalidData, format!("the applied position cannot be read: {error}"))
     })
 }
@@ -221,7 +229,7 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
 }
 
 fn snapshot_of(source: SnapshotSource) -> io::Result<SnapshotOf<TypeConfig, SnapshotData>> {
-    let meta = decode_position(source.applied())?;
+    let (meta, _) = decode_position(source.applied())?;
     Ok(SnapshotOf::<TypeConfig, SnapshotData> { meta, snapshot: SnapshotData::Source(source) })
 }
 
@@ -274,7 +282,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
                 blocking(&self.run, move || stage(&registry, &source)).await??
             }
         };
-        if decode_position(staged.applied())? != *meta {
+        if decode_position(staged.applied())?.0 != *meta {
             return Err(io::Error::other("the snapshot is not at the position it was announced for"));
         }
         self.registry.install(staged, self.guard.clone()).await?;

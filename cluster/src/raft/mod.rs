@@ -5,6 +5,7 @@
 pub mod codec;
 pub mod log;
 pub mod machine;
+pub mod memory;
 pub mod network;
 pub mod types;
 pub mod verifier;

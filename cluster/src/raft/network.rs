@@ -6,6 +6,7 @@
 
 mod sender;
 mod service;
+mod transfers;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -26,9 +27,11 @@ use crate::env::Blocking;
 use crate::peer::{Append, Message, PeerError, PeerHub, PreVote, TransferLeader, Vote};
 
 use super::machine::SnapshotData;
+use super::memory::Memory;
 use super::types::{NodeId, PeerNode, TypeConfig};
 
 pub use self::service::RaftService;
+pub use self::transfers::{Direction, Progress, Transfers};
 
 type RpcResult<T> = Result<T, RPCError<TypeConfig>>;
 
@@ -44,12 +47,15 @@ const BACKOFF_MS: [u64; 3] = [50, 100, 200];
 pub struct PeerNetworkFactory {
     hub: PeerHub,
     blocking: Arc<dyn Blocking>,
+    memory: Arc<Memory>,
+    transfers: Transfers,
 }
 
 impl PeerNetworkFactory {
-    /// Clients over `hub`; snapshots are read in `blocking`.
-    pub fn new(hub: PeerHub, blocking: Arc<dyn Blocking>) -> Self {
-        Self { hub, blocking }
+    /// Clients over `hub`; snapshots are read in `blocking` and shown in `transfers`. What `memory` holds of the voters
+    /// goes along with every append.
+    pub fn new(hub: PeerHub, blocking: Arc<dyn Blocking>, memory: Arc<Memory>, transfers: Transfers) -> Self {
+        Self { hub, blocking, memory, transfers }
     }
 }
 
@@ -58,7 +64,13 @@ impl RaftNetworkFactory<TypeConfig> for PeerNetworkFactory {
 
     async fn new_client(&mut self, target: NodeId, node: &PeerNode) -> PeerNetwork {
         self.hub.ensure_known(target, &node.peer_addr);
-        PeerNetwork { hub: self.hub.clone(), blocking: self.blocking.clone(), target }
+        PeerNetwork {
+            hub: self.hub.clone(),
+            blocking: self.blocking.clone(),
+            memory: self.memory.clone(),
+            transfers: self.transfers.clone(),
+            target,
+        }
     }
 }
 
@@ -66,6 +78,8 @@ impl RaftNetworkFactory<TypeConfig> for PeerNetworkFactory {
 pub struct PeerNetwork {
     hub: PeerHub,
     blocking: Arc<dyn Blocking>,
+    memory: Arc<Memory>,
+    transfers: Transfers,
     target: NodeId,
 }
 
@@ -90,7 +104,8 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
         rpc: AppendEntriesRequest<TypeConfig>,
         option: RPCOption,
     ) -> RpcResult<AppendEntriesResponse<TypeConfig>> {
-        self.unary(RPCTypes::AppendEntries, &Append(rpc), &option).await
+        let append = Append { rpc, acknowledged: self.memory.told() };
+        self.unary(RPCTypes::AppendEntries, &append, &option).await
     }
 
     /// Keeps several appends in flight. They are sent in the order of `input`, since a call is queued when it is
@@ -110,7 +125,8 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
             .map(move |rpc| {
                 let prev = rpc.prev_log_id;
                 let last = rpc.entries.last().map(|entry| entry.log_id).or(prev);
-                let call = this.hub.call_patient(this.target, &Append(rpc), patience, APPEND_DEADLINE);
+                let append = Append { rpc, acknowledged: this.memory.told() };
+                let call = this.hub.call_patient(this.target, &append, patience, APPEND_DEADLINE);
                 async move {
                     match call.await {
                         Ok(answer) => stream_result(answer, prev, last),

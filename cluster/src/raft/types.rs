@@ -5,6 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use assent_proof::PublicKey;
 use assent_registry::Outcomes;
 
 /// A node's number in the cluster, 1 and up. An id is used once, for one disk.
@@ -20,6 +21,9 @@ pub struct PeerNode {
     pub client_addr: String,
     /// The random id written into its store when the store was made.
     pub store_id: [u8; 16],
+    /// Its signing key, which must stand granted; none in what an older build wrote.
+    #[serde(default)]
+    pub key: Option<PublicKey>,
 }
 
 impl fmt::Display for PeerNode {

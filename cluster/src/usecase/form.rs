@@ -23,6 +23,9 @@ const SAY_EVERY: u32 = 100;
 pub(crate) async fn form(service: Service, store_id: [u8; 16], started: impl Fn() -> bool + Send) {
     let parts = service.parts();
     let me = parts.config.node_id;
+    if !parts.config.is_founder() {
+        return wait_to_be_added(parts, started).await;
+    }
     let first = parts.config.voters.iter().map(|voter| voter.id).min() == Some(me);
     let mut asked: u32 = 0;
     while !started() {
@@ -43,6 +46,22 @@ pub(crate) async fn form(service: Service, store_id: [u8; 16], started: impl Fn(
     }
 }
 
+/// Says now and again what this node is waiting for, until somebody sends it a log.
+async fn wait_to_be_added(parts: &Parts, started: impl Fn() -> bool + Send) {
+    let mut asked: u32 = 0;
+    while !started() {
+        if asked.is_multiple_of(SAY_EVERY) {
+            let (_, client) = parts.config.addresses();
+            tracing::info!(
+                "this node is not among the genesis voters and waits to be added: `assent member add --node \
+                 http://{client}`"
+            );
+        }
+        asked = asked.wrapping_add(1);
+        sleep(ASK_EVERY).await;
+    }
+}
+
 /// What the connection to a peer failed of.
 fn problem_with(parts: &Parts, id: NodeId) -> Option<String> {
     parts.hub.status().into_iter().find(|peer| peer.id == id).and_then(|peer| peer.problem)
@@ -53,8 +72,8 @@ async fn fresh_voters(service: &Service, store_id: [u8; 16]) -> Result<BTreeMap<
     let parts = service.parts();
     let mut members = BTreeMap::new();
     for voter in &parts.config.voters {
-        let store_id = if voter.id == parts.config.node_id {
-            store_id
+        let (store_id, key) = if voter.id == parts.config.node_id {
+            (store_id, parts.key.public())
         } else {
             let answer = parts.hub.call(voter.id, &Probe {}, ANSWER_WITHIN).await;
             let reply = answer.map_err(|error| match problem_with(parts, voter.id) {
@@ -64,13 +83,18 @@ async fn fresh_voters(service: &Service, store_id: [u8; 16]) -> Result<BTreeMap<
             if reply.started {
                 return Err(format!(
                     "node {} has started already, so this cluster exists and this store is not part of it; a lost \
-                     disk never rejoins under its old node id: restore the disk, or replace the member",
+                     disk never rejoins under its old node id: take this data directory away and replace the member",
                     voter.id
                 ));
             }
-            reply.store_id
+            (reply.store_id, reply.key)
         };
-        let node = PeerNode { peer_addr: voter.peer.clone(), client_addr: voter.client.clone(), store_id };
+        let node = PeerNode {
+            peer_addr: voter.peer.clone(),
+            client_addr: voter.client.clone(),
+            store_id,
+            key: Some(key),
+        };
         members.insert(voter.id, node);
     }
     Ok(members)

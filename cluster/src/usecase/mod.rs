@@ -7,7 +7,11 @@
 mod authorize;
 mod barrier;
 mod decision;
+mod follow;
 mod form;
+mod keep_log;
+mod members;
+mod membership;
 mod permit;
 mod read;
 mod round;
@@ -26,18 +30,22 @@ use tokio_util::task::TaskTracker;
 
 use assent_proof::{Millis, SigningKey};
 use assent_registry::{ClusterId, RowError, Rows, query};
-use assent_store::{Health, RegistryStore};
+use assent_store::{Health, LogStore, RegistryStore};
 
 use crate::config::Config;
 use crate::env::Environment;
 use crate::metrics::Metrics;
 use crate::peer::PeerHub;
+use crate::raft::log::LogRecord;
 use crate::raft::machine::{AppliedAt, Machine};
+use crate::raft::network::Transfers;
 use crate::raft::types::{NodeId, TypeConfig};
 use crate::raft::verifier::Verifier;
 
 pub use authorize::Answered;
+pub(crate) use follow::{follow_members, remember_voters};
 pub(crate) use form::form;
+pub(crate) use keep_log::keep_log;
 pub use submit::Submitted;
 pub(crate) use supervise::{flush_registry, supervise_clock};
 
@@ -67,6 +75,14 @@ pub(crate) struct Parts {
     pub(crate) metrics: Arc<Metrics>,
     /// Why the membership says that this store is not this node's, once it does.
     pub(crate) misbound: OnceLock<String>,
+    /// This node's store.
+    pub(crate) store_id: [u8; 16],
+    /// The Raft log, for how large it is.
+    pub(crate) log: LogStore<LogRecord>,
+    /// The snapshots on their way.
+    pub(crate) transfers: Transfers,
+    /// Held while the membership is being changed.
+    pub(crate) managing: tokio::sync::Mutex<()>,
 }
 
 /// The use cases of one node. Clones share it.
@@ -186,8 +202,28 @@ impl Parts {
     pub(crate) fn silenced(&self, rows: &dyn Rows, now: Millis) -> Result<Option<String>, RowError> {
         let key = self.key.public();
         let granted = query::node_key_granted(rows, &key, now)?;
-        Ok((!granted)
-            .then(|| format!("this node's own key {key} is revoked or expired: it speaks for nobody")))
+        Ok((!granted).then(|| {
+            format!(
+                "this node's own key {key} is not granted the role `registry` in `_root`, or no longer: it speaks for \
+                 nobody"
+            )
+        }))
+    }
+
+    /// The newest rules that this build knows.
+    pub(crate) fn rules_known(&self) -> u32 {
+        assent_registry::limit::RULES_VERSION
+    }
+
+    /// The version of the rules that the registry follows here.
+    pub(crate) fn rules(&self) -> Result<u32, RowError> {
+        Ok(query::summary(&self.registry.view()?)?.map_or(0, |summary| summary.rules_version))
+    }
+
+    /// Whether this node is a member, as far as it knows.
+    pub(crate) fn is_member(&self) -> bool {
+        let me = self.config.node_id;
+        self.raft.metrics().borrow_watched().membership_config.get_node(&me).is_some()
     }
 
     /// Who leads, as this node believes. Good for routing and for nothing else: a node that was cut off

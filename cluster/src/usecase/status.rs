@@ -1,10 +1,17 @@
 //! How this node sees the cluster. Local: no barrier, and no decision rests on it.
 
-use assent_api::{ClockBody, ClockReading, NodeRole, StatusBody};
+use assent_api::{
+    ClockBody, ClockReading, LogBody, NodeRole, PeerBody, SelfBody, SnapshotBody, SnapshotDirection,
+    StatusBody,
+};
 use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver;
 
+use super::members::hex;
 use super::{Caller, Service};
+use crate::peer::PeerStatus;
+use crate::raft::network::{Direction, Progress};
+use crate::raft::types::NodeId;
 
 impl Service {
     /// What this node knows right now.
@@ -15,6 +22,7 @@ impl Service {
         let voters: Vec<u64> = membership.voter_ids().collect();
         let learners = membership.nodes().map(|(id, _)| *id).filter(|id| !voters.contains(id)).collect();
         let readings = parts.hub.clock().offsets();
+        let (peer, client) = parts.config.addresses();
         StatusBody {
             cluster_id: parts.cluster_id.to_string(),
             origin: parts.origin.clone(),
@@ -44,8 +52,43 @@ impl Service {
                     })
                     .collect(),
             },
+            node: SelfBody { peer, client, store_id: hex(&parts.store_id), key: parts.key.public() },
+            member: parts.is_member(),
+            rules: parts.rules().unwrap_or(0),
+            rules_known: parts.rules_known(),
+            peers: parts.hub.status().into_iter().map(peer_body).collect(),
+            log: LogBody {
+                first: parts.log.range().map(|(first, _)| first),
+                last: parts.log.range().map(|(_, last)| last),
+                bytes: parts.log.bytes(),
+            },
+            snapshots: parts.transfers.all().into_iter().map(snapshot_body).collect(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_ms: u64::try_from(self.inner.started.elapsed().as_millis()).ok(),
         }
+    }
+}
+
+fn peer_body(peer: PeerStatus) -> PeerBody {
+    PeerBody {
+        id: peer.id,
+        connected: peer.connected,
+        rtt_ms: peer.rtt_ms,
+        problem: peer.problem.filter(|_| !peer.connected),
+    }
+}
+
+fn snapshot_body((direction, peer, progress): (Direction, NodeId, Progress)) -> SnapshotBody {
+    SnapshotBody {
+        direction: match direction {
+            Direction::Sending => SnapshotDirection::Sending,
+            Direction::Receiving => SnapshotDirection::Receiving,
+        },
+        peer,
+        rows: progress.rows,
+        rows_total: progress.rows_total,
+        bytes: progress.bytes,
+        resumed: progress.resumed,
+        age_ms: u64::try_from(progress.since.elapsed().as_millis()).unwrap_or(u64::MAX),
     }
 }

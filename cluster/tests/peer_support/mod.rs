@@ -9,12 +9,17 @@ use std::time::Duration;
 
 use assent_cluster::env::{Clock, Environment, RealClock};
 use assent_cluster::peer::{
-    Answer, Handler, Hello, Identity, PeerAddress, PeerHub, PeerLimits, ProbeReply, ReadIndexError,
-    ReadIndexReply, SnapshotReply, SnapshotStep, SubmitError, SubmitReply,
+    Answer, Append, Handler, Hello, Identity, Manage, ManageError, ManageReply, PeerAddress, PeerHub,
+    PeerLimits, ProbeReply, ReadIndexError, ReadIndexReply, SnapshotReply, SnapshotStep, Standing,
+    SubmitError, SubmitReply,
 };
+use assent_cluster::raft::log::LogRecord;
+use assent_cluster::raft::memory::Memory;
+use assent_cluster::raft::network::{PeerNetworkFactory, Transfers};
 use assent_cluster::raft::types::{NodeId, Proposal, TypeConfig};
 use assent_proof::Millis;
 use assent_registry::Group;
+use assent_store::{Store, StoreOptions};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -50,8 +55,8 @@ pub struct Script {
 }
 
 impl Handler for Script {
-    fn started(&self) -> bool {
-        true
+    fn standing(&self) -> Standing {
+        Standing { started: true, term: 1, log_end: 1 }
     }
 
     fn admit(&self, hello: &Hello) -> Result<(), String> {
@@ -61,11 +66,8 @@ impl Handler for Script {
         Ok(())
     }
 
-    fn append(
-        &self,
-        _from: NodeId,
-        rpc: AppendEntriesRequest<TypeConfig>,
-    ) -> Answer<AppendEntriesResponse<TypeConfig>> {
+    fn append(&self, _from: NodeId, append: Append) -> Answer<AppendEntriesResponse<TypeConfig>> {
+        let rpc = append.rpc;
         let index = rpc.entries.first().map_or(0, |entry| entry.log_id.index);
         self.appended.lock().unwrap().push(index);
         let delay = self.append_delay_ms.lock().unwrap().pop().unwrap_or(0);
@@ -118,11 +120,15 @@ impl Handler for Script {
         .boxed()
     }
 
+    fn manage(&self, _from: NodeId, _manage: Manage) -> BoxFuture<'static, ManageReply> {
+        ready(Err(ManageError::NotLeader { leader: Some(9) })).boxed()
+    }
+
     fn probe(&self, _from: NodeId) -> BoxFuture<'static, ProbeReply> {
         if self.mute.load(Ordering::SeqCst) {
             return pending().boxed();
         }
-        ready(ProbeReply { started: true, store_id: [1; 16], leader: None }).boxed()
+        ready(ProbeReply { started: true, store_id: [1; 16], leader: None, key: node_key() }).boxed()
     }
 }
 
@@ -138,7 +144,17 @@ impl Clock for SkewedClock {
 pub struct Node {
     pub hub: PeerHub,
     pub script: Arc<Script>,
+    pub env: Environment,
     _dir: tempfile::TempDir,
+}
+
+/// Network clients as Raft would have them from this node.
+pub async fn factory(node: &Node) -> PeerNetworkFactory {
+    let env = &node.env;
+    let store =
+        Store::<LogRecord>::open(env.disk.clone(), env.run_blocking(), [0; 16], StoreOptions::default());
+    let memory = Memory::load(store.await.unwrap().log).unwrap();
+    PeerNetworkFactory::new(node.hub.clone(), env.blocking.clone(), memory, Transfers::default())
 }
 
 /// Limits that make the tests quick.
@@ -156,7 +172,11 @@ pub fn quick() -> PeerLimits {
 }
 
 pub fn identity(id: NodeId) -> Identity {
-    Identity { cluster_id: CLUSTER, node_id: id, store_id: [id as u8; 16] }
+    Identity { cluster_id: CLUSTER, node_id: id, store_id: [id as u8; 16], rules_version: 1 }
+}
+
+pub fn node_key() -> assent_proof::PublicKey {
+    assent_proof::SigningKey::from_seed([5; 32]).public()
 }
 
 pub async fn node_as(
@@ -172,7 +192,7 @@ pub async fn node_as(
     let script = Arc::new(Script::default());
     let peers = peers.iter().map(|(id, addr)| PeerAddress { id: *id, addr: addr.clone() }).collect();
     let hub = PeerHub::start(&env, identity, listen.to_owned(), peers, script.clone(), limits).await.unwrap();
-    Node { hub, script, _dir: dir }
+    Node { hub, script, env, _dir: dir }
 }
 
 pub async fn node(id: NodeId, peers: &[(NodeId, String)]) -> Node {
@@ -223,14 +243,15 @@ pub fn vote_request() -> VoteRequest<TypeConfig> {
 }
 
 /// An append of one entry of `size` bytes at `index`.
-pub fn append(index: u64, size: usize) -> AppendEntriesRequest<TypeConfig> {
+pub fn append(index: u64, size: usize) -> Append {
     let payload = EntryPayload::Normal(Proposal(Bytes::from(vec![0x5a; size])));
-    AppendEntriesRequest {
+    let rpc = AppendEntriesRequest {
         vote: a_vote(),
         prev_log_id: Some(log_id(index - 1)),
         entries: vec![Entry { log_id: log_id(index), payload }],
         leader_commit: None,
-    }
+    };
+    Append { rpc, acknowledged: Vec::new() }
 }
 
 pub fn echo(text: &str) -> assent_cluster::peer::Submit {
@@ -253,6 +274,8 @@ pub fn hello_bytes(cluster: [u8; 32], node: u64, target: u64, versions: (u16, u1
     bytes.extend([node as u8; 16]);
     bytes.extend(target.to_be_bytes());
     bytes.push(1);
+    bytes.extend(1u64.to_be_bytes());
+    bytes.extend(1u64.to_be_bytes());
     bytes
 }
 
@@ -264,7 +287,7 @@ impl Raw {
     /// Connects and shakes hands as node `id` with node `target`.
     pub async fn opened(addr: SocketAddr, id: u64, target: u64) -> Self {
         let mut raw = Self::connect(addr).await;
-        raw.frame(1, 0, &hello_bytes(CLUSTER, id, target, (1, 1))).await;
+        raw.frame(1, 0, &hello_bytes(CLUSTER, id, target, (2, 2))).await;
         assert_eq!(raw.read().await.unwrap().0, 1, "a hello comes back");
         raw.frame(3, 0, &[]).await;
         raw
@@ -274,7 +297,7 @@ impl Raw {
     pub async fn accepted(listener: &TcpListener, id: u64, dialer: u64) -> Self {
         let mut raw = Self { stream: listener.accept().await.unwrap().0 };
         assert_eq!(raw.read().await.unwrap().0, 1, "a hello arrives");
-        raw.frame(1, 0, &hello_bytes(CLUSTER, id, dialer, (1, 1))).await;
+        raw.frame(1, 0, &hello_bytes(CLUSTER, id, dialer, (2, 2))).await;
         assert_eq!(raw.read().await.unwrap().0, 3, "ready arrives");
         raw
     }

@@ -1,5 +1,6 @@
 //! The cluster as one node sees it.
 
+use assent_proof::PublicKey;
 use serde::{Deserialize, Serialize};
 
 /// What a node is in Raft.
@@ -44,6 +45,20 @@ pub struct StatusBody {
     pub learners: Vec<u64>,
     /// How sure it is of its clock.
     pub clock: ClockBody,
+    /// Who this node is, which is what it takes to add it to a cluster.
+    pub node: SelfBody,
+    /// Whether it is a member as far as it knows; a new node waits to be added, a removed one serves nobody.
+    pub member: bool,
+    /// The version of the rules that the registry follows here.
+    pub rules: u32,
+    /// The newest rules that this build knows.
+    pub rules_known: u32,
+    /// The other nodes that it knows of.
+    pub peers: Vec<PeerBody>,
+    /// Its Raft log.
+    pub log: LogBody,
+    /// The snapshots on their way to or from it.
+    pub snapshots: Vec<SnapshotBody>,
     /// The program's version.
     pub version: String,
     /// How long it has run, in milliseconds.
@@ -56,6 +71,76 @@ impl StatusBody {
     pub fn to_vec(&self) -> Vec<u8> {
         crate::status::to_vec(self)
     }
+}
+
+/// Who a node is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SelfBody {
+    /// Where peers reach it, `host:port`.
+    pub peer: String,
+    /// Where clients reach it, `host:port`.
+    pub client: String,
+    /// The random id of its store, hex.
+    pub store_id: String,
+    /// Its signing key.
+    pub key: PublicKey,
+}
+
+/// Another node, as this one is connected to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PeerBody {
+    /// Its number.
+    pub id: u64,
+    /// Whether there is a connection now.
+    pub connected: bool,
+    /// The last round trip, in milliseconds; null for none yet.
+    pub rtt_ms: Option<u64>,
+    /// Why there is no connection; null while there is one.
+    pub problem: Option<String>,
+}
+
+/// A node's Raft log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LogBody {
+    /// Index of its first entry; null while it is empty.
+    pub first: Option<u64>,
+    /// Index of its last entry; null while it is empty.
+    pub last: Option<u64>,
+    /// Bytes of its entries.
+    pub bytes: u64,
+}
+
+/// Which way a snapshot goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SnapshotDirection {
+    /// To the peer.
+    Sending,
+    /// From the peer.
+    Receiving,
+}
+
+/// A snapshot on its way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SnapshotBody {
+    /// Which way.
+    pub direction: SnapshotDirection,
+    /// To or from whom.
+    pub peer: u64,
+    /// Rows that have arrived.
+    pub rows: u64,
+    /// Rows in the whole.
+    pub rows_total: u64,
+    /// Bytes that have arrived.
+    pub bytes: u64,
+    /// How often it went on after a broken connection.
+    pub resumed: u64,
+    /// Since when, in milliseconds.
+    pub age_ms: u64,
 }
 
 /// How sure a node is of its clock. An unsure one neither allows, stamps nor campaigns.
@@ -105,6 +190,26 @@ mod tests {
                 bound_ms: 500,
                 readings: vec![ClockReading { peer: 1, offset_ms: -2, age_ms: 310 }],
             },
+            node: SelfBody {
+                peer: "a:1".to_owned(),
+                client: "a:2".to_owned(),
+                store_id: "0f".to_owned(),
+                key: assent_proof::SigningKey::from_seed([1; 32]).public(),
+            },
+            member: true,
+            rules: 1,
+            rules_known: 1,
+            peers: vec![PeerBody { id: 1, connected: true, rtt_ms: Some(1), problem: None }],
+            log: LogBody { first: Some(1), last: Some(40), bytes: 9 },
+            snapshots: vec![SnapshotBody {
+                direction: SnapshotDirection::Sending,
+                peer: 4,
+                rows: 1,
+                rows_total: 2,
+                bytes: 3,
+                resumed: 0,
+                age_ms: 5,
+            }],
             version: "0.1.0".to_owned(),
             uptime_ms: Some(5000),
         };
@@ -115,6 +220,12 @@ mod tests {
                 r#"{"clusterId":"blake3:00","origin":"registry.example/eu-1","nodeId":2,"role":"follower","leader":1,"#,
                 r#""term":3,"revision":17,"lastLog":40,"applied":39,"voters":[1,2,3],"learners":[],"#,
                 r#""clock":{"sure":true,"boundMs":500,"readings":[{"peer":1,"offsetMs":-2,"ageMs":310}]},"#,
+                r#""node":{"peer":"a:1","client":"a:2","storeId":"0f","#,
+                r#""key":"ed25519:8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c"},"#,
+                r#""member":true,"rules":1,"rulesKnown":1,"#,
+                r#""peers":[{"id":1,"connected":true,"rttMs":1,"problem":null}],"#,
+                r#""log":{"first":1,"last":40,"bytes":9},"#,
+                r#""snapshots":[{"direction":"sending","peer":4,"rows":1,"rowsTotal":2,"bytes":3,"resumed":0,"ageMs":5}],"#,
                 r#""version":"0.1.0","uptimeMs":5000}"#
             )
         );

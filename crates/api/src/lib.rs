@@ -14,17 +14,22 @@ mod cluster;
 mod decision;
 mod domain;
 mod lineage;
+mod members;
 mod problem;
 mod status;
 mod submission;
 
-pub use cluster::{ClockBody, ClockReading, NodeRole, StatusBody};
+pub use cluster::{
+    ClockBody, ClockReading, LogBody, NodeRole, PeerBody, SelfBody, SnapshotBody, SnapshotDirection,
+    StatusBody,
+};
 pub use decision::{
     DecisionBody, DecisionsBody, ReasonBody, Verdict, authorize_batch_body, leaf_bytes,
     parse_authorize_batch, signed_bytes,
 };
 pub use domain::{AuthoritiesBody, AuthorityBody, AuthorityStatus, DomainBody, DomainsBody, PolicyBodyView};
 pub use lineage::{ConflictBody, IssuerBody, LineageBody, LineageEntryBody, LineageStatus};
+pub use members::{MAX_MEMBER_BYTES, MemberBody, MemberRole, MembersBody, NewMember, parse_transfer};
 pub use problem::{OUTCOME_UNKNOWN, PROBLEM_CONTENT_TYPE, Problem};
 pub use status::{Call, status_of};
 pub use submission::{BatchMode, BatchResponse, BatchResult, ReceiptBody, batch_body, parse_batch};

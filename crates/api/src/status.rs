@@ -12,6 +12,8 @@ pub enum Call {
     Authorize,
     /// Everything that only reads.
     Read,
+    /// Changes of the cluster's membership.
+    Manage,
 }
 
 /// The HTTP status of a code in a kind of call. An accepted submission (201, 200) and an allow
@@ -37,9 +39,14 @@ pub fn status_of(code: Code, call: Call) -> u16 {
         | Code::HeadMoved
         | Code::HeadMismatch
         | Code::NonceReused
-        | Code::AuthorityInconsistent => 409,
+        | Code::AuthorityInconsistent
+        | Code::MemberExists
+        | Code::MemberBehind
+        | Code::QuorumAtRisk
+        | Code::MembershipBusy => 409,
         Code::AuthorityUnknown if call == Call::Read => 404,
         Code::TargetUnknown
+        | Code::MemberUnknown
         | Code::DomainUnknown
         | Code::LineageUnknown
         | Code::PolicyMissing
@@ -75,7 +82,7 @@ mod tests {
     #[test]
     fn no_code_is_a_success_anywhere() {
         for code in Code::ALL {
-            for call in [Call::Submission, Call::Authorize, Call::Read] {
+            for call in [Call::Submission, Call::Authorize, Call::Read, Call::Manage] {
                 assert!((400..600).contains(&status_of(*code, call)), "{code}");
             }
         }

@@ -12,11 +12,11 @@ const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/codes.md");
 const HEAD: &str = "\
 # Codes
 
-Every refusal of a submission and every reason of a deny has one of these codes. They are stable: a code is never renamed, and
+Every refusal of a submission or of a change of the cluster, and every reason of a deny, has one of these codes. They are stable: a code is never renamed, and
 never given another meaning. A decision lists all the reasons that hold, in the order of this page.
 
 The clause is the one of RFC-EG-033 that asks for it. *Refuses* and *denies* are the HTTP status with which a code refuses a
-submission and denies an authorize; a code that only does the other has none there. A deny with 503 means that the registry cannot
+submission (or a change of the cluster's members) and denies an authorize; a code that only does the other has none there. A deny with 503 means that the registry cannot
 know now, and another node may; any other deny stands until something changes.
 
 This page is generated from `crates/proof/src/code.rs` and compared with it by a test.
@@ -30,9 +30,14 @@ fn page() -> String {
     for code in Code::ALL {
         let refuses = matches!(code.usage(), CodeUse::Refuses | CodeUse::RefusesAndDenies);
         let denies = matches!(code.usage(), CodeUse::Denies | CodeUse::RefusesAndDenies);
+        let manages = code.usage() == CodeUse::RefusesChange;
         let status = |used: bool, call| if used { status_of(*code, call).to_string() } else { String::new() };
         let clause = code.clause().trim_start_matches("RFC-EG-033 ");
-        let (refuses, denies) = (status(refuses, Call::Submission), status(denies, Call::Authorize));
+        let refuses = match manages {
+            true => status(true, Call::Manage),
+            false => status(refuses, Call::Submission),
+        };
+        let denies = status(denies, Call::Authorize);
         let (meaning, remedy) = (code.meaning(), code.remedy());
         writeln!(page, "| `{code}` | {clause} | {refuses} | {denies} | {meaning} | {remedy} |").unwrap();
     }

@@ -72,6 +72,11 @@ pub(crate) async fn through_outbox(
     ))
 }
 
+/// Submits an envelope and answers only for its acceptance, now or before.
+pub(crate) async fn accepted(client: &Client, envelope: &[u8]) -> Result<(), CliError> {
+    client.submit(envelope.to_vec()).await.map(|_| ()).map_err(refused)
+}
+
 /// Prints a receipt.
 pub(crate) fn receipt(submitted: &Submitted, output: Output) -> Result<(), CliError> {
     let ReceiptBody { evidence_id, ledger_index, revision, .. } = &submitted.receipt;

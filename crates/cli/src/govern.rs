@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use assent_proof::{Claims, LineageName, SigningKey, Statement};
+use assent_client::Client;
+use assent_proof::{Claims, DomainName, LineageName, SigningKey, Statement};
 use clap::Args as ClapArgs;
 
 use crate::args::{DomainArg, OriginArg};
@@ -41,13 +42,9 @@ impl GovernArgs {
     /// Makes the statement of these claims, signs it and sends it. What needs a slot takes the next free one.
     pub(crate) async fn send(&self, claims: &Claims, output: Output) -> Result<Exit, CliError> {
         let signers = keys::read_all_signing(&self.keys)?;
-        let statement = self.statement(claims, &signers).await?;
-        draft::check(&statement)?;
-        let mut envelope = draft::envelope(&statement);
-        for key in &signers {
-            envelope.sign_with(key);
-        }
-        let bytes = envelope.to_vec();
+        let (registry, domain) = (self.origin.required()?, self.domain.required()?);
+        let client = if claims.kind().is_restriction() { None } else { Some(self.endpoints.client()?) };
+        let bytes = signed(claims, &signers, registry, domain, client.as_ref()).await?;
         if self.print {
             output.line(&String::from_utf8_lossy(&bytes))?;
         } else {
@@ -55,30 +52,42 @@ impl GovernArgs {
         }
         Ok(Exit::Ok)
     }
+}
 
-    async fn statement(&self, claims: &Claims, signers: &[SigningKey]) -> Result<Statement, CliError> {
-        let (registry, domain) = (self.origin.required()?, self.domain.required()?);
-        let (kind, claims, lineage) = (claims.kind(), claims.to_json(), LineageName::governance());
-        let subject = draft::governance_subject(kind, &registry, &domain, &claims)
-            .ok_or_else(|| CliError::usage(format!("a `{kind}` names its target")))?;
-        let slot = match kind.is_restriction() {
-            true => None,
-            false => Some(draft::next_slot(&self.endpoints.client()?, kind, &domain, &lineage, None).await?),
-        };
-        Ok(Statement {
-            subject_name: None,
-            subject,
-            kind,
-            registry,
-            domain,
-            lineage,
-            issuers: signers.iter().map(SigningKey::public).collect(),
-            sequence: slot.as_ref().map(|slot: &Slot| slot.sequence),
-            parent: slot.and_then(|slot| slot.parent),
-            references: Vec::new(),
-            issued_at: edge::now_seconds(),
-            expires_at: None,
-            claims,
-        })
+/// The signed envelope of these claims. What needs a slot takes the next free one, which `client` looks up.
+pub(crate) async fn signed(
+    claims: &Claims,
+    signers: &[SigningKey],
+    registry: String,
+    domain: DomainName,
+    client: Option<&Client>,
+) -> Result<Vec<u8>, CliError> {
+    let (kind, claims, lineage) = (claims.kind(), claims.to_json(), LineageName::governance());
+    let subject = draft::governance_subject(kind, &registry, &domain, &claims)
+        .ok_or_else(|| CliError::usage(format!("a `{kind}` names its target")))?;
+    let slot = match client {
+        None => None,
+        Some(client) => Some(draft::next_slot(client, kind, &domain, &lineage, None).await?),
+    };
+    let statement = Statement {
+        subject_name: None,
+        subject,
+        kind,
+        registry,
+        domain,
+        lineage,
+        issuers: signers.iter().map(SigningKey::public).collect(),
+        sequence: slot.as_ref().map(|slot: &Slot| slot.sequence),
+        parent: slot.and_then(|slot| slot.parent),
+        references: Vec::new(),
+        issued_at: edge::now_seconds(),
+        expires_at: None,
+        claims,
+    };
+    draft::check(&statement)?;
+    let mut envelope = draft::envelope(&statement);
+    for key in signers {
+        envelope.sign_with(key);
     }
+    Ok(envelope.to_vec())
 }

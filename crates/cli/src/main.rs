@@ -67,6 +67,8 @@ enum Command {
     Authority(command::authority::Args),
     Domain(command::domain::Args),
     Status(command::status::Args),
+    Member(Box<command::member::Args>),
+    Leader(command::leader::Args),
     Verify(command::verify::Args),
 }
 
@@ -92,6 +94,8 @@ impl Command {
             Command::Authority(args) => command::authority::run(args, output).await,
             Command::Domain(args) => command::domain::run(args, output).await,
             Command::Status(args) => command::status::run(args, output).await,
+            Command::Member(args) => command::member::run(*args, output).await,
+            Command::Leader(args) => command::leader::run(args, output).await,
             Command::Verify(args) => command::verify::run(args, output).await,
         }
     }

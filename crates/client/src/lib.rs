@@ -24,6 +24,7 @@ mod config;
 mod decision;
 mod error;
 pub mod load;
+mod members;
 pub mod outbox;
 mod read;
 mod submit;

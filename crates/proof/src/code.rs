@@ -14,6 +14,8 @@ pub enum CodeUse {
     Denies,
     /// It does either.
     RefusesAndDenies,
+    /// It refuses a change of the cluster's membership.
+    RefusesChange,
 }
 
 /// Declares [`Code`] from rows of what it means, variant, string, use, clause and remedy, so that none can be forgotten.
@@ -198,4 +200,19 @@ codes! {
     /// The node's state is older than the revision asked for.
     RevisionNotReached = "revision_not_reached", Denies, "§5",
         "try again, or ask another node";
+    /// There is no such member of the cluster.
+    MemberUnknown = "member_unknown", RefusesChange, "§5",
+        "list the members and name one of them";
+    /// The node id, store, key or address is taken: each is used once.
+    MemberExists = "member_exists", RefusesChange, "§5",
+        "give the node an id that was never used, an empty data directory and a key of its own";
+    /// The member lags too far behind to vote, or cannot be reached.
+    MemberBehind = "member_behind", RefusesChange, "§5",
+        "wait until it has caught up, and promote it then";
+    /// After this change the voters that answer would be no quorum.
+    QuorumAtRisk = "quorum_at_risk", RefusesChange, "§5",
+        "bring the other voters back first, or remove one that does not answer";
+    /// Another change of the membership is under way.
+    MembershipBusy = "membership_busy", RefusesChange, "§5",
+        "try again when it is done";
 }

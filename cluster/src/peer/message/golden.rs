@@ -1,4 +1,4 @@
-//! Every body as it goes over the wire in protocol version 1. Bytes that change here break nodes that run another
+//! Every body as it goes over the wire in protocol version 2. Bytes that change here break nodes that run another
 //! build: raise `PROTOCOL_VERSION` instead.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,8 +35,13 @@ fn log_id(term: u64, index: u64) -> LogIdOf<TypeConfig> {
 }
 
 fn membership() -> Membership<u64, PeerNode> {
-    let node = PeerNode { peer_addr: "a:1".into(), client_addr: "a:2".into(), store_id: [0xab; 16] };
+    let node =
+        PeerNode { peer_addr: "a:1".into(), client_addr: "a:2".into(), store_id: [0xab; 16], key: None };
     Membership::new(vec![BTreeSet::from([1])], BTreeMap::from([(1, node)])).unwrap()
+}
+
+fn node_key() -> PublicKey {
+    assent_proof::SigningKey::from_seed([1; 32]).public()
 }
 
 fn receipt() -> Receipt {
@@ -56,6 +61,7 @@ fn the_kinds_have_these_numbers() {
         (ReadIndex::KIND, 0x20),
         (Submit::KIND, 0x21),
         (Probe::KIND, 0x22),
+        (Manage::KIND, 0x23),
         (kind::HELLO, 1),
         (kind::REFUSAL, 2),
         (kind::READY, 3),
@@ -83,8 +89,8 @@ fn append_is_pinned() {
         leader_commit: None,
     };
     pinned(
-        &Append(rpc),
-        "9492920301c39202079392920308a5426c616e6b9292030981a64e6f726d616cc40378797a9292030a81aa4d656d6265727368697092919101810193a3613a31a3613a32dc0010ccabccabccabccabccabccabccabccabccabccabccabccabccabccabccabccabc0",
+        &Append { rpc, acknowledged: vec![Acknowledged { node: 2, term: 3, index: 7 }] },
+        "929492920301c39202079392920308a5426c616e6b9292030981a64e6f726d616cc40378797a9292030a81aa4d656d6265727368697092919101810194a3613a31a3613a32dc0010ccabccabccabccabccabccabccabccabccabccabccabccabccabccabccabccabc0c09193020307",
     );
     pinned(&AppendEntriesResponse::<TypeConfig>::Success, "a753756363657373");
     pinned(
@@ -126,11 +132,11 @@ fn snapshot_steps_are_pinned() {
     let begin = SnapshotBegin { transfer: 5, vote: vote(), meta, header: Bytes::from_static(b"h") };
     pinned(
         &begin,
-        "940592920301c3939202079292010092919101810193a3613a31a3613a32dc0010ccabccabccabccabccabccabccabccabccabccabccabccabccabccabccabccaba0c40168",
+        "940592920301c3939202079292010092919101810194a3613a31a3613a32dc0010ccabccabccabccabccabccabccabccabccabccabccabccabccabccabccabccabc0a0c40168",
     );
     pinned(&SnapshotChunk { transfer: 5, chunk: Bytes::from_static(b"c") }, "9205c40163");
     pinned(&SnapshotEnd { transfer: 5, summary: Bytes::from_static(b"s") }, "9205c40173");
-    pinned(&SnapshotReply::Continue, "a8436f6e74696e7565");
+    pinned(&SnapshotReply::Continue { next: 5 }, "81a8436f6e74696e75659105");
     pinned(&SnapshotReply::Done(vote()), "81a4446f6e6592920301c3");
     pinned(&SnapshotReply::Aborted("why".into()), "81a741626f72746564a3776879");
 }
@@ -174,12 +180,42 @@ fn submissions_are_pinned() {
 }
 
 #[test]
+fn changes_of_the_membership_are_pinned() {
+    let node = PeerNode {
+        peer_addr: "a:1".into(),
+        client_addr: "a:2".into(),
+        store_id: [1; 16],
+        key: Some(node_key()),
+    };
+    pinned(&Manage::List, "a44c697374");
+    pinned(
+        &Manage::Add { id: 4, node },
+        "81a3416464920494a3613a31a3613a32dc001001010101010101010101010101010101c4208a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c",
+    );
+    pinned(&Manage::Promote(4), "81a750726f6d6f746504");
+    pinned(&Manage::Remove(4), "81a652656d6f766504");
+    pinned(&Manage::Transfer(Some(4)), "81a85472616e7366657204");
+    let members = MembersBody { node_id: 1, leader: Some(1), changing: false, next_id: 4, members: vec![] };
+    pinned::<ManageReply>(&Ok(members), "81a24f6b950101c20490");
+    pinned::<ManageReply>(
+        &Err(ManageError::NotLeader { leader: None }),
+        "81a345727281a94e6f744c656164657291c0",
+    );
+    let refusal = Refusal::new(Code::MemberBehind, "why");
+    pinned::<ManageReply>(
+        &Err(ManageError::Refused(refusal)),
+        "81a345727281a75265667573656493ad6d656d6265725f626568696e64c0a3776879",
+    );
+    pinned::<ManageReply>(&Err(ManageError::Unknown("why".into())), "81a345727281a7556e6b6e6f776ea3776879");
+}
+
+#[test]
 fn probe_failure_ping_and_pong_are_pinned() {
     pinned(&Ping { received: 70_000 }, "91ce00011170");
     pinned(&Probe {}, "90");
     pinned(
-        &ProbeReply { started: true, store_id: [0xab; 16], leader: Some(2) },
-        "93c3dc0010ccabccabccabccabccabccabccabccabccabccabccabccabccabccabccabccab02",
+        &ProbeReply { started: true, store_id: [0xab; 16], leader: Some(2), key: node_key() },
+        "94c3dc0010ccabccabccabccabccabccabccabccabccabccabccabccabccabccabccabccab02c4208a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c",
     );
     pinned(&Failure { cause: Failure::OVERLOADED, detail: "why".into() }, "9201a3776879");
     pinned(&Pong { now_ms: 1_800_000_000_123 }, "91cf000001a3185c507b");

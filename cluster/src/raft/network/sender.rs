@@ -1,7 +1,8 @@
 //! Sends one snapshot: begin, chunk by chunk, end; each step is acknowledged before the next.
 //!
 //! One chunk is read while the one before is on its way, so memory holds two. A chunk is small enough that a
-//! heartbeat behind it on the same connection is not late.
+//! heartbeat behind it on the same connection is not late. A broken connection does not end a transfer: it goes on
+//! after the last chunk that the receiver wrote, of the very same snapshot.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,15 +13,17 @@ use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError
 use openraft::network::RPCTypes;
 use openraft::raft::SnapshotResponse;
 use openraft::{ErrorSubject, ErrorVerb, StorageError};
+use tokio::time::{Instant, sleep};
 
 use assent_store::{SnapshotChunks, SnapshotSummary, StoreError};
 
 use crate::env::{Blocking, blocking};
-use crate::peer::{Message, SnapshotBegin, SnapshotChunk, SnapshotEnd, SnapshotReply};
+use crate::peer::{Message, PeerError, SnapshotBegin, SnapshotChunk, SnapshotEnd, SnapshotReply};
 use crate::raft::machine::SnapshotData;
 use crate::raft::types::TypeConfig;
 
 use super::PeerNetwork;
+use super::transfers::{Direction, Transfer};
 
 type Sent<T> = Result<T, StreamingError<TypeConfig>>;
 
@@ -28,14 +31,29 @@ type Sent<T> = Result<T, StreamingError<TypeConfig>>;
 const STEP_DEADLINE: Duration = Duration::from_secs(10);
 /// How long a live receiver may take to check and install the whole.
 const INSTALL_DEADLINE: Duration = Duration::from_secs(120);
+/// How long a receiver may be out of reach before its transfer is given up. As long as it goes on, this node's
+/// disk cannot reuse the pages that the snapshot shows.
+const RESUME_WITHIN: Duration = Duration::from_secs(60);
+/// The pause before the connection is tried again.
+const RESUME_PAUSE: Duration = Duration::from_millis(50);
 
 /// Tells this process's transfers apart.
 static NEXT_TRANSFER: AtomicU64 = AtomicU64::new(1);
 
 /// What comes after the chunks sent so far.
+#[derive(Clone)]
 enum Next {
-    Chunk(Vec<u8>),
+    /// A chunk's index, its bytes and how many rows the snapshot has up to its end.
+    Chunk(SnapshotChunk, u64, u64),
     Summary(SnapshotSummary),
+}
+
+/// What became of a step.
+enum Step {
+    /// The receiver wants this chunk next.
+    Continue(u64),
+    /// The transfer is over.
+    Done(SnapshotResponse<TypeConfig>),
 }
 
 /// Sends `snapshot`. After `patience` without an answer the connection has to prove that it is alive.
@@ -49,57 +67,126 @@ pub(super) async fn send(
         return Err(StreamingError::Closed(ReplicationClosed::new("a received snapshot is not sent on")));
     };
     let transfer = NEXT_TRANSFER.fetch_add(1, Ordering::Relaxed);
-    let header = source.header().encode().into();
-    let begin = SnapshotBegin { transfer, vote, meta: snapshot.meta, header };
-    let (mut chunks, mut next) = read_next(&network.blocking, source.chunks()).await?;
-    if let Some(done) = step(network, &begin, patience, STEP_DEADLINE).await? {
-        return Ok(done);
-    }
-    loop {
-        match next {
-            Next::Chunk(bytes) => {
-                let chunk = SnapshotChunk { transfer, chunk: bytes.into() };
-                let sending = step(network, &chunk, patience, STEP_DEADLINE);
-                let (sent, read) = futures_util::join!(sending, read_next(&network.blocking, chunks));
-                if let Some(done) = sent? {
-                    return Ok(done);
-                }
-                (chunks, next) = read?;
-            }
-            Next::Summary(summary) => {
-                let end = SnapshotEnd { transfer, summary: summary.encode().into() };
-                let done = step(network, &end, patience, INSTALL_DEADLINE).await?;
-                return done.ok_or_else(|| failed("the peer did not say whether it installed the snapshot"));
-            }
-        }
-    }
+    let header = source.header();
+    let sending = Sending {
+        network,
+        patience,
+        shown: network.transfers.begin(Direction::Sending, network.target, header.rows),
+        begin: SnapshotBegin { transfer, vote, meta: snapshot.meta, header: header.encode().into() },
+    };
+    sending.run(source.chunks()).await
 }
 
-/// One step. An answer that ends the transfer, or none: go on.
-async fn step<M: Message<Reply = SnapshotReply>>(
-    network: &PeerNetwork,
-    message: &M,
+/// One transfer.
+struct Sending<'a> {
+    network: &'a PeerNetwork,
     patience: Duration,
-    deadline: Duration,
-) -> Sent<Option<SnapshotResponse<TypeConfig>>> {
-    match network.hub.call_patient(network.target, message, patience, deadline).await {
-        Ok(SnapshotReply::Continue) => Ok(None),
-        Ok(SnapshotReply::Done(vote)) => Ok(Some(SnapshotResponse::new(vote))),
-        Ok(SnapshotReply::Aborted(reason)) => {
-            Err(failed(&format!("the peer gave up on the snapshot: {reason}")))
+    shown: Transfer,
+    begin: SnapshotBegin,
+}
+
+impl Sending<'_> {
+    async fn run(&self, chunks: SnapshotChunks) -> Sent<SnapshotResponse<TypeConfig>> {
+        let transfer = self.begin.transfer;
+        let (mut chunks, mut next) = read_next(&self.network.blocking, transfer, chunks).await?;
+        if let Step::Done(done) = self.step(&self.begin, 0, STEP_DEADLINE).await? {
+            return Ok(done);
         }
-        Err(error) => {
-            let error: RPCError<TypeConfig> = network.rpc_error(RPCTypes::InstallSnapshot, deadline, error);
-            Err(error.into())
+        let mut rows_before = 0;
+        loop {
+            match next {
+                Next::Chunk(chunk, index, rows) => {
+                    let sending = self.step(&chunk, index, STEP_DEADLINE);
+                    let reading = read_next(&self.network.blocking, transfer, chunks);
+                    let (sent, read) = futures_util::join!(sending, reading);
+                    if let Step::Done(done) = sent? {
+                        return Ok(done);
+                    }
+                    self.shown.chunk(chunk.chunk.len(), rows.saturating_sub(rows_before));
+                    rows_before = rows;
+                    (chunks, next) = read?;
+                }
+                Next::Summary(summary) => {
+                    let end = SnapshotEnd { transfer, summary: summary.encode().into() };
+                    return match self.step(&end, summary.chunks, INSTALL_DEADLINE).await? {
+                        Step::Done(done) => Ok(done),
+                        Step::Continue(_) => {
+                            Err(failed("the peer did not say whether it installed the snapshot"))
+                        }
+                    };
+                }
+            }
+        }
+    }
+
+    /// One step, with which the receiver has everything before chunk `at`. If the connection breaks, it is taken up
+    /// again where the receiver stands: the step may have reached it or not.
+    async fn step<M: Message<Reply = SnapshotReply>>(
+        &self,
+        message: &M,
+        at: u64,
+        deadline: Duration,
+    ) -> Sent<Step> {
+        let broken = match self.once(message, deadline).await? {
+            Ok(step) => return Ok(step),
+            Err(error) => error,
+        };
+        tracing::info!(to = self.network.target, at, error = %broken, "a snapshot's connection broke");
+        let until = Instant::now() + RESUME_WITHIN;
+        let mut last = broken;
+        while Instant::now() < until {
+            sleep(RESUME_PAUSE).await;
+            match self.once(&self.begin, STEP_DEADLINE).await? {
+                Ok(Step::Done(done)) => return Ok(Step::Done(done)),
+                // What broke off was carried out.
+                Ok(Step::Continue(next)) if next == at.saturating_add(1) => {
+                    self.shown.resumed();
+                    return Ok(Step::Continue(next));
+                }
+                Ok(Step::Continue(next)) if next == at => match self.once(message, deadline).await? {
+                    Ok(step) => {
+                        self.shown.resumed();
+                        return Ok(step);
+                    }
+                    Err(error) => last = error,
+                },
+                Ok(Step::Continue(_)) => return Err(failed("the receiver has forgotten the transfer")),
+                Err(error) => last = error,
+            }
+        }
+        let rpc: RPCError<TypeConfig> = self.network.rpc_error(RPCTypes::InstallSnapshot, deadline, last);
+        Err(rpc.into())
+    }
+
+    /// One message. The inner error is the connection's, the outer one ends the transfer.
+    async fn once<M: Message<Reply = SnapshotReply>>(
+        &self,
+        message: &M,
+        deadline: Duration,
+    ) -> Sent<Result<Step, PeerError>> {
+        match self.network.hub.call_patient(self.network.target, message, self.patience, deadline).await {
+            Ok(SnapshotReply::Continue { next }) => Ok(Ok(Step::Continue(next))),
+            Ok(SnapshotReply::Done(vote)) => Ok(Ok(Step::Done(SnapshotResponse::new(vote)))),
+            Ok(SnapshotReply::Aborted(reason)) => {
+                Err(failed(&format!("the peer gave up on the snapshot: {reason}")))
+            }
+            Err(error) => Ok(Err(error)),
         }
     }
 }
 
 /// Reads the next chunk off the async threads.
-async fn read_next(runner: &Arc<dyn Blocking>, mut chunks: SnapshotChunks) -> Sent<(SnapshotChunks, Next)> {
+async fn read_next(
+    runner: &Arc<dyn Blocking>,
+    transfer: u64,
+    mut chunks: SnapshotChunks,
+) -> Sent<(SnapshotChunks, Next)> {
     let read = blocking(&**runner, move || {
         let next = match chunks.next_chunk()? {
-            Some(chunk) => Next::Chunk(chunk.encode()),
+            Some(chunk) => {
+                let message = SnapshotChunk { transfer, chunk: chunk.encode().into() };
+                Next::Chunk(message, chunk.index, chunks.rows())
+            }
             None => Next::Summary(chunks.summary()),
         };
         Ok::<_, StoreError>((chunks, next))

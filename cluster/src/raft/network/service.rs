@@ -1,12 +1,13 @@
 //! Serves Raft's messages from the peers with this node's Raft core.
 //!
-//! Owns the one snapshot that may be arriving. A peer speaks only in its own name: a vote, append or snapshot that
+//! Owns the one snapshot that may be arriving, which outlives the connection that it comes on. A peer speaks only in its own name: a vote, append or snapshot that
 //! carries another node's is refused before the core sees it.
 
 use std::cmp::Ordering;
 use std::future::Future;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use openraft::Raft;
 use openraft::alias::{CommittedLeaderIdOf, SnapshotMetaOf, VoteOf};
@@ -23,6 +24,8 @@ use crate::peer::{Answer, SnapshotBegin, SnapshotChunk, SnapshotEnd, SnapshotRep
 use crate::raft::machine::{Machine, SnapshotData};
 use crate::raft::types::{NodeId, TypeConfig};
 
+use super::transfers::{Direction, Transfer, Transfers};
+
 /// This node's Raft core.
 type Core = Raft<TypeConfig, Machine>;
 
@@ -37,6 +40,11 @@ struct Inner {
     registry: RegistryStore,
     blocking: Arc<dyn Blocking>,
     arriving: Mutex<Option<Arriving>>,
+    /// Who sent the snapshot that was installed last, and its transfer.
+    installed: Mutex<Option<(NodeId, u64)>>,
+    /// One step at a time.
+    turn: tokio::sync::Mutex<()>,
+    transfers: Transfers,
 }
 
 /// A snapshot on its way in.
@@ -45,14 +53,24 @@ struct Arriving {
     transfer: u64,
     vote: VoteOf<TypeConfig>,
     meta: SnapshotMetaOf<TypeConfig>,
+    header: Bytes,
     staged: StagedSnapshot,
+    shown: Transfer,
 }
 
 impl RaftService {
     /// A service that refuses everything until the Raft core is attached. Snapshots are staged in `registry`,
-    /// and written in `blocking`.
-    pub fn new(registry: RegistryStore, blocking: Arc<dyn Blocking>) -> Self {
-        let inner = Inner { raft: OnceLock::new(), registry, blocking, arriving: Mutex::default() };
+    /// written in `blocking`, and shown in `transfers`.
+    pub fn new(registry: RegistryStore, blocking: Arc<dyn Blocking>, transfers: Transfers) -> Self {
+        let inner = Inner {
+            raft: OnceLock::new(),
+            registry,
+            blocking,
+            arriving: Mutex::default(),
+            installed: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
+            transfers,
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -107,8 +125,11 @@ impl RaftService {
                 let vote = begin.vote;
                 self.serve(from, &vote, |raft| async move { inner.begin(&raft, from, begin).await })
             }
-            SnapshotStep::Chunk(chunk) => async move { inner.chunk(from, chunk).await }.boxed(),
-            SnapshotStep::End(end) => self.with_raft(|raft| async move { inner.end(&raft, from, end).await }),
+            // What the connection's end cuts short is carried out all the same: the sender resumes behind it.
+            SnapshotStep::Chunk(chunk) => uncut(async move { inner.chunk(from, chunk).await }).boxed(),
+            SnapshotStep::End(end) => {
+                self.with_raft(|raft| uncut(async move { inner.end(&raft, from, end).await }))
+            }
         }
     }
 
@@ -149,8 +170,9 @@ impl RaftService {
 }
 
 impl Inner {
-    /// A transfer starts, and any other ends: only one leader has anything to send.
+    /// A transfer starts, and any other ends: only one leader has anything to send. The one that is under way goes on.
     async fn begin(&self, raft: &Core, from: NodeId, begin: SnapshotBegin) -> Result<SnapshotReply, String> {
+        let _turn = self.turn.lock().await;
         let SnapshotBegin { transfer, vote, meta, header } = begin;
         let term = CommittedLeaderIdOf::<TypeConfig>::from(vote.leader_id().term);
         let beyond = meta.last_log_id.is_some_and(|last| *last.committed_leader_id() > term);
@@ -162,37 +184,64 @@ impl Inner {
         if !matches!(vote.partial_cmp(&own), Some(Ordering::Greater | Ordering::Equal)) {
             return Ok(SnapshotReply::Done(own));
         }
-        let former = self.slot().take();
+        if vote == own && *self.last_installed() == Some((from, transfer)) {
+            return Ok(SnapshotReply::Done(own));
+        }
+        let resumes = |arriving: &Arriving| {
+            arriving.from == from
+                && arriving.transfer == transfer
+                && arriving.vote == vote
+                && arriving.meta == meta
+                && arriving.header == header
+        };
+        let former = {
+            let mut slot = self.slot();
+            if let Some(arriving) = slot.as_ref().filter(|arriving| resumes(arriving)) {
+                arriving.shown.resumed();
+                return Ok(SnapshotReply::Continue { next: arriving.staged.received().0 });
+            }
+            slot.take()
+        };
         let registry = self.registry.clone();
-        let staged = self
+        let bytes = header.clone();
+        let (staged, rows) = self
             .blocking(move || {
                 drop(former);
-                registry.stage(SnapshotHeader::decode(&header)?)
+                let header = SnapshotHeader::decode(&bytes)?;
+                let rows = header.rows;
+                Ok((registry.stage(header)?, rows))
             })
             .await?;
-        *self.slot() = Some(Arriving { from, transfer, vote, meta, staged });
-        Ok(SnapshotReply::Continue)
+        let shown = self.transfers.begin(Direction::Receiving, from, rows);
+        *self.slot() = Some(Arriving { from, transfer, vote, meta, header, staged, shown });
+        Ok(SnapshotReply::Continue { next: 0 })
     }
 
     async fn chunk(&self, from: NodeId, chunk: SnapshotChunk) -> Result<SnapshotReply, String> {
+        let _turn = self.turn.lock().await;
         let Some(mut arriving) = self.take(from, chunk.transfer) else { return Ok(unknown()) };
         let written = self
             .blocking(move || {
+                let (_, before) = arriving.staged.received();
                 arriving.staged.write(&assent_store::SnapshotChunk::decode(&chunk.chunk)?)?;
+                let (_, after) = arriving.staged.received();
+                arriving.shown.chunk(chunk.chunk.len(), after.saturating_sub(before));
                 Ok(arriving)
             })
             .await;
         match written {
             Ok(arriving) => {
+                let next = arriving.staged.received().0;
                 let former = self.slot().replace(arriving);
-                debug_assert!(former.is_none(), "steps of one transfer come one after another");
-                Ok(SnapshotReply::Continue)
+                debug_assert!(former.is_none(), "steps come one after another");
+                Ok(SnapshotReply::Continue { next })
             }
             Err(problem) => Ok(SnapshotReply::Aborted(problem)),
         }
     }
 
     async fn end(&self, raft: &Core, from: NodeId, end: SnapshotEnd) -> Result<SnapshotReply, String> {
+        let _turn = self.turn.lock().await;
         let Some(mut arriving) = self.take(from, end.transfer) else { return Ok(unknown()) };
         let finished = self
             .blocking(move || {
@@ -207,12 +256,17 @@ impl Inner {
         let snapshot = Snapshot { meta, snapshot: SnapshotData::Staged(staged) };
         let installed =
             raft.install_full_snapshot(vote, snapshot).await.map_err(|error| error.to_string())?;
+        *self.last_installed() = Some((from, end.transfer));
         Ok(SnapshotReply::Done(installed.vote))
     }
 
     /// Takes the arriving snapshot out for its next step, if it is this one.
     fn take(&self, from: NodeId, transfer: u64) -> Option<Arriving> {
         self.slot().take_if(|arriving| arriving.from == from && arriving.transfer == transfer)
+    }
+
+    fn last_installed(&self) -> std::sync::MutexGuard<'_, Option<(NodeId, u64)>> {
+        self.installed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn slot(&self) -> std::sync::MutexGuard<'_, Option<Arriving>> {
@@ -229,6 +283,15 @@ impl Inner {
             Err(error) => Err(error.to_string()),
         }
     }
+}
+
+/// Runs `work` to its end, whoever still waits for it.
+async fn uncut<T, F>(work: F) -> Result<T, String>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, String>> + Send + 'static,
+{
+    tokio::spawn(work).await.unwrap_or_else(|error| Err(error.to_string()))
 }
 
 fn unknown() -> SnapshotReply {

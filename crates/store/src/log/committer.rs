@@ -24,6 +24,8 @@ pub(crate) enum Op<E> {
     Vote { value: Bytes, done: Done },
     /// Replaces the committed position; rides with the next commit that something else asks for.
     Committed { value: Bytes },
+    /// Replaces what is remembered of others; rides as well, unless it has waited long enough.
+    Remembered { value: Bytes, rides: bool },
     /// Removes the entries from `from` on.
     Truncate { from: u64, done: Done },
     /// Removes the entries up to `upto`.
@@ -43,7 +45,7 @@ impl<E> Op<E> {
     }
 
     fn rides(&self) -> bool {
-        matches!(self, Op::Committed { .. })
+        matches!(self, Op::Committed { .. } | Op::Remembered { rides: true, .. })
     }
 }
 
@@ -73,8 +75,7 @@ impl<E: LogEntry> Committer<E> {
                 batch.push(op);
             }
             if batch.iter().all(Op::rides) {
-                // Only the newest position matters, and alone it is not worth an fsync.
-                batch.drain(..batch.len() - 1);
+                keep_newest(&mut batch);
                 continue;
             }
             self.commit(std::mem::take(&mut batch)).await;
@@ -131,6 +132,19 @@ impl<E: LogEntry> Committer<E> {
     }
 }
 
+/// Of what rides only the newest of each kind matters, and alone it is not worth an fsync.
+fn keep_newest<E>(batch: &mut Vec<Op<E>>) {
+    let (mut committed, mut remembered) = (None, None);
+    for op in batch.drain(..) {
+        match op {
+            Op::Remembered { .. } => remembered = Some(op),
+            _ => committed = Some(op),
+        }
+    }
+    batch.extend(committed);
+    batch.extend(remembered);
+}
+
 fn answer<E>(op: Op<E>, result: Result<(), StoreError>) {
     match op {
         Op::Append { on_durable, room, .. } => {
@@ -144,6 +158,6 @@ fn answer<E>(op: Op<E>, result: Result<(), StoreError>) {
         | Op::Close { done } => {
             let _ = done.send(result);
         }
-        Op::Committed { .. } | Op::Purge { .. } => {}
+        Op::Committed { .. } | Op::Remembered { .. } | Op::Purge { .. } => {}
     }
 }

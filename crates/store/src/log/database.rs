@@ -1,5 +1,6 @@
 //! The log's database: one commit for a batch of operations, and reads.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use redb::{
@@ -22,6 +23,8 @@ pub(crate) struct LogDatabase {
     mark: Mark,
     /// As of the last commit.
     state: Mutex<LogState>,
+    /// Bytes of the entries, as of the last commit. Counted anew at each opening.
+    bytes: AtomicU64,
 }
 
 impl LogDatabase {
@@ -61,7 +64,7 @@ impl LogDatabase {
         store_id: [u8; 16],
     ) -> Result<(Self, LogState), StoreError> {
         let database = db::open(disk, LOG_FILE, cache_bytes)?;
-        let (database, state) = db::unpanicked(LOG_FILE, || check(database))??;
+        let (database, state, bytes) = db::unpanicked(LOG_FILE, || check(database))??;
         let (mark, acknowledged) = Mark::open(disk, store_id)?;
         if let Some(acknowledged) = acknowledged
             && acknowledged > state.commit
@@ -70,12 +73,18 @@ impl LogDatabase {
                 format!("it ends at commit {} although commit {acknowledged} was acknowledged", state.commit);
             return Err(StoreError::damaged(LOG_FILE, problem));
         }
-        Ok((Self { database, mark, state: Mutex::new(state.clone()) }, state))
+        let bytes = AtomicU64::new(bytes);
+        Ok((Self { database, mark, state: Mutex::new(state.clone()), bytes }, state))
     }
 
     /// A consistent state to read from.
     pub(super) fn begin_read(&self) -> Result<ReadTransaction, StoreError> {
         self.database.begin_read().map_err(failed)
+    }
+
+    /// Bytes of the entries.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// Carries out `ops` in order, with one fsync.
@@ -87,18 +96,20 @@ impl LogDatabase {
         let mut current = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let mut state = current.clone();
         state.commit += 1;
+        let mut bytes = self.bytes();
         let mut write = self.database.begin_write().map_err(failed)?;
         write.set_durability(Durability::Immediate).map_err(failed)?;
         {
             let mut entries = write.open_table(ENTRIES).map_err(failed)?;
             for op in ops {
-                carry_out(op, &mut entries, &mut state)?;
+                carry_out(op, &mut entries, &mut state, &mut bytes)?;
             }
             db::put(&mut write.open_table(STORE).map_err(failed)?, db::STATE, &state.encode())?;
         }
         write.commit().map_err(failed)?;
         self.mark.write(state.commit)?;
         *current = state;
+        self.bytes.store(bytes, Ordering::Relaxed);
         Ok(())
     }
 }
@@ -107,26 +118,33 @@ fn carry_out<E: LogEntry>(
     op: &Op<E>,
     entries: &mut Table<'_, u64, &'static [u8]>,
     state: &mut LogState,
+    bytes: &mut u64,
 ) -> Result<(), StoreError> {
+    let mut remove = |stored: &[u8]| {
+        *bytes = bytes.saturating_sub(stored.len() as u64);
+        false
+    };
     match op {
         Op::Append { entries: appended, .. } => {
             for entry in appended {
                 let index = entry.index();
                 let stored = db::seal_entry(index, &entry.encode());
+                *bytes = bytes.saturating_add(stored.len() as u64);
                 entries.insert(index, stored.as_slice()).map_err(failed)?;
                 state.appended(index, index);
             }
         }
         Op::Truncate { from, .. } => {
-            entries.retain_in(*from.., |_, _| false).map_err(failed)?;
+            entries.retain_in(*from.., |_, stored| remove(stored)).map_err(failed)?;
             state.truncated(*from);
         }
         Op::Purge { upto, position } => {
-            entries.retain_in(..=*upto, |_, _| false).map_err(failed)?;
+            entries.retain_in(..=*upto, |_, stored| remove(stored)).map_err(failed)?;
             state.purged(*upto, position);
         }
         Op::Vote { value, .. } => state.vote = Some(value.clone()),
         Op::Committed { value } => state.committed = Some(value.clone()),
+        Op::Remembered { value, .. } => state.remembered = Some(value.clone()),
         Op::Generation { number, .. } => state.generation = *number,
         Op::Close { .. } => {}
     }
@@ -170,7 +188,7 @@ pub(super) fn read_entries<E: LogEntry>(
 }
 
 /// Reads every page and every row.
-fn check(mut database: Database) -> Result<(Database, LogState), StoreError> {
+fn check(mut database: Database) -> Result<(Database, LogState, u64), StoreError> {
     // After a clean end redb trusts its pages unread, its record of free ones included.
     match database.check_integrity() {
         Ok(true) => {}
@@ -178,23 +196,25 @@ fn check(mut database: Database) -> Result<(Database, LogState), StoreError> {
         Err(error @ DatabaseError::Storage(StorageError::Io(_))) => return Err(failed(error)),
         Err(error) => return Err(StoreError::damaged(LOG_FILE, error)),
     }
-    let state = load(&database)?;
-    Ok((database, state))
+    let (state, bytes) = load(&database)?;
+    Ok((database, state, bytes))
 }
 
-/// Reads every row once. A torn commit is none of this function's business: redb has already gone back to the
+/// Reads every row once, and counts the entries' bytes. A torn commit is none of this function's business: redb has already gone back to the
 /// one before it.
-fn load(database: &Database) -> Result<LogState, StoreError> {
+fn load(database: &Database) -> Result<(LogState, u64), StoreError> {
     let read = database.begin_read().map_err(failed)?;
     let store = read.open_table(STORE).map_err(failed)?;
     let row = db::get(&store, LOG_FILE, db::STATE)?
         .ok_or_else(|| StoreError::damaged(LOG_FILE, "its state is missing"))?;
     let state = LogState::decode(&row).map_err(|problem| StoreError::damaged(LOG_FILE, problem))?;
+    let mut bytes = 0u64;
     let mut range: Option<(u64, u64)> = None;
     for row in read.open_table(ENTRIES).map_err(failed)?.iter().map_err(failed)? {
         let (index, stored) = row.map_err(failed)?;
         let index = index.value();
         db::unseal_entry(index, stored.value())?;
+        bytes = bytes.saturating_add(stored.value().len() as u64);
         if range.is_some_and(|(_, last)| last.checked_add(1) != Some(index)) {
             return Err(StoreError::damaged(LOG_FILE, format!("there is a hole before entry {index}")));
         }
@@ -204,5 +224,5 @@ fn load(database: &Database) -> Result<LogState, StoreError> {
         let problem = format!("it should hold entries {:?} and holds {range:?}", state.range);
         return Err(StoreError::damaged(LOG_FILE, problem));
     }
-    Ok(state)
+    Ok((state, bytes))
 }

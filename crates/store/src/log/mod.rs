@@ -178,6 +178,16 @@ impl<E: LogEntry> LogStore<E> {
         .await
     }
 
+    /// Replaces what is remembered of others, in the caller's encoding. It becomes durable with whatever is
+    /// written next; if it is not to ride, that is this.
+    pub async fn save_remembered(&self, remembered: Bytes, rides: bool) -> Result<(), StoreError> {
+        self.enqueue(|tail| {
+            tail.remembered = Some(remembered.clone());
+            Ok(Some(Op::Remembered { value: remembered, rides }))
+        })
+        .await
+    }
+
     /// Removes every entry after `keep`, or all of them; returns once that is durable.
     pub async fn truncate_after(&self, keep: Option<u64>) -> Result<(), StoreError> {
         let (done, durable) = oneshot::channel();
@@ -244,6 +254,11 @@ impl<E: LogEntry> LogStore<E> {
         self.shared.lock().tail.range()
     }
 
+    /// Bytes of the entries on disk; 0 once the log is closed.
+    pub fn bytes(&self) -> u64 {
+        self.shared.database().map_or(0, |database| database.bytes())
+    }
+
     /// The vote saved last.
     pub fn vote(&self) -> Option<Bytes> {
         self.shared.lock().tail.vote.clone()
@@ -252,6 +267,11 @@ impl<E: LogEntry> LogStore<E> {
     /// The committed position saved last.
     pub fn committed(&self) -> Option<Bytes> {
         self.shared.lock().tail.committed.clone()
+    }
+
+    /// What was last given to be remembered of others.
+    pub fn remembered(&self) -> Option<Bytes> {
+        self.shared.lock().tail.remembered.clone()
     }
 
     /// The position that `purge` was given last.

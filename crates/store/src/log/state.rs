@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::bytes_codec::{CodecProblem, Reader, put_bytes};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// What the log is, apart from the entries themselves.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -22,10 +22,12 @@ pub(crate) struct LogState {
     pub(crate) purged: Option<(u64, Bytes)>,
     pub(crate) vote: Option<Bytes>,
     pub(crate) committed: Option<Bytes>,
+    /// What is remembered of others, in the caller's encoding.
+    pub(crate) remembered: Option<Bytes>,
 }
 
 impl LogState {
-    /// The row's value: version, commit and generation; then range, purged, vote and committed, each behind a
+    /// The row's value: version, commit and generation; then range, purged, vote, committed and remembered, each behind a
     /// byte that says whether it is there.
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![VERSION];
@@ -41,7 +43,7 @@ impl LogState {
             bytes.extend_from_slice(&index.to_be_bytes());
             put_bytes(&mut bytes, position);
         }
-        for value in [&self.vote, &self.committed] {
+        for value in [&self.vote, &self.committed, &self.remembered] {
             bytes.push(u8::from(value.is_some()));
             if let Some(value) = value {
                 put_bytes(&mut bytes, value);
@@ -61,8 +63,9 @@ impl LogState {
         let purged = if flag(&mut reader)? { Some((reader.u64()?, value(&mut reader)?)) } else { None };
         let vote = if flag(&mut reader)? { Some(value(&mut reader)?) } else { None };
         let committed = if flag(&mut reader)? { Some(value(&mut reader)?) } else { None };
+        let remembered = if flag(&mut reader)? { Some(value(&mut reader)?) } else { None };
         reader.finish()?;
-        Ok(Self { commit, generation, range, purged, vote, committed })
+        Ok(Self { commit, generation, range, purged, vote, committed, remembered })
     }
 
     /// Entries `first..=last` were added at the end.
@@ -113,14 +116,15 @@ mod tests {
             purged: Some((4, Bytes::from_static(b"pos"))),
             vote: Some(Bytes::from_static(b"vote")),
             committed: Some(Bytes::from_static(b"comm")),
+            remembered: Some(Bytes::from_static(b"rem")),
         };
         let empty = LogState { generation: 1, ..LogState::default() };
         let hex = |state: &LogState| state.encode().iter().map(|b| format!("{b:02x}")).collect::<String>();
         assert_eq!(
             hex(&full),
-            "0100000000000000070000000000000002010000000000000005000000000000000901000000000000000400000003706f730100000004766f74650100000004636f6d6d"
+            "0200000000000000070000000000000002010000000000000005000000000000000901000000000000000400000003706f730100000004766f74650100000004636f6d6d010000000372656d"
         );
-        assert_eq!(hex(&empty), "010000000000000000000000000000000100000000");
+        assert_eq!(hex(&empty), "02000000000000000000000000000000010000000000");
         for state in [full, empty] {
             assert_eq!(LogState::decode(&state.encode()), Ok(state));
         }

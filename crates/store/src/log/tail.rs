@@ -22,6 +22,7 @@ pub(super) struct Tail<E> {
     pub(super) purged: Option<(u64, Bytes)>,
     pub(super) vote: Option<Bytes>,
     pub(super) committed: Option<Bytes>,
+    pub(super) remembered: Option<Bytes>,
     /// The number that the next append gets.
     next_append: u64,
 }
@@ -50,6 +51,7 @@ impl<E: LogEntry> Tail<E> {
             purged: state.purged,
             vote: state.vote,
             committed: state.committed,
+            remembered: state.remembered,
             next_append: 0,
         }
     }

@@ -159,7 +159,7 @@ impl RegistryStore {
         self.flush_locked(&mut writer)?;
         let view = RegistryView::open(self.current()?)?;
         let applied = view.applied()?.unwrap_or_default();
-        Ok(SnapshotSource::new(view, applied))
+        SnapshotSource::new(view, applied)
     }
 
     /// Begins to receive a snapshot, beside the current generation. Blocks.

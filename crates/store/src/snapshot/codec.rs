@@ -12,7 +12,7 @@ use crate::StoreError;
 use crate::bytes_codec::{CodecProblem, Reader, put_bytes};
 
 /// The version of all three parts.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const HEADER: u8 = 1;
 const CHUNK: u8 = 2;
 const SUMMARY: u8 = 3;
@@ -30,6 +30,8 @@ const CHUNK_BYTES_ACCEPTED: usize = 2 * CHUNK_BYTES_MAX;
 pub struct SnapshotHeader {
     /// The applied position, in the caller's encoding; empty before anything was applied.
     pub applied: Vec<u8>,
+    /// How many rows are to come. For people: what came is counted and judged by the summary.
+    pub rows: u64,
 }
 
 /// Some rows, in order.
@@ -59,12 +61,15 @@ impl SnapshotHeader {
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![VERSION, HEADER];
         put_bytes(&mut bytes, &self.applied);
+        bytes.extend_from_slice(&self.rows.to_be_bytes());
         bytes
     }
 
     /// Reads a header.
     pub fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
-        part(bytes, HEADER, "header", |reader| Ok(Self { applied: reader.bytes()?.to_vec() }))
+        part(bytes, HEADER, "header", |reader| {
+            Ok(Self { applied: reader.bytes()?.to_vec(), rows: reader.u64()? })
+        })
     }
 }
 
@@ -149,6 +154,11 @@ impl Summing {
         self.chunks
     }
 
+    /// How many rows were in them.
+    pub(super) fn rows(&self) -> u64 {
+        self.rows
+    }
+
     pub(super) fn summary(&self) -> SnapshotSummary {
         let mut hasher = self.hasher.clone();
         hasher.update(&self.chunks.to_be_bytes());
@@ -209,21 +219,21 @@ mod tests {
 
     #[test]
     fn the_parts_have_these_bytes() {
-        let header = SnapshotHeader { applied: b"position".to_vec() };
+        let header = SnapshotHeader { applied: b"position".to_vec(), rows: 7 };
         let mut rows = Vec::new();
         put_row(&mut rows, Table::Leaves, b"key", b"value");
         let chunk = SnapshotChunk::new(0, rows);
         let mut summing = Summing::new(&header.applied);
         summing.add(&chunk, 1);
         let summary = summing.summary();
-        assert_eq!(hex(&header.encode()), "010100000008706f736974696f6e");
+        assert_eq!(hex(&header.encode()), "020100000008706f736974696f6e0000000000000007");
         assert_eq!(
             hex(&chunk.encode()),
-            "01020000000000000000d1ac3c13e18322476657b7a52f029ea9d98d0d17908c57fa84c9a379c04427280000001101000000036b65790000000576616c7565"
+            "02020000000000000000d1ac3c13e18322476657b7a52f029ea9d98d0d17908c57fa84c9a379c04427280000001101000000036b65790000000576616c7565"
         );
         assert_eq!(
             hex(&summary.encode()),
-            "010300000000000000010000000000000001c9760da96a299104aa9df1e5c0ec49a4d8e886eb7380f091dc339719956c7de6"
+            "020300000000000000010000000000000001c9760da96a299104aa9df1e5c0ec49a4d8e886eb7380f091dc339719956c7de6"
         );
         assert_eq!(SnapshotHeader::decode(&header.encode()), Ok(header));
         assert_eq!(SnapshotChunk::decode(&chunk.encode()), Ok(chunk));
@@ -241,7 +251,7 @@ mod tests {
         assert!(SnapshotChunk::decode(&longer).is_err());
         assert!(SnapshotHeader::decode(&bytes).is_err());
         let mut newer = bytes;
-        newer[0] = 2;
+        newer[0] = 3;
         assert!(SnapshotChunk::decode(&newer).is_err());
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use assent_registry::Table;
+use redb::ReadableTableMetadata;
 
 use super::codec::{CHUNK_BYTES_MAX, SnapshotChunk, SnapshotHeader, SnapshotSummary, Summing, put_row};
 use crate::StoreError;
@@ -15,11 +16,16 @@ use crate::registry::view::{unreadable, value};
 pub struct SnapshotSource {
     view: Arc<RegistryView>,
     applied: Vec<u8>,
+    rows: u64,
 }
 
 impl SnapshotSource {
-    pub(crate) fn new(view: RegistryView, applied: Vec<u8>) -> Self {
-        Self { view: Arc::new(view), applied }
+    pub(crate) fn new(view: RegistryView, applied: Vec<u8>) -> Result<Self, StoreError> {
+        let mut rows = 0u64;
+        for table in Table::ALL {
+            rows = rows.saturating_add(view.table(*table)?.len().map_err(unreadable)?);
+        }
+        Ok(Self { view: Arc::new(view), applied, rows })
     }
 
     /// The applied position, in the caller's encoding; empty before anything was applied.
@@ -29,7 +35,7 @@ impl SnapshotSource {
 
     /// What to send first.
     pub fn header(&self) -> SnapshotHeader {
-        SnapshotHeader { applied: self.applied.clone() }
+        SnapshotHeader { applied: self.applied.clone(), rows: self.rows }
     }
 
     /// What to send next.
@@ -73,6 +79,11 @@ impl SnapshotChunks {
         let chunk = SnapshotChunk::new(self.summing.chunks(), rows);
         self.summing.add(&chunk, count);
         Ok(Some(chunk))
+    }
+
+    /// How many rows are in the chunks so far.
+    pub fn rows(&self) -> u64 {
+        self.summing.rows()
     }
 
     /// What to send after the last chunk.

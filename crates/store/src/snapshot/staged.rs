@@ -88,6 +88,11 @@ impl StagedSnapshot {
         Ok(())
     }
 
+    /// How many chunks were written, and how many rows were in them.
+    pub fn received(&self) -> (u64, u64) {
+        (self.summing.chunks(), self.summing.rows())
+    }
+
     /// The applied position, in the caller's encoding; empty before anything was applied.
     pub fn applied(&self) -> &[u8] {
         &self.applied

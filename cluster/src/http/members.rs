@@ -1,0 +1,73 @@
+//! `/v1/cluster/members` and `/v1/cluster/leader`.
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::response::Response;
+
+use assent_api::{Call, MAX_MEMBER_BYTES, MembersBody, NewMember, Problem, parse_transfer};
+use assent_proof::{Code, Refusal};
+
+use super::body;
+use super::reply::{json, problem_body, refusal};
+use crate::usecase::{Caller, Service};
+
+fn answered(changed: Result<MembersBody, Box<Problem>>) -> Response {
+    match changed {
+        Ok(members) => json(200, &members),
+        Err(why) => problem_body(&why),
+    }
+}
+
+#[expect(clippy::result_large_err, reason = "the error is the finished answer")]
+fn member_id(text: &str) -> Result<u64, Response> {
+    let number = text.parse().ok().filter(|id| *id > 0);
+    number.ok_or_else(|| {
+        let why = Refusal::at(Code::Malformed, "id", format!("`{text}` is not a member's number"));
+        refusal(&why, Call::Manage)
+    })
+}
+
+/// The members.
+pub(super) async fn list(State(service): State<Service>) -> Response {
+    json(200, &service.members(&Caller::Anonymous).await)
+}
+
+/// A new learner.
+pub(super) async fn add(State(service): State<Service>, request: Body) -> Response {
+    let bytes = match body::read(&service, request, MAX_MEMBER_BYTES.saturating_add(1)).await {
+        Ok(body) => body.bytes,
+        Err(answer) => return answer,
+    };
+    match NewMember::parse(&bytes) {
+        Ok(new) => answered(service.add_member(&Caller::Anonymous, new).await),
+        Err(why) => refusal(&why, Call::Manage),
+    }
+}
+
+/// A learner becomes a voter.
+pub(super) async fn promote(State(service): State<Service>, Path(id): Path<String>) -> Response {
+    match member_id(&id) {
+        Ok(id) => answered(service.promote_member(&Caller::Anonymous, id).await),
+        Err(answer) => answer,
+    }
+}
+
+/// A member leaves.
+pub(super) async fn remove(State(service): State<Service>, Path(id): Path<String>) -> Response {
+    match member_id(&id) {
+        Ok(id) => answered(service.remove_member(&Caller::Anonymous, id).await),
+        Err(answer) => answer,
+    }
+}
+
+/// Another leader.
+pub(super) async fn transfer(State(service): State<Service>, request: Body) -> Response {
+    let bytes = match body::read(&service, request, MAX_MEMBER_BYTES.saturating_add(1)).await {
+        Ok(body) => body.bytes,
+        Err(answer) => return answer,
+    };
+    match parse_transfer(&bytes) {
+        Ok(to) => answered(service.transfer_leader(&Caller::Anonymous, to).await),
+        Err(why) => refusal(&why, Call::Manage),
+    }
+}

@@ -1,0 +1,162 @@
+//! What this node remembers of what the voters have acknowledged, so that a disk that was put back is recognised.
+//!
+//! The leader tells everybody with its appends; whoever is told keeps it, in memory at once and on disk with the
+//! next commit of its log. A voter that returns with less than it acknowledged is refused: its votes would be
+//! those of somebody who never promised what it did promise. Owns the memory and its encoding; decides nothing
+//! of Raft.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use assent_store::{LogStore, StoreError};
+use bytes::Bytes;
+
+use super::log::LogRecord;
+use super::types::NodeId;
+use crate::peer::{Acknowledged, Hello};
+
+const VERSION: u8 = 1;
+/// Bytes of one voter: id, term, index.
+const RECORD_BYTES: usize = 24;
+
+/// The memory. Shared.
+pub struct Memory {
+    log: LogStore<LogRecord>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    known: BTreeMap<NodeId, (u64, u64)>,
+    /// What goes along with appends, while this node leads.
+    told: Vec<Acknowledged>,
+    /// Whether `known` has grown since it was last given to the log,
+    grown: bool,
+    /// and since it was last made durable for certain.
+    loose: bool,
+}
+
+/// The log's memory of others cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("what the log remembers of the voters cannot be read")]
+pub struct UnreadableError;
+
+impl Memory {
+    /// What `log` remembers.
+    pub fn load(log: LogStore<LogRecord>) -> Result<Arc<Self>, UnreadableError> {
+        let known = match log.remembered() {
+            Some(bytes) => decode(&bytes).ok_or(UnreadableError)?,
+            None => BTreeMap::new(),
+        };
+        Ok(Arc::new(Self { log, state: Mutex::new(State { known, ..State::default() }) }))
+    }
+
+    /// Takes in what the leader says. Never forgets: a smaller position than one known is passed over.
+    pub fn remember(&self, acknowledged: &[Acknowledged]) {
+        let mut state = self.lock();
+        for Acknowledged { node, term, index } in acknowledged {
+            let known = state.known.entry(*node).or_default();
+            let new = (known.0.max(*term), known.1.max(*index));
+            if *known != new {
+                *known = new;
+                state.grown = true;
+                state.loose = true;
+            }
+        }
+    }
+
+    /// As leader: what goes along with appends from now on. Empty once this node does not lead.
+    pub fn tell(&self, acknowledged: Vec<Acknowledged>) {
+        self.remember(&acknowledged);
+        self.lock().told = acknowledged;
+    }
+
+    /// What goes along with an append.
+    pub fn told(&self) -> Vec<Acknowledged> {
+        self.lock().told.clone()
+    }
+
+    /// Gives what has grown to the log, which makes it durable with its next commit; with `now`, that is this. Forgets
+    /// who is no member: its id is never used again.
+    pub async fn save(&self, now: bool, is_member: impl Fn(NodeId) -> bool) -> Result<(), StoreError> {
+        let bytes = {
+            let mut state = self.lock();
+            let due = if now { state.loose } else { state.grown };
+            if !due {
+                return Ok(());
+            }
+            state.grown = false;
+            state.loose &= !now;
+            state.known.retain(|node, _| is_member(*node));
+            encode(&state.known)
+        };
+        self.log.save_remembered(bytes, !now).await
+    }
+
+    /// Whether a node that says hello has everything that it acknowledged.
+    pub fn check(&self, hello: &Hello) -> Result<(), String> {
+        let state = self.lock();
+        let Some((term, index)) = state.known.get(&hello.node_id) else { return Ok(()) };
+        let standing = hello.standing;
+        if standing.log_end > *index && standing.term >= *term {
+            return Ok(());
+        }
+        Err(format!(
+            "node {} acknowledged log index {index} in term {term} and returns with {} entries in term {}: its disk was \
+             put back to an older copy; it never rejoins under this id: replace the member",
+            hello.node_id, standing.log_end, standing.term
+        ))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing that holds it panics halfway through a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A version, and then id, term and index of each voter; integers big endian.
+fn encode(known: &BTreeMap<NodeId, (u64, u64)>) -> Bytes {
+    let mut bytes = vec![VERSION];
+    for (node, (term, index)) in known {
+        for number in [node, term, index] {
+            bytes.extend_from_slice(&number.to_be_bytes());
+        }
+    }
+    bytes.into()
+}
+
+fn decode(bytes: &[u8]) -> Option<BTreeMap<NodeId, (u64, u64)>> {
+    let (&version, records) = bytes.split_first()?;
+    let (records, rest) = records.as_chunks::<RECORD_BYTES>();
+    if version != VERSION || !rest.is_empty() {
+        return None;
+    }
+    let numbers = |record: &[u8; RECORD_BYTES]| match record.as_chunks::<8>().0 {
+        [node, term, index] => {
+            Some((u64::from_be_bytes(*node), (u64::from_be_bytes(*term), u64::from_be_bytes(*index))))
+        }
+        _ => None,
+    };
+    records.iter().map(numbers).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_has_these_bytes() {
+        let known = BTreeMap::from([(1, (2, 3)), (4, (5, 6))]);
+        let expected = concat!(
+            "01",
+            "000000000000000100000000000000020000000000000003",
+            "000000000000000400000000000000050000000000000006"
+        );
+        assert_eq!(hex::encode(encode(&known)), expected);
+        assert_eq!(decode(&encode(&known)), Some(known));
+        assert_eq!(decode(&[]), None);
+        assert_eq!(decode(&[2]), None);
+        assert_eq!(decode(&[1, 0]), None);
+        assert_eq!(decode(&[1]), Some(BTreeMap::new()));
+    }
+}

@@ -1,0 +1,100 @@
+//! The snapshots on their way, for people: who, how far, since when.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::time::Instant;
+
+use crate::raft::types::NodeId;
+
+/// Which way a snapshot goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Direction {
+    /// To a peer.
+    Sending,
+    /// From a peer.
+    Receiving,
+}
+
+/// How far one snapshot is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// When it began.
+    pub since: Instant,
+    /// Chunks that the receiver has written.
+    pub chunks: u64,
+    /// Bytes of rows in them.
+    pub bytes: u64,
+    /// Rows in them.
+    pub rows: u64,
+    /// Rows in the whole snapshot.
+    pub rows_total: u64,
+    /// How often it went on after a broken connection.
+    pub resumed: u64,
+}
+
+/// The snapshots under way. Clones share it.
+#[derive(Clone, Default)]
+pub struct Transfers {
+    under_way: Arc<Mutex<BTreeMap<(Direction, NodeId), Progress>>>,
+}
+
+/// One transfer; no longer shown once it is dropped.
+pub struct Transfer {
+    transfers: Transfers,
+    key: (Direction, NodeId),
+}
+
+impl Transfers {
+    /// Begins to show a transfer of so many rows. One in the same direction with the same peer is no longer shown.
+    pub fn begin(&self, direction: Direction, peer: NodeId, rows_total: u64) -> Transfer {
+        let key = (direction, peer);
+        let progress =
+            Progress { since: Instant::now(), chunks: 0, bytes: 0, rows: 0, rows_total, resumed: 0 };
+        self.lock().insert(key, progress);
+        Transfer { transfers: self.clone(), key }
+    }
+
+    /// Every transfer under way, with its direction and its peer.
+    pub fn all(&self) -> Vec<(Direction, NodeId, Progress)> {
+        self.lock().iter().map(|((direction, peer), progress)| (*direction, *peer, *progress)).collect()
+    }
+
+    /// Whether this node is sending to anybody.
+    pub fn is_sending(&self) -> bool {
+        self.lock().keys().any(|(direction, _)| *direction == Direction::Sending)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<(Direction, NodeId), Progress>> {
+        // Nothing that holds it panics halfway through a change.
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Transfer {
+    /// One more chunk was written.
+    pub fn chunk(&self, bytes: usize, rows: u64) {
+        self.change(|progress| {
+            progress.chunks = progress.chunks.saturating_add(1);
+            progress.bytes = progress.bytes.saturating_add(bytes as u64);
+            progress.rows = progress.rows.saturating_add(rows);
+        });
+    }
+
+    /// It goes on after its connection broke.
+    pub fn resumed(&self) {
+        self.change(|progress| progress.resumed = progress.resumed.saturating_add(1));
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Progress)) {
+        if let Some(progress) = self.transfers.lock().get_mut(&self.key) {
+            change(progress);
+        }
+    }
+}
+
+impl Drop for Transfer {
+    fn drop(&mut self) {
+        self.transfers.lock().remove(&self.key);
+    }
+}

@@ -1,0 +1,105 @@
+//! Standing watches over the membership: ways to the members, what the voters acknowledged, changes left half done.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::async_runtime::watch::WatchReceiver;
+use tokio::time::{interval, sleep};
+
+use super::{Parts, Service};
+use crate::peer::Acknowledged;
+use crate::raft::memory::Memory;
+use crate::raft::types::{NodeId, PeerNode};
+
+/// How often it is looked who the members are, at most.
+const MEMBERS_EVERY: Duration = Duration::from_millis(100);
+/// How often the leader takes stock of what the voters acknowledged.
+const REMEMBER_EVERY: Duration = Duration::from_millis(100);
+/// Once in so many rounds what is remembered is made durable, and a leader looks after a change of the membership
+/// that nobody completes.
+const SLOW_ROUNDS: u32 = 10;
+
+/// Keeps a way to every member that the membership names and to nobody who has left it, and checks what it says of
+/// this node.
+pub(crate) async fn follow_members(service: Service) {
+    let parts = service.parts();
+    let me = parts.config.node_id;
+    let mut metrics = parts.raft.metrics();
+    let mut was_member = false;
+    loop {
+        let members: Vec<(NodeId, PeerNode)> = metrics
+            .borrow_watched()
+            .membership_config
+            .nodes()
+            .map(|(id, node)| (*id, node.clone()))
+            .collect();
+        let highest = parts.highest_id();
+        for (id, node) in &members {
+            if *id == me && node.store_id != parts.store_id {
+                let cause = "the membership binds this node id to another store: a lost or replaced disk never \
+                             rejoins under its old node id";
+                // Only the first cause is kept.
+                let _ = parts.misbound.set(cause.to_owned());
+            }
+            parts.hub.ensure_known(*id, &node.peer_addr);
+        }
+        let is_member = |id: NodeId| members.iter().any(|(member, _)| *member == id);
+        if !members.is_empty() {
+            for id in parts.hub.known() {
+                if id <= highest && !is_member(id) {
+                    tracing::info!(id, "a node is no member any more");
+                    parts.hub.forget(id, "it is no member any more");
+                }
+            }
+        }
+        if was_member && !is_member(me) {
+            tracing::warn!(
+                "this node was removed from the cluster; stop it and keep its data for the auditors"
+            );
+        }
+        was_member = is_member(me);
+        if metrics.changed().await.is_err() {
+            return;
+        }
+        sleep(MEMBERS_EVERY).await;
+    }
+}
+
+/// Keeps what the voters acknowledged, and as leader tells it.
+pub(crate) async fn remember_voters(service: Service, memory: Arc<Memory>) {
+    let mut ticks = interval(REMEMBER_EVERY);
+    let mut rounds: u32 = 0;
+    loop {
+        ticks.tick().await;
+        let parts = service.parts();
+        let leads = parts.believed_leader() == Some(parts.config.node_id);
+        memory.tell(if leads { acknowledged(parts) } else { Vec::new() });
+        let metrics = parts.raft.metrics();
+        let membership = metrics.borrow_watched().membership_config.clone();
+        rounds = rounds.wrapping_add(1);
+        // When nothing else is written, nothing carries it to the disk.
+        let now = rounds.is_multiple_of(SLOW_ROUNDS);
+        // A failure is the store's, which ends the node.
+        let _ = memory.save(now, |id| membership.get_node(&id).is_some()).await;
+        if leads && now {
+            parts.finish_joint().await;
+        }
+    }
+}
+
+/// What each voter has on its disk for certain, as the leader knows: only what is committed too, since the rest may be
+/// truncated again.
+fn acknowledged(parts: &Parts) -> Vec<Acknowledged> {
+    let metrics = parts.metrics_now();
+    let (Some(replication), Some(committed)) = (&metrics.replication, &metrics.local_committed) else {
+        return Vec::new();
+    };
+    metrics
+        .membership_config
+        .voter_ids()
+        .filter_map(|node| {
+            let matched = replication.get(&node)?.as_ref()?.index;
+            Some(Acknowledged { node, term: metrics.current_term, index: matched.min(committed.index) })
+        })
+        .collect()
+}

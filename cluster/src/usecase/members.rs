@@ -1,0 +1,186 @@
+//! Who is in the cluster, and changing that: any node takes the call, the leader decides.
+
+use std::time::Duration;
+
+use openraft::async_runtime::watch::WatchReceiver;
+use tokio::time::{Instant, sleep};
+
+use assent_api::{Call, MemberBody, MemberRole, MembersBody, NewMember, Problem, status_of};
+use assent_proof::{Code, Refusal};
+use assent_registry::{Rows, query};
+
+use super::{Caller, Parts, Service, within};
+use crate::peer::{Manage, ManageError, PeerError};
+use crate::raft::types::{NodeId, PeerNode};
+
+/// The pause before asking again while there is no leader.
+const RETRY_AFTER: Duration = Duration::from_millis(50);
+
+impl Service {
+    /// The members as the leader sees them; as this node does if no leader answers.
+    pub async fn members(&self, _caller: &Caller) -> MembersBody {
+        let parts = self.parts();
+        if let Some(leader) = parts.believed_leader().filter(|leader| *leader != parts.config.node_id) {
+            let within = Duration::from_millis(parts.config.deadlines.read_ms);
+            if let Ok(Ok(members)) = parts.hub.call(leader, &Manage::List, within).await {
+                return members;
+            }
+        }
+        parts.members()
+    }
+
+    /// Adds a node as a learner.
+    pub async fn add_member(&self, caller: &Caller, new: NewMember) -> Result<MembersBody, Box<Problem>> {
+        let Some(store_id) = new.store() else {
+            return Err(problem(&Refusal::at(
+                Code::Malformed,
+                "storeId",
+                "must be 32 lower-case hex digits",
+            )));
+        };
+        let node = PeerNode { peer_addr: new.peer, client_addr: new.client, store_id, key: Some(new.key) };
+        self.manage(caller, Manage::Add { id: new.id, node }).await
+    }
+
+    /// Makes a learner a voter, once it has caught up.
+    pub async fn promote_member(&self, caller: &Caller, id: NodeId) -> Result<MembersBody, Box<Problem>> {
+        self.manage(caller, Manage::Promote(id)).await
+    }
+
+    /// Takes a member out.
+    pub async fn remove_member(&self, caller: &Caller, id: NodeId) -> Result<MembersBody, Box<Problem>> {
+        self.manage(caller, Manage::Remove(id)).await
+    }
+
+    /// Hands leadership to a voter; to the one that is furthest if none is named.
+    pub async fn transfer_leader(
+        &self,
+        caller: &Caller,
+        to: Option<NodeId>,
+    ) -> Result<MembersBody, Box<Problem>> {
+        self.manage(caller, Manage::Transfer(to)).await
+    }
+
+    /// Has the leader change something, whoever leads. Asking again is harmless: what is as asked for stays so.
+    async fn manage(&self, _caller: &Caller, manage: Manage) -> Result<MembersBody, Box<Problem>> {
+        let parts = self.parts();
+        let until = within(parts.config.deadlines.membership_ms);
+        let mut last = "no leader is known".to_owned();
+        let mut maybe_done = false;
+        while Instant::now() < until {
+            let attempt = match parts.believed_leader() {
+                None => Err(ManageError::NotLeader { leader: None }),
+                Some(leader) if leader == parts.config.node_id => {
+                    self.manage_as_leader(manage.clone(), until).await
+                }
+                Some(leader) => {
+                    let left = until.saturating_duration_since(Instant::now());
+                    match parts.hub.call(leader, &manage, left).await {
+                        Ok(answer) => answer,
+                        Err(error) if error.is_unsent() => {
+                            last = error.to_string();
+                            Err(ManageError::NotLeader { leader: None })
+                        }
+                        Err(PeerError::Refused(why)) => Err(ManageError::Unknown(why)),
+                        Err(error) => Err(ManageError::Unknown(format!("node {leader}: {error}"))),
+                    }
+                }
+            };
+            match attempt {
+                Ok(members) => return Ok(members),
+                // An earlier try may be what is under way, or what removed it.
+                Err(ManageError::Refused(refusal)) if maybe_done && refusal.code == Code::MembershipBusy => {
+                    last = refusal.detail;
+                }
+                Err(ManageError::Refused(refusal))
+                    if maybe_done
+                        && refusal.code == Code::MemberUnknown
+                        && matches!(manage, Manage::Remove(_)) =>
+                {
+                    return Ok(self.members(&Caller::Anonymous).await);
+                }
+                Err(ManageError::Refused(refusal)) => return Err(problem(&refusal)),
+                Err(ManageError::NotLeader { .. }) => {}
+                Err(ManageError::Unknown(detail)) => {
+                    maybe_done = true;
+                    last = detail;
+                }
+            }
+            sleep(RETRY_AFTER).await;
+        }
+        let so = if maybe_done { "it may have been done, or may still be" } else { "nothing was changed" };
+        Err(problem(&Refusal::new(Code::NoQuorum, format!("{so}: {last}"))))
+    }
+}
+
+fn problem(refusal: &Refusal) -> Box<Problem> {
+    Box::new(Problem::from_refusal(refusal, status_of(refusal.code, Call::Manage)))
+}
+
+impl Parts {
+    /// The members as this node sees them.
+    pub(super) fn members(&self) -> MembersBody {
+        let metrics = self.raft.metrics().borrow_watched().clone();
+        let membership = &metrics.membership_config;
+        let peers = self.hub.status();
+        let now = self.env.clock.now();
+        let view = self.registry.view().ok();
+        let voters: Vec<NodeId> = membership.voter_ids().collect();
+        let me = self.config.node_id;
+        let leads = metrics.current_leader == Some(me);
+        let members = membership
+            .nodes()
+            .map(|(id, node)| {
+                let peer = peers.iter().find(|peer| peer.id == *id);
+                let granted = |rows: &dyn Rows| {
+                    node.key.is_some_and(|key| query::node_key_granted(rows, &key, now).unwrap_or(false))
+                };
+                let matched = metrics.replication.as_ref().filter(|_| leads).and_then(|replication| {
+                    replication.get(id).and_then(|at| at.as_ref().map(|at| at.index))
+                });
+                let behind = match (matched, metrics.last_log_index) {
+                    (Some(matched), Some(last)) => Some(last.saturating_sub(matched)),
+                    _ => None,
+                };
+                MemberBody {
+                    id: *id,
+                    role: if voters.contains(id) { MemberRole::Voter } else { MemberRole::Learner },
+                    peer: node.peer_addr.clone(),
+                    client: node.client_addr.clone(),
+                    store_id: hex(&node.store_id),
+                    key: node.key,
+                    key_granted: view.as_ref().is_some_and(|view| granted(view)),
+                    connected: *id == me || peer.is_some_and(|peer| peer.connected),
+                    matched,
+                    behind,
+                    rules_known: match *id == me {
+                        true => Some(self.rules_known()),
+                        false => self.hub.hello(*id).map(|hello| hello.rules_version),
+                    },
+                    problem: peer.filter(|peer| !peer.connected).and_then(|peer| peer.problem.clone()),
+                }
+            })
+            .collect();
+        MembersBody {
+            node_id: me,
+            leader: metrics.current_leader,
+            changing: metrics.membership_config != metrics.committed_membership_config
+                || membership.membership().get_joint_config().len() > 1,
+            next_id: self.highest_id().saturating_add(1),
+            members,
+        }
+    }
+
+    /// The largest id that was ever a member, as far as this node knows.
+    pub(crate) fn highest_id(&self) -> NodeId {
+        let applied = self.applied.borrow().highest_id;
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        metrics.membership_config.nodes().map(|(id, _)| *id).fold(applied, NodeId::max)
+    }
+}
+
+/// Bytes as people read them.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,330 @@
+//! Changing the membership, as leader: one change at a time, each through learners, none that could lose the quorum.
+//!
+//! Owns what is checked before Raft is asked. Raft itself (dissertation §4) sees to it that two majorities never
+//! exist side by side: every change of voters goes through a joint configuration.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
+use openraft::{ChangeMembers, Instant as _, RaftMetrics};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use assent_api::MembersBody;
+use assent_proof::{Code, PublicKey, Refusal};
+use assent_registry::query;
+
+use super::{Parts, Service};
+use crate::peer::{Manage, ManageError, ManageReply};
+use crate::raft::types::{NodeId, PeerNode, TypeConfig};
+
+/// Most members, learners included.
+const MEMBERS_MAX: usize = 9;
+/// Most voters. More only make every write wait for more disks; one above five is for replacing a member.
+const VOTERS_MAX: usize = 7;
+/// A voter counts as there if it answered within so many longest elections.
+const THERE_WITHIN_ELECTIONS: u32 = 3;
+/// How long a learner may take to reach what the log held when its promotion was asked for.
+const CATCHES_UP_WITHIN: Duration = Duration::from_secs(5);
+/// How often it is looked.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+type Metrics = RaftMetrics<TypeConfig>;
+type Changed<T> = Result<T, ManageError>;
+
+fn refused<T>(code: Code, detail: impl Into<String>) -> Changed<T> {
+    Err(ManageError::Refused(Refusal::new(code, detail)))
+}
+
+impl Service {
+    /// Carries a change out, if this node leads.
+    pub(crate) async fn manage_as_leader(&self, manage: Manage, until: Instant) -> ManageReply {
+        let parts = self.parts();
+        if parts.believed_leader() != Some(parts.config.node_id) {
+            return Err(ManageError::NotLeader { leader: parts.believed_leader() });
+        }
+        if manage == Manage::List {
+            return Ok(parts.members());
+        }
+        // One at a time; whoever comes meanwhile is told so instead of waiting for somebody else's change.
+        let Ok(_turn) = parts.managing.try_lock() else {
+            return refused(Code::MembershipBusy, "another change is under way");
+        };
+        // What is decided on has to be what a quorum has: the members, and whose key stands.
+        if let Err(error) = parts.barrier(until).await {
+            return refused(Code::NoQuorum, format!("nothing was changed: {error}"));
+        }
+        match manage {
+            Manage::List => {}
+            Manage::Add { id, node } => parts.add(id, node, until).await?,
+            Manage::Promote(id) => parts.promote(id, until).await?,
+            Manage::Remove(id) if id == parts.config.node_id => {
+                parts.removable(id)?;
+                // A leader does not remove itself: another one does, once it leads.
+                self.hand_over_to(None, until).await?;
+                return Err(ManageError::NotLeader { leader: parts.believed_leader() });
+            }
+            Manage::Remove(id) => parts.remove(id, until).await?,
+            Manage::Transfer(to) => self.transfer(to, until).await?,
+        }
+        Ok::<MembersBody, _>(parts.members())
+    }
+
+    async fn transfer(&self, to: Option<NodeId>, until: Instant) -> Changed<()> {
+        let parts = self.parts();
+        if to == Some(parts.config.node_id) {
+            return Ok(());
+        }
+        if let Some(to) = to {
+            if !parts.voters().contains(&to) {
+                return refused(Code::MemberUnknown, format!("node {to} is not a voter"));
+            }
+            if !parts.is_there(&parts.metrics_now(), to) {
+                return refused(Code::MemberBehind, format!("node {to} does not answer"));
+            }
+        }
+        self.hand_over_to(to, until).await
+    }
+
+    /// Hands leadership over and waits until somebody else has it.
+    async fn hand_over_to(&self, to: Option<NodeId>, until: Instant) -> Changed<()> {
+        let parts = self.parts();
+        let me = parts.config.node_id;
+        let asked = match to {
+            Some(to) => parts.raft.trigger().transfer_leader(to).await.is_ok(),
+            None => self.hand_over().await,
+        };
+        if !asked {
+            return refused(Code::QuorumAtRisk, "no other voter is there to take leadership");
+        }
+        let election = Duration::from_millis(parts.config.raft.election_max_ms);
+        let until = until.min(Instant::now() + election * 4);
+        loop {
+            match parts.believed_leader() {
+                Some(leader) if leader != me => return Ok(()),
+                _ if Instant::now() < until => sleep(LOOK_EVERY).await,
+                _ => break,
+            }
+        }
+        // openraft keeps a transfer for ever, and a leader that transfers serves nothing. A new election ends that.
+        let _ = parts.raft.trigger().elect(true).await;
+        refused(Code::MemberBehind, "nobody took leadership in time, so this node leads on")
+    }
+}
+
+impl Parts {
+    pub(super) fn metrics_now(&self) -> Metrics {
+        self.raft.metrics().borrow_watched().clone()
+    }
+
+    /// Whether a member has answered lately.
+    fn is_there(&self, metrics: &Metrics, id: NodeId) -> bool {
+        if id == self.config.node_id {
+            return true;
+        }
+        let lately = Duration::from_millis(self.config.raft.election_max_ms) * THERE_WITHIN_ELECTIONS;
+        let heard = metrics.heartbeat.as_ref().and_then(|all| all.get(&id).and_then(Option::as_ref));
+        self.hub.is_connected(id) && heard.is_some_and(|at| at.elapsed() <= lately)
+    }
+
+    /// Refuses a set of voters of which no quorum is there.
+    fn quorum_of(&self, voters: &BTreeSet<NodeId>) -> Changed<()> {
+        let metrics = self.metrics_now();
+        let there = voters.iter().filter(|id| self.is_there(&metrics, **id)).count();
+        let quorum = voters.len() / 2 + 1;
+        if !voters.is_empty() && there >= quorum {
+            return Ok(());
+        }
+        let absent: Vec<String> =
+            voters.iter().filter(|id| !self.is_there(&metrics, **id)).map(ToString::to_string).collect();
+        let detail = match absent.is_empty() {
+            true => "it is the last voter: a cluster has at least one".to_owned(),
+            false => format!(
+                "of the {} voters afterwards {quorum} have to answer, and {there} do; silent: {}",
+                voters.len(),
+                absent.join(", ")
+            ),
+        };
+        refused(Code::QuorumAtRisk, detail)
+    }
+
+    /// Whether the key stands granted, as of the barrier.
+    fn granted(&self, key: &PublicKey) -> Changed<()> {
+        let now = self
+            .sure_now()
+            .map_or_else(|| refused(Code::ClockUncertain, "the leader does not trust its clock"), Ok)?;
+        let granted = self
+            .registry
+            .view()
+            .map_err(|error| error.to_string())
+            .and_then(|view| query::node_key_granted(&view, key, now).map_err(|error| error.to_string()));
+        match granted {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                let detail =
+                    format!("the key {key} is not granted the role `registry` in `_root`, or no longer");
+                refused(Code::AuthorityUnknown, detail)
+            }
+            Err(error) => refused(Code::EvidenceMutated, error),
+        }
+    }
+
+    /// A membership that is committed and not on its way to another one.
+    fn settled(&self) -> Changed<Metrics> {
+        let metrics = self.metrics_now();
+        let joint = metrics.membership_config.membership().get_joint_config().len() > 1;
+        if joint || metrics.membership_config != metrics.committed_membership_config {
+            return refused(Code::MembershipBusy, "an earlier change is not complete yet");
+        }
+        Ok(metrics)
+    }
+
+    async fn add(&self, id: NodeId, node: PeerNode, until: Instant) -> Changed<()> {
+        let metrics = self.settled()?;
+        let members: BTreeMap<NodeId, PeerNode> =
+            metrics.membership_config.nodes().map(|(id, node)| (*id, node.clone())).collect();
+        if members.get(&id) == Some(&node) {
+            return Ok(());
+        }
+        let next = self.highest_id().saturating_add(1);
+        if id < next {
+            let detail =
+                format!("node id {id} was used before, and an id is used once: the next free one is {next}");
+            return refused(Code::MemberExists, detail);
+        }
+        for (other, known) in &members {
+            let shared = [
+                ("store", known.store_id == node.store_id),
+                ("key", known.key.is_some() && known.key == node.key),
+                ("peer address", known.peer_addr == node.peer_addr),
+                ("client address", known.client_addr == node.client_addr),
+            ];
+            if let Some((what, _)) = shared.iter().find(|(_, shared)| *shared) {
+                return refused(Code::MemberExists, format!("node {other} has the same {what}"));
+            }
+        }
+        if members.len() >= MEMBERS_MAX {
+            return refused(Code::QuorumAtRisk, format!("a cluster has at most {MEMBERS_MAX} members"));
+        }
+        match &node.key {
+            Some(key) => self.granted(key)?,
+            None => return refused(Code::AuthorityUnknown, "the new member names no key"),
+        }
+        tracing::info!(id, addr = node.peer_addr, "adding a learner");
+        done(timeout_at(until, self.raft.add_learner(id, node, false)).await)
+    }
+
+    async fn promote(&self, id: NodeId, until: Instant) -> Changed<()> {
+        let metrics = self.settled()?;
+        let mut voters: BTreeSet<NodeId> = metrics.membership_config.voter_ids().collect();
+        let Some(node) = metrics.membership_config.get_node(&id) else { return unknown(id) };
+        if voters.contains(&id) {
+            return Ok(());
+        }
+        if let Some(key) = &node.key {
+            self.granted(key)?;
+        }
+        let rules = self.rules().map_err(|error| ManageError::Unknown(error.to_string()))?;
+        match self.hub.hello(id) {
+            None => return refused(Code::MemberBehind, format!("node {id} is not connected")),
+            Some(hello) if hello.rules_version < rules => {
+                let known = hello.rules_version;
+                let detail = format!("node {id} knows rules {known}, and the registry follows rules {rules}");
+                return refused(Code::MemberBehind, detail);
+            }
+            Some(_) => {}
+        }
+        self.caught_up(id, until).await?;
+        if voters.len() >= VOTERS_MAX {
+            return refused(Code::QuorumAtRisk, format!("a cluster has at most {VOTERS_MAX} voters"));
+        }
+        voters.insert(id);
+        self.quorum_of(&voters)?;
+        tracing::info!(id, "promoting a learner");
+        let change = ChangeMembers::AddVoterIds(BTreeSet::from([id]));
+        done(timeout_at(until, self.raft.change_membership(change, false)).await)
+    }
+
+    /// Waits until the learner has everything that the log held when this was asked.
+    async fn caught_up(&self, id: NodeId, until: Instant) -> Changed<()> {
+        let until = until.min(Instant::now() + CATCHES_UP_WITHIN);
+        let target = self.metrics_now().last_log_index;
+        loop {
+            let replication = self.metrics_now().replication.unwrap_or_default();
+            let matched = replication.get(&id).and_then(|at| at.as_ref().map(|at| at.index));
+            if matched >= target {
+                return Ok(());
+            }
+            if Instant::now() >= until {
+                let behind = target.unwrap_or(0).saturating_sub(matched.unwrap_or(0));
+                let detail =
+                    format!("node {id} lacks {behind} log entries of what there was when this was asked");
+                return refused(Code::MemberBehind, detail);
+            }
+            sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Whether the cluster could go on without this member.
+    fn removable(&self, id: NodeId) -> Changed<()> {
+        let metrics = self.settled()?;
+        if metrics.membership_config.get_node(&id).is_none() {
+            return unknown(id);
+        }
+        let mut voters: BTreeSet<NodeId> = metrics.membership_config.voter_ids().collect();
+        if voters.remove(&id) { self.quorum_of(&voters) } else { Ok(()) }
+    }
+
+    async fn remove(&self, id: NodeId, until: Instant) -> Changed<()> {
+        self.removable(id)?;
+        tracing::info!(id, "removing a member");
+        let ids = BTreeSet::from([id]);
+        let change = match self.voters().contains(&id) {
+            true => ChangeMembers::RemoveVoters(ids),
+            false => ChangeMembers::RemoveNodes(ids),
+        };
+        done(timeout_at(until, self.raft.change_membership(change, false)).await)
+    }
+
+    /// Ends a joint configuration that a leader before this one left behind. Nothing else can change until then.
+    pub(crate) async fn finish_joint(&self) {
+        let Ok(_turn) = self.managing.try_lock() else { return };
+        let metrics = self.metrics_now();
+        let joint = metrics.membership_config.membership().get_joint_config();
+        let (true, Some(last)) = (joint.len() > 1, joint.last()) else { return };
+        if metrics.membership_config != metrics.committed_membership_config {
+            return;
+        }
+        tracing::info!(voters = ?last, "completing a change of the membership");
+        let until = super::within(self.config.deadlines.membership_ms);
+        let change = ChangeMembers::ReplaceAllVoters(last.clone());
+        if let Err(error) = done(timeout_at(until, self.raft.change_membership(change, false)).await) {
+            tracing::warn!(?error, "the change is not complete yet");
+        }
+    }
+}
+
+fn unknown<T>(id: NodeId) -> Changed<T> {
+    refused(Code::MemberUnknown, format!("node {id} is not a member"))
+}
+
+/// What Raft made of a change.
+fn done<T, E>(
+    changed: Result<Result<T, RaftError<TypeConfig, ClientWriteError<TypeConfig>>>, E>,
+) -> Changed<()> {
+    match changed {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward)))) => {
+            Err(ManageError::NotLeader { leader: forward.leader_id })
+        }
+        Ok(Err(RaftError::APIError(ClientWriteError::ChangeMembershipError(error)))) => match error {
+            ChangeMembershipError::InProgress(_) | ChangeMembershipError::UncommittedLeaderLog(_) => {
+                refused(Code::MembershipBusy, error.to_string())
+            }
+            error => refused(Code::QuorumAtRisk, error.to_string()),
+        },
+        Ok(Err(error)) => Err(ManageError::Unknown(error.to_string())),
+        Err(_) => Err(ManageError::Unknown("not committed within the deadline".to_owned())),
+    }
+}

@@ -1,0 +1,214 @@
+//! The cluster's members, and how they are changed.
+
+use assent_proof::{Fields, PublicKey, Refusal, json};
+use serde::{Deserialize, Serialize};
+
+/// Longest body of a change, in bytes.
+pub const MAX_MEMBER_BYTES: usize = 4096;
+
+/// Longest address of a member, in bytes.
+const MAX_ADDRESS_BYTES: usize = 256;
+
+/// What a member is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MemberRole {
+    /// It votes and answers.
+    Voter,
+    /// It receives the log and neither votes nor answers.
+    Learner,
+}
+
+/// `GET /v1/cluster/members`, and the answer to every change: the members afterwards.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MembersBody {
+    /// Whose view this is: the leader's, unless there is none.
+    pub node_id: u64,
+    /// The leader; null for none, and then this is what one node knows by itself.
+    pub leader: Option<u64>,
+    /// Whether a change is under way.
+    pub changing: bool,
+    /// The smallest id that a new member may have: an id is used once.
+    pub next_id: u64,
+    /// The members, by id.
+    pub members: Vec<MemberBody>,
+}
+
+/// One member.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MemberBody {
+    /// Its number.
+    pub id: u64,
+    /// What it is.
+    pub role: MemberRole,
+    /// Where peers reach it, `host:port`.
+    pub peer: String,
+    /// Where clients reach it, `host:port`.
+    pub client: String,
+    /// The random id of its store, hex: its disk, and no other.
+    pub store_id: String,
+    /// Its signing key; null if the membership does not say.
+    pub key: Option<PublicKey>,
+    /// Whether that key stands granted now.
+    pub key_granted: bool,
+    /// Whether the node that answers is connected to it, or is it.
+    pub connected: bool,
+    /// The last log index that it is known to hold; null unless the leader answers.
+    pub matched: Option<u64>,
+    /// How many log entries it lacks; null unless the leader answers.
+    pub behind: Option<u64>,
+    /// The newest rules that it knows; null while it is not connected.
+    pub rules_known: Option<u32>,
+    /// What the last connection to it failed of; null while there is one.
+    pub problem: Option<String>,
+}
+
+impl MembersBody {
+    /// The body, as compact JSON.
+    pub fn to_vec(&self) -> Vec<u8> {
+        crate::status::to_vec(self)
+    }
+
+    /// A member by its number.
+    pub fn member(&self, id: u64) -> Option<&MemberBody> {
+        self.members.iter().find(|member| member.id == id)
+    }
+}
+
+/// `POST /v1/cluster/members`: a node to be added as a learner. `GET /v1/cluster/status` of that node says all of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NewMember {
+    /// Its number, never used before.
+    pub id: u64,
+    /// Where peers reach it, `host:port`.
+    pub peer: String,
+    /// Where clients reach it, `host:port`.
+    pub client: String,
+    /// The random id of its store, 32 hex digits.
+    pub store_id: String,
+    /// Its signing key, which must stand granted.
+    pub key: PublicKey,
+}
+
+impl NewMember {
+    /// Reads `{id, peer, client, storeId, key}`.
+    ///
+    /// # Errors
+    /// `malformed` with the field at fault.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Refusal> {
+        let body = json::parse(bytes)?;
+        let mut fields = Fields::of(&body, "")?;
+        let id = fields.int("id")?;
+        let member = Self {
+            id: u64::try_from(id)
+                .ok()
+                .filter(|id| *id > 0)
+                .ok_or_else(|| malformed("id", "must be 1 or more"))?,
+            peer: address(fields.text("peer")?, "peer")?,
+            client: address(fields.text("client")?, "client")?,
+            store_id: fields.text("storeId")?.to_owned(),
+            key: fields.parsed("key")?,
+        };
+        fields.finish()?;
+        if member.store().is_none() {
+            return Err(malformed("storeId", "must be 32 lower-case hex digits"));
+        }
+        Ok(member)
+    }
+
+    /// The store id's bytes; none if it is not one.
+    pub fn store(&self) -> Option<[u8; 16]> {
+        let lower = self.store_id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let digit = |byte: &u8| (*byte as char).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        let digits: Option<Vec<u8>> = self.store_id.as_bytes().iter().map(digit).collect();
+        let bytes: Vec<u8> = digits?.as_chunks::<2>().0.iter().map(|[high, low]| high << 4 | low).collect();
+        if lower && self.store_id.len() == 32 { bytes.try_into().ok() } else { None }
+    }
+
+    /// The body, as compact JSON.
+    pub fn to_vec(&self) -> Vec<u8> {
+        crate::status::to_vec(self)
+    }
+}
+
+/// Reads the body of `POST /v1/cluster/leader`: `{to?}`, the voter that is to lead.
+///
+/// # Errors
+/// `malformed` with the field at fault.
+pub fn parse_transfer(bytes: &[u8]) -> Result<Option<u64>, Refusal> {
+    let body = json::parse(bytes)?;
+    let mut fields = Fields::of(&body, "")?;
+    let to = fields.opt_int("to")?;
+    fields.finish()?;
+    to.map(|to| u64::try_from(to).map_err(|_| malformed("to", "must be 1 or more"))).transpose()
+}
+
+fn malformed(field: &str, problem: &str) -> Refusal {
+    Refusal::at(assent_proof::Code::Malformed, field, problem)
+}
+
+/// `host:port`, in characters that need no escape anywhere.
+fn address(text: &str, field: &str) -> Result<String, Refusal> {
+    let plain = |host: &str| {
+        !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte))
+    };
+    let good = text.len() <= MAX_ADDRESS_BYTES
+        && text
+            .rsplit_once(':')
+            .is_some_and(|(host, port)| plain(host) && port.parse::<u16>().is_ok_and(|port| port > 0));
+    if good { Ok(text.to_owned()) } else { Err(malformed(field, "must be `host:port`")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn new_member() -> String {
+        let key = assent_proof::SigningKey::from_seed([1; 32]).public();
+        format!(
+            r#"{{"id":4,"peer":"10.0.0.4:7500","client":"node-4:7400","storeId":"{}","key":"{key}"}}"#,
+            "0f".repeat(16)
+        )
+    }
+
+    #[test]
+    fn a_new_member_is_read_and_written_alike() {
+        let text = new_member();
+        let member = NewMember::parse(text.as_bytes()).unwrap();
+        assert_eq!(String::from_utf8(member.to_vec()).unwrap(), text);
+        assert_eq!(member.store(), Some([15; 16]));
+    }
+
+    #[test]
+    fn what_is_no_new_member_names_the_field_at_fault() {
+        for (from, to, field) in [
+            (r#""id":4"#, r#""id":0"#, "id"),
+            (r#""id":4"#, r#""id":-1"#, "id"),
+            (r#""id":4"#, r#""id":"4""#, "id"),
+            ("10.0.0.4:7500", "10.0.0.4", "peer"),
+            ("10.0.0.4:7500", "10.0.0.4:0", "peer"),
+            ("10.0.0.4:7500", ":7500", "peer"),
+            ("node-4:7400", "node 4:7400", "client"),
+            ("0f0f", "0F0f", "storeId"),
+            ("0f0f", "0f", "storeId"),
+            ("ed25519:", "rsa:", "key"),
+            (r#""id":4"#, r#""id":4,"more":1"#, "more"),
+        ] {
+            let text = new_member().replacen(from, to, 1);
+            let refusal = NewMember::parse(text.as_bytes()).unwrap_err();
+            assert_eq!(refusal.field.as_deref(), Some(field), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_transfer_names_a_voter_or_nobody() {
+        assert_eq!(parse_transfer(b"{}"), Ok(None));
+        assert_eq!(parse_transfer(br#"{"to":2}"#), Ok(Some(2)));
+        assert!(parse_transfer(br#"{"to":-2}"#).is_err());
+        assert!(parse_transfer(br#"[]"#).is_err());
+        assert!(parse_transfer(b"").is_err());
+    }
+}

@@ -1,0 +1,222 @@
+//! `member`: who is in the cluster, and changing that.
+
+use std::time::Duration;
+
+use assent_api::{MemberBody, MemberRole, MembersBody, NewMember, StatusBody};
+use assent_client::Client;
+use clap::{Args as ClapArgs, Subcommand};
+use tokio::time::{Instant, sleep};
+
+use super::replace;
+use crate::connect::Endpoints;
+use crate::exit::{CliError, Exit};
+use crate::output::Output;
+
+const EXAMPLE: &str = "\
+Example:
+  assent member list
+  assent member add --node http://10.0.0.14:7400 --promote
+  assent member promote 4
+  assent member remove 2
+  assent member replace 2 --node http://10.0.0.14:7400 --root-key root.pem --node-key node-4.pem";
+
+/// How often a learner is asked after while it catches up.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// A change of the membership takes the node so long at most.
+const CHANGE_WITHIN: Duration = Duration::from_secs(12);
+
+/// List, add, promote, remove and replace members of the cluster.
+///
+/// A node id is used once, for one disk: whoever comes back with an empty or an older disk comes as a new member.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = EXAMPLE)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: MemberCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum MemberCommand {
+    List(List),
+    Add(Add),
+    Promote(One),
+    Remove(One),
+    Replace(replace::Args),
+}
+
+/// List the members, as the leader sees them.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Example:\n  assent member list --output json")]
+struct List {
+    #[command(flatten)]
+    endpoints: Endpoints,
+}
+
+/// Add a node that waits to be added, as a learner: it receives the log and neither votes nor answers until it is promoted.
+/// Its key must stand granted in `_root`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Example:\n  assent member add --node http://10.0.0.14:7400 --promote")]
+struct Add {
+    /// The new node's client address; it says itself who it is
+    #[arg(long, value_name = "URL")]
+    node: String,
+    /// Wait until it has caught up, and make it a voter
+    #[arg(long)]
+    promote: bool,
+    /// How long to wait for that, in seconds
+    #[arg(long, value_name = "S", default_value_t = 3600)]
+    within: u64,
+    #[command(flatten)]
+    endpoints: Endpoints,
+}
+
+/// Name a member by its number.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Example:\n  assent member promote 4\n  assent member remove 2")]
+struct One {
+    /// The member's number
+    id: u64,
+    #[command(flatten)]
+    endpoints: Endpoints,
+}
+
+pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
+    let members = match args.command {
+        MemberCommand::List(args) => args.endpoints.client()?.members().await?,
+        MemberCommand::Add(args) => {
+            let client = patient(&args.endpoints)?;
+            let (new, members) = add(&client, &args.node, output).await?;
+            match args.promote {
+                true => promote(&client, new.id, Duration::from_secs(args.within), output).await?,
+                false => members,
+            }
+        }
+        MemberCommand::Promote(args) => patient(&args.endpoints)?.promote_member(args.id).await?,
+        MemberCommand::Remove(args) => patient(&args.endpoints)?.remove_member(args.id).await?,
+        MemberCommand::Replace(args) => return replace::run(args, output).await,
+    };
+    output.result(&members, || table(&members))?;
+    Ok(Exit::Ok)
+}
+
+/// A client whose single attempt may take as long as a change does.
+pub(crate) fn patient(endpoints: &Endpoints) -> Result<Client, CliError> {
+    let mut config = endpoints.client()?.config().clone();
+    config.deadline = config.deadline.max(CHANGE_WITHIN * 2);
+    config.attempt_timeout = CHANGE_WITHIN;
+    Ok(Client::new(config)?)
+}
+
+/// Asks the new node who it is.
+pub(crate) async fn introduce(client: &Client, node: &str) -> Result<(NewMember, StatusBody), CliError> {
+    let status = client.status_at(node).await?;
+    let cluster = client.status().await?;
+    if status.cluster_id != cluster.cluster_id {
+        let detail = format!(
+            "`{node}` belongs to cluster `{}`, and this is `{}`",
+            status.cluster_id, cluster.cluster_id
+        );
+        return Err(CliError::new(
+            "other_cluster",
+            detail,
+            "start the node with this cluster's genesis file",
+        ));
+    }
+    let who = status.node.clone();
+    let new = NewMember {
+        id: status.node_id,
+        peer: who.peer,
+        client: who.client,
+        store_id: who.store_id,
+        key: who.key,
+    };
+    Ok((new, status))
+}
+
+/// Adds the node as a learner.
+pub(crate) async fn add(
+    client: &Client,
+    node: &str,
+    output: Output,
+) -> Result<(NewMember, MembersBody), CliError> {
+    let (new, _) = introduce(client, node).await?;
+    let members = client.add_member(&new).await?;
+    output.say(&format!("node {} at {} is a learner", new.id, new.peer));
+    Ok((new, members))
+}
+
+/// Waits until the learner has caught up, says how far it is, and promotes it.
+pub(crate) async fn promote(
+    client: &Client,
+    id: u64,
+    within: Duration,
+    output: Output,
+) -> Result<MembersBody, CliError> {
+    let until = Instant::now() + within;
+    let mut told = None;
+    loop {
+        match client.promote_member(id).await {
+            Ok(members) => {
+                output.say(&format!("node {id} is a voter"));
+                return Ok(members);
+            }
+            Err(error) if error.code() == "member_behind" && Instant::now() < until => {
+                let members = client.members().await?;
+                let line = members.member(id).map(progress);
+                if line != told {
+                    line.iter().for_each(|line| output.say(line));
+                    told = line;
+                }
+                sleep(LOOK_EVERY).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn progress(member: &MemberBody) -> String {
+    match (member.connected, member.behind) {
+        (false, _) => format!("node {} is not connected yet", member.id),
+        (true, Some(behind)) => format!("node {} lacks {behind} log entries", member.id),
+        (true, None) => format!("node {} is catching up", member.id),
+    }
+}
+
+/// The members, for people.
+pub(crate) fn table(members: &MembersBody) -> String {
+    let mut lines = vec![format!(
+        "{:>4} {:<7} {:<6} {:<9} {:>10} {:>7} {:<8} {:<22} {}",
+        "node", "role", "leads", "connected", "matched", "behind", "key", "peer", "client"
+    )];
+    lines.extend(members.members.iter().map(|member| line(member, members.leader)));
+    if members.changing {
+        lines.push("a change of the membership is under way".to_owned());
+    }
+    let whose = match members.leader {
+        Some(_) => "",
+        None => ", no leader is known",
+    };
+    lines
+        .push(format!("as node {} sees it{whose}; the next free id is {}", members.node_id, members.next_id));
+    lines.join("\n")
+}
+
+fn line(member: &MemberBody, leader: Option<u64>) -> String {
+    let number = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
+    let yes = |yes: bool| if yes { "yes" } else { "no" };
+    format!(
+        "{:>4} {:<7} {:<6} {:<9} {:>10} {:>7} {:<8} {:<22} {}",
+        member.id,
+        match member.role {
+            MemberRole::Voter => "voter",
+            MemberRole::Learner => "learner",
+        },
+        yes(leader == Some(member.id)),
+        yes(member.connected),
+        number(member.matched),
+        number(member.behind),
+        if member.key_granted { "granted" } else { "missing" },
+        member.peer,
+        member.client,
+    )
+}

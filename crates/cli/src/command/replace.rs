@@ -1,0 +1,175 @@
+//! `member replace`: a lost or put-back disk, step by step. Each step looks first whether it is done, so that the same
+//! command goes on where it stopped.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use assent_api::{AuthorityBody, AuthorityStatus, MembersBody, NewMember};
+use assent_client::Client;
+use assent_proof::{Claims, DomainName, PublicKey, RevocationReason, Role, Seconds, SigningKey};
+use clap::Args as ClapArgs;
+
+use super::member::{introduce, patient, promote, table};
+use crate::args::OriginArg;
+use crate::connect::Endpoints;
+use crate::exit::{CliError, Exit};
+use crate::output::Output;
+use crate::{deliver, edge, govern, keys};
+
+/// Replace a member by a new node, with a new id, an empty data directory and a key of its own.
+///
+/// The old node's key is revoked, the new one's granted, the old member removed, the new node added, and promoted once it
+/// has caught up. Started again, it goes on where it stopped. Without the root keys it says which statements root has to
+/// sign; sign them where the keys are, submit them, and start it again.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Example:
+  assent member replace 2 --node http://10.0.0.14:7400 --root-key root.pem --node-key node-4.pem")]
+pub(crate) struct Args {
+    /// The member that is lost
+    old: u64,
+    /// The new node's client address; it says itself who it is
+    #[arg(long, value_name = "URL")]
+    node: String,
+    /// A root key (repeatable, up to the threshold)
+    #[arg(long = "root-key", value_name = "PEM")]
+    root_keys: Vec<PathBuf>,
+    /// The new node's key, which signs its own grant
+    #[arg(long, value_name = "PEM")]
+    node_key: Option<PathBuf>,
+    /// How many days the new key is granted for
+    #[arg(long, value_name = "DAYS", default_value_t = 3650, value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    days: u32,
+    /// How long to wait for the new node to catch up, in seconds
+    #[arg(long, value_name = "S", default_value_t = 3600)]
+    within: u64,
+    #[command(flatten)]
+    origin: OriginArg,
+    #[command(flatten)]
+    endpoints: Endpoints,
+}
+
+/// One replacement under way.
+struct Replacement {
+    args: Args,
+    client: Client,
+    new: NewMember,
+    output: Output,
+}
+
+pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
+    let client = patient(&args.endpoints)?;
+    let (new, _) = introduce(&client, &args.node).await?;
+    if new.id == args.old {
+        let detail = format!("`{}` says that it is node {} itself", args.node, args.old);
+        let remedy = "give the new node an id that was never used, in its configuration";
+        return Err(CliError::new("member_exists", detail, remedy));
+    }
+    let replacement = Replacement { args, client, new, output };
+    let members = replacement.run().await?;
+    output.result(&members, || table(&members))?;
+    Ok(Exit::Ok)
+}
+
+impl Replacement {
+    async fn run(&self) -> Result<MembersBody, CliError> {
+        let members = self.client.members().await?;
+        match members.member(self.args.old).map(|old| old.key) {
+            // Its key goes before it does: from then on it speaks for nobody, wherever its old disk turns up.
+            Some(Some(key)) => self.revoke_old(&key).await?,
+            Some(None) => self
+                .output
+                .say("1. the membership does not say which key the old node has: revoke it by hand"),
+            None => self.output.say(&format!("1. node {} is no member any more", self.args.old)),
+        }
+        self.grant_new().await?;
+        if members.member(self.args.old).is_some() {
+            self.client.remove_member(self.args.old).await?;
+            self.output.say(&format!("3. node {} is removed", self.args.old));
+        } else {
+            self.output.say(&format!("3. node {} was removed before", self.args.old));
+        }
+        self.client.add_member(&self.new).await?;
+        self.output.say(&format!("4. node {} at {} is a learner", self.new.id, self.new.peer));
+        let within = Duration::from_secs(self.args.within);
+        let members = promote(&self.client, self.new.id, within, self.output).await?;
+        self.output.say("5. done");
+        Ok(members)
+    }
+
+    async fn revoke_old(&self, key: &PublicKey) -> Result<(), CliError> {
+        let found = self.client.authority(key).await?;
+        if found.is_some_and(|found| found.status == AuthorityStatus::Revoked) {
+            self.output.say(&format!("1. the old key {key} was revoked before"));
+            return Ok(());
+        }
+        let command =
+            format!("assent revoke --authority {key} --reason superseded --domain _root --key ROOT.pem");
+        let signers = self.root_keys("revoke the old node's key", &command)?;
+        let reason = RevocationReason::Superseded;
+        let claims = Claims::Revocation { authority: *key, reason, invalid_since: None };
+        let bytes =
+            govern::signed(&claims, &signers, self.args.origin.required()?, DomainName::root(), None).await?;
+        deliver::accepted(&self.client, &bytes).await?;
+        self.output.say(&format!("1. the old key {key} is revoked"));
+        Ok(())
+    }
+
+    async fn grant_new(&self) -> Result<(), CliError> {
+        let key = self.new.key;
+        if self.client.authority(&key).await?.as_ref().is_some_and(is_node) {
+            self.output.say(&format!("2. the new key {key} was granted before"));
+            return Ok(());
+        }
+        let command = format!(
+            "make an `authority-grant` for {key} with role `registry` in domain `_root` (`assent statement \
+             authority-grant --help`), signed by root and by the new node's key"
+        );
+        let mut signers = self.root_keys("grant the new node's key", &command)?;
+        let Some(node_key) = &self.args.node_key else {
+            return Err(pending("grant the new node's key", &command));
+        };
+        let node_key = keys::read_signing(node_key)?;
+        if node_key.public() != key {
+            let detail =
+                format!("`--node-key` is {}, and the new node says that its key is {key}", node_key.public());
+            return Err(CliError::new(
+                "other_key",
+                detail,
+                "give the key that the new node's configuration names",
+            ));
+        }
+        signers.push(node_key);
+        let now = edge::now_seconds();
+        let claims = Claims::AuthorityGrant {
+            authority: key,
+            name: format!("node-{}", self.new.id),
+            role: Role::Registry,
+            // What is granted has to hold on clocks that are a little behind.
+            not_before: Seconds(now.0.saturating_sub(60)),
+            not_after: Seconds(now.0.saturating_add(i64::from(self.args.days).saturating_mul(86_400))),
+        };
+        let (origin, root) = (self.args.origin.required()?, DomainName::root());
+        let bytes = govern::signed(&claims, &signers, origin, root, Some(&self.client)).await?;
+        deliver::accepted(&self.client, &bytes).await?;
+        self.output.say(&format!("2. the new key {key} is granted"));
+        Ok(())
+    }
+
+    fn root_keys(&self, step: &str, command: &str) -> Result<Vec<SigningKey>, CliError> {
+        if self.args.root_keys.is_empty() {
+            return Err(pending(step, command));
+        }
+        keys::read_all_signing(&self.args.root_keys)
+    }
+}
+
+fn is_node(authority: &AuthorityBody) -> bool {
+    authority.status == AuthorityStatus::Active && authority.role == Role::Registry
+}
+
+/// A step that takes keys which are not here.
+fn pending(step: &str, command: &str) -> CliError {
+    let detail = format!("root has to {step}, and no keys are given for it");
+    CliError::new("signature_pending", detail, format!("{command}; then start this command again"))
+}

@@ -1,0 +1,60 @@
+//! The cluster's members: who they are, and changing that. Every change may be asked for again: what is as asked for
+//! stays so.
+
+use assent_api::{MembersBody, NewMember};
+use http::Method;
+
+use crate::client::{Client, not_the_api, refused};
+use crate::error::ClientError;
+use crate::transport::{Answer, Ask};
+
+const MEMBERS: &str = "/v1/cluster/members";
+
+impl Client {
+    /// The members, as the leader sees them; as the node that answers does if no leader answers it.
+    pub async fn members(&self) -> Result<MembersBody, ClientError> {
+        self.change(Ask::get(MEMBERS)).await
+    }
+
+    /// Adds a node, which waits to be added, as a learner. Answers the members afterwards.
+    ///
+    /// # Errors
+    /// `member_exists` for an id, store, key or address that was used before; `authority_unknown` for a key that is not
+    /// granted; `membership_busy`; `no_quorum`.
+    pub async fn add_member(&self, new: &NewMember) -> Result<MembersBody, ClientError> {
+        self.change(Ask::post(MEMBERS, new.to_vec())).await
+    }
+
+    /// Makes a learner that has caught up a voter.
+    ///
+    /// # Errors
+    /// `member_unknown`, `member_behind`, `quorum_at_risk`, `membership_busy`, `no_quorum`.
+    pub async fn promote_member(&self, id: u64) -> Result<MembersBody, ClientError> {
+        self.change(Ask::post(&format!("{MEMBERS}/{id}/promote"), Vec::new())).await
+    }
+
+    /// Takes a member out for good: neither its id nor its store ever comes back.
+    ///
+    /// # Errors
+    /// `member_unknown`, `quorum_at_risk`, `membership_busy`, `no_quorum`.
+    pub async fn remove_member(&self, id: u64) -> Result<MembersBody, ClientError> {
+        self.change(Ask { method: Method::DELETE, ..Ask::get(format!("{MEMBERS}/{id}")) }).await
+    }
+
+    /// Hands leadership to the voter `to`, or to the one that is furthest.
+    ///
+    /// # Errors
+    /// `member_unknown`, `member_behind`, `quorum_at_risk`, `no_quorum`.
+    pub async fn transfer_leader(&self, to: Option<u64>) -> Result<MembersBody, ClientError> {
+        let body = to.map_or_else(|| "{}".to_owned(), |to| format!(r#"{{"to":{to}}}"#));
+        self.change(Ask::post("/v1/cluster/leader", body)).await
+    }
+
+    async fn change(&self, ask: Ask) -> Result<MembersBody, ClientError> {
+        let answer: Answer = self.ask(&ask).await?;
+        if answer.status != 200 {
+            return Err(refused(&answer));
+        }
+        serde_json::from_slice(&answer.body).map_err(|error| not_the_api(&answer, error))
+    }
+}

@@ -1,0 +1,172 @@
+//! Members come and go while the cluster works.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use assent_jepsen::{Answer, Cluster, Evidence, id_of};
+use assent_proof::EvidenceId;
+
+const SETTLES_WITHIN: Duration = Duration::from_secs(60);
+
+async fn prepared(cluster: &Cluster) -> Evidence {
+    let evidence = Evidence::new(cluster, "exec").await.unwrap();
+    let (governance, attestation) = (cluster.key("governance").unwrap(), cluster.key("attestation").unwrap());
+    cluster.accept(1, &evidence.authorization(&governance, (0, None))).await.unwrap();
+    cluster.accept(1, &evidence.attestation(&attestation, (0, None), "affirming", "m")).await.unwrap();
+    evidence
+}
+
+/// Submits to these nodes in turn until told to stop; answers what was acknowledged.
+async fn load(cluster: &Cluster, evidence: &Evidence, through: &[u64], stop: &AtomicBool) -> Vec<EvidenceId> {
+    let audit = cluster.key("runtime").unwrap();
+    let mut acknowledged = Vec::new();
+    let mut slot = (0, None);
+    while !stop.load(Ordering::Relaxed) {
+        let bytes = evidence.integrity(&audit, slot, "m");
+        let to = through[acknowledged.len() % through.len()];
+        cluster.accept(to, &bytes).await.unwrap();
+        slot = (slot.0 + 1, id_of(&bytes));
+        acknowledged.extend(id_of(&bytes));
+    }
+    acknowledged
+}
+
+fn code(answer: &Answer) -> (Option<u16>, Option<&str>) {
+    (answer.status, answer.text("code"))
+}
+
+#[tokio::test]
+async fn a_cluster_grows_from_three_to_five_and_shrinks_to_three_others_under_load() {
+    let mut cluster = Cluster::start(3).await.unwrap();
+    let evidence = prepared(&cluster).await;
+    for id in [4, 5] {
+        cluster.start_newcomer(id).unwrap();
+        cluster.grant_newcomer(id).await.unwrap();
+    }
+    let stop = AtomicBool::new(false);
+    let changes = async {
+        for id in [4, 5] {
+            let added = cluster.add_learner(1 + id % 3, id).await.unwrap();
+            assert_eq!(added.status, Some(200), "{added:?}");
+            let promoted = cluster.promote(1 + id % 3, id).await.unwrap();
+            assert_eq!(promoted.status, Some(200), "{promoted:?}");
+            cluster.node_ready(id, SETTLES_WITHIN).await.unwrap();
+        }
+        let asked = cluster.decide(5, &evidence.request()).await;
+        assert!(asked.is_allow(), "{asked:?}");
+        // The leader goes too, whoever it is: it hands leadership over first.
+        for id in [1, 2] {
+            let removed = cluster.delete(4, &format!("/v1/cluster/members/{id}")).await;
+            assert_eq!(removed.status, Some(200), "{removed:?}");
+        }
+        let members = cluster.get(5, "/v1/cluster/members").await;
+        let ids: Vec<u64> =
+            members.body["members"].as_array().unwrap().iter().map(|m| m["id"].as_u64().unwrap()).collect();
+        assert_eq!(ids, [3, 4, 5], "{members:?}");
+        assert_eq!(members.number("nextId"), Some(6));
+        stop.store(true, Ordering::Relaxed);
+    };
+    let (acknowledged, ()) = tokio::join!(load(&cluster, &evidence, &[3], &stop), changes);
+    assert!(acknowledged.len() > 20, "only {} submissions", acknowledged.len());
+    for id in 3..=5 {
+        cluster.node_ready(id, SETTLES_WITHIN).await.unwrap();
+        for evidence_id in &acknowledged {
+            let stored = cluster.get(id, &format!("/v1/envelopes/{evidence_id}")).await;
+            assert_eq!(stored.status, Some(200), "node {id} lost `{evidence_id}`");
+        }
+    }
+    // Who was removed answers nothing, whatever it still believes.
+    for id in [1, 2] {
+        let asked = cluster.authorize(id, &evidence.request()).await;
+        assert_eq!(asked.status, Some(503), "{asked:?}");
+        let status = cluster.get(id, "/v1/cluster/status").await;
+        assert_ne!(status.text("role"), Some("leader"), "{status:?}");
+    }
+    // A number is used once.
+    let again = cluster.add_learner(3, 1).await.unwrap();
+    assert_eq!(code(&again), (Some(409), Some("member_exists")), "{again:?}");
+    // The new members do without the old ones.
+    cluster.kill(1).unwrap();
+    cluster.kill(2).unwrap();
+    cluster.kill(3).unwrap();
+    let asked = cluster.decide(5, &evidence.request()).await;
+    assert!(asked.is_allow(), "{asked:?}");
+}
+
+#[tokio::test]
+async fn a_learner_never_allows_and_its_key_must_be_granted() {
+    let mut cluster = Cluster::start(3).await.unwrap();
+    let evidence = prepared(&cluster).await;
+    cluster.start_newcomer(4).unwrap();
+    let waiting = cluster.authorize(4, &evidence.request()).await;
+    assert!(matches!(waiting.status, None | Some(503)), "{waiting:?}");
+    let refused = cluster.add_learner(2, 4).await.unwrap();
+    assert_eq!(code(&refused), (Some(403), Some("authority_unknown")), "{refused:?}");
+    cluster.grant_newcomer(4).await.unwrap();
+    let added = cluster.add_learner(2, 4).await.unwrap();
+    assert_eq!(added.status, Some(200), "{added:?}");
+    let again = cluster.add_learner(3, 4).await.unwrap();
+    assert_eq!(again.status, Some(200), "the same again is no mistake: {again:?}");
+    for _ in 0..200 {
+        let status = cluster.get(4, "/v1/cluster/status").await;
+        if status.text("role") == Some("learner") && status.number("revision") > Some(5) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let asked = cluster.authorize(4, &evidence.request()).await;
+    assert_eq!(asked.status, Some(503), "{asked:?}");
+    assert!(asked.body.to_string().contains("not a voter"), "{asked:?}");
+    assert_eq!(cluster.get(4, "/readyz").await.status, Some(503));
+    for (path, expected) in [
+        ("/v1/cluster/members/9/promote", (Some(404), Some("member_unknown"))),
+        ("/v1/cluster/members/x/promote", (Some(400), Some("malformed"))),
+    ] {
+        let answer = cluster.post(1, path, "").await;
+        assert_eq!(code(&answer), expected, "{answer:?}");
+    }
+    let transfer = cluster.post(1, "/v1/cluster/leader", r#"{"to":4}"#).await;
+    assert_eq!(code(&transfer), (Some(404), Some("member_unknown")), "{transfer:?}");
+    // A revoked node is not promoted.
+    let in_root = evidence.in_domain("_root");
+    let key = assent_jepsen::newcomer_key(4);
+    cluster.accept(1, &in_root.revocation(&key, &cluster.key("root").unwrap())).await.unwrap();
+    let answer = cluster.post(1, "/v1/cluster/members/4/promote", "").await;
+    assert_eq!(code(&answer), (Some(403), Some("authority_unknown")), "{answer:?}");
+}
+
+#[tokio::test]
+async fn the_last_quorum_cannot_be_removed_by_mistake() {
+    let mut cluster = Cluster::start(3).await.unwrap();
+    cluster.kill(3).unwrap();
+    // Until the leader has noticed.
+    let mut refused = cluster.delete(1, "/v1/cluster/members/2").await;
+    for _ in 0..50 {
+        if refused.status == Some(409) {
+            break;
+        }
+        assert_ne!(refused.status, Some(200), "two of three were there, one of two would not be a quorum");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        refused = cluster.delete(1, "/v1/cluster/members/2").await;
+    }
+    assert_eq!(code(&refused), (Some(409), Some("quorum_at_risk")), "{refused:?}");
+    let gone = cluster.delete(2, "/v1/cluster/members/3").await;
+    assert_eq!(gone.status, Some(200), "{gone:?}");
+    // Two that are there may become one, and that one may not become none.
+    let gone = cluster.delete(1, "/v1/cluster/members/2").await;
+    assert_eq!(gone.status, Some(200), "{gone:?}");
+    let last = cluster.delete(1, "/v1/cluster/members/1").await;
+    assert_eq!(code(&last), (Some(409), Some("quorum_at_risk")), "{last:?}");
+    cluster.node_ready(1, SETTLES_WITHIN).await.unwrap();
+}
+
+#[tokio::test]
+async fn leadership_moves_to_the_voter_that_is_named() {
+    let cluster = Cluster::start(3).await.unwrap();
+    let leader = cluster.leader().await.unwrap();
+    let to = 1 + leader % 3;
+    let moved = cluster.post(leader, "/v1/cluster/leader", format!(r#"{{"to":{to}}}"#)).await;
+    assert_eq!(moved.status, Some(200), "{moved:?}");
+    assert_eq!(cluster.leader().await.unwrap(), to);
+}
