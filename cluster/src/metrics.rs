@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-use assent_api::StatusBody;
+use assent_api::{SnapshotDirection, StatusBody};
 use assent_proof::Code;
 
 use crate::usecase::Submitted;
@@ -33,6 +33,12 @@ struct ByCode {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByPeer {
+    peer: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByTransfer {
+    direction: CodeLabel,
     peer: u64,
 }
 
@@ -68,6 +74,15 @@ struct Gauges {
     authorize_waiting: Gauge,
     submit_waiting: Gauge,
     clock_offset: Family<ByPeer, Gauge>,
+    voters: Gauge,
+    learners: Gauge,
+    is_voter: Gauge,
+    peer_connected: Family<ByPeer, Gauge>,
+    rules: Gauge,
+    log_bytes: Gauge,
+    log_first: Gauge,
+    snapshot_rows: Family<ByTransfer, Gauge>,
+    snapshot_rows_total: Family<ByTransfer, Gauge>,
 }
 
 /// 0.1 ms to about 3 s, doubling.
@@ -126,6 +141,31 @@ impl Metrics {
             g.clock_sure.clone(),
         );
         registry.register("healthy", "0 once the store has failed or Raft has stopped", g.healthy.clone());
+        for (name, help, gauge) in [
+            ("voters", "Voters of the cluster, as this node knows", &g.voters),
+            ("learners", "Learners of the cluster, as this node knows", &g.learners),
+            ("is_voter", "Whether this node is a voter", &g.is_voter),
+            ("rules_version", "The version of the rules that the registry follows here", &g.rules),
+            ("raft_log_bytes", "Bytes of the Raft log's entries", &g.log_bytes),
+            ("raft_first_log_index", "The first log index that is still there", &g.log_first),
+        ] {
+            registry.register(name, help, gauge.clone());
+        }
+        registry.register(
+            "peer_connected",
+            "Whether there is a connection to that peer",
+            g.peer_connected.clone(),
+        );
+        registry.register(
+            "snapshot_rows",
+            "Rows of a snapshot on its way that have arrived",
+            g.snapshot_rows.clone(),
+        );
+        registry.register(
+            "snapshot_rows_total",
+            "Rows of a snapshot on its way, altogether",
+            g.snapshot_rows_total.clone(),
+        );
         let waiting = "between arrival and answer";
         registry.register(
             "authorize_waiting",
@@ -204,10 +244,40 @@ impl Metrics {
         for reading in &status.clock.readings {
             gauges.clock_offset.get_or_create(&ByPeer { peer: reading.peer }).set(reading.offset_ms);
         }
+        self.show_members(status);
         let mut page = String::new();
         // Writing to a string cannot fail.
         let _ = encode(&mut page, &self.registry);
         page
+    }
+}
+
+impl Metrics {
+    /// Members, log and transfers; what is no longer there is no longer shown.
+    fn show_members(&self, status: &StatusBody) {
+        let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        let gauges = &self.gauges;
+        gauges.voters.set(number(status.voters.len() as u64));
+        gauges.learners.set(number(status.learners.len() as u64));
+        gauges.is_voter.set(i64::from(status.voters.contains(&status.node_id)));
+        gauges.rules.set(i64::from(status.rules));
+        gauges.log_bytes.set(number(status.log.bytes));
+        gauges.log_first.set(number(status.log.first.unwrap_or(0)));
+        gauges.peer_connected.clear();
+        for peer in &status.peers {
+            gauges.peer_connected.get_or_create(&ByPeer { peer: peer.id }).set(i64::from(peer.connected));
+        }
+        gauges.snapshot_rows.clear();
+        gauges.snapshot_rows_total.clear();
+        for snapshot in &status.snapshots {
+            let direction = CodeLabel(match snapshot.direction {
+                SnapshotDirection::Sending => "sending",
+                SnapshotDirection::Receiving => "receiving",
+            });
+            let transfer = ByTransfer { direction, peer: snapshot.peer };
+            gauges.snapshot_rows.get_or_create(&transfer).set(number(snapshot.rows));
+            gauges.snapshot_rows_total.get_or_create(&transfer).set(number(snapshot.rows_total));
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! `status`: how each node sees the cluster.
 
-use assent_api::StatusBody;
+use assent_api::{SnapshotDirection, StatusBody};
 use assent_client::{Client, ClientError};
 use clap::Args as ClapArgs;
 use tokio::task::JoinSet;
@@ -66,10 +66,34 @@ fn table(rows: &[Row]) -> String {
         "endpoint", "node", "role", "leader", "term", "revision", "applied", "clock", "ready"
     )];
     lines.extend(rows.iter().map(line));
+    lines.extend(rows.iter().filter_map(|row| row.status.as_ref().ok()).flat_map(notes));
     if let Some(Ok(status)) = rows.iter().map(|row| &row.status).find(|status| status.is_ok()) {
         lines.push(format!("cluster {}, origin {}", status.cluster_id, status.origin));
     }
     lines.join("\n")
+}
+
+/// What else is worth knowing of a node: it is no member, a peer is missing, a snapshot is on its way.
+fn notes(status: &StatusBody) -> Vec<String> {
+    let id = status.node_id;
+    let mut notes = Vec::new();
+    if !status.member {
+        notes.push(format!("node {id} is not a member of the cluster"));
+    }
+    notes.extend(status.peers.iter().filter_map(|peer| {
+        let problem = peer.problem.as_ref()?;
+        Some(format!("node {id} has no connection to node {}: {problem}", peer.id))
+    }));
+    notes.extend(status.snapshots.iter().map(|snapshot| {
+        let percent = snapshot.rows.saturating_mul(100).checked_div(snapshot.rows_total).unwrap_or(0);
+        let way = match snapshot.direction {
+            SnapshotDirection::Sending => "sends a snapshot to",
+            SnapshotDirection::Receiving => "receives a snapshot from",
+        };
+        let (peer, rows, total) = (snapshot.peer, snapshot.rows, snapshot.rows_total);
+        format!("node {id} {way} node {peer}: {percent} %, {rows} of {total} rows")
+    }));
+    notes
 }
 
 fn line(row: &Row) -> String {
