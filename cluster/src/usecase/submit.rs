@@ -49,11 +49,20 @@ enum Sender {
 }
 
 impl Sender {
-    /// Permits come from the nodes alone, on their own path.
+    /// Permits and rules come from the nodes alone, on their own path. A recovery is for when there is no cluster that could
+    /// take it.
     fn refuses(self, kind: EvidenceKind) -> Option<Refusal> {
-        let refused = self == Sender::Client && kind == EvidenceKind::Permit;
-        let detail = "permits are recorded by `POST /v1/permits` only";
-        refused.then(|| Refusal::at(Code::CallerNotPermitted, "predicateType", detail))
+        let detail = match (self, kind) {
+            (Sender::Client, EvidenceKind::Permit) => "permits are recorded by `POST /v1/permits` only",
+            (Sender::Client, EvidenceKind::Rules) => {
+                "the nodes raise the rules themselves, once every voter knows the next version"
+            }
+            (_, EvidenceKind::Recovery) => {
+                "a recovery is applied offline, by `assent recover` on the node that is left"
+            }
+            _ => return None,
+        };
+        Some(Refusal::at(Code::CallerNotPermitted, "predicateType", detail))
     }
 }
 
