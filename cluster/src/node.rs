@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use assent_proof::{PublicKey, SigningKey};
-use assent_registry::{ClusterId, GenesisFile, Rows, bootstrap, query};
+use assent_registry::{ClusterId, GenesisFile, Rows, RulesVersion, bootstrap, query};
 use assent_store::{RegistryStore, Store, StoreOptions};
 
 use crate::config::Config;
@@ -76,8 +76,9 @@ impl Node {
 
         let verifier = Verifier::new(genesis.origin().to_owned(), run.clone(), VerifierLimits::default());
         let guard = Arc::new(move |rows: &dyn Rows| belongs_to(rows, cluster_id));
-        let machine = Machine::new(store.registry.clone(), verifier.clone(), run, guard)
-            .map_err(failed("reading the registry"))?;
+        let machine =
+            Machine::new(store.registry.clone(), verifier.clone(), run, guard, RulesVersion::NEWEST)
+                .map_err(failed("reading the registry"))?;
         let applied = machine.applied();
         let service_of_raft = RaftService::new(store.registry.clone(), env.blocking.clone());
         let handler = Arc::new(PeerHandler {

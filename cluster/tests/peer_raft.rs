@@ -23,7 +23,7 @@ use assent_cluster::raft::machine::Machine;
 use assent_cluster::raft::network::{PeerNetworkFactory, RaftService};
 use assent_cluster::raft::types::{NodeId, PeerNode, Proposal, TypeConfig};
 use assent_cluster::raft::verifier::{Verifier, VerifierLimits};
-use assent_registry::{Group, Rows, RowsMut, Table};
+use assent_registry::{Group, Rows, RowsMut, RulesVersion, Table};
 use assent_store::{Store, StoreOptions};
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -105,9 +105,9 @@ impl RaftNode {
         let hub =
             PeerHub::start(&env, identity(id), "127.0.0.1:0".into(), vec![], handler, limits).await.unwrap();
         let verifier = Verifier::new("test".into(), run.clone(), VerifierLimits::default());
+        let guard = Arc::new(|_: &dyn Rows| Ok(()));
         let machine =
-            Machine::new(store.registry.clone(), verifier.clone(), run, Arc::new(|_: &dyn Rows| Ok(())))
-                .unwrap();
+            Machine::new(store.registry.clone(), verifier.clone(), run, guard, RulesVersion::NEWEST).unwrap();
         let config = Config {
             heartbeat_interval: 50,
             election_timeout_min: 150,

@@ -7,7 +7,7 @@
 use std::io;
 use std::sync::Arc;
 
-use assent_registry::{Checked, Command, Outcomes, RowError, Rows, RowsMut, query};
+use assent_registry::{Checked, Command, Outcomes, RowError, Rows, RowsMut, RulesVersion, query};
 use assent_store::{
     RegistryStore, RunBlocking, SnapshotGuard, SnapshotSource, StagedSnapshot, StoreError, WriteError,
     blocking,
@@ -52,6 +52,7 @@ pub struct Machine {
     verifier: Arc<Verifier>,
     run: RunBlocking,
     guard: SnapshotGuard,
+    known: RulesVersion,
     state: SnapshotMetaOf<TypeConfig>,
     applied: watch::Sender<AppliedAt>,
 }
@@ -65,16 +66,17 @@ enum Step {
 }
 
 impl Machine {
-    /// A machine at the position that the registry holds. `guard` decides on every snapshot that is installed.
-    /// Reads a row from disk.
+    /// A machine at the position that the registry holds. `guard` decides on every snapshot that is installed, and
+    /// `known` is the newest rules that it applies. Reads a row from disk.
     pub fn new(
         registry: RegistryStore,
         verifier: Arc<Verifier>,
         run: RunBlocking,
         guard: SnapshotGuard,
+        known: RulesVersion,
     ) -> io::Result<Self> {
         let (state, at) = position(&registry)?;
-        Ok(Self { registry, verifier, run, guard, state, applied: watch::Sender::new(at) })
+        Ok(Self { registry, verifier, run, guard, known, state, applied: watch::Sender::new(at) })
     }
 
     /// Changes whenever something was applied or installed.
@@ -102,7 +104,8 @@ impl Machine {
         }
         let (registry, verifier) = (self.registry.clone(), self.verifier.clone());
         let applied = codec::encode_snapshot_meta(&state);
-        let work = move || apply_steps(&registry, &verifier, &applied, &steps);
+        let known = self.known;
+        let work = move || apply_steps(&registry, &verifier, known, &applied, &steps);
         let (outcomes, revision) = blocking(&self.run, work).await?.map_err(io::Error::other)?;
 
         let log_index = state.last_log_id.map(|log_id| log_id.index);
@@ -155,6 +158,7 @@ fn decode_position(bytes: &[u8]) -> io::Result<SnapshotMetaOf<TypeConfig>> {
 fn apply_steps(
     registry: &RegistryStore,
     verifier: &Verifier,
+    known: RulesVersion,
     applied: &[u8],
     steps: &[Step],
 ) -> Result<(Vec<Outcomes>, u64), WriteError<RowError>> {
@@ -163,7 +167,7 @@ fn apply_steps(
         let mut outcomes = Vec::with_capacity(commands.len());
         for command in &commands {
             outcomes.push(match command {
-                Some(command) => command.apply(rows)?,
+                Some(command) => command.apply(rows, known)?,
                 None => Outcomes::default(),
             });
         }
@@ -179,8 +183,8 @@ struct CheckedCommand {
 }
 
 impl CheckedCommand {
-    fn apply(&self, rows: &mut dyn RowsMut) -> Result<Outcomes, RowError> {
-        assent_registry::apply(rows, self.proposed_at, &self.groups).map(|groups| Outcomes { groups })
+    fn apply(&self, rows: &mut dyn RowsMut, known: RulesVersion) -> Result<Outcomes, RowError> {
+        assent_registry::apply(rows, known, self.proposed_at, &self.groups).map(|groups| Outcomes { groups })
     }
 }
 

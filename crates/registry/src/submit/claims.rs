@@ -8,7 +8,7 @@ use assent_proof::{
     Role, Sha256, Statement,
 };
 
-use super::Stop;
+use super::{Stop, cluster};
 use crate::limit;
 use crate::record::EvidenceRow;
 use crate::standing::can_be_negative;
@@ -56,11 +56,24 @@ pub(super) fn check(view: &View<'_>, statement: &Statement, claims: &Claims) -> 
             subject(statement, &canonical.to_string())?;
             reconciles(view, statement, conflict)?;
         }
+        Claims::Rules { version } => {
+            subject(statement, "rules")?;
+            cluster::rules(view, *version)?;
+        }
+        Claims::Recovery { .. } => {
+            let detail = "no rules for `recovery` yet";
+            return Err(Refusal::at(Code::RulesNotYet, "predicateType", detail).into());
+        }
+        Claims::AuditLineage { detail, .. } => {
+            if detail.is_none() && view.rules()?.audit_event_needs_detail {
+                let detail = "is missing: these rules want to know more about an event".to_owned();
+                return Err(invalid("detail", detail).into());
+            }
+        }
         Claims::ExecutionAuthorization { .. }
         | Claims::RuntimeAttestation { .. }
         | Claims::PolicyValidation { .. }
         | Claims::RuntimeIntegrity { .. }
-        | Claims::AuditLineage { .. }
         | Claims::SovereignTrust { .. }
         | Claims::SynchronizationContinuity { .. } => {}
     }
