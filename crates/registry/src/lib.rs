@@ -31,7 +31,7 @@ pub use genesis::{ClusterId, GenesisError, GenesisFile};
 pub use rows::{MemoryRows, Row, RowError, Rows, RowsMut, Table};
 pub use rules::{RulesVersion, rules_known};
 pub use standing::AuthorityStatus;
-pub use submit::apply;
+pub use submit::{apply, would_accept};
 pub use view::View;
 
 pub use genesis::bootstrap;

@@ -76,3 +76,50 @@ impl View<'_> {
 pub fn rules_known(rows: &dyn Rows, known: RulesVersion) -> Result<(), RowError> {
     known.reaches(View::new(rows).rules_version()?.0)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use assent_proof::{AuthorizeRequest, Code, Millis, Sha256, SigningKey};
+
+    use super::*;
+    use crate::codec::encode;
+    use crate::record::MetaRow;
+    use crate::rows::{MemoryRows, RowsMut, Table};
+    use crate::{authorize, row_key};
+
+    #[test]
+    fn a_state_under_rules_of_another_build_allows_nothing_and_applies_nothing() {
+        let meta = MetaRow {
+            revision: 1,
+            registry_time: Millis(0),
+            rules_version: 9,
+            epoch: 1,
+            origin: "registry.example".to_owned(),
+            cluster_id: [0; 32],
+            registry_key: SigningKey::from_seed([7; 32]).public(),
+            void_marks: 0,
+        };
+        let mut rows = MemoryRows::new();
+        rows.put(Table::Meta, row_key::META, &encode(&meta)).unwrap();
+        let request = AuthorizeRequest {
+            domain: "prod.eu".parse().unwrap(),
+            lineage: None,
+            runtime: None,
+            action: "run".to_owned(),
+            subject: Sha256::of(b"trainer"),
+            audience: None,
+            environment: None,
+            nonce: None,
+            expected_head: None,
+            min_revision: None,
+        };
+        let decision = authorize(&View::new(&rows), &request, Millis(0));
+        let reasons: Vec<Code> = decision.reasons.iter().map(|reason| reason.code).collect();
+        assert_eq!(reasons, [Code::EvidenceMutated]);
+        let known = RulesVersion::NEWEST;
+        let unknown = RowError::RulesUnknown { version: 9, known: known.0 };
+        assert_eq!(rules_known(&rows, known), Err(unknown.clone()));
+        assert_eq!(crate::apply(&mut rows, known, Millis(0), &[]), Err(unknown));
+    }
+}

@@ -263,6 +263,18 @@ fn replicas_of_different_builds_are_equal_until_the_older_one_stops() {
 }
 
 #[test]
+fn a_raise_outlives_the_key_that_signed_it() {
+    let mut world = newer();
+    let keys = world.keys.clone();
+    let raise = rules(2).sign(&[&keys.node]);
+    accepted(&world.submit_at(10, &raise));
+    let revoked = revocation(keys.node.public(), Some(at(5))).domain("_root").sign(&[&keys.root]);
+    accepted(&world.submit_at(20, &revoked));
+    assert_eq!(version(&world.rows), 2, "what was accepted under new rules cannot be taken back");
+    assert!(world.replayed(64) == world.rows);
+}
+
+#[test]
 fn replaying_a_ledger_across_a_raise_gives_the_same_rows() {
     let mut world = newer();
     let (_, about) = world.grounds();

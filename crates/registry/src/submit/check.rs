@@ -41,7 +41,7 @@ pub(super) fn check(view: &View<'_>, occasion: Occasion, envelope: &VerifiedEnve
     place::domain(view, statement)?;
     let signers = signers::check(view, statement, envelope.id(), claims.as_ref(), accepted_at)?;
     let claims = claims?;
-    claims::check(view, statement, &claims)?;
+    claims::check(view, statement, &claims, accepted_at)?;
     times(statement, &claims, accepted_at)?;
     references(view, statement)?;
     let slot = slot::check(view, statement, &claims, accepted_at)?;

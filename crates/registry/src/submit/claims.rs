@@ -4,8 +4,8 @@
 use std::rc::Rc;
 
 use assent_proof::{
-    AuthorizeRequest, Claims, Code, Containment, DomainName, EvidenceId, EvidenceKind, PublicKey, Refusal,
-    Role, Sha256, Statement,
+    AuthorizeRequest, Claims, Code, Containment, DomainName, EvidenceId, EvidenceKind, Millis, PublicKey,
+    Refusal, Role, Sha256, Statement,
 };
 
 use super::{Stop, cluster};
@@ -14,8 +14,13 @@ use crate::record::EvidenceRow;
 use crate::standing::can_be_negative;
 use crate::view::View;
 
-/// Checks the claims against the state.
-pub(super) fn check(view: &View<'_>, statement: &Statement, claims: &Claims) -> Result<(), Stop> {
+/// Checks the claims against the state at `now`.
+pub(super) fn check(
+    view: &View<'_>,
+    statement: &Statement,
+    claims: &Claims,
+    now: Millis,
+) -> Result<(), Stop> {
     match claims {
         Claims::Root { keys, registry_key, .. } => {
             subject(statement, &statement.registry)?;
@@ -60,9 +65,9 @@ pub(super) fn check(view: &View<'_>, statement: &Statement, claims: &Claims) -> 
             subject(statement, "rules")?;
             cluster::rules(view, *version)?;
         }
-        Claims::Recovery { .. } => {
-            let detail = "no rules for `recovery` yet";
-            return Err(Refusal::at(Code::RulesNotYet, "predicateType", detail).into());
+        Claims::Recovery { epoch, voters } => {
+            subject(statement, &statement.registry)?;
+            cluster::recovery(view, *epoch, voters, now)?;
         }
         Claims::AuditLineage { detail, .. } => {
             if detail.is_none() && view.rules()?.audit_event_needs_detail {

@@ -19,7 +19,7 @@ use assent_proof::{Claims, EvidenceId, Millis, Refusal, VerifiedEnvelope};
 
 use crate::command::{Checked, Outcome, Receipt};
 use crate::record::{CountedSigner, IssuerRow, LineageRow, MetaRow};
-use crate::rows::{Overlay, RowError, RowsMut};
+use crate::rows::{Overlay, RowError, Rows, RowsMut};
 use crate::rules::{RulesVersion, rules_known};
 use crate::view::View;
 
@@ -54,6 +54,30 @@ pub fn apply(
             }
         })
         .collect()
+}
+
+/// Whether [`apply`] at `at` would accept the envelope, found out without writing. What was accepted before would be again.
+///
+/// # Errors
+/// Those of [`apply`].
+pub fn would_accept(
+    rows: &dyn Rows,
+    known: RulesVersion,
+    at: Millis,
+    envelope: &VerifiedEnvelope,
+) -> Result<Result<(), Refusal>, RowError> {
+    rules_known(rows, known)?;
+    match check::check(&View::new(rows), Occasion::Command { proposed_at: at, known }, envelope) {
+        Ok(Plan { placement: Placement::Equivocation, .. }) => {
+            Ok(Err(slot::equivocated(envelope.statement())))
+        }
+        Ok(_) => Ok(Ok(())),
+        Err(Stop::Answer(outcome)) => Ok(match *outcome {
+            Outcome::Accepted { .. } => Ok(()),
+            Outcome::Equivocation { refusal, .. } | Outcome::Refused { refusal, .. } => Err(refusal),
+        }),
+        Err(Stop::Rows(error)) => Err(error),
+    }
 }
 
 fn apply_each(

@@ -16,7 +16,7 @@ use assent_proof::{
 };
 use assent_registry::{
     Checked, Decision, GenesisFile, MemoryRows, Outcome, Receipt, RulesVersion, View, apply, authorize,
-    bootstrap, query,
+    bootstrap, query, would_accept,
 };
 
 /// The origin of every registry in these tests.
@@ -370,10 +370,8 @@ impl World {
 
     /// Submits a statement in the next slot of `_root`.
     pub fn submit_to_root(&mut self, seconds: i64, draft: Draft, signers: &[&SigningKey]) -> Outcome {
-        let root = DomainName::root();
-        let page = query::lineage(&self.rows, &root, &LineageName::governance(), None, 1).unwrap().unwrap();
-        let slot = page.sequence.map_or(0, |sequence| sequence + 1);
-        self.submit_at(seconds, &draft.slot(slot, page.head).sign(signers))
+        let (slot, head) = query::governance_slot(&self.rows, &DomainName::root()).unwrap();
+        self.submit_at(seconds, &draft.slot(slot, head).sign(signers))
     }
 
     /// A governance statement was accepted beside `govern`: the next slot, and its parent.
@@ -386,9 +384,22 @@ impl World {
         self.governance_head
     }
 
-    /// Submits one envelope at `T0` plus seconds.
+    /// Submits one envelope at `T0` plus seconds; a dry run before must have known what becomes of it.
     pub fn submit_at(&mut self, seconds: i64, bytes: &[u8]) -> Outcome {
-        self.submit_group(seconds, false, &[bytes.to_vec()]).remove(0)
+        let foreseen = match checked(bytes) {
+            Checked::Verified(envelope) => {
+                would_accept(&self.rows, self.known, ms(seconds), &envelope).unwrap()
+            }
+            Checked::Refused(refusal) => Err(refusal),
+        };
+        let outcome = self.submit_group(seconds, false, &[bytes.to_vec()]).remove(0);
+        match &outcome {
+            Outcome::Accepted { .. } => assert_eq!(foreseen, Ok(())),
+            Outcome::Equivocation { refusal, .. } | Outcome::Refused { refusal, .. } => {
+                assert_eq!(foreseen.as_ref(), Err(refusal));
+            }
+        }
+        outcome
     }
 
     /// Submits one envelope at `T0`.

@@ -8,7 +8,7 @@ use assent_proof::{Claims, Containment, DomainName, EvidenceId, LineageName, Sta
 use super::{Placement, Plan, receipt_of, slot};
 use crate::codec::{Versioned, encode};
 use crate::command::{Outcome, Receipt};
-use crate::record::{EvidenceRow, LeafRow, MetaRow};
+use crate::record::{EvidenceRow, FIRST_EPOCH, LeafRow, MetaRow};
 use crate::row_key;
 use crate::rows::{RowError, RowsMut, Table};
 use crate::rules::RulesVersion;
@@ -115,6 +115,7 @@ impl Writer<'_> {
         match &self.plan.claims {
             Claims::Root { registry_key, .. } => meta.registry_key = *registry_key,
             Claims::Rules { version } => meta.rules_version = *version,
+            Claims::Recovery { epoch, .. } => meta.epoch = *epoch,
             _ => {}
         }
         self.put(Table::Meta, row_key::META, &meta)
@@ -129,6 +130,7 @@ impl Writer<'_> {
                 revision: 0,
                 registry_time: self.plan.accepted_at,
                 rules_version: RulesVersion::GENESIS.0,
+                epoch: FIRST_EPOCH,
                 origin: self.statement.registry.clone(),
                 cluster_id,
                 registry_key: *registry_key,
