@@ -410,3 +410,21 @@ impl Parts {
         self.propose(&groups, within(self.config.deadlines.submit_ms)).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_hand_in_neither_permits_nor_rules_and_nobody_hands_in_a_recovery() {
+        for kind in EvidenceKind::ALL.iter().copied() {
+            let refused = |sender: Sender| sender.refuses(kind).is_some();
+            let of_nodes = matches!(kind, EvidenceKind::Permit | EvidenceKind::Rules);
+            let offline = kind == EvidenceKind::Recovery;
+            assert_eq!(refused(Sender::Client), of_nodes || offline, "{kind}");
+            assert_eq!(refused(Sender::Node), offline, "{kind}");
+        }
+        let refusal = Sender::Client.refuses(EvidenceKind::Rules).map(|refusal| refusal.code);
+        assert_eq!(refusal, Some(Code::CallerNotPermitted));
+    }
+}
