@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use assent_registry::RulesVersion;
 use assent_registry::limit::CLOCK_BOUND_MS;
 
 use crate::raft::types::NodeId;
@@ -49,6 +50,9 @@ pub struct Config {
     /// Bounds of queues, batches and connections.
     #[serde(default)]
     pub limits: LimitConfig,
+    /// The newest rules that this node follows: its build's, unless a test says otherwise.
+    #[serde(skip, default = "newest_rules")]
+    pub rules_known: u32,
     /// How far a clock may lie from a quorum's before the node stops trusting its own, in milliseconds.
     #[serde(default = "default_clock_bound_ms")]
     pub clock_bound_ms: u64,
@@ -187,6 +191,10 @@ impl Default for LimitConfig {
     }
 }
 
+fn newest_rules() -> u32 {
+    RulesVersion::NEWEST.0
+}
+
 fn default_clock_bound_ms() -> u64 {
     500
 }
@@ -248,6 +256,7 @@ impl Config {
             raft: RaftConfig::default(),
             deadlines: DeadlineConfig::default(),
             limits: LimitConfig::default(),
+            rules_known: newest_rules(),
             clock_bound_ms: default_clock_bound_ms(),
         }
     }

@@ -5,6 +5,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::raft::{
@@ -96,6 +97,19 @@ impl Handler for PeerHandler {
                 "node {} is bound to another store: a lost or replaced disk never rejoins under its old node id",
                 hello.node_id
             )),
+        }
+    }
+
+    fn recovery(&self, hello: &Hello) -> Option<Bytes> {
+        let envelope = self.service()?.parts().recovery.borrow().clone()?;
+        let metrics = self.raft.raft()?.metrics();
+        let is_member = metrics.borrow_watched().membership_config.get_node(&hello.node_id).is_some();
+        (!is_member).then_some(envelope)
+    }
+
+    fn recovered(&self, envelope: &Bytes) {
+        if let Some(service) = self.service() {
+            service.parts().heed_recovery(envelope);
         }
     }
 

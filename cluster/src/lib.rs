@@ -11,4 +11,5 @@ pub mod metrics;
 pub mod node;
 pub mod peer;
 pub mod raft;
+pub mod recover;
 pub mod usecase;

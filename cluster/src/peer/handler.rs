@@ -1,5 +1,6 @@
 //! What a node does with its peers' requests. Implemented by the node; the transport only calls it.
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use openraft::raft::{
     AppendEntriesResponse, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
@@ -42,6 +43,12 @@ pub trait Handler: Send + Sync + 'static {
     /// acknowledged. The error is sent
     /// to the peer and logged on both sides.
     fn admit(&self, hello: &Hello) -> Result<(), String>;
+
+    /// Root's statement by which the cluster was recovered without that peer, if it was: told in place of a refusal.
+    fn recovery(&self, hello: &Hello) -> Option<Bytes>;
+
+    /// A peer says that the cluster was recovered without this node, and shows root's statement.
+    fn recovered(&self, envelope: &Bytes);
 
     /// Raft AppendEntries. Called, and first polled, in the order in which the peer sent them; several may be
     /// in work at once, and their answers may come in any order.

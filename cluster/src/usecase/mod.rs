@@ -7,12 +7,14 @@
 mod authorize;
 mod barrier;
 mod decision;
+mod epoch;
 mod follow;
 mod form;
 mod keep_log;
 mod members;
 mod membership;
 mod permit;
+mod raise;
 mod read;
 mod round;
 mod status;
@@ -22,6 +24,7 @@ mod supervise;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
+use bytes::Bytes;
 use openraft::Raft;
 use openraft::async_runtime::watch::WatchReceiver;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
@@ -43,9 +46,11 @@ use crate::raft::types::{NodeId, TypeConfig};
 use crate::raft::verifier::Verifier;
 
 pub use authorize::Answered;
+pub(crate) use epoch::follow_epoch;
 pub(crate) use follow::{follow_members, remember_voters};
 pub(crate) use form::form;
 pub(crate) use keep_log::keep_log;
+pub(crate) use raise::raise_rules;
 pub use submit::Submitted;
 pub(crate) use supervise::{flush_registry, supervise_clock};
 
@@ -81,6 +86,8 @@ pub(crate) struct Parts {
     pub(crate) log: LogStore<LogRecord>,
     /// The snapshots on their way.
     pub(crate) transfers: Transfers,
+    /// Root's newest recovery statement, if there ever was one.
+    pub(crate) recovery: watch::Receiver<Option<Bytes>>,
     /// Held while the membership is being changed.
     pub(crate) managing: tokio::sync::Mutex<()>,
 }
@@ -212,7 +219,7 @@ impl Parts {
 
     /// The newest rules that this build knows.
     pub(crate) fn rules_known(&self) -> u32 {
-        assent_registry::limit::RULES_VERSION
+        self.config.rules_known
     }
 
     /// The version of the rules that the registry follows here.

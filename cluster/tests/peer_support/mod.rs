@@ -66,6 +66,12 @@ impl Handler for Script {
         Ok(())
     }
 
+    fn recovery(&self, _hello: &Hello) -> Option<Bytes> {
+        None
+    }
+
+    fn recovered(&self, _envelope: &Bytes) {}
+
     fn append(&self, _from: NodeId, append: Append) -> Answer<AppendEntriesResponse<TypeConfig>> {
         let rpc = append.rpc;
         let index = rpc.entries.first().map_or(0, |entry| entry.log_id.index);

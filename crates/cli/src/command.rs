@@ -15,6 +15,7 @@ pub(crate) mod member;
 pub(crate) mod node;
 pub(crate) mod permit;
 pub(crate) mod reconcile;
+pub(crate) mod recover;
 pub(crate) mod release;
 pub(crate) mod replace;
 pub(crate) mod revoke;

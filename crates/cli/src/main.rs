@@ -69,6 +69,7 @@ enum Command {
     Status(command::status::Args),
     Member(Box<command::member::Args>),
     Leader(command::leader::Args),
+    Recover(command::recover::Args),
     Verify(command::verify::Args),
 }
 
@@ -96,6 +97,7 @@ impl Command {
             Command::Status(args) => command::status::run(args, output).await,
             Command::Member(args) => command::member::run(*args, output).await,
             Command::Leader(args) => command::leader::run(args, output).await,
+            Command::Recover(args) => command::recover::run(args, output).await,
             Command::Verify(args) => command::verify::run(args, output).await,
         }
     }

@@ -107,9 +107,9 @@ codes! {
     /// What the statement is about does not exist.
     TargetUnknown = "target_unknown", Refuses, "§3",
         "name an existing target";
-    /// This version of the rules does not know that kind yet.
+    /// No rules that this build knows are about that kind of statement.
     RulesNotYet = "rules_not_yet", Refuses, "§7",
-        "upgrade every voter; statements of this kind are refused until then";
+        "check the kind's spelling; one that came with a later version is refused until every voter is upgraded";
     /// The key is no authority of the domain.
     AuthorityUnknown = "authority_unknown", RefusesAndDenies, "§3",
         "have the domain's governance grant the key its role";

@@ -25,7 +25,7 @@ string_enum! {
         Rules = "rules",
         /// The root keys and their threshold.
         Root = "root",
-        /// Continuation after the loss of a quorum.
+        /// Continuation after the loss of a quorum, by a node that is left.
         Recovery = "recovery",
         /// A domain and its governance keys.
         Domain = "domain",
@@ -58,6 +58,13 @@ impl EvidenceKind {
         text.strip_prefix(PREDICATE_TYPE_PREFIX)?.parse().ok()
     }
 
+    /// Whether this is spelled like the predicate type of a kind, known or not.
+    pub(crate) fn is_predicate_type(text: &str) -> bool {
+        text.strip_prefix(PREDICATE_TYPE_PREFIX).is_some_and(|kind| {
+            !kind.is_empty() && kind.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')
+        })
+    }
+
     /// Whether this is evidence about one execution or runtime: it has exactly one issuer, and a policy can require it.
     pub fn is_execution(self) -> bool {
         use EvidenceKind::*;
@@ -77,6 +84,11 @@ impl EvidenceKind {
     /// Whether this only ever restricts: it takes no slot and is accepted in any state of the domain.
     pub fn is_restriction(self) -> bool {
         matches!(self, EvidenceKind::Revocation | EvidenceKind::Containment)
+    }
+
+    /// Whether this stands in a slot of a chain. What does not leaves `sequence` and `parent` null, and moves no head.
+    pub fn takes_slot(self) -> bool {
+        !self.is_restriction() && !matches!(self, EvidenceKind::Permit | EvidenceKind::Rules)
     }
 }
 

@@ -142,8 +142,25 @@ fn kinds_and_roles_read_back_and_nothing_else_does() {
         assert_eq!(EvidenceKind::from_predicate_type(&kind.predicate_type()), Some(*kind));
         assert_eq!(EvidenceKind::from_predicate_type(kind.as_str()), None);
     }
+    let slotless: Vec<_> = EvidenceKind::ALL.iter().filter(|kind| !kind.takes_slot()).collect();
+    let expected =
+        [EvidenceKind::Permit, EvidenceKind::Rules, EvidenceKind::Revocation, EvidenceKind::Containment];
+    assert_eq!(slotless, expected.iter().collect::<Vec<_>>());
     assert_eq!(EvidenceKind::RuntimeAttestation.predicate_type(), "urn:egpep:v1:runtime-attestation");
     assert_eq!(Role::ALL.len(), 8);
     assert!(Role::ALL.iter().all(|role| role.as_str().parse::<Role>().unwrap() == *role));
     assert!("Audit".parse::<Role>().is_err());
+}
+
+#[test]
+fn a_kind_that_is_spelled_like_ours_may_be_one_of_later_rules() {
+    for (kind, code) in [
+        ("runtime-quarantine", Code::RulesNotYet),
+        ("runtime-attestatiom", Code::RulesNotYet),
+        ("", Code::Malformed),
+        ("runtime attestation", Code::Malformed),
+        ("Rules", Code::Malformed),
+    ] {
+        refused(with("runtime-attestation", kind), code, "predicateType");
+    }
 }
