@@ -58,13 +58,6 @@ impl EvidenceKind {
         text.strip_prefix(PREDICATE_TYPE_PREFIX)?.parse().ok()
     }
 
-    /// Whether this is spelled like the predicate type of a kind, known or not.
-    pub(crate) fn is_predicate_type(text: &str) -> bool {
-        text.strip_prefix(PREDICATE_TYPE_PREFIX).is_some_and(|kind| {
-            !kind.is_empty() && kind.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')
-        })
-    }
-
     /// Whether this is evidence about one execution or runtime: it has exactly one issuer, and a policy can require it.
     pub fn is_execution(self) -> bool {
         use EvidenceKind::*;

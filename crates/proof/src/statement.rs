@@ -64,7 +64,7 @@ impl Statement {
     /// Reads a statement from an envelope's payload.
     ///
     /// # Errors
-    /// `rules_not_yet` for a kind that this build has no rules for, otherwise `malformed` with the field at fault.
+    /// `malformed` with the field at fault.
     pub fn parse(payload: &[u8]) -> Result<Self, Refusal> {
         Self::from_json(&json::parse(payload)?)
     }
@@ -72,7 +72,7 @@ impl Statement {
     /// Reads a statement.
     ///
     /// # Errors
-    /// `rules_not_yet` for a kind that this build has no rules for, otherwise `malformed` with the field at fault.
+    /// `malformed` with the field at fault.
     pub fn from_json(value: &Json) -> Result<Self, Refusal> {
         let mut fields = Fields::of(value, "")?;
         if fields.text("_type")? != STATEMENT_TYPE {
@@ -160,14 +160,10 @@ fn read_subject(fields: &mut Fields<'_>) -> Result<(Option<String>, Sha256), Fie
     Ok((name.map(str::to_owned), sha256))
 }
 
-/// A kind that is spelled like ours and is none may be one of a later version: then not the statement is at fault.
-fn read_kind(fields: &mut Fields<'_>) -> Result<EvidenceKind, Refusal> {
+fn read_kind(fields: &mut Fields<'_>) -> Result<EvidenceKind, FieldError> {
     let text = fields.text("predicateType")?;
-    EvidenceKind::from_predicate_type(text).ok_or_else(|| {
-        let of_later_rules = EvidenceKind::is_predicate_type(text);
-        let code = if of_later_rules { Code::RulesNotYet } else { Code::Malformed };
-        Refusal::at(code, "predicateType", format!("`{}` is not known", shown(text)))
-    })
+    EvidenceKind::from_predicate_type(text)
+        .ok_or_else(|| FieldError::new("predicateType", format!("`{}` is not known", shown(text))))
 }
 
 fn read_origin(predicate: &mut Fields<'_>) -> Result<String, FieldError> {

@@ -3,7 +3,7 @@
 
 mod support;
 
-use assent_proof::{Code, Envelope, EvidenceKind, PolicyBody, Role, STATEMENT_PAYLOAD_TYPE};
+use assent_proof::{Code, EvidenceKind, PolicyBody, Role};
 use assent_registry::{Outcome, query};
 use support::*;
 
@@ -208,18 +208,6 @@ fn governance_keys_and_foreign_roles_are_never_granted() {
     let slot = root.sequence.unwrap() + 1;
     let bytes = grant(fresh.public(), Role::Audit).domain("_root").slot(slot, root.head);
     refuses(&mut world, &bytes.sign(&[&keys.root, &fresh]), Code::ClaimsInvalid);
-}
-
-#[test]
-fn what_no_rules_are_about_says_so() {
-    let mut world = World::new();
-    let keys = world.keys.clone();
-    let later = "urn:egpep:v1:runtime-lease";
-    let payload = String::from_utf8(affirming().0.to_vec()).unwrap();
-    let payload = payload.replace(&EvidenceKind::RuntimeAttestation.predicate_type(), later);
-    let mut envelope = Envelope::unsigned(STATEMENT_PAYLOAD_TYPE, payload.into_bytes());
-    envelope.sign_with(&keys.attestation);
-    refuses(&mut world, &envelope.to_vec(), Code::RulesNotYet);
 }
 
 #[test]

@@ -151,16 +151,3 @@ fn kinds_and_roles_read_back_and_nothing_else_does() {
     assert!(Role::ALL.iter().all(|role| role.as_str().parse::<Role>().unwrap() == *role));
     assert!("Audit".parse::<Role>().is_err());
 }
-
-#[test]
-fn a_kind_that_is_spelled_like_ours_may_be_one_of_later_rules() {
-    for (kind, code) in [
-        ("runtime-quarantine", Code::RulesNotYet),
-        ("runtime-attestatiom", Code::RulesNotYet),
-        ("", Code::Malformed),
-        ("runtime attestation", Code::Malformed),
-        ("Rules", Code::Malformed),
-    ] {
-        refused(with("runtime-attestation", kind), code, "predicateType");
-    }
-}
