@@ -7,6 +7,7 @@ pub mod config;
 pub mod env;
 mod handler;
 mod http;
+mod introductions;
 pub mod metrics;
 pub mod node;
 pub mod peer;

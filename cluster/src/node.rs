@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::env::{Environment, blocking};
 use crate::handler::PeerHandler;
 use crate::http;
+use crate::introductions::Introductions;
 use crate::metrics::Metrics;
 use crate::peer::{Identity, PeerAddress, PeerHub, PeerLimits};
 use crate::raft::log::{LogRecord, RaftLog};
@@ -86,6 +87,7 @@ impl Node {
             .map_err(failed("reading the registry"))?;
         let applied = machine.applied();
         let transfers = Transfers::default();
+        let introductions = Introductions::default();
         let service_of_raft =
             RaftService::new(store.registry.clone(), env.blocking.clone(), transfers.clone());
         let handler = Arc::new(PeerHandler {
@@ -94,6 +96,8 @@ impl Node {
             log: store.log.clone(),
             applied: applied.clone(),
             memory: memory.clone(),
+            introductions: introductions.clone(),
+            node_id: config.node_id,
             store_id: store.store_id,
             key: key.public(),
             founders: config.is_founder().then(|| config.voters.iter().map(|voter| voter.id).collect()),
@@ -130,6 +134,7 @@ impl Node {
             store_id: store.store_id,
             log: store.log.clone(),
             transfers,
+            introductions,
             recovery: recovery.1,
             managing: tokio::sync::Mutex::default(),
         };

@@ -15,9 +15,9 @@ use std::time::Duration;
 
 use assent_cluster::env::Environment;
 use assent_cluster::peer::{
-    Answer, Append, Handler, Hello, Manage, ManageError, ManageReply, PeerError, PeerHub, PeerLimits,
-    ProbeReply, ReadIndexError, ReadIndexReply, SnapshotBegin, SnapshotChunk, SnapshotEnd, SnapshotReply,
-    SnapshotStep, Standing, SubmitError, SubmitReply,
+    Answer, Append, Handler, Hello, Introduce, Manage, ManageError, ManageReply, PeerError, PeerHub,
+    PeerLimits, ProbeReply, ReadIndexError, ReadIndexReply, SnapshotBegin, SnapshotChunk, SnapshotEnd,
+    SnapshotReply, SnapshotStep, Standing, SubmitError, SubmitReply,
 };
 use assent_cluster::raft::log::{LogRecord, RaftLog};
 use assent_cluster::raft::machine::Machine;
@@ -53,6 +53,7 @@ impl Handler for Delegate {
         None
     }
     fn recovered(&self, _envelope: &Bytes) {}
+    fn introduce(&self, _from: NodeId, _introduce: Introduce) {}
     fn append(&self, from: NodeId, append: Append) -> Answer<AppendEntriesResponse<TypeConfig>> {
         self.0.append(from, append.rpc)
     }

@@ -51,6 +51,7 @@ pub(super) mod kind {
     /// Have you ever started?
     pub(crate) const PROBE: u8 = 0x22;
     pub(crate) const MANAGE: u8 = 0x23;
+    pub(crate) const INTRODUCE: u8 = 0x24;
     /// Set in the kind of an answer, beside the request's own kind.
     pub(crate) const ANSWER: u8 = 0x80;
     /// The answer that there is none, with the cause.

@@ -12,8 +12,8 @@ use crate::raft::types::{NodeId, TypeConfig};
 
 use super::hello::{Hello, Standing};
 use super::message::{
-    Append, Manage, ManageReply, ProbeReply, ReadIndexReply, SnapshotBegin, SnapshotChunk, SnapshotEnd,
-    SnapshotReply, SubmitReply,
+    Append, Introduce, Manage, ManageReply, ProbeReply, ReadIndexReply, SnapshotBegin, SnapshotChunk,
+    SnapshotEnd, SnapshotReply, SubmitReply,
 };
 
 /// An answer, or why there is none: the text goes to the peer, which treats it as a failure to reach this node.
@@ -78,6 +78,9 @@ pub trait Handler: Send + Sync + 'static {
 
     /// Change the membership, if this node leads.
     fn manage(&self, from: NodeId, manage: Manage) -> BoxFuture<'static, ManageReply>;
+
+    /// A peer says who the members are.
+    fn introduce(&self, from: NodeId, introduce: Introduce);
 
     /// How this node stands.
     fn probe(&self, from: NodeId) -> BoxFuture<'static, ProbeReply>;

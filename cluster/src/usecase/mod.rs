@@ -37,6 +37,7 @@ use assent_store::{Health, LogStore, RegistryStore};
 
 use crate::config::Config;
 use crate::env::Environment;
+use crate::introductions::Introductions;
 use crate::metrics::Metrics;
 use crate::peer::PeerHub;
 use crate::raft::log::LogRecord;
@@ -86,6 +87,8 @@ pub(crate) struct Parts {
     pub(crate) log: LogStore<LogRecord>,
     /// The snapshots on their way.
     pub(crate) transfers: Transfers,
+    /// Members that others have named.
+    pub(crate) introductions: Introductions,
     /// Root's newest recovery statement, if there ever was one.
     pub(crate) recovery: watch::Receiver<Option<Bytes>>,
     /// Held while the membership is being changed.
