@@ -40,8 +40,7 @@ pub(crate) async fn follow_epoch(service: Service, recovery: watch::Sender<Optio
 fn newest_recovery(rows: &dyn Rows) -> Result<Option<Bytes>, RowError> {
     let (root, governance) = (DomainName::root(), LineageName::governance());
     let (mut after, mut newest) = (None, None);
-    loop {
-        let Some(page) = query::lineage(rows, &root, &governance, after, PAGE)? else { break };
+    while let Some(page) = query::lineage(rows, &root, &governance, after, PAGE)? {
         let found = page.entries.iter().rev().find(|entry| entry.kind == EvidenceKind::Recovery);
         newest = found.map(|entry| entry.evidence_id).or(newest);
         after = page.next;
