@@ -6,6 +6,7 @@
 mod authorize;
 mod body;
 mod envelopes;
+mod events;
 mod read;
 mod reply;
 mod server;
@@ -36,6 +37,7 @@ pub(crate) fn router(service: Service) -> Router {
         .route("/v1/authorities", only("GET", get(read::authorities)))
         .route("/v1/authorities/{id}", only("GET", get(read::authority)))
         .route("/v1/policies/{domain}", only("GET", get(read::policy)))
+        .route("/v1/events", only("GET", get(events::events)))
         .route("/v1/cluster/status", only("GET", get(read::status)))
         .route("/livez", only("GET", get(read::livez)))
         .route("/readyz", only("GET", get(read::readyz)))

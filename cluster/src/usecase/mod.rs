@@ -7,6 +7,7 @@
 mod authorize;
 mod barrier;
 mod decision;
+mod events;
 mod form;
 mod permit;
 mod read;
@@ -37,6 +38,7 @@ use crate::raft::types::{NodeId, TypeConfig};
 use crate::raft::verifier::Verifier;
 
 pub use authorize::Answered;
+pub use events::{EventsAsk, PollAsk};
 pub(crate) use form::form;
 pub use submit::Submitted;
 pub(crate) use supervise::{flush_registry, supervise_clock};
@@ -102,6 +104,7 @@ pub(crate) struct Inner {
     verifications: Semaphore,
     /// One permit a KiB of request bodies held.
     body_room: Arc<Semaphore>,
+    feeds: events::Feeds,
 }
 
 impl Service {
@@ -119,6 +122,7 @@ impl Service {
             submit_room: Arc::new(Semaphore::new(limits.submit_queue)),
             verifications: Semaphore::new(limits.verifications),
             body_room: Arc::new(Semaphore::new(limits.body_kib)),
+            feeds: events::Feeds::new(&limits),
         };
         let service = Self { inner: Arc::new(inner) };
         tasks.spawn(round::run_rounds(Arc::downgrade(&service.inner), joined, limits.clone()));
