@@ -188,8 +188,7 @@ mod tests {
 
     #[test]
     fn heartbeats_and_ends_say_where_to_resume() {
-        let heartbeat =
-            EventLine::Heartbeat { heartbeat: HeartbeatBody { revision: 7, ledger_revision: 9 } };
+        let heartbeat = EventLine::Heartbeat { heartbeat: HeartbeatBody { revision: 7, ledger_revision: 9 } };
         let end = EventLine::End { end: EndBody { reason: EndReason::TooSlow, revision: 7 } };
         for (line, json, sse) in [
             (

@@ -63,7 +63,9 @@ fn restrictions_name_what_they_restrict() {
     let mut world = World::new();
     let (_, attested) = world.grounds();
     let keys = world.keys.clone();
-    for draft in [revocation(keys.audit.public(), None), quarantine("exec-1"), isolate(), invalidate(attested)] {
+    for draft in
+        [revocation(keys.audit.public(), None), quarantine("exec-1"), isolate(), invalidate(attested)]
+    {
         accepted(&world.submit(&draft.sign(&[&keys.governance[0]])));
     }
     let found: Vec<Restricts> = all(&world).into_iter().filter_map(|event| event.restricts).collect();
@@ -115,9 +117,8 @@ fn a_lost_leaf_is_damage_and_no_gap() {
         assert!(matches!(found, Err(RowError::Mutated { table: Table::Leaves, .. })), "{lost}: {found:?}");
     }
     let keys = world.keys.clone();
-    let revoked = accepted(
-        &world.submit(&revocation(keys.audit.public(), None).sign(&[&keys.governance[0]])),
-    );
+    let revoked =
+        accepted(&world.submit(&revocation(keys.audit.public(), None).sign(&[&keys.governance[0]])));
     world.rows.delete(Table::Bodies, &revoked.ledger_index.to_be_bytes()).unwrap();
     let found = events(&world.rows, &EventFilter::default(), revoked.ledger_index, 1000, 1000);
     assert!(matches!(found, Err(RowError::Mutated { table: Table::Bodies, .. })), "{found:?}");

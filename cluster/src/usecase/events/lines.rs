@@ -15,10 +15,9 @@ pub(super) fn event(event: Event) -> EventLine {
         sequence: event.sequence,
         accepted_at: event.accepted_at,
         equivocation: event.equivocation,
-        restricts: event.restricts.map(|restricts| RestrictsBody {
-            action: restricts.action.to_owned(),
-            target: restricts.target,
-        }),
+        restricts: event
+            .restricts
+            .map(|restricts| RestrictsBody { action: restricts.action.to_owned(), target: restricts.target }),
     }))
 }
 

@@ -105,11 +105,7 @@ impl<S: Source> Pump<S> {
         }
     }
 
-    async fn hand_over_page(
-        &mut self,
-        page: EventPage,
-        sent: &(impl Fn(usize) + Send),
-    ) -> Result<(), Over> {
+    async fn hand_over_page(&mut self, page: EventPage, sent: &(impl Fn(usize) + Send)) -> Result<(), Over> {
         let mut chunk = Vec::new();
         let mut events = 0_usize;
         let covered = page.covered;

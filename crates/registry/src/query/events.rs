@@ -102,7 +102,8 @@ pub fn events(
     let view = View::new(rows);
     let from = row_key::index(after);
     let leaves = rows.scan(Table::Leaves, &from, Some(&row_key::index(revision)), wanted)?;
-    let mutated = |index: u64| RowError::Mutated { table: Table::Leaves, key: row_key::index(index).to_vec() };
+    let mutated =
+        |index: u64| RowError::Mutated { table: Table::Leaves, key: row_key::index(index).to_vec() };
     if leaves.len() != wanted {
         return Err(mutated(after));
     }
@@ -113,10 +114,8 @@ pub fn events(
         }
         let leaf: LeafRow = codec::decode(&value).map_err(|_| mutated(index))?;
         let row = view.evidence(&leaf.evidence_id)?.filter(|row| row.index == index);
-        let row = row.ok_or_else(|| RowError::Mutated {
-            table: Table::Evidence,
-            key: leaf.evidence_id.0.to_vec(),
-        })?;
+        let row = row
+            .ok_or_else(|| RowError::Mutated { table: Table::Evidence, key: leaf.evidence_id.0.to_vec() })?;
         page.covered = index.saturating_add(1);
         if filter.takes(&row) {
             page.events.push(event(rows, &row, leaf, page.covered)?);
