@@ -4,11 +4,12 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use assent_jepsen::{Cluster, Evidence, id_of};
 use assent_proof::EvidenceId;
 use futures_util::future::join_all;
+use tokio::time::Instant;
 
 const SETTLES_WITHIN: Duration = Duration::from_secs(120);
 /// Envelopes in one batch.

@@ -8,6 +8,7 @@ mod authorize;
 mod barrier;
 mod decision;
 mod epoch;
+mod events;
 mod follow;
 mod form;
 mod keep_log;
@@ -48,6 +49,7 @@ use crate::raft::verifier::Verifier;
 
 pub use authorize::Answered;
 pub(crate) use epoch::follow_epoch;
+pub use events::{EventsAsk, PollAsk};
 pub(crate) use follow::{follow_members, remember_voters};
 pub(crate) use form::form;
 pub(crate) use keep_log::keep_log;
@@ -128,6 +130,7 @@ pub(crate) struct Inner {
     verifications: Semaphore,
     /// One permit a KiB of request bodies held.
     body_room: Arc<Semaphore>,
+    feeds: events::Feeds,
 }
 
 impl Service {
@@ -145,6 +148,7 @@ impl Service {
             submit_room: Arc::new(Semaphore::new(limits.submit_queue)),
             verifications: Semaphore::new(limits.verifications),
             body_room: Arc::new(Semaphore::new(limits.body_kib)),
+            feeds: events::Feeds::new(&limits),
         };
         let service = Self { inner: Arc::new(inner) };
         tasks.spawn(round::run_rounds(Arc::downgrade(&service.inner), joined, limits.clone()));

@@ -1,6 +1,8 @@
 //! Reading what the registry holds: lineages, domains, authorities, policies, envelopes. Pages are bounded
 //! by the caller's limit and go on after the last key given.
 
+mod events;
+
 use assent_proof::{
     DomainName, Envelope, EvidenceId, EvidenceKind, LineageName, Millis, PolicyBody, PublicKey, Role,
     Seconds, Sha256,
@@ -14,6 +16,8 @@ use crate::rows::{RowError, Rows, Table};
 use crate::standing::AuthorityStatus;
 use crate::submit;
 use crate::view::View;
+
+pub use events::{Event, EventFilter, EventPage, Restricts, events};
 
 /// The registry's name and size.
 #[derive(Debug, Clone, PartialEq, Eq)]
