@@ -1,5 +1,11 @@
 //! Three nodes in one process, on real sockets and files: they form, accept, decide, and agree.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
 
 mod cluster_support;
 mod peer_support;
