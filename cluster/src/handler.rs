@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use openraft::alias::StoredMembershipOf;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::raft::{
     AppendEntriesResponse, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
@@ -50,6 +51,11 @@ impl PeerHandler {
         self.service.get().and_then(WeakService::upgrade)
     }
 
+    /// The largest id that was ever a member, as far as this node knows.
+    fn highest_id(&self, membership: &StoredMembershipOf<TypeConfig>) -> NodeId {
+        membership.nodes().map(|(id, _)| *id).fold(self.applied.borrow().highest_id, NodeId::max)
+    }
+
     /// Whether this node's store has ever started.
     pub(crate) fn started(&self) -> bool {
         self.standing().started
@@ -91,8 +97,7 @@ impl Handler for PeerHandler {
                 _ => Ok(()),
             };
         }
-        let highest =
-            membership.nodes().map(|(id, _)| *id).fold(self.applied.borrow().highest_id, NodeId::max);
+        let highest = self.highest_id(membership);
         match membership.get_node(&hello.node_id) {
             None if hello.node_id > highest
                 && (membership.get_node(&self.node_id).is_none()
@@ -112,8 +117,12 @@ impl Handler for PeerHandler {
     fn recovery(&self, hello: &Hello) -> Option<Bytes> {
         let envelope = self.service()?.parts().recovery.borrow().clone()?;
         let metrics = self.raft.raft()?.metrics();
-        let is_member = metrics.borrow_watched().membership_config.get_node(&hello.node_id).is_some();
-        (!is_member).then_some(envelope)
+        let metrics = metrics.borrow_watched();
+        let membership = &metrics.membership_config;
+        // A larger id is no node of the past: it may be just about to become a member.
+        let former =
+            hello.node_id <= self.highest_id(membership) && membership.get_node(&hello.node_id).is_none();
+        former.then_some(envelope)
     }
 
     fn recovered(&self, envelope: &Bytes) {
@@ -184,9 +193,7 @@ impl Handler for PeerHandler {
         let metrics = metrics.borrow_watched();
         let membership = &metrics.membership_config;
         if membership.get_node(&from).is_some() {
-            let applied = self.applied.borrow().highest_id;
-            let highest = membership.nodes().map(|(id, _)| *id).fold(applied, NodeId::max);
-            self.introductions.heed(introduce.members, highest);
+            self.introductions.heed(introduce.members, self.highest_id(membership));
         }
     }
 

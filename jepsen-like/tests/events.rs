@@ -95,8 +95,18 @@ async fn a_follower_gets_everything_once_and_in_order_though_nodes_die_and_come_
     let dead = cluster.leader().await.unwrap();
     cluster.kill(dead).unwrap();
     let living: Vec<u64> = (1..=3).filter(|id| *id != dead).collect();
-    // So much that the dead one can only come back by a snapshot.
+    // So much that the dead one can only come back by a snapshot, once the logs are cut.
     let head = attest(&cluster, &evidence, 10..60, head, &living).await;
+    let missing = cluster.get(living[0], "/v1/cluster/status").await.number("lastLog").unwrap() - 20;
+    for id in &living {
+        for _ in 0..400 {
+            let status = cluster.get(*id, "/v1/cluster/status").await;
+            if status.body["log"]["first"].as_u64() > Some(missing) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+    }
     cluster.restart(dead).unwrap();
     cluster.node_ready(dead, SETTLES_WITHIN).await.unwrap();
     let log = cluster.dev_directory().join(format!("node-{dead}.log"));

@@ -67,6 +67,10 @@ impl Parts {
 
     /// The later epoch that root's statement begins, if it is root's, for this registry, and names another node.
     fn superseded_by(&self, envelope: &[u8]) -> Option<u64> {
+        // A node that waits to be added holds no history that could have ended.
+        if !self.is_member() {
+            return None;
+        }
         let verified = verify(envelope, &self.origin).ok()?;
         let statement = verified.statement();
         let Claims::Recovery { epoch, voters } = Claims::parse(statement.kind, &statement.claims).ok()?
