@@ -58,6 +58,16 @@ fn lines(body: &str) -> (Vec<u64>, Value) {
     (events.iter().map(|event| event["revision"].as_u64().unwrap()).collect(), last.clone())
 }
 
+/// Waits until so many feeds are open.
+async fn open_feeds(node: &Node, feeds: usize) {
+    let open = async {
+        while !get(node, "/metrics", "").await.1.contains(&format!("assent_event_feeds {feeds}\n")) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(SURELY, open).await.expect("the feeds are not open");
+}
+
 async fn accept(node: &Node, bytes: Vec<u8>) {
     match node.service().submit(&Caller::Anonymous, Bytes::from(bytes)).await {
         Submitted::Accepted { .. } => {}
@@ -71,8 +81,13 @@ struct Stream {
 
 impl Stream {
     async fn open(node: &Node, path: &str, headers: &str) -> Self {
+        Self::open_on(TcpSocket::new_v4().unwrap(), node, path, headers).await
+    }
+
+    /// Opened once the answer's head is there.
+    async fn open_on(socket: TcpSocket, node: &Node, path: &str, headers: &str) -> Self {
         let headers = format!("accept: text/event-stream\r\n{headers}");
-        let stream = connected(node.client_addr(), path, &headers, TcpSocket::new_v4().unwrap()).await;
+        let stream = connected(node.client_addr(), path, &headers, socket).await;
         let mut lines = BufReader::new(stream).lines();
         let mut head = String::new();
         loop {
@@ -101,12 +116,15 @@ impl Stream {
 
     /// The next event that is no heartbeat.
     async fn next_event(&mut self) -> Option<(u64, String, Value)> {
-        loop {
-            let found = self.next().await?;
-            if found.1 != "heartbeat" {
-                return Some(found);
+        let found = async {
+            loop {
+                let found = self.next().await?;
+                if found.1 != "heartbeat" {
+                    return Some(found);
+                }
             }
-        }
+        };
+        timeout(SURELY, found).await.expect("nothing but heartbeats")
     }
 }
 
@@ -212,7 +230,7 @@ async fn a_stream_resumes_after_the_last_event_seen_and_ends_when_the_node_stops
     let address = node.client_addr();
     let mut poll =
         connected(address, "/v1/events?after=7&waitMs=30000", "", TcpSocket::new_v4().unwrap()).await;
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    open_feeds(&node, 2).await;
     let from = Instant::now();
     node.shutdown().await;
     assert!(from.elapsed() < Duration::from_secs(20), "{:?}", from.elapsed());
@@ -232,7 +250,7 @@ async fn one_feed_too_many_is_refused_with_the_bound_and_a_left_one_gives_its_pl
     let poll =
         connected(node.client_addr(), "/v1/events?after=6&waitMs=30000", "", TcpSocket::new_v4().unwrap())
             .await;
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    open_feeds(&node, 2).await;
     for headers in ["", "accept: text/event-stream\r\n"] {
         let (status, body) = get(&node, "/v1/events", headers).await;
         let problem: Value = serde_json::from_str(&body).unwrap();
@@ -274,8 +292,7 @@ async fn who_reads_nothing_gets_the_end_and_what_came_before_it_is_whole() {
     .await;
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
-    let headers = "accept: text/event-stream\r\n";
-    let deaf = connected(node.client_addr(), "/v1/events", headers, socket).await;
+    let mut stream = Stream::open_on(socket, &node, "/v1/events", "").await;
     let mut batch = 0;
     // Its place comes free when it is ended, though it is still connected.
     while get(&node, "/v1/events", "").await.0 != 200 {
@@ -284,9 +301,6 @@ async fn who_reads_nothing_gets_the_end_and_what_came_before_it_is_whole() {
         assert!(accepted.iter().all(|one| matches!(one, Submitted::Accepted { .. })));
         batch += 1;
     }
-    let mut stream = Stream { lines: BufReader::new(deaf).lines() };
-    // The answer's head.
-    while !stream.lines.next_line().await.unwrap().unwrap().is_empty() {}
     let mut last = 0;
     loop {
         let (id, name, data) = stream.next_event().await.expect("it ends with its end");
