@@ -7,6 +7,7 @@
 mod authorize;
 mod barrier;
 mod decision;
+mod digest;
 mod follow;
 mod form;
 mod keep_log;
@@ -118,6 +119,8 @@ pub(crate) struct Inner {
     verifications: Semaphore,
     /// One permit a KiB of request bodies held.
     body_room: Arc<Semaphore>,
+    /// One permit a digest of the registry being made.
+    digests: Arc<Semaphore>,
 }
 
 impl Service {
@@ -135,6 +138,7 @@ impl Service {
             submit_room: Arc::new(Semaphore::new(limits.submit_queue)),
             verifications: Semaphore::new(limits.verifications),
             body_room: Arc::new(Semaphore::new(limits.body_kib)),
+            digests: Arc::new(Semaphore::new(digest::DIGESTS_AT_ONCE)),
         };
         let service = Self { inner: Arc::new(inner) };
         tasks.spawn(round::run_rounds(Arc::downgrade(&service.inner), joined, limits.clone()));

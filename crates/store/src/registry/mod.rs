@@ -6,6 +6,7 @@
 //! position that was flushed, which is why [`RegistryStore::snapshot`] flushes first.
 
 mod batch;
+mod digest;
 pub(crate) mod generation;
 mod install;
 pub(crate) mod view;
@@ -19,6 +20,7 @@ use assent_registry::RowsMut;
 
 use self::batch::Batch;
 use self::generation::{Generation, SharedGeneration};
+pub use self::digest::RegistryDigest;
 pub use self::install::SnapshotGuard;
 pub use self::view::RegistryView;
 use crate::blocking::RunBlocking;
