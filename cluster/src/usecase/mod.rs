@@ -17,9 +17,11 @@ mod permit;
 mod read;
 mod round;
 mod status;
+mod stop;
 mod submit;
 mod supervise;
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -82,6 +84,8 @@ pub(crate) struct Parts {
     pub(crate) log: LogStore<LogRecord>,
     /// The snapshots on their way.
     pub(crate) transfers: Transfers,
+    /// Whether this node is on its way out.
+    pub(crate) stopping: AtomicBool,
     /// Held while the membership is being changed.
     pub(crate) managing: tokio::sync::Mutex<()>,
 }
