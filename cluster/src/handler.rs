@@ -123,7 +123,9 @@ impl Handler for PeerHandler {
             parts.is_stopping() && *rpc.to_node_id() == parts.config.node_id
         });
         if mine {
-            return Box::pin(std::future::ready(Err("this node is stopping and takes no leadership".to_owned())));
+            return Box::pin(std::future::ready(Err(
+                "this node is stopping and takes no leadership".to_owned()
+            )));
         }
         self.raft.transfer_leader(from, rpc)
     }

@@ -19,7 +19,8 @@ impl Service {
     /// at the same position have the same digest. Takes as long as reading all rows.
     pub async fn digest(&self, _caller: &Caller) -> Result<DigestBody, Box<Problem>> {
         let Ok(turn) = self.inner.digests.clone().try_acquire_owned() else {
-            let detail = format!("a node makes at most {DIGESTS_AT_ONCE} digest at a time, and one is under way");
+            let detail =
+                format!("a node makes at most {DIGESTS_AT_ONCE} digest at a time, and one is under way");
             return Err(problem(Code::Overloaded, detail));
         };
         let parts = self.parts();

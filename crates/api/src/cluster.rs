@@ -268,7 +268,8 @@ mod tests {
             rows: 99,
             digest: "blake3:00".to_owned(),
         };
-        let text = r#"{"nodeId":2,"revision":17,"applied":{"term":3,"index":40},"rows":99,"digest":"blake3:00"}"#;
+        let text =
+            r#"{"nodeId":2,"revision":17,"applied":{"term":3,"index":40},"rows":99,"digest":"blake3:00"}"#;
         assert_eq!(serde_json::to_string(&body).unwrap(), text);
         assert_eq!(serde_json::from_str::<DigestBody>(text).unwrap(), body);
     }

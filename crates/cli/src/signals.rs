@@ -14,7 +14,10 @@ pub(crate) struct Signals {
 impl Signals {
     /// Listens from now on: what comes before somebody waits is kept.
     pub(crate) fn listen() -> Self {
-        Self { terminate: signal(SignalKind::terminate()).ok(), interrupt: signal(SignalKind::interrupt()).ok() }
+        Self {
+            terminate: signal(SignalKind::terminate()).ok(),
+            interrupt: signal(SignalKind::interrupt()).ok(),
+        }
     }
 
     /// Waits until this process is told to stop, or told again.

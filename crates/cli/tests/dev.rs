@@ -229,9 +229,15 @@ fn with_chaos_nodes_are_killed_paused_and_restarted_and_the_cluster_goes_on() {
     let dev = Dev::start(&tmp.path().join("dev"), base_port(17_000), &["--chaos", "1"]);
     eventually("each kind has had its turn", || {
         let said = dev.said();
-        ["is killed (kill -9)", "is paused (SIGSTOP)", "is told to stop (SIGTERM)", "chaos 3: node", "chaos 4: node"]
-            .iter()
-            .all(|kind| said.contains(kind))
+        [
+            "is killed (kill -9)",
+            "is paused (SIGSTOP)",
+            "is told to stop (SIGTERM)",
+            "chaos 3: node",
+            "chaos 4: node",
+        ]
+        .iter()
+        .all(|kind| said.contains(kind))
     });
     let said = dev.said();
     assert!(said.contains("goes on") && said.contains("is started again"), "{said}");

@@ -1,6 +1,8 @@
 //! Reading the registry. What does not exist is `None`; pages go on with the `next` of the page before.
 
-use assent_api::{AuthoritiesBody, AuthorityBody, DigestBody, DomainsBody, LineageBody, PolicyBodyView, StatusBody};
+use assent_api::{
+    AuthoritiesBody, AuthorityBody, DigestBody, DomainsBody, LineageBody, PolicyBodyView, StatusBody,
+};
 use assent_proof::{DomainName, Envelope, EvidenceId, LineageName, PublicKey};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;

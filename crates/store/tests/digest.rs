@@ -12,7 +12,8 @@ use support::*;
 type Rows = Vec<(Table, Vec<u8>, Vec<u8>)>;
 
 fn rows() -> Rows {
-    let row = |n: u8| (Table::ALL[usize::from(n) % Table::ALL.len()], vec![n / 7, n], vec![n; usize::from(n)]);
+    let row =
+        |n: u8| (Table::ALL[usize::from(n) % Table::ALL.len()], vec![n / 7, n], vec![n; usize::from(n)]);
     (1..120).map(row).collect()
 }
 

@@ -52,9 +52,7 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
 }
 
 async fn ask(client: &Client, endpoint: String, digest: bool) -> Row {
-    let digested = async {
-        if digest { Some(client.digest_at(&endpoint).await) } else { None }
-    };
+    let digested = async { if digest { Some(client.digest_at(&endpoint).await) } else { None } };
     let (status, ready, digest) =
         tokio::join!(client.status_at(&endpoint), client.ready_at(&endpoint), digested);
     Row { endpoint, ready, status, digest }
@@ -95,10 +93,8 @@ fn table(rows: &[Row]) -> String {
 fn digest_line((row, digest): (&Row, &Result<DigestBody, ClientError>)) -> String {
     match digest {
         Ok(DigestBody { node_id, applied, rows, digest, .. }) => {
-            let at = applied.map_or_else(
-                || "nothing".to_owned(),
-                |at| format!("entry {} of term {}", at.index, at.term),
-            );
+            let at = applied
+                .map_or_else(|| "nothing".to_owned(), |at| format!("entry {} of term {}", at.index, at.term));
             format!("node {node_id} has applied up to {at}: {rows} rows, {digest}")
         }
         Err(error) => format!("{} gives no digest: {error}", row.endpoint),

@@ -77,7 +77,8 @@ impl Chaos {
                     Kind::Restart if fault.ending => {}
                     Kind::Kill | Kind::Restart => nodes.restart(fault.id)?,
                 }
-                let again = if fault.kind == Kind::Pause || fault.ending { "goes on" } else { "is started again" };
+                let again =
+                    if fault.kind == Kind::Pause || fault.ending { "goes on" } else { "is started again" };
                 output.say(&format!("chaos {}: node {} {again}", self.count, fault.id));
                 self.fault = None;
                 self.next = now + self.every;
@@ -101,8 +102,7 @@ impl Chaos {
         let Some(id) = ready.get(place).copied() else { return Ok(()) };
         let Some(kind) = KINDS.get(self.count % KINDS.len()).copied() else { return Ok(()) };
         let spread = u64::try_from(LONGEST.saturating_sub(SHORTEST).as_millis()).unwrap_or(1).max(1);
-        let long =
-            SHORTEST + Duration::from_millis((random >> 16).checked_rem(spread).unwrap_or(0));
+        let long = SHORTEST + Duration::from_millis((random >> 16).checked_rem(spread).unwrap_or(0));
         self.count = self.count.saturating_add(1);
         let count = self.count;
         let ms = long.as_millis();

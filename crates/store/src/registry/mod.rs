@@ -19,8 +19,8 @@ use redb::Durability;
 use assent_registry::RowsMut;
 
 use self::batch::Batch;
-use self::generation::{Generation, SharedGeneration};
 pub use self::digest::RegistryDigest;
+use self::generation::{Generation, SharedGeneration};
 pub use self::install::SnapshotGuard;
 pub use self::view::RegistryView;
 use crate::blocking::RunBlocking;
