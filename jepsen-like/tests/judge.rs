@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use assent_jepsen::chaos::{
-    Asked, At, Digest, Fault, Found, History, Kind, Outcome, Receipt, Restricted, Rule, Stored, Struck,
-    Submission, judge, measure,
+    Asked, At, ChaosConfig, Digest, Fault, Found, History, Kind, LoadConfig, Outcome, Receipt, Report,
+    Restricted, Rule, Stored, Struck, Submission, judge, measure,
 };
 use assent_proof::Code;
 
@@ -188,6 +188,33 @@ fn nodes_that_differ_at_the_same_position_or_never_get_there_are_wrong() {
     let mut history = good();
     history.digests.remove(0);
     assert_eq!(broken(&history), [Rule::NodesConverge]);
+}
+
+#[test]
+fn a_report_prints_the_evidence_of_what_was_wrong_and_is_not_good() {
+    let config = ChaosConfig {
+        nodes: 3,
+        seconds: 1,
+        faults_max: 1,
+        seed: 1,
+        kinds: Kind::ALL.to_vec(),
+        majorities: true,
+        load: LoadConfig::default(),
+    };
+    let good = Report::new(config.clone(), &good());
+    assert!(good.is_good(), "{}", good.to_text());
+    assert!(good.to_text().contains("wrong answers: 0"));
+    let mut history = self::good();
+    history.asked.push(asked(2, 1, 101, 130, Outcome::Allow));
+    let bad = Report::new(config.clone(), &history);
+    assert!(!bad.is_good());
+    assert!(bad.to_text().contains("a restriction binds: its revocation was acknowledged at 100ms"));
+    let json = bad.to_json();
+    assert_eq!(json["wrongAnswers"][0]["rule"], "a restriction binds");
+    assert_eq!(json["faults"][0]["silenceAnywhere"]["maxMs"], 275);
+    // A run without allows or faults shows nothing, and says so.
+    let empty = Report::new(config, &History::default());
+    assert!(!empty.is_good() && empty.wrong.is_empty() && empty.vacuous.len() >= 3, "{:?}", empty.vacuous);
 }
 
 #[test]

@@ -51,7 +51,9 @@ impl Service {
                 return;
             }
         }
-        tracing::warn!("nobody was there to take leadership; the others elect once this node is gone");
+        if parts.voters().len() > 1 {
+            tracing::warn!("nobody was there to take leadership; the others elect once this node is gone");
+        }
     }
 }
 

@@ -13,6 +13,7 @@ mod plan;
 mod report;
 mod rounds;
 mod settle;
+mod shared;
 
 use std::time::Duration;
 

@@ -7,7 +7,8 @@ use assent_proof::{EvidenceId, SigningKey};
 use tokio::time::{Instant, sleep};
 
 use super::history::Restricted;
-use super::load::{Keys, Shared};
+use super::load::Keys;
+use super::shared::Shared;
 use crate::error::HarnessError;
 use crate::evidence::{Evidence, id_of};
 
