@@ -133,6 +133,9 @@ pub struct DeadlineConfig {
     pub events_slow_ms: u64,
     /// A stopping node gives what is under way so long to end, in milliseconds.
     pub shutdown_ms: u64,
+    /// A stopping node says at `/readyz` that it is not ready, and serves on for so long, in milliseconds: time for a load
+    /// balancer to look. Clients that try the next node by themselves need none.
+    pub drain_ms: u64,
 }
 
 impl Default for DeadlineConfig {
@@ -148,6 +151,7 @@ impl Default for DeadlineConfig {
             events_heartbeat_ms: 3_000,
             events_slow_ms: 5_000,
             shutdown_ms: 3_000,
+            drain_ms: 0,
         }
     }
 }
@@ -332,6 +336,7 @@ impl Config {
         // The rules refuse what is issued more than this ahead of registry time; a looser clock could not submit.
         at_most("clock_bound_ms", self.clock_bound_ms, CLOCK_BOUND_MS.unsigned_abs())?;
         at_most("deadlines.shutdown_ms", deadlines.shutdown_ms, 60_000)?;
+        at_most("deadlines.drain_ms", deadlines.drain_ms, 60_000)?;
         self.limits.validate()
     }
 

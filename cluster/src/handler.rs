@@ -149,6 +149,16 @@ impl Handler for PeerHandler {
         from: NodeId,
         rpc: TransferLeaderRequest<TypeConfig>,
     ) -> Answer<TransferLeaderResponse<TypeConfig>> {
+        let service = self.service();
+        let mine = service.is_some_and(|service| {
+            let parts = service.parts();
+            parts.is_stopping() && *rpc.to_node_id() == parts.config.node_id
+        });
+        if mine {
+            return Box::pin(std::future::ready(Err(
+                "this node is stopping and takes no leadership".to_owned()
+            )));
+        }
         self.raft.transfer_leader(from, rpc)
     }
 

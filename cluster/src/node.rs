@@ -1,13 +1,13 @@
 //! A node, put together: store, genesis, peers, Raft, use cases, HTTP; and taken apart in the right order.
 
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use openraft::async_runtime::watch::WatchReceiver;
 use openraft::{Raft, SnapshotPolicy};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
 use assent_proof::SigningKey;
@@ -136,6 +136,7 @@ impl Node {
             transfers,
             introductions,
             recovery: recovery.1,
+            stopping: AtomicBool::new(false),
             managing: tokio::sync::Mutex::default(),
         };
         let service = Service::start(parts, &tasks);
@@ -189,20 +190,14 @@ impl Node {
         }
     }
 
-    /// Stops gracefully: hands leadership over, answers what is under way, makes everything durable.
+    /// Stops gracefully: is not ready any more, hands leadership over, answers what is under way, makes everything
+    /// durable. Until its clients are gone it answers as ever.
     pub async fn shutdown(self) {
         let parts = self.service.parts();
         let until = Duration::from_millis(parts.config.deadlines.shutdown_ms);
-        if parts.believed_leader() == Some(parts.config.node_id) && self.service.hand_over().await {
-            let me = parts.config.node_id;
-            let mut metrics = parts.raft.metrics();
-            let handed_over = async {
-                while metrics.borrow_watched().current_leader == Some(me) && metrics.changed().await.is_ok() {
-                }
-            };
-            // Nobody may be there to take it; then the followers elect.
-            let _ = timeout(until, handed_over).await;
-        }
+        let drained = sleep(Duration::from_millis(parts.config.deadlines.drain_ms));
+        self.service.begin_stop();
+        tokio::join!(self.service.leave_leadership(until), drained);
         self.serving.shutdown(until).await;
         for watch in self.watches {
             watch.abort();

@@ -59,7 +59,8 @@ pub struct Cluster {
     keys: BTreeMap<String, PathBuf>,
     directory: tempfile::TempDir,
     dev: Child,
-    restarted: BTreeMap<u64, Child>,
+    /// The nodes that this started again, which `assent dev` knows nothing of.
+    pub(crate) restarted: BTreeMap<u64, Child>,
     http: Http,
 }
 
@@ -168,6 +169,11 @@ impl Cluster {
             self.log(),
             self.node_log(id)
         )))
+    }
+
+    /// The client that this asks with, for tasks of their own.
+    pub(crate) fn http(&self) -> Http {
+        self.http.clone()
     }
 
     /// The last lines of a node's log.
@@ -280,92 +286,6 @@ impl Cluster {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         Err(HarnessError::TimedOut("no node leads".to_owned()))
-    }
-
-    /// Ends a node at once, as a power cut would end its process.
-    pub fn kill(&mut self, id: u64) -> Result<(), HarnessError> {
-        if let Some(mut child) = self.restarted.remove(&id) {
-            child.kill().map_err(HarnessError::io("killing a node"))?;
-            child.wait().map_err(HarnessError::io("waiting for a node's end"))?;
-            return Ok(());
-        }
-        self.signal(id, Signal::SIGKILL)?;
-        self.gone(id)
-    }
-
-    /// Asks a node to stop, and waits until it has.
-    pub fn stop(&mut self, id: u64) -> Result<(), HarnessError> {
-        self.signal(id, Signal::SIGTERM)?;
-        self.ended(id)
-    }
-
-    /// Waits until a node has ended by itself.
-    pub fn ended(&mut self, id: u64) -> Result<(), HarnessError> {
-        let Some(child) = self.restarted.get_mut(&id) else { return self.gone(id) };
-        for _ in 0..1000 {
-            if child.try_wait().map_err(HarnessError::io("waiting for a node's end"))?.is_some() {
-                self.restarted.remove(&id);
-                return Ok(());
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Err(HarnessError::TimedOut(format!("node {id} goes on")))
-    }
-
-    /// Waits until a killed node's process is gone.
-    pub fn gone(&self, id: u64) -> Result<(), HarnessError> {
-        // Until the process is gone its files are in use.
-        let pid = Pid::from_raw(self.node(id)?.pid);
-        for _ in 0..500 {
-            if kill(pid, None).is_err() {
-                return Ok(());
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Err(HarnessError::TimedOut(format!("node {id} did not die")))
-    }
-
-    /// Stops a node's process without ending it.
-    pub fn pause(&self, id: u64) -> Result<(), HarnessError> {
-        self.signal(id, Signal::SIGSTOP)
-    }
-
-    /// Lets a stopped process go on.
-    pub fn resume(&self, id: u64) -> Result<(), HarnessError> {
-        self.signal(id, Signal::SIGCONT)
-    }
-
-    fn signal(&self, id: u64, signal: Signal) -> Result<(), HarnessError> {
-        let pid = match self.restarted.get(&id) {
-            Some(child) => i32::try_from(child.id()).unwrap_or(i32::MAX),
-            None => self.node(id)?.pid,
-        };
-        kill(Pid::from_raw(pid), signal)
-            .map_err(|errno| HarnessError::Unexpected(format!("{signal} to node {id}: {errno}")))
-    }
-
-    /// Starts a killed node again, on its own data.
-    pub fn restart(&mut self, id: u64) -> Result<(), HarnessError> {
-        let log = fs::OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(self.dev_directory().join(format!("node-{id}.log")))
-            .map_err(HarnessError::io("opening a node's log"))?;
-        let errors = log.try_clone().map_err(HarnessError::io("opening a node's log"))?;
-        let child = Command::new(binary()?)
-            .arg("node")
-            .arg("--config")
-            .arg(self.config_path(id))
-            .stdin(Stdio::null())
-            .stdout(log)
-            .stderr(errors)
-            .spawn()
-            .map_err(HarnessError::io("starting a node"))?;
-        if let Some(node) = self.nodes.iter_mut().find(|node| node.id == id) {
-            node.pid = i32::try_from(child.id()).unwrap_or(i32::MAX);
-        }
-        self.restarted.insert(id, child);
-        Ok(())
     }
 
     /// Changes numbers in a node's configuration, by field name; they hold from its next start.

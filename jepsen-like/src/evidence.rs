@@ -51,6 +51,16 @@ impl Evidence {
         Self { domain: domain.to_owned(), ..self }
     }
 
+    /// When it is issued.
+    pub fn issued(&self) -> Seconds {
+        self.issued_at
+    }
+
+    /// The same, issued at another time.
+    pub fn issued_at(self, issued_at: Seconds) -> Self {
+        Self { issued_at, ..self }
+    }
+
     /// An authorize request for the action `run`.
     pub fn request(&self) -> Value {
         json!({"domain": self.domain, "lineage": self.lineage, "action": "run",
@@ -91,6 +101,13 @@ impl Evidence {
         let claims = json!({"authority": target, "reason": "keyCompromise"});
         let subject = Sha256::of(target.as_bytes());
         signed(self.statement(EvidenceKind::Revocation, "_governance", subject, &claims), &[by])
+    }
+
+    /// The quarantine of this lineage.
+    pub fn quarantine(&self, by: &SigningKey) -> Vec<u8> {
+        let claims = json!({"action": "quarantine", "target": self.lineage});
+        let subject = Sha256::of(self.lineage.as_bytes());
+        signed(self.statement(EvidenceKind::Containment, "_governance", subject, &claims), &[by])
     }
 
     /// The grant of a role, in the given slot of `_governance`.

@@ -6,15 +6,17 @@
 
 mod answer;
 mod binary;
+pub mod chaos;
 mod cluster;
 mod error;
 mod evidence;
 mod newcomer;
 mod page;
 mod ports;
+mod processes;
 
 pub use answer::Answer;
-pub use binary::binary;
+pub use binary::{binary, build_binary};
 pub use cluster::{Cluster, Node};
 pub use error::HarnessError;
 pub use evidence::{Evidence, Slot, id_of};

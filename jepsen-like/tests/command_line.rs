@@ -113,3 +113,32 @@ async fn an_incident_is_contained_released_and_reconciled_from_the_command_line(
     accepted(&assent(&cluster, &["contain", "invalidate", &good, "--key", &governance]));
     everywhere(&["evidence_invalidated"]).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_compares_what_the_nodes_hold_by_digest() {
+    let cluster = Cluster::start(3).await.unwrap();
+    let evidence = Evidence::new(&cluster, "exec").await.unwrap();
+    let governance = cluster.key("governance").unwrap();
+    cluster.accept(1, &evidence.authorization(&governance, (0, None))).await.unwrap();
+    // Whoever has passed a barrier has applied it.
+    cluster.ready(std::time::Duration::from_secs(60)).await.unwrap();
+    let endpoints: Vec<String> = cluster.nodes.iter().map(|node| format!("http://{}", node.client)).collect();
+    let endpoints = endpoints.join(",");
+    let status = |more: &[&str]| {
+        let arguments = [&["status", "--endpoint", &endpoints], more].concat();
+        let output = assent(&cluster, &arguments);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let json: serde_json::Value = serde_json::from_str(&status(&["--digest", "--output", "json"])).unwrap();
+    let digests: Vec<&serde_json::Value> =
+        json["nodes"].as_array().unwrap().iter().map(|node| &node["digest"]).collect();
+    for digest in &digests {
+        assert_eq!(digest["applied"], digests[0]["applied"], "{json}");
+        assert_eq!(digest["digest"], digests[0]["digest"], "{json}");
+        assert!(digest["digest"].as_str().unwrap().starts_with("blake3:"), "{json}");
+    }
+    let text = status(&["--digest"]);
+    assert_eq!(text.matches(digests[0]["digest"].as_str().unwrap()).count(), 3, "{text}");
+    assert!(!status(&[]).contains("rows"), "it reads every row, so it is made only when asked for");
+}

@@ -40,6 +40,7 @@ pub(crate) fn router(service: Service) -> Router {
         .route("/v1/policies/{domain}", only("GET", get(read::policy)))
         .route("/v1/events", only("GET", get(events::events)))
         .route("/v1/cluster/status", only("GET", get(read::status)))
+        .route("/v1/cluster/digest", only("GET", get(read::digest)))
         .route("/v1/cluster/members", only("GET, POST", get(members::list).post(members::add)))
         .route("/v1/cluster/members/{id}", only("DELETE", delete(members::remove)))
         .route("/v1/cluster/members/{id}/promote", only("POST", post(members::promote)))

@@ -240,6 +240,14 @@ pub(super) async fn status(State(service): State<Service>) -> Response {
     json(200, &service.status(&Caller::Anonymous))
 }
 
+/// A digest of all that this node has applied.
+pub(super) async fn digest(State(service): State<Service>) -> Response {
+    match service.digest(&Caller::Anonymous).await {
+        Ok(digest) => json(200, &digest),
+        Err(why) => problem_body(&why),
+    }
+}
+
 /// Whether the process should go on.
 pub(super) async fn livez(State(service): State<Service>) -> Response {
     match service.live() {

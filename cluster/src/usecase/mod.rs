@@ -7,6 +7,7 @@
 mod authorize;
 mod barrier;
 mod decision;
+mod digest;
 mod epoch;
 mod events;
 mod follow;
@@ -19,9 +20,11 @@ mod raise;
 mod read;
 mod round;
 mod status;
+mod stop;
 mod submit;
 mod supervise;
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -93,6 +96,8 @@ pub(crate) struct Parts {
     pub(crate) introductions: Introductions,
     /// Root's newest recovery statement, if there ever was one.
     pub(crate) recovery: watch::Receiver<Option<Bytes>>,
+    /// Whether this node is on its way out.
+    pub(crate) stopping: AtomicBool,
     /// Held while the membership is being changed.
     pub(crate) managing: tokio::sync::Mutex<()>,
 }
@@ -131,6 +136,8 @@ pub(crate) struct Inner {
     /// One permit a KiB of request bodies held.
     body_room: Arc<Semaphore>,
     feeds: events::Feeds,
+    /// One permit a digest of the registry being made.
+    digests: Arc<Semaphore>,
 }
 
 impl Service {
@@ -149,6 +156,7 @@ impl Service {
             verifications: Semaphore::new(limits.verifications),
             body_room: Arc::new(Semaphore::new(limits.body_kib)),
             feeds: events::Feeds::new(&limits),
+            digests: Arc::new(Semaphore::new(digest::DIGESTS_AT_ONCE)),
         };
         let service = Self { inner: Arc::new(inner) };
         tasks.spawn(round::run_rounds(Arc::downgrade(&service.inner), joined, limits.clone()));

@@ -47,9 +47,12 @@ impl Service {
         self.pass(until).await.map_err(|error| unconfirmed(&error))
     }
 
-    /// Whether a quorum read succeeds within the authorize deadline.
+    /// Whether a quorum read succeeds within the authorize deadline, and this node is here to stay.
     pub async fn ready(&self) -> Result<(), Box<Problem>> {
         let parts = self.parts();
+        if parts.is_stopping() {
+            return Err(problem(Code::NoQuorum, "this node is stopping: ask another one"));
+        }
         self.pass(within(parts.config.deadlines.authorize_ms)).await.map_err(|error| unconfirmed(&error))?;
         let Some(now) = parts.sure_now() else {
             return Err(problem(Code::ClockUncertain, "this node does not trust its clock yet"));

@@ -1,8 +1,8 @@
 //! Standing watches: the clock, and the registry's durability.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use openraft::async_runtime::watch::WatchReceiver;
 use tokio::time::{interval, sleep};
 
 use super::Service;
@@ -23,6 +23,9 @@ pub(crate) async fn supervise_clock(service: Service) {
     loop {
         ticks.tick().await;
         let parts = service.parts();
+        if parts.is_stopping() {
+            return;
+        }
         let sure = parts.clock_is_sure();
         if campaigns != Some(sure) {
             if campaigns.is_some() {
@@ -48,15 +51,7 @@ impl Service {
     /// Hands leadership to a connected voter that has the whole log, if there is one. Best effort.
     pub(crate) async fn hand_over(&self) -> bool {
         let parts = self.parts();
-        let me = parts.config.node_id;
-        let metrics = parts.raft.metrics().borrow_watched().clone();
-        let Some(replication) = &metrics.replication else { return false };
-        let successor = parts
-            .voters()
-            .into_iter()
-            .filter(|id| *id != me && parts.hub.is_connected(*id))
-            .max_by_key(|id| replication.get(id).and_then(|matched| matched.as_ref().map(|m| m.index)));
-        match successor {
+        match parts.successor(&BTreeSet::new()) {
             None => false,
             Some(to) => {
                 tracing::info!(to, "handing leadership over");

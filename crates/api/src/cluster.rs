@@ -167,6 +167,33 @@ pub struct ClockReading {
     pub age_ms: u64,
 }
 
+/// `GET /v1/cluster/digest`: a digest of all the rows that one node has applied. It takes no read barrier: it says what
+/// this node holds, not what the cluster has agreed on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DigestBody {
+    /// This node.
+    pub node_id: u64,
+    /// The ledger's size in these rows.
+    pub revision: u64,
+    /// The log entry up to which they are applied; null before the first. Nodes at the same one have the same digest.
+    pub applied: Option<AppliedBody>,
+    /// How many rows the digest covers.
+    pub rows: u64,
+    /// `blake3:<hex>` over table, key and value of every row, in order.
+    pub digest: String,
+}
+
+/// A position in the Raft log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AppliedBody {
+    /// The term of the leader that proposed it.
+    pub term: u64,
+    /// Its index.
+    pub index: u64,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -230,5 +257,20 @@ mod tests {
             )
         );
         assert_eq!(serde_json::from_str::<StatusBody>(&text).unwrap(), body);
+    }
+
+    #[test]
+    fn a_digest_is_written_in_the_documented_order() {
+        let body = DigestBody {
+            node_id: 2,
+            revision: 17,
+            applied: Some(AppliedBody { term: 3, index: 40 }),
+            rows: 99,
+            digest: "blake3:00".to_owned(),
+        };
+        let text =
+            r#"{"nodeId":2,"revision":17,"applied":{"term":3,"index":40},"rows":99,"digest":"blake3:00"}"#;
+        assert_eq!(serde_json::to_string(&body).unwrap(), text);
+        assert_eq!(serde_json::from_str::<DigestBody>(text).unwrap(), body);
     }
 }

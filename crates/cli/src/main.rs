@@ -16,6 +16,7 @@ mod files;
 mod govern;
 mod keys;
 mod output;
+mod signals;
 mod watch;
 
 use std::process::ExitCode;

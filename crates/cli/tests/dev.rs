@@ -7,6 +7,7 @@
 )]
 
 use std::fs;
+use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -220,4 +221,60 @@ fn nodes_do_not_outlive_a_killed_dev_nor_ignore_a_signal_of_their_own() {
     dev.process.kill().unwrap();
     dev.process.wait().unwrap();
     eventually("the nodes end", || !pids.iter().any(|pid| is_alive(*pid)));
+}
+
+#[test]
+fn with_chaos_nodes_are_killed_paused_and_restarted_and_the_cluster_goes_on() {
+    let tmp = tempfile::tempdir().unwrap();
+    let dev = Dev::start(&tmp.path().join("dev"), base_port(17_000), &["--chaos", "1"]);
+    eventually("each kind has had its turn", || {
+        let said = dev.said();
+        [
+            "is killed (kill -9)",
+            "is paused (SIGSTOP)",
+            "is told to stop (SIGTERM)",
+            "chaos 3: node",
+            "chaos 4: node",
+        ]
+        .iter()
+        .all(|kind| said.contains(kind))
+    });
+    let said = dev.said();
+    assert!(said.contains("goes on") && said.contains("is started again"), "{said}");
+    assert!(!said.contains(" ended ("), "what it ended itself it starts again: {said}");
+    // A client that asks all nodes gets on.
+    eventually("somebody answers", || dev.assent(&["status"]).status.success());
+    dev.stop();
+}
+
+#[test]
+fn a_paused_node_does_not_hold_a_stopping_cluster_up() {
+    let tmp = tempfile::tempdir().unwrap();
+    let dev = Dev::start(&tmp.path().join("dev"), base_port(18_000), &[]);
+    kill(dev.pid(2), Signal::SIGSTOP).unwrap();
+    let started = Instant::now();
+    dev.stop();
+    assert!(started.elapsed() < Duration::from_secs(6), "it took {:?}", started.elapsed());
+}
+
+#[test]
+fn a_second_signal_ends_a_stopping_cluster_at_once() {
+    let tmp = tempfile::tempdir().unwrap();
+    let base = base_port(19_000);
+    let mut dev = Dev::start(&tmp.path().join("dev"), base, &[]);
+    let pids = [dev.pid(1), dev.pid(2), dev.pid(3)];
+    // A request that never ends is given three seconds to.
+    let mut client = std::net::TcpStream::connect(("127.0.0.1", base)).unwrap();
+    client.write_all(b"POST /v1/authorize HTTP/1.1\r\nhost: a\r\ncontent-length: 99\r\n\r\n").unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    let process = Pid::from_raw(i32::try_from(dev.process.id()).unwrap());
+    let started = Instant::now();
+    kill(process, Signal::SIGINT).unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(dev.process.try_wait().unwrap().is_none(), "what is under way is given time");
+    kill(process, Signal::SIGINT).unwrap();
+    assert_eq!(dev.process.wait().unwrap().code(), Some(1));
+    assert!(started.elapsed() < Duration::from_millis(2_500), "at once is not {:?}", started.elapsed());
+    assert!(dev.said().contains("stopped_at_once"), "{}", dev.said());
+    eventually("the nodes are gone", || !pids.iter().any(|pid| is_alive(*pid)));
 }

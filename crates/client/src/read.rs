@@ -1,6 +1,8 @@
 //! Reading the registry. What does not exist is `None`; pages go on with the `next` of the page before.
 
-use assent_api::{AuthoritiesBody, AuthorityBody, DomainsBody, LineageBody, PolicyBodyView, StatusBody};
+use assent_api::{
+    AuthoritiesBody, AuthorityBody, DigestBody, DomainsBody, LineageBody, PolicyBodyView, StatusBody,
+};
 use assent_proof::{DomainName, Envelope, EvidenceId, LineageName, PublicKey};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -82,6 +84,16 @@ impl Client {
     /// How the cluster looks to one node, which need not be among the client's endpoints.
     pub async fn status_at(&self, endpoint: &str) -> Result<StatusBody, ClientError> {
         let answer = self.at(endpoint, "/v1/cluster/status").await?;
+        if answer.status == 200 { json(&answer) } else { Err(refused(&answer)) }
+    }
+
+    /// A digest of all that one node has applied, which need not be among the client's endpoints. It is that node's own
+    /// word and takes as long as reading every row.
+    ///
+    /// # Errors
+    /// `overloaded` while the node makes another digest.
+    pub async fn digest_at(&self, endpoint: &str) -> Result<DigestBody, ClientError> {
+        let answer = self.at(endpoint, "/v1/cluster/digest").await?;
         if answer.status == 200 { json(&answer) } else { Err(refused(&answer)) }
     }
 

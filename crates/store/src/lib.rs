@@ -30,7 +30,7 @@ pub use crate::error::{StoreError, WriteError};
 pub use crate::health::Health;
 pub use crate::log::{LogCounters, LogEntry, LogStore, OnDurable};
 pub use crate::options::StoreOptions;
-pub use crate::registry::{RegistryStore, RegistryView, SnapshotGuard};
+pub use crate::registry::{RegistryDigest, RegistryStore, RegistryView, SnapshotGuard};
 pub use crate::snapshot::{
     SnapshotChunk, SnapshotChunks, SnapshotHeader, SnapshotSource, SnapshotSummary, StagedSnapshot,
 };

@@ -1,14 +1,12 @@
 //! `assent demo`: the main story on real node processes, in less than half a minute.
 
-use std::pin::pin;
-
 use clap::Args as ClapArgs;
 use tokio::time::Instant;
 
-use super::node::told_to_stop;
 use crate::demo::{Report, Stage, story};
 use crate::exit::{CliError, Exit};
 use crate::output::Output;
+use crate::signals::Signals;
 
 /// Watch three real nodes allow, deny after a revocation, deny without a leader, and allow again.
 ///
@@ -21,17 +19,17 @@ pub(crate) struct Args {}
 /// Runs the demo.
 pub(crate) async fn run(_: Args, output: Output) -> Result<Exit, CliError> {
     let interrupted = || CliError::new("interrupted", "the demo was interrupted", "run it again");
-    let mut stop = pin!(told_to_stop());
+    let mut signals = Signals::listen();
     let started = Instant::now();
     let mut stage = tokio::select! {
         biased;
-        () = &mut stop => return Err(interrupted()),
+        () = signals.told_to_stop() => return Err(interrupted()),
         stage = Stage::set() => stage?,
     };
     let mut report = Report::new(output);
     let told = tokio::select! {
         told = story::tell(&mut stage, &mut report, started) => told,
-        () = &mut stop => Err(interrupted()),
+        () = signals.told_to_stop() => Err(interrupted()),
     };
     stage.clear().await;
     told?;

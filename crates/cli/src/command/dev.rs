@@ -1,16 +1,15 @@
 //! `assent dev`: a local cluster of real node processes until Ctrl-C.
 
 use std::path::PathBuf;
-use std::pin::pin;
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use tokio::time::{Instant, sleep};
 
-use super::node::told_to_stop;
-use crate::dev::{Layout, Lock, Nodes};
+use crate::dev::{Chaos, Layout, Lock, Nodes};
 use crate::exit::{CliError, Exit};
 use crate::output::Output;
+use crate::signals::Signals;
 
 /// Longest that a cluster may take to become ready.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -24,7 +23,9 @@ const RESPAWN_AFTER: Duration = Duration::from_millis(500);
 /// for an affirming attestation no older than five minutes) and writes DIR/dev.json. Started again on the same
 /// directory it resumes the same cluster. It prints `export` lines to paste into a shell.
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "Example:\n  assent dev --nodes 3 --data ./dev-data --base-port 7400")]
+#[command(
+    after_help = "Example:\n  assent dev --nodes 3 --data ./dev-data --base-port 7400\n  assent dev --chaos 5"
+)]
 pub(crate) struct Args {
     /// How many nodes, 3 or 5: by default as many as DIR has, 3 if it is new
     #[arg(long, value_parser = clap::value_parser!(u16).range(3..=5))]
@@ -38,6 +39,16 @@ pub(crate) struct Args {
     /// Start a node again half a second after its process ended
     #[arg(long)]
     respawn: bool,
+    /// Kill, pause and restart one random node after the other, so long after the last one is back, to try a client out;
+    /// never more than a minority at once
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        num_args = 0..=1,
+        default_missing_value = "10",
+        value_parser = clap::value_parser!(u64).range(1..=3600)
+    )]
+    chaos: Option<u64>,
 }
 
 /// Runs the cluster.
@@ -50,36 +61,46 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     let layout = Layout::open(&args.data, args.nodes, args.base_port)?;
     layout.check_ports()?;
     // Heard from before the first process on: a signal while they start must end them too.
-    let mut stop = pin!(told_to_stop());
-    let mut nodes = tokio::select! {
-        biased;
-        () = &mut stop => return Ok(Exit::Ok),
-        nodes = async { Nodes::start(layout) } => nodes?,
-    };
+    let mut signals = Signals::listen();
+    let mut nodes = Nodes::start(layout)?;
     let done = tokio::select! {
-        done = serve(&mut nodes, args.respawn, output) => done,
-        () = &mut stop => Ok(()),
+        done = serve(&mut nodes, &args, output) => done,
+        () = signals.told_to_stop() => Ok(()),
     };
-    output.say("stopping the nodes");
-    nodes.stop().await;
-    done.map(|()| Exit::Ok)
+    output.say("stopping the nodes; a second signal ends them at once");
+    tokio::select! {
+        () = nodes.stop() => return done.map(|()| Exit::Ok),
+        () = signals.told_to_stop() => {}
+    }
+    nodes.kill_all().await;
+    let detail = "the nodes were ended at once by a second signal; what was acknowledged is on disk";
+    Err(CliError::new("stopped_at_once", detail, "start it again on the same directory"))
 }
 
 /// Waits for the nodes, says where they are, and watches them for ever.
-async fn serve(nodes: &mut Nodes, respawn: bool, output: Output) -> Result<(), CliError> {
+async fn serve(nodes: &mut Nodes, args: &Args, output: Output) -> Result<(), CliError> {
     let started = Instant::now();
     nodes.ready(READY_WITHIN, |ready, total| output.say(&format!("{ready} of {total} nodes ready"))).await?;
     output.say(&format!("the cluster is ready after {} ms; Ctrl-C ends it", started.elapsed().as_millis()));
     let layout = nodes.layout();
     output.result(&layout.dev, || layout.exports())?;
-    watch(nodes, respawn, output).await
+    let chaos = args.chaos.map(|seconds| Chaos::every(Duration::from_secs(seconds)));
+    watch(nodes, args.respawn, chaos, output).await
 }
 
-/// Says when a node ends, and starts it again if that is wanted.
-async fn watch(nodes: &mut Nodes, respawn: bool, output: Output) -> Result<(), CliError> {
+/// Says when a node ends, and starts it again if that is wanted. Makes trouble if that is.
+async fn watch(
+    nodes: &mut Nodes,
+    respawn: bool,
+    mut chaos: Option<Chaos>,
+    output: Output,
+) -> Result<(), CliError> {
     let mut due: Vec<(u64, Instant)> = Vec::new();
     loop {
         for (id, status) in nodes.ended() {
+            if chaos.as_mut().is_some_and(|chaos| chaos.expected(id)) {
+                continue;
+            }
             if respawn {
                 output.say(&format!("node {id} ended ({status}) and is started again"));
                 due.push((id, Instant::now() + RESPAWN_AFTER));
@@ -90,6 +111,9 @@ async fn watch(nodes: &mut Nodes, respawn: bool, output: Output) -> Result<(), C
         let now = Instant::now();
         for (id, _) in due.extract_if(.., |(_, at)| *at <= now).collect::<Vec<_>>() {
             nodes.restart(id)?;
+        }
+        if let Some(chaos) = &mut chaos {
+            chaos.look(nodes, output).await?;
         }
         sleep(LOOK_EVERY).await;
     }

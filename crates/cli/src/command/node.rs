@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, ValueEnum};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep, timeout};
 use tracing_subscriber::EnvFilter;
 
@@ -14,6 +13,7 @@ use assent_cluster::node::Node;
 
 use crate::exit::{CliError, Exit};
 use crate::output::Output;
+use crate::signals::{Signals, notify_ready, notify_stopping, survive_hangups};
 
 /// Longest that a node waits for its data directory.
 const DIRECTORY_WITHIN: Duration = Duration::from_secs(5);
@@ -31,7 +31,9 @@ pub(crate) enum LogForm {
 
 /// Run one node of a cluster, until SIGTERM or Ctrl-C.
 ///
-/// The node's log goes to stderr; `ASSENT_LOG` filters it (`info`, `assent_cluster=debug`, …).
+/// The node's log goes to stderr; `ASSENT_LOG` filters it (`info`, `assent_cluster=debug`, …). The first signal stops it in
+/// order: leadership is handed over, what is under way is answered. A second one ends it at once. SIGHUP changes nothing.
+/// Under systemd use `Type=notify`: the node reports when it serves and when it stops.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Example:\n  assent node --config /etc/assent/node-1.toml")]
 pub(crate) struct Args {
@@ -49,18 +51,28 @@ pub(crate) struct Args {
 /// Runs the node.
 pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     start_log(args.log);
+    let mut signals = Signals::listen();
+    survive_hangups();
     let remedy = "mend what the error names and start the node again";
     let config = Config::load(&args.config)
         .map_err(|error| CliError::new("config_invalid", error.to_string(), remedy))?;
     let id = config.node_id;
     let env = data_directory(&config).await?;
-    let node = Node::start(config, env)
-        .await
-        .map_err(|error| CliError::new("node_not_started", error.to_string(), remedy))?;
+    let node = tokio::select! {
+        started = Node::start(config, env) => {
+            started.map_err(|error| CliError::new("node_not_started", error.to_string(), remedy))?
+        }
+        () = signals.told_to_stop() => {
+            output.say("told to stop before it served: nothing was promised yet");
+            // As a crash here would: opening a large store must not hold the end up.
+            std::process::exit(0)
+        }
+    };
     let client = node.client_addr().to_string();
     output.result(&serde_json::json!({ "node": id, "client": client }), || {
         format!("ready: node {id} serves clients on {client}")
     })?;
+    notify_ready(&format!("node {id} serves clients on {client}"));
     tokio::select! {
         cause = node.failed() => {
             let remedy = "look at the disk and the log, then start the node again";
@@ -69,10 +81,18 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
             // dead disk must not keep the process alive.
             std::process::exit(1)
         }
-        () = told_to_stop() => {
-            tracing::info!("stopping");
-            node.shutdown().await;
-            Ok(Exit::Ok)
+        () = signals.told_to_stop() => {
+            tracing::info!("stopping; a second signal ends it at once");
+            notify_stopping("handing over and finishing what is under way");
+            tokio::select! {
+                () = node.shutdown() => Ok(Exit::Ok),
+                () = signals.told_to_stop() => {
+                    let detail = "ended at once by a second signal; what was acknowledged is on disk";
+                    let remedy = "start the node again; it replays its log";
+                    output.error(&CliError::new("stopped_at_once", detail, remedy));
+                    std::process::exit(1)
+                }
+            }
         }
         () = parent_gone(), if args.exit_with_parent => {
             // Nobody is left who could end it if it took long; what was acknowledged is on disk anyway.
@@ -105,19 +125,6 @@ fn start_log(form: LogForm) {
         LogForm::Text => log.with_ansi(false).try_init(),
         LogForm::Json => log.json().try_init(),
     };
-}
-
-/// Waits for SIGTERM or SIGINT. Without signal handlers it waits for ever, and the system's defaults hold.
-pub(crate) async fn told_to_stop() {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
 }
 
 /// Waits until stdin ends. What is written to it means nothing.

@@ -1,6 +1,6 @@
 //! `status`: how each node sees the cluster.
 
-use assent_api::{SnapshotDirection, StatusBody};
+use assent_api::{DigestBody, SnapshotDirection, StatusBody};
 use assent_client::{Client, ClientError};
 use clap::Args as ClapArgs;
 use tokio::task::JoinSet;
@@ -13,10 +13,15 @@ use crate::output::Output;
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Example:
-  assent status --endpoint http://127.0.0.1:7400,http://127.0.0.1:7401,http://127.0.0.1:7402")]
+  assent status --endpoint http://127.0.0.1:7400,http://127.0.0.1:7401,http://127.0.0.1:7402
+  assent status --digest")]
 pub(crate) struct Args {
     #[command(flatten)]
     endpoints: Endpoints,
+    /// Also have each node digest all that it has applied, which reads every row: nodes that have applied the same
+    /// have the same digest
+    #[arg(long)]
+    digest: bool,
 }
 
 /// What one endpoint said.
@@ -24,6 +29,7 @@ struct Row {
     endpoint: String,
     ready: bool,
     status: Result<StatusBody, ClientError>,
+    digest: Option<Result<DigestBody, ClientError>>,
 }
 
 pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
@@ -31,7 +37,7 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     let mut asked = JoinSet::new();
     for (place, endpoint) in args.endpoints.endpoints.iter().enumerate() {
         let (client, endpoint) = (client.clone(), endpoint.clone());
-        asked.spawn(async move { (place, ask(&client, endpoint).await) });
+        asked.spawn(async move { (place, ask(&client, endpoint, args.digest).await) });
     }
     let mut rows = asked.join_all().await;
     rows.sort_by_key(|(place, _)| *place);
@@ -45,19 +51,29 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     Err(CliError::new("unavailable", "no node answered", remedy))
 }
 
-async fn ask(client: &Client, endpoint: String) -> Row {
-    let (status, ready) = tokio::join!(client.status_at(&endpoint), client.ready_at(&endpoint));
-    Row { endpoint, ready, status }
+async fn ask(client: &Client, endpoint: String, digest: bool) -> Row {
+    let digested = async { if digest { Some(client.digest_at(&endpoint).await) } else { None } };
+    let (status, ready, digest) =
+        tokio::join!(client.status_at(&endpoint), client.ready_at(&endpoint), digested);
+    Row { endpoint, ready, status, digest }
 }
 
 fn json(row: &Row) -> serde_json::Value {
-    match &row.status {
+    let problem = |error: &ClientError| CliError::from(error.clone()).to_json();
+    let mut json = match &row.status {
         Ok(status) => serde_json::json!({ "endpoint": row.endpoint, "ready": row.ready, "status": status }),
         Err(error) => {
-            let error = CliError::from(error.clone()).to_json();
-            serde_json::json!({ "endpoint": row.endpoint, "ready": false, "error": error })
+            serde_json::json!({ "endpoint": row.endpoint, "ready": false, "error": problem(error) })
         }
+    };
+    let digest = row.digest.as_ref().map(|digest| match digest {
+        Ok(digest) => serde_json::json!(digest),
+        Err(error) => serde_json::json!({ "error": problem(error) }),
+    });
+    if let (Some(digest), Some(fields)) = (digest, json.as_object_mut()) {
+        fields.insert("digest".to_owned(), digest);
     }
+    json
 }
 
 fn table(rows: &[Row]) -> String {
@@ -67,10 +83,22 @@ fn table(rows: &[Row]) -> String {
     )];
     lines.extend(rows.iter().map(line));
     lines.extend(rows.iter().filter_map(|row| row.status.as_ref().ok()).flat_map(notes));
+    lines.extend(rows.iter().filter_map(|row| Some((row, row.digest.as_ref()?))).map(digest_line));
     if let Some(Ok(status)) = rows.iter().map(|row| &row.status).find(|status| status.is_ok()) {
         lines.push(format!("cluster {}, origin {}", status.cluster_id, status.origin));
     }
     lines.join("\n")
+}
+
+fn digest_line((row, digest): (&Row, &Result<DigestBody, ClientError>)) -> String {
+    match digest {
+        Ok(DigestBody { node_id, applied, rows, digest, .. }) => {
+            let at = applied
+                .map_or_else(|| "nothing".to_owned(), |at| format!("entry {} of term {}", at.index, at.term));
+            format!("node {node_id} has applied up to {at}: {rows} rows, {digest}")
+        }
+        Err(error) => format!("{} gives no digest: {error}", row.endpoint),
+    }
 }
 
 /// What else is worth knowing of a node: it is no member, a peer is missing, a snapshot is on its way.

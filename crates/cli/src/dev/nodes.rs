@@ -62,6 +62,26 @@ impl Nodes {
         Ok(())
     }
 
+    /// Sends one node's process a signal, if it runs.
+    pub(crate) fn signal(&self, id: u64, signal: Signal) {
+        let process = self.place(id).and_then(|place| self.processes.get(place)).and_then(Option::as_ref);
+        if let Some(pid) = process.and_then(Child::id).and_then(|pid| i32::try_from(pid).ok()) {
+            // Gone already, which the next look finds.
+            let _ = kill(Pid::from_raw(pid), signal);
+        }
+    }
+
+    /// The nodes that serve reads through a quorum right now.
+    pub(crate) async fn ready_now(&self) -> Vec<u64> {
+        let mut ready = Vec::new();
+        for node in &self.layout.dev.nodes {
+            if is_ready(&node.client).await {
+                ready.push(node.id);
+            }
+        }
+        ready
+    }
+
     /// Ends every node's process at once.
     pub(crate) async fn kill_all(&mut self) {
         for mut process in self.processes.iter_mut().filter_map(Option::take) {
@@ -132,6 +152,8 @@ impl Nodes {
             if let Some(pid) = process.id().and_then(|pid| i32::try_from(pid).ok()) {
                 // Gone already, which is what was wanted.
                 let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+                // A paused one hears nothing else.
+                let _ = kill(Pid::from_raw(pid), Signal::SIGCONT);
             }
         }
         for slot in &mut self.processes {
@@ -160,6 +182,8 @@ impl Nodes {
         let process = Command::new(&binary)
             .args(["node", "--exit-with-parent", "--config"])
             .arg(self.layout.config_file(id))
+            // What a service manager wants to hear of this process it does not want to hear of the nodes.
+            .env_remove("NOTIFY_SOCKET")
             // The pipe stays open as long as this process lives: its end tells the node to stop.
             .stdin(Stdio::piped())
             .stdout(log)

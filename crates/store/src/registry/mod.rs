@@ -6,6 +6,7 @@
 //! position that was flushed, which is why [`RegistryStore::snapshot`] flushes first.
 
 mod batch;
+mod digest;
 pub(crate) mod generation;
 mod install;
 pub(crate) mod view;
@@ -18,6 +19,7 @@ use redb::Durability;
 use assent_registry::RowsMut;
 
 use self::batch::Batch;
+pub use self::digest::RegistryDigest;
 use self::generation::{Generation, SharedGeneration};
 pub use self::install::SnapshotGuard;
 pub use self::view::RegistryView;

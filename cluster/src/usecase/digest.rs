@@ -1,0 +1,62 @@
+//! A digest of all that this node has applied, to compare nodes by. Local: no barrier, and no decision rests on it.
+//!
+//! It reads every row, so at most one is made at a time; whoever comes meanwhile is told so.
+
+use assent_api::{AppliedBody, Call, DigestBody, Problem, status_of};
+use assent_proof::Code;
+use assent_registry::query;
+use assent_store::RegistryStore;
+
+use super::{Caller, Service};
+use crate::env::blocking;
+use crate::raft::codec;
+
+/// How many digests are made at once.
+pub(super) const DIGESTS_AT_ONCE: usize = 1;
+
+impl Service {
+    /// The digest of the registry's rows as this node has applied them, and the position that they stand at. Two nodes
+    /// at the same position have the same digest. Takes as long as reading all rows.
+    pub async fn digest(&self, _caller: &Caller) -> Result<DigestBody, Box<Problem>> {
+        let Ok(turn) = self.inner.digests.clone().try_acquire_owned() else {
+            let detail =
+                format!("a node makes at most {DIGESTS_AT_ONCE} digest at a time, and one is under way");
+            return Err(problem(Code::Overloaded, detail));
+        };
+        let parts = self.parts();
+        let (registry, node_id) = (parts.registry.clone(), parts.config.node_id);
+        let made = blocking(&*parts.env.blocking, move || {
+            // Held by the work itself: a caller that goes away does not make room for another.
+            let _turn = turn;
+            digest(&registry, node_id)
+        });
+        match made.await {
+            Ok(Ok(body)) => Ok(body),
+            Ok(Err(detail)) => Err(problem(Code::EvidenceMutated, detail)),
+            Err(error) => Err(problem(Code::EvidenceMutated, error.to_string())),
+        }
+    }
+}
+
+fn problem(code: Code, detail: String) -> Box<Problem> {
+    Box::new(Problem::new(code, status_of(code, Call::Read), detail))
+}
+
+/// Everything in one view: rows, revision and position belong together.
+fn digest(registry: &RegistryStore, node_id: u64) -> Result<DigestBody, String> {
+    let view = registry.view().map_err(|error| error.to_string())?;
+    let position = view.applied().map_err(|error| error.to_string())?.unwrap_or_default();
+    let applied = match position.as_slice() {
+        [] => None,
+        bytes => codec::decode_position(bytes).map_err(|error| error.to_string())?.0.last_log_id,
+    };
+    let revision = query::revision(&view).map_err(|error| error.to_string())?;
+    let made = view.digest().map_err(|error| error.to_string())?;
+    Ok(DigestBody {
+        node_id,
+        revision,
+        applied: applied.map(|at| AppliedBody { term: at.leader_id.term, index: at.index }),
+        rows: made.rows,
+        digest: format!("blake3:{}", super::members::hex(&made.digest)),
+    })
+}

@@ -1,0 +1,100 @@
+//! Makes the planned faults, one after the other, each healed before the next.
+
+use std::time::Duration;
+
+use tokio::task::block_in_place;
+use tokio::time::sleep;
+
+use super::history::{At, Fault, Kind, Struck};
+use super::plan::Planned;
+use crate::cluster::Cluster;
+use crate::error::HarnessError;
+
+/// Longest until all nodes are ready again.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+
+/// Makes one fault and heals it; returns once every node is ready. `at` is the run's clock.
+///
+/// # Errors
+/// The processes did not do what they were told, as a graceful stop that ends otherwise than with 0.
+pub async fn strike(
+    cluster: &mut Cluster,
+    planned: &Planned,
+    at: impl Fn() -> At,
+    say: impl Fn(&str),
+) -> Result<Fault, HarnessError> {
+    let leader = cluster.leader().await?;
+    let victims = victims(planned, leader, &cluster.nodes.iter().map(|node| node.id).collect::<Vec<_>>());
+    say(&format!(
+        "{} of the {}: {victims:?} for {} ms",
+        planned.kind.name(),
+        planned.struck.name(),
+        planned.hold.as_millis()
+    ));
+    let begun = at();
+    block_in_place(|| begin(cluster, planned.kind, &victims))?;
+    let effective = at();
+    sleep(planned.hold).await;
+    let healing = at();
+    for id in &victims {
+        match planned.kind {
+            Kind::Pause => cluster.resume(*id)?,
+            Kind::Kill | Kind::Stop => cluster.restart(*id)?,
+        }
+    }
+    cluster.ready(READY_WITHIN).await?;
+    let over = at();
+    Ok(Fault { kind: planned.kind, struck: planned.struck, victims, begun, effective, healing, over })
+}
+
+fn begin(cluster: &mut Cluster, kind: Kind, victims: &[u64]) -> Result<(), HarnessError> {
+    match kind {
+        Kind::Kill => victims.iter().try_for_each(|id| cluster.kill(*id)),
+        Kind::Pause => victims.iter().try_for_each(|id| cluster.pause(*id)),
+        Kind::Stop => {
+            // Told together, so that none hands over to another in peace.
+            victims.iter().try_for_each(|id| cluster.terminate(*id))?;
+            for id in victims {
+                let code = cluster.ended(*id)?;
+                if code != Some(0) {
+                    let log = cluster.node_log(*id);
+                    let problem = format!("node {id} was told to stop and ended with {code:?}:\n{log}");
+                    return Err(HarnessError::Unexpected(problem));
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Who is struck, now that `leader` leads.
+fn victims(planned: &Planned, leader: u64, nodes: &[u64]) -> Vec<u64> {
+    let mut turned = nodes.to_vec();
+    let place = planned.pick.checked_rem(u64::try_from(nodes.len()).unwrap_or(1)).unwrap_or(0);
+    turned.rotate_left(usize::try_from(place).unwrap_or(0));
+    match planned.struck {
+        Struck::Leader => vec![leader],
+        Struck::Follower => turned.into_iter().filter(|id| *id != leader).take(1).collect(),
+        Struck::Majority => turned.into_iter().take(nodes.len() / 2 + 1).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn planned(struck: Struck, pick: u64) -> Planned {
+        Planned { kind: Kind::Kill, struck, pick, hold: Duration::ZERO, calm: Duration::ZERO }
+    }
+
+    #[test]
+    fn the_leader_one_follower_or_just_a_majority_is_struck() {
+        for pick in 0..20 {
+            assert_eq!(victims(&planned(Struck::Leader, pick), 2, &[1, 2, 3]), [2]);
+            let follower = victims(&planned(Struck::Follower, pick), 2, &[1, 2, 3]);
+            assert!(follower == [1] || follower == [3], "{follower:?}");
+            assert_eq!(victims(&planned(Struck::Majority, pick), 2, &[1, 2, 3]).len(), 2);
+            assert_eq!(victims(&planned(Struck::Majority, pick), 2, &[1, 2, 3, 4, 5]).len(), 3);
+        }
+    }
+}
