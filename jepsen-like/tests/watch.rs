@@ -56,6 +56,7 @@ impl Watched {
             .args(["--", "sh", "-c", script])
             .current_dir(directory.path())
             .stdin(Stdio::null())
+            .stdout(Stdio::null())
             .stderr(log)
             .spawn()
             .unwrap();
@@ -145,14 +146,16 @@ async fn a_command_runs_while_it_is_allowed_and_stops_when_its_grounds_are_revok
     polite.beats().await;
     stubborn.beats().await;
 
-    // From now on the decisions would hold for a minute: only the event can stop them so soon.
+    // This one's decision holds for a minute: only the event can stop it so soon.
     decisions_hold(&cluster, 60);
-    polite.beats().await;
+    let mut prompt = Watched::start(&cluster, "exec", &[], POLITE);
+    prompt.beats().await;
     let (governance, attestation) = (cluster.key("governance").unwrap(), cluster.key("attestation").unwrap());
     let revoked = Instant::now();
     cluster.accept(2, &evidence.revocation(&attestation, &governance)).await.unwrap();
-    assert_eq!(polite.ended().await, Some(12), "{}", polite.file("said"));
+    assert_eq!(prompt.ended().await, Some(12), "{}", prompt.file("said"));
     assert!(revoked.elapsed() < Duration::from_secs(15), "{:?}", revoked.elapsed());
+    assert_eq!(polite.ended().await, Some(12), "{}", polite.file("said"));
     assert_eq!(polite.file("last"), "term\n");
     assert!(polite.file("said").contains("authority_revoked"), "{}", polite.file("said"));
     assert_eq!(stubborn.ended().await, Some(12), "{}", stubborn.file("said"));
