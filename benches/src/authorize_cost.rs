@@ -10,7 +10,7 @@ use assent_proof::{
     PolicyBody, PublicKey, Requirement, RevocationReason, Role, Seconds, Sha256, SigningKey, Statement,
     sign_statement, verify,
 };
-use assent_registry::{Checked, GenesisFile, Outcome, View, apply, authorize, bootstrap};
+use assent_registry::{Checked, GenesisFile, Outcome, RulesVersion, View, apply, authorize, bootstrap};
 use assent_store::{LogEntry, RegistryStore, RunBlocking, Store, StoreOptions};
 use clap::Parser;
 use std::sync::Arc;
@@ -177,7 +177,8 @@ impl Registry {
 
     fn flush(&mut self) -> Result<(), Failure> {
         let group = (false, std::mem::take(&mut self.waiting));
-        let outcomes = self.store.write(None, |rows| apply(rows, Millis(NOW * 1000), &[group]))?;
+        let outcomes =
+            self.store.write(None, |rows| apply(rows, RulesVersion::NEWEST, Millis(NOW * 1000), &[group]))?;
         match outcomes.iter().flatten().find(|outcome| !matches!(outcome, Outcome::Accepted { .. })) {
             None => Ok(()),
             Some(outcome) => Err(format!("not accepted: {outcome:?}").into()),

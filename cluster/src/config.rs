@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use assent_registry::RulesVersion;
 use assent_registry::limit::CLOCK_BOUND_MS;
 
 use crate::raft::types::NodeId;
@@ -49,6 +50,9 @@ pub struct Config {
     /// Bounds of queues, batches and connections.
     #[serde(default)]
     pub limits: LimitConfig,
+    /// The newest rules that this node follows: its build's, unless a test says otherwise.
+    #[serde(skip, default = "newest_rules")]
+    pub rules_known: u32,
     /// How far a clock may lie from a quorum's before the node stops trusting its own, in milliseconds.
     #[serde(default = "default_clock_bound_ms")]
     pub clock_bound_ms: u64,
@@ -122,6 +126,11 @@ pub struct DeadlineConfig {
     pub http_body_ms: u64,
     /// A client that takes nothing of its answers for so long loses its connection, in milliseconds.
     pub http_write_ms: u64,
+    /// A stream of events that has nothing to say says so this often, in milliseconds.
+    pub events_heartbeat_ms: u64,
+    /// A stream of events whose client takes nothing for so long is ended, in milliseconds; at most half of
+    /// `http_write_ms` counts, so that the end can still be read.
+    pub events_slow_ms: u64,
     /// A stopping node gives what is under way so long to end, in milliseconds.
     pub shutdown_ms: u64,
     /// A stopping node says at `/readyz` that it is not ready, and serves on for so long, in milliseconds: time for a load
@@ -139,6 +148,8 @@ impl Default for DeadlineConfig {
             http_head_ms: 10_000,
             http_body_ms: 5_000,
             http_write_ms: 10_000,
+            events_heartbeat_ms: 3_000,
+            events_slow_ms: 5_000,
             shutdown_ms: 3_000,
             drain_ms: 0,
         }
@@ -167,6 +178,8 @@ pub struct LimitConfig {
     pub verifications: usize,
     /// Bodies of batches held at once, in KiB; beyond it batches are refused as `overloaded`.
     pub body_kib: usize,
+    /// Streams and long polls of events at once; one more is refused as `overloaded`.
+    pub event_streams: usize,
     /// Log entries of this node's submissions under way at once.
     pub proposals: usize,
     /// How often the registry is made durable at least, in milliseconds; the log covers what is between.
@@ -185,10 +198,15 @@ impl Default for LimitConfig {
             submit_batch_bytes: 1 << 20,
             verifications: 4,
             body_kib: 256 * 1024,
+            event_streams: 256,
             proposals: 2,
             registry_flush_ms: 5_000,
         }
     }
+}
+
+fn newest_rules() -> u32 {
+    RulesVersion::NEWEST.0
 }
 
 fn default_clock_bound_ms() -> u64 {
@@ -252,6 +270,7 @@ impl Config {
             raft: RaftConfig::default(),
             deadlines: DeadlineConfig::default(),
             limits: LimitConfig::default(),
+            rules_known: newest_rules(),
             clock_bound_ms: default_clock_bound_ms(),
         }
     }
@@ -305,6 +324,8 @@ impl Config {
             ("deadlines.http_head_ms", deadlines.http_head_ms),
             ("deadlines.http_body_ms", deadlines.http_body_ms),
             ("deadlines.http_write_ms", deadlines.http_write_ms),
+            ("deadlines.events_heartbeat_ms", deadlines.events_heartbeat_ms),
+            ("deadlines.events_slow_ms", deadlines.events_slow_ms),
             ("limits.registry_flush_ms", self.limits.registry_flush_ms),
             ("clock_bound_ms", self.clock_bound_ms),
         ] {
@@ -405,6 +426,7 @@ impl LimitConfig {
             ("limits.submit_batch_bytes", self.submit_batch_bytes),
             ("limits.verifications", self.verifications),
             ("limits.body_kib", self.body_kib),
+            ("limits.event_streams", self.event_streams),
             ("limits.proposals", self.proposals),
         ] {
             let value = u64::try_from(value).unwrap_or(u64::MAX);

@@ -1,11 +1,13 @@
 //! What this node does with its peers' requests: Raft's go to the Raft core, the rest to the use cases.
 //!
 //! Owns the decision who may talk at all: members, each with the store that the membership binds to its id and with
-//! all that it acknowledged, and nodes too new for this one to have heard of.
+//! all that it acknowledged, and newer ones on a known member's word.
 
 use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use openraft::alias::StoredMembershipOf;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::raft::{
     AppendEntriesResponse, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
@@ -16,8 +18,9 @@ use assent_proof::PublicKey;
 use assent_registry::Group;
 use assent_store::LogStore;
 
+use crate::introductions::Introductions;
 use crate::peer::{
-    Answer, Append, Handler, Hello, Manage, ManageError, ManageReply, ProbeReply, ReadIndexError,
+    Answer, Append, Handler, Hello, Introduce, Manage, ManageError, ManageReply, ProbeReply, ReadIndexError,
     ReadIndexReply, SnapshotReply, SnapshotStep, Standing, SubmitError, SubmitReply,
 };
 use crate::raft::codec;
@@ -35,6 +38,8 @@ pub(crate) struct PeerHandler {
     pub(crate) log: LogStore<LogRecord>,
     pub(crate) applied: watch::Receiver<AppliedAt>,
     pub(crate) memory: Arc<Memory>,
+    pub(crate) introductions: Introductions,
+    pub(crate) node_id: NodeId,
     pub(crate) store_id: [u8; 16],
     pub(crate) key: PublicKey,
     /// The genesis voters, if this node is one of them.
@@ -44,6 +49,11 @@ pub(crate) struct PeerHandler {
 impl PeerHandler {
     fn service(&self) -> Option<Service> {
         self.service.get().and_then(WeakService::upgrade)
+    }
+
+    /// The largest id that was ever a member, as far as this node knows.
+    fn highest_id(&self, membership: &StoredMembershipOf<TypeConfig>) -> NodeId {
+        membership.nodes().map(|(id, _)| *id).fold(self.applied.borrow().highest_id, NodeId::max)
     }
 
     /// Whether this node's store has ever started.
@@ -70,8 +80,9 @@ impl Handler for PeerHandler {
 
     /// Before there is a membership, a founder talks to the other founders only, and a node that waits to be added
     /// to anybody of its cluster. From then on members may talk, each with its own store and with all that it
-    /// acknowledged. So may a node with a larger id than any that was ever a member here: ids only grow, so it may have
-    /// been added by entries that this node lacks.
+    /// acknowledged. So may a node with a larger id than any that was ever a member here, since ids only grow and it may
+    /// have been added by entries that this node lacks: if a known member has named it, or if this node is itself on its
+    /// way to becoming a member and knows nobody for certain.
     fn admit(&self, hello: &Hello) -> Result<(), String> {
         let stranger = || Err(format!("node {} is not a member of this cluster", hello.node_id));
         let Some(raft) = self.raft.raft() else {
@@ -86,16 +97,37 @@ impl Handler for PeerHandler {
                 _ => Ok(()),
             };
         }
-        let highest =
-            membership.nodes().map(|(id, _)| *id).fold(self.applied.borrow().highest_id, NodeId::max);
+        let highest = self.highest_id(membership);
         match membership.get_node(&hello.node_id) {
-            None if hello.node_id > highest => Ok(()),
+            None if hello.node_id > highest
+                && (membership.get_node(&self.node_id).is_none()
+                    || self.introductions.name(hello.node_id, &hello.store_id)) =>
+            {
+                Ok(())
+            }
             None => stranger(),
             Some(node) if node.store_id == hello.store_id => self.memory.check(hello),
             Some(_) => Err(format!(
                 "node {} is bound to another store: a lost or replaced disk never rejoins under its old node id",
                 hello.node_id
             )),
+        }
+    }
+
+    fn recovery(&self, hello: &Hello) -> Option<Bytes> {
+        let envelope = self.service()?.parts().recovery.borrow().clone()?;
+        let metrics = self.raft.raft()?.metrics();
+        let metrics = metrics.borrow_watched();
+        let membership = &metrics.membership_config;
+        // A larger id is no node of the past: it may be just about to become a member.
+        let former =
+            hello.node_id <= self.highest_id(membership) && membership.get_node(&hello.node_id).is_none();
+        former.then_some(envelope)
+    }
+
+    fn recovered(&self, envelope: &Bytes) {
+        if let Some(service) = self.service() {
+            service.parts().heed_recovery(envelope);
         }
     }
 
@@ -162,6 +194,17 @@ impl Handler for PeerHandler {
             let until = within(service.parts().config.deadlines.membership_ms);
             service.manage_as_leader(manage, until).await
         })
+    }
+
+    /// Believed of members that this node's own log knows, and of nobody else.
+    fn introduce(&self, from: NodeId, introduce: Introduce) {
+        let Some(raft) = self.raft.raft() else { return };
+        let metrics = raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let membership = &metrics.membership_config;
+        if membership.get_node(&from).is_some() {
+            self.introductions.heed(introduce.members, self.highest_id(membership));
+        }
     }
 
     fn probe(&self, _from: NodeId) -> BoxFuture<'static, ProbeReply> {

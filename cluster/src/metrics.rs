@@ -59,6 +59,8 @@ pub struct Metrics {
     commit_seconds: Histogram,
     connections: Gauge,
     refused_connections: Counter<u64, AtomicU64>,
+    event_feeds: Gauge,
+    events: Counter<u64, AtomicU64>,
     gauges: Gauges,
 }
 
@@ -104,6 +106,8 @@ impl Metrics {
             commit_seconds: latency(),
             connections: Gauge::default(),
             refused_connections: Counter::default(),
+            event_feeds: Gauge::default(),
+            events: Counter::default(),
             gauges: Gauges::default(),
             registry: Registry::default(),
         };
@@ -129,6 +133,8 @@ impl Metrics {
             "Client connections closed at the bound",
             m.refused_connections.clone(),
         );
+        registry.register("event_feeds", "Streams and long polls of events now", m.event_feeds.clone());
+        registry.register("events_sent", "Events handed to followers", m.events.clone());
         let g = &m.gauges;
         registry.register("revision", "The ledger's size, as applied here", g.revision.clone());
         registry.register("raft_term", "Raft's term", g.term.clone());
@@ -226,6 +232,18 @@ impl Metrics {
 
     pub(crate) fn connection_refused(&self) {
         self.refused_connections.inc();
+    }
+
+    pub(crate) fn feed_began(&self) {
+        self.event_feeds.inc();
+    }
+
+    pub(crate) fn feed_ended(&self) {
+        self.event_feeds.dec();
+    }
+
+    pub(crate) fn events_sent(&self, events: usize) {
+        self.events.inc_by(u64::try_from(events).unwrap_or(u64::MAX));
     }
 
     /// The page, with gauges as of `status`.

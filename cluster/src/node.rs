@@ -6,17 +6,19 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use openraft::{Raft, SnapshotPolicy};
+use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
 use assent_proof::SigningKey;
-use assent_registry::{ClusterId, GenesisFile, Rows, bootstrap, query};
+use assent_registry::{ClusterId, GenesisFile, Rows, RulesVersion, bootstrap, query, rules_known};
 use assent_store::{RegistryStore, Store, StoreOptions};
 
 use crate::config::Config;
 use crate::env::{Environment, blocking};
 use crate::handler::PeerHandler;
 use crate::http;
+use crate::introductions::Introductions;
 use crate::metrics::Metrics;
 use crate::peer::{Identity, PeerAddress, PeerHub, PeerLimits};
 use crate::raft::log::{LogRecord, RaftLog};
@@ -25,7 +27,8 @@ use crate::raft::memory::Memory;
 use crate::raft::network::{PeerNetworkFactory, RaftService, Transfers};
 use crate::raft::verifier::{Verifier, VerifierLimits};
 use crate::usecase::{
-    Parts, Service, flush_registry, follow_members, form, keep_log, remember_voters, supervise_clock,
+    Parts, Service, flush_registry, follow_epoch, follow_members, form, keep_log, raise_rules,
+    remember_voters, supervise_clock,
 };
 
 /// How often a node looks whether it has to end.
@@ -54,7 +57,7 @@ pub struct NodeError {
     pub problem: String,
 }
 
-fn failed<E: std::fmt::Display>(doing: impl Into<String>) -> impl FnOnce(E) -> NodeError {
+pub(crate) fn failed<E: std::fmt::Display>(doing: impl Into<String>) -> impl FnOnce(E) -> NodeError {
     let doing = doing.into();
     move |error| NodeError { doing, problem: error.to_string() }
 }
@@ -74,15 +77,17 @@ impl Node {
                 .await
                 .map_err(failed(format!("opening the store in `{}`", config.data_dir.display())))?;
         let cluster_id = genesis.cluster_id();
-        found_registry(&env, &store.registry, genesis.clone()).await?;
+        let known = RulesVersion(config.rules_known);
+        found_registry(&env, &store.registry, genesis.clone(), known).await?;
         let memory = Memory::load(store.log.clone()).map_err(failed("reading the log"))?;
 
         let verifier = Verifier::new(genesis.origin().to_owned(), run.clone(), VerifierLimits::default());
-        let guard = Arc::new(move |rows: &dyn Rows| belongs_to(rows, cluster_id));
-        let machine = Machine::new(store.registry.clone(), verifier.clone(), run, guard)
+        let guard = Arc::new(move |rows: &dyn Rows| belongs_to(rows, cluster_id, known));
+        let machine = Machine::new(store.registry.clone(), verifier.clone(), run, guard, known)
             .map_err(failed("reading the registry"))?;
         let applied = machine.applied();
         let transfers = Transfers::default();
+        let introductions = Introductions::default();
         let service_of_raft =
             RaftService::new(store.registry.clone(), env.blocking.clone(), transfers.clone());
         let handler = Arc::new(PeerHandler {
@@ -91,6 +96,8 @@ impl Node {
             log: store.log.clone(),
             applied: applied.clone(),
             memory: memory.clone(),
+            introductions: introductions.clone(),
+            node_id: config.node_id,
             store_id: store.store_id,
             key: key.public(),
             founders: config.is_founder().then(|| config.voters.iter().map(|voter| voter.id).collect()),
@@ -108,6 +115,7 @@ impl Node {
         service_of_raft.attach(raft.clone());
 
         let tasks = TaskTracker::new();
+        let recovery = watch::channel(None);
         let metrics = Arc::new(Metrics::new());
         let parts = Parts {
             config: config.clone(),
@@ -126,6 +134,8 @@ impl Node {
             store_id: store.store_id,
             log: store.log.clone(),
             transfers,
+            introductions,
+            recovery: recovery.1,
             stopping: AtomicBool::new(false),
             managing: tokio::sync::Mutex::default(),
         };
@@ -140,6 +150,8 @@ impl Node {
             tokio::spawn(follow_members(service.clone())),
             tokio::spawn(remember_voters(service.clone(), memory)),
             tokio::spawn(keep_log(service.clone())),
+            tokio::spawn(raise_rules(service.clone())),
+            tokio::spawn(follow_epoch(service.clone(), recovery.0)),
         ];
         let serving = http::serve(&env.net, &config, http::router(service.clone()), metrics)
             .await
@@ -209,13 +221,13 @@ impl Node {
     }
 }
 
-fn read_genesis(config: &Config) -> Result<GenesisFile, NodeError> {
+pub(crate) fn read_genesis(config: &Config) -> Result<GenesisFile, NodeError> {
     let doing = || format!("reading the genesis file `{}`", config.genesis.display());
     let bytes = std::fs::read(&config.genesis).map_err(failed(doing()))?;
     GenesisFile::parse(&bytes).map_err(failed(doing()))
 }
 
-fn read_key(config: &Config) -> Result<SigningKey, NodeError> {
+pub(crate) fn read_key(config: &Config) -> Result<SigningKey, NodeError> {
     let doing = || format!("reading the node's key `{}`", config.node_key.display());
     let length = std::fs::metadata(&config.node_key).map_err(failed(doing()))?.len();
     if length > KEY_FILE_MAX {
@@ -231,6 +243,7 @@ async fn found_registry(
     env: &Environment,
     registry: &RegistryStore,
     genesis: GenesisFile,
+    known: RulesVersion,
 ) -> Result<(), NodeError> {
     let registry = registry.clone();
     let cluster_id = genesis.cluster_id();
@@ -243,13 +256,14 @@ async fn found_registry(
             registry.flush().map_err(|error| error.to_string())?;
         }
         let view = registry.view().map_err(|error| error.to_string())?;
-        belongs_to(&view, cluster_id)
+        belongs_to(&view, cluster_id, known)
     });
     founded.await.map_err(failed("founding the registry"))?.map_err(failed("founding the registry"))
 }
 
-/// Whether rows belong to the cluster of this genesis file.
-fn belongs_to(rows: &dyn Rows, cluster_id: ClusterId) -> Result<(), String> {
+/// Whether rows belong to the cluster of this genesis file, and follow rules that this node knows.
+pub(crate) fn belongs_to(rows: &dyn Rows, cluster_id: ClusterId, known: RulesVersion) -> Result<(), String> {
+    rules_known(rows, known).map_err(|error| error.to_string())?;
     let found = query::summary(rows).map_err(|error| error.to_string())?;
     match found.map(|summary| ClusterId(summary.cluster_id)) {
         Some(found) if found == cluster_id => Ok(()),
@@ -268,7 +282,7 @@ async fn start_hub(
     store_id: [u8; 16],
     handler: Arc<PeerHandler>,
 ) -> Result<PeerHub, NodeError> {
-    let rules_version = assent_registry::limit::RULES_VERSION;
+    let rules_version = config.rules_known;
     let identity = Identity { cluster_id: cluster_id.0, node_id: config.node_id, store_id, rules_version };
     let peers =
         config.voters.iter().map(|voter| PeerAddress { id: voter.id, addr: voter.peer.clone() }).collect();

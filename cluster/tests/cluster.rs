@@ -1,7 +1,14 @@
 //! Three nodes in one process, on real sockets and files: they form, accept, decide, and agree.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
 
 mod cluster_support;
+mod peer_support;
 
 use std::time::Duration;
 
@@ -101,6 +108,42 @@ async fn a_node_whose_key_is_not_granted_votes_and_speaks_for_nobody() {
     // It votes all the same: with it, two of three are a quorum.
     nodes.remove(2).shutdown().await;
     ready(&nodes[1]).await;
+    for node in nodes {
+        node.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stranger_with_a_new_number_is_not_talked_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let configs = configs(folder.path());
+    let mut nodes = Vec::new();
+    for config in &configs {
+        nodes.push(start(config).await);
+    }
+    for node in &nodes {
+        ready(node).await;
+    }
+    let genesis = assent_registry::GenesisFile::parse(&std::fs::read(&configs[0].genesis).unwrap()).unwrap();
+    let term = nodes[0].service().status(&Caller::Anonymous).term;
+    for id in [4, u64::MAX] {
+        let identity = assent_cluster::peer::Identity {
+            cluster_id: genesis.cluster_id().0,
+            node_id: id,
+            store_id: [9; 16],
+            rules_version: 1,
+        };
+        let quick = peer_support::quick();
+        let stranger = peer_support::node_as(identity, "127.0.0.1:0", &[], quick, 0).await;
+        stranger.hub.ensure_peer(1, &nodes[0].peer_addr().to_string());
+        peer_support::eventually("a refusal", || {
+            peer_support::problem(&stranger, 1).contains("is not a member of this cluster")
+        })
+        .await;
+        assert!(!stranger.hub.is_connected(1));
+        stranger.hub.shutdown().await;
+    }
+    assert_eq!(nodes[0].service().status(&Caller::Anonymous).term, term);
     for node in nodes {
         node.shutdown().await;
     }

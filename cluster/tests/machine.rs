@@ -20,7 +20,7 @@ use assent_cluster::raft::types::{PeerNode, Proposal, TypeConfig};
 use assent_cluster::raft::verifier::{Verifier, VerifierLimits};
 use assent_proof::Millis;
 use assent_registry::{
-    Checked, Command, GenesisFile, Group, MemoryRows, Rows, Table, apply, bootstrap, query,
+    Checked, Command, GenesisFile, Group, MemoryRows, Rows, RulesVersion, Table, apply, bootstrap, query,
 };
 use assent_store::{RunBlocking, SnapshotGuard, Store, StoreOptions};
 use bytes::Bytes;
@@ -53,7 +53,8 @@ impl Replica {
             store.registry.flush().unwrap();
         }
         let verifier = Verifier::new(ORIGIN.to_owned(), run.clone(), VerifierLimits::default());
-        let machine = Machine::new(store.registry.clone(), verifier, run, guard).unwrap();
+        let machine =
+            Machine::new(store.registry.clone(), verifier, run, guard, RulesVersion::NEWEST).unwrap();
         Self { store, machine }
     }
 
@@ -115,7 +116,7 @@ fn history() -> (Vec<EntryOf<TypeConfig>>, AllRows) {
         {
             payloads.push(command(accepted_at, atomic, &envelopes));
             let group = (atomic, envelopes.iter().map(|bytes| checked(bytes)).collect());
-            apply(&mut model, accepted_at, &[group]).unwrap();
+            apply(&mut model, RulesVersion::NEWEST, accepted_at, &[group]).unwrap();
         }
         payloads.push(EntryPayload::Normal(Proposal(Bytes::from_static(b"no command at all"))));
     }

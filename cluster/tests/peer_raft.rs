@@ -15,9 +15,9 @@ use std::time::Duration;
 
 use assent_cluster::env::Environment;
 use assent_cluster::peer::{
-    Answer, Append, Handler, Hello, Manage, ManageError, ManageReply, PeerError, PeerHub, PeerLimits,
-    ProbeReply, ReadIndexError, ReadIndexReply, SnapshotBegin, SnapshotChunk, SnapshotEnd, SnapshotReply,
-    SnapshotStep, Standing, SubmitError, SubmitReply,
+    Answer, Append, Handler, Hello, Introduce, Manage, ManageError, ManageReply, PeerError, PeerHub,
+    PeerLimits, ProbeReply, ReadIndexError, ReadIndexReply, SnapshotBegin, SnapshotChunk, SnapshotEnd,
+    SnapshotReply, SnapshotStep, Standing, SubmitError, SubmitReply,
 };
 use assent_cluster::raft::log::{LogRecord, RaftLog};
 use assent_cluster::raft::machine::Machine;
@@ -25,7 +25,7 @@ use assent_cluster::raft::memory::Memory;
 use assent_cluster::raft::network::{Direction, PeerNetworkFactory, RaftService, Transfers};
 use assent_cluster::raft::types::{NodeId, PeerNode, Proposal, TypeConfig};
 use assent_cluster::raft::verifier::{Verifier, VerifierLimits};
-use assent_registry::{Group, Rows, RowsMut, Table};
+use assent_registry::{Group, Rows, RowsMut, RulesVersion, Table};
 use assent_store::{Store, StoreOptions};
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -49,6 +49,11 @@ impl Handler for Delegate {
     fn admit(&self, _hello: &Hello) -> Result<(), String> {
         Ok(())
     }
+    fn recovery(&self, _hello: &Hello) -> Option<Bytes> {
+        None
+    }
+    fn recovered(&self, _envelope: &Bytes) {}
+    fn introduce(&self, _from: NodeId, _introduce: Introduce) {}
     fn append(&self, from: NodeId, append: Append) -> Answer<AppendEntriesResponse<TypeConfig>> {
         self.0.append(from, append.rpc)
     }
@@ -113,9 +118,9 @@ impl RaftNode {
         let hub =
             PeerHub::start(&env, identity(id), "127.0.0.1:0".into(), vec![], handler, limits).await.unwrap();
         let verifier = Verifier::new("test".into(), run.clone(), VerifierLimits::default());
+        let guard = Arc::new(|_: &dyn Rows| Ok(()));
         let machine =
-            Machine::new(store.registry.clone(), verifier.clone(), run, Arc::new(|_: &dyn Rows| Ok(())))
-                .unwrap();
+            Machine::new(store.registry.clone(), verifier.clone(), run, guard, RulesVersion::NEWEST).unwrap();
         let config = Config {
             heartbeat_interval: 50,
             election_timeout_min: 150,

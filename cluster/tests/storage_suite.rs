@@ -8,6 +8,7 @@ use assent_cluster::raft::log::{LogRecord, RaftLog};
 use assent_cluster::raft::machine::Machine;
 use assent_cluster::raft::types::TypeConfig;
 use assent_cluster::raft::verifier::{Verifier, VerifierLimits};
+use assent_registry::{Rows, RulesVersion};
 use assent_store::{Store, StoreOptions};
 use openraft::StorageError;
 use openraft::testing::log::{StoreBuilder, Suite};
@@ -28,7 +29,9 @@ impl StoreBuilder<TypeConfig, RaftLog, Machine, TempDir> for OnDisk {
                 .unwrap();
         let verifier = Verifier::new("registry.example".into(), run.clone(), VerifierLimits::default());
         let log = RaftLog::new(store.log.clone(), verifier.clone(), 0);
-        let machine = Machine::new(store.registry.clone(), verifier, run, Arc::new(|_| Ok(()))).unwrap();
+        let guard = Arc::new(|_: &dyn Rows| Ok(()));
+        let machine =
+            Machine::new(store.registry.clone(), verifier, run, guard, RulesVersion::NEWEST).unwrap();
         Ok((dir, log, machine))
     }
 }

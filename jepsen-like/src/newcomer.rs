@@ -52,12 +52,17 @@ impl Cluster {
 
     /// Has root grant a newcomer's key.
     pub async fn grant_newcomer(&self, id: u64) -> Result<(), HarnessError> {
+        self.grant_newcomer_through(1, id).await
+    }
+
+    /// The same through a node of choice.
+    pub async fn grant_newcomer_through(&self, through: u64, id: u64) -> Result<(), HarnessError> {
         let evidence = Evidence::new(self, "grant").await?.in_domain("_root");
         let root = self.key("root")?;
-        let chain = self.get(1, "/v1/lineages/_root/_governance?limit=1").await;
+        let chain = self.get(through, "/v1/lineages/_root/_governance?limit=1").await;
         let head: Option<EvidenceId> = chain.text("head").and_then(|head| head.parse().ok());
         let slot = (chain.number("sequence").map_or(0, |last| last + 1), head);
-        self.accept(1, &evidence.grant(&newcomer_key(id), "registry", &root, slot)).await?;
+        self.accept(through, &evidence.grant(&newcomer_key(id), "registry", &root, slot)).await?;
         Ok(())
     }
 

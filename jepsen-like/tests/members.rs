@@ -170,3 +170,23 @@ async fn leadership_moves_to_the_voter_that_is_named() {
     assert_eq!(moved.status, Some(200), "{moved:?}");
     assert_eq!(cluster.leader().await.unwrap(), to);
 }
+
+#[tokio::test]
+async fn a_node_that_was_away_follows_a_leader_that_it_never_heard_of() {
+    let mut cluster = Cluster::start(3).await.unwrap();
+    let evidence = prepared(&cluster).await;
+    cluster.stop(1).unwrap();
+    cluster.start_newcomer(4).unwrap();
+    // Node 1 is away: the harness has to ask somebody else.
+    cluster.nodes.rotate_left(1);
+    cluster.grant_newcomer_through(2, 4).await.unwrap();
+    assert_eq!(cluster.add_learner(2, 4).await.unwrap().status, Some(200));
+    assert_eq!(cluster.promote(2, 4).await.unwrap().status, Some(200));
+    let moved = cluster.post(2, "/v1/cluster/leader", r#"{"to":4}"#).await;
+    assert_eq!(moved.status, Some(200), "{moved:?}");
+    cluster.restart(1).unwrap();
+    cluster.node_ready(1, SETTLES_WITHIN).await.unwrap();
+    let status = cluster.get(1, "/v1/cluster/status").await;
+    assert_eq!(status.body["voters"], serde_json::json!([1, 2, 3, 4]), "{status:?}");
+    assert!(cluster.decide(1, &evidence.request()).await.is_allow());
+}

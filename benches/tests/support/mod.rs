@@ -11,7 +11,9 @@ use assent_proof::{
     Millis, Of, PolicyBody, PublicKey, Requirement, Role, STATEMENT_PAYLOAD_TYPE, Seconds, Sha256,
     SigningKey, Statement, pae, sign_batch, sign_statement, verify,
 };
-use assent_registry::{Checked, GenesisFile, MemoryRows, Outcome, View, apply, authorize, bootstrap, query};
+use assent_registry::{
+    Checked, GenesisFile, MemoryRows, Outcome, RulesVersion, View, apply, authorize, bootstrap, query,
+};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
@@ -162,7 +164,7 @@ fn submit(rows: &mut MemoryRows, bytes: &[u8]) -> Outcome {
         Ok(envelope) => Checked::Verified(Arc::new(envelope)),
         Err(refusal) => Checked::Refused(refusal),
     };
-    apply(rows, now(), &[(false, vec![checked])]).unwrap().remove(0).remove(0)
+    apply(rows, RulesVersion::NEWEST, now(), &[(false, vec![checked])]).unwrap().remove(0).remove(0)
 }
 
 fn result(outcome: Outcome) -> BatchResult {

@@ -6,6 +6,7 @@
 mod authorize;
 mod body;
 mod envelopes;
+mod events;
 mod members;
 mod read;
 mod reply;
@@ -37,6 +38,7 @@ pub(crate) fn router(service: Service) -> Router {
         .route("/v1/authorities", only("GET", get(read::authorities)))
         .route("/v1/authorities/{id}", only("GET", get(read::authority)))
         .route("/v1/policies/{domain}", only("GET", get(read::policy)))
+        .route("/v1/events", only("GET", get(events::events)))
         .route("/v1/cluster/status", only("GET", get(read::status)))
         .route("/v1/cluster/digest", only("GET", get(read::digest)))
         .route("/v1/cluster/members", only("GET, POST", get(members::list).post(members::add)))

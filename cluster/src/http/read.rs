@@ -17,7 +17,7 @@ use assent_registry::query;
 use super::reply::{json, problem, problem_body, refusal, reply};
 use crate::usecase::{Caller, Service};
 
-type Parameters = Query<Vec<(String, String)>>;
+pub(super) type Parameters = Query<Vec<(String, String)>>;
 
 /// A value of a path or query, or the 400 that names it.
 #[expect(clippy::result_large_err, reason = "the error is the finished answer")]

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
@@ -21,6 +21,10 @@ use crate::metrics::Metrics;
 
 /// The pause after the listener failed to accept, as it does without file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Cancelled when the node stops; what would go on for ever ends then.
+#[derive(Debug, Clone)]
+pub(super) struct Stopping(pub(super) CancellationToken);
 
 /// A listener being served.
 pub(crate) struct Serving {
@@ -41,7 +45,7 @@ pub(crate) async fn serve(
     let stop = CancellationToken::new();
     let connections = TaskTracker::new();
     let acceptor = Acceptor {
-        router,
+        router: router.layer(Extension(Stopping(stop.clone()))),
         metrics,
         room: Arc::new(Semaphore::new(config.limits.connections)),
         head_within: Duration::from_millis(config.deadlines.http_head_ms),
@@ -59,7 +63,7 @@ impl Serving {
         self.local_addr
     }
 
-    /// Takes no more connections, lets requests under way end, and after `within` ends them.
+    /// Takes no more connections, ends streams, lets requests under way end, and after `within` ends them.
     pub(crate) async fn shutdown(&self, within: Duration) {
         self.stop.cancel();
         self.connections.close();

@@ -12,7 +12,7 @@ pub(super) const FRAME_HEAD: usize = 1 + 8;
 /// Bytes of the length prefix.
 pub(super) const FRAME_PREFIX: usize = 4;
 /// The largest frame accepted before the handshake is through: a stranger gets no more memory than this.
-pub(super) const HANDSHAKE_FRAME_MAX: usize = 1024;
+pub(super) const HANDSHAKE_FRAME_MAX: usize = 16 * 1024;
 
 /// How much is asked of the stream at once; memory grows with what has arrived, never with what was announced.
 const READ_STEP: usize = 64 * 1024;
@@ -26,6 +26,7 @@ pub(super) mod kind {
     /// The dialer accepts the other's hello: the connection is open.
     pub(crate) const READY: u8 = 0x03;
     /// Are you there, and what time is it? So much of yours has reached me.
+    pub(crate) const RECOVERED: u8 = 0x06;
     pub(crate) const PING: u8 = 0x04;
     /// The answer to a ping.
     pub(crate) const PONG: u8 = 0x05;
@@ -50,6 +51,7 @@ pub(super) mod kind {
     /// Have you ever started?
     pub(crate) const PROBE: u8 = 0x22;
     pub(crate) const MANAGE: u8 = 0x23;
+    pub(crate) const INTRODUCE: u8 = 0x24;
     /// Set in the kind of an answer, beside the request's own kind.
     pub(crate) const ANSWER: u8 = 0x80;
     /// The answer that there is none, with the cause.

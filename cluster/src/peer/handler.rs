@@ -1,5 +1,6 @@
 //! What a node does with its peers' requests. Implemented by the node; the transport only calls it.
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use openraft::raft::{
     AppendEntriesResponse, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
@@ -11,8 +12,8 @@ use crate::raft::types::{NodeId, TypeConfig};
 
 use super::hello::{Hello, Standing};
 use super::message::{
-    Append, Manage, ManageReply, ProbeReply, ReadIndexReply, SnapshotBegin, SnapshotChunk, SnapshotEnd,
-    SnapshotReply, SubmitReply,
+    Append, Introduce, Manage, ManageReply, ProbeReply, ReadIndexReply, SnapshotBegin, SnapshotChunk,
+    SnapshotEnd, SnapshotReply, SubmitReply,
 };
 
 /// An answer, or why there is none: the text goes to the peer, which treats it as a failure to reach this node.
@@ -43,6 +44,12 @@ pub trait Handler: Send + Sync + 'static {
     /// to the peer and logged on both sides.
     fn admit(&self, hello: &Hello) -> Result<(), String>;
 
+    /// Root's statement by which the cluster was recovered without that peer, if it was: told in place of a refusal.
+    fn recovery(&self, hello: &Hello) -> Option<Bytes>;
+
+    /// A peer says that the cluster was recovered without this node, and shows root's statement.
+    fn recovered(&self, envelope: &Bytes);
+
     /// Raft AppendEntries. Called, and first polled, in the order in which the peer sent them; several may be
     /// in work at once, and their answers may come in any order.
     fn append(&self, from: NodeId, append: Append) -> Answer<AppendEntriesResponse<TypeConfig>>;
@@ -71,6 +78,9 @@ pub trait Handler: Send + Sync + 'static {
 
     /// Change the membership, if this node leads.
     fn manage(&self, from: NodeId, manage: Manage) -> BoxFuture<'static, ManageReply>;
+
+    /// A peer says who the members are.
+    fn introduce(&self, from: NodeId, introduce: Introduce);
 
     /// How this node stands.
     fn probe(&self, from: NodeId) -> BoxFuture<'static, ProbeReply>;

@@ -1,7 +1,8 @@
 //! The first frames of a connection, both ways, before anything else: who are you, whom do you want, may you talk?
 //!
 //! dialer → hello; acceptor → hello or refusal; dialer → ready or refusal. A refusal carries its reason, so that a
-//! wrong config is read in one log line on either side. Nothing is allocated for a stranger beyond one small frame.
+//! wrong config is read in one log line on either side; a node that the cluster was recovered without gets root's statement
+//! instead, which it can check for itself. Nothing is allocated for a stranger beyond one small frame.
 
 use bytes::Bytes;
 use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
@@ -9,12 +10,14 @@ use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
 use crate::env::BoxStream;
 use crate::raft::types::NodeId;
 
-use super::frame::{FrameError, FrameReader, HANDSHAKE_FRAME_MAX, kind, small_frame};
+use super::frame::{FRAME_HEAD, FrameError, FrameReader, HANDSHAKE_FRAME_MAX, kind, small_frame};
 use super::handler::Handler;
 use super::hello::{Hello, Identity, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN};
 
 /// The longest reason that is sent or believed, in bytes.
 const REASON_MAX: usize = 512;
+/// The longest recovery statement that is told, in bytes.
+const RECOVERY_MAX: usize = HANDSHAKE_FRAME_MAX - FRAME_HEAD;
 
 /// A stream whose two ends know each other.
 pub(super) struct Opened {
@@ -56,9 +59,9 @@ pub(super) async fn dial(
     let (read, mut writer) = tokio::io::split(stream);
     let mut reader = FrameReader::new(read);
     send(&mut writer, kind::HELLO, &Hello::new(identity, target, handler.standing()).to_bytes()).await?;
-    let hello = receive_hello(&mut reader).await?;
+    let hello = receive_hello(&mut reader, handler).await?;
     if let Err(reason) = check_dialed(&hello, identity, target).and_then(|()| handler.admit(&hello)) {
-        return refuse(&mut writer, hello.node_id, reason).await;
+        return refuse(&mut writer, &hello, reason, handler).await;
     }
     send(&mut writer, kind::READY, &[]).await?;
     Ok(Opened { hello, reader, writer })
@@ -72,9 +75,9 @@ pub(super) async fn accept(
 ) -> Result<Opened, HandshakeError> {
     let (read, mut writer) = tokio::io::split(stream);
     let mut reader = FrameReader::new(read);
-    let hello = receive_hello(&mut reader).await?;
+    let hello = receive_hello(&mut reader, handler).await?;
     if let Err(reason) = check_accepted(&hello, identity).and_then(|()| handler.admit(&hello)) {
-        return refuse(&mut writer, hello.node_id, reason).await;
+        return refuse(&mut writer, &hello, reason, handler).await;
     }
     let own = Hello::new(identity, hello.node_id, handler.standing());
     send(&mut writer, kind::HELLO, &own.to_bytes()).await?;
@@ -82,6 +85,7 @@ pub(super) async fn accept(
     match frame.kind {
         kind::READY => Ok(Opened { hello, reader, writer }),
         kind::REFUSAL => Err(HandshakeError::RefusedByPeer(reason_of(&frame.body))),
+        kind::RECOVERED => Err(recovered(handler, &frame.body)),
         other => Err(HandshakeError::Foreign(format!("frame kind `{other:#04x}` instead of ready"))),
     }
 }
@@ -92,11 +96,15 @@ async fn send(writer: &mut WriteHalf<BoxStream>, kind: u8, body: &[u8]) -> Resul
     Ok(())
 }
 
-async fn receive_hello(reader: &mut FrameReader<ReadHalf<BoxStream>>) -> Result<Hello, HandshakeError> {
+async fn receive_hello(
+    reader: &mut FrameReader<ReadHalf<BoxStream>>,
+    handler: &dyn Handler,
+) -> Result<Hello, HandshakeError> {
     let frame = reader.next(HANDSHAKE_FRAME_MAX).await?;
     match frame.kind {
         kind::HELLO => Hello::parse(&frame.body).map_err(|error| HandshakeError::Foreign(error.to_string())),
         kind::REFUSAL => Err(HandshakeError::RefusedByPeer(reason_of(&frame.body))),
+        kind::RECOVERED => Err(recovered(handler, &frame.body)),
         other => Err(HandshakeError::Foreign(format!("frame kind `{other:#04x}` instead of hello"))),
     }
 }
@@ -104,9 +112,16 @@ async fn receive_hello(reader: &mut FrameReader<ReadHalf<BoxStream>>) -> Result<
 /// Tells the other side why not, as well as it can still be told.
 async fn refuse<T>(
     writer: &mut WriteHalf<BoxStream>,
-    node: NodeId,
+    hello: &Hello,
     reason: String,
+    handler: &dyn Handler,
 ) -> Result<T, HandshakeError> {
+    let node = hello.node_id;
+    if let Some(envelope) = handler.recovery(hello).filter(|bytes| bytes.len() <= RECOVERY_MAX) {
+        send(writer, kind::RECOVERED, &envelope).await?;
+        writer.shutdown().await?;
+        return Err(HandshakeError::Refused { node, reason });
+    }
     let mut told = reason.as_bytes();
     if told.len() > REASON_MAX {
         told = told.split_at(REASON_MAX).0;
@@ -114,6 +129,12 @@ async fn refuse<T>(
     send(writer, kind::REFUSAL, told).await?;
     writer.shutdown().await?;
     Err(HandshakeError::Refused { node, reason })
+}
+
+/// The peer shows root's statement that the cluster goes on without this node.
+fn recovered(handler: &dyn Handler, envelope: &Bytes) -> HandshakeError {
+    handler.recovered(envelope);
+    HandshakeError::RefusedByPeer("it says that the cluster was recovered without this node".to_owned())
 }
 
 /// A peer's reason, made safe to log: it is somebody else's text.

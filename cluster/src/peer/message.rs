@@ -51,6 +51,7 @@ messages! {
     Submit, kind::SUBMIT, "submit" => SubmitReply;
     Probe, kind::PROBE, "probe" => ProbeReply;
     Manage, kind::MANAGE, "manage" => ManageReply;
+    Introduce, kind::INTRODUCE, "introduce" => ();
 }
 
 /// Raft AppendEntries (§5.3). The peer's Raft core gets them in the order sent.
@@ -200,6 +201,13 @@ pub struct ProbeReply {
     pub leader: Option<NodeId>,
     /// Its signing key.
     pub key: PublicKey,
+}
+
+/// These are the members. Whoever has missed changes learns from it whom to talk to; nothing else rests on it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Introduce {
+    /// Every member, by id.
+    pub members: Vec<(NodeId, PeerNode)>,
 }
 
 /// Change the membership, or say how it stands. Sent by a node that was asked to the leader.

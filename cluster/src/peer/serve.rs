@@ -24,8 +24,8 @@ use super::frame::{Frame, FrameReader, kind};
 use super::handler::{Answer, Handler, SnapshotStep};
 use super::limits::PeerLimits;
 use super::message::{
-    Append, Failure, Manage, Message, Ping, Pong, PreVote, Probe, ReadIndex, SnapshotBegin, SnapshotChunk,
-    SnapshotEnd, Submit, TransferLeader, Vote,
+    Append, Failure, Introduce, Manage, Message, Ping, Pong, PreVote, Probe, ReadIndex, SnapshotBegin,
+    SnapshotChunk, SnapshotEnd, Submit, TransferLeader, Vote,
 };
 
 /// What one peer may have in work here at once, over all its connections: a peer that reconnects in a loop
@@ -120,6 +120,10 @@ impl Server {
             }
             kind::PROBE => self.control::<Probe, _>(&frame, |_| certain(handler.probe(peer)))?,
             kind::MANAGE => self.control::<Manage, _>(&frame, |m| certain(handler.manage(peer, m)))?,
+            kind::INTRODUCE => self.control::<Introduce, _>(&frame, |m| {
+                handler.introduce(peer, m);
+                Box::pin(std::future::ready(Ok(())))
+            })?,
             kind::SUBMIT => self.submit(&frame)?,
             other if other & kind::ANSWER != 0 => self.connection.answered(frame),
             other => {

@@ -7,12 +7,10 @@
 use std::io;
 use std::sync::Arc;
 
-use assent_registry::{Checked, Command, Outcomes, RowError, Rows, RowsMut, query};
+use assent_registry::{RulesVersion, query};
 use assent_store::{
-    RegistryStore, RunBlocking, SnapshotGuard, SnapshotSource, StagedSnapshot, StoreError, WriteError,
-    blocking,
+    RegistryStore, RunBlocking, SnapshotGuard, SnapshotSource, StagedSnapshot, StoreError, blocking,
 };
-use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use openraft::alias::{LogIdOf, SnapshotMetaOf, SnapshotOf, StoredMembershipOf};
 use openraft::entry::RaftEntry;
@@ -21,7 +19,8 @@ use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
 use tokio::sync::watch;
 
 use super::codec;
-use super::types::{Applied, NodeId, Proposal, TypeConfig};
+use super::commands::{Step, apply_steps};
+use super::types::{Applied, NodeId, TypeConfig};
 use super::verifier::Verifier;
 
 /// Entries applied in one transaction.
@@ -54,31 +53,26 @@ pub struct Machine {
     verifier: Arc<Verifier>,
     run: RunBlocking,
     guard: SnapshotGuard,
+    known: RulesVersion,
     state: SnapshotMetaOf<TypeConfig>,
     highest_id: NodeId,
     applied: watch::Sender<AppliedAt>,
 }
 
-/// One entry, reduced to what applying takes.
-enum Step {
-    /// Raft's own, or nothing that decodes.
-    Nothing,
-    /// Envelopes to apply.
-    Command(Bytes),
-}
-
 impl Machine {
-    /// A machine at the position that the registry holds. `guard` decides on every snapshot that is installed.
-    /// Reads a row from disk.
+    /// A machine at the position that the registry holds. `guard` decides on every snapshot that is installed, and
+    /// `known` is the newest rules that it applies. Reads a row from disk.
     pub fn new(
         registry: RegistryStore,
         verifier: Arc<Verifier>,
         run: RunBlocking,
         guard: SnapshotGuard,
+        known: RulesVersion,
     ) -> io::Result<Self> {
         let (state, at) = position(&registry)?;
         let highest_id = at.highest_id;
-        Ok(Self { registry, verifier, run, guard, state, highest_id, applied: watch::Sender::new(at) })
+        let applied = watch::Sender::new(at);
+        Ok(Self { registry, verifier, run, guard, known, state, highest_id, applied })
     }
 
     /// Changes whenever something was applied or installed.
@@ -95,20 +89,17 @@ impl Machine {
         for (entry, responder) in batch {
             let log_id = entry.log_id();
             state.last_log_id = Some(log_id);
-            steps.push(match entry.payload {
-                EntryPayload::Normal(Proposal(command)) => Step::Command(command),
-                EntryPayload::Blank => Step::Nothing,
-                EntryPayload::Membership(membership) => {
-                    highest_id = membership.nodes().map(|(id, _)| *id).fold(highest_id, NodeId::max);
-                    state.last_membership = StoredMembershipOf::<TypeConfig>::new(Some(log_id), membership);
-                    Step::Nothing
-                }
-            });
+            steps.push(Step::of(&entry.payload));
+            if let EntryPayload::Membership(membership) = entry.payload {
+                highest_id = membership.nodes().map(|(id, _)| *id).fold(highest_id, NodeId::max);
+                state.last_membership = StoredMembershipOf::<TypeConfig>::new(Some(log_id), membership);
+            }
             responders.push(responder);
         }
         let (registry, verifier) = (self.registry.clone(), self.verifier.clone());
         let applied = codec::encode_position(&state, highest_id);
-        let work = move || apply_steps(&registry, &verifier, &applied, &steps);
+        let known = self.known;
+        let work = move || apply_steps(&registry, &verifier, known, &applied, &steps);
         let (outcomes, revision) = blocking(&self.run, work).await?.map_err(io::Error::other)?;
 
         let log_index = state.last_log_id.map(|log_id| log_id.index);
@@ -157,59 +148,6 @@ fn decode_position(bytes: &[u8]) -> io::Result<(SnapshotMetaOf<TypeConfig>, Node
     codec::decode_position(bytes).map_err(|error| {
         io::Error::new(io::ErrorKind::InvalidData, format!("the applied position cannot be read: {error}"))
     })
-}
-
-/// Checks and applies the steps; all of them, or none and an error.
-fn apply_steps(
-    registry: &RegistryStore,
-    verifier: &Verifier,
-    applied: &[u8],
-    steps: &[Step],
-) -> Result<(Vec<Outcomes>, u64), WriteError<RowError>> {
-    let commands: Vec<_> = steps.iter().map(|step| check(verifier, step)).collect();
-    registry.write(Some(applied), |rows| {
-        let mut outcomes = Vec::with_capacity(commands.len());
-        for command in &commands {
-            outcomes.push(match command {
-                Some(command) => command.apply(rows)?,
-                None => Outcomes::default(),
-            });
-        }
-        let rows: &dyn Rows = rows;
-        Ok((outcomes, query::revision(rows)?))
-    })
-}
-
-/// A command whose every envelope this replica has looked at itself.
-struct CheckedCommand {
-    proposed_at: assent_proof::Millis,
-    groups: Vec<(bool, Vec<Checked>)>,
-}
-
-impl CheckedCommand {
-    fn apply(&self, rows: &mut dyn RowsMut) -> Result<Outcomes, RowError> {
-        assent_registry::apply(rows, self.proposed_at, &self.groups).map(|groups| Outcomes { groups })
-    }
-}
-
-fn check(verifier: &Verifier, step: &Step) -> Option<CheckedCommand> {
-    let Step::Command(bytes) = step else { return None };
-    match Command::decode(bytes) {
-        Ok(command) => Some(CheckedCommand {
-            proposed_at: command.proposed_at,
-            groups: command
-                .groups
-                .iter()
-                .map(|group| {
-                    (group.atomic, group.envelopes.iter().map(|bytes| verifier.check(bytes)).collect())
-                })
-                .collect(),
-        }),
-        Err(error) => {
-            tracing::error!(%error, "a committed command does not decode and changes nothing");
-            None
-        }
-    }
 }
 
 /// Answers with a snapshot taken when the builder was made, at a position that is durable.

@@ -3,6 +3,7 @@
 //! Architecture invariant: no other folder names an openraft type beyond the aliases re-exported here.
 
 pub mod codec;
+pub(crate) mod commands;
 pub mod log;
 pub mod machine;
 pub mod memory;

@@ -4,17 +4,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
-use tokio::time::{interval, sleep};
+use tokio::time::{interval, sleep, timeout};
 
 use super::{Parts, Service};
-use crate::peer::Acknowledged;
+use crate::peer::{Acknowledged, Introduce};
 use crate::raft::memory::Memory;
 use crate::raft::types::{NodeId, PeerNode};
 
 /// How often it is looked who the members are, at most.
 const MEMBERS_EVERY: Duration = Duration::from_millis(100);
+/// and at least.
+const LOOK_AT_LEAST_EVERY: Duration = Duration::from_millis(500);
 /// How often the leader takes stock of what the voters acknowledged.
 const REMEMBER_EVERY: Duration = Duration::from_millis(100);
+/// How long a peer may take to hear who the members are.
+const INTRODUCE_WITHIN: Duration = Duration::from_millis(900);
 /// Once in so many rounds what is remembered is made durable, and a leader looks after a change of the membership
 /// that nobody completes.
 const SLOW_ROUNDS: u32 = 10;
@@ -43,6 +47,10 @@ pub(crate) async fn follow_members(service: Service) {
             }
             parts.hub.ensure_known(*id, &node.peer_addr);
         }
+        let introduced = parts.introductions.all();
+        for (id, node) in &introduced {
+            parts.hub.ensure_known(*id, &node.peer_addr);
+        }
         let is_member = |id: NodeId| members.iter().any(|(member, _)| *member == id);
         if !members.is_empty() {
             for id in parts.hub.known() {
@@ -58,7 +66,8 @@ pub(crate) async fn follow_members(service: Service) {
             );
         }
         was_member = is_member(me);
-        if metrics.changed().await.is_err() {
+        // Introductions come without a change of Raft's, so it is looked now and again all the same.
+        if let Ok(Err(_)) = timeout(LOOK_AT_LEAST_EVERY, metrics.changed()).await {
             return;
         }
         sleep(MEMBERS_EVERY).await;
@@ -81,9 +90,28 @@ pub(crate) async fn remember_voters(service: Service, memory: Arc<Memory>) {
         let now = rounds.is_multiple_of(SLOW_ROUNDS);
         // A failure is the store's, which ends the node.
         let _ = memory.save(now, |id| membership.get_node(&id).is_some()).await;
+        if now {
+            introduce(parts);
+        }
         if leads && now {
             parts.finish_joint().await;
         }
+    }
+}
+
+/// Names the members to every peer: one that was away may have missed that somebody joined.
+fn introduce(parts: &Parts) {
+    let metrics = parts.metrics_now();
+    let membership = &metrics.committed_membership_config;
+    let me = parts.config.node_id;
+    if membership.get_node(&me).is_none() {
+        return;
+    }
+    let members: Vec<_> = membership.nodes().map(|(id, node)| (*id, node.clone())).collect();
+    let message = Introduce { members };
+    for (id, _) in message.members.iter().filter(|(id, _)| *id != me && parts.hub.is_connected(*id)) {
+        // Said again in a second; nobody waits for the answer.
+        tokio::spawn(parts.hub.call(*id, &message, INTRODUCE_WITHIN));
     }
 }
 

@@ -7,13 +7,15 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
-use tokio::time::{Instant, interval};
+use tokio::time::{Instant, interval, timeout};
 
 use super::Service;
 use crate::config::RaftConfig;
 
 /// How often it is looked.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How long making the registry durable is waited for.
+const DURABLE_WITHIN: Duration = Duration::from_secs(5);
 /// How many marks of age there are at most: the age is right to one part in so many.
 const MARKS_MAX: u32 = 64;
 /// How much longer the log may get while a snapshot is on its way to a peer.
@@ -91,11 +93,22 @@ pub(crate) async fn keep_log(service: Service) {
         let (too_old, factor) = if sending { (None, SENDING_FACTOR) } else { (held_back, 1) };
         let Some(upto) = cut(raft, log, too_old, factor) else { continue };
         // The registry has to be durable up to there first: the log is what replays the rest.
-        let snapshot = parts.raft.metrics().borrow_watched().snapshot;
-        if snapshot.is_none_or(|at| at.index < upto) {
-            // Done in the background; the cut is for the next look.
-            let _ = parts.raft.trigger().snapshot().await;
-            continue;
+        let mut metrics = parts.raft.metrics();
+        if metrics.borrow_watched().snapshot.is_none_or(|at| at.index < upto) {
+            if parts.raft.trigger().snapshot().await.is_err() {
+                continue;
+            }
+            let durable = async {
+                while metrics.borrow_watched().snapshot.is_none_or(|at| at.index < upto) {
+                    if metrics.changed().await.is_err() {
+                        return;
+                    }
+                }
+            };
+            // What takes longer is cut at a later look.
+            if timeout(DURABLE_WITHIN, durable).await.is_err() {
+                continue;
+            }
         }
         tracing::debug!(upto, "cutting the log");
         let _ = parts.raft.trigger().purge_log(upto).await;

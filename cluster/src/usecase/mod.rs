@@ -8,12 +8,15 @@ mod authorize;
 mod barrier;
 mod decision;
 mod digest;
+mod epoch;
+mod events;
 mod follow;
 mod form;
 mod keep_log;
 mod members;
 mod membership;
 mod permit;
+mod raise;
 mod read;
 mod round;
 mod status;
@@ -25,6 +28,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
+use bytes::Bytes;
 use openraft::Raft;
 use openraft::async_runtime::watch::WatchReceiver;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
@@ -37,6 +41,7 @@ use assent_store::{Health, LogStore, RegistryStore};
 
 use crate::config::Config;
 use crate::env::Environment;
+use crate::introductions::Introductions;
 use crate::metrics::Metrics;
 use crate::peer::PeerHub;
 use crate::raft::log::LogRecord;
@@ -46,9 +51,12 @@ use crate::raft::types::{NodeId, TypeConfig};
 use crate::raft::verifier::Verifier;
 
 pub use authorize::Answered;
+pub(crate) use epoch::follow_epoch;
+pub use events::{EventsAsk, PollAsk};
 pub(crate) use follow::{follow_members, remember_voters};
 pub(crate) use form::form;
 pub(crate) use keep_log::keep_log;
+pub(crate) use raise::raise_rules;
 pub use submit::Submitted;
 pub(crate) use supervise::{flush_registry, supervise_clock};
 
@@ -84,6 +92,10 @@ pub(crate) struct Parts {
     pub(crate) log: LogStore<LogRecord>,
     /// The snapshots on their way.
     pub(crate) transfers: Transfers,
+    /// Members that others have named.
+    pub(crate) introductions: Introductions,
+    /// Root's newest recovery statement, if there ever was one.
+    pub(crate) recovery: watch::Receiver<Option<Bytes>>,
     /// Whether this node is on its way out.
     pub(crate) stopping: AtomicBool,
     /// Held while the membership is being changed.
@@ -123,6 +135,7 @@ pub(crate) struct Inner {
     verifications: Semaphore,
     /// One permit a KiB of request bodies held.
     body_room: Arc<Semaphore>,
+    feeds: events::Feeds,
     /// One permit a digest of the registry being made.
     digests: Arc<Semaphore>,
 }
@@ -142,6 +155,7 @@ impl Service {
             submit_room: Arc::new(Semaphore::new(limits.submit_queue)),
             verifications: Semaphore::new(limits.verifications),
             body_room: Arc::new(Semaphore::new(limits.body_kib)),
+            feeds: events::Feeds::new(&limits),
             digests: Arc::new(Semaphore::new(digest::DIGESTS_AT_ONCE)),
         };
         let service = Self { inner: Arc::new(inner) };
@@ -220,7 +234,7 @@ impl Parts {
 
     /// The newest rules that this build knows.
     pub(crate) fn rules_known(&self) -> u32 {
-        assent_registry::limit::RULES_VERSION
+        self.config.rules_known
     }
 
     /// The version of the rules that the registry follows here.

@@ -60,8 +60,9 @@ impl Service {
         only(self.deny(Arc::new(vec![request]), code, detail).await)
     }
 
-    async fn submit_own(&self, bytes: Bytes) -> Submitted {
-        let mut results = self.submit_permits(BatchMode::Each, vec![bytes]).await;
+    /// Submits a statement of this node's own.
+    pub(super) async fn submit_own(&self, bytes: Bytes) -> Submitted {
+        let mut results = self.submit_nodes(BatchMode::Each, vec![bytes]).await;
         results.pop().unwrap_or_else(|| {
             let detail = "the answer was lost inside the node".to_owned();
             Submitted::Problem(Box::new(Problem::unknown_outcome(detail)))
@@ -88,6 +89,11 @@ impl super::Parts {
             expires_at: None,
             claims: Claims::Permit(Box::new(request.clone())).to_json(),
         };
+        self.signed(&statement)
+    }
+
+    /// A statement with this node's signature.
+    pub(super) fn signed(&self, statement: &Statement) -> Bytes {
         let mut envelope = Envelope::unsigned(STATEMENT_PAYLOAD_TYPE, statement.to_vec());
         envelope.sign_with(&self.key);
         envelope.to_vec().into()

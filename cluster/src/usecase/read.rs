@@ -27,8 +27,8 @@ impl Service {
         _caller: &Caller,
         read: impl FnOnce(&dyn Rows, Millis) -> Result<T, RowError> + Send + 'static,
     ) -> Result<T, Box<Problem>> {
+        self.confirmed().await?;
         let parts = self.parts();
-        self.pass(within(parts.config.deadlines.read_ms)).await.map_err(|error| unconfirmed(&error))?;
         let (registry, now) = (parts.registry.clone(), parts.env.clock.now());
         let found = blocking(&*parts.env.blocking, move || {
             let view = registry.view().map_err(|error| error.to_string())?;
@@ -39,6 +39,12 @@ impl Service {
             Ok(Err(detail)) => Err(problem(Code::EvidenceMutated, detail)),
             Err(error) => Err(problem(Code::EvidenceMutated, error.to_string())),
         }
+    }
+
+    /// Passes a barrier that starts after the call, within the deadline of reads.
+    pub(super) async fn confirmed(&self) -> Result<(), Box<Problem>> {
+        let until = within(self.config().deadlines.read_ms);
+        self.pass(until).await.map_err(|error| unconfirmed(&error))
     }
 
     /// Whether a quorum read succeeds within the authorize deadline, and this node is here to stay.

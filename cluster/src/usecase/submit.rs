@@ -49,11 +49,20 @@ enum Sender {
 }
 
 impl Sender {
-    /// Permits come from the nodes alone, on their own path.
+    /// Permits and rules come from the nodes alone, on their own path. A recovery is for when there is no cluster that could
+    /// take it.
     fn refuses(self, kind: EvidenceKind) -> Option<Refusal> {
-        let refused = self == Sender::Client && kind == EvidenceKind::Permit;
-        let detail = "permits are recorded by `POST /v1/permits` only";
-        refused.then(|| Refusal::at(Code::CallerNotPermitted, "predicateType", detail))
+        let detail = match (self, kind) {
+            (Sender::Client, EvidenceKind::Permit) => "permits are recorded by `POST /v1/permits` only",
+            (Sender::Client, EvidenceKind::Rules) => {
+                "the nodes raise the rules themselves, once every voter knows the next version"
+            }
+            (_, EvidenceKind::Recovery) => {
+                "a recovery is applied offline, by `assent recover` on the node that is left"
+            }
+            _ => return None,
+        };
+        Some(Refusal::at(Code::CallerNotPermitted, "predicateType", detail))
     }
 }
 
@@ -108,8 +117,8 @@ impl Service {
         self.submit_as(Sender::Client, mode, envelopes).await
     }
 
-    /// Submits this node's own permits.
-    pub(super) async fn submit_permits(&self, mode: BatchMode, envelopes: Vec<Bytes>) -> Vec<Submitted> {
+    /// Submits what this node itself states: permits, and the next version of the rules.
+    pub(super) async fn submit_nodes(&self, mode: BatchMode, envelopes: Vec<Bytes>) -> Vec<Submitted> {
         self.submit_as(Sender::Node, mode, envelopes).await
     }
 
@@ -399,5 +408,23 @@ impl Parts {
             return Err(SubmitError::NotLeader { leader: self.believed_leader() });
         }
         self.propose(&groups, within(self.config.deadlines.submit_ms)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_hand_in_neither_permits_nor_rules_and_nobody_hands_in_a_recovery() {
+        for kind in EvidenceKind::ALL.iter().copied() {
+            let refused = |sender: Sender| sender.refuses(kind).is_some();
+            let of_nodes = matches!(kind, EvidenceKind::Permit | EvidenceKind::Rules);
+            let offline = kind == EvidenceKind::Recovery;
+            assert_eq!(refused(Sender::Client), of_nodes || offline, "{kind}");
+            assert_eq!(refused(Sender::Node), offline, "{kind}");
+        }
+        let refusal = Sender::Client.refuses(EvidenceKind::Rules).map(|refusal| refusal.code);
+        assert_eq!(refusal, Some(Code::CallerNotPermitted));
     }
 }

@@ -132,10 +132,14 @@ pub fn configs(folder: &Path) -> Vec<Config> {
 }
 
 pub async fn start(config: &Config) -> Node {
+    Node::start(config.clone(), environment(config).await).await.unwrap()
+}
+
+pub async fn environment(config: &Config) -> Environment {
     // A node that was stopped in this process lets go of its directory when its last task has ended.
     for _ in 0..200 {
         if let Ok(env) = Environment::real(&config.data_dir) {
-            return Node::start(config.clone(), env).await.unwrap();
+            return env;
         }
         tokio::time::sleep(Duration::from_millis(25)).await;
     }

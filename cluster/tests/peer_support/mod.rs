@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use assent_cluster::env::{Clock, Environment, RealClock};
 use assent_cluster::peer::{
-    Answer, Append, Handler, Hello, Identity, Manage, ManageError, ManageReply, PeerAddress, PeerHub,
-    PeerLimits, ProbeReply, ReadIndexError, ReadIndexReply, SnapshotReply, SnapshotStep, Standing,
+    Answer, Append, Handler, Hello, Identity, Introduce, Manage, ManageError, ManageReply, PeerAddress,
+    PeerHub, PeerLimits, ProbeReply, ReadIndexError, ReadIndexReply, SnapshotReply, SnapshotStep, Standing,
     SubmitError, SubmitReply,
 };
 use assent_cluster::raft::log::LogRecord;
@@ -65,6 +65,13 @@ impl Handler for Script {
         }
         Ok(())
     }
+
+    fn recovery(&self, _hello: &Hello) -> Option<Bytes> {
+        None
+    }
+
+    fn recovered(&self, _envelope: &Bytes) {}
+    fn introduce(&self, _from: NodeId, _introduce: Introduce) {}
 
     fn append(&self, _from: NodeId, append: Append) -> Answer<AppendEntriesResponse<TypeConfig>> {
         let rpc = append.rpc;

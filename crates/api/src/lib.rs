@@ -13,6 +13,7 @@
 mod cluster;
 mod decision;
 mod domain;
+mod events;
 mod lineage;
 mod members;
 mod problem;
@@ -28,6 +29,10 @@ pub use decision::{
     parse_authorize_batch, signed_bytes,
 };
 pub use domain::{AuthoritiesBody, AuthorityBody, AuthorityStatus, DomainBody, DomainsBody, PolicyBodyView};
+pub use events::{
+    EndBody, EndReason, EventBody, EventLine, HeartbeatBody, MAX_EVENTS_FILTER, MAX_EVENTS_WAIT_MS,
+    NDJSON_CONTENT_TYPE, RestrictsBody, SSE_CONTENT_TYPE,
+};
 pub use lineage::{ConflictBody, IssuerBody, LineageBody, LineageEntryBody, LineageStatus};
 pub use members::{MAX_MEMBER_BYTES, MemberBody, MemberRole, MembersBody, NewMember, parse_transfer};
 pub use problem::{OUTCOME_UNKNOWN, PROBLEM_CONTENT_TYPE, Problem};

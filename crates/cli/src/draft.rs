@@ -4,7 +4,7 @@
 
 use assent_client::Client;
 use assent_proof::{
-    Claims, Code, DomainName, Envelope, EvidenceId, EvidenceKind, Json, LineageName, PublicKey,
+    Claims, DomainName, Envelope, EvidenceId, EvidenceKind, Json, LineageName, PublicKey,
     STATEMENT_PAYLOAD_TYPE, Sha256, Statement,
 };
 
@@ -31,7 +31,8 @@ impl Slot {
 
 /// The domain that a kind belongs to, if the kind says it by itself.
 pub(crate) fn fixed_domain(kind: EvidenceKind) -> Option<DomainName> {
-    matches!(kind, EvidenceKind::Root | EvidenceKind::Domain).then(DomainName::root)
+    let in_root = [EvidenceKind::Root, EvidenceKind::Domain, EvidenceKind::Rules, EvidenceKind::Recovery];
+    in_root.contains(&kind).then(DomainName::root)
 }
 
 /// The subject that a governance statement has: SHA-256 of the text that names its target.
@@ -43,7 +44,8 @@ pub(crate) fn governance_subject(
 ) -> Option<Sha256> {
     let claim = |name: &str| claims.get(name).and_then(Json::as_str);
     let target = match kind {
-        EvidenceKind::Root => origin,
+        EvidenceKind::Root | EvidenceKind::Recovery => origin,
+        EvidenceKind::Rules => "rules",
         EvidenceKind::Domain => claim("domain")?,
         EvidenceKind::AuthorityGrant | EvidenceKind::Revocation => claim("authority")?,
         EvidenceKind::Policy => domain.as_str(),
@@ -78,11 +80,8 @@ pub(crate) async fn next_slot(
 /// Refuses early what the registry would refuse for its form alone, so that nobody signs it.
 pub(crate) fn check(statement: &Statement) -> Result<(), CliError> {
     Statement::parse(&statement.to_vec())?;
-    match Claims::parse(statement.kind, &statement.claims) {
-        // Such a statement is well formed; which rules the registry has is for it to say.
-        Err(refusal) if refusal.code != Code::RulesNotYet => Err(refusal.into()),
-        _ => Ok(()),
-    }
+    Claims::parse(statement.kind, &statement.claims)?;
+    Ok(())
 }
 
 /// The statement in an envelope without signatures.

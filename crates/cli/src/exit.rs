@@ -1,8 +1,9 @@
 //! How the program ends: exit codes that scripts can rely on, and errors that say what to do.
 
 use std::fmt::{self, Display, Formatter};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{ExitCode, ExitStatus};
 
 use assent_api::Problem;
 use assent_client::{ClientError, OutboxError};
@@ -19,8 +20,14 @@ pub(crate) enum Exit {
     Deny,
     /// 11: denied because the cluster cannot know; asking again later may allow.
     CannotKnow,
+    /// 12: a watched command was stopped by a deny.
+    Stopped,
+    /// 13: a watched command was stopped because nobody could say any more that it may go on.
+    StoppedUnknown,
     /// 64: the command line is wrong.
     Usage,
+    /// A watched command's own.
+    Command(u8),
 }
 
 impl Exit {
@@ -31,8 +38,17 @@ impl Exit {
             Exit::Failed => 1,
             Exit::Deny => 10,
             Exit::CannotKnow => 11,
+            Exit::Stopped => 12,
+            Exit::StoppedUnknown => 13,
             Exit::Usage => 64,
+            Exit::Command(number) => number,
         }
+    }
+
+    /// How a watched command ended: its exit code, or 128 and the number of the signal that ended it.
+    pub(crate) fn of_command(status: ExitStatus) -> Self {
+        let code = status.code().or_else(|| status.signal().map(|signal| signal.saturating_add(128)));
+        Exit::Command(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX))
     }
 }
 

@@ -17,6 +17,7 @@ mod govern;
 mod keys;
 mod output;
 mod signals;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -59,6 +60,8 @@ enum Command {
     Submit(command::submit::Args),
     Authorize(Box<command::authorize::Args>),
     Permit(Box<command::permit::Args>),
+    Watch(Box<command::watch::Args>),
+    Events(command::events::Args),
     Revoke(command::revoke::Args),
     Contain(command::contain::Args),
     Release(command::release::Args),
@@ -70,7 +73,12 @@ enum Command {
     Status(command::status::Args),
     Member(Box<command::member::Args>),
     Leader(command::leader::Args),
+    Recover(command::recover::Args),
     Verify(command::verify::Args),
+    #[command(hide = true)]
+    WatchChild(command::watch::ChildArgs),
+    #[command(hide = true)]
+    WatchGuard,
 }
 
 impl Command {
@@ -86,6 +94,8 @@ impl Command {
             Command::Submit(args) => command::submit::run(args, output).await,
             Command::Authorize(args) => command::authorize::run(*args, output).await,
             Command::Permit(args) => command::permit::run(*args, output).await,
+            Command::Watch(args) => command::watch::run(*args, output).await,
+            Command::Events(args) => command::events::run(args, output).await,
             Command::Revoke(args) => command::revoke::run(args, output).await,
             Command::Contain(args) => command::contain::run(args, output).await,
             Command::Release(args) => command::release::run(args, output).await,
@@ -97,7 +107,10 @@ impl Command {
             Command::Status(args) => command::status::run(args, output).await,
             Command::Member(args) => command::member::run(*args, output).await,
             Command::Leader(args) => command::leader::run(args, output).await,
+            Command::Recover(args) => command::recover::run(args, output).await,
             Command::Verify(args) => command::verify::run(args, output).await,
+            Command::WatchChild(args) => command::watch::run_child(&args),
+            Command::WatchGuard => command::watch::run_guard(),
         }
     }
 }

@@ -26,15 +26,21 @@ impl Output {
         value: &T,
         text: impl FnOnce() -> String,
     ) -> Result<(), CliError> {
-        match self {
-            Output::Text => self.line(&text()),
-            Output::Json => {
-                let json = serde_json::to_string(value).map_err(|error| {
-                    CliError::new("output_failed", error.to_string(), "report this as a bug")
-                })?;
-                self.line(&json)
-            }
-        }
+        self.try_result(value, text).map(|_| ())
+    }
+
+    /// The same for one result of many: whether somebody still reads them.
+    pub(crate) fn try_result<T: Serialize + ?Sized>(
+        self,
+        value: &T,
+        text: impl FnOnce() -> String,
+    ) -> Result<bool, CliError> {
+        let line = match self {
+            Output::Text => text(),
+            Output::Json => serde_json::to_string(value)
+                .map_err(|error| CliError::new("output_failed", error.to_string(), "report this as a bug"))?,
+        };
+        self.try_bytes(format!("{}\n", line.trim_end_matches('\n')).as_bytes())
     }
 
     /// Prints one line on stdout whatever the form; for results that are JSON or PEM by themselves.
@@ -44,10 +50,16 @@ impl Output {
 
     /// Prints bytes on stdout, exactly.
     pub(crate) fn bytes(self, bytes: &[u8]) -> Result<(), CliError> {
+        self.try_bytes(bytes).map(|_| ())
+    }
+
+    /// Prints bytes on stdout, and answers whether somebody still reads them.
+    fn try_bytes(self, bytes: &[u8]) -> Result<bool, CliError> {
         let mut stdout = std::io::stdout().lock();
         match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
-            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
-            _ => Ok(()),
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+            Err(error) => Err(error.into()),
         }
     }
 

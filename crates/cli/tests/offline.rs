@@ -88,6 +88,8 @@ fn every_commands_help_has_an_example_and_the_output_option() {
         "reconcile",
         "status",
         "verify",
+        "events",
+        "watch",
     ] {
         assert!(commands.iter().any(|command| command == &[expected]), "`{expected}` is not listed");
     }

@@ -70,6 +70,21 @@ impl Client {
         (index, self.shared.endpoints.get(index))
     }
 
+    /// An endpoint by its place, for callers that choose for themselves.
+    pub(crate) fn endpoint_at(&self, index: usize) -> &Authority {
+        self.shared.endpoints.get(index)
+    }
+
+    /// One attempt of its own length, whatever a call may take.
+    pub(crate) async fn attempt_for(
+        &self,
+        endpoint: &Authority,
+        ask: &Ask,
+        timeout: Duration,
+    ) -> Result<Answer, Failure> {
+        self.shared.transport.attempt(endpoint, ask, timeout).await
+    }
+
     /// Turns away from an endpoint that failed, unless another call already did.
     pub(crate) fn turn_from(&self, index: usize) {
         let next = index.saturating_add(1).checked_rem(self.endpoint_count()).unwrap_or(0);

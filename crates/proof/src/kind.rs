@@ -25,7 +25,7 @@ string_enum! {
         Rules = "rules",
         /// The root keys and their threshold.
         Root = "root",
-        /// Continuation after the loss of a quorum.
+        /// Continuation after the loss of a quorum, by a node that is left.
         Recovery = "recovery",
         /// A domain and its governance keys.
         Domain = "domain",
@@ -77,6 +77,11 @@ impl EvidenceKind {
     /// Whether this only ever restricts: it takes no slot and is accepted in any state of the domain.
     pub fn is_restriction(self) -> bool {
         matches!(self, EvidenceKind::Revocation | EvidenceKind::Containment)
+    }
+
+    /// Whether this stands in a slot of a chain. What does not leaves `sequence` and `parent` null, and moves no head.
+    pub fn takes_slot(self) -> bool {
+        !self.is_restriction() && !matches!(self, EvidenceKind::Permit | EvidenceKind::Rules)
     }
 }
 

@@ -129,6 +129,13 @@ fn not_a_root() -> Refusal {
     Refusal::at(Code::ClaimsInvalid, "envelopes[0]", "a genesis file begins with a `root` statement")
 }
 
+/// Were a registry founded further on, builds that know different rules would found different ones.
+fn not_at_first(kind: EvidenceKind) -> Refusal {
+    let detail =
+        format!("a genesis file holds no `{kind}`: every registry begins with the first rules and epoch");
+    Refusal::at(Code::ClaimsInvalid, "predicateType", detail)
+}
+
 fn in_envelope(position: usize, refusal: Refusal) -> Refusal {
     let field = match refusal.field {
         Some(field) if !field.is_empty() => format!("envelopes[{position}].{field}"),
@@ -148,6 +155,9 @@ pub fn bootstrap(rows: &mut dyn RowsMut, genesis: &GenesisFile) -> Result<(), Ge
         let statement = envelope.statement();
         if position == 0 && statement.kind != EvidenceKind::Root {
             return Err(not_a_root().into());
+        }
+        if matches!(statement.kind, EvidenceKind::Rules | EvidenceKind::Recovery) {
+            return Err(in_envelope(position, not_at_first(statement.kind)).into());
         }
         match submit::accept(rows, occasion, envelope)? {
             Outcome::Accepted { fresh: true, .. } => {}

@@ -45,6 +45,7 @@ fn rows_keep_their_bytes() {
             revision: 3,
             registry_time: Millis(1_795_374_000_000),
             rules_version: 1,
+            epoch: 4,
             origin: "o".to_owned(),
             cluster_id: [5; 32],
             registry_key: key(),

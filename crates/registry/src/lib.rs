@@ -19,6 +19,7 @@ pub mod query;
 mod record;
 mod row_key;
 mod rows;
+mod rules;
 mod standing;
 mod submit;
 mod view;
@@ -28,8 +29,9 @@ pub use codec::CodecError;
 pub use command::{Checked, Command, Group, Outcome, Outcomes, Receipt};
 pub use genesis::{ClusterId, GenesisError, GenesisFile};
 pub use rows::{MemoryRows, Row, RowError, Rows, RowsMut, Table};
+pub use rules::{RulesVersion, rules_known};
 pub use standing::AuthorityStatus;
-pub use submit::apply;
+pub use submit::{apply, would_accept};
 pub use view::View;
 
 pub use genesis::bootstrap;

@@ -19,5 +19,5 @@ pub const EARLIER_WORDS: usize = 8;
 /// Most quarantines or isolations that one target can have had, released ones included.
 pub const CONTAINMENTS_PER_TARGET: u32 = 1024;
 
-/// The version of the rules in this build; peers announce it to one another.
-pub const RULES_VERSION: u32 = 1;
+/// The newest version of the rules in this build; peers announce it to one another.
+pub const RULES_VERSION: u32 = crate::RulesVersion::NEWEST.0;

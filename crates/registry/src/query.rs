@@ -1,6 +1,8 @@
 //! Reading what the registry holds: lineages, domains, authorities, policies, envelopes. Pages are bounded
 //! by the caller's limit and go on after the last key given.
 
+mod events;
+
 use assent_proof::{
     DomainName, Envelope, EvidenceId, EvidenceKind, LineageName, Millis, PolicyBody, PublicKey, Role,
     Seconds, Sha256,
@@ -15,6 +17,8 @@ use crate::standing::AuthorityStatus;
 use crate::submit;
 use crate::view::View;
 
+pub use events::{Event, EventFilter, EventPage, Restricts, events};
+
 /// The registry's name and size.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
@@ -28,6 +32,8 @@ pub struct Summary {
     pub cluster_id: [u8; 32],
     /// The version of the rules.
     pub rules_version: u32,
+    /// Which life of the cluster this is: 1 as founded, and one more after each recovery.
+    pub epoch: u64,
 }
 
 /// The registry as a whole; none before genesis.
@@ -38,6 +44,7 @@ pub fn summary(rows: &dyn Rows) -> Result<Option<Summary>, RowError> {
         origin: meta.origin.clone(),
         cluster_id: meta.cluster_id,
         rules_version: meta.rules_version,
+        epoch: meta.epoch,
     }))
 }
 
@@ -166,6 +173,12 @@ pub fn lineage(
         entries,
         next,
     }))
+}
+
+/// The next slot of a domain's `_governance`, and the head that what takes it names as its parent.
+pub fn governance_slot(rows: &dyn Rows, domain: &DomainName) -> Result<(u64, Option<EvidenceId>), RowError> {
+    let lineage = View::new(rows).lineage(domain, &LineageName::governance())?;
+    Ok(lineage.map_or((0, None), |row| (row.next_sequence, row.head)))
 }
 
 fn issuers(
@@ -382,12 +395,8 @@ pub fn leaf(rows: &dyn Rows, index: u64) -> Result<Option<(EvidenceId, Millis)>,
 
 /// Whether a node's key stands granted in `_root` at `now`, neither revoked nor expired.
 pub fn node_key_granted(rows: &dyn Rows, key: &PublicKey, now: Millis) -> Result<bool, RowError> {
-    let view = View::new(rows);
-    let Some(row) = view.authority(key)? else { return Ok(false) };
-    Ok(row.domain == DomainName::root()
-        && row.role == Role::Registry
-        && row.status(now.max(registry_time(rows)?)) == AuthorityStatus::Active
-        && view.is_admitted(&row)?)
+    let now = now.max(registry_time(rows)?);
+    Ok(View::new(rows).node_key_flaw(key, now)?.is_none())
 }
 
 fn public_key(key: &[u8], from: usize) -> Option<PublicKey> {

@@ -16,7 +16,7 @@ macro_rules! versioned {
 }
 
 versioned!(
-    MetaRow = 1,
+    MetaRow = 2,
     LeafRow = 1,
     EvidenceRow = 1,
     AuthorityRow = 1,
@@ -32,6 +32,9 @@ versioned!(
     TrustRow = 1,
 );
 
+/// The epoch in which every registry is founded.
+pub(crate) const FIRST_EPOCH: u64 = 1;
+
 /// The registry as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct MetaRow {
@@ -41,6 +44,8 @@ pub(crate) struct MetaRow {
     pub registry_time: Millis,
     /// The version of the rules that `apply` follows.
     pub rules_version: u32,
+    /// Which life of the cluster this is: one more than how often it went on after the loss of a quorum.
+    pub epoch: u64,
     /// The origin that evidence must be meant for.
     pub origin: String,
     /// The genesis file's digest.

@@ -110,6 +110,17 @@ pub enum RowError {
     /// The store could not be read or written.
     #[error("the store cannot be used: {0}")]
     Unreadable(String),
+    /// The state follows rules that whoever reads it does not know, or is about to.
+    #[error(
+        "the registry follows version {version} of its rules and this build knows them up to version {known}: start \
+         this node with a newer build"
+    )]
+    RulesUnknown {
+        /// The version that the state follows.
+        version: u32,
+        /// The newest version known.
+        known: u32,
+    },
 }
 
 /// One row of a scan: key and value.

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use assent_proof::{Code, EvidenceId, EvidenceKind, Millis, PublicKey};
+use assent_proof::{Code, DomainName, EvidenceId, EvidenceKind, Millis, PublicKey, Role};
 
 use crate::limit;
 use crate::record::{AuthorityRow, Conflict, CountedSigner, EvidenceRow, LineageRow, Reconciled};
@@ -150,6 +150,23 @@ impl View<'_> {
         Ok(!self.is_void(&authority.admitted_by)?)
     }
 
+    /// The flaw of a key that should be a node's at `now`: it has none if it stands granted in `_root`.
+    pub(crate) fn node_key_flaw(&self, key: &PublicKey, now: Millis) -> Result<Option<Flaw>, RowError> {
+        let of_node = |row: &AuthorityRow| row.domain == DomainName::root() && row.role == Role::Registry;
+        let Some(row) = self.authority(key)?.filter(|row| of_node(row)) else {
+            let detail = format!("{key} is no node's key: `_root` has not granted it the role `registry`");
+            return Ok(Some((Code::TargetUnknown, detail)));
+        };
+        if let Some(flaw) = authority_flaw(key, &row, now) {
+            return Ok(Some(flaw));
+        }
+        if !self.is_admitted(&row)? {
+            let detail = format!("the grant of authority `{}` ({key}) is void", row.name);
+            return Ok(Some((Code::InheritanceUnverifiable, detail)));
+        }
+        Ok(None)
+    }
+
     /// Everything that these references rest on, themselves included; none beyond the bound.
     pub(crate) fn closure(
         &self,
@@ -245,7 +262,7 @@ impl View<'_> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
-    use assent_proof::{DomainName, LineageName, Role, Seconds, SigningKey};
+    use assent_proof::{LineageName, Seconds, SigningKey};
 
     use super::*;
     use crate::codec::{Versioned, encode};
@@ -274,6 +291,7 @@ mod tests {
             revision: 1,
             registry_time: Millis(0),
             rules_version: 1,
+            epoch: 1,
             origin: "registry.example".to_owned(),
             cluster_id: [0; 32],
             registry_key: root,

@@ -341,7 +341,9 @@ fn a_statement_dated_ahead_is_no_younger_than_its_acceptance() {
     let ahead = affirming().issued(at(1)).sign(&[&keys.attestation]);
     // 400 ms early, which the clock bound permits.
     let accepted_at = assent_proof::Millis(ms(0).0 + 600);
-    let outcomes = assent_registry::apply(&mut world.rows, accepted_at, &[(false, vec![checked(&ahead)])]);
+    let group = (false, vec![checked(&ahead)]);
+    let outcomes =
+        assent_registry::apply(&mut world.rows, assent_registry::RulesVersion::NEWEST, accepted_at, &[group]);
     accepted(&outcomes.unwrap()[0][0]);
     let just_before_its_issue_ages = assent_proof::Millis(ms(300).0 + 700);
     let view = assent_registry::View::new(&world.rows);

@@ -45,7 +45,8 @@ fn draft(kind: EvidenceKind, about: EvidenceId) -> (Draft, Vec<SigningKey>) {
             (raw(kind, &claims), none)
         }
         K::Permit => (permit(&assent_proof::AuthorizeRequest { nonce: Some("n".into()), ..request() }), none),
-        K::Rules | K::Recovery => (raw(kind, "{}"), none),
+        K::Rules => (rules(2), none),
+        K::Recovery => (recovery(2, &[key(3).public()]), none),
         K::Root => {
             let checkpoint = key(61);
             (root_statement(&[fresh.public()], 1, checkpoint.public()), vec![fresh, checkpoint])
@@ -82,7 +83,7 @@ fn every_role_is_tried_against_every_kind() {
         for (role, signer) in signers {
             let mut world = world.clone();
             let (draft, others) = draft(kind, about);
-            let shared = !kind.is_execution() && !kind.is_restriction() && kind != EvidenceKind::Permit;
+            let shared = !kind.is_execution() && kind.takes_slot();
             let (slot, parent) = world.governance_slot();
             let draft = if shared { draft.slot(slot, parent) } else { draft };
             let signers: Vec<&SigningKey> = std::iter::once(signer).chain(&others).collect();
@@ -91,8 +92,7 @@ fn every_role_is_tried_against_every_kind() {
                 Outcome::Refused { refusal, .. } => Some(refusal.code),
                 _ => None,
             };
-            let held_back =
-                matches!(code, Some(Code::RoleNotPermitted | Code::AuthorityUnknown | Code::RulesNotYet));
+            let held_back = matches!(code, Some(Code::RoleNotPermitted | Code::AuthorityUnknown));
             match permitted(kind) {
                 // A zone revokes itself here: the one thing that every authority may do.
                 Some(_) if kind == EvidenceKind::Revocation && role == Role::Zone => assert_eq!(code, None),

@@ -3,8 +3,8 @@
 
 mod support;
 
-use assent_proof::{EvidenceId, Millis};
-use assent_registry::{GenesisFile, MemoryRows, apply, bootstrap, query};
+use assent_proof::EvidenceId;
+use assent_registry::{GenesisFile, MemoryRows, bootstrap, query};
 use proptest::prelude::*;
 use support::*;
 
@@ -78,27 +78,6 @@ fn history(choices: &[(u8, u8)]) -> World {
     world
 }
 
-fn replayed(world: &World, per_command: usize) -> MemoryRows {
-    let genesis = GenesisFile::parse(&genesis_bytes(&world.keys, 1)).unwrap();
-    let mut rows = MemoryRows::new();
-    bootstrap(&mut rows, &genesis).unwrap();
-    let first = query::revision(&rows).unwrap();
-    let leaves: Vec<(Millis, Vec<u8>)> = (first..world.revision())
-        .map(|index| {
-            let (id, accepted_at) = query::leaf(&world.rows, index).unwrap().unwrap();
-            (accepted_at, query::envelope(&world.rows, &id).unwrap().unwrap())
-        })
-        .collect();
-    let mut rest = leaves.as_slice();
-    while let Some((time, _)) = rest.first() {
-        let same_time = rest.iter().take_while(|(at, _)| at == time).count().min(per_command);
-        let group = rest[..same_time].iter().map(|(_, bytes)| checked(bytes)).collect();
-        apply(&mut rows, *time, &[(false, group)]).unwrap();
-        rest = &rest[same_time..];
-    }
-    rows
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
@@ -107,7 +86,7 @@ proptest! {
         choices in prop::collection::vec((any::<u8>(), any::<u8>()), 1..40), per_command in 1_usize..9,
     ) {
         let world = history(&choices);
-        let again = replayed(&world, per_command);
+        let again = world.replayed(per_command);
         prop_assert!(again == world.rows);
     }
 

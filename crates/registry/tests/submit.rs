@@ -211,16 +211,6 @@ fn governance_keys_and_foreign_roles_are_never_granted() {
 }
 
 #[test]
-fn what_has_no_rules_yet_says_so() {
-    let mut world = World::new();
-    let keys = world.keys.clone();
-    let governance = &keys.governance[0];
-    for kind in [EvidenceKind::Rules, EvidenceKind::Recovery] {
-        refuses(&mut world, &raw(kind, "{}").sign(&[governance]), Code::RulesNotYet);
-    }
-}
-
-#[test]
 fn a_new_domain_takes_roots_threshold_and_its_own_keys() {
     let mut world = World::new();
     let keys = world.keys.clone();

@@ -62,6 +62,7 @@ fn the_kinds_have_these_numbers() {
         (Submit::KIND, 0x21),
         (Probe::KIND, 0x22),
         (Manage::KIND, 0x23),
+        (Introduce::KIND, 0x24),
         (kind::HELLO, 1),
         (kind::REFUSAL, 2),
         (kind::READY, 3),
@@ -187,6 +188,12 @@ fn changes_of_the_membership_are_pinned() {
         store_id: [1; 16],
         key: Some(node_key()),
     };
+    let introduce = Introduce { members: vec![(4, node.clone())] };
+    pinned(
+        &introduce,
+        "9191920494a3613a31a3613a32dc001001010101010101010101010101010101c4208a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c",
+    );
+    pinned::<<Introduce as Message>::Reply>(&(), "c0");
     pinned(&Manage::List, "a44c697374");
     pinned(
         &Manage::Add { id: 4, node },

@@ -96,6 +96,11 @@ impl QuestionArgs {
         })
     }
 
+    /// The command behind `--` and its arguments, if there is one.
+    pub(crate) fn command(&self) -> Option<(&String, &[String])> {
+        self.command.split_first()
+    }
+
     /// Whether the caller chose the nonce, and so can ask again with the same one.
     pub(crate) fn names_a_nonce(&self) -> bool {
         self.nonce.is_some()
@@ -150,6 +155,13 @@ fn show(decision: &Decision, output: Output) -> Result<(), CliError> {
         Output::Json => output.line(&String::from_utf8_lossy(decision.bytes())),
         Output::Text => output.line(&text(decision)),
     }
+}
+
+/// Why a decision denies, in one line.
+pub(crate) fn explain(decision: &Decision) -> String {
+    let body = decision.body();
+    let reasons = body.reasons.iter().map(|reason| format!("{}: {}", reason.code, reason.detail));
+    format!("{} (at revision {})", reasons.collect::<Vec<_>>().join("; "), body.revision)
 }
 
 fn text(decision: &Decision) -> String {

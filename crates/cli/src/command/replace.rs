@@ -122,7 +122,7 @@ impl Replacement {
             return Ok(());
         }
         let command = format!(
-            "make an `authority-grant` for {key} with role `registry` in domain `_root` (`assent statement \
+            "make an `authority-grant` for {key} with role `registry` in domain `_root` (`assent statement new \
              authority-grant --help`), signed by root and by the new node's key"
         );
         let mut signers = self.root_keys("grant the new node's key", &command)?;

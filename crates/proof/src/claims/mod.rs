@@ -109,6 +109,9 @@ pub const MAX_CHECKPOINT_BYTES: usize = 8 * 1024;
 /// Longest consistency proof in a claim.
 pub const MAX_CONSISTENCY: usize = 63;
 
+/// Most voters that a recovery can name: a cluster has no more.
+pub const MAX_RECOVERY_VOTERS: usize = 5;
+
 /// The claims of one statement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Claims {
@@ -230,5 +233,17 @@ pub enum Claims {
         conflict: [EvidenceId; 2],
         /// The half that stands, one of `conflict`.
         canonical: EvidenceId,
+    },
+    /// The registry follows another version of its rules from now on.
+    Rules {
+        /// The version, at least 1.
+        version: u32,
+    },
+    /// The registry goes on after the loss of a quorum.
+    Recovery {
+        /// Which life of the cluster begins, at least 2: it was founded in the first.
+        epoch: u64,
+        /// The nodes' keys that vote from now on, 1 to 5, distinct.
+        voters: Vec<PublicKey>,
     },
 }

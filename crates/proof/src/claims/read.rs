@@ -2,7 +2,7 @@
 
 use super::{
     Claims, Containment, MAX_CHECKPOINT_BYTES, MAX_CONSISTENCY, MAX_DETAIL_BYTES, MAX_LIST,
-    MAX_MEASUREMENT_BYTES, MAX_NAME_BYTES, PolicyBody, TreeHash,
+    MAX_MEASUREMENT_BYTES, MAX_NAME_BYTES, MAX_RECOVERY_VOTERS, PolicyBody, TreeHash,
 };
 use crate::code::Code;
 use crate::id::EvidenceId;
@@ -24,14 +24,10 @@ impl Claims {
     /// Reads the claims of a statement of this kind.
     ///
     /// # Errors
-    /// `rules_not_yet` for a kind without rules, otherwise `claims_invalid` with the field at fault.
+    /// `claims_invalid` with the field at fault.
     pub fn parse(kind: EvidenceKind, claims: &Json) -> Result<Claims, Refusal> {
-        let Some(read) = reader(kind) else {
-            let detail = format!("no rules for `{kind}` yet");
-            return Err(Refusal::at(Code::RulesNotYet, "predicateType", detail));
-        };
         let claims = Fields::of(claims, PATH).and_then(|mut fields| {
-            let claims = read(&mut fields)?;
+            let claims = reader(kind)(&mut fields)?;
             fields.finish()?;
             Ok(claims)
         });
@@ -41,25 +37,26 @@ impl Claims {
 
 type Reader = fn(&mut Fields<'_>) -> Result<Claims, FieldError>;
 
-fn reader(kind: EvidenceKind) -> Option<Reader> {
+fn reader(kind: EvidenceKind) -> Reader {
     match kind {
-        EvidenceKind::ExecutionAuthorization => Some(execution_authorization),
-        EvidenceKind::RuntimeAttestation => Some(runtime_attestation),
-        EvidenceKind::PolicyValidation => Some(policy_validation),
-        EvidenceKind::RuntimeIntegrity => Some(runtime_integrity),
-        EvidenceKind::AuditLineage => Some(audit_lineage),
-        EvidenceKind::Root => Some(root),
-        EvidenceKind::Domain => Some(domain),
-        EvidenceKind::AuthorityGrant => Some(authority_grant),
-        EvidenceKind::Policy => Some(|fields| PolicyBody::read(fields).map(Claims::Policy)),
-        EvidenceKind::Revocation => Some(revocation),
-        EvidenceKind::Containment => Some(containment),
-        EvidenceKind::Release => Some(release),
-        EvidenceKind::Permit => Some(permit),
-        EvidenceKind::Reconciliation => Some(reconciliation),
-        EvidenceKind::SovereignTrust => Some(sovereign_trust),
-        EvidenceKind::SynchronizationContinuity => Some(synchronization_continuity),
-        EvidenceKind::Rules | EvidenceKind::Recovery => None,
+        EvidenceKind::ExecutionAuthorization => execution_authorization,
+        EvidenceKind::RuntimeAttestation => runtime_attestation,
+        EvidenceKind::PolicyValidation => policy_validation,
+        EvidenceKind::RuntimeIntegrity => runtime_integrity,
+        EvidenceKind::AuditLineage => audit_lineage,
+        EvidenceKind::Root => root,
+        EvidenceKind::Domain => domain,
+        EvidenceKind::AuthorityGrant => authority_grant,
+        EvidenceKind::Policy => |fields| PolicyBody::read(fields).map(Claims::Policy),
+        EvidenceKind::Revocation => revocation,
+        EvidenceKind::Containment => containment,
+        EvidenceKind::Release => release,
+        EvidenceKind::Permit => permit,
+        EvidenceKind::Reconciliation => reconciliation,
+        EvidenceKind::SovereignTrust => sovereign_trust,
+        EvidenceKind::SynchronizationContinuity => synchronization_continuity,
+        EvidenceKind::Rules => rules,
+        EvidenceKind::Recovery => recovery,
     }
 }
 
@@ -222,6 +219,25 @@ fn reconciliation(fields: &mut Fields<'_>) -> Result<Claims, FieldError> {
         return Err(FieldError::new(fields.path_of("canonical"), "must be one of `conflict`"));
     }
     Ok(Claims::Reconciliation { conflict, canonical })
+}
+
+fn rules(fields: &mut Fields<'_>) -> Result<Claims, FieldError> {
+    Ok(Claims::Rules { version: fields.int_within("version", 1, u32::MAX)? })
+}
+
+fn recovery(fields: &mut Fields<'_>) -> Result<Claims, FieldError> {
+    let given = fields.int("epoch")?;
+    let epoch = u64::try_from(given).ok().filter(|epoch| *epoch >= 2);
+    let epoch = epoch.ok_or_else(|| {
+        FieldError::new(fields.path_of("epoch"), format!("must be at least 2, not `{given}`"))
+    })?;
+    let voters: Vec<PublicKey> = fields.list("voters", MAX_RECOVERY_VOTERS)?;
+    let path = fields.path_of("voters");
+    if voters.is_empty() {
+        return Err(FieldError::new(path, "must name at least one key"));
+    }
+    check_distinct(&path, &voters)?;
+    Ok(Claims::Recovery { epoch, voters })
 }
 
 /// `notBefore` and `notAfter`: a half-open interval that contains something.

@@ -25,6 +25,8 @@ impl Claims {
             Claims::SovereignTrust { .. } => EvidenceKind::SovereignTrust,
             Claims::SynchronizationContinuity { .. } => EvidenceKind::SynchronizationContinuity,
             Claims::Reconciliation { .. } => EvidenceKind::Reconciliation,
+            Claims::Rules { .. } => EvidenceKind::Rules,
+            Claims::Recovery { .. } => EvidenceKind::Recovery,
         }
     }
 
@@ -104,6 +106,11 @@ impl Claims {
             Claims::Reconciliation { conflict, canonical } => object([
                 Some(("conflict", Json::texts(conflict))),
                 Some(("canonical", Json::text(canonical.to_string()))),
+            ]),
+            Claims::Rules { version } => object([Some(("version", Json::Int((*version).into())))]),
+            Claims::Recovery { epoch, voters } => object([
+                Some(("epoch", Json::Int(i64::try_from(*epoch).unwrap_or(i64::MAX)))),
+                Some(("voters", Json::texts(voters))),
             ]),
         }
     }

@@ -142,6 +142,10 @@ fn kinds_and_roles_read_back_and_nothing_else_does() {
         assert_eq!(EvidenceKind::from_predicate_type(&kind.predicate_type()), Some(*kind));
         assert_eq!(EvidenceKind::from_predicate_type(kind.as_str()), None);
     }
+    let slotless: Vec<_> = EvidenceKind::ALL.iter().filter(|kind| !kind.takes_slot()).collect();
+    let expected =
+        [EvidenceKind::Permit, EvidenceKind::Rules, EvidenceKind::Revocation, EvidenceKind::Containment];
+    assert_eq!(slotless, expected.iter().collect::<Vec<_>>());
     assert_eq!(EvidenceKind::RuntimeAttestation.predicate_type(), "urn:egpep:v1:runtime-attestation");
     assert_eq!(Role::ALL.len(), 8);
     assert!(Role::ALL.iter().all(|role| role.as_str().parse::<Role>().unwrap() == *role));

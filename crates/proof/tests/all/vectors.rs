@@ -34,8 +34,11 @@ fn hexed(bytes: &[u8]) -> Json {
 
 fn example(kind: EvidenceKind, claims: &Json, signers: &[&SigningKey]) -> Statement {
     let execution = kind.is_execution();
-    let slotless = kind.is_restriction() || kind == EvidenceKind::Permit;
-    let in_root = matches!(kind, EvidenceKind::Root | EvidenceKind::Domain);
+    let slotless = !kind.takes_slot();
+    let in_root = matches!(
+        kind,
+        EvidenceKind::Root | EvidenceKind::Domain | EvidenceKind::Rules | EvidenceKind::Recovery
+    );
     let in_lineage = execution || kind == EvidenceKind::Permit;
     Statement {
         subject_name: execution.then(|| "trainer".to_owned()),
@@ -58,7 +61,8 @@ fn example(kind: EvidenceKind, claims: &Json, signers: &[&SigningKey]) -> Statem
 fn envelopes_of_every_kind_are_the_vectors() {
     let vectors = examples().into_iter().map(|(kind, claims)| {
         let claims = json::parse(claims.as_bytes()).unwrap();
-        let seeds: &[u8] = if kind.is_execution() { &[1] } else { &[1, 2] };
+        let one = kind.is_execution() || kind == EvidenceKind::Rules;
+        let seeds: &[u8] = if one { &[1] } else { &[1, 2] };
         let keys: Vec<SigningKey> = seeds.iter().map(|seed| key(*seed)).collect();
         let signers: Vec<&SigningKey> = keys.iter().collect();
         let statement = example(kind, &claims, &signers);

@@ -51,7 +51,9 @@ pub(crate) fn consider(
 fn unreadable(error: &RowError, now: Millis) -> Decision {
     let detail = match error {
         RowError::Mutated { .. } => format!("{error}: this node's state cannot be trusted"),
-        RowError::Unreadable(_) => format!("{error}: this node cannot prove its state"),
+        RowError::Unreadable(_) | RowError::RulesUnknown { .. } => {
+            format!("{error}: this node cannot prove its state")
+        }
     };
     Decision::deny(Code::EvidenceMutated, detail, now)
 }
@@ -91,6 +93,7 @@ fn evaluate(
         let detail = "this registry has no genesis";
         return Ok((Decision::deny(Code::DomainUnknown, detail, now), BTreeSet::new()));
     };
+    view.rules()?;
     let now = now.max(meta.registry_time);
     let mut findings = Findings::new(now, meta.revision);
     if let Some(least) = request.min_revision.filter(|least| meta.revision < *least) {

@@ -8,6 +8,7 @@ use super::{Plan, Stop, claims, peer, place, receipt_of, signers, slot};
 use crate::command::Outcome;
 use crate::limit;
 use crate::rows::RowError;
+use crate::rules::RulesVersion;
 use crate::view::View;
 
 /// When an envelope is accepted.
@@ -24,6 +25,8 @@ pub(crate) enum Occasion {
     Command {
         /// The proposing leader's clock.
         proposed_at: Millis,
+        /// The newest rules that this build knows.
+        known: RulesVersion,
     },
 }
 
@@ -34,21 +37,24 @@ pub(super) fn check(view: &View<'_>, occasion: Occasion, envelope: &VerifiedEnve
     same_id(view, envelope)?;
     // Claims come early only as far as they say which keys a statement admits and whom it restricts; what
     // is wrong with them is reported in its turn.
-    let claims = match Claims::parse(statement.kind, &statement.claims) {
-        Err(refusal) if refusal.code == Code::RulesNotYet => return Err(refusal.into()),
-        parsed => parsed,
-    };
+    let claims = Claims::parse(statement.kind, &statement.claims);
     place::domain(view, statement)?;
     let signers = signers::check(view, statement, envelope.id(), claims.as_ref(), accepted_at)?;
     let claims = claims?;
-    claims::check(view, statement, &claims)?;
+    claims::check(view, statement, &claims, accepted_at)?;
     times(statement, &claims, accepted_at)?;
     references(view, statement)?;
     let slot = slot::check(view, statement, &claims, accepted_at)?;
     let peer = peer::check(view, statement, &claims, slot.placement, envelope.id(), accepted_at)?;
     let founds = match occasion {
         Occasion::Genesis { cluster_id, .. } => Some(cluster_id),
-        Occasion::Command { .. } => None,
+        Occasion::Command { known, .. } => {
+            // Others accept it. A refusal here, or going on without it, would part this replica from them.
+            if let Claims::Rules { version } = &claims {
+                known.reaches(*version)?;
+            }
+            None
+        }
     };
     Ok(Plan {
         accepted_at,
@@ -73,7 +79,7 @@ fn accepted_at(view: &View<'_>, occasion: Occasion, statement: &Statement) -> Re
             origin(&meta.origin, statement)?;
             Ok(at.max(meta.registry_time))
         }
-        (Occasion::Command { proposed_at }, Some(meta)) => {
+        (Occasion::Command { proposed_at, .. }, Some(meta)) => {
             origin(&meta.origin, statement)?;
             Ok(proposed_at.max(meta.registry_time))
         }

@@ -4,18 +4,23 @@
 use std::rc::Rc;
 
 use assent_proof::{
-    AuthorizeRequest, Claims, Code, Containment, DomainName, EvidenceId, EvidenceKind, PublicKey, Refusal,
-    Role, Sha256, Statement,
+    AuthorizeRequest, Claims, Code, Containment, DomainName, EvidenceId, EvidenceKind, Millis, PublicKey,
+    Refusal, Role, Sha256, Statement,
 };
 
-use super::Stop;
+use super::{Stop, cluster};
 use crate::limit;
 use crate::record::EvidenceRow;
 use crate::standing::can_be_negative;
 use crate::view::View;
 
-/// Checks the claims against the state.
-pub(super) fn check(view: &View<'_>, statement: &Statement, claims: &Claims) -> Result<(), Stop> {
+/// Checks the claims against the state at `now`.
+pub(super) fn check(
+    view: &View<'_>,
+    statement: &Statement,
+    claims: &Claims,
+    now: Millis,
+) -> Result<(), Stop> {
     match claims {
         Claims::Root { keys, registry_key, .. } => {
             subject(statement, &statement.registry)?;
@@ -56,11 +61,24 @@ pub(super) fn check(view: &View<'_>, statement: &Statement, claims: &Claims) -> 
             subject(statement, &canonical.to_string())?;
             reconciles(view, statement, conflict)?;
         }
+        Claims::Rules { version } => {
+            subject(statement, "rules")?;
+            cluster::rules(view, *version)?;
+        }
+        Claims::Recovery { epoch, voters } => {
+            subject(statement, &statement.registry)?;
+            cluster::recovery(view, *epoch, voters, now)?;
+        }
+        Claims::AuditLineage { detail, .. } => {
+            if detail.is_none() && view.rules()?.audit_event_needs_detail {
+                let detail = "is missing: these rules want to know more about an event".to_owned();
+                return Err(invalid("detail", detail).into());
+            }
+        }
         Claims::ExecutionAuthorization { .. }
         | Claims::RuntimeAttestation { .. }
         | Claims::PolicyValidation { .. }
         | Claims::RuntimeIntegrity { .. }
-        | Claims::AuditLineage { .. }
         | Claims::SovereignTrust { .. }
         | Claims::SynchronizationContinuity { .. } => {}
     }

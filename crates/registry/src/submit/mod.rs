@@ -5,6 +5,7 @@
 
 mod check;
 mod claims;
+mod cluster;
 mod effect;
 mod peer;
 mod place;
@@ -18,50 +19,83 @@ use assent_proof::{Claims, EvidenceId, Millis, Refusal, VerifiedEnvelope};
 
 use crate::command::{Checked, Outcome, Receipt};
 use crate::record::{CountedSigner, IssuerRow, LineageRow, MetaRow};
-use crate::rows::{Overlay, RowError, RowsMut};
+use crate::rows::{Overlay, RowError, Rows, RowsMut};
+use crate::rules::{RulesVersion, rules_known};
 use crate::view::View;
 
 pub(crate) use check::Occasion;
 pub(crate) use signers::roles_for;
 
-/// Applies one command. `proposed_at` is the proposing leader's clock, from the log entry; each group says
-/// whether all or nothing of it is accepted. Answers one outcome an envelope, in order.
+/// Applies one command. `known` is the newest version of the rules that the running build knows; `proposed_at` is the
+/// proposing leader's clock, from the log entry; each group says whether all or nothing of it is accepted. Answers one
+/// outcome an envelope, in order. The rules are those of the state, not the newest: which build applies a command never
+/// changes what becomes of it.
 ///
-/// Total: whatever cannot be accepted becomes an outcome, alike on all nodes. An error means that this
-/// node's store failed; nothing of the command may then be kept.
+/// Total: whatever cannot be accepted becomes an outcome, alike on all nodes.
+///
+/// # Errors
+/// This node's store failed, or the state follows rules beyond `known` or would from here on: then this node has to
+/// stop, since others go on under rules that it cannot follow. Nothing of the command may be kept.
 pub fn apply(
     rows: &mut dyn RowsMut,
+    known: RulesVersion,
     proposed_at: Millis,
     groups: &[(bool, Vec<Checked>)],
 ) -> Result<Vec<Vec<Outcome>>, RowError> {
+    rules_known(rows, known)?;
+    let occasion = Occasion::Command { proposed_at, known };
     groups
         .iter()
         .map(|(atomic, envelopes)| {
             if *atomic {
-                apply_atomically(rows, proposed_at, envelopes)
+                apply_atomically(rows, occasion, envelopes)
             } else {
-                apply_each(rows, proposed_at, envelopes)
+                apply_each(rows, occasion, envelopes)
             }
         })
         .collect()
 }
 
+/// Whether [`apply`] at `at` would accept the envelope, found out without writing. What was accepted before would be again.
+///
+/// # Errors
+/// Those of [`apply`].
+pub fn would_accept(
+    rows: &dyn Rows,
+    known: RulesVersion,
+    at: Millis,
+    envelope: &VerifiedEnvelope,
+) -> Result<Result<(), Refusal>, RowError> {
+    rules_known(rows, known)?;
+    match check::check(&View::new(rows), Occasion::Command { proposed_at: at, known }, envelope) {
+        Ok(Plan { placement: Placement::Equivocation, .. }) => {
+            Ok(Err(slot::equivocated(envelope.statement())))
+        }
+        Ok(_) => Ok(Ok(())),
+        Err(Stop::Answer(outcome)) => Ok(match *outcome {
+            Outcome::Accepted { .. } => Ok(()),
+            Outcome::Equivocation { refusal, .. } | Outcome::Refused { refusal, .. } => Err(refusal),
+        }),
+        Err(Stop::Rows(error)) => Err(error),
+    }
+}
+
 fn apply_each(
     rows: &mut dyn RowsMut,
-    proposed_at: Millis,
+    occasion: Occasion,
     envelopes: &[Checked],
 ) -> Result<Vec<Outcome>, RowError> {
-    envelopes.iter().map(|envelope| submit(rows, proposed_at, envelope)).collect()
+    envelopes.iter().map(|envelope| submit(rows, occasion, envelope)).collect()
 }
 
 fn apply_atomically(
     rows: &mut dyn RowsMut,
-    proposed_at: Millis,
+    occasion: Occasion,
     envelopes: &[Checked],
 ) -> Result<Vec<Outcome>, RowError> {
     let before = View::new(rows).meta()?.map_or(0, |meta| meta.revision);
     let mut overlay = Overlay::new(rows);
-    let outcomes = apply_each(&mut overlay, proposed_at, envelopes)?;
+    let outcomes = apply_each(&mut overlay, occasion, envelopes)?;
     let failed = outcomes.iter().enumerate().find_map(|(position, outcome)| match outcome {
         Outcome::Accepted { .. } => None,
         Outcome::Equivocation { refusal, .. } | Outcome::Refused { refusal, .. } => {
@@ -91,10 +125,10 @@ fn apply_atomically(
     Ok(outcomes.into_iter().map(not_applied).collect())
 }
 
-fn submit(rows: &mut dyn RowsMut, proposed_at: Millis, envelope: &Checked) -> Result<Outcome, RowError> {
+fn submit(rows: &mut dyn RowsMut, occasion: Occasion, envelope: &Checked) -> Result<Outcome, RowError> {
     match envelope {
         Checked::Refused(refusal) => Ok(Outcome::refused(refusal.clone())),
-        Checked::Verified(envelope) => accept(rows, Occasion::Command { proposed_at }, envelope),
+        Checked::Verified(envelope) => accept(rows, occasion, envelope),
     }
 }
 
@@ -116,7 +150,7 @@ pub(crate) fn accept(
 enum Stop {
     /// There is an answer already.
     Answer(Box<Outcome>),
-    /// The store failed.
+    /// The store failed, or this build does not know the rules.
     Rows(RowError),
 }
 
@@ -177,6 +211,8 @@ enum Placement {
     Restriction,
     /// No slot; it was evaluated and allows.
     Permit,
+    /// No slot; it names the next version of the rules.
+    Rules,
     /// No slot, and no leaf: this standing restriction, or this permit for the same request, says it already.
     Standing(EvidenceId),
 }

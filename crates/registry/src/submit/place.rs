@@ -44,7 +44,11 @@ fn shape(statement: &Statement) -> Result<(), Refusal> {
     } else if statement.lineage != LineageName::governance() {
         return malformed("predicate.lineage", format!("`{kind}` belongs in `_governance`"));
     }
-    if matches!(kind, EvidenceKind::Root | EvidenceKind::Domain) && statement.domain != DomainName::root() {
+    let of_root = matches!(
+        kind,
+        EvidenceKind::Root | EvidenceKind::Domain | EvidenceKind::Rules | EvidenceKind::Recovery
+    );
+    if of_root && statement.domain != DomainName::root() {
         return malformed("predicate.domain", format!("`{kind}` belongs in `_root`"));
     }
     if kind == EvidenceKind::Policy && statement.domain.is_system() {
@@ -55,10 +59,11 @@ fn shape(statement: &Statement) -> Result<(), Refusal> {
         // that walk would have no bound.
         return malformed("predicate.references", format!("`{kind}` references nothing"));
     }
-    if kind == EvidenceKind::Containment && statement.issuers.len() != 1 {
-        return malformed("predicate.issuers", "a `containment` has exactly one issuer".into());
+    let by_one = matches!(kind, EvidenceKind::Containment | EvidenceKind::Rules);
+    if by_one && statement.issuers.len() != 1 {
+        return malformed("predicate.issuers", format!("`{kind}` has exactly one issuer"));
     }
-    if kind.is_restriction() || kind == EvidenceKind::Permit {
+    if !kind.takes_slot() {
         if statement.sequence.is_some() || statement.parent.is_some() {
             let detail = format!("`{kind}` takes no slot: `sequence` and `parent` are null");
             return malformed("predicate.sequence", detail);

@@ -197,13 +197,13 @@ fn permitted_roles(kind: EvidenceKind, signers: &[(PublicKey, Role)]) -> Result<
     }
 }
 
-/// How many keys must sign: one for execution evidence, containments and permits, the domain's threshold for governance,
+/// How many keys must sign: one for execution evidence, containments, permits and rules, the domain's threshold for governance,
 /// and for a revocation the threshold only if it goes against governance itself or reaches into the past.
 fn threshold(view: &View<'_>, statement: &Statement, claims: Option<&Claims>) -> Result<u32, Stop> {
     if statement.kind.is_execution() {
         return Ok(1);
     }
-    if matches!(statement.kind, EvidenceKind::Containment | EvidenceKind::Permit) {
+    if matches!(statement.kind, EvidenceKind::Containment | EvidenceKind::Permit | EvidenceKind::Rules) {
         return Ok(1);
     }
     if let Some(Claims::Revocation { authority, invalid_since, .. }) = claims {

@@ -1,4 +1,5 @@
-//! Slots: each issuer's own hash chain, the shared chain of `_governance`, and restrictions and permits, which need none.
+//! Slots: each issuer's own hash chain, the shared chain of `_governance`, and restrictions, permits and rules, which
+//! need none.
 
 use std::collections::BTreeSet;
 
@@ -35,6 +36,8 @@ pub(super) fn check(
         placement
     } else if statement.kind.is_restriction() {
         restriction(view, statement, claims)?
+    } else if let Claims::Rules { .. } = claims {
+        Placement::Rules
     } else {
         match statement.issuers.as_slice() {
             [issuer] if statement.kind.is_execution() => {

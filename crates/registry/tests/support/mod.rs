@@ -15,7 +15,8 @@ use assent_proof::{
     RevocationReason, Role, Seconds, Sha256, SigningKey, Statement, sign_statement, verify,
 };
 use assent_registry::{
-    Checked, Decision, GenesisFile, MemoryRows, Outcome, Receipt, View, apply, authorize, bootstrap, query,
+    Checked, Decision, GenesisFile, MemoryRows, Outcome, Receipt, RulesVersion, View, apply, authorize,
+    bootstrap, query, would_accept,
 };
 
 /// The origin of every registry in these tests.
@@ -220,6 +221,17 @@ pub fn permit(request: &AuthorizeRequest) -> Draft {
     draft
 }
 
+pub fn rules(version: u32) -> Draft {
+    let mut draft = governance(EvidenceKind::Rules, Claims::Rules { version }, "rules").domain("_root");
+    draft.0.sequence = None;
+    draft
+}
+
+pub fn recovery(epoch: u64, voters: &[PublicKey]) -> Draft {
+    let claims = Claims::Recovery { epoch, voters: voters.to_vec() };
+    governance(EvidenceKind::Recovery, claims, ORIGIN).domain("_root")
+}
+
 pub fn authorization(actions: &[&str]) -> Draft {
     authorization_with(actions, None, None, None)
 }
@@ -293,6 +305,8 @@ pub fn attested_policy() -> PolicyBody {
 pub struct World {
     pub rows: MemoryRows,
     pub keys: Arc<Keys>,
+    /// The newest rules that whoever applies knows.
+    pub known: RulesVersion,
     governance_head: (u64, Option<EvidenceId>),
 }
 
@@ -313,7 +327,8 @@ impl World {
         let file = GenesisFile::parse(&genesis_bytes(&keys, threshold)).unwrap();
         let mut rows = MemoryRows::new();
         bootstrap(&mut rows, &file).unwrap();
-        let mut world = World { rows, keys: Arc::new(keys), governance_head: (0, None) };
+        let mut world =
+            World { rows, keys: Arc::new(keys), known: RulesVersion::NEWEST, governance_head: (0, None) };
         let grants = [
             (world.keys.attestation.public(), Role::Attestation, 20),
             (world.keys.attestation2.public(), Role::Attestation, 21),
@@ -355,10 +370,8 @@ impl World {
 
     /// Submits a statement in the next slot of `_root`.
     pub fn submit_to_root(&mut self, seconds: i64, draft: Draft, signers: &[&SigningKey]) -> Outcome {
-        let root = DomainName::root();
-        let page = query::lineage(&self.rows, &root, &LineageName::governance(), None, 1).unwrap().unwrap();
-        let slot = page.sequence.map_or(0, |sequence| sequence + 1);
-        self.submit_at(seconds, &draft.slot(slot, page.head).sign(signers))
+        let (slot, head) = query::governance_slot(&self.rows, &DomainName::root()).unwrap();
+        self.submit_at(seconds, &draft.slot(slot, head).sign(signers))
     }
 
     /// A governance statement was accepted beside `govern`: the next slot, and its parent.
@@ -371,9 +384,22 @@ impl World {
         self.governance_head
     }
 
-    /// Submits one envelope at `T0` plus seconds.
+    /// Submits one envelope at `T0` plus seconds; a dry run before must have known what becomes of it.
     pub fn submit_at(&mut self, seconds: i64, bytes: &[u8]) -> Outcome {
-        self.submit_group(seconds, false, &[bytes.to_vec()]).remove(0)
+        let foreseen = match checked(bytes) {
+            Checked::Verified(envelope) => {
+                would_accept(&self.rows, self.known, ms(seconds), &envelope).unwrap()
+            }
+            Checked::Refused(refusal) => Err(refusal),
+        };
+        let outcome = self.submit_group(seconds, false, &[bytes.to_vec()]).remove(0);
+        match &outcome {
+            Outcome::Accepted { .. } => assert_eq!(foreseen, Ok(())),
+            Outcome::Equivocation { refusal, .. } | Outcome::Refused { refusal, .. } => {
+                assert_eq!(foreseen.as_ref(), Err(refusal));
+            }
+        }
+        outcome
     }
 
     /// Submits one envelope at `T0`.
@@ -384,7 +410,7 @@ impl World {
     /// Submits envelopes as one group.
     pub fn submit_group(&mut self, seconds: i64, atomic: bool, envelopes: &[Vec<u8>]) -> Vec<Outcome> {
         let checked = envelopes.iter().map(|bytes| checked(bytes)).collect();
-        apply(&mut self.rows, ms(seconds), &[(atomic, checked)]).unwrap().remove(0)
+        apply(&mut self.rows, self.known, ms(seconds), &[(atomic, checked)]).unwrap().remove(0)
     }
 
     /// The usual grounds: an authorization for `run` and an affirming attestation. Answers their ids.
@@ -403,6 +429,28 @@ impl World {
     /// Decides the usual request at `T0`.
     pub fn decide(&self) -> Decision {
         self.decide_at(0, &request())
+    }
+
+    /// What an empty registry holds after the ledger is replayed into it, at most `per_command` leaves at a time.
+    pub fn replayed(&self, per_command: usize) -> MemoryRows {
+        let genesis = GenesisFile::parse(&genesis_bytes(&self.keys, 1)).unwrap();
+        let mut rows = MemoryRows::new();
+        bootstrap(&mut rows, &genesis).unwrap();
+        let first = query::revision(&rows).unwrap();
+        let leaves: Vec<(Millis, Vec<u8>)> = (first..self.revision())
+            .map(|index| {
+                let (id, accepted_at) = query::leaf(&self.rows, index).unwrap().unwrap();
+                (accepted_at, query::envelope(&self.rows, &id).unwrap().unwrap())
+            })
+            .collect();
+        let mut rest = leaves.as_slice();
+        while let Some((time, _)) = rest.first() {
+            let same_time = rest.iter().take_while(|(at, _)| at == time).count().min(per_command);
+            let group = rest[..same_time].iter().map(|(_, bytes)| checked(bytes)).collect();
+            apply(&mut rows, self.known, *time, &[(false, group)]).unwrap();
+            rest = &rest[same_time..];
+        }
+        rows
     }
 
     pub fn revision(&self) -> u64 {
@@ -469,6 +517,17 @@ pub fn accepted(outcome: &Outcome) -> Receipt {
 pub fn refused(outcome: &Outcome) -> Code {
     match outcome {
         Outcome::Refused { refusal, .. } => refusal.code,
+        other => panic!("expected a refusal, got {other:?}"),
+    }
+}
+
+/// A refusal's code, field and detail.
+#[track_caller]
+pub fn refusal(outcome: &Outcome) -> (Code, &str, &str) {
+    match outcome {
+        Outcome::Refused { refusal, .. } => {
+            (refusal.code, refusal.field.as_deref().unwrap_or(""), &refusal.detail)
+        }
         other => panic!("expected a refusal, got {other:?}"),
     }
 }

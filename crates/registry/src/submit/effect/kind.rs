@@ -78,6 +78,8 @@ impl Writer<'_> {
                 let Some(peer) = &self.plan.peer else { return Ok(()) };
                 self.put(Table::Peers, &row_key::peer(&self.statement.domain, &peer.origin), &peer.row)
             }
+            // These change the registry as a whole, with its next size.
+            Claims::Rules { .. } | Claims::Recovery { .. } => Ok(()),
             Claims::ExecutionAuthorization { .. }
             | Claims::RuntimeAttestation { .. }
             | Claims::PolicyValidation { .. }

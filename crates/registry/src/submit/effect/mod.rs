@@ -8,10 +8,10 @@ use assent_proof::{Claims, Containment, DomainName, EvidenceId, LineageName, Sta
 use super::{Placement, Plan, receipt_of, slot};
 use crate::codec::{Versioned, encode};
 use crate::command::{Outcome, Receipt};
-use crate::limit;
-use crate::record::{EvidenceRow, LeafRow, MetaRow};
+use crate::record::{EvidenceRow, FIRST_EPOCH, LeafRow, MetaRow};
 use crate::row_key;
 use crate::rows::{RowError, RowsMut, Table};
+use crate::rules::RulesVersion;
 use crate::view::View;
 
 /// Writes what the plan says, and answers with the receipt.
@@ -112,8 +112,11 @@ impl Writer<'_> {
         if can_void(&self.plan.claims) {
             meta.void_marks = meta.void_marks.saturating_add(1);
         }
-        if let Claims::Root { registry_key, .. } = &self.plan.claims {
-            meta.registry_key = *registry_key;
+        match &self.plan.claims {
+            Claims::Root { registry_key, .. } => meta.registry_key = *registry_key,
+            Claims::Rules { version } => meta.rules_version = *version,
+            Claims::Recovery { epoch, .. } => meta.epoch = *epoch,
+            _ => {}
         }
         self.put(Table::Meta, row_key::META, &meta)
     }
@@ -126,7 +129,8 @@ impl Writer<'_> {
             (Claims::Root { registry_key, .. }, Some(cluster_id)) => Ok(MetaRow {
                 revision: 0,
                 registry_time: self.plan.accepted_at,
-                rules_version: limit::RULES_VERSION,
+                rules_version: RulesVersion::GENESIS.0,
+                epoch: FIRST_EPOCH,
                 origin: self.statement.registry.clone(),
                 cluster_id,
                 registry_key: *registry_key,

@@ -1,0 +1,312 @@
+//! The last resort after a quorum is lost for good: a cluster of one, on what one surviving node holds.
+//!
+//! Works on a stopped node's data. Root has to sign a `recovery` statement for the next epoch that names the node's key;
+//! what is then written is two log entries: a membership of this node alone, and the statement as a command. The
+//! next start elects this node by itself, commits what its log holds, and the statement becomes a leaf: the point
+//! in the ledger after which another node's history may differ. Everything is checked before anything is written, and both
+//! entries become durable in one commit.
+//!
+//! What only the lost nodes held is lost, acknowledged or not. Nodes of the old membership are members no more.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use openraft::alias::{EntryOf, LogIdOf, VoteOf};
+use openraft::entry::RaftEntry;
+use openraft::{EntryPayload, Membership};
+use tokio::sync::oneshot;
+
+use assent_proof::{Code, DomainName, EvidenceId, PublicKey, Refusal, VerifiedEnvelope, verify};
+use assent_registry::{ClusterId, Command, Group, RowError, Rows, RulesVersion, query, would_accept};
+use assent_store::{Store, StoreOptions, WriteError};
+
+use crate::config::Config;
+use crate::env::{Environment, blocking};
+use crate::node::{NodeError, belongs_to, failed, read_genesis, read_key};
+use crate::raft::codec;
+use crate::raft::commands::apply_to;
+use crate::raft::log::LogRecord;
+use crate::raft::types::{NodeId, PeerNode, Proposal, TypeConfig};
+use crate::raft::verifier::{Verifier, VerifierLimits};
+
+/// What a stopped node holds, with everything in its log counted in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Survivor {
+    /// Its number.
+    pub node_id: NodeId,
+    /// Its signing key, which the recovery statement names.
+    pub key: PublicKey,
+    /// The cluster.
+    pub cluster_id: ClusterId,
+    /// The registry's origin.
+    pub origin: String,
+    /// The epoch that it is in; the statement names the next one.
+    pub epoch: u64,
+    /// The ledger's size.
+    pub revision: u64,
+    /// The last index of its log.
+    pub log_last: u64,
+    /// The newest term that it has voted in.
+    pub term: u64,
+    /// The voters as it knows them.
+    pub voters: Vec<NodeId>,
+    /// The free slot of `_root`'s `_governance`.
+    pub sequence: u64,
+    /// What the slot comes after.
+    pub parent: Option<EvidenceId>,
+    /// The root keys.
+    pub root_keys: Vec<PublicKey>,
+    /// How many of them have to sign.
+    pub threshold: u32,
+}
+
+/// A stopped node's data, opened.
+struct Opened {
+    store: Store<LogRecord>,
+    verifier: std::sync::Arc<Verifier>,
+    known: RulesVersion,
+    /// What the log holds beyond what is applied.
+    tail: Vec<EntryOf<TypeConfig>>,
+    last: LogIdOf<TypeConfig>,
+    survivor: Survivor,
+    own: PeerNode,
+}
+
+/// What a look at rows came to, on its way out of a transaction that is not to be kept.
+struct Seen<T>(Result<T, RowError>);
+
+/// Says what a stopped node holds. Changes nothing.
+pub async fn inspect(config: &Config, env: &Environment) -> Result<Survivor, NodeError> {
+    let opened = open(config, env).await?;
+    opened.close().await;
+    Ok(opened.survivor)
+}
+
+/// Makes the node a cluster of one in the next epoch, by root's statement. Answers what it holds then.
+///
+/// # Errors
+/// Whatever is wrong with the statement or with the data; nothing was written then.
+pub async fn recover(config: &Config, env: &Environment, envelope: &[u8]) -> Result<Survivor, NodeError> {
+    let opened = open(config, env).await?;
+    let outcome = opened.write(env, envelope).await;
+    opened.close().await;
+    outcome?;
+    let Survivor { epoch, revision, log_last, .. } = opened.survivor;
+    Ok(Survivor {
+        epoch: epoch.saturating_add(1),
+        revision: revision.saturating_add(1),
+        log_last: log_last.saturating_add(2),
+        voters: vec![config.node_id],
+        ..opened.survivor
+    })
+}
+
+async fn open(config: &Config, env: &Environment) -> Result<Opened, NodeError> {
+    config.validate().map_err(failed("checking the configuration"))?;
+    let genesis = read_genesis(config)?;
+    let key = read_key(config)?.public();
+    let doing = || format!("opening the store in `{}`", config.data_dir.display());
+    let run = env.run_blocking();
+    let mut unused = [0; 16];
+    env.entropy.fill(&mut unused);
+    if !env.disk.exists("log.redb").map_err(failed(doing()))? {
+        return Err(failed(doing())("there is no node's data in it"));
+    }
+    let store = Store::<LogRecord>::open(env.disk.clone(), run.clone(), unused, StoreOptions::default())
+        .await
+        .map_err(failed(doing()))?;
+    let known = RulesVersion(config.rules_known);
+    let cluster_id = genesis.cluster_id();
+    let unreadable = || failed::<std::io::Error>("reading the node's data");
+    let position = {
+        let view = store.registry.view().map_err(failed("reading the registry"))?;
+        belongs_to(&view, cluster_id, known).map_err(failed("reading the registry"))?;
+        view.applied().map_err(failed("reading the registry"))?
+    };
+    // Before the first flush there is none, and everything is in the log.
+    let position = position.filter(|bytes| !bytes.is_empty()).map(|bytes| codec::decode_position(&bytes));
+    let applied = position.transpose().map_err(failed("reading the applied position"))?;
+    let (applied, _) = applied.unwrap_or_default();
+    let from = applied.last_log_id.map_or(0, |id| id.index.saturating_add(1));
+    let tail: Vec<EntryOf<TypeConfig>> = match store.log.range() {
+        Some((_, last)) if last >= from => {
+            let read = store.log.read(from, last.saturating_add(1), usize::MAX).await;
+            read.map_err(failed("reading the log"))?.into_iter().map(|LogRecord(entry)| entry).collect()
+        }
+        _ => Vec::new(),
+    };
+    let last = tail.last().map(RaftEntry::log_id).or(applied.last_log_id);
+    let Some(last) = last else { return Err(failed("reading the log")("it is empty")) };
+    let voted = match store.log.vote() {
+        Some(bytes) => codec::decode_vote(&bytes).map_err(failed("reading the vote"))?.leader_id().term,
+        None => 0,
+    };
+    let term = voted.max(last.leader_id.term);
+    let membership = tail
+        .iter()
+        .rev()
+        .find_map(|entry| match &entry.payload {
+            EntryPayload::Membership(membership) => Some(membership.clone()),
+            _ => None,
+        })
+        .unwrap_or_else(|| applied.last_membership.membership().clone());
+    let own = membership.get_node(&config.node_id).cloned().ok_or_else(|| {
+        failed("reading the membership")(format!("node {} is not a member of the cluster", config.node_id))
+    })?;
+    if own.store_id != store.store_id {
+        return Err(failed("reading the membership")(format!(
+            "node {} is bound to another store than this one",
+            config.node_id
+        )));
+    }
+    let verifier = Verifier::new(genesis.origin().to_owned(), run, VerifierLimits::default());
+    let summary =
+        Summary { config, key, cluster_id, origin: genesis.origin(), term, last, membership: &membership };
+    let seen = look(env, &store, &verifier, known, &tail, survey).await.map_err(unreadable())?;
+    let survivor = summary.survivor(seen);
+    Ok(Opened { store, verifier, known, tail, last, survivor, own })
+}
+
+/// What is known before the rows are looked at.
+struct Summary<'a> {
+    config: &'a Config,
+    key: PublicKey,
+    cluster_id: ClusterId,
+    origin: &'a str,
+    term: u64,
+    last: LogIdOf<TypeConfig>,
+    membership: &'a Membership<NodeId, PeerNode>,
+}
+
+impl Summary<'_> {
+    fn survivor(&self, seen: Surveyed) -> Survivor {
+        Survivor {
+            node_id: self.config.node_id,
+            key: self.key,
+            cluster_id: self.cluster_id,
+            origin: self.origin.to_owned(),
+            epoch: seen.epoch,
+            revision: seen.revision,
+            log_last: self.last.index,
+            term: self.term,
+            voters: self.membership.voter_ids().collect(),
+            sequence: seen.slot.0,
+            parent: seen.slot.1,
+            root_keys: seen.root_keys,
+            threshold: seen.threshold,
+        }
+    }
+}
+
+struct Surveyed {
+    epoch: u64,
+    revision: u64,
+    slot: (u64, Option<EvidenceId>),
+    root_keys: Vec<PublicKey>,
+    threshold: u32,
+}
+
+fn survey(rows: &dyn Rows) -> Result<Surveyed, RowError> {
+    let root = DomainName::root();
+    let summary = query::summary(rows)?;
+    let (domains, _) = query::domains(rows, None, 1)?;
+    let found = domains.into_iter().find(|entry| entry.domain == root);
+    Ok(Surveyed {
+        epoch: summary.as_ref().map_or(0, |summary| summary.epoch),
+        revision: summary.as_ref().map_or(0, |summary| summary.revision),
+        slot: query::governance_slot(rows, &root)?,
+        threshold: found.as_ref().map_or(0, |root| root.threshold),
+        root_keys: found.map(|root| root.governance).unwrap_or_default(),
+    })
+}
+
+/// Looks at the rows as they are once the tail of the log is applied, without applying it.
+async fn look<T: Send + 'static>(
+    env: &Environment,
+    store: &Store<LogRecord>,
+    verifier: &std::sync::Arc<Verifier>,
+    known: RulesVersion,
+    tail: &[EntryOf<TypeConfig>],
+    look: impl FnOnce(&dyn Rows) -> Result<T, RowError> + Send + 'static,
+) -> std::io::Result<T> {
+    let (registry, verifier, tail) = (store.registry.clone(), verifier.clone(), tail.to_vec());
+    let looked = blocking(&*env.blocking, move || {
+        registry.write::<(), Seen<T>>(None, |rows| {
+            Err(Seen(apply_to(rows, &verifier, known, &tail).and_then(|()| look(&*rows))))
+        })
+    });
+    match looked.await.map_err(std::io::Error::other)? {
+        Err(WriteError::Refused(Seen(seen))) => seen.map_err(std::io::Error::other),
+        Err(WriteError::Store(error)) => Err(error.into()),
+        Ok(()) => Err(std::io::Error::other("a look was kept")),
+    }
+}
+
+impl Opened {
+    /// Checks the statement against what the node holds, and writes both entries in one commit.
+    async fn write(&self, env: &Environment, envelope: &[u8]) -> Result<(), NodeError> {
+        let refused = |refusal: Refusal| {
+            let place = refusal.field.map(|field| format!("`{field}`: ")).unwrap_or_default();
+            failed("checking the recovery statement")(format!("{}: {place}{}", refusal.code, refusal.detail))
+        };
+        let verified = verify(envelope, &self.survivor.origin).map_err(refused)?;
+        self.names_this_node(&verified).map_err(refused)?;
+        let (now, known) = (env.clock.now(), self.known);
+        let accepted = look(env, &self.store, &self.verifier, known, &self.tail, move |rows| {
+            would_accept(rows, known, now, &verified)
+        });
+        accepted.await.map_err(failed("reading the registry"))?.map_err(refused)?;
+
+        let term = self.survivor.term.saturating_add(1);
+        let at = |index: u64| LogIdOf::<TypeConfig>::new(term.into(), index);
+        let me = self.survivor.node_id;
+        let membership =
+            Membership::new(vec![BTreeSet::from([me])], BTreeMap::from([(me, self.own.clone())]))
+                .map_err(failed("making a membership of one"))?;
+        let group = Group { atomic: false, envelopes: vec![Bytes::copy_from_slice(envelope)] };
+        let command = Command { proposed_at: now, groups: vec![group] };
+        let next = self.last.index.saturating_add(1);
+        let entries = vec![
+            EntryOf::<TypeConfig>::new(at(next), EntryPayload::Membership(membership)),
+            EntryOf::<TypeConfig>::new(
+                at(next.saturating_add(1)),
+                EntryPayload::Normal(Proposal(command.encode().into())),
+            ),
+        ];
+        let doing = "writing the log";
+        // A crash after the vote and before the entries leaves a node that has voted for itself once more, which
+        // promises nothing to anybody.
+        let vote = codec::encode_vote(&VoteOf::<TypeConfig>::new(term, me));
+        self.store.log.save_vote(vote.into()).await.map_err(failed(doing))?;
+        let (done, durable) = oneshot::channel();
+        let on_durable = Box::new(move |result| {
+            // Whoever waits is right here.
+            let _ = done.send(result);
+        });
+        let records = entries.into_iter().map(LogRecord).collect();
+        self.store.log.append(records, on_durable).await.map_err(failed(doing))?;
+        durable.await.map_err(failed(doing))?.map_err(failed(doing))
+    }
+
+    /// The registry looks whether the voter is granted; that it is this very node is for this node to say.
+    fn names_this_node(&self, verified: &VerifiedEnvelope) -> Result<(), Refusal> {
+        let statement = verified.statement();
+        let claims = assent_proof::Claims::parse(statement.kind, &statement.claims)?;
+        match claims {
+            assent_proof::Claims::Recovery { voters, .. } if voters == [self.survivor.key] => Ok(()),
+            assent_proof::Claims::Recovery { .. } => Err(Refusal::at(
+                Code::ClaimsInvalid,
+                "predicate.claims.voters",
+                format!("must be this node's key alone, `{}`", self.survivor.key),
+            )),
+            _ => Err(Refusal::at(Code::ClaimsInvalid, "predicateType", "must be a `recovery` statement")),
+        }
+    }
+
+    /// Leaves everything as it would be after a clean stop.
+    async fn close(&self) {
+        // What was to be durable is; a failure here changes nothing that was said.
+        let _ = self.store.log.close().await;
+        let _ = self.store.registry.close();
+    }
+}

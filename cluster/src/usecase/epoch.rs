@@ -1,0 +1,96 @@
+//! Epochs: a cluster that was recovered after the loss of its quorum tells the nodes that it went on without.
+//!
+//! They may be a majority of what was there before, and would go on as if nothing had happened. Root's `recovery`
+//! statement, which they check for themselves against what they hold, ends that.
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use assent_proof::{Claims, Code, DomainName, EvidenceKind, LineageName, verify};
+use assent_registry::{RowError, Rows, RulesVersion, query, would_accept};
+
+use super::{Parts, Service};
+
+/// Entries of `_root`'s `_governance` that are read at a time.
+const PAGE: usize = 256;
+
+/// Keeps the newest recovery statement at hand, as long as the node runs.
+pub(crate) async fn follow_epoch(service: Service, recovery: watch::Sender<Option<Bytes>>) {
+    let parts = service.parts();
+    let mut applied = parts.applied.clone();
+    let mut seen = 0;
+    loop {
+        applied.borrow_and_update();
+        // What cannot be read now is tried again with the next entry; nothing rests on it meanwhile.
+        if let Ok(view) = parts.registry.view()
+            && let Ok(Some(summary)) = query::summary(&view)
+            && summary.epoch != seen
+        {
+            seen = summary.epoch;
+            if let Ok(Some(envelope)) = newest_recovery(&view) {
+                recovery.send_replace(Some(envelope));
+            }
+        }
+        if applied.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn newest_recovery(rows: &dyn Rows) -> Result<Option<Bytes>, RowError> {
+    let (root, governance) = (DomainName::root(), LineageName::governance());
+    let (mut after, mut newest) = (None, None);
+    while let Some(page) = query::lineage(rows, &root, &governance, after, PAGE)? {
+        let found = page.entries.iter().rev().find(|entry| entry.kind == EvidenceKind::Recovery);
+        newest = found.map(|entry| entry.evidence_id).or(newest);
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    let Some(id) = newest else { return Ok(None) };
+    Ok(query::envelope(rows, &id)?.map(Bytes::from))
+}
+
+impl Parts {
+    /// Ends this node if root has recovered the cluster without it.
+    pub(crate) fn heed_recovery(&self, envelope: &[u8]) {
+        if let Some(epoch) = self.superseded_by(envelope) {
+            let cause = format!(
+                "root has recovered the cluster without this node, in epoch {epoch}: what this node holds is a history that \
+                 ended; keep its data for the auditors, and let it join as a new member with an empty directory"
+            );
+            // Only the first cause is kept.
+            let _ = self.misbound.set(cause);
+        }
+    }
+
+    /// The later epoch that root's statement begins, if it is root's, for this registry, and names another node.
+    fn superseded_by(&self, envelope: &[u8]) -> Option<u64> {
+        // A node that waits to be added holds no history that could have ended.
+        if !self.is_member() {
+            return None;
+        }
+        let verified = verify(envelope, &self.origin).ok()?;
+        let statement = verified.statement();
+        let Claims::Recovery { epoch, voters } = Claims::parse(statement.kind, &statement.claims).ok()?
+        else {
+            return None;
+        };
+        let view = self.registry.view().ok()?;
+        let current = query::summary(&view).ok()??.epoch;
+        if epoch <= current || voters.contains(&self.key.public()) {
+            return None;
+        }
+        match would_accept(&view, RulesVersion(self.rules_known()), self.env.clock.now(), &verified).ok()? {
+            Ok(()) => Some(epoch),
+            // The slot is looked at last: root's threshold has signed it. This node's history and the other's may
+            // differ in what came before, which is the point.
+            Err(refusal) => matches!(
+                refusal.code,
+                Code::HeadMoved | Code::LineageFragmented | Code::AuthorityInconsistent
+            )
+            .then_some(epoch),
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! events: everything that entered the ledger, from what this node has applied.
+//!
+//! What is applied is committed, so there is no barrier and a learner serves it too; only a caller who wants all that was
+//! acknowledged before its call asks for one. A node that is behind its caller waits, and never answers what the caller has.
+//! The ledger itself is the buffer: a feed holds one page and a few chunks, whoever reads how slowly.
+
+mod lines;
+mod poll;
+mod pump;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use assent_api::{Call, Problem, status_of};
+use assent_proof::Code;
+use assent_registry::query::{self, EventFilter, EventPage};
+
+use super::{Caller, Service, within};
+use crate::config::LimitConfig;
+use crate::env::blocking;
+use crate::metrics::Metrics;
+use crate::raft::machine::AppliedAt;
+use pump::Pump;
+
+/// Most leaves looked at in one read.
+const PAGE_LEAVES: usize = 256;
+/// Reads for feeds at once, so that many followers who wake together leave room for authorizes.
+const READS_AT_ONCE: usize = 4;
+
+/// What somebody follows, and from where.
+#[derive(Debug, Clone)]
+pub struct EventsAsk {
+    /// What of it.
+    pub filter: EventFilter,
+    /// The revision that the caller has.
+    pub after: u64,
+}
+
+/// A long poll's own wishes.
+#[derive(Debug, Clone, Copy)]
+pub struct PollAsk {
+    /// Most events of the answer.
+    pub limit: usize,
+    /// How long to wait while there is nothing.
+    pub wait: Duration,
+    /// Whether the answer has to hold all that was acknowledged before the call.
+    pub confirmed: bool,
+}
+
+/// Room for the feeds of a node.
+pub(crate) struct Feeds {
+    room: Arc<Semaphore>,
+    reads: Semaphore,
+}
+
+impl Feeds {
+    pub(crate) fn new(limits: &LimitConfig) -> Self {
+        Self { room: Arc::new(Semaphore::new(limits.event_streams)), reads: Semaphore::new(READS_AT_ONCE) }
+    }
+}
+
+/// A place among the feeds, held until it is dropped.
+pub(super) struct Place {
+    metrics: Arc<Metrics>,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.metrics.feed_ended();
+    }
+}
+
+/// Where a feed's events come from. One node has one; tests have their own.
+pub(super) trait Source: Send + Sync + 'static {
+    /// The page after a revision, at most so many events.
+    fn page(
+        &self,
+        filter: &EventFilter,
+        after: u64,
+        limit: usize,
+    ) -> impl Future<Output = Result<EventPage, String>> + Send;
+
+    /// How far there is something to read.
+    fn applied(&self) -> watch::Receiver<AppliedAt>;
+}
+
+impl Source for Service {
+    async fn page(&self, filter: &EventFilter, after: u64, limit: usize) -> Result<EventPage, String> {
+        let parts = self.parts();
+        if let Some(cause) = parts.fatal() {
+            return Err(cause);
+        }
+        // Never closed; if it were, the bound would be all that is lost.
+        let _turn = self.inner.feeds.reads.acquire().await;
+        let (registry, filter) = (parts.registry.clone(), filter.clone());
+        let read = blocking(&*parts.env.blocking, move || {
+            let view = registry.view().map_err(|error| error.to_string())?;
+            query::events(&view, &filter, after, PAGE_LEAVES, limit).map_err(|error| error.to_string())
+        });
+        read.await.map_err(|error| error.to_string())?
+    }
+
+    fn applied(&self) -> watch::Receiver<AppliedAt> {
+        self.parts().applied.clone()
+    }
+}
+
+impl Service {
+    /// One answer of JSON lines: events, and how far it has come. Waits while there is nothing, until `stop`.
+    ///
+    /// # Errors
+    /// `overloaded` at the bound of feeds, `no_quorum` where it is to be confirmed, `evidence_mutated` where the
+    /// registry cannot be read.
+    pub async fn poll_events(
+        &self,
+        _caller: &Caller,
+        ask: EventsAsk,
+        poll: PollAsk,
+        stop: &CancellationToken,
+    ) -> Result<Bytes, Box<Problem>> {
+        let _place = self.place()?;
+        if poll.confirmed {
+            self.confirmed().await?;
+        }
+        let until = within(u64::try_from(poll.wait.as_millis()).unwrap_or(u64::MAX));
+        match poll::answer(self, &ask, poll.limit, until, stop).await {
+            Ok(answer) => {
+                self.metrics().events_sent(answer.events);
+                Ok(answer.bytes.into())
+            }
+            Err(detail) => Err(problem(Code::EvidenceMutated, detail)),
+        }
+    }
+
+    /// Server-sent events from here on, chunk by chunk, until the receiver is dropped, falls behind, or `stop`.
+    ///
+    /// # Errors
+    /// `overloaded` at the bound of feeds, `no_quorum` when the node cannot go on.
+    pub fn stream_events(
+        &self,
+        _caller: &Caller,
+        ask: EventsAsk,
+        stop: CancellationToken,
+    ) -> Result<mpsc::Receiver<Bytes>, Box<Problem>> {
+        let place = self.place()?;
+        self.live()?;
+        let deadlines = &self.config().deadlines;
+        // Half of what breaks the connection: the end can still be read.
+        let slow = deadlines.events_slow_ms.min(deadlines.http_write_ms / 2);
+        let (pump, chunks) = Pump::new(
+            self.clone(),
+            ask,
+            Duration::from_millis(deadlines.events_heartbeat_ms),
+            Duration::from_millis(slow),
+            stop,
+        );
+        let metrics = self.metrics().clone();
+        tokio::spawn(async move {
+            pump.run(|events| metrics.events_sent(events)).await;
+            drop(place);
+        });
+        Ok(chunks)
+    }
+
+    fn place(&self) -> Result<Place, Box<Problem>> {
+        let room = self.inner.feeds.room.clone().try_acquire_owned().map_err(|_| {
+            let most = self.config().limits.event_streams;
+            problem(Code::Overloaded, format!("{most} feeds of events are open already (`event_streams`)"))
+        })?;
+        self.metrics().feed_began();
+        Ok(Place { metrics: self.metrics().clone(), _room: room })
+    }
+}
+
+fn problem(code: Code, detail: String) -> Box<Problem> {
+    Box::new(Problem::new(code, status_of(code, Call::Read), detail))
+}

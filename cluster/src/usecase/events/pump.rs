@@ -1,0 +1,142 @@
+//! A stream: pages of the ledger into a channel of a few chunks, with heartbeats, and an end that always has room.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use assent_api::{EndReason, EventLine};
+use assent_registry::query::EventPage;
+
+use super::{EventsAsk, PAGE_LEAVES, Source, lines};
+use crate::raft::machine::AppliedAt;
+
+/// Chunks that wait for the consumer; one place more is kept for the end.
+const CHUNKS: usize = 4;
+/// A chunk is closed once it has so many bytes.
+const CHUNK_BYTES: usize = 32 * 1024;
+
+/// Why a stream is over.
+enum Over {
+    /// The consumer is told.
+    End(EndReason),
+    /// The consumer went away.
+    Gone,
+}
+
+/// One stream.
+pub(super) struct Pump<S> {
+    source: S,
+    applied: watch::Receiver<AppliedAt>,
+    ask: EventsAsk,
+    /// Everything up to here was handed over.
+    position: u64,
+    heartbeat: Duration,
+    slow: Duration,
+    next_beat: Instant,
+    stop: CancellationToken,
+    chunks: mpsc::Sender<Bytes>,
+    last: Option<mpsc::OwnedPermit<Bytes>>,
+}
+
+impl<S: Source> Pump<S> {
+    /// A stream, and where its chunks come out. A consumer that takes nothing for `slow` is ended.
+    pub(super) fn new(
+        source: S,
+        ask: EventsAsk,
+        heartbeat: Duration,
+        slow: Duration,
+        stop: CancellationToken,
+    ) -> (Self, mpsc::Receiver<Bytes>) {
+        let (chunks, out) = mpsc::channel(CHUNKS + 1);
+        let pump = Self {
+            applied: source.applied(),
+            source,
+            position: ask.after,
+            ask,
+            heartbeat,
+            slow,
+            // The first one at once: it says that the stream stands, and from where it goes on.
+            next_beat: Instant::now(),
+            stop,
+            last: chunks.clone().try_reserve_owned().ok(),
+            chunks,
+        };
+        (pump, out)
+    }
+
+    /// Runs until the end. `sent` is told how many events were handed over.
+    pub(super) async fn run(mut self, sent: impl Fn(usize) + Send) {
+        let over = loop {
+            if let Err(over) = self.step(&sent).await {
+                break over;
+            }
+        };
+        if let (Over::End(reason), Some(last)) = (over, self.last.take()) {
+            last.send(lines::end(reason, self.position).to_sse().into());
+        }
+    }
+
+    async fn step(&mut self, sent: &(impl Fn(usize) + Send)) -> Result<(), Over> {
+        if Instant::now() >= self.next_beat {
+            let ledger = self.applied.borrow().revision;
+            let beat = lines::heartbeat(self.position, ledger);
+            self.hand_over(beat.to_sse()).await?;
+        }
+        if self.applied.borrow().revision > self.position {
+            let read = self.source.page(&self.ask.filter, self.position, PAGE_LEAVES).await;
+            let page = read.map_err(|error| {
+                tracing::warn!(%error, "a stream of events ends");
+                Over::End(EndReason::Failed)
+            })?;
+            return self.hand_over_page(page, sent).await;
+        }
+        let position = self.position;
+        tokio::select! {
+            more = self.applied.wait_for(|at| at.revision > position) => match more {
+                Ok(_) => Ok(()),
+                Err(_) => Err(Over::End(EndReason::Stopping)),
+            },
+            () = sleep_until(self.next_beat) => Ok(()),
+            () = self.stop.cancelled() => Err(Over::End(EndReason::Stopping)),
+            () = self.chunks.closed() => Err(Over::Gone),
+        }
+    }
+
+    async fn hand_over_page(&mut self, page: EventPage, sent: &(impl Fn(usize) + Send)) -> Result<(), Over> {
+        let mut chunk = Vec::new();
+        let mut events = 0_usize;
+        let covered = page.covered;
+        let count = page.events.len();
+        for (place, event) in page.events.into_iter().enumerate() {
+            let revision = event.revision;
+            let line: EventLine = lines::event(event);
+            chunk.extend_from_slice(&line.to_sse());
+            events = events.saturating_add(1);
+            if chunk.len() >= CHUNK_BYTES || place.saturating_add(1) == count {
+                self.hand_over(std::mem::take(&mut chunk)).await?;
+                self.position = revision;
+                sent(std::mem::take(&mut events));
+            }
+        }
+        self.position = self.position.max(covered);
+        Ok(())
+    }
+
+    /// Hands over one chunk, or says why the stream is over.
+    async fn hand_over(&mut self, chunk: Vec<u8>) -> Result<(), Over> {
+        let room = tokio::select! {
+            room = self.chunks.reserve() => room.map_err(|_| Over::Gone)?,
+            () = self.stop.cancelled() => return Err(Over::End(EndReason::Stopping)),
+            () = sleep(self.slow) => return Err(Over::End(EndReason::TooSlow)),
+        };
+        room.send(chunk.into());
+        self.next_beat = Instant::now() + self.heartbeat;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

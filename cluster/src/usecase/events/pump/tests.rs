@@ -1,0 +1,264 @@
+//! Streams and long polls over a ledger that a test makes up, in a time of its own.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
+
+use std::sync::{Arc, Mutex};
+
+use assent_proof::{EvidenceId, EvidenceKind, LineageName, Millis};
+use assent_registry::query::{Event, EventFilter};
+use serde_json::Value;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::super::poll;
+use super::*;
+
+const HEARTBEAT: Duration = Duration::from_secs(3);
+const SLOW: Duration = Duration::from_secs(5);
+
+/// A ledger of so many statements, in lineages with long names.
+#[derive(Clone)]
+struct Ledger {
+    applied: Arc<watch::Sender<AppliedAt>>,
+    reads: Arc<Mutex<usize>>,
+}
+
+impl Ledger {
+    fn of(revision: u64) -> Self {
+        let applied = watch::Sender::new(AppliedAt { revision, ..AppliedAt::default() });
+        Self { applied: Arc::new(applied), reads: Arc::default() }
+    }
+
+    fn grow(&self, revision: u64) {
+        self.applied.send_replace(AppliedAt { revision, ..AppliedAt::default() });
+    }
+}
+
+impl Source for Ledger {
+    async fn page(&self, filter: &EventFilter, after: u64, limit: usize) -> Result<EventPage, String> {
+        *self.reads.lock().unwrap() += 1;
+        let revision = self.applied.borrow().revision;
+        let mut page = EventPage { events: Vec::new(), covered: after, revision };
+        while page.covered < revision && page.covered < after + 256 && page.events.len() < limit {
+            page.covered += 1;
+            if filter.kinds.is_empty() {
+                page.events.push(event(page.covered));
+            }
+        }
+        Ok(page)
+    }
+
+    fn applied(&self) -> watch::Receiver<AppliedAt> {
+        self.applied.subscribe()
+    }
+}
+
+fn event(revision: u64) -> Event {
+    Event {
+        ledger_index: revision - 1,
+        revision,
+        evidence_id: EvidenceId([1; 32]),
+        kind: EvidenceKind::RuntimeAttestation,
+        domain: "d".repeat(128).parse().unwrap(),
+        lineage: LineageName::governance(),
+        issuers: Vec::new(),
+        sequence: Some(0),
+        accepted_at: Millis(0),
+        equivocation: false,
+        restricts: None,
+    }
+}
+
+fn after(after: u64) -> EventsAsk {
+    EventsAsk { filter: EventFilter::default(), after }
+}
+
+struct Stream {
+    chunks: mpsc::Receiver<Bytes>,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+    unread: Vec<(u64, String, Value)>,
+}
+
+impl Stream {
+    fn of(ledger: &Ledger, ask: EventsAsk) -> Self {
+        let stop = CancellationToken::new();
+        let (pump, chunks) = Pump::new(ledger.clone(), ask, HEARTBEAT, SLOW, stop.clone());
+        Self { chunks, stop, task: tokio::spawn(pump.run(|_| {})), unread: Vec::new() }
+    }
+
+    /// The next event as id, name and data; nothing at the end.
+    async fn next(&mut self) -> Option<(u64, String, Value)> {
+        while self.unread.is_empty() {
+            let chunk = self.chunks.recv().await?;
+            self.unread = std::str::from_utf8(&chunk).unwrap().split_terminator("\n\n").map(read).collect();
+        }
+        Some(self.unread.remove(0))
+    }
+}
+
+fn read(text: &str) -> (u64, String, Value) {
+    let line = |n: usize, name: &str| text.lines().nth(n).unwrap().strip_prefix(name).unwrap();
+    (
+        line(0, "id: ").parse().unwrap(),
+        line(1, "event: ").to_owned(),
+        serde_json::from_str(line(2, "data: ")).unwrap(),
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_is_gapless_and_goes_on_as_the_ledger_grows() {
+    let ledger = Ledger::of(1000);
+    let mut stream = Stream::of(&ledger, after(10));
+    assert_eq!(stream.next().await.unwrap().1, "heartbeat");
+    for revision in 11..=1000 {
+        assert_eq!(stream.next().await.unwrap().0, revision);
+    }
+    ledger.grow(1500);
+    for revision in 1001..=1500 {
+        let (id, name, data) = stream.next().await.unwrap();
+        assert_eq!((id, name.as_str()), (revision, "runtime-attestation"));
+        assert_eq!(data["revision"], revision);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_stream_beats_and_says_how_far_the_filter_has_looked() {
+    let ledger = Ledger::of(700);
+    let mut ask = after(0);
+    ask.filter.kinds.insert(EvidenceKind::Policy);
+    let mut stream = Stream::of(&ledger, ask);
+    assert_eq!(stream.next().await.unwrap().0, 0);
+    let from = Instant::now();
+    let (id, name, data) = stream.next().await.unwrap();
+    assert_eq!((id, name.as_str()), (700, "heartbeat"));
+    assert_eq!((data["revision"].as_u64(), data["ledgerRevision"].as_u64()), (Some(700), Some(700)));
+    assert!(from.elapsed() >= HEARTBEAT && from.elapsed() < HEARTBEAT * 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_takes_nothing_is_told_so_at_the_end_of_what_was_sent() {
+    // Whichever chunk of a page it is that finds no room.
+    for taken in 0..8 {
+        let ledger = Ledger::of(10_000);
+        let mut stream = Stream::of(&ledger, after(0));
+        let (mut last, mut ends) = (0, 0);
+        let mut look = |chunk: Bytes| {
+            for (id, name, data) in std::str::from_utf8(&chunk).unwrap().split_terminator("\n\n").map(read) {
+                match name.as_str() {
+                    "heartbeat" => {}
+                    "end" => {
+                        assert_eq!((data["reason"].as_str(), id), (Some("too_slow"), last), "{taken} taken");
+                        assert_eq!(data["revision"], last);
+                        ends += 1;
+                    }
+                    _ => {
+                        assert_eq!((id, ends), (last + 1, 0));
+                        last = id;
+                    }
+                }
+            }
+        };
+        for _ in 0..taken {
+            look(stream.chunks.recv().await.unwrap());
+        }
+        // From here on nothing is taken until the stream has ended, and only a few pages were read for it.
+        timeout(SLOW * 3, &mut stream.task).await.unwrap().unwrap();
+        assert!(*ledger.reads.lock().unwrap() <= 6, "{} reads", ledger.reads.lock().unwrap());
+        while let Some(chunk) = stream.chunks.recv().await {
+            look(chunk);
+        }
+        assert!(last > 0 && ends == 1, "{taken} taken: {ends} ends after {last}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_takes_little_but_something_is_never_ended() {
+    let ledger = Ledger::of(3000);
+    let mut stream = Stream::of(&ledger, after(0));
+    let mut last = 0;
+    while last < 3000 {
+        tokio::time::sleep(SLOW - Duration::from_millis(10)).await;
+        let chunk = stream.chunks.recv().await.unwrap();
+        for (id, name, _) in std::str::from_utf8(&chunk).unwrap().split_terminator("\n\n").map(read) {
+            assert!(name == "heartbeat" || id == last + 1, "{name} {id} after {last}");
+            last = id;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stopping_node_ends_idle_and_stuck_streams_at_once() {
+    for revision in [0, 10_000] {
+        let ledger = Ledger::of(revision);
+        let mut stream = Stream::of(&ledger, after(0));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        stream.stop.cancel();
+        timeout(Duration::from_millis(100), &mut stream.task).await.unwrap().unwrap();
+        let mut end = None;
+        while let Some(found) = stream.next().await {
+            end = Some(found);
+        }
+        let (_, name, data) = end.unwrap();
+        assert_eq!((name.as_str(), data["reason"].as_str()), ("end", Some("stopping")));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_ends_with_its_consumer() {
+    let ledger = Ledger::of(0);
+    let stream = Stream::of(&ledger, after(0));
+    drop(stream.chunks);
+    timeout(Duration::from_millis(100), stream.task).await.unwrap().unwrap();
+}
+
+async fn poll(ledger: &Ledger, ask: &EventsAsk, limit: usize, wait: Duration) -> (Vec<u64>, Value, Duration) {
+    let (from, stop) = (Instant::now(), CancellationToken::new());
+    let answered = poll::answer(ledger, ask, limit, from + wait, &stop).await.unwrap();
+    let lines: Vec<Value> = std::str::from_utf8(&answered.bytes)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let (last, events) = lines.split_last().unwrap();
+    let revisions: Vec<u64> = events.iter().map(|event| event["revision"].as_u64().unwrap()).collect();
+    assert_eq!(answered.events, revisions.len());
+    (revisions, last.clone(), from.elapsed())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_poll_answers_what_there_is_and_waits_only_for_what_is_not() {
+    let ledger = Ledger::of(600);
+    let wait = Duration::from_secs(10);
+    let (events, last, took) = poll(&ledger, &after(0), 400, wait).await;
+    assert_eq!((events, took), ((1..=400).collect(), Duration::ZERO));
+    assert_eq!(last["heartbeat"]["revision"], 400);
+    let (events, _, took) = poll(&ledger, &after(400), 400, wait).await;
+    assert_eq!((events.len(), took), (200, Duration::ZERO));
+    let (events, last, took) = poll(&ledger, &after(600), 400, wait).await;
+    assert_eq!((events.len(), took >= wait), (0, true));
+    assert_eq!(last["heartbeat"]["revision"], 600);
+
+    // A node that is behind its caller waits until it is not, and never goes back.
+    let growing = ledger.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        growing.grow(650);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        growing.grow(701);
+    });
+    let (events, last, took) = poll(&ledger, &after(700), 400, wait).await;
+    assert_eq!(events, [701]);
+    assert_eq!(last["heartbeat"]["ledgerRevision"], 701);
+    assert!(took < Duration::from_secs(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_filter_that_takes_nothing_costs_one_answer_a_bounded_number_of_reads() {
+    let ledger = Ledger::of(1_000_000);
+    let mut ask = after(0);
+    ask.filter.kinds.insert(EvidenceKind::Policy);
+    let (events, last, _) = poll(&ledger, &ask, 10, Duration::from_secs(10)).await;
+    assert!(events.is_empty());
+    assert_eq!(last["heartbeat"]["revision"], *ledger.reads.lock().unwrap() * 256);
+    assert!(*ledger.reads.lock().unwrap() <= 64);
+}

@@ -1,0 +1,148 @@
+//! A rolling upgrade: two versions of the rules in one cluster, and replicas that stay equal throughout.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
+
+mod cluster_support;
+
+use std::path::Path;
+use std::time::Duration;
+
+use assent_cluster::config::Config;
+use assent_cluster::env::Environment;
+use assent_cluster::node::Node;
+use assent_cluster::usecase::{Caller, Submitted};
+use assent_proof::{Claims, Envelope, EvidenceKind, Role};
+use bytes::Bytes;
+use cluster_support::*;
+
+/// An audit event in a lineage of its own, which the rules of version 2 want to have `detail`.
+fn event(lineage: &str, detail: Option<&str>) -> Bytes {
+    let first = authorization_for(lineage);
+    let domain = "prod.eu".parse().unwrap();
+    let claims = Claims::AuditLineage { event: "started".to_owned(), detail: detail.map(str::to_owned) };
+    let mut draft = statement(EvidenceKind::AuditLineage, domain, "program", &claims);
+    draft.lineage = lineage.parse().unwrap();
+    draft.references = vec![Envelope::parse(&first).unwrap().id()];
+    sign(draft, &[&key(20)]).into()
+}
+
+async fn submit(node: &Node, envelope: impl Into<Bytes>) -> Result<(), String> {
+    match node.service().submit(&Caller::Anonymous, envelope.into()).await {
+        Submitted::Accepted { .. } => Ok(()),
+        Submitted::Problem(problem) => Err(format!("{}: {}", problem.code, problem.detail)),
+    }
+}
+
+/// The authorization that an event refers to, and the event.
+async fn report(node: &Node, lineage: &str, detail: Option<&str>) -> Result<(), String> {
+    submit(node, authorization_for(lineage)).await.unwrap();
+    submit(node, event(lineage, detail)).await
+}
+
+fn rules(node: &Node) -> u32 {
+    node.service().status(&Caller::Anonymous).rules
+}
+
+async fn eventually(what: &str, done: impl Fn() -> bool) {
+    for _ in 0..600 {
+        if done() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("never: {what}");
+}
+
+/// Every row of a stopped node's registry, in order.
+async fn rows(config: &Config) -> Vec<u8> {
+    let env = Environment::real(&config.data_dir).unwrap();
+    let run = env.run_blocking();
+    let store = assent_store::Store::<assent_cluster::raft::log::LogRecord>::open(
+        env.disk.clone(),
+        run,
+        [0; 16],
+        assent_store::StoreOptions::default(),
+    );
+    let store = store.await.unwrap();
+    let registry = store.registry.clone();
+    let all = tokio::task::spawn_blocking(move || {
+        let source = registry.snapshot().unwrap();
+        let (mut chunks, mut all) = (source.chunks(), Vec::new());
+        while let Some(chunk) = chunks.next_chunk().unwrap() {
+            all.extend(chunk.rows);
+        }
+        all
+    });
+    let all = all.await.unwrap();
+    store.log.close().await.unwrap();
+    store.registry.close().unwrap();
+    all
+}
+
+fn upgraded(folder: &Path) -> (Vec<Config>, Vec<Config>) {
+    let old = configs(folder);
+    let new = old.iter().cloned().map(|config| Config { rules_known: 2, ..config }).collect();
+    (old, new)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_rules_are_raised_once_every_voter_knows_them_and_replicas_stay_equal() {
+    let folder = tempfile::tempdir().unwrap();
+    let (old, new) = upgraded(folder.path());
+    // Two are upgraded, one is not: all follow the old rules.
+    let mut nodes = vec![start(&new[0]).await, start(&new[1]).await, start(&old[2]).await];
+    for node in &nodes {
+        ready(node).await;
+    }
+    let audit = grant(key(20).public(), Role::Audit, "prod.eu".parse().unwrap());
+    let mut audit = audit;
+    let chain = nodes[0].service().read(&Caller::Anonymous, |rows, _| {
+        assent_registry::query::governance_slot(rows, &"prod.eu".parse().unwrap())
+    });
+    let (sequence, parent) = chain.await.unwrap();
+    (audit.sequence, audit.parent) = (Some(sequence), parent);
+    submit(&nodes[0], sign(audit, &[&key(3), &key(20)])).await.unwrap();
+    for (place, lineage) in ["a-0", "a-1", "a-2"].iter().enumerate() {
+        report(&nodes[place], lineage, None).await.unwrap();
+    }
+    submit(&nodes[1], authorization_for("kept")).await.unwrap();
+    let kept = event("kept", None);
+    submit(&nodes[1], kept.clone()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    assert!(nodes.iter().all(|node| rules(node) == 1), "raised although a voter does not know them");
+
+    // The last one is upgraded, under load.
+    nodes.remove(2).shutdown().await;
+    report(&nodes[0], "b-0", None).await.unwrap();
+    nodes.push(start(&new[2]).await);
+    ready(&nodes[2]).await;
+    eventually("all follow the new rules", || nodes.iter().all(|node| rules(node) == 2)).await;
+    for (place, lineage) in ["c-0", "c-1", "c-2"].iter().enumerate() {
+        let refused = report(&nodes[place], lineage, None).await.unwrap_err();
+        assert!(refused.starts_with("claims_invalid"), "{refused}");
+        submit(&nodes[place], event(lineage, Some("why"))).await.unwrap();
+    }
+    // What was accepted under the old rules stands.
+    let answer = nodes[1].service().submit(&Caller::Anonymous, kept).await;
+    assert!(matches!(answer, Submitted::Accepted { fresh: false, .. }), "{answer:?}");
+
+    // A build that does not know them stops instead of guessing, and harms nobody.
+    nodes.remove(2).shutdown().await;
+    let env = environment(&old[2]).await;
+    let error = Node::start(old[2].clone(), env).await.err().unwrap().to_string();
+    assert!(error.contains("newer build"), "{error}");
+    ready(&nodes[0]).await;
+    nodes.push(start(&new[2]).await);
+    ready(&nodes[2]).await;
+
+    let revision = nodes[0].service().status(&Caller::Anonymous).revision;
+    let equal = || nodes.iter().all(|node| node.service().status(&Caller::Anonymous).revision == revision);
+    eventually("all have applied the same", equal).await;
+    for node in nodes {
+        node.shutdown().await;
+    }
+    let first = rows(&new[0]).await;
+    assert!(!first.is_empty());
+    for config in &new[1..] {
+        assert!(rows(config).await == first, "node {} differs", config.node_id);
+    }
+}

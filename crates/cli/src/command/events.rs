@@ -1,0 +1,90 @@
+//! `events`: what entered the ledger, and what enters it.
+
+use assent_api::EventBody;
+use assent_client::{EventFollower, EventsFilter, EventsPage};
+use assent_proof::{DomainName, EvidenceKind, LineageName};
+use clap::Args as ClapArgs;
+
+use crate::connect::Endpoints;
+use crate::exit::{CliError, Exit};
+use crate::output::Output;
+
+/// Show everything that entered the ledger, one line each. Without `--follow` it ends with what was acknowledged before
+/// it was called, which takes a quorum; with it, it goes on on whichever node answers, without gap or repeat.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Example:
+  assent events --after 120
+  assent events --follow --kind revocation --kind containment --domain prod.eu --output json
+
+It ends with exit code 11 when no node has answered for `--timeout`, and says where to go on.")]
+pub(crate) struct Args {
+    /// Show what came after this revision
+    #[arg(long, value_name = "REVISION", default_value_t = 0)]
+    after: u64,
+    /// Go on with what comes
+    #[arg(long)]
+    follow: bool,
+    /// Only this kind (repeatable)
+    #[arg(long = "kind", value_name = "KIND")]
+    kinds: Vec<EvidenceKind>,
+    /// Only this domain (repeatable)
+    #[arg(long = "domain")]
+    domains: Vec<DomainName>,
+    /// Only this lineage (repeatable)
+    #[arg(long = "lineage")]
+    lineages: Vec<LineageName>,
+    #[command(flatten)]
+    endpoints: Endpoints,
+}
+
+pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
+    let filter = EventsFilter {
+        kinds: args.kinds,
+        domains: args.domains,
+        lineages: args.lineages,
+        equivocations: false,
+    };
+    let mut follower = args.endpoints.client()?.follow_events(filter, args.after);
+    let mut size = None;
+    loop {
+        let page = next(&mut follower, args.follow).await?;
+        for event in &page.events {
+            if !output.try_result(event, || text(event))? {
+                return Ok(Exit::Ok);
+            }
+        }
+        // What comes while it is shown is for the next call.
+        let size = *size.get_or_insert(page.ledger_revision);
+        if !args.follow && page.revision >= size {
+            return Ok(Exit::Ok);
+        }
+    }
+}
+
+async fn next(follower: &mut EventFollower, follow: bool) -> Result<EventsPage, CliError> {
+    let page = if follow { follower.next().await } else { follower.next_confirmed().await };
+    page.map_err(|error| {
+        let error = CliError::from(error);
+        let remedy = format!("{}; go on with `--after {}`", error.remedy, follower.revision());
+        CliError { remedy, ..error }
+    })
+}
+
+fn text(event: &EventBody) -> String {
+    let slot = event.sequence.map_or_else(|| "no slot".to_owned(), |slot| format!("slot {slot}"));
+    let restricts = event.restricts.as_ref();
+    let restricts = restricts.map(|restricts| format!("  {} {}", restricts.action, restricts.target));
+    format!(
+        "{:>8}  {}  {:<25}  {}  {:<8}  {}/{}{}{}",
+        event.revision,
+        event.accepted_at.to_seconds(),
+        event.kind.as_str(),
+        event.evidence_id,
+        slot,
+        event.domain,
+        event.lineage,
+        restricts.unwrap_or_default(),
+        if event.equivocation { "  equivocation" } else { "" },
+    )
+}

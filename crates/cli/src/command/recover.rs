@@ -1,0 +1,135 @@
+//! `recover`: the last resort when a quorum is lost for good.
+
+use std::path::PathBuf;
+
+use assent_cluster::config::Config;
+use assent_cluster::env::Environment;
+use assent_cluster::recover::{Survivor, inspect, recover};
+use assent_proof::{Claims, DomainName, Envelope, LineageName, PublicKey, Sha256, Statement};
+use clap::Args as ClapArgs;
+
+use crate::exit::{CliError, Exit};
+use crate::output::Output;
+use crate::{draft, edge, files};
+
+/// Make one surviving node a cluster of its own, when a quorum is lost for good.
+///
+/// The last resort. Stop every node first, and keep the disks of the others away for good: if a majority of them came back
+/// they would be a cluster too. Choose the node with the highest revision and log. What only the lost nodes held is lost,
+/// even if it was acknowledged.
+///
+/// Without `--statement` it only says what the node holds. With `--draft` it prints the recovery statement that root has to
+/// sign; with `--statement` it checks the signed one and carries it out. Then start the node, and add others as new members.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Example:
+  assent recover --config node-1.toml
+  assent recover --config node-1.toml --draft > recovery.json
+  assent sign recovery.json --key root.pem --in-place
+  assent recover --config node-1.toml --statement recovery.json
+  assent node --config node-1.toml")]
+pub(crate) struct Args {
+    /// The stopped node's configuration
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Print the statement that root has to sign, in an envelope without signatures
+    #[arg(long, conflicts_with = "statement")]
+    draft: bool,
+    /// With --draft: a root key that will sign (repeatable); without any, all of them have to
+    #[arg(long = "signer", value_name = "ed25519:HEX", requires = "draft")]
+    signers: Vec<PublicKey>,
+    /// The signed statement: carry it out
+    #[arg(long, value_name = "FILE")]
+    statement: Option<PathBuf>,
+}
+
+pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
+    let config = Config::load(&args.config)
+        .map_err(|error| CliError::new("config_invalid", error.to_string(), "mend what the error names"))?;
+    if !config.data_dir.exists() {
+        let detail = format!("there is no `{}`", config.data_dir.display());
+        return Err(CliError::new("io_failed", detail, "name the configuration of a node that has run"));
+    }
+    let env = Environment::real(&config.data_dir).map_err(|error| {
+        let remedy = "stop the node first: its data cannot be used while it runs";
+        CliError { remedy: remedy.to_owned(), ..CliError::file("use", &config.data_dir, &error) }
+    })?;
+    let not_recovered = |error: assent_cluster::node::NodeError| {
+        CliError::new("not_recovered", error.to_string(), "nothing was changed; mend what the error names")
+    };
+    if let Some(file) = &args.statement {
+        let envelope = files::read(file)?;
+        let survivor = recover(&config, &env, envelope.trim_ascii()).await.map_err(not_recovered)?;
+        output.result(&json(&survivor), || {
+            format!(
+                "recovered: node {} is a cluster of its own in epoch {}\nstart it, and add other nodes as new members, with \
+                 new ids, keys and empty disks",
+                survivor.node_id, survivor.epoch
+            )
+        })?;
+        return Ok(Exit::Ok);
+    }
+    let survivor = inspect(&config, &env).await.map_err(not_recovered)?;
+    if args.draft {
+        output.line(&String::from_utf8_lossy(&unsigned(&survivor, &args.signers)?.to_vec()))?;
+    } else {
+        output.result(&json(&survivor), || text(&survivor))?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn unsigned(survivor: &Survivor, signers: &[PublicKey]) -> Result<Envelope, CliError> {
+    let issuers = if signers.is_empty() { survivor.root_keys.clone() } else { signers.to_vec() };
+    if let Some(stranger) = issuers.iter().find(|key| !survivor.root_keys.contains(key)) {
+        return Err(CliError::usage(format!("`{stranger}` is no root key")));
+    }
+    let statement = Statement {
+        subject_name: None,
+        subject: Sha256::of(survivor.origin.as_bytes()),
+        kind: assent_proof::EvidenceKind::Recovery,
+        registry: survivor.origin.clone(),
+        domain: DomainName::root(),
+        lineage: LineageName::governance(),
+        issuers,
+        sequence: Some(survivor.sequence),
+        parent: survivor.parent,
+        references: Vec::new(),
+        issued_at: edge::now_seconds(),
+        expires_at: None,
+        claims: Claims::Recovery { epoch: survivor.epoch.saturating_add(1), voters: vec![survivor.key] }
+            .to_json(),
+    };
+    draft::check(&statement)?;
+    Ok(draft::envelope(&statement))
+}
+
+fn json(survivor: &Survivor) -> serde_json::Value {
+    serde_json::json!({
+        "nodeId": survivor.node_id,
+        "key": survivor.key,
+        "clusterId": survivor.cluster_id.to_string(),
+        "origin": survivor.origin,
+        "epoch": survivor.epoch,
+        "revision": survivor.revision,
+        "lastLog": survivor.log_last,
+        "term": survivor.term,
+        "voters": survivor.voters,
+        "rootKeys": survivor.root_keys,
+        "threshold": survivor.threshold,
+    })
+}
+
+fn text(survivor: &Survivor) -> String {
+    let voters: Vec<String> = survivor.voters.iter().map(ToString::to_string).collect();
+    let mut lines = vec![
+        format!("node {} of cluster {}, origin {}", survivor.node_id, survivor.cluster_id, survivor.origin),
+        format!("epoch {}, voters {}", survivor.epoch, voters.join(", ")),
+        format!(
+            "revision {}, last log index {}, term {}: recover on the node where these are highest",
+            survivor.revision, survivor.log_last, survivor.term
+        ),
+        format!("{} of these root keys have to sign the recovery:", survivor.threshold),
+    ];
+    lines.extend(survivor.root_keys.iter().map(|key| format!("  {key}")));
+    lines.join("\n")
+}

@@ -1,0 +1,122 @@
+//! `watch`: run a command as long as it may execute, and stop it when it may not.
+
+use std::time::Duration;
+
+use assent_client::Client;
+use assent_proof::AuthorizeRequest;
+use clap::Args as ClapArgs;
+
+use super::authorize::{QuestionArgs, unanswered};
+use crate::edge;
+use crate::exit::{CliError, Exit};
+use crate::output::Output;
+use crate::watch::{Asking, Execution, Hearing, Patience, Signals, Watch, become_child, guard};
+
+/// Run a command as long as it may execute. It asks as `authorize` does, starts the command on allow, and asks again
+/// before the decision runs out and whenever something enters the ledger that could change it.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Example:
+  assent watch --lineage job-1 --action run --subject-file job.py --trust node-keys.pem -- python3 job.py
+
+A deny, or no fresh allow by the end of the last one, stops the command with all of its process group: SIGTERM, after --grace
+SIGKILL. SIGINT, SIGTERM and SIGHUP are passed on to it, and end it likewise. If this program itself is killed, the group is
+killed at once; only processes that left the group get away. The command has no terminal to read from.
+
+Exit code: the command's own (128 and the signal's number, if one ended it); 10 or 11 as of `authorize` if it was not
+started; 12 if it was stopped by a deny; 13 if it was stopped because nobody could say any more that it may go on.")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    question: QuestionArgs,
+    /// Ask for a permit, and keep asking for that one
+    #[arg(long)]
+    permit: bool,
+    /// How long the command may take to end after SIGTERM, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    grace: u64,
+    /// How long it may go on beyond the last allow while nobody knows, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    unknown_grace: u64,
+}
+
+pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
+    let question = args.question;
+    let Some((program, arguments)) = question.command() else {
+        return Err(CliError::usage("give the command to run behind `--`"));
+    };
+    let (client, request) = (question.client()?, question.request()?);
+    if request.lineage.is_none() {
+        return Err(CliError::usage("give `--lineage`: what is watched has to be named"));
+    }
+    let question_of = Question {
+        client: client.clone(),
+        request: request.clone(),
+        permit: args.permit,
+        fresh_nonce: !args.permit && !question.names_a_nonce(),
+    };
+    let allowed = question_of.ask().await.map_err(unanswered)?;
+    if !allowed.is_allow() {
+        return question.conclude(&allowed, output);
+    }
+    let watch = Watch {
+        ask: move || question_of.ask(),
+        hearing: Hearing::start(&client, &request, allowed.body().revision, output),
+        signals: Signals::catch()?,
+        patience: Patience {
+            grace: Duration::from_secs(args.grace),
+            unknown_grace: Duration::from_secs(args.unknown_grace),
+        },
+        output,
+    };
+    let execution = Execution::start(program, arguments).await?;
+    watch.run(&allowed, execution).await
+}
+
+/// What is asked again and again: of the subject as it was at first, whatever became of its file.
+struct Question {
+    client: Client,
+    request: AuthorizeRequest,
+    permit: bool,
+    /// Each question has a nonce of its own, so that no allow can be passed off as another's.
+    fresh_nonce: bool,
+}
+
+impl Question {
+    fn ask(&self) -> Asking {
+        let (client, mut request, permit) = (self.client.clone(), self.request.clone(), self.permit);
+        if self.fresh_nonce
+            && let Ok(nonce) = edge::random::<16>()
+        {
+            request.nonce = Some(hex::encode(nonce));
+        }
+        Box::pin(async move {
+            let now = edge::now();
+            if permit { client.permit(&request, now).await } else { client.authorize(&request, now).await }
+        })
+    }
+}
+
+/// What a watched command is born through.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ChildArgs {
+    /// The process that watches
+    #[arg(long)]
+    parent: u32,
+    /// The command
+    #[arg(last = true, required = true)]
+    command: Vec<String>,
+}
+
+/// Becomes the command.
+pub(crate) fn run_child(args: &ChildArgs) -> Result<Exit, CliError> {
+    match args.command.split_first() {
+        Some((program, arguments)) => Err(become_child(args.parent, program, arguments)),
+        None => Err(CliError::usage("give the command behind `--`")),
+    }
+}
+
+/// Guards a watched command.
+pub(crate) fn run_guard() -> Result<Exit, CliError> {
+    guard();
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,165 @@
+//! The ledger read forwards: what was accepted after a revision, for those who follow it.
+//!
+//! A page covers the leaves after a revision without a gap, whether the filter takes them or not; a leaf that is
+//! missing where the ledger's size says that there is one is damage, never an end.
+
+use std::collections::BTreeSet;
+
+use assent_proof::{
+    Claims, DomainName, Envelope, EvidenceId, EvidenceKind, LineageName, Millis, PublicKey, Statement,
+};
+
+use crate::codec;
+use crate::record::{EvidenceRow, LeafRow};
+use crate::row_key;
+use crate::rows::{RowError, Rows, Table};
+use crate::view::View;
+
+/// What of the ledger somebody wants to see. An empty set takes everything.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EventFilter {
+    /// Of these kinds.
+    pub kinds: BTreeSet<EvidenceKind>,
+    /// In these domains.
+    pub domains: BTreeSet<DomainName>,
+    /// In these lineages.
+    pub lineages: BTreeSet<LineageName>,
+    /// Equivocations too, whatever their lineage: what rests on one half from another lineage falls with it.
+    pub equivocations: bool,
+}
+
+impl EventFilter {
+    fn takes(&self, row: &EvidenceRow) -> bool {
+        let lineage = self.lineages.is_empty() || self.lineages.contains(&row.lineage);
+        (self.domains.is_empty() || self.domains.contains(&row.domain))
+            && (self.kinds.is_empty() || self.kinds.contains(&row.kind))
+            && (lineage || (self.equivocations && row.equivocation))
+    }
+}
+
+/// One accepted statement, as it entered the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Its place in the ledger, from 0.
+    pub ledger_index: u64,
+    /// The ledger's size with it: the revision from which on it holds.
+    pub revision: u64,
+    /// Its id.
+    pub evidence_id: EvidenceId,
+    /// Its kind.
+    pub kind: EvidenceKind,
+    /// Its domain.
+    pub domain: DomainName,
+    /// Its lineage.
+    pub lineage: LineageName,
+    /// Its issuers, as written.
+    pub issuers: Vec<PublicKey>,
+    /// Its slot; none for restrictions and permits.
+    pub sequence: Option<u64>,
+    /// When the registry accepted it.
+    pub accepted_at: Millis,
+    /// Whether it is the second statement for its slot.
+    pub equivocation: bool,
+    /// What a restriction restricts.
+    pub restricts: Option<Restricts>,
+}
+
+/// What a revocation or containment does to what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restricts {
+    /// `revoke`, `quarantine`, `isolate` or `invalidate`.
+    pub action: &'static str,
+    /// The authority's key, the lineage, the domain or the evidence.
+    pub target: String,
+}
+
+/// Events of one stretch of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventPage {
+    /// Those that the filter takes, by revision.
+    pub events: Vec<Event>,
+    /// Everything up to this revision was looked at: the next page starts after it. Never below what was asked for.
+    pub covered: u64,
+    /// The ledger's size here; below `covered` where this state is behind what the caller knows.
+    pub revision: u64,
+}
+
+/// The events after revision `after`: at most `scan` leaves are looked at, and at most `limit` events taken.
+pub fn events(
+    rows: &dyn Rows,
+    filter: &EventFilter,
+    after: u64,
+    scan: usize,
+    limit: usize,
+) -> Result<EventPage, RowError> {
+    let revision = super::revision(rows)?;
+    let mut page = EventPage { events: Vec::new(), covered: after, revision };
+    let there = usize::try_from(revision.saturating_sub(after)).unwrap_or(usize::MAX);
+    let wanted = there.min(scan);
+    if wanted == 0 || limit == 0 {
+        return Ok(page);
+    }
+    let view = View::new(rows);
+    let from = row_key::index(after);
+    let leaves = rows.scan(Table::Leaves, &from, Some(&row_key::index(revision)), wanted)?;
+    let mutated =
+        |index: u64| RowError::Mutated { table: Table::Leaves, key: row_key::index(index).to_vec() };
+    if leaves.len() != wanted {
+        return Err(mutated(after));
+    }
+    for (key, value) in leaves {
+        let index = page.covered;
+        if key != row_key::index(index) {
+            return Err(mutated(index));
+        }
+        let leaf: LeafRow = codec::decode(&value).map_err(|_| mutated(index))?;
+        let row = view.evidence(&leaf.evidence_id)?.filter(|row| row.index == index);
+        let row = row
+            .ok_or_else(|| RowError::Mutated { table: Table::Evidence, key: leaf.evidence_id.0.to_vec() })?;
+        page.covered = index.saturating_add(1);
+        if filter.takes(&row) {
+            page.events.push(event(rows, &row, leaf, page.covered)?);
+            if page.events.len() >= limit {
+                break;
+            }
+        }
+    }
+    Ok(page)
+}
+
+fn event(rows: &dyn Rows, row: &EvidenceRow, leaf: LeafRow, revision: u64) -> Result<Event, RowError> {
+    Ok(Event {
+        ledger_index: row.index,
+        revision,
+        evidence_id: leaf.evidence_id,
+        kind: row.kind,
+        domain: row.domain.clone(),
+        lineage: row.lineage.clone(),
+        issuers: row.issuers.clone(),
+        sequence: row.sequence,
+        accepted_at: leaf.accepted_at,
+        equivocation: row.equivocation,
+        restricts: restricts(rows, row, &leaf.evidence_id)?,
+    })
+}
+
+/// What a restriction restricts. No row names a revocation's target the way that its envelope does.
+fn restricts(rows: &dyn Rows, row: &EvidenceRow, id: &EvidenceId) -> Result<Option<Restricts>, RowError> {
+    if let Some(containment) = &row.containment {
+        return Ok(Some(Restricts { action: containment.action(), target: containment.target() }));
+    }
+    if row.kind != EvidenceKind::Revocation {
+        return Ok(None);
+    }
+    let body = super::envelope(rows, id)?;
+    let claims = body.and_then(|body| {
+        let statement = Statement::parse(&Envelope::parse(&body).ok()?.payload).ok()?;
+        Claims::parse(statement.kind, &statement.claims).ok()
+    });
+    match claims {
+        Some(Claims::Revocation { authority, .. }) => {
+            Ok(Some(Restricts { action: "revoke", target: authority.to_string() }))
+        }
+        _ => Err(RowError::Mutated { table: Table::Bodies, key: row_key::index(row.index).to_vec() }),
+    }
+}

@@ -1,0 +1,44 @@
+//! What `rules` and `recovery` say of the registry as a whole. Each moves it one step on, never back and never two at once.
+
+use assent_proof::{Code, Millis, PublicKey, Refusal};
+
+use super::Stop;
+use crate::record::FIRST_EPOCH;
+use crate::view::View;
+
+/// The next version of the rules, and no other.
+pub(super) fn rules(view: &View<'_>, version: u32) -> Result<(), Stop> {
+    let current = view.rules_version()?.0;
+    if current.checked_add(1) == Some(version) {
+        return Ok(());
+    }
+    let next = current.saturating_add(1);
+    let detail =
+        format!("the rules are at version `{current}`, so the next one is `{next}`, not `{version}`");
+    Err(invalid("version", detail).into())
+}
+
+/// The next epoch, and the one node that goes on in it. Nobody else can be sure to hold what that node holds, so others
+/// come in afterwards, by way of its log.
+pub(super) fn recovery(view: &View<'_>, epoch: u64, voters: &[PublicKey], now: Millis) -> Result<(), Stop> {
+    let current = view.meta()?.map_or(FIRST_EPOCH, |meta| meta.epoch);
+    if current.checked_add(1) != Some(epoch) {
+        let next = current.saturating_add(1);
+        let detail = format!("this is epoch `{current}`, so the next one is `{next}`, not `{epoch}`");
+        return Err(invalid("epoch", detail).into());
+    }
+    let [voter] = voters else {
+        let count = voters.len();
+        let detail =
+            format!("it goes on with one voter, not `{count}`; others join through membership afterwards");
+        return Err(invalid("voters", detail).into());
+    };
+    match view.node_key_flaw(voter, now)? {
+        None => Ok(()),
+        Some((code, detail)) => Err(Refusal::at(code, "predicate.claims.voters[0]", detail).into()),
+    }
+}
+
+fn invalid(claim: &str, detail: String) -> Refusal {
+    Refusal::at(Code::ClaimsInvalid, format!("predicate.claims.{claim}"), detail)
+}

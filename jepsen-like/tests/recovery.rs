@@ -1,0 +1,110 @@
+//! The last resort: a quorum is lost for good, and root recovers the cluster by the node that is left.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use assent_jepsen::{Cluster, Evidence, binary, id_of};
+
+const SETTLES_WITHIN: Duration = Duration::from_secs(60);
+
+fn assent(arguments: &[&str]) -> Output {
+    Command::new(binary().unwrap()).args(arguments).output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// Root's statement that recovers the cluster by this node, signed by `key`.
+fn signed(config: &str, key: &Path, to: &Path) {
+    let draft = assent(&["recover", "--config", config, "--draft"]);
+    assert!(draft.status.success(), "{}", said(&draft));
+    std::fs::write(to, &draft.stdout).unwrap();
+    let sign = assent(&["sign", to.to_str().unwrap(), "--key", key.to_str().unwrap(), "--in-place"]);
+    assert!(sign.status.success(), "{}", said(&sign));
+}
+
+#[tokio::test]
+async fn a_lost_quorum_is_recovered_by_the_surviving_node_and_the_old_nodes_end() {
+    let mut cluster = Cluster::start(3).await.unwrap();
+    let evidence = Evidence::new(&cluster, "exec").await.unwrap();
+    let (governance, attestation) = (cluster.key("governance").unwrap(), cluster.key("attestation").unwrap());
+    cluster.accept(1, &evidence.authorization(&governance, (0, None))).await.unwrap();
+    let attested = evidence.attestation(&attestation, (0, None), "affirming", "m");
+    cluster.accept(1, &attested).await.unwrap();
+    cluster.node_ready(2, SETTLES_WITHIN).await.unwrap();
+    let config = cluster.config_path(1);
+    let config = config.to_str().unwrap();
+    let running = assent(&["recover", "--config", config]);
+    assert!(
+        !running.status.success() && said(&running).contains("stop the node first"),
+        "{}",
+        said(&running)
+    );
+
+    // Nodes 2 and 3 are gone, as far as anyone knows; node 1 alone can do nothing.
+    for id in [2, 3, 1] {
+        cluster.kill(id).unwrap();
+    }
+    let folder = cluster.dev_directory();
+    let statement = folder.join("recovery.json");
+    signed(config, cluster.key_path("root").unwrap(), &statement);
+    let carry_out =
+        |file: &Path| assent(&["recover", "--config", config, "--statement", file.to_str().unwrap()]);
+
+    // Neither another's signature nor another node's name will do, and nothing is written then.
+    let before = said(&assent(&["recover", "--config", config]));
+    let forged = folder.join("forged.json");
+    let text = std::fs::read_to_string(&statement).unwrap();
+    let mut envelope: serde_json::Value = serde_json::from_str(&text).unwrap();
+    envelope["signatures"] = serde_json::json!([]);
+    std::fs::write(&forged, envelope.to_string()).unwrap();
+    let refused = carry_out(&forged);
+    assert!(!refused.status.success() && said(&refused).contains("unsigned_evidence"), "{}", said(&refused));
+    let other = folder.join("other.json");
+    let config_2 = cluster.config_path(2);
+    signed(config_2.to_str().unwrap(), cluster.key_path("root").unwrap(), &other);
+    let refused = carry_out(&other);
+    assert!(said(&refused).contains("must be this node's key alone"), "{}", said(&refused));
+    assert_eq!(said(&assent(&["recover", "--config", config])), before, "a refusal changed something");
+
+    let done = carry_out(&statement);
+    assert!(done.status.success(), "{}", said(&done));
+    cluster.restart(1).unwrap();
+    cluster.node_ready(1, SETTLES_WITHIN).await.unwrap();
+    let asked = cluster.decide(1, &evidence.request()).await;
+    assert!(asked.is_allow(), "{asked:?}");
+    let stored = cluster.get(1, &format!("/v1/envelopes/{}", id_of(&attested).unwrap())).await;
+    assert_eq!(&stored.bytes[..], &attested[..]);
+    // It shows in the ledger.
+    let root = cluster.get(1, "/v1/lineages/_root/_governance?limit=1000").await;
+    let last = root.body["entries"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!(last["kind"], "recovery", "{last}");
+    // Not twice.
+    let again = carry_out(&statement);
+    assert!(!again.status.success(), "{}", said(&again));
+
+    // New members make it a cluster of three again; the old ones are used up.
+    for id in [4, 5] {
+        cluster.start_newcomer(id).unwrap();
+        cluster.grant_newcomer(id).await.unwrap();
+        let added = cluster.add_learner(1, id).await.unwrap();
+        assert_eq!(added.status, Some(200), "{added:?}");
+        let promoted = cluster.promote(1, id).await.unwrap();
+        assert_eq!(promoted.status, Some(200), "{promoted:?}");
+    }
+
+    // The lost nodes turn up after all: together they would be a majority of the past, and root's word ends them.
+    for id in [2, 3] {
+        cluster.restart(id).unwrap();
+    }
+    for id in [2, 3] {
+        cluster.ended(id).unwrap();
+        let log = cluster.node_log(id);
+        assert!(log.contains("root has recovered the cluster without this node, in epoch 2"), "{log}");
+    }
+    cluster.kill(1).unwrap();
+    assert!(cluster.decide(5, &evidence.request()).await.is_allow());
+}
