@@ -5,6 +5,7 @@ mod cluster_support;
 
 use std::time::Duration;
 
+use assent_cluster::config::Config;
 use assent_cluster::node::Node;
 use assent_cluster::usecase::{Caller, Submitted};
 use bytes::Bytes;
@@ -12,9 +13,13 @@ use cluster_support::*;
 use tokio::time::Instant;
 
 async fn cluster(folder: &std::path::Path, drain_ms: u64) -> Vec<Node> {
+    cluster_with(folder, |config| config.deadlines.drain_ms = drain_ms).await
+}
+
+async fn cluster_with(folder: &std::path::Path, change: impl Fn(&mut Config)) -> Vec<Node> {
     let mut nodes = Vec::new();
     for mut config in configs(folder) {
-        config.deadlines.drain_ms = drain_ms;
+        change(&mut config);
         nodes.push(start(&config).await);
     }
     for node in &nodes {
@@ -83,13 +88,18 @@ async fn a_leader_that_stops_is_not_ready_at_once_serves_on_and_has_a_successor_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_that_stop_together_do_not_wait_for_each_other() {
     let folder = tempfile::tempdir().unwrap();
-    let nodes = cluster(folder.path(), 0).await;
+    // Elections so slow that waiting for a successor that is gone would show.
+    let slow = |config: &mut Config| {
+        config.raft.election_min_ms = 1_500;
+        config.raft.election_max_ms = 2_000;
+    };
+    let nodes = cluster_with(folder.path(), slow).await;
     let started = Instant::now();
     let stopping: Vec<_> = nodes.into_iter().map(|node| tokio::spawn(node.shutdown())).collect();
     for stopped in stopping {
         stopped.await.unwrap();
     }
-    // Three times as long as a successor is waited for at most, and less than `shutdown_ms`.
+    // A successor that stays is waited for twice as long as an election, here `shutdown_ms`, which is three seconds.
     assert!(started.elapsed() < Duration::from_millis(2_000), "it took {:?}", started.elapsed());
 }
 

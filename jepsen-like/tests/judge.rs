@@ -208,7 +208,8 @@ fn a_report_prints_the_evidence_of_what_was_wrong_and_is_not_good() {
     history.asked.push(asked(2, 1, 101, 130, Outcome::Allow));
     let bad = Report::new(config.clone(), &history);
     assert!(!bad.is_good());
-    assert!(bad.to_text().contains("a restriction binds: its revocation was acknowledged at 100ms"));
+    let text = bad.to_text();
+    assert!(text.contains("a restriction binds (1):\n    its revocation was acknowledged at 100ms"));
     let json = bad.to_json();
     assert_eq!(json["wrongAnswers"][0]["rule"], "a restriction binds");
     assert_eq!(json["faults"][0]["silenceAnywhere"]["maxMs"], 275);

@@ -1,5 +1,6 @@
 //! What a run showed, for people and as JSON.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -7,11 +8,11 @@ use serde_json::{Value, json};
 
 use super::ChaosConfig;
 use super::history::{History, Outcome};
-use super::judge::{Wrong, judge};
+use super::judge::{Rule, Wrong, judge};
 use super::measure::{DENY_WITHIN, Measures, Spread, measure};
 
-/// Wrong answers that are printed with their evidence; all are counted.
-const PRINTED_MAX: usize = 20;
+/// Wrong answers of a rule that are printed with their evidence; all are counted.
+const PRINTED_MAX: usize = 5;
 /// A run shows little if fewer than one in so many questions were allowed.
 const ALLOWED_AT_LEAST_ONE_IN: u64 = 10;
 
@@ -186,8 +187,15 @@ impl Report {
             writeln!(text, "this run shows little: {why}")?;
         }
         writeln!(text, "wrong answers: {}", self.wrong.len())?;
-        for wrong in self.wrong.iter().take(PRINTED_MAX) {
-            writeln!(text, "  {}: {}", wrong.rule.name(), wrong.evidence)?;
+        let mut by_rule: BTreeMap<Rule, Vec<&str>> = BTreeMap::new();
+        for wrong in &self.wrong {
+            by_rule.entry(wrong.rule).or_default().push(&wrong.evidence);
+        }
+        for (rule, evidence) in by_rule {
+            writeln!(text, "  {} ({}):", rule.name(), evidence.len())?;
+            for evidence in evidence.iter().take(PRINTED_MAX) {
+                writeln!(text, "    {evidence}")?;
+            }
         }
         Ok(())
     }
