@@ -105,95 +105,98 @@ async fn open(config: &Config, env: &Environment) -> Result<Opened, NodeError> {
     config.validate().map_err(failed("checking the configuration"))?;
     let genesis = read_genesis(config)?;
     let key = read_key(config)?.public();
+    let (cluster_id, known) = (genesis.cluster_id(), RulesVersion(config.rules_known));
+    let store = open_store(config, env).await?;
+    let held = Held::read(&store, cluster_id, known).await?;
+    let own = held.own(config.node_id, &store.store_id)?;
+    let verifier = Verifier::new(genesis.origin().to_owned(), env.run_blocking(), VerifierLimits::default());
+    let seen = look(env, &store, &verifier, known, &held.tail, survey)
+        .await
+        .map_err(failed("reading the node's data"))?;
+    let survivor = Survivor {
+        node_id: config.node_id,
+        key,
+        cluster_id,
+        origin: genesis.origin().to_owned(),
+        epoch: seen.epoch,
+        revision: seen.revision,
+        log_last: held.last.index,
+        term: held.term,
+        voters: held.membership.voter_ids().collect(),
+        sequence: seen.slot.0,
+        parent: seen.slot.1,
+        root_keys: seen.root_keys,
+        threshold: seen.threshold,
+    };
+    Ok(Opened { store, verifier, known, tail: held.tail, last: held.last, survivor, own })
+}
+
+async fn open_store(config: &Config, env: &Environment) -> Result<Store<LogRecord>, NodeError> {
     let doing = || format!("opening the store in `{}`", config.data_dir.display());
-    let run = env.run_blocking();
-    let mut unused = [0; 16];
-    env.entropy.fill(&mut unused);
+    // An empty directory would be made into a store, and there is nothing to recover in a new one.
     if !env.disk.exists("log.redb").map_err(failed(doing()))? {
         return Err(failed(doing())("there is no node's data in it"));
     }
-    let store = Store::<LogRecord>::open(env.disk.clone(), run.clone(), unused, StoreOptions::default())
+    let mut unused = [0; 16];
+    env.entropy.fill(&mut unused);
+    Store::<LogRecord>::open(env.disk.clone(), env.run_blocking(), unused, StoreOptions::default())
         .await
-        .map_err(failed(doing()))?;
-    let known = RulesVersion(config.rules_known);
-    let cluster_id = genesis.cluster_id();
-    let unreadable = || failed::<std::io::Error>("reading the node's data");
-    let position = {
-        let view = store.registry.view().map_err(failed("reading the registry"))?;
-        belongs_to(&view, cluster_id, known).map_err(failed("reading the registry"))?;
-        view.applied().map_err(failed("reading the registry"))?
-    };
-    // Before the first flush there is none, and everything is in the log.
-    let position = position.filter(|bytes| !bytes.is_empty()).map(|bytes| codec::decode_position(&bytes));
-    let applied = position.transpose().map_err(failed("reading the applied position"))?;
-    let (applied, _) = applied.unwrap_or_default();
-    let from = applied.last_log_id.map_or(0, |id| id.index.saturating_add(1));
-    let tail: Vec<EntryOf<TypeConfig>> = match store.log.range() {
-        Some((_, last)) if last >= from => {
-            let read = store.log.read(from, last.saturating_add(1), usize::MAX).await;
-            read.map_err(failed("reading the log"))?.into_iter().map(|LogRecord(entry)| entry).collect()
-        }
-        _ => Vec::new(),
-    };
-    let last = tail.last().map(RaftEntry::log_id).or(applied.last_log_id);
-    let Some(last) = last else { return Err(failed("reading the log")("it is empty")) };
-    let voted = match store.log.vote() {
-        Some(bytes) => codec::decode_vote(&bytes).map_err(failed("reading the vote"))?.leader_id().term,
-        None => 0,
-    };
-    let term = voted.max(last.leader_id.term);
-    let membership = tail
-        .iter()
-        .rev()
-        .find_map(|entry| match &entry.payload {
+        .map_err(failed(doing()))
+}
+
+/// What Raft left behind.
+struct Held {
+    /// What the log holds beyond what is applied.
+    tail: Vec<EntryOf<TypeConfig>>,
+    last: LogIdOf<TypeConfig>,
+    term: u64,
+    membership: Membership<NodeId, PeerNode>,
+}
+
+impl Held {
+    async fn read(
+        store: &Store<LogRecord>,
+        cluster_id: ClusterId,
+        known: RulesVersion,
+    ) -> Result<Self, NodeError> {
+        let position = {
+            let view = store.registry.view().map_err(failed("reading the registry"))?;
+            belongs_to(&view, cluster_id, known).map_err(failed("reading the registry"))?;
+            view.applied().map_err(failed("reading the registry"))?
+        };
+        // Before the first flush there is none, and everything is in the log.
+        let position = position.filter(|bytes| !bytes.is_empty()).map(|bytes| codec::decode_position(&bytes));
+        let applied = position.transpose().map_err(failed("reading the applied position"))?;
+        let (applied, _) = applied.unwrap_or_default();
+        let from = applied.last_log_id.map_or(0, |id| id.index.saturating_add(1));
+        let tail: Vec<EntryOf<TypeConfig>> = match store.log.range() {
+            Some((_, last)) if last >= from => {
+                let read = store.log.read(from, last.saturating_add(1), usize::MAX).await;
+                read.map_err(failed("reading the log"))?.into_iter().map(|LogRecord(entry)| entry).collect()
+            }
+            _ => Vec::new(),
+        };
+        let last = tail.last().map(RaftEntry::log_id).or(applied.last_log_id);
+        let last = last.ok_or_else(|| failed("reading the log")("it is empty"))?;
+        let voted = match store.log.vote() {
+            Some(bytes) => codec::decode_vote(&bytes).map_err(failed("reading the vote"))?.leader_id().term,
+            None => 0,
+        };
+        let newest = tail.iter().rev().find_map(|entry| match &entry.payload {
             EntryPayload::Membership(membership) => Some(membership.clone()),
             _ => None,
-        })
-        .unwrap_or_else(|| applied.last_membership.membership().clone());
-    let own = membership.get_node(&config.node_id).cloned().ok_or_else(|| {
-        failed("reading the membership")(format!("node {} is not a member of the cluster", config.node_id))
-    })?;
-    if own.store_id != store.store_id {
-        return Err(failed("reading the membership")(format!(
-            "node {} is bound to another store than this one",
-            config.node_id
-        )));
+        });
+        let membership = newest.unwrap_or_else(|| applied.last_membership.membership().clone());
+        Ok(Self { tail, last, term: voted.max(last.leader_id.term), membership })
     }
-    let verifier = Verifier::new(genesis.origin().to_owned(), run, VerifierLimits::default());
-    let summary =
-        Summary { config, key, cluster_id, origin: genesis.origin(), term, last, membership: &membership };
-    let seen = look(env, &store, &verifier, known, &tail, survey).await.map_err(unreadable())?;
-    let survivor = summary.survivor(seen);
-    Ok(Opened { store, verifier, known, tail, last, survivor, own })
-}
 
-/// What is known before the rows are looked at.
-struct Summary<'a> {
-    config: &'a Config,
-    key: PublicKey,
-    cluster_id: ClusterId,
-    origin: &'a str,
-    term: u64,
-    last: LogIdOf<TypeConfig>,
-    membership: &'a Membership<NodeId, PeerNode>,
-}
-
-impl Summary<'_> {
-    fn survivor(&self, seen: Surveyed) -> Survivor {
-        Survivor {
-            node_id: self.config.node_id,
-            key: self.key,
-            cluster_id: self.cluster_id,
-            origin: self.origin.to_owned(),
-            epoch: seen.epoch,
-            revision: seen.revision,
-            log_last: self.last.index,
-            term: self.term,
-            voters: self.membership.voter_ids().collect(),
-            sequence: seen.slot.0,
-            parent: seen.slot.1,
-            root_keys: seen.root_keys,
-            threshold: seen.threshold,
+    /// What the membership says of this node, if it is a member on this very disk.
+    fn own(&self, id: NodeId, store_id: &[u8; 16]) -> Result<PeerNode, NodeError> {
+        let refuse = |problem: String| Err(failed("reading the membership")(problem));
+        match self.membership.get_node(&id) {
+            Some(node) if node.store_id == *store_id => Ok(node.clone()),
+            Some(_) => refuse(format!("node {id} is bound to another store than this one")),
+            None => refuse(format!("node {id} is not a member of the cluster")),
         }
     }
 }

@@ -28,10 +28,8 @@ async fn the_operations_page_names_every_metric_and_nothing_else() {
     cluster.decide(1, &evidence.request()).await;
     let answer = cluster.get(1, "/metrics").await;
     let page = String::from_utf8(answer.bytes.to_vec()).unwrap();
-    let metrics: BTreeSet<&str> = page
-        .lines()
-        .filter_map(|line| line.strip_prefix("# TYPE assent_")?.split(' ').next())
-        .collect();
+    let metrics: BTreeSet<&str> =
+        page.lines().filter_map(|line| line.strip_prefix("# TYPE assent_")?.split(' ').next()).collect();
     assert!(metrics.len() > 20, "{page}");
     let table = PAGE.split("## What to alert on").nth(1).unwrap().split("\n## ").next().unwrap();
     let named: BTreeSet<&str> = table
