@@ -1,5 +1,11 @@
 //! The events feed of one node over real sockets: polls that wake, streams that end, bounds that hold.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
 
 mod cluster_support;
 
