@@ -64,6 +64,10 @@ async fn a_learner_gets_a_large_registry_by_snapshot_and_votes_while_load_goes_o
         samples.extend(join_all(some).await);
     }
     println!("{total} envelopes in {:?}", started.elapsed());
+    for file in std::fs::read_dir(&cluster.node(1).unwrap().data).unwrap() {
+        let file = file.unwrap();
+        println!("{}: {} KiB", file.file_name().display(), file.metadata().unwrap().len() / 1024);
+    }
 
     cluster.start_newcomer(4).unwrap();
     cluster.grant_newcomer(4).await.unwrap();
