@@ -291,11 +291,19 @@ impl Opened {
         durable.await.map_err(failed(doing))?.map_err(failed(doing))
     }
 
-    /// The registry looks whether the voter is granted; that it is this very node is for this node to say.
+    /// The registry looks whether the voter is granted; that it is this very node, and not done yet, is for this node to
+    /// say.
     fn names_this_node(&self, verified: &VerifiedEnvelope) -> Result<(), Refusal> {
         let statement = verified.statement();
         let claims = assent_proof::Claims::parse(statement.kind, &statement.claims)?;
         match claims {
+            // The registry would take the same statement again for what it is, and nothing would be recovered.
+            assent_proof::Claims::Recovery { epoch, .. } if epoch <= self.survivor.epoch => {
+                let current = self.survivor.epoch;
+                let detail =
+                    format!("names epoch {epoch}, and this node is in epoch {current} already: start it");
+                Err(Refusal::at(Code::ClaimsInvalid, "predicate.claims.epoch", detail))
+            }
             assent_proof::Claims::Recovery { voters, .. } if voters == [self.survivor.key] => Ok(()),
             assent_proof::Claims::Recovery { .. } => Err(Refusal::at(
                 Code::ClaimsInvalid,

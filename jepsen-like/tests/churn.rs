@@ -22,7 +22,11 @@ async fn settled(cluster: &Cluster, voters: &[u64]) {
         if members.body["changing"] == false && members.body["leader"].is_u64() && found == voters {
             return;
         }
-        assert!(Instant::now() < until, "the members are not {voters:?}: {members:?}\n{}", cluster.node_log(1));
+        assert!(
+            Instant::now() < until,
+            "the members are not {voters:?}: {members:?}\n{}",
+            cluster.node_log(1)
+        );
         sleep(Duration::from_millis(50)).await;
     }
 }
@@ -53,8 +57,7 @@ async fn struck(cluster: &mut Cluster, delay_ms: u64, method: &str, path: &str) 
 async fn a_change_survives_the_death_of_the_leader_at_any_moment() {
     let mut cluster = Cluster::start(3).await.unwrap();
     let evidence = Evidence::new(&cluster, "exec").await.unwrap();
-    let (governance, attestation) =
-        (cluster.key("governance").unwrap(), cluster.key("attestation").unwrap());
+    let (governance, attestation) = (cluster.key("governance").unwrap(), cluster.key("attestation").unwrap());
     cluster.accept(1, &evidence.authorization(&governance, (0, None))).await.unwrap();
     cluster.accept(1, &evidence.attestation(&attestation, (0, None), "affirming", "m")).await.unwrap();
     for (round, delay) in DELAYS_MS.into_iter().enumerate() {
@@ -83,7 +86,8 @@ async fn a_change_survives_the_death_of_the_leader_at_any_moment() {
         for id in 1..=3 {
             cluster.node_ready(id, SETTLES_WITHIN).await.unwrap();
             assert!(cluster.decide(id, &evidence.request()).await.is_allow());
-            let log = std::fs::read_to_string(cluster.dev_directory().join(format!("node-{id}.log"))).unwrap();
+            let log =
+                std::fs::read_to_string(cluster.dev_directory().join(format!("node-{id}.log"))).unwrap();
             assert!(!log.contains("put back to an older copy"), "a sound voter was locked out:\n{log}");
         }
         cluster.nodes.retain(|node| node.id != id);

@@ -27,6 +27,8 @@ const VOTERS_MAX: usize = 7;
 const THERE_WITHIN_ELECTIONS: u32 = 3;
 /// How long a learner may take to reach what the log held when its promotion was asked for.
 const CATCHES_UP_WITHIN: Duration = Duration::from_secs(5);
+/// A successor may take so many longest elections to lead.
+const TAKES_WITHIN_ELECTIONS: u32 = 4;
 /// How often it is looked.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -91,25 +93,24 @@ impl Service {
     async fn hand_over_to(&self, to: Option<NodeId>, until: Instant) -> Changed<()> {
         let parts = self.parts();
         let me = parts.config.node_id;
-        let asked = match to {
-            Some(to) => parts.raft.trigger().transfer_leader(to).await.is_ok(),
-            None => self.hand_over().await,
-        };
-        if !asked {
-            return refused(Code::QuorumAtRisk, "no other voter is there to take leadership");
-        }
-        let election = Duration::from_millis(parts.config.raft.election_max_ms);
-        let until = until.min(Instant::now() + election * 4);
-        loop {
-            match parts.believed_leader() {
-                Some(leader) if leader != me => return Ok(()),
-                _ if Instant::now() < until => sleep(LOOK_EVERY).await,
-                _ => break,
+        let patience = Duration::from_millis(parts.config.raft.election_max_ms) * TAKES_WITHIN_ELECTIONS;
+        match to {
+            None => self.leave_leadership(patience).await,
+            Some(to) => {
+                tracing::info!(to, "handing leadership over");
+                if parts.raft.trigger().transfer_leader(to).await.is_ok() {
+                    parts.somebody_else_leads(to, until.min(Instant::now() + patience)).await;
+                }
             }
         }
-        // openraft keeps a transfer for ever, and a leader that transfers serves nothing. A new election ends that.
-        let _ = parts.raft.trigger().elect(true).await;
-        refused(Code::MemberBehind, "nobody took leadership in time, so this node leads on")
+        match parts.believed_leader() {
+            Some(leader) if leader != me => Ok(()),
+            // openraft keeps a transfer for ever, and a leader that transfers sends no heartbeats.
+            _ => refused(
+                Code::MemberBehind,
+                "nobody took leadership in time; the voters elect among themselves now",
+            ),
+        }
     }
 }
 

@@ -75,7 +75,7 @@ impl Parts {
     }
 
     /// Who leads in this node's place, by `until`; nobody if `successor` goes away meanwhile.
-    async fn somebody_else_leads(&self, successor: NodeId, until: Instant) -> Option<NodeId> {
+    pub(super) async fn somebody_else_leads(&self, successor: NodeId, until: Instant) -> Option<NodeId> {
         loop {
             match self.believed_leader() {
                 Some(leader) if leader != self.config.node_id => return Some(leader),

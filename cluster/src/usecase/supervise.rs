@@ -37,12 +37,9 @@ pub(crate) async fn supervise_clock(service: Service) {
         unsure_ticks = if sure { 0 } else { unsure_ticks.saturating_add(1) };
         let leads = parts.believed_leader() == Some(parts.config.node_id);
         if leads && unsure_ticks >= UNSURE_TICKS && service.hand_over().await {
+            // openraft keeps a transfer for ever, and a leader that transfers sends no heartbeats: if the successor does
+            // not take over, the others elect.
             sleep(HANDOVER_PAUSE).await;
-            // openraft keeps a transfer for ever, and a leader that transfers serves nothing. If nobody took
-            // over, a new election ends that.
-            if parts.believed_leader() == Some(parts.config.node_id) && parts.clock_is_sure() {
-                let _ = parts.raft.trigger().elect(true).await;
-            }
         }
     }
 }
