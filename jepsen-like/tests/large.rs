@@ -51,7 +51,9 @@ async fn a_learner_gets_a_large_registry_by_snapshot_and_votes_while_load_goes_o
     let mut cluster = Cluster::start(3).await.unwrap();
     for id in 1..=3 {
         cluster.stop(id).unwrap();
-        let short = [("snapshot_every_entries", 20), ("keep_entries", 5), ("lag_entries", 30)];
+        // Two nodes cut their logs by size, one by age; none of them by number.
+        let bound = if id == 3 { ("log_age_s", 1) } else { ("log_mib", 1) };
+        let short = [bound, ("keep_entries", 5), ("lag_entries", 30), ("snapshot_every_entries", 1_000_000)];
         cluster.configure(id, &short).unwrap();
         cluster.restart(id).unwrap();
     }
@@ -67,6 +69,20 @@ async fn a_learner_gets_a_large_registry_by_snapshot_and_votes_while_load_goes_o
     for file in std::fs::read_dir(&cluster.node(1).unwrap().data).unwrap() {
         let file = file.unwrap();
         println!("{}: {} KiB", file.file_name().display(), file.metadata().unwrap().len() / 1024);
+    }
+
+    for id in 1..=3 {
+        // Entries that are too old show as such a second later.
+        let until = Instant::now() + Duration::from_secs(20);
+        loop {
+            let log = cluster.get(id, "/v1/cluster/status").await.body["log"].clone();
+            let cut = log["first"].as_u64() > Some(0) && log["bytes"].as_u64() < Some(2 << 20);
+            if cut {
+                break;
+            }
+            assert!(Instant::now() < until, "the log of node {id} is not cut: {log}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     cluster.start_newcomer(4).unwrap();

@@ -189,3 +189,23 @@ async fn a_node_that_was_away_follows_a_leader_that_it_never_heard_of() {
     assert_eq!(status.body["voters"], serde_json::json!([1, 2, 3, 4]), "{status:?}");
     assert!(cluster.decide(1, &evidence.request()).await.is_allow());
 }
+
+#[tokio::test]
+async fn two_changes_at_once_are_made_one_after_the_other_or_one_is_told_to_wait() {
+    let mut cluster = Cluster::start(3).await.unwrap();
+    for id in [4, 5] {
+        cluster.start_newcomer(id).unwrap();
+        cluster.grant_newcomer(id).await.unwrap();
+    }
+    let (four, five) = tokio::join!(cluster.add_learner(1, 4), cluster.add_learner(2, 5));
+    for answer in [four.unwrap(), five.unwrap()] {
+        // Five first leaves no number for four: ids only grow.
+        let told = [Some("membership_busy"), Some("member_exists")];
+        assert!(answer.status == Some(200) || told.contains(&answer.text("code")), "{answer:?}");
+    }
+    let members = cluster.get(3, "/v1/cluster/members").await;
+    let ids: Vec<u64> =
+        members.body["members"].as_array().unwrap().iter().map(|m| m["id"].as_u64().unwrap()).collect();
+    assert!(ids.len() >= 4, "{members:?}");
+    assert_eq!(members.body["changing"], false, "{members:?}");
+}
