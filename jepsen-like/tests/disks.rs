@@ -162,3 +162,31 @@ async fn databases_of_two_stores_are_not_opened_together() {
     cluster.ended(3).unwrap();
     assert!(cluster.node_log(3).contains("belongs to store"), "{}", cluster.node_log(3));
 }
+
+#[tokio::test]
+async fn a_learner_that_was_put_back_to_an_older_copy_is_refused_and_harms_nobody() {
+    let mut cluster = Cluster::start(3).await.unwrap();
+    let evidence = Evidence::new(&cluster, "exec").await.unwrap();
+    cluster.start_newcomer(4).unwrap();
+    cluster.grant_newcomer(4).await.unwrap();
+    assert_eq!(cluster.add_learner(1, 4).await.unwrap().status, Some(200));
+    let parent = write(&cluster, &evidence, 0, None).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    cluster.stop(4).unwrap();
+    let data = cluster.node(4).unwrap().data.clone();
+    let backup = cluster.dev_directory().join("backup-4");
+    copy(&data, &backup);
+    cluster.restart(4).unwrap();
+    write(&cluster, &evidence, 10, parent).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    cluster.stop(4).unwrap();
+    fs::remove_dir_all(&data).unwrap();
+    copy(&backup, &data);
+    let leader = cluster.leader().await.unwrap();
+    cluster.restart(4).unwrap();
+    says(&cluster, 4, "put back to an older copy").await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(cluster.leader().await.unwrap(), leader, "the leader fell over a learner");
+    let promoted = cluster.post(1, "/v1/cluster/members/4/promote", "").await;
+    assert_eq!(promoted.text("code"), Some("member_behind"), "{promoted:?}");
+}

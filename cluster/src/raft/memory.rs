@@ -1,9 +1,9 @@
-//! What this node remembers of what the voters have acknowledged, so that a disk that was put back is recognised.
+//! What this node remembers of what the members have acknowledged, so that a disk that was put back is recognised.
 //!
 //! The leader tells everybody with its appends; whoever is told keeps it, in memory at once and on disk with the
-//! next commit of its log. A voter that returns with less than it acknowledged is refused: its votes would be
-//! those of somebody who never promised what it did promise. Owns the memory and its encoding; decides nothing
-//! of Raft.
+//! next commit of its log. A member that returns with less than it acknowledged is refused: its votes would be
+//! those of somebody who never promised what it did promise, and a leader that had counted on it could not go on.
+//! Owns the memory and its encoding; decides nothing of Raft.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -115,8 +115,8 @@ fn introduce(parts: &Parts) {
     }
 }
 
-/// What each voter has on its disk for certain, as the leader knows: only what is committed too, since the rest may be
-/// truncated again.
+/// What each member has on its disk for certain, as the leader knows: only what is committed too, since the rest may be
+/// truncated again. Learners count: a leader whose learner forgot what it had acknowledged could not go on either.
 fn acknowledged(parts: &Parts) -> Vec<Acknowledged> {
     let metrics = parts.metrics_now();
     let (Some(replication), Some(committed)) = (&metrics.replication, &metrics.local_committed) else {
@@ -124,8 +124,9 @@ fn acknowledged(parts: &Parts) -> Vec<Acknowledged> {
     };
     metrics
         .membership_config
-        .voter_ids()
-        .filter_map(|node| {
+        .nodes()
+        .filter_map(|(node, _)| {
+            let node = *node;
             let matched = replication.get(&node)?.as_ref()?.index;
             Some(Acknowledged { node, term: metrics.current_term, index: matched.min(committed.index) })
         })
