@@ -107,6 +107,12 @@ async fn a_voter_that_was_put_back_to_an_older_copy_votes_with_nobody_and_is_rep
         command.args(["--endpoint", &format!("{},{}", endpoint(1), endpoint(2))]);
         command
     };
+    // A voter is no replacement for another one.
+    let mut wrong = Command::new(binary().unwrap());
+    wrong.args(["member", "replace", "3", "--node", &endpoint(1), "--endpoint", &endpoint(1)]);
+    let told = wrong.output().unwrap();
+    let said = String::from_utf8_lossy(&told.stderr).into_owned();
+    assert!(!told.status.success() && said.contains("a voter of this cluster already"), "{said}");
     // Without root's keys it says what root has to sign, and changes nothing.
     let told = replace().output().unwrap();
     let said = String::from_utf8_lossy(&told.stderr).into_owned();

@@ -141,7 +141,11 @@ pub(crate) async fn add(
 ) -> Result<(NewMember, MembersBody), CliError> {
     let (new, _) = introduce(client, node).await?;
     let members = client.add_member(&new).await?;
-    output.say(&format!("node {} at {} is a learner", new.id, new.peer));
+    let what = match members.member(new.id).map(|member| member.role) {
+        Some(MemberRole::Voter) => "is a voter already",
+        _ => "is a learner",
+    };
+    output.say(&format!("node {} at {} {what}", new.id, new.peer));
     Ok((new, members))
 }
 

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use assent_api::{AuthorityBody, AuthorityStatus, MembersBody, NewMember};
+use assent_api::{AuthorityBody, AuthorityStatus, MemberRole, MembersBody, NewMember};
 use assent_client::Client;
 use assent_proof::{Claims, DomainName, PublicKey, RevocationReason, Role, Seconds, SigningKey};
 use clap::Args as ClapArgs;
@@ -74,6 +74,7 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
 impl Replacement {
     async fn run(&self) -> Result<MembersBody, CliError> {
         let members = self.client.members().await?;
+        self.is_sane(&members)?;
         match members.member(self.args.old).map(|old| old.key) {
             // Its key goes before it does: from then on it speaks for nobody, wherever its old disk turns up.
             Some(Some(key)) => self.revoke_old(&key).await?,
@@ -95,6 +96,18 @@ impl Replacement {
         let members = promote(&self.client, self.new.id, within, self.output).await?;
         self.output.say("5. done");
         Ok(members)
+    }
+
+    /// A voter beside the lost one is no replacement: that would only remove a member.
+    fn is_sane(&self, members: &MembersBody) -> Result<(), CliError> {
+        let votes = members.member(self.new.id).is_some_and(|new| new.role == MemberRole::Voter);
+        if votes && members.member(self.args.old).is_some() {
+            let detail =
+                format!("`{}` is node {}, a voter of this cluster already", self.args.node, self.new.id);
+            let remedy = "name a new node, with an id that was never used and an empty data directory";
+            return Err(CliError::new("member_exists", detail, remedy));
+        }
+        Ok(())
     }
 
     async fn revoke_old(&self, key: &PublicKey) -> Result<(), CliError> {
