@@ -44,11 +44,19 @@ async fn a_lost_quorum_is_recovered_by_the_surviving_node_and_the_old_nodes_end(
         said(&running)
     );
 
+    // A statement for what the node held once: another one took its slot since.
+    let folder = cluster.dev_directory();
+    let stale = folder.join("stale.json");
+    cluster.stop(1).unwrap();
+    signed(config, cluster.key_path("root").unwrap(), &stale);
+    cluster.restart(1).unwrap();
+    cluster.node_ready(1, SETTLES_WITHIN).await.unwrap();
+    cluster.grant_newcomer(9).await.unwrap();
+
     // Nodes 2 and 3 are gone, as far as anyone knows; node 1 alone can do nothing.
     for id in [2, 3, 1] {
         cluster.kill(id).unwrap();
     }
-    let folder = cluster.dev_directory();
     let statement = folder.join("recovery.json");
     signed(config, cluster.key_path("root").unwrap(), &statement);
     let carry_out =
@@ -68,6 +76,8 @@ async fn a_lost_quorum_is_recovered_by_the_surviving_node_and_the_old_nodes_end(
     signed(config_2.to_str().unwrap(), cluster.key_path("root").unwrap(), &other);
     let refused = carry_out(&other);
     assert!(said(&refused).contains("must be this node's key alone"), "{}", said(&refused));
+    let refused = carry_out(&stale);
+    assert!(!refused.status.success() && said(&refused).contains("head_moved"), "{}", said(&refused));
     assert_eq!(said(&assent(&["recover", "--config", config])), before, "a refusal changed something");
 
     let done = carry_out(&statement);
