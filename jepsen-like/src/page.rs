@@ -7,6 +7,9 @@ use crate::binary::binary;
 use crate::cluster::Cluster;
 use crate::error::HarnessError;
 
+/// Longest that the commands of a page may take, in seconds.
+const PAGE_WITHIN_S: &str = "180";
+
 /// A block of a page.
 enum Block<'a> {
     Commands(&'a str),
@@ -47,7 +50,10 @@ pub async fn run_page(cluster: &Cluster, page: &str) -> Result<String, HarnessEr
     }
     let directory = home.path().to_owned();
     let ran = tokio::task::spawn_blocking(move || {
-        Command::new("bash").arg("-c").arg(format!("exec 2>&1\n{script}")).current_dir(directory).output()
+        // A page that waits for what never comes ends with everything that it started.
+        let mut shell = Command::new("timeout");
+        shell.args(["--kill-after=5", PAGE_WITHIN_S, "bash", "-c"]).arg(format!("exec 2>&1\n{script}"));
+        shell.current_dir(directory).output()
     });
     let output = ran
         .await
