@@ -209,3 +209,25 @@ async fn two_changes_at_once_are_made_one_after_the_other_or_one_is_told_to_wait
     assert!(ids.len() >= 4, "{members:?}");
     assert_eq!(members.body["changing"], false, "{members:?}");
 }
+
+#[tokio::test]
+async fn a_node_that_is_asked_to_remove_itself_says_that_it_is_done() {
+    let mut cluster = Cluster::start(3).await.unwrap();
+    cluster.start_newcomer(4).unwrap();
+    cluster.grant_newcomer(4).await.unwrap();
+    assert_eq!(cluster.add_learner(1, 4).await.unwrap().status, Some(200));
+    assert_eq!(cluster.promote(4, 4).await.unwrap().status, Some(200));
+    let removed = cluster.delete(4, "/v1/cluster/members/4").await;
+    assert_eq!(removed.status, Some(200), "{removed:?}");
+    let members = cluster.get(1, "/v1/cluster/members").await;
+    assert!(members.body["members"].as_array().unwrap().iter().all(|m| m["id"] != 4), "{members:?}");
+    // Soon nobody talks to it any more.
+    for _ in 0..100 {
+        let status = cluster.get(1, "/v1/cluster/status").await;
+        if status.body["peers"].as_array().unwrap().iter().all(|peer| peer["id"] != 4) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("node 1 still knows the way to node 4");
+}

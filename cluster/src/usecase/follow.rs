@@ -1,10 +1,11 @@
 //! Standing watches over the membership: ways to the members, what the voters acknowledged, changes left half done.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
-use tokio::time::{interval, sleep, timeout};
+use tokio::time::{Instant, interval, sleep, timeout};
 
 use super::{Parts, Service};
 use crate::peer::{Acknowledged, Introduce};
@@ -15,6 +16,8 @@ use crate::raft::types::{NodeId, PeerNode};
 const MEMBERS_EVERY: Duration = Duration::from_millis(100);
 /// and at least.
 const LOOK_AT_LEAST_EVERY: Duration = Duration::from_millis(500);
+/// How long a node that was removed keeps its connections.
+const LEAVES_WITHIN: Duration = Duration::from_millis(300);
 /// How often the leader takes stock of what the voters acknowledged.
 const REMEMBER_EVERY: Duration = Duration::from_millis(100);
 /// How long a peer may take to hear who the members are.
@@ -30,6 +33,7 @@ pub(crate) async fn follow_members(service: Service) {
     let me = parts.config.node_id;
     let mut metrics = parts.raft.metrics();
     let mut was_member = false;
+    let mut leaving: BTreeMap<NodeId, Instant> = BTreeMap::new();
     loop {
         let members: Vec<(NodeId, PeerNode)> = metrics
             .borrow_watched()
@@ -52,12 +56,16 @@ pub(crate) async fn follow_members(service: Service) {
             parts.hub.ensure_known(*id, &node.peer_addr);
         }
         let is_member = |id: NodeId| members.iter().any(|(member, _)| *member == id);
-        if !members.is_empty() {
-            for id in parts.hub.known() {
-                if id <= highest && !is_member(id) {
-                    tracing::info!(id, "a node is no member any more");
-                    parts.hub.forget(id, "it is no member any more");
-                }
+        leaving.retain(|id, _| !is_member(*id));
+        for id in parts.hub.known() {
+            if members.is_empty() || id > highest || is_member(id) {
+                continue;
+            }
+            // It may be waiting for the answer that says so.
+            let since = leaving.entry(id).or_insert_with(Instant::now);
+            if since.elapsed() >= LEAVES_WITHIN {
+                tracing::info!(id, "a node is no member any more");
+                parts.hub.forget(id, "it is no member any more");
             }
         }
         if was_member && !is_member(me) {

@@ -88,8 +88,11 @@ impl Service {
             };
             match attempt {
                 Ok(members) => return Ok(members),
-                // An earlier try may be what is under way, or what removed it.
-                Err(ManageError::Refused(refusal)) if maybe_done && refusal.code == Code::MembershipBusy => {
+                // An earlier try may be what is under way, or what removed it; and a leader that finds no quorum cannot
+                // say that nothing was changed.
+                Err(ManageError::Refused(refusal))
+                    if maybe_done && matches!(refusal.code, Code::MembershipBusy | Code::NoQuorum) =>
+                {
                     last = refusal.detail;
                 }
                 Err(ManageError::Refused(refusal))
