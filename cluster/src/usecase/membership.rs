@@ -105,11 +105,9 @@ impl Service {
         }
         match parts.believed_leader() {
             Some(leader) if leader != me => Ok(()),
-            // openraft keeps a transfer for ever, and a leader that transfers sends no heartbeats.
-            _ => refused(
-                Code::MemberBehind,
-                "nobody took leadership in time; the voters elect among themselves now",
-            ),
+            // openraft keeps a transfer for ever, and a leader that transfers sends no heartbeats, so the voters elect. Whoever
+            // asked asks again, of whoever leads then.
+            _ => Err(ManageError::Unknown("nobody took leadership in time".to_owned())),
         }
     }
 }
