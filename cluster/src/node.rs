@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use assent_proof::SigningKey;
 use assent_registry::{ClusterId, GenesisFile, Rows, RulesVersion, bootstrap, query, rules_known};
-use assent_store::{RegistryStore, Store, StoreOptions};
+use assent_store::{LogStore, RegistryStore, Store, StoreOptions};
 
 use crate::config::Config;
 use crate::env::{Environment, blocking};
@@ -21,6 +21,7 @@ use crate::http;
 use crate::introductions::Introductions;
 use crate::metrics::Metrics;
 use crate::peer::{Identity, PeerAddress, PeerHub, PeerLimits};
+use crate::raft::codec;
 use crate::raft::log::{LogRecord, RaftLog};
 use crate::raft::machine::Machine;
 use crate::raft::memory::Memory;
@@ -86,6 +87,7 @@ impl Node {
         let machine = Machine::new(store.registry.clone(), verifier.clone(), run, guard, known)
             .map_err(failed("reading the registry"))?;
         let applied = machine.applied();
+        reaches_back(&store.log, applied.borrow().log_index)?;
         let transfers = Transfers::default();
         let introductions = Introductions::default();
         let service_of_raft =
@@ -235,6 +237,23 @@ pub(crate) fn read_key(config: &Config) -> Result<SigningKey, NodeError> {
     }
     let pem = std::fs::read_to_string(&config.node_key).map_err(failed(doing()))?;
     SigningKey::from_pem(&pem).map_err(failed(doing()))
+}
+
+/// The log has to reach back to where the registry stands: what is between could not be applied.
+fn reaches_back(log: &LogStore<LogRecord>, applied: Option<u64>) -> Result<(), NodeError> {
+    let purged = log.purged().map(|bytes| codec::decode_log_id(&bytes)).transpose();
+    let purged = purged.map_err(failed("reading the log"))?.map(|id| id.index);
+    if purged <= applied {
+        return Ok(());
+    }
+    let at =
+        |index: Option<u64>| index.map_or_else(|| "nothing".to_owned(), |index| format!("entry {index}"));
+    Err(failed("reading the registry")(format!(
+        "it has applied {}, and the log begins only after {}: these are files of different times, and what lies between is \
+         lost here: replace the member",
+        at(applied),
+        at(purged)
+    )))
 }
 
 /// A fresh registry is founded from the genesis file; an existing one must be of the same file. Whether the node's key

@@ -196,3 +196,36 @@ async fn a_learner_that_was_put_back_to_an_older_copy_is_refused_and_harms_nobod
     let promoted = cluster.post(1, "/v1/cluster/members/4/promote", "").await;
     assert_eq!(promoted.text("code"), Some("member_behind"), "{promoted:?}");
 }
+
+#[tokio::test]
+async fn a_registry_older_than_its_log_reaches_back_is_refused_with_the_remedy() {
+    let mut cluster = Cluster::start(3).await.unwrap();
+    let evidence = Evidence::new(&cluster, "exec").await.unwrap();
+    cluster.stop(3).unwrap();
+    let data = cluster.node(3).unwrap().data.clone();
+    let backup = cluster.dev_directory().join("backup-3");
+    copy(&data, &backup);
+    let short = [("snapshot_every_entries", 10), ("keep_entries", 2), ("lag_entries", 1_000)];
+    cluster.configure(3, &short).unwrap();
+    cluster.restart(3).unwrap();
+    cluster.node_ready(3, SETTLES_WITHIN).await.unwrap();
+    let parent = write(&cluster, &evidence, 0, None).await;
+    write(&cluster, &evidence, 10, parent).await;
+    for _ in 0..400 {
+        if cluster.get(3, "/v1/cluster/status").await.body["log"]["first"].as_u64() > Some(8) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    cluster.stop(3).unwrap();
+    for file in fs::read_dir(&backup).unwrap() {
+        let file = file.unwrap();
+        if file.file_name().to_string_lossy().starts_with("registry-") {
+            fs::copy(file.path(), data.join(file.file_name())).unwrap();
+        }
+    }
+    cluster.restart(3).unwrap();
+    cluster.ended(3).unwrap();
+    let log = cluster.node_log(3);
+    assert!(log.contains("files of different times") && log.contains("replace the member"), "{log}");
+}

@@ -121,6 +121,7 @@ async fn a_learner_never_allows_and_its_key_must_be_granted() {
     for (path, expected) in [
         ("/v1/cluster/members/9/promote", (Some(404), Some("member_unknown"))),
         ("/v1/cluster/members/x/promote", (Some(400), Some("malformed"))),
+        ("/v1/cluster/members/04/promote", (Some(400), Some("malformed"))),
     ] {
         let answer = cluster.post(1, path, "").await;
         assert_eq!(code(&answer), expected, "{answer:?}");

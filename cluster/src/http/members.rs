@@ -20,7 +20,8 @@ fn answered(changed: Result<MembersBody, Box<Problem>>) -> Response {
 
 #[expect(clippy::result_large_err, reason = "the error is the finished answer")]
 fn member_id(text: &str) -> Result<u64, Response> {
-    let number = text.parse().ok().filter(|id| *id > 0);
+    // One spelling a number.
+    let number = text.parse::<u64>().ok().filter(|id| *id > 0 && id.to_string() == text);
     number.ok_or_else(|| {
         let why = Refusal::at(Code::Malformed, "id", format!("`{text}` is not a member's number"));
         refusal(&why, Call::Manage)
