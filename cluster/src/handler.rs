@@ -127,7 +127,8 @@ impl Handler for PeerHandler {
 
     fn recovered(&self, envelope: &Bytes) {
         if let Some(service) = self.service() {
-            service.parts().heed_recovery(envelope);
+            let envelope = envelope.clone();
+            tokio::spawn(async move { service.parts().heed_recovery(&envelope).await });
         }
     }
 

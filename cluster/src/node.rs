@@ -28,7 +28,7 @@ use crate::raft::memory::Memory;
 use crate::raft::network::{PeerNetworkFactory, RaftService, Transfers};
 use crate::raft::verifier::{Verifier, VerifierLimits};
 use crate::usecase::{
-    Parts, Service, flush_registry, follow_epoch, follow_members, form, keep_log, raise_rules,
+    Parts, Service, ended_in, flush_registry, follow_epoch, follow_members, form, keep_log, raise_rules,
     remember_voters, supervise_clock,
 };
 
@@ -81,6 +81,9 @@ impl Node {
         let known = RulesVersion(config.rules_known);
         found_registry(&env, &store.registry, genesis.clone(), known).await?;
         let memory = Memory::load(store.log.clone()).map_err(failed("reading the log"))?;
+        if let Some(epoch) = memory.ended() {
+            return Err(failed("starting")(ended_in(epoch)));
+        }
 
         let verifier = Verifier::new(genesis.origin().to_owned(), run.clone(), VerifierLimits::default());
         let guard = Arc::new(move |rows: &dyn Rows| belongs_to(rows, cluster_id, known));
@@ -136,6 +139,7 @@ impl Node {
             store_id: store.store_id,
             log: store.log.clone(),
             transfers,
+            memory: memory.clone(),
             introductions,
             recovery: recovery.1,
             stopping: AtomicBool::new(false),

@@ -116,4 +116,14 @@ async fn a_lost_quorum_is_recovered_by_the_surviving_node_and_the_old_nodes_end(
     }
     cluster.kill(1).unwrap();
     assert!(cluster.decide(5, &evidence.request()).await.is_allow());
+    // Nobody is there to tell them again, and they remember.
+    for id in [2, 3] {
+        cluster.restart(id).unwrap();
+    }
+    for id in [2, 3] {
+        cluster.ended(id).unwrap();
+        let log = cluster.node_log(id);
+        assert!(log.lines().last().is_some_and(|last| last.starts_with("remedy: ")), "{log}");
+        assert!(!log.lines().rev().take(3).any(|line| line.starts_with("ready: ")), "{log}");
+    }
 }

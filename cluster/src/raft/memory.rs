@@ -15,7 +15,7 @@ use super::log::LogRecord;
 use super::types::NodeId;
 use crate::peer::{Acknowledged, Hello};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Bytes of one voter: id, term, index.
 const RECORD_BYTES: usize = 24;
 
@@ -28,6 +28,8 @@ pub struct Memory {
 #[derive(Default)]
 struct State {
     known: BTreeMap<NodeId, (u64, u64)>,
+    /// The epoch in which root recovered the cluster without this node; 0 if it did not.
+    ended: u64,
     /// What goes along with appends, while this node leads.
     told: Vec<Acknowledged>,
     /// Whether `known` has grown since it was last given to the log,
@@ -44,11 +46,31 @@ pub struct UnreadableError;
 impl Memory {
     /// What `log` remembers.
     pub fn load(log: LogStore<LogRecord>) -> Result<Arc<Self>, UnreadableError> {
-        let known = match log.remembered() {
+        let (ended, known) = match log.remembered() {
             Some(bytes) => decode(&bytes).ok_or(UnreadableError)?,
-            None => BTreeMap::new(),
+            None => Default::default(),
         };
-        Ok(Arc::new(Self { log, state: Mutex::new(State { known, ..State::default() }) }))
+        Ok(Arc::new(Self { log, state: Mutex::new(State { known, ended, ..State::default() }) }))
+    }
+
+    /// The epoch in which root recovered the cluster without this node, if it did. Such a node never starts again.
+    pub fn ended(&self) -> Option<u64> {
+        Some(self.lock().ended).filter(|epoch| *epoch > 0)
+    }
+
+    /// Remembers for good that root recovered the cluster without this node; durable when this returns.
+    pub async fn end(&self, epoch: u64) -> Result<(), StoreError> {
+        let bytes = {
+            let mut state = self.lock();
+            state.ended = epoch;
+            encode(epoch, &state.known)
+        };
+        self.log.save_remembered(bytes, false).await?;
+        // What is queued behind it is durable no earlier, so the vote that is there is written once more and waited for.
+        match self.log.vote() {
+            Some(vote) => self.log.save_vote(vote).await,
+            None => Ok(()),
+        }
     }
 
     /// Takes in what the leader says. Never forgets: a smaller position than one known is passed over.
@@ -88,7 +110,7 @@ impl Memory {
             state.grown = false;
             state.loose &= !now;
             state.known.retain(|node, _| is_member(*node));
-            encode(&state.known)
+            encode(state.ended, &state.known)
         };
         self.log.save_remembered(bytes, !now).await
     }
@@ -114,9 +136,10 @@ impl Memory {
     }
 }
 
-/// A version, and then id, term and index of each voter; integers big endian.
-fn encode(known: &BTreeMap<NodeId, (u64, u64)>) -> Bytes {
+/// A version, the epoch that ended this node or 0, and then id, term and index of each member; integers big endian.
+fn encode(ended: u64, known: &BTreeMap<NodeId, (u64, u64)>) -> Bytes {
     let mut bytes = vec![VERSION];
+    bytes.extend_from_slice(&ended.to_be_bytes());
     for (node, (term, index)) in known {
         for number in [node, term, index] {
             bytes.extend_from_slice(&number.to_be_bytes());
@@ -125,8 +148,9 @@ fn encode(known: &BTreeMap<NodeId, (u64, u64)>) -> Bytes {
     bytes.into()
 }
 
-fn decode(bytes: &[u8]) -> Option<BTreeMap<NodeId, (u64, u64)>> {
-    let (&version, records) = bytes.split_first()?;
+fn decode(bytes: &[u8]) -> Option<(u64, BTreeMap<NodeId, (u64, u64)>)> {
+    let (&version, rest) = bytes.split_first()?;
+    let (ended, records) = rest.split_first_chunk::<8>()?;
     let (records, rest) = records.as_chunks::<RECORD_BYTES>();
     if version != VERSION || !rest.is_empty() {
         return None;
@@ -137,7 +161,7 @@ fn decode(bytes: &[u8]) -> Option<BTreeMap<NodeId, (u64, u64)>> {
         }
         _ => None,
     };
-    records.iter().map(numbers).collect()
+    Some((u64::from_be_bytes(*ended), records.iter().map(numbers).collect::<Option<_>>()?))
 }
 
 #[cfg(test)]
@@ -148,15 +172,18 @@ mod tests {
     fn the_memory_has_these_bytes() {
         let known = BTreeMap::from([(1, (2, 3)), (4, (5, 6))]);
         let expected = concat!(
-            "01",
+            "02",
+            "0000000000000007",
             "000000000000000100000000000000020000000000000003",
             "000000000000000400000000000000050000000000000006"
         );
-        assert_eq!(hex::encode(encode(&known)), expected);
-        assert_eq!(decode(&encode(&known)), Some(known));
+        assert_eq!(hex::encode(encode(7, &known)), expected);
+        assert_eq!(decode(&encode(7, &known)), Some((7, known)));
+        let empty = encode(0, &BTreeMap::new());
+        assert_eq!(decode(&empty), Some((0, BTreeMap::new())));
         assert_eq!(decode(&[]), None);
-        assert_eq!(decode(&[2]), None);
-        assert_eq!(decode(&[1, 0]), None);
-        assert_eq!(decode(&[1]), Some(BTreeMap::new()));
+        assert_eq!(decode(&empty[..8]), None);
+        assert_eq!(decode(&[&empty[..], &[0]].concat()), None);
+        assert_eq!(decode(&[&[1], &empty[1..]].concat()), None);
     }
 }

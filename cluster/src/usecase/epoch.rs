@@ -52,16 +52,23 @@ fn newest_recovery(rows: &dyn Rows) -> Result<Option<Bytes>, RowError> {
     Ok(query::envelope(rows, &id)?.map(Bytes::from))
 }
 
+/// Why a node does not go on.
+pub(crate) fn ended_in(epoch: u64) -> String {
+    format!(
+        "root has recovered the cluster without this node, in epoch {epoch}: what this node holds is a history that ended; \
+         keep its data for the auditors, and let it join as a new member with an empty directory"
+    )
+}
+
 impl Parts {
-    /// Ends this node if root has recovered the cluster without it.
-    pub(crate) fn heed_recovery(&self, envelope: &[u8]) {
+    /// Ends this node, for good, if root has recovered the cluster without it.
+    pub(crate) async fn heed_recovery(&self, envelope: &[u8]) {
         if let Some(epoch) = self.superseded_by(envelope) {
-            let cause = format!(
-                "root has recovered the cluster without this node, in epoch {epoch}: what this node holds is a history that \
-                 ended; keep its data for the auditors, and let it join as a new member with an empty directory"
-            );
+            // Remembered before it ends: started again, it must not wait to be told once more. A failure is the
+            // store's, which ends the node too.
+            let _ = self.memory.end(epoch).await;
             // Only the first cause is kept.
-            let _ = self.misbound.set(cause);
+            let _ = self.misbound.set(ended_in(epoch));
         }
     }
 

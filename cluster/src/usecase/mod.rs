@@ -46,12 +46,13 @@ use crate::metrics::Metrics;
 use crate::peer::PeerHub;
 use crate::raft::log::LogRecord;
 use crate::raft::machine::{AppliedAt, Machine};
+use crate::raft::memory::Memory;
 use crate::raft::network::Transfers;
 use crate::raft::types::{NodeId, TypeConfig};
 use crate::raft::verifier::Verifier;
 
 pub use authorize::Answered;
-pub(crate) use epoch::follow_epoch;
+pub(crate) use epoch::{ended_in, follow_epoch};
 pub use events::{EventsAsk, PollAsk};
 pub(crate) use follow::{follow_members, remember_voters};
 pub(crate) use form::form;
@@ -92,6 +93,8 @@ pub(crate) struct Parts {
     pub(crate) log: LogStore<LogRecord>,
     /// The snapshots on their way.
     pub(crate) transfers: Transfers,
+    /// What is remembered of the members, and of this node's own end.
+    pub(crate) memory: Arc<Memory>,
     /// Members that others have named.
     pub(crate) introductions: Introductions,
     /// Root's newest recovery statement, if there ever was one.
