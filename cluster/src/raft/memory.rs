@@ -19,6 +19,9 @@ const VERSION: u8 = 2;
 /// Bytes of one voter: id, term, index.
 const RECORD_BYTES: usize = 24;
 
+/// Term and log index that each member has acknowledged.
+type Known = BTreeMap<NodeId, (u64, u64)>;
+
 /// The memory. Shared.
 pub struct Memory {
     log: LogStore<LogRecord>,
@@ -27,7 +30,7 @@ pub struct Memory {
 
 #[derive(Default)]
 struct State {
-    known: BTreeMap<NodeId, (u64, u64)>,
+    known: Known,
     /// The epoch in which root recovered the cluster without this node; 0 if it did not.
     ended: u64,
     /// What goes along with appends, while this node leads.
@@ -137,7 +140,7 @@ impl Memory {
 }
 
 /// A version, the epoch that ended this node or 0, and then id, term and index of each member; integers big endian.
-fn encode(ended: u64, known: &BTreeMap<NodeId, (u64, u64)>) -> Bytes {
+fn encode(ended: u64, known: &Known) -> Bytes {
     let mut bytes = vec![VERSION];
     bytes.extend_from_slice(&ended.to_be_bytes());
     for (node, (term, index)) in known {
@@ -148,7 +151,7 @@ fn encode(ended: u64, known: &BTreeMap<NodeId, (u64, u64)>) -> Bytes {
     bytes.into()
 }
 
-fn decode(bytes: &[u8]) -> Option<(u64, BTreeMap<NodeId, (u64, u64)>)> {
+fn decode(bytes: &[u8]) -> Option<(u64, Known)> {
     let (&version, rest) = bytes.split_first()?;
     let (ended, records) = rest.split_first_chunk::<8>()?;
     let (records, rest) = records.as_chunks::<RECORD_BYTES>();
