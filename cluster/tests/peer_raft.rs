@@ -278,7 +278,8 @@ async fn a_snapshot_goes_on_after_its_connection_broke() {
         let all = learner.transfers.all();
         all.into_iter().find(|(direction, ..)| *direction == Direction::Receiving).map(|(.., at)| at)
     };
-    // Cut every few chunks, as long as it lasts; what was written is never sent again.
+    // Cut every few chunks until it went on three times (a cut between two steps breaks none off); what was written
+    // is never sent again.
     let (mut cuts, mut resumed, mut cut_at) = (0, 0, 0);
     let last = leader.applied();
     let until = Instant::now() + SOON * 4;
@@ -287,7 +288,7 @@ async fn a_snapshot_goes_on_after_its_connection_broke() {
         if let Some(progress) = receiving() {
             assert!(progress.chunks >= cut_at, "it began anew");
             resumed = resumed.max(progress.resumed);
-            if cuts < 3 && progress.chunks >= cut_at + 5 {
+            if resumed < 3 && progress.chunks >= cut_at + 5 {
                 cut_at = progress.chunks;
                 cuts += 1;
                 leader.hub.forget(4, "a test cuts it");
@@ -296,7 +297,7 @@ async fn a_snapshot_goes_on_after_its_connection_broke() {
         }
         sleep(Duration::from_millis(1)).await;
     }
-    assert!(cuts == 3 && resumed >= 3, "cut {cuts} times, resumed {resumed}");
+    assert!(resumed >= 3, "cut {cuts} times, resumed {resumed}");
     has_rows(&learner, rows, &body);
 }
 
