@@ -7,9 +7,11 @@
 mod answer;
 mod binary;
 pub mod chaos;
+pub mod check;
 mod cluster;
 mod error;
 mod evidence;
+pub mod history;
 mod newcomer;
 mod page;
 mod ports;

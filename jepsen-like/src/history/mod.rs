@@ -1,0 +1,168 @@
+//! What happened in a run, one record a line, so that any checker can judge it; the format is described in `README.md`.
+//!
+//! A [`Record`] is one operation from its invocation to its return, or one thing that the harness did or saw. Times are
+//! simulated nanoseconds since the run began, on one clock that no node can read. Nothing here judges.
+
+use std::io::{self, BufRead, Write};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Everything that happened, in order of invocation.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct History {
+    /// What happened.
+    pub records: Vec<Record>,
+}
+
+/// One operation, or one thing done or seen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// What it is.
+    pub op: Op,
+    /// Who did it; 0 is the harness. A client does one thing at a time.
+    pub client: u64,
+    /// The node that was asked, struck or looked at.
+    pub node: u64,
+    /// What it is about, for checks that go key by key: a domain's name, or empty.
+    pub key: String,
+    /// What was asked.
+    pub input: Value,
+    /// What came back; null if nothing did.
+    pub output: Value,
+    /// When it was invoked.
+    pub invoke_ns: u64,
+    /// When it returned; none if it never did.
+    pub return_ns: Option<u64>,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// What a record is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Op {
+    /// An envelope was submitted. Input `{id, envelope}` (evidence id; the envelope as text); output a receipt `{evidenceId,
+    /// ledgerIndex, revision, acceptedAt, repeated}`, or a problem document with `code` (and `receipt` for an equivocation).
+    Submit,
+    /// An authorize. Input is the request, output the answer's whole body.
+    Authorize,
+    /// A permit. Input is the request with its nonce, output the answer's whole body.
+    Permit,
+    /// A page of events. Input `{after}`, output `{events: [{index, evidenceId}], revision}`.
+    Events,
+    /// At the end, what a node holds. Output `{revision, applied, digest, leaves: [{index, evidenceId, acceptedAt, envelope}]}`;
+    /// `envelope` is the stored text, and `applied` the log index at which `digest` (of all rows) was taken.
+    Ledger,
+    /// A fault, from when it began to bite to when it was undone. Input `{kind, nodes, …}`. The kind `cut` says that for all
+    /// that time no message could go both ways between `node` and enough voters to make a quorum with it.
+    Fault,
+    /// What the harness saw of a node's Raft state when it changed. Output `{boot, term, vote: {term, node, committed}, state,
+    /// leader, lastLog, committed, applied: {index, term, node}, voters: [[id…]…], learners: [id…], revision}`; log indexes
+    /// or null, `state` one of `leader`, `candidate`, `follower`, `learner`, `shutdown`; `boot` counts the starts of this node.
+    Sample,
+}
+
+/// How an operation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Accepted, allowed, read.
+    Ok,
+    /// Refused or denied: it certainly had no effect, but for an equivocation, which has a receipt.
+    Deny,
+    /// Nobody knows: it may have happened, may yet happen, or may never.
+    Unknown,
+}
+
+/// A line that is no record.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    /// The file could not be read or written.
+    #[error("reading or writing the history: {0}")]
+    Io(#[from] io::Error),
+    /// A line is not a record.
+    #[error("line {line} of the history is not a record: {problem}")]
+    Malformed {
+        /// Which line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        problem: serde_json::Error,
+    },
+}
+
+impl History {
+    /// Reads a history of JSON lines. Records are put in order of invocation; equal times stay in the file's order.
+    pub fn read(from: impl BufRead) -> Result<Self, HistoryError> {
+        let mut records = Vec::new();
+        for (at, line) in from.lines().enumerate() {
+            let record: Record = serde_json::from_str(&line?)
+                .map_err(|problem| HistoryError::Malformed { line: at.saturating_add(1), problem })?;
+            records.push(record);
+        }
+        Ok(Self::new(records))
+    }
+
+    /// A history of these records.
+    pub fn new(mut records: Vec<Record>) -> Self {
+        records.sort_by_key(|record| record.invoke_ns);
+        Self { records }
+    }
+
+    /// Writes one JSON document a line.
+    pub fn write(&self, mut to: impl Write) -> Result<(), HistoryError> {
+        for record in &self.records {
+            serde_json::to_writer(&mut to, record).map_err(io::Error::from)?;
+            to.write_all(b"\n")?;
+        }
+        Ok(to.flush()?)
+    }
+
+    /// The records of one kind, each with its place in the history.
+    pub fn of(&self, op: Op) -> impl Iterator<Item = (usize, &Record)> {
+        self.records.iter().enumerate().filter(move |(_, record)| record.op == op)
+    }
+}
+
+impl Record {
+    /// Whether it had returned when `other` was invoked.
+    pub fn precedes(&self, other: &Record) -> bool {
+        self.return_ns.is_some_and(|returned| returned < other.invoke_ns)
+    }
+
+    /// Whether it is an authorize or a permit that was allowed.
+    pub fn is_allow(&self) -> bool {
+        matches!(self.op, Op::Authorize | Op::Permit) && self.outcome == Outcome::Ok
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_history_is_one_record_a_line_and_reads_back() {
+        let record = Record {
+            op: Op::Authorize,
+            client: 2,
+            node: 1,
+            key: "prod".into(),
+            input: json!({"domain": "prod"}),
+            output: json!({"decision": "deny"}),
+            invoke_ns: 5,
+            return_ns: None,
+            outcome: Outcome::Deny,
+        };
+        let history = History::new(vec![Record { invoke_ns: 9, ..record.clone() }, record]);
+        let mut text = Vec::new();
+        history.write(&mut text).unwrap();
+        assert_eq!(text.iter().filter(|byte| **byte == b'\n').count(), 2);
+        assert_eq!(History::read(text.as_slice()).unwrap(), history);
+        assert_eq!(history.records[0].invoke_ns, 5, "in order of invocation");
+        let bad = [text.as_slice(), b"{}\n"].concat();
+        assert!(History::read(bad.as_slice()).unwrap_err().to_string().starts_with("line 3"));
+    }
+}
