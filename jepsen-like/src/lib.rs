@@ -16,6 +16,7 @@ mod newcomer;
 mod page;
 mod ports;
 mod processes;
+pub mod sim;
 
 pub use answer::Answer;
 pub use binary::{binary, build_binary};

@@ -1,0 +1,18 @@
+//! Whole clusters in one process and one thread: the node's own code on a simulated network, disk and clock.
+
+#[cfg(not(tokio_unstable))]
+compile_error!(
+    "the simulation has to seed tokio, which takes `--cfg tokio_unstable`: it stands in `.cargo/config.toml`, and \
+     RUSTFLAGS in the environment replaces that file's: add it there, or unset RUSTFLAGS"
+);
+
+pub mod clock;
+pub mod dice;
+pub mod disk;
+pub mod ground;
+pub mod host;
+pub mod http;
+pub mod net;
+pub mod recorder;
+pub mod run;
+pub mod world;
