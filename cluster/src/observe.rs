@@ -33,8 +33,6 @@ pub struct Observed {
     pub learners: Vec<NodeId>,
     /// The size of its ledger.
     pub revision: u64,
-    /// Whether it is sure of its clock.
-    pub clock_is_sure: bool,
 }
 
 /// A log entry, named by where it is and when it was proposed: a term has one leader, so that two entries with equal
@@ -80,7 +78,6 @@ impl Service {
                 .collect(),
             learners: membership.learner_ids().collect(),
             revision: parts.applied.borrow().revision,
-            clock_is_sure: parts.clock_is_sure(),
         }
     }
 }

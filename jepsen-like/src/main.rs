@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use assent_jepsen::HarnessError;
 use assent_jepsen::chaos::{ChaosConfig, Kind, LoadConfig, Report, SECONDS_MAX, run};
+use assent_jepsen::sim::command::{SimArgs, sim};
 
 /// The command line is wrong.
 const USAGE: u8 = 64;
@@ -37,6 +38,7 @@ enum Output {
 #[derive(Debug, Subcommand)]
 enum Command {
     Chaos(ChaosArgs),
+    Sim(SimArgs),
 }
 
 /// Kill, pause and stop the nodes of a cluster of its own under load.
@@ -99,7 +101,18 @@ fn main() -> ExitCode {
             return code.into();
         }
     };
-    let Command::Chaos(args) = &cli.command;
+    let args = match &cli.command {
+        Command::Chaos(args) => args,
+        Command::Sim(args) => {
+            return match sim(args, cli.output == Output::Json) {
+                Ok(good) => u8::from(!good).into(),
+                Err(problem) => {
+                    eprintln!("error: {problem}");
+                    USAGE.into()
+                }
+            };
+        }
+    };
     if args.nodes == 4 {
         eprintln!("error: usage: a cluster has 3 or 5 nodes\nremedy: see `assent-jepsen chaos --help`");
         return USAGE.into();

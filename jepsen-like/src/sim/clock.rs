@@ -27,7 +27,7 @@ struct State {
 
 /// The simulated time since the run began, in milliseconds. Nodes cannot read it.
 pub fn elapsed_ms() -> i64 {
-    let elapsed = turmoil::sim_elapsed().unwrap_or_default();
+    let elapsed = turmoil::in_simulation().then(turmoil::sim_elapsed).flatten().unwrap_or_default();
     i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)
 }
 

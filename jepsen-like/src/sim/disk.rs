@@ -14,6 +14,12 @@ impl SimDisk {
     pub fn mount(&self) -> Mounted {
         Mounted { disk: self.clone(), mount: self.0.lock().unwrap_or_else(PoisonError::into_inner).0 }
     }
+    pub fn is_dead(&self) -> bool {
+        false
+    }
+    pub fn power_cut(&self, _u: Unsynced, _d: &mut super::dice::Dice) {
+        self.kill();
+    }
     pub fn kill(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).0 += 1;
     }
@@ -96,4 +102,12 @@ impl Disk for Mounted {
     fn list(&self) -> io::Result<Vec<String>> {
         self.with(|files| files.keys().cloned().collect())
     }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsynced {
+    Keep,
+    Drop,
+    Mixed,
+    Torn,
 }

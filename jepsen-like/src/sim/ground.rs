@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use assent_cluster::config::{Config, VoterConfig};
 use assent_proof::{
-    Claims, DomainName, Envelope, EvidenceKind, LineageName, PolicyBody, PublicKey, Refusal, Role, Seconds, Sha256,
-    SigningKey, Statement, sign_statement,
+    Claims, DomainName, Envelope, EvidenceId, EvidenceKind, LineageName, PolicyBody, PublicKey, Refusal,
+    Role, Seconds, Sha256, SigningKey, Statement, sign_statement,
 };
 use assent_registry::GenesisFile;
 
@@ -58,13 +58,14 @@ pub fn node_name(id: u64) -> String {
 /// What a simulated registry begins with, and where its files lie.
 pub struct Ground {
     folder: PathBuf,
+    heads: Vec<(u64, EvidenceId)>,
     voters: Vec<VoterConfig>,
 }
 
 impl Ground {
     /// Writes the genesis file and the keys into `folder`.
     pub fn lay(folder: &Path, nodes: u64, domains: &[DomainPlan]) -> Result<Self, GroundError> {
-        let envelopes = genesis(domains)?;
+        let (envelopes, heads) = genesis(domains)?;
         let write = |name: String, bytes: &[u8]| {
             let path = folder.join(name);
             std::fs::write(&path, bytes).map_err(|error| GroundError::Io(path, error))
@@ -78,7 +79,12 @@ impl Ground {
             peer: format!("{}:{PEER_PORT}", node_name(id)),
             client: format!("{}:{CLIENT_PORT}", node_name(id)),
         });
-        Ok(Self { folder: folder.to_owned(), voters: voters.collect() })
+        Ok(Self { folder: folder.to_owned(), heads, voters: voters.collect() })
+    }
+
+    /// The next slot and the head of each domain's governance.
+    pub fn heads(&self) -> &[(u64, EvidenceId)] {
+        &self.heads
     }
 
     /// A node's configuration, with the defaults of the product.
@@ -161,7 +167,7 @@ pub fn grant_claims(authority: PublicKey, role: Role) -> Claims {
     }
 }
 
-fn genesis(domains: &[DomainPlan]) -> Result<Vec<Envelope>, GroundError> {
+fn genesis(domains: &[DomainPlan]) -> Result<(Vec<Envelope>, Vec<(u64, EvidenceId)>), GroundError> {
     let (root, checkpoints) = (key("root", 1), key("checkpoint", 1));
     let mut of_root = Chain { domain: DomainName::root(), signed: Vec::new() };
     let claims = Claims::Root { keys: vec![root.public()], threshold: 1, registry_key: checkpoints.public() };
@@ -172,6 +178,7 @@ fn genesis(domains: &[DomainPlan]) -> Result<Vec<Envelope>, GroundError> {
         of_root.sign(EvidenceKind::AuthorityGrant, &node.public().to_string(), &claims, &[&root, &node])?;
     }
     let mut own = Vec::new();
+    let mut heads = Vec::new();
     for plan in domains {
         let governance: Vec<PublicKey> = plan.governance.iter().map(SigningKey::public).collect();
         let claims = Claims::Domain { domain: plan.name.clone(), governance, threshold: plan.threshold };
@@ -188,8 +195,9 @@ fn genesis(domains: &[DomainPlan]) -> Result<Vec<Envelope>, GroundError> {
             keys.push(authority);
             chain.sign(EvidenceKind::AuthorityGrant, &authority.public().to_string(), &claims, &keys)?;
         }
+        heads.extend(chain.signed.last().map(|last| (chain.signed.len() as u64, last.id())));
         own.extend(chain.signed);
     }
     of_root.signed.extend(own);
-    Ok(of_root.signed)
+    Ok((of_root.signed, heads))
 }

@@ -42,6 +42,8 @@ pub enum Exit {
     Stopped,
     /// It did not start.
     NotStarted(String),
+    /// Its machine lost power inside a write.
+    LostPower,
     /// It ended itself.
     Failed(String),
 }

@@ -7,12 +7,23 @@ compile_error!(
 );
 
 pub mod clock;
+pub mod command;
 pub mod dice;
 pub mod disk;
 pub mod ground;
 pub mod host;
 pub mod http;
+pub mod nemesis;
 pub mod net;
+mod reading;
 pub mod recorder;
 pub mod run;
+pub mod seed;
+pub mod seeds;
+mod shrink;
+pub mod stage;
+mod table;
+pub mod tally;
+mod trace;
+pub mod workload;
 pub mod world;
