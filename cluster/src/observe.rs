@@ -3,6 +3,7 @@
 use openraft::ServerState;
 use openraft::async_runtime::WatchReceiver;
 
+use crate::raft::network::Direction;
 use crate::raft::types::NodeId;
 use crate::usecase::Service;
 
@@ -33,6 +34,8 @@ pub struct Observed {
     pub learners: Vec<NodeId>,
     /// The size of its ledger.
     pub revision: u64,
+    /// Whether a snapshot is on its way to it.
+    pub receiving: bool,
 }
 
 /// A log entry, named by where it is and when it was proposed: a term has one leader, so that two entries with equal
@@ -78,6 +81,7 @@ impl Service {
                 .collect(),
             learners: membership.learner_ids().collect(),
             revision: parts.applied.borrow().revision,
+            receiving: parts.transfers.all().iter().any(|(direction, ..)| *direction == Direction::Receiving),
         }
     }
 }

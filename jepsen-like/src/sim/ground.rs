@@ -91,7 +91,8 @@ impl Ground {
     pub fn config(&self, id: u64) -> Config {
         let mut config = Config::new(
             id,
-            self.folder.join(format!("data-{id}")),
+            // For messages only: the disk is simulated, and a folder's name would differ from run to run.
+            PathBuf::from(format!("disk-{id}")),
             self.folder.join("genesis.json"),
             self.folder.join(format!("node-{id}.pem")),
             self.voters.clone(),

@@ -11,11 +11,13 @@ use super::dice::Dice;
 use super::disk::SimDisk;
 use super::ground::{Ground, GroundError, NODES_MAX};
 use super::host::Machine;
-use super::nemesis::{Kind, Nemesis};
+use super::nemesis::{Crew, Kind, Nemesis};
+use super::operator::{Desk, operate};
 use super::reading::read_ledgers;
 use super::recorder::Recorder;
 use super::stage::{Stage, TICK};
 use super::tally::Tally;
+use super::tuning::tune;
 use super::workload::{Book, Client, Shared, domains};
 use crate::history::History;
 
@@ -79,22 +81,35 @@ pub fn run(config: &Config, folder: &Path, progress: &mut dyn FnMut(Duration)) -
     assent_cluster::raft::runtime::seed_this_thread(dice.fork("raft").next_u64());
     let plans = domains(&mut dice.fork("domains"))?;
     let ground = Ground::lay(folder, config.nodes, &plans)?;
+    let heads = ground.heads().to_vec();
     let recorder = Recorder::default();
     let mut stage = Stage::new(network(&dice), recorder.clone());
+    let factory = {
+        let dice = dice.clone();
+        Box::new(move |id| {
+            let mut config = ground.config(id);
+            tune(&mut config, &dice);
+            Machine::new(id, config, SimDisk::default(), dice.fork(&format!("node {id}")))
+        })
+    };
     for id in 1..=config.nodes {
-        let machine =
-            Machine::new(id, ground.config(id), SimDisk::default(), dice.fork(&format!("node {id}")));
-        stage.add(machine);
+        stage.add(factory(id));
     }
     let shared = Shared {
-        book: Rc::new(RefCell::new(Book::new(&plans, ground.heads()))),
+        book: Rc::new(RefCell::new(Book::new(&plans, &heads))),
         nodes: Rc::new(RefCell::new((1..=config.nodes).collect())),
         recorder: recorder.clone(),
         go_on: Rc::new(Cell::new(true)),
         only_ask: Rc::new(Cell::new(false)),
     };
-    let spare = (config.nodes + 1..=NODES_MAX).collect();
-    let mut nemesis = Nemesis::new(dice.fork("nemesis"), &config.faults, spare, config.skip.clone());
+    let desk = Desk::default();
+    let crew = Crew {
+        spare: (config.nodes + 1..=NODES_MAX).collect(),
+        factory,
+        desk: desk.clone(),
+        asked: shared.nodes.clone(),
+    };
+    let mut nemesis = Nemesis::new(dice.fork("nemesis"), &config.faults, crew, config.skip.clone());
     let go = |stage: &mut Stage<'_>, progress: &mut dyn FnMut(Duration)| -> Result<(), RunError> {
         stage.step().map_err(|problem| RunError::Panicked {
             at: stage.now(),
@@ -112,6 +127,7 @@ pub fn run(config: &Config, folder: &Path, progress: &mut dyn FnMut(Duration)) -
         let client = Client::new(id, dice.fork(&format!("client {id}")), shared.clone());
         stage.add_client(&format!("client-{id}"), client.run());
     }
+    stage.add_client("operator", operate(desk, shared.nodes.clone()));
     let until = stage.now() + config.lasts;
     while stage.now() < until {
         go(&mut stage, progress)?;
@@ -132,7 +148,7 @@ pub fn run(config: &Config, folder: &Path, progress: &mut dyn FnMut(Duration)) -
     }
     let converged = converged(&stage);
     let done = Rc::new(Cell::new(false));
-    stage.add_client("reader", read_ledgers(stage.running(), recorder.clone(), done.clone()));
+    stage.add_client("reader", read_ledgers(stage.members(), recorder.clone(), done.clone()));
     let until = stage.now() + CONVERGE_WITHIN;
     while stage.now() < until && !done.get() {
         go(&mut stage, progress)?;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::rare::rare;
 use super::run::{Ran, RunError};
 use crate::check::INVARIANTS;
 use crate::history::{History, Op, Outcome, Record};
@@ -85,6 +86,10 @@ impl SeedReport {
                 History::default()
             }
         };
+        for (what, count) in rare(&history) {
+            let sum = report.sometimes.entry(what).or_insert(0);
+            *sum = sum.saturating_add(count);
+        }
         report.count(&history);
         report.judge(&history);
         let mut text = Vec::new();

@@ -83,10 +83,11 @@ pub fn run_seeds(
     let begun = tokio::time::Instant::now();
     let program = std::env::current_exe()?;
     let next = AtomicUsize::new(0);
-    let mut all = SeedsReport { jobs: plan.jobs, ..SeedsReport::default() };
+    let jobs = plan.jobs.clamp(1, plan.seeds.len().max(1));
+    let mut all = SeedsReport { jobs, ..SeedsReport::default() };
     thread::scope(|scope| {
         let (told, reports) = mpsc::channel();
-        for _ in 0..plan.jobs.clamp(1, plan.seeds.len().max(1)) {
+        for _ in 0..jobs {
             let (told, next, program) = (told.clone(), &next, &program);
             scope.spawn(move || {
                 while let Some(seed) = plan.seeds.get(next.fetch_add(1, Ordering::Relaxed)) {

@@ -7,7 +7,7 @@ use super::table::reproduce;
 const RUNS_MAX: usize = 120;
 
 /// Leaves out as many faults as it can, halves first, then one by one; tells what it finds.
-pub fn shrink(
+pub(super) fn shrink(
     arguments: &[String],
     seed: u64,
     invariant: &str,

@@ -180,7 +180,9 @@ impl<'a> Stage<'a> {
             End::PowerCut(unsynced) => machine.disk.power_cut(unsynced, dice),
         }
         self.sim.crash(node_name(id));
-        self.seen.remove(&id);
+        if let Some((_, seen)) = self.seen.remove(&id) {
+            self.tally.ended(&seen);
+        }
         self.judge_cuts();
     }
 

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::nemesis::Kind;
+use super::rare::SOMETIMES;
 use super::seeds::SeedsReport;
-use super::tally::SOMETIMES;
 use crate::check::INVARIANTS;
 
 /// Columns of a list of counts.
 const ACROSS: usize = 4;
 
 /// The whole report. `arguments` are those that all seeds had in common.
-pub fn text(report: &SeedsReport, faults: &[Kind], arguments: &[String]) -> String {
+pub(super) fn text(report: &SeedsReport, faults: &[Kind], arguments: &[String]) -> String {
     let mut out = String::new();
     let simulated = report.simulated_ms / 1000;
     let _ = writeln!(
@@ -52,7 +52,7 @@ pub fn text(report: &SeedsReport, faults: &[Kind], arguments: &[String]) -> Stri
 }
 
 /// The command that shows a seed again.
-pub fn reproduce(seed: u64, arguments: &[String]) -> String {
+pub(super) fn reproduce(seed: u64, arguments: &[String]) -> String {
     format!(
         "REPRODUCE WITH: cargo run -p assent-jepsen --release -- sim --seed {seed} {}",
         arguments.join(" ")

@@ -1,35 +1,11 @@
 //! What a run has seen: how often each fault fired, and which rare things happened at least once.
 //!
-//! A seed set in which a fault never fired, or a rare thing never happened, has not tested what it says.
+//! A seed set in which a fault never fired, or a rare thing never happened, has not tested what it says. Some rare things
+//! show in the nodes' states, counted here while the run goes on; the others in the history (`rare`).
 
 use std::collections::BTreeMap;
 
 use assent_cluster::observe::Observed;
-
-/// Rare things that the seeds together have to reach.
-pub const SOMETIMES: &[(&str, &str)] = &[
-    ("leader changed", "a node led after another had led"),
-    ("election contested", "two nodes were candidates in one term, or a term passed without a leader"),
-    (
-        "stale leader asked",
-        "a node that still took itself for the leader was asked while a later term had one",
-    ),
-    ("snapshot installed", "a node's registry came from a snapshot"),
-    ("snapshot under a crash", "a node that was receiving a snapshot went down"),
-    ("log truncated", "a node's log ended earlier than before"),
-    ("log purged", "a node cut off the beginning of its log"),
-    ("allow raced a revocation", "an allow was under way while a restriction of what it rests on was"),
-    ("equivocation recorded", "two statements for one slot were accepted"),
-    ("permit repeated", "the same permit was taken again"),
-    (
-        "unknown outcome resolved",
-        "a submission nobody knew the outcome of was accepted before, as its repetition showed",
-    ),
-    ("clock unsure", "a node denied because it was not sure of its clock"),
-    ("deny without a quorum", "a node denied because it could reach no quorum"),
-    ("node refused to start", "a node would not start on what its disk had"),
-    ("expired between", "an execution was allowed, and later denied as expired"),
-];
 
 /// Counts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -57,6 +33,13 @@ impl Tally {
         *count = count.saturating_add(1);
     }
 
+    /// A node's process ended that stood so.
+    pub fn ended(&mut self, seen: &Observed) {
+        if seen.receiving {
+            self.reached("snapshot under a crash");
+        }
+    }
+
     /// A node stands differently than before.
     pub fn saw(&mut self, id: u64, before: Option<&Observed>, now: &Observed) {
         if now.state == "leader" && !self.leaders.contains_key(&now.term) {
@@ -77,12 +60,20 @@ impl Tally {
                 self.reached("election contested");
             }
         }
+        let votes = |seen: &Observed| seen.voters.iter().any(|group| group.contains(&id));
+        if votes(now) && before.is_some_and(|seen| !votes(seen) && seen.learners.contains(&id)) {
+            self.reached("member added");
+        }
         let Some(before) = before else { return };
         if now.last_log < before.last_log {
             self.reached("log truncated");
         }
         if now.purged > before.purged {
             self.reached("log purged");
+        }
+        if now.purged > before.last_log {
+            // What it never had was cut off: its rows came otherwise.
+            self.reached("snapshot installed");
         }
     }
 }

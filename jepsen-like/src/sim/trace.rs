@@ -10,11 +10,12 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 
-/// What is logged. openraft's own events are many; `ASSENT_TRACE` replaces this.
-const USUAL: &str = "info,assent_cluster=debug,assent_store=debug";
+/// What is logged. openraft's own events are many, and name
+/// real instants, which no two runs have in common; `ASSENT_TRACE` replaces this.
+const USUAL: &str = "warn,assent_cluster=debug,assent_store=debug";
 
 /// Begins to log into a file. For the whole process.
-pub fn begin(path: &Path) -> io::Result<()> {
+pub(super) fn begin(path: &Path) -> io::Result<()> {
     let file = File::create(path)?;
     let filter = std::env::var("ASSENT_TRACE").unwrap_or_else(|_| USUAL.to_owned());
     let subscriber = tracing_subscriber::fmt()

@@ -22,6 +22,7 @@ use super::recorder::Begun;
 use super::stage::{End, Stage};
 
 pub use kind::Kind;
+pub use members::Crew;
 pub(super) use network::USUAL_DELAY;
 
 /// Most faults at once.
@@ -70,7 +71,7 @@ enum Undo {
 
 impl Nemesis {
     /// One that makes these kinds of faults, each as often as its weight says.
-    pub fn new(mut dice: Dice, kinds: &[Kind], spare: Vec<u64>, skip: BTreeSet<u64>) -> Self {
+    pub fn new(mut dice: Dice, kinds: &[Kind], crew: Crew, skip: BTreeSet<u64>) -> Self {
         // Each seed has its own taste: some kinds often, some never.
         let mut weighted: Vec<(Kind, u64)> =
             kinds.iter().map(|kind| (*kind, kind.weight().saturating_mul(dice.below(4)))).collect();
@@ -78,7 +79,7 @@ impl Nemesis {
             weighted = kinds.iter().map(|kind| (*kind, kind.weight())).collect();
         }
         let pace = dice.between(300, 1_800);
-        let members = members::Membership::new(dice.fork("members"), spare);
+        let members = members::Membership::new(dice.fork("members"), crew);
         Self {
             dice,
             kinds: weighted,
@@ -195,7 +196,7 @@ impl Nemesis {
             .into_iter()
             .partition(|(id, at)| *at <= now && !held.contains(id));
         self.restarts = later;
-        for (id, _) in due {
+        for (id, _) in due.into_iter().filter(|(id, _)| !self.members.is_gone(*id)) {
             stage.start(id);
         }
     }
@@ -231,7 +232,10 @@ impl Nemesis {
         self.restart(stage, now);
         self.members.tick(stage);
         for id in stage.ids() {
-            if stage.is_down(id) && !self.restarts.iter().any(|(waiting, _)| *waiting == id) {
+            if stage.is_down(id)
+                && !self.members.is_gone(id)
+                && !self.restarts.iter().any(|(waiting, _)| *waiting == id)
+            {
                 self.restarts.push((id, now));
             }
         }
