@@ -3,7 +3,33 @@
 //! The numbers are those of the reliability page. A check says what it looked at, so that a run in which it had nothing
 //! to look at does not pass for one that it passed.
 
+mod book;
+mod converges;
+mod cut_denies;
+mod expired_stays;
+mod faults;
+mod fsync;
+mod judge;
+mod lost_disk;
+mod majority_works;
+mod not_vacuous;
+mod nothing_invented;
+mod nothing_lost;
+mod offline;
+mod one_state;
+mod outsiders;
+mod permits;
+mod prompt_deny;
+mod raft;
+mod read;
+mod restriction_binds;
+mod resumes;
+mod samples;
+mod serves;
+
 use crate::history::History;
+
+pub use judge::{Finding, Report, judge};
 
 /// Something that must not happen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,4 +60,92 @@ pub struct Invariant {
 }
 
 /// Every invariant that is checked.
-pub const INVARIANTS: &[Invariant] = &[];
+pub const INVARIANTS: &[Invariant] = &[
+    Invariant {
+        id: "S1",
+        says: "nothing is allowed on what was revoked, quarantined, isolated or invalidated before it was asked",
+        check: restriction_binds::check,
+    },
+    Invariant {
+        id: "S3",
+        says: "what was acknowledged is on every node that reaches so far, byte for byte",
+        check: nothing_lost::check,
+    },
+    Invariant {
+        id: "S4",
+        says: "nothing is in a ledger that nobody submitted, or twice, or with two receipts",
+        check: nothing_invented::check,
+    },
+    Invariant {
+        id: "S5",
+        says: "who has applied the same holds the same, leaf by leaf",
+        check: one_state::check,
+    },
+    Invariant {
+        id: "S7",
+        says: "one leader a term, with all that was committed; what a node voted and applied it never takes back",
+        check: raft::check,
+    },
+    Invariant {
+        id: "S8",
+        says: "no answer is as of an earlier time than was told before, so what has expired stays expired",
+        check: expired_stays::check,
+    },
+    Invariant {
+        id: "S9",
+        says: "a node that is cut from every quorum allows nothing",
+        check: cut_denies::check,
+    },
+    Invariant {
+        id: "S11",
+        says: "a node whose disk failed acknowledges nothing and votes for nobody",
+        check: fsync::check,
+    },
+    Invariant { id: "S13", says: "who is no voter neither leads nor allows", check: outsiders::check },
+    Invariant {
+        id: "S14",
+        says: "every decision and every leaf verifies offline, and a decision is about what was asked",
+        check: offline::check,
+    },
+    Invariant {
+        id: "S15",
+        says: "an authorization with n uses is good for n permits",
+        check: permits::check,
+    },
+    Invariant {
+        id: "S16",
+        says: "a node with a wiped disk never votes, leads or allows, and one that was rolled back not while all others remember more",
+        check: lost_disk::check,
+    },
+    Invariant {
+        id: "L1",
+        says: "a node that is cut from every quorum answers within a second",
+        check: prompt_deny::check,
+    },
+    Invariant { id: "L2", says: "a cluster with nothing wrong serves within 10 s", check: resumes::check },
+    Invariant { id: "L3", says: "in the end all members hold the same", check: converges::check },
+    Invariant {
+        id: "L4",
+        says: "a majority that nothing is wrong with serves within 10 s",
+        check: majority_works::check,
+    },
+    Invariant {
+        id: "M3",
+        says: "at least 30 % of a run's operations succeed and 10 % are allows",
+        check: not_vacuous::check,
+    },
+];
+
+/// What the reliability page promises and histories cannot show, each with where it is shown instead, or why not yet.
+pub const NOT_YET: &[(&str, &str)] = &[
+    ("S6", "no checkpoint is published yet"),
+    (
+        "S10",
+        "shown by the registry's and the store's own tests: replay from genesis against snapshot plus tail",
+    ),
+    ("S12", "shown by the store's own tests: a damaged log refuses to open, a torn tail is cut"),
+    ("S17", "nodes do not compare their roots with the majority's yet, and no fault makes them differ"),
+    ("L5", "memory is measured by the runs of real processes"),
+    ("M1", "shown by running one seed in two processes"),
+    ("M2", "shown by what the harness counts while it runs"),
+];

@@ -1,0 +1,36 @@
+//! L2: a cluster with nothing wrong serves.
+//!
+//! In every stretch of at least 10 s in which no fault bites, up to the end of the run, a client is served within its first
+//! 10 s, by whichever node; judged only if somebody asked between its 5th and its 9th second.
+
+use super::faults::{calms, faults};
+use super::read::end_ns;
+use super::serves::{Judged, RESUME_NS, in_vain};
+use super::{Verdict, Violation};
+use crate::history::History;
+
+/// Calm stretches in which somebody asked are looked at.
+pub(super) fn check(history: &History) -> Verdict {
+    let mut verdict = Verdict::default();
+    let faults = faults(history);
+    for calm in calms(&faults, end_ns(history), RESUME_NS) {
+        if !calm.faults.is_empty() {
+            continue;
+        }
+        match in_vain(history, &calm, |_| true) {
+            Judged::NobodyAsked => {}
+            Judged::Served => verdict.looked_at = verdict.looked_at.saturating_add(1),
+            Judged::InVain(patient) => {
+                verdict.looked_at = verdict.looked_at.saturating_add(1);
+                let what = format!(
+                    "nobody was served in the 10 s after {} ns, when nothing was wrong",
+                    calm.from_ns
+                );
+                // The fault after which it should have resumed.
+                let last = faults.iter().filter(|fault| fault.to_ns == calm.from_ns).map(|fault| fault.at);
+                verdict.violations.push(Violation { what, shown_by: last.chain(patient).collect() });
+            }
+        }
+    }
+    verdict
+}
