@@ -12,6 +12,7 @@ mod cluster;
 mod error;
 mod evidence;
 pub mod history;
+pub mod linear;
 mod newcomer;
 mod page;
 mod ports;
