@@ -13,6 +13,7 @@ mod error;
 mod evidence;
 pub mod history;
 pub mod linear;
+pub mod model;
 mod newcomer;
 mod page;
 mod ports;
