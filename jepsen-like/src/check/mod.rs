@@ -3,6 +3,8 @@
 //! The numbers are those of the reliability page. A check says what it looked at, so that a run in which it had nothing
 //! to look at does not pass for one that it passed.
 
+mod s2;
+
 use crate::history::History;
 
 /// Something that must not happen.
@@ -34,4 +36,8 @@ pub struct Invariant {
 }
 
 /// Every invariant that is checked.
-pub const INVARIANTS: &[Invariant] = &[];
+pub const INVARIANTS: &[Invariant] = &[Invariant {
+    id: "S2",
+    says: "each domain's history is linearizable, and every decision is that of the rules",
+    check: s2::check,
+}];
