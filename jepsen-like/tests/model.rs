@@ -255,11 +255,11 @@ impl Both {
                 .remove(0)
                 .remove(0);
         let real: Said = match &outcome {
-            Outcome::Accepted { receipt, .. } if receipt.index == index => {
-                ("accepted".to_owned(), Some(receipt.index))
+            Outcome::Accepted { receipt, .. } if receipt.ledger_index == index => {
+                ("accepted".to_owned(), Some(receipt.ledger_index))
             }
-            Outcome::Accepted { receipt, .. } => ("again".to_owned(), Some(receipt.index)),
-            Outcome::Equivocation { receipt, .. } => ("equivocation".to_owned(), Some(receipt.index)),
+            Outcome::Accepted { receipt, .. } => ("again".to_owned(), Some(receipt.ledger_index)),
+            Outcome::Equivocation { receipt, .. } => ("equivocation".to_owned(), Some(receipt.ledger_index)),
             Outcome::Refused { refusal, .. } => (refusal.code.to_string(), None),
         };
         let place = |place: usize| Some(u64::try_from(place).unwrap());
@@ -278,10 +278,9 @@ impl Both {
         };
         let statement = statement.unwrap();
         if real != modelled {
-            self.told.push(format!(
-                "submit {kind}: rules {real:?} model {modelled:?}\n   {}\n   {outcome:?}",
-                String::from_utf8(statement.to_vec()).unwrap()
-            ));
+            let said = String::from_utf8(statement.to_vec()).unwrap();
+            self.told
+                .push(format!("submit {kind}: rules {} model {}\n{said}\n{outcome:?}", real.0, modelled.0));
             return false;
         }
         self.model = next;
@@ -426,8 +425,8 @@ impl Both {
 
     fn governs_now(&self, domain: &str, seed: usize) -> bool {
         let key = key(seed).public();
-        let view = query::authority(&self.rows, &key);
-        view.is_ok_and(|authority| authority.is_some_and(|a| format!("{a:?}").contains("revoked_at: None")))
+        let view = query::authority(&self.rows, &key, Millis(self.now_ms));
+        view.is_ok_and(|authority| authority.is_some_and(|authority| authority.revoked_by.is_none()))
             || domain == "_root"
     }
 
@@ -653,7 +652,7 @@ impl Both {
             .tally
             .entry(format!("{sort} {}", if real.is_empty() { "allow" } else { "deny" }))
             .or_default() += 1;
-        let index = decision.permit.as_ref().map(|receipt| receipt.index);
+        let index = decision.permit.as_ref().map(|receipt| receipt.ledger_index);
         let same_permit = !real.is_empty() || index == permit.map(|place| u64::try_from(place).unwrap());
         if real != modelled || !same_permit {
             let only =

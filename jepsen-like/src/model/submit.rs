@@ -1,6 +1,8 @@
 //! What is accepted (docs/protocol.md, "Lineages and slots" and "Kinds"), in the order of checks: the same again, domain,
 //! authorities, role, claims, times, references, slot.
 
+use serde_json::Value;
+
 use super::statement::{Class, Statement, texts};
 use super::{CLOCK_BOUND_MS, Leaf, Model, SubmitAnswer};
 use SubmitAnswer::{Accepted, Again, Equivocation, Refused};
@@ -34,6 +36,9 @@ impl Model {
 
     fn judge(&self, statement: &Statement, now: i64) -> Result<Place, &'static str> {
         let class = statement.class().ok_or("malformed")?;
+        if statement.sequence == Some(0) && statement.parent.is_some() {
+            return Err("malformed");
+        }
         self.check_domain(statement, class)?;
         self.check_signers(statement, class, now)?;
         self.check_claims(statement)?;
@@ -78,7 +83,7 @@ impl Model {
         let of_governance = governance.keys.contains(statement.claim("authority"));
         let since = statement.claims.get("invalidSince").is_some_and(|since| !since.is_null());
         let at_threshold = class == Class::Governance
-            || (statement.kind == "revocation" && (of_governance || (since && !own)));
+            || (statement.kind == "revocation" && !own && (of_governance || since));
         if at_threshold && counted < governance.threshold {
             return Err("threshold_not_met");
         }
@@ -121,6 +126,9 @@ impl Model {
         match statement.claim("action") {
             "isolate" if target != statement.domain => Err("claims_invalid"),
             "quarantine" if target == "_governance" => Err("claims_invalid"),
+            "quarantine" if self.evidence_in(&statement.domain, target).next().is_none() => {
+                Err("target_unknown")
+            }
             "invalidate" => {
                 match self.find(target).filter(|leaf| leaf.statement.domain == statement.domain) {
                     None => Err("target_unknown"),
