@@ -211,7 +211,13 @@ impl Both {
     }
 
     fn policy(&mut self) -> Value {
-        let kinds = ["runtime-attestation", "runtime-integrity", "policy-validation", "audit-lineage"];
+        let kinds = [
+            "runtime-attestation",
+            "runtime-integrity",
+            "policy-validation",
+            "audit-lineage",
+            "execution-authorization",
+        ];
         let require: Vec<Value> = (0..self.dice.below(3))
             .map(|_| {
                 let mut one = json!({"kind": self.dice.pick(&kinds),
@@ -598,7 +604,7 @@ impl Both {
         let mut before = BTreeSet::new();
         let mut permit = None;
         let decision = if permits {
-            let judged = self.model.permit(&request, self.now_ms);
+            let judged = self.model.consider(&request, self.now_ms);
             before.clone_from(&judged.reasons);
             let mut statement = self.draft(
                 "permit",
@@ -623,13 +629,15 @@ impl Both {
                     parsed.domain.to_string(),
                     parsed.lineage.clone().unwrap().to_string(),
                 ));
-                match self.model.record_permit(&judged, text, self.now_ms) {
-                    Some(next) => self.model = next,
-                    None => {
+                match self.model.record_permit(&request, text, self.now_ms) {
+                    Ok(next) => self.model = next,
+                    Err(judged) => {
                         self.told.push(format!("permit: recorded, model {:?} {request}", judged.reasons));
                         self.model = self.model.founded_with(text, self.now_ms).unwrap();
                     }
                 }
+            } else if judged.allows() && judged.permit.is_none() {
+                self.told.push(format!("permit: not recorded, the model would {request}"));
             }
             authorize_permitted(&View::new(&self.rows), &parsed, now)
         } else {
@@ -653,7 +661,8 @@ impl Both {
             .entry(format!("{sort} {}", if real.is_empty() { "allow" } else { "deny" }))
             .or_default() += 1;
         let index = decision.permit.as_ref().map(|receipt| receipt.ledger_index);
-        let same_permit = !real.is_empty() || index == permit.map(|place| u64::try_from(place).unwrap());
+        let same_permit =
+            !permits || !real.is_empty() || index == permit.map(|place| u64::try_from(place).unwrap());
         if real != modelled || !same_permit {
             let only =
                 |a: &BTreeSet<String>, b: &BTreeSet<String>| a.difference(b).cloned().collect::<Vec<_>>();

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::standing::Void;
 use super::statement::{maybe_texts, texts};
 use super::{Judgement, Leaf, Model};
 
@@ -17,16 +16,24 @@ struct Policy {
     statuses: Option<Vec<String>>,
     measurements: Option<Vec<String>>,
     digests: Option<Vec<String>>,
+    permit_always: bool,
+}
+
+/// What a request is asked for.
+enum Asked<'a> {
+    /// A read, which takes nothing and cannot say whether a use is left.
+    Read,
+    /// Whether a permit may be recorded.
+    ToRecord,
+    /// The answer after a permit could be recorded: the one for its nonce and lineage, if it was.
+    Afterwards(Option<(usize, &'a Leaf)>),
 }
 
 /// A request.
 struct Request<'a> {
     value: &'a Value,
     now_ms: i64,
-    /// A permit may take uses; a read may not.
-    permit: bool,
-    /// The same request has its permit, so that uses are no matter.
-    has_permit: bool,
+    asked: Asked<'a>,
 }
 
 impl Request<'_> {
@@ -42,86 +49,124 @@ impl Request<'_> {
 impl Model {
     /// Judges a request at a time.
     pub fn authorize(&self, request: &Value, now_ms: i64) -> Judgement {
-        self.judge_request(&Request { value: request, now_ms, permit: false, has_permit: false })
+        self.judge_request(&Request { value: request, now_ms, asked: Asked::Read })
     }
 
-    /// Judges a request for a permit at a time.
-    pub fn permit(&self, request: &Value, now_ms: i64) -> Judgement {
-        let asked = Request { value: request, now_ms, permit: true, has_permit: false };
-        let same_nonce = self.leaves().position(|leaf| {
-            let had = leaf.statement.claims.get("request").unwrap_or(&Value::Null);
-            leaf.statement.kind == "permit"
-                && ["domain", "lineage", "nonce"].iter().all(|name| had.get(*name) == request.get(*name))
-        });
-        let had = same_nonce.and_then(|place| self.inner.leaves.get(place));
-        let Some(had) = had else { return self.judge_request(&asked) };
-        let same = had.statement.claims.get("request") == Some(request);
-        let mut judgement = self.judge_request(&Request { has_permit: same, ..asked });
-        if same {
-            judgement.permit = same_nonce.filter(|_| judgement.allows());
-            judgement.takes.clear();
-        } else {
+    /// Judges whether a permit may be recorded for a request; [`Judgement::permit`] is that which it had before.
+    pub fn consider(&self, request: &Value, now_ms: i64) -> Judgement {
+        let mut judgement = match self.recorded(request) {
+            None => return self.judge_request(&Request { value: request, now_ms, asked: Asked::ToRecord }),
+            had => Judgement { permit: had.map(|(place, _)| place), ..Judgement::default() },
+        };
+        if self.recorded(request).is_some_and(|(_, had)| had.statement.claims.get("request") != Some(request))
+        {
             judgement.reasons.insert("nonce_reused");
         }
         judgement
     }
 
-    /// Records the permit that `judgement` allowed; `envelope` is its statement, made by a node.
-    pub fn record_permit(&self, judgement: &Judgement, envelope: &str, accepted_at_ms: i64) -> Option<Model> {
-        let statement = super::Statement::read(envelope).filter(|statement| statement.kind == "permit")?;
-        let allowed = judgement.allows() && judgement.permit.is_none();
-        allowed.then(|| self.with(statement, accepted_at_ms, false, judgement.takes.clone()))
+    /// The model with a permit's leaf, if one may be recorded for its request; `envelope` was made by a node.
+    pub fn record_permit(
+        &self,
+        request: &Value,
+        envelope: &str,
+        accepted_at_ms: i64,
+    ) -> Result<Model, Judgement> {
+        let judgement = self.consider(request, accepted_at_ms);
+        let statement = super::Statement::read(envelope).filter(|statement| statement.kind == "permit");
+        match statement {
+            Some(statement) if judgement.allows() && judgement.permit.is_none() => {
+                Ok(self.with(statement, accepted_at_ms, false, judgement.takes))
+            }
+            _ => Err(judgement),
+        }
     }
 
-    fn judge_request(&self, request: &Request<'_>) -> Judgement {
-        let mut judgement = Judgement { reasons: Codes::new(), takes: Vec::new(), permit: None };
-        let domain = request.text("domain").unwrap_or_default();
-        if !self.standing().domains.contains_key(domain) {
-            judgement.reasons.insert("domain_unknown");
-            return judgement;
-        }
-        let reasons = &mut judgement.reasons;
-        if self.isolated(domain) {
-            reasons.insert("domain_isolated");
-        }
-        let policy = self.policy(domain);
-        if policy.is_none() {
-            reasons.insert("policy_missing");
-        }
-        let lineage = self.named_lineage(request, domain, reasons);
-        let runtime = request.text("runtime");
-        if let Some(runtime) = runtime {
-            self.check_lineage(domain, runtime, None, reasons);
-        }
-        let Some(lineage) = lineage else { return judgement };
-        self.check_lineage(domain, &lineage, request.subject(), reasons);
-        self.check_head(request, domain, &lineage, reasons);
-        for of in std::iter::once(lineage.as_str()).chain(runtime) {
-            self.check_negatives(domain, of, policy.as_ref(), reasons);
-        }
-        for requirement in policy.iter().flat_map(|policy| &policy.require) {
-            let of_runtime = requirement.get("of").and_then(Value::as_str) == Some("runtime");
-            let of = if of_runtime { runtime } else { Some(lineage.as_str()) };
-            self.check_requirement(requirement, domain, of, policy.as_ref(), request.now_ms, reasons);
-        }
-        judgement.takes = self.check_artifacts(request, domain, &lineage, reasons);
+    /// Judges a request for a permit at a time, after it was recorded or not: without one nothing is allowed.
+    pub fn permit(&self, request: &Value, now_ms: i64) -> Judgement {
+        let recorded = self.recorded(request);
+        let mut judgement =
+            self.judge_request(&Request { value: request, now_ms, asked: Asked::Afterwards(recorded) });
+        judgement.permit = recorded.map(|(place, _)| place).filter(|_| judgement.allows());
         judgement
     }
 
-    /// The newest policy, if it stands: a void one does not bring back the one before.
-    fn policy(&self, domain: &str) -> Option<Policy> {
-        let newest =
-            self.leaves().rfind(|leaf| leaf.statement.kind == "policy" && leaf.statement.domain == domain)?;
-        if self.standing().void.contains_key(&newest.statement.id) {
-            return None;
-        }
-        let claims = &newest.statement.claims;
-        Some(Policy {
-            require: claims.get("require").and_then(Value::as_array).cloned().unwrap_or_default(),
-            statuses: maybe_texts(claims.get("attestationStatus")),
-            measurements: maybe_texts(claims.get("measurements")),
-            digests: maybe_texts(claims.get("policyDigests")),
+    /// The permit that was recorded for a request's nonce in its lineage.
+    fn recorded(&self, request: &Value) -> Option<(usize, &Leaf)> {
+        self.leaves().enumerate().find(|(_, leaf)| {
+            let had = leaf.statement.claims.get("request").unwrap_or(&Value::Null);
+            leaf.statement.kind == "permit"
+                && ["domain", "lineage", "nonce"].iter().all(|name| had.get(*name) == request.get(*name))
         })
+    }
+
+    fn judge_request(&self, request: &Request<'_>) -> Judgement {
+        let mut judgement = Judgement::default();
+        let reasons = &mut judgement.reasons;
+        let domain = request.text("domain").unwrap_or_default();
+        if !self.standing().domains.contains_key(domain) {
+            reasons.insert("domain_unknown");
+            return judgement;
+        }
+        if self.created_in_void(domain) {
+            reasons.insert("inheritance_unverifiable");
+        }
+        if self.isolated(domain) {
+            reasons.insert("domain_isolated");
+        }
+        // Without a policy nothing else is looked at; a void one still judges, and denies.
+        let newest =
+            self.leaves().rfind(|leaf| leaf.statement.kind == "policy" && leaf.statement.domain == domain);
+        let Some(newest) = newest else {
+            reasons.insert("policy_missing");
+            return judgement;
+        };
+        if self.void(newest) {
+            reasons.insert("inheritance_unverifiable");
+        }
+        let policy = Policy::of(&newest.statement.claims);
+        let lineage = self.named_lineage(request, domain, reasons);
+        if let Some(lineage) = &lineage {
+            self.check_lineage(domain, lineage, request.subject(), reasons);
+        }
+        let runtime = request.text("runtime");
+        let runtime = runtime.filter(|runtime| self.check_lineage(domain, runtime, None, reasons));
+        let Some(lineage) = lineage else { return judgement };
+        self.check_permit(request, reasons);
+        self.check_head(request, domain, &lineage, reasons);
+        for of in std::iter::once(lineage.as_str()).chain(runtime) {
+            self.check_negatives(domain, of, &policy, reasons);
+        }
+        let mut takes = self.check_artifacts(request, domain, &lineage, &policy, reasons);
+        for requirement in &policy.require {
+            let of_runtime = requirement.get("of").and_then(Value::as_str) == Some("runtime");
+            match if of_runtime { runtime } else { Some(lineage.as_str()) } {
+                Some(of) => {
+                    takes.extend(self.check_requirement(requirement, request, (domain, of), &policy, reasons))
+                }
+                None => {
+                    reasons.insert("evidence_missing");
+                }
+            }
+        }
+        judgement.takes = takes;
+        judgement
+    }
+
+    /// Whether the statement that last said who governs a domain is void.
+    fn created_in_void(&self, domain: &str) -> bool {
+        let says = |leaf: &&Leaf| leaf.statement.kind == "domain" && leaf.statement.claim("domain") == domain;
+        self.leaves().rfind(says).is_some_and(|leaf| self.void(leaf))
+    }
+
+    /// The permit that was recorded stands, and is for this request.
+    fn check_permit(&self, request: &Request<'_>, reasons: &mut Codes) {
+        let Asked::Afterwards(Some((_, had))) = &request.asked else { return };
+        if had.statement.claims.get("request") != Some(request.value) {
+            reasons.insert("nonce_reused");
+        } else if self.void(had) {
+            reasons.insert("inheritance_unverifiable");
+        }
     }
 
     /// The lineage asked about: as named, or the one open lineage of the subject.
@@ -153,27 +198,29 @@ impl Model {
         }
     }
 
-    /// What speaks against a lineage as a whole.
-    fn check_lineage(&self, domain: &str, lineage: &str, subject: Option<&str>, reasons: &mut Codes) {
-        let Some(first) = self.evidence_in(domain, lineage).next() else {
+    /// What speaks against a lineage as a whole. Whether it is there.
+    fn check_lineage(&self, domain: &str, lineage: &str, subject: Option<&str>, reasons: &mut Codes) -> bool {
+        let subjects: BTreeSet<&str> =
+            self.evidence_in(domain, lineage).map(|leaf| leaf.statement.subject.as_str()).collect();
+        if subjects.is_empty() {
             reasons.insert("lineage_unknown");
-            return;
-        };
-        if subject.is_some_and(|subject| subject != first.statement.subject) {
+            return false;
+        }
+        if subject.is_some_and(|subject| !subjects.contains(subject)) || subjects.len() > 1 {
             reasons.insert("subject_mismatch");
         }
         if self.evidence_in(domain, lineage).any(|leaf| leaf.statement.closes()) {
             reasons.insert("lineage_closed");
         }
-        if self.contained(domain, "quarantine", lineage) || self.in_conflict(domain, lineage) {
+        if self.contained(domain, "quarantine", lineage) {
             reasons.insert("lineage_quarantined");
         }
-    }
-
-    /// Whether two statements for one slot await their reconciliation.
-    fn in_conflict(&self, domain: &str, lineage: &str) -> bool {
-        let reconciled = |id: &str| self.standing().reconciled.iter().any(|(pair, _)| pair.contains(id));
-        self.evidence_in(domain, lineage).any(|leaf| leaf.equivocation && !reconciled(&leaf.statement.id))
+        // Two statements for one slot await their reconciliation.
+        let open = |leaf: &Leaf| leaf.equivocation && self.canonical_of(leaf).is_none();
+        if self.evidence_in(domain, lineage).any(open) {
+            reasons.extend(["authority_inconsistent", "lineage_quarantined"]);
+        }
+        true
     }
 
     fn check_head(&self, request: &Request<'_>, domain: &str, lineage: &str, reasons: &mut Codes) {
@@ -184,31 +231,47 @@ impl Model {
         }
     }
 
-    /// What each issuer said of a kind, the newest first; of two statements for one slot that which stands is the newer.
-    fn said<'a>(&'a self, domain: &str, lineage: &str, kind: &str) -> Vec<Vec<&'a Leaf>> {
-        let mut by_issuer: BTreeMap<&[String], Vec<&Leaf>> = BTreeMap::new();
+    /// What each issuer said of a kind, slot by slot, the newest first. In the newest slot what a reconciliation rejected
+    /// is left out, which may leave nothing.
+    fn said<'a>(&'a self, domain: &str, lineage: &str, kind: &str) -> Vec<Vec<Vec<&'a Leaf>>> {
+        let mut by_issuer: BTreeMap<&[String], BTreeMap<Option<u64>, Vec<&Leaf>>> = BTreeMap::new();
         for leaf in self.evidence_in(domain, lineage).filter(|leaf| leaf.statement.kind == kind) {
-            by_issuer.entry(&leaf.statement.issuers).or_default().push(leaf);
+            let slots = by_issuer.entry(&leaf.statement.issuers).or_default();
+            slots.entry(leaf.statement.sequence).or_default().push(leaf);
         }
-        for said in by_issuer.values_mut() {
-            said.sort_by_key(|leaf| std::cmp::Reverse((leaf.statement.sequence, self.void(leaf).is_none())));
-        }
-        by_issuer.into_values().collect()
+        let newest_first = |slots: BTreeMap<Option<u64>, Vec<&'a Leaf>>| {
+            let mut slots: Vec<Vec<&Leaf>> = slots.into_values().rev().collect();
+            if let Some(newest) = slots.first_mut() {
+                newest.retain(|leaf| !self.contested(leaf) || self.canonical_of(leaf).is_none());
+            }
+            slots
+        };
+        by_issuer.into_values().map(newest_first).collect()
     }
 
-    fn void(&self, leaf: &Leaf) -> Option<Void> {
-        self.standing().void.get(&leaf.statement.id).copied()
+    /// The newest statement of each issuer that spoke; nothing for one whose newest slot is contested.
+    fn newest<'a>(&'a self, domain: &str, lineage: &str, kind: &str) -> Vec<Option<&'a Leaf>> {
+        let uncontested = |slots: Vec<Vec<&'a Leaf>>| {
+            slots.into_iter().next().and_then(|newest| newest.into_iter().find(|leaf| !self.contested(leaf)))
+        };
+        self.said(domain, lineage, kind).into_iter().map(uncontested).collect()
+    }
+
+    fn void(&self, leaf: &Leaf) -> bool {
+        self.standing().void.contains(&leaf.statement.id)
     }
 
     /// A newest negative denies, void or not, until it is released; what is void has not replaced the negative before it.
-    fn check_negatives(&self, domain: &str, lineage: &str, policy: Option<&Policy>, reasons: &mut Codes) {
+    fn check_negatives(&self, domain: &str, lineage: &str, policy: &Policy, reasons: &mut Codes) {
         for kind in ["runtime-attestation", "runtime-integrity", "policy-validation"] {
-            for said in self.said(domain, lineage, kind) {
-                for leaf in said {
-                    if !self.standing().released.contains(&leaf.statement.id) {
-                        reasons.extend(negative(leaf, policy));
-                    }
-                    if self.void(leaf).is_none() {
+            for slots in self.said(domain, lineage, kind) {
+                for (back, slot) in slots.into_iter().enumerate() {
+                    let stands = slot.iter().any(|leaf| !self.void(leaf));
+                    // What stands in an older slot outweighs what is void beside it.
+                    let heard = slot.iter().filter(|leaf| back == 0 || !stands || !self.void(leaf));
+                    let unreleased = |leaf: &&&Leaf| !self.standing().released.contains(&leaf.statement.id);
+                    reasons.extend(heard.filter(unreleased).filter_map(|leaf| negative(leaf, policy)));
+                    if stands {
                         break;
                     }
                 }
@@ -216,70 +279,65 @@ impl Model {
         }
     }
 
+    /// Enough issuers' newest statements count. Answers those that count and have uses.
     fn check_requirement(
         &self,
         requirement: &Value,
-        domain: &str,
-        lineage: Option<&str>,
-        policy: Option<&Policy>,
-        now_ms: i64,
+        request: &Request<'_>,
+        (domain, lineage): (&str, &str),
+        policy: &Policy,
         reasons: &mut Codes,
-    ) {
+    ) -> Vec<String> {
         let kind = requirement.get("kind").and_then(Value::as_str).unwrap_or_default();
         let number = |name: &str| requirement.get(name).and_then(Value::as_i64);
         let wanted = usize::try_from(number("minIssuers").unwrap_or(1)).unwrap_or(usize::MAX);
-        let said = lineage.map(|lineage| self.said(domain, lineage, kind)).unwrap_or_default();
-        let newest: Vec<&Leaf> = said.iter().filter_map(|said| said.first().copied()).collect();
-        let flaws: Vec<Codes> = newest
-            .iter()
-            .map(|leaf| {
-                let mut flaws = self.flaws(leaf, domain, now_ms);
-                flaws.extend(negative(leaf, policy));
-                let digest = leaf.statement.claim("policyDigest");
-                let approved = policy.and_then(|policy| policy.digests.as_ref());
-                if kind == "policy-validation"
-                    && approved.is_some_and(|list| !list.iter().any(|one| one == digest))
-                {
-                    flaws.insert("policy_validation_failed");
-                }
-                let age_ms = now_ms.saturating_sub(leaf.statement.issued_ms.min(leaf.accepted_ms));
-                if number("maxAgeSeconds").is_some_and(|limit| age_ms >= limit.saturating_mul(1000)) {
-                    flaws.insert("runtime_stale");
-                }
-                flaws
-            })
-            .collect();
-        if flaws.iter().filter(|flaws| flaws.is_empty()).count() >= wanted {
-            return;
+        let newest = self.newest(domain, lineage, kind);
+        let flaws_of = |leaf: &Leaf| {
+            let mut flaws = match kind {
+                "execution-authorization" => self.artifact_flaws(leaf, request, domain),
+                _ => self.flaws(leaf, domain, request.now_ms),
+            };
+            let digest = leaf.statement.claim("policyDigest");
+            let unapproved =
+                policy.digests.as_ref().is_some_and(|list| !list.iter().any(|one| one == digest));
+            let digests = (kind == "policy-validation" && unapproved).then_some("policy_validation_failed");
+            flaws.extend(negative(leaf, policy).or(digests));
+            let age_ms = request.now_ms.saturating_sub(leaf.statement.issued_ms.min(leaf.accepted_ms));
+            if number("maxAgeSeconds").is_some_and(|limit| age_ms >= limit.saturating_mul(1000)) {
+                flaws.insert("runtime_stale");
+            }
+            flaws
+        };
+        let judged: Vec<(&Leaf, Codes)> =
+            newest.iter().flatten().map(|leaf| (*leaf, flaws_of(leaf))).collect();
+        let counted: Vec<&Leaf> =
+            judged.iter().filter(|(_, flaws)| flaws.is_empty()).map(|(leaf, _)| *leaf).collect();
+        if counted.len() < wanted {
+            let flaws: Codes = judged.iter().flat_map(|(_, flaws)| flaws.iter().copied()).collect();
+            if newest.len() < wanted || flaws.is_empty() {
+                reasons.insert("evidence_missing");
+            }
+            reasons.extend(flaws);
         }
-        if newest.len() < wanted {
-            reasons.insert("evidence_missing");
-        }
-        reasons.extend(flaws.into_iter().flatten());
+        let with_uses = counted.into_iter().filter(|leaf| uses(leaf).is_some());
+        with_uses.map(|leaf| leaf.statement.id.clone()).collect()
     }
 
     /// Why a piece of evidence does not count, whatever its kind.
     fn flaws(&self, leaf: &Leaf, domain: &str, now_ms: i64) -> Codes {
-        let mut flaws = Codes::new();
-        match self.void(leaf) {
-            Some(Void::Itself) => flaws.insert("evidence_invalidated"),
-            Some(Void::Inherited) => flaws.insert("inheritance_unverifiable"),
-            None => false,
-        };
-        let silenced = |leaf: &Leaf| {
-            leaf.statement.issuers.iter().find_map(|key| self.standing().silenced(key, domain, now_ms))
-        };
-        flaws.extend(silenced(leaf));
+        let standing = self.standing();
+        let issuers = leaf.statement.issuers.iter();
+        let mut flaws: Codes = issuers.flat_map(|key| standing.silenced(key, domain, now_ms)).collect();
+        if self.rests_on(&leaf.statement).into_iter().any(|leaf| self.gives_way(leaf)) {
+            flaws.insert("inheritance_unverifiable");
+        }
         if leaf.statement.expires_ms.is_some_and(|expires| expires <= now_ms) {
             flaws.insert("evidence_expired");
         }
-        let mut rests_on = leaf.statement.references.clone();
-        while let Some(id) = rests_on.pop() {
-            let Some(referenced) = self.find(&id) else { continue };
-            if silenced(referenced).is_some() {
-                flaws.insert("inheritance_unverifiable");
-            }
-            rests_on.extend(referenced.statement.references.iter().cloned());
+        if standing.invalidated.contains(&leaf.statement.id) {
+            flaws.insert("evidence_invalidated");
+        } else if self.void(leaf) && flaws.is_empty() {
+            flaws.insert("inheritance_unverifiable");
         }
         flaws
     }
@@ -290,22 +348,27 @@ impl Model {
         request: &Request<'_>,
         domain: &str,
         lineage: &str,
+        policy: &Policy,
         reasons: &mut Codes,
     ) -> Vec<String> {
-        let said = self.said(domain, lineage, "execution-authorization");
-        let newest: Vec<&Leaf> = said.iter().filter_map(|said| said.first().copied()).collect();
-        let flaws: Vec<Codes> =
-            newest.iter().map(|leaf| self.artifact_flaws(leaf, request, domain)).collect();
-        if flaws.iter().any(BTreeSet::is_empty) {
-            let counted =
-                newest.iter().zip(&flaws).filter(|(leaf, flaws)| flaws.is_empty() && uses(leaf).is_some());
-            return counted.map(|(leaf, _)| leaf.statement.id.clone()).collect();
-        }
+        let newest = self.newest(domain, lineage, "execution-authorization");
+        let judged = newest.iter().flatten().map(|leaf| (*leaf, self.artifact_flaws(leaf, request, domain)));
+        let judged: Vec<(&Leaf, Codes)> = judged.collect();
+        let counted: Vec<&Leaf> =
+            judged.iter().filter(|(_, flaws)| flaws.is_empty()).map(|(leaf, _)| *leaf).collect();
         if newest.is_empty() {
             reasons.insert("evidence_missing");
         }
-        reasons.extend(flaws.into_iter().flatten());
-        Vec::new()
+        if counted.is_empty() {
+            reasons.extend(judged.iter().flat_map(|(_, flaws)| flaws.iter().copied()));
+        }
+        let never_read = policy.permit_always && matches!(request.asked, Asked::Read);
+        let not_recorded = !counted.is_empty() && matches!(request.asked, Asked::Afterwards(None));
+        if never_read || not_recorded {
+            reasons.insert("permit_required");
+        }
+        let with_uses = counted.into_iter().filter(|leaf| uses(leaf).is_some());
+        with_uses.map(|leaf| leaf.statement.id.clone()).collect()
     }
 
     fn artifact_flaws(&self, leaf: &Leaf, request: &Request<'_>, domain: &str) -> Codes {
@@ -328,16 +391,25 @@ impl Model {
         if environment.is_some() && environment != request.text("environment") {
             flaws.insert("environment_mismatch");
         }
-        if let Some(uses) = uses(leaf) {
-            if !request.permit {
-                flaws.insert("permit_required");
+        flaws.extend(self.uses_flaw(leaf, request));
+        flaws
+    }
+
+    /// Why the uses of an authorization do not let it count.
+    fn uses_flaw(&self, leaf: &Leaf, request: &Request<'_>) -> Option<&'static str> {
+        let uses = uses(leaf)?;
+        match &request.asked {
+            Asked::Read => Some("permit_required"),
+            Asked::Afterwards(Some((_, had)))
+                if had.statement.claims.get("request") == Some(request.value) =>
+            {
+                (!had.takes.contains(&leaf.statement.id)).then_some("authorization_consumed")
             }
-            let taken = self.leaves().filter(|leaf| leaf.takes.contains(&statement.id)).count();
-            if u64::try_from(taken).is_ok_and(|taken| taken >= uses) && !request.has_permit {
-                flaws.insert("authorization_consumed");
+            Asked::ToRecord | Asked::Afterwards(_) => {
+                let taken = self.leaves().filter(|permit| permit.takes.contains(&leaf.statement.id)).count();
+                u64::try_from(taken).is_ok_and(|taken| taken >= uses).then_some("authorization_consumed")
             }
         }
-        flaws
     }
 }
 
@@ -347,29 +419,34 @@ fn uses(leaf: &Leaf) -> Option<u64> {
 }
 
 /// What a statement says against its subject, in the eyes of a policy.
-fn negative(leaf: &Leaf, policy: Option<&Policy>) -> Codes {
+fn negative(leaf: &Leaf, policy: &Policy) -> Option<&'static str> {
     let statement = &leaf.statement;
-    let approves =
-        |list: Option<&Vec<String>>, value: &str| list.is_none_or(|list| list.iter().any(|one| one == value));
-    let mut codes = Codes::new();
-    let statuses = policy.and_then(|policy| policy.statuses.as_ref());
-    let measurements = policy.and_then(|policy| policy.measurements.as_ref());
+    let rejects = |list: &Option<Vec<String>>, value: &str| {
+        list.as_ref().is_some_and(|list| !list.iter().any(|one| one == value))
+    };
     match statement.kind.as_str() {
-        "runtime-attestation" => {
-            if !approves(statuses, statement.claim("status")) {
-                codes.insert("attestation_not_affirming");
-            }
-            if !approves(measurements, statement.claim("measurement")) {
-                codes.insert("measurement_not_approved");
-            }
+        "runtime-attestation" if rejects(&policy.statuses, statement.claim("status")) => {
+            Some("attestation_not_affirming")
         }
-        "runtime-integrity" if !approves(measurements, statement.claim("measured")) => {
-            codes.insert("measurement_not_approved");
+        "runtime-attestation" if rejects(&policy.measurements, statement.claim("measurement")) => {
+            Some("measurement_not_approved")
         }
-        "policy-validation" if statement.claim("verdict") == "fail" => {
-            codes.insert("policy_validation_failed");
+        "runtime-integrity" if rejects(&policy.measurements, statement.claim("measured")) => {
+            Some("measurement_not_approved")
         }
-        _ => {}
+        "policy-validation" if statement.claim("verdict") == "fail" => Some("policy_validation_failed"),
+        _ => None,
     }
-    codes
+}
+
+impl Policy {
+    fn of(claims: &Value) -> Self {
+        Self {
+            require: claims.get("require").and_then(Value::as_array).cloned().unwrap_or_default(),
+            statuses: maybe_texts(claims.get("attestationStatus")),
+            measurements: maybe_texts(claims.get("measurements")),
+            digests: maybe_texts(claims.get("policyDigests")),
+            permit_always: claims.get("permitAlways").and_then(Value::as_bool) == Some(true),
+        }
+    }
 }

@@ -61,7 +61,7 @@ pub enum SubmitAnswer {
 }
 
 /// What is answered to a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Judgement {
     /// The codes of all reasons that deny; none is an allow.
     pub reasons: BTreeSet<&'static str>,

@@ -27,22 +27,15 @@ pub(super) struct Governance {
     pub threshold: u64,
 }
 
-/// Why something is void.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Void {
-    /// Itself: by invalidation, by its issuer's revocation, as the half that does not stand.
-    Itself,
-    /// By what it rests on: a grant, or a reference.
-    Inherited,
-}
-
 /// What follows from the leaves.
 #[derive(Debug, Default)]
 pub(super) struct Standing {
     pub authorities: BTreeMap<String, Authority>,
     pub domains: BTreeMap<String, Governance>,
     /// What is void, by id.
-    pub void: BTreeMap<String, Void>,
+    pub void: BTreeSet<String>,
+    /// What was invalidated by name, by id.
+    pub invalidated: BTreeSet<String>,
     /// The containments and negatives that a release lifts, by id.
     pub released: BTreeSet<String>,
     /// Equivocations that were reconciled: the pair, and the half that stands.
@@ -66,26 +59,34 @@ impl Standing {
             grants.push(standing.grants(leaf));
             standing.admit(leaf);
         }
-        let invalidated = leaves.iter().filter(|leaf| leaf.statement.claim("action") == "invalidate");
-        let invalidated: BTreeSet<&str> = invalidated.map(|leaf| leaf.statement.claim("target")).collect();
+        let invalidates = leaves.iter().filter(|leaf| leaf.statement.claim("action") == "invalidate");
+        standing.invalidated = invalidates.map(|leaf| leaf.statement.claim("target").to_owned()).collect();
         // Governance rests on nothing but governance before it, so it goes first; then what it decides about the rest.
         for governance in [true, false] {
             for ((leaf, needed), grants) in leaves.iter().zip(&needed).zip(&grants) {
                 if (leaf.statement.class() == Some(Class::Governance)) == governance {
-                    standing.judge(leaf, needed.as_ref(), grants, &invalidated);
+                    standing.judge(leaf, needed, grants);
                 }
             }
         }
         standing
     }
 
-    fn needed(&self, leaf: &Leaf) -> Option<Needed> {
-        if leaf.statement.class() != Some(Class::Governance) {
-            return None;
+    /// The keys that count for a statement. Those that it admits do not, and the first root stands on its own keys.
+    fn needed(&self, leaf: &Leaf) -> Needed {
+        let statement = &leaf.statement;
+        if statement.class() != Some(Class::Governance) {
+            return Needed { counted: statement.issuers.clone(), threshold: 1 };
         }
-        let governance = self.domains.get(&leaf.statement.domain)?;
-        let counted = leaf.statement.issuers.iter().filter(|key| governance.keys.contains(*key)).cloned();
-        Some(Needed { counted: counted.collect(), threshold: governance.threshold })
+        let admitted = statement.admits();
+        match self.domains.get(&statement.domain) {
+            None => Needed { counted: admitted.into_iter().collect(), threshold: threshold(leaf) },
+            Some(governance) => {
+                let counts = |key: &&String| !admitted.contains(*key) && governance.keys.contains(*key);
+                let counted = statement.issuers.iter().filter(counts).cloned().collect();
+                Needed { counted, threshold: governance.threshold }
+            }
+        }
     }
 
     /// The statements that had admitted its issuers when it was accepted.
@@ -128,8 +129,7 @@ impl Standing {
         for key in keys.difference(&before) {
             self.put(key, leaf, domain, "governance", (i64::MIN, i64::MAX));
         }
-        let threshold =
-            leaf.statement.claims.get("threshold").and_then(serde_json::Value::as_u64).unwrap_or(1);
+        let threshold = threshold(leaf);
         self.domains.insert(domain.to_owned(), Governance { keys, threshold });
     }
 
@@ -147,83 +147,58 @@ impl Standing {
     }
 
     /// Whether a leaf is void, and what it changes if it stands.
-    fn judge(
-        &mut self,
-        leaf: &Leaf,
-        needed: Option<&Needed>,
-        grants: &BTreeMap<String, String>,
-        invalidated: &BTreeSet<&str>,
-    ) {
+    fn judge(&mut self, leaf: &Leaf, needed: &Needed, grants: &BTreeMap<String, String>) {
         let statement = &leaf.statement;
         if statement.class() == Some(Class::Restriction) {
             return;
         }
-        let by = |key: &String| self.voids(key, leaf.accepted_ms, grants);
-        let by_issuers = match needed {
-            Some(needed) => {
-                let whys: Vec<Void> = needed.counted.iter().filter_map(by).collect();
-                let left = needed.counted.len().saturating_sub(whys.len());
-                whys.into_iter().min().filter(|_| u64::try_from(left).unwrap_or(0) < needed.threshold)
-            }
-            None => statement.issuers.iter().filter_map(by).min(),
+        let stands = |key: &&String| !self.voids(key, leaf.accepted_ms, grants);
+        let unvoided = u64::try_from(needed.counted.iter().filter(stands).count()).unwrap_or(0);
+        let lost = |(pair, canonical): &(BTreeSet<String>, String)| {
+            pair.contains(&statement.id) && *canonical != statement.id
         };
-        let lost = self
-            .reconciled
-            .iter()
-            .any(|(pair, canonical)| pair.contains(&statement.id) && *canonical != statement.id);
-        let itself = lost || invalidated.contains(statement.id.as_str());
-        let rests = statement.references.iter().any(|id| self.void.contains_key(id));
-        let why = if itself { Some(Void::Itself) } else { by_issuers.or(rests.then_some(Void::Inherited)) };
-        if let Some(why) = why {
-            self.void.insert(statement.id.clone(), why);
-            return;
-        }
-        if statement.kind == "release" {
+        let void = unvoided < needed.threshold
+            || self.invalidated.contains(&statement.id)
+            || self.reconciled.iter().any(lost)
+            || statement.references.iter().any(|id| self.void.contains(id));
+        if void {
+            self.void.insert(statement.id.clone());
+        } else if statement.kind == "release" {
             self.released.insert(statement.claim("containment").to_owned());
-        }
-        if statement.kind == "reconciliation" {
+        } else if statement.kind == "reconciliation" {
             let pair = super::statement::texts(statement.claims.get("conflict")).into_iter().collect();
             self.reconciled.push((pair, statement.claim("canonical").to_owned()));
         }
     }
 
-    /// Why a key's signature on what was accepted then is void.
-    fn voids(&self, key: &String, accepted_ms: i64, grants: &BTreeMap<String, String>) -> Option<Void> {
+    /// Whether a key's signature on what was accepted then is void: by its revocation, or with the grant that it had.
+    fn voids(&self, key: &String, accepted_ms: i64, grants: &BTreeMap<String, String>) -> bool {
         let since = self.authorities.get(key).and_then(|authority| authority.invalid_since_ms);
-        if since.is_some_and(|since| accepted_ms >= since) {
-            return Some(Void::Itself);
-        }
-        grants.get(key).filter(|grant| self.void.contains_key(*grant)).map(|_| Void::Inherited)
+        since.is_some_and(|since| accepted_ms >= since)
+            || grants.get(key).is_some_and(|grant| self.void.contains(grant))
     }
 
-    /// Why a key may not sign now.
-    pub(super) fn silenced(&self, key: &str, domain: &str, now_ms: i64) -> Option<&'static str> {
-        let Some(authority) = self.authorities.get(key).filter(|authority| authority.domain == domain) else {
-            return Some("authority_unknown");
-        };
+    /// A key's authority in a domain.
+    pub(super) fn authority(&self, key: &str, domain: &str) -> Option<&Authority> {
+        self.authorities.get(key).filter(|authority| authority.domain == domain)
+    }
+
+    /// Everything for which a key may not sign now.
+    pub(super) fn silenced(&self, key: &str, domain: &str, now_ms: i64) -> Vec<&'static str> {
+        let Some(authority) = self.authority(key, domain) else { return vec!["authority_unknown"] };
+        let mut codes = Vec::new();
         if authority.revoked {
-            Some("authority_revoked")
-        } else if self.void.contains_key(&authority.grant) {
-            Some("inheritance_unverifiable")
+            codes.push("authority_revoked");
         } else if now_ms < authority.from_ms || now_ms >= authority.to_ms {
-            Some("authority_expired")
-        } else {
-            None
+            codes.push("authority_expired");
         }
+        if self.void.contains(&authority.grant) {
+            codes.push("inheritance_unverifiable");
+        }
+        codes
     }
+}
 
-    /// The role that a key has in a domain.
-    pub(super) fn role(&self, key: &str, domain: &str) -> Option<&str> {
-        self.authorities
-            .get(key)
-            .filter(|authority| authority.domain == domain)
-            .map(|authority| authority.role.as_str())
-    }
-
-    /// The key is dead or its grant is void: it will never sign again.
-    pub(super) fn dead(&self, key: &str) -> bool {
-        self.authorities
-            .get(key)
-            .is_none_or(|authority| authority.revoked || self.void.contains_key(&authority.grant))
-    }
+fn threshold(leaf: &Leaf) -> u64 {
+    leaf.statement.claims.get("threshold").and_then(serde_json::Value::as_u64).unwrap_or(1)
 }

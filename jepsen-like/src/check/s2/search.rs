@@ -77,8 +77,7 @@ impl Domain<'_> {
         }
         let (_, leaf) = self.leaves.get(state.taken).filter(|(next, _)| *next == index)?;
         let model = if leaf.kind == "permit" {
-            let judgement = state.model.permit(&leaf.request, leaf.accepted_ms);
-            state.model.record_permit(&judgement, &leaf.envelope, leaf.accepted_ms)?
+            state.model.record_permit(&leaf.request, &leaf.envelope, leaf.accepted_ms).ok()?
         } else if leaf.kind == "rules" {
             state.model.founded_with(&leaf.envelope, leaf.accepted_ms)?
         } else {
