@@ -36,6 +36,14 @@ impl Dice {
     fn once_in(&mut self, bound: usize) -> bool {
         self.below(bound) == 0
     }
+    /// A domain, mostly the second.
+    fn domain(&mut self) -> usize {
+        usize::from(!self.once_in(5))
+    }
+    /// A lineage, mostly the first.
+    fn lineage(&mut self) -> &'static str {
+        LINEAGES[[0, 0, 0, 0, 1, 2, 2][self.below(7)]]
+    }
     fn pick<'a, T>(&mut self, list: &'a [T]) -> &'a T {
         &list[self.below(list.len())]
     }
@@ -307,8 +315,8 @@ impl Both {
     }
 
     fn evidence(&mut self) -> Vec<u8> {
-        let d = self.dice.below(2);
-        let (domain, lineage) = (DOMAINS[d], *self.dice.pick(&LINEAGES));
+        let d = self.dice.domain();
+        let (domain, lineage) = (DOMAINS[d], self.dice.lineage());
         let text = |at: i64| Seconds(at).to_string();
         let now = self.now_ms / 1000;
         let (kind, claims, roles): (&str, Value, &[usize]) = match self.dice.below(9) {
@@ -350,7 +358,7 @@ impl Both {
                 ("audit-lineage", json!({"event": event}), &[13, 11, 9])
             }
         };
-        let seed = match self.dice.below(16) {
+        let seed = match self.dice.below(40) {
             0 => base(d) + self.dice.below(24),
             1 => base(1 - d) + self.dice.below(20),
             _ => base(d) + *self.dice.pick(roles),
@@ -402,7 +410,8 @@ impl Both {
     /// Some of a domain's governance keys, mostly enough.
     fn governors(&mut self, d: usize) -> Vec<usize> {
         let standing: Vec<usize> = match d {
-            2 => vec![1, 2, 3],
+            2 if self.dice.once_in(2) => vec![1, 2, 3],
+            2 => vec![3, 2, 1],
             _ => (base(d)..base(d) + 5).collect(),
         };
         let domain = [DOMAINS[0], DOMAINS[1], "_root"][d];
@@ -437,7 +446,7 @@ impl Both {
     }
 
     fn governance(&mut self) -> Vec<u8> {
-        let d = self.dice.below(2);
+        let d = self.dice.domain();
         let domain = DOMAINS[d];
         let text = |at: i64| Seconds(at).to_string();
         let now = self.now_ms / 1000;
@@ -467,7 +476,12 @@ impl Both {
                     .filter(|known| known.2 == domain && known.1 == "containment")
                     .map(|known| known.0)
                     .collect();
-                let list = if contained.is_empty() || self.dice.once_in(4) { all } else { contained };
+                let newest: Vec<EvidenceId> = contained.iter().rev().take(2).copied().collect();
+                let list = match self.dice.below(6) {
+                    0 => all,
+                    1 => contained,
+                    _ => newest,
+                };
                 let id = if list.is_empty() { EvidenceId([6; 32]) } else { *self.dice.pick(&list) };
                 self.governs(
                     "release",
@@ -519,10 +533,19 @@ impl Both {
     }
 
     fn restriction(&mut self) -> Vec<u8> {
-        let d = self.dice.below(2);
+        let d = self.dice.domain();
         let domain = DOMAINS[d];
         let now = self.now_ms / 1000;
         let text = |at: i64| Seconds(at).to_string();
+        if self.dice.once_in(40) {
+            let mut claims = json!({"authority": name(3), "reason": "cessation"});
+            if self.dice.once_in(2) {
+                claims["invalidSince"] = json!(text(now - 20));
+            }
+            let signers = self.governors(2);
+            let statement = self.draft("revocation", "_root", "_governance", &name(3), &claims);
+            return Self::sign(statement, &signers);
+        }
         if self.dice.once_in(2) {
             let target = if self.dice.once_in(4) {
                 base(d) + self.dice.below(5)
@@ -541,10 +564,10 @@ impl Both {
         let mine: Vec<EvidenceId> =
             self.known.iter().filter(|known| known.2 == domain).map(|known| known.0).collect();
         let (action, target) = match self.dice.below(8) {
-            0 => {
+            0 if self.dice.once_in(2) => {
                 ("isolate", if self.dice.once_in(6) { DOMAINS[1 - d].to_owned() } else { domain.to_owned() })
             }
-            1..=3 => (
+            1 => (
                 "quarantine",
                 if self.dice.once_in(9) { "nowhere" } else { *self.dice.pick(&LINEAGES) }.to_owned(),
             ),
@@ -567,8 +590,9 @@ impl Both {
     }
 
     fn request(&mut self, nonce: bool) -> Value {
-        let lineage = *self.dice.pick(&LINEAGES);
-        let mut request = json!({"domain": if self.dice.once_in(40) { "else" } else { *self.dice.pick(&DOMAINS) },
+        let lineage = self.dice.lineage();
+        let domain = DOMAINS[self.dice.domain()];
+        let mut request = json!({"domain": if self.dice.once_in(40) { "else" } else { domain },
             "action": if self.dice.once_in(9) { "jump" } else { "run" },
             "subject": {"digest": {"sha256": Sha256::of(if self.dice.once_in(20) { "another" } else { lineage }.as_bytes()).to_string()}}});
         if nonce || !self.dice.once_in(6) {
@@ -680,8 +704,8 @@ impl Both {
             self.now_ms += [0, 0, 137, 1000, 2900, 9000][self.dice.below(6)];
             let bytes = match self.dice.below(20) {
                 0..=10 => self.evidence(),
-                11..=14 => self.governance(),
-                15..=18 => self.restriction(),
+                11..=15 => self.governance(),
+                16..=18 => self.restriction(),
                 _ => self.dice.pick(&self.sent.clone()).clone(),
             };
             if !self.submit(&bytes) {
@@ -701,7 +725,7 @@ fn the_model_answers_as_the_rules_do() {
     let mut told: BTreeMap<String, (u64, String)> = BTreeMap::new();
     for seed in 0..seeds {
         let mut both = Both::new(seed);
-        let steps = 30 + both.dice.below(31);
+        let steps = 50 + both.dice.below(31);
         both.run(steps);
         for (what, count) in both.tally {
             *tally.entry(what).or_default() += count;

@@ -64,7 +64,7 @@ impl Standing {
         // Governance rests on nothing but governance before it, so it goes first; then what it decides about the rest.
         for governance in [true, false] {
             for ((leaf, needed), grants) in leaves.iter().zip(&needed).zip(&grants) {
-                if (leaf.statement.class() == Some(Class::Governance)) == governance {
+                if (leaf.statement.class == Some(Class::Governance)) == governance {
                     standing.judge(leaf, needed, grants);
                 }
             }
@@ -75,7 +75,7 @@ impl Standing {
     /// The keys that count for a statement. Those that it admits do not, and the first root stands on its own keys.
     fn needed(&self, leaf: &Leaf) -> Needed {
         let statement = &leaf.statement;
-        if statement.class() != Some(Class::Governance) {
+        if statement.class != Some(Class::Governance) {
             return Needed { counted: statement.issuers.clone(), threshold: 1 };
         }
         let admitted = statement.admits();
@@ -149,7 +149,7 @@ impl Standing {
     /// Whether a leaf is void, and what it changes if it stands.
     fn judge(&mut self, leaf: &Leaf, needed: &Needed, grants: &BTreeMap<String, String>) {
         let statement = &leaf.statement;
-        if statement.class() == Some(Class::Restriction) {
+        if statement.class == Some(Class::Restriction) {
             return;
         }
         let stands = |key: &&String| !self.voids(key, leaf.accepted_ms, grants);

@@ -24,6 +24,7 @@ pub(crate) enum Class {
 pub(crate) struct Statement {
     pub id: String,
     pub kind: String,
+    pub class: Option<Class>,
     pub registry: String,
     pub domain: String,
     pub lineage: String,
@@ -44,9 +45,11 @@ impl Statement {
         let statement: Value = serde_json::from_slice(&envelope.payload).ok()?;
         let predicate = statement.get("predicate")?;
         let text = |name: &str| Some(predicate.get(name)?.as_str()?.to_owned());
+        let kind = statement.get("predicateType")?.as_str()?.strip_prefix("urn:egpep:v1:")?.to_owned();
         Some(Self {
             id: envelope.id().to_string(),
-            kind: statement.get("predicateType")?.as_str()?.strip_prefix("urn:egpep:v1:")?.to_owned(),
+            class: class(&kind),
+            kind,
             registry: text("registry")?,
             domain: text("domain")?,
             lineage: text("lineage")?,
@@ -58,25 +61,6 @@ impl Statement {
             issued_ms: predicate.get("issuedAt").and_then(time_ms)?,
             expires_ms: predicate.get("expiresAt").and_then(time_ms),
             claims: predicate.get("claims")?.clone(),
-        })
-    }
-
-    /// What sort of kind it is; nothing for a kind that there is not.
-    pub(crate) fn class(&self) -> Option<Class> {
-        Some(match self.kind.as_str() {
-            "execution-authorization"
-            | "runtime-attestation"
-            | "policy-validation"
-            | "runtime-integrity"
-            | "audit-lineage"
-            | "sovereign-trust"
-            | "synchronization-continuity" => Class::Execution,
-            "root" | "recovery" | "domain" | "authority-grant" | "policy" | "reconciliation" | "release" => {
-                Class::Governance
-            }
-            "revocation" | "containment" => Class::Restriction,
-            "permit" | "rules" => Class::Node,
-            _ => return None,
         })
     }
 
@@ -119,6 +103,25 @@ impl Statement {
     pub(crate) fn closes(&self) -> bool {
         self.kind == "audit-lineage" && matches!(self.claim("event"), "completed" | "failed")
     }
+}
+
+/// What sort of kind it is; nothing for a kind that there is not.
+fn class(kind: &str) -> Option<Class> {
+    Some(match kind {
+        "execution-authorization"
+        | "runtime-attestation"
+        | "policy-validation"
+        | "runtime-integrity"
+        | "audit-lineage"
+        | "sovereign-trust"
+        | "synchronization-continuity" => Class::Execution,
+        "root" | "recovery" | "domain" | "authority-grant" | "policy" | "reconciliation" | "release" => {
+            Class::Governance
+        }
+        "revocation" | "containment" => Class::Restriction,
+        "permit" | "rules" => Class::Node,
+        _ => return None,
+    })
 }
 
 /// A list of texts; empty if it is none.

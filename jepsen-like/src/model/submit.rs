@@ -39,7 +39,7 @@ impl Model {
     }
 
     fn judge(&self, statement: &Statement, now: i64) -> Result<Place, &'static str> {
-        let class = statement.class().ok_or("malformed")?;
+        let class = statement.class.ok_or("malformed")?;
         if statement.sequence == Some(0) && statement.parent.is_some() {
             return Err("malformed");
         }
@@ -152,7 +152,7 @@ impl Model {
             "invalidate" => {
                 match self.find(target).filter(|leaf| leaf.statement.domain == statement.domain) {
                     None => Err("target_unknown"),
-                    Some(leaf) if leaf.statement.class() != Some(Class::Execution) => Err("claims_invalid"),
+                    Some(leaf) if leaf.statement.class != Some(Class::Execution) => Err("claims_invalid"),
                     Some(_) => Ok(()),
                 }
             }
@@ -241,7 +241,7 @@ impl Model {
         let dead = |key: &String| self.standing().authorities.get(key).is_none_or(|known| known.revoked);
         let id = &leaf.statement.id;
         self.standing().void.contains(id)
-            || (leaf.statement.class() == Some(Class::Execution)
+            || (leaf.statement.class == Some(Class::Execution)
                 && (self.contested(leaf) || leaf.statement.issuers.iter().any(dead)))
     }
 
@@ -294,7 +294,7 @@ impl Model {
     /// All governance of a domain shares one chain.
     fn check_shared_slot(&self, statement: &Statement) -> Result<(), &'static str> {
         let chain = self.leaves().filter(|leaf| {
-            leaf.statement.domain == statement.domain && leaf.statement.class() == Some(Class::Governance)
+            leaf.statement.domain == statement.domain && leaf.statement.class == Some(Class::Governance)
         });
         let chain: Vec<&Leaf> = chain.collect();
         let next = u64::try_from(chain.len()).unwrap_or(u64::MAX);
@@ -348,7 +348,7 @@ impl Model {
     pub(super) fn evidence_in(&self, domain: &str, lineage: &str) -> impl DoubleEndedIterator<Item = &Leaf> {
         self.leaves().filter(move |leaf| {
             let of = &leaf.statement;
-            of.class() == Some(Class::Execution) && of.domain == domain && of.lineage == lineage
+            of.class == Some(Class::Execution) && of.domain == domain && of.lineage == lineage
         })
     }
 
