@@ -12,6 +12,8 @@ mod cluster;
 mod error;
 mod evidence;
 pub mod history;
+pub mod linear;
+pub mod model;
 mod newcomer;
 mod page;
 mod ports;

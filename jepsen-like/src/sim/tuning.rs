@@ -5,7 +5,7 @@ use assent_cluster::config::Config;
 use super::dice::Dice;
 
 /// Changes a node's configuration as the seed has it; the same for every node of a run.
-pub fn tune(config: &mut Config, dice: &Dice) {
+pub(super) fn tune(config: &mut Config, dice: &Dice) {
     let mut dice = dice.fork("tuning");
     if dice.chance(3, 4) {
         let every = dice.between(10, 120);
