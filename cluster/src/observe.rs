@@ -49,16 +49,20 @@ pub struct LogPosition {
 }
 
 impl Service {
-    /// How this node stands right now.
-    pub fn observe(&self) -> Observed {
+    /// How this node stands right now; none as long as Raft has not said, which is for a moment after the start, and while the
+    /// node is no member of anything.
+    pub fn observe(&self) -> Option<Observed> {
         let parts = self.parts();
         let metrics = parts.raft.metrics().borrow_watched().clone();
+        if metrics.current_term == 0 && metrics.last_log_index.is_none() && metrics.last_applied.is_none() {
+            return None;
+        }
         let position = |id: openraft::alias::LogIdOf<crate::raft::types::TypeConfig>| LogPosition {
             index: id.index,
             term: id.leader_id.term,
         };
         let membership = metrics.membership_config.membership();
-        Observed {
+        Some(Observed {
             term: metrics.current_term,
             vote: Some((metrics.vote.leader_id.voted_for, metrics.vote.committed)),
             state: match metrics.state {
@@ -82,6 +86,6 @@ impl Service {
             learners: membership.learner_ids().collect(),
             revision: parts.applied.borrow().revision,
             receiving: parts.transfers.all().iter().any(|(direction, ..)| *direction == Direction::Receiving),
-        }
+        })
     }
 }

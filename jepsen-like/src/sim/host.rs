@@ -107,7 +107,7 @@ impl Machine {
 
     /// How the node stands, if it runs.
     pub fn observe(&self) -> Option<Observed> {
-        self.state.service.borrow().as_ref().map(Service::observe)
+        self.state.service.borrow().as_ref().and_then(Service::observe)
     }
 
     /// How the process ended by itself, if it did since this was last asked.

@@ -259,7 +259,7 @@ impl Client {
         let stranger = key(&name, 1);
         let (envelope, valid) = match self.dice.below(3) {
             0 => (draft.sign(&[&stranger], Some((0, None))), true),
-            1 => (draft.sign(&[governor], Some((77, None))), true),
+            1 => (draft.sign(&[governor], Some((77, lineage.first))), true),
             _ => {
                 let good = draft.clone().sign(&[governor], Some((0, None)));
                 let other = draft.sign(&[governor], Some((1, None)));
