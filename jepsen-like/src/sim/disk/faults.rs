@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::time::Duration;
 
 use super::Unsynced;
@@ -193,7 +194,8 @@ pub(super) struct Cut {
 pub(super) struct Pending {
     pub(super) fault: IoFault,
     pub(super) prefix: String,
-    pub(super) times: u64,
+    /// Which of the calls to come, counted from 0.
+    pub(super) calls: Range<u64>,
     pub(super) dice: Dice,
 }
 
@@ -208,15 +210,24 @@ impl Armed {
         None
     }
 
-    /// The first fault of that sort that is armed for `file`, and the chance to carry it out with. It has one time less
-    /// to happen.
+    /// The first fault of that sort that is due with this call on `file`, and the chance to carry it out with.
     pub(super) fn fire(&mut self, file: &str, sort: impl Fn(&IoFault) -> bool) -> Option<(IoFault, Dice)> {
-        self.faults.retain(|pending| pending.times > 0);
-        let pending = self
-            .faults
-            .iter_mut()
-            .find(|pending| sort(&pending.fault) && file.starts_with(&pending.prefix))?;
-        pending.times -= 1;
-        Some((pending.fault, Dice::new(pending.dice.next_u64())))
+        let mut fired = None;
+        for pending in &mut self.faults {
+            if !sort(&pending.fault) || !file.starts_with(&pending.prefix) {
+                continue;
+            }
+            if pending.calls.start > 0 {
+                pending.calls.start -= 1;
+            } else if fired.is_none() {
+                fired = Some((pending.fault, Dice::new(pending.dice.next_u64())));
+            }
+            // For ever is for ever.
+            if pending.calls.end < u64::MAX {
+                pending.calls.end = pending.calls.end.saturating_sub(1);
+            }
+        }
+        self.faults.retain(|pending| pending.calls.end > 0);
+        fired
     }
 }

@@ -22,6 +22,7 @@ mod sectors;
 mod trace;
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -72,9 +73,10 @@ impl SimDisk {
         self.medium().armed.cut = Some(Cut { after_ops, unsynced, dice });
     }
 
-    /// Makes the next `times` calls fail, on files whose name starts with `prefix`. `u64::MAX` times is for ever.
-    pub fn arm(&self, fault: IoFault, prefix: &str, times: u64, dice: Dice) {
-        self.medium().armed.faults.push(Pending { fault, prefix: prefix.to_owned(), times, dice });
+    /// Makes calls to come fail, on files whose name starts with `prefix`. `calls` says which of them, counted from 0 over
+    /// the calls that the fault can meet: `0..1` is the next one, `0..u64::MAX` all from now on.
+    pub fn arm(&self, fault: IoFault, prefix: &str, calls: Range<u64>, dice: Dice) {
+        self.medium().armed.faults.push(Pending { fault, prefix: prefix.to_owned(), calls, dice });
     }
 
     /// Takes back everything that is armed, a power cut included. A capacity stays set.
