@@ -222,3 +222,16 @@ fn a_mounted_disk_is_not_replaced_or_cut_short_behind_its_back() {
         assert_eq!(refused.unwrap_err().kind(), ErrorKind::ResourceBusy);
     }
 }
+
+#[test]
+fn a_handle_of_an_earlier_life_lets_go_of_nothing_that_a_later_one_holds() {
+    let disk = SimDisk::new();
+    let old = disk.mount().open("f").unwrap();
+    disk.kill();
+    let mount = disk.mount();
+    let new = mount.open("f").unwrap();
+    mount.remove("f").unwrap();
+    drop(old);
+    new.write(0, b"still here").unwrap();
+    assert_eq!(new.len().unwrap(), 10);
+}

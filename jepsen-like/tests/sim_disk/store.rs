@@ -88,6 +88,30 @@ async fn a_process_that_is_killed_again_and_again_loses_nothing_it_acknowledged(
 }
 
 #[tokio::test]
+async fn what_a_node_finds_after_a_kill_inside_a_commit_is_durable_by_then() {
+    let mut killed = 0;
+    for seed in 0..150 {
+        let disk = SimDisk::new();
+        let mut chance = Dice::new(seed);
+        let mut noted = Acknowledged::default();
+        let store = open(&disk).await.unwrap();
+        disk.arm_kill(chance.below(80), chance.fork("kill"));
+        work(&store, &mut noted, 8, &mut chance).await;
+        killed += u32::from(disk.is_dead());
+        disk.kill();
+        drop(store);
+        let store = open(&disk).await.unwrap();
+        assert_eq!(missing(&store, &noted).await, None, "seed {seed}");
+        // It may tell others of all that it found.
+        noted.entries = entries(&store).await;
+        disk.power_cut(Unsynced::Drop, &mut chance);
+        drop(store);
+        assert_eq!(missing(&open(&disk).await.unwrap(), &noted).await, None, "seed {seed}");
+    }
+    assert!(killed > 100, "{killed}");
+}
+
+#[tokio::test]
 async fn a_read_that_fails_while_opening_is_an_error_and_destroys_nothing() {
     let (disk, noted) = worked(10, 1).await;
     let image = disk.snapshot();

@@ -182,7 +182,7 @@ pub(crate) async fn missing(store: &Store<TestEntry>, acknowledged: &Acknowledge
     if found.len() > acknowledged.entries.len() + 1 {
         return Some("entries that nobody appended".to_owned());
     }
-    let vote = store.log.vote().map(|vote| number(vote));
+    let vote = store.log.vote().map(number);
     if vote < acknowledged.vote {
         return Some(format!("vote {vote:?} for {:?}", acknowledged.vote));
     }

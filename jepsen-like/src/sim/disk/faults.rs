@@ -27,13 +27,13 @@ pub enum IoFault {
 /// Everything that can happen to a disk, in the order of its counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FaultKind {
-    /// The power went.
+    /// The power went, by itself or as armed.
     PowerCut,
-    /// It went right before a write, change of length or sync.
+    /// It went, or the process was killed, right before a write, change of length or sync.
     CutBefore,
-    /// It went in the middle of a write or change of length.
+    /// Either came in the middle of a write or change of length.
     CutMidWrite,
-    /// It went in the middle of a sync.
+    /// Either came in the middle of a sync.
     CutMidSync,
     /// A power cut kept an unsynced sector.
     SectorKept,
@@ -184,12 +184,13 @@ pub(super) struct Armed {
     pub(super) faults: Vec<Pending>,
 }
 
-/// A power cut to come.
+/// A power cut or kill to come.
 #[derive(Debug)]
 pub(super) struct Cut {
     /// Operations that are still carried out.
     pub(super) after_ops: u64,
-    pub(super) unsynced: Unsynced,
+    /// `None` leaves the power on and only ends the process.
+    pub(super) unsynced: Option<Unsynced>,
     pub(super) dice: Dice,
 }
 

@@ -76,7 +76,13 @@ impl SimDisk {
     /// one or in the middle of it; what survives follows as in [`power_cut`](Self::power_cut). Replaces one that was
     /// armed.
     pub fn arm_power_cut(&self, after_ops: u64, unsynced: Unsynced, dice: Dice) {
-        self.medium().armed.cut = Some(Cut { after_ops, unsynced, dice });
+        self.medium().armed.cut = Some(Cut { after_ops, unsynced: Some(unsynced), dice });
+    }
+
+    /// Ends the process, as [`kill`](Self::kill) does, when `after_ops` more writes, changes of length and syncs were carried
+    /// out, right before the next one or in the middle of it. Replaces a power cut that was armed.
+    pub fn arm_kill(&self, after_ops: u64, dice: Dice) {
+        self.medium().armed.cut = Some(Cut { after_ops, unsynced: None, dice });
     }
 
     /// Makes calls to come fail, on files whose name starts with `prefix`. `calls` says which of them, counted from 0 over
