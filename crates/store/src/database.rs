@@ -59,6 +59,12 @@ fn build(disk: &dyn Disk, file: &str, builder: &Builder) -> Result<Database, Sto
     })
 }
 
+/// Closes a database that is not going to be used. Dropping it would do the same and hide what fails: its pages may then
+/// never reach the disk, although whoever opens it again reads them and the next fsync succeeds.
+pub(crate) fn close(database: Database) -> Result<(), StoreError> {
+    database.close().map_err(failed)
+}
+
 /// Runs `work`, in which redb may panic over a damaged `file` instead of answering an error.
 pub(crate) fn unpanicked<T>(file: &str, work: impl FnOnce() -> T) -> Result<T, StoreError> {
     // What the work touched is dropped with it, so nothing half changed is seen afterwards.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::blocking::{RunBlocking, blocking};
-use crate::database::LOG_FILE;
+use crate::database::{self as db, LOG_FILE};
 use crate::disk::Disk;
 use crate::identity::{Identity, Stage, display_store_id};
 use crate::log::{LogDatabase, LogEntry, LogState, LogStore, MARK_FILE};
@@ -135,8 +135,10 @@ fn creation_was_interrupted(disk: &dyn Disk, options: &StoreOptions) -> Result<b
     let files = generation::files(disk)?;
     let [(_, FIRST_GENERATION)] = files.as_slice() else { return Ok(false) };
     match Generation::open(disk, FIRST_GENERATION, options.registry_cache_bytes) {
-        Ok((_, Some(identity))) => Ok(identity.stage == Stage::Creating),
-        Ok((_, None)) => Ok(true),
+        Ok((registry, identity)) => {
+            db::close(registry.database)?;
+            Ok(identity.is_none_or(|identity| identity.stage == Stage::Creating))
+        }
         // Its creation may have been cut short before it was a database at all, but only if no log followed.
         Err(StoreError::Damaged { .. }) => Ok(!disk.exists(LOG_FILE).map_err(StoreError::unusable)?),
         Err(error) => Err(error),
@@ -155,7 +157,8 @@ fn create(disk: &dyn Disk, store_id: [u8; 16], options: &StoreOptions) -> Result
     let registry = Generation::create(disk, FIRST_GENERATION, store_id, options.registry_cache_bytes)?;
     // A crash after this leaves a log that knows its store: opening it ends the creation.
     LogDatabase::create(disk, options.log_cache_bytes, store_id, FIRST_GENERATION)?;
-    registry.make_ready(store_id, None)
+    registry.make_ready(store_id, None)?;
+    db::close(registry.database)
 }
 
 /// Opens the registry that the log names.

@@ -31,7 +31,9 @@ impl LogDatabase {
     /// Which store `log.redb` belongs to, if it got as far as knowing that.
     pub(crate) fn identity(disk: &dyn Disk, cache_bytes: usize) -> Result<Option<Identity>, StoreError> {
         let database = db::open(disk, LOG_FILE, cache_bytes)?;
-        db::identity(&database, LOG_FILE, Role::Log)
+        let identity = db::identity(&database, LOG_FILE, Role::Log)?;
+        db::close(database)?;
+        Ok(identity)
     }
 
     /// Makes the log of a new store whose registry is at `generation`.
@@ -53,7 +55,8 @@ impl LogDatabase {
             write.open_table(ENTRIES).map_err(failed)?;
         }
         // A crash before this leaves a registry that is still being created, and the creation starts over.
-        write.commit().map_err(failed)
+        write.commit().map_err(failed)?;
+        db::close(database)
     }
 
     /// Opens the log of this store and reads all of it: every page, every checksum, no hole, nothing acknowledged

@@ -105,13 +105,14 @@ impl SimDisk {
         }))
     }
 
-    /// Writes zeros over up to eight sectors' bytes of a file whose name starts with `prefix`, beginning in what is in
-    /// use. `None` if there is none. Refused with `ResourceBusy` while it is mounted.
+    /// Writes zeros over one to eight sectors of a file whose name starts with `prefix`, the first of which was not all
+    /// zeros. `None` if there is none. Refused with `ResourceBusy` while it is mounted.
     pub fn zero_range(&self, prefix: &str, dice: &mut Dice) -> io::Result<Option<Damage>> {
         self.unmounted()?;
         let Some(mut damage) = self.place(prefix, dice) else { return Ok(None) };
-        let most = self.len_of(&damage.file).saturating_sub(damage.offset).min(8 * SECTOR_BYTES);
-        damage.len = usize::try_from(dice.between(1, most as u64)).unwrap_or(1);
+        damage.offset -= damage.offset % SECTOR_BYTES;
+        let most = self.len_of(&damage.file).saturating_sub(damage.offset);
+        damage.len = usize::try_from(dice.between(1, 8)).unwrap_or(1).saturating_mul(SECTOR_BYTES).min(most);
         Ok(self.change(&damage, FaultKind::Zeroed, |sectors| {
             sectors.write(damage.offset, &vec![0; damage.len]);
             sectors.sync();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::time::Duration;
 
 use super::Unsynced;
@@ -26,13 +27,13 @@ pub enum IoFault {
 /// Everything that can happen to a disk, in the order of its counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FaultKind {
-    /// The power went.
+    /// The power went, by itself or as armed.
     PowerCut,
-    /// It went right before a write, change of length or sync.
+    /// It went, or the process was killed, right before a write, change of length or sync.
     CutBefore,
-    /// It went in the middle of a write or change of length.
+    /// Either came in the middle of a write or change of length.
     CutMidWrite,
-    /// It went in the middle of a sync.
+    /// Either came in the middle of a sync.
     CutMidSync,
     /// A power cut kept an unsynced sector.
     SectorKept,
@@ -52,6 +53,8 @@ pub enum FaultKind {
     SectorLost,
     /// A sync succeeded although an earlier one had given up on sectors of the same file.
     SyncLied,
+    /// Readers lost sight of sectors that a failed sync had given up on.
+    CacheDropped,
     /// A write failed.
     WriteFailed,
     /// A read failed.
@@ -74,7 +77,7 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::PowerCut,
         Self::CutBefore,
         Self::CutMidWrite,
@@ -88,6 +91,7 @@ impl FaultKind {
         Self::SyncFailed,
         Self::SectorLost,
         Self::SyncLied,
+        Self::CacheDropped,
         Self::WriteFailed,
         Self::ReadFailed,
         Self::DiskFull,
@@ -115,6 +119,7 @@ impl FaultKind {
             Self::SyncFailed => "sync_failed",
             Self::SectorLost => "sector_lost",
             Self::SyncLied => "sync_lied",
+            Self::CacheDropped => "cache_dropped",
             Self::WriteFailed => "write_failed",
             Self::ReadFailed => "read_failed",
             Self::DiskFull => "disk_full",
@@ -179,12 +184,13 @@ pub(super) struct Armed {
     pub(super) faults: Vec<Pending>,
 }
 
-/// A power cut to come.
+/// A power cut or kill to come.
 #[derive(Debug)]
 pub(super) struct Cut {
     /// Operations that are still carried out.
     pub(super) after_ops: u64,
-    pub(super) unsynced: Unsynced,
+    /// `None` leaves the power on and only ends the process.
+    pub(super) unsynced: Option<Unsynced>,
     pub(super) dice: Dice,
 }
 
@@ -193,7 +199,8 @@ pub(super) struct Cut {
 pub(super) struct Pending {
     pub(super) fault: IoFault,
     pub(super) prefix: String,
-    pub(super) times: u64,
+    /// Which of the calls to come, counted from 0.
+    pub(super) calls: Range<u64>,
     pub(super) dice: Dice,
 }
 
@@ -208,15 +215,24 @@ impl Armed {
         None
     }
 
-    /// The first fault of that sort that is armed for `file`, and the chance to carry it out with. It has one time less
-    /// to happen.
+    /// The first fault of that sort that is due with this call on `file`, and the chance to carry it out with.
     pub(super) fn fire(&mut self, file: &str, sort: impl Fn(&IoFault) -> bool) -> Option<(IoFault, Dice)> {
-        self.faults.retain(|pending| pending.times > 0);
-        let pending = self
-            .faults
-            .iter_mut()
-            .find(|pending| sort(&pending.fault) && file.starts_with(&pending.prefix))?;
-        pending.times -= 1;
-        Some((pending.fault, Dice::new(pending.dice.next_u64())))
+        let mut fired = None;
+        for pending in &mut self.faults {
+            if !sort(&pending.fault) || !file.starts_with(&pending.prefix) {
+                continue;
+            }
+            if pending.calls.start > 0 {
+                pending.calls.start -= 1;
+            } else if fired.is_none() {
+                fired = Some((pending.fault, Dice::new(pending.dice.next_u64())));
+            }
+            // For ever is for ever.
+            if pending.calls.end < u64::MAX {
+                pending.calls.end = pending.calls.end.saturating_sub(1);
+            }
+        }
+        self.faults.retain(|pending| pending.calls.end > 0);
+        fired
     }
 }

@@ -92,6 +92,11 @@ impl Medium {
         }
     }
 
+    pub(super) fn drop_cache(&mut self) {
+        let dropped = self.files.values_mut().filter_map(|file| file.sectors.drop_cache().then_some(1)).sum();
+        self.count(FaultKind::CacheDropped, dropped);
+    }
+
     /// The newest mount is dead, and files that only its handles held are gone.
     fn unmount(&mut self) {
         (self.mounted, self.dead) = (false, true);

@@ -22,6 +22,7 @@ mod sectors;
 mod trace;
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -65,16 +66,29 @@ impl SimDisk {
         self.medium().kill();
     }
 
+    /// Makes memory give up what is not waiting to be written, as the kernel may at any time and does when it is told to:
+    /// what a failed sync gave up on is gone for readers too. Mounts live on.
+    pub fn drop_cache(&self) {
+        self.medium().drop_cache();
+    }
+
     /// Cuts the power when `after_ops` more writes, changes of length and syncs were carried out, right before the next
     /// one or in the middle of it; what survives follows as in [`power_cut`](Self::power_cut). Replaces one that was
     /// armed.
     pub fn arm_power_cut(&self, after_ops: u64, unsynced: Unsynced, dice: Dice) {
-        self.medium().armed.cut = Some(Cut { after_ops, unsynced, dice });
+        self.medium().armed.cut = Some(Cut { after_ops, unsynced: Some(unsynced), dice });
     }
 
-    /// Makes the next `times` calls fail, on files whose name starts with `prefix`. `u64::MAX` times is for ever.
-    pub fn arm(&self, fault: IoFault, prefix: &str, times: u64, dice: Dice) {
-        self.medium().armed.faults.push(Pending { fault, prefix: prefix.to_owned(), times, dice });
+    /// Ends the process, as [`kill`](Self::kill) does, when `after_ops` more writes, changes of length and syncs were carried
+    /// out, right before the next one or in the middle of it. Replaces a power cut that was armed.
+    pub fn arm_kill(&self, after_ops: u64, dice: Dice) {
+        self.medium().armed.cut = Some(Cut { after_ops, unsynced: None, dice });
+    }
+
+    /// Makes calls to come fail, on files whose name starts with `prefix`. `calls` says which of them, counted from 0 over
+    /// the calls that the fault can meet: `0..1` is the next one, `0..u64::MAX` all from now on.
+    pub fn arm(&self, fault: IoFault, prefix: &str, calls: Range<u64>, dice: Dice) {
+        self.medium().armed.faults.push(Pending { fault, prefix: prefix.to_owned(), calls, dice });
     }
 
     /// Takes back everything that is armed, a power cut included. A capacity stays set.

@@ -89,7 +89,7 @@ impl Medium {
         Ok(())
     }
 
-    /// Lets the power go if that is due with this operation: before it, or when `amid` is done of it.
+    /// Lets the power go, or ends the process, if that is due with this operation: before it, or when `amid` is done of it.
     fn cut_comes(
         &mut self,
         id: FileId,
@@ -103,7 +103,10 @@ impl Medium {
             self.count(amid_kind, 1);
             amid(&mut self.file(id)?.sectors, &mut cut.dice);
         }
-        self.cut(cut.unsynced, &mut cut.dice);
+        match cut.unsynced {
+            Some(unsynced) => self.cut(unsynced, &mut cut.dice),
+            None => self.kill(),
+        }
         Err(power_off())
     }
 

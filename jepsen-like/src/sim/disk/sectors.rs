@@ -109,6 +109,16 @@ impl Sectors {
         }
     }
 
+    /// Memory gives up its clean sectors: readers see the medium where a failed sync left the two apart. True if it did
+    /// anywhere.
+    pub(super) fn drop_cache(&mut self) -> bool {
+        let lost = std::mem::take(&mut self.lost);
+        for (number, old) in &lost {
+            overlay(&mut self.live, number.saturating_mul(SECTOR_BYTES), old.as_slice());
+        }
+        !lost.is_empty()
+    }
+
     /// The power is gone: decides what survives, and from then on that is the file.
     pub(super) fn cut(&mut self, mut sieve: Sieve, dice: &mut Dice) -> Sifted {
         let mut sifted = Sifted::default();
