@@ -105,7 +105,7 @@ pub(super) fn check(history: &History, ledger: &Ledger) -> Verdict {
         verdict.looked_at =
             verdict.looked_at.saturating_add(u64::try_from(operations.len()).unwrap_or(u64::MAX));
         let later = ledger.leaves.iter().enumerate().skip(ledger.founding);
-        let leaves = later.filter(|(_, leaf)| leaf.domain == domain || leaf.domain == "_root").collect();
+        let leaves = later.filter(|(_, leaf)| matters(leaf, domain)).collect();
         let spec = Domain { founded: ledger.founded(), leaves };
         let record = |at: &usize| operations.get(*at).map(|timed| timed.what.0);
         match linear::check(&spec, &operations, BOUND) {
@@ -127,6 +127,11 @@ pub(super) fn check(history: &History, ledger: &Ledger) -> Verdict {
     verdict
 }
 
+/// Whether what a leaf says may matter to a domain.
+fn matters(leaf: &Leaf, domain: &str) -> bool {
+    leaf.domain == domain || leaf.domain == "_root" || domain == "_root"
+}
+
 /// The operations of one domain, each with its place in the history.
 fn operations<'a>(
     history: &'a History,
@@ -137,11 +142,12 @@ fn operations<'a>(
     let mut operations = Vec::new();
     let mut covered = BTreeSet::new();
     for (place, record) in history.records.iter().enumerate() {
-        let of_root = record.op == Op::Submit && record.key == "_root";
-        if record.key != domain && !of_root {
+        let Some((done, certain)) = done(record, ledger, latest) else { continue };
+        // What changes one may matter to the other: what a domain accepts to root, and what root accepts to every domain.
+        let of_either = record.key == "_root" || domain == "_root";
+        if record.key != domain && !(of_either && matches!(done, Done::Accepted { .. })) {
             continue;
         }
-        let Some((done, certain)) = done(record, ledger, latest) else { continue };
         if let Done::Accepted { index } = &done {
             covered.insert(*index);
         }
@@ -150,7 +156,7 @@ fn operations<'a>(
     }
     // A permit becomes a leaf before its answer is made, and what nobody submitted may have come at any time.
     for (index, leaf) in ledger.leaves.iter().enumerate().skip(ledger.founding) {
-        if (leaf.domain != domain && leaf.domain != "_root") || covered.contains(&index) {
+        if !matters(leaf, domain) || covered.contains(&index) {
             continue;
         }
         let asked =
