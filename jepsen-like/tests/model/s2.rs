@@ -48,7 +48,11 @@ fn what_a_registry_answers_one_at_a_time_passes() {
     let mut looked_at = 0;
     for seed in 0..40 {
         let verdict = s2(&seen(seed));
-        assert!(verdict.violations.is_empty(), "seed {seed}: {:#?}", verdict.violations);
+        if let Some(first) = verdict.violations.first() {
+            let records = History::new(seen(seed)).records;
+            let shown: Vec<&Record> = first.shown_by.iter().map(|at| &records[*at]).collect();
+            panic!("seed {seed}: {:#?}\n{shown:#?}", verdict.violations);
+        }
         looked_at += verdict.looked_at;
     }
     assert!(looked_at > 10_000, "{looked_at}");
