@@ -11,7 +11,7 @@ use both::Both;
 
 #[test]
 fn the_model_answers_as_the_rules_do() {
-    let seeds = std::env::var("MODEL_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(300);
+    let seeds = std::env::var("MODEL_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(200);
     let mut tally: BTreeMap<String, u64> = BTreeMap::new();
     let mut told: BTreeMap<String, (u64, String)> = BTreeMap::new();
     for seed in 0..seeds {

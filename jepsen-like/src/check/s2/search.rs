@@ -34,8 +34,10 @@ struct State {
 
 /// An operation with its answer.
 enum Done<'a> {
-    /// A submission, and the place of its receipt in the ledger; none for one of unknown outcome.
+    /// A submission, and the leaf whose receipt it got.
     Accepted { index: usize },
+    /// A restriction that adds nothing to one in force, and that one's leaf.
+    AddsNothing { envelope: &'a str, index: usize },
     /// A submission that came to nothing, with moments near that at which it did: a refusal does not say when.
     Refused { envelope: &'a str, code: &'a str, moments_ms: Vec<i64> },
     /// A decision on the rules.
@@ -57,6 +59,13 @@ impl<'a> Spec for Domain<'a> {
     fn step(&self, state: &State, (_, done): &(usize, Done<'a>)) -> Option<State> {
         match done {
             Done::Accepted { index } => self.accepted(state, *index),
+            Done::AddsNothing { envelope, index } => {
+                let (model, answer) = state.model.submit(envelope, state.model.time_ms());
+                let SubmitAnswer::Again(place) = answer else { return None };
+                let leaf =
+                    self.leaves.iter().find(|(leaf, _)| leaf == index).map(|(_, leaf)| leaf.id.as_str());
+                (leaf.is_some() && leaf == model.id_at(place)).then(|| state.clone())
+            }
             Done::Refused { envelope, code, moments_ms } => {
                 let refusal = SubmitAnswer::Refused(code_of(code));
                 let refused = |at_ms: &i64| state.model.submit(envelope, *at_ms).1 == refusal;
@@ -182,7 +191,13 @@ fn done<'a>(record: &'a Record, ledger: &Ledger, times: &Times) -> Option<(Done<
     }
     if let Some(index) = receipt(&record.output).and_then(|receipt| number(receipt, "ledgerIndex")) {
         let index = usize::try_from(index).ok()?;
-        return (index >= ledger.founding).then_some((Done::Accepted { index }, true));
+        let own = ledger.leaves.get(index).map(|leaf| leaf.id.as_str())
+            == record.input.get("id").and_then(Value::as_str);
+        let done = match record.input.get("envelope").and_then(Value::as_str) {
+            Some(envelope) if !own => Done::AddsNothing { envelope, index },
+            _ => Done::Accepted { index },
+        };
+        return (index >= ledger.founding).then_some((done, true));
     }
     if record.outcome == Outcome::Unknown {
         let index = *ledger.index.get(record.input.get("id")?.as_str()?)?;
