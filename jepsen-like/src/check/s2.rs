@@ -71,6 +71,3 @@ fn number(value: &Value, name: &str) -> Option<u64> {
 fn millis(value: &Value, name: &str) -> Option<i64> {
     value.get(name)?.as_i64()
 }
-
-#[cfg(test)]
-mod tests;

@@ -126,7 +126,8 @@ impl Standing {
                 authority.revoked = true;
             }
         }
-        for key in keys.difference(&before) {
+        // Those that stay rest on the new statement too: were it void, its predecessor would not come back.
+        for key in &keys {
             self.put(key, leaf, domain, "governance", (i64::MIN, i64::MAX));
         }
         let threshold = threshold(leaf);

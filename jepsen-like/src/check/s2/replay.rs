@@ -104,7 +104,7 @@ pub(super) fn disagreement(model: &Model, record: &Record, evaluated_ms: i64) ->
         .then(|| format!("the permit is {permit:?} and by the rules {recorded:?}"))
 }
 
-/// Every receipt names the leaf that it is of.
+/// Every receipt names the leaf that it is of, and what is not validly signed has none.
 fn receipts(history: &History, ledger: &Ledger, verdict: &mut Verdict) {
     let submits = history.of(Op::Submit).map(|(place, record)| (place, record, receipt(&record.output)));
     let permits = history
@@ -125,7 +125,8 @@ fn receipts(history: &History, ledger: &Ledger, verdict: &mut Verdict) {
                 && Some(leaf.accepted_ms) == super::millis(receipt, "acceptedAt")
                 && its_own
         });
-        if !same || number(receipt, "revision") != index.checked_add(1) {
+        let forged = record.input.get("valid").and_then(Value::as_bool) == Some(false);
+        if !same || forged || number(receipt, "revision") != index.checked_add(1) {
             let what = format!("the receipt {receipt} is not that of leaf {index}");
             verdict.violations.push(Violation { what, shown_by: vec![place, ledger.record] });
         }

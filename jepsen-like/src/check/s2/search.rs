@@ -34,10 +34,12 @@ struct State {
 
 /// An operation with its answer.
 enum Done<'a> {
-    /// A submission, and the place of its receipt in the ledger; none for one of unknown outcome.
+    /// A submission, and the leaf whose receipt it got.
     Accepted { index: usize },
-    /// A submission that came to nothing, with the latest moment at which it may have.
-    Refused { envelope: &'a str, code: &'a str, latest_ms: i64 },
+    /// A restriction that adds nothing to one in force, and that one's leaf.
+    AddsNothing { envelope: &'a str, index: usize },
+    /// A submission that came to nothing, with moments near that at which it did: a refusal does not say when.
+    Refused { envelope: &'a str, code: &'a str, moments_ms: Vec<i64> },
     /// A decision on the rules.
     Decided { record: &'a Record, evaluated_ms: i64 },
 }
@@ -57,10 +59,17 @@ impl<'a> Spec for Domain<'a> {
     fn step(&self, state: &State, (_, done): &(usize, Done<'a>)) -> Option<State> {
         match done {
             Done::Accepted { index } => self.accepted(state, *index),
-            Done::Refused { envelope, code, latest_ms } => {
-                let refused =
-                    |at_ms| state.model.submit(envelope, at_ms).1 == SubmitAnswer::Refused(code_of(code));
-                (refused(state.model.time_ms()) || refused(*latest_ms)).then(|| state.clone())
+            Done::AddsNothing { envelope, index } => {
+                let (model, answer) = state.model.submit(envelope, state.model.time_ms());
+                let SubmitAnswer::Again(place) = answer else { return None };
+                let leaf =
+                    self.leaves.iter().find(|(leaf, _)| leaf == index).map(|(_, leaf)| leaf.id.as_str());
+                (leaf.is_some() && leaf == model.id_at(place)).then(|| state.clone())
+            }
+            Done::Refused { envelope, code, moments_ms } => {
+                let refusal = SubmitAnswer::Refused(code_of(code));
+                let refused = |at_ms: &i64| state.model.submit(envelope, *at_ms).1 == refusal;
+                moments_ms.iter().any(refused).then(|| state.clone())
             }
             Done::Decided { record, evaluated_ms } => {
                 disagreement(&state.model, record, *evaluated_ms).is_none().then(|| state.clone())
@@ -99,13 +108,13 @@ pub(super) fn check(history: &History, ledger: &Ledger) -> Verdict {
     let asked =
         history.records.iter().filter(|record| matches!(record.op, Op::Submit | Op::Authorize | Op::Permit));
     let domains: BTreeSet<&str> = asked.map(|record| record.key.as_str()).collect();
-    let latest = latest_times(history);
+    let times = Times::of(history);
     for domain in domains {
-        let operations = operations(history, ledger, domain, &latest);
+        let operations = operations(history, ledger, domain, &times);
         verdict.looked_at =
             verdict.looked_at.saturating_add(u64::try_from(operations.len()).unwrap_or(u64::MAX));
         let later = ledger.leaves.iter().enumerate().skip(ledger.founding);
-        let leaves = later.filter(|(_, leaf)| leaf.domain == domain || leaf.domain == "_root").collect();
+        let leaves = later.filter(|(_, leaf)| matters(leaf, domain)).collect();
         let spec = Domain { founded: ledger.founded(), leaves };
         let record = |at: &usize| operations.get(*at).map(|timed| timed.what.0);
         match linear::check(&spec, &operations, BOUND) {
@@ -116,8 +125,12 @@ pub(super) fn check(history: &History, ledger: &Ledger) -> Verdict {
             }
             linear::Outcome::NotLinearizable(window) => {
                 let explained = window.explained.len();
+                let output =
+                    record(&window.impossible).and_then(|at| history.records.get(at)).map(|it| &it.output);
+                let answer = output.and_then(|output| output.get("code").or(output.get("decision")));
+                let answer = answer.and_then(Value::as_str).unwrap_or("accepted");
                 let what =
-                    format!("domain `{domain}`: after {explained} operations nothing explains this answer");
+                    format!("domain `{domain}`: after {explained} operations nothing explains `{answer}`");
                 let others = window.pending.iter().filter(|at| **at != window.impossible);
                 let shown_by = std::iter::once(&window.impossible).chain(others).filter_map(record).collect();
                 verdict.violations.push(Violation { what, shown_by });
@@ -127,21 +140,27 @@ pub(super) fn check(history: &History, ledger: &Ledger) -> Verdict {
     verdict
 }
 
+/// Whether what a leaf says may matter to a domain.
+fn matters(leaf: &Leaf, domain: &str) -> bool {
+    leaf.domain == domain || leaf.domain == "_root" || domain == "_root"
+}
+
 /// The operations of one domain, each with its place in the history.
 fn operations<'a>(
     history: &'a History,
     ledger: &Ledger,
     domain: &str,
-    latest: &BTreeMap<u64, i64>,
+    times: &Times,
 ) -> Vec<Timed<(usize, Done<'a>)>> {
     let mut operations = Vec::new();
     let mut covered = BTreeSet::new();
     for (place, record) in history.records.iter().enumerate() {
-        let of_root = record.op == Op::Submit && record.key == "_root";
-        if record.key != domain && !of_root {
+        let Some((done, certain)) = done(record, ledger, times) else { continue };
+        // What changes one may matter to the other: what a domain accepts to root, and what root accepts to every domain.
+        let of_either = record.key == "_root" || domain == "_root";
+        if record.key != domain && !(of_either && matches!(done, Done::Accepted { .. })) {
             continue;
         }
-        let Some((done, certain)) = done(record, ledger, latest) else { continue };
         if let Done::Accepted { index } = &done {
             covered.insert(*index);
         }
@@ -150,7 +169,7 @@ fn operations<'a>(
     }
     // A permit becomes a leaf before its answer is made, and what nobody submitted may have come at any time.
     for (index, leaf) in ledger.leaves.iter().enumerate().skip(ledger.founding) {
-        if (leaf.domain != domain && leaf.domain != "_root") || covered.contains(&index) {
+        if !matters(leaf, domain) || covered.contains(&index) {
             continue;
         }
         let asked =
@@ -162,7 +181,7 @@ fn operations<'a>(
 }
 
 /// What a record says, and whether it certainly took effect before it returned. Nothing if it says nothing.
-fn done<'a>(record: &'a Record, ledger: &Ledger, latest: &BTreeMap<u64, i64>) -> Option<(Done<'a>, bool)> {
+fn done<'a>(record: &'a Record, ledger: &Ledger, times: &Times) -> Option<(Done<'a>, bool)> {
     if matches!(record.op, Op::Authorize | Op::Permit) {
         let evaluated_ms = millis(&record.output, "evaluatedAt")?;
         return is_on_the_rules(&record.output).then_some((Done::Decided { record, evaluated_ms }, true));
@@ -172,7 +191,13 @@ fn done<'a>(record: &'a Record, ledger: &Ledger, latest: &BTreeMap<u64, i64>) ->
     }
     if let Some(index) = receipt(&record.output).and_then(|receipt| number(receipt, "ledgerIndex")) {
         let index = usize::try_from(index).ok()?;
-        return (index >= ledger.founding).then_some((Done::Accepted { index }, true));
+        let own = ledger.leaves.get(index).map(|leaf| leaf.id.as_str())
+            == record.input.get("id").and_then(Value::as_str);
+        let done = match record.input.get("envelope").and_then(Value::as_str) {
+            Some(envelope) if !own => Done::AddsNothing { envelope, index },
+            _ => Done::Accepted { index },
+        };
+        return (index >= ledger.founding).then_some((done, true));
     }
     if record.outcome == Outcome::Unknown {
         let index = *ledger.index.get(record.input.get("id")?.as_str()?)?;
@@ -181,17 +206,50 @@ fn done<'a>(record: &'a Record, ledger: &Ledger, latest: &BTreeMap<u64, i64>) ->
     let invalid = record.input.get("valid").and_then(Value::as_bool) == Some(false);
     let code = record.output.get("code")?.as_str().filter(|code| !unavailable(code) && !invalid)?;
     let envelope = record.input.get("envelope")?.as_str()?;
-    let next = latest.range(record.return_ns?..).next();
-    let latest_ms = next.map_or(i64::MIN, |(_, at_ms)| at_ms.saturating_add(SKEW_MS));
-    Some((Done::Refused { envelope, code, latest_ms }, true))
+    let told = millis(&record.output, "at").map(|at_ms| vec![at_ms]);
+    let moments_ms = told.or_else(|| times.around(record.invoke_ns, record.return_ns?))?;
+    Some((Done::Refused { envelope, code, moments_ms }, true))
 }
 
-/// The times that answers name, by when they were invoked.
-fn latest_times(history: &History) -> BTreeMap<u64, i64> {
-    let time = |record: &Record| match record.op {
-        Op::Authorize | Op::Permit => millis(&record.output, "evaluatedAt"),
-        Op::Submit => millis(receipt(&record.output)?, "acceptedAt"),
-        _ => None,
-    };
-    history.records.iter().filter_map(|record| Some((record.invoke_ns, time(record)?))).collect()
+/// The times that answers name.
+struct Times {
+    /// By when the answers were asked for.
+    invoked: BTreeMap<u64, i64>,
+    /// By when they came.
+    returned: BTreeMap<u64, i64>,
+}
+
+impl Times {
+    fn of(history: &History) -> Self {
+        let time = |record: &Record| match record.op {
+            Op::Authorize | Op::Permit if is_on_the_rules(&record.output) => {
+                millis(&record.output, "evaluatedAt")
+            }
+            Op::Submit if record.outcome == Outcome::Ok && !is_repeated(record) => {
+                millis(&record.output, "acceptedAt")
+            }
+            _ => None,
+        };
+        let mut times = Self { invoked: BTreeMap::new(), returned: BTreeMap::new() };
+        for record in &history.records {
+            if let (Some(at_ms), Some(returned)) = (time(record), record.return_ns) {
+                times.invoked.insert(record.invoke_ns, at_ms);
+                times.returned.insert(returned, at_ms);
+            }
+        }
+        times
+    }
+
+    /// The last time known before an interval, the first known after it, and a little later than that. Nothing if none is
+    /// known after it, so that nobody can say when something within it was refused.
+    fn around(&self, invoke: u64, returned: u64) -> Option<Vec<i64>> {
+        let before = self.returned.range(..invoke).next_back().map(|(_, at_ms)| *at_ms);
+        let after = *self.invoked.range(returned..).next()?.1;
+        Some(before.into_iter().chain([after, after.saturating_add(SKEW_MS)]).collect())
+    }
+}
+
+/// Whether the answer is a receipt from before.
+fn is_repeated(record: &Record) -> bool {
+    record.output.get("repeated").and_then(Value::as_bool) == Some(true)
 }

@@ -1,10 +1,9 @@
-//! The model against the rules themselves: the same random statements and requests to both, and every answer alike.
-
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
+//! A registry by the rules themselves and one by the model, and random statements and requests for both.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use assent_jepsen::history::{Op, Outcome as Ended, Record};
 use assent_jepsen::model::{Model, SubmitAnswer};
 use assent_proof::{
     AuthorizeRequest, Envelope, EvidenceId, EvidenceKind, Millis, Seconds, Sha256, SigningKey, Statement,
@@ -22,10 +21,10 @@ const DOMAINS: [&str; 2] = ["lab", "prod"];
 const LINEAGES: [&str; 3] = ["exec-1", "exec-2", "host-1"];
 const ROLES: [&str; 6] = ["attestation", "runtime", "orchestration", "gateway", "audit", "zone"];
 
-struct Dice(u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -33,7 +32,7 @@ impl Dice {
         usize::try_from((mixed ^ (mixed >> 31)) % u64::try_from(bound).unwrap()).unwrap()
     }
     /// Once in so many.
-    fn once_in(&mut self, bound: usize) -> bool {
+    pub(crate) fn once_in(&mut self, bound: usize) -> bool {
         self.below(bound) == 0
     }
     /// A domain, mostly the second.
@@ -64,10 +63,10 @@ fn base(domain: usize) -> usize {
 }
 
 /// A registry and its model, and what a generator has to know to make statements that mostly are accepted.
-struct Both {
+pub(crate) struct Both {
     rows: MemoryRows,
     model: Model,
-    dice: Dice,
+    pub(crate) dice: Dice,
     now_ms: i64,
     /// Accepted and refused envelopes.
     sent: Vec<Vec<u8>>,
@@ -77,14 +76,16 @@ struct Both {
     chains: BTreeMap<(String, String, String), Vec<EvidenceId>>,
     pairs: Vec<[EvidenceId; 2]>,
     permits: Vec<Value>,
-    tally: BTreeMap<String, u64>,
-    told: Vec<String>,
+    pub(crate) tally: BTreeMap<String, u64>,
+    pub(crate) told: Vec<String>,
+    /// What was done, each at a moment of its own.
+    pub(crate) done: Vec<Record>,
 }
 
 type Said = (String, Option<u64>);
 
 impl Both {
-    fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let mut both = Self {
             rows: MemoryRows::new(),
             model: Model::default(),
@@ -97,6 +98,7 @@ impl Both {
             permits: Vec::new(),
             tally: BTreeMap::new(),
             told: Vec::new(),
+            done: Vec::new(),
         };
         let text = |at: i64| Seconds(at).to_string();
         let (from, to) = (text(T0 - 3600), text(T0 + 86_400));
@@ -276,6 +278,25 @@ impl Both {
             Outcome::Equivocation { receipt, .. } => ("equivocation".to_owned(), Some(receipt.ledger_index)),
             Outcome::Refused { refusal, .. } => (refusal.code.to_string(), None),
         };
+        if let Some(statement) = &statement {
+            let of = |receipt: &assent_registry::Receipt| {
+                json!({"evidenceId": receipt.evidence_id.to_string(), "ledgerIndex": receipt.ledger_index,
+                    "revision": receipt.revision, "acceptedAt": receipt.accepted_at.0})
+            };
+            let (output, ended) = match &outcome {
+                Outcome::Accepted { receipt, fresh } => {
+                    let mut output = of(receipt);
+                    output["repeated"] = json!(!fresh);
+                    (output, Ended::Ok)
+                }
+                Outcome::Equivocation { receipt, refusal } => {
+                    (json!({"code": refusal.code.to_string(), "receipt": of(receipt)}), Ended::Deny)
+                }
+                Outcome::Refused { refusal, .. } => (json!({"code": refusal.code.to_string()}), Ended::Deny),
+            };
+            let input = json!({"id": Self::id(bytes).to_string(), "envelope": text});
+            self.record(Op::Submit, statement.domain.as_ref(), input, output, ended);
+        }
         let place = |place: usize| Some(u64::try_from(place).unwrap());
         self.sent.push(bytes.to_vec());
         let kind = statement.as_ref().map_or("unparsed".to_owned(), |s| s.kind.to_string());
@@ -684,6 +705,16 @@ impl Both {
             .tally
             .entry(format!("{sort} {}", if real.is_empty() { "allow" } else { "deny" }))
             .or_default() += 1;
+        let reasons: Vec<Value> = real.iter().map(|code| json!({"code": code})).collect();
+        let mut output = json!({"decision": if real.is_empty() { "allow" } else { "deny" }, "reasons": reasons,
+            "revision": query::revision(&self.rows).unwrap(), "evaluatedAt": self.now_ms});
+        if let Some(receipt) = &decision.permit {
+            output["permit"] = json!({"evidenceId": receipt.evidence_id.to_string(),
+                "ledgerIndex": receipt.ledger_index, "revision": receipt.revision, "acceptedAt": receipt.accepted_at.0});
+        }
+        let op = if permits { Op::Permit } else { Op::Authorize };
+        let ended = if real.is_empty() { Ended::Ok } else { Ended::Deny };
+        self.record(op, parsed.domain.as_ref(), request.clone(), output, ended);
         let index = decision.permit.as_ref().map(|receipt| receipt.ledger_index);
         let same_permit =
             !permits || !real.is_empty() || index == permit.map(|place| u64::try_from(place).unwrap());
@@ -699,7 +730,45 @@ impl Both {
         }
     }
 
-    fn run(&mut self, steps: usize) {
+    fn record(&mut self, op: Op, key: &str, input: Value, output: Value, outcome: Ended) {
+        let moment = u64::try_from(self.done.len()).unwrap() * 100 + 1000;
+        self.done.push(Record {
+            op,
+            client: 1,
+            node: 1,
+            key: key.to_owned(),
+            input,
+            output,
+            invoke_ns: moment,
+            return_ns: Some(moment),
+            outcome,
+        });
+    }
+
+    /// What the registry holds.
+    pub(crate) fn ledger(&self) -> Record {
+        let leaf = |index| {
+            let (id, at) = query::leaf(&self.rows, index).unwrap().unwrap();
+            let envelope = query::envelope(&self.rows, &id).unwrap().unwrap();
+            json!({"index": index, "evidenceId": id.to_string(), "acceptedAt": at.0,
+                "envelope": String::from_utf8(envelope).unwrap()})
+        };
+        let revision = query::revision(&self.rows).unwrap();
+        let leaves: Vec<Value> = (0..revision).map(leaf).collect();
+        Record {
+            op: Op::Ledger,
+            client: 0,
+            node: 1,
+            key: String::new(),
+            input: Value::Null,
+            output: json!({"revision": revision, "leaves": leaves}),
+            invoke_ns: u64::MAX,
+            return_ns: Some(u64::MAX),
+            outcome: Ended::Ok,
+        }
+    }
+
+    pub(crate) fn run(&mut self, steps: usize) {
         for _ in 0..steps {
             self.now_ms += [0, 0, 137, 1000, 2900, 9000][self.dice.below(6)];
             let bytes = match self.dice.below(20) {
@@ -716,30 +785,4 @@ impl Both {
             }
         }
     }
-}
-
-#[test]
-fn the_model_answers_as_the_rules_do() {
-    let seeds = std::env::var("MODEL_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(300);
-    let mut tally: BTreeMap<String, u64> = BTreeMap::new();
-    let mut told: BTreeMap<String, (u64, String)> = BTreeMap::new();
-    for seed in 0..seeds {
-        let mut both = Both::new(seed);
-        let steps = 50 + both.dice.below(31);
-        both.run(steps);
-        for (what, count) in both.tally {
-            *tally.entry(what).or_default() += count;
-        }
-        for what in both.told {
-            let first = what.lines().next().unwrap().to_owned();
-            told.entry(first).or_insert_with(|| (0, format!("seed {seed}: {what}"))).0 += 1;
-        }
-    }
-    for (what, count) in &tally {
-        println!("{count:7} {what}");
-    }
-    for (count, what) in told.values() {
-        println!("{count:5} × {what}");
-    }
-    assert!(told.is_empty(), "{} kinds of disagreement", told.len());
 }
