@@ -64,6 +64,17 @@ fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     options.create(true).truncate(false)
 }
 
+/// Makes the kernel forget what it holds of a file in memory. After a failed fsync it goes on showing pages that never
+/// became durable, and says of the next fsync that it succeeded; a process that was restarted since would build on them,
+/// acknowledge, and lose it all with the power. Read from the medium, they are what they are.
+fn read_from_the_medium(file: &File) -> io::Result<()> {
+    // Only pages that are not waiting to be written can be given up.
+    file.sync_all()?;
+    #[cfg(target_os = "linux")]
+    nix::fcntl::posix_fadvise(file, 0, 0, nix::fcntl::PosixFadviseAdvice::POSIX_FADV_DONTNEED)?;
+    Ok(())
+}
+
 impl Disk for FileDisk {
     fn open(&self, name: &str) -> io::Result<Box<dyn StorageBackend>> {
         let path = self.path(name)?;
@@ -71,6 +82,8 @@ impl Disk for FileDisk {
         let file = private(OpenOptions::new().read(true).write(true)).open(&path)?;
         if fresh {
             self.sync_dir()?;
+        } else {
+            read_from_the_medium(&file)?;
         }
         let backend = FileBackend::new(file).map_err(io::Error::other)?;
         Ok(Box::new(backend))

@@ -66,6 +66,8 @@ impl Machine {
     pub async fn run(self) -> turmoil::Result {
         let boot = self.state.boots.get().saturating_add(1);
         self.state.boots.set(boot);
+        // As the real disk does when it is opened.
+        self.disk.drop_cache();
         let dice = self.state.dice.fork(&format!("boot {boot}"));
         let config = self.state.config.borrow().clone();
         let exit = match Node::start(config, environment(&self.disk, &self.clock, dice)).await {

@@ -1,6 +1,8 @@
 //! An HTTP client over the simulated network: one request at a time, one kept connection a node, a deadline for each.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,10 +19,29 @@ use super::ground::{CLIENT_PORT, node_name};
 /// Most bytes of an answer.
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 
+/// How often each node was started again: a connection to an earlier life of it is dead, which a real machine that is up again
+/// says, and a simulated one does not. Clones are the same count.
+#[derive(Debug, Clone, Default)]
+pub struct Boots(Rc<RefCell<BTreeMap<u64, u64>>>);
+
+impl Boots {
+    /// A node is started again.
+    pub fn started(&self, node: u64) {
+        let mut boots = self.0.borrow_mut();
+        let count = boots.entry(node).or_insert(0);
+        *count = count.saturating_add(1);
+    }
+
+    fn of(&self, node: u64) -> u64 {
+        self.0.borrow().get(&node).copied().unwrap_or(0)
+    }
+}
+
 /// Connections to nodes.
-#[derive(Default)]
 pub struct Http {
-    connections: BTreeMap<u64, SendRequest<Full<Bytes>>>,
+    boots: Boots,
+    /// By node: to which of its lives, and the connection.
+    connections: BTreeMap<u64, (u64, SendRequest<Full<Bytes>>)>,
 }
 
 /// An answer.
@@ -44,6 +65,11 @@ pub enum NoAnswer {
 }
 
 impl Http {
+    /// None yet.
+    pub fn new(boots: Boots) -> Self {
+        Self { boots, connections: BTreeMap::new() }
+    }
+
     /// Asks `node`, and waits `within` for its answer.
     pub async fn ask(
         &mut self,
@@ -72,14 +98,15 @@ impl Http {
         body: Vec<u8>,
         sent: &mut bool,
     ) -> Option<Answer> {
-        if self.connections.get_mut(&node).is_none_or(|open| open.is_closed()) {
+        let boot = self.boots.of(node);
+        if self.connections.get(&node).is_none_or(|(of, open)| *of != boot || open.is_closed()) {
             let stream = TcpStream::connect((node_name(node), CLIENT_PORT)).await.ok()?;
             let (sender, connection) = handshake(TokioIo::new(stream)).await.ok()?;
             tokio::spawn(async move {
                 // A broken connection shows in the request that it carried.
                 let _ = connection.await;
             });
-            self.connections.insert(node, sender);
+            self.connections.insert(node, (boot, sender));
         }
         let request = Request::builder()
             .method(method)
@@ -88,7 +115,7 @@ impl Http {
             .header("content-type", "application/json")
             .body(Full::new(Bytes::from(body)))
             .ok()?;
-        let open = self.connections.get_mut(&node)?;
+        let (_, open) = self.connections.get_mut(&node)?;
         open.ready().await.ok()?;
         *sent = true;
         let response = open.send_request(request).await.ok()?;

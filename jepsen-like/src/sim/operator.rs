@@ -10,7 +10,7 @@ use http::Method;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::http::{Answer, Http};
+use super::http::{Answer, Boots, Http};
 
 /// How long one call may take; a change may wait ten seconds for its commit.
 const WITHIN: Duration = Duration::from_secs(12);
@@ -95,8 +95,8 @@ impl Desk {
 }
 
 /// Does what is on the desk, for ever. `nodes` are those to ask.
-pub async fn operate(desk: Desk, nodes: Rc<RefCell<Vec<u64>>>) -> turmoil::Result {
-    let mut http = Http::default();
+pub async fn operate(desk: Desk, nodes: Rc<RefCell<Vec<u64>>>, boots: Boots) -> turmoil::Result {
+    let mut http = Http::new(boots);
     let mut asked = 0;
     loop {
         let Some(task) = desk.next() else {

@@ -8,7 +8,7 @@ use http::Method;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::http::Http;
+use super::http::{Boots, Http};
 use super::recorder::Recorder;
 use super::workload::page;
 use crate::history::{Op, Outcome};
@@ -25,8 +25,9 @@ pub(super) async fn read_ledgers(
     nodes: Vec<u64>,
     recorder: Recorder,
     done: Rc<Cell<bool>>,
+    boots: Boots,
 ) -> turmoil::Result {
-    let mut http = Http::default();
+    let mut http = Http::new(boots);
     for node in nodes {
         let begun = recorder.begin(Op::Ledger, 0, node, "", Value::Null);
         match ledger(&mut http, node).await {

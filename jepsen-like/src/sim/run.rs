@@ -26,7 +26,7 @@ const BEGIN_WITHIN: Duration = Duration::from_secs(20);
 /// How long callers go on asking after everything is healed.
 const SETTLE: Duration = Duration::from_secs(8);
 /// How long the nodes have to hold the same after that.
-const CONVERGE_WITHIN: Duration = Duration::from_secs(40);
+const CONVERGE_WITHIN: Duration = Duration::from_secs(60);
 
 /// What is run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,6 +99,7 @@ pub fn run(config: &Config, folder: &Path, progress: &mut dyn FnMut(Duration)) -
         book: Rc::new(RefCell::new(Book::new(&plans, &heads))),
         nodes: Rc::new(RefCell::new((1..=config.nodes).collect())),
         recorder: recorder.clone(),
+        boots: stage.boots(),
         go_on: Rc::new(Cell::new(true)),
         only_ask: Rc::new(Cell::new(false)),
     };
@@ -127,7 +128,7 @@ pub fn run(config: &Config, folder: &Path, progress: &mut dyn FnMut(Duration)) -
         let client = Client::new(id, dice.fork(&format!("client {id}")), shared.clone());
         stage.add_client(&format!("client-{id}"), client.run());
     }
-    stage.add_client("operator", operate(desk, shared.nodes.clone()));
+    stage.add_client("operator", operate(desk.clone(), shared.nodes.clone(), stage.boots()));
     let until = stage.now() + config.lasts;
     while stage.now() < until {
         go(&mut stage, progress)?;
@@ -142,13 +143,13 @@ pub fn run(config: &Config, folder: &Path, progress: &mut dyn FnMut(Duration)) -
     }
     shared.go_on.set(false);
     let until = stage.now() + CONVERGE_WITHIN;
-    while stage.now() < until && !converged(&stage) {
+    while stage.now() < until && !(converged(&stage) && desk.is_idle()) {
         go(&mut stage, progress)?;
         nemesis.rest(&mut stage);
     }
     let converged = converged(&stage);
     let done = Rc::new(Cell::new(false));
-    stage.add_client("reader", read_ledgers(stage.members(), recorder.clone(), done.clone()));
+    stage.add_client("reader", read_ledgers(stage.voters(), recorder.clone(), done.clone(), stage.boots()));
     let until = stage.now() + CONVERGE_WITHIN;
     while stage.now() < until && !done.get() {
         go(&mut stage, progress)?;

@@ -9,9 +9,10 @@ use assent_cluster::observe::Observed;
 use serde_json::{Value, json};
 
 use super::dice::Dice;
-use super::disk::Unsynced;
+use super::disk::{FaultKind, Unsynced};
 use super::ground::node_name;
 use super::host::{Exit, Machine};
+use super::http::Boots;
 use super::nemesis::links::{Changes, Links, Way, between};
 use super::recorder::{Begun, Recorder};
 use super::tally::Tally;
@@ -39,6 +40,9 @@ pub struct Stage<'a> {
     down: BTreeSet<u64>,
     seen: BTreeMap<u64, (u64, Observed)>,
     cut_off: BTreeMap<u64, Begun>,
+    /// By node whose disk failed a write or a sync since it was started: how many had failed before, and the open record.
+    failing: BTreeMap<u64, (u64, Option<Begun>)>,
+    boots: Boots,
     /// What the run has seen so far.
     pub tally: Tally,
     /// Where it is written down.
@@ -57,6 +61,8 @@ impl<'a> Stage<'a> {
             down: BTreeSet::new(),
             seen: BTreeMap::new(),
             cut_off: BTreeMap::new(),
+            failing: BTreeMap::new(),
+            boots: Boots::default(),
             tally: Tally::default(),
             recorder,
             exits: Vec::new(),
@@ -89,6 +95,7 @@ impl<'a> Stage<'a> {
         let done = self.sim.step().map_err(|error| error.to_string())?;
         self.recorder.tick(self.sim.elapsed());
         self.look();
+        self.watch_disks();
         self.take_exits();
         Ok(done)
     }
@@ -106,6 +113,13 @@ impl<'a> Stage<'a> {
     /// A machine.
     pub fn machine(&self, id: u64) -> Option<&Machine> {
         self.machines.get(&id)
+    }
+
+    /// The nodes that the leader takes for voters.
+    pub fn voters(&self) -> Vec<u64> {
+        let seen = self.leader().and_then(|id| self.observed(id));
+        let all = seen.map(|seen| seen.voters.iter().flatten().copied().collect::<BTreeSet<u64>>());
+        all.unwrap_or_default().into_iter().collect()
     }
 
     /// The nodes that the leader takes for members.
@@ -180,6 +194,9 @@ impl<'a> Stage<'a> {
             End::PowerCut(unsynced) => machine.disk.power_cut(unsynced, dice),
         }
         self.sim.crash(node_name(id));
+        if let Some(open) = self.failing.get_mut(&id).and_then(|(_, open)| open.take()) {
+            open.over();
+        }
         if let Some((_, seen)) = self.seen.remove(&id) {
             self.tally.ended(&seen);
         }
@@ -195,6 +212,7 @@ impl<'a> Stage<'a> {
         for client in self.clients.clone() {
             self.sim.repair(node_name(id), client);
         }
+        self.boots.started(id);
         self.sim.bounce(node_name(id));
         self.mend(&between(&[id], &others));
     }
@@ -220,11 +238,8 @@ impl<'a> Stage<'a> {
             // The disk decided what survives when its power went.
             self.end(id, how, &mut Dice::new(0));
             if let Some(exit) = exit {
-                self.recorder.saw(
-                    Op::Sample,
-                    id,
-                    json!({"boot": self.boots(id), "state": "shutdown", "exit": exit_text(&exit)}),
-                );
+                let why = exit_text(&exit);
+                self.recorder.fault(id, json!({"kind": "exited", "nodes": [id], "why": why})).over();
                 self.exits.push((id, exit));
             } else {
                 self.exits.push((id, Exit::LostPower));
@@ -232,8 +247,24 @@ impl<'a> Stage<'a> {
         }
     }
 
-    fn boots(&self, id: u64) -> u64 {
-        self.machines.get(&id).map_or(0, Machine::boots)
+    /// Writes down that a disk failed, from when its node was told until its process is over.
+    fn watch_disks(&mut self) {
+        for id in self.running() {
+            let Some(machine) = self.machines.get(&id) else { continue };
+            let counts = machine.disk.counts();
+            let kinds = [FaultKind::SyncFailed, FaultKind::WriteFailed, FaultKind::DiskFull];
+            let failed = kinds.iter().map(|kind| counts.get(*kind)).sum();
+            let (before, open) = self.failing.entry(id).or_insert((0, None));
+            if failed > *before && open.is_none() {
+                *open = Some(self.recorder.fault(id, json!({"kind": "fsync-failed", "nodes": [id]})));
+            }
+            *before = failed;
+        }
+    }
+
+    /// How often each process was started. Clones are the same count.
+    pub fn boots(&self) -> Boots {
+        self.boots.clone()
     }
 
     /// Writes down how each node stands, where that changed.
@@ -277,9 +308,8 @@ impl<'a> Stage<'a> {
 
     /// Ends the records that are still open.
     pub fn close(&mut self) {
-        for (_, open) in std::mem::take(&mut self.cut_off) {
-            open.over();
-        }
+        let failing = std::mem::take(&mut self.failing).into_values().filter_map(|(_, open)| open);
+        std::mem::take(&mut self.cut_off).into_values().chain(failing).for_each(Begun::over);
     }
 }
 

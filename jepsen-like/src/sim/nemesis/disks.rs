@@ -26,13 +26,13 @@ pub(super) fn begin(kind: Kind, stage: &mut Stage<'_>, dice: &mut Dice) -> Optio
             let how = unsynced(dice);
             disk.arm_power_cut(after, how, dice.fork("cut"));
         }
-        Kind::FsyncFails => disk.arm(IoFault::SyncFails, prefix, dice.between(1, 3), dice.fork("sync")),
-        Kind::WriteFails => disk.arm(IoFault::WriteFails, prefix, dice.between(1, 3), dice.fork("write")),
-        Kind::ReadFails => disk.arm(IoFault::ReadFails, prefix, dice.between(1, 3), dice.fork("read")),
+        Kind::FsyncFails => disk.arm(IoFault::SyncFails, prefix, 0..dice.between(1, 3), dice.fork("sync")),
+        Kind::WriteFails => disk.arm(IoFault::WriteFails, prefix, 0..dice.between(1, 3), dice.fork("write")),
+        Kind::ReadFails => disk.arm(IoFault::ReadFails, prefix, 0..dice.between(1, 3), dice.fork("read")),
         Kind::DiskFull => disk.set_capacity(Some(disk.used_bytes())),
         Kind::SlowDisk => {
             let stall = Duration::from_millis(if dice.chance(1, 4) { 5_000 } else { dice.between(5, 400) });
-            disk.arm(IoFault::SyncStalls(stall), prefix, u64::MAX, dice.fork("stall"));
+            disk.arm(IoFault::SyncStalls(stall), prefix, 0..u64::MAX, dice.fork("stall"));
         }
         _ => return None,
     }

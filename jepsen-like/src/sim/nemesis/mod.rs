@@ -27,6 +27,9 @@ pub(super) use network::USUAL_DELAY;
 
 /// Most faults at once.
 const AT_ONCE: usize = 2;
+/// How long faults are made, and for how long none are after that, in milliseconds: in a calm what was made must come to rest.
+const STORM_MS: (u64, u64) = (2_000, 7_000);
+const CALM_MS: (u64, u64) = (1_000, 7_000);
 /// How long a supervisor waits before it starts a process again that ended by itself, in milliseconds.
 const RESTART_MS: (u64, u64) = (100, 1_500);
 
@@ -36,6 +39,8 @@ pub struct Nemesis {
     kinds: Vec<(Kind, u64)>,
     active: Vec<Active>,
     next_at: Duration,
+    /// Until when faults are made, and until when none are after that.
+    storm: (Duration, Duration),
     /// Processes to start again, and when.
     restarts: Vec<(u64, Duration)>,
     members: members::Membership,
@@ -85,6 +90,7 @@ impl Nemesis {
             kinds: weighted,
             active: Vec::new(),
             next_at: Duration::ZERO,
+            storm: (Duration::ZERO, Duration::ZERO),
             restarts: Vec::new(),
             members,
             pace,
@@ -102,7 +108,14 @@ impl Nemesis {
         if now >= self.next_at {
             let gap = self.dice.between(self.pace / 4, self.pace.saturating_mul(2));
             self.next_at = now.saturating_add(Duration::from_millis(gap));
-            self.strike(stage);
+            if now > self.storm.1 {
+                let mut ms = |range: (u64, u64)| Duration::from_millis(self.dice.between(range.0, range.1));
+                let until = now.saturating_add(ms(STORM_MS));
+                self.storm = (until, until.saturating_add(ms(CALM_MS)));
+            }
+            if now <= self.storm.0 {
+                self.strike(stage);
+            }
         }
     }
 

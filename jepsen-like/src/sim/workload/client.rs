@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::super::dice::Dice;
-use super::super::http::Http;
+use super::super::http::{Boots, Http};
 use super::super::recorder::Recorder;
 use super::book::Book;
 
@@ -20,6 +20,8 @@ pub struct Shared {
     pub nodes: Rc<RefCell<Vec<u64>>>,
     /// Where it is written down.
     pub recorder: Recorder,
+    /// How often each node was started.
+    pub boots: Boots,
     /// Whether they go on.
     pub go_on: Rc<Cell<bool>>,
     /// Whether they only ask, to let things settle.
@@ -70,7 +72,7 @@ const DEEDS: &[(Deed, u64)] = &[
 impl Client {
     /// A caller with its own chance.
     pub fn new(id: u64, dice: Dice, shared: Shared) -> Self {
-        Self { id, dice, http: Http::default(), shared }
+        Self { id, dice, http: Http::new(shared.boots.clone()), shared }
     }
 
     /// Goes about its business.
