@@ -64,7 +64,7 @@ impl Service {
         let parts = self.parts();
         let started = Instant::now();
         let until = within(parts.config.deadlines.authorize_ms);
-        if let Some(answers) = allowed_before(parts.config.node_id, question, &requests) {
+        if let Some(answers) = allowed_before(parts.config.node_id, &requests) {
             return answers;
         }
         let requests = Arc::new(requests);
@@ -72,19 +72,16 @@ impl Service {
         let most = parts.config.limits.authorize_queue;
         let permits = u32::try_from(requests.len()).unwrap_or(u32::MAX);
         let answers = match self.inner.authorize_room.clone().try_acquire_many_owned(permits) {
-            Err(_) => {
-                self.deny(requests.clone(), Code::Overloaded, format!("{most} requests wait already")).await
-            }
+            Err(_) => self.deny(requests, Code::Overloaded, format!("{most} requests wait already")).await,
             Ok(room) => {
                 let ask = Ask { requests: requests.clone(), question, until, reply, _room: room };
                 match self.join(Joined::Ask(ask)) {
-                    Err(full) => self.deny(requests.clone(), Code::Overloaded, full).await,
-                    Ok(()) => self.answered(requests.clone(), until, answered).await,
+                    Err(full) => self.deny(requests, Code::Overloaded, full).await,
+                    Ok(()) => self.answered(requests, until, answered).await,
                 }
             }
         };
         parts.metrics.authorize_took(started.elapsed());
-        remember_allow(parts.config.node_id, question, &requests, &answers);
         answers
     }
 
@@ -104,6 +101,7 @@ impl Service {
                 if allows && Instant::now() > until {
                     return self.deny(requests, Code::DeadlineExceeded, late()).await;
                 }
+                remember_allow(self.parts().config.node_id, &requests, &answers);
                 answers
             }
             Ok(_) => {

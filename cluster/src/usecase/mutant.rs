@@ -11,7 +11,6 @@ use assent_proof::AuthorizeRequest;
 use assent_registry::mutant::{Mutant, is_active};
 use assent_registry::{Outcomes, RulesVersion};
 
-use super::authorize::Question;
 use super::{Answered, Parts};
 use crate::env::blocking;
 use crate::raft::commands::foretell;
@@ -20,41 +19,31 @@ use crate::raft::types::{NodeId, Proposal};
 /// How long an allow is repeated.
 const REPEATED_FOR: Duration = Duration::from_secs(1);
 
-type Repeated = BTreeMap<(NodeId, bool, Vec<u8>), (Instant, Vec<Answered>)>;
+type Repeated = BTreeMap<(NodeId, Vec<u8>), (Instant, Vec<Answered>)>;
 
 /// What each node of this process allowed.
 static ALLOWED: Mutex<Repeated> = Mutex::new(Repeated::new());
 
-fn key(node: NodeId, question: Question, requests: &[AuthorizeRequest]) -> (NodeId, bool, Vec<u8>) {
-    let requests = requests.iter().flat_map(|request| request.to_json().to_vec()).collect();
-    (node, question == Question::Permitted, requests)
+fn key(node: NodeId, requests: &[AuthorizeRequest]) -> (NodeId, Vec<u8>) {
+    (node, requests.iter().flat_map(|request| request.to_json().to_vec()).collect())
 }
 
 /// What this node allowed a moment ago, whatever has happened since.
-pub(super) fn allowed_before(
-    node: NodeId,
-    question: Question,
-    requests: &[AuthorizeRequest],
-) -> Option<Vec<Answered>> {
+pub(super) fn allowed_before(node: NodeId, requests: &[AuthorizeRequest]) -> Option<Vec<Answered>> {
     if !is_active(Mutant::CacheAllow) {
         return None;
     }
     let allowed = ALLOWED.lock().unwrap_or_else(PoisonError::into_inner);
-    let (at, answers) = allowed.get(&key(node, question, requests))?;
+    let (at, answers) = allowed.get(&key(node, requests))?;
     (at.elapsed() < REPEATED_FOR).then(|| answers.clone())
 }
 
 /// Keeps what was allowed.
-pub(super) fn remember_allow(
-    node: NodeId,
-    question: Question,
-    requests: &[AuthorizeRequest],
-    answers: &[Answered],
-) {
+pub(super) fn remember_allow(node: NodeId, requests: &[AuthorizeRequest], answers: &[Answered]) {
     if is_active(Mutant::CacheAllow) && answers.iter().all(|answer| answer.status == 200) {
         let mut allowed = ALLOWED.lock().unwrap_or_else(PoisonError::into_inner);
         allowed.retain(|_, (at, _)| at.elapsed() < REPEATED_FOR);
-        allowed.insert(key(node, question, requests), (Instant::now(), answers.to_vec()));
+        allowed.insert(key(node, requests), (Instant::now(), answers.to_vec()));
     }
 }
 

@@ -39,8 +39,8 @@ pub fn authorize_permitted(view: &View<'_>, request: &AuthorizeRequest, now: Mil
         Recorded::Nothing if mutant::is_active(Mutant::PermitOutsideLog) => Mode::Record,
         recorded => Mode::Permitted(recorded),
     };
-    let decided = permit::recorded(view, request)
-        .and_then(|recorded| evaluate(view, request, now, mode(recorded)));
+    let decided =
+        permit::recorded(view, request).and_then(|recorded| evaluate(view, request, now, mode(recorded)));
     decided.map_or_else(|error| unreadable(&error, now), |(decision, _)| decision)
 }
 

@@ -233,7 +233,9 @@ fn restriction(view: &View<'_>, statement: &Statement, claims: &Claims) -> Resul
 /// What a restriction restricts, as the key of its row says it.
 pub(super) fn restricted(claims: &Claims) -> Option<Vec<u8>> {
     match claims {
-        Claims::Revocation { .. } | Claims::Containment(_) if mutant::is_active(Mutant::RestrictionNeedsSlot) => {
+        Claims::Revocation { .. } | Claims::Containment(_)
+            if mutant::is_active(Mutant::RestrictionNeedsSlot) =>
+        {
             Some(b"slot".to_vec())
         }
         Claims::Revocation { authority, .. } => Some(authority.as_bytes().to_vec()),

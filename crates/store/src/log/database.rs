@@ -10,9 +10,9 @@ use redb::{
 };
 
 use super::committer::Op;
-use super::{LogEntry, cut};
 use super::mark::Mark;
 use super::state::LogState;
+use super::{LogEntry, cut};
 use crate::StoreError;
 use crate::database::{self as db, ENTRIES, LOG_FILE, STORE, failed};
 use crate::disk::Disk;

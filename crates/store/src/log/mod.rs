@@ -143,7 +143,8 @@ impl<E: LogEntry> LogStore<E> {
     /// Adds entries at the end of the log. They can be read when this returns; `on_durable` is called after
     /// their fsync. Waits while too much is queued. On an error the callback is not called.
     pub async fn append(&self, entries: Vec<E>, on_durable: OnDurable) -> Result<(), StoreError> {
-        let on_durable = if mutant::is_active(Mutant::AckBeforeFsync) { told(on_durable) } else { on_durable };
+        let on_durable =
+            if mutant::is_active(Mutant::AckBeforeFsync) { told(on_durable) } else { on_durable };
         let bytes = entries.iter().map(LogEntry::size).fold(0, usize::saturating_add);
         let units = bytes.div_ceil(ROOM_UNIT).clamp(1, self.room_max);
         let room = self
