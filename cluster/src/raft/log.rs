@@ -8,7 +8,6 @@ use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
-use assent_registry::mutant::{self, Mutant};
 use assent_store::{LogEntry, LogStore};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
@@ -187,9 +186,6 @@ impl RaftLogStorage<TypeConfig> for RaftLog {
     }
 
     async fn save_vote(&mut self, vote: &VoteOf<TypeConfig>) -> io::Result<()> {
-        if mutant::is_active(Mutant::SaveVoteNothing) {
-            return Ok(());
-        }
         Ok(self.store.save_vote(codec::encode_vote(vote).into()).await?)
     }
 

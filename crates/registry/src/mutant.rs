@@ -48,8 +48,8 @@ mutants! {
     AckBeforeFsync = "ack-before-fsync", caught by ["S3", "S7"];
     /// The log's commits ask for no fsync at all. Its mark may notice at the next start; then the node does not come back.
     NoneDurabilityLog = "none-durability-log", caught by ["S3", "S7", "L3"];
-    /// A vote is never written.
-    SaveVoteNothing = "save-vote-nothing", caught by ["S7"];
+    /// A vote is said to be durable and never written. Peers that remember its term refuse the node once it restarts.
+    SaveVoteNothing = "save-vote-nothing", caught by ["S7", "L3"];
     /// The time at which a replica accepts depends on how many entries it happens to apply together.
     NodeLocalApply = "node-local-apply", caught by ["S5", "S10"];
     /// After a failed fsync a node tries once more and goes on, whatever that said.

@@ -147,6 +147,7 @@ fn carry_out<E: LogEntry>(
             entries.retain_in(..=*upto, |_, stored| remove(stored)).map_err(failed)?;
             state.purged(*upto, position);
         }
+        Op::Vote { .. } if mutant::is_active(Mutant::SaveVoteNothing) => {}
         Op::Vote { value, .. } => state.vote = Some(value.clone()),
         Op::Committed { value } => state.committed = Some(value.clone()),
         Op::Remembered { value, .. } => state.remembered = Some(value.clone()),
