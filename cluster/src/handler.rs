@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use assent_proof::PublicKey;
 use assent_registry::Group;
+use assent_registry::mutant::{self, Mutant};
 use assent_store::LogStore;
 
 use crate::introductions::Introductions;
@@ -106,6 +107,7 @@ impl Handler for PeerHandler {
                 Ok(())
             }
             None => stranger(),
+            Some(_) if mutant::is_active(Mutant::WipedVoterRejoins) => Ok(()),
             Some(node) if node.store_id == hello.store_id => self.memory.check(hello),
             Some(_) => Err(format!(
                 "node {} is bound to another store: a lost or replaced disk never rejoins under its old node id",
@@ -173,7 +175,7 @@ impl Handler for PeerHandler {
         Box::pin(async move {
             let Some(service) = service else { return Err(ReadIndexError::NotLeader { leader: None }) };
             let parts = service.parts();
-            if !parts.voters().contains(&from) {
+            if !parts.voters().contains(&from) && !mutant::is_active(Mutant::LearnerAnswers) {
                 return Err(ReadIndexError::NoQuorum(format!("node {from} is not a voter")));
             }
             parts.confirm(within(parts.config.deadlines.authorize_ms)).await

@@ -14,6 +14,7 @@ mod evidence;
 pub mod history;
 pub mod linear;
 pub mod model;
+pub mod mutants;
 mod newcomer;
 mod page;
 mod ports;

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use assent_proof::Millis;
+use assent_registry::mutant::{self, Mutant};
 
 use crate::env::{BoxStream, Clock, Environment, Listener, Net};
 use crate::raft::types::NodeId;
@@ -366,6 +367,9 @@ impl Inner {
             match self.dial_once(&peer).await {
                 Ok(opened) => {
                     self.run(&peer, opened).await;
+                    if mutant::is_active(Mutant::NeverRetryLeader) {
+                        return;
+                    }
                     if started.elapsed() >= GOOD_AFTER {
                         pause = self.limits.redial_min;
                     }

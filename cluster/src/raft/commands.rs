@@ -1,6 +1,7 @@
 //! From committed entries to rows: each envelope is checked by this replica itself, and all entries of a batch are applied
 //! in one transaction.
 
+use assent_registry::mutant::{self, Mutant};
 use assent_registry::{Checked, Command, Outcomes, RowError, Rows, RowsMut, RulesVersion, query};
 use assent_store::{RegistryStore, WriteError};
 use bytes::Bytes;
@@ -36,7 +37,10 @@ pub(super) fn apply_steps(
     applied: &[u8],
     steps: &[Step],
 ) -> Result<(Vec<Outcomes>, u64), WriteError<RowError>> {
-    let commands: Vec<_> = steps.iter().map(|step| check(verifier, step)).collect();
+    let mut commands: Vec<_> = steps.iter().map(|step| check(verifier, step)).collect();
+    if mutant::is_active(Mutant::NodeLocalApply) {
+        later_by_their_number(&mut commands);
+    }
     registry.write(Some(applied), |rows| {
         let mut outcomes = Vec::with_capacity(commands.len());
         for command in &commands {
@@ -80,6 +84,31 @@ fn check(verifier: &Verifier, step: &Step) -> Option<CheckedCommand> {
             None
         }
     }
+}
+
+/// A mutant's time: how many entries a replica applies together is its own affair.
+fn later_by_their_number(commands: &mut [Option<CheckedCommand>]) {
+    let together = i64::try_from(commands.len()).unwrap_or(i64::MAX);
+    for command in commands.iter_mut().flatten() {
+        command.proposed_at.0 = command.proposed_at.0.saturating_add(together);
+    }
+}
+
+/// What a mutant says that applying a command will have given; nothing is kept of it.
+pub(crate) fn foretell(
+    registry: &RegistryStore,
+    verifier: &Verifier,
+    known: RulesVersion,
+    command: &Bytes,
+) -> Option<Outcomes> {
+    let command = check(verifier, &Step::Command(command.clone()))?;
+    let mut foretold = None;
+    let looked = registry.write(None, |rows| {
+        foretold = command.apply(rows, known).ok();
+        // An error, so that nothing is written.
+        Err::<(), _>(RowError::Unreadable("only looked at".to_owned()))
+    });
+    foretold.filter(|_| looked.is_err())
 }
 
 /// Applies entries to rows that are only looked at, as when it is asked what they would come to.

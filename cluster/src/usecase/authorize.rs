@@ -12,9 +12,11 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use assent_proof::{AuthorizeRequest, Code, Millis};
+use assent_registry::mutant::{self, Mutant};
 use assent_registry::{Decision, View, authorize, authorize_permitted};
 
-use super::barrier::BarrierError;
+use super::barrier::{BarrierError, FOR_EVER};
+use super::mutant::{allowed_before, remember_allow};
 use super::round::Joined;
 use super::{Caller, Inner, Parts, Service, within};
 use crate::env::blocking;
@@ -62,6 +64,9 @@ impl Service {
         let parts = self.parts();
         let started = Instant::now();
         let until = within(parts.config.deadlines.authorize_ms);
+        if let Some(answers) = allowed_before(parts.config.node_id, &requests) {
+            return answers;
+        }
         let requests = Arc::new(requests);
         let (reply, answered) = oneshot::channel();
         let most = parts.config.limits.authorize_queue;
@@ -89,12 +94,14 @@ impl Service {
     ) -> Vec<Answered> {
         let ms = self.parts().config.deadlines.authorize_ms;
         let late = || format!("no decision within {ms} ms");
-        match timeout_at(until + GRACE, answered).await {
+        let grace = if mutant::is_active(Mutant::WaitForApplyUnbounded) { FOR_EVER } else { GRACE };
+        match timeout_at(until + grace, answered).await {
             Ok(Ok(answers)) if answers.len() == requests.len() => {
                 let allows = answers.iter().any(|answer| answer.status == 200);
                 if allows && Instant::now() > until {
                     return self.deny(requests, Code::DeadlineExceeded, late()).await;
                 }
+                remember_allow(self.parts().config.node_id, &requests, &answers);
                 answers
             }
             Ok(_) => {
@@ -143,6 +150,9 @@ pub(super) async fn answer_all(inner: Arc<Inner>, mut asks: Vec<Ask>, passed: Re
         (Ok(()), None) => {
             let bound = parts.config.clock_bound_ms;
             Some((Code::ClockUncertain, format!("this node's clock is not within {bound} ms of a quorum's")))
+        }
+        (Ok(()), Some(_)) if mutant::is_active(Mutant::AlwaysDeny) => {
+            Some((Code::NoQuorum, "this node denies everything".to_owned()))
         }
         (Ok(()), Some(_)) => None,
     };

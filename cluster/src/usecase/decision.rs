@@ -3,6 +3,7 @@
 use assent_api::{DecisionBody, ReasonBody, ReceiptBody, Verdict, leaf_bytes, signed_bytes};
 use assent_proof::{AuthorizeRequest, sign_batch};
 use assent_registry::Decision;
+use assent_registry::mutant::{Mutant, is_active};
 
 use super::{Answered, Parts};
 
@@ -45,7 +46,7 @@ impl Parts {
             request: request.to_json(),
             cluster_id: self.cluster_id.to_string(),
             node_id: self.config.node_id,
-            revision: decision.revision,
+            revision: decision.revision.saturating_add(u64::from(is_active(Mutant::StaleRevisionInAnswer))),
             head: decision.head,
             policy: decision.policy,
             evaluated_at: decision.evaluated_at,

@@ -7,6 +7,8 @@ use std::time::Duration;
 use openraft::async_runtime::watch::WatchReceiver;
 use tokio::time::{Instant, interval, sleep, timeout};
 
+use assent_registry::mutant::{self, Mutant};
+
 use super::{Parts, Service};
 use crate::peer::{Acknowledged, Introduce};
 use crate::raft::memory::Memory;
@@ -43,7 +45,8 @@ pub(crate) async fn follow_members(service: Service) {
             .collect();
         let highest = parts.highest_id();
         for (id, node) in &members {
-            if *id == me && node.store_id != parts.store_id {
+            let bound = node.store_id == parts.store_id || mutant::is_active(Mutant::WipedVoterRejoins);
+            if *id == me && !bound {
                 let cause = "the membership binds this node id to another store: a lost or replaced disk never \
                              rejoins under its old node id";
                 // Only the first cause is kept.

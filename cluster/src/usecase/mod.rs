@@ -15,6 +15,7 @@ mod form;
 mod keep_log;
 mod members;
 mod membership;
+mod mutant;
 mod permit;
 mod raise;
 mod read;

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use assent_api::{BatchMode, Call, Problem, ReceiptBody, status_of};
 use assent_proof::{Code, EvidenceKind, Refusal};
+use assent_registry::mutant::{self, Mutant};
 use assent_registry::{Checked, Command, Group, Outcome, Outcomes};
 
 use super::{Caller, Inner, Parts, Service, within};
@@ -384,6 +385,11 @@ impl Parts {
         let Some(proposed_at) = self.sure_now() else { return Err(SubmitError::ClockUncertain) };
         let command = Command { proposed_at, groups: groups.to_vec() };
         let bytes = Bytes::from(command.encode());
+        if mutant::is_active(Mutant::AckBeforeQuorum)
+            && let Some(outcomes) = self.acknowledge_ahead(bytes.clone()).await
+        {
+            return Ok(outcomes);
+        }
         let started = Instant::now();
         match timeout_at(until, self.raft.client_write(Proposal(bytes))).await {
             Ok(Ok(response)) => {

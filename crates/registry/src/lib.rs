@@ -15,6 +15,7 @@ mod genesis;
 #[cfg(test)]
 mod golden;
 pub mod limit;
+pub mod mutant;
 pub mod query;
 mod record;
 mod row_key;

@@ -8,6 +8,7 @@ use assent_proof::{Claims, Code, EvidenceId, Millis, PolicyBody, PolicyVerdict, 
 
 use super::verdict::Findings;
 use super::{Case, Scene};
+use crate::mutant::{self, Mutant};
 use crate::record::{EarlierWord, NewestHalf, NewestRow};
 use crate::rows::{RowError, Table};
 use crate::standing::authority_flaw;
@@ -19,6 +20,7 @@ pub(super) fn negatives(case: &Case<'_>, scene: &Scene, findings: &mut Findings)
         for half in &row.halves {
             if let Some((code, detail)) = negative(case.policy, &half.claims)
                 && !released(case, &half.evidence_id)?
+                && !said_otherwise(case, row)
             {
                 findings.deny(code, detail, Some(half.evidence_id));
             }
@@ -43,6 +45,12 @@ pub(super) fn negatives(case: &Case<'_>, scene: &Scene, findings: &mut Findings)
         }
     }
     Ok(())
+}
+
+/// Whether an issuer once said something that is not negative: nothing to a node, but to a mutant.
+pub(super) fn said_otherwise(case: &Case<'_>, row: &NewestRow) -> bool {
+    mutant::is_active(Mutant::AnyMatchingEvidence)
+        && row.before.iter().any(|word| negative(case.policy, &word.claims).is_none())
 }
 
 /// Whether governance lifted a negative statement whose issuer can no longer say otherwise.

@@ -16,6 +16,7 @@ use assent_proof::{
 };
 
 use crate::command::Receipt;
+use crate::mutant::{self, Mutant};
 use crate::record::{Conflict, LineageRow, NewestRow};
 use crate::rows::{RowError, Table};
 use crate::view::{OpenLineages, View};
@@ -34,8 +35,12 @@ pub fn authorize(view: &View<'_>, request: &AuthorizeRequest, now: Millis) -> De
 /// Decides like [`authorize`], for a request whose permit was recorded before: its uses are consumed, everything else has
 /// to allow still. The request names its lineage and a nonce. Without its permit in the ledger nothing is allowed.
 pub fn authorize_permitted(view: &View<'_>, request: &AuthorizeRequest, now: Millis) -> Decision {
-    let decided = permit::recorded(view, request)
-        .and_then(|recorded| evaluate(view, request, now, Mode::Permitted(recorded)));
+    let mode = |recorded| match recorded {
+        Recorded::Nothing if mutant::is_active(Mutant::PermitOutsideLog) => Mode::Record,
+        recorded => Mode::Permitted(recorded),
+    };
+    let decided =
+        permit::recorded(view, request).and_then(|recorded| evaluate(view, request, now, mode(recorded)));
     decided.map_or_else(|error| unreadable(&error, now), |(decision, _)| decision)
 }
 
@@ -94,7 +99,7 @@ fn evaluate(
         return Ok((Decision::deny(Code::DomainUnknown, detail, now), BTreeSet::new()));
     };
     view.rules()?;
-    let now = now.max(meta.registry_time);
+    let now = if mutant::is_active(Mutant::ExpireByLeadersClock) { now } else { now.max(meta.registry_time) };
     let mut findings = Findings::new(now, meta.revision);
     if let Some(least) = request.min_revision.filter(|least| meta.revision < *least) {
         let detail = format!("the registry is at revision {}, not yet at {least}", meta.revision);

@@ -7,6 +7,7 @@ use assent_proof::{Claims, Code, EvidenceId, EvidenceKind, Millis, PublicKey, Re
 use super::evidence::{self, Flawed, earlier};
 use super::verdict::Findings;
 use super::{Case, Counted, Scene, artifact};
+use crate::mutant::{self, Mutant};
 use crate::record::{NewestHalf, NewestRow};
 use crate::rows::RowError;
 
@@ -72,7 +73,9 @@ fn counts(
         evidence::standing(case, issuer, half)?
     };
     let mut flaw = |code, detail| flaws.push(Flawed { code, detail, evidence: half.evidence_id });
-    if let Some((code, detail)) = content(case, half) {
+    if let Some((code, detail)) = content(case, half)
+        && !evidence::said_otherwise(case, row)
+    {
         flaw(code, detail);
     }
     if trusted.is_some_and(|end| case.now >= end) {
@@ -124,6 +127,9 @@ fn trusted_until(case: &Case<'_>, half: &NewestHalf) -> Result<Option<Millis>, R
 /// dated ahead is young.
 fn fresh_until(required: &Requirement, half: &NewestHalf) -> Option<Millis> {
     let seconds = required.max_age_seconds?;
-    let born = half.issued_at.to_millis().min(half.accepted_at);
+    let mut born = half.issued_at.to_millis().min(half.accepted_at);
+    if mutant::is_active(Mutant::AgeFromIssuedAt) {
+        born = half.issued_at.to_millis();
+    }
     Some(Millis(born.0.saturating_add(i64::from(seconds).saturating_mul(1000))))
 }

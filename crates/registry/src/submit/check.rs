@@ -7,6 +7,7 @@ use assent_proof::{Claims, Code, EvidenceKind, Millis, Refusal, Statement, Verif
 use super::{Plan, Stop, claims, peer, place, receipt_of, signers, slot};
 use crate::command::Outcome;
 use crate::limit;
+use crate::mutant::{self, Mutant};
 use crate::rows::RowError;
 use crate::rules::RulesVersion;
 use crate::view::View;
@@ -81,6 +82,9 @@ fn accepted_at(view: &View<'_>, occasion: Occasion, statement: &Statement) -> Re
         }
         (Occasion::Command { proposed_at, .. }, Some(meta)) => {
             origin(&meta.origin, statement)?;
+            if mutant::is_active(Mutant::ExpireByLeadersClock) {
+                return Ok(proposed_at);
+            }
             Ok(proposed_at.max(meta.registry_time))
         }
         (Occasion::Command { .. }, None) => {

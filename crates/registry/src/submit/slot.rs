@@ -9,6 +9,7 @@ use super::{Placement, Stop};
 use crate::authorize::{consider, request_digest};
 use crate::command::Outcome;
 use crate::limit;
+use crate::mutant::{self, Mutant};
 use crate::record::{IssuerRow, LineageRow};
 use crate::view::View;
 
@@ -232,6 +233,11 @@ fn restriction(view: &View<'_>, statement: &Statement, claims: &Claims) -> Resul
 /// What a restriction restricts, as the key of its row says it.
 pub(super) fn restricted(claims: &Claims) -> Option<Vec<u8>> {
     match claims {
+        Claims::Revocation { .. } | Claims::Containment(_)
+            if mutant::is_active(Mutant::RestrictionNeedsSlot) =>
+        {
+            Some(b"slot".to_vec())
+        }
         Claims::Revocation { authority, .. } => Some(authority.as_bytes().to_vec()),
         Claims::Containment(containment) => {
             Some(format!("{} {}", containment.action(), containment.target()).into_bytes())

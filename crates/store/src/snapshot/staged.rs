@@ -6,6 +6,7 @@ use std::sync::Arc;
 use redb::Durability;
 
 use assent_registry::Table;
+use assent_registry::mutant::{self, Mutant};
 
 use super::codec::{SnapshotChunk, SnapshotHeader, SnapshotSummary, Summing, next_row};
 use crate::StoreError;
@@ -43,6 +44,9 @@ impl StagedSnapshot {
     ) -> Result<Self, StoreError> {
         disk.remove(&file_name(number)).map_err(StoreError::unusable)?;
         let generation = Generation::create(disk.as_ref(), number, store_id, cache_bytes)?;
+        if mutant::is_active(Mutant::SwapSnapshotNonatomically) {
+            generation.make_ready(store_id, Some(&header.applied))?;
+        }
         Ok(Self {
             disk,
             number,

@@ -1,0 +1,61 @@
+//! Defects that take more than a line. Nothing here runs in a node but under a mutant; see `assent_registry::mutant`.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use assent_proof::AuthorizeRequest;
+use assent_registry::mutant::{Mutant, is_active};
+use assent_registry::{Outcomes, RulesVersion};
+
+use super::{Answered, Parts};
+use crate::env::blocking;
+use crate::raft::commands::foretell;
+use crate::raft::types::{NodeId, Proposal};
+
+/// How long an allow is repeated.
+const REPEATED_FOR: Duration = Duration::from_secs(1);
+
+type Repeated = BTreeMap<(NodeId, Vec<u8>), (Instant, Vec<Answered>)>;
+
+/// What each node of this process allowed.
+static ALLOWED: Mutex<Repeated> = Mutex::new(Repeated::new());
+
+fn key(node: NodeId, requests: &[AuthorizeRequest]) -> (NodeId, Vec<u8>) {
+    (node, requests.iter().flat_map(|request| request.to_json().to_vec()).collect())
+}
+
+/// What this node allowed a moment ago, whatever has happened since.
+pub(super) fn allowed_before(node: NodeId, requests: &[AuthorizeRequest]) -> Option<Vec<Answered>> {
+    if !is_active(Mutant::CacheAllow) {
+        return None;
+    }
+    let allowed = ALLOWED.lock().unwrap_or_else(PoisonError::into_inner);
+    let (at, answers) = allowed.get(&key(node, requests))?;
+    (at.elapsed() < REPEATED_FOR).then(|| answers.clone())
+}
+
+/// Keeps what was allowed.
+pub(super) fn remember_allow(node: NodeId, requests: &[AuthorizeRequest], answers: &[Answered]) {
+    if is_active(Mutant::CacheAllow) && answers.iter().all(|answer| answer.status == 200) {
+        let mut allowed = ALLOWED.lock().unwrap_or_else(PoisonError::into_inner);
+        allowed.retain(|_, (at, _)| at.elapsed() < REPEATED_FOR);
+        allowed.insert(key(node, requests), (Instant::now(), answers.to_vec()));
+    }
+}
+
+impl Parts {
+    /// Proposes, and does not wait: what applying would give right now is the answer.
+    pub(super) async fn acknowledge_ahead(&self, command: Bytes) -> Option<Outcomes> {
+        let (registry, verifier) = (self.registry.clone(), self.verifier.clone());
+        let (known, looked_at) = (RulesVersion(self.rules_known()), command.clone());
+        let foretold =
+            blocking(&*self.env.blocking, move || foretell(&registry, &verifier, known, &looked_at)).await;
+        let raft = self.raft.clone();
+        tokio::spawn(async move { raft.client_write(Proposal(command)).await });
+        foretold.ok().flatten()
+    }
+}
