@@ -10,6 +10,7 @@ mod http;
 mod introductions;
 pub mod metrics;
 pub mod node;
+pub mod observe;
 pub mod peer;
 pub mod raft;
 pub mod recover;

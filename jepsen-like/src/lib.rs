@@ -12,10 +12,13 @@ mod cluster;
 mod error;
 mod evidence;
 pub mod history;
+pub mod linear;
+pub mod model;
 mod newcomer;
 mod page;
 mod ports;
 mod processes;
+pub mod sim;
 
 pub use answer::Answer;
 pub use binary::{binary, build_binary};

@@ -1,4 +1,4 @@
-//! `assent-jepsen`: breaks real clusters and says what they answered meanwhile, and judges the histories of simulated ones.
+//! `assent-jepsen`: breaks real clusters and simulated ones, and says what they answered meanwhile.
 
 mod cli;
 

@@ -8,5 +8,6 @@ pub mod log;
 pub mod machine;
 pub mod memory;
 pub mod network;
+pub mod runtime;
 pub mod types;
 pub mod verifier;

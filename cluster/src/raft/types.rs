@@ -60,5 +60,6 @@ openraft::declare_raft_types!(
         R = Applied,
         NodeId = NodeId,
         Node = PeerNode,
+        AsyncRuntime = crate::raft::runtime::Tokio,
         LeaderId = openraft::impls::leader_id_std::LeaderId<Self::Term, Self::NodeId>,
 );

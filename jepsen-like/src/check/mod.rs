@@ -10,6 +10,7 @@ mod expired_stays;
 mod faults;
 mod fsync;
 mod judge;
+mod lives;
 mod lost_disk;
 mod majority_works;
 mod not_vacuous;
@@ -24,6 +25,7 @@ mod raft;
 mod read;
 mod restriction_binds;
 mod resumes;
+mod s2;
 mod samples;
 mod serves;
 
@@ -65,6 +67,11 @@ pub const INVARIANTS: &[Invariant] = &[
         id: "S1",
         says: "nothing is allowed on what was revoked, quarantined, isolated or invalidated before it was asked",
         check: restriction_binds::check,
+    },
+    Invariant {
+        id: "S2",
+        says: "each domain's history is linearizable, and every decision is that of the rules",
+        check: s2::check,
     },
     Invariant {
         id: "S3",

@@ -7,15 +7,17 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use assent_jepsen::sim::command::{SimArgs, sim};
+
 /// The command line is wrong.
 const USAGE: u8 = 64;
 
-/// Break real clusters of Assent, and judge what clusters answered meanwhile.
+/// Break clusters of Assent, real and simulated, and judge what they answered meanwhile.
 #[derive(Debug, Parser)]
 #[command(
     name = "assent-jepsen",
     max_term_width = 110,
-    after_help = "Example:\n  assent-jepsen chaos --seconds 60\n  assent-jepsen check history.jsonl"
+    after_help = "Example:\n  assent-jepsen chaos --seconds 60\n  assent-jepsen sim --seeds 0..10\n  assent-jepsen check history.jsonl"
 )]
 struct Cli {
     /// The form of the results on stdout
@@ -37,6 +39,7 @@ enum Output {
 #[derive(Debug, Subcommand)]
 enum Command {
     Chaos(chaos::ChaosArgs),
+    Sim(SimArgs),
     Check(check::CheckArgs),
 }
 
@@ -52,6 +55,13 @@ pub(crate) fn run() -> ExitCode {
     };
     match cli.command {
         Command::Chaos(args) => args.run(cli.output),
+        Command::Sim(args) => match sim(&args, cli.output == Output::Json) {
+            Ok(good) => u8::from(!good).into(),
+            Err(problem) => {
+                eprintln!("error: {problem}");
+                USAGE.into()
+            }
+        },
         Command::Check(args) => args.run(cli.output),
     }
 }

@@ -59,7 +59,7 @@ pub enum Op {
     /// that time no message could go both ways between `node` and enough voters to make a quorum with it.
     Fault,
     /// What the harness saw of a node's Raft state when it changed. Output `{boot, term, vote: {term, node, committed}, state,
-    /// leader, lastLog, committed, applied: {index, term, node}, voters: [[id…]…], learners: [id…], revision}`; log indexes
+    /// leader, lastLog, committed: {index, term}, applied: {index, term}, voters: [[id…]…], learners: [id…], revision}`; log indexes
     /// or null, `state` one of `leader`, `candidate`, `follower`, `learner`, `shutdown`; `boot` counts the starts of this node.
     Sample,
 }

@@ -1,0 +1,452 @@
+//! What is allowed (docs/protocol.md, "Asking", "Policy" and "What counts"): every reason that denies, of a domain, of its
+//! lineages, of what its policy requires, and of the authorization that is always required.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::statement::{maybe_texts, texts};
+use super::{Judgement, Leaf, Model};
+
+type Codes = BTreeSet<&'static str>;
+
+/// A policy, as far as it judges evidence.
+struct Policy {
+    require: Vec<Value>,
+    statuses: Option<Vec<String>>,
+    measurements: Option<Vec<String>>,
+    digests: Option<Vec<String>>,
+    permit_always: bool,
+}
+
+/// What a request is asked for.
+enum Asked<'a> {
+    /// A read, which takes nothing and cannot say whether a use is left.
+    Read,
+    /// Whether a permit may be recorded.
+    ToRecord,
+    /// The answer after a permit could be recorded: the one for its nonce and lineage, if it was.
+    Afterwards(Option<(usize, &'a Leaf)>),
+}
+
+/// A request.
+struct Request<'a> {
+    value: &'a Value,
+    now_ms: i64,
+    asked: Asked<'a>,
+}
+
+impl Request<'_> {
+    fn text(&self, name: &str) -> Option<&str> {
+        self.value.get(name).and_then(Value::as_str)
+    }
+
+    fn subject(&self) -> Option<&str> {
+        self.value.get("subject")?.get("digest")?.get("sha256")?.as_str()
+    }
+}
+
+impl Model {
+    /// Judges a request at a time.
+    pub fn authorize(&self, request: &Value, now_ms: i64) -> Judgement {
+        self.judge_request(&Request { value: request, now_ms, asked: Asked::Read })
+    }
+
+    /// Judges whether a permit may be recorded for a request; [`Judgement::permit`] is that which it had before.
+    pub fn consider(&self, request: &Value, now_ms: i64) -> Judgement {
+        let mut judgement = match self.recorded(request) {
+            None => return self.judge_request(&Request { value: request, now_ms, asked: Asked::ToRecord }),
+            had => Judgement { permit: had.map(|(place, _)| place), ..Judgement::default() },
+        };
+        if self.recorded(request).is_some_and(|(_, had)| had.statement.claims.get("request") != Some(request))
+        {
+            judgement.reasons.insert("nonce_reused");
+        }
+        judgement
+    }
+
+    /// The model with a permit's leaf, if one may be recorded for its request; `envelope` was made by a node.
+    pub fn record_permit(
+        &self,
+        request: &Value,
+        envelope: &str,
+        accepted_at_ms: i64,
+    ) -> Result<Model, Judgement> {
+        let judgement = self.consider(request, accepted_at_ms);
+        let statement = super::Statement::read(envelope).filter(|statement| statement.kind == "permit");
+        match statement {
+            Some(statement) if judgement.allows() && judgement.permit.is_none() => {
+                Ok(self.with(statement, accepted_at_ms, false, judgement.takes))
+            }
+            _ => Err(judgement),
+        }
+    }
+
+    /// Judges a request for a permit at a time, after it was recorded or not: without one nothing is allowed.
+    pub fn permit(&self, request: &Value, now_ms: i64) -> Judgement {
+        let recorded = self.recorded(request);
+        let mut judgement =
+            self.judge_request(&Request { value: request, now_ms, asked: Asked::Afterwards(recorded) });
+        judgement.permit = recorded.map(|(place, _)| place).filter(|_| judgement.allows());
+        judgement
+    }
+
+    /// The permit that was recorded for a request's nonce in its lineage.
+    fn recorded(&self, request: &Value) -> Option<(usize, &Leaf)> {
+        self.leaves().enumerate().find(|(_, leaf)| {
+            let had = leaf.statement.claims.get("request").unwrap_or(&Value::Null);
+            leaf.statement.kind == "permit"
+                && ["domain", "lineage", "nonce"].iter().all(|name| had.get(*name) == request.get(*name))
+        })
+    }
+
+    fn judge_request(&self, request: &Request<'_>) -> Judgement {
+        let mut judgement = Judgement::default();
+        let reasons = &mut judgement.reasons;
+        let domain = request.text("domain").unwrap_or_default();
+        if !self.standing().domains.contains_key(domain) {
+            reasons.insert("domain_unknown");
+            return judgement;
+        }
+        if self.created_in_void(domain) {
+            reasons.insert("inheritance_unverifiable");
+        }
+        if self.isolated(domain) {
+            reasons.insert("domain_isolated");
+        }
+        // Without a policy nothing else is looked at; a void one still judges, and denies.
+        let newest =
+            self.leaves().rfind(|leaf| leaf.statement.kind == "policy" && leaf.statement.domain == domain);
+        let Some(newest) = newest else {
+            reasons.insert("policy_missing");
+            return judgement;
+        };
+        if self.void(newest) {
+            reasons.insert("inheritance_unverifiable");
+        }
+        let policy = Policy::of(&newest.statement.claims);
+        let lineage = self.named_lineage(request, domain, reasons);
+        if let Some(lineage) = &lineage {
+            self.check_lineage(domain, lineage, request.subject(), reasons);
+        }
+        let runtime = request.text("runtime");
+        let runtime = runtime.filter(|runtime| self.check_lineage(domain, runtime, None, reasons));
+        let Some(lineage) = lineage else { return judgement };
+        self.check_permit(request, reasons);
+        self.check_head(request, domain, &lineage, reasons);
+        for of in std::iter::once(lineage.as_str()).chain(runtime) {
+            self.check_negatives(domain, of, &policy, reasons);
+        }
+        let mut takes = self.check_artifacts(request, domain, &lineage, &policy, reasons);
+        for requirement in &policy.require {
+            let of_runtime = requirement.get("of").and_then(Value::as_str) == Some("runtime");
+            match if of_runtime { runtime } else { Some(lineage.as_str()) } {
+                Some(of) => {
+                    takes.extend(self.check_requirement(requirement, request, (domain, of), &policy, reasons))
+                }
+                None => {
+                    reasons.insert("evidence_missing");
+                }
+            }
+        }
+        judgement.takes = takes;
+        judgement
+    }
+
+    /// Whether the statement that last said who governs a domain is void.
+    fn created_in_void(&self, domain: &str) -> bool {
+        let says = |leaf: &&Leaf| leaf.statement.kind == "domain" && leaf.statement.claim("domain") == domain;
+        self.leaves().rfind(says).is_some_and(|leaf| self.void(leaf))
+    }
+
+    /// The permit that was recorded stands, and is for this request.
+    fn check_permit(&self, request: &Request<'_>, reasons: &mut Codes) {
+        let Asked::Afterwards(Some((_, had))) = &request.asked else { return };
+        if had.statement.claims.get("request") != Some(request.value) {
+            reasons.insert("nonce_reused");
+        } else if self.void(had) {
+            reasons.insert("inheritance_unverifiable");
+        }
+    }
+
+    /// The lineage asked about: as named, or the one open lineage of the subject.
+    fn named_lineage(&self, request: &Request<'_>, domain: &str, reasons: &mut Codes) -> Option<String> {
+        if let Some(lineage) = request.text("lineage") {
+            if self.evidence_in(domain, lineage).next().is_none() {
+                reasons.insert("lineage_unknown");
+                return None;
+            }
+            return Some(lineage.to_owned());
+        }
+        let of_subject = self.leaves().filter(|leaf| {
+            Some(leaf.statement.subject.as_str()) == request.subject()
+                && self.evidence_in(domain, &leaf.statement.lineage).any(|other| other == *leaf)
+        });
+        let names: BTreeSet<&str> = of_subject.map(|leaf| leaf.statement.lineage.as_str()).collect();
+        let open = |name: &&str| !self.evidence_in(domain, name).any(|leaf| leaf.statement.closes());
+        let mut open = names.into_iter().filter(open);
+        match (open.next(), open.next()) {
+            (Some(one), None) => Some(one.to_owned()),
+            (None, _) => {
+                reasons.insert("lineage_unknown");
+                None
+            }
+            (Some(_), Some(_)) => {
+                reasons.insert("lineage_ambiguous");
+                None
+            }
+        }
+    }
+
+    /// What speaks against a lineage as a whole. Whether it is there.
+    fn check_lineage(&self, domain: &str, lineage: &str, subject: Option<&str>, reasons: &mut Codes) -> bool {
+        let subjects: BTreeSet<&str> =
+            self.evidence_in(domain, lineage).map(|leaf| leaf.statement.subject.as_str()).collect();
+        if subjects.is_empty() {
+            reasons.insert("lineage_unknown");
+            return false;
+        }
+        if subject.is_some_and(|subject| !subjects.contains(subject)) || subjects.len() > 1 {
+            reasons.insert("subject_mismatch");
+        }
+        if self.evidence_in(domain, lineage).any(|leaf| leaf.statement.closes()) {
+            reasons.insert("lineage_closed");
+        }
+        if self.contained(domain, "quarantine", lineage) {
+            reasons.insert("lineage_quarantined");
+        }
+        // Two statements for one slot await their reconciliation.
+        let open = |leaf: &Leaf| leaf.equivocation && self.canonical_of(leaf).is_none();
+        if self.evidence_in(domain, lineage).any(open) {
+            reasons.extend(["authority_inconsistent", "lineage_quarantined"]);
+        }
+        true
+    }
+
+    fn check_head(&self, request: &Request<'_>, domain: &str, lineage: &str, reasons: &mut Codes) {
+        let head = self.evidence_in(domain, lineage).rfind(|leaf| !leaf.equivocation);
+        let expected = request.text("expectedHead");
+        if expected.is_some() && expected != head.map(|leaf| leaf.statement.id.as_str()) {
+            reasons.insert("head_mismatch");
+        }
+    }
+
+    /// What each issuer said of a kind, slot by slot, the newest first. In the newest slot what a reconciliation rejected
+    /// is left out, which may leave nothing.
+    fn said<'a>(&'a self, domain: &str, lineage: &str, kind: &str) -> Vec<Vec<Vec<&'a Leaf>>> {
+        let mut by_issuer: BTreeMap<&[String], BTreeMap<Option<u64>, Vec<&Leaf>>> = BTreeMap::new();
+        for leaf in self.evidence_in(domain, lineage).filter(|leaf| leaf.statement.kind == kind) {
+            let slots = by_issuer.entry(&leaf.statement.issuers).or_default();
+            slots.entry(leaf.statement.sequence).or_default().push(leaf);
+        }
+        let newest_first = |slots: BTreeMap<Option<u64>, Vec<&'a Leaf>>| {
+            let mut slots: Vec<Vec<&Leaf>> = slots.into_values().rev().collect();
+            if let Some(newest) = slots.first_mut() {
+                newest.retain(|leaf| !self.contested(leaf) || self.canonical_of(leaf).is_none());
+            }
+            slots
+        };
+        by_issuer.into_values().map(newest_first).collect()
+    }
+
+    /// The newest statement of each issuer that spoke; nothing for one whose newest slot is contested.
+    fn newest<'a>(&'a self, domain: &str, lineage: &str, kind: &str) -> Vec<Option<&'a Leaf>> {
+        let uncontested = |slots: Vec<Vec<&'a Leaf>>| {
+            slots.into_iter().next().and_then(|newest| newest.into_iter().find(|leaf| !self.contested(leaf)))
+        };
+        self.said(domain, lineage, kind).into_iter().map(uncontested).collect()
+    }
+
+    fn void(&self, leaf: &Leaf) -> bool {
+        self.standing().void.contains(&leaf.statement.id)
+    }
+
+    /// A newest negative denies, void or not, until it is released; what is void has not replaced the negative before it.
+    fn check_negatives(&self, domain: &str, lineage: &str, policy: &Policy, reasons: &mut Codes) {
+        for kind in ["runtime-attestation", "runtime-integrity", "policy-validation"] {
+            for slots in self.said(domain, lineage, kind) {
+                for (back, slot) in slots.into_iter().enumerate() {
+                    let stands = slot.iter().any(|leaf| !self.void(leaf));
+                    // What stands in an older slot outweighs what is void beside it.
+                    let heard = slot.iter().filter(|leaf| back == 0 || !stands || !self.void(leaf));
+                    let unreleased = |leaf: &&&Leaf| !self.standing().released.contains(&leaf.statement.id);
+                    reasons.extend(heard.filter(unreleased).filter_map(|leaf| negative(leaf, policy)));
+                    if stands {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Enough issuers' newest statements count. Answers those that count and have uses.
+    fn check_requirement(
+        &self,
+        requirement: &Value,
+        request: &Request<'_>,
+        (domain, lineage): (&str, &str),
+        policy: &Policy,
+        reasons: &mut Codes,
+    ) -> Vec<String> {
+        let kind = requirement.get("kind").and_then(Value::as_str).unwrap_or_default();
+        let number = |name: &str| requirement.get(name).and_then(Value::as_i64);
+        let wanted = usize::try_from(number("minIssuers").unwrap_or(1)).unwrap_or(usize::MAX);
+        let newest = self.newest(domain, lineage, kind);
+        let flaws_of = |leaf: &Leaf| {
+            let mut flaws = match kind {
+                "execution-authorization" => self.artifact_flaws(leaf, request, domain),
+                _ => self.flaws(leaf, domain, request.now_ms),
+            };
+            let digest = leaf.statement.claim("policyDigest");
+            let unapproved =
+                policy.digests.as_ref().is_some_and(|list| !list.iter().any(|one| one == digest));
+            let digests = (kind == "policy-validation" && unapproved).then_some("policy_validation_failed");
+            flaws.extend(negative(leaf, policy).or(digests));
+            let age_ms = request.now_ms.saturating_sub(leaf.statement.issued_ms.min(leaf.accepted_ms));
+            if number("maxAgeSeconds").is_some_and(|limit| age_ms >= limit.saturating_mul(1000)) {
+                flaws.insert("runtime_stale");
+            }
+            flaws
+        };
+        let judged: Vec<(&Leaf, Codes)> =
+            newest.iter().flatten().map(|leaf| (*leaf, flaws_of(leaf))).collect();
+        let counted: Vec<&Leaf> =
+            judged.iter().filter(|(_, flaws)| flaws.is_empty()).map(|(leaf, _)| *leaf).collect();
+        if counted.len() < wanted {
+            let flaws: Codes = judged.iter().flat_map(|(_, flaws)| flaws.iter().copied()).collect();
+            if newest.len() < wanted || flaws.is_empty() {
+                reasons.insert("evidence_missing");
+            }
+            reasons.extend(flaws);
+        }
+        let with_uses = counted.into_iter().filter(|leaf| uses(leaf).is_some());
+        with_uses.map(|leaf| leaf.statement.id.clone()).collect()
+    }
+
+    /// Why a piece of evidence does not count, whatever its kind.
+    fn flaws(&self, leaf: &Leaf, domain: &str, now_ms: i64) -> Codes {
+        let standing = self.standing();
+        let issuers = leaf.statement.issuers.iter();
+        let mut flaws: Codes = issuers.flat_map(|key| standing.silenced(key, domain, now_ms)).collect();
+        if self.rests_on(&leaf.statement).into_iter().any(|leaf| self.gives_way(leaf)) {
+            flaws.insert("inheritance_unverifiable");
+        }
+        if leaf.statement.expires_ms.is_some_and(|expires| expires <= now_ms) {
+            flaws.insert("evidence_expired");
+        }
+        if standing.invalidated.contains(&leaf.statement.id) {
+            flaws.insert("evidence_invalidated");
+        } else if self.void(leaf) && flaws.is_empty() {
+            flaws.insert("inheritance_unverifiable");
+        }
+        flaws
+    }
+
+    /// One execution-authorization must count. Answers those that count and have uses.
+    fn check_artifacts(
+        &self,
+        request: &Request<'_>,
+        domain: &str,
+        lineage: &str,
+        policy: &Policy,
+        reasons: &mut Codes,
+    ) -> Vec<String> {
+        let newest = self.newest(domain, lineage, "execution-authorization");
+        let judged = newest.iter().flatten().map(|leaf| (*leaf, self.artifact_flaws(leaf, request, domain)));
+        let judged: Vec<(&Leaf, Codes)> = judged.collect();
+        let counted: Vec<&Leaf> =
+            judged.iter().filter(|(_, flaws)| flaws.is_empty()).map(|(leaf, _)| *leaf).collect();
+        if newest.is_empty() {
+            reasons.insert("evidence_missing");
+        }
+        if counted.is_empty() {
+            reasons.extend(judged.iter().flat_map(|(_, flaws)| flaws.iter().copied()));
+        }
+        let never_read = policy.permit_always && matches!(request.asked, Asked::Read);
+        let not_recorded = !counted.is_empty() && matches!(request.asked, Asked::Afterwards(None));
+        if never_read || not_recorded {
+            reasons.insert("permit_required");
+        }
+        let with_uses = counted.into_iter().filter(|leaf| uses(leaf).is_some());
+        with_uses.map(|leaf| leaf.statement.id.clone()).collect()
+    }
+
+    fn artifact_flaws(&self, leaf: &Leaf, request: &Request<'_>, domain: &str) -> Codes {
+        let mut flaws = self.flaws(leaf, domain, request.now_ms);
+        let statement = &leaf.statement;
+        let from = statement.claim_ms("notBefore").unwrap_or(i64::MAX);
+        let to = statement.claim_ms("notAfter").unwrap_or(i64::MIN);
+        if request.now_ms < from || request.now_ms >= to {
+            flaws.insert("evidence_expired");
+        }
+        let contains =
+            |list: &[String], name: &str| list.iter().any(|one| Some(one.as_str()) == request.text(name));
+        if !contains(&texts(statement.claims.get("actions")), "action") {
+            flaws.insert("action_not_permitted");
+        }
+        if maybe_texts(statement.claims.get("audience")).is_some_and(|list| !contains(&list, "audience")) {
+            flaws.insert("audience_mismatch");
+        }
+        let environment = statement.claims.get("environment").and_then(Value::as_str);
+        if environment.is_some() && environment != request.text("environment") {
+            flaws.insert("environment_mismatch");
+        }
+        flaws.extend(self.uses_flaw(leaf, request));
+        flaws
+    }
+
+    /// Why the uses of an authorization do not let it count.
+    fn uses_flaw(&self, leaf: &Leaf, request: &Request<'_>) -> Option<&'static str> {
+        let uses = uses(leaf)?;
+        match &request.asked {
+            Asked::Read => Some("permit_required"),
+            Asked::Afterwards(Some((_, had)))
+                if had.statement.claims.get("request") == Some(request.value) =>
+            {
+                (!had.takes.contains(&leaf.statement.id)).then_some("authorization_consumed")
+            }
+            Asked::ToRecord | Asked::Afterwards(_) => {
+                let taken = self.leaves().filter(|permit| permit.takes.contains(&leaf.statement.id)).count();
+                u64::try_from(taken).is_ok_and(|taken| taken >= uses).then_some("authorization_consumed")
+            }
+        }
+    }
+}
+
+/// How often an authorization may be used, if that is counted.
+fn uses(leaf: &Leaf) -> Option<u64> {
+    leaf.statement.claims.get("uses").and_then(Value::as_u64)
+}
+
+/// What a statement says against its subject, in the eyes of a policy.
+fn negative(leaf: &Leaf, policy: &Policy) -> Option<&'static str> {
+    let statement = &leaf.statement;
+    let rejects = |list: &Option<Vec<String>>, value: &str| {
+        list.as_ref().is_some_and(|list| !list.iter().any(|one| one == value))
+    };
+    match statement.kind.as_str() {
+        "runtime-attestation" if rejects(&policy.statuses, statement.claim("status")) => {
+            Some("attestation_not_affirming")
+        }
+        "runtime-attestation" if rejects(&policy.measurements, statement.claim("measurement")) => {
+            Some("measurement_not_approved")
+        }
+        "runtime-integrity" if rejects(&policy.measurements, statement.claim("measured")) => {
+            Some("measurement_not_approved")
+        }
+        "policy-validation" if statement.claim("verdict") == "fail" => Some("policy_validation_failed"),
+        _ => None,
+    }
+}
+
+impl Policy {
+    fn of(claims: &Value) -> Self {
+        Self {
+            require: claims.get("require").and_then(Value::as_array).cloned().unwrap_or_default(),
+            statuses: maybe_texts(claims.get("attestationStatus")),
+            measurements: maybe_texts(claims.get("measurements")),
+            digests: maybe_texts(claims.get("policyDigests")),
+            permit_always: claims.get("permitAlways").and_then(Value::as_bool) == Some(true),
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The rules once more, as simply as they can be said: what a registry must answer, for the checks to compare with what
+//! one did answer.
+//!
+//! A [`Model`] is a value: the list of what was accepted. Everything else is worked out from that list each time. It was
+//! written from docs/protocol.md, and shares no rule with the registry: of the product it uses only the reading of
+//! envelopes, ids and times. Signatures are taken as valid. Kinds of statements between registries, changes of the rules
+//! and of the root are accepted as they come and mean nothing here.
+
+mod authorize;
+mod standing;
+mod statement;
+mod submit;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, OnceLock};
+
+use assent_proof::blake3_256;
+
+use standing::Standing;
+use statement::Statement;
+
+/// How far in the future `issuedAt` may lie: the default bound of the nodes' clocks.
+const CLOCK_BOUND_MS: i64 = 500;
+
+/// What a registry has accepted.
+#[derive(Debug, Clone, Default)]
+pub struct Model {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    leaves: Vec<Arc<Leaf>>,
+    digest: [u8; 32],
+    /// What follows from the leaves, worked out when it is first asked for.
+    standing: OnceLock<Standing>,
+}
+
+/// A statement that was accepted.
+#[derive(Debug, Clone, PartialEq)]
+struct Leaf {
+    statement: Statement,
+    accepted_ms: i64,
+    /// Whether it is a second statement for one slot.
+    equivocation: bool,
+    /// Of a permit: the authorizations of which it took a use.
+    takes: Vec<String>,
+}
+
+/// What becomes of a submission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SubmitAnswer {
+    /// It is accepted, at this place among what was accepted.
+    Accepted(usize),
+    /// It was accepted before, or adds nothing to what was, at this place.
+    Again(usize),
+    /// It is refused with this code.
+    Refused(&'static str),
+    /// It is a second statement for one slot, recorded at this place and answered as inconsistent.
+    Equivocation(usize),
+}
+
+/// What is answered to a request.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Judgement {
+    /// The codes of all reasons that deny; none is an allow.
+    pub reasons: BTreeSet<&'static str>,
+    /// The authorizations with uses that count, of which a permit takes one each.
+    takes: Vec<String>,
+    /// The permit that the same request had before, by its place.
+    pub permit: Option<usize>,
+}
+
+impl Judgement {
+    /// Whether it allows.
+    pub fn allows(&self) -> bool {
+        self.reasons.is_empty()
+    }
+}
+
+impl Model {
+    /// How much was accepted.
+    pub fn len(&self) -> usize {
+        self.inner.leaves.len()
+    }
+
+    /// Whether nothing was accepted.
+    pub fn is_empty(&self) -> bool {
+        self.inner.leaves.is_empty()
+    }
+
+    /// The time of the registry: when it last accepted something.
+    pub fn time_ms(&self) -> i64 {
+        self.leaves().map(|leaf| leaf.accepted_ms).max().unwrap_or(i64::MIN)
+    }
+
+    /// A digest of what was accepted, in its order and with its times.
+    pub fn digest(&self) -> u128 {
+        let half = self.inner.digest.first_chunk().copied().unwrap_or_default();
+        u128::from_be_bytes(half)
+    }
+
+    /// The evidence id at a place.
+    pub fn id_at(&self, place: usize) -> Option<&str> {
+        self.inner.leaves.get(place).map(|leaf| leaf.statement.id.as_str())
+    }
+
+    /// What was accepted with one more, whatever the rules say of it: for what founded the registry.
+    pub fn founded_with(&self, envelope: &str, accepted_ms: i64) -> Option<Self> {
+        Some(self.with(Statement::read(envelope)?, accepted_ms, false, Vec::new()))
+    }
+
+    fn with(&self, statement: Statement, accepted_ms: i64, equivocation: bool, takes: Vec<String>) -> Self {
+        let mut digest = self.inner.digest.to_vec();
+        digest.extend_from_slice(statement.id.as_bytes());
+        digest.extend_from_slice(&accepted_ms.to_be_bytes());
+        let mut leaves = self.inner.leaves.clone();
+        leaves.push(Arc::new(Leaf { statement, accepted_ms, equivocation, takes }));
+        let inner = Inner { leaves, digest: blake3_256(&digest), standing: OnceLock::new() };
+        Self { inner: Arc::new(inner) }
+    }
+
+    fn leaves(&self) -> impl DoubleEndedIterator<Item = &Leaf> {
+        self.inner.leaves.iter().map(Arc::as_ref)
+    }
+
+    fn place_of(&self, id: &str) -> Option<usize> {
+        self.leaves().position(|leaf| leaf.statement.id == id)
+    }
+
+    fn find(&self, id: &str) -> Option<&Leaf> {
+        self.leaves().find(|leaf| leaf.statement.id == id)
+    }
+
+    fn standing(&self) -> &Standing {
+        self.inner.standing.get_or_init(|| Standing::of(&self.inner.leaves))
+    }
+}

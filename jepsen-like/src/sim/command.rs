@@ -1,0 +1,258 @@
+//! `assent-jepsen sim`: seeds by number, what they brought as a table, and how to see a failure again.
+
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::TypedValueParser;
+
+use super::nemesis::Kind;
+use super::run::{Config, run};
+use super::seed::SeedReport;
+use super::seeds::{Plan, SeedsReport, run_seeds};
+use super::shrink::shrink;
+use super::table;
+
+/// How long a run lasts unless told otherwise, in simulated seconds.
+const SECONDS: u64 = 20;
+
+/// Run whole clusters in simulation, seed by seed, and judge them.
+///
+/// Each seed is one process and one thread: 3 or 5 nodes with their real code on a simulated network, disk and clock, callers
+/// over HTTP, and a nemesis. The same seed of the same build gives the same run. What happened is judged by every invariant
+/// that is checked; a violation ends with 1 and with the command that shows it again.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Example:
+  assent-jepsen sim --seeds 0..30 --seconds 60
+  assent-jepsen sim --seed 7 --nodes 5 --minutes 2 --faults partition,power-cut --history h.jsonl
+  assent-jepsen sim --seed 7 --shrink")]
+pub struct SimArgs {
+    /// One seed
+    #[arg(long, value_name = "N", conflicts_with = "seeds")]
+    seed: Option<u64>,
+    /// Seeds from A up to, but not with, B
+    #[arg(long, value_name = "A..B", value_parser = parse_range)]
+    seeds: Option<SeedRange>,
+    /// How many nodes begin, 3 or 5
+    #[arg(long, default_value_t = 3, value_parser = clap::builder::PossibleValuesParser::new(["3", "5"]).map(|n| n.parse::<u64>().unwrap_or(3)))]
+    nodes: u64,
+    /// How long faults are made, in simulated seconds [default: 20]
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    seconds: Option<u64>,
+    /// The same in minutes
+    #[arg(long, value_name = "M", conflicts_with = "seconds", value_parser = clap::value_parser!(u64).range(1..=60))]
+    minutes: Option<u64>,
+    /// Kinds of faults, `all` or `none`
+    #[arg(long, value_name = "KIND,…", default_value = "all", value_parser = parse_faults)]
+    faults: Faults,
+    /// How many callers
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=16))]
+    clients: u64,
+    /// A deliberate defect in the nodes; only in a build with the feature `mutants`
+    #[arg(long, value_name = "NAME")]
+    mutant: Option<String>,
+    /// Faults to leave out, by their number in the run; what else happens stays as near as can be
+    #[arg(long, value_name = "N,…", value_delimiter = ',')]
+    skip: Vec<u64>,
+    /// Write what the nodes log, with simulated times, to FILE (one seed)
+    #[arg(long, value_name = "FILE", requires = "seed")]
+    trace: Option<PathBuf>,
+    /// Write the history to FILE (one seed)
+    #[arg(long, value_name = "FILE", requires = "seed")]
+    history: Option<PathBuf>,
+    /// After a violation, leave out every fault without which it still shows
+    #[arg(long, requires = "seed")]
+    shrink: bool,
+    /// How many seeds at once [default: as many as there are cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=64))]
+    jobs: Option<u64>,
+    /// Do this one seed in this process, and print its report as JSON
+    #[arg(long, hide = true, requires = "seed")]
+    here: bool,
+}
+
+/// Kinds of faults.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Faults(Vec<Kind>);
+
+/// A range of seeds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeedRange {
+    from: u64,
+    to: u64,
+}
+
+/// Most seeds of one command.
+const SEEDS_MAX: u64 = 1_000_000;
+
+fn parse_range(text: &str) -> Result<SeedRange, String> {
+    let problem = || format!("`{text}` is not `A..B` with A below B, and at most {SEEDS_MAX} seeds");
+    let (from, to) = text.split_once("..").ok_or_else(problem)?;
+    let range =
+        SeedRange { from: from.parse().map_err(|_| problem())?, to: to.parse().map_err(|_| problem())? };
+    let count = range.to.checked_sub(range.from).filter(|count| (1..=SEEDS_MAX).contains(count));
+    count.map(|_| range).ok_or_else(problem)
+}
+
+fn parse_faults(text: &str) -> Result<Faults, String> {
+    match text {
+        "all" => Ok(Faults(Kind::ALL.to_vec())),
+        "none" => Ok(Faults(Vec::new())),
+        names => names.split(',').map(str::parse).collect::<Result<_, _>>().map(Faults),
+    }
+}
+
+impl SimArgs {
+    fn lasts(&self) -> Duration {
+        let seconds = self.minutes.map(|minutes| minutes.saturating_mul(60)).or(self.seconds);
+        Duration::from_secs(seconds.unwrap_or(SECONDS))
+    }
+
+    fn config(&self, seed: u64) -> Config {
+        Config {
+            seed,
+            nodes: self.nodes,
+            lasts: self.lasts(),
+            faults: self.faults.0.clone(),
+            clients: self.clients,
+            skip: self.skip.iter().copied().collect(),
+        }
+    }
+
+    /// The arguments that say what is run, but for the seed.
+    fn arguments(&self) -> Vec<String> {
+        let faults = match self.faults.0.as_slice() {
+            [] => "none".to_owned(),
+            all if all == Kind::ALL => "all".to_owned(),
+            some => some.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(","),
+        };
+        let mut arguments = vec!["--nodes".to_owned(), self.nodes.to_string()];
+        arguments.extend(["--seconds".to_owned(), self.lasts().as_secs().to_string()]);
+        arguments.extend(["--clients".to_owned(), self.clients.to_string()]);
+        arguments.extend(["--faults".to_owned(), faults]);
+        if !self.skip.is_empty() {
+            let skip: Vec<String> = self.skip.iter().map(u64::to_string).collect();
+            arguments.extend(["--skip".to_owned(), skip.join(",")]);
+        }
+        if let Some(mutant) = &self.mutant {
+            arguments.extend(["--mutant".to_owned(), mutant.clone()]);
+        }
+        arguments
+    }
+
+    fn seeds(&self) -> Vec<u64> {
+        match (&self.seeds, self.seed) {
+            (Some(range), _) => (range.from..range.to).collect(),
+            (None, seed) => vec![seed.unwrap_or(1)],
+        }
+    }
+
+    fn jobs(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        self.jobs.and_then(|jobs| usize::try_from(jobs).ok()).unwrap_or(cores)
+    }
+}
+
+/// Runs the command; whether nothing was violated.
+pub fn sim(args: &SimArgs, json: bool) -> Result<bool, String> {
+    if let Some(mutant) = &args.mutant {
+        activate(mutant)?;
+    }
+    if args.here {
+        let report = here(args)?;
+        println!("{}", serde_json::to_string(&report).map_err(|error| error.to_string())?);
+        return Ok(report.violations.is_empty());
+    }
+    let mut arguments = vec!["sim".to_owned(), "--here".to_owned()];
+    arguments.extend(args.arguments());
+    for (flag, path) in [("--trace", &args.trace), ("--history", &args.history)] {
+        if let Some(path) = path {
+            arguments.extend([flag.to_owned(), path.display().to_string()]);
+        }
+    }
+    let plan = Plan { seeds: args.seeds(), arguments, jobs: args.jobs(), stop_at_first: false };
+    let mut progress = Progress::new(plan.seeds.len());
+    let report =
+        run_seeds(&plan, &mut |seed, all| progress.tell(seed, all)).map_err(|error| error.to_string())?;
+    if json {
+        println!("{}", serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?);
+    } else {
+        print!("{}", table::text(&report, &args.faults.0, &args.arguments()));
+    }
+    if let (true, Some((seed, found))) = (args.shrink, report.violations.first()) {
+        shrink(&plan.arguments, *seed, &found.invariant, &args.arguments(), &mut |what| eprintln!("{what}"))
+            .map_err(|error| error.to_string())?;
+    }
+    Ok(report.violations.is_empty())
+}
+
+#[cfg(feature = "mutants")]
+fn activate(name: &str) -> Result<(), String> {
+    crate::mutants::activate(name)
+}
+
+#[cfg(not(feature = "mutants"))]
+fn activate(_name: &str) -> Result<(), String> {
+    Err("this build has no mutants: build it with `--features mutants`".to_owned())
+}
+
+/// One seed, in this process.
+fn here(args: &SimArgs) -> Result<SeedReport, String> {
+    let seed = args.seed.unwrap_or(1);
+    if let Some(path) = &args.trace {
+        super::trace::begin(path).map_err(|error| format!("writing `{}`: {error}", path.display()))?;
+    }
+    let folder = tempfile::tempdir().map_err(|error| format!("making a folder: {error}"))?;
+    let ran = run(&args.config(seed), folder.path(), &mut |_| {});
+    let (report, history) = SeedReport::of(seed, args.nodes, ran);
+    if let Some(path) = &args.history {
+        save(&history, path).map_err(|error| format!("writing `{}`: {error}", path.display()))?;
+    }
+    Ok(report)
+}
+
+fn save(history: &crate::history::History, path: &Path) -> Result<(), crate::history::HistoryError> {
+    history.write(BufWriter::new(File::create(path)?))
+}
+
+/// Tells on stderr how far it is.
+struct Progress {
+    seeds: usize,
+    terminal: bool,
+}
+
+impl Progress {
+    fn new(seeds: usize) -> Self {
+        Self { seeds, terminal: io::stderr().is_terminal() }
+    }
+
+    fn tell(&mut self, seed: &SeedReport, all: &SeedsReport) {
+        for found in &seed.violations {
+            eprintln!("{}seed {}: {} violated: {}", self.clear(), seed.seed, found.invariant, found.what);
+        }
+        let line = format!(
+            "{}/{} seeds, {} operations, {} allows, {} violations, {:.1} simulated seconds a second and core",
+            all.seeds,
+            self.seeds,
+            all.ops,
+            all.allows,
+            all.violations.len(),
+            all.speed()
+        );
+        if self.terminal {
+            eprint!("\r{line}");
+            if all.seeds == u64::try_from(self.seeds).unwrap_or(0) {
+                eprintln!();
+            }
+        } else if all.seeds.is_multiple_of(10) || all.seeds == u64::try_from(self.seeds).unwrap_or(0) {
+            eprintln!("{line}");
+        }
+    }
+
+    fn clear(&self) -> &'static str {
+        if self.terminal { "\r\x1b[K" } else { "" }
+    }
+}

@@ -1,0 +1,174 @@
+//! The medium behind all mounts: its files by name, and who may still touch them.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::Duration;
+
+use super::Unsynced;
+use super::faults::{Armed, FaultCounts, FaultKind};
+use super::sectors::Sectors;
+use super::trace::{Event, Trace};
+use crate::sim::dice::Dice;
+
+pub(super) type FileId = u64;
+
+/// A file as long as it has a name or somebody holds it open.
+pub(super) struct File {
+    pub(super) name: String,
+    pub(super) sectors: Sectors,
+    handles: u64,
+    removed: bool,
+}
+
+/// The state that a disk's handles share.
+#[derive(Default)]
+pub(super) struct Medium {
+    pub(super) names: BTreeMap<String, FileId>,
+    pub(super) files: BTreeMap<FileId, File>,
+    next_id: FileId,
+    /// Number of the newest mount; the others are dead.
+    mount: u64,
+    /// Whether the newest mount lives.
+    mounted: bool,
+    /// Whether a mount died and none was made since.
+    dead: bool,
+    pub(super) armed: Armed,
+    pub(super) capacity_bytes: Option<u64>,
+    pub(super) stall: Duration,
+    pub(super) counts: FaultCounts,
+    pub(super) trace: Trace,
+}
+
+impl Medium {
+    pub(super) fn mount(&mut self) -> u64 {
+        if self.mounted {
+            self.kill();
+        }
+        self.mount += 1;
+        (self.mounted, self.dead) = (true, false);
+        self.trace.note(Event::Mount, self.mount, 0, 0, &[]);
+        self.mount
+    }
+
+    pub(super) fn is_mounted(&self) -> bool {
+        self.mounted
+    }
+
+    pub(super) fn is_dead(&self) -> bool {
+        self.dead
+    }
+
+    /// The process ends. What it wrote stays, durable or not.
+    pub(super) fn kill(&mut self) {
+        self.unmount();
+        self.count(FaultKind::Killed, 1);
+    }
+
+    /// The power goes.
+    pub(super) fn cut(&mut self, unsynced: Unsynced, dice: &mut Dice) {
+        self.unmount();
+        self.count(FaultKind::PowerCut, 1);
+        let mut vanished = Vec::new();
+        for (id, file) in &mut self.files {
+            let sieve = unsynced.sieve(dice);
+            let sifted = file.sectors.cut(sieve, dice);
+            if sifted.vanished {
+                vanished.push((*id, file.name.clone()));
+            }
+            for (kind, times) in [
+                (FaultKind::SectorKept, sifted.kept),
+                (FaultKind::SectorDropped, sifted.dropped),
+                (FaultKind::SectorTorn, sifted.torn),
+                (FaultKind::LengthDropped, u64::from(sifted.length_dropped)),
+                (FaultKind::FileVanished, u64::from(sifted.vanished)),
+            ] {
+                self.counts.add(kind, times);
+                self.trace.note(Event::Fault(kind), *id, times, 0, &[]);
+            }
+        }
+        for (id, name) in vanished {
+            self.files.remove(&id);
+            self.names.remove(&name);
+        }
+    }
+
+    /// The newest mount is dead, and files that only its handles held are gone.
+    fn unmount(&mut self) {
+        (self.mounted, self.dead) = (false, true);
+        self.armed.cut = None;
+        self.files.retain(|_, file| !file.removed);
+        for file in self.files.values_mut() {
+            file.handles = 0;
+        }
+    }
+
+    pub(super) fn check(&mut self, mount: u64) -> io::Result<()> {
+        if self.mounted && self.mount == mount {
+            return Ok(());
+        }
+        self.trace.refused();
+        Err(power_off())
+    }
+
+    pub(super) fn open(&mut self, mount: u64, name: &str) -> io::Result<FileId> {
+        self.check(mount)?;
+        let known = self.names.get(name).copied();
+        let id = known.unwrap_or_else(|| self.put(name, Sectors::default()));
+        if let Some(file) = self.files.get_mut(&id) {
+            file.handles += 1;
+        }
+        self.trace.note(Event::Open, id, 0, 0, name.as_bytes());
+        Ok(id)
+    }
+
+    /// A new file of that name, in place of one that may be there.
+    pub(super) fn put(&mut self, name: &str, sectors: Sectors) -> FileId {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.names.insert(name.to_owned(), id);
+        self.files.insert(id, File { name: name.to_owned(), sectors, handles: 0, removed: false });
+        id
+    }
+
+    pub(super) fn remove(&mut self, mount: u64, name: &str) -> io::Result<()> {
+        self.check(mount)?;
+        if let Some(id) = self.names.remove(name) {
+            self.trace.note(Event::Remove, id, 0, 0, name.as_bytes());
+            if let Some(file) = self.files.get_mut(&id) {
+                file.removed = true;
+            }
+            self.forget_if_unused(id);
+        }
+        Ok(())
+    }
+
+    /// A handle is dropped.
+    pub(super) fn let_go(&mut self, mount: u64, id: FileId) {
+        if self.mounted && self.mount == mount {
+            if let Some(file) = self.files.get_mut(&id) {
+                file.handles = file.handles.saturating_sub(1);
+            }
+            self.forget_if_unused(id);
+        }
+    }
+
+    fn forget_if_unused(&mut self, id: FileId) {
+        if self.files.get(&id).is_some_and(|file| file.removed && file.handles == 0) {
+            self.files.remove(&id);
+        }
+    }
+
+    pub(super) fn file(&mut self, id: FileId) -> io::Result<&mut File> {
+        self.files.get_mut(&id).ok_or_else(power_off)
+    }
+
+    pub(super) fn count(&mut self, kind: FaultKind, times: u64) {
+        self.counts.add(kind, times);
+        self.trace.note(Event::Fault(kind), 0, times, 0, &[]);
+    }
+}
+
+/// What every call on a dead mount answers.
+pub(super) fn power_off() -> io::Error {
+    io::Error::other("the power is off")
+}

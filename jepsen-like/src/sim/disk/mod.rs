@@ -1,0 +1,140 @@
+//! A node's disk in a simulation: it survives the node's processes and loses what a real one may lose.
+//!
+//! A [`SimDisk`] is the medium. Each life of a process [mounts](SimDisk::mount) it and reaches its files through that
+//! mount only. When the power goes, or the process is killed, the mount is dead: its handles answer errors, and nothing
+//! that they do, a database's last flush included, reaches the medium any more.
+//!
+//! In memory a file is as it was last written; on the medium it is as it was last synced. A power cut decides by a
+//! seeded chance and a policy, [`Unsynced`], what survives of the difference, sector by sector. It can be armed to come
+//! in the middle of a commit. Faults can be armed for the calls to come, or done to what is at rest; each counts how
+//! often it really happened.
+//!
+//! All chance comes from the [`Dice`] handed in; there are no threads, no clock and no waiting. A new file's name is
+//! durable with the file's first sync and may vanish before; a removal is durable at once.
+
+mod damage;
+mod faults;
+mod medium;
+mod mount;
+mod ops;
+mod power;
+mod sectors;
+mod trace;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::dice::Dice;
+pub use damage::{Damage, Image};
+use faults::{Cut, Pending};
+pub use faults::{FaultCounts, FaultKind, IoFault};
+use medium::Medium;
+pub use mount::Mounted;
+pub use power::Unsynced;
+pub use sectors::SECTOR_BYTES;
+pub use trace::Traffic;
+
+/// One node's medium, empty at first. Clones are the same medium.
+#[derive(Clone, Default)]
+pub struct SimDisk {
+    medium: Arc<Mutex<Medium>>,
+}
+
+impl SimDisk {
+    /// A medium with nothing on it.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Opens the disk for one life of a process. A mount that still lived is dead, as if its process had been killed.
+    pub fn mount(&self) -> Mounted {
+        let mount = self.medium().mount();
+        Mounted::new(self.clone(), mount)
+    }
+
+    /// Cuts the power: every mount is dead for ever, and of what was not synced survives what `unsynced` and `dice` say.
+    /// A power cut that was armed no longer is; other faults stay armed, and a capacity stays set.
+    pub fn power_cut(&self, unsynced: Unsynced, dice: &mut Dice) {
+        self.medium().cut(unsynced, dice);
+    }
+
+    /// Ends the process and leaves the power on: every mount is dead for ever, all that was written stays readable, and
+    /// what was not synced may still be lost in a later power cut. A power cut that was armed no longer is.
+    pub fn kill(&self) {
+        self.medium().kill();
+    }
+
+    /// Cuts the power when `after_ops` more writes, changes of length and syncs were carried out, right before the next
+    /// one or in the middle of it; what survives follows as in [`power_cut`](Self::power_cut). Replaces one that was
+    /// armed.
+    pub fn arm_power_cut(&self, after_ops: u64, unsynced: Unsynced, dice: Dice) {
+        self.medium().armed.cut = Some(Cut { after_ops, unsynced, dice });
+    }
+
+    /// Makes the next `times` calls fail, on files whose name starts with `prefix`. `u64::MAX` times is for ever.
+    pub fn arm(&self, fault: IoFault, prefix: &str, times: u64, dice: Dice) {
+        self.medium().armed.faults.push(Pending { fault, prefix: prefix.to_owned(), times, dice });
+    }
+
+    /// Takes back everything that is armed, a power cut included. A capacity stays set.
+    pub fn disarm(&self) {
+        self.medium().armed = Default::default();
+    }
+
+    /// Bytes that all files may have together, open ones without a name included. A write or change of length beyond
+    /// that answers ENOSPC. `None` is without a bound, as at first.
+    pub fn set_capacity(&self, bytes: Option<u64>) {
+        self.medium().capacity_bytes = bytes;
+    }
+
+    /// Whether a mount died and the disk was not mounted again: the host then has to be crashed.
+    pub fn is_dead(&self) -> bool {
+        self.medium().is_dead()
+    }
+
+    /// Whether a mount lives.
+    pub fn is_mounted(&self) -> bool {
+        self.medium().is_mounted()
+    }
+
+    /// How long the syncs since the last call would have taken, for whoever ran the work to wait in simulated time.
+    pub fn take_stall(&self) -> Duration {
+        std::mem::take(&mut self.medium().stall)
+    }
+
+    /// Bytes of all files, open ones without a name included.
+    pub fn used_bytes(&self) -> u64 {
+        self.medium().used_bytes()
+    }
+
+    /// How often each fault happened.
+    pub fn counts(&self) -> FaultCounts {
+        self.medium().counts.clone()
+    }
+
+    /// How much was done to the disk.
+    pub fn traffic(&self) -> Traffic {
+        self.medium().trace.traffic()
+    }
+
+    /// A hash of everything that was done to the disk and happened to it, in order.
+    pub fn trace_digest(&self) -> u64 {
+        self.medium().trace.digest()
+    }
+
+    fn medium(&self) -> MutexGuard<'_, Medium> {
+        // Nothing that holds it can leave it half changed by panicking.
+        self.medium.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for SimDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let medium = self.medium();
+        f.debug_struct("SimDisk")
+            .field("files", &medium.names.keys())
+            .field("mounted", &medium.is_mounted())
+            .finish_non_exhaustive()
+    }
+}

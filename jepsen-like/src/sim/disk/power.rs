@@ -1,0 +1,73 @@
+//! What a power cut leaves of what was not synced.
+
+use super::sectors::SECTOR_BYTES;
+use crate::sim::dice::Dice;
+
+/// What becomes of writes that no sync has made durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unsynced {
+    /// All of them survive.
+    Keep,
+    /// None of them does.
+    Drop,
+    /// Each sector, each length and each new file's name survives or not, by chance.
+    Mixed,
+    /// As mixed, and a sector may also be part new and part old.
+    Torn,
+}
+
+impl Unsynced {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Keep, Self::Drop, Self::Mixed, Self::Torn];
+
+    /// Decides for one file.
+    pub(super) fn sieve(self, dice: &mut Dice) -> Sieve {
+        match self {
+            Self::Keep => Sieve { weight: EIGHTHS, tears: false },
+            Self::Drop => Sieve { weight: 0, tears: false },
+            Self::Mixed => Sieve::mixed(dice),
+            Self::Torn => Sieve { tears: true, ..Sieve::mixed(dice) },
+        }
+    }
+}
+
+const EIGHTHS: u64 = 8;
+
+/// Decides sector by sector.
+#[derive(Debug)]
+pub(super) struct Sieve {
+    /// How many of eight survive: drawn for each file, since a fair coin would hardly ever lose just one of many.
+    weight: u64,
+    tears: bool,
+}
+
+/// What becomes of one sector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    Kept,
+    Dropped,
+    /// Up to byte `at` the one, from there on the other.
+    Torn {
+        at: usize,
+        new_first: bool,
+    },
+}
+
+impl Sieve {
+    /// Lets some through: none, all, or anything between.
+    pub(super) fn mixed(dice: &mut Dice) -> Self {
+        Self { weight: dice.below(EIGHTHS + 1), tears: false }
+    }
+
+    pub(super) fn keeps(&mut self, dice: &mut Dice) -> bool {
+        dice.chance(self.weight, EIGHTHS)
+    }
+
+    pub(super) fn fate(&mut self, dice: &mut Dice) -> Fate {
+        if self.tears && dice.chance(1, 3) {
+            let at = dice.between(1, SECTOR_BYTES as u64 - 1);
+            return Fate::Torn { at: usize::try_from(at).unwrap_or(1), new_first: dice.chance(1, 2) };
+        }
+        if self.keeps(dice) { Fate::Kept } else { Fate::Dropped }
+    }
+}

@@ -1,0 +1,219 @@
+//! One file: what was written, and what of it a power cut would leave.
+//!
+//! Only the sectors in which the two differ are kept twice, so that a sync costs what was written since the last one.
+
+use std::collections::BTreeMap;
+
+use super::power::{Fate, Sieve};
+use crate::sim::dice::Dice;
+
+/// Bytes that a disk writes whole, unless [`Unsynced::Torn`](super::Unsynced::Torn) says otherwise.
+pub const SECTOR_BYTES: usize = 512;
+
+type Sector = [u8; SECTOR_BYTES];
+
+/// What became of the sectors in question.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sifted {
+    pub(super) kept: u64,
+    pub(super) dropped: u64,
+    pub(super) torn: u64,
+    /// The length went back to the durable one.
+    pub(super) length_dropped: bool,
+    /// The file was never synced and is gone.
+    pub(super) vanished: bool,
+}
+
+/// A file's bytes. A sector in neither map is the same on the medium and in memory, as if both went on in zeros.
+#[derive(Default)]
+pub(super) struct Sectors {
+    /// What a reader sees.
+    live: Vec<u8>,
+    /// The length on the medium.
+    durable_len: usize,
+    /// Sectors written since the last sync, as they are on the medium.
+    dirty: BTreeMap<usize, Box<Sector>>,
+    /// Sectors that a failed sync gave up on, as they are on the medium: a later sync takes them for clean.
+    lost: BTreeMap<usize, Box<Sector>>,
+    /// Whether the file's name is on the medium.
+    named: bool,
+}
+
+impl Sectors {
+    /// A file that is durable as it is.
+    pub(super) fn durable(bytes: Vec<u8>) -> Self {
+        Self { durable_len: bytes.len(), live: bytes, named: true, ..Self::default() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.live.len()
+    }
+
+    /// Fills `out` from `offset` on; false if the file ends before.
+    pub(super) fn read(&self, offset: usize, out: &mut [u8]) -> bool {
+        let found = offset.checked_add(out.len()).and_then(|end| self.live.get(offset..end));
+        if let Some(found) = found {
+            out.copy_from_slice(found);
+        }
+        found.is_some()
+    }
+
+    pub(super) fn write(&mut self, offset: usize, data: &[u8]) {
+        if data.is_empty() {
+            return;
+        }
+        let end = offset.saturating_add(data.len());
+        self.touch(offset, end);
+        if end > self.live.len() {
+            self.live.resize(end, 0);
+        }
+        overlay(&mut self.live, offset, data);
+    }
+
+    pub(super) fn set_len(&mut self, len: usize) {
+        if len < self.live.len() {
+            self.touch(len, self.live.len());
+        }
+        self.live.resize(len, 0);
+    }
+
+    /// Makes everything durable, or so it says: true if sectors were passed over that an earlier sync gave up on.
+    pub(super) fn sync(&mut self) -> bool {
+        self.dirty.clear();
+        self.durable_len = self.live.len();
+        self.named = true;
+        !self.lost.is_empty()
+    }
+
+    /// A sync that fails. Some sectors reached the medium; the others never will unless they are written again.
+    /// Answers how many those are.
+    pub(super) fn sync_failing(&mut self, dice: &mut Dice) -> u64 {
+        let mut sieve = Sieve::mixed(dice);
+        let mut lost = 0;
+        for (number, old) in std::mem::take(&mut self.dirty) {
+            if !sieve.keeps(dice) {
+                self.lost.insert(number, old);
+                lost += 1;
+            }
+        }
+        lost
+    }
+
+    /// A sync in the middle of which the power goes: some sectors reached the medium, perhaps all of them.
+    pub(super) fn sync_partly(&mut self, dice: &mut Dice) {
+        let mut sieve = Sieve::mixed(dice);
+        self.dirty.retain(|_, _| !sieve.keeps(dice));
+        if sieve.keeps(dice) {
+            self.durable_len = self.live.len();
+            self.named = true;
+        }
+    }
+
+    /// The power is gone: decides what survives, and from then on that is the file.
+    pub(super) fn cut(&mut self, mut sieve: Sieve, dice: &mut Dice) -> Sifted {
+        let mut sifted = Sifted::default();
+        if !self.named && !sieve.keeps(dice) {
+            sifted.vanished = true;
+            return sifted;
+        }
+        let len = if self.durable_len == self.live.len() || sieve.keeps(dice) {
+            self.live.len()
+        } else {
+            sifted.length_dropped = true;
+            self.durable_len
+        };
+        let mut survivors = std::mem::take(&mut self.lost);
+        for (number, old) in std::mem::take(&mut self.dirty) {
+            let new = self.written_over(number, &old);
+            let survivor = match sieve.fate(dice) {
+                Fate::Kept => {
+                    sifted.kept += 1;
+                    new
+                }
+                Fate::Dropped => {
+                    sifted.dropped += 1;
+                    old
+                }
+                Fate::Torn { at, new_first } => {
+                    sifted.torn += 1;
+                    let (mut first, last) = if new_first { (new, old) } else { (old, new) };
+                    overlay(first.as_mut_slice(), at, last.get(at..).unwrap_or_default());
+                    first
+                }
+            };
+            survivors.insert(number, survivor);
+        }
+        // What lies behind the end may come back with the old length.
+        self.live.resize(self.live.len().max(len), 0);
+        for (number, survivor) in survivors {
+            overlay(&mut self.live, number.saturating_mul(SECTOR_BYTES), survivor.as_slice());
+        }
+        self.live.truncate(len);
+        self.durable_len = len;
+        self.named = true;
+        sifted
+    }
+
+    /// What is on the medium; nothing if not even the name is.
+    pub(super) fn on_medium(&self) -> Option<Vec<u8>> {
+        if !self.named {
+            return None;
+        }
+        let mut bytes = self.live.clone();
+        bytes.resize(self.live.len().max(self.durable_len), 0);
+        for (number, old) in self.dirty.iter().chain(&self.lost) {
+            overlay(&mut bytes, number.saturating_mul(SECTOR_BYTES), old.as_slice());
+        }
+        bytes.resize(self.durable_len, 0);
+        Some(bytes)
+    }
+
+    /// Changes one byte on the medium, and for readers too where they see the medium's bytes.
+    pub(super) fn change_on_medium(&mut self, offset: usize, change: impl FnOnce(&mut u8)) {
+        let (number, within) = (offset / SECTOR_BYTES, offset % SECTOR_BYTES);
+        let copy = match self.dirty.get_mut(&number) {
+            Some(copy) => Some(copy),
+            None => self.lost.get_mut(&number),
+        };
+        let byte = match copy {
+            Some(copy) => copy.get_mut(within),
+            None => self.live.get_mut(offset),
+        };
+        if let Some(byte) = byte {
+            change(byte);
+        }
+    }
+
+    /// Remembers what is on the medium for the sectors of `start..end`, before they change in memory.
+    fn touch(&mut self, start: usize, end: usize) {
+        for number in start / SECTOR_BYTES..end.div_ceil(SECTOR_BYTES) {
+            if self.dirty.contains_key(&number) {
+                continue;
+            }
+            let old = match self.lost.remove(&number) {
+                Some(old) => old,
+                None => self.written_over(number, &Box::new([0; SECTOR_BYTES])),
+            };
+            self.dirty.insert(number, old);
+        }
+    }
+
+    /// `under` with as much of the sector written over it as there is in memory.
+    fn written_over(&self, number: usize, under: &Sector) -> Box<Sector> {
+        let mut sector = Box::new(*under);
+        let start = number.saturating_mul(SECTOR_BYTES).min(self.live.len());
+        let end = start.saturating_add(SECTOR_BYTES).min(self.live.len());
+        overlay(sector.as_mut_slice(), 0, self.live.get(start..end).unwrap_or_default());
+        sector
+    }
+}
+
+/// Copies `from` over `to` from `at` on, as far as `to` goes.
+fn overlay(to: &mut [u8], at: usize, from: &[u8]) {
+    for (to, from) in to.get_mut(at..).into_iter().zip([from]) {
+        let len = to.len().min(from.len());
+        if let (Some(to), Some(from)) = (to.get_mut(..len), from.get(..len)) {
+            to.copy_from_slice(from);
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! One node's machine: its disk and clock, which outlive its process, and the process that runs on it.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use assent_cluster::config::Config;
+use assent_cluster::node::Node;
+use assent_cluster::observe::Observed;
+use assent_cluster::usecase::Service;
+use tokio::sync::Notify;
+
+use super::clock::SimClock;
+use super::dice::Dice;
+use super::disk::SimDisk;
+use super::world::environment;
+
+/// A machine. Clones are the same machine.
+#[derive(Clone)]
+pub struct Machine {
+    /// Which node lives here.
+    pub id: u64,
+    /// What survives its process.
+    pub disk: SimDisk,
+    /// What it takes for the time.
+    pub clock: SimClock,
+    state: Rc<State>,
+}
+
+struct State {
+    config: RefCell<Config>,
+    dice: Dice,
+    boots: Cell<u64>,
+    service: RefCell<Option<Service>>,
+    stop: Notify,
+    exit: RefCell<Option<Exit>>,
+}
+
+/// How a node's process ended by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Exit {
+    /// It was asked to stop, and did.
+    Stopped,
+    /// It did not start.
+    NotStarted(String),
+    /// Its machine lost power inside a write.
+    LostPower,
+    /// It ended itself.
+    Failed(String),
+}
+
+impl Machine {
+    /// A machine with an empty disk and a right clock. Its chance follows from `dice`.
+    pub fn new(id: u64, config: Config, disk: SimDisk, dice: Dice) -> Self {
+        let state = State {
+            config: RefCell::new(config),
+            dice,
+            boots: Cell::new(0),
+            service: RefCell::new(None),
+            stop: Notify::new(),
+            exit: RefCell::new(None),
+        };
+        Self { id, disk, clock: SimClock::default(), state: Rc::new(state) }
+    }
+
+    /// The node's process, from its start to its end.
+    pub async fn run(self) -> turmoil::Result {
+        let boot = self.state.boots.get().saturating_add(1);
+        self.state.boots.set(boot);
+        let dice = self.state.dice.fork(&format!("boot {boot}"));
+        let config = self.state.config.borrow().clone();
+        let exit = match Node::start(config, environment(&self.disk, &self.clock, dice)).await {
+            Err(error) => Exit::NotStarted(error.to_string()),
+            Ok(node) => {
+                *self.state.service.borrow_mut() = Some(node.service().clone());
+                let failed = tokio::select! {
+                    biased;
+                    cause = node.failed() => Some(cause),
+                    () = self.state.stop.notified() => None,
+                };
+                match failed {
+                    Some(cause) => Exit::Failed(cause),
+                    None => {
+                        node.shutdown().await;
+                        Exit::Stopped
+                    }
+                }
+            }
+        };
+        *self.state.exit.borrow_mut() = Some(exit);
+        Ok(())
+    }
+
+    /// Changes the configuration that the next start uses.
+    pub fn configure(&self, change: impl FnOnce(&mut Config)) {
+        change(&mut self.state.config.borrow_mut());
+    }
+
+    /// Asks the process to stop, as SIGTERM does.
+    pub fn ask_to_stop(&self) {
+        self.state.stop.notify_one();
+    }
+
+    /// How often the process was started.
+    pub fn boots(&self) -> u64 {
+        self.state.boots.get()
+    }
+
+    /// How the node stands, if it runs.
+    pub fn observe(&self) -> Option<Observed> {
+        self.state.service.borrow().as_ref().map(Service::observe)
+    }
+
+    /// How the process ended by itself, if it did since this was last asked.
+    pub fn take_exit(&self) -> Option<Exit> {
+        self.state.exit.borrow_mut().take()
+    }
+
+    /// Lets go of everything that belongs to the running process, before it is ended from outside.
+    pub fn let_go(&self) {
+        self.state.service.borrow_mut().take();
+    }
+}

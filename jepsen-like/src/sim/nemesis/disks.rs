@@ -1,0 +1,48 @@
+//! Faults of disks that a machine goes on with, or not.
+
+use std::time::Duration;
+
+use super::super::dice::Dice;
+use super::super::disk::IoFault;
+use super::super::stage::Stage;
+use super::Undo;
+use super::kind::Kind;
+use super::processes::unsynced;
+
+/// The furthest away that a power cut is armed, in writes and syncs: a few commits.
+const CUT_WITHIN_OPS: u64 = 80;
+
+pub(super) fn begin(kind: Kind, stage: &mut Stage<'_>, dice: &mut Dice) -> Option<(Vec<u64>, Undo)> {
+    let id = match stage.leader() {
+        Some(leader) if dice.chance(1, 2) => leader,
+        _ => *dice.pick(&stage.running())?,
+    };
+    let disk = &stage.machine(id)?.disk;
+    // One of its two databases, or whichever comes first.
+    let prefix = *dice.pick(&["", "log", "registry"])?;
+    match kind {
+        Kind::PowerCutInWrite => {
+            let after = dice.below(CUT_WITHIN_OPS);
+            let how = unsynced(dice);
+            disk.arm_power_cut(after, how, dice.fork("cut"));
+        }
+        Kind::FsyncFails => disk.arm(IoFault::SyncFails, prefix, dice.between(1, 3), dice.fork("sync")),
+        Kind::WriteFails => disk.arm(IoFault::WriteFails, prefix, dice.between(1, 3), dice.fork("write")),
+        Kind::ReadFails => disk.arm(IoFault::ReadFails, prefix, dice.between(1, 3), dice.fork("read")),
+        Kind::DiskFull => disk.set_capacity(Some(disk.used_bytes())),
+        Kind::SlowDisk => {
+            let stall = Duration::from_millis(if dice.chance(1, 4) { 5_000 } else { dice.between(5, 400) });
+            disk.arm(IoFault::SyncStalls(stall), prefix, u64::MAX, dice.fork("stall"));
+        }
+        _ => return None,
+    }
+    Some((vec![id], Undo::Disk(id)))
+}
+
+/// The disk is well again.
+pub(super) fn heal(stage: &mut Stage<'_>, id: u64) {
+    if let Some(machine) = stage.machine(id) {
+        machine.disk.disarm();
+        machine.disk.set_capacity(None);
+    }
+}

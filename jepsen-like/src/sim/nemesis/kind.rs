@@ -1,0 +1,202 @@
+//! The kinds of faults.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A kind of fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A minority, with the leader or without it, hears nobody of the others.
+    Partition,
+    /// One node hears nobody.
+    Isolate,
+    /// One node is heard by nobody but hears all, or the other way round.
+    OneWay,
+    /// Two groups hear only one node in common.
+    Bridge,
+    /// Each node hears only its two neighbours.
+    Ring,
+    /// The leader hears one follower only.
+    LeaderWithOne,
+    /// A way is cut for some milliseconds.
+    Flap,
+    /// Messages of one node take long.
+    Delay,
+    /// Processes end at once; what they wrote is kept.
+    Kill,
+    /// The power of a machine goes.
+    PowerCut,
+    /// All machines lose power at once.
+    PowerCutAll,
+    /// A process ends and is started again at once, so that the next fault may find it recovering.
+    CrashLoop,
+    /// A process is asked to stop, and hands over.
+    Stop,
+    /// The power goes inside a write or a sync.
+    PowerCutInWrite,
+    /// An fsync fails, and the next one lies.
+    FsyncFails,
+    /// Writing fails.
+    WriteFails,
+    /// Reading fails.
+    ReadFails,
+    /// The disk is full.
+    DiskFull,
+    /// Every sync takes long, up to five seconds.
+    SlowDisk,
+    /// A clock jumps a little, around the bound of what is trusted.
+    ClockStep,
+    /// A clock jumps up to an hour, forwards or backwards.
+    ClockJump,
+    /// A clock gains or loses up to a fifth.
+    ClockDrift,
+    /// Leadership is handed over.
+    Transfer,
+    /// A node joins, and one leaves.
+    Churn,
+    /// A disk is put back as it was earlier; the node is replaced.
+    Rollback,
+    /// A disk is emptied; the node is replaced.
+    Wipe,
+    /// A bit on a disk flips while the node is down.
+    BitFlip,
+}
+
+/// What part of the world a fault is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Realm {
+    Network,
+    Process,
+    Disk,
+    Clock,
+    Members,
+}
+
+/// A kind's name and habits.
+struct Habits {
+    name: &'static str,
+    realm: Realm,
+    /// How often it is made, relative to others.
+    weight: u64,
+    /// How long it lasts, from and to.
+    lasts_ms: (u64, u64),
+}
+
+const fn habits(name: &'static str, realm: Realm, weight: u64, lasts_ms: (u64, u64)) -> Habits {
+    Habits { name, realm, weight, lasts_ms }
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: &[Kind] = &[
+        Kind::Partition,
+        Kind::Isolate,
+        Kind::OneWay,
+        Kind::Bridge,
+        Kind::Ring,
+        Kind::LeaderWithOne,
+        Kind::Flap,
+        Kind::Delay,
+        Kind::Kill,
+        Kind::PowerCut,
+        Kind::PowerCutAll,
+        Kind::CrashLoop,
+        Kind::Stop,
+        Kind::PowerCutInWrite,
+        Kind::FsyncFails,
+        Kind::WriteFails,
+        Kind::ReadFails,
+        Kind::DiskFull,
+        Kind::SlowDisk,
+        Kind::ClockStep,
+        Kind::ClockJump,
+        Kind::ClockDrift,
+        Kind::Transfer,
+        Kind::Churn,
+        Kind::Rollback,
+        Kind::Wipe,
+        Kind::BitFlip,
+    ];
+
+    const fn habits(self) -> Habits {
+        use Realm::{Clock, Disk, Members, Network, Process};
+        match self {
+            Kind::Partition => habits("partition", Network, 4, (300, 5_000)),
+            Kind::Isolate => habits("isolate", Network, 4, (300, 5_000)),
+            Kind::OneWay => habits("one-way", Network, 2, (300, 5_000)),
+            Kind::Bridge => habits("bridge", Network, 2, (300, 5_000)),
+            Kind::Ring => habits("ring", Network, 2, (300, 5_000)),
+            Kind::LeaderWithOne => habits("leader-with-one", Network, 2, (300, 5_000)),
+            Kind::Flap => habits("flap", Network, 1, (5, 60)),
+            Kind::Delay => habits("delay", Network, 2, (300, 5_000)),
+            Kind::Kill => habits("kill", Process, 4, (20, 3_000)),
+            Kind::PowerCut => habits("power-cut", Process, 4, (20, 3_000)),
+            Kind::PowerCutAll => habits("power-cut-all", Process, 1, (20, 3_000)),
+            Kind::CrashLoop => habits("crash-loop", Process, 2, (5, 120)),
+            Kind::Stop => habits("stop", Process, 2, (1, 1)),
+            Kind::PowerCutInWrite => habits("power-cut-in-write", Disk, 4, (500, 3_000)),
+            Kind::FsyncFails => habits("fsync-fails", Disk, 2, (500, 3_000)),
+            Kind::WriteFails => habits("write-fails", Disk, 2, (500, 3_000)),
+            Kind::ReadFails => habits("read-fails", Disk, 1, (500, 3_000)),
+            Kind::DiskFull => habits("disk-full", Disk, 2, (500, 3_000)),
+            Kind::SlowDisk => habits("slow-disk", Disk, 2, (300, 5_000)),
+            Kind::ClockStep => habits("clock-step", Clock, 2, (300, 5_000)),
+            Kind::ClockJump => habits("clock-jump", Clock, 2, (300, 5_000)),
+            Kind::ClockDrift => habits("clock-drift", Clock, 2, (300, 5_000)),
+            Kind::Transfer => habits("transfer", Members, 2, (1, 1)),
+            Kind::Churn => habits("churn", Members, 2, (1, 1)),
+            Kind::Rollback => habits("rollback", Members, 1, (1, 1)),
+            Kind::Wipe => habits("wipe", Members, 1, (1, 1)),
+            Kind::BitFlip => habits("bit-flip", Members, 1, (1, 1)),
+        }
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        self.habits().name
+    }
+
+    /// How often it is made, relative to others.
+    pub(super) fn weight(self) -> u64 {
+        self.habits().weight
+    }
+
+    /// How long it lasts, from and to, in milliseconds.
+    pub(super) fn lasts_ms(self) -> (u64, u64) {
+        self.habits().lasts_ms
+    }
+
+    pub(super) fn realm(self) -> Realm {
+        self.habits().realm
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Kind {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        Kind::ALL.iter().copied().find(|kind| kind.name() == name).ok_or_else(|| {
+            let known: Vec<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();
+            format!("`{name}` is no kind of fault: {}", known.join(", "))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_is_found_by_its_name() {
+        for kind in Kind::ALL {
+            assert_eq!(kind.name().parse::<Kind>(), Ok(*kind));
+        }
+        assert!("rain".parse::<Kind>().unwrap_err().contains("partition"));
+    }
+}

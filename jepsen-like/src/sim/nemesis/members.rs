@@ -1,0 +1,163 @@
+//! Members come, go and hand over; disks are lost, and their nodes are replaced under a new number.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::super::dice::Dice;
+use super::super::disk::{Image, Unsynced};
+use super::super::host::Machine;
+use super::super::operator::{Desk, Task};
+use super::super::stage::{End, Stage};
+use super::Undo;
+use super::kind::Kind;
+
+/// How old a copy of a disk has to be, so that what its node acknowledged since has reached the disks of its peers.
+const IMAGE_AGE: Duration = Duration::from_secs(4);
+/// How often a copy is made.
+const IMAGE_EVERY: Duration = Duration::from_secs(2);
+/// How long a node may try to come back with a lost disk before it is replaced.
+const LOST_FOR: Duration = Duration::from_secs(2);
+
+/// What the nemesis needs to change members.
+pub struct Crew {
+    /// Numbers that no node has had.
+    pub spare: Vec<u64>,
+    /// Where machines come from.
+    pub factory: Box<dyn Fn(u64) -> Machine>,
+    /// What the operator has to do.
+    pub desk: Desk,
+    /// Whom callers ask; a new node becomes one of them.
+    pub asked: Rc<RefCell<Vec<u64>>>,
+}
+
+pub(super) struct Membership {
+    dice: Dice,
+    spare: VecDeque<u64>,
+    crew: Crew,
+    images: BTreeMap<u64, (Duration, Image)>,
+    next_image: Duration,
+    /// Nodes whose disk is lost, and since when.
+    lost: BTreeMap<u64, Duration>,
+    /// Nodes that were removed: their machines stay dark.
+    gone: BTreeSet<u64>,
+}
+
+impl Membership {
+    pub(super) fn new(dice: Dice, crew: Crew) -> Self {
+        let spare = crew.spare.iter().copied().collect();
+        Self {
+            dice,
+            spare,
+            crew,
+            images: BTreeMap::new(),
+            next_image: Duration::ZERO,
+            lost: BTreeMap::new(),
+            gone: BTreeSet::new(),
+        }
+    }
+
+    /// Whether a node must not be started again.
+    pub(super) fn is_gone(&self, id: u64) -> bool {
+        self.gone.contains(&id)
+    }
+
+    pub(super) fn begin(&mut self, kind: Kind, stage: &mut Stage<'_>) -> Option<(Vec<u64>, Undo)> {
+        // One change of members at a time, and one lost disk: a minority.
+        if !self.crew.desk.is_idle() || !self.lost.is_empty() {
+            return None;
+        }
+        let members = stage.members();
+        match kind {
+            Kind::Transfer => {
+                self.crew.desk.ask(Task::Transfer);
+                Some((vec![stage.leader()?], Undo::Nothing))
+            }
+            Kind::Churn => {
+                let old = *self.dice.pick(&members)?;
+                let new = self.newcomer(stage)?;
+                let tasks = [Task::Add(new), Task::Promote(new), Task::Remove(old)];
+                tasks.into_iter().for_each(|task| self.crew.desk.ask(task));
+                Some((vec![new, old], Undo::Nothing))
+            }
+            Kind::Wipe | Kind::Rollback | Kind::BitFlip => self.lose(kind, stage),
+            _ => None,
+        }
+    }
+
+    /// A node loses its disk, comes back with what it has, and is replaced.
+    fn lose(&mut self, kind: Kind, stage: &mut Stage<'_>) -> Option<(Vec<u64>, Undo)> {
+        let id = *self.dice.pick(&stage.members())?;
+        if stage.is_down(id) || self.spare.is_empty() {
+            return None;
+        }
+        let old = self.images.get(&id).filter(|(at, _)| at.saturating_add(IMAGE_AGE) <= stage.now()).cloned();
+        if kind == Kind::Rollback && old.is_none() {
+            return None;
+        }
+        stage.end(id, End::PowerCut(Unsynced::Drop), &mut self.dice);
+        let disk = stage.machine(id)?.disk.clone();
+        let lost = match (kind, old) {
+            (Kind::Wipe, _) => disk.wipe().is_ok(),
+            (Kind::Rollback, Some((_, image))) => disk.restore(&image).is_ok(),
+            (Kind::BitFlip, _) => {
+                let prefix = if self.dice.chance(1, 2) { "log" } else { "registry" };
+                disk.flip_bit(prefix, &mut self.dice).is_some()
+            }
+            _ => false,
+        };
+        stage.start(id);
+        if lost {
+            self.lost.insert(id, stage.now());
+        }
+        lost.then(|| (vec![id], Undo::Nothing))
+    }
+
+    /// A machine with an empty disk, waiting to be added.
+    fn newcomer(&mut self, stage: &mut Stage<'_>) -> Option<u64> {
+        let id = self.spare.pop_front()?;
+        stage.add((self.crew.factory)(id));
+        self.crew.asked.borrow_mut().push(id);
+        Some(id)
+    }
+
+    pub(super) fn tick(&mut self, stage: &mut Stage<'_>) {
+        let now = stage.now();
+        if now >= self.next_image {
+            self.next_image = now.saturating_add(IMAGE_EVERY);
+            if let Some(id) = self.dice.pick(&stage.running()).copied()
+                && let Some(machine) = stage.machine(id)
+            {
+                self.images.insert(id, (now, machine.disk.snapshot()));
+            }
+        }
+        for done in self.crew.desk.take_done() {
+            if let (Task::Remove(id), true) = (done.task, done.well) {
+                self.lost.remove(&id);
+                // It goes on for a while: whoever is removed has to keep silent by itself.
+                if self.dice.chance(1, 2) {
+                    self.gone.insert(id);
+                    stage.end(id, End::Kill, &mut self.dice);
+                }
+            }
+        }
+        let due =
+            self.lost.iter().find(|(_, since)| since.saturating_add(LOST_FOR) <= now).map(|(id, _)| *id);
+        if let (Some(old), true) = (due, self.crew.desk.is_idle())
+            && let Some(new) = self.newcomer_or_waiting(stage, old)
+        {
+            let tasks = [Task::Remove(old), Task::Add(new), Task::Promote(new)];
+            tasks.into_iter().for_each(|task| self.crew.desk.ask(task));
+        }
+    }
+
+    fn newcomer_or_waiting(&mut self, stage: &mut Stage<'_>, old: u64) -> Option<u64> {
+        let new = self.newcomer(stage);
+        if new.is_none() {
+            // Nobody is left to replace it: it stays away.
+            self.lost.remove(&old);
+        }
+        new
+    }
+}

@@ -1,0 +1,255 @@
+//! What goes wrong, by seed: which faults, when, where and for how long.
+//!
+//! A fault begins, bites for a while, and is undone. Several may overlap. Each kind counts when it really bit, since one that
+//! never does tests nothing. At the end everything is undone, so that the nodes can be seen to converge.
+
+mod clocks;
+mod disks;
+mod kind;
+pub mod links;
+mod members;
+mod network;
+mod processes;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::dice::Dice;
+use super::host::Exit;
+use super::recorder::Begun;
+use super::stage::{End, Stage};
+
+pub use kind::Kind;
+pub use members::Crew;
+pub(super) use network::USUAL_DELAY;
+
+/// Most faults at once.
+const AT_ONCE: usize = 2;
+/// How long a supervisor waits before it starts a process again that ended by itself, in milliseconds.
+const RESTART_MS: (u64, u64) = (100, 1_500);
+
+/// Makes faults.
+pub struct Nemesis {
+    dice: Dice,
+    kinds: Vec<(Kind, u64)>,
+    active: Vec<Active>,
+    next_at: Duration,
+    /// Processes to start again, and when.
+    restarts: Vec<(u64, Duration)>,
+    members: members::Membership,
+    pace: u64,
+    /// How many faults were drawn.
+    drawn: u64,
+    /// Which of them are left out.
+    skip: BTreeSet<u64>,
+}
+
+/// A fault that bites.
+struct Active {
+    undo: Undo,
+    until: Duration,
+    records: Vec<Begun>,
+}
+
+/// How a fault is undone.
+enum Undo {
+    /// Ways are mended.
+    Ways(BTreeSet<links::Way>),
+    /// Messages between these take as long as ever.
+    Delays(Vec<links::Way>),
+    /// These are started.
+    Start(Vec<u64>),
+    /// A clock is right again.
+    Clock(u64),
+    /// A disk is well again.
+    Disk(u64),
+    /// Nothing is left to do.
+    Nothing,
+}
+
+impl Nemesis {
+    /// One that makes these kinds of faults, each as often as its weight says.
+    pub fn new(mut dice: Dice, kinds: &[Kind], crew: Crew, skip: BTreeSet<u64>) -> Self {
+        // Each seed has its own taste: some kinds often, some never.
+        let mut weighted: Vec<(Kind, u64)> =
+            kinds.iter().map(|kind| (*kind, kind.weight().saturating_mul(dice.below(4)))).collect();
+        if weighted.iter().all(|(_, weight)| *weight == 0) {
+            weighted = kinds.iter().map(|kind| (*kind, kind.weight())).collect();
+        }
+        let pace = dice.between(300, 1_800);
+        let members = members::Membership::new(dice.fork("members"), crew);
+        Self {
+            dice,
+            kinds: weighted,
+            active: Vec::new(),
+            next_at: Duration::ZERO,
+            restarts: Vec::new(),
+            members,
+            pace,
+            drawn: 0,
+            skip,
+        }
+    }
+
+    /// Called after each step.
+    pub fn tick(&mut self, stage: &mut Stage<'_>) {
+        let now = stage.now();
+        self.end_what_is_over(stage, now);
+        self.restart(stage, now);
+        self.members.tick(stage);
+        if now >= self.next_at {
+            let gap = self.dice.between(self.pace / 4, self.pace.saturating_mul(2));
+            self.next_at = now.saturating_add(Duration::from_millis(gap));
+            self.strike(stage);
+        }
+    }
+
+    fn strike(&mut self, stage: &mut Stage<'_>) {
+        let room = self.active.len() < AT_ONCE;
+        let all = self.kinds.iter().map(|(_, weight)| weight).sum();
+        let mut drawn = self.dice.below(all);
+        let picked = self.kinds.iter().find(|(_, weight)| {
+            let hit = drawn < *weight;
+            drawn = drawn.saturating_sub(*weight);
+            hit
+        });
+        let Some((kind, _)) = picked.copied() else { return };
+        // A fault has chance of its own, so that leaving it out changes no other.
+        let mut dice = self.dice.fork(&format!("fault {}", self.drawn));
+        self.drawn = self.drawn.saturating_add(1);
+        stage.tally.drawn = self.drawn;
+        if !room || self.skip.contains(&self.drawn.saturating_sub(1)) {
+            return;
+        }
+        let begun = match kind.realm() {
+            kind::Realm::Network => network::begin(kind, stage, &mut dice),
+            kind::Realm::Process => processes::begin(kind, stage, &mut dice),
+            kind::Realm::Disk => disks::begin(kind, stage, &mut dice),
+            kind::Realm::Clock => clocks::begin(kind, stage, &mut dice),
+            kind::Realm::Members => self.members.begin(kind, stage),
+        };
+        let Some((nodes, undo)) = begun else { return };
+        stage.tally.fault(kind.name());
+        let records = nodes
+            .iter()
+            .map(|id| stage.recorder.fault(*id, json!({"kind": kind.name(), "nodes": nodes})))
+            .collect();
+        let (least, most) = kind.lasts_ms();
+        let until = stage.now().saturating_add(Duration::from_millis(dice.between(least, most)));
+        self.active.push(Active { undo, until, records });
+    }
+
+    fn end_what_is_over(&mut self, stage: &mut Stage<'_>, now: Duration) {
+        let (over, active) =
+            std::mem::take(&mut self.active).into_iter().partition(|fault| fault.until <= now);
+        self.active = active;
+        for fault in over {
+            self.undo(stage, fault);
+        }
+    }
+
+    fn undo(&mut self, stage: &mut Stage<'_>, fault: Active) {
+        match fault.undo {
+            Undo::Ways(ways) => stage.mend(&ways),
+            Undo::Delays(ways) => {
+                for (a, b) in ways {
+                    stage.delay(a, b, network::USUAL_DELAY);
+                }
+            }
+            Undo::Start(ids) => {
+                for id in ids {
+                    stage.start(id);
+                }
+            }
+            Undo::Clock(id) => {
+                if let Some(machine) = stage.machine(id) {
+                    machine.clock.set_right();
+                }
+            }
+            Undo::Disk(id) => disks::heal(stage, id),
+            Undo::Nothing => {}
+        }
+        for record in fault.records {
+            record.over();
+        }
+    }
+
+    /// A supervisor starts again what ended by itself.
+    fn restart(&mut self, stage: &mut Stage<'_>, now: Duration) {
+        for (id, exit) in stage.exits() {
+            match &exit {
+                Exit::Stopped => stage.tally.fault("stopped"),
+                Exit::LostPower => stage.tally.fault("lost-power-in-a-write"),
+                Exit::NotStarted(_) => {
+                    stage.tally.fault("did-not-start");
+                    stage.tally.reached("node refused to start");
+                }
+                Exit::Failed(_) => stage.tally.fault("ended-itself"),
+            }
+            let wait = Duration::from_millis(self.dice.between(RESTART_MS.0, RESTART_MS.1));
+            self.restarts.push((id, now.saturating_add(wait)));
+        }
+        let held: BTreeSet<u64> = self.held_down();
+        let (due, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.restarts)
+            .into_iter()
+            .partition(|(id, at)| *at <= now && !held.contains(id));
+        self.restarts = later;
+        for (id, _) in due.into_iter().filter(|(id, _)| !self.members.is_gone(*id)) {
+            stage.start(id);
+        }
+    }
+
+    /// Who is down by a fault that is still on.
+    fn held_down(&self) -> BTreeSet<u64> {
+        self.active
+            .iter()
+            .filter_map(|fault| match &fault.undo {
+                Undo::Start(ids) => Some(ids.iter().copied()),
+                _ => None,
+            })
+            .flatten()
+            .collect()
+    }
+
+    /// Undoes everything.
+    pub fn heal(&mut self, stage: &mut Stage<'_>) {
+        for fault in std::mem::take(&mut self.active) {
+            self.undo(stage, fault);
+        }
+        for id in stage.ids() {
+            disks::heal(stage, id);
+            if let Some(machine) = stage.machine(id) {
+                machine.clock.set_right();
+            }
+        }
+    }
+
+    /// While nothing new goes wrong: what is under way goes on, and what ended is started again.
+    pub fn rest(&mut self, stage: &mut Stage<'_>) {
+        let now = stage.now();
+        self.restart(stage, now);
+        self.members.tick(stage);
+        for id in stage.ids() {
+            if stage.is_down(id)
+                && !self.members.is_gone(id)
+                && !self.restarts.iter().any(|(waiting, _)| *waiting == id)
+            {
+                self.restarts.push((id, now));
+            }
+        }
+    }
+}
+
+/// Ends processes and remembers to start them again.
+fn down(stage: &mut Stage<'_>, ids: &[u64], how: End, dice: &mut Dice) -> Option<(Vec<u64>, Undo)> {
+    let ids: Vec<u64> = ids.iter().copied().filter(|id| !stage.is_down(*id)).collect();
+    if ids.is_empty() {
+        return None;
+    }
+    for id in &ids {
+        stage.end(*id, how, dice);
+    }
+    Some((ids.clone(), Undo::Start(ids)))
+}

@@ -1,0 +1,85 @@
+//! Faults of the network.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::super::dice::Dice;
+use super::super::stage::Stage;
+use super::Undo;
+use super::kind::Kind;
+use super::links::{Way, between, from_to};
+
+/// How long a message takes at most, as a rule.
+pub(in crate::sim) const USUAL_DELAY: Duration = Duration::from_millis(3);
+
+pub(super) fn begin(kind: Kind, stage: &mut Stage<'_>, dice: &mut Dice) -> Option<(Vec<u64>, Undo)> {
+    let mut ids = stage.ids();
+    dice.shuffle(&mut ids);
+    // As often as not the leader is the one.
+    if let (Some(leader), true) = (stage.leader(), dice.chance(1, 2)) {
+        ids.retain(|id| *id != leader);
+        ids.insert(0, leader);
+    }
+    let (first, rest) = ids.split_first()?;
+    let (first, rest) = (*first, rest.to_vec());
+    let ways = match kind {
+        Kind::Partition => {
+            let minority =
+                usize::try_from(dice.between(1, u64::try_from(ids.len().saturating_sub(1) / 2).ok()?))
+                    .ok()?;
+            let (some, others) = ids.split_at_checked(minority)?;
+            between(some, others)
+        }
+        Kind::Isolate => between(&[first], &rest),
+        Kind::OneWay if dice.chance(1, 2) => from_to(&[first], &rest),
+        Kind::OneWay => from_to(&rest, &[first]),
+        Kind::Bridge => {
+            let (left, right) = rest.split_at_checked(rest.len() / 2)?;
+            between(left, right)
+        }
+        Kind::Ring => ring(&ids),
+        Kind::LeaderWithOne => between(&[first], rest.get(1..)?),
+        Kind::Flap => between(&[first], rest.get(..1)?),
+        Kind::Delay => {
+            let long = Duration::from_millis(dice.between(20, 400));
+            let slow: Vec<Way> = rest.iter().map(|other| (first, *other)).collect();
+            for (a, b) in &slow {
+                stage.delay(*a, *b, long);
+            }
+            return Some((vec![first], Undo::Delays(slow)));
+        }
+        _ => return None,
+    };
+    if ways.is_empty() {
+        return None;
+    }
+    stage.cut(&ways);
+    let struck: BTreeSet<u64> = ways.iter().map(|(from, _)| *from).collect();
+    Some((struck.into_iter().collect(), Undo::Ways(ways)))
+}
+
+/// Every way but those between neighbours.
+fn ring(ids: &[u64]) -> BTreeSet<Way> {
+    let mut ways = between(ids, ids);
+    for (at, id) in ids.iter().enumerate() {
+        if let Some(next) = ids.get(at.saturating_add(1) % ids.len().max(1)) {
+            ways.remove(&(*id, *next));
+            ways.remove(&(*next, *id));
+        }
+    }
+    ways
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn in_a_ring_each_hears_its_two_neighbours() {
+        let ways = ring(&[1, 2, 3, 4, 5]);
+        for from in 1..=5 {
+            assert_eq!(ways.iter().filter(|(a, _)| *a == from).count(), 2);
+        }
+        assert!(ring(&[1, 2, 3]).is_empty());
+    }
+}

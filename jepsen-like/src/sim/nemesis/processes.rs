@@ -1,0 +1,44 @@
+//! Faults of processes and of whole machines.
+
+use super::super::dice::Dice;
+use super::super::disk::Unsynced;
+use super::super::stage::{End, Stage};
+use super::kind::Kind;
+use super::{Undo, down};
+
+pub(super) fn begin(kind: Kind, stage: &mut Stage<'_>, dice: &mut Dice) -> Option<(Vec<u64>, Undo)> {
+    let mut running = stage.running();
+    dice.shuffle(&mut running);
+    if let (Some(leader), true) = (stage.leader(), dice.chance(1, 2)) {
+        running.retain(|id| *id != leader);
+        running.insert(0, leader);
+    }
+    match kind {
+        Kind::Kill => {
+            // One as a rule, now and then so many that no quorum is left.
+            let count = if dice.chance(1, 5) { running.len() / 2 + 1 } else { 1 };
+            down(stage, running.get(..count)?, End::Kill, dice)
+        }
+        Kind::CrashLoop => down(stage, running.get(..1)?, End::Kill, dice),
+        Kind::PowerCut => {
+            let how = unsynced(dice);
+            down(stage, running.get(..1)?, End::PowerCut(how), dice)
+        }
+        Kind::PowerCutAll => {
+            let how = unsynced(dice);
+            down(stage, &running, End::PowerCut(how), dice)
+        }
+        Kind::Stop => {
+            let id = *running.first()?;
+            stage.machine(id)?.ask_to_stop();
+            Some((vec![id], Undo::Nothing))
+        }
+        _ => None,
+    }
+}
+
+/// What becomes of what was not synced.
+pub(super) fn unsynced(dice: &mut Dice) -> Unsynced {
+    let all = [Unsynced::Keep, Unsynced::Drop, Unsynced::Mixed, Unsynced::Torn];
+    dice.pick(&all).copied().unwrap_or(Unsynced::Drop)
+}

@@ -1,0 +1,152 @@
+//! Whoever runs the cluster: adds nodes, makes them vote, removes them, hands leadership over; over HTTP, until it is done or
+//! hopeless.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::Method;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::http::{Answer, Http};
+
+/// How long one call may take; a change may wait ten seconds for its commit.
+const WITHIN: Duration = Duration::from_secs(12);
+/// How often a task is tried before it is given up.
+const TRIES: u32 = 40;
+/// The pause between two tries.
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// Something to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Task {
+    /// A node that runs becomes a learner.
+    Add(u64),
+    /// A learner votes.
+    Promote(u64),
+    /// A member leaves.
+    Remove(u64),
+    /// Another voter leads.
+    Transfer,
+}
+
+/// How a task ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Done {
+    /// Which task.
+    pub task: Task,
+    /// Whether it was done.
+    pub well: bool,
+}
+
+/// What is to be done, and what was. Clones are the same desk.
+#[derive(Debug, Clone, Default)]
+pub struct Desk {
+    state: Rc<RefCell<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    todo: VecDeque<Task>,
+    busy: bool,
+    done: Vec<Done>,
+}
+
+impl Desk {
+    /// Asks for something, after what was asked for before.
+    pub fn ask(&self, task: Task) {
+        self.state.borrow_mut().todo.push_back(task);
+    }
+
+    /// Whether nothing is to be done.
+    pub fn is_idle(&self) -> bool {
+        let state = self.state.borrow();
+        state.todo.is_empty() && !state.busy
+    }
+
+    /// Forgets what is not begun.
+    pub fn clear(&self) {
+        self.state.borrow_mut().todo.clear();
+    }
+
+    /// What was done since this was last asked.
+    pub fn take_done(&self) -> Vec<Done> {
+        std::mem::take(&mut self.state.borrow_mut().done)
+    }
+
+    fn next(&self) -> Option<Task> {
+        let mut state = self.state.borrow_mut();
+        let task = state.todo.pop_front();
+        state.busy = task.is_some();
+        task
+    }
+
+    fn finish(&self, task: Task, well: bool) {
+        let mut state = self.state.borrow_mut();
+        state.busy = false;
+        if !well {
+            // What comes next rests on it.
+            state.todo.clear();
+        }
+        state.done.push(Done { task, well });
+    }
+}
+
+/// Does what is on the desk, for ever. `nodes` are those to ask.
+pub async fn operate(desk: Desk, nodes: Rc<RefCell<Vec<u64>>>) -> turmoil::Result {
+    let mut http = Http::default();
+    let mut asked = 0;
+    loop {
+        let Some(task) = desk.next() else {
+            sleep(PAUSE).await;
+            continue;
+        };
+        let mut well = false;
+        for _ in 0..TRIES {
+            asked += 1;
+            let known = nodes.borrow().clone();
+            let node = known.get(asked % known.len().max(1)).copied().unwrap_or(1);
+            if attempt(&mut http, &task, node).await {
+                well = true;
+                break;
+            }
+            if !matches!(task, Task::Transfer) {
+                sleep(PAUSE).await;
+            }
+        }
+        desk.finish(task, well);
+    }
+}
+
+async fn attempt(http: &mut Http, task: &Task, node: u64) -> bool {
+    let (method, path, body) = match task {
+        Task::Add(id) => {
+            let Some(member) = introduce(http, *id).await else { return false };
+            (Method::POST, "/v1/cluster/members".to_owned(), member.to_string().into_bytes())
+        }
+        Task::Promote(id) => (Method::POST, format!("/v1/cluster/members/{id}/promote"), Vec::new()),
+        Task::Remove(id) => (Method::DELETE, format!("/v1/cluster/members/{id}"), Vec::new()),
+        Task::Transfer => (Method::POST, "/v1/cluster/leader".to_owned(), b"{}".to_vec()),
+    };
+    match http.ask(node, method, &path, body, WITHIN).await {
+        Ok(Answer { status: 200, .. }) => true,
+        Ok(answer) => {
+            let code = answer.body.get("code").and_then(Value::as_str).unwrap_or_default();
+            // Done already, by a try whose answer did not come.
+            matches!((task, code), (Task::Remove(_), "member_unknown"))
+        }
+        Err(_) => false,
+    }
+}
+
+/// What a node says of itself, as whoever adds it has to say it.
+async fn introduce(http: &mut Http, id: u64) -> Option<Value> {
+    let answer = http.ask(id, Method::GET, "/v1/cluster/status", Vec::new(), WITHIN).await.ok()?;
+    let node = answer.body.get("node")?;
+    Some(
+        json!({"id": id, "peer": node.get("peer")?, "client": node.get("client")?, "storeId": node.get("storeId")?,
+        "key": node.get("key")?}),
+    )
+}

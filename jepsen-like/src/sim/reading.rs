@@ -1,0 +1,76 @@
+//! At the end: what each node holds, read over HTTP like everything else.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::Method;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::http::Http;
+use super::recorder::Recorder;
+use super::workload::page;
+use crate::history::{Op, Outcome};
+
+/// How long one answer may take.
+const WITHIN: Duration = Duration::from_secs(5);
+/// How often a read is tried.
+const TRIES: u32 = 5;
+/// Events of one page.
+const PAGE: usize = 1000;
+
+/// Reads every node's ledger, bytes and digest, and then says that it is done.
+pub(super) async fn read_ledgers(
+    nodes: Vec<u64>,
+    recorder: Recorder,
+    done: Rc<Cell<bool>>,
+) -> turmoil::Result {
+    let mut http = Http::default();
+    for node in nodes {
+        let begun = recorder.begin(Op::Ledger, 0, node, "", Value::Null);
+        match ledger(&mut http, node).await {
+            Some(ledger) => begun.end(Outcome::Ok, ledger),
+            None => begun.unknown(Value::Null),
+        }
+    }
+    done.set(true);
+    Ok(())
+}
+
+async fn ledger(http: &mut Http, node: u64) -> Option<Value> {
+    let digest = get(http, node, "/v1/cluster/digest").await?;
+    let digest: Value = serde_json::from_str(&digest).ok()?;
+    let mut leaves = Vec::new();
+    loop {
+        let text =
+            get(http, node, &format!("/v1/events?after={}&limit={PAGE}&waitMs=0", leaves.len())).await?;
+        let page = page(&text)?;
+        let events = page.get("events")?.as_array()?.clone();
+        if events.is_empty() {
+            break;
+        }
+        for mut event in events {
+            let id = event.get("evidenceId")?.as_str()?.to_owned();
+            let envelope = get(http, node, &format!("/v1/envelopes/{id}")).await?;
+            event.as_object_mut()?.insert("envelope".to_owned(), Value::String(envelope));
+            leaves.push(event);
+        }
+    }
+    Some(json!({
+        "revision": digest.get("revision")?,
+        "applied": digest.pointer("/applied/index")?,
+        "digest": digest.get("digest")?,
+        "leaves": leaves,
+    }))
+}
+
+async fn get(http: &mut Http, node: u64, path: &str) -> Option<String> {
+    for _ in 0..TRIES {
+        match http.ask(node, Method::GET, path, Vec::new(), WITHIN).await {
+            Ok(answer) if answer.status == 200 => return Some(answer.text),
+            _ => sleep(Duration::from_millis(200)).await,
+        }
+    }
+    None
+}

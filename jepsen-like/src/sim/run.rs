@@ -1,0 +1,184 @@
+//! One run: found a cluster, let callers and nemesis at it, heal it, read what every node holds.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::clock::BEGIN_MS;
+use super::dice::Dice;
+use super::disk::SimDisk;
+use super::ground::{Ground, GroundError, NODES_MAX};
+use super::host::Machine;
+use super::nemesis::{Crew, Kind, Nemesis};
+use super::operator::{Desk, operate};
+use super::reading::read_ledgers;
+use super::recorder::Recorder;
+use super::stage::{Stage, TICK};
+use super::tally::Tally;
+use super::tuning::tune;
+use super::workload::{Book, Client, Shared, domains};
+use crate::history::History;
+
+/// How long the nodes have to find a leader at the beginning.
+const BEGIN_WITHIN: Duration = Duration::from_secs(20);
+/// How long callers go on asking after everything is healed.
+const SETTLE: Duration = Duration::from_secs(8);
+/// How long the nodes have to hold the same after that.
+const CONVERGE_WITHIN: Duration = Duration::from_secs(40);
+
+/// What is run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Decides everything.
+    pub seed: u64,
+    /// How many nodes begin, 3 or 5.
+    pub nodes: u64,
+    /// How long faults are made, in simulated time.
+    pub lasts: Duration,
+    /// Which kinds of faults.
+    pub faults: Vec<Kind>,
+    /// How many callers.
+    pub clients: u64,
+    /// Faults that are left out, by their number.
+    pub skip: BTreeSet<u64>,
+}
+
+/// What a run brought.
+pub struct Ran {
+    /// What happened.
+    pub history: History,
+    /// What was seen.
+    pub tally: Tally,
+    /// How much time was simulated.
+    pub simulated: Duration,
+    /// Whether every node held the same in the end.
+    pub converged: bool,
+}
+
+/// Why a run did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// It could not begin.
+    #[error(transparent)]
+    Ground(#[from] GroundError),
+    /// A node or a caller panicked.
+    #[error("something panicked after {} ms: {problem}", at.as_millis())]
+    Panicked {
+        /// When, in simulated time.
+        at: Duration,
+        /// What was said.
+        problem: String,
+        /// What had happened.
+        history: Box<History>,
+    },
+}
+
+/// Runs it. `folder` takes the genesis file and the keys. Everything else is in memory, and one thread does it all.
+pub fn run(config: &Config, folder: &Path, progress: &mut dyn FnMut(Duration)) -> Result<Ran, RunError> {
+    let dice = Dice::new(config.seed);
+    assent_cluster::raft::runtime::seed_this_thread(dice.fork("raft").next_u64());
+    let plans = domains(&mut dice.fork("domains"))?;
+    let ground = Ground::lay(folder, config.nodes, &plans)?;
+    let heads = ground.heads().to_vec();
+    let recorder = Recorder::default();
+    let mut stage = Stage::new(network(&dice), recorder.clone());
+    let factory = {
+        let dice = dice.clone();
+        Box::new(move |id| {
+            let mut config = ground.config(id);
+            tune(&mut config, &dice);
+            Machine::new(id, config, SimDisk::default(), dice.fork(&format!("node {id}")))
+        })
+    };
+    for id in 1..=config.nodes {
+        stage.add(factory(id));
+    }
+    let shared = Shared {
+        book: Rc::new(RefCell::new(Book::new(&plans, &heads))),
+        nodes: Rc::new(RefCell::new((1..=config.nodes).collect())),
+        recorder: recorder.clone(),
+        go_on: Rc::new(Cell::new(true)),
+        only_ask: Rc::new(Cell::new(false)),
+    };
+    let desk = Desk::default();
+    let crew = Crew {
+        spare: (config.nodes + 1..=NODES_MAX).collect(),
+        factory,
+        desk: desk.clone(),
+        asked: shared.nodes.clone(),
+    };
+    let mut nemesis = Nemesis::new(dice.fork("nemesis"), &config.faults, crew, config.skip.clone());
+    let go = |stage: &mut Stage<'_>, progress: &mut dyn FnMut(Duration)| -> Result<(), RunError> {
+        stage.step().map_err(|problem| RunError::Panicked {
+            at: stage.now(),
+            problem,
+            history: Box::new(recorder.history()),
+        })?;
+        progress(stage.now());
+        Ok(())
+    };
+
+    while stage.leader().is_none() && stage.now() < BEGIN_WITHIN {
+        go(&mut stage, progress)?;
+    }
+    for id in 1..=config.clients {
+        let client = Client::new(id, dice.fork(&format!("client {id}")), shared.clone());
+        stage.add_client(&format!("client-{id}"), client.run());
+    }
+    stage.add_client("operator", operate(desk, shared.nodes.clone()));
+    let until = stage.now() + config.lasts;
+    while stage.now() < until {
+        go(&mut stage, progress)?;
+        nemesis.tick(&mut stage);
+    }
+    nemesis.heal(&mut stage);
+    shared.only_ask.set(true);
+    let until = stage.now() + SETTLE;
+    while stage.now() < until {
+        go(&mut stage, progress)?;
+        nemesis.rest(&mut stage);
+    }
+    shared.go_on.set(false);
+    let until = stage.now() + CONVERGE_WITHIN;
+    while stage.now() < until && !converged(&stage) {
+        go(&mut stage, progress)?;
+        nemesis.rest(&mut stage);
+    }
+    let converged = converged(&stage);
+    let done = Rc::new(Cell::new(false));
+    stage.add_client("reader", read_ledgers(stage.members(), recorder.clone(), done.clone()));
+    let until = stage.now() + CONVERGE_WITHIN;
+    while stage.now() < until && !done.get() {
+        go(&mut stage, progress)?;
+    }
+    stage.close();
+    Ok(Ran { history: recorder.history(), tally: stage.tally.clone(), simulated: stage.now(), converged })
+}
+
+/// Whether all members run and have applied the same.
+fn converged(stage: &Stage<'_>) -> bool {
+    let members = stage.members();
+    let applied: Vec<_> =
+        members.iter().map(|id| stage.observed(*id).and_then(|seen| seen.applied)).collect();
+    let Some(Some(first)) = applied.first() else { return false };
+    let logs = members.iter().map(|id| stage.observed(*id).and_then(|seen| seen.last_log));
+    applied.iter().all(|at| at.as_ref() == Some(first))
+        && logs.into_iter().all(|last| last == Some(first.index))
+}
+
+/// A network with the seed's own delays.
+fn network<'a>(dice: &Dice) -> turmoil::Sim<'a> {
+    let mut of_network = dice.fork("network");
+    turmoil::Builder::new()
+        .rng_seed(of_network.next_u64())
+        .epoch(UNIX_EPOCH + Duration::from_millis(BEGIN_MS.unsigned_abs()))
+        .simulation_duration(Duration::from_secs(24 * 3600))
+        .tick_duration(TICK)
+        .min_message_latency(Duration::from_micros(of_network.between(0, 500)))
+        .max_message_latency(super::nemesis::USUAL_DELAY)
+        .tcp_capacity(8192)
+        .enable_random_order()
+        .build()
+}

@@ -1,0 +1,165 @@
+//! One seed, in a process of its own: run, judged, summed up.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::rare::rare;
+use super::run::{Ran, RunError};
+use crate::check::INVARIANTS;
+use crate::history::{History, Op, Outcome, Record};
+
+/// Most violations of one invariant that are told.
+const TOLD_MAX: usize = 3;
+/// Most records that are shown for one violation.
+const SHOWN_MAX: usize = 12;
+
+/// What a seed brought.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SeedReport {
+    /// Which seed.
+    pub seed: u64,
+    /// How many nodes began.
+    pub nodes: u64,
+    /// How much time was simulated, in milliseconds.
+    pub simulated_ms: u64,
+    /// Operations by callers.
+    pub ops: u64,
+    /// Those that succeeded.
+    pub ok: u64,
+    /// Allows among them.
+    pub allows: u64,
+    /// Operations of which nobody knows how they ended.
+    pub unknown: u64,
+    /// Denies and refusals by their first code.
+    pub denies: BTreeMap<String, u64>,
+    /// How many faults were drawn; they are numbered from 0.
+    pub drawn: u64,
+    /// How often each fault bit.
+    pub faults: BTreeMap<String, u64>,
+    /// How often each rare thing happened.
+    pub sometimes: BTreeMap<String, u64>,
+    /// How many things each check looked at.
+    pub looked_at: BTreeMap<String, u64>,
+    /// What must not have happened.
+    pub violations: Vec<Found>,
+    /// BLAKE3 of the history as it is written: equal for equal seeds of equal builds.
+    pub trace: String,
+}
+
+/// A violation, with the records that show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Found {
+    /// Which invariant.
+    pub invariant: String,
+    /// What happened.
+    pub what: String,
+    /// The smallest part of the history that shows it, a line a record.
+    pub window: Vec<String>,
+}
+
+impl SeedReport {
+    /// Judges a run.
+    pub fn of(seed: u64, nodes: u64, ran: Result<Ran, RunError>) -> (Self, History) {
+        let mut report = Self { seed, nodes, ..Self::default() };
+        let history = match ran {
+            Ok(ran) => {
+                report.simulated_ms = u64::try_from(ran.simulated.as_millis()).unwrap_or(u64::MAX);
+                report.drawn = ran.tally.drawn;
+                report.faults = ran.tally.faults;
+                report.sometimes =
+                    ran.tally.sometimes.into_iter().map(|(what, count)| (what.to_owned(), count)).collect();
+                ran.history
+            }
+            Err(RunError::Panicked { at, problem, history }) => {
+                let what = format!("a node or a caller panicked at {} ms: {problem}", at.as_millis());
+                report.violations.push(Found { invariant: "panic".to_owned(), what, window: Vec::new() });
+                *history
+            }
+            Err(error @ RunError::Ground(_)) => {
+                let found =
+                    Found { invariant: "setup".to_owned(), what: error.to_string(), window: Vec::new() };
+                report.violations.push(found);
+                History::default()
+            }
+        };
+        for (what, count) in rare(&history) {
+            let sum = report.sometimes.entry(what).or_insert(0);
+            *sum = sum.saturating_add(count);
+        }
+        report.count(&history);
+        report.judge(&history);
+        let mut text = Vec::new();
+        // Writing into memory does not fail.
+        let _ = history.write(&mut text);
+        report.trace = blake3::hash(&text).to_hex().to_string();
+        (report, history)
+    }
+
+    fn count(&mut self, history: &History) {
+        for record in history.records.iter().filter(|record| record.client > 0) {
+            self.ops = self.ops.saturating_add(1);
+            match record.outcome {
+                Outcome::Ok => self.ok = self.ok.saturating_add(1),
+                Outcome::Unknown => self.unknown = self.unknown.saturating_add(1),
+                Outcome::Deny => {
+                    let count = self.denies.entry(code(&record.output)).or_insert(0);
+                    *count = count.saturating_add(1);
+                }
+            }
+            if record.is_allow() {
+                self.allows = self.allows.saturating_add(1);
+            }
+        }
+    }
+
+    fn judge(&mut self, history: &History) {
+        for invariant in INVARIANTS {
+            let verdict = (invariant.check)(history);
+            self.looked_at.insert(invariant.id.to_owned(), verdict.looked_at);
+            for violation in verdict.violations.into_iter().take(TOLD_MAX) {
+                let records = violation.shown_by.iter().filter_map(|at| history.records.get(*at));
+                self.violations.push(Found {
+                    invariant: invariant.id.to_owned(),
+                    what: violation.what,
+                    window: records.take(SHOWN_MAX).map(line).collect(),
+                });
+            }
+        }
+    }
+}
+
+/// The first reason of a decision, or a problem's code.
+fn code(output: &Value) -> String {
+    let reason = output.pointer("/reasons/0/code").or_else(|| output.get("code"));
+    reason.and_then(Value::as_str).unwrap_or("none").to_owned()
+}
+
+/// A record in one line.
+fn line(record: &Record) -> String {
+    let ms = |ns: u64| format!("{}.{:06}", ns / 1_000_000, ns % 1_000_000);
+    let until = record.return_ns.map_or_else(|| "…".to_owned(), ms);
+    let op = serde_json::to_value(record.op).unwrap_or_default();
+    let about = match record.op {
+        Op::Submit => record.input.get("id").cloned().unwrap_or_default(),
+        _ => record.input.clone(),
+    };
+    let said = match record.outcome {
+        Outcome::Deny => code(&record.output),
+        Outcome::Unknown => "unknown".to_owned(),
+        Outcome::Ok => match record.output.get("revision") {
+            Some(revision) => format!("ok at revision {revision}"),
+            None => "ok".to_owned(),
+        },
+    };
+    format!(
+        "{}–{until} ms client {} node {} {} {about} → {said}",
+        ms(record.invoke_ns),
+        record.client,
+        record.node,
+        op.as_str().unwrap_or_default()
+    )
+}

@@ -1,0 +1,161 @@
+//! Many seeds: a process each, as many at once as there are cores, added up.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::seed::{Found, SeedReport};
+
+/// What is run for each seed: arguments of this program, to which the seed is added.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The seeds.
+    pub seeds: Vec<u64>,
+    /// The arguments that all have in common.
+    pub arguments: Vec<String>,
+    /// How many processes at once.
+    pub jobs: usize,
+    /// Whether to end with the first seed that shows a violation.
+    pub stop_at_first: bool,
+}
+
+/// What all seeds brought together.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SeedsReport {
+    /// How many seeds came to their end.
+    pub seeds: u64,
+    /// How much time was simulated, in milliseconds.
+    pub simulated_ms: u64,
+    /// How much time it took, in milliseconds, on so many cores.
+    pub wall_ms: u64,
+    /// How many processes at once.
+    pub jobs: usize,
+    /// Operations by callers.
+    pub ops: u64,
+    /// Those that succeeded.
+    pub ok: u64,
+    /// Allows among them.
+    pub allows: u64,
+    /// Operations of which nobody knows how they ended.
+    pub unknown: u64,
+    /// Denies and refusals by their first code.
+    pub denies: BTreeMap<String, u64>,
+    /// How many faults were drawn.
+    pub drawn: u64,
+    /// How often each fault bit.
+    pub faults: BTreeMap<String, u64>,
+    /// How often each rare thing happened.
+    pub sometimes: BTreeMap<String, u64>,
+    /// How many things each check looked at.
+    pub looked_at: BTreeMap<String, u64>,
+    /// What must not have happened, by seed.
+    pub violations: Vec<(u64, Found)>,
+}
+
+/// Why the seeds could not be run.
+#[derive(Debug, thiserror::Error)]
+pub enum SeedsError {
+    /// A process could not be started.
+    #[error("starting the process of a seed: {0}")]
+    Start(#[from] io::Error),
+    /// A process ended without a report.
+    #[error("the process of seed {seed} ended without a report: {problem}")]
+    NoReport {
+        /// Which seed.
+        seed: u64,
+        /// What it said instead.
+        problem: String,
+    },
+}
+
+/// Runs all, telling `progress` of each seed as it ends.
+pub fn run_seeds(
+    plan: &Plan,
+    progress: &mut dyn FnMut(&SeedReport, &SeedsReport),
+) -> Result<SeedsReport, SeedsError> {
+    let begun = tokio::time::Instant::now();
+    let program = std::env::current_exe()?;
+    let next = AtomicUsize::new(0);
+    let jobs = plan.jobs.clamp(1, plan.seeds.len().max(1));
+    let mut all = SeedsReport { jobs, ..SeedsReport::default() };
+    thread::scope(|scope| {
+        let (told, reports) = mpsc::channel();
+        for _ in 0..jobs {
+            let (told, next, program) = (told.clone(), &next, &program);
+            scope.spawn(move || {
+                while let Some(seed) = plan.seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if told.send(one(program, &plan.arguments, *seed)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(told);
+        for report in reports {
+            let report = report?;
+            all.add(&report);
+            all.wall_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+            progress(&report, &all);
+            if plan.stop_at_first && !all.violations.is_empty() {
+                // Whoever is under way ends its seed; no other begins.
+                next.store(usize::MAX / 2, Ordering::Relaxed);
+                break;
+            }
+        }
+        Ok(())
+    })
+    .map(|()| all)
+}
+
+fn one(program: &std::path::Path, arguments: &[String], seed: u64) -> Result<SeedReport, SeedsError> {
+    let output = std::process::Command::new(program)
+        .args(arguments)
+        .args(["--seed", &seed.to_string()])
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .output()?;
+    serde_json::from_slice(&output.stdout).map_err(|error| {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let tail: Vec<&str> = said.lines().rev().take(5).collect();
+        let tail: Vec<&str> = tail.into_iter().rev().collect();
+        SeedsError::NoReport { seed, problem: format!("{error}; {}; {}", output.status, tail.join(" | ")) }
+    })
+}
+
+impl SeedsReport {
+    fn add(&mut self, report: &SeedReport) {
+        self.seeds = self.seeds.saturating_add(1);
+        self.simulated_ms = self.simulated_ms.saturating_add(report.simulated_ms);
+        self.ops = self.ops.saturating_add(report.ops);
+        self.ok = self.ok.saturating_add(report.ok);
+        self.allows = self.allows.saturating_add(report.allows);
+        self.drawn = self.drawn.saturating_add(report.drawn);
+        self.unknown = self.unknown.saturating_add(report.unknown);
+        for (into, from) in [
+            (&mut self.denies, &report.denies),
+            (&mut self.faults, &report.faults),
+            (&mut self.sometimes, &report.sometimes),
+            (&mut self.looked_at, &report.looked_at),
+        ] {
+            for (what, count) in from {
+                let sum = into.entry(what.clone()).or_insert(0);
+                *sum = sum.saturating_add(*count);
+            }
+        }
+        self.violations.extend(report.violations.iter().map(|found| (report.seed, found.clone())));
+    }
+
+    /// Simulated seconds in one second of one core.
+    pub fn speed(&self) -> f64 {
+        let cores = u32::try_from(self.jobs).unwrap_or(1).max(1);
+        let wall = Duration::from_millis(self.wall_ms).as_secs_f64() * f64::from(cores);
+        if wall > 0.0 { Duration::from_millis(self.simulated_ms).as_secs_f64() / wall } else { 0.0 }
+    }
+}

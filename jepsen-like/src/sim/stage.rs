@@ -1,0 +1,314 @@
+//! The simulated machines and the network between them, and everything that can be done to them from outside.
+//!
+//! One [`Stage`] is one run. It moves time, ends and starts processes, cuts ways, and writes down what it sees.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use assent_cluster::observe::Observed;
+use serde_json::{Value, json};
+
+use super::dice::Dice;
+use super::disk::Unsynced;
+use super::ground::node_name;
+use super::host::{Exit, Machine};
+use super::nemesis::links::{Changes, Links, Way, between};
+use super::recorder::{Begun, Recorder};
+use super::tally::Tally;
+use crate::history::Op;
+
+/// How much simulated time one step is.
+pub const TICK: Duration = Duration::from_millis(1);
+
+/// How a process ends from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// kill -9: what it wrote stays in the operating system's hands, and reaches the disk.
+    Kill,
+    /// The power goes: what was not synced is kept, lost or torn.
+    PowerCut(Unsynced),
+}
+
+/// One run's machines.
+pub struct Stage<'a> {
+    sim: turmoil::Sim<'a>,
+    machines: BTreeMap<u64, Machine>,
+    /// The names of the callers' hosts.
+    clients: Vec<String>,
+    links: Links,
+    down: BTreeSet<u64>,
+    seen: BTreeMap<u64, (u64, Observed)>,
+    cut_off: BTreeMap<u64, Begun>,
+    /// What the run has seen so far.
+    pub tally: Tally,
+    /// Where it is written down.
+    pub recorder: Recorder,
+    exits: Vec<(u64, Exit)>,
+}
+
+impl<'a> Stage<'a> {
+    /// An empty stage.
+    pub fn new(sim: turmoil::Sim<'a>, recorder: Recorder) -> Self {
+        Self {
+            sim,
+            machines: BTreeMap::new(),
+            clients: Vec::new(),
+            links: Links::default(),
+            down: BTreeSet::new(),
+            seen: BTreeMap::new(),
+            cut_off: BTreeMap::new(),
+            tally: Tally::default(),
+            recorder,
+            exits: Vec::new(),
+        }
+    }
+
+    /// A machine appears, and its process starts.
+    pub fn add(&mut self, machine: Machine) {
+        let id = machine.id;
+        self.machines.insert(id, machine.clone());
+        self.sim.host(node_name(id), move || machine.clone().run());
+    }
+
+    /// A caller appears.
+    pub fn add_client<F>(&mut self, name: &str, client: F)
+    where
+        F: Future<Output = turmoil::Result> + 'static,
+    {
+        self.clients.push(name.to_owned());
+        self.sim.client(name.to_owned(), client);
+    }
+
+    /// Simulated time since the run began.
+    pub fn now(&self) -> Duration {
+        self.sim.elapsed()
+    }
+
+    /// One step. An error is a panic in a node, or in a caller.
+    pub fn step(&mut self) -> Result<bool, String> {
+        let done = self.sim.step().map_err(|error| error.to_string())?;
+        self.recorder.tick(self.sim.elapsed());
+        self.look();
+        self.take_exits();
+        Ok(done)
+    }
+
+    /// The machines' numbers.
+    pub fn ids(&self) -> Vec<u64> {
+        self.machines.keys().copied().collect()
+    }
+
+    /// The machines whose process runs.
+    pub fn running(&self) -> Vec<u64> {
+        self.machines.keys().copied().filter(|id| !self.down.contains(id)).collect()
+    }
+
+    /// A machine.
+    pub fn machine(&self, id: u64) -> Option<&Machine> {
+        self.machines.get(&id)
+    }
+
+    /// The nodes that the leader takes for members.
+    pub fn members(&self) -> Vec<u64> {
+        let seen = self.leader().and_then(|id| self.observed(id));
+        let all = seen.map(|seen| {
+            seen.voters.iter().flatten().chain(&seen.learners).copied().collect::<BTreeSet<u64>>()
+        });
+        all.unwrap_or_default().into_iter().collect()
+    }
+
+    /// How a node that runs stands.
+    pub fn observed(&self, id: u64) -> Option<&Observed> {
+        if self.down.contains(&id) {
+            return None;
+        }
+        self.seen.get(&id).map(|(_, observed)| observed)
+    }
+
+    /// Whoever leads in the newest term, by its own account.
+    pub fn leader(&self) -> Option<u64> {
+        let leads = self.running().into_iter().filter_map(|id| self.observed(id).map(|seen| (seen, id)));
+        leads.filter(|(seen, _)| seen.state == "leader").max_by_key(|(seen, _)| seen.term).map(|(_, id)| id)
+    }
+
+    /// Processes that ended by themselves since this was last asked.
+    pub fn exits(&mut self) -> Vec<(u64, Exit)> {
+        std::mem::take(&mut self.exits)
+    }
+
+    /// Cuts ways between nodes.
+    pub fn cut(&mut self, ways: &BTreeSet<Way>) {
+        let changes = self.links.cut(ways);
+        self.apply(&changes);
+    }
+
+    /// Mends ways that were cut before.
+    pub fn mend(&mut self, ways: &BTreeSet<Way>) {
+        let changes = self.links.mend(ways);
+        self.apply(&changes);
+    }
+
+    fn apply(&mut self, changes: &Changes) {
+        for (from, to) in &changes.cut {
+            self.sim.partition_oneway(node_name(*from), node_name(*to));
+        }
+        for (from, to) in &changes.mended {
+            self.sim.repair_oneway(node_name(*from), node_name(*to));
+        }
+        self.judge_cuts();
+    }
+
+    /// Messages between two nodes take up to so long.
+    pub fn delay(&mut self, a: u64, b: u64, max: Duration) {
+        self.sim.set_link_max_message_latency(node_name(a), node_name(b), max);
+    }
+
+    /// Ends a node's process at once. Nothing that it does while it is torn down reaches anybody.
+    pub fn end(&mut self, id: u64, how: End, dice: &mut Dice) {
+        let Some(machine) = self.machines.get(&id).cloned() else { return };
+        if !self.down.insert(id) {
+            return;
+        }
+        let others: Vec<u64> = self.ids();
+        self.cut(&between(&[id], &others));
+        for client in self.clients.clone() {
+            self.sim.partition(node_name(id), client);
+        }
+        machine.let_go();
+        match how {
+            End::Kill => machine.disk.kill(),
+            End::PowerCut(unsynced) => machine.disk.power_cut(unsynced, dice),
+        }
+        self.sim.crash(node_name(id));
+        if let Some((_, seen)) = self.seen.remove(&id) {
+            self.tally.ended(&seen);
+        }
+        self.judge_cuts();
+    }
+
+    /// Starts a node's process again.
+    pub fn start(&mut self, id: u64) {
+        if !self.down.remove(&id) {
+            return;
+        }
+        let others: Vec<u64> = self.ids();
+        for client in self.clients.clone() {
+            self.sim.repair(node_name(id), client);
+        }
+        self.sim.bounce(node_name(id));
+        self.mend(&between(&[id], &others));
+    }
+
+    /// Whether a node's process is down.
+    pub fn is_down(&self, id: u64) -> bool {
+        self.down.contains(&id)
+    }
+
+    fn take_exits(&mut self) {
+        for id in self.running() {
+            let Some(machine) = self.machines.get(&id) else { continue };
+            let dead_disk = machine.disk.is_dead();
+            let exit = machine.take_exit();
+            if exit.is_none() && !dead_disk {
+                continue;
+            }
+            // A disk without power takes the machine with it; what it still said by itself counts for nothing.
+            let (exit, how) = match exit {
+                _ if dead_disk => (None, End::PowerCut(Unsynced::Keep)),
+                exit => (exit, End::Kill),
+            };
+            // The disk decided what survives when its power went.
+            self.end(id, how, &mut Dice::new(0));
+            if let Some(exit) = exit {
+                self.recorder.saw(
+                    Op::Sample,
+                    id,
+                    json!({"boot": self.boots(id), "state": "shutdown", "exit": exit_text(&exit)}),
+                );
+                self.exits.push((id, exit));
+            } else {
+                self.exits.push((id, Exit::LostPower));
+            }
+        }
+    }
+
+    fn boots(&self, id: u64) -> u64 {
+        self.machines.get(&id).map_or(0, Machine::boots)
+    }
+
+    /// Writes down how each node stands, where that changed.
+    fn look(&mut self) {
+        for id in self.running() {
+            let Some(machine) = self.machines.get(&id) else { continue };
+            let (boot, Some(observed)) = (machine.boots(), machine.observe()) else { continue };
+            if self.seen.get(&id).is_some_and(|(of, seen)| *of == boot && *seen == observed) {
+                continue;
+            }
+            self.recorder.saw(Op::Sample, id, sample(boot, &observed));
+            let before = self.seen.insert(id, (boot, observed.clone()));
+            self.tally.saw(id, before.map(|(_, seen)| seen).as_ref(), &observed);
+        }
+    }
+
+    /// Begins and ends the records of nodes that can reach no quorum, whoever the voters are.
+    fn judge_cuts(&mut self) {
+        let running = self.running();
+        let needed = self.smallest_quorum();
+        for id in self.ids() {
+            let reached =
+                running.iter().filter(|other| **other == id || self.links.both_ways(id, **other)).count();
+            let cut = reached < needed || !running.contains(&id);
+            if !cut {
+                if let Some(open) = self.cut_off.remove(&id) {
+                    open.over();
+                }
+            } else if !self.cut_off.contains_key(&id) && running.contains(&id) {
+                let open = self.recorder.fault(id, json!({"kind": "cut", "nodes": [id]}));
+                self.cut_off.insert(id, open);
+            }
+        }
+    }
+
+    /// The fewest nodes that might make a quorum, by any membership that any node knows of.
+    fn smallest_quorum(&self) -> usize {
+        let groups = self.seen.values().flat_map(|(_, seen)| seen.voters.iter());
+        groups.filter(|group| !group.is_empty()).map(|group| group.len() / 2 + 1).min().unwrap_or(2)
+    }
+
+    /// Ends the records that are still open.
+    pub fn close(&mut self) {
+        for (_, open) in std::mem::take(&mut self.cut_off) {
+            open.over();
+        }
+    }
+}
+
+fn exit_text(exit: &Exit) -> String {
+    match exit {
+        Exit::Stopped => "stopped".to_owned(),
+        Exit::LostPower => "lost power".to_owned(),
+        Exit::NotStarted(why) => format!("did not start: {why}"),
+        Exit::Failed(why) => format!("ended: {why}"),
+    }
+}
+
+fn sample(boot: u64, seen: &Observed) -> Value {
+    let position = |at: Option<assent_cluster::observe::LogPosition>| {
+        at.map(|at| json!({"index": at.index, "term": at.term}))
+    };
+    json!({
+        "boot": boot,
+        "term": seen.term,
+        "vote": seen.vote.map(|(node, committed)| json!({"term": seen.term, "node": node, "committed": committed})),
+        "state": seen.state,
+        "leader": seen.leader,
+        "lastLog": seen.last_log,
+        "committed": position(seen.committed),
+        "applied": position(seen.applied),
+        "purged": seen.purged,
+        "snapshot": seen.snapshot,
+        "voters": seen.voters,
+        "learners": seen.learners,
+        "revision": seen.revision,
+    })
+}

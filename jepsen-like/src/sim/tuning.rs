@@ -1,0 +1,34 @@
+//! Settings by seed: small thresholds and queues, short and long timeouts, so that what is rare with the defaults is common.
+
+use assent_cluster::config::Config;
+
+use super::dice::Dice;
+
+/// Changes a node's configuration as the seed has it; the same for every node of a run.
+pub(super) fn tune(config: &mut Config, dice: &Dice) {
+    let mut dice = dice.fork("tuning");
+    if dice.chance(3, 4) {
+        let every = dice.between(10, 120);
+        config.raft.snapshot_every_entries = every;
+        config.raft.keep_entries = dice.between(1, every);
+        config.raft.lag_entries = config.raft.keep_entries.saturating_add(dice.between(0, 20));
+    }
+    if dice.chance(1, 4) {
+        // From five times faster to four times slower.
+        let (num, den) = *dice.pick(&[(1, 5), (1, 2), (2, 1), (4, 1)]).unwrap_or(&(1, 1));
+        config.raft.heartbeat_ms = config.raft.heartbeat_ms * num / den;
+        config.raft.election_min_ms = config.raft.election_min_ms * num / den;
+        config.raft.election_max_ms = config.raft.election_max_ms * num / den;
+    }
+    if dice.chance(1, 4) {
+        config.limits.barriers = 1;
+        config.limits.authorize_batch = 1;
+    }
+    if dice.chance(1, 4) {
+        config.limits.proposals = 1;
+        config.limits.submit_batch = 1;
+    }
+    if dice.chance(1, 2) {
+        config.limits.registry_flush_ms = dice.between(20, 2_000);
+    }
+}

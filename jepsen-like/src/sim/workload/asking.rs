@@ -1,0 +1,117 @@
+//! Asking: authorizes, permits, events.
+
+use std::time::Duration;
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::super::http::Answer;
+use super::client::Client;
+use crate::history::{Op, Outcome};
+
+/// How long an answer may take: more than a node's own deadline, so that an answer that comes late is seen.
+const WITHIN: Duration = Duration::from_millis(1_500);
+/// Most events of one page.
+const PAGE: u64 = 50;
+
+impl Client {
+    /// Asks whether something may execute.
+    pub(super) async fn authorize(&mut self) {
+        let domain = self.any_domain();
+        let Some(mut request) = self.request(domain) else { return };
+        if self.dice.chance(1, 30) {
+            request["action"] = json!("destroy");
+        }
+        self.ask(Op::Authorize, domain, request, "/v1/authorize").await;
+    }
+
+    /// Takes a permit, or one that was taken before again, now and then twice at once through two nodes.
+    pub(super) async fn permit(&mut self) {
+        let domain = self.any_domain();
+        let repeated = {
+            let permits =
+                self.book().domains.get(domain).map(|domain| domain.permits.clone()).unwrap_or_default();
+            if self.dice.chance(2, 5) { self.dice.pick(&permits).cloned() } else { None }
+        };
+        let request = match repeated {
+            Some(request) => request,
+            None => {
+                let Some(mut request) = self.request(domain) else { return };
+                request["nonce"] = json!(self.book().name("nonce"));
+                if let Some(domain) = self.book().domains.get_mut(domain) {
+                    domain.permits.push(request.clone());
+                }
+                request
+            }
+        };
+        self.ask(Op::Permit, domain, request, "/v1/permits").await;
+    }
+
+    /// A request about an execution of the domain, newer ones more often.
+    fn request(&mut self, domain: usize) -> Option<Value> {
+        let (name, count) = {
+            let book = self.book();
+            let domain = book.domains.get(domain)?;
+            (domain.name.clone(), domain.lineages.len())
+        };
+        let recent = u64::try_from(count).ok()?.min(if self.dice.chance(3, 4) { 4 } else { u64::MAX });
+        let back = usize::try_from(self.dice.below(recent)).ok()?;
+        let lineage = self.book().domains.get(domain)?.lineages.iter().rev().nth(back).cloned();
+        let Some(lineage) = lineage else {
+            return Some(json!({"domain": name.to_string(), "lineage": "nothing", "action": "run",
+                "subject": {"digest": {"sha256": "00".repeat(32)}}}));
+        };
+        Some(json!({"domain": name.to_string(), "lineage": lineage.name, "action": lineage.action,
+            "subject": {"digest": {"sha256": lineage.subject.to_string()}}}))
+    }
+
+    async fn ask(&mut self, op: Op, domain: usize, request: Value, path: &str) {
+        let node = self.any_node();
+        let key = self.book().domains.get(domain).map(|domain| domain.name.to_string()).unwrap_or_default();
+        let begun = self.shared.recorder.begin(op, self.id, node, &key, request.clone());
+        match self.http.ask(node, Method::POST, path, request.to_string().into_bytes(), WITHIN).await {
+            Ok(Answer { status: 200, body, .. }) if said(&body) == Some("allow") => {
+                begun.end(Outcome::Ok, body)
+            }
+            Ok(Answer { body, .. }) if said(&body) == Some("deny") => begun.end(Outcome::Deny, body),
+            // A problem document: nothing was decided.
+            Ok(Answer { body, .. }) if body.get("code").is_some() => begun.end(Outcome::Deny, body),
+            Ok(Answer { body, .. }) => begun.unknown(body),
+            Err(_) => begun.unknown(Value::Null),
+        }
+    }
+
+    /// Reads a page of the feed.
+    pub(super) async fn follow_events(&mut self) {
+        let node = self.any_node();
+        let after = self.dice.below(200);
+        let begun = self.shared.recorder.begin(Op::Events, self.id, node, "", json!({"after": after}));
+        let path = format!("/v1/events?after={after}&limit={PAGE}&confirmed=true");
+        match self.http.ask(node, Method::GET, &path, Vec::new(), WITHIN).await {
+            Ok(answer) if answer.status == 200 => match page(&answer.text) {
+                Some(page) => begun.end(Outcome::Ok, page),
+                None => begun.unknown(Value::Null),
+            },
+            Ok(answer) => begun.end(Outcome::Deny, answer.body),
+            Err(_) => begun.unknown(Value::Null),
+        }
+    }
+}
+
+fn said(body: &Value) -> Option<&str> {
+    body.get("decision").and_then(Value::as_str)
+}
+
+/// A page of JSON lines as the history has it; none if it broke off.
+pub(in crate::sim) fn page(text: &str) -> Option<Value> {
+    let mut events = Vec::new();
+    for line in text.lines() {
+        let line: Value = serde_json::from_str(line).ok()?;
+        if let Some(heartbeat) = line.get("heartbeat") {
+            return Some(json!({"events": events, "revision": heartbeat.get("revision")?}));
+        }
+        events.push(json!({"index": line.get("ledgerIndex")?, "evidenceId": line.get("evidenceId")?,
+            "acceptedAt": line.get("acceptedAt")?}));
+    }
+    None
+}

@@ -1,0 +1,110 @@
+//! What the callers of one run know together: whose key is whose, which slot is next, what stands contained.
+//!
+//! It is what they believe, from receipts; it may be wrong, as beliefs are.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use assent_proof::{DomainName, EvidenceId, Role, Seconds, Sha256, SigningKey};
+use serde_json::Value;
+
+use super::super::ground::DomainPlan;
+
+/// Where a chain is: a domain's place, a lineage, and its issuer's key (empty for the one chain of `_governance`).
+pub(super) type ChainId = (usize, String, String);
+
+/// What the callers know.
+pub struct Book {
+    pub(super) domains: Vec<DomainBook>,
+    chains: BTreeMap<ChainId, Chain>,
+    /// Chains that somebody is submitting to.
+    busy: BTreeSet<ChainId>,
+    /// How many names were given away.
+    named: u64,
+}
+
+/// A domain.
+pub(super) struct DomainBook {
+    pub(super) name: DomainName,
+    pub(super) governance: Vec<SigningKey>,
+    pub(super) threshold: usize,
+    /// Who is believed to have a role.
+    pub(super) authorities: Vec<(SigningKey, Role)>,
+    pub(super) lineages: Vec<Lineage>,
+    /// Quarantines and isolations that are believed to stand.
+    pub(super) contained: Vec<EvidenceId>,
+    /// Equivocations that are believed to be open: lineage, issuer's key, both halves.
+    pub(super) conflicts: Vec<(String, String, [EvidenceId; 2])>,
+    /// Permit requests that were made, for others to repeat.
+    pub(super) permits: Vec<Value>,
+    /// Execution evidence that was accepted.
+    pub(super) evidence: Vec<EvidenceId>,
+}
+
+/// One execution.
+#[derive(Clone)]
+pub(super) struct Lineage {
+    pub(super) name: String,
+    pub(super) subject: Sha256,
+    pub(super) action: &'static str,
+    pub(super) until: Seconds,
+    pub(super) closed: bool,
+    /// Evidence in it that others may reference.
+    pub(super) first: Option<EvidenceId>,
+}
+
+/// One issuer's chain.
+#[derive(Clone, Default)]
+pub(super) struct Chain {
+    pub(super) next: u64,
+    pub(super) parent: Option<EvidenceId>,
+    /// Signed and sent, and nobody knows what became of it: to be sent again before anything else is signed.
+    pub(super) pending: Option<Vec<u8>>,
+}
+
+impl Book {
+    /// What stands in the genesis file.
+    pub fn new(plans: &[DomainPlan], heads: &[(u64, EvidenceId)]) -> Self {
+        let mut chains = BTreeMap::new();
+        for (at, (next, head)) in heads.iter().enumerate() {
+            let chain = Chain { next: *next, parent: Some(*head), pending: None };
+            chains.insert((at, "_governance".to_owned(), String::new()), chain);
+        }
+        let domains = plans
+            .iter()
+            .map(|plan| DomainBook {
+                name: plan.name.clone(),
+                governance: plan.governance.clone(),
+                threshold: usize::try_from(plan.threshold).unwrap_or(1),
+                authorities: plan.authorities.clone(),
+                lineages: Vec::new(),
+                contained: Vec::new(),
+                conflicts: Vec::new(),
+                permits: Vec::new(),
+                evidence: Vec::new(),
+            })
+            .collect();
+        Self { domains, chains, busy: BTreeSet::new(), named: 0 }
+    }
+
+    /// A name that nobody has.
+    pub(super) fn name(&mut self, what: &str) -> String {
+        self.named = self.named.saturating_add(1);
+        format!("{what}-{}", self.named)
+    }
+
+    /// Takes a chain, unless somebody else has it.
+    pub(super) fn take(&mut self, id: &ChainId) -> Option<Chain> {
+        self.busy.insert(id.clone()).then(|| self.chains.get(id).cloned().unwrap_or_default())
+    }
+
+    /// How a chain stands, whoever has it.
+    pub(super) fn peek(&self, id: &ChainId) -> Chain {
+        self.chains.get(id).cloned().unwrap_or_default()
+    }
+
+    /// Gives a chain back as it stands now.
+    pub(super) fn give(&mut self, id: &ChainId, chain: Chain) {
+        self.busy.remove(id);
+        self.chains.insert(id.clone(), chain);
+    }
+}

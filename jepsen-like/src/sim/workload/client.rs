@@ -1,0 +1,124 @@
+//! One caller: does one thing after the other until it is told to stop.
+
+use std::cell::{Cell, RefCell, RefMut};
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::super::dice::Dice;
+use super::super::http::Http;
+use super::super::recorder::Recorder;
+use super::book::Book;
+
+/// What all callers of a run share.
+#[derive(Clone)]
+pub struct Shared {
+    /// What they know together.
+    pub book: Rc<RefCell<Book>>,
+    /// Whom they ask.
+    pub nodes: Rc<RefCell<Vec<u64>>>,
+    /// Where it is written down.
+    pub recorder: Recorder,
+    /// Whether they go on.
+    pub go_on: Rc<Cell<bool>>,
+    /// Whether they only ask, to let things settle.
+    pub only_ask: Rc<Cell<bool>>,
+}
+
+/// A caller.
+pub struct Client {
+    pub(super) id: u64,
+    pub(super) dice: Dice,
+    pub(super) http: Http,
+    pub(super) shared: Shared,
+}
+
+/// What a caller does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Deed {
+    Authorize,
+    Permit,
+    Lineage,
+    Evidence,
+    Rotate,
+    Contain,
+    Release,
+    Policy,
+    Equivocate,
+    Reconcile,
+    Events,
+    Spoil,
+}
+
+/// How often each is done, in a hundred or so.
+const DEEDS: &[(Deed, u64)] = &[
+    (Deed::Authorize, 46),
+    (Deed::Permit, 10),
+    (Deed::Lineage, 9),
+    (Deed::Evidence, 16),
+    (Deed::Rotate, 2),
+    (Deed::Contain, 3),
+    (Deed::Release, 5),
+    (Deed::Policy, 1),
+    (Deed::Equivocate, 1),
+    (Deed::Reconcile, 2),
+    (Deed::Events, 3),
+    (Deed::Spoil, 2),
+];
+
+impl Client {
+    /// A caller with its own chance.
+    pub fn new(id: u64, dice: Dice, shared: Shared) -> Self {
+        Self { id, dice, http: Http::default(), shared }
+    }
+
+    /// Goes about its business.
+    pub async fn run(mut self) -> turmoil::Result {
+        while self.shared.go_on.get() {
+            let pause = self.dice.between(5, 80);
+            sleep(Duration::from_millis(pause)).await;
+            match self.deed() {
+                _ if self.shared.only_ask.get() => self.authorize().await,
+                Deed::Authorize => self.authorize().await,
+                Deed::Permit => self.permit().await,
+                Deed::Lineage => self.new_lineage().await,
+                Deed::Evidence => self.add_evidence().await,
+                Deed::Rotate => self.rotate().await,
+                Deed::Contain => self.contain().await,
+                Deed::Release => self.release().await,
+                Deed::Policy => self.change_policy().await,
+                Deed::Equivocate => self.equivocate().await,
+                Deed::Reconcile => self.reconcile().await,
+                Deed::Events => self.follow_events().await,
+                Deed::Spoil => self.spoil().await,
+            }
+        }
+        Ok(())
+    }
+
+    fn deed(&mut self) -> Deed {
+        let all = DEEDS.iter().map(|(_, weight)| weight).sum();
+        let mut drawn = self.dice.below(all);
+        for (deed, weight) in DEEDS {
+            if drawn < *weight {
+                return *deed;
+            }
+            drawn = drawn.saturating_sub(*weight);
+        }
+        Deed::Authorize
+    }
+
+    pub(super) fn book(&self) -> RefMut<'_, Book> {
+        self.shared.book.borrow_mut()
+    }
+
+    pub(super) fn any_node(&mut self) -> u64 {
+        self.dice.pick(&self.shared.nodes.borrow()).copied().unwrap_or(1)
+    }
+
+    pub(super) fn any_domain(&mut self) -> usize {
+        let domains = self.book().domains.len();
+        usize::try_from(self.dice.below(u64::try_from(domains).unwrap_or(1))).unwrap_or(0)
+    }
+}

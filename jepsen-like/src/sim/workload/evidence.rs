@@ -1,0 +1,169 @@
+//! Evidence of executions: their authorizations, and what others say about them.
+
+use assent_proof::{
+    AttestationStatus, Claims, EvidenceKind, LineageName, PolicyVerdict, Role, Seconds, Sha256, SigningKey,
+};
+
+use super::super::ground::GRANTED_UNTIL;
+use super::book::{ChainId, Lineage};
+use super::client::Client;
+use super::plan::{GOOD, POLICY_DIGEST};
+use super::statement::{Draft, now};
+use super::submit::Submitted;
+
+impl Client {
+    /// Authorizes a new execution, and mostly has others say what a policy may want to hear.
+    pub(super) async fn new_lineage(&mut self) {
+        let at = self.any_domain();
+        let name = self.book().name("exec");
+        let (domain, governance) = {
+            let book = self.shared.book.borrow();
+            let Some(domain) = book.domains.get(at) else { return };
+            let Some(key) = self.dice.pick(&domain.governance).cloned() else { return };
+            (domain.name.clone(), key)
+        };
+        let short = self.dice.chance(1, 4);
+        let until = if short { Seconds(now().0.saturating_add(self.between(3, 15))) } else { GRANTED_UNTIL };
+        let uses = self.dice.chance(1, 3).then(|| u32::try_from(self.dice.between(1, 3)).unwrap_or(1));
+        let lineage = Lineage {
+            subject: Sha256::of(name.as_bytes()),
+            name,
+            action: "run",
+            until,
+            closed: false,
+            first: None,
+        };
+        let claims = Claims::ExecutionAuthorization {
+            actions: vec![lineage.action.to_owned()],
+            audience: None,
+            environment: None,
+            not_before: Seconds(now().0.saturating_sub(10)),
+            not_after: lineage.until,
+            uses,
+        };
+        let Some(draft) = draft(&domain, &lineage, EvidenceKind::ExecutionAuthorization, claims) else {
+            return;
+        };
+        let chain = chain(at, &lineage, &governance);
+        let sent = self
+            .submit_to_chain(&chain, |next, parent| draft.sign(&[&governance], Some((next, parent))))
+            .await;
+        let Some((Submitted::Accepted, id)) = sent else { return };
+        let lineage = Lineage { first: Some(id), ..lineage };
+        if let Some(domain) = self.book().domains.get_mut(at) {
+            domain.lineages.push(lineage.clone());
+            domain.evidence.push(id);
+        }
+        for (role, often) in [(Role::Attestation, 9), (Role::Runtime, 8), (Role::Orchestration, 8)] {
+            if self.dice.chance(often, 10) {
+                self.say(at, &lineage, role).await;
+            }
+        }
+    }
+
+    /// Somebody says something about an execution.
+    pub(super) async fn add_evidence(&mut self) {
+        let at = self.any_domain();
+        let lineages = self.book().domains.get(at).map(|domain| domain.lineages.clone()).unwrap_or_default();
+        let newest: Vec<Lineage> = lineages.into_iter().rev().take(8).collect();
+        let Some(lineage) = self.dice.pick(&newest).cloned() else { return };
+        let roles = [Role::Attestation, Role::Attestation, Role::Runtime, Role::Orchestration, Role::Audit];
+        if let Some(role) = self.dice.pick(&roles).copied() {
+            self.say(at, &lineage, role).await;
+        }
+    }
+
+    async fn say(&mut self, at: usize, lineage: &Lineage, role: Role) {
+        let who = {
+            let book = self.shared.book.borrow();
+            let Some(domain) = book.domains.get(at) else { return };
+            let able: Vec<SigningKey> = domain
+                .authorities
+                .iter()
+                .filter(|(_, has)| *has == role)
+                .map(|(key, _)| key.clone())
+                .collect();
+            self.dice.pick(&able).cloned().map(|key| (domain.name.clone(), key))
+        };
+        let Some((domain, key)) = who else { return };
+        let (kind, claims) = self.claims(role);
+        let closes = matches!(&claims, Claims::AuditLineage { event, .. } if event == "completed");
+        let Some(mut draft) = draft(&domain, lineage, kind, claims) else { return };
+        if role == Role::Audit || self.dice.chance(1, 4) {
+            draft.references = lineage.first.into_iter().collect();
+        }
+        if self.dice.chance(1, 6) {
+            draft.expires_at = Some(Seconds(now().0.saturating_add(self.between(2, 12))));
+        }
+        let chain = chain(at, lineage, &key);
+        let sent =
+            self.submit_to_chain(&chain, |next, parent| draft.sign(&[&key], Some((next, parent)))).await;
+        let Some((Submitted::Accepted, id)) = sent else { return };
+        if let Some(domain) = self.book().domains.get_mut(at) {
+            domain.evidence.push(id);
+            for known in domain.lineages.iter_mut().filter(|known| known.name == lineage.name) {
+                known.closed |= closes;
+            }
+        }
+    }
+
+    fn claims(&mut self, role: Role) -> (EvidenceKind, Claims) {
+        match role {
+            Role::Runtime => {
+                let measured = if self.dice.chance(9, 10) { GOOD } else { "sha256:other" };
+                (EvidenceKind::RuntimeIntegrity, Claims::RuntimeIntegrity { measured: measured.to_owned() })
+            }
+            Role::Orchestration => {
+                let verdict = if self.dice.chance(9, 10) { PolicyVerdict::Pass } else { PolicyVerdict::Fail };
+                let policy_digest = POLICY_DIGEST.to_owned();
+                (EvidenceKind::PolicyValidation, Claims::PolicyValidation { policy_digest, verdict })
+            }
+            Role::Audit => {
+                let event = if self.dice.chance(1, 6) { "completed" } else { "step" };
+                (EvidenceKind::AuditLineage, Claims::AuditLineage { event: event.to_owned(), detail: None })
+            }
+            _ => {
+                let status = match self.dice.below(10) {
+                    0 => AttestationStatus::Contraindicated,
+                    1 => AttestationStatus::Warning,
+                    _ => AttestationStatus::Affirming,
+                };
+                let measurement = if self.dice.chance(9, 10) { GOOD } else { "sha256:other" };
+                let verifier = "simulated".to_owned();
+                let measurement = measurement.to_owned();
+                (
+                    EvidenceKind::RuntimeAttestation,
+                    Claims::RuntimeAttestation { verifier, status, measurement },
+                )
+            }
+        }
+    }
+
+    pub(super) fn between(&mut self, least: u64, most: u64) -> i64 {
+        i64::try_from(self.dice.between(least, most)).unwrap_or(0)
+    }
+}
+
+/// Evidence in an execution's lineage.
+pub(super) fn draft(
+    domain: &assent_proof::DomainName,
+    lineage: &Lineage,
+    kind: EvidenceKind,
+    claims: Claims,
+) -> Option<Draft> {
+    let name: LineageName = lineage.name.parse().ok()?;
+    Some(Draft {
+        domain: domain.clone(),
+        lineage: name,
+        subject: lineage.subject,
+        kind,
+        claims,
+        references: Vec::new(),
+        expires_at: None,
+    })
+}
+
+/// An issuer's chain in a lineage.
+pub(super) fn chain(at: usize, lineage: &Lineage, issuer: &SigningKey) -> ChainId {
+    (at, lineage.name.clone(), issuer.public().to_string())
+}

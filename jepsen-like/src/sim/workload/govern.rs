@@ -1,0 +1,283 @@
+//! Governing: keys come and go, things are held back and let go again, policies change, and two halves of one slot meet.
+
+use assent_proof::{
+    Claims, Containment, DomainName, Envelope, EvidenceId, EvidenceKind, RevocationReason, Role, Seconds,
+    SigningKey,
+};
+
+use super::super::ground::{grant_claims, key};
+use super::book::ChainId;
+use super::client::Client;
+use super::evidence::{chain, draft};
+use super::plan::Strictness;
+use super::statement::{Draft, now};
+use super::submit::Submitted;
+
+/// Who governs a domain, as far as it takes to sign.
+struct Governors {
+    domain: DomainName,
+    keys: Vec<SigningKey>,
+    threshold: usize,
+}
+
+impl Governors {
+    /// As many as a governance statement takes.
+    fn quorum(&self) -> Vec<&SigningKey> {
+        self.keys.iter().take(self.threshold).collect()
+    }
+}
+
+impl Client {
+    fn governors(&mut self, at: usize) -> Option<Governors> {
+        let mut governors = {
+            let book = self.shared.book.borrow();
+            let domain = book.domains.get(at)?;
+            Governors {
+                domain: domain.name.clone(),
+                keys: domain.governance.clone(),
+                threshold: domain.threshold,
+            }
+        };
+        self.dice.shuffle(&mut governors.keys);
+        Some(governors)
+    }
+
+    /// A statement in a domain's one governance chain.
+    async fn govern(
+        &mut self,
+        at: usize,
+        draft: Draft,
+        keys: &[&SigningKey],
+    ) -> Option<(Submitted, EvidenceId)> {
+        let id: ChainId = (at, "_governance".to_owned(), String::new());
+        if self.dice.chance(1, 8) {
+            // Somebody else governs at the same time: one of the two finds its slot taken.
+            let chain = self.book().peek(&id);
+            let envelope = draft.sign(keys, Some((chain.next, chain.parent)));
+            let node = self.any_node();
+            let submitted = self.submit_once(at, &envelope, node, true).await?;
+            return Some((submitted, Envelope::parse(&envelope).ok()?.id()));
+        }
+        self.submit_to_chain(&id, |next, parent| draft.sign(keys, Some((next, parent)))).await
+    }
+
+    /// A key is revoked and another one gets its role.
+    pub(super) async fn rotate(&mut self) {
+        let at = self.any_domain();
+        let Some(governors) = self.governors(at) else { return };
+        let authorities =
+            self.book().domains.get(at).map(|domain| domain.authorities.clone()).unwrap_or_default();
+        let Some((old, role)) = self.dice.pick(&authorities).cloned() else { return };
+        let target = old.public().to_string();
+        let backwards = self.dice.chance(1, 4);
+        let invalid_since = backwards.then(|| Seconds(now().0.saturating_sub(self.between(0, 10))));
+        let claims = Claims::Revocation {
+            authority: old.public(),
+            reason: RevocationReason::KeyCompromise,
+            invalid_since,
+        };
+        let draft = Draft::governance(&governors.domain, EvidenceKind::Revocation, &target, claims);
+        let by = if backwards {
+            governors.quorum()
+        } else if self.dice.chance(1, 4) {
+            vec![&old]
+        } else {
+            governors.keys.iter().take(1).collect()
+        };
+        let envelope = draft.sign(&by, None);
+        if self.submit(at, &envelope).await != Submitted::Accepted {
+            return;
+        }
+        if let Some(domain) = self.book().domains.get_mut(at) {
+            domain.authorities.retain(|(known, _)| known.public() != old.public());
+        }
+        self.grant(at, &governors, role).await;
+    }
+
+    async fn grant(&mut self, at: usize, governors: &Governors, role: Role) {
+        let name = self.book().name("authority");
+        let new = key(&name, 1);
+        let target = new.public().to_string();
+        let draft = Draft::governance(
+            &governors.domain,
+            EvidenceKind::AuthorityGrant,
+            &target,
+            grant_claims(new.public(), role),
+        );
+        let mut keys = governors.quorum();
+        keys.push(&new);
+        if let Some((Submitted::Accepted | Submitted::Unknown, _)) = self.govern(at, draft, &keys).await
+            && let Some(domain) = self.book().domains.get_mut(at)
+        {
+            domain.authorities.push((new, role));
+        }
+    }
+
+    /// A lineage, now and then a whole domain, is held back; or a piece of evidence is void for good.
+    pub(super) async fn contain(&mut self) {
+        let at = self.any_domain();
+        let Some(governors) = self.governors(at) else { return };
+        let containment = {
+            let book = self.shared.book.borrow();
+            let Some(domain) = book.domains.get(at) else { return };
+            match self.dice.below(10) {
+                0 => Some(Containment::Isolate(domain.name.clone())),
+                1..=3 => self.dice.pick(&domain.evidence).map(|id| Containment::Invalidate(*id)),
+                _ => self
+                    .dice
+                    .pick(&domain.lineages)
+                    .and_then(|lineage| lineage.name.parse().ok())
+                    .map(Containment::Quarantine),
+            }
+        };
+        let (Some(containment), Some(by)) = (containment, governors.keys.first()) else { return };
+        let lifts = !matches!(containment, Containment::Invalidate(_));
+        let target = containment.target();
+        let draft = Draft::governance(
+            &governors.domain,
+            EvidenceKind::Containment,
+            &target,
+            Claims::Containment(containment),
+        );
+        let envelope = draft.sign(&[by], None);
+        let Ok(id) = Envelope::parse(&envelope).map(|envelope| envelope.id()) else { return };
+        let submitted = self.submit(at, &envelope).await;
+        if lifts
+            && matches!(submitted, Submitted::Accepted | Submitted::Unknown)
+            && let Some(domain) = self.book().domains.get_mut(at)
+        {
+            domain.contained.push(id);
+        }
+    }
+
+    /// What is held back longest is let go.
+    pub(super) async fn release(&mut self) {
+        let at = self.any_domain();
+        let Some(governors) = self.governors(at) else { return };
+        let first = self.book().domains.get(at).and_then(|domain| domain.contained.first().copied());
+        let Some(containment) = first else { return };
+        let claims = Claims::Release { containment };
+        let draft =
+            Draft::governance(&governors.domain, EvidenceKind::Release, &containment.to_string(), claims);
+        let sent = self.govern(at, draft, &governors.quorum()).await;
+        if let Some((Submitted::Accepted | Submitted::Refused(_), _)) = sent
+            && let Some(domain) = self.book().domains.get_mut(at)
+        {
+            domain.contained.retain(|held| *held != containment);
+        }
+    }
+
+    /// The domain asks for more, or for less.
+    pub(super) async fn change_policy(&mut self) {
+        let at = self.any_domain();
+        let Some(governors) = self.governors(at) else { return };
+        let strictness = Strictness::draw(&mut self.dice);
+        let policy = Claims::Policy(strictness.policy(&mut self.dice));
+        let draft =
+            Draft::governance(&governors.domain, EvidenceKind::Policy, governors.domain.as_ref(), policy);
+        let _ = self.govern(at, draft, &governors.quorum()).await;
+    }
+
+    /// One issuer signs two statements for one slot, and both are sent.
+    pub(super) async fn equivocate(&mut self) {
+        let at = self.any_domain();
+        let picked = {
+            let book = self.shared.book.borrow();
+            let Some(domain) = book.domains.get(at) else { return };
+            let able: Vec<SigningKey> = domain
+                .authorities
+                .iter()
+                .filter(|(_, role)| *role == Role::Runtime)
+                .map(|(key, _)| key.clone())
+                .collect();
+            let newest: Vec<_> = domain.lineages.iter().rev().take(6).cloned().collect();
+            (domain.name.clone(), self.dice.pick(&able).cloned(), self.dice.pick(&newest).cloned())
+        };
+        let (domain, Some(issuer), Some(lineage)) = picked else { return };
+        let id = chain(at, &lineage, &issuer);
+        let Some(slot) = self.book().take(&id) else { return };
+        let half = |measured: &str| {
+            let claims = Claims::RuntimeIntegrity { measured: measured.to_owned() };
+            let draft = draft(&domain, &lineage, EvidenceKind::RuntimeIntegrity, claims)?;
+            let envelope = draft.sign(&[&issuer], Some((slot.next, slot.parent)));
+            let id = Envelope::parse(&envelope).ok()?.id();
+            Some((envelope, id))
+        };
+        let halves = (half("sha256:one"), half("sha256:two"));
+        let mut chain = slot.clone();
+        if let (Some((first, a)), Some((second, b)), None) = (halves.0, halves.1, &slot.pending) {
+            if self.submit(at, &first).await == Submitted::Accepted {
+                chain.next = slot.next.saturating_add(1);
+                chain.parent = Some(a);
+            }
+            let conflict = self.submit(at, &second).await;
+            if conflict == Submitted::Equivocation
+                && let Some(domain) = self.book().domains.get_mut(at)
+            {
+                domain.conflicts.push((lineage.name.clone(), issuer.public().to_string(), [a, b]));
+            }
+        }
+        self.book().give(&id, chain);
+    }
+
+    /// Governance says which half of an equivocation stands.
+    pub(super) async fn reconcile(&mut self) {
+        let at = self.any_domain();
+        let Some(governors) = self.governors(at) else { return };
+        let first = self.book().domains.get(at).and_then(|domain| domain.conflicts.first().cloned());
+        let Some((_, _, conflict)) = first else { return };
+        let canonical = if self.dice.chance(1, 2) { conflict[0] } else { conflict[1] };
+        let claims = Claims::Reconciliation { conflict, canonical };
+        let draft = Draft::governance(
+            &governors.domain,
+            EvidenceKind::Reconciliation,
+            &canonical.to_string(),
+            claims,
+        );
+        let sent = self.govern(at, draft, &governors.quorum()).await;
+        if let Some((Submitted::Accepted | Submitted::Refused(_), _)) = sent
+            && let Some(domain) = self.book().domains.get_mut(at)
+        {
+            domain.conflicts.retain(|(_, _, known)| *known != conflict);
+        }
+    }
+
+    /// Something that must be refused: a broken signature, a gap, a stranger.
+    pub(super) async fn spoil(&mut self) {
+        let at = self.any_domain();
+        let Some(governors) = self.governors(at) else { return };
+        let lineages = self.book().domains.get(at).map(|domain| domain.lineages.clone()).unwrap_or_default();
+        let (Some(lineage), Some(governor)) = (self.dice.pick(&lineages).cloned(), governors.keys.first())
+        else {
+            return;
+        };
+        let claims = Claims::RuntimeIntegrity { measured: "sha256:spoilt".to_owned() };
+        let Some(draft) = draft(&governors.domain, &lineage, EvidenceKind::RuntimeIntegrity, claims) else {
+            return;
+        };
+        let name = self.book().name("stranger");
+        let stranger = key(&name, 1);
+        let (envelope, valid) = match self.dice.below(3) {
+            0 => (draft.sign(&[&stranger], Some((0, None))), true),
+            1 => (draft.sign(&[governor], Some((77, None))), true),
+            _ => {
+                let good = draft.clone().sign(&[governor], Some((0, None)));
+                let other = draft.sign(&[governor], Some((1, None)));
+                match spoilt(&good, &other) {
+                    Some(spoilt) => (spoilt, false),
+                    None => return,
+                }
+            }
+        };
+        let node = self.any_node();
+        let _ = self.submit_once(at, &envelope, node, valid).await;
+    }
+}
+
+/// The one's payload with the other's signatures.
+fn spoilt(payload: &[u8], signatures: &[u8]) -> Option<Vec<u8>> {
+    let mut envelope: serde_json::Value = serde_json::from_slice(payload).ok()?;
+    let other: serde_json::Value = serde_json::from_slice(signatures).ok()?;
+    envelope["signatures"] = other.get("signatures")?.clone();
+    Some(envelope.to_string().into_bytes())
+}

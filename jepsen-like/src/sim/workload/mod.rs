@@ -1,0 +1,17 @@
+//! What the simulated callers do: govern domains, submit evidence, ask, take permits, follow events, and race one another.
+//!
+//! Everything is signed for real and goes over HTTP. What was asked and answered is recorded; nothing here judges.
+
+mod asking;
+mod book;
+mod client;
+mod evidence;
+mod govern;
+mod plan;
+mod statement;
+mod submit;
+
+pub(super) use asking::page;
+pub use book::Book;
+pub use client::{Client, Shared};
+pub use plan::domains;

@@ -1,0 +1,102 @@
+//! The domains that a run begins with.
+
+use assent_proof::{
+    AttestationStatus, DomainName, EvidenceKind, Of, PolicyBody, Requirement, Role, SigningKey,
+};
+
+use super::super::dice::Dice;
+use super::super::ground::{DomainPlan, GroundError, key};
+
+/// The measurement that policies approve.
+pub(super) const GOOD: &str = "sha256:good";
+/// The digest of the policy that validations are about.
+pub(super) const POLICY_DIGEST: &str = "sha256:policy";
+
+/// How demanding a policy is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Strictness {
+    /// An authorization will do.
+    Lenient,
+    /// An attestation, too.
+    Attested,
+    /// An attestation that is not old, and the runtime's own measurement.
+    Measured,
+    /// An authorization and a validation, and every execution takes a permit.
+    Counted,
+}
+
+impl Strictness {
+    const ALL: [Strictness; 4] =
+        [Strictness::Lenient, Strictness::Attested, Strictness::Measured, Strictness::Counted];
+
+    /// One of them; the lenient ones more often, so that there is something to allow.
+    pub(super) fn draw(dice: &mut Dice) -> Self {
+        if dice.chance(1, 3) {
+            return Strictness::Lenient;
+        }
+        dice.pick(&Self::ALL).copied().unwrap_or(Strictness::Lenient)
+    }
+
+    pub(super) fn policy(self, dice: &mut Dice) -> PolicyBody {
+        let require =
+            |kind, max_age_seconds| Requirement { kind, of: Of::Execution, min_issuers: 1, max_age_seconds };
+        let age = u32::try_from(dice.between(5, 40)).ok();
+        let mut policy = PolicyBody {
+            require: Vec::new(),
+            attestation_status: None,
+            measurements: None,
+            policy_digests: None,
+            decision_ttl_seconds: 10,
+            permit_always: false,
+        };
+        match self {
+            Strictness::Lenient => {}
+            Strictness::Attested => {
+                policy.require.push(require(EvidenceKind::RuntimeAttestation, None));
+                policy.attestation_status = Some(vec![AttestationStatus::Affirming]);
+            }
+            Strictness::Measured => {
+                policy.require.push(require(EvidenceKind::RuntimeAttestation, age));
+                policy.require.push(require(EvidenceKind::RuntimeIntegrity, None));
+                policy.attestation_status =
+                    Some(vec![AttestationStatus::Affirming, AttestationStatus::Warning]);
+                policy.measurements = Some(vec![GOOD.to_owned()]);
+            }
+            Strictness::Counted => {
+                policy.require.push(require(EvidenceKind::PolicyValidation, None));
+                policy.policy_digests = Some(vec![POLICY_DIGEST.to_owned()]);
+                policy.permit_always = true;
+            }
+        }
+        policy
+    }
+}
+
+/// Three domains: one lenient and governed by one key, the others as the seed has it.
+pub fn domains(dice: &mut Dice) -> Result<Vec<DomainPlan>, GroundError> {
+    let mut plans = Vec::new();
+    for (number, name) in (1..).zip(["prod.a", "prod.b", "prod.c"]) {
+        let domain: DomainName = name.parse().map_err(|_| GroundError::Name(name.to_owned()))?;
+        let strictness = if number == 1 { Strictness::Lenient } else { Strictness::draw(dice) };
+        let keys = if number == 1 { 1 } else { dice.between(1, 3) };
+        let part = |part: &str, at: u64| -> SigningKey { key(&format!("{name} {part}"), at) };
+        let roles = [
+            ("attestation", Role::Attestation, 2),
+            ("orchestration", Role::Orchestration, 1),
+            ("runtime", Role::Runtime, 1),
+            ("audit", Role::Audit, 1),
+        ];
+        let authorities = roles
+            .iter()
+            .flat_map(|(label, role, count)| (1..=*count).map(move |at| (part(label, at), *role)))
+            .collect();
+        plans.push(DomainPlan {
+            name: domain,
+            governance: (1..=keys).map(|at| part("governance", at)).collect(),
+            threshold: u32::try_from(keys.div_ceil(2)).unwrap_or(1),
+            authorities,
+            policy: strictness.policy(dice),
+        });
+    }
+    Ok(plans)
+}

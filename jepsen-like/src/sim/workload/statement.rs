@@ -1,0 +1,64 @@
+//! Statements as the callers sign them.
+
+use assent_proof::{
+    Claims, DomainName, EvidenceId, EvidenceKind, LineageName, Seconds, Sha256, SigningKey, Statement,
+    sign_statement,
+};
+
+use super::super::clock::{BEGIN_MS, elapsed_ms};
+use super::super::ground::ORIGIN;
+
+/// How far behind the present statements are issued, in seconds: registry time may lag a little.
+const ISSUED_AGO: i64 = 2;
+
+/// What a statement is about, beside its claims.
+#[derive(Clone)]
+pub(super) struct Draft {
+    pub(super) domain: DomainName,
+    pub(super) lineage: LineageName,
+    pub(super) subject: Sha256,
+    pub(super) kind: EvidenceKind,
+    pub(super) claims: Claims,
+    pub(super) references: Vec<EvidenceId>,
+    pub(super) expires_at: Option<Seconds>,
+}
+
+/// The present, as callers see it.
+pub(super) fn now() -> Seconds {
+    Seconds(BEGIN_MS.saturating_add(elapsed_ms()) / 1000)
+}
+
+impl Draft {
+    /// A governance statement about `target`.
+    pub(super) fn governance(domain: &DomainName, kind: EvidenceKind, target: &str, claims: Claims) -> Self {
+        Self {
+            domain: domain.clone(),
+            lineage: LineageName::governance(),
+            subject: Sha256::of(target.as_bytes()),
+            kind,
+            claims,
+            references: Vec::new(),
+            expires_at: None,
+        }
+    }
+
+    /// Signed, in its slot if it takes one.
+    pub(super) fn sign(self, keys: &[&SigningKey], slot: Option<(u64, Option<EvidenceId>)>) -> Vec<u8> {
+        let statement = Statement {
+            subject_name: None,
+            subject: self.subject,
+            kind: self.kind,
+            registry: ORIGIN.to_owned(),
+            domain: self.domain,
+            lineage: self.lineage,
+            issuers: keys.iter().map(|key| key.public()).collect(),
+            sequence: slot.map(|(sequence, _)| sequence),
+            parent: slot.and_then(|(_, parent)| parent),
+            references: self.references,
+            issued_at: Seconds(now().0.saturating_sub(ISSUED_AGO)),
+            expires_at: self.expires_at,
+            claims: self.claims.to_json(),
+        };
+        sign_statement(&statement, keys)
+    }
+}

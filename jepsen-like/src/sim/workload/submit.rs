@@ -1,0 +1,156 @@
+//! Submitting: the same bytes until the outcome is known, through one node after the other.
+
+use std::time::Duration;
+
+use assent_proof::{Envelope, EvidenceId};
+use http::Method;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::super::http::{Answer, NoAnswer};
+use super::book::{Chain, ChainId};
+use super::client::Client;
+use crate::history::{Op, Outcome};
+
+/// How often a submission is tried before its outcome is left unknown.
+const TRIES: u64 = 6;
+/// How long one try may take; a node answers within two seconds.
+const WITHIN: Duration = Duration::from_millis(2_500);
+
+/// What became of a submission.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Submitted {
+    /// It is in the ledger, and took its slot if it has one.
+    Accepted,
+    /// It is in the ledger as the second half of an equivocation.
+    Equivocation,
+    /// It is not in the ledger by this try, for this reason of the rules.
+    Refused(Value),
+    /// Nobody knows, or nobody could take it.
+    Unknown,
+}
+
+impl Client {
+    /// Submits until the outcome is known, a few times at most.
+    pub(super) async fn submit(&mut self, domain: usize, envelope: &[u8]) -> Submitted {
+        for round in 0..TRIES {
+            if round > 0 {
+                let pause = self.dice.between(50, 400);
+                sleep(Duration::from_millis(pause)).await;
+            }
+            let node = self.any_node();
+            match self.submit_once(domain, envelope, node, true).await {
+                Some(Submitted::Unknown) | None => {}
+                // A repetition, for the rule that the same bytes have one receipt.
+                Some(Submitted::Accepted) if self.dice.chance(1, 12) => {
+                    let node = self.any_node();
+                    let _ = self.submit_once(domain, envelope, node, true).await;
+                    return Submitted::Accepted;
+                }
+                Some(known) => return known,
+            }
+        }
+        Submitted::Unknown
+    }
+
+    /// One try at one node; none if nothing was sent.
+    pub(super) async fn submit_once(
+        &mut self,
+        domain: usize,
+        envelope: &[u8],
+        node: u64,
+        valid: bool,
+    ) -> Option<Submitted> {
+        let id = Envelope::parse(envelope).map(|envelope| envelope.id().to_string()).unwrap_or_default();
+        let mut input = json!({"id": id, "envelope": String::from_utf8_lossy(envelope)});
+        if let (false, Some(fields)) = (valid, input.as_object_mut()) {
+            fields.insert("valid".to_owned(), Value::Bool(false));
+        }
+        let key = self.book().domains.get(domain).map(|domain| domain.name.to_string()).unwrap_or_default();
+        let begun = self.shared.recorder.begin(Op::Submit, self.id, node, &key, input);
+        let asked = self.http.ask(node, Method::POST, "/v1/envelopes", envelope.to_vec(), WITHIN).await;
+        let answer = match asked {
+            Ok(answer) => answer,
+            Err(NoAnswer::NotSent) => {
+                begun.forget();
+                return None;
+            }
+            Err(NoAnswer::MaybeSent) => {
+                begun.unknown(Value::Null);
+                return Some(Submitted::Unknown);
+            }
+        };
+        let (submitted, output) = read(answer);
+        match submitted {
+            Submitted::Accepted => begun.end(Outcome::Ok, output),
+            Submitted::Unknown if is_unknown(&output) => begun.unknown(output),
+            Submitted::Equivocation | Submitted::Refused(_) | Submitted::Unknown => {
+                begun.end(Outcome::Deny, output)
+            }
+        }
+        Some(submitted)
+    }
+
+    /// Submits what `sign` makes for the next slot of a chain, or what is still pending there. None if somebody else is at
+    /// that chain.
+    pub(super) async fn submit_to_chain(
+        &mut self,
+        id: &ChainId,
+        sign: impl FnOnce(u64, Option<EvidenceId>) -> Vec<u8>,
+    ) -> Option<(Submitted, EvidenceId)> {
+        let mut chain = self.book().take(id)?;
+        let envelope = chain.pending.take().unwrap_or_else(|| sign(chain.next, chain.parent));
+        let Some(evidence) = Envelope::parse(&envelope).ok().map(|envelope| envelope.id()) else {
+            self.book().give(id, chain);
+            return None;
+        };
+        let submitted = self.submit(id.0, &envelope).await;
+        match &submitted {
+            Submitted::Accepted => {
+                chain = Chain { next: chain.next.saturating_add(1), parent: Some(evidence), pending: None };
+            }
+            Submitted::Unknown => chain.pending = Some(envelope),
+            Submitted::Refused(problem) => learn(&mut chain, problem),
+            Submitted::Equivocation => {}
+        }
+        self.book().give(id, chain);
+        Some((submitted, evidence))
+    }
+}
+
+/// A refusal for the slot's sake says which one is next.
+fn learn(chain: &mut Chain, problem: &Value) {
+    let next = problem.get("nextSequence").and_then(Value::as_u64);
+    if let Some(next) = next {
+        chain.next = next;
+        chain.parent = problem.get("head").and_then(Value::as_str).and_then(|head| head.parse().ok());
+    }
+}
+
+fn is_unknown(output: &Value) -> bool {
+    output.get("outcome").and_then(Value::as_str) == Some("unknown") || output.is_null()
+}
+
+fn read(answer: Answer) -> (Submitted, Value) {
+    let mut output = answer.body;
+    if let (200 | 201, Some(receipt)) = (answer.status, output.as_object_mut()) {
+        receipt.insert("repeated".to_owned(), Value::Bool(answer.status == 200));
+        return (Submitted::Accepted, output);
+    }
+    let code = output.get("code").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let submitted = match code.as_str() {
+        _ if is_unknown(&output) => Submitted::Unknown,
+        "authority_inconsistent" if output.get("receipt").is_some_and(Value::is_object) => {
+            Submitted::Equivocation
+        }
+        "no_quorum"
+        | "deadline_exceeded"
+        | "overloaded"
+        | "clock_uncertain"
+        | "registry_diverged"
+        | "evidence_mutated"
+        | "revision_not_reached" => Submitted::Unknown,
+        _ => Submitted::Refused(output.clone()),
+    };
+    (submitted, output)
+}

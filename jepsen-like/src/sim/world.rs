@@ -1,0 +1,46 @@
+//! What a simulated node takes for its machine: seeded entropy, and blocking work that runs on the spot.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use assent_cluster::env::{Blocking, Entropy, Environment};
+use futures_util::future::BoxFuture;
+
+use super::clock::SimClock;
+use super::dice::Dice;
+use super::disk::SimDisk;
+use super::net::SimNet;
+
+/// Bytes that follow from a seed.
+pub struct SimEntropy(Mutex<Dice>);
+
+impl Entropy for SimEntropy {
+    fn fill(&self, buffer: &mut [u8]) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).fill(buffer);
+    }
+}
+
+/// Runs the work where it is asked for. A slow disk makes the asker wait afterwards, in simulated time.
+struct OnTheSpot(SimDisk);
+
+impl Blocking for OnTheSpot {
+    fn run(&self, job: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
+        job();
+        let stall = self.0.take_stall();
+        Box::pin(async move {
+            if !stall.is_zero() {
+                tokio::time::sleep(stall).await;
+            }
+        })
+    }
+}
+
+/// A node's world, for one life of its process.
+pub fn environment(disk: &SimDisk, clock: &SimClock, dice: Dice) -> Environment {
+    Environment {
+        net: Arc::new(SimNet),
+        disk: Arc::new(disk.mount()),
+        clock: Arc::new(clock.clone()),
+        entropy: Arc::new(SimEntropy(Mutex::new(dice))),
+        blocking: Arc::new(OnTheSpot(disk.clone())),
+    }
+}
