@@ -7,7 +7,7 @@ use crate::history::{History, Op};
 
 /// Kinds that touch nothing but the network between nodes: the process runs, and its clients reach it.
 const OF_THE_NETWORK: &[&str] =
-    &["cut", "partition", "one-way", "bridge", "ring", "delay", "hold", "flap", "replay"];
+    &["cut", "partition", "isolate", "one-way", "bridge", "ring", "leader-with-one", "flap", "delay"];
 
 /// One fault.
 #[derive(Debug, Clone)]

@@ -10,6 +10,7 @@ mod expired_stays;
 mod faults;
 mod fsync;
 mod judge;
+mod lives;
 mod lost_disk;
 mod majority_works;
 mod not_vacuous;

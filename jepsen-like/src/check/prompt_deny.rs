@@ -2,9 +2,11 @@
 //!
 //! A question that was asked of a node within a `cut` of that node which went on for a second more is answered within that
 //! second, whatever the answer (that it is no allow is S9's). It is judged only if nothing but the network between nodes was
-//! at fault on that node until then: a process that is down or paused answers nothing.
+//! at fault on that node until then, and samples do not leave open whether it ran: a process that is down or paused answers
+//! nothing.
 
 use super::faults::{Fault, faults};
+use super::lives::Lives;
 use super::read::is_question;
 use super::{Verdict, Violation};
 use crate::history::History;
@@ -16,6 +18,7 @@ const ANSWER_NS_MAX: u64 = 1_000_000_000;
 pub(super) fn check(history: &History) -> Verdict {
     let mut verdict = Verdict::default();
     let faults = faults(history);
+    let lives = Lives::of(history);
     let disturbed = |node: u64, from_ns: u64, to_ns: u64| {
         let there = |fault: &&Fault<'_>| fault.nodes.contains(&node) && fault.overlaps(from_ns, to_ns);
         faults.iter().filter(there).any(|fault| !fault.is_of_the_network())
@@ -27,7 +30,10 @@ pub(super) fn check(history: &History) -> Verdict {
                 && asked.node == cut.node
                 && asked.invoke_ns > cut.from_ns
                 && due < cut.to_ns;
-            if !within || disturbed(cut.node, asked.invoke_ns, due) {
+            if !within
+                || disturbed(cut.node, asked.invoke_ns, due)
+                || !lives.through(cut.node, asked.invoke_ns, due)
+            {
                 continue;
             }
             verdict.looked_at = verdict.looked_at.saturating_add(1);

@@ -1,11 +1,14 @@
 //! L2: a cluster with nothing wrong serves.
 //!
 //! In every stretch of at least 10 s in which no fault bites, up to the end of the run, a client is served within its first
-//! 10 s, by whichever node; judged only if somebody asked between its 5th and its 9th second.
+//! 10 s, by whichever node; judged only if somebody asked between its 5th and its 9th second. Nodes also end by themselves and
+//! are started again, or stay down without their disk, with no fault on record: if there are samples, a majority of the voters
+//! has to be seen running from the 2nd to the 10th second.
 
 use super::faults::{calms, faults};
+use super::lives::Lives;
 use super::read::end_ns;
-use super::serves::{Judged, RESUME_NS, in_vain};
+use super::serves::{Judged, RESUME_NS, in_vain, voters_left};
 use super::{Verdict, Violation};
 use crate::history::History;
 
@@ -13,8 +16,10 @@ use crate::history::History;
 pub(super) fn check(history: &History) -> Verdict {
     let mut verdict = Verdict::default();
     let faults = faults(history);
+    let lives = Lives::of(history);
     for calm in calms(&faults, end_ns(history), RESUME_NS) {
-        if !calm.faults.is_empty() {
+        let majority = voters_left(history, &lives, &calm);
+        if !calm.faults.is_empty() || majority.is_some_and(|left| left.is_none()) {
             continue;
         }
         match in_vain(history, &calm, |_| true) {

@@ -10,7 +10,7 @@ use crate::history::{History, Op};
 /// How much later than a change the harness may have seen it, in nanoseconds.
 pub(super) const SAMPLE_LAG_NS: u64 = 1_000_000_000;
 
-/// One look at one node.
+/// One look at one node that ran.
 #[derive(Debug, Clone)]
 pub(super) struct Sample<'h> {
     /// The record.
@@ -55,16 +55,16 @@ impl Sample<'_> {
     }
 }
 
-/// Every look, in order.
+/// Every look, in order. What tells of a node's end only, without a term, is none.
 pub(super) fn samples(history: &History) -> Vec<Sample<'_>> {
-    let read = history.of(Op::Sample).map(|(at, record)| {
+    let read = history.of(Op::Sample).filter_map(|(at, record)| {
         let output = &record.output;
-        Sample {
+        Some(Sample {
             at,
             node: record.node,
             ns: record.invoke_ns,
             boot: number(output, "boot").unwrap_or(0),
-            term: number(output, "term").unwrap_or(0),
+            term: number(output, "term")?,
             vote: output.get("vote").and_then(vote),
             state: text(output, "state").unwrap_or_default(),
             last_log: log_index(output, "lastLog"),
@@ -82,7 +82,7 @@ pub(super) fn samples(history: &History) -> Vec<Sample<'_>> {
                 .flat_map(|list| ids(list))
                 .collect(),
             revision: number(output, "revision"),
-        }
+        })
     });
     read.collect()
 }

@@ -1,9 +1,11 @@
 //! How the liveness checks ask whether a cluster served its clients in a calm stretch of time.
 
-use crate::history::{History, Record};
+use std::collections::BTreeSet;
 
 use super::faults::Calm;
-use super::read::{is_clients, is_served};
+use super::lives::Lives;
+use super::read::{is_clients, is_served, list};
+use crate::history::{History, Op, Record};
 
 /// How long a cluster has to come back, in nanoseconds. The aim is a second; only what is far from it is a violation.
 pub(super) const RESUME_NS: u64 = 10_000_000_000;
@@ -29,6 +31,37 @@ pub(super) fn in_vain(history: &History, calm: &Calm<'_, '_>, of: impl Fn(&Recor
     let served = asked()
         .any(|(_, record)| is_served(record) && record.return_ns.is_some_and(|returned| returned <= due));
     if served { Judged::Served } else { Judged::InVain(patient) }
+}
+
+/// The voters that no fault touches and that ran from the stretch's 2nd to its 10th second: some if they are a majority of
+/// every group of voters. None at all if no sample tells who votes.
+pub(super) fn voters_left(
+    history: &History,
+    lives: &Lives,
+    calm: &Calm<'_, '_>,
+) -> Option<Option<BTreeSet<u64>>> {
+    let samples = history.of(Op::Sample).filter(|(_, sample)| sample.invoke_ns <= calm.from_ns);
+    let groups = samples
+        .map(|(_, sample)| list(&sample.output, "voters"))
+        .filter(|groups| !groups.is_empty())
+        .last()?;
+    let (from, due) = (calm.from_ns.saturating_add(RESUME_NS / 5), calm.from_ns.saturating_add(RESUME_NS));
+    let everybody = calm.faults.iter().any(|fault| fault.nodes.is_empty());
+    let touched = |node: &u64| {
+        everybody
+            || calm.faults.iter().any(|fault| fault.nodes.contains(node))
+            || !lives.through(*node, from, due)
+    };
+    let mut well = BTreeSet::new();
+    for group in groups.iter().filter_map(serde_json::Value::as_array) {
+        let voters: BTreeSet<u64> = group.iter().filter_map(serde_json::Value::as_u64).collect();
+        let left: BTreeSet<u64> = voters.iter().copied().filter(|node| !touched(node)).collect();
+        if left.len().saturating_mul(2) <= voters.len() {
+            return Some(None);
+        }
+        well.extend(left);
+    }
+    Some(Some(well))
 }
 
 /// How a stretch went.

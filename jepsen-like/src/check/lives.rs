@@ -1,0 +1,56 @@
+//! Who was running, for checks that must not blame who was down: nodes end by themselves too, without a fault on record.
+
+use std::collections::BTreeMap;
+
+use super::read::{is_clients, number, text};
+use crate::history::{History, Op};
+
+/// What was seen of each node's starts and ends, in order.
+#[derive(Debug, Default)]
+pub(super) struct Lives {
+    looks: BTreeMap<u64, Vec<Look>>,
+}
+
+/// It was this start of the node that was seen.
+#[derive(Debug, Clone, Copy)]
+struct Look {
+    ns: u64,
+    boot: u64,
+    /// Seen to have ended.
+    ended: bool,
+}
+
+impl Lives {
+    /// Reads the samples, and of the answers the last one of each node.
+    pub(super) fn of(history: &History) -> Self {
+        let mut lives = Self::default();
+        for (_, sample) in history.of(Op::Sample) {
+            let ended = text(&sample.output, "state") == Some("shutdown");
+            let look =
+                Look { ns: sample.invoke_ns, boot: number(&sample.output, "boot").unwrap_or(0), ended };
+            lives.looks.entry(sample.node).or_default().push(look);
+        }
+        for answer in history.records.iter().filter(|record| is_clients(record) && !record.output.is_null()) {
+            let (Some(ns), Some(looks)) = (answer.return_ns, lives.looks.get_mut(&answer.node)) else {
+                continue;
+            };
+            if let Some(last) = looks.last().copied().filter(|last| last.ns < ns && !last.ended) {
+                looks.push(Look { ns, ..last });
+            }
+        }
+        lives
+    }
+
+    /// Whether one start of the node is seen to have run all that time: it was there by its beginning, and there still at its
+    /// end or later. Of a node that was never looked at nothing else is known.
+    pub(super) fn through(&self, node: u64, from_ns: u64, to_ns: u64) -> bool {
+        let Some(looks) = self.looks.get(&node) else { return true };
+        let first = looks.partition_point(|look| look.ns <= from_ns).saturating_sub(1);
+        let after = looks.partition_point(|look| look.ns < to_ns);
+        let (Some(first), Some(last)) = (looks.get(first), looks.get(after)) else { return false };
+        let mut within = looks.iter().filter(|look| look.ns >= first.ns && look.ns < last.ns);
+        first.ns <= from_ns
+            && last.boot == first.boot
+            && within.all(|look| look.boot == first.boot && !look.ended)
+    }
+}

@@ -1,0 +1,106 @@
+//! `assent-jepsen chaos`.
+
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+
+use assent_jepsen::HarnessError;
+use assent_jepsen::chaos::{ChaosConfig, Kind, LoadConfig, Report, SECONDS_MAX, run};
+
+use super::{Output, USAGE};
+
+/// Kill, pause and stop the nodes of a cluster of its own under load.
+///
+/// It starts real node processes in a temporary directory, asks through every node, submits through the real client, revokes
+/// and quarantines, and makes one fault after the other. It reports how long denies lasted, and every wrong answer: an
+/// allow after an acknowledged restriction or without a quorum, an acknowledged envelope that is missing or different
+/// somewhere, two receipts for the same bytes, nodes that have applied the same and hold something else. It ends with 1 if
+/// there is any. The seed decides the faults; the timing is real.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  assent-jepsen chaos --nodes 5 --seconds 120 --seed 7 --faults kill,pause
+  assent-jepsen --output json chaos > report.json")]
+pub(super) struct ChaosArgs {
+    /// How many nodes, 3 or 5
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(3..=5))]
+    nodes: u16,
+    /// No fault begins after so many seconds
+    #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=SECONDS_MAX))]
+    seconds: u64,
+    /// Decides which faults are made
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// What is done to nodes
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Fault::Kill, Fault::Pause, Fault::Stop])]
+    faults: Vec<Fault>,
+    /// Never strike so many nodes that no quorum is left
+    #[arg(long)]
+    minority_only: bool,
+}
+
+/// What is done to nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Fault {
+    /// Kill -9.
+    Kill,
+    /// SIGSTOP for a while.
+    Pause,
+    /// SIGTERM: a graceful stop.
+    Stop,
+}
+
+impl From<Fault> for Kind {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Kill => Kind::Kill,
+            Fault::Pause => Kind::Pause,
+            Fault::Stop => Kind::Stop,
+        }
+    }
+}
+
+impl ChaosArgs {
+    /// Breaks a cluster, and says what it answered.
+    pub(super) fn run(&self, output: Output) -> ExitCode {
+        if self.nodes == 4 {
+            eprintln!("error: usage: a cluster has 3 or 5 nodes\nremedy: see `assent-jepsen chaos --help`");
+            return USAGE.into();
+        }
+        match chaos(self) {
+            Ok(report) => {
+                match output {
+                    Output::Text => print!("{}", report.to_text()),
+                    Output::Json => println!("{}", report.to_json()),
+                }
+                u8::from(!report.is_good()).into()
+            }
+            Err(error) => {
+                eprintln!("error: {error}");
+                1.into()
+            }
+        }
+    }
+}
+
+fn chaos(args: &ChaosArgs) -> Result<Report, HarnessError> {
+    assent_jepsen::build_binary()?;
+    let config = ChaosConfig {
+        nodes: args.nodes,
+        seconds: args.seconds,
+        faults_max: usize::MAX,
+        seed: args.seed,
+        kinds: args.faults.iter().map(|fault| Kind::from(*fault)).collect(),
+        majorities: !args.minority_only,
+        load: LoadConfig::default(),
+    };
+    let failed = |error: std::io::Error| HarnessError::Unexpected(format!("starting the runtime: {error}"));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failed)?;
+    runtime.block_on(async {
+        tokio::select! {
+            report = run(config, |what| eprintln!("{what}")) => report,
+            // Dropping the run ends the cluster's processes and removes its directory.
+            _ = tokio::signal::ctrl_c() => Err(HarnessError::Unexpected("interrupted".to_owned())),
+        }
+    })
+}

@@ -1,0 +1,67 @@
+//! The command line.
+
+mod chaos;
+mod check;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use assent_jepsen::sim::command::{SimArgs, sim};
+
+/// The command line is wrong.
+const USAGE: u8 = 64;
+
+/// Break clusters of Assent, real and simulated, and judge what they answered meanwhile.
+#[derive(Debug, Parser)]
+#[command(
+    name = "assent-jepsen",
+    max_term_width = 110,
+    after_help = "Example:\n  assent-jepsen chaos --seconds 60\n  assent-jepsen sim --seeds 0..10\n  assent-jepsen check history.jsonl"
+)]
+struct Cli {
+    /// The form of the results on stdout
+    #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
+    output: Output,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The form of the results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people.
+    Text,
+    /// For programs: one JSON document.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Chaos(chaos::ChaosArgs),
+    Sim(SimArgs),
+    Check(check::CheckArgs),
+}
+
+/// Does what the command line says.
+pub(crate) fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { USAGE } else { 0 };
+            let _ = error.print();
+            return code.into();
+        }
+    };
+    match cli.command {
+        Command::Chaos(args) => args.run(cli.output),
+        Command::Sim(args) => match sim(&args, cli.output == Output::Json) {
+            Ok(good) => u8::from(!good).into(),
+            Err(problem) => {
+                eprintln!("error: {problem}");
+                USAGE.into()
+            }
+        },
+        Command::Check(args) => args.run(cli.output),
+    }
+}

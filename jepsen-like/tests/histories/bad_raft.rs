@@ -1,0 +1,124 @@
+//! What is wrong with elections, votes and disks.
+
+use serde_json::{Value, json};
+
+use crate::story::{Shelf, Story, request};
+
+pub(crate) fn stories() -> Shelf {
+    [
+        ("bad-S7-two-leaders", seen([(1, leads(2, 1, 10)), (3, leads(2, 3, 10))])),
+        ("bad-S7-leader-without-what-was-committed", seen([(1, leads(1, 1, 10)), (3, leads(2, 3, 9))])),
+        ("bad-S7-entry-changed", seen([(1, json!({})), (3, json!({"applied": {"index": 10, "term": 2}}))])),
+        (
+            "bad-S7-term-fell",
+            seen([(3, json!({"term": 2, "vote": null})), (3, json!({"boot": 2, "vote": null}))]),
+        ),
+        ("bad-S7-voted-twice", seen([(3, voted(2, 1, false)), (3, voted(2, 2, false))])),
+        ("bad-S7-vote-fell", seen([(3, json!({"vote": {"term": 2, "node": 2}})), (3, json!({"boot": 2}))])),
+        ("bad-S7-quorum-taken-back", seen([(3, voted(2, 1, true)), (3, voted(2, 1, false))])),
+        ("bad-S7-committed-fell", seen([(3, json!({"committed": 9})), (3, json!({"committed": 8}))])),
+        ("bad-S7-applied-fell", seen([(3, json!({})), (3, json!({"applied": {"index": 9, "term": 1}}))])),
+        ("bad-S11-acknowledged", failed_disk(false)),
+        ("bad-S11-voted", failed_disk(true)),
+        ("bad-S13-learner-allows", learner_allows()),
+        ("bad-S13-removed-leads", removed_leads()),
+        ("bad-S16-wiped-votes", wiped(voted(2, 2, false), false)),
+        ("bad-S16-wiped-stands", wiped(json!({"state": "candidate"}), false)),
+        ("bad-S16-wiped-leads", wiped(json!({"state": "leader"}), false)),
+        ("bad-S16-wiped-allows", wiped(json!({"state": "learner"}), true)),
+        ("bad-S16-rolled-back-votes-again", rolled_back(voted(1, 2, false), None)),
+        ("bad-S16-rolled-back-leads", rolled_back(json!({"state": "leader", "lastLog": 9}), None)),
+        ("bad-S16-rolled-back-allows", rolled_back(json!({}), Some(4))),
+    ]
+    .map(|(name, story)| (name, story.told()))
+    .into()
+}
+
+fn leads(term: u64, node: u64, last_log: u64) -> Value {
+    json!({"term": term, "vote": {"term": term, "node": node, "committed": true}, "state": "leader",
+        "lastLog": last_log})
+}
+
+fn voted(term: u64, node: u64, committed: bool) -> Value {
+    json!({"term": term, "vote": {"term": term, "node": node, "committed": committed}})
+}
+
+fn seen(samples: [(u64, Value); 2]) -> Story {
+    let mut story = Story::default();
+    for (at, (node, says)) in (1..).zip(samples) {
+        story.sample(at, node, says);
+    }
+    story
+}
+
+fn failed_disk(votes: bool) -> Story {
+    let mut story = Story::default();
+    story.sample(1, 3, json!({}));
+    story.fault("fsync-failed", 3, 100, Some(5000));
+    if votes {
+        story.sample(2000, 3, voted(2, 2, false));
+    } else {
+        story.allow(3, 120, 140);
+    }
+    story.allow(3, 5100, 5110);
+    story
+}
+
+fn learner_allows() -> Story {
+    let mut story = Story::default();
+    for node in [1, 2, 3] {
+        story.sample(node, node, json!({"learners": [4]}));
+    }
+    story.sample(4, 4, json!({"state": "learner", "learners": [4]}));
+    story.allow(4, 20_000, 20_010);
+    story.sample(40_000, 1, json!({"voters": [[1, 2, 3, 4]]}));
+    story
+}
+
+/// The node itself has not heard that it was removed.
+fn removed_leads() -> Story {
+    let mut story = Story::default();
+    story.sample(1, 4, json!({"voters": [[1, 2, 3, 4]]}));
+    for node in [1, 2, 3] {
+        story.sample(1 + node, node, json!({"voters": [[1, 2, 3, 4]]}));
+        story.sample(100 + node, node, json!({}));
+    }
+    let mut leads = leads(2, 4, 10);
+    leads["voters"] = json!([[1, 2, 3, 4]]);
+    story.sample(20_000, 4, leads);
+    story
+}
+
+fn three() -> Story {
+    let mut story = Story::default();
+    for node in [1, 2, 3] {
+        story.sample(node, node, json!({}));
+    }
+    story
+}
+
+fn wiped(says: Value, allows: bool) -> Story {
+    let mut story = three();
+    story.fault("wipe", 3, 100, Some(100));
+    let mut says = says;
+    says["boot"] = 2.into();
+    story.sample(200, 3, says);
+    if allows {
+        story.allow(3, 210, 220);
+    }
+    story
+}
+
+fn rolled_back(says: Value, allows_at: Option<u64>) -> Story {
+    let mut story = three();
+    story.fault("rollback", 3, 100, Some(100));
+    let mut says = says;
+    says["boot"] = 2.into();
+    story.sample(200, 3, says);
+    if let Some(revision) = allows_at {
+        let mut decision = story.decision(3, 210, &request(), None, None);
+        decision["revision"] = revision.into();
+        story.allow_as(3, 210, 220, decision);
+    }
+    story
+}

@@ -1,0 +1,312 @@
+//! What is right, and what a naive check would take for wrong.
+
+use assent_jepsen::history::{Op, Outcome};
+use assent_proof::EvidenceKind;
+use serde_json::{Value, json};
+
+use crate::story::{
+    Piece, Shelf, Story, attestation, authorization, containment, counted, permit_of, release, request,
+    revocation, with_nonce,
+};
+
+pub(crate) fn stories() -> Shelf {
+    [
+        ("good-allow-while-it-is-revoked", while_revoked()),
+        ("good-another-issuer-is-left", another_left()),
+        ("good-release-that-may-have-come", released()),
+        ("good-timeouts", timeouts()),
+        ("good-restriction-that-adds-nothing", adds_nothing()),
+        ("good-cut-edges", cut_edges()),
+        ("good-raft", raft()),
+        ("good-permits", permits()),
+        ("good-expiry", expiry()),
+        ("good-failed-disk", failed_disk()),
+        ("good-members", members()),
+        ("good-lost-disks", lost_disks()),
+        ("good-faults-and-after", faults_and_after()),
+        ("good-busy", busy()),
+    ]
+    .map(|(name, story)| (name, story.told()))
+    .into()
+}
+
+/// Asked before the acknowledgement and answered after it.
+fn while_revoked() -> Story {
+    let mut story = Story::authorized();
+    story.allow(2, 90, 140);
+    story.accept(95, 100, &revocation("governance", "governance-2"));
+    story.deny(3, 101, 120, "authority_revoked");
+    story.ledgers(200);
+    story
+}
+
+/// One of two who authorized, and one of two who attested where one is required, is revoked.
+fn another_left() -> Story {
+    let mut story = Story::authorized();
+    story.policy = Some(policy(&mut story, 1));
+    story.accept(30, 35, &authorization("governance-2"));
+    story.accept(36, 39, &attestation("attestor"));
+    story.lose(40, &attestation("attestor-2"));
+    story.accept(50, 60, &revocation("governance", "governance-2"));
+    story.accept(61, 70, &revocation("attestor", "governance-2"));
+    story.allow(2, 80, 90);
+    story
+}
+
+/// Publishes a policy that requires attestations, and gives its id.
+pub(crate) fn policy(story: &mut Story, issuers: u64) -> String {
+    let claims = json!({"require": [{"kind": "runtime-attestation", "of": "execution", "minIssuers": issuers}],
+        "decisionTtlSeconds": 10});
+    let piece = Piece::new(EvidenceKind::Policy, "_governance", "governance", Some(1), claims);
+    story.accept(22, 25, &piece);
+    piece.id
+}
+
+/// Nobody knows whether the release came in.
+fn released() -> Story {
+    let mut story = Story::authorized();
+    let quarantine = containment("quarantine", "x", "audit");
+    story.accept(30, 40, &quarantine);
+    story.deny(2, 41, 45, "lineage_quarantined");
+    story.lose(50, &release(&quarantine));
+    story.allow(2, 45, 60);
+    story
+}
+
+/// What nobody answered came in, or did not, or was answered the second time.
+fn timeouts() -> Story {
+    let mut story = Story::authorized();
+    let (came, never, again) = (attestation("a"), attestation("b"), attestation("c"));
+    story.lose(30, &came);
+    story.enter(&came, 30);
+    story.lose(31, &never);
+    story.lose(32, &again);
+    let receipt = story.enter(&again, 32);
+    let mut repeated = receipt.clone();
+    repeated["repeated"] = true.into();
+    story.answered(40, 50, &again.reencoded(), receipt, Outcome::Ok);
+    story.answered(60, 70, &again, repeated, Outcome::Ok);
+    // A 504 is no refusal, whatever the recorder took it for.
+    let late = attestation("d");
+    story.answered(71, 75, &late, json!({"code": "no_quorum", "outcome": "unknown"}), Outcome::Deny);
+    story.enter(&late, 72);
+    // And a refusal of the second try undoes no first.
+    let refused = attestation("e");
+    story.lose(76, &refused);
+    story.enter(&refused, 77);
+    story.refuse(78, 79, &refused, "overloaded");
+    story.refuse(80, 81, &attestation("f"), "overloaded");
+    // Denied, after it was recorded.
+    let permit = permit_of(&with_nonce("n"));
+    story.silent(Op::Permit, 3, 82, with_nonce("n"));
+    story.enter(&permit, 83);
+    story.ledgers(200);
+    story
+}
+
+/// The second is answered with the receipt of the one in force; after a release the same bytes take effect themselves.
+fn adds_nothing() -> Story {
+    let mut story = Story::authorized();
+    let (first, second) = (containment("quarantine", "x", "audit"), revocation("attestor", "audit"));
+    let receipt = story.accept(30, 40, &first);
+    let again = Piece::new(
+        EvidenceKind::Containment,
+        "_governance",
+        "audit",
+        None,
+        json!({"action": "quarantine", "target": "x", "detail": "again"}),
+    );
+    story.answered(50, 60, &again, receipt, Outcome::Ok);
+    story.accept(61, 62, &release(&first));
+    story.accept(63, 64, &again);
+    story.accept(65, 66, &second);
+    story.ledgers(200);
+    story
+}
+
+/// Asked before the cut, answered after it, or not answered by a node that was down besides.
+fn cut_edges() -> Story {
+    let mut story = Story::default();
+    story.allow(3, 90, 150);
+    story.fault("cut", 3, 100, Some(5000));
+    story.deny(3, 110, 400, "no_quorum");
+    story.allow(1, 200, 210);
+    story.fault("crash", 3, 2000, Some(3000));
+    story.silent(Op::Authorize, 3, 1500, request());
+    story.allow(3, 4900, 5100);
+    story.silent(Op::Authorize, 3, 4500, request());
+    story.allow(3, 5200, 5210);
+    story
+}
+
+/// Whom a quorum voted for is learned; what is not synced may fall across a start; a new disk knows nothing.
+fn raft() -> Story {
+    let mut story = Story::default();
+    story.sample(1, 1, json!({"state": "leader"}));
+    story.sample(2, 2, json!({}));
+    story.sample(
+        3,
+        2,
+        json!({"term": 2, "vote": {"term": 2, "node": 2, "committed": false}, "state": "candidate"}),
+    );
+    story.sample(
+        4,
+        3,
+        json!({"term": 2, "vote": {"term": 2, "node": 3, "committed": true}, "state": "leader",
+        "lastLog": 11}),
+    );
+    story.sample(5, 2, json!({"term": 2, "vote": {"term": 2, "node": 3, "committed": true}, "lastLog": 11}));
+    story.sample(
+        6,
+        2,
+        json!({"boot": 2, "term": 2, "vote": {"term": 2, "node": 3, "committed": true},
+        "committed": null, "applied": {"index": 4, "term": 1}}),
+    );
+    story.sample(
+        7,
+        3,
+        json!({"term": 2, "vote": {"term": 2, "node": 3, "committed": true}, "state": "leader",
+        "lastLog": 12, "committed": 12, "applied": {"index": 12, "term": 2}}),
+    );
+    story.fault("wipe", 1, 8, Some(8));
+    story.sample(9, 1, json!({"boot": 2, "term": 0, "vote": {"term": 0, "node": 0, "committed": false},
+        "state": "learner", "lastLog": null, "committed": null, "applied": null, "voters": [], "revision": 0}));
+    story
+}
+
+/// The same permit again takes no use, and a second authorization brings its own.
+fn permits() -> Story {
+    let mut story = Story::founded();
+    story.accept(10, 20, &counted("governance", 0, 2));
+    story.permit(30, 40, "a");
+    story.permit(41, 45, "b");
+    story.permit(46, 49, "a");
+    story.accept(50, 60, &counted("governance", 1, 1));
+    story.permit(61, 65, "c");
+    story.ledgers(200);
+    story
+}
+
+/// Two nodes that are sure of their clocks are a little apart, and nothing was accepted between.
+fn expiry() -> Story {
+    let mut story = Story::authorized();
+    let early = story.decision(3, 600, &request(), None, None);
+    story.allow(2, 1000, 1010);
+    story.allow_as(3, 1020, 1030, early);
+    story.accept(1040, 1050, &attestation("a"));
+    let equal = story.decision(3, 1040, &request(), None, None);
+    story.allow_as(3, 1060, 1070, equal);
+    story.ledgers(2000);
+    story
+}
+
+/// What was asked before the failure is answered after it, and the next start acknowledges again.
+fn failed_disk() -> Story {
+    let mut story = Story::default();
+    story.sample(1, 3, json!({}));
+    story.allow(3, 90, 150);
+    story.fault("fsync-failed", 3, 100, None);
+    story.deny(3, 120, 140, "no_quorum");
+    story.sample(500, 3, json!({"term": 2, "vote": {"term": 2, "node": 2, "committed": false}}));
+    story.sample(3000, 3, json!({"boot": 2, "term": 3, "vote": {"term": 3, "node": 2, "committed": false}}));
+    story.allow(3, 3100, 3110);
+    story
+}
+
+/// A learner denies, is promoted and allows; a leader that removes itself leads for a moment more.
+fn members() -> Story {
+    let mut story = Story::default();
+    for node in [1, 2, 3] {
+        story.sample(node, node, json!({"voters": [[1, 2, 3]], "learners": [4]}));
+    }
+    story.sample(4, 4, json!({"state": "learner", "voters": [[1, 2, 3]], "learners": [4]}));
+    story.deny(4, 20_000, 20_010, "no_quorum");
+    story.allow(4, 30_000, 30_010);
+    for node in [1, 2, 3, 4] {
+        story.sample(30_100 + node, node, json!({"voters": [[1, 2, 3, 4]]}));
+    }
+    for node in [1, 2, 3, 4] {
+        story.sample(50_000 + node, node, json!({"voters": [[1, 2, 3]], "state": "follower"}));
+    }
+    story.allow(4, 50_100, 50_110);
+    story
+}
+
+/// A wiped node learns; a rolled-back one leads among those who know no more.
+fn lost_disks() -> Story {
+    let mut story = Story::default();
+    for node in [1, 2, 3] {
+        story.sample(node, node, json!({}));
+    }
+    story.fault("wipe", 3, 100, Some(100));
+    story.sample(200, 3, json!({"boot": 2, "state": "learner", "term": 0, "vote": {"term": 0, "node": 0}}));
+    story.sample(201, 3, json!({"boot": 2, "state": "learner"}));
+    story.deny(3, 210, 220, "no_quorum");
+    story.sample(250, 1, json!({"lastLog": 14}));
+    story.fault("rollback", 1, 300, Some(300));
+    story.sample(
+        400,
+        1,
+        json!({"boot": 2, "lastLog": 10, "committed": 10, "state": "leader", "term": 3,
+        "vote": {"term": 3, "node": 1, "committed": true}}),
+    );
+    let mut decision = story.decision(1, 410, &request(), None, None);
+    decision["revision"] = 5.into();
+    story.allow_as(1, 410, 420, crate::story::signed(without_receipt(decision)));
+    story
+}
+
+pub(crate) fn without_receipt(mut decision: Value) -> Value {
+    decision.as_object_mut().unwrap().remove("receipt");
+    decision
+}
+
+/// Served within seconds after each change; a node that was removed and one that is down need not converge.
+fn faults_and_after() -> Story {
+    let mut story = Story::authorized();
+    for node in [1, 2, 3] {
+        story.sample(node, node, json!({"voters": [[1, 2, 3]], "learners": []}));
+    }
+    story.fault("crash", 1, 1000, Some(30_000));
+    for second in 1..29 {
+        story.deny(
+            2,
+            second * 1000 + 1,
+            second * 1000 + 20,
+            if second < 8 { "no_quorum" } else { "evidence_missing" },
+        );
+    }
+    for second in 31..60 {
+        story.deny(
+            2,
+            second * 1000,
+            second * 1000 + 20,
+            if second < 38 { "no_quorum" } else { "lineage_unknown" },
+        );
+    }
+    story.fault("crash", 3, 60_000, None);
+    for second in 61..75 {
+        story.allow(2, second * 1000, second * 1000 + 20);
+    }
+    story.ledgers(80_000);
+    story.ledger(80_010, 3, json!({"applied": 3, "digest": "d3", "revision": 2, "leaves": []}));
+    story.ledger(80_020, 4, json!({"applied": 3, "digest": "d3", "revision": 2, "leaves": []}));
+    story
+}
+
+/// More than 200 operations, of which enough succeed and are allows.
+fn busy() -> Story {
+    let mut story = Story::default();
+    for n in 0..300 {
+        let output = match n % 10 {
+            0..2 => (json!({"decision": "x"}), Outcome::Unknown),
+            2..4 => (json!({"events": []}), Outcome::Ok),
+            _ => (Value::Null, Outcome::Unknown),
+        };
+        story.push(Op::Events, 1, (n, Some(n + 1)), (Value::Null, output.0), output.1);
+        if n % 5 == 0 {
+            story.allow(1, n, n + 1);
+        }
+    }
+    story
+}

@@ -1,0 +1,143 @@
+//! The checks find what is wrong in histories made up for it, and nothing in those that are right.
+//!
+//! Every story is a file in `fixtures`: `good-….jsonl` violates nothing, `bad-S1-….jsonl` violates S1 and nothing else.
+//! `UPDATE_FIXTURES=1` writes the files anew.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
+
+mod bad;
+mod bad_liveness;
+mod bad_raft;
+mod good;
+mod story;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use assent_jepsen::check::{INVARIANTS, NOT_YET, judge};
+use assent_jepsen::history::History;
+
+use story::Shelf;
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
+}
+
+fn shelf() -> Shelf {
+    [good::stories(), bad::stories(), bad_raft::stories(), bad_liveness::stories()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn files() -> BTreeSet<String> {
+    let files =
+        fs::read_dir(fixtures()).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+    files.filter(|name| name.ends_with(".jsonl")).collect()
+}
+
+fn read(name: &str) -> History {
+    History::read(fs::read(fixtures().join(name)).unwrap().as_slice()).unwrap()
+}
+
+/// The invariant that a file's name says it violates.
+fn named(file: &str) -> Option<&str> {
+    file.strip_prefix("bad-")?.split('-').next()
+}
+
+#[test]
+fn the_files_tell_the_stories() {
+    for (name, history) in shelf() {
+        let file = fixtures().join(format!("{name}.jsonl"));
+        let mut text = Vec::new();
+        history.write(&mut text).unwrap();
+        if std::env::var_os("UPDATE_FIXTURES").is_some() {
+            fs::write(&file, &text).unwrap();
+        }
+        assert!(
+            fs::read(&file).ok().as_deref() == Some(&text[..]),
+            "{name}: see `UPDATE_FIXTURES` in this file"
+        );
+    }
+    let told: BTreeSet<String> = shelf().keys().map(|name| format!("{name}.jsonl")).collect();
+    assert_eq!(files(), told);
+}
+
+#[test]
+fn every_file_violates_what_its_name_says_and_nothing_else() {
+    let mut wrong = Vec::new();
+    for file in files() {
+        let history = read(&file);
+        let report = judge(&history);
+        let expected: BTreeSet<&str> = named(&file).into_iter().collect();
+        if report.violated() != expected {
+            wrong.push(format!("{file}: {}", report.to_text(&history)));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_invariant_is_violated_by_some_file_and_looks_at_something_in_one_that_is_good() {
+    let (good, bad): (Vec<_>, Vec<_>) = files().into_iter().partition(|file| named(file).is_none());
+    let reports: Vec<_> = good.iter().map(|file| judge(&read(file))).collect();
+    // The one that is somebody else's has its own tests.
+    for invariant in INVARIANTS.iter().filter(|invariant| invariant.id != "S2") {
+        assert!(bad.iter().any(|file| named(file) == Some(invariant.id)), "{}", invariant.id);
+        let looked = |id| {
+            reports
+                .iter()
+                .flat_map(|report| &report.findings)
+                .any(|found| found.id == id && found.verdict.looked_at > 0)
+        };
+        assert!(looked(invariant.id), "{} looks at nothing in any good history", invariant.id);
+    }
+}
+
+#[test]
+fn what_is_checked_and_what_is_not_are_told_apart() {
+    let ids: Vec<&str> = INVARIANTS.iter().map(|invariant| invariant.id).collect();
+    let all: BTreeSet<&str> = ids.iter().copied().chain(NOT_YET.iter().map(|(id, _)| *id)).collect();
+    assert_eq!(all.len(), ids.len() + NOT_YET.len(), "each is in one list, once");
+}
+
+#[test]
+fn nothing_is_wrong_in_nothing() {
+    let report = judge(&History::default());
+    assert!(report.is_good());
+    assert!(report.findings.iter().all(|finding| finding.verdict.looked_at == 0));
+}
+
+fn check(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_assent-jepsen"));
+    let output = command.args(arguments).current_dir(fixtures()).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn the_command_shows_the_records_that_violate() {
+    let (code, out, _) = check(&["check", "bad-S9-allow-in-a-cut.jsonl"]);
+    assert_eq!(code, Some(1), "{out}");
+    assert!(out.contains("\nS9: node 3 allowed while it was cut from every quorum\n  #"), "{out}");
+    let (code, out, _) = check(&["--output", "json", "check", "bad-S9-allow-in-a-cut.jsonl"]);
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &report["good"]), (Some(1), &serde_json::json!(false)));
+    let s9 = report["findings"].as_array().unwrap().iter().find(|found| found["id"] == "S9").unwrap();
+    assert_eq!(s9["violations"][0]["records"][0]["input"]["kind"], "cut");
+    let (code, out, _) = check(&["check", "good-cut-edges.jsonl"]);
+    assert_eq!(code, Some(0), "{out}");
+}
+
+#[test]
+fn what_is_no_history_is_not_judged() {
+    let (code, out, error) = check(&["check", "no-such-file"]);
+    assert_eq!((code, out.as_str()), (Some(2), ""), "{error}");
+    assert!(error.starts_with("error: no-such-file: "), "{error}");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), "{}\n").unwrap();
+    let (code, _, error) = check(&["check", file.path().to_str().unwrap()]);
+    assert_eq!(code, Some(2));
+    assert!(error.contains("line 1 of the history is not a record"), "{error}");
+}
