@@ -118,6 +118,8 @@ impl Node {
         )
         .await
         .map_err(failed("starting raft"))?;
+        // Until it has begun its loop Raft shows an empty membership, by which peers that it has to refuse would be let in.
+        raft.with_raft_state(|_| ()).await.map_err(failed("starting raft"))?;
         service_of_raft.attach(raft.clone());
 
         let tasks = TaskTracker::new();

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use assent_jepsen::sim::command::{SimArgs, sim};
+use assent_jepsen::sim::hunt::{MutantsArgs, mutants};
 
 /// The command line is wrong.
 const USAGE: u8 = 64;
@@ -40,6 +41,7 @@ enum Output {
 enum Command {
     Chaos(chaos::ChaosArgs),
     Sim(SimArgs),
+    Mutants(MutantsArgs),
     Check(check::CheckArgs),
 }
 
@@ -55,13 +57,19 @@ pub(crate) fn run() -> ExitCode {
     };
     match cli.command {
         Command::Chaos(args) => args.run(cli.output),
-        Command::Sim(args) => match sim(&args, cli.output == Output::Json) {
-            Ok(good) => u8::from(!good).into(),
-            Err(problem) => {
-                eprintln!("error: {problem}");
-                USAGE.into()
-            }
-        },
+        Command::Sim(args) => ended(sim(&args, cli.output == Output::Json)),
+        Command::Mutants(args) => ended(mutants(&args, cli.output == Output::Json)),
         Command::Check(args) => args.run(cli.output),
+    }
+}
+
+/// 0 if all is well, 1 if something was found.
+fn ended(good: Result<bool, String>) -> ExitCode {
+    match good {
+        Ok(good) => u8::from(!good).into(),
+        Err(problem) => {
+            eprintln!("error: {problem}");
+            USAGE.into()
+        }
     }
 }

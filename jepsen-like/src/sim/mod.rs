@@ -13,6 +13,7 @@ pub mod disk;
 pub mod ground;
 pub mod host;
 pub mod http;
+pub mod hunt;
 pub mod nemesis;
 pub mod net;
 pub mod operator;

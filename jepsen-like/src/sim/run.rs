@@ -55,6 +55,8 @@ pub struct Ran {
     pub simulated: Duration,
     /// Whether every node held the same in the end.
     pub converged: bool,
+    /// Nodes that retried an fsync after one had failed.
+    pub retried_fsync: Vec<u64>,
 }
 
 /// Why a run did not come to its end.
@@ -155,7 +157,14 @@ pub fn run(config: &Config, folder: &Path, progress: &mut dyn FnMut(Duration)) -
         go(&mut stage, progress)?;
     }
     stage.close();
-    Ok(Ran { history: recorder.history(), tally: stage.tally.clone(), simulated: stage.now(), converged })
+    let retried_fsync = stage.lied_to();
+    Ok(Ran {
+        history: recorder.history(),
+        tally: stage.tally.clone(),
+        simulated: stage.now(),
+        converged,
+        retried_fsync,
+    })
 }
 
 /// Whether all members run and have applied the same.

@@ -72,6 +72,10 @@ impl SeedReport {
                 report.faults = ran.tally.faults;
                 report.sometimes =
                     ran.tally.sometimes.into_iter().map(|(what, count)| (what.to_owned(), count)).collect();
+                for node in ran.retried_fsync {
+                    let what = format!("node {node} went on with a file after an fsync of it had failed");
+                    report.violations.push(Found { invariant: "S11".to_owned(), what, window: Vec::new() });
+                }
                 ran.history
             }
             Err(RunError::Panicked { at, problem, history }) => {

@@ -306,6 +306,13 @@ impl<'a> Stage<'a> {
         groups.filter(|group| !group.is_empty()).map(|group| group.len() / 2 + 1).min().unwrap_or(2)
     }
 
+    /// Machines on which a sync succeeded over what an earlier one had given up on: somebody retried a failed fsync, or built
+    /// on what was only in memory.
+    pub fn lied_to(&self) -> Vec<u64> {
+        let lied = |machine: &&Machine| machine.disk.counts().get(FaultKind::SyncLied) > 0;
+        self.machines.values().filter(lied).map(|machine| machine.id).collect()
+    }
+
     /// Ends the records that are still open.
     pub fn close(&mut self) {
         let failing = std::mem::take(&mut self.failing).into_values().filter_map(|(_, open)| open);

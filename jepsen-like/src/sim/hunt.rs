@@ -1,0 +1,217 @@
+//! `assent-jepsen mutants`: breaks the nodes on purpose, one defect at a time, and counts the seeds until a check notices.
+//!
+//! A check that no defect can make fail shows nothing. Beside them runs a green control: the nodes as they are, over the same
+//! seeds, of which no check may complain.
+
+use std::fmt::Write;
+use std::str::FromStr;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::seeds::{Plan, SeedsError, run_seeds};
+use crate::mutants::{CAN_ACTIVATE, Expected, Mutant, expected};
+
+/// The pseudo-invariant of one seed giving one trace.
+const SAME_TRACE: &str = "M1";
+
+/// Break the nodes on purpose, and see that the checks notice.
+///
+/// Each mutant is a deliberate defect that is compiled in only with the feature `mutants`. For each, seeds are run until one of
+/// the checks that it is meant for is violated, or the budget is spent. The green control runs without a defect. It ends with
+/// 1 if a mutant is not caught or the control is not green.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Example:
+  cargo run -p assent-jepsen --profile sim --features mutants -- mutants --budget 50
+  cargo run -p assent-jepsen --profile sim --features mutants -- mutants --only cache-allow-1s,lease-read")]
+pub struct MutantsArgs {
+    /// How many seeds a mutant may take
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    budget: u64,
+    /// How many seeds the green control runs
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(0..=10_000))]
+    control: u64,
+    /// The first seed
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    first: u64,
+    /// How long faults are made in each, in simulated seconds
+    #[arg(long, value_name = "S", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// How many nodes begin
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    nodes: u64,
+    /// Only these
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', value_parser = parse)]
+    only: Vec<Mutant>,
+    /// So many, from the list's place that this number gives: a rotating handful
+    #[arg(long, value_names = ["COUNT", "TURN"], num_args = 2, conflicts_with = "only")]
+    handful: Vec<u64>,
+    /// How many seeds at once [default: as many as there are cores]
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
+}
+
+fn parse(name: &str) -> Result<Mutant, String> {
+    Mutant::from_str(name).map_err(|error| {
+        let known: Vec<&str> = Mutant::ALL.iter().map(|mutant| mutant.name()).collect();
+        format!("{error}: there are {}", known.join(", "))
+    })
+}
+
+/// What became of one mutant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Caught {
+    /// Which.
+    pub mutant: String,
+    /// The checks that are meant to notice.
+    pub meant_for: Vec<String>,
+    /// The check that noticed first, and how many seeds it took; none if none did within the budget.
+    pub caught: Option<(String, u64)>,
+    /// Checks that noticed though they are not meant to.
+    pub also: Vec<String>,
+}
+
+/// What became of all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Hunted {
+    /// A row a mutant.
+    pub mutants: Vec<Caught>,
+    /// How many seeds the control ran.
+    pub control: u64,
+    /// What the checks complained of without a defect.
+    pub false_alarms: Vec<String>,
+}
+
+/// Runs the command; whether every mutant was caught and the control is green.
+pub fn mutants(args: &MutantsArgs, json: bool) -> Result<bool, String> {
+    if !CAN_ACTIVATE {
+        return Err("this build has no mutants: build it with `--features mutants`".to_owned());
+    }
+    let hunted = hunt(args, &mut |what| eprintln!("{what}")).map_err(|error| error.to_string())?;
+    if json {
+        println!("{}", serde_json::to_string_pretty(&hunted).map_err(|error| error.to_string())?);
+    } else {
+        print!("{}", hunted.to_text());
+    }
+    Ok(hunted.false_alarms.is_empty() && hunted.mutants.iter().all(|caught| caught.caught.is_some()))
+}
+
+fn hunt(args: &MutantsArgs, tell: &mut dyn FnMut(&str)) -> Result<Hunted, SeedsError> {
+    let all: Vec<Expected> = expected().collect();
+    let wanted: Vec<Expected> = match args.handful.as_slice() {
+        [count, turn] => {
+            let count = usize::try_from(*count).unwrap_or(usize::MAX).min(all.len());
+            let from = usize::try_from(*turn).unwrap_or(0).wrapping_mul(count) % all.len().max(1);
+            all.iter().cycle().skip(from).take(count).copied().collect()
+        }
+        _ if args.only.is_empty() => all,
+        _ => all.into_iter().filter(|expected| args.only.contains(&expected.mutant)).collect(),
+    };
+    let mut false_alarms = Vec::new();
+    if args.control > 0 {
+        let report = run_seeds(&plan(args, None, args.first, args.control), &mut |_, _| {})?;
+        for (seed, found) in &report.violations {
+            false_alarms.push(format!("seed {seed}: {}: {}", found.invariant, found.what));
+        }
+        tell(&format!("control: {} seeds, {} complaints", args.control, false_alarms.len()));
+    }
+    let mut rows = Vec::new();
+    for expected in wanted {
+        let row = one(args, expected)?;
+        tell(&row.to_text());
+        rows.push(row);
+    }
+    Ok(Hunted { mutants: rows, control: args.control, false_alarms })
+}
+
+fn one(args: &MutantsArgs, expected: Expected) -> Result<Caught, SeedsError> {
+    let name = expected.mutant.name();
+    let mut row = Caught {
+        mutant: name.to_owned(),
+        meant_for: expected.caught_by.iter().map(|id| (*id).to_owned()).collect(),
+        caught: None,
+        also: Vec::new(),
+    };
+    let jobs = u64::try_from(jobs(args)).unwrap_or(1);
+    let mut done = 0;
+    while done < args.budget && row.caught.is_none() {
+        let count = jobs.min(args.budget.saturating_sub(done));
+        let mut traces = Vec::new();
+        let report =
+            run_seeds(&plan(args, Some(name), args.first.saturating_add(done), count), &mut |seed, _| {
+                traces.push((seed.seed, seed.trace.clone()));
+            })?;
+        let mut violations: Vec<(u64, String)> =
+            report.violations.into_iter().map(|(seed, found)| (seed, found.invariant)).collect();
+        if expected.caught_by.contains(&SAME_TRACE) {
+            let again = run_seeds(
+                &plan(args, Some(name), args.first.saturating_add(done), count),
+                &mut |seed, _| {
+                    if !traces.contains(&(seed.seed, seed.trace.clone())) {
+                        violations.push((seed.seed, SAME_TRACE.to_owned()));
+                    }
+                },
+            )?;
+            violations.extend(again.violations.into_iter().map(|(seed, found)| (seed, found.invariant)));
+        }
+        violations.sort();
+        for (seed, invariant) in violations {
+            if expected.caught_by.contains(&invariant.as_str()) {
+                let needed = seed.saturating_sub(args.first).saturating_add(1);
+                row.caught.get_or_insert((invariant, needed));
+            } else if !row.also.contains(&invariant) {
+                row.also.push(invariant);
+            }
+        }
+        done = done.saturating_add(count);
+    }
+    Ok(row)
+}
+
+fn jobs(args: &MutantsArgs) -> usize {
+    args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1)
+}
+
+fn plan(args: &MutantsArgs, mutant: Option<&str>, first: u64, count: u64) -> Plan {
+    let mut arguments = vec!["sim".to_owned(), "--here".to_owned()];
+    arguments.extend(["--seconds".to_owned(), args.seconds.to_string()]);
+    arguments.extend(["--nodes".to_owned(), args.nodes.to_string()]);
+    if let Some(mutant) = mutant {
+        arguments.extend(["--mutant".to_owned(), mutant.to_owned()]);
+    }
+    let seeds = (first..first.saturating_add(count)).collect();
+    Plan { seeds, arguments, jobs: jobs(args), stop_at_first: false }
+}
+
+impl Caught {
+    fn to_text(&self) -> String {
+        let seeds = self
+            .caught
+            .as_ref()
+            .map_or_else(|| "NOT CAUGHT".to_owned(), |(check, seeds)| format!("{check} in {seeds}"));
+        format!("{:<28} {:<14} {seeds:<14} {}", self.mutant, self.meant_for.join(" "), self.also.join(" "))
+    }
+}
+
+impl Hunted {
+    fn to_text(&self) -> String {
+        let mut out =
+            format!("{:<28} {:<14} {:<14} also violated\n", "mutant", "meant for", "caught by, seeds");
+        for row in &self.mutants {
+            let _ = writeln!(out, "{}", row.to_text().trim_end());
+        }
+        let mut needed: Vec<u64> =
+            self.mutants.iter().filter_map(|row| row.caught.as_ref().map(|(_, seeds)| *seeds)).collect();
+        needed.sort_unstable();
+        let median = needed.get(needed.len() / 2).copied().unwrap_or(0);
+        let _ = writeln!(out, "caught {} of {}, median seeds {median}", needed.len(), self.mutants.len());
+        let _ = writeln!(out, "control: {} seeds, {} complaints", self.control, self.false_alarms.len());
+        for alarm in &self.false_alarms {
+            let _ = writeln!(out, "  {alarm}");
+        }
+        out
+    }
+}
