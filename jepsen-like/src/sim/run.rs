@@ -24,7 +24,7 @@ use crate::history::History;
 /// How long the nodes have to find a leader at the beginning.
 const BEGIN_WITHIN: Duration = Duration::from_secs(20);
 /// How long callers go on asking after everything is healed.
-const SETTLE: Duration = Duration::from_secs(8);
+const SETTLE: Duration = Duration::from_secs(11);
 /// How long the nodes have to hold the same after that.
 const CONVERGE_WITHIN: Duration = Duration::from_secs(60);
 
@@ -129,6 +129,10 @@ pub fn run(config: &Config, folder: &Path, progress: &mut dyn FnMut(Duration)) -
     for id in 1..=config.clients {
         let client = Client::new(id, dice.fork(&format!("client {id}")), shared.clone());
         stage.add_client(&format!("client-{id}"), client.run());
+    }
+    for node in 1..=config.nodes {
+        let asker = Client::new(100 + node, dice.fork(&format!("asker {node}")), shared.clone());
+        stage.add_client(&format!("asker-{node}"), asker.pester(node));
     }
     stage.add_client("operator", operate(desk.clone(), shared.nodes.clone(), stage.boots()));
     let until = stage.now() + config.lasts;

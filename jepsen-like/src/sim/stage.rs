@@ -271,6 +271,10 @@ impl<'a> Stage<'a> {
     fn look(&mut self) {
         for id in self.running() {
             let Some(machine) = self.machines.get(&id) else { continue };
+            if machine.disk.is_dead() {
+                // It has no power any more: what it still does is nobody's doing.
+                continue;
+            }
             let (boot, Some(observed)) = (machine.boots(), machine.observe()) else { continue };
             if self.seen.get(&id).is_some_and(|(of, seen)| *of == boot && *seen == observed) {
                 continue;

@@ -36,8 +36,9 @@ struct State {
 enum Done<'a> {
     /// A submission, and the leaf whose receipt it got.
     Accepted { index: usize },
-    /// A restriction that adds nothing to one in force, and that one's leaf.
-    AddsNothing { envelope: &'a str, index: usize },
+    /// A restriction that adds nothing to one in force, that one's leaf, and moments near that at which it was answered: the
+    /// receipt tells when the other was accepted.
+    AddsNothing { envelope: &'a str, index: usize, moments_ms: Vec<i64> },
     /// A submission that came to nothing, with moments near that at which it did: a refusal does not say when.
     Refused { envelope: &'a str, code: &'a str, moments_ms: Vec<i64> },
     /// A decision on the rules.
@@ -59,12 +60,14 @@ impl<'a> Spec for Domain<'a> {
     fn step(&self, state: &State, (_, done): &(usize, Done<'a>)) -> Option<State> {
         match done {
             Done::Accepted { index } => self.accepted(state, *index),
-            Done::AddsNothing { envelope, index } => {
-                let (model, answer) = state.model.submit(envelope, state.model.time_ms());
-                let SubmitAnswer::Again(place) = answer else { return None };
+            Done::AddsNothing { envelope, index, moments_ms } => {
                 let leaf =
                     self.leaves.iter().find(|(leaf, _)| leaf == index).map(|(_, leaf)| leaf.id.as_str());
-                (leaf.is_some() && leaf == model.id_at(place)).then(|| state.clone())
+                let adds_nothing = |at_ms: &i64| match state.model.submit(envelope, *at_ms) {
+                    (model, SubmitAnswer::Again(place)) => leaf.is_some() && leaf == model.id_at(place),
+                    _ => false,
+                };
+                moments_ms.iter().any(adds_nothing).then(|| state.clone())
             }
             Done::Refused { envelope, code, moments_ms } => {
                 let refusal = SubmitAnswer::Refused(code_of(code));
@@ -194,7 +197,10 @@ fn done<'a>(record: &'a Record, ledger: &Ledger, times: &Times) -> Option<(Done<
         let own = ledger.leaves.get(index).map(|leaf| leaf.id.as_str())
             == record.input.get("id").and_then(Value::as_str);
         let done = match record.input.get("envelope").and_then(Value::as_str) {
-            Some(envelope) if !own => Done::AddsNothing { envelope, index },
+            Some(envelope) if !own => {
+                let moments_ms = times.around(record.invoke_ns, record.return_ns?)?;
+                Done::AddsNothing { envelope, index, moments_ms }
+            }
             _ => Done::Accepted { index },
         };
         return (index >= ledger.founding).then_some((done, true));

@@ -166,6 +166,11 @@ impl Kind {
         self.habits().lasts_ms
     }
 
+    /// Whether a majority of nodes goes on hearing one another.
+    pub(super) fn leaves_a_majority(self) -> bool {
+        matches!(self, Kind::Isolate | Kind::OneWay | Kind::Partition)
+    }
+
     pub(super) fn realm(self) -> Realm {
         self.habits().realm
     }

@@ -30,6 +30,8 @@ const AT_ONCE: usize = 2;
 /// How long faults are made, and for how long none are after that, in milliseconds: in a calm what was made must come to rest.
 const STORM_MS: (u64, u64) = (2_000, 7_000);
 const CALM_MS: (u64, u64) = (1_000, 7_000);
+/// How long a fault lasts that a majority has to get over by itself, in milliseconds.
+const LONG_MS: (u64, u64) = (13_000, 16_000);
 /// How long a supervisor waits before it starts a process again that ended by itself, in milliseconds.
 const RESTART_MS: (u64, u64) = (100, 1_500);
 
@@ -149,8 +151,16 @@ impl Nemesis {
             .iter()
             .map(|id| stage.recorder.fault(*id, json!({"kind": kind.name(), "nodes": nodes})))
             .collect();
-        let (least, most) = kind.lasts_ms();
+        let (mut least, mut most) = kind.lasts_ms();
+        let long = kind.leaves_a_majority() && dice.chance(1, 8);
+        if long {
+            (least, most) = LONG_MS;
+        }
         let until = stage.now().saturating_add(Duration::from_millis(dice.between(least, most)));
+        if long {
+            // Nothing else goes wrong meanwhile: the majority has to work.
+            self.storm = (Duration::ZERO, until);
+        }
         self.active.push(Active { undo, until, records });
     }
 

@@ -22,12 +22,15 @@ pub(super) fn begin(kind: Kind, stage: &mut Stage<'_>, dice: &mut Dice) -> Optio
     }
     let (first, rest) = ids.split_first()?;
     let (first, rest) = (*first, rest.to_vec());
+    // Whom it keeps from a majority: all, unless it leaves one.
+    let mut struck = ids.clone();
     let ways = match kind {
         Kind::Partition => {
             let minority =
                 usize::try_from(dice.between(1, u64::try_from(ids.len().saturating_sub(1) / 2).ok()?))
                     .ok()?;
             let (some, others) = ids.split_at_checked(minority)?;
+            struck = some.to_vec();
             between(some, others)
         }
         Kind::Isolate => between(&[first], &rest),
@@ -54,8 +57,10 @@ pub(super) fn begin(kind: Kind, stage: &mut Stage<'_>, dice: &mut Dice) -> Optio
         return None;
     }
     stage.cut(&ways);
-    let struck: BTreeSet<u64> = ways.iter().map(|(from, _)| *from).collect();
-    Some((struck.into_iter().collect(), Undo::Ways(ways)))
+    if matches!(kind, Kind::Isolate | Kind::OneWay) {
+        struck = vec![first];
+    }
+    Some((struck, Undo::Ways(ways)))
 }
 
 /// Every way but those between neighbours.

@@ -22,7 +22,8 @@ impl Client {
         if self.dice.chance(1, 30) {
             request["action"] = json!("destroy");
         }
-        self.ask(Op::Authorize, domain, request, "/v1/authorize").await;
+        let node = self.any_node();
+        self.ask(Op::Authorize, domain, node, request, "/v1/authorize").await;
     }
 
     /// Takes a permit, or one that was taken before again, now and then twice at once through two nodes.
@@ -44,7 +45,8 @@ impl Client {
                 request
             }
         };
-        self.ask(Op::Permit, domain, request, "/v1/permits").await;
+        let node = self.any_node();
+        self.ask(Op::Permit, domain, node, request, "/v1/permits").await;
     }
 
     /// A request about an execution of the domain, newer ones more often.
@@ -65,13 +67,15 @@ impl Client {
             "subject": {"digest": {"sha256": lineage.subject.to_string()}}}))
     }
 
-    async fn ask(&mut self, op: Op, domain: usize, request: Value, path: &str) {
-        let node = self.any_node();
+    pub(super) async fn ask(&mut self, op: Op, domain: usize, node: u64, request: Value, path: &str) {
         let key = self.book().domains.get(domain).map(|domain| domain.name.to_string()).unwrap_or_default();
         let begun = self.shared.recorder.begin(op, self.id, node, &key, request.clone());
         match self.http.ask(node, Method::POST, path, request.to_string().into_bytes(), WITHIN).await {
             Ok(Answer { status: 200, body, .. }) if said(&body) == Some("allow") => {
-                begun.end(Outcome::Ok, body)
+                begun.end(Outcome::Ok, body);
+                if op == Op::Authorize {
+                    self.book().was_allowed(domain, &request);
+                }
             }
             Ok(Answer { body, .. }) if said(&body) == Some("deny") => begun.end(Outcome::Deny, body),
             // A problem document: nothing was decided.

@@ -2,7 +2,7 @@
 //!
 //! It is what they believe, from receipts; it may be wrong, as beliefs are.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use assent_proof::{DomainName, EvidenceId, Role, Seconds, Sha256, SigningKey};
 use serde_json::Value;
@@ -12,6 +12,9 @@ use super::super::ground::DomainPlan;
 /// Where a chain is: a domain's place, a lineage, and its issuer's key (empty for the one chain of `_governance`).
 pub(super) type ChainId = (usize, String, String);
 
+/// How many allowed requests are remembered.
+const ALLOWED_MAX: usize = 8;
+
 /// What the callers know.
 pub struct Book {
     pub(super) domains: Vec<DomainBook>,
@@ -20,6 +23,8 @@ pub struct Book {
     busy: BTreeSet<ChainId>,
     /// How many names were given away.
     named: u64,
+    /// What was allowed lately: the domain's place, and the request.
+    allowed: VecDeque<(usize, Value)>,
 }
 
 /// A domain.
@@ -83,7 +88,20 @@ impl Book {
                 evidence: Vec::new(),
             })
             .collect();
-        Self { domains, chains, busy: BTreeSet::new(), named: 0 }
+        Self { domains, chains, busy: BTreeSet::new(), named: 0, allowed: VecDeque::new() }
+    }
+
+    /// A request was allowed.
+    pub(super) fn was_allowed(&mut self, domain: usize, request: &Value) {
+        if self.allowed.len() >= ALLOWED_MAX {
+            self.allowed.pop_front();
+        }
+        self.allowed.push_back((domain, request.clone()));
+    }
+
+    /// What was allowed lately.
+    pub(super) fn allowed_lately(&self) -> Vec<(usize, Value)> {
+        self.allowed.iter().cloned().collect()
     }
 
     /// A name that nobody has.

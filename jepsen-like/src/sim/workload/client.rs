@@ -10,6 +10,7 @@ use super::super::dice::Dice;
 use super::super::http::{Boots, Http};
 use super::super::recorder::Recorder;
 use super::book::Book;
+use crate::history::Op;
 
 /// What all callers of a run share.
 #[derive(Clone)]
@@ -73,6 +74,19 @@ impl Client {
     /// A caller with its own chance.
     pub fn new(id: u64, dice: Dice, shared: Shared) -> Self {
         Self { id, dice, http: Http::new(shared.boots.clone()), shared }
+    }
+
+    /// Asks one node and no other, mostly what was allowed lately: so that whoever must not allow any more is asked in time.
+    pub async fn pester(mut self, node: u64) -> turmoil::Result {
+        while self.shared.go_on.get() {
+            let pause = self.dice.between(20, 150);
+            sleep(Duration::from_millis(pause)).await;
+            let lately = self.book().allowed_lately();
+            if let Some((domain, request)) = self.dice.pick(&lately).cloned() {
+                self.ask(Op::Authorize, domain, node, request, "/v1/authorize").await;
+            }
+        }
+        Ok(())
     }
 
     /// Goes about its business.
