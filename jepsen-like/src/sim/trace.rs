@@ -12,7 +12,7 @@ use tracing_subscriber::fmt::time::FormatTime;
 
 /// What is logged. openraft's own events are many, and name
 /// real instants, which no two runs have in common; `ASSENT_TRACE` replaces this.
-const USUAL: &str = "warn,assent_cluster=debug,assent_store=debug";
+const USUAL: &str = "warn,turmoil=info,assent_cluster=debug,assent_store=debug,openraft=off";
 
 /// Begins to log into a file. For the whole process.
 pub(super) fn begin(path: &Path) -> io::Result<()> {

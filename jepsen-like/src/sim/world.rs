@@ -1,6 +1,7 @@
 //! What a simulated node takes for its machine: seeded entropy, and blocking work that runs on the spot.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use assent_cluster::env::{Blocking, Entropy, Environment};
 use futures_util::future::BoxFuture;
@@ -9,6 +10,9 @@ use super::clock::SimClock;
 use super::dice::Dice;
 use super::disk::SimDisk;
 use super::net::SimNet;
+
+/// The longest that a slow disk holds up one piece of work.
+const STALL_MAX: Duration = Duration::from_secs(5);
 
 /// Bytes that follow from a seed.
 pub struct SimEntropy(Mutex<Dice>);
@@ -25,7 +29,8 @@ struct OnTheSpot(SimDisk);
 impl Blocking for OnTheSpot {
     fn run(&self, job: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
         job();
-        let stall = self.0.take_stall();
+        // However many syncs the job made: a disk is slow for a while, not for ever.
+        let stall = self.0.take_stall().min(STALL_MAX);
         Box::pin(async move {
             if !stall.is_zero() {
                 tokio::time::sleep(stall).await;

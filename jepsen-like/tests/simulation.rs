@@ -1,0 +1,107 @@
+//! The simulator's own promises: one seed is one run, another is another, nothing is violated, and what is wrong is told.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn jepsen(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_assent-jepsen")).args(arguments).output().unwrap()
+}
+
+/// One seed in a process of its own: its report.
+fn seed(arguments: &[&str]) -> Value {
+    let output = jepsen(&[&["--output", "json", "sim"], arguments].concat());
+    serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)))
+}
+
+fn written(path: &Path) -> (Vec<u8>, Vec<u8>) {
+    (std::fs::read(path.join("history")).unwrap(), std::fs::read(path.join("trace")).unwrap())
+}
+
+/// Runs a seed, and gives the bytes of its history and of what the nodes logged.
+fn run(seed_number: &str) -> (Vec<u8>, Vec<u8>) {
+    let folder = tempfile::tempdir().unwrap();
+    let (history, trace) = (folder.path().join("history"), folder.path().join("trace"));
+    let files = ["--history", history.to_str().unwrap(), "--trace", trace.to_str().unwrap()];
+    seed(&[&["--seed", seed_number, "--seconds", "6"], files.as_slice()].concat());
+    written(folder.path())
+}
+
+#[test]
+fn the_same_seed_gives_the_same_history_and_the_same_trace_in_two_processes() {
+    let (first, second) = (run("11"), run("11"));
+    assert!(first.0.len() > 100_000 && first.1.len() > 1_000, "there is something to compare");
+    assert!(first.0 == second.0, "the histories differ");
+    assert!(first.1 == second.1, "the traces differ");
+    assert!(run("12").0 != first.0, "another seed is another run");
+}
+
+#[test]
+fn nothing_is_violated_in_some_seeds_of_three_nodes() {
+    let report = seed(&["--seeds", "0..6", "--seconds", "8"]);
+    assert_eq!(report["violations"], Value::Array(Vec::new()), "{report:#}");
+    assert_eq!(report["seeds"], 6);
+    let (ops, ok, allows) = (count(&report["ops"]), count(&report["ok"]), count(&report["allows"]));
+    assert!(ok * 10 >= ops * 3 && allows * 10 >= ops, "vacuous: {ops} operations, {ok} succeeded, {allows} allowed");
+    let fired: u64 = report["faults"].as_object().unwrap().values().map(count).sum();
+    assert!(fired > 10, "{report:#}");
+}
+
+#[test]
+fn nothing_is_violated_in_a_seed_of_five_nodes() {
+    let report = seed(&["--seed", "3", "--nodes", "5", "--seconds", "8"]);
+    assert_eq!(report["violations"], Value::Array(Vec::new()), "{report:#}");
+}
+
+#[test]
+fn a_saved_history_is_judged_again_with_the_same_verdict() {
+    let folder = tempfile::tempdir().unwrap();
+    let history = folder.path().join("history.jsonl");
+    seed(&["--seed", "2", "--seconds", "5", "--history", history.to_str().unwrap()]);
+    let judged = jepsen(&["check", history.to_str().unwrap()]);
+    assert_eq!(judged.status.code(), Some(0), "{}", String::from_utf8_lossy(&judged.stdout));
+}
+
+#[test]
+fn a_fault_that_is_left_out_does_not_fire_and_the_others_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let kinds = |skip: &[&str]| {
+        let history = folder.path().join("h");
+        let arguments = [&["--seed", "7", "--seconds", "8", "--history", history.to_str().unwrap()], skip].concat();
+        let report = seed(&arguments);
+        (count(&report["drawn"]), report["faults"].as_object().unwrap().values().map(count).sum::<u64>())
+    };
+    let (drawn, fired) = kinds(&[]);
+    assert!(drawn > 2 && fired > 1, "{drawn} {fired}");
+    let all: Vec<String> = (0..drawn).map(|number| number.to_string()).collect();
+    assert_eq!(kinds(&["--skip", &all.join(",")]).1, 0);
+}
+
+#[test]
+fn what_cannot_be_run_is_refused_and_says_what_can() {
+    for (arguments, says) in [
+        (&["sim", "--faults", "rain"][..], "partition"),
+        (&["sim", "--seeds", "9..3"], "A..B"),
+        (&["sim", "--nodes", "4"], "[possible values: 3, 5]"),
+        (&["sim", "--seed", "1", "--mutant", "lease-read"], "--features mutants"),
+        (&["mutants"], "--features mutants"),
+    ] {
+        let output = jepsen(arguments);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}: {said}");
+        assert!(said.contains(says), "{arguments:?}: {said}");
+    }
+}
+
+fn count(value: &Value) -> u64 {
+    value.as_u64().unwrap()
+}
