@@ -12,8 +12,9 @@ use crate::usecase::Service;
 pub struct Observed {
     /// Its term.
     pub term: u64,
-    /// Whom it voted for in that term, if anybody, and whether a quorum did.
-    pub vote: Option<(NodeId, bool)>,
+    /// The last vote that its disk has: the term, whom it voted for, and whether a quorum did. It may be of an earlier term
+    /// than `term`.
+    pub vote: (u64, NodeId, bool),
     /// `leader`, `candidate`, `follower`, `learner` or `shutdown`.
     pub state: &'static str,
     /// Whom it takes for the leader.
@@ -64,7 +65,7 @@ impl Service {
         let membership = metrics.membership_config.membership();
         Some(Observed {
             term: metrics.current_term,
-            vote: Some((metrics.vote.leader_id.voted_for, metrics.vote.committed)),
+            vote: (metrics.vote.leader_id.term, metrics.vote.leader_id.voted_for, metrics.vote.committed),
             state: match metrics.state {
                 ServerState::Leader => "leader",
                 ServerState::Candidate => "candidate",

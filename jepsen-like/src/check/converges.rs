@@ -2,7 +2,7 @@
 //!
 //! The last look at every node's ledger shows the same revision and the same digest. Left out are nodes that a fault bites
 //! still, and nodes that no other node's last sample names as a member; and a look that failed is a violation of its own
-//! unless the node is left out. Whether the harness waited long enough before it looked is its own to see to.
+//! unless the node is left out, or no other node's last sample names it as a voter: a learner's reads are not confirmed. Whether the harness waited long enough before it looked is its own to see to.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,10 +23,15 @@ pub(super) fn check(history: &History) -> Verdict {
     let samples = samples(history);
     let mut first: Option<(usize, &Record)> = None;
     for (node, (at, record)) in &last {
-        if bitten.contains(node) || is_no_member(&samples, *node) {
+        if bitten.contains(node)
+            || is_none_of(&samples, *node, |sample| sample.voters.iter().chain(&sample.learners).collect())
+        {
             continue;
         }
         if record.outcome != Outcome::Ok {
+            if is_none_of(&samples, *node, |sample| sample.voters.iter().collect()) {
+                continue;
+            }
             let what = format!("node {node} could not be read in the end");
             verdict.violations.push(Violation { what, shown_by: vec![*at] });
             continue;
@@ -44,14 +49,13 @@ pub(super) fn check(history: &History) -> Verdict {
     verdict
 }
 
-/// Whether others were seen, and in the end none of them takes the node for a member.
-fn is_no_member(samples: &[Sample<'_>], node: u64) -> bool {
+/// Whether others were seen, and in the end none of them counts the node among these.
+fn is_none_of(samples: &[Sample<'_>], node: u64, of: for<'s> fn(&'s Sample<'_>) -> Vec<&'s u64>) -> bool {
     let last: BTreeMap<u64, &Sample<'_>> = samples
         .iter()
         .filter(|sample| !sample.voters.is_empty())
         .map(|sample| (sample.node, sample))
         .collect();
     let mut others = last.values().filter(|sample| sample.node != node).peekable();
-    others.peek().is_some()
-        && others.all(|sample| !sample.voters.contains(&node) && !sample.learners.contains(&node))
+    others.peek().is_some() && others.all(|sample| !of(sample).contains(&&node))
 }

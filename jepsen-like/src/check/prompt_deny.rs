@@ -3,13 +3,14 @@
 //! A question that was asked of a node within a `cut` of that node which went on for a second more is answered within that
 //! second, whatever the answer (that it is no allow is S9's). It is judged only if nothing but the network between nodes was
 //! at fault on that node until then, and samples do not leave open whether it ran: a process that is down or paused answers
-//! nothing.
+//! nothing. And that nobody answered shows only in a client that asks nothing else until the second is over: one that soon
+//! asks again lost its connection, which the start of a node does to those that were open.
 
 use super::faults::{Fault, faults};
 use super::lives::Lives;
 use super::read::is_question;
 use super::{Verdict, Violation};
-use crate::history::History;
+use crate::history::{History, Record};
 
 /// How long an answer may take, in nanoseconds.
 const ANSWER_NS_MAX: u64 = 1_000_000_000;
@@ -36,12 +37,23 @@ pub(super) fn check(history: &History) -> Verdict {
             {
                 continue;
             }
+            let late = match asked.return_ns {
+                Some(returned) => returned > due,
+                None if waited(history, at, asked, due) => true,
+                None => continue,
+            };
             verdict.looked_at = verdict.looked_at.saturating_add(1);
-            if asked.return_ns.is_none_or(|returned| returned > due) || asked.output.is_null() {
+            if late {
                 let what = format!("node {} was cut and did not answer within a second", cut.node);
                 verdict.violations.push(Violation { what, shown_by: vec![cut.at, at] });
             }
         }
     }
     verdict
+}
+
+/// Whether the client of a question that was not answered did nothing else until then. It does one thing at a time.
+fn waited(history: &History, at: usize, asked: &Record, due: u64) -> bool {
+    let mut later = history.records.iter().skip(at.saturating_add(1));
+    later.find(|record| record.client == asked.client).is_none_or(|next| next.invoke_ns > due)
 }

@@ -3,10 +3,11 @@
 //! - Election safety: no two nodes are seen leading in one term.
 //! - Leader completeness: the log of who leads in a term reaches every index that a node of an earlier term saw committed.
 //! - Committed entries never change: an applied index always has the same position, on every node and at every time.
-//! - A node's term never falls, and within one term it never votes for a second node (though it does learn that a quorum voted
-//!   for another than it did) nor takes back that a quorum voted; also across starts, but not across the loss or rollback of
-//!   its disk, which S16 judges.
-//! - Within one start, `committed` and `applied` never fall. Across starts both may: neither is synced each time.
+//! - A node's vote, which is one that its disk has, never falls to an earlier term, and within one term it never is for a
+//!   second node (though it does learn that a quorum voted for another than it did), nor does it take back that a quorum
+//!   voted; also across starts, but not across the loss or rollback of its disk, which S16 judges.
+//! - Within one start, its term, `committed` and `applied` never fall. Across starts all three may: a term that its disk does
+//!   not have yet was told to nobody, and the others are not synced each time.
 //!
 //! That logs match and that only quorums commit cannot be seen in samples; that what is applied never changes follows.
 
@@ -88,9 +89,6 @@ fn loses_disk(fault: &Fault<'_>, before: &Sample<'_>, after: &Sample<'_>) -> boo
 /// What a node took back between two samples.
 fn falls(before: &Sample<'_>, after: &Sample<'_>, lost_disk: bool) -> Vec<Violation> {
     let mut what = Vec::new();
-    if after.term < before.term && !lost_disk {
-        what.push(format!("its term fell from {} to {}", before.term, after.term));
-    }
     if let (Some(old), Some(new), false) = (before.vote, after.vote, lost_disk) {
         if new.term < old.term {
             what.push(format!("its vote fell from term {} to {}", old.term, new.term));
@@ -101,6 +99,9 @@ fn falls(before: &Sample<'_>, after: &Sample<'_>, lost_disk: bool) -> Vec<Violat
         }
     }
     if before.boot == after.boot {
+        if after.term < before.term {
+            what.push(format!("its term fell from {} to {}", before.term, after.term));
+        }
         if after.committed < before.committed {
             what.push(format!("committed fell from {:?} to {:?}", before.committed, after.committed));
         }

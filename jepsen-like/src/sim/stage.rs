@@ -340,7 +340,7 @@ fn sample(boot: u64, seen: &Observed) -> Value {
     json!({
         "boot": boot,
         "term": seen.term,
-        "vote": seen.vote.map(|(node, committed)| json!({"term": seen.term, "node": node, "committed": committed})),
+        "vote": {"term": seen.vote.0, "node": seen.vote.1, "committed": seen.vote.2},
         "state": seen.state,
         "leader": seen.leader,
         "lastLog": seen.last_log,

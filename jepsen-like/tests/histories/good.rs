@@ -134,9 +134,18 @@ fn cut_edges() -> Story {
     story.fault("crash", 3, 2000, Some(3000));
     story.silent(Op::Authorize, 3, 1500, request());
     story.allow(3, 4900, 5100);
+    lost_connection(&mut story);
     story.silent(Op::Authorize, 3, 4500, request());
     story.allow(3, 5200, 5210);
     story
+}
+
+/// A client whose connection broke asks again at once.
+fn lost_connection(story: &mut Story) {
+    story.silent(Op::Authorize, 3, 3100, request());
+    story.deny(3, 3140, 3300, "no_quorum");
+    let [.., lost, again] = story.records.as_mut_slice() else { return };
+    again.client = lost.client;
 }
 
 /// Whom a quorum voted for is learned; what is not synced may fall across a start; a new disk knows nothing.
@@ -168,8 +177,8 @@ fn raft() -> Story {
         json!({"term": 2, "vote": {"term": 2, "node": 3, "committed": true}, "state": "leader",
         "lastLog": 12, "committed": 12, "applied": {"index": 12, "term": 2}}),
     );
-    story.fault("wipe", 1, 8, Some(8));
-    story.sample(9, 1, json!({"boot": 2, "term": 0, "vote": {"term": 0, "node": 0, "committed": false},
+    story.fault("wipe", 1, 9, Some(9));
+    story.sample(10, 1, json!({"boot": 2, "term": 0, "vote": {"term": 0, "node": 0, "committed": false},
         "state": "learner", "lastLog": null, "committed": null, "applied": null, "voters": [], "revision": 0}));
     story
 }
@@ -290,6 +299,8 @@ fn faults_and_after() -> Story {
     }
     story.ledgers(80_000);
     story.ledger(80_010, 3, json!({"applied": 3, "digest": "d3", "revision": 2, "leaves": []}));
+    story.push(Op::Ledger, 5, (80_020, None), (Value::Null, Value::Null), Outcome::Unknown);
+    story.sample(79_000, 1, json!({"voters": [[1, 2, 3]], "learners": [5]}));
     story.ledger(80_020, 4, json!({"applied": 3, "digest": "d3", "revision": 2, "leaves": []}));
     story
 }
