@@ -51,7 +51,10 @@ fn nothing_is_violated_in_some_seeds_of_three_nodes() {
     assert_eq!(report["violations"], Value::Array(Vec::new()), "{report:#}");
     assert_eq!(report["seeds"], 6);
     let (ops, ok, allows) = (count(&report["ops"]), count(&report["ok"]), count(&report["allows"]));
-    assert!(ok * 10 >= ops * 3 && allows * 10 >= ops, "vacuous: {ops} operations, {ok} succeeded, {allows} allowed");
+    assert!(
+        ok * 10 >= ops * 3 && allows * 10 >= ops,
+        "vacuous: {ops} operations, {ok} succeeded, {allows} allowed"
+    );
     let fired: u64 = report["faults"].as_object().unwrap().values().map(count).sum();
     assert!(fired > 10, "{report:#}");
 }
@@ -76,7 +79,8 @@ fn a_fault_that_is_left_out_does_not_fire_and_the_others_stay() {
     let folder = tempfile::tempdir().unwrap();
     let kinds = |skip: &[&str]| {
         let history = folder.path().join("h");
-        let arguments = [&["--seed", "7", "--seconds", "8", "--history", history.to_str().unwrap()], skip].concat();
+        let arguments =
+            [&["--seed", "7", "--seconds", "8", "--history", history.to_str().unwrap()], skip].concat();
         let report = seed(&arguments);
         (count(&report["drawn"]), report["faults"].as_object().unwrap().values().map(count).sum::<u64>())
     };

@@ -56,7 +56,7 @@ pub enum Op {
     /// `envelope` is the stored text, and `applied` the log index at which `digest` (of all rows) was taken.
     Ledger,
     /// A fault, from when it began to bite to when it was undone. Input `{kind, nodes, …}`. The kind `cut` says that for all
-    /// that time no message could go both ways between `node` and enough voters to make a quorum with it.
+    /// that time `node` could exchange messages with no node, itself included, that could with a quorum.
     Fault,
     /// What the harness saw of a node's Raft state when it changed. Output `{boot, term, vote: {term, node, committed}, state,
     /// leader, lastLog, committed: {index, term}, applied: {index, term}, voters: [[id…]…], learners: [id…], revision}`; log indexes

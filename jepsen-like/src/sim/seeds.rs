@@ -12,6 +12,9 @@ use serde::Serialize;
 
 use super::seed::{Found, SeedReport};
 
+/// From how many seeds on they are held together to what makes runs worth something.
+const SUBSTANCE_SEEDS: u64 = 5;
+
 /// What is run for each seed: arguments of this program, to which the seed is added.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -111,7 +114,10 @@ pub fn run_seeds(
         }
         Ok(())
     })
-    .map(|()| all)
+    .map(|()| {
+        all.hold_to_substance();
+        all
+    })
 }
 
 fn one(program: &std::path::Path, arguments: &[String], seed: u64) -> Result<SeedReport, SeedsError> {
@@ -150,6 +156,19 @@ impl SeedsReport {
             }
         }
         self.violations.extend(report.violations.iter().map(|found| (report.seed, found.clone())));
+    }
+
+    /// M3 for all seeds together: at least 30 % of the operations succeed and at least 10 % are allows.
+    fn hold_to_substance(&mut self) {
+        let few = |count: u64, percent: u64| count.saturating_mul(100) < self.ops.saturating_mul(percent);
+        if self.seeds >= SUBSTANCE_SEEDS && (few(self.ok, 30) || few(self.allows, 10)) {
+            let what = format!(
+                "of {} operations only {} succeeded and {} were allows",
+                self.ops, self.ok, self.allows
+            );
+            let found = Found { invariant: "M3".to_owned(), what, window: Vec::new() };
+            self.violations.push((0, found));
+        }
     }
 
     /// Simulated seconds in one second of one core.

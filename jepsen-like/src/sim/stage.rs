@@ -289,10 +289,12 @@ impl<'a> Stage<'a> {
     fn judge_cuts(&mut self) {
         let running = self.running();
         let needed = self.smallest_quorum();
+        let hears = |a: u64, b: u64| a == b || self.links.both_ways(a, b);
+        let leads = |id: &&u64| running.iter().filter(|other| hears(**id, **other)).count() >= needed;
+        let able: Vec<u64> = running.iter().filter(leads).copied().collect();
         for id in self.ids() {
-            let reached =
-                running.iter().filter(|other| **other == id || self.links.both_ways(id, **other)).count();
-            let cut = reached < needed || !running.contains(&id);
+            // Whoever hears a node that can lead can be answered for by it.
+            let cut = !running.contains(&id) || !able.iter().any(|leader| hears(id, *leader));
             if !cut {
                 if let Some(open) = self.cut_off.remove(&id) {
                     open.over();

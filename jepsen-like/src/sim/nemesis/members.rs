@@ -138,6 +138,7 @@ impl Membership {
                 // It goes on for a while: whoever is removed has to keep silent by itself.
                 if self.dice.chance(1, 2) {
                     self.gone.insert(id);
+                    self.crew.asked.borrow_mut().retain(|asked| *asked != id);
                     stage.end(id, End::Kill, &mut self.dice);
                 }
             }

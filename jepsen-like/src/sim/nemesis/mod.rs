@@ -17,6 +17,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::dice::Dice;
+use super::disk::Unsynced;
 use super::host::Exit;
 use super::recorder::Begun;
 use super::stage::{End, Stage};
@@ -118,6 +119,26 @@ impl Nemesis {
             if now <= self.storm.0 {
                 self.strike(stage);
             }
+        }
+        self.strike_who_receives(stage);
+    }
+
+    /// A snapshot is on its way for some milliseconds only, which no fault by the clock would hit: now and then its receiver
+    /// goes down.
+    fn strike_who_receives(&mut self, stage: &mut Stage<'_>) {
+        let crashes = self.kinds.iter().any(|(kind, weight)| *kind == Kind::CrashLoop && *weight > 0);
+        if !crashes || self.active.len() >= AT_ONCE || stage.now() > self.storm.0 {
+            return;
+        }
+        let receiving = |id: &u64| stage.observed(*id).is_some_and(|seen| seen.receiving);
+        let Some(id) = stage.running().into_iter().find(receiving) else { return };
+        if self.dice.chance(1, 8)
+            && let Some((_, undo)) = down(stage, &[id], End::PowerCut(Unsynced::Drop), &mut self.dice)
+        {
+            stage.tally.fault(Kind::CrashLoop.name());
+            let record = stage.recorder.fault(id, json!({"kind": Kind::CrashLoop.name(), "nodes": [id]}));
+            let until = stage.now().saturating_add(Duration::from_millis(50));
+            self.active.push(Active { undo, until, records: vec![record] });
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::super::http::Answer;
+use super::super::http::{Answer, NoAnswer};
 use super::client::Client;
 use crate::history::{Op, Outcome};
 
@@ -81,7 +81,8 @@ impl Client {
             // A problem document: nothing was decided.
             Ok(Answer { body, .. }) if body.get("code").is_some() => begun.end(Outcome::Deny, body),
             Ok(Answer { body, .. }) => begun.unknown(body),
-            Err(_) => begun.unknown(Value::Null),
+            Err(NoAnswer::NotSent) => begun.forget(),
+            Err(NoAnswer::MaybeSent) => begun.unknown(Value::Null),
         }
     }
 
