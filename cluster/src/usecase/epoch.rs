@@ -26,9 +26,14 @@ pub(crate) async fn follow_epoch(service: Service, recovery: watch::Sender<Optio
             && let Ok(Some(summary)) = query::summary(&view)
             && summary.epoch != seen
         {
-            seen = summary.epoch;
-            if let Ok(Some(envelope)) = newest_recovery(&view) {
-                recovery.send_replace(Some(envelope));
+            match newest_recovery(&view) {
+                Ok(Some(envelope)) => {
+                    seen = summary.epoch;
+                    recovery.send_replace(Some(envelope));
+                }
+                // The first epoch begins without one.
+                Ok(None) => seen = summary.epoch,
+                Err(_) => {}
             }
         }
         if applied.changed().await.is_err() {

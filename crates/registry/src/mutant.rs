@@ -44,8 +44,9 @@ mutants! {
     ReadBeforeFirstCommit = "read-before-first-commit", caught by ["S2", "S1"];
     /// A node has its read index confirmed, and decides before it has applied that far.
     DontWaitForApply = "dont-wait-for-apply", caught by ["S2", "S1"];
-    /// The log says that entries are durable before their fsync.
-    AckBeforeFsync = "ack-before-fsync", caught by ["S3", "S7"];
+    /// The log says that entries are durable before their fsync. Peers that remember what a node acknowledged keep it out once
+    /// it has lost it.
+    AckBeforeFsync = "ack-before-fsync", caught by ["S3", "S7", "L3"];
     /// The log's commits ask for no fsync at all. Its mark may notice at the next start; then the node does not come back.
     NoneDurabilityLog = "none-durability-log", caught by ["S3", "S7", "L3"];
     /// A vote is said to be durable and never written. Peers that remember its term refuse the node once it restarts.

@@ -11,6 +11,7 @@ mod faults;
 mod fsync;
 mod judge;
 mod lives;
+mod log_kept;
 mod lost_disk;
 mod majority_works;
 mod not_vacuous;
@@ -108,6 +109,11 @@ pub const INVARIANTS: &[Invariant] = &[
         says: "a node whose disk failed acknowledges nothing and votes for nobody",
         check: fsync::check,
     },
+    Invariant {
+        id: "S12",
+        says: "a log in which a bit flipped does not open, or is all there",
+        check: log_kept::check,
+    },
     Invariant { id: "S13", says: "who is no voter neither leads nor allows", check: outsiders::check },
     Invariant {
         id: "S14",
@@ -150,7 +156,6 @@ pub const NOT_YET: &[(&str, &str)] = &[
         "S10",
         "shown by the registry's and the store's own tests: replay from genesis against snapshot plus tail",
     ),
-    ("S12", "shown by the store's own tests: a damaged log refuses to open, a torn tail is cut"),
     ("S17", "nodes do not compare their roots with the majority's yet, and no fault makes them differ"),
     ("L5", "memory is measured by the runs of real processes"),
     ("M1", "shown by running one seed in two processes"),

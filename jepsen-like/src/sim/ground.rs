@@ -55,10 +55,13 @@ pub fn node_name(id: u64) -> String {
     format!("node-{id}")
 }
 
+/// The next slot of a chain, and its head.
+pub type Head = (u64, EvidenceId);
+
 /// What a simulated registry begins with, and where its files lie.
 pub struct Ground {
     folder: PathBuf,
-    heads: Vec<(u64, EvidenceId)>,
+    heads: Vec<Head>,
     voters: Vec<VoterConfig>,
 }
 
@@ -83,7 +86,7 @@ impl Ground {
     }
 
     /// The next slot and the head of each domain's governance.
-    pub fn heads(&self) -> &[(u64, EvidenceId)] {
+    pub fn heads(&self) -> &[Head] {
         &self.heads
     }
 
@@ -168,7 +171,8 @@ pub fn grant_claims(authority: PublicKey, role: Role) -> Claims {
     }
 }
 
-fn genesis(domains: &[DomainPlan]) -> Result<(Vec<Envelope>, Vec<(u64, EvidenceId)>), GroundError> {
+/// The genesis statements, and each domain's head.
+fn genesis(domains: &[DomainPlan]) -> Result<(Vec<Envelope>, Vec<Head>), GroundError> {
     let (root, checkpoints) = (key("root", 1), key("checkpoint", 1));
     let mut of_root = Chain { domain: DomainName::root(), signed: Vec::new() };
     let claims = Claims::Root { keys: vec![root.public()], threshold: 1, registry_key: checkpoints.public() };

@@ -140,15 +140,17 @@ fn one(args: &MutantsArgs, expected: Expected) -> Result<Caught, SeedsError> {
     while done < args.budget && row.caught.is_none() {
         let count = jobs.min(args.budget.saturating_sub(done));
         let mut traces = Vec::new();
-        let report =
-            run_seeds(&plan(args, Some(name), args.first.saturating_add(done), count), &mut |seed, _| {
+        let report = run_seeds(
+            &plan(args, Some(expected.mutant), args.first.saturating_add(done), count),
+            &mut |seed, _| {
                 traces.push((seed.seed, seed.trace.clone()));
-            })?;
+            },
+        )?;
         let mut violations: Vec<(u64, String)> =
             report.violations.into_iter().map(|(seed, found)| (seed, found.invariant)).collect();
         if expected.caught_by.contains(&SAME_TRACE) {
             let again = run_seeds(
-                &plan(args, Some(name), args.first.saturating_add(done), count),
+                &plan(args, Some(expected.mutant), args.first.saturating_add(done), count),
                 &mut |seed, _| {
                     if !traces.contains(&(seed.seed, seed.trace.clone())) {
                         violations.push((seed.seed, SAME_TRACE.to_owned()));
@@ -171,16 +173,33 @@ fn one(args: &MutantsArgs, expected: Expected) -> Result<Caught, SeedsError> {
     Ok(row)
 }
 
+/// The faults that lead where a defect lies, for those that the whole mix seldom leads to.
+fn focus(mutant: Mutant) -> Option<&'static str> {
+    match mutant {
+        Mutant::TruncateAtBadChecksum => Some("bit-flip,stop"),
+        Mutant::RolledBackDiskRejoins => Some("rollback"),
+        Mutant::WipedVoterRejoins => Some("wipe,kill"),
+        Mutant::LearnerAnswers => Some("churn"),
+        Mutant::AckBeforeFsync => Some("power-cut-in-write,power-cut,isolate"),
+        Mutant::SwapSnapshotNonatomically => Some("crash-loop,power-cut,isolate"),
+        Mutant::ForgetDedupeInSnapshot => Some("churn,isolate,kill"),
+        _ => None,
+    }
+}
+
 fn jobs(args: &MutantsArgs) -> usize {
     args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1)
 }
 
-fn plan(args: &MutantsArgs, mutant: Option<&str>, first: u64, count: u64) -> Plan {
+fn plan(args: &MutantsArgs, mutant: Option<Mutant>, first: u64, count: u64) -> Plan {
     let mut arguments = vec!["sim".to_owned(), "--here".to_owned()];
     arguments.extend(["--seconds".to_owned(), args.seconds.to_string()]);
     arguments.extend(["--nodes".to_owned(), args.nodes.to_string()]);
     if let Some(mutant) = mutant {
-        arguments.extend(["--mutant".to_owned(), mutant.to_owned()]);
+        arguments.extend(["--mutant".to_owned(), mutant.name().to_owned()]);
+        if let Some(faults) = focus(mutant) {
+            arguments.extend(["--faults".to_owned(), faults.to_owned()]);
+        }
     }
     let seeds = (first..first.saturating_add(count)).collect();
     Plan { seeds, arguments, jobs: jobs(args), stop_at_first: false }

@@ -17,6 +17,7 @@ pub(crate) fn stories() -> Shelf {
         ("bad-S7-applied-fell", seen([(3, json!({})), (3, json!({"applied": {"index": 9, "term": 1}}))])),
         ("bad-S11-acknowledged", failed_disk(false)),
         ("bad-S11-voted", failed_disk(true)),
+        ("bad-S12-log-was-cut", cut_log()),
         ("bad-S13-learner-allows", learner_allows()),
         ("bad-S13-removed-leads", removed_leads()),
         ("bad-S16-wiped-votes", wiped(voted(2, 2, false), false)),
@@ -45,6 +46,14 @@ fn seen(samples: [(u64, Value); 2]) -> Story {
     for (at, (node, says)) in (1..).zip(samples) {
         story.sample(at, node, says);
     }
+    story
+}
+
+fn cut_log() -> Story {
+    let mut story = Story::default();
+    story.sample(1, 3, json!({}));
+    story.fault("bit-flip", 3, 100, Some(101));
+    story.sample(200, 3, json!({"boot": 2, "lastLog": 4, "committed": null, "applied": null}));
     story
 }
 

@@ -241,12 +241,14 @@ fn members() -> Story {
     story
 }
 
-/// A wiped node learns; a rolled-back one leads among those who know no more.
+/// A flipped bit that did no harm; a wiped node learns; a rolled-back one leads among those who know no more.
 fn lost_disks() -> Story {
     let mut story = Story::default();
     for node in [1, 2, 3] {
         story.sample(node, node, json!({}));
     }
+    story.fault("bit-flip", 2, 50, Some(51));
+    story.sample(60, 2, json!({"boot": 2}));
     story.fault("wipe", 3, 100, Some(100));
     story.sample(200, 3, json!({"boot": 2, "state": "learner", "term": 0, "vote": {"term": 0, "node": 0}}));
     story.sample(201, 3, json!({"boot": 2, "state": "learner"}));

@@ -15,6 +15,8 @@ use super::kind::Kind;
 
 /// How old a copy of a disk has to be, so that what its node acknowledged since has reached the disks of its peers.
 const IMAGE_AGE: Duration = Duration::from_secs(4);
+/// How long a copy is kept, so that it can grow old.
+const IMAGE_KEPT: Duration = Duration::from_secs(12);
 /// How often a copy is made.
 const IMAGE_EVERY: Duration = Duration::from_secs(2);
 /// How long a node may try to come back with a lost disk before it is replaced.
@@ -88,14 +90,15 @@ impl Membership {
 
     /// A node loses its disk, comes back with what it has, and is replaced.
     fn lose(&mut self, kind: Kind, stage: &mut Stage<'_>) -> Option<(Vec<u64>, Undo)> {
-        let id = *self.dice.pick(&stage.members())?;
-        if stage.is_down(id) || self.spare.is_empty() {
+        let is_old =
+            |id: &u64| self.images.get(id).is_some_and(|(at, _)| at.saturating_add(IMAGE_AGE) <= stage.now());
+        let able = |id: &u64| !stage.is_down(*id) && (kind != Kind::Rollback || is_old(id));
+        let members: Vec<u64> = stage.voters().into_iter().filter(able).collect();
+        let id = *self.dice.pick(&members)?;
+        if self.spare.is_empty() {
             return None;
         }
-        let old = self.images.get(&id).filter(|(at, _)| at.saturating_add(IMAGE_AGE) <= stage.now()).cloned();
-        if kind == Kind::Rollback && old.is_none() {
-            return None;
-        }
+        let old = self.images.get(&id).cloned();
         stage.end(id, End::PowerCut(Unsynced::Drop), &mut self.dice);
         let disk = stage.machine(id)?.disk.clone();
         let lost = match (kind, old) {
@@ -128,6 +131,7 @@ impl Membership {
             self.next_image = now.saturating_add(IMAGE_EVERY);
             if let Some(id) = self.dice.pick(&stage.running()).copied()
                 && let Some(machine) = stage.machine(id)
+                && self.images.get(&id).is_none_or(|(at, _)| at.saturating_add(IMAGE_KEPT) <= now)
             {
                 self.images.insert(id, (now, machine.disk.snapshot()));
             }

@@ -20,7 +20,7 @@ impl Client {
         let domain = self.any_domain();
         let Some(mut request) = self.request(domain) else { return };
         if self.dice.chance(1, 30) {
-            request["action"] = json!("destroy");
+            set(&mut request, "action", "destroy");
         }
         let node = self.any_node();
         self.ask(Op::Authorize, domain, node, request, "/v1/authorize").await;
@@ -38,7 +38,8 @@ impl Client {
             Some(request) => request,
             None => {
                 let Some(mut request) = self.request(domain) else { return };
-                request["nonce"] = json!(self.book().name("nonce"));
+                let nonce = self.book().name("nonce");
+                set(&mut request, "nonce", &nonce);
                 if let Some(domain) = self.book().domains.get_mut(domain) {
                     domain.permits.push(request.clone());
                 }
@@ -100,6 +101,12 @@ impl Client {
             Ok(answer) => begun.end(Outcome::Deny, answer.body),
             Err(_) => begun.unknown(Value::Null),
         }
+    }
+}
+
+fn set(request: &mut Value, field: &str, to: &str) {
+    if let Some(fields) = request.as_object_mut() {
+        fields.insert(field.to_owned(), json!(to));
     }
 }
 

@@ -278,6 +278,6 @@ impl Client {
 fn spoilt(payload: &[u8], signatures: &[u8]) -> Option<Vec<u8>> {
     let mut envelope: serde_json::Value = serde_json::from_slice(payload).ok()?;
     let other: serde_json::Value = serde_json::from_slice(signatures).ok()?;
-    envelope["signatures"] = other.get("signatures")?.clone();
+    envelope.as_object_mut()?.insert("signatures".to_owned(), other.get("signatures")?.clone());
     Some(envelope.to_string().into_bytes())
 }
