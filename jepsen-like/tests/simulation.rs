@@ -79,8 +79,11 @@ fn a_fault_that_is_left_out_does_not_fire_and_the_others_stay() {
     let folder = tempfile::tempdir().unwrap();
     let kinds = |skip: &[&str]| {
         let history = folder.path().join("h");
-        let arguments =
-            [&["--seed", "7", "--seconds", "8", "--history", history.to_str().unwrap()], skip].concat();
+        let arguments = [
+            &["--seed", "7", "--seconds", "8", "--faults", "isolate", "--history", history.to_str().unwrap()],
+            skip,
+        ]
+        .concat();
         let report = seed(&arguments);
         (count(&report["drawn"]), report["faults"].as_object().unwrap().values().map(count).sum::<u64>())
     };

@@ -13,6 +13,9 @@ use super::processes::unsynced;
 const CUT_WITHIN_OPS: u64 = 80;
 
 pub(super) fn begin(kind: Kind, stage: &mut Stage<'_>, dice: &mut Dice) -> Option<(Vec<u64>, Undo)> {
+    if kind == Kind::PowerCutInWrite {
+        return cut_in_write(stage, dice);
+    }
     let id = match stage.leader() {
         Some(leader) if dice.chance(1, 2) => leader,
         _ => *dice.pick(&stage.running())?,
@@ -21,11 +24,6 @@ pub(super) fn begin(kind: Kind, stage: &mut Stage<'_>, dice: &mut Dice) -> Optio
     // One of its two databases, or whichever comes first.
     let prefix = *dice.pick(&["", "log", "registry"])?;
     match kind {
-        Kind::PowerCutInWrite => {
-            let after = dice.below(CUT_WITHIN_OPS);
-            let how = unsynced(dice);
-            disk.arm_power_cut(after, how, dice.fork("cut"));
-        }
         Kind::FsyncFails => disk.arm(IoFault::SyncFails, prefix, 0..dice.between(1, 3), dice.fork("sync")),
         Kind::WriteFails => disk.arm(IoFault::WriteFails, prefix, 0..dice.between(1, 3), dice.fork("write")),
         Kind::ReadFails => disk.arm(IoFault::ReadFails, prefix, 0..dice.between(1, 3), dice.fork("read")),
@@ -36,7 +34,19 @@ pub(super) fn begin(kind: Kind, stage: &mut Stage<'_>, dice: &mut Dice) -> Optio
         }
         _ => return None,
     }
-    Some((vec![id], Undo::Disk(id)))
+    Some((vec![id], Undo::Disks(vec![id])))
+}
+
+/// The power goes inside a write of one machine, or of all within a few writes of one another.
+fn cut_in_write(stage: &mut Stage<'_>, dice: &mut Dice) -> Option<(Vec<u64>, Undo)> {
+    let running = stage.running();
+    let ids = if dice.chance(1, 3) { running } else { vec![*dice.pick(&running)?] };
+    let after = dice.below(CUT_WITHIN_OPS);
+    for id in &ids {
+        let how = unsynced(dice);
+        stage.machine(*id)?.disk.arm_power_cut(after, how, dice.fork(&format!("cut {id}")));
+    }
+    Some((ids.clone(), Undo::Disks(ids)))
 }
 
 /// The disk is well again.

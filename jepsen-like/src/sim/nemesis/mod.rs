@@ -71,8 +71,8 @@ enum Undo {
     Start(Vec<u64>),
     /// A clock is right again.
     Clock(u64),
-    /// A disk is well again.
-    Disk(u64),
+    /// Disks are well again.
+    Disks(Vec<u64>),
     /// Nothing is left to do.
     Nothing,
 }
@@ -212,7 +212,7 @@ impl Nemesis {
                     machine.clock.set_right();
                 }
             }
-            Undo::Disk(id) => disks::heal(stage, id),
+            Undo::Disks(ids) => ids.into_iter().for_each(|id| disks::heal(stage, id)),
             Undo::Nothing => {}
         }
         for record in fault.records {
