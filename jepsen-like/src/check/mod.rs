@@ -1,6 +1,6 @@
 //! Judges histories: one invariant a file, each a function of the history alone.
 //!
-//! The numbers are those of the reliability page. A check says what it looked at, so that a run in which it had nothing
+//! The numbers are those of `README.md`. A check says what it looked at, so that a run in which it had nothing
 //! to look at does not pass for one that it passed.
 
 mod book;
@@ -149,7 +149,7 @@ pub const INVARIANTS: &[Invariant] = &[
     },
 ];
 
-/// What the reliability page promises and histories cannot show, each with where it is shown instead, or why not yet.
+/// What is promised and histories cannot show, each with where it is shown instead, or why not yet.
 pub const NOT_YET: &[(&str, &str)] = &[
     ("S6", "no checkpoint is published yet"),
     (
