@@ -175,8 +175,9 @@ pub fn sim(args: &SimArgs, json: bool) -> Result<bool, String> {
     }
     let plan = Plan { seeds: args.seeds(), arguments, jobs: args.jobs(), stop_at_first: false };
     let mut progress = Progress::new(plan.seeds.len());
-    let report =
+    let mut report =
         run_seeds(&plan, &mut |seed, all| progress.tell(seed, all)).map_err(|error| error.to_string())?;
+    report.hold_to_reach(&args.faults.0, args.nodes);
     if json {
         println!("{}", serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?);
     } else {

@@ -10,10 +10,15 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::nemesis::Kind;
+use super::rare::SOMETIMES;
 use super::seed::{Found, SeedReport};
 
 /// From how many seeds on they are held together to what makes runs worth something.
 const SUBSTANCE_SEEDS: u64 = 5;
+
+/// From how much simulated time on, in milliseconds, everything that can happen has to have happened: three hours.
+const REACH_MS: u64 = 3 * 3_600_000;
 
 /// What is run for each seed: arguments of this program, to which the seed is added.
 #[derive(Debug, Clone)]
@@ -156,6 +161,24 @@ impl SeedsReport {
             }
         }
         self.violations.extend(report.violations.iter().map(|found| (report.seed, found.clone())));
+    }
+
+    /// M2: over enough time every kind of fault that was asked for fired, and every rare thing happened.
+    pub fn hold_to_reach(&mut self, kinds: &[Kind], nodes: u64) {
+        if self.simulated_ms < REACH_MS {
+            return;
+        }
+        let all = kinds.len() == Kind::ALL.len();
+        let fired = |kind: &&Kind| self.faults.get(kind.name()).copied().unwrap_or(0) > 0;
+        let silent =
+            kinds.iter().filter(|kind| kind.is_possible(nodes) && !fired(kind)).map(|kind| kind.name());
+        let happened = |what: &str| self.sometimes.get(what).copied().unwrap_or(0) > 0;
+        let missed = SOMETIMES.iter().map(|(what, _)| *what).filter(|what| all && !happened(what));
+        let missing: Vec<&str> = silent.chain(missed).collect();
+        if !missing.is_empty() {
+            let what = format!("never in all that time: {}", missing.join(", "));
+            self.violations.push((0, Found { invariant: "M2".to_owned(), what, window: Vec::new() }));
+        }
     }
 
     /// M3 for all seeds together: at least 30 % of the operations succeed and at least 10 % are allows.

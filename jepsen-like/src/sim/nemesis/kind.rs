@@ -166,6 +166,11 @@ impl Kind {
         self.habits().lasts_ms
     }
 
+    /// Whether so many nodes are enough for it: three in a ring are all neighbours.
+    pub fn is_possible(self, nodes: u64) -> bool {
+        nodes > 3 || self != Kind::Ring
+    }
+
     /// Whether a majority of nodes goes on hearing one another.
     pub(super) fn leaves_a_majority(self) -> bool {
         matches!(self, Kind::Isolate | Kind::OneWay | Kind::Partition)
