@@ -158,10 +158,12 @@ async fn nodes_at_the_same_position_have_the_same_digest_and_make_one_at_a_time(
     }
     assert_eq!(digests.iter().map(|digest| digest.node_id).collect::<Vec<_>>(), [1, 2, 3]);
     let service = nodes[0].service();
-    let (first, second) =
-        tokio::join!(service.digest(&Caller::Anonymous), service.digest(&Caller::Anonymous));
-    assert!(first.is_ok(), "{first:?}");
-    let refused = second.unwrap_err();
+    // So many at once that some come while one is being made, however soon each is done.
+    let asked = (0..32).map(|_| service.digest(&Caller::Anonymous));
+    let (made, refused): (Vec<_>, Vec<_>) =
+        futures_util::future::join_all(asked).await.into_iter().partition(Result::is_ok);
+    assert!(!made.is_empty(), "{refused:?}");
+    let refused = refused.into_iter().next().expect("some were refused").unwrap_err();
     assert_eq!((refused.status, refused.code.as_str()), (503, "overloaded"));
     assert!(refused.detail.contains("at most 1"), "{refused:?}");
     assert!(service.digest(&Caller::Anonymous).await.is_ok(), "the turn was given back");
