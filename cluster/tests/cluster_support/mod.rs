@@ -5,9 +5,16 @@
     missing_docs,
     reason = "each test file uses its own part of the support"
 )]
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use assent_cluster::config::{Config, VoterConfig};
@@ -102,8 +109,13 @@ pub fn genesis() -> Vec<u8> {
     GenesisFile::format(&envelopes).unwrap()
 }
 
+/// A port that nobody listens on, below those that the system gives to outgoing connections: one of these could be taken by
+/// another test's connection before the node binds it.
 pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let from = 12_000 + u16::try_from(std::process::id() % 100).unwrap() * 200;
+    let mut ports = (0..200).map(|_| from + NEXT.fetch_add(1, Ordering::Relaxed) % 200);
+    ports.find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
 }
 
 pub fn configs(folder: &Path) -> Vec<Config> {
