@@ -2,7 +2,7 @@
 //!
 //! In every stretch of at least 10 s in which no fault begins or ends and some bite, but none touches a majority of the
 //! voters, a client of one of the untouched voters is served within its first 10 s; judged only if one of them asked between
-//! its 5th and its 9th second. The voters are those of the newest sample by then that knows of any; while they change, every
+//! its 5th and its 9th second. The voters are those of the sample by then that has applied most; while they change, every
 //! group has to have an untouched majority, and who is not seen running from the 2nd to the 10th second counts as touched.
 //! Without samples nothing is judged. A fault without nodes touches everybody.
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::faults::Calm;
 use super::lives::Lives;
-use super::read::{is_clients, is_served, list};
+use super::read::{is_clients, is_served, list, log_index};
 use crate::history::{History, Op, Record};
 
 /// How long a cluster has to come back, in nanoseconds. The aim is a second; only what is far from it is a violation.
@@ -33,18 +33,21 @@ pub(super) fn in_vain(history: &History, calm: &Calm<'_, '_>, of: impl Fn(&Recor
     if served { Judged::Served } else { Judged::InVain(patient) }
 }
 
-/// The voters that no fault touches and that ran from the stretch's 2nd to its 10th second: some if they are a majority of
+/// The voters, as the sample by then that has applied most tells them, that no fault touches and that ran from the stretch's 2nd to its 10th second: some if they are a majority of
 /// every group of voters. None at all if no sample tells who votes.
 pub(super) fn voters_left(
     history: &History,
     lives: &Lives,
     calm: &Calm<'_, '_>,
 ) -> Option<Option<BTreeSet<u64>>> {
-    let samples = history.of(Op::Sample).filter(|(_, sample)| sample.invoke_ns <= calm.from_ns);
-    let groups = samples
-        .map(|(_, sample)| list(&sample.output, "voters"))
-        .filter(|groups| !groups.is_empty())
-        .last()?;
+    // Not the latest sample: a learner that catches up still shows a membership of long ago.
+    let groups = history
+        .of(Op::Sample)
+        .filter(|(_, sample)| sample.invoke_ns <= calm.from_ns)
+        .map(|(_, sample)| (log_index(&sample.output, "applied"), list(&sample.output, "voters")))
+        .filter(|(_, groups)| !groups.is_empty())
+        .max_by_key(|(applied, _)| *applied)
+        .map(|(_, groups)| groups)?;
     let (from, due) = (calm.from_ns.saturating_add(RESUME_NS / 5), calm.from_ns.saturating_add(RESUME_NS));
     let everybody = calm.faults.iter().any(|fault| fault.nodes.is_empty());
     let touched = |node: &u64| {

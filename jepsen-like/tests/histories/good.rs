@@ -25,6 +25,7 @@ pub(crate) fn stories() -> Shelf {
         ("good-lost-disks", lost_disks()),
         ("good-faults-and-after", faults_and_after()),
         ("good-busy", busy()),
+        ("good-learner-shows-old-voters", old_voters()),
     ]
     .map(|(name, story)| (name, story.told()))
     .into()
@@ -70,6 +71,18 @@ fn released() -> Story {
     story.deny(2, 41, 45, "lineage_quarantined");
     story.lose(50, &release(&quarantine));
     story.allow(2, 45, 60);
+    story
+}
+
+/// Of two voters one is cut off, while a learner that catches up still shows the three of before.
+fn old_voters() -> Story {
+    let mut story = Story::default();
+    story.sample(1, 1, json!({"voters": [[1, 3]], "learners": [4]}));
+    story.sample(2, 4, json!({"state": "learner", "applied": {"index": 3, "term": 1}}));
+    story.fault("partition", 3, 1000, Some(20_000));
+    for second in 0..20 {
+        story.deny(1, second * 1000, second * 1000 + 20, "no_quorum");
+    }
     story
 }
 
