@@ -63,6 +63,18 @@ impl PeerHandler {
     }
 }
 
+/// Whether the membership binds a node id to this store, or to none.
+fn bound(membership: &StoredMembershipOf<TypeConfig>, id: NodeId, store_id: &[u8; 16]) -> Result<(), String> {
+    match membership.get_node(&id) {
+        Some(node) if node.store_id != *store_id && !mutant::is_active(Mutant::WipedVoterRejoins) => {
+            Err(format!(
+                "node {id} is bound to another store: a lost or replaced disk never rejoins under its old node id"
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
 impl Handler for PeerHandler {
     fn standing(&self) -> Standing {
         let range = self.log.range();
@@ -108,12 +120,19 @@ impl Handler for PeerHandler {
             }
             None => stranger(),
             Some(_) if mutant::is_active(Mutant::WipedVoterRejoins) => Ok(()),
-            Some(node) if node.store_id == hello.store_id => self.memory.check(hello),
-            Some(_) => Err(format!(
-                "node {} is bound to another store: a lost or replaced disk never rejoins under its old node id",
-                hello.node_id
-            )),
+            Some(_) => {
+                bound(membership, hello.node_id, &hello.store_id).and_then(|()| self.memory.check(hello))
+            }
         }
+    }
+
+    fn is_bound(&self, hello: &Hello) -> Result<(), String> {
+        let Some(raft) = self.raft.raft() else { return Ok(()) };
+        let metrics = raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let membership = &metrics.membership_config;
+        bound(membership, hello.node_id, &hello.store_id)?;
+        bound(membership, self.node_id, &self.store_id)
     }
 
     fn recovery(&self, hello: &Hello) -> Option<Bytes> {

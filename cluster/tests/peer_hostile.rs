@@ -369,3 +369,16 @@ async fn a_peer_behind_a_slow_link_is_kept_as_long_as_more_reaches_it() {
     eventually("a drop", || !one.hub.is_connected(2)).await;
     assert!(matches!(call.await.unwrap(), Err(PeerError::Lost(_))));
 }
+
+#[tokio::test]
+async fn a_store_that_turns_out_to_be_bound_to_no_one_is_cut_off_at_its_next_frame() {
+    let two = node(2, &[]).await;
+    let mut raw = Raw::opened(two.hub.local_addr(), 1, 2).await;
+    connected(&two, 1).await;
+    raw.ping(1).await;
+    while raw.read().await.unwrap().0 != 5 {}
+    *two.script.unbound_store.lock().unwrap() = Some([1; 16]);
+    raw.ping(2).await;
+    raw.hung_up().await;
+    eventually("the reason", || problem(&two, 1).contains("it is bound to another store")).await;
+}

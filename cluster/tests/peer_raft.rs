@@ -49,6 +49,9 @@ impl Handler for Delegate {
     fn admit(&self, _hello: &Hello) -> Result<(), String> {
         Ok(())
     }
+    fn is_bound(&self, _hello: &Hello) -> Result<(), String> {
+        Ok(())
+    }
     fn recovery(&self, _hello: &Hello) -> Option<Bytes> {
         None
     }

@@ -26,10 +26,11 @@ pub(super) mod kind {
     /// The dialer accepts the other's hello: the connection is open.
     pub(crate) const READY: u8 = 0x03;
     /// Are you there, and what time is it? So much of yours has reached me.
-    pub(crate) const RECOVERED: u8 = 0x06;
     pub(crate) const PING: u8 = 0x04;
     /// The answer to a ping.
     pub(crate) const PONG: u8 = 0x05;
+    /// The other side may not talk, since root has recovered the cluster without it; the body is root's statement.
+    pub(crate) const RECOVERED: u8 = 0x06;
     /// Raft AppendEntries.
     pub(crate) const APPEND: u8 = 0x10;
     /// Raft RequestVote.

@@ -44,6 +44,10 @@ pub trait Handler: Send + Sync + 'static {
     /// to the peer and logged on both sides.
     fn admit(&self, hello: &Hello) -> Result<(), String>;
 
+    /// Whether a peer that was let in may still talk, as far as its store goes: asked for every frame, since this node may
+    /// have learnt only meanwhile which store is bound to that id, or to its own. The error ends the connection.
+    fn is_bound(&self, hello: &Hello) -> Result<(), String>;
+
     /// Root's statement by which the cluster was recovered without that peer, if it was: told in place of a refusal.
     fn recovery(&self, hello: &Hello) -> Option<Bytes>;
 

@@ -93,6 +93,7 @@ impl Server {
     fn dispatch(&self, frame: Frame, lane: &mpsc::Sender<(u64, Append)>) -> Result<(), String> {
         let peer = self.connection.peer();
         let handler = &self.handler;
+        handler.is_bound(self.connection.hello())?;
         match frame.kind {
             kind::PING => {
                 let Ping { received } = decode(&frame, "ping")?;

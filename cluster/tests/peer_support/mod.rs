@@ -50,6 +50,8 @@ pub struct Script {
     pub appended: Mutex<Vec<u64>>,
     /// Store ids that are not admitted.
     pub refused_store: Mutex<Option<[u8; 16]>>,
+    /// Store ids that turn out to be bound to no one, after they were admitted.
+    pub unbound_store: Mutex<Option<[u8; 16]>>,
     /// Hold submissions until told.
     pub held: AtomicBool,
 }
@@ -62,6 +64,13 @@ impl Handler for Script {
     fn admit(&self, hello: &Hello) -> Result<(), String> {
         if *self.refused_store.lock().unwrap() == Some(hello.store_id) {
             return Err("its store is not the one that the membership binds to it".to_owned());
+        }
+        Ok(())
+    }
+
+    fn is_bound(&self, hello: &Hello) -> Result<(), String> {
+        if *self.unbound_store.lock().unwrap() == Some(hello.store_id) {
+            return Err("it is bound to another store".to_owned());
         }
         Ok(())
     }

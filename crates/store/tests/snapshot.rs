@@ -248,6 +248,21 @@ async fn an_installation_that_is_dropped_halfway_stops_the_store() {
     assert!(found.0 == Some(b"new".to_vec()) || found.0 == Some(b"old".to_vec()));
 }
 
+/// Nobody rests on the file that failed, but a disk that failed once is not asked a second time.
+#[tokio::test]
+async fn a_snapshot_that_cannot_be_written_stops_the_store() {
+    let sender = open(&CrashDisk::new()).await.unwrap();
+    fill(&sender, "new", 10, 10);
+    let source = sender.registry.snapshot().unwrap();
+    let disk = CrashDisk::new();
+    let store = open(&disk).await.unwrap();
+    fill(&store, "old", 10, 10);
+    disk.fail_syncs();
+    assert!(receive(&store, &source).is_err());
+    assert!(store.health().poisoned().is_some());
+    assert!(store.registry.stage(source.header()).is_err());
+}
+
 #[tokio::test]
 async fn two_snapshots_can_be_received_and_the_second_installed() {
     let sender = open(&CrashDisk::new()).await.unwrap();

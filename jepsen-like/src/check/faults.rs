@@ -6,8 +6,22 @@ use super::read::{list, text};
 use crate::history::{History, Op};
 
 /// Kinds that touch nothing but the network between nodes: the process runs, and its clients reach it.
-const OF_THE_NETWORK: &[&str] =
-    &["cut", "partition", "isolate", "one-way", "bridge", "ring", "leader-with-one", "flap", "delay"];
+const OF_THE_NETWORK: &[&str] = &[
+    "cut",
+    "partition",
+    "isolate",
+    "one-way",
+    "bridge",
+    "ring",
+    "leader-with-one",
+    "flap",
+    "delay",
+    "hold",
+    "repeat",
+];
+
+/// Kinds after which a node never comes back as itself: it is replaced.
+const OF_A_LOST_DISK: &[&str] = &["wipe", "rollback", "bit-flip"];
 
 /// One fault.
 #[derive(Debug, Clone)]
@@ -29,6 +43,11 @@ impl Fault<'_> {
     /// Whether it bites at some moment of this time.
     pub(super) fn overlaps(&self, from_ns: u64, to_ns: u64) -> bool {
         self.from_ns <= to_ns && self.to_ns >= from_ns
+    }
+
+    /// Whether the node has lost what was on its disk, and stays lost.
+    pub(super) fn loses_the_disk(&self) -> bool {
+        OF_A_LOST_DISK.contains(&self.kind)
     }
 
     /// Whether it leaves processes and their clients alone.

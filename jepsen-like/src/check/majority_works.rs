@@ -19,7 +19,9 @@ pub(super) fn check(history: &History) -> Verdict {
     let faults = faults(history);
     let lives = Lives::of(history);
     for calm in calms(&faults, end_ns(history), RESUME_NS) {
-        let Some(Some(well)) = voters_left(history, &lives, &calm).filter(|_| !calm.faults.is_empty()) else {
+        let Some(Some(well)) =
+            voters_left(history, &faults, &lives, &calm).filter(|_| !calm.faults.is_empty())
+        else {
             continue;
         };
         match in_vain(history, &calm, |record| well.contains(&record.node)) {

@@ -18,7 +18,7 @@ pub(super) fn check(history: &History) -> Verdict {
     let faults = faults(history);
     let lives = Lives::of(history);
     for calm in calms(&faults, end_ns(history), RESUME_NS) {
-        let majority = voters_left(history, &lives, &calm);
+        let majority = voters_left(history, &faults, &lives, &calm);
         if !calm.faults.is_empty() || majority.is_some_and(|left| left.is_none()) {
             continue;
         }

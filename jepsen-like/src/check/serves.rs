@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::faults::Calm;
+use super::faults::{Calm, Fault};
 use super::lives::Lives;
 use super::read::{is_clients, is_served, list, log_index};
 use crate::history::{History, Op, Record};
@@ -33,10 +33,11 @@ pub(super) fn in_vain(history: &History, calm: &Calm<'_, '_>, of: impl Fn(&Recor
     if served { Judged::Served } else { Judged::InVain(patient) }
 }
 
-/// The voters, as the sample by then that has applied most tells them, that no fault touches and that ran from the stretch's 2nd to its 10th second: some if they are a majority of
+/// The voters, as the sample by then that has applied most tells them, that no fault touches, that have not lost their disk, and that ran from the stretch's 2nd to its 10th second: some if they are a majority of
 /// every group of voters. None at all if no sample tells who votes.
 pub(super) fn voters_left(
     history: &History,
+    faults: &[Fault<'_>],
     lives: &Lives,
     calm: &Calm<'_, '_>,
 ) -> Option<Option<BTreeSet<u64>>> {
@@ -50,8 +51,14 @@ pub(super) fn voters_left(
         .map(|(_, groups)| groups)?;
     let (from, due) = (calm.from_ns.saturating_add(RESUME_NS / 5), calm.from_ns.saturating_add(RESUME_NS));
     let everybody = calm.faults.iter().any(|fault| fault.nodes.is_empty());
+    let lost = |node: &u64| {
+        faults
+            .iter()
+            .any(|fault| fault.loses_the_disk() && fault.from_ns <= due && fault.nodes.contains(node))
+    };
     let touched = |node: &u64| {
         everybody
+            || lost(node)
             || calm.faults.iter().any(|fault| fault.nodes.contains(node))
             || !lives.through(*node, from, due)
     };

@@ -104,6 +104,7 @@ pub fn run(config: &Config, folder: &Path, progress: &mut dyn FnMut(Duration)) -
         boots: stage.boots(),
         go_on: Rc::new(Cell::new(true)),
         only_ask: Rc::new(Cell::new(false)),
+        at_work: Rc::new(Cell::new(config.clients.saturating_add(config.nodes))),
     };
     let desk = Desk::default();
     let crew = Crew {
@@ -149,7 +150,8 @@ pub fn run(config: &Config, folder: &Path, progress: &mut dyn FnMut(Duration)) -
     }
     shared.go_on.set(false);
     let until = stage.now() + CONVERGE_WITHIN;
-    while stage.now() < until && !(converged(&stage) && desk.is_idle()) {
+    let quiet = || shared.at_work.get() == 0 && desk.is_idle();
+    while stage.now() < until && !(quiet() && converged(&stage)) {
         go(&mut stage, progress)?;
         nemesis.rest(&mut stage);
     }
@@ -183,7 +185,7 @@ fn converged(stage: &Stage<'_>) -> bool {
 }
 
 /// A network with the seed's own delays.
-fn network<'a>(dice: &Dice) -> turmoil::Sim<'a> {
+pub fn network<'a>(dice: &Dice) -> turmoil::Sim<'a> {
     let mut of_network = dice.fork("network");
     turmoil::Builder::new()
         .rng_seed(of_network.next_u64())

@@ -251,9 +251,7 @@ impl<'a> Stage<'a> {
     fn watch_disks(&mut self) {
         for id in self.running() {
             let Some(machine) = self.machines.get(&id) else { continue };
-            let counts = machine.disk.counts();
-            let kinds = [FaultKind::SyncFailed, FaultKind::WriteFailed, FaultKind::DiskFull];
-            let failed = kinds.iter().map(|kind| counts.get(*kind)).sum();
+            let failed = machine.disk.failures_told();
             let (before, open) = self.failing.entry(id).or_insert((0, None));
             if failed > *before && open.is_none() {
                 *open = Some(self.recorder.fault(id, json!({"kind": "fsync-failed", "nodes": [id]})));

@@ -28,13 +28,14 @@ struct OnTheSpot(SimDisk);
 
 impl Blocking for OnTheSpot {
     fn run(&self, job: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
-        job();
+        let work = self.0.work(job);
         // However many syncs the job made: a disk is slow for a while, not for ever.
         let stall = self.0.take_stall().min(STALL_MAX);
         Box::pin(async move {
             if !stall.is_zero() {
                 tokio::time::sleep(stall).await;
             }
+            drop(work);
         })
     }
 }

@@ -26,6 +26,8 @@ pub(crate) fn stories() -> Shelf {
         ("good-faults-and-after", faults_and_after()),
         ("good-busy", busy()),
         ("good-learner-shows-old-voters", old_voters()),
+        ("good-who-lost-its-disk-serves-nobody", lost_and_silent()),
+        ("good-log-lost-its-end-with-the-power", lost_end()),
     ]
     .map(|(name, story)| (name, story.told()))
     .into()
@@ -83,6 +85,29 @@ fn old_voters() -> Story {
     for second in 0..20 {
         story.deny(1, second * 1000, second * 1000 + 20, "no_quorum");
     }
+    story
+}
+
+/// One voter of three has lost its disk long ago and one is cut off: the third is no majority.
+fn lost_and_silent() -> Story {
+    let mut story = Story::default();
+    story.sample(1, 1, json!({}));
+    story.fault("wipe", 2, 100, Some(101));
+    story.fault("partition", 3, 1000, Some(20_000));
+    for second in 0..20 {
+        story.deny(1, second * 1000, second * 1000 + 20, "no_quorum");
+    }
+    story
+}
+
+/// Damage and a loss of power took the last commit and the mark that would have told; its peers keep its node out.
+fn lost_end() -> Story {
+    let mut story = Story::default();
+    story.sample(1, 3, json!({}));
+    story.fault("power-cut", 3, 100, Some(100));
+    story.fault("bit-flip", 3, 100, Some(101));
+    story.sample(200, 3, json!({"boot": 2, "lastLog": 9, "committed": null, "applied": null}));
+    story.deny(3, 300, 320, "no_quorum");
     story
 }
 

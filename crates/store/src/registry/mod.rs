@@ -171,6 +171,7 @@ impl RegistryStore {
         let disk = self.inner.disk.clone();
         StagedSnapshot::create(
             disk,
+            self.inner.health.clone(),
             number,
             self.inner.store_id,
             self.inner.options.registry_cache_bytes / 4,

@@ -14,15 +14,25 @@ use crate::bytes_codec::Reader;
 use crate::checksum::seal;
 use crate::database::failed;
 use crate::disk::Disk;
+use crate::health::Health;
 use crate::registry::generation::{Generation, SharedGeneration, definition, file_name};
 
 /// Bytes of chunks after which the file is made durable, so that the last step does not take long.
 const STEP_BYTES: usize = 16 << 20;
 
+/// The error, which poisons the store if it is the disk's.
+fn poisoned(health: &Health, error: StoreError) -> StoreError {
+    if matches!(error, StoreError::Unusable(_)) {
+        health.poison(&error);
+    }
+    error
+}
+
 /// A snapshot being received into the file of the next generation. Dropped before it is installed, it removes
 /// the file; a crash leaves a file that the next start removes.
 pub struct StagedSnapshot {
     disk: Arc<dyn Disk>,
+    health: Health,
     number: u64,
     /// `None` only while it is being dropped.
     generation: Option<SharedGeneration>,
@@ -37,18 +47,22 @@ pub struct StagedSnapshot {
 impl StagedSnapshot {
     pub(crate) fn create(
         disk: Arc<dyn Disk>,
+        health: Health,
         number: u64,
         store_id: [u8; 16],
         cache_bytes: usize,
         header: SnapshotHeader,
     ) -> Result<Self, StoreError> {
-        disk.remove(&file_name(number)).map_err(StoreError::unusable)?;
-        let generation = Generation::create(disk.as_ref(), number, store_id, cache_bytes)?;
+        let poisoned = |error| poisoned(&health, error);
+        disk.remove(&file_name(number)).map_err(StoreError::unusable).map_err(poisoned)?;
+        let generation =
+            Generation::create(disk.as_ref(), number, store_id, cache_bytes).map_err(poisoned)?;
         if mutant::is_active(Mutant::SwapSnapshotNonatomically) {
             generation.make_ready(store_id, Some(&header.applied))?;
         }
         Ok(Self {
             disk,
+            health,
             number,
             generation: Some(Arc::new(generation)),
             summing: Summing::new(&header.applied),
@@ -61,8 +75,13 @@ impl StagedSnapshot {
     }
 
     /// Writes the next chunk. One that is out of order, does not match its digest or holds rows out of order is
-    /// refused, and the snapshot with it. Blocks.
+    /// refused, and the snapshot with it. A write that fails poisons the store like any other, though nobody rests on this
+    /// file yet: a disk that fails once is not trusted with the next try. Blocks.
     pub fn write(&mut self, chunk: &SnapshotChunk) -> Result<(), StoreError> {
+        self.write_chunk(chunk).map_err(|error| poisoned(&self.health, error))
+    }
+
+    fn write_chunk(&mut self, chunk: &SnapshotChunk) -> Result<(), StoreError> {
         let expected = self.summing.chunks();
         if self.finished || chunk.index != expected {
             return Err(StoreError::Snapshot(format!("chunk {} came instead of {expected}", chunk.index)));

@@ -36,6 +36,8 @@ pub(super) struct Medium {
     pub(super) capacity_bytes: Option<u64>,
     pub(super) stall: Duration,
     pub(super) counts: FaultCounts,
+    /// Failures of work that is not over yet.
+    pub(super) untold: u64,
     pub(super) trace: Trace,
 }
 

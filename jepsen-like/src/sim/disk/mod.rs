@@ -117,6 +117,29 @@ impl SimDisk {
         std::mem::take(&mut self.medium().stall)
     }
 
+    /// Does a piece of blocking work. What fails in it counts as told once the work is over, which may be later: what comes
+    /// back is for whoever waits for that.
+    pub fn work(&self, job: impl FnOnce()) -> Work {
+        let before = self.failures();
+        job();
+        let failed = self.failures().saturating_sub(before);
+        self.medium().untold += failed;
+        Work { disk: self.clone(), failed }
+    }
+
+    /// How many failed writes and syncs somebody was told of.
+    pub fn failures_told(&self) -> u64 {
+        self.failures().saturating_sub(self.medium().untold)
+    }
+
+    fn failures(&self) -> u64 {
+        let counts = self.counts();
+        [FaultKind::SyncFailed, FaultKind::WriteFailed, FaultKind::DiskFull]
+            .into_iter()
+            .map(|kind| counts.get(kind))
+            .sum()
+    }
+
     /// Bytes of all files, open ones without a name included.
     pub fn used_bytes(&self) -> u64 {
         self.medium().used_bytes()
@@ -140,6 +163,19 @@ impl SimDisk {
     fn medium(&self) -> MutexGuard<'_, Medium> {
         // Nothing that holds it can leave it half changed by panicking.
         self.medium.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Work on a disk that takes until this is dropped.
+#[derive(Debug)]
+pub struct Work {
+    disk: SimDisk,
+    failed: u64,
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        self.disk.medium().untold -= self.failed;
     }
 }
 

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::super::dice::Dice;
 use super::super::disk::{Image, Unsynced};
 use super::super::host::Machine;
@@ -99,7 +101,13 @@ impl Membership {
             return None;
         }
         let old = self.images.get(&id).cloned();
-        stage.end(id, End::PowerCut(Unsynced::Drop), &mut self.dice);
+        // Damage alone, or together with a loss of power.
+        if kind == Kind::BitFlip && self.dice.chance(1, 2) {
+            stage.end(id, End::Kill, &mut self.dice);
+        } else {
+            stage.recorder.fault(id, json!({"kind": Kind::PowerCut.name(), "nodes": [id]})).over();
+            stage.end(id, End::PowerCut(Unsynced::Drop), &mut self.dice);
+        }
         let disk = stage.machine(id)?.disk.clone();
         let lost = match (kind, old) {
             (Kind::Wipe, _) => disk.wipe().is_ok(),

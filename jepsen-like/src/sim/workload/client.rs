@@ -27,6 +27,15 @@ pub struct Shared {
     pub go_on: Rc<Cell<bool>>,
     /// Whether they only ask, to let things settle.
     pub only_ask: Rc<Cell<bool>>,
+    /// How many have not come to their end.
+    pub at_work: Rc<Cell<u64>>,
+}
+
+impl Shared {
+    /// One caller has come to its end.
+    fn leave(&self) {
+        self.at_work.set(self.at_work.get().saturating_sub(1));
+    }
 }
 
 /// A caller.
@@ -86,6 +95,7 @@ impl Client {
                 self.ask(Op::Authorize, domain, node, request, "/v1/authorize").await;
             }
         }
+        self.shared.leave();
         Ok(())
     }
 
@@ -110,6 +120,7 @@ impl Client {
                 Deed::Spoil => self.spoil().await,
             }
         }
+        self.shared.leave();
         Ok(())
     }
 
