@@ -21,6 +21,8 @@ pub struct Observed {
     pub leader: Option<NodeId>,
     /// The last entry of its log.
     pub last_log: Option<u64>,
+    /// How often it took back entries of its log since it was started.
+    pub truncations: u64,
     /// The last entry that it knows to be committed.
     pub committed: Option<LogPosition>,
     /// The last entry that it applied.
@@ -75,6 +77,7 @@ impl Service {
             },
             leader: metrics.current_leader,
             last_log: metrics.last_log_index,
+            truncations: parts.log.counters().truncations,
             committed: metrics.local_committed.map(position),
             applied: metrics.last_applied.map(position),
             purged: metrics.purged.map(|id| id.index),

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use super::clock::SimClock;
 use super::dice::Dice;
 use super::disk::SimDisk;
+use super::wire::Wires;
 use super::world::environment;
 
 /// A machine. Clones are the same machine.
@@ -23,6 +24,8 @@ pub struct Machine {
     pub disk: SimDisk,
     /// What it takes for the time.
     pub clock: SimClock,
+    /// What becomes of its messages to its peers.
+    pub wires: Wires,
     state: Rc<State>,
 }
 
@@ -59,7 +62,7 @@ impl Machine {
             stop: Notify::new(),
             exit: RefCell::new(None),
         };
-        Self { id, disk, clock: SimClock::default(), state: Rc::new(state) }
+        Self { id, disk, clock: SimClock::default(), wires: Wires::default(), state: Rc::new(state) }
     }
 
     /// The node's process, from its start to its end.
@@ -68,9 +71,10 @@ impl Machine {
         self.state.boots.set(boot);
         // As the real disk does when it is opened.
         self.disk.drop_cache();
+        self.wires.power_on();
         let dice = self.state.dice.fork(&format!("boot {boot}"));
         let config = self.state.config.borrow().clone();
-        let exit = match Node::start(config, environment(&self.disk, &self.clock, dice)).await {
+        let exit = match Node::start(config, environment(&self.disk, &self.clock, &self.wires, dice)).await {
             Err(error) => Exit::NotStarted(error.to_string()),
             Ok(node) => {
                 *self.state.service.borrow_mut() = Some(node.service().clone());

@@ -29,5 +29,6 @@ mod table;
 pub mod tally;
 mod trace;
 mod tuning;
+pub mod wire;
 pub mod workload;
 pub mod world;

@@ -7,33 +7,65 @@ use assent_cluster::env::{BoxStream, Listener, Net};
 use futures_util::future::BoxFuture;
 use turmoil::net::{TcpListener, TcpStream};
 
-/// TCP between simulated hosts. It loses nothing by itself; what is cut, held or delayed is decided outside.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SimNet;
+use super::ground::PEER_PORT;
+use super::wire::Wires;
 
-impl Net for SimNet {
-    fn connect(&self, addr: String) -> BoxFuture<'static, io::Result<BoxStream>> {
-        Box::pin(async move { Ok(Box::new(TcpStream::connect(addr).await?) as BoxStream) })
-    }
+/// TCP between simulated hosts. It loses nothing by itself; what is cut or delayed is decided outside, and what becomes of
+/// messages to peers on their wires.
+#[derive(Debug, Clone, Default)]
+pub struct SimNet {
+    wires: Wires,
+}
 
-    fn listen(&self, addr: String) -> BoxFuture<'static, io::Result<Box<dyn Listener>>> {
-        Box::pin(
-            async move { Ok(Box::new(SimListener(TcpListener::bind(addr).await?)) as Box<dyn Listener>) },
-        )
+impl SimNet {
+    /// A machine's network.
+    pub fn new(wires: Wires) -> Self {
+        Self { wires }
     }
 }
 
-struct SimListener(TcpListener);
+/// Whether it is where peers are reached.
+fn is_of_peers(addr: &str) -> bool {
+    addr.rsplit_once(':').is_some_and(|(_, port)| port.parse() == Ok(PEER_PORT))
+}
+
+impl Net for SimNet {
+    fn connect(&self, addr: String) -> BoxFuture<'static, io::Result<BoxStream>> {
+        let wires = is_of_peers(&addr).then(|| self.wires.clone());
+        Box::pin(async move { Ok(wired(wires.as_ref(), TcpStream::connect(addr).await?)) })
+    }
+
+    fn listen(&self, addr: String) -> BoxFuture<'static, io::Result<Box<dyn Listener>>> {
+        let wires = is_of_peers(&addr).then(|| self.wires.clone());
+        Box::pin(async move {
+            let listener = TcpListener::bind(addr).await?;
+            Ok(Box::new(SimListener { listener, wires }) as Box<dyn Listener>)
+        })
+    }
+}
+
+fn wired(wires: Option<&Wires>, stream: TcpStream) -> BoxStream {
+    match wires {
+        Some(wires) => Box::new(wires.connection(Box::new(stream))),
+        None => Box::new(stream),
+    }
+}
+
+struct SimListener {
+    listener: TcpListener,
+    /// Of a listener for peers.
+    wires: Option<Wires>,
+}
 
 impl Listener for SimListener {
     fn accept(&mut self) -> BoxFuture<'_, io::Result<(BoxStream, String)>> {
         Box::pin(async move {
-            let (stream, remote) = self.0.accept().await?;
-            Ok((Box::new(stream) as BoxStream, remote.to_string()))
+            let (stream, remote) = self.listener.accept().await?;
+            Ok((wired(self.wires.as_ref(), stream), remote.to_string()))
         })
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        self.listener.local_addr()
     }
 }

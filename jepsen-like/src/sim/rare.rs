@@ -13,7 +13,7 @@ pub const SOMETIMES: &[(&str, &str)] = &[
     ("stale leader asked", "a node that took itself for the leader was asked after another led a later term"),
     ("snapshot installed", "a node's registry came from a snapshot"),
     ("snapshot under a crash", "a node that was receiving a snapshot went down"),
-    ("log truncated", "a node's log ended earlier than before"),
+    ("log truncated", "a node took back entries that another leader had not"),
     ("log purged", "a node cut off the beginning of its log"),
     ("member added", "a node voted that had not from the beginning"),
     ("node refused to start", "a node did not start on what its disk had"),
@@ -22,6 +22,10 @@ pub const SOMETIMES: &[(&str, &str)] = &[
     ("permit repeated", "the same permit was asked for again and allowed again"),
     ("unknown resolved", "a submission of unknown outcome had been accepted, as its repetition showed"),
     ("clock unsure", "a node denied because it was not sure of its clock"),
+    ("leader changed meanwhile", "a question was answered by the rules, and the leader changed while it was"),
+    ("message came late", "a message was held, and came after others that were said later"),
+    ("message said again", "a peer heard the same message more than once"),
+    ("power lost at a message", "a machine lost power between two messages"),
     ("no quorum", "a node denied because it could reach no quorum"),
     ("expired between", "what was allowed was denied later as expired"),
 ];
@@ -39,6 +43,7 @@ pub fn rare(history: &History) -> BTreeMap<String, u64> {
         }
     }
     seen.races(history);
+    seen.changes(history);
     seen.counts
 }
 
@@ -48,6 +53,8 @@ struct Seen {
     /// By node: the term that it leads.
     leads: BTreeMap<u64, u64>,
     newest_term: u64,
+    /// When somebody was first seen leading in a term.
+    changed_at: Vec<u64>,
     /// Permits that were allowed, by request.
     permits: BTreeSet<String>,
     /// Submissions of unknown outcome, by id.
@@ -67,6 +74,9 @@ impl Seen {
         let term = record.output.get("term").and_then(Value::as_u64).unwrap_or(0);
         if leads {
             self.leads.insert(record.node, term);
+            if term > self.newest_term {
+                self.changed_at.push(record.invoke_ns);
+            }
             self.newest_term = self.newest_term.max(term);
         } else {
             self.leads.remove(&record.node);
@@ -117,6 +127,20 @@ impl Seen {
                     self.reached("equivocation recorded");
                 }
             }
+        }
+    }
+
+    fn changes(&mut self, history: &History) {
+        let questions = history.records.iter().filter(|record| {
+            matches!(record.op, Op::Authorize | Op::Permit)
+                && record.outcome != Outcome::Unknown
+                && !has_code(record, "no_quorum")
+        });
+        let spans = questions.filter_map(|record| Some((record.invoke_ns, record.return_ns?)));
+        let within = |(from, to): &(u64, u64)| self.changed_at.iter().any(|at| from < at && at < to);
+        let count = spans.filter(within).count();
+        for _ in 0..count {
+            self.reached("leader changed meanwhile");
         }
     }
 

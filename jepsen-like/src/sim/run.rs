@@ -55,6 +55,8 @@ pub struct Ran {
     pub simulated: Duration,
     /// Whether every node held the same in the end.
     pub converged: bool,
+    /// How many nodes were told that a write or an fsync had failed.
+    pub failed_disks: u64,
     /// Nodes that retried an fsync after one had failed.
     pub retried_fsync: Vec<u64>,
 }
@@ -163,12 +165,13 @@ pub fn run(config: &Config, folder: &Path, progress: &mut dyn FnMut(Duration)) -
         go(&mut stage, progress)?;
     }
     stage.close();
-    let retried_fsync = stage.lied_to();
+    let (failed_disks, retried_fsync) = (stage.failed_disks(), stage.lied_to());
     Ok(Ran {
         history: recorder.history(),
         tally: stage.tally.clone(),
         simulated: stage.now(),
         converged,
+        failed_disks,
         retried_fsync,
     })
 }

@@ -310,6 +310,12 @@ impl<'a> Stage<'a> {
         groups.filter(|group| !group.is_empty()).map(|group| group.len() / 2 + 1).min().unwrap_or(2)
     }
 
+    /// How many machines had a write or a sync that failed.
+    pub fn failed_disks(&self) -> u64 {
+        let failed = self.machines.values().filter(|machine| machine.disk.failures_told() > 0);
+        u64::try_from(failed.count()).unwrap_or(u64::MAX)
+    }
+
     /// Machines on which a sync succeeded over what an earlier one had given up on: somebody retried a failed fsync, or built
     /// on what was only in memory.
     pub fn lied_to(&self) -> Vec<u64> {
@@ -317,8 +323,13 @@ impl<'a> Stage<'a> {
         self.machines.values().filter(lied).map(|machine| machine.id).collect()
     }
 
-    /// Ends the records that are still open.
+    /// Ends the records that are still open, and counts what the machines know.
     pub fn close(&mut self) {
+        for counts in self.machines.values().map(|machine| machine.wires.counts()) {
+            self.tally.reached_often("message came late", counts.held);
+            self.tally.reached_often("message said again", counts.twice.saturating_add(counts.again));
+            self.tally.reached_often("power lost at a message", counts.cuts);
+        }
         let failing = std::mem::take(&mut self.failing).into_values().filter_map(|(_, open)| open);
         std::mem::take(&mut self.cut_off).into_values().chain(failing).for_each(Begun::over);
     }

@@ -33,6 +33,14 @@ impl Tally {
         *count = count.saturating_add(1);
     }
 
+    /// A rare thing happened so often.
+    pub fn reached_often(&mut self, what: &'static str, times: u64) {
+        if times > 0 {
+            let count = self.sometimes.entry(what).or_insert(0);
+            *count = count.saturating_add(times);
+        }
+    }
+
     /// A node's process ended that stood so.
     pub fn ended(&mut self, seen: &Observed) {
         if seen.receiving {
@@ -65,7 +73,7 @@ impl Tally {
             self.reached("member added");
         }
         let Some(before) = before else { return };
-        if now.last_log < before.last_log {
+        if now.truncations > before.truncations {
             self.reached("log truncated");
         }
         if now.purged > before.purged {

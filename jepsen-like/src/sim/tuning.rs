@@ -14,8 +14,8 @@ pub(super) fn tune(config: &mut Config, dice: &Dice) {
         config.raft.lag_entries = config.raft.keep_entries.saturating_add(dice.between(0, 20));
     }
     if dice.chance(1, 4) {
-        // From five times faster to four times slower.
-        let (num, den) = *dice.pick(&[(1, 5), (1, 2), (2, 1), (4, 1)]).unwrap_or(&(1, 1));
+        // From ten times faster to four times slower.
+        let (num, den) = *dice.pick(&[(1, 10), (1, 5), (1, 2), (2, 1), (4, 1)]).unwrap_or(&(1, 1));
         config.raft.heartbeat_ms = config.raft.heartbeat_ms * num / den;
         config.raft.election_min_ms = config.raft.election_min_ms * num / den;
         config.raft.election_max_ms = config.raft.election_max_ms * num / den;

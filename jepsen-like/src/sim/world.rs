@@ -10,6 +10,7 @@ use super::clock::SimClock;
 use super::dice::Dice;
 use super::disk::SimDisk;
 use super::net::SimNet;
+use super::wire::Wires;
 
 /// The longest that a slow disk holds up one piece of work.
 const STALL_MAX: Duration = Duration::from_secs(5);
@@ -41,9 +42,9 @@ impl Blocking for OnTheSpot {
 }
 
 /// A node's world, for one life of its process.
-pub fn environment(disk: &SimDisk, clock: &SimClock, dice: Dice) -> Environment {
+pub fn environment(disk: &SimDisk, clock: &SimClock, wires: &Wires, dice: Dice) -> Environment {
     Environment {
-        net: Arc::new(SimNet),
+        net: Arc::new(SimNet::new(wires.clone())),
         disk: Arc::new(disk.mount()),
         clock: Arc::new(clock.clone()),
         entropy: Arc::new(SimEntropy(Mutex::new(dice))),

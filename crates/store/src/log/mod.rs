@@ -49,6 +49,8 @@ pub trait LogEntry: Clone + Send + Sync + 'static {
 pub struct LogCounters {
     /// Calls of `append`.
     pub appends: u64,
+    /// Calls of `truncate_after` that removed entries.
+    pub truncations: u64,
     /// Commits, each with one fsync.
     pub commits: u64,
 }
@@ -79,6 +81,7 @@ struct Shared<E> {
     state: Mutex<State<E>>,
     health: Health,
     appends: AtomicU64,
+    truncations: AtomicU64,
     commits: AtomicU64,
 }
 
@@ -130,6 +133,7 @@ impl<E: LogEntry> LogStore<E> {
             state: Mutex::new(State { tail, database: Some(Arc::new(database)) }),
             health,
             appends: AtomicU64::new(0),
+            truncations: AtomicU64::new(0),
             commits: AtomicU64::new(0),
         });
         let (sender, receiver) = mpsc::channel(options.queue_ops_max.max(1));
@@ -202,7 +206,11 @@ impl<E: LogEntry> LogStore<E> {
             Ok((!unchanged).then_some(Op::Truncate { from, done }))
         })
         .await?;
-        if unchanged { Ok(()) } else { wait(durable).await }
+        if unchanged {
+            return Ok(());
+        }
+        self.shared.truncations.fetch_add(1, Ordering::Relaxed);
+        wait(durable).await
     }
 
     /// Removes every entry up to `upto` and keeps `position`, the caller's name for it. Readers no longer see
@@ -287,6 +295,7 @@ impl<E: LogEntry> LogStore<E> {
     pub fn counters(&self) -> LogCounters {
         LogCounters {
             appends: self.shared.appends.load(Ordering::Relaxed),
+            truncations: self.shared.truncations.load(Ordering::Relaxed),
             commits: self.shared.commits.load(Ordering::Relaxed),
         }
     }

@@ -11,10 +11,14 @@ use super::processes::unsynced;
 
 /// The furthest away that a power cut is armed, in writes and syncs: a few commits.
 const CUT_WITHIN_OPS: u64 = 80;
+/// The same in messages to peers.
+const CUT_WITHIN_MESSAGES: u64 = 60;
 
 pub(super) fn begin(kind: Kind, stage: &mut Stage<'_>, dice: &mut Dice) -> Option<(Vec<u64>, Undo)> {
-    if kind == Kind::PowerCutInWrite {
-        return cut_in_write(stage, dice);
+    match kind {
+        Kind::PowerCutInWrite => return cut_in_write(stage, dice),
+        Kind::PowerCutInSend => return cut_in_send(stage, dice),
+        _ => {}
     }
     let id = match stage.leader() {
         Some(leader) if dice.chance(1, 2) => leader,
@@ -47,6 +51,21 @@ fn cut_in_write(stage: &mut Stage<'_>, dice: &mut Dice) -> Option<(Vec<u64>, Und
         stage.machine(*id)?.disk.arm_power_cut(after, how, dice.fork(&format!("cut {id}")));
     }
     Some((ids.clone(), Undo::Disks(ids)))
+}
+
+/// The power goes between two messages of one machine.
+fn cut_in_send(stage: &mut Stage<'_>, dice: &mut Dice) -> Option<(Vec<u64>, Undo)> {
+    let id = match stage.leader() {
+        Some(leader) if dice.chance(1, 2) => leader,
+        _ => *dice.pick(&stage.running())?,
+    };
+    let machine = stage.machine(id)?;
+    if !machine.wires.are_free() {
+        return None;
+    }
+    let how = unsynced(dice);
+    machine.wires.cut_power(dice.below(CUT_WITHIN_MESSAGES), machine.disk.clone(), how, dice.fork("cut"));
+    Some((vec![id], Undo::Wires(vec![id])))
 }
 
 /// The disk is well again.

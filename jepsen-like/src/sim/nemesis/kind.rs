@@ -22,6 +22,11 @@ pub enum Kind {
     Flap,
     /// Messages of one node take long.
     Delay,
+    /// What a node says on its connections is held, and comes late and all at once; connections that it makes meanwhile are
+    /// free.
+    Hold,
+    /// What a node says it says twice, or again much later.
+    Repeat,
     /// Processes end at once; what they wrote is kept.
     Kill,
     /// The power of a machine goes.
@@ -34,6 +39,8 @@ pub enum Kind {
     Stop,
     /// The power goes inside a write or a sync.
     PowerCutInWrite,
+    /// The power goes between two messages of a node.
+    PowerCutInSend,
     /// An fsync fails, and the next one lies.
     FsyncFails,
     /// Writing fails.
@@ -97,12 +104,15 @@ impl Kind {
         Kind::LeaderWithOne,
         Kind::Flap,
         Kind::Delay,
+        Kind::Hold,
+        Kind::Repeat,
         Kind::Kill,
         Kind::PowerCut,
         Kind::PowerCutAll,
         Kind::CrashLoop,
         Kind::Stop,
         Kind::PowerCutInWrite,
+        Kind::PowerCutInSend,
         Kind::FsyncFails,
         Kind::WriteFails,
         Kind::ReadFails,
@@ -129,12 +139,15 @@ impl Kind {
             Kind::LeaderWithOne => habits("leader-with-one", Network, 2, (300, 5_000)),
             Kind::Flap => habits("flap", Network, 1, (5, 60)),
             Kind::Delay => habits("delay", Network, 2, (300, 5_000)),
+            Kind::Hold => habits("hold", Network, 2, (150, 900)),
+            Kind::Repeat => habits("repeat", Network, 2, (300, 5_000)),
             Kind::Kill => habits("kill", Process, 4, (20, 3_000)),
             Kind::PowerCut => habits("power-cut", Process, 4, (20, 3_000)),
             Kind::PowerCutAll => habits("power-cut-all", Process, 1, (20, 3_000)),
             Kind::CrashLoop => habits("crash-loop", Process, 2, (5, 120)),
             Kind::Stop => habits("stop", Process, 2, (1, 1)),
             Kind::PowerCutInWrite => habits("power-cut-in-write", Disk, 4, (500, 3_000)),
+            Kind::PowerCutInSend => habits("power-cut-in-send", Disk, 3, (500, 3_000)),
             Kind::FsyncFails => habits("fsync-fails", Disk, 2, (500, 3_000)),
             Kind::WriteFails => habits("write-fails", Disk, 2, (500, 3_000)),
             Kind::ReadFails => habits("read-fails", Disk, 1, (500, 3_000)),

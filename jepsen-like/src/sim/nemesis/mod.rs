@@ -73,6 +73,8 @@ enum Undo {
     Clock(u64),
     /// Disks are well again.
     Disks(Vec<u64>),
+    /// Messages go out as they are said.
+    Wires(Vec<u64>),
     /// Nothing is left to do.
     Nothing,
 }
@@ -213,6 +215,11 @@ impl Nemesis {
                 }
             }
             Undo::Disks(ids) => ids.into_iter().for_each(|id| disks::heal(stage, id)),
+            Undo::Wires(ids) => {
+                for machine in ids.iter().filter_map(|id| stage.machine(*id)) {
+                    machine.wires.free();
+                }
+            }
             Undo::Nothing => {}
         }
         for record in fault.records {
@@ -266,6 +273,7 @@ impl Nemesis {
             disks::heal(stage, id);
             if let Some(machine) = stage.machine(id) {
                 machine.clock.set_right();
+                machine.wires.free();
             }
         }
     }

@@ -51,6 +51,17 @@ pub(super) fn begin(kind: Kind, stage: &mut Stage<'_>, dice: &mut Dice) -> Optio
             }
             return Some((vec![first], Undo::Delays(slow)));
         }
+        Kind::Hold | Kind::Repeat => {
+            let wires = stage.machine(first).map(|machine| machine.wires.clone())?;
+            if !wires.are_free() || stage.is_down(first) {
+                return None;
+            }
+            match kind {
+                Kind::Repeat => wires.repeat(dice.fork("repeat")),
+                _ => wires.hold(),
+            }
+            return Some((vec![first], Undo::Wires(vec![first])));
+        }
         _ => return None,
     };
     if ways.is_empty() {

@@ -1,0 +1,395 @@
+//! What becomes of the messages that a node sends to its peers: held back, said twice, said again much later, or cut short by
+//! a loss of power between two of them.
+//!
+//! TCP and TLS allow none of this within one connection but the first. A Raft has to stand it all the same: what was sent
+//! on one connection may arrive after what was sent on the next, and callers repeat themselves. A message that is said
+//! again carries a request id that no call waits for, as a repetition by a caller that has gone would.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use assent_cluster::env::BoxStream;
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::sleep;
+
+use super::dice::Dice;
+use super::disk::{SimDisk, Unsynced};
+
+/// Bytes of a frame before its kind: the length of what follows.
+const PREFIX: usize = 4;
+/// Where the kind and the request id stand.
+const KIND_AT: usize = PREFIX;
+const ID_AT: usize = PREFIX + 1;
+const BODY_AT: usize = ID_AT + 8;
+/// Set in the request id of a message that is said again.
+const SAID_AGAIN: u8 = 0x80;
+/// The requests that may be said more than once: appends, votes, pre-votes, snapshots, reads and submissions. A change of
+/// members is what an operator asks for, and means something new the second time.
+const MAY_REPEAT: &[u8] = &[0x10, 0x11, 0x12, 0x14, 0x15, 0x16, 0x20, 0x21];
+/// How many messages are remembered, to be said again.
+const REMEMBERED_MAX: usize = 64;
+/// Bytes that a connection takes before it makes its writer wait.
+const BUFFERED_MAX: usize = 256 * 1024;
+/// How soon a connection that is gone notices that it is held no more.
+const FREE_WITHIN: Duration = Duration::from_millis(1);
+
+/// The wires of one machine. Clones are the same wires.
+#[derive(Clone, Default)]
+pub struct Wires {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    /// How many connections were made.
+    connections: u64,
+    /// Up to which of them are held.
+    held: Option<u64>,
+    repeats: Option<Repeats>,
+    cut: Option<Cut>,
+    counts: Counts,
+}
+
+/// Messages are said more than once.
+struct Repeats {
+    dice: Dice,
+    said: VecDeque<Bytes>,
+}
+
+/// The power goes at a message.
+struct Cut {
+    after: u64,
+    disk: SimDisk,
+    unsynced: Unsynced,
+    dice: Dice,
+}
+
+/// How often what happened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Messages that waited.
+    pub held: u64,
+    /// Messages that were said twice in a row.
+    pub twice: u64,
+    /// Messages that were said again later.
+    pub again: u64,
+    /// Losses of power at a message.
+    pub cuts: u64,
+}
+
+impl Wires {
+    /// What is sent on the connections that exist waits until it is [freed](Self::free), and comes all at once. Later
+    /// connections are free.
+    pub fn hold(&self) {
+        let mut state = self.state();
+        state.held = Some(state.connections);
+    }
+
+    /// Messages are said twice, or again later, until they are [freed](Self::free).
+    pub fn repeat(&self, dice: Dice) {
+        self.state().repeats = Some(Repeats { dice, said: VecDeque::new() });
+    }
+
+    /// The disk loses power when so many more messages were sent.
+    pub fn cut_power(&self, after: u64, disk: SimDisk, unsynced: Unsynced, dice: Dice) {
+        self.state().cut = Some(Cut { after, disk, unsynced, dice });
+    }
+
+    /// The machine has power again.
+    pub fn power_on(&self) {
+        let mut state = self.state();
+        if state.cut.as_ref().is_some_and(|cut| cut.after == 0) {
+            state.cut = None;
+        }
+    }
+
+    /// Whether anything is made of what is sent.
+    pub fn are_free(&self) -> bool {
+        let state = self.state();
+        state.held.is_none() && state.repeats.is_none() && state.cut.is_none()
+    }
+
+    /// Undoes everything.
+    pub fn free(&self) {
+        let mut state = self.state();
+        (state.held, state.repeats, state.cut) = (None, None, None);
+    }
+
+    /// How often what happened.
+    pub fn counts(&self) -> Counts {
+        self.state().counts
+    }
+
+    /// A connection to a peer whose outgoing messages run through here.
+    pub(super) fn connection(&self, inner: BoxStream) -> Wire {
+        let mut state = self.state();
+        state.connections += 1;
+        let number = state.connections;
+        drop(state);
+        Wire {
+            wires: self.clone(),
+            number,
+            inner: Some(inner),
+            partial: BytesMut::new(),
+            out: VecDeque::new(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing that holds it can leave it half changed by panicking.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Whether this connection is held.
+    fn holds(&self, connection: u64) -> bool {
+        self.held.is_some_and(|upto| connection <= upto)
+    }
+
+    /// What goes out in place of this message; nothing once the power is off.
+    fn pass(&mut self, frame: Bytes, held: bool) -> Vec<Bytes> {
+        if let Some(cut) = &mut self.cut {
+            if cut.after == 0 {
+                if !cut.disk.is_dead() {
+                    cut.disk.power_cut(cut.unsynced, &mut cut.dice);
+                    self.counts.cuts += 1;
+                }
+                return Vec::new();
+            }
+            cut.after -= 1;
+        }
+        self.counts.held += u64::from(held);
+        let may_repeat = frame.get(KIND_AT).is_some_and(|kind| MAY_REPEAT.contains(kind));
+        let Some(repeats) = self.repeats.as_mut().filter(|_| may_repeat) else { return vec![frame] };
+        let mut out = Vec::new();
+        if repeats.dice.chance(1, 8)
+            && let Some(old) = repeats.dice.pick(repeats.said.make_contiguous()).cloned()
+        {
+            out.push(again(&old));
+            self.counts.again += 1;
+        }
+        if repeats.said.len() >= REMEMBERED_MAX {
+            repeats.said.pop_front();
+        }
+        repeats.said.push_back(frame.clone());
+        if repeats.dice.chance(1, 8) {
+            out.push(frame.clone());
+            self.counts.twice += 1;
+        }
+        out.push(frame);
+        out
+    }
+}
+
+/// The same message under a request id that nobody waits for.
+fn again(frame: &Bytes) -> Bytes {
+    let mut copy = BytesMut::from(&frame[..]);
+    if let Some(first) = copy.get_mut(ID_AT) {
+        *first |= SAID_AGAIN;
+    }
+    copy.freeze()
+}
+
+/// Takes one whole frame off the front.
+fn take_frame(buffer: &mut BytesMut) -> Option<Bytes> {
+    let length = usize::try_from(u32::from_be_bytes(*buffer.first_chunk()?)).ok()?;
+    let whole = PREFIX.checked_add(length)?;
+    (buffer.len() >= whole && whole >= BODY_AT).then(|| buffer.split_to(whole).freeze())
+}
+
+/// A stream to a peer. What was written to it is sent even if it is dropped before.
+pub(super) struct Wire {
+    wires: Wires,
+    number: u64,
+    /// Gone only while it is being dropped.
+    inner: Option<BoxStream>,
+    partial: BytesMut,
+    out: VecDeque<Bytes>,
+}
+
+impl Wire {
+    fn inner(&mut self) -> io::Result<&mut BoxStream> {
+        self.inner.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    fn buffered(&self) -> usize {
+        self.out.iter().map(Bytes::len).sum()
+    }
+
+    /// Writes what may go out now.
+    fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.wires.state().holds(self.number) {
+            return Poll::Ready(Ok(()));
+        }
+        while let Some(mut next) = self.out.pop_front() {
+            let written = match Pin::new(self.inner()?).poll_write(cx, &next) {
+                Poll::Ready(written) => written?,
+                Poll::Pending => {
+                    self.out.push_front(next);
+                    return Poll::Pending;
+                }
+            };
+            if written < next.len() {
+                self.out.push_front(next.split_off(written));
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        if self.buffered() > BUFFERED_MAX {
+            std::task::ready!(self.poll_out(cx))?;
+        }
+        self.partial.extend_from_slice(data);
+        while let Some(frame) = take_frame(&mut self.partial) {
+            let frames = {
+                let mut state = self.wires.state();
+                let held = state.holds(self.number);
+                state.pass(frame, held)
+            };
+            self.out.extend(frames);
+        }
+        Poll::Ready(Ok(data.len()))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        std::task::ready!(self.poll_out(cx))?;
+        Pin::new(self.inner()?).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        std::task::ready!(self.poll_out(cx))?;
+        if !self.out.is_empty() {
+            // Held: it is sent, and closed, when this is dropped.
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(self.inner()?).poll_shutdown(cx)
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(self.inner()?).poll_read(cx, buffer)
+    }
+}
+
+/// What is held is sent when it is free, as an operating system does with what it was given.
+impl Drop for Wire {
+    fn drop(&mut self) {
+        let Some(mut inner) = self.inner.take().filter(|_| self.wires.state().holds(self.number)) else {
+            return;
+        };
+        let (wires, number, out) = (self.wires.clone(), self.number, std::mem::take(&mut self.out));
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                while wires.state().holds(number) {
+                    sleep(FREE_WITHIN).await;
+                }
+                for frame in out {
+                    if inner.write_all(&frame).await.is_err() {
+                        return;
+                    }
+                }
+                // The other side may have gone.
+                let _ = inner.shutdown().await;
+            });
+        }
+    }
+}
+
+impl fmt::Debug for Wires {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wires").field("counts", &self.counts()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    /// Two bytes of body, under a kind and a request id.
+    fn frame(kind: u8, id: u8) -> Vec<u8> {
+        vec![0, 0, 0, 11, kind, 0, 0, 0, 0, 0, 0, 0, id, 7, 7]
+    }
+
+    async fn sent(wires: &Wires, frames: &[Vec<u8>]) -> Vec<u8> {
+        let (near, mut far) = tokio::io::duplex(1 << 20);
+        let mut wire = wires.connection(Box::new(near));
+        // In pieces that know nothing of frames.
+        for piece in frames.concat().chunks(5) {
+            wire.write_all(piece).await.unwrap();
+        }
+        wire.flush().await.unwrap();
+        wire.shutdown().await.unwrap();
+        drop(wire);
+        let mut all = Vec::new();
+        tokio::io::AsyncReadExt::read_to_end(&mut far, &mut all).await.unwrap();
+        all
+    }
+
+    #[tokio::test]
+    async fn by_itself_a_wire_changes_nothing() {
+        let frames: Vec<_> = (0..20).map(|id| frame(0x10, id)).collect();
+        assert_eq!(sent(&Wires::default(), &frames).await, frames.concat());
+    }
+
+    #[tokio::test]
+    async fn repeated_are_requests_only_and_what_is_said_again_waits_for_no_answer() {
+        let wires = Wires::default();
+        wires.repeat(Dice::new(1));
+        let frames: Vec<_> = (0..100).map(|id| frame(if id % 2 == 0 { 0x10 } else { 0x90 }, id)).collect();
+        let all = sent(&wires, &frames).await;
+        let counts = wires.counts();
+        assert!(counts.twice > 0 && counts.again > 0, "{counts:?}");
+        assert_eq!(all.len() as u64, (100 + counts.twice + counts.again) * 15);
+        let said_again = all.chunks(15).filter(|frame| frame[ID_AT] == SAID_AGAIN);
+        assert_eq!(said_again.clone().count() as u64, counts.again);
+        assert!(said_again.into_iter().all(|frame| frame[KIND_AT] == 0x10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_held_comes_late_and_whole_even_from_a_connection_that_was_dropped() {
+        let wires = Wires::default();
+        let (near, mut far) = tokio::io::duplex(1 << 20);
+        let mut wire = wires.connection(Box::new(near));
+        wires.hold();
+        wire.write_all(&frame(0x11, 1)).await.unwrap();
+        wire.flush().await.unwrap();
+        assert_eq!(sent(&wires, &[frame(0x11, 2)]).await, frame(0x11, 2), "a later connection is free");
+        drop(wire);
+        sleep(Duration::from_millis(500)).await;
+        assert!(tokio::io::AsyncReadExt::read_u8(&mut far).now_or_never().is_none(), "nothing came yet");
+        wires.free();
+        let mut all = Vec::new();
+        tokio::io::AsyncReadExt::read_to_end(&mut far, &mut all).await.unwrap();
+        assert_eq!(all, frame(0x11, 1));
+        assert_eq!(wires.counts().held, 1);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_sent_from_where_the_power_goes() {
+        let (wires, disk) = (Wires::default(), SimDisk::default());
+        let _mounted = disk.mount();
+        wires.cut_power(2, disk.clone(), Unsynced::Drop, Dice::new(1));
+        let frames: Vec<_> = (0..5).map(|id| frame(0x10, id)).collect();
+        assert_eq!(sent(&wires, &frames).await, frames[..2].concat());
+        assert!(disk.is_dead());
+        assert_eq!(wires.counts().cuts, 1);
+    }
+}
