@@ -106,7 +106,8 @@ impl Report {
     }
 }
 
-fn lines(history: &History, violation: &Violation) -> Vec<String> {
+/// The records that show a violation, a line each.
+pub fn lines(history: &History, violation: &Violation) -> Vec<String> {
     let named = violation.shown_by.iter().filter_map(|at| Some((at, history.records.get(*at)?)));
     let mut lines: Vec<String> = named.take(SHOWN_MAX).map(|(at, record)| line(*at, record)).collect();
     let more = violation.shown_by.len().saturating_sub(SHOWN_MAX);
@@ -147,9 +148,9 @@ fn summary(ledger: &Value) -> String {
 fn excerpt(value: &Value) -> String {
     let mut value = value.clone();
     if let Some(fields) = value.as_object_mut() {
-        fields.remove("envelope");
-        fields.remove("receipt");
-        fields.remove("request");
+        for long in ["envelope", "receipt", "request", "clusterId", "nodeId", "registry"] {
+            fields.remove(long);
+        }
     }
     let text = value.to_string();
     match text.char_indices().nth(EXCERPT_MAX) {

@@ -32,7 +32,7 @@ mod serves;
 
 use crate::history::History;
 
-pub use judge::{Finding, Report, judge};
+pub use judge::{Finding, Report, judge, lines};
 
 /// Something that must not happen.
 #[derive(Debug, Clone, PartialEq, Eq)]

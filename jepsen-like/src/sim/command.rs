@@ -187,7 +187,7 @@ pub fn sim(args: &SimArgs, json: bool) -> Result<bool, String> {
         shrink(&plan.arguments, *seed, &found.invariant, &args.arguments(), &mut |what| eprintln!("{what}"))
             .map_err(|error| error.to_string())?;
     }
-    Ok(report.violations.is_empty())
+    Ok(report.is_good())
 }
 
 #[cfg(feature = "mutants")]

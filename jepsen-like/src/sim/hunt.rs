@@ -118,6 +118,8 @@ fn hunt(args: &MutantsArgs, tell: &mut dyn FnMut(&str)) -> Result<Hunted, SeedsE
         for (seed, found) in &report.violations {
             false_alarms.push(format!("seed {seed}: {}: {}", found.invariant, found.what));
         }
+        false_alarms
+            .extend(report.together.iter().map(|found| format!("{}: {}", found.invariant, found.what)));
         tell(&format!("control: {} seeds, {} complaints", args.control, false_alarms.len()));
     }
     let mut rows = Vec::new();

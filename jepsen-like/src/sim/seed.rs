@@ -7,13 +7,11 @@ use serde_json::Value;
 
 use super::rare::rare;
 use super::run::{Ran, RunError};
-use crate::check::INVARIANTS;
-use crate::history::{History, Op, Outcome, Record};
+use crate::check::{judge, lines};
+use crate::history::{History, Outcome};
 
 /// Most violations of one invariant that are told.
 const TOLD_MAX: usize = 3;
-/// Most records that are shown for one violation.
-const SHOWN_MAX: usize = 12;
 
 /// What a seed brought.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,16 +121,15 @@ impl SeedReport {
     }
 
     fn judge(&mut self, history: &History) {
-        for invariant in INVARIANTS {
-            let verdict = (invariant.check)(history);
-            let looked_at = self.looked_at.entry(invariant.id.to_owned()).or_insert(0);
-            *looked_at = looked_at.saturating_add(verdict.looked_at);
-            for violation in verdict.violations.into_iter().take(TOLD_MAX) {
-                let records = violation.shown_by.iter().filter_map(|at| history.records.get(*at));
+        for finding in judge(history).findings {
+            let looked_at = self.looked_at.entry(finding.id.to_owned()).or_insert(0);
+            *looked_at = looked_at.saturating_add(finding.verdict.looked_at);
+            for violation in finding.verdict.violations.into_iter().take(TOLD_MAX) {
+                let window = lines(history, &violation);
                 self.violations.push(Found {
-                    invariant: invariant.id.to_owned(),
+                    invariant: finding.id.to_owned(),
                     what: violation.what,
-                    window: records.take(SHOWN_MAX).map(line).collect(),
+                    window,
                 });
             }
         }
@@ -143,30 +140,4 @@ impl SeedReport {
 fn code(output: &Value) -> String {
     let reason = output.pointer("/reasons/0/code").or_else(|| output.get("code"));
     reason.and_then(Value::as_str).unwrap_or("none").to_owned()
-}
-
-/// A record in one line.
-fn line(record: &Record) -> String {
-    let ms = |ns: u64| format!("{}.{:06}", ns / 1_000_000, ns % 1_000_000);
-    let until = record.return_ns.map_or_else(|| "…".to_owned(), ms);
-    let op = serde_json::to_value(record.op).unwrap_or_default();
-    let about = match record.op {
-        Op::Submit => record.input.get("id").cloned().unwrap_or_default(),
-        _ => record.input.clone(),
-    };
-    let said = match record.outcome {
-        Outcome::Deny => code(&record.output),
-        Outcome::Unknown => "unknown".to_owned(),
-        Outcome::Ok => match record.output.get("revision") {
-            Some(revision) => format!("ok at revision {revision}"),
-            None => "ok".to_owned(),
-        },
-    };
-    format!(
-        "{}–{until} ms client {} node {} {} {about} → {said}",
-        ms(record.invoke_ns),
-        record.client,
-        record.node,
-        op.as_str().unwrap_or_default()
-    )
 }

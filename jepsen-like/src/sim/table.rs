@@ -48,6 +48,9 @@ pub(super) fn text(report: &SeedsReport, faults: &[Kind], arguments: &[String]) 
         }
         let _ = writeln!(out, "{}", reproduce(*seed, arguments));
     }
+    for found in &report.together {
+        let _ = writeln!(out, "\nall seeds together: {} violated: {}", found.invariant, found.what);
+    }
     out
 }
 
@@ -64,7 +67,8 @@ pub(super) fn reproduce(seed: u64, arguments: &[String]) -> String {
 fn checks(out: &mut String, report: &SeedsReport) {
     let _ = writeln!(out, "checks");
     for invariant in INVARIANTS {
-        let violated = report.violations.iter().filter(|(_, found)| found.invariant == invariant.id).count();
+        let found = report.violations.iter().map(|(_, found)| found).chain(&report.together);
+        let violated = found.filter(|found| found.invariant == invariant.id).count();
         let looked_at = report.looked_at.get(invariant.id).copied().unwrap_or(0);
         let verdict = match (violated, looked_at) {
             (0, 0) => "nothing to look at".to_owned(),
