@@ -13,6 +13,7 @@ pub const SOMETIMES: &[(&str, &str)] = &[
     ("stale leader asked", "a node that took itself for the leader was asked after another led a later term"),
     ("snapshot installed", "a node's registry came from a snapshot"),
     ("snapshot under a crash", "a node that was receiving a snapshot went down"),
+    ("snapshot under a cut", "a node that was receiving a snapshot was cut off"),
     ("log truncated", "a node took back entries that another leader had not"),
     ("log purged", "a node cut off the beginning of its log"),
     ("member added", "a node voted that had not from the beginning"),

@@ -126,22 +126,35 @@ impl Nemesis {
     }
 
     /// A snapshot is on its way for some milliseconds only, which no fault by the clock would hit: now and then its receiver
-    /// goes down.
+    /// goes down, or is cut off.
     fn strike_who_receives(&mut self, stage: &mut Stage<'_>) {
-        let crashes = self.kinds.iter().any(|(kind, weight)| *kind == Kind::CrashLoop && *weight > 0);
-        if !crashes || self.active.len() >= AT_ONCE || stage.now() > self.storm.0 {
+        if self.active.len() >= AT_ONCE || stage.now() > self.storm.0 {
             return;
         }
         let receiving = |id: &u64| stage.observed(*id).is_some_and(|seen| seen.receiving);
         let Some(id) = stage.running().into_iter().find(receiving) else { return };
-        if self.dice.chance(1, 8)
-            && let Some((_, undo)) = down(stage, &[id], End::PowerCut(Unsynced::Drop), &mut self.dice)
-        {
-            stage.tally.fault(Kind::CrashLoop.name());
-            let record = stage.recorder.fault(id, json!({"kind": Kind::CrashLoop.name(), "nodes": [id]}));
-            let until = stage.now().saturating_add(Duration::from_millis(50));
-            self.active.push(Active { undo, until, records: vec![record] });
+        if !self.dice.chance(1, 8) {
+            return;
         }
+        let kind = if self.dice.chance(1, 2) { Kind::CrashLoop } else { Kind::Isolate };
+        if !self.kinds.iter().any(|(made, weight)| *made == kind && *weight > 0) {
+            return;
+        }
+        let (undo, lasts_ms) = if kind == Kind::CrashLoop {
+            let Some((_, undo)) = down(stage, &[id], End::PowerCut(Unsynced::Drop), &mut self.dice) else {
+                return;
+            };
+            (undo, 50)
+        } else {
+            let ways = links::between(&[id], &stage.ids());
+            stage.cut(&ways);
+            stage.tally.reached("snapshot under a cut");
+            (Undo::Ways(ways), self.dice.between(100, 2_000))
+        };
+        stage.tally.fault(kind.name());
+        let record = stage.recorder.fault(id, json!({"kind": kind.name(), "nodes": [id]}));
+        let until = stage.now().saturating_add(Duration::from_millis(lasts_ms));
+        self.active.push(Active { undo, until, records: vec![record] });
     }
 
     fn strike(&mut self, stage: &mut Stage<'_>) {
