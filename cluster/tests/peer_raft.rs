@@ -107,7 +107,11 @@ struct RaftNode {
 
 impl RaftNode {
     async fn start(id: NodeId) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::start_in(id, tempfile::tempdir().unwrap()).await
+    }
+
+    /// Starts on what a folder holds.
+    async fn start_in(id: NodeId, dir: TempDir) -> Self {
         let env = Environment::real(dir.path()).unwrap();
         let run = env.run_blocking();
         let store =
@@ -183,6 +187,16 @@ impl RaftNode {
         self.raft.shutdown().await.unwrap();
         self.hub.shutdown().await;
     }
+
+    /// Stops it and closes its store, so that it can be started again on the same folder.
+    async fn put_down(self) -> TempDir {
+        let (store, dir) = (self.store, self._dir);
+        self.raft.shutdown().await.unwrap();
+        self.hub.shutdown().await;
+        store.log.close().await.unwrap();
+        store.registry.close().unwrap();
+        dir
+    }
 }
 
 fn members(nodes: &[RaftNode]) -> BTreeMap<NodeId, PeerNode> {
@@ -240,6 +254,22 @@ async fn writes_reach_every_node_and_a_dead_leader_is_replaced_within_a_second_o
     let at = leader_of(&nodes).await;
     nodes[at].write(b"after").await;
     assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+}
+
+/// On one thread nothing of Raft's has run when it is there: what it shows is not its state yet. See docs/openraft.md; when
+/// the first assertion fails, the wait in `node.rs` can go.
+#[tokio::test]
+async fn right_after_its_start_raft_shows_no_members_until_it_was_asked_something() {
+    let node = RaftNode::start(1).await;
+    node.raft.initialize(members(std::slice::from_ref(&node))).await.unwrap();
+    eventually("a leader", || node.leader() == Some(1)).await;
+    node.write(b"something").await;
+    let node = RaftNode::start_in(1, node.put_down().await).await;
+    let members = || node.raft.metrics().borrow_watched().membership_config.nodes().count();
+    assert_eq!(members(), 0, "it shows its members from the beginning");
+    node.raft.with_raft_state(|_| ()).await.unwrap();
+    assert_eq!(members(), 1);
+    node.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
