@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::interval;
 
 use assent_proof::{Claims, DomainName, EvidenceKind, LineageName, Sha256, Statement};
+use assent_registry::mutant::{self, Mutant};
 
 use super::{Parts, Service, Submitted};
 
@@ -45,6 +46,7 @@ impl Parts {
         let voters: Vec<_> = metrics.membership_config.voter_ids().collect();
         let knows = |id: u64| match self.hub.hello(id) {
             _ if id == me => self.rules_known() >= next,
+            _ if mutant::is_active(Mutant::RaiseBeforeAllKnow) => true,
             Some(hello) => hello.rules_version >= next,
             // A learner that is away catches up under the build that it comes back with.
             None => !voters.contains(&id),

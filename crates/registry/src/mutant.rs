@@ -93,6 +93,8 @@ mutants! {
     AckBeforeQuorum = "ack-before-quorum", caught by ["S3"];
     /// A decision names the revision after the one that it was made at.
     StaleRevisionInAnswer = "stale-revision-in-answer", caught by ["S2"];
+    /// A leader raises the rules as soon as its own build knows the next version.
+    RaiseBeforeAllKnow = "raise-before-all-know", caught by ["S18"];
 }
 
 impl std::fmt::Display for Mutant {

@@ -26,6 +26,7 @@ mod raft;
 mod read;
 mod restriction_binds;
 mod resumes;
+mod rules_wait;
 mod s2;
 mod samples;
 mod serves;
@@ -129,6 +130,11 @@ pub const INVARIANTS: &[Invariant] = &[
         id: "S16",
         says: "a node with a wiped disk never votes, leads or allows, and one that was rolled back not while all others remember more",
         check: lost_disk::check,
+    },
+    Invariant {
+        id: "S18",
+        says: "the rules are raised once every voter knows them, and nobody decides by rules that its build does not know",
+        check: rules_wait::check,
     },
     Invariant {
         id: "L1",

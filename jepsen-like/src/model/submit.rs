@@ -128,6 +128,7 @@ impl Model {
             "containment" => self.check_containment(statement),
             "release" => self.check_release(statement),
             "reconciliation" => self.check_reconciliation(statement),
+            "audit-lineage" => self.check_event(statement),
             _ => Ok(()),
         }
     }
@@ -192,7 +193,7 @@ impl Model {
         }
     }
 
-    fn check_times(&self, statement: &Statement, now: i64) -> Result<(), &'static str> {
+    pub(super) fn check_times(&self, statement: &Statement, now: i64) -> Result<(), &'static str> {
         let ahead = statement.issued_ms > now.saturating_add(CLOCK_BOUND_MS);
         let expires = statement.expires_ms;
         let elapsed = expires.is_some_and(|expires| expires <= now || expires <= statement.issued_ms);

@@ -9,7 +9,7 @@ use assent_proof::{
     Claims, DomainName, Envelope, EvidenceId, EvidenceKind, LineageName, PolicyBody, PublicKey, Refusal,
     Role, Seconds, Sha256, SigningKey, Statement, sign_statement,
 };
-use assent_registry::GenesisFile;
+use assent_registry::{GenesisFile, RulesVersion};
 
 use super::clock::BEGIN_MS;
 
@@ -105,6 +105,7 @@ impl Ground {
         config.client_advertise = Some(format!("{}:{CLIENT_PORT}", node_name(id)));
         config.peer_advertise = Some(format!("{}:{PEER_PORT}", node_name(id)));
         config.insecure_network = true;
+        config.rules_known = RulesVersion::GENESIS.0;
         config
     }
 }

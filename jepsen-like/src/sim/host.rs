@@ -6,7 +6,7 @@ use std::rc::Rc;
 use assent_cluster::config::Config;
 use assent_cluster::node::Node;
 use assent_cluster::observe::Observed;
-use assent_cluster::usecase::Service;
+use assent_cluster::usecase::{Caller, Service};
 use tokio::sync::Notify;
 
 use super::clock::SimClock;
@@ -33,6 +33,8 @@ struct State {
     config: RefCell<Config>,
     dice: Dice,
     boots: Cell<u64>,
+    /// The newest rules that the build of the last start knows.
+    rules_running: Cell<u32>,
     service: RefCell<Option<Service>>,
     stop: Notify,
     exit: RefCell<Option<Exit>>,
@@ -58,6 +60,7 @@ impl Machine {
             config: RefCell::new(config),
             dice,
             boots: Cell::new(0),
+            rules_running: Cell::new(0),
             service: RefCell::new(None),
             stop: Notify::new(),
             exit: RefCell::new(None),
@@ -74,6 +77,7 @@ impl Machine {
         self.wires.power_on();
         let dice = self.state.dice.fork(&format!("boot {boot}"));
         let config = self.state.config.borrow().clone();
+        self.state.rules_running.set(config.rules_known);
         let exit = match Node::start(config, environment(&self.disk, &self.clock, &self.wires, dice)).await {
             Err(error) => Exit::NotStarted(error.to_string()),
             Ok(node) => {
@@ -99,6 +103,21 @@ impl Machine {
     /// Changes the configuration that the next start uses.
     pub fn configure(&self, change: impl FnOnce(&mut Config)) {
         change(&mut self.state.config.borrow_mut());
+    }
+
+    /// The newest rules that the build knows that the next start uses.
+    pub fn rules_configured(&self) -> u32 {
+        self.state.config.borrow().rules_known
+    }
+
+    /// The newest rules that the build of the last start knows.
+    pub fn rules_running(&self) -> u32 {
+        self.state.rules_running.get()
+    }
+
+    /// The rules that the registry follows here, if the node runs.
+    pub fn rules_followed(&self) -> Option<u32> {
+        self.state.service.borrow().as_ref().map(|service| service.status(&Caller::Anonymous).rules)
     }
 
     /// Asks the process to stop, as SIGTERM does.

@@ -199,6 +199,7 @@ fn focus(mutant: Mutant) -> Option<&'static str> {
         Mutant::LearnerAnswers => Some("churn"),
         Mutant::AckBeforeFsync => Some("power-cut-in-write,power-cut,isolate"),
         Mutant::SwapSnapshotNonatomically => Some("crash-loop,power-cut,isolate"),
+        Mutant::RaiseBeforeAllKnow => Some("upgrade,transfer"),
         Mutant::ForgetDedupeInSnapshot => Some("churn,isolate,kill"),
         _ => None,
     }

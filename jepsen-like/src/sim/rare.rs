@@ -29,6 +29,10 @@ pub const SOMETIMES: &[(&str, &str)] = &[
     ("power lost at a message", "a machine lost power between two messages"),
     ("no quorum", "a node denied because it could reach no quorum"),
     ("expired between", "what was allowed was denied later as expired"),
+    ("versions mixed", "nodes of both builds answered, and none got another build between"),
+    ("rules raised", "the rules were raised"),
+    ("newer rules bit", "an audit event was refused for what only the newer rules want"),
+    ("old build locked out", "a node ended, or did not start, because its build does not know the rules"),
 ];
 
 /// What the history shows of them, and how often.
@@ -40,11 +44,16 @@ pub fn rare(history: &History) -> BTreeMap<String, u64> {
             Op::Authorize => seen.authorize(record),
             Op::Permit => seen.permit(record),
             Op::Submit => seen.submit(record),
-            Op::Events | Op::Ledger | Op::Fault => {}
+            Op::Fault => seen.fault(record),
+            Op::Events | Op::Ledger => {}
         }
     }
     seen.races(history);
     seen.changes(history);
+    seen.mixed(history);
+    if history.of(Op::Ledger).any(|(_, record)| has_rules(&record.output)) {
+        seen.reached("rules raised");
+    }
     seen.counts
 }
 
@@ -124,6 +133,12 @@ impl Seen {
                 }
             }
             Outcome::Deny => {
+                let code = record.output.get("code").and_then(Value::as_str);
+                let envelope = record.input.get("envelope").and_then(Value::as_str).unwrap_or_default();
+                // Nothing else is ever wrong with the claims of those that the callers sign.
+                if code == Some("claims_invalid") && is_of(envelope, &["audit-lineage"]) {
+                    self.reached("newer rules bit");
+                }
                 if record.output.get("receipt").is_some_and(Value::is_object) {
                     self.reached("equivocation recorded");
                 }
@@ -145,10 +160,40 @@ impl Seen {
         }
     }
 
+    fn fault(&mut self, record: &Record) {
+        let why = record.input.get("why").and_then(Value::as_str).unwrap_or_default();
+        if why.contains("newer build") {
+            self.reached("old build locked out");
+        }
+    }
+
+    /// Nodes of both builds answered while none got another.
+    fn mixed(&mut self, history: &History) {
+        let mut moments = builds(history).into_iter().peekable();
+        let mut build: BTreeMap<u64, Option<u64>> = BTreeMap::new();
+        let mut answered = BTreeSet::new();
+        let asked =
+            history.records.iter().filter(|record| record.client > 0 && record.outcome == Outcome::Ok);
+        let mut answers: Vec<(u64, u64)> =
+            asked.filter_map(|record| Some((record.return_ns?, record.node))).collect();
+        answers.sort_unstable();
+        for (at, node) in answers {
+            while let Some((_, changed, known)) = moments.next_if(|(moment, ..)| *moment < at) {
+                build.insert(changed, known);
+                answered.clear();
+            }
+            // All begin with the build that knows the first rules only.
+            let known = build.get(&node).copied().unwrap_or(Some(1));
+            if known.is_some_and(|known| answered.insert(known)) && answered.len() == 2 {
+                self.reached("versions mixed");
+            }
+        }
+    }
+
     fn races(&mut self, history: &History) {
         let is_restriction = |record: &&Record| {
             let envelope = record.input.get("envelope").and_then(Value::as_str).unwrap_or_default();
-            record.outcome == Outcome::Ok && (restricts(envelope))
+            record.outcome == Outcome::Ok && is_of(envelope, &["revocation", "containment"])
         };
         let restrictions: Vec<&Record> =
             history.of(Op::Submit).map(|(_, record)| record).filter(is_restriction).collect();
@@ -168,9 +213,27 @@ fn has_code(record: &Record, code: &str) -> bool {
     reasons.filter_map(|reason| reason.get("code")).any(|found| found == code)
 }
 
-/// Whether an envelope is a revocation or a containment.
-fn restricts(envelope: &str) -> bool {
+/// Whether an envelope is of one of these kinds.
+fn is_of(envelope: &str, kinds: &[&str]) -> bool {
     let Ok(envelope) = assent_proof::Envelope::parse(envelope.as_bytes()) else { return false };
     let payload = String::from_utf8_lossy(&envelope.payload).into_owned();
-    payload.contains("urn:egpep:v1:revocation") || payload.contains("urn:egpep:v1:containment")
+    kinds.iter().any(|kind| payload.contains(&format!("\"urn:egpep:v1:{kind}\"")))
+}
+
+/// Whether a ledger has a leaf by which the rules were raised.
+fn has_rules(ledger: &Value) -> bool {
+    let leaves = ledger.get("leaves").and_then(Value::as_array).into_iter().flatten();
+    leaves.filter_map(|leaf| leaf.get("envelope")?.as_str()).any(|envelope| is_of(envelope, &["rules"]))
+}
+
+/// When which node began to run with which build; none while it is being changed.
+fn builds(history: &History) -> Vec<(u64, u64, Option<u64>)> {
+    let mut moments = Vec::new();
+    for (_, record) in history.of(Op::Fault) {
+        let Some(known) = record.input.get("rulesKnown").and_then(Value::as_u64) else { continue };
+        moments.push((record.invoke_ns, record.node, None));
+        moments.extend(record.return_ns.map(|at| (at, record.node, Some(known))));
+    }
+    moments.sort_unstable();
+    moments
 }

@@ -11,7 +11,7 @@ use super::dice::Dice;
 use super::disk::SimDisk;
 use super::ground::{Ground, GroundError, NODES_MAX};
 use super::host::Machine;
-use super::nemesis::{Crew, Kind, Nemesis};
+use super::nemesis::{Crew, Kind, Nemesis, RULES_NEW};
 use super::operator::{Desk, operate};
 use super::reading::read_ledgers;
 use super::recorder::Recorder;
@@ -153,11 +153,11 @@ pub fn run(config: &Config, folder: &Path, progress: &mut dyn FnMut(Duration)) -
     shared.go_on.set(false);
     let until = stage.now() + CONVERGE_WITHIN;
     let quiet = || shared.at_work.get() == 0 && desk.is_idle();
-    while stage.now() < until && !(quiet() && converged(&stage)) {
+    while stage.now() < until && !(quiet() && converged(&stage, nemesis.upgrades())) {
         go(&mut stage, progress)?;
         nemesis.rest(&mut stage);
     }
-    let converged = converged(&stage);
+    let converged = converged(&stage, nemesis.upgrades());
     let done = Rc::new(Cell::new(false));
     stage.add_client("reader", read_ledgers(stage.voters(), recorder.clone(), done.clone(), stage.boots()));
     let until = stage.now() + CONVERGE_WITHIN;
@@ -176,15 +176,17 @@ pub fn run(config: &Config, folder: &Path, progress: &mut dyn FnMut(Duration)) -
     })
 }
 
-/// Whether all members run and have applied the same.
-fn converged(stage: &Stage<'_>) -> bool {
+/// Whether all members run and have applied the same; after an upgrade also that the rules are raised.
+fn converged(stage: &Stage<'_>, upgraded: bool) -> bool {
     let members = stage.members();
     let applied: Vec<_> =
         members.iter().map(|id| stage.observed(*id).and_then(|seen| seen.applied)).collect();
     let Some(Some(first)) = applied.first() else { return false };
     let logs = members.iter().map(|id| stage.observed(*id).and_then(|seen| seen.last_log));
+    let mut machines = members.iter().filter_map(|id| stage.machine(*id));
     applied.iter().all(|at| at.as_ref() == Some(first))
         && logs.into_iter().all(|last| last == Some(first.index))
+        && (!upgraded || machines.all(|machine| machine.rules_followed() == Some(RULES_NEW)))
 }
 
 /// A network with the seed's own delays.

@@ -28,6 +28,8 @@ pub(crate) fn stories() -> Shelf {
         ("bad-S16-rolled-back-votes-again", rolled_back(voted(1, 2, false), None)),
         ("bad-S16-rolled-back-leads", rolled_back(json!({"state": "leader", "lastLog": 9}), None)),
         ("bad-S16-rolled-back-allows", rolled_back(json!({}), Some(4))),
+        ("bad-S18-voter-is-locked-out", raised(false)),
+        ("bad-S18-old-build-decides", raised(true)),
     ]
     .map(|(name, story)| (name, story.told()))
     .into()
@@ -104,6 +106,24 @@ fn removed_leads() -> Story {
     let mut leads = leads(2, 4, 10);
     leads["voters"] = json!([[1, 2, 3, 4]]);
     story.sample(20_000, 4, leads);
+    story
+}
+
+/// Two of three know the rules that are raised; the third goes on deciding, or cannot.
+fn raised(decides: bool) -> Story {
+    let mut story = Story::authorized();
+    for node in [1, 2, 3] {
+        story.sample(30 + node, node, json!({}));
+    }
+    story.upgrade(1, 2, 100, Some(150));
+    story.upgrade(2, 2, 200, Some(250));
+    story.raise(400);
+    if decides {
+        story.allow(3, 410, 420);
+    } else {
+        story.locked_out(3, 410);
+    }
+    story.ledgers(700);
     story
 }
 

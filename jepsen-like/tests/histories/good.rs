@@ -28,6 +28,7 @@ pub(crate) fn stories() -> Shelf {
         ("good-learner-shows-old-voters", old_voters()),
         ("good-who-lost-its-disk-serves-nobody", lost_and_silent()),
         ("good-log-lost-its-end-with-the-power", lost_end()),
+        ("good-upgrade", upgrade()),
     ]
     .map(|(name, story)| (name, story.told()))
     .into()
@@ -257,6 +258,30 @@ fn failed_disk() -> Story {
     story.sample(500, 3, json!({"term": 2, "vote": {"term": 2, "node": 2, "committed": false}}));
     story.sample(3000, 3, json!({"boot": 2, "term": 3, "vote": {"term": 3, "node": 2, "committed": false}}));
     story.allow(3, 3100, 3110);
+    story
+}
+
+/// Both builds answer before the raise; who is put back after it, or only learns, may be locked out, but no one else.
+fn upgrade() -> Story {
+    let mut story = Story::authorized();
+    for node in [1, 2, 3] {
+        story.sample(30 + node, node, json!({"learners": [4]}));
+    }
+    story.upgrade(1, 2, 100, Some(150));
+    story.allow(1, 160, 170);
+    story.allow(3, 180, 190);
+    story.upgrade(2, 2, 200, Some(250));
+    story.upgrade(4, 1, 260, Some(260));
+    story.upgrade(3, 2, 300, Some(350));
+    story.raise(400);
+    story.locked_out(4, 410);
+    story.allow(2, 420, 430);
+    story.upgrade(3, 1, 500, Some(600));
+    story.allow(3, 505, 510);
+    story.locked_out(3, 550);
+    story.upgrade(3, 2, 600, Some(650));
+    story.allow(3, 660, 670);
+    story.ledgers(700);
     story
 }
 

@@ -267,6 +267,25 @@ impl Story {
         self.push(Op::Fault, node, (from, to), (input, Value::Null), Outcome::Ok);
     }
 
+    /// A node gets a build that knows these rules.
+    pub(crate) fn upgrade(&mut self, node: u64, known: u64, from: u64, to: Option<u64>) {
+        let input = json!({"kind": "upgrade", "nodes": [node], "rulesKnown": known});
+        self.push(Op::Fault, node, (from, to), (input, Value::Null), Outcome::Ok);
+    }
+
+    /// The nodes raise the rules to version 2.
+    pub(crate) fn raise(&mut self, ms: u64) {
+        self.enter(&Piece::new(EvidenceKind::Rules, "_root", "node", None, json!({"version": 2})), ms);
+    }
+
+    /// A node ends because its build does not know the rules.
+    pub(crate) fn locked_out(&mut self, node: u64, ms: u64) {
+        let why = "did not start: opening: the registry follows version 2 of its rules and this build knows them up to version 1: \
+            start this node with a newer build";
+        let input = json!({"kind": "exited", "nodes": [node], "why": why});
+        self.push(Op::Fault, node, (ms, Some(ms)), (input, Value::Null), Outcome::Ok);
+    }
+
     /// What is not said is as in a healthy follower of node 1 in term 1.
     pub(crate) fn sample(&mut self, ms: u64, node: u64, says: Value) {
         let mut output = json!({"boot": 1, "term": 1, "vote": {"term": 1, "node": 1, "committed": true},

@@ -1,4 +1,5 @@
-//! A registry by the rules themselves and one by the model, and random statements and requests for both.
+//! A registry by the rules themselves and one by the model, and random statements and requests for both, while the rules are
+//! raised.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -266,7 +267,7 @@ impl Both {
             Err(refusal) => Checked::Refused(refusal),
         };
         let outcome =
-            apply(&mut self.rows, RulesVersion::NEWEST, Millis(self.now_ms), &[(false, vec![checked])])
+            apply(&mut self.rows, RulesVersion::TEST, Millis(self.now_ms), &[(false, vec![checked])])
                 .unwrap()
                 .remove(0)
                 .remove(0);
@@ -376,7 +377,11 @@ impl Both {
             }
             _ => {
                 let event = if self.dice.once_in(5) { "completed" } else { "started" };
-                ("audit-lineage", json!({"event": event}), &[13, 11, 9])
+                let mut claims = json!({"event": event});
+                if self.dice.once_in(2) {
+                    claims["detail"] = json!("why");
+                }
+                ("audit-lineage", claims, &[13, 11, 9])
             }
         };
         let seed = match self.dice.below(40) {
@@ -664,7 +669,7 @@ impl Both {
             let envelope = verify(&bytes, ORIGIN).unwrap();
             let checked = Checked::Verified(Arc::new(envelope));
             let revision = query::revision(&self.rows).unwrap();
-            apply(&mut self.rows, RulesVersion::NEWEST, now, &[(false, vec![checked])]).unwrap();
+            apply(&mut self.rows, RulesVersion::TEST, now, &[(false, vec![checked])]).unwrap();
             if query::revision(&self.rows).unwrap() > revision {
                 self.permits.push(request.clone());
                 let text = std::str::from_utf8(&bytes).unwrap();
@@ -730,6 +735,41 @@ impl Both {
         }
     }
 
+    /// A node raises the rules, or somebody tries to.
+    fn raise(&mut self) {
+        let next = self.model.rules() + 1;
+        let version =
+            if self.dice.once_in(6) { next + 1 - 2 * u64::from(self.dice.once_in(2)) } else { next };
+        let signer = if self.dice.once_in(6) { self.dice.below(40) } else { 5 };
+        let statement =
+            self.draft("rules", "_root", "_governance", "rules", &json!({"version": version.max(1)}));
+        let bytes = Self::sign(statement, &[signer]);
+        let text = std::str::from_utf8(&bytes).unwrap();
+        let checked = Checked::Verified(Arc::new(verify(&bytes, ORIGIN).unwrap()));
+        // A build that knows no more would have to stop.
+        if version > u64::from(RulesVersion::TEST.0) {
+            return;
+        }
+        let batch = [(false, vec![checked])];
+        let mut outcomes =
+            apply(&mut self.rows, RulesVersion::TEST, Millis(self.now_ms), &batch).unwrap().remove(0);
+        let real = match outcomes.remove(0) {
+            Outcome::Refused { refusal, .. } => refusal.code.to_string(),
+            _ => "accepted".to_owned(),
+        };
+        let modelled = match self.model.record_rules(text, self.now_ms) {
+            Ok(model) => {
+                self.model = model;
+                "accepted".to_owned()
+            }
+            Err(code) => code.to_owned(),
+        };
+        *self.tally.entry(format!("raise {real}")).or_default() += 1;
+        if real != modelled {
+            self.told.push(format!("raise: rules {real} model {modelled}\n{text}"));
+        }
+    }
+
     fn record(&mut self, op: Op, key: &str, input: Value, output: Value, outcome: Ended) {
         let moment = u64::try_from(self.done.len()).unwrap() * 100 + 1000;
         self.done.push(Record {
@@ -771,6 +811,9 @@ impl Both {
     pub(crate) fn run(&mut self, steps: usize) {
         for _ in 0..steps {
             self.now_ms += [0, 0, 137, 1000, 2900, 9000][self.dice.below(6)];
+            if self.dice.once_in(40) {
+                self.raise();
+            }
             let bytes = match self.dice.below(20) {
                 0..=10 => self.evidence(),
                 11..=15 => self.governance(),

@@ -58,6 +58,14 @@ fn what_a_registry_answers_one_at_a_time_passes() {
     assert!(looked_at > 6_000, "{looked_at}");
 }
 
+/// Whether it submits an audit event without detail.
+fn is_bare(record: &Record) -> bool {
+    let envelope = record.input["envelope"].as_str().unwrap_or_default();
+    let Ok(envelope) = assent_proof::Envelope::parse(envelope.as_bytes()) else { return false };
+    let payload = String::from_utf8(envelope.payload.clone()).unwrap();
+    payload.contains("urn:egpep:v1:audit-lineage") && !payload.contains("\"detail\":\"")
+}
+
 /// Changes one answer; answers whether there was one to change.
 fn change(records: &mut [Record], dice: &mut Dice, to: &str) -> bool {
     let fits = |record: &&mut Record| match to {
@@ -67,6 +75,9 @@ fn change(records: &mut [Record], dice: &mut Dice, to: &str) -> bool {
         "deny" => record.outcome == Outcome::Ok && record.op == Op::Authorize,
         "reason" => {
             record.outcome == Outcome::Deny && record.op == Op::Authorize && record.output["revision"] != 0
+        }
+        "rules" => {
+            record.outcome == Outcome::Deny && is_bare(record) && record.output["code"] == "claims_invalid"
         }
         "refused" | "receipt" | "lost" => record.outcome == Outcome::Ok && record.op == Op::Submit,
         _ => record.outcome == Outcome::Ok && record.op == Op::Permit,
@@ -89,6 +100,7 @@ fn change(records: &mut [Record], dice: &mut Dice, to: &str) -> bool {
             record.output["reasons"] = json!([{"code": "policy_missing"}]);
         }
         "reason" => record.output["reasons"].as_array_mut().unwrap().push(json!({"code": "domain_unknown"})),
+        "rules" => record.output["code"] = json!("domain_unknown"),
         "refused" => {
             record.outcome = Outcome::Deny;
             record.output = json!({"code": "domain_unknown"});
@@ -105,7 +117,7 @@ fn change(records: &mut [Record], dice: &mut Dice, to: &str) -> bool {
 
 #[test]
 fn one_changed_answer_fails() {
-    for to in ["allow", "deny", "reason", "refused", "receipt", "lost", "permit"] {
+    for to in ["allow", "deny", "reason", "refused", "rules", "receipt", "lost", "permit"] {
         let (mut changed, mut found) = (0_usize, 0_usize);
         for seed in 0..8 {
             let mut records = seen(seed);
@@ -117,6 +129,40 @@ fn one_changed_answer_fails() {
         println!("{to}: {found} of {changed}");
         assert!(changed > 2 && found * 10 >= changed * 7, "{to}: {found} of {changed} found");
     }
+}
+
+/// The same history with the leaf by which the rules were raised moved after the next one, if the ledger has one.
+fn raised_later(records: &mut [Record], places: usize) -> bool {
+    let leaves = records.last_mut().unwrap().output["leaves"].as_array_mut().unwrap();
+    let is_raise = |leaf: &Value| {
+        let envelope = assent_proof::Envelope::parse(leaf["envelope"].as_str().unwrap().as_bytes()).unwrap();
+        String::from_utf8(envelope.payload.clone()).unwrap().contains("\"urn:egpep:v1:rules\"")
+    };
+    let Some(at) = leaves.iter().position(is_raise).filter(|at| at + places < leaves.len()) else {
+        return false;
+    };
+    let raise = leaves.remove(at);
+    leaves.insert(at + places, raise);
+    for (index, leaf) in leaves.iter_mut().enumerate() {
+        leaf["index"] = json!(index);
+    }
+    true
+}
+
+#[test]
+fn events_are_judged_by_the_rules_of_their_time() {
+    let (mut judged, mut bare) = (0, 0);
+    for seed in 0..60 {
+        let mut records = seen(seed);
+        let refused = |record: &Record| is_bare(record) && record.output["code"] == "claims_invalid";
+        let accepted = |record: &Record| is_bare(record) && record.outcome == Outcome::Ok;
+        bare += records.iter().filter(|record| refused(record) || accepted(record)).count();
+        if records.iter().any(refused) && raised_later(&mut records, 6) {
+            judged += 1;
+            assert!(!s2(&records).violations.is_empty(), "seed {seed}");
+        }
+    }
+    assert!(judged > 10 && bare > 40, "{judged} raises, {bare} events without detail");
 }
 
 #[test]

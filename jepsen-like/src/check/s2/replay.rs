@@ -57,9 +57,8 @@ fn accept(model: &Model, leaf: &Leaf) -> Result<Model, String> {
         return recorded.map_err(|judged| format!("the rules permit it not: {:?}", judged.reasons));
     }
     if leaf.kind == "rules" {
-        return model
-            .founded_with(&leaf.envelope, leaf.accepted_ms)
-            .ok_or_else(|| "it is unreadable".to_owned());
+        let raised = model.record_rules(&leaf.envelope, leaf.accepted_ms);
+        return raised.map_err(|code| format!("by the rules it is refused with `{code}`"));
     }
     match model.submit(&leaf.envelope, leaf.accepted_ms) {
         (next, SubmitAnswer::Accepted(_) | SubmitAnswer::Equivocation(_)) if next.len() > model.len() => {

@@ -91,7 +91,7 @@ impl Domain<'_> {
         let model = if leaf.kind == "permit" {
             state.model.record_permit(&leaf.request, &leaf.envelope, leaf.accepted_ms).ok()?
         } else if leaf.kind == "rules" {
-            state.model.founded_with(&leaf.envelope, leaf.accepted_ms)?
+            state.model.record_rules(&leaf.envelope, leaf.accepted_ms).ok()?
         } else {
             let (model, answer) = state.model.submit(&leaf.envelope, leaf.accepted_ms);
             matches!(answer, SubmitAnswer::Accepted(_) | SubmitAnswer::Equivocation(_)).then_some(model)?
@@ -170,9 +170,15 @@ fn operations<'a>(
         let returned = record.return_ns.filter(|_| certain);
         operations.push(Timed { what: (place, done), invoke: record.invoke_ns, returned });
     }
-    // A permit becomes a leaf before its answer is made, and what nobody submitted may have come at any time.
+    // A permit becomes a leaf before its answer is made. The nodes raise the rules themselves, for all domains at once, some
+    // time between their neighbours in the ledger. What else nobody submitted may have come at any time.
     for (index, leaf) in ledger.leaves.iter().enumerate().skip(ledger.founding) {
         if !matters(leaf, domain) || covered.contains(&index) {
+            continue;
+        }
+        if leaf.kind == "rules" {
+            let (invoke, returned) = between(history, ledger, index);
+            operations.push(Timed { what: (ledger.record, Done::Accepted { index }), invoke, returned });
             continue;
         }
         let asked =
@@ -181,6 +187,30 @@ fn operations<'a>(
         operations.push(Timed { what: (place, Done::Accepted { index }), invoke, returned: None });
     }
     operations
+}
+
+/// From when on a leaf may have been accepted, and by when it certainly was: after the last of those before it in the ledger
+/// was first asked for, and before the first of those after it was acknowledged. So a leaf of which no client knows anything
+/// belongs where it was, and the search need not try it anywhere else.
+fn between(history: &History, ledger: &Ledger, index: usize) -> (u64, Option<u64>) {
+    let mut asked: BTreeMap<usize, u64> = BTreeMap::new();
+    let mut acknowledged: Option<u64> = None;
+    for (_, record) in history.of(Op::Submit).chain(history.of(Op::Permit)) {
+        let receipt = match record.op {
+            Op::Submit => receipt(&record.output),
+            _ => record.output.get("permit").and_then(receipt),
+        };
+        let told = receipt.and_then(|receipt| number(receipt, "ledgerIndex"));
+        if told.is_some_and(|told| told > u64::try_from(index).unwrap_or(u64::MAX)) {
+            acknowledged = acknowledged.into_iter().chain(record.return_ns).min();
+        }
+        let id = record.input.get("id").and_then(Value::as_str);
+        if let Some(own) = id.and_then(|id| ledger.index.get(id)).filter(|own| **own < index) {
+            let first = asked.entry(*own).or_insert(record.invoke_ns);
+            *first = record.invoke_ns.min(*first);
+        }
+    }
+    (asked.into_values().max().unwrap_or(0), acknowledged)
 }
 
 /// What a record says, and whether it certainly took effect before it returned. Nothing if it says nothing.
@@ -246,14 +276,16 @@ impl Times {
         times
     }
 
-    /// The last time known before an interval, the first known after it, and a little earlier and later than these: another
-    /// node's clock may have told them. Nothing if none is known after it, so that nobody can say when something within it was
-    /// refused.
+    /// The last time known before an interval, the first known within it, the first known after it, and a little earlier and
+    /// later than these: another node's clock may have told them. Nothing if none is known after it, so that nobody can say
+    /// when something within it was refused.
     fn around(&self, invoke: u64, returned: u64) -> Option<Vec<i64>> {
         let before = self.returned.range(..invoke).next_back().map(|(_, at_ms)| *at_ms);
+        let within = self.invoked.range(invoke..returned).next().map(|(_, at_ms)| *at_ms);
         let after = *self.invoked.range(returned..).next()?.1;
         let earlier = before.unwrap_or(after).saturating_sub(SKEW_MS);
-        Some(before.into_iter().chain([after, after.saturating_add(SKEW_MS), earlier]).collect())
+        let later = after.saturating_add(SKEW_MS);
+        Some(before.into_iter().chain(within).chain([after, later, earlier]).collect())
     }
 }
 

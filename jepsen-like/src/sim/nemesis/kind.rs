@@ -67,6 +67,8 @@ pub enum Kind {
     Wipe,
     /// A bit on a disk flips while the node is down.
     BitFlip,
+    /// One node after the other gets a build that knows newer rules.
+    Upgrade,
 }
 
 /// What part of the world a fault is in.
@@ -77,6 +79,7 @@ pub(super) enum Realm {
     Disk,
     Clock,
     Members,
+    Build,
 }
 
 /// A kind's name and habits.
@@ -126,10 +129,11 @@ impl Kind {
         Kind::Rollback,
         Kind::Wipe,
         Kind::BitFlip,
+        Kind::Upgrade,
     ];
 
     const fn habits(self) -> Habits {
-        use Realm::{Clock, Disk, Members, Network, Process};
+        use Realm::{Build, Clock, Disk, Members, Network, Process};
         match self {
             Kind::Partition => habits("partition", Network, 4, (300, 5_000)),
             Kind::Isolate => habits("isolate", Network, 4, (300, 5_000)),
@@ -161,6 +165,7 @@ impl Kind {
             Kind::Rollback => habits("rollback", Members, 1, (1, 1)),
             Kind::Wipe => habits("wipe", Members, 1, (1, 1)),
             Kind::BitFlip => habits("bit-flip", Members, 1, (1, 1)),
+            Kind::Upgrade => habits("upgrade", Build, 3, (1, 1)),
         }
     }
 

@@ -14,6 +14,7 @@ use super::super::operator::{Desk, Task};
 use super::super::stage::{End, Stage};
 use super::Undo;
 use super::kind::Kind;
+use super::upgrade::Shelf;
 
 /// How old a copy of a disk has to be, so that what its node acknowledged since has reached the disks of its peers.
 const IMAGE_AGE: Duration = Duration::from_secs(4);
@@ -40,6 +41,7 @@ pub(super) struct Membership {
     dice: Dice,
     spare: VecDeque<u64>,
     crew: Crew,
+    shelf: Shelf,
     images: BTreeMap<u64, (Duration, Image)>,
     next_image: Duration,
     /// Nodes whose disk is lost, and since when.
@@ -49,12 +51,13 @@ pub(super) struct Membership {
 }
 
 impl Membership {
-    pub(super) fn new(dice: Dice, crew: Crew) -> Self {
+    pub(super) fn new(dice: Dice, crew: Crew, shelf: Shelf) -> Self {
         let spare = crew.spare.iter().copied().collect();
         Self {
             dice,
             spare,
             crew,
+            shelf,
             images: BTreeMap::new(),
             next_image: Duration::ZERO,
             lost: BTreeMap::new(),
@@ -128,7 +131,11 @@ impl Membership {
     /// A machine with an empty disk, waiting to be added.
     fn newcomer(&mut self, stage: &mut Stage<'_>) -> Option<u64> {
         let id = self.spare.pop_front()?;
-        stage.add((self.crew.factory)(id));
+        let machine = (self.crew.factory)(id);
+        let known = self.shelf.of_newcomer(&mut self.dice);
+        machine.configure(|config| config.rules_known = known);
+        stage.recorder.fault(id, json!({"kind": "set-up", "nodes": [id], "rulesKnown": known})).over();
+        stage.add(machine);
         self.crew.asked.borrow_mut().push(id);
         Some(id)
     }

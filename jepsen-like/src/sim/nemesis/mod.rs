@@ -10,6 +10,7 @@ pub mod links;
 mod members;
 mod network;
 mod processes;
+mod upgrade;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -25,6 +26,7 @@ use super::stage::{End, Stage};
 pub use kind::Kind;
 pub use members::Crew;
 pub(super) use network::USUAL_DELAY;
+pub(super) use upgrade::NEW as RULES_NEW;
 
 /// Most faults at once.
 const AT_ONCE: usize = 2;
@@ -47,6 +49,7 @@ pub struct Nemesis {
     /// Processes to start again, and when.
     restarts: Vec<(u64, Duration)>,
     members: members::Membership,
+    upgrade: upgrade::Upgrade,
     pace: u64,
     /// How many faults were drawn.
     drawn: u64,
@@ -89,7 +92,8 @@ impl Nemesis {
             weighted = kinds.iter().map(|kind| (*kind, kind.weight())).collect();
         }
         let pace = dice.between(300, 1_800);
-        let members = members::Membership::new(dice.fork("members"), crew);
+        let upgrade = upgrade::Upgrade::new();
+        let members = members::Membership::new(dice.fork("members"), crew, upgrade.shelf());
         Self {
             dice,
             kinds: weighted,
@@ -98,6 +102,7 @@ impl Nemesis {
             storm: (Duration::ZERO, Duration::ZERO),
             restarts: Vec::new(),
             members,
+            upgrade,
             pace,
             drawn: 0,
             skip,
@@ -110,6 +115,7 @@ impl Nemesis {
         self.end_what_is_over(stage, now);
         self.restart(stage, now);
         self.members.tick(stage);
+        self.go_on_upgrading(stage);
         if now >= self.next_at {
             let gap = self.dice.between(self.pace / 4, self.pace.saturating_mul(2));
             self.next_at = now.saturating_add(Duration::from_millis(gap));
@@ -180,6 +186,8 @@ impl Nemesis {
             kind::Realm::Disk => disks::begin(kind, stage, &mut dice),
             kind::Realm::Clock => clocks::begin(kind, stage, &mut dice),
             kind::Realm::Members => self.members.begin(kind, stage),
+            // It writes down each node that it changes, when it does.
+            kind::Realm::Build => self.upgrade.begin(stage, &dice).then(|| (Vec::new(), Undo::Nothing)),
         };
         let Some((nodes, undo)) = begun else { return };
         stage.tally.fault(kind.name());
@@ -240,6 +248,11 @@ impl Nemesis {
         }
     }
 
+    fn go_on_upgrading(&mut self, stage: &mut Stage<'_>) {
+        let ended = self.upgrade.tick(stage, |id| self.members.is_gone(id));
+        self.restarts.extend(ended);
+    }
+
     /// A supervisor starts again what ended by itself.
     fn restart(&mut self, stage: &mut Stage<'_>, now: Duration) {
         for (id, exit) in stage.exits() {
@@ -277,11 +290,17 @@ impl Nemesis {
             .collect()
     }
 
-    /// Undoes everything.
+    /// Whether an upgrade was begun, so that in the end all nodes follow the new rules.
+    pub fn upgrades(&self) -> bool {
+        self.upgrade.has_begun()
+    }
+
+    /// Undoes everything, but for an upgrade: that is brought to its end.
     pub fn heal(&mut self, stage: &mut Stage<'_>) {
         for fault in std::mem::take(&mut self.active) {
             self.undo(stage, fault);
         }
+        self.upgrade.hurry();
         for id in stage.ids() {
             disks::heal(stage, id);
             if let Some(machine) = stage.machine(id) {
@@ -296,6 +315,7 @@ impl Nemesis {
         let now = stage.now();
         self.restart(stage, now);
         self.members.tick(stage);
+        self.go_on_upgrading(stage);
         for id in stage.ids() {
             if stage.is_down(id)
                 && !self.members.is_gone(id)

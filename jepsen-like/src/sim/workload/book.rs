@@ -12,6 +12,8 @@ use super::super::ground::DomainPlan;
 /// Where a chain is: a domain's place, a lineage, and its issuer's key (empty for the one chain of `_governance`).
 pub(super) type ChainId = (usize, String, String);
 
+/// How many audit events without detail a domain remembers.
+const BARE_MAX: usize = 4;
 /// How many allowed requests are remembered.
 const ALLOWED_MAX: usize = 8;
 
@@ -43,6 +45,18 @@ pub(super) struct DomainBook {
     pub(super) permits: Vec<Value>,
     /// Execution evidence that was accepted.
     pub(super) evidence: Vec<EvidenceId>,
+    /// Audit events without detail that were accepted, byte for byte.
+    pub(super) bare: VecDeque<Vec<u8>>,
+}
+
+impl DomainBook {
+    /// An audit event without detail was accepted.
+    pub(super) fn was_bare(&mut self, envelope: Vec<u8>) {
+        if self.bare.len() >= BARE_MAX {
+            self.bare.pop_front();
+        }
+        self.bare.push_back(envelope);
+    }
 }
 
 /// One execution.
@@ -86,6 +100,7 @@ impl Book {
                 conflicts: Vec::new(),
                 permits: Vec::new(),
                 evidence: Vec::new(),
+                bare: VecDeque::new(),
             })
             .collect();
         Self { domains, chains, busy: BTreeSet::new(), named: 0, allowed: VecDeque::new() }

@@ -1,7 +1,8 @@
 //! Evidence of executions: their authorizations, and what others say about them.
 
 use assent_proof::{
-    AttestationStatus, Claims, EvidenceKind, LineageName, PolicyVerdict, Role, Seconds, Sha256, SigningKey,
+    AttestationStatus, Claims, DomainName, EvidenceKind, LineageName, PolicyVerdict, Role, Seconds, Sha256,
+    SigningKey,
 };
 
 use super::super::ground::GRANTED_UNTIL;
@@ -74,18 +75,7 @@ impl Client {
     }
 
     async fn say(&mut self, at: usize, lineage: &Lineage, role: Role) {
-        let who = {
-            let book = self.shared.book.borrow();
-            let Some(domain) = book.domains.get(at) else { return };
-            let able: Vec<SigningKey> = domain
-                .authorities
-                .iter()
-                .filter(|(_, has)| *has == role)
-                .map(|(key, _)| key.clone())
-                .collect();
-            self.dice.pick(&able).cloned().map(|key| (domain.name.clone(), key))
-        };
-        let Some((domain, key)) = who else { return };
+        let Some((domain, key)) = self.anybody(at, role) else { return };
         let (kind, claims) = self.claims(role);
         let closes = matches!(&claims, Claims::AuditLineage { event, .. } if event == "completed");
         let Some(mut draft) = draft(&domain, lineage, kind, claims) else { return };
@@ -107,6 +97,16 @@ impl Client {
         }
     }
 
+    /// Somebody who is believed to have a role in a domain, and the domain's name.
+    pub(super) fn anybody(&mut self, at: usize, role: Role) -> Option<(DomainName, SigningKey)> {
+        let book = self.shared.book.borrow();
+        let domain = book.domains.get(at)?;
+        let able: Vec<&SigningKey> =
+            domain.authorities.iter().filter(|(_, has)| *has == role).map(|(key, _)| key).collect();
+        let key = (*self.dice.pick(&able)?).clone();
+        Some((domain.name.clone(), key))
+    }
+
     fn claims(&mut self, role: Role) -> (EvidenceKind, Claims) {
         match role {
             Role::Runtime => {
@@ -120,7 +120,8 @@ impl Client {
             }
             Role::Audit => {
                 let event = if self.dice.chance(1, 6) { "completed" } else { "step" };
-                (EvidenceKind::AuditLineage, Claims::AuditLineage { event: event.to_owned(), detail: None })
+                let detail = self.dice.chance(2, 3).then(|| "as planned".to_owned());
+                (EvidenceKind::AuditLineage, Claims::AuditLineage { event: event.to_owned(), detail })
             }
             _ => {
                 let status = match self.dice.below(10) {
@@ -146,7 +147,7 @@ impl Client {
 
 /// Evidence in an execution's lineage.
 pub(super) fn draft(
-    domain: &assent_proof::DomainName,
+    domain: &DomainName,
     lineage: &Lineage,
     kind: EvidenceKind,
     claims: Claims,

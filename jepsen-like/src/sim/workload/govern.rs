@@ -152,7 +152,12 @@ impl Client {
 
     /// What is held back longest is let go.
     pub(super) async fn release(&mut self) {
-        let at = self.any_domain();
+        let holding: Vec<usize> = {
+            let book = self.book();
+            let all = book.domains.iter().enumerate().filter(|(_, domain)| !domain.contained.is_empty());
+            all.map(|(at, _)| at).collect()
+        };
+        let Some(at) = self.dice.pick(&holding).copied() else { return };
         let Some(governors) = self.governors(at) else { return };
         let first = self.book().domains.get(at).and_then(|domain| domain.contained.first().copied());
         let Some(containment) = first else { return };

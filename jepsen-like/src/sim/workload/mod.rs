@@ -8,6 +8,7 @@ mod client;
 mod evidence;
 mod govern;
 mod plan;
+mod report;
 mod statement;
 mod submit;
 

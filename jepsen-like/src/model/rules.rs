@@ -1,0 +1,47 @@
+//! The versions of the rules (docs/protocol.md, "Rules and recovery"): which one is followed, and what differs in it.
+
+use super::{Model, Statement};
+
+/// The version that every registry is founded at.
+const FIRST: u64 = 1;
+/// From this version on, which is in no release and there to be raised to in tests, an audit event must carry `detail`.
+const WITH_DETAIL: u64 = 2;
+
+impl Model {
+    /// The version that is followed after everything that was accepted.
+    pub fn rules(&self) -> u64 {
+        self.leaves().filter(|leaf| leaf.statement.kind == "rules").fold(FIRST, |at, _| at.saturating_add(1))
+    }
+
+    /// The model with the leaf of a `rules` statement, if one may raise them so; `envelope` was made by a node.
+    ///
+    /// # Errors
+    /// The code with which the rules refuse it.
+    pub fn record_rules(&self, envelope: &str, accepted_at_ms: i64) -> Result<Model, &'static str> {
+        let statement = Statement::read(envelope).filter(|it| it.kind == "rules").ok_or("malformed")?;
+        let now = accepted_at_ms.max(self.time_ms());
+        if statement.domain != "_root" || statement.lineage != "_governance" || statement.sequence.is_some() {
+            return Err("malformed");
+        }
+        let [node] = statement.issuers.as_slice() else { return Err("malformed") };
+        let authority = self.standing().authority(node, "_root").ok_or("authority_unknown")?;
+        if let Some(code) = self.standing().silenced(node, "_root", now).first() {
+            return Err(code);
+        }
+        if authority.role != "registry" {
+            return Err("role_not_permitted");
+        }
+        if statement.claims.get("version").and_then(serde_json::Value::as_u64) != self.rules().checked_add(1)
+        {
+            return Err("claims_invalid");
+        }
+        self.check_times(&statement, now)?;
+        Ok(self.with(statement, now, false, Vec::new()))
+    }
+
+    /// Whether an audit event says as much as the rules want to know.
+    pub(super) fn check_event(&self, statement: &Statement) -> Result<(), &'static str> {
+        let bare = statement.claims.get("detail").is_none_or(serde_json::Value::is_null);
+        if bare && self.rules() >= WITH_DETAIL { Err("claims_invalid") } else { Ok(()) }
+    }
+}

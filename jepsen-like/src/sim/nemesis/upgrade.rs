@@ -1,0 +1,235 @@
+//! A rolling upgrade: one node after the other is stopped and started again with a build that knows newer rules.
+//!
+//! Meanwhile the versions are mixed, for a while or longer, and other faults go on. Now and then somebody puts a node back:
+//! before the rules are raised that works; afterwards the old build refuses to start, until the new one is put there again.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use assent_registry::RulesVersion;
+use serde_json::json;
+
+use super::super::dice::Dice;
+use super::super::host::Machine;
+use super::super::recorder::Begun;
+use super::super::stage::{End, Stage};
+use super::kind::Kind;
+
+/// The newest rules that the build before the upgrade knows.
+pub(in crate::sim) const OLD: u32 = RulesVersion::GENESIS.0;
+/// The newest rules that the build after it knows.
+pub(in crate::sim) const NEW: u32 = RulesVersion::TEST.0;
+
+/// The pause after one node, in milliseconds.
+const PAUSE_MS: (u64, u64) = (100, 1_200);
+/// The pause of an upgrade that is left half done for a while, in milliseconds.
+const HALFWAY_MS: (u64, u64) = (1_500, 5_000);
+/// How long a node is left with the old build that it was put back to, in milliseconds.
+const BACK_MS: (u64, u64) = (500, 3_000);
+/// How long a node's process is down that was ended instead of stopped, in milliseconds.
+const DOWN_MS: (u64, u64) = (20, 1_500);
+/// How long the next node waits for one that does not come back.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// How far an upgrade is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Nobody thinks of it.
+    NotBegun,
+    /// Some nodes have the new build, or will soon.
+    UnderWay,
+    /// All have it.
+    Done,
+}
+
+/// Which build a machine gets that is set up now. Clones are the same word.
+#[derive(Debug, Clone)]
+pub(super) struct Shelf {
+    phase: Rc<Cell<Phase>>,
+}
+
+impl Shelf {
+    /// The build of a newcomer: while an upgrade is under way either, and afterwards the new one.
+    pub(super) fn of_newcomer(&self, dice: &mut Dice) -> u32 {
+        match self.phase.get() {
+            Phase::NotBegun => OLD,
+            Phase::UnderWay => {
+                if dice.chance(1, 2) {
+                    NEW
+                } else {
+                    OLD
+                }
+            }
+            Phase::Done => NEW,
+        }
+    }
+}
+
+/// A node that is getting another build, until it runs with it.
+struct Change {
+    known: u32,
+    since: Duration,
+    record: Begun,
+}
+
+/// Upgrades a cluster.
+pub(super) struct Upgrade {
+    shelf: Shelf,
+    dice: Dice,
+    next_at: Duration,
+    changes: BTreeMap<u64, Change>,
+    /// A node that was put back to the old build.
+    back: Option<u64>,
+    /// Processes that were ended, and when to start them again.
+    ended: Vec<(u64, Duration)>,
+    /// Whether it was left half done for a while.
+    rested: bool,
+    /// Whether it only remains to come to the end.
+    hurries: bool,
+}
+
+impl Upgrade {
+    pub(super) fn new() -> Self {
+        Self {
+            shelf: Shelf { phase: Rc::new(Cell::new(Phase::NotBegun)) },
+            dice: Dice::new(0),
+            next_at: Duration::ZERO,
+            changes: BTreeMap::new(),
+            back: None,
+            ended: Vec::new(),
+            rested: false,
+            hurries: false,
+        }
+    }
+
+    pub(super) fn shelf(&self) -> Shelf {
+        self.shelf.clone()
+    }
+
+    /// Whether it was ever begun.
+    pub(super) fn has_begun(&self) -> bool {
+        self.shelf.phase.get() != Phase::NotBegun
+    }
+
+    /// Begins it; where that was done, puts a node back. Whether anything came of it.
+    pub(super) fn begin(&mut self, stage: &mut Stage<'_>, dice: &Dice) -> bool {
+        match self.shelf.phase.get() {
+            Phase::NotBegun => {
+                self.dice = dice.fork("upgrade");
+                self.shelf.phase.set(Phase::UnderWay);
+                self.next_at = stage.now();
+                true
+            }
+            Phase::UnderWay => false,
+            Phase::Done if self.changes.is_empty() => {
+                self.dice = dice.fork("back");
+                self.shelf.phase.set(Phase::UnderWay);
+                self.put_back(stage)
+            }
+            Phase::Done => false,
+        }
+    }
+
+    /// Goes on with it. Gives the processes that were ended, and when to start them again.
+    pub(super) fn tick(&mut self, stage: &mut Stage<'_>, gone: impl Fn(u64) -> bool) -> Vec<(u64, Duration)> {
+        self.see_who_is_done(stage, &gone);
+        self.go_on(stage, gone);
+        std::mem::take(&mut self.ended)
+    }
+
+    fn go_on(&mut self, stage: &mut Stage<'_>, gone: impl Fn(u64) -> bool) {
+        let now = stage.now();
+        let waits = self
+            .changes
+            .iter()
+            .any(|(id, change)| Some(*id) != self.back && change.since.saturating_add(PATIENCE) > now);
+        if self.shelf.phase.get() != Phase::UnderWay || now < self.next_at || waits {
+            return;
+        }
+        if let Some(id) = self.back.take() {
+            self.change(stage, id, NEW);
+            return;
+        }
+        let of = |id: &u64| stage.machine(*id).map(Machine::rules_configured);
+        let old: Vec<u64> = stage.ids().into_iter().filter(|id| !gone(*id) && of(id) == Some(OLD)).collect();
+        let Some(id) = self.dice.pick(&old).copied() else {
+            self.shelf.phase.set(Phase::Done);
+            return;
+        };
+        let pause = if !self.rested && self.dice.chance(1, 5) { HALFWAY_MS } else { PAUSE_MS };
+        self.rested |= pause == HALFWAY_MS;
+        self.pause(now, pause);
+        let some_are_new = old.len() < stage.ids().len();
+        if some_are_new && !self.hurries && self.dice.chance(1, 10) {
+            self.put_back(stage);
+        } else {
+            self.change(stage, id, NEW);
+        }
+    }
+
+    /// What is left of it is done without a pause, and nobody is put back any more.
+    pub(super) fn hurry(&mut self) {
+        self.hurries = true;
+        self.next_at = Duration::ZERO;
+    }
+
+    fn pause(&mut self, now: Duration, (least, most): (u64, u64)) {
+        let (least, most) = if self.hurries { (10, 50) } else { (least, most) };
+        self.next_at = now.saturating_add(Duration::from_millis(self.dice.between(least, most)));
+    }
+
+    /// Somebody puts a node back to the old build, and takes that back in a while.
+    fn put_back(&mut self, stage: &mut Stage<'_>) -> bool {
+        let new = |id: &u64| {
+            stage.machine(*id).is_some_and(|machine| machine.rules_configured() == NEW) && !stage.is_down(*id)
+        };
+        let able: Vec<u64> = stage.ids().into_iter().filter(new).collect();
+        let Some(id) = self.dice.pick(&able).copied() else { return false };
+        self.pause(stage.now(), BACK_MS);
+        self.back = Some(id);
+        self.change(stage, id, OLD);
+        true
+    }
+
+    /// Gives a node another build, and ends its process if it runs: whoever ended it otherwise starts it again.
+    fn change(&mut self, stage: &mut Stage<'_>, id: u64, known: u32) {
+        let Some(machine) = stage.machine(id).cloned() else { return };
+        machine.configure(|config| config.rules_known = known);
+        let input = json!({"kind": Kind::Upgrade.name(), "nodes": [id], "rulesKnown": known});
+        let change = Change { known, since: stage.now(), record: stage.recorder.fault(id, input) };
+        if let Some(before) = self.changes.insert(id, change) {
+            before.record.over();
+        }
+        if stage.is_down(id) {
+            return;
+        }
+        if self.dice.chance(2, 3) {
+            machine.ask_to_stop();
+            return;
+        }
+        stage.end(id, End::Kill, &mut self.dice);
+        let wait = Duration::from_millis(self.dice.between(DOWN_MS.0, DOWN_MS.1));
+        self.ended.push((id, stage.now().saturating_add(wait)));
+    }
+
+    /// Who runs with the build that it was given has changed it, and whoever is gone needs none.
+    fn see_who_is_done(&mut self, stage: &Stage<'_>, gone: &impl Fn(u64) -> bool) {
+        let runs = |id: u64, known: u32| {
+            stage.observed(id).is_some()
+                && stage.machine(id).is_some_and(|machine| machine.rules_running() == known)
+        };
+        let done: Vec<u64> = self
+            .changes
+            .iter()
+            .filter(|(id, change)| gone(**id) || runs(**id, change.known))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in done {
+            if let Some(change) = self.changes.remove(&id) {
+                change.record.over();
+            }
+        }
+    }
+}
