@@ -73,6 +73,8 @@ enum Undo {
     Clock(u64),
     /// Disks are well again.
     Disks(Vec<u64>),
+    /// The power of these goes, and when they are started again their disks are well.
+    PowerCut(Vec<u64>, Dice),
     /// Nothing is left to do.
     Nothing,
 }
@@ -194,8 +196,18 @@ impl Nemesis {
         }
     }
 
-    fn undo(&mut self, stage: &mut Stage<'_>, fault: Active) {
+    fn undo(&mut self, stage: &mut Stage<'_>, mut fault: Active) {
         match fault.undo {
+            Undo::PowerCut(ids, mut dice) => {
+                ids.iter().for_each(|id| disks::heal(stage, *id));
+                if let Some((_, undo)) = down(stage, &ids, End::PowerCut(Unsynced::Drop), &mut dice) {
+                    let dark = Kind::PowerCutAll.lasts_ms();
+                    let dark = Duration::from_millis(dice.between(dark.0, dark.1));
+                    fault.until = stage.now().saturating_add(dark);
+                    self.active.push(Active { undo, ..fault });
+                    return;
+                }
+            }
             Undo::Ways(ways) => stage.mend(&ways),
             Undo::Delays(ways) => {
                 for (a, b) in ways {
@@ -259,7 +271,11 @@ impl Nemesis {
 
     /// Undoes everything.
     pub fn heal(&mut self, stage: &mut Stage<'_>) {
-        for fault in std::mem::take(&mut self.active) {
+        for mut fault in std::mem::take(&mut self.active) {
+            if matches!(fault.undo, Undo::PowerCut(..)) {
+                // Too late for that: the disks are well again below.
+                fault.undo = Undo::Nothing;
+            }
             self.undo(stage, fault);
         }
         for id in stage.ids() {
