@@ -17,6 +17,15 @@ struct Policy {
     measurements: Option<Vec<String>>,
     digests: Option<Vec<String>>,
     permit_always: bool,
+    ttl_ms: i64,
+}
+
+/// What counted towards an allow.
+struct Counted {
+    /// Of that, what has uses.
+    takes: Vec<String>,
+    /// When the first of it no longer counts.
+    until_ms: i64,
 }
 
 /// What a request is asked for.
@@ -56,7 +65,11 @@ impl Model {
     pub fn consider(&self, request: &Value, now_ms: i64) -> Judgement {
         let mut judgement = match self.recorded(request) {
             None => return self.judge_request(&Request { value: request, now_ms, asked: Asked::ToRecord }),
-            had => Judgement { permit: had.map(|(place, _)| place), ..Judgement::default() },
+            had => Judgement {
+                permit: had.map(|(place, _)| place),
+                valid_until_ms: now_ms,
+                ..Judgement::default()
+            },
         };
         if self.recorded(request).is_some_and(|(_, had)| had.statement.claims.get("request") != Some(request))
         {
@@ -101,6 +114,14 @@ impl Model {
     }
 
     fn judge_request(&self, request: &Request<'_>) -> Judgement {
+        let mut judgement = self.weigh(request);
+        if !judgement.allows() {
+            judgement.valid_until_ms = request.now_ms;
+        }
+        judgement
+    }
+
+    fn weigh(&self, request: &Request<'_>) -> Judgement {
         let mut judgement = Judgement::default();
         let reasons = &mut judgement.reasons;
         let domain = request.text("domain").unwrap_or_default();
@@ -137,12 +158,16 @@ impl Model {
         for of in std::iter::once(lineage.as_str()).chain(runtime) {
             self.check_negatives(domain, of, &policy, reasons);
         }
-        let mut takes = self.check_artifacts(request, domain, &lineage, &policy, reasons);
+        let artifacts = self.check_artifacts(request, domain, &lineage, &policy, reasons);
+        let mut takes = artifacts.takes;
+        let mut until_ms = artifacts.until_ms.min(request.now_ms.saturating_add(policy.ttl_ms));
         for requirement in &policy.require {
             let of_runtime = requirement.get("of").and_then(Value::as_str) == Some("runtime");
             match if of_runtime { runtime } else { Some(lineage.as_str()) } {
                 Some(of) => {
-                    takes.extend(self.check_requirement(requirement, request, (domain, of), &policy, reasons))
+                    let met = self.check_requirement(requirement, request, (domain, of), &policy, reasons);
+                    takes.extend(met.takes);
+                    until_ms = until_ms.min(met.until_ms);
                 }
                 None => {
                     reasons.insert("evidence_missing");
@@ -150,6 +175,7 @@ impl Model {
             }
         }
         judgement.takes = takes;
+        judgement.valid_until_ms = until_ms;
         judgement
     }
 
@@ -279,7 +305,7 @@ impl Model {
         }
     }
 
-    /// Enough issuers' newest statements count. Answers those that count and have uses.
+    /// Enough issuers' newest statements count. Answers those that count, needed or not.
     fn check_requirement(
         &self,
         requirement: &Value,
@@ -287,11 +313,16 @@ impl Model {
         (domain, lineage): (&str, &str),
         policy: &Policy,
         reasons: &mut Codes,
-    ) -> Vec<String> {
+    ) -> Counted {
         let kind = requirement.get("kind").and_then(Value::as_str).unwrap_or_default();
         let number = |name: &str| requirement.get(name).and_then(Value::as_i64);
         let wanted = usize::try_from(number("minIssuers").unwrap_or(1)).unwrap_or(usize::MAX);
         let newest = self.newest(domain, lineage, kind);
+        let old_at_ms = |leaf: &Leaf| {
+            let born_ms = leaf.statement.issued_ms.min(leaf.accepted_ms);
+            number("maxAgeSeconds")
+                .map_or(i64::MAX, |limit| born_ms.saturating_add(limit.saturating_mul(1000)))
+        };
         let flaws_of = |leaf: &Leaf| {
             let mut flaws = match kind {
                 "execution-authorization" => self.artifact_flaws(leaf, request, domain),
@@ -302,8 +333,7 @@ impl Model {
                 policy.digests.as_ref().is_some_and(|list| !list.iter().any(|one| one == digest));
             let digests = (kind == "policy-validation" && unapproved).then_some("policy_validation_failed");
             flaws.extend(negative(leaf, policy).or(digests));
-            let age_ms = request.now_ms.saturating_sub(leaf.statement.issued_ms.min(leaf.accepted_ms));
-            if number("maxAgeSeconds").is_some_and(|limit| age_ms >= limit.saturating_mul(1000)) {
+            if request.now_ms >= old_at_ms(leaf) {
                 flaws.insert("runtime_stale");
             }
             flaws
@@ -319,8 +349,31 @@ impl Model {
             }
             reasons.extend(flaws);
         }
-        let with_uses = counted.into_iter().filter(|leaf| uses(leaf).is_some());
-        with_uses.map(|leaf| leaf.statement.id.clone()).collect()
+        let ages_ms = counted.iter().map(|leaf| old_at_ms(leaf)).min().unwrap_or(i64::MAX);
+        let Counted { takes, until_ms } = self.counted(&counted, domain);
+        Counted { takes, until_ms: until_ms.min(ages_ms) }
+    }
+
+    /// What these bring to an allow. It holds only as long as each of them counts, be there enough without it or not.
+    fn counted(&self, counted: &[&Leaf], domain: &str) -> Counted {
+        let with_uses = counted.iter().filter(|leaf| uses(leaf).is_some());
+        Counted {
+            takes: with_uses.map(|leaf| leaf.statement.id.clone()).collect(),
+            until_ms: counted.iter().map(|leaf| self.ends_ms(leaf, domain)).min().unwrap_or(i64::MAX),
+        }
+    }
+
+    /// When a piece of evidence ends by what it says itself, or its issuer's authority does.
+    fn ends_ms(&self, leaf: &Leaf, domain: &str) -> i64 {
+        let statement = &leaf.statement;
+        let authorities = statement
+            .issuers
+            .iter()
+            .filter_map(|key| self.standing().authority(key, domain))
+            .map(|one| one.to_ms);
+        let artifact = statement.kind == "execution-authorization";
+        let own = artifact.then(|| statement.claim_ms("notAfter")).flatten();
+        authorities.chain(statement.expires_ms).chain(own).min().unwrap_or(i64::MAX)
     }
 
     /// Why a piece of evidence does not count, whatever its kind.
@@ -342,7 +395,7 @@ impl Model {
         flaws
     }
 
-    /// One execution-authorization must count. Answers those that count and have uses.
+    /// One execution-authorization must count. Answers those that count.
     fn check_artifacts(
         &self,
         request: &Request<'_>,
@@ -350,7 +403,7 @@ impl Model {
         lineage: &str,
         policy: &Policy,
         reasons: &mut Codes,
-    ) -> Vec<String> {
+    ) -> Counted {
         let newest = self.newest(domain, lineage, "execution-authorization");
         let judged = newest.iter().flatten().map(|leaf| (*leaf, self.artifact_flaws(leaf, request, domain)));
         let judged: Vec<(&Leaf, Codes)> = judged.collect();
@@ -367,8 +420,7 @@ impl Model {
         if never_read || not_recorded {
             reasons.insert("permit_required");
         }
-        let with_uses = counted.into_iter().filter(|leaf| uses(leaf).is_some());
-        with_uses.map(|leaf| leaf.statement.id.clone()).collect()
+        self.counted(&counted, domain)
     }
 
     fn artifact_flaws(&self, leaf: &Leaf, request: &Request<'_>, domain: &str) -> Codes {
@@ -447,6 +499,10 @@ impl Policy {
             measurements: maybe_texts(claims.get("measurements")),
             digests: maybe_texts(claims.get("policyDigests")),
             permit_always: claims.get("permitAlways").and_then(Value::as_bool) == Some(true),
+            ttl_ms: claims
+                .get("decisionTtlSeconds")
+                .and_then(Value::as_i64)
+                .map_or(0, |seconds| seconds.saturating_mul(1000)),
         }
     }
 }

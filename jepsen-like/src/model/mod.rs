@@ -70,6 +70,8 @@ pub struct Judgement {
     takes: Vec<String>,
     /// The permit that the same request had before, by its place.
     pub permit: Option<usize>,
+    /// The first moment at which it no longer holds; a deny holds for none.
+    pub valid_until_ms: i64,
 }
 
 impl Judgement {

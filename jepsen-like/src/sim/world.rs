@@ -31,10 +31,10 @@ impl Blocking for OnTheSpot {
     fn run(&self, job: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
         let work = self.0.work(job);
         // However many syncs the job made: a disk is slow for a while, not for ever.
-        let stall = self.0.take_stall().min(STALL_MAX);
+        let stall = self.0.take_stall();
         Box::pin(async move {
-            if !stall.is_zero() {
-                tokio::time::sleep(stall).await;
+            if let Some(stall) = stall {
+                tokio::time::sleep(stall.lasts().min(STALL_MAX)).await;
             }
             drop(work);
         })

@@ -167,6 +167,9 @@ impl Both {
     fn draft(&mut self, kind: &str, domain: &str, lineage: &str, subject: &str, claims: &Value) -> Statement {
         let ahead = if self.dice.once_in(60) { 20 } else { 0 };
         let back = i64::try_from(self.dice.below(30)).unwrap();
+        // Up to the bound ahead is accepted, and ages from its acceptance.
+        let soon = (self.now_ms + 500) / 1000;
+        let soon = self.dice.once_in(3).then_some(soon);
         Statement {
             subject_name: None,
             subject: Sha256::of(subject.as_bytes()),
@@ -181,7 +184,7 @@ impl Both {
             issued_at: Seconds(if self.sent.is_empty() {
                 T0 - 60
             } else {
-                self.now_ms / 1000 - back + ahead * 2
+                soon.unwrap_or(self.now_ms / 1000 - back + ahead * 2)
             }),
             expires_at: None,
             claims: assent_proof::json::parse(claims.to_string().as_bytes()).unwrap(),
@@ -712,7 +715,8 @@ impl Both {
             .or_default() += 1;
         let reasons: Vec<Value> = real.iter().map(|code| json!({"code": code})).collect();
         let mut output = json!({"decision": if real.is_empty() { "allow" } else { "deny" }, "reasons": reasons,
-            "revision": query::revision(&self.rows).unwrap(), "evaluatedAt": self.now_ms});
+            "revision": query::revision(&self.rows).unwrap(), "evaluatedAt": self.now_ms,
+            "validUntil": decision.valid_until.0});
         if let Some(receipt) = &decision.permit {
             output["permit"] = json!({"evidenceId": receipt.evidence_id.to_string(),
                 "ledgerIndex": receipt.ledger_index, "revision": receipt.revision, "acceptedAt": receipt.accepted_at.0});
@@ -723,6 +727,16 @@ impl Both {
         let index = decision.permit.as_ref().map(|receipt| receipt.ledger_index);
         let same_permit =
             !permits || !real.is_empty() || index == permit.map(|place| u64::try_from(place).unwrap());
+        if real.is_empty() {
+            let bound = if decision.valid_until.0 == self.now_ms + 10_000 { "the ttl" } else { "evidence" };
+            *self.tally.entry(format!("{sort} allow for as long as {bound}")).or_default() += 1;
+        }
+        if real == modelled && decision.valid_until.0 != judged.valid_until_ms {
+            self.told.push(format!(
+                "{sort}: valid until another time\n   {request} {} model {} at {}",
+                decision.valid_until.0, judged.valid_until_ms, self.now_ms
+            ));
+        }
         if real != modelled || !same_permit {
             let only =
                 |a: &BTreeSet<String>, b: &BTreeSet<String>| a.difference(b).cloned().collect::<Vec<_>>();

@@ -95,6 +95,13 @@ pub(super) fn disagreement(model: &Model, record: &Record, evaluated_ms: i64) ->
     if judged.reasons != said {
         return Some(format!("the answer is {said:?} and by the rules {:?}", judged.reasons));
     }
+    let said_until_ms = super::millis(output, "validUntil");
+    if said_until_ms != Some(judged.valid_until_ms) {
+        return Some(format!(
+            "it holds until {said_until_ms:?} and by the rules until {}",
+            judged.valid_until_ms
+        ));
+    }
     let permit = output.get("permit").filter(|permit| !permit.is_null());
     let index = permit.and_then(|permit| number(permit, "ledgerIndex"));
     let recorded = judged.permit.and_then(|place| model.id_at(place));

@@ -20,7 +20,8 @@ pub enum IoFault {
     WriteFull,
     /// A read answers EIO.
     ReadFails,
-    /// A sync takes this much longer, for [`SimDisk::take_stall`](super::SimDisk::take_stall) to tell.
+    /// A sync takes this much longer, for [`SimDisk::take_stall`](super::SimDisk::take_stall) to tell. A power cut until then takes
+    /// it back.
     SyncStalls(Duration),
 }
 

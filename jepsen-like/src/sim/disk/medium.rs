@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::time::Duration;
 
 use super::Unsynced;
 use super::faults::{Armed, FaultCounts, FaultKind};
 use super::sectors::Sectors;
+use super::stall::Stalls;
 use super::trace::{Event, Trace};
 use crate::sim::dice::Dice;
 
@@ -34,7 +34,7 @@ pub(super) struct Medium {
     dead: bool,
     pub(super) armed: Armed,
     pub(super) capacity_bytes: Option<u64>,
-    pub(super) stall: Duration,
+    pub(super) stalls: Stalls,
     pub(super) counts: FaultCounts,
     /// Failures of work that is not over yet.
     pub(super) untold: u64,
@@ -62,12 +62,14 @@ impl Medium {
 
     /// The process ends. What it wrote stays, durable or not.
     pub(super) fn kill(&mut self) {
+        self.carry_out();
         self.unmount();
         self.count(FaultKind::Killed, 1);
     }
 
     /// The power goes.
     pub(super) fn cut(&mut self, unsynced: Unsynced, dice: &mut Dice) {
+        self.take_back();
         self.unmount();
         self.count(FaultKind::PowerCut, 1);
         let mut vanished = Vec::new();
@@ -137,8 +139,17 @@ impl Medium {
         id
     }
 
+    /// A file as it was, whether it is still there or not.
+    pub(super) fn put_back(&mut self, id: FileId, name: String, sectors: Sectors) {
+        self.files.insert(id, File { name, sectors, handles: 0, removed: false });
+    }
+
     pub(super) fn remove(&mut self, mount: u64, name: &str) -> io::Result<()> {
         self.check(mount)?;
+        if let Some(id) = self.names.get(name).copied() {
+            self.hold(id);
+            self.caught_up(id);
+        }
         if let Some(id) = self.names.remove(name) {
             self.trace.note(Event::Remove, id, 0, 0, name.as_bytes());
             if let Some(file) = self.files.get_mut(&id) {

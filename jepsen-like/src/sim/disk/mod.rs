@@ -19,12 +19,12 @@ mod mount;
 mod ops;
 mod power;
 mod sectors;
+mod stall;
 mod trace;
 
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use super::dice::Dice;
 pub use damage::{Damage, Image};
@@ -34,6 +34,7 @@ use medium::Medium;
 pub use mount::Mounted;
 pub use power::Unsynced;
 pub use sectors::SECTOR_BYTES;
+pub use stall::Stall;
 pub use trace::Traffic;
 
 /// One node's medium, empty at first. Clones are the same medium.
@@ -110,11 +111,6 @@ impl SimDisk {
     /// Whether a mount lives.
     pub fn is_mounted(&self) -> bool {
         self.medium().is_mounted()
-    }
-
-    /// How long the syncs since the last call would have taken, for whoever ran the work to wait in simulated time.
-    pub fn take_stall(&self) -> Duration {
-        std::mem::take(&mut self.medium().stall)
     }
 
     /// Does a piece of blocking work. What fails in it counts as told once the work is over, which may be later: what comes

@@ -36,6 +36,7 @@ impl Medium {
     pub(super) fn write(&mut self, mount: u64, id: FileId, offset: u64, data: &[u8]) -> io::Result<()> {
         self.check(mount)?;
         self.trace.note(Event::Write, id, offset, data.len(), data);
+        self.hold(id);
         let (at, end) = (place(offset, 0)?, place(offset, data.len())?);
         self.cut_comes(id, FaultKind::CutMidWrite, |sectors, dice| sectors.write(at, part_of(data, dice)))?;
         if let Some((fault, mut dice)) = self.fires(id, is_write_fault)? {
@@ -51,6 +52,7 @@ impl Medium {
     pub(super) fn set_len(&mut self, mount: u64, id: FileId, len: u64) -> io::Result<()> {
         self.check(mount)?;
         self.trace.note(Event::SetLen, id, len, 0, &[]);
+        self.hold(id);
         let len = place(len, 0)?;
         self.cut_comes(id, FaultKind::CutMidWrite, |sectors, dice| {
             if dice.chance(1, 2) {
@@ -74,8 +76,11 @@ impl Medium {
         if let Some((IoFault::SyncStalls(delay), _)) =
             self.fires(id, |fault| matches!(fault, IoFault::SyncStalls(_)))?
         {
-            self.stall = self.stall.saturating_add(delay);
+            self.stalls(id, delay);
             self.count(FaultKind::SyncStalled, 1);
+        } else {
+            self.hold(id);
+            self.caught_up(id);
         }
         if let Some((_, mut dice)) = self.fires(id, |fault| matches!(fault, IoFault::SyncFails))? {
             let lost = self.file(id)?.sectors.sync_failing(&mut dice);

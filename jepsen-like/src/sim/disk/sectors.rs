@@ -25,7 +25,7 @@ pub(super) struct Sifted {
 }
 
 /// A file's bytes. A sector in neither map is the same on the medium and in memory, as if both went on in zeros.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Sectors {
     /// What a reader sees.
     live: Vec<u8>,

@@ -78,6 +78,8 @@ enum Undo {
     Disks(Vec<u64>),
     /// Messages go out as they are said.
     Wires(Vec<u64>),
+    /// The power of these goes, and when they are started again their disks are well.
+    PowerCut(Vec<u64>, Dice),
     /// Nothing is left to do.
     Nothing,
 }
@@ -217,8 +219,18 @@ impl Nemesis {
         }
     }
 
-    fn undo(&mut self, stage: &mut Stage<'_>, fault: Active) {
+    fn undo(&mut self, stage: &mut Stage<'_>, mut fault: Active) {
         match fault.undo {
+            Undo::PowerCut(ids, mut dice) => {
+                ids.iter().for_each(|id| disks::heal(stage, *id));
+                if let Some((_, undo)) = down(stage, &ids, End::PowerCut(Unsynced::Drop), &mut dice) {
+                    let dark = Kind::PowerCutAll.lasts_ms();
+                    let dark = Duration::from_millis(dice.between(dark.0, dark.1));
+                    fault.until = stage.now().saturating_add(dark);
+                    self.active.push(Active { undo, ..fault });
+                    return;
+                }
+            }
             Undo::Ways(ways) => stage.mend(&ways),
             Undo::Delays(ways) => {
                 for (a, b) in ways {
@@ -297,7 +309,11 @@ impl Nemesis {
 
     /// Undoes everything, but for an upgrade: that is brought to its end.
     pub fn heal(&mut self, stage: &mut Stage<'_>) {
-        for fault in std::mem::take(&mut self.active) {
+        for mut fault in std::mem::take(&mut self.active) {
+            if matches!(fault.undo, Undo::PowerCut(..)) {
+                // Too late for that: the disks are well again below.
+                fault.undo = Undo::Nothing;
+            }
             self.undo(stage, fault);
         }
         self.upgrade.hurry();

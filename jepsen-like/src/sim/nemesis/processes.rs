@@ -1,7 +1,9 @@
 //! Faults of processes and of whole machines.
 
+use std::time::Duration;
+
 use super::super::dice::Dice;
-use super::super::disk::Unsynced;
+use super::super::disk::{IoFault, Unsynced};
 use super::super::stage::{End, Stage};
 use super::kind::Kind;
 use super::{Undo, down};
@@ -24,6 +26,7 @@ pub(super) fn begin(kind: Kind, stage: &mut Stage<'_>, dice: &mut Dice) -> Optio
             let how = unsynced(dice);
             down(stage, running.get(..1)?, End::PowerCut(how), dice)
         }
+        Kind::PowerCutAll if dice.chance(1, 2) => slow_then_dark(stage, running, dice),
         Kind::PowerCutAll => {
             let how = unsynced(dice);
             down(stage, &running, End::PowerCut(how), dice)
@@ -35,6 +38,17 @@ pub(super) fn begin(kind: Kind, stage: &mut Stage<'_>, dice: &mut Dice) -> Optio
         }
         _ => None,
     }
+}
+
+/// Every disk becomes slow, and the power goes while they sync, everywhere at once and with all that is not synced: whoever
+/// acknowledged too early is in the wrong then.
+fn slow_then_dark(stage: &mut Stage<'_>, running: Vec<u64>, dice: &mut Dice) -> Option<(Vec<u64>, Undo)> {
+    let stall = Duration::from_millis(dice.between(200, 2_000));
+    for id in &running {
+        let disk = &stage.machine(*id)?.disk;
+        disk.arm(IoFault::SyncStalls(stall), "", 0..u64::MAX, dice.fork(&format!("stall {id}")));
+    }
+    Some((running.clone(), Undo::PowerCut(running, dice.fork("cut"))))
 }
 
 /// What becomes of what was not synced.

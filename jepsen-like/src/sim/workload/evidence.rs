@@ -9,8 +9,11 @@ use super::super::ground::GRANTED_UNTIL;
 use super::book::{ChainId, Lineage};
 use super::client::Client;
 use super::plan::{GOOD, POLICY_DIGEST};
-use super::statement::{Draft, now};
+use super::statement::{Draft, ISSUED_AGO_MS, now};
 use super::submit::Submitted;
+
+/// The furthest ahead that a statement may be dated: the bound of what clocks are trusted to.
+const AHEAD_MS_MAX: u64 = 500;
 
 impl Client {
     /// Authorizes a new execution, and mostly has others say what a policy may want to hear.
@@ -85,6 +88,12 @@ impl Client {
         if self.dice.chance(1, 6) {
             draft.expires_at = Some(Seconds(now().0.saturating_add(self.between(2, 12))));
         }
+        draft.dated_ms = match self.dice.below(4) {
+            // As far ahead as is accepted, so that its age runs from its acceptance.
+            0 | 1 => self.between(300, AHEAD_MS_MAX),
+            2 => -self.between(2_000, 9_000),
+            _ => -ISSUED_AGO_MS,
+        };
         let chain = chain(at, lineage, &key);
         let sent =
             self.submit_to_chain(&chain, |next, parent| draft.sign(&[&key], Some((next, parent)))).await;
@@ -161,6 +170,7 @@ pub(super) fn draft(
         claims,
         references: Vec::new(),
         expires_at: None,
+        dated_ms: -ISSUED_AGO_MS,
     })
 }
 

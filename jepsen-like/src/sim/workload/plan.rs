@@ -46,7 +46,7 @@ impl Strictness {
             attestation_status: None,
             measurements: None,
             policy_digests: None,
-            decision_ttl_seconds: 10,
+            decision_ttl_seconds: *dice.pick(&[1, 10, 60, 60]).unwrap_or(&10),
             permit_always: false,
         };
         match self {

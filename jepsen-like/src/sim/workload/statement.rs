@@ -8,8 +8,8 @@ use assent_proof::{
 use super::super::clock::{BEGIN_MS, elapsed_ms};
 use super::super::ground::ORIGIN;
 
-/// How far behind the present statements are issued, in seconds: registry time may lag a little.
-const ISSUED_AGO: i64 = 2;
+/// How far behind the present statements are issued, if nothing else is wanted: registry time may lag a little.
+pub(super) const ISSUED_AGO_MS: i64 = 2_000;
 
 /// What a statement is about, beside its claims.
 #[derive(Clone)]
@@ -21,11 +21,18 @@ pub(super) struct Draft {
     pub(super) claims: Claims,
     pub(super) references: Vec<EvidenceId>,
     pub(super) expires_at: Option<Seconds>,
+    /// From the present to when it says that it was issued, which is in whole seconds.
+    pub(super) dated_ms: i64,
 }
 
 /// The present, as callers see it.
 pub(super) fn now() -> Seconds {
-    Seconds(BEGIN_MS.saturating_add(elapsed_ms()) / 1000)
+    dated(0)
+}
+
+/// The whole second that begins last before so long after the present.
+fn dated(ahead_ms: i64) -> Seconds {
+    Seconds(BEGIN_MS.saturating_add(elapsed_ms()).saturating_add(ahead_ms) / 1000)
 }
 
 impl Draft {
@@ -39,6 +46,7 @@ impl Draft {
             claims,
             references: Vec::new(),
             expires_at: None,
+            dated_ms: -ISSUED_AGO_MS,
         }
     }
 
@@ -55,7 +63,7 @@ impl Draft {
             sequence: slot.map(|(sequence, _)| sequence),
             parent: slot.and_then(|(_, parent)| parent),
             references: self.references,
-            issued_at: Seconds(now().0.saturating_sub(ISSUED_AGO)),
+            issued_at: dated(self.dated_ms),
             expires_at: self.expires_at,
             claims: self.claims.to_json(),
         };
