@@ -27,7 +27,7 @@ const PAUSE_MS: (u64, u64) = (100, 1_200);
 /// The pause of an upgrade that is left half done for a while, in milliseconds.
 const HALFWAY_MS: (u64, u64) = (1_500, 5_000);
 /// How long a node is left with the old build that it was put back to, in milliseconds.
-const BACK_MS: (u64, u64) = (500, 3_000);
+const BACK_MS: (u64, u64) = (500, 2_000);
 /// How long a node's process is down that was ended instead of stopped, in milliseconds.
 const DOWN_MS: (u64, u64) = (20, 1_500);
 /// How long the next node waits for one that does not come back.
@@ -123,7 +123,7 @@ impl Upgrade {
                 true
             }
             Phase::UnderWay => false,
-            Phase::Done if self.changes.is_empty() => {
+            Phase::Done if self.changes.is_empty() && dice.fork("seldom").chance(1, 3) => {
                 self.dice = dice.fork("back");
                 self.shelf.phase.set(Phase::UnderWay);
                 self.put_back(stage)

@@ -165,9 +165,13 @@ impl Client {
         let draft =
             Draft::governance(&governors.domain, EvidenceKind::Release, &containment.to_string(), claims);
         let sent = self.govern(at, draft, &governors.quorum()).await;
-        if let Some((Submitted::Accepted | Submitted::Refused(_), _)) = sent
-            && let Some(domain) = self.book().domains.get_mut(at)
-        {
+        let over = match &sent {
+            Some((Submitted::Accepted, _)) => true,
+            // Refused for its slot's sake it is tried again in the next one.
+            Some((Submitted::Refused(problem), _)) => problem.get("nextSequence").is_none(),
+            _ => false,
+        };
+        if over && let Some(domain) = self.book().domains.get_mut(at) {
             domain.contained.retain(|held| *held != containment);
         }
     }
