@@ -92,4 +92,9 @@ impl Service {
             receiving: parts.transfers.all().iter().any(|(direction, ..)| *direction == Direction::Receiving),
         })
     }
+
+    /// Term and log index that this node knows a member to have acknowledged, as long as this process runs.
+    pub fn remembers(&self, node: NodeId) -> Option<(u64, u64)> {
+        self.parts().memory.known(node)
+    }
 }

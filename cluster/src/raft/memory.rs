@@ -119,6 +119,11 @@ impl Memory {
         self.log.save_remembered(bytes, !now).await
     }
 
+    /// Term and log index that a member is known to have acknowledged.
+    pub fn known(&self, node: NodeId) -> Option<(u64, u64)> {
+        self.lock().known.get(&node).copied()
+    }
+
     /// Whether a node that says hello has everything that it acknowledged.
     pub fn check(&self, hello: &Hello) -> Result<(), String> {
         if mutant::is_active(Mutant::RolledBackDiskRejoins) {

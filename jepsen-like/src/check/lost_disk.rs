@@ -11,11 +11,17 @@
 //!
 //! In the last two every possible quorum has a node that remembers more, which is all that is promised. At least two others
 //! must have been seen.
+//!
+//! - its log does not grow and its vote is for no other than before, as long as everybody else who was seen since has run on and knew, when its
+//!   disk was put back, that it had acknowledged more than it came back with: there is nobody from whom it could have that.
+//!
+//! What they knew is what they said themselves, in `remembered` of the fault. A node that keeps nobody in mind is found by the
+//! other three only.
 
 use std::collections::BTreeMap;
 
 use super::faults::{Fault, faults};
-use super::read::number;
+use super::read::{list, number};
 use super::samples::{Sample, Vote, last_before, next_boot, samples};
 use super::{Verdict, Violation};
 use crate::history::History;
@@ -92,6 +98,7 @@ fn rolled_back(history: &History, samples: &[Sample<'_>], fault: &Fault<'_>, ver
             verdict.violations.push(Violation { what, shown_by: vec![fault.at, seen, sample.at] });
         }
     }
+    verdict.violations.extend(taken_back(history, samples, fault));
     for (at, record) in history.records.iter().enumerate() {
         if !record.is_allow() || record.node != fault.node || record.invoke_ns < fault.from_ns {
             continue;
@@ -109,6 +116,40 @@ fn rolled_back(history: &History, samples: &[Sample<'_>], fault: &Fault<'_>, ver
             verdict.violations.push(Violation { what, shown_by: vec![fault.at, seen, at] });
         }
     }
+}
+
+/// That somebody gave it entries or a vote, who all knew better.
+fn taken_back(history: &History, samples: &[Sample<'_>], fault: &Fault<'_>) -> Option<Violation> {
+    let remembered = list(&history.records.get(fault.at)?.input, "remembered").iter();
+    let knew: BTreeMap<u64, (u64, u64)> = remembered
+        .filter_map(|one| Some((number(one, "node")?, (number(one, "term")?, number(one, "index")?))))
+        .collect();
+    let first = next_boot(samples, fault.node, fault.from_ns)?;
+    let had =
+        (first.vote.map_or(0, |vote| vote.term), first.last_log.max(first.applied.map(|(index, _)| index)));
+    let knew_more =
+        |node: u64| knew.get(&node).is_some_and(|(term, index)| *term > had.0 || Some(*index) > had.1);
+    let of_another = |vote: Vote| {
+        let before = first.vote.map(|before| (before.term, before.node));
+        vote.node != fault.node && Some((vote.term, vote.node)) > before
+    };
+    for sample in samples.iter().filter(|sample| sample.ns > fault.from_ns) {
+        if sample.node == fault.node {
+            let grew = sample.last_log > had.1;
+            if sample.ns > first.ns && (grew || sample.vote.is_some_and(of_another)) {
+                let what = if grew { "got entries" } else { "got a vote" };
+                let what = format!("node {} {what} after a rollback, and all others knew better", fault.node);
+                return Some(Violation { what, shown_by: vec![fault.at, first.at, sample.at] });
+            }
+        } else {
+            let ran_on =
+                last_before(samples, sample.node, fault.from_ns).is_some_and(|seen| seen.boot == sample.boot);
+            if !ran_on || !knew_more(sample.node) {
+                return None;
+            }
+        }
+    }
+    None
 }
 
 /// The least that any other node had been seen to know, and who knew it; none if fewer than two others were seen.

@@ -135,6 +135,11 @@ impl Machine {
         self.state.service.borrow().as_ref().and_then(Service::observe)
     }
 
+    /// Term and log index that the node knows another to have acknowledged, if it runs.
+    pub fn remembers(&self, node: u64) -> Option<(u64, u64)> {
+        self.state.service.borrow().as_ref().and_then(|service| service.remembers(node))
+    }
+
     /// How the process ended by itself, if it did since this was last asked.
     pub fn take_exit(&self) -> Option<Exit> {
         self.state.exit.borrow_mut().take()

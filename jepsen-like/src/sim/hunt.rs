@@ -194,10 +194,12 @@ fn judges_seeds(id: &str) -> bool {
 fn focus(mutant: Mutant) -> Option<&'static str> {
     match mutant {
         Mutant::TruncateAtBadChecksum => Some("bit-flip,stop"),
-        Mutant::RolledBackDiskRejoins => Some("rollback"),
+        Mutant::RolledBackDiskRejoins => Some("rollback,isolate"),
         Mutant::WipedVoterRejoins => Some("wipe,kill"),
         Mutant::LearnerAnswers => Some("churn"),
-        Mutant::AckBeforeFsync => Some("power-cut-in-write,power-cut,isolate"),
+        Mutant::AckBeforeFsync | Mutant::NoneDurabilityLog | Mutant::SaveVoteNothing => {
+            Some("power-cut-all,isolate")
+        }
         Mutant::SwapSnapshotNonatomically => Some("crash-loop,power-cut,isolate"),
         Mutant::RaiseBeforeAllKnow => Some("upgrade,transfer"),
         Mutant::ForgetDedupeInSnapshot => Some("churn,isolate,kill"),

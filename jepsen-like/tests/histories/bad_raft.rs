@@ -1,5 +1,6 @@
 //! What is wrong with elections, votes and disks.
 
+use assent_jepsen::history::{Op, Outcome};
 use serde_json::{Value, json};
 
 use crate::story::{Shelf, Story, request};
@@ -27,6 +28,8 @@ pub(crate) fn stories() -> Shelf {
         ("bad-S16-wiped-allows", wiped(json!({"state": "learner"}), true)),
         ("bad-S16-rolled-back-votes-again", rolled_back(voted(1, 2, false), None)),
         ("bad-S16-rolled-back-leads", rolled_back(json!({"state": "leader", "lastLog": 9}), None)),
+        ("bad-S16-rolled-back-grows", rejoined(json!({"lastLog": 9}), json!({"lastLog": 10}))),
+        ("bad-S16-rolled-back-votes", rejoined(json!({"lastLog": 9}), voted(2, 2, false))),
         ("bad-S16-rolled-back-allows", rolled_back(json!({}), Some(4))),
         ("bad-S18-voter-is-locked-out", raised(false)),
         ("bad-S18-old-build-decides", raised(true)),
@@ -159,4 +162,22 @@ fn rolled_back(says: Value, allows_at: Option<u64>) -> Story {
         story.allow_as(3, 210, 220, decision);
     }
     story
+}
+
+/// A node that was rolled back comes back, and then: nodes 1 and 2 knew that it had acknowledged entry 10.
+fn rejoined(comes_back: Value, then: Value) -> Story {
+    let mut story = three();
+    rolled_back_from(&mut story, 10);
+    for (ms, mut says) in [(200, comes_back), (300, then)] {
+        says["boot"] = 2.into();
+        story.sample(ms, 3, says);
+        story.sample(ms + 1, 1, json!({}));
+    }
+    story
+}
+
+pub(crate) fn rolled_back_from(story: &mut Story, acknowledged: u64) {
+    let knew = |node: u64| json!({"node": node, "term": 1, "index": acknowledged});
+    let input = json!({"kind": "rollback", "nodes": [3], "remembered": [knew(1), knew(2)]});
+    story.push(Op::Fault, 3, (100, Some(100)), (input, Value::Null), Outcome::Ok);
 }

@@ -23,6 +23,8 @@ pub(crate) fn stories() -> Shelf {
         ("good-failed-disk", failed_disk()),
         ("good-members", members()),
         ("good-lost-disks", lost_disks()),
+        ("good-rollback-of-nothing", rejoins(9, 1)),
+        ("good-rollback-that-somebody-forgot", rejoins(10, 2)),
         ("good-faults-and-after", faults_and_after()),
         ("good-busy", busy()),
         ("good-learner-shows-old-voters", old_voters()),
@@ -384,5 +386,18 @@ fn busy() -> Story {
             story.allow(1, n, n + 1);
         }
     }
+    story
+}
+
+/// The node had acknowledged no more than the copy has; or it had, and node 1 was started since and may have forgotten.
+fn rejoins(acknowledged: u64, boot: u64) -> Story {
+    let mut story = Story::default();
+    for node in [1, 2, 3] {
+        story.sample(node, node, json!({}));
+    }
+    crate::bad_raft::rolled_back_from(&mut story, acknowledged);
+    story.sample(200, 3, json!({"boot": 2, "lastLog": 9, "committed": null, "applied": null}));
+    story.sample(210, 1, json!({"boot": boot}));
+    story.sample(300, 3, json!({"boot": 2}));
     story
 }

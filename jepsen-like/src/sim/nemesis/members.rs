@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::dice::Dice;
 use super::super::disk::{Image, Unsynced};
@@ -48,6 +48,8 @@ pub(super) struct Membership {
     lost: BTreeMap<u64, Duration>,
     /// Nodes that were removed: their machines stay dark.
     gone: BTreeSet<u64>,
+    /// What the others knew the node to have acknowledged that was rolled back last, until it is written down.
+    remembered: Option<Value>,
 }
 
 impl Membership {
@@ -62,7 +64,13 @@ impl Membership {
             next_image: Duration::ZERO,
             lost: BTreeMap::new(),
             gone: BTreeSet::new(),
+            remembered: None,
         }
+    }
+
+    /// What is to be written down of a rollback beside its node.
+    pub(super) fn take_remembered(&mut self) -> Option<Value> {
+        self.remembered.take()
     }
 
     /// Whether a node must not be started again.
@@ -104,6 +112,7 @@ impl Membership {
             return None;
         }
         let old = self.images.get(&id).cloned();
+        self.remembered = (kind == Kind::Rollback).then(|| remembered(stage, id));
         // Damage alone, or together with a loss of power.
         if kind == Kind::BitFlip && self.dice.chance(1, 2) {
             stage.end(id, End::Kill, &mut self.dice);
@@ -180,4 +189,14 @@ impl Membership {
         }
         new
     }
+}
+
+/// What those that run know a node to have acknowledged. They know it as long as their processes run.
+fn remembered(stage: &Stage<'_>, id: u64) -> Value {
+    let others = stage.running().into_iter().filter(|other| *other != id);
+    let known = others.filter_map(|other| {
+        let (term, index) = stage.machine(other)?.remembers(id)?;
+        Some(json!({"node": other, "term": term, "index": index}))
+    });
+    known.collect()
 }

@@ -193,10 +193,11 @@ impl Nemesis {
         };
         let Some((nodes, undo)) = begun else { return };
         stage.tally.fault(kind.name());
-        let records = nodes
-            .iter()
-            .map(|id| stage.recorder.fault(*id, json!({"kind": kind.name(), "nodes": nodes})))
-            .collect();
+        let mut input = json!({"kind": kind.name(), "nodes": nodes});
+        if let (Some(remembered), Some(fields)) = (self.members.take_remembered(), input.as_object_mut()) {
+            fields.insert("remembered".to_owned(), remembered);
+        }
+        let records = nodes.iter().map(|id| stage.recorder.fault(*id, input.clone())).collect();
         let (mut least, mut most) = kind.lasts_ms();
         let long = kind.leaves_a_majority() && dice.chance(1, 8);
         if long {
