@@ -28,8 +28,8 @@ pub(crate) fn stories() -> Shelf {
         ("bad-S16-wiped-allows", wiped(json!({"state": "learner"}), true)),
         ("bad-S16-rolled-back-votes-again", rolled_back(voted(1, 2, false), None)),
         ("bad-S16-rolled-back-leads", rolled_back(json!({"state": "leader", "lastLog": 9}), None)),
-        ("bad-S16-rolled-back-grows", rejoined(json!({"lastLog": 9}), json!({"lastLog": 10}))),
-        ("bad-S16-rolled-back-votes", rejoined(json!({"lastLog": 9}), voted(2, 2, false))),
+        ("bad-S16-rolled-back-grows", rejoined(9, json!({"lastLog": 10}))),
+        ("bad-S16-rolled-back-votes", rejoined(9, voted(2, 2, false))),
         ("bad-S16-rolled-back-allows", rolled_back(json!({}), Some(4))),
         ("bad-S18-voter-is-locked-out", raised(false)),
         ("bad-S18-old-build-decides", raised(true)),
@@ -164,9 +164,11 @@ fn rolled_back(says: Value, allows_at: Option<u64>) -> Story {
     story
 }
 
-/// A node that was rolled back comes back, and then: nodes 1 and 2 knew that it had acknowledged entry 10.
-fn rejoined(comes_back: Value, then: Value) -> Story {
+/// A node that was rolled back comes back with so much of its log, and then: nodes 1 and 2 knew that it had acknowledged entry 10.
+fn rejoined(log_end: u64, then: Value) -> Story {
     let mut story = three();
+    let end = json!({"index": log_end, "term": 1});
+    let comes_back = json!({"lastLog": log_end, "committed": end, "applied": end});
     rolled_back_from(&mut story, 10);
     for (ms, mut says) in [(200, comes_back), (300, then)] {
         says["boot"] = 2.into();
