@@ -246,12 +246,14 @@ impl Times {
         times
     }
 
-    /// The last time known before an interval, the first known after it, and a little later than that. Nothing if none is
-    /// known after it, so that nobody can say when something within it was refused.
+    /// The last time known before an interval and a little earlier than that, by which a clock may be behind the one that told it;
+    /// the first known after it, and a little later. Nothing if none is known after it, so that nobody can say when something within
+    /// it was refused.
     fn around(&self, invoke: u64, returned: u64) -> Option<Vec<i64>> {
         let before = self.returned.range(..invoke).next_back().map(|(_, at_ms)| *at_ms);
         let after = *self.invoked.range(returned..).next()?.1;
-        Some(before.into_iter().chain([after, after.saturating_add(SKEW_MS)]).collect())
+        let before = before.into_iter().flat_map(|at_ms| [at_ms.saturating_sub(SKEW_MS), at_ms]);
+        Some(before.chain([after, after.saturating_add(SKEW_MS)]).collect())
     }
 }
 
