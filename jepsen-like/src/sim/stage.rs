@@ -256,7 +256,9 @@ impl<'a> Stage<'a> {
     /// Writes down that a disk failed, from when its node was told until its process is over.
     fn watch_disks(&mut self) {
         for id in self.running() {
-            let Some(machine) = self.machines.get(&id) else { continue };
+            let Some(machine) = self.machines.get(&id).filter(|machine| !machine.disk.is_syncing()) else {
+                continue;
+            };
             let counts = machine.disk.counts();
             let kinds = [FaultKind::SyncFailed, FaultKind::WriteFailed, FaultKind::DiskFull];
             let failed = kinds.iter().map(|kind| counts.get(*kind)).sum();

@@ -64,7 +64,7 @@ fn change(records: &mut [Record], dice: &mut Dice, to: &str) -> bool {
         "allow" => {
             record.outcome == Outcome::Deny && record.op == Op::Authorize && record.output["revision"] != 0
         }
-        "deny" => record.outcome == Outcome::Ok && record.op == Op::Authorize,
+        "deny" | "until" => record.outcome == Outcome::Ok && record.op == Op::Authorize,
         "reason" => {
             record.outcome == Outcome::Deny && record.op == Op::Authorize && record.output["revision"] != 0
         }
@@ -88,6 +88,10 @@ fn change(records: &mut [Record], dice: &mut Dice, to: &str) -> bool {
             record.output["decision"] = json!("deny");
             record.output["reasons"] = json!([{"code": "policy_missing"}]);
         }
+        "until" => {
+            let until = record.output["validUntil"].as_i64().unwrap();
+            record.output["validUntil"] = json!(until + 1);
+        }
         "reason" => record.output["reasons"].as_array_mut().unwrap().push(json!({"code": "domain_unknown"})),
         "refused" => {
             record.outcome = Outcome::Deny;
@@ -105,7 +109,7 @@ fn change(records: &mut [Record], dice: &mut Dice, to: &str) -> bool {
 
 #[test]
 fn one_changed_answer_fails() {
-    for to in ["allow", "deny", "reason", "refused", "receipt", "lost", "permit"] {
+    for to in ["allow", "deny", "until", "reason", "refused", "receipt", "lost", "permit"] {
         let (mut changed, mut found) = (0_usize, 0_usize);
         for seed in 0..8 {
             let mut records = seen(seed);

@@ -56,6 +56,11 @@ impl SimDisk {
         let number = medium.stalls.under_way.last()?.number;
         Some(Stall { disk: self.clone(), number, lasts })
     }
+
+    /// Whether a slow sync is under way. What it, or the work after it, came to is told to nobody before it is over.
+    pub fn is_syncing(&self) -> bool {
+        !self.medium().stalls.under_way.is_empty()
+    }
 }
 
 impl Medium {
