@@ -194,6 +194,7 @@ fn focus(mutant: Mutant) -> Option<&'static str> {
         Mutant::TruncateAtBadChecksum => Some("bit-flip,stop"),
         Mutant::RolledBackDiskRejoins => Some("rollback"),
         Mutant::WipedVoterRejoins => Some("wipe,kill"),
+        Mutant::NeverRetryLeader => Some("isolate,partition"),
         Mutant::LearnerAnswers => Some("churn"),
         Mutant::AckBeforeFsync | Mutant::NoneDurabilityLog | Mutant::SaveVoteNothing => {
             Some("power-cut-all,isolate")
