@@ -194,8 +194,9 @@ fn judges_seeds(id: &str) -> bool {
 fn focus(mutant: Mutant) -> Option<&'static str> {
     match mutant {
         Mutant::TruncateAtBadChecksum => Some("bit-flip,stop"),
-        Mutant::RolledBackDiskRejoins => Some("rollback,isolate"),
+        Mutant::RolledBackDiskRejoins => Some("rollback"),
         Mutant::WipedVoterRejoins => Some("wipe,kill"),
+        Mutant::NeverRetryLeader => Some("isolate,partition"),
         Mutant::LearnerAnswers => Some("churn"),
         Mutant::AckBeforeFsync | Mutant::NoneDurabilityLog | Mutant::SaveVoteNothing => {
             Some("power-cut-all,isolate")

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
+use std::mem::ManuallyDrop;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -87,7 +88,8 @@ pub fn run(config: &Config, folder: &Path, progress: &mut dyn FnMut(Duration)) -
     let ground = Ground::lay(folder, config.nodes, &plans)?;
     let heads = ground.heads().to_vec();
     let recorder = Recorder::default();
-    let mut stage = Stage::new(network(&dice), recorder.clone());
+    // After a panic its tasks are in no state to be torn down, and the process ends soon anyway.
+    let mut stage = ManuallyDrop::new(Stage::new(network(&dice), recorder.clone()));
     let factory = {
         let dice = dice.clone();
         Box::new(move |id| {
@@ -137,7 +139,8 @@ pub fn run(config: &Config, folder: &Path, progress: &mut dyn FnMut(Duration)) -
         let asker = Client::new(100 + node, dice.fork(&format!("asker {node}")), shared.clone());
         stage.add_client(&format!("asker-{node}"), asker.pester(node));
     }
-    stage.add_client("operator", operate(desk.clone(), shared.nodes.clone(), stage.boots()));
+    let boots = stage.boots();
+    stage.add_client("operator", operate(desk.clone(), shared.nodes.clone(), boots.clone()));
     let until = stage.now() + config.lasts;
     while stage.now() < until {
         go(&mut stage, progress)?;
@@ -159,21 +162,24 @@ pub fn run(config: &Config, folder: &Path, progress: &mut dyn FnMut(Duration)) -
     }
     let converged = converged(&stage, nemesis.upgrades());
     let done = Rc::new(Cell::new(false));
-    stage.add_client("reader", read_ledgers(stage.voters(), recorder.clone(), done.clone(), stage.boots()));
+    let voters = stage.voters();
+    stage.add_client("reader", read_ledgers(voters, recorder.clone(), done.clone(), boots));
     let until = stage.now() + CONVERGE_WITHIN;
     while stage.now() < until && !done.get() {
         go(&mut stage, progress)?;
     }
     stage.close();
     let (failed_disks, retried_fsync) = (stage.failed_disks(), stage.lied_to());
-    Ok(Ran {
+    let ran = Ran {
         history: recorder.history(),
         tally: stage.tally.clone(),
         simulated: stage.now(),
         converged,
         failed_disks,
         retried_fsync,
-    })
+    };
+    drop(ManuallyDrop::into_inner(stage));
+    Ok(ran)
 }
 
 /// Whether all members run and have applied the same; after an upgrade also that the rules are raised.

@@ -3,6 +3,7 @@
 //! One [`Stage`] is one run. It moves time, ends and starts processes, cuts ways, and writes down what it sees.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use assent_cluster::observe::Observed;
@@ -92,7 +93,12 @@ impl<'a> Stage<'a> {
 
     /// One step. An error is a panic in a node, or in a caller.
     pub fn step(&mut self) -> Result<bool, String> {
-        let done = self.sim.step().map_err(|error| error.to_string())?;
+        // A panic in a task that a node spawned comes up through the step.
+        let stepped = catch_unwind(AssertUnwindSafe(|| self.sim.step()));
+        let done = match stepped {
+            Ok(stepped) => stepped.map_err(|error| error.to_string())?,
+            Err(_) => return Err("a task of a node panicked, as it says above".to_owned()),
+        };
         self.recorder.tick(self.sim.elapsed());
         self.look();
         self.watch_disks();

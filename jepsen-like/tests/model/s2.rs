@@ -72,7 +72,7 @@ fn change(records: &mut [Record], dice: &mut Dice, to: &str) -> bool {
         "allow" => {
             record.outcome == Outcome::Deny && record.op == Op::Authorize && record.output["revision"] != 0
         }
-        "deny" => record.outcome == Outcome::Ok && record.op == Op::Authorize,
+        "deny" | "until" => record.outcome == Outcome::Ok && record.op == Op::Authorize,
         "reason" => {
             record.outcome == Outcome::Deny && record.op == Op::Authorize && record.output["revision"] != 0
         }
@@ -99,6 +99,10 @@ fn change(records: &mut [Record], dice: &mut Dice, to: &str) -> bool {
             record.output["decision"] = json!("deny");
             record.output["reasons"] = json!([{"code": "policy_missing"}]);
         }
+        "until" => {
+            let until = record.output["validUntil"].as_i64().unwrap();
+            record.output["validUntil"] = json!(until + 1);
+        }
         "reason" => record.output["reasons"].as_array_mut().unwrap().push(json!({"code": "domain_unknown"})),
         "rules" => record.output["code"] = json!("domain_unknown"),
         "refused" => {
@@ -117,7 +121,7 @@ fn change(records: &mut [Record], dice: &mut Dice, to: &str) -> bool {
 
 #[test]
 fn one_changed_answer_fails() {
-    for to in ["allow", "deny", "reason", "refused", "rules", "receipt", "lost", "permit"] {
+    for to in ["allow", "deny", "until", "reason", "refused", "rules", "receipt", "lost", "permit"] {
         let (mut changed, mut found) = (0_usize, 0_usize);
         for seed in 0..8 {
             let mut records = seen(seed);
