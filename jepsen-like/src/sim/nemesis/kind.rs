@@ -65,7 +65,7 @@ pub enum Kind {
     Rollback,
     /// A disk is emptied; the node is replaced.
     Wipe,
-    /// A bit on a disk flips while the node is down.
+    /// Some bits of one file flip while the node is down.
     BitFlip,
     /// One node after the other gets a build that knows newer rules.
     Upgrade,

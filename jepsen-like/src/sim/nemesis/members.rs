@@ -22,6 +22,8 @@ const IMAGE_AGE: Duration = Duration::from_secs(4);
 const IMAGE_KEPT: Duration = Duration::from_secs(12);
 /// How often a copy is made.
 const IMAGE_EVERY: Duration = Duration::from_secs(2);
+/// Most bits of one file that flip together: most of a file is pages that nobody will read.
+const FLIPS_MAX: u64 = 24;
 /// How long a node may try to come back with a lost disk before it is replaced.
 const LOST_FOR: Duration = Duration::from_secs(2);
 
@@ -125,8 +127,9 @@ impl Membership {
             (Kind::Wipe, _) => disk.wipe().is_ok(),
             (Kind::Rollback, Some((_, image))) => disk.restore(&image).is_ok(),
             (Kind::BitFlip, _) => {
-                let prefix = if self.dice.chance(1, 2) { "log" } else { "registry" };
-                disk.flip_bit(prefix, &mut self.dice).is_some()
+                let file = *self.dice.pick(&["log.redb", "log.redb", "log.mark", "registry"])?;
+                let bits = self.dice.between(1, FLIPS_MAX);
+                (0..bits).filter(|_| disk.flip_bit(file, &mut self.dice).is_some()).count() > 0
             }
             _ => false,
         };

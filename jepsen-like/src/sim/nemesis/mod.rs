@@ -49,6 +49,8 @@ pub struct Nemesis {
     /// Processes to start again, and when.
     restarts: Vec<(u64, Duration)>,
     members: members::Membership,
+    /// Who was receiving a snapshot when last looked.
+    receiving: BTreeSet<u64>,
     upgrade: upgrade::Upgrade,
     pace: u64,
     /// How many faults were drawn.
@@ -104,6 +106,7 @@ impl Nemesis {
             storm: (Duration::ZERO, Duration::ZERO),
             restarts: Vec::new(),
             members,
+            receiving: BTreeSet::new(),
             upgrade,
             pace,
             drawn: 0,
@@ -136,15 +139,21 @@ impl Nemesis {
     /// A snapshot is on its way for some milliseconds only, which no fault by the clock would hit: now and then its receiver
     /// goes down, or is cut off.
     fn strike_who_receives(&mut self, stage: &mut Stage<'_>) {
+        let is_receiving = |id: &u64| stage.observed(*id).is_some_and(|seen| seen.receiving);
+        let receiving: BTreeSet<u64> = stage.running().into_iter().filter(is_receiving).collect();
+        let before = std::mem::replace(&mut self.receiving, receiving.clone());
+        let installed = before.into_iter().find(|id| !receiving.contains(id) && !stage.is_down(*id));
         if self.active.len() >= AT_ONCE || stage.now() > self.storm.0 {
             return;
         }
-        let receiving = |id: &u64| stage.observed(*id).is_some_and(|seen| seen.receiving);
-        let Some(id) = stage.running().into_iter().find(receiving) else { return };
-        if !self.dice.chance(1, 8) {
+        let Some(id) = installed.or_else(|| receiving.first().copied()) else { return };
+        // What becomes of a snapshot is decided when it is installed, and that is one moment only.
+        let (often, of) = if installed.is_some() { (1, 2) } else { (1, 8) };
+        if !self.dice.chance(often, of) {
             return;
         }
-        let kind = if self.dice.chance(1, 2) { Kind::CrashLoop } else { Kind::Isolate };
+        let crash = installed.is_some() || self.dice.chance(1, 2);
+        let kind = if crash { Kind::CrashLoop } else { Kind::Isolate };
         if !self.kinds.iter().any(|(made, weight)| *made == kind && *weight > 0) {
             return;
         }
