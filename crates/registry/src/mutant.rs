@@ -66,7 +66,7 @@ mutants! {
     /// An allow is repeated for a second to whoever asks the same.
     CacheAllow = "cache-allow-1s", caught by ["S1", "S9"];
     /// A snapshot leaves out the table by which the same bytes are recognised.
-    ForgetDedupeInSnapshot = "forget-dedupe-in-snapshot", caught by ["S5", "S4", "S10"];
+    ForgetDedupeInSnapshot = "forget-dedupe-in-snapshot", caught by ["S4", "S5", "S10"];
     /// A barrier is waited for until it is passed, however long that takes.
     WaitForApplyUnbounded = "wait-for-apply-unbounded", caught by ["L1"];
     /// Every authorize is denied for want of a quorum.

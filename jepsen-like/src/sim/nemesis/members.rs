@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::super::dice::Dice;
-use super::super::disk::{Image, Unsynced};
+use super::super::disk::{Image, SimDisk, Unsynced};
 use super::super::host::Machine;
 use super::super::operator::{Desk, Task};
 use super::super::stage::{End, Stage};
@@ -37,6 +37,13 @@ pub struct Crew {
     pub desk: Desk,
     /// Whom callers ask; a new node becomes one of them.
     pub asked: Rc<RefCell<Vec<u64>>>,
+}
+
+/// Flips some bits of one file; whether there were any to flip.
+fn flip(disk: &SimDisk, dice: &mut Dice) -> Option<bool> {
+    let file = *dice.pick(&["log.redb", "log.redb", "log.mark", "registry"])?;
+    let bits = dice.between(1, FLIPS_MAX);
+    Some((0..bits).filter(|_| disk.flip_bit(file, dice).is_some()).count() > 0)
 }
 
 pub(super) struct Membership {
@@ -115,7 +122,16 @@ impl Membership {
         }
         let old = self.images.get(&id).cloned();
         self.remembered = (kind == Kind::Rollback).then(|| remembered(stage, id));
-        // Damage alone, or together with a loss of power.
+        // Damage alone, found after a stop as after a crash, or together with a loss of power.
+        if kind == Kind::BitFlip && self.dice.chance(1, 2) {
+            let disk = stage.machine(id)?.disk.clone();
+            if flip(&disk, &mut self.dice)? {
+                stage.machine(id)?.ask_to_stop();
+                self.lost.insert(id, stage.now());
+                return Some((vec![id], Undo::Nothing));
+            }
+            return None;
+        }
         if kind == Kind::BitFlip && self.dice.chance(1, 2) {
             stage.end(id, End::Kill, &mut self.dice);
         } else {
@@ -126,11 +142,7 @@ impl Membership {
         let lost = match (kind, old) {
             (Kind::Wipe, _) => disk.wipe().is_ok(),
             (Kind::Rollback, Some((_, image))) => disk.restore(&image).is_ok(),
-            (Kind::BitFlip, _) => {
-                let file = *self.dice.pick(&["log.redb", "log.redb", "log.mark", "registry"])?;
-                let bits = self.dice.between(1, FLIPS_MAX);
-                (0..bits).filter(|_| disk.flip_bit(file, &mut self.dice).is_some()).count() > 0
-            }
+            (Kind::BitFlip, _) => flip(&disk, &mut self.dice)?,
             _ => false,
         };
         stage.start(id);
