@@ -42,7 +42,12 @@ pub(crate) fn open_checked(disk: &dyn Disk, file: &str, cache_bytes: usize) -> R
 fn build(disk: &dyn Disk, file: &str, builder: &Builder) -> Result<Database, StoreError> {
     let backend = disk.open(file).map_err(|error| StoreError::Unusable(format!("`{file}`: {error}")))?;
     let opened = unpanicked(file, || builder.create_with_backend(Backend(backend)))?;
-    opened.map_err(|error| match error {
+    opened.map_err(|error| misused(file, error))
+}
+
+/// What redb says of the database in `file` as a whole.
+fn misused(file: &str, error: DatabaseError) -> StoreError {
+    match error {
         DatabaseError::DatabaseAlreadyOpen => {
             StoreError::Unusable(format!("`{file}` is open in another process"))
         }
@@ -56,13 +61,13 @@ fn build(disk: &dyn Disk, file: &str, builder: &Builder) -> Result<Database, Sto
             StoreError::damaged(file, error)
         }
         other => StoreError::Unusable(format!("`{file}`: {other}")),
-    })
+    }
 }
 
-/// Closes a database that is not going to be used. Dropping it would do the same and hide what fails: its pages may then
-/// never reach the disk, although whoever opens it again reads them and the next fsync succeeds.
-pub(crate) fn close(database: Database) -> Result<(), StoreError> {
-    database.close().map_err(failed)
+/// Closes the database in `file`, which is not going to be used. Dropping it would do the same and hide what fails: its pages
+/// may then never reach the disk, although whoever opens it again reads them and the next fsync succeeds.
+pub(crate) fn close(file: &str, database: Database) -> Result<(), StoreError> {
+    unpanicked(file, || database.close())?.map_err(|error| misused(file, error))
 }
 
 /// Runs `work`, in which redb may panic over a damaged `file` instead of answering an error.

@@ -136,7 +136,7 @@ fn creation_was_interrupted(disk: &dyn Disk, options: &StoreOptions) -> Result<b
     let [(_, FIRST_GENERATION)] = files.as_slice() else { return Ok(false) };
     match Generation::open(disk, FIRST_GENERATION, options.registry_cache_bytes) {
         Ok((registry, identity)) => {
-            db::close(registry.database)?;
+            db::close(&registry.file, registry.database)?;
             Ok(identity.is_none_or(|identity| identity.stage == Stage::Creating))
         }
         // Its creation may have been cut short before it was a database at all, but only if no log followed.
@@ -158,7 +158,7 @@ fn create(disk: &dyn Disk, store_id: [u8; 16], options: &StoreOptions) -> Result
     // A crash after this leaves a log that knows its store: opening it ends the creation.
     LogDatabase::create(disk, options.log_cache_bytes, store_id, FIRST_GENERATION)?;
     registry.make_ready(store_id, None)?;
-    db::close(registry.database)
+    db::close(&registry.file, registry.database)
 }
 
 /// Opens the registry that the log names.

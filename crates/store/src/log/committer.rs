@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
 use super::database::LogDatabase;
 use super::{LogEntry, OnDurable, Shared};
@@ -53,6 +53,8 @@ impl<E> Op<E> {
 pub(super) struct Committer<E> {
     pub(super) queue: mpsc::Receiver<Op<E>>,
     pub(super) shared: Arc<Shared<E>>,
+    /// Changes after each commit.
+    pub(super) commits: watch::Sender<()>,
     pub(super) run: RunBlocking,
     pub(super) options: StoreOptions,
 }
@@ -99,6 +101,7 @@ impl<E: LogEntry> Committer<E> {
                     _ => None,
                 });
                 self.shared.committed(newest);
+                self.commits.send_replace(());
                 for op in batch {
                     answer(op, Ok(()));
                 }

@@ -1,7 +1,7 @@
 //! The log's database: one commit for a batch of operations, and reads.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use assent_registry::mutant::{self, Mutant};
 use redb::{
@@ -21,7 +21,7 @@ use crate::identity::{Identity, Role, Stage};
 /// The open database.
 pub(crate) struct LogDatabase {
     database: Database,
-    mark: Mark,
+    mark: Arc<Mark>,
     /// As of the last commit.
     state: Mutex<LogState>,
     /// Bytes of the entries, as of the last commit. Counted anew at each opening.
@@ -32,9 +32,11 @@ impl LogDatabase {
     /// Which store `log.redb` belongs to, if it got as far as knowing that.
     pub(crate) fn identity(disk: &dyn Disk, cache_bytes: usize) -> Result<Option<Identity>, StoreError> {
         let database = db::open(disk, LOG_FILE, cache_bytes)?;
-        let identity = db::identity(&database, LOG_FILE, Role::Log)?;
-        db::close(database)?;
-        Ok(identity)
+        db::unpanicked(LOG_FILE, || {
+            let identity = db::identity(&database, LOG_FILE, Role::Log)?;
+            db::close(LOG_FILE, database)?;
+            Ok(identity)
+        })?
     }
 
     /// Makes the log of a new store whose registry is at `generation`.
@@ -57,7 +59,7 @@ impl LogDatabase {
         }
         // A crash before this leaves a registry that is still being created, and the creation starts over.
         write.commit().map_err(failed)?;
-        db::close(database)
+        db::close(LOG_FILE, database)
     }
 
     /// Opens the log of this store and reads all of it: every page, every checksum, no hole, nothing acknowledged
@@ -79,7 +81,12 @@ impl LogDatabase {
             return Err(StoreError::damaged(LOG_FILE, problem));
         }
         let bytes = AtomicU64::new(bytes);
-        Ok((Self { database, mark, state: Mutex::new(state.clone()), bytes }, state))
+        Ok((Self { database, mark: Arc::new(mark), state: Mutex::new(state.clone()), bytes }, state))
+    }
+
+    /// What says which commit was the last that somebody was told of.
+    pub(super) fn mark(&self) -> Arc<Mark> {
+        self.mark.clone()
     }
 
     /// A consistent state to read from.

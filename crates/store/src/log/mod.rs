@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use assent_registry::mutant::{self, Mutant};
 use bytes::Bytes;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use self::committer::{Committer, Op};
 pub(crate) use self::database::LogDatabase;
@@ -120,7 +120,7 @@ impl<E: LogEntry> Shared<E> {
 const ROOM_UNIT: usize = 1024;
 
 impl<E: LogEntry> LogStore<E> {
-    /// Starts the committer. Has to be called inside a tokio runtime.
+    /// Starts the committer, and what syncs the mark behind it. Has to be called inside a tokio runtime.
     pub(crate) fn start(
         database: LogDatabase,
         state: LogState,
@@ -129,6 +129,8 @@ impl<E: LogEntry> LogStore<E> {
         options: &StoreOptions,
     ) -> Self {
         let tail = Tail::new(state, options.recent_bytes_max);
+        let commits = watch::Sender::new(());
+        tokio::spawn(mark::keep_synced(database.mark(), commits.subscribe(), health.clone(), run.clone()));
         let shared = Arc::new(Shared {
             state: Mutex::new(State { tail, database: Some(Arc::new(database)) }),
             health,
@@ -137,8 +139,13 @@ impl<E: LogEntry> LogStore<E> {
             commits: AtomicU64::new(0),
         });
         let (sender, receiver) = mpsc::channel(options.queue_ops_max.max(1));
-        let committer =
-            Committer { queue: receiver, shared: shared.clone(), run: run.clone(), options: options.clone() };
+        let committer = Committer {
+            queue: receiver,
+            shared: shared.clone(),
+            commits,
+            run: run.clone(),
+            options: options.clone(),
+        };
         tokio::spawn(committer.run());
         let room_max = options.queue_bytes_max.div_ceil(ROOM_UNIT).clamp(1, u32::MAX as usize >> 3);
         Self { queue: sender, shared, room: Arc::new(Semaphore::new(room_max)), room_max, run }

@@ -89,7 +89,10 @@ impl Generation {
 
     fn identified(number: u64, database: Database) -> Result<(Self, Option<Identity>), StoreError> {
         let file = file_name(number);
-        let identity = db::identity(&database, &file, Role::Registry)?;
+        let (database, identity) = db::unpanicked(&file, || {
+            let identity = db::identity(&database, &file, Role::Registry)?;
+            Ok::<_, StoreError>((database, identity))
+        })??;
         Ok((Self { number, file, database }, identity))
     }
 

@@ -29,7 +29,7 @@ struct Inner {
     /// The operation from which on the power is off.
     cut_at: Option<u64>,
     fail_syncs: bool,
-    syncs: u64,
+    syncs: BTreeMap<String, u64>,
 }
 
 #[derive(Default, Clone)]
@@ -124,7 +124,11 @@ impl CrashDisk {
     }
 
     pub(crate) fn syncs(&self) -> u64 {
-        self.inner.lock().unwrap().syncs
+        self.inner.lock().unwrap().syncs.values().sum()
+    }
+
+    pub(crate) fn syncs_of(&self, name: &str) -> u64 {
+        self.inner.lock().unwrap().syncs.get(name).copied().unwrap_or(0)
     }
 
     pub(crate) fn operations(&self) -> u64 {
@@ -178,7 +182,7 @@ impl Disk for CrashDisk {
         let mut inner = self.inner.lock().unwrap();
         let epoch = inner.epoch;
         let file = inner.files.entry(name.to_owned()).or_default().clone();
-        Ok(Box::new(Handle { disk: self.clone(), epoch, file }))
+        Ok(Box::new(Handle { disk: self.clone(), name: name.to_owned(), epoch, file }))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
@@ -200,6 +204,7 @@ impl Disk for CrashDisk {
 
 struct Handle {
     disk: CrashDisk,
+    name: String,
     epoch: u64,
     file: Arc<Mutex<FileBytes>>,
 }
@@ -250,7 +255,7 @@ impl StorageBackend for Handle {
         self.disk.operation(self.epoch)?;
         let failing = {
             let mut inner = self.disk.inner.lock().unwrap();
-            inner.syncs += 1;
+            *inner.syncs.entry(self.name.clone()).or_default() += 1;
             inner.fail_syncs
         };
         if failing {

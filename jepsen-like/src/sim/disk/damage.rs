@@ -86,7 +86,15 @@ impl SimDisk {
     /// Flips one durable bit of a file whose name starts with `prefix`, in a sector that is not all zeros, mounted or
     /// not. A reader sees it unless what is in memory is newer. `None` if there is no such sector.
     pub fn flip_bit(&self, prefix: &str, dice: &mut Dice) -> Option<Damage> {
-        let damage = self.place(prefix, dice)?;
+        self.flip(self.place(prefix, dice)?, dice)
+    }
+
+    /// The same in what the file's newest sync wrote.
+    pub fn flip_newest_bit(&self, prefix: &str, dice: &mut Dice) -> Option<Damage> {
+        self.flip(self.newest_place(prefix, dice)?, dice)
+    }
+
+    fn flip(&self, damage: Damage, dice: &mut Dice) -> Option<Damage> {
         let bit = dice.below(8);
         self.change(&damage, FaultKind::BitFlipped, |sectors| {
             sectors.change_on_medium(damage.offset, |byte| *byte ^= 1 << bit);
@@ -154,13 +162,36 @@ impl SimDisk {
 
     /// One byte in a durable sector that is not all zeros. Each file is as likely as another, and in it each sector.
     fn place(&self, prefix: &str, dice: &mut Dice) -> Option<Damage> {
+        self.place_in(prefix, dice, |_, _| true)
+    }
+
+    /// The same in a sector that its file's newest sync made durable.
+    fn newest_place(&self, prefix: &str, dice: &mut Dice) -> Option<Damage> {
+        let newest: BTreeMap<String, Vec<usize>> = {
+            let medium = self.medium();
+            let files = medium.names.iter().filter_map(|(name, id)| Some((name, medium.files.get(id)?)));
+            files.map(|(name, file)| (name.clone(), file.sectors.newest().to_vec())).collect()
+        };
+        self.place_in(prefix, dice, |name, number| {
+            newest.get(name).is_some_and(|sectors| sectors.binary_search(&number).is_ok())
+        })
+    }
+
+    fn place_in(
+        &self,
+        prefix: &str,
+        dice: &mut Dice,
+        is_meant: impl Fn(&str, usize) -> bool,
+    ) -> Option<Damage> {
         let image = self.snapshot();
         let mut places = Vec::new();
         for (name, bytes) in image.files.iter().filter(|(name, _)| name.starts_with(prefix)) {
             let used: Vec<_> = bytes
                 .chunks(SECTOR_BYTES)
                 .enumerate()
-                .filter(|(_, sector)| [0; SECTOR_BYTES].get(..sector.len()) != Some(*sector))
+                .filter(|(number, sector)| {
+                    is_meant(name, *number) && [0; SECTOR_BYTES].get(..sector.len()) != Some(*sector)
+                })
                 .map(|(number, sector)| (number * SECTOR_BYTES, sector.len()))
                 .collect();
             if !used.is_empty() {

@@ -35,6 +35,8 @@ pub(super) struct Sectors {
     dirty: BTreeMap<usize, Box<Sector>>,
     /// Sectors that a failed sync gave up on, as they are on the medium: a later sync takes them for clean.
     lost: BTreeMap<usize, Box<Sector>>,
+    /// Sectors that the newest sync with any made durable.
+    newest: Vec<usize>,
     /// Whether the file's name is on the medium.
     named: bool,
 }
@@ -79,7 +81,9 @@ impl Sectors {
 
     /// Makes everything durable, or so it says: true if sectors were passed over that an earlier sync gave up on.
     pub(super) fn sync(&mut self) -> bool {
-        self.dirty.clear();
+        if !self.dirty.is_empty() {
+            self.newest = std::mem::take(&mut self.dirty).into_keys().collect();
+        }
         self.durable_len = self.live.len();
         self.named = true;
         !self.lost.is_empty()
@@ -176,6 +180,11 @@ impl Sectors {
         }
         bytes.resize(self.durable_len, 0);
         Some(bytes)
+    }
+
+    /// Which sectors the newest sync made durable, of a file by redb those of its last commit.
+    pub(super) fn newest(&self) -> &[usize] {
+        &self.newest
     }
 
     /// Changes one byte on the medium, and for readers too where they see the medium's bytes.
