@@ -121,13 +121,16 @@ impl Handler for PeerHandler {
             None => stranger(),
             Some(_) if mutant::is_active(Mutant::WipedVoterRejoins) => Ok(()),
             Some(_) => {
-                bound(membership, hello.node_id, &hello.store_id).and_then(|()| self.memory.check(hello))
+                bound(membership, hello.node_id, &hello.store_id)?;
+                self.memory.check(hello, &metrics)
             }
         }
     }
 
     fn is_bound(&self, hello: &Hello) -> Result<(), String> {
-        let Some(raft) = self.raft.raft() else { return Ok(()) };
+        let Some(raft) = self.raft.raft() else {
+            return Err("this node is starting".to_owned());
+        };
         let metrics = raft.metrics();
         let metrics = metrics.borrow_watched();
         let membership = &metrics.membership_config;

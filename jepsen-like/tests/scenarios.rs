@@ -7,13 +7,16 @@
     reason = "tests fail by panicking"
 )]
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use assent_jepsen::sim::dice::Dice;
-use assent_jepsen::sim::disk::{SimDisk, Unsynced};
+use assent_jepsen::sim::disk::{Image, SimDisk, Unsynced};
 use assent_jepsen::sim::ground::Ground;
 use assent_jepsen::sim::host::Machine;
 use assent_jepsen::sim::nemesis::links::between;
+use assent_jepsen::sim::operator::{Desk, Task, operate};
 use assent_jepsen::sim::recorder::Recorder;
 use assent_jepsen::sim::run::network;
 use assent_jepsen::sim::stage::{End, Stage};
@@ -97,4 +100,56 @@ fn a_lost_disk_that_was_let_in_before_its_store_was_known_is_cut_off_when_it_is(
             "the lost disk took part: {seen:?}"
         );
     }
+}
+
+/// What a follower acknowledged a moment ago has been told to nobody yet but its leader, who counts on it. If the follower's
+/// disk loses it, openraft would end the leader; so the leader lets it in no more.
+#[test]
+fn a_follower_that_lost_what_it_acknowledged_a_moment_ago_is_kept_out_and_its_leader_goes_on() {
+    let (leader, follower) = (3, 2);
+    // The leader takes stock ten times a second: not just then.
+    let (mut stage, _folder, image) = (1..40)
+        .filter_map(|seed| elected_anew(seed, leader, follower))
+        .find(|(stage, _, _)| {
+            let told = stage.machine(leader).and_then(|machine| machine.remembers(follower));
+            told.map(|(_, index)| index) < log_end(stage, follower)
+        })
+        .unwrap();
+    let acknowledged = log_end(&stage, follower);
+
+    stage.end(follower, End::PowerCut(Unsynced::Drop), &mut Dice::new(2));
+    stage.machine(follower).unwrap().disk.restore(&image).unwrap();
+    stage.start(follower);
+    // It is replaced, as it should be, which is the first that the leader has to send it.
+    let desk = Desk::default();
+    desk.ask(Task::Remove(follower));
+    let boots = stage.boots();
+    stage.add_client("operator", operate(desk.clone(), Rc::new(RefCell::new(vec![leader])), boots));
+    until(&mut stage, "it is removed", |_| !desk.take_done().is_empty());
+
+    assert_eq!(stage.leader(), Some(leader), "its leader goes on");
+    let seen = stage.observed(follower).unwrap();
+    assert!(seen.last_log < acknowledged, "it was let in: {seen:?}");
+}
+
+/// Three nodes of which the last two have elected this leader without the first, and the other's disk as it was before it
+/// acknowledged the new leader's entry. None if the other one leads. Of two nodes the one with the smaller number dials
+/// at once when it starts, and it is the follower.
+fn elected_anew(seed: u64, leader: u64, follower: u64) -> Option<(Stage<'static>, tempfile::TempDir, Image)> {
+    let (mut stage, folder) = three_nodes(seed);
+    until(&mut stage, "a log", |stage| log_end(stage, follower).is_some());
+    stage.cut(&between(&[1], &[2, 3]));
+    until(&mut stage, "another leader", |stage| stage.leader().is_some_and(|id| id != 1));
+    if stage.leader() != Some(leader) {
+        return None;
+    }
+    let before = log_end(&stage, follower);
+    let mut images = Vec::new();
+    until(&mut stage, "the follower has the new leader's entry", |stage| {
+        images.extend(stage.machine(follower).map(|machine| machine.disk.snapshot()));
+        log_end(stage, follower) > before
+    });
+    stage.mend(&between(&[1], &[2, 3]));
+    pass(&mut stage, Duration::from_millis(20));
+    Some((stage, folder, images.into_iter().rev().nth(1)?))
 }

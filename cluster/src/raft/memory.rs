@@ -11,9 +11,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use assent_registry::mutant::{self, Mutant};
 use assent_store::{LogStore, StoreError};
 use bytes::Bytes;
+use openraft::RaftMetrics;
 
 use super::log::LogRecord;
-use super::types::NodeId;
+use super::types::{NodeId, TypeConfig};
 use crate::peer::{Acknowledged, Hello};
 
 const VERSION: u8 = 2;
@@ -124,22 +125,35 @@ impl Memory {
         self.lock().known.get(&node).copied()
     }
 
-    /// Whether a node that says hello has everything that it acknowledged.
-    pub fn check(&self, hello: &Hello) -> Result<(), String> {
+    /// Whether a node that says hello has everything that it acknowledged: as far as was told, and, if this node leads, up
+    /// to the moment. A leader that counts on entries that a member has lost could not go on.
+    pub fn check(&self, hello: &Hello, metrics: &RaftMetrics<TypeConfig>) -> Result<(), String> {
         if mutant::is_active(Mutant::RolledBackDiskRejoins) {
             return Ok(());
         }
-        let state = self.lock();
-        let Some((term, index)) = state.known.get(&hello.node_id) else { return Ok(()) };
-        let standing = hello.standing;
-        if standing.log_end > *index && standing.term >= *term {
-            return Ok(());
+        let (node, standing) = (hello.node_id, hello.standing);
+        let lacks = |term: u64, index: u64| {
+            format!(
+                "node {node} acknowledged log index {index} in term {term} and returns with {} entries in term {}: its disk \
+                 was put back to an older copy, or has lost its newest commit; it never rejoins under this id: replace the \
+                 member",
+                standing.log_end, standing.term
+            )
+        };
+        if let Some((term, index)) = self.known(node)
+            && (standing.log_end <= index || standing.term < term)
+        {
+            return Err(lacks(term, index));
         }
-        Err(format!(
-            "node {} acknowledged log index {index} in term {term} and returns with {} entries in term {}: its disk was \
-             put back to an older copy; it never rejoins under this id: replace the member",
-            hello.node_id, standing.log_end, standing.term
-        ))
+        let term = metrics.current_term;
+        let matched = metrics.replication.as_ref().and_then(|known| known.get(&node)?.as_ref());
+        // Under a later leader it may have truncated what is not committed.
+        match matched.map(|matched| matched.index) {
+            Some(index) if standing.term < term || (standing.term == term && standing.log_end <= index) => {
+                Err(lacks(term, index))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
