@@ -1,7 +1,7 @@
 //! M3: a run in which little succeeds shows little.
 //!
-//! Of a run's client operations at least 10 % succeed (accepted, allowed, read) and at least 1 % are allows; a single seed may
-//! be unlucky, without a quorum or with a domain that was isolated early, and whoever runs many holds all of them together to 30 % and 10 %. A run of no more than 200 operations is too
+//! Of a run's client operations at least 15 % succeed (accepted, allowed, read) and at least 5 % are allows; a single seed may
+//! be unlucky, and whoever runs many holds all of them together to 30 % and 10 %. A run of no more than 200 operations is too
 //! short to be held to it.
 
 use super::read::is_clients;
@@ -11,9 +11,9 @@ use crate::history::{History, Outcome};
 /// No run with fewer operations is judged.
 const OPERATIONS_MIN: usize = 200;
 /// How many of a hundred operations succeed, at least.
-const SUCCESS_PERCENT_MIN: usize = 10;
+const SUCCESS_PERCENT_MIN: usize = 15;
 /// How many of a hundred operations are allows, at least.
-const ALLOW_PERCENT_MIN: usize = 1;
+const ALLOW_PERCENT_MIN: usize = 5;
 
 /// Operations are looked at.
 pub(super) fn check(history: &History) -> Verdict {

@@ -104,8 +104,7 @@ pub fn mutants(args: &MutantsArgs, json: bool) -> Result<bool, String> {
 
 fn hunt(args: &MutantsArgs, tell: &mut dyn FnMut(&str)) -> Result<Hunted, SeedsError> {
     let by_name = |expected: &Expected| args.only.contains(&expected.mutant);
-    let all: Vec<Expected> =
-        expected().filter(|expected| by_name(expected) || elsewhere(expected.mutant).is_none()).collect();
+    let all: Vec<Expected> = expected().collect();
     let wanted: Vec<Expected> = match args.handful.as_slice() {
         [count, turn] => {
             let count = usize::try_from(*count).unwrap_or(usize::MAX).min(all.len());
@@ -186,17 +185,6 @@ fn one(args: &MutantsArgs, expected: Expected) -> Result<Caught, SeedsError> {
     Ok(row)
 }
 
-/// Where else a defect is noticed that no sensible number of seeds shows; it is hunted by its name only.
-fn elsewhere(mutant: Mutant) -> Option<&'static str> {
-    match mutant {
-        // A flipped bit has to be in what only the newest commit has, and its node must not have applied all that.
-        Mutant::TruncateAtBadChecksum => {
-            Some("crates/store/tests/log_model.rs and jepsen-like/tests/sim_disk/decay.rs")
-        }
-        _ => None,
-    }
-}
-
 /// Whether an invariant is judged here at all: some are shown by other tests, so that no number of seeds violates them.
 fn judges_seeds(id: &str) -> bool {
     id == SAME_TRACE || INVARIANTS.iter().any(|invariant| invariant.id == id)
@@ -205,7 +193,7 @@ fn judges_seeds(id: &str) -> bool {
 /// The faults that lead where a defect lies, for those that the whole mix seldom leads to.
 fn focus(mutant: Mutant) -> Option<&'static str> {
     match mutant {
-        Mutant::TruncateAtBadChecksum => Some("bit-flip,stop"),
+        Mutant::TruncateAtBadChecksum => Some("bit-flip"),
         Mutant::RolledBackDiskRejoins => Some("rollback"),
         Mutant::WipedVoterRejoins => Some("wipe,kill"),
         Mutant::NeverRetryLeader => Some("isolate,partition"),
@@ -274,11 +262,6 @@ impl Hunted {
         let all = self.mutants.len();
         let _ = writeln!(out, "by a check that it is meant for: {any} of {all}, median seeds {any_median}");
         let _ = writeln!(out, "by the first of these: {named} of {all}, median seeds {named_median}");
-        for mutant in Mutant::ALL {
-            if let Some(test) = elsewhere(*mutant) {
-                let _ = writeln!(out, "hunted by its name only: {}, shown by {test}", mutant.name());
-            }
-        }
         let _ = writeln!(out, "control: {} seeds, {} complaints", self.control, self.false_alarms.len());
         for alarm in &self.false_alarms {
             let _ = writeln!(out, "  {alarm}");

@@ -14,7 +14,7 @@ pub(crate) fn stories() -> Shelf {
         ("bad-L3-behind", behind(json!({"applied": 29, "digest": "d29", "revision": 2}))),
         ("bad-L3-unread", unread()),
         ("bad-L4-majority-silent", majority_silent()),
-        ("bad-M3-few-succeed", share(3, 5)),
+        ("bad-M3-few-succeed", share(3, 8)),
         ("bad-M3-few-allows", share(50, 0)),
     ]
     .map(|(name, story)| (name, story.told()))

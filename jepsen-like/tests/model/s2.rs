@@ -123,7 +123,8 @@ fn change(records: &mut [Record], dice: &mut Dice, to: &str) -> bool {
 fn one_changed_answer_fails() {
     for to in ["allow", "deny", "until", "reason", "refused", "rules", "receipt", "lost", "permit"] {
         let (mut changed, mut found) = (0_usize, 0_usize);
-        for seed in 0..8 {
+        // Few runs raise the rules and are refused for it.
+        for seed in 0..if to == "rules" { 24 } else { 8 } {
             let mut records = seen(seed);
             if change(&mut records, &mut Dice(seed), to) {
                 changed += 1;
@@ -131,7 +132,7 @@ fn one_changed_answer_fails() {
             }
         }
         println!("{to}: {found} of {changed}");
-        assert!(changed > 1 && found * 10 >= changed * 7, "{to}: {found} of {changed} found");
+        assert!(changed > 2 && found * 10 >= changed * 7, "{to}: {found} of {changed} found");
     }
 }
 
@@ -156,7 +157,7 @@ fn raised_later(records: &mut [Record], places: usize) -> bool {
 #[test]
 fn events_are_judged_by_the_rules_of_their_time() {
     let (mut judged, mut bare) = (0, 0);
-    for seed in 0..40 {
+    for seed in 0..60 {
         let mut records = seen(seed);
         let refused = |record: &Record| is_bare(record) && record.output["code"] == "claims_invalid";
         let accepted = |record: &Record| is_bare(record) && record.outcome == Outcome::Ok;
@@ -166,7 +167,7 @@ fn events_are_judged_by_the_rules_of_their_time() {
             assert!(!s2(&records).violations.is_empty(), "seed {seed}");
         }
     }
-    assert!(judged > 5 && bare > 15, "{judged} raises, {bare} events without detail");
+    assert!(judged > 10 && bare > 30, "{judged} raises, {bare} events without detail");
 }
 
 #[test]

@@ -65,7 +65,7 @@ pub enum Kind {
     Rollback,
     /// A disk is emptied; the node is replaced.
     Wipe,
-    /// Some bits of one file flip while the node is down.
+    /// Some bits of one file flip, while the node is down or just before it stops; it is started again and then replaced.
     BitFlip,
     /// One node after the other gets a build that knows newer rules.
     Upgrade,

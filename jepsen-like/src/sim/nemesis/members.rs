@@ -40,10 +40,16 @@ pub struct Crew {
 }
 
 /// Flips some bits of one file; whether there were any to flip.
-fn flip(disk: &SimDisk, dice: &mut Dice) -> Option<bool> {
-    let file = *dice.pick(&["log.redb", "log.redb", "log.mark", "registry"])?;
+fn flip(disk: &SimDisk, dice: &mut Dice) -> bool {
+    let file = dice.pick(&["log.redb", "log.redb", "log.mark", "registry"]).copied().unwrap_or_default();
     let bits = dice.between(1, FLIPS_MAX);
-    Some((0..bits).filter(|_| disk.flip_bit(file, dice).is_some()).count() > 0)
+    (0..bits).filter(|_| disk.flip_bit(file, dice).is_some()).count() > 0
+}
+
+/// Flips a bit or two in what the log's newest commit wrote: redb then takes its file for torn and opens it as of the commit
+/// before.
+fn flip_newest_commit(disk: &SimDisk, dice: &mut Dice) -> bool {
+    (0..dice.between(1, 2)).filter(|_| disk.flip_newest_bit("log.redb", dice).is_some()).count() > 0
 }
 
 pub(super) struct Membership {
@@ -122,27 +128,31 @@ impl Membership {
         }
         let old = self.images.get(&id).cloned();
         self.remembered = (kind == Kind::Rollback).then(|| remembered(stage, id));
-        // Damage alone, found after a stop as after a crash, or together with a loss of power.
-        if kind == Kind::BitFlip && self.dice.chance(1, 2) {
-            let disk = stage.machine(id)?.disk.clone();
-            if flip(&disk, &mut self.dice)? {
-                stage.machine(id)?.ask_to_stop();
-                self.lost.insert(id, stage.now());
-                return Some((vec![id], Undo::Nothing));
+        let disk = stage.machine(id)?.disk.clone();
+        // Damage alone, found after a stop or after a crash, or together with a loss of power.
+        let stops = kind == Kind::BitFlip && self.dice.chance(1, 2);
+        if stops {
+            if !flip(&disk, &mut self.dice) {
+                return None;
             }
-            return None;
+            stage.machine(id)?.ask_to_stop();
+            self.lost.insert(id, stage.now());
+            return Some((vec![id], Undo::Nothing));
         }
-        if kind == Kind::BitFlip && self.dice.chance(1, 2) {
+        let crashes = kind == Kind::BitFlip && self.dice.chance(1, 2);
+        if crashes {
             stage.end(id, End::Kill, &mut self.dice);
         } else {
             stage.recorder.fault(id, json!({"kind": Kind::PowerCut.name(), "nodes": [id]})).over();
             stage.end(id, End::PowerCut(Unsynced::Drop), &mut self.dice);
         }
-        let disk = stage.machine(id)?.disk.clone();
         let lost = match (kind, old) {
             (Kind::Wipe, _) => disk.wipe().is_ok(),
             (Kind::Rollback, Some((_, image))) => disk.restore(&image).is_ok(),
-            (Kind::BitFlip, _) => flip(&disk, &mut self.dice)?,
+            (Kind::BitFlip, _) if crashes && self.dice.chance(1, 2) => {
+                flip_newest_commit(&disk, &mut self.dice)
+            }
+            (Kind::BitFlip, _) => flip(&disk, &mut self.dice),
             _ => false,
         };
         stage.start(id);

@@ -200,10 +200,11 @@ impl Nemesis {
             // It writes down each node that it changes, when it does.
             kind::Realm::Build => self.upgrade.begin(stage, &dice).then(|| (Vec::new(), Undo::Nothing)),
         };
+        let remembered = self.members.take_remembered();
         let Some((nodes, undo)) = begun else { return };
         stage.tally.fault(kind.name());
         let mut input = json!({"kind": kind.name(), "nodes": nodes});
-        if let (Some(remembered), Some(fields)) = (self.members.take_remembered(), input.as_object_mut()) {
+        if let (Some(remembered), Some(fields)) = (remembered, input.as_object_mut()) {
             fields.insert("remembered".to_owned(), remembered);
         }
         let records = nodes.iter().map(|id| stage.recorder.fault(*id, input.clone())).collect();
