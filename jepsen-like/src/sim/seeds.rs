@@ -207,3 +207,64 @@ impl SeedsReport {
         if wall > 0.0 { Duration::from_millis(self.simulated_ms).as_secs_f64() / wall } else { 0.0 }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Many seeds in which everything happened that can.
+    fn eventful(nodes: u64) -> SeedsReport {
+        let possible = Kind::ALL.iter().filter(|kind| kind.is_possible(nodes));
+        SeedsReport {
+            seeds: 300,
+            simulated_ms: REACH_MS,
+            ops: 1000,
+            ok: 300,
+            allows: 100,
+            faults: possible.map(|kind| (kind.name().to_owned(), 1)).collect(),
+            sometimes: SOMETIMES.iter().map(|(what, _)| ((*what).to_owned(), 1)).collect(),
+            ..SeedsReport::default()
+        }
+    }
+
+    fn judged(mut report: SeedsReport, nodes: u64) -> Vec<(String, String)> {
+        report.hold_to_reach(Kind::ALL, nodes);
+        report.hold_to_substance();
+        assert_eq!(report.is_good(), report.together.is_empty());
+        report.together.into_iter().map(|found| (found.invariant, found.what)).collect()
+    }
+
+    #[test]
+    fn a_nemesis_that_does_nothing_is_noticed() {
+        assert_eq!(judged(eventful(3), 3), []);
+        let found = judged(SeedsReport { faults: BTreeMap::new(), ..eventful(3) }, 3);
+        let names: Vec<&str> =
+            Kind::ALL.iter().map(|kind| kind.name()).filter(|name| *name != "ring").collect();
+        assert_eq!(found, [("M2".to_owned(), format!("never in all that time: {}", names.join(", ")))]);
+    }
+
+    #[test]
+    fn one_kind_of_fault_or_one_rare_thing_that_never_comes_is_noticed() {
+        for kind in Kind::ALL {
+            let mut report = eventful(5);
+            report.faults.insert(kind.name().to_owned(), 0);
+            assert_eq!(
+                judged(report, 5),
+                [("M2".to_owned(), format!("never in all that time: {}", kind.name()))]
+            );
+        }
+        for (what, _) in SOMETIMES {
+            let mut report = eventful(5);
+            report.sometimes.remove(*what);
+            assert_eq!(judged(report, 5), [("M2".to_owned(), format!("never in all that time: {what}"))]);
+        }
+    }
+
+    #[test]
+    fn seeds_of_which_few_operations_succeed_or_allow_show_too_little() {
+        for (ok, allows) in [(299, 100), (300, 99)] {
+            let found = judged(SeedsReport { ok, allows, ..eventful(3) }, 3);
+            assert!(matches!(found.as_slice(), [(id, _)] if id == "M3"), "{found:?}");
+        }
+    }
+}
