@@ -137,6 +137,11 @@ fn taken_back(history: &History, samples: &[Sample<'_>], fault: &Fault<'_>) -> O
         if sample.node == fault.node {
             let grew = sample.last_log > had.1;
             if sample.ns > first.ns && (grew || sample.vote.is_some_and(of_another)) {
+                // Whom it follows now was perhaps not seen since, for nothing changed there.
+                let giver = sample.vote.map(|vote| vote.node).filter(|giver| *giver != fault.node);
+                if giver.is_some_and(|giver| !knew_more(giver)) {
+                    return None;
+                }
                 let what = if grew { "got entries" } else { "got a vote" };
                 let what = format!("node {} {what} after a rollback, and all others knew better", fault.node);
                 return Some(Violation { what, shown_by: vec![fault.at, first.at, sample.at] });

@@ -25,6 +25,7 @@ pub(crate) fn stories() -> Shelf {
         ("good-lost-disks", lost_disks()),
         ("good-rollback-of-nothing", rejoins(9, 1)),
         ("good-rollback-that-somebody-forgot", rejoins(10, 2)),
+        ("good-rollback-that-nobody-knew-of", nobody_knew()),
         ("good-faults-and-after", faults_and_after()),
         ("good-busy", busy()),
         ("good-learner-shows-old-voters", old_voters()),
@@ -307,6 +308,21 @@ fn members() -> Story {
         story.sample(50_000 + node, node, json!({"voters": [[1, 2, 3]], "state": "follower"}));
     }
     story.allow(4, 50_100, 50_110);
+    story
+}
+
+/// A node was cut off for so long that nobody has heard of anything that it acknowledged; nor is anybody seen since.
+fn nobody_knew() -> Story {
+    let mut story = Story::default();
+    for node in [1, 2, 3] {
+        story.sample(node, node, json!({"term": 2, "vote": {"term": 2, "node": 2, "committed": true}}));
+    }
+    let input = json!({"kind": "rollback", "nodes": [3], "remembered": []});
+    story.push(Op::Fault, 3, (100, Some(100)), (input, Value::Null), Outcome::Ok);
+    story.sample(200, 3, json!({"boot": 2, "lastLog": 1, "committed": null, "applied": null}));
+    let then = json!({"boot": 2, "lastLog": 1, "committed": null, "applied": null, "term": 2, "leader": 2,
+        "vote": {"term": 2, "node": 2, "committed": true}});
+    story.sample(300, 3, then);
     story
 }
 
