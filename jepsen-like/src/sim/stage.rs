@@ -218,6 +218,10 @@ impl<'a> Stage<'a> {
         for client in self.clients.clone() {
             self.sim.repair(node_name(id), client);
         }
+        if let Some(machine) = self.machines.get(&id) {
+            // What failed while the last process was torn down is not this one's.
+            self.failing.insert(id, (machine.disk.failures_told(), None));
+        }
         self.boots.started(id);
         self.sim.bounce(node_name(id));
         self.mend(&between(&[id], &others));

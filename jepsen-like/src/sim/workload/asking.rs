@@ -6,6 +6,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::super::http::{Answer, NoAnswer};
+use super::book::{DomainBook, Lineage};
 use super::client::Client;
 use crate::history::{Op, Outcome};
 
@@ -50,30 +51,40 @@ impl Client {
         self.ask(Op::Permit, domain, node, request, "/v1/permits").await;
     }
 
+    /// Has a new execution authorized and takes a permit for it.
+    pub(super) async fn execute(&mut self) {
+        let Some((domain, lineage)) = self.new_lineage().await else { return };
+        let Some(mut request) = self.book().domains.get(domain).map(|domain| about(domain, &lineage)) else {
+            return;
+        };
+        let nonce = self.book().name("nonce");
+        set(&mut request, "nonce", &nonce);
+        let node = self.any_node();
+        self.ask(Op::Permit, domain, node, request, "/v1/permits").await;
+    }
+
     /// A request about an execution of the domain, newer ones more often.
     fn request(&mut self, domain: usize) -> Option<Value> {
-        let (name, count) = {
-            let book = self.book();
-            let domain = book.domains.get(domain)?;
-            (domain.name.clone(), domain.lineages.len())
-        };
+        let count = self.book().domains.get(domain)?.lineages.len();
         let recent = u64::try_from(count).ok()?.min(if self.dice.chance(3, 4) { 4 } else { u64::MAX });
         let back = usize::try_from(self.dice.below(recent)).ok()?;
-        let lineage = self.book().domains.get(domain)?.lineages.iter().rev().nth(back).cloned();
-        let Some(lineage) = lineage else {
-            return Some(json!({"domain": name.to_string(), "lineage": "nothing", "action": "run",
-                "subject": {"digest": {"sha256": "00".repeat(32)}}}));
-        };
-        Some(json!({"domain": name.to_string(), "lineage": lineage.name, "action": lineage.action,
-            "subject": {"digest": {"sha256": lineage.subject.to_string()}}}))
+        let book = self.book();
+        let domain = book.domains.get(domain)?;
+        Some(match domain.lineages.iter().rev().nth(back) {
+            Some(lineage) => about(domain, lineage),
+            None => json!({"domain": domain.name.to_string(), "lineage": "nothing", "action": "run",
+                "subject": {"digest": {"sha256": "00".repeat(32)}}}),
+        })
     }
 
     pub(super) async fn ask(&mut self, op: Op, domain: usize, node: u64, request: Value, path: &str) {
         let key = self.book().domains.get(domain).map(|domain| domain.name.to_string()).unwrap_or_default();
         let begun = self.shared.recorder.begin(op, self.id, node, &key, request.clone());
+        self.asked = self.asked.saturating_add(1);
         match self.http.ask(node, Method::POST, path, request.to_string().into_bytes(), WITHIN).await {
             Ok(Answer { status: 200, body, .. }) if said(&body) == Some("allow") => {
                 begun.end(Outcome::Ok, body);
+                self.allowed = self.allowed.saturating_add(1);
                 if op == Op::Authorize {
                     self.book().was_allowed(domain, &request);
                 }
@@ -102,6 +113,12 @@ impl Client {
             Err(_) => begun.unknown(Value::Null),
         }
     }
+}
+
+/// A request about an execution.
+fn about(domain: &DomainBook, lineage: &Lineage) -> Value {
+    json!({"domain": domain.name.to_string(), "lineage": lineage.name, "action": lineage.action,
+        "subject": {"digest": {"sha256": lineage.subject.to_string()}}})
 }
 
 fn set(request: &mut Value, field: &str, to: &str) {

@@ -44,6 +44,9 @@ pub struct Client {
     pub(super) dice: Dice,
     pub(super) http: Http,
     pub(super) shared: Shared,
+    /// How often it asked whether something may execute, and how often that was allowed.
+    pub(super) asked: u64,
+    pub(super) allowed: u64,
 }
 
 /// What a caller does next.
@@ -52,6 +55,7 @@ enum Deed {
     Authorize,
     Permit,
     Lineage,
+    Execute,
     Evidence,
     Report,
     Rotate,
@@ -81,10 +85,13 @@ const DEEDS: &[(Deed, u64)] = &[
     (Deed::Spoil, 2),
 ];
 
+/// One answer in so many should be an allow.
+const ALLOWED_ONE_IN: u64 = 4;
+
 impl Client {
     /// A caller with its own chance.
     pub fn new(id: u64, dice: Dice, shared: Shared) -> Self {
-        Self { id, dice, http: Http::new(shared.boots.clone()), shared }
+        Self { id, dice, http: Http::new(shared.boots.clone()), shared, asked: 0, allowed: 0 }
     }
 
     /// Asks one node and no other, mostly what was allowed lately: so that whoever must not allow any more is asked in time.
@@ -110,7 +117,10 @@ impl Client {
                 _ if self.shared.only_ask.get() => self.authorize().await,
                 Deed::Authorize => self.authorize().await,
                 Deed::Permit => self.permit().await,
-                Deed::Lineage => self.new_lineage().await,
+                Deed::Lineage => {
+                    self.new_lineage().await;
+                }
+                Deed::Execute => self.execute().await,
                 Deed::Evidence => self.add_evidence().await,
                 Deed::Report => self.report().await,
                 Deed::Rotate => self.rotate().await,
@@ -128,6 +138,10 @@ impl Client {
     }
 
     fn deed(&mut self) -> Deed {
+        // Where little is allowed there is little to see: it does what it can to get something through.
+        if self.allowed.saturating_mul(ALLOWED_ONE_IN) < self.asked && self.dice.chance(1, 3) {
+            return Deed::Execute;
+        }
         let all = DEEDS.iter().map(|(_, weight)| weight).sum();
         let mut drawn = self.dice.below(all);
         for (deed, weight) in DEEDS {

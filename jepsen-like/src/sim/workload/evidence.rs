@@ -16,14 +16,15 @@ use super::submit::Submitted;
 const AHEAD_MS_MAX: u64 = 500;
 
 impl Client {
-    /// Authorizes a new execution, and mostly has others say what a policy may want to hear.
-    pub(super) async fn new_lineage(&mut self) {
+    /// Authorizes a new execution, and mostly has others say what a policy may want to hear. Answers the domain's place and the
+    /// lineage, if the authorization was accepted.
+    pub(super) async fn new_lineage(&mut self) -> Option<(usize, Lineage)> {
         let at = self.any_domain();
         let name = self.book().name("exec");
         let (domain, governance) = {
             let book = self.shared.book.borrow();
-            let Some(domain) = book.domains.get(at) else { return };
-            let Some(key) = self.dice.pick(&domain.governance).cloned() else { return };
+            let domain = book.domains.get(at)?;
+            let key = self.dice.pick(&domain.governance)?.clone();
             (domain.name.clone(), key)
         };
         let short = self.dice.chance(1, 4);
@@ -45,14 +46,12 @@ impl Client {
             not_after: lineage.until,
             uses,
         };
-        let Some(draft) = draft(&domain, &lineage, EvidenceKind::ExecutionAuthorization, claims) else {
-            return;
-        };
+        let draft = draft(&domain, &lineage, EvidenceKind::ExecutionAuthorization, claims)?;
         let chain = chain(at, &lineage, &governance);
         let sent = self
             .submit_to_chain(&chain, |next, parent| draft.sign(&[&governance], Some((next, parent))))
             .await;
-        let Some((Submitted::Accepted, id)) = sent else { return };
+        let Some((Submitted::Accepted, id)) = sent else { return None };
         let lineage = Lineage { first: Some(id), ..lineage };
         if let Some(domain) = self.book().domains.get_mut(at) {
             domain.lineages.push(lineage.clone());
@@ -63,6 +62,7 @@ impl Client {
                 self.say(at, &lineage, role).await;
             }
         }
+        Some((at, lineage))
     }
 
     /// Somebody says something about an execution.
