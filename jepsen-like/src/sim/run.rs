@@ -147,11 +147,14 @@ pub fn run(config: &Config, folder: &Path, progress: &mut dyn FnMut(Duration)) -
         nemesis.tick(&mut stage);
     }
     nemesis.heal(&mut stage);
-    shared.only_ask.set(true);
-    let until = stage.now() + SETTLE;
-    while stage.now() < until {
-        go(&mut stage, progress)?;
-        nemesis.rest(&mut stage);
+    // Nothing is wrong any more: everything works again, and then comes to rest.
+    for only_ask in [false, true] {
+        shared.only_ask.set(only_ask);
+        let until = stage.now() + SETTLE / 2;
+        while stage.now() < until {
+            go(&mut stage, progress)?;
+            nemesis.rest(&mut stage);
+        }
     }
     shared.go_on.set(false);
     let until = stage.now() + CONVERGE_WITHIN;

@@ -47,6 +47,8 @@ pub struct Client {
     /// How often it asked whether something may execute, and how often that was allowed.
     pub(super) asked: u64,
     pub(super) allowed: u64,
+    /// The node that could not take its last submission: mostly it turns to another one.
+    pub(super) shuns: Option<u64>,
 }
 
 /// What a caller does next.
@@ -91,7 +93,7 @@ const ALLOWED_ONE_IN: u64 = 4;
 impl Client {
     /// A caller with its own chance.
     pub fn new(id: u64, dice: Dice, shared: Shared) -> Self {
-        Self { id, dice, http: Http::new(shared.boots.clone()), shared, asked: 0, allowed: 0 }
+        Self { id, dice, http: Http::new(shared.boots.clone()), shared, asked: 0, allowed: 0, shuns: None }
     }
 
     /// Asks one node and no other, mostly what was allowed lately: so that whoever must not allow any more is asked in time.
@@ -158,7 +160,12 @@ impl Client {
     }
 
     pub(super) fn any_node(&mut self) -> u64 {
-        self.dice.pick(&self.shared.nodes.borrow()).copied().unwrap_or(1)
+        let nodes = self.shared.nodes.borrow().clone();
+        let node = self.dice.pick(&nodes).copied().unwrap_or(1);
+        if self.shuns == Some(node) && self.dice.chance(3, 4) {
+            return self.dice.pick(&nodes).copied().unwrap_or(1);
+        }
+        node
     }
 
     pub(super) fn any_domain(&mut self) -> usize {

@@ -39,7 +39,10 @@ impl Client {
                 sleep(Duration::from_millis(pause)).await;
             }
             let node = self.any_node();
-            match self.submit_once(domain, envelope, node, true).await {
+            let submitted = self.submit_once(domain, envelope, node, true).await;
+            let taken = !matches!(submitted, Some(Submitted::Unknown) | None);
+            self.shuns = (!taken).then_some(node);
+            match submitted {
                 Some(Submitted::Unknown) | None => {}
                 // A repetition, for the rule that the same bytes have one receipt.
                 Some(Submitted::Accepted) if self.dice.chance(1, 12) => {
