@@ -5,7 +5,7 @@ mod support;
 
 use std::sync::Arc;
 
-use assent_registry::{RowError, Table};
+use assent_registry::{MemoryRows, RowError, RowsMut, Table};
 use assent_store::{RegistryDigest, Store, WriteError};
 use support::*;
 
@@ -52,6 +52,15 @@ async fn equal_rows_have_equal_digests_in_whatever_order_and_batches_they_came()
         store.registry.write(Some(b"less"), |batch| batch.delete(Table::Leaves, b"gone"));
     deleted.unwrap();
     assert_eq!(digest(&store), whole);
+}
+
+#[tokio::test]
+async fn rows_in_memory_have_the_digest_of_a_store_that_holds_them() {
+    let mut memory = MemoryRows::new();
+    for (table, key, value) in rows().iter().rev() {
+        memory.put(*table, key, value).unwrap();
+    }
+    assert_eq!(RegistryDigest::of(&memory), digest_of(&rows()).await);
 }
 
 #[tokio::test]

@@ -2,7 +2,8 @@
 //!
 //! The last look at every node's ledger shows the same revision and the same digest. Left out are nodes that a fault bites
 //! still, and nodes that no other node's last sample names as a member; and a look that failed is a violation of its own
-//! unless the node is left out, or no other node's last sample names it as a voter: a learner's reads are not confirmed. Whether the harness waited long enough before it looked is its own to see to.
+//! unless the node is left out, or no other node's last sample names it as a voter: a learner's reads are not confirmed.
+//! Whether the harness waited long enough before it looked, and while, is its own to see to.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -24,6 +24,7 @@ mod permits;
 mod prompt_deny;
 mod raft;
 mod read;
+mod replay;
 mod restriction_binds;
 mod resumes;
 mod rules_wait;
@@ -106,6 +107,11 @@ pub const INVARIANTS: &[Invariant] = &[
         check: cut_denies::check,
     },
     Invariant {
+        id: "S10",
+        says: "replay from the beginning gives what every node holds, snapshot or not",
+        check: replay::check,
+    },
+    Invariant {
         id: "S11",
         says: "a node whose disk failed acknowledges nothing and votes for nobody",
         check: fsync::check,
@@ -158,10 +164,6 @@ pub const INVARIANTS: &[Invariant] = &[
 /// What is promised and histories cannot show, each with where it is shown instead, or why not yet.
 pub const NOT_YET: &[(&str, &str)] = &[
     ("S6", "no checkpoint is published yet"),
-    (
-        "S10",
-        "shown by the registry's and the store's own tests: replay from genesis against snapshot plus tail",
-    ),
     ("S17", "nodes do not compare their roots with the majority's yet, and no fault makes them differ"),
     ("L5", "memory is measured by the runs of real processes"),
     ("M1", "shown by running one seed in two processes"),

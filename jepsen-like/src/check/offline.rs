@@ -96,7 +96,8 @@ fn unproven(leaf: &Leaf<'_>, origin: &str) -> Option<String> {
     }
 }
 
-fn origin(envelope: &str) -> Option<String> {
+/// The registry that a statement is meant for.
+pub(super) fn origin(envelope: &str) -> Option<String> {
     let envelope = assent_proof::Envelope::parse(envelope.as_bytes()).ok()?;
     let statement: Value = serde_json::from_slice(&envelope.payload).ok()?;
     Some(statement.pointer("/predicate/registry")?.as_str()?.to_owned())

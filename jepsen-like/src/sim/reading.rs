@@ -20,22 +20,19 @@ const TRIES: u32 = 5;
 /// Events of one page.
 const PAGE: usize = 1000;
 
-/// Reads every node's ledger, bytes and digest, and then says that it is done.
-pub(super) async fn read_ledgers(
-    nodes: Vec<u64>,
+/// Reads a node's ledger, bytes and digest, and then takes one from `left`.
+pub(super) async fn read_ledger(
+    node: u64,
     recorder: Recorder,
-    done: Rc<Cell<bool>>,
+    left: Rc<Cell<usize>>,
     boots: Boots,
 ) -> turmoil::Result {
-    let mut http = Http::new(boots);
-    for node in nodes {
-        let begun = recorder.begin(Op::Ledger, 0, node, "", Value::Null);
-        match ledger(&mut http, node).await {
-            Some(ledger) => begun.end(Outcome::Ok, ledger),
-            None => begun.unknown(Value::Null),
-        }
+    let begun = recorder.begin(Op::Ledger, 0, node, "", Value::Null);
+    match ledger(&mut Http::new(boots), node).await {
+        Some(ledger) => begun.end(Outcome::Ok, ledger),
+        None => begun.unknown(Value::Null),
     }
-    done.set(true);
+    left.set(left.get().saturating_sub(1));
     Ok(())
 }
 

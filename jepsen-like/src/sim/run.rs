@@ -14,7 +14,7 @@ use super::ground::{Ground, GroundError, NODES_MAX};
 use super::host::Machine;
 use super::nemesis::{Crew, Kind, Nemesis, RULES_NEW};
 use super::operator::{Desk, operate};
-use super::reading::read_ledgers;
+use super::reading::read_ledger;
 use super::recorder::Recorder;
 use super::stage::{Stage, TICK};
 use super::tally::Tally;
@@ -164,11 +164,15 @@ pub fn run(config: &Config, folder: &Path, progress: &mut dyn FnMut(Duration)) -
         nemesis.rest(&mut stage);
     }
     let converged = converged(&stage, nemesis.upgrades());
-    let done = Rc::new(Cell::new(false));
     let voters = stage.voters();
-    stage.add_client("reader", read_ledgers(voters, recorder.clone(), done.clone(), boots));
-    let until = stage.now() + CONVERGE_WITHIN;
-    while stage.now() < until && !done.get() {
+    let left = Rc::new(Cell::new(voters.len()));
+    for node in voters {
+        let reader = read_ledger(node, recorder.clone(), left.clone(), boots.clone());
+        stage.add_client(&format!("reader-{node}"), reader);
+    }
+    // The longer the run, the longer are the ledgers, and each leaf is asked for by itself.
+    let until = stage.now() + CONVERGE_WITHIN + config.lasts;
+    while stage.now() < until && left.get() > 0 {
         go(&mut stage, progress)?;
     }
     stage.close();

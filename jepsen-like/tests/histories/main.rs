@@ -8,6 +8,7 @@ mod bad;
 mod bad_liveness;
 mod bad_raft;
 mod good;
+mod real;
 mod story;
 
 use std::collections::BTreeSet;
@@ -25,7 +26,7 @@ fn fixtures() -> PathBuf {
 }
 
 fn shelf() -> Shelf {
-    [good::stories(), bad::stories(), bad_raft::stories(), bad_liveness::stories()]
+    [good::stories(), bad::stories(), bad_raft::stories(), bad_liveness::stories(), real::stories()]
         .into_iter()
         .flatten()
         .collect()

@@ -9,8 +9,10 @@ use assent_proof::{
 };
 use serde_json::{Value, json};
 
+/// The registry of the stories.
+pub(crate) const ORIGIN: &str = "registry.test";
 /// When the stories begin.
-const BEGIN: Seconds = Seconds(1_795_374_000);
+pub(crate) const BEGIN: Seconds = Seconds(1_795_374_000);
 const MS: u64 = 1_000_000;
 
 /// The key of somebody in the stories.
@@ -49,7 +51,7 @@ impl Piece {
             subject_name: None,
             subject: Sha256::of(b"it"),
             kind,
-            registry: "registry.test".to_owned(),
+            registry: ORIGIN.to_owned(),
             domain: domain.parse().unwrap(),
             lineage: lineage.parse().unwrap(),
             issuers: vec![key(by).public()],
@@ -63,7 +65,7 @@ impl Piece {
         Self::of(&sign_statement(&statement, &[&key(by)]))
     }
 
-    fn of(bytes: &[u8]) -> Self {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
         let id = Envelope::parse(bytes).unwrap().id().to_string();
         Self { id, text: String::from_utf8(bytes.to_vec()).unwrap() }
     }

@@ -6,7 +6,7 @@
 
 use blake3::Hasher;
 
-use assent_registry::Table;
+use assent_registry::{MemoryRows, Table};
 
 use super::view::{RegistryView, unreadable, value};
 use crate::StoreError;
@@ -22,26 +22,55 @@ pub struct RegistryDigest {
     pub digest: [u8; 32],
 }
 
+impl RegistryDigest {
+    /// That of rows in memory: a store that holds the same has the same.
+    pub fn of(rows: &MemoryRows) -> Self {
+        let mut digester = Digester::new();
+        for (table, key, value) in rows.iter() {
+            digester.row(table, key, value);
+        }
+        digester.finish()
+    }
+}
+
 impl RegistryView {
     /// Digests every row of this view. Blocks, as long as it takes to read them all. A row that does not match its
     /// checksum is an error.
     pub fn digest(&self) -> Result<RegistryDigest, StoreError> {
-        let mut hasher = Hasher::new_derive_key(CONTEXT);
-        let mut rows: u64 = 0;
+        let mut digester = Digester::new();
         for table in Table::ALL {
             for row in self.table(*table)?.range::<&[u8]>(..).map_err(unreadable)? {
                 let (key, stored) = row.map_err(unreadable)?;
                 let key = key.value();
-                let value = value(*table, key, stored.value())?;
-                // Lengths in front: no two different lists of rows have the same bytes.
-                hasher.update(&[*table as u8]);
-                for part in [key, &value] {
-                    hasher.update(&(part.len() as u64).to_be_bytes());
-                    hasher.update(part);
-                }
-                rows = rows.saturating_add(1);
+                digester.row(*table, key, &value(*table, key, stored.value())?);
             }
         }
-        Ok(RegistryDigest { rows, digest: *hasher.finalize().as_bytes() })
+        Ok(digester.finish())
+    }
+}
+
+/// Takes rows in their order.
+struct Digester {
+    hasher: Hasher,
+    rows: u64,
+}
+
+impl Digester {
+    fn new() -> Self {
+        Self { hasher: Hasher::new_derive_key(CONTEXT), rows: 0 }
+    }
+
+    fn row(&mut self, table: Table, key: &[u8], value: &[u8]) {
+        // Lengths in front: no two different lists of rows have the same bytes.
+        self.hasher.update(&[table as u8]);
+        for part in [key, value] {
+            self.hasher.update(&(part.len() as u64).to_be_bytes());
+            self.hasher.update(part);
+        }
+        self.rows = self.rows.saturating_add(1);
+    }
+
+    fn finish(self) -> RegistryDigest {
+        RegistryDigest { rows: self.rows, digest: *self.hasher.finalize().as_bytes() }
     }
 }

@@ -1,0 +1,131 @@
+//! S10: replay from the beginning gives what a node holds, who may have had it from a snapshot and what came after.
+//!
+//! On the first leaves of the longest ledger a registry is founded anew, in memory; every later leaf is applied by itself, at the
+//! time at which it was accepted, and has to come to its place. After as many leaves as a node holds, the digest of all rows is
+//! that node's, whatever it went through: batches of any size, snapshots, crashes in between, upgrades of the rules.
+//!
+//! Leaves are applied by the product's own rules: a mistake in those shows in S2. A node that holds less than it applied is
+//! S5's to find, if what it holds is how the longest ledger begins. A digest that is none, as in histories by hand, is passed
+//! over.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use blake3::Hash;
+
+use assent_proof::{Envelope, Millis, verify};
+use assent_registry::{Checked, GenesisFile, MemoryRows, Outcome, RulesVersion, apply, bootstrap, query};
+use assent_store::RegistryDigest;
+
+use super::book::{Leaf, Ledger, ledgers, longest_ledger};
+use super::offline::origin;
+use super::read::{number, text};
+use super::{Verdict, Violation};
+use crate::history::History;
+
+/// Ledgers with a digest are looked at.
+pub(super) fn check(history: &History) -> Verdict {
+    let mut verdict = Verdict::default();
+    let mut told: Vec<Told> = ledgers(history).filter_map(|ledger| told(&ledger)).collect();
+    told.sort_by_key(|told| told.revision);
+    let Some(longest) = longest_ledger(history).filter(|_| !told.is_empty()) else { return verdict };
+    let mut replay = Replay::founded_on(&longest);
+    for told in told {
+        verdict.looked_at = verdict.looked_at.saturating_add(1);
+        let digest =
+            replay.as_mut().map_err(|problem| problem.clone()).and_then(|replay| replay.up_to(told.revision));
+        let what = match digest {
+            Ok(digest) if digest == told.digest => continue,
+            Ok(digest) => format!(
+                "node {} holds `blake3:{}`, and the first {} leaves replayed give `blake3:{digest}`",
+                told.node, told.digest, told.revision
+            ),
+            Err(problem) => format!("what node {} holds cannot be had by replay: {problem}", told.node),
+        };
+        let shown_by = BTreeSet::from([longest.at, told.at]).into_iter().collect();
+        verdict.violations.push(Violation { what, shown_by });
+    }
+    verdict
+}
+
+/// What a node told of itself.
+struct Told {
+    at: usize,
+    node: u64,
+    revision: u64,
+    digest: Hash,
+}
+
+fn told(ledger: &Ledger<'_>) -> Option<Told> {
+    let digest = text(ledger.output, "digest")?.strip_prefix("blake3:")?;
+    let (revision, digest) = (number(ledger.output, "revision")?, Hash::from_hex(digest).ok()?);
+    Some(Told { at: ledger.at, node: ledger.node, revision, digest })
+}
+
+/// A registry that is made of leaves, one after the other.
+struct Replay<'h> {
+    rows: MemoryRows,
+    origin: String,
+    done: u64,
+    rest: VecDeque<Leaf<'h>>,
+}
+
+impl<'h> Replay<'h> {
+    fn founded_on(ledger: &Ledger<'h>) -> Result<Self, String> {
+        let (first, rest) = ledger.leaves.split_at(ledger.founded_with());
+        let rows =
+            founded_on(first).map_err(|problem| format!("its first leaves found no registry: {problem}"))?;
+        first.iter().try_for_each(|leaf| is_there(&rows, leaf))?;
+        let origin = first.first().and_then(|leaf| origin(leaf.envelope)).unwrap_or_default();
+        Ok(Self { rows, origin, done: first.len() as u64, rest: rest.iter().copied().collect() })
+    }
+
+    /// The digest of what is held at a revision, which must not be smaller than the one before.
+    fn up_to(&mut self, revision: u64) -> Result<Hash, String> {
+        while self.done < revision {
+            let leaf = self.rest.front().ok_or_else(|| format!("nobody has leaf {}", self.done))?;
+            apply_one(&mut self.rows, &self.origin, leaf)
+                .map_err(|problem| format!("leaf {}: {problem}", leaf.index))?;
+            self.rest.pop_front();
+            self.done = self.done.saturating_add(1);
+        }
+        Ok(Hash::from_bytes(RegistryDigest::of(&self.rows).digest))
+    }
+}
+
+fn apply_one(rows: &mut MemoryRows, origin: &str, leaf: &Leaf<'_>) -> Result<(), String> {
+    let verified = verify(leaf.envelope.as_bytes(), origin).map_err(|refusal| refusal.to_string())?;
+    let group = (false, vec![Checked::Verified(Arc::new(verified))]);
+    let outcomes =
+        apply(rows, RulesVersion::TEST, time(leaf), &[group]).map_err(|error| error.to_string())?;
+    match outcomes.iter().flatten().next() {
+        Some(Outcome::Refused { refusal, .. }) => Err(format!("it is refused: {refusal}")),
+        _ => is_there(rows, leaf),
+    }
+}
+
+fn founded_on(leaves: &[Leaf<'_>]) -> Result<MemoryRows, String> {
+    let envelopes: Result<Vec<Envelope>, _> =
+        leaves.iter().map(|leaf| Envelope::parse(leaf.envelope.as_bytes())).collect();
+    let file = GenesisFile::format(&envelopes.map_err(|refusal| refusal.to_string())?);
+    let file =
+        GenesisFile::parse(&file.map_err(|error| error.to_string())?).map_err(|error| error.to_string())?;
+    let mut rows = MemoryRows::new();
+    bootstrap(&mut rows, &file).map_err(|error| error.to_string())?;
+    Ok(rows)
+}
+
+/// Whether a leaf came to its place, at its time.
+fn is_there(rows: &MemoryRows, leaf: &Leaf<'_>) -> Result<(), String> {
+    match query::leaf(rows, leaf.index) {
+        Ok(Some((id, at))) if id.to_string() == leaf.id && at == time(leaf) => Ok(()),
+        Ok(there) => {
+            Err(format!("at {} comes {there:?} and not `{}` at {}", leaf.index, leaf.id, leaf.accepted_at))
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn time(leaf: &Leaf<'_>) -> Millis {
+    Millis(i64::try_from(leaf.accepted_at).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,151 @@
+//! Ledgers by the rules, with the digests of what they replay to; and such that do not replay to what is said.
+
+use std::sync::Arc;
+
+use assent_jepsen::history::{Op, Outcome};
+use assent_proof::{
+    Envelope, EvidenceKind, Millis, Sha256, Statement, json as strict, sign_statement, verify,
+};
+use assent_registry::{Checked, GenesisFile, MemoryRows, RowsMut, RulesVersion, Table, apply, bootstrap};
+use assent_store::RegistryDigest;
+use serde_json::{Value, json};
+
+use crate::story::{BEGIN, ORIGIN, Piece, Shelf, Story, key, name, shown, time};
+
+pub(crate) fn stories() -> Shelf {
+    [
+        ("good-replayed", Real::founded().told(2)),
+        ("bad-S10-other-rows", other_rows()),
+        ("bad-S10-refused-leaf", refused_leaf()),
+        ("bad-S10-missing-leaf", missing_leaf()),
+        ("bad-S10-founded-on-nothing", founded_on_nothing()),
+    ]
+    .map(|(name, story)| (name, story.told()))
+    .into()
+}
+
+/// A node holds a row that no leaf gave it.
+fn other_rows() -> Story {
+    let mut real = Real::founded();
+    real.rows.put(Table::Evidence, b"left over", b"from before").unwrap();
+    real.told(1)
+}
+
+/// The leaf is on nobody's chain: nobody could have accepted it.
+fn refused_leaf() -> Story {
+    let mut real = Real::founded();
+    let beside = real.grant("stranger", Some(9));
+    real.story.accept(50, 60, &beside);
+    real.told(1)
+}
+
+/// Fewer leaves than the revision says. Nobody was told that the last one was accepted, or its loss would be S3's.
+fn missing_leaf() -> Story {
+    let mut real = Real::founded();
+    let mut ledger = real.ledger();
+    let submit = real.story.records.last_mut().unwrap();
+    (submit.output, submit.return_ns, submit.outcome) = (Value::Null, None, Outcome::Unknown);
+    ledger["leaves"].as_array_mut().unwrap().pop();
+    real.story.push(Op::Ledger, 1, (200, Some(201)), (Value::Null, ledger), Outcome::Ok);
+    real.story
+}
+
+/// What the digest is of was founded, and not on these leaves: the first is signed by half of its signers.
+fn founded_on_nothing() -> Story {
+    let mut story = Story::founded();
+    let digest = digest(&Real::founded().rows);
+    story.ledger(200, 1, json!({"digest": digest}));
+    story
+}
+
+fn digest(rows: &MemoryRows) -> String {
+    format!("blake3:{}", blake3::Hash::from_bytes(RegistryDigest::of(rows).digest))
+}
+
+/// A registry by the rules, and the story of it.
+struct Real {
+    rows: MemoryRows,
+    story: Story,
+    head: Option<Piece>,
+    length: u64,
+}
+
+impl Real {
+    /// A root and a node's key at the beginning, two more nodes' keys later.
+    fn founded() -> Self {
+        let mut real = Self { rows: MemoryRows::new(), story: Story::default(), head: None, length: 0 };
+        let claims = json!({"keys": [name("root")], "threshold": 1, "registryKey": name("registry")});
+        let root = real.signed(EvidenceKind::Root, ORIGIN, claims, &["root", "registry"], None);
+        let node = real.grant("node", None);
+        for piece in [&root, &node] {
+            real.story.enter(piece, 0);
+        }
+        let envelopes = [&root, &node].map(|piece| Envelope::parse(piece.text.as_bytes()).unwrap());
+        let file = GenesisFile::parse(&GenesisFile::format(&envelopes).unwrap()).unwrap();
+        bootstrap(&mut real.rows, &file).unwrap();
+        for (ms, who) in [(20, "node-2"), (35, "node-3")] {
+            let piece = real.grant(who, None);
+            real.story.accept(ms, ms + 10, &piece);
+            let verified = Arc::new(verify(piece.text.as_bytes(), ORIGIN).unwrap());
+            let at = Millis(BEGIN.to_millis().0 + i64::try_from(ms).unwrap());
+            let group = (false, vec![Checked::Verified(verified)]);
+            apply(&mut real.rows, RulesVersion::GENESIS, at, &[group]).unwrap();
+        }
+        real
+    }
+
+    /// Signed by all of them; on the root's chain, unless another slot is said.
+    fn signed(
+        &mut self,
+        kind: EvidenceKind,
+        target: &str,
+        claims: Value,
+        by: &[&str],
+        slot: Option<u64>,
+    ) -> Piece {
+        let keys: Vec<_> = by.iter().map(|who| key(who)).collect();
+        let keys: Vec<_> = keys.iter().collect();
+        let statement = Statement {
+            subject_name: None,
+            subject: Sha256::of(target.as_bytes()),
+            kind,
+            registry: ORIGIN.to_owned(),
+            domain: "_root".parse().unwrap(),
+            lineage: "_governance".parse().unwrap(),
+            issuers: keys.iter().map(|key| key.public()).collect(),
+            sequence: Some(slot.unwrap_or(self.length)),
+            parent: self.head.as_ref().map(|head| head.id.parse().unwrap()),
+            references: vec![],
+            issued_at: BEGIN,
+            expires_at: None,
+            claims: strict::parse(claims.to_string().as_bytes()).unwrap(),
+        };
+        let piece = Piece::of(&sign_statement(&statement, &keys));
+        self.length += 1;
+        self.head = Some(piece.clone());
+        piece
+    }
+
+    fn grant(&mut self, who: &str, slot: Option<u64>) -> Piece {
+        let claims = json!({"authority": name(who), "name": "nodes", "role": "registry",
+            "notBefore": time(0), "notAfter": time(9000)});
+        self.signed(EvidenceKind::AuthorityGrant, &name(who), claims, &["root", who], slot)
+    }
+
+    /// What a node holds that holds the rows.
+    fn ledger(&self) -> Value {
+        let leaves: Vec<Value> =
+            self.story.leaves.iter().enumerate().map(|(index, leaf)| shown(index, leaf)).collect();
+        json!({"revision": leaves.len(), "applied": 30, "digest": digest(&self.rows), "leaves": leaves})
+    }
+
+    /// So many nodes hold it.
+    fn told(mut self, nodes: u64) -> Story {
+        let ledger = self.ledger();
+        for node in 1..=nodes {
+            let at = (200 + node, Some(201 + node));
+            self.story.push(Op::Ledger, node, at, (Value::Null, ledger.clone()), Outcome::Ok);
+        }
+        self.story
+    }
+}
