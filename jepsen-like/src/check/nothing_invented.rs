@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::book::{Leaf, Ledger, last_ledgers};
+use super::faults::{Fault, faults};
 use super::read::{Receipt, Said, may_be_accepted, receipt, request, text};
 use super::{Verdict, Violation};
 use crate::history::{History, Op, Record};
@@ -48,7 +49,14 @@ struct Asked<'h> {
 
 impl<'h> Asked<'h> {
     fn of(history: &'h History) -> Self {
-        let submits = history.of(Op::Submit).filter(|(_, submit)| may_be_accepted(submit));
+        let repeats: Vec<Fault<'_>> =
+            faults(history).into_iter().filter(|fault| fault.kind == "repeat").collect();
+        let said_again = |submit: &Record| {
+            let until = submit.return_ns.unwrap_or(u64::MAX);
+            repeats.iter().any(|fault| fault.node == submit.node && fault.overlaps(submit.invoke_ns, until))
+        };
+        let submits =
+            history.of(Op::Submit).filter(|(_, submit)| may_be_accepted(submit) || said_again(submit));
         let permits = history.of(Op::Permit).map(|(_, asked)| request(&asked.input));
         Self {
             submitted: submits.filter_map(|(_, submit)| text(&submit.input, "id")).collect(),

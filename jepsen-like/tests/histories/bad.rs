@@ -114,8 +114,11 @@ fn invented() -> Story {
     story
 }
 
+/// Another node says things twice, and this one did before.
 fn refused() -> Story {
     let mut story = Story::authorized();
+    story.fault("repeat", 1, 10, Some(25));
+    story.fault("repeat", 2, 25, Some(100));
     story.refuse(30, 40, &attestation("a"), "overloaded");
     story.enter(&attestation("a"), 50);
     story.ledgers(200);

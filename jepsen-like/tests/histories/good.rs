@@ -32,6 +32,7 @@ pub(crate) fn stories() -> Shelf {
         ("good-who-lost-its-disk-serves-nobody", lost_and_silent()),
         ("good-log-lost-its-end-with-the-power", lost_end()),
         ("good-upgrade", upgrade()),
+        ("good-refused-and-said-again", said_again()),
     ]
     .map(|(name, story)| (name, story.told()))
     .into()
@@ -43,6 +44,16 @@ fn while_revoked() -> Story {
     story.allow(2, 90, 140);
     story.accept(95, 100, &revocation("governance", "governance-2"));
     story.deny(3, 101, 120, "authority_revoked");
+    story.ledgers(200);
+    story
+}
+
+/// The node through which it was refused says it once more when nothing is in its way any longer.
+fn said_again() -> Story {
+    let mut story = Story::authorized();
+    story.fault("repeat", 1, 25, Some(100));
+    story.refuse(30, 40, &attestation("a"), "domain_isolated");
+    story.enter(&attestation("a"), 50);
     story.ledgers(200);
     story
 }
