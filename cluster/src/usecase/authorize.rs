@@ -16,7 +16,6 @@ use assent_registry::mutant::{self, Mutant};
 use assent_registry::{Decision, View, authorize, authorize_permitted};
 
 use super::barrier::{BarrierError, FOR_EVER};
-use super::mutant::{allowed_before, remember_allow};
 use super::round::Joined;
 use super::{Caller, Inner, Parts, Service, within};
 use crate::env::blocking;
@@ -64,7 +63,7 @@ impl Service {
         let parts = self.parts();
         let started = Instant::now();
         let until = within(parts.config.deadlines.authorize_ms);
-        if let Some(answers) = allowed_before(parts.config.node_id, &requests) {
+        if let Some(answers) = self.inner.repeated.allowed_before(&requests) {
             return answers;
         }
         let requests = Arc::new(requests);
@@ -101,7 +100,7 @@ impl Service {
                 if allows && Instant::now() > until {
                     return self.deny(requests, Code::DeadlineExceeded, late()).await;
                 }
-                remember_allow(self.parts().config.node_id, &requests, &answers);
+                self.inner.repeated.remember(&requests, &answers);
                 answers
             }
             Ok(_) => {

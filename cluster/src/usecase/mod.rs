@@ -142,6 +142,8 @@ pub(crate) struct Inner {
     feeds: events::Feeds,
     /// One permit a digest of the registry being made.
     digests: Arc<Semaphore>,
+    /// Empty but under a mutant.
+    repeated: mutant::Repeated,
 }
 
 impl Service {
@@ -161,6 +163,7 @@ impl Service {
             body_room: Arc::new(Semaphore::new(limits.body_kib)),
             feeds: events::Feeds::new(&limits),
             digests: Arc::new(Semaphore::new(digest::DIGESTS_AT_ONCE)),
+            repeated: mutant::Repeated::default(),
         };
         let service = Self { inner: Arc::new(inner) };
         tasks.spawn(round::run_rounds(Arc::downgrade(&service.inner), joined, limits.clone()));

@@ -14,37 +14,40 @@ use assent_registry::{Outcomes, RulesVersion};
 use super::{Answered, Parts};
 use crate::env::blocking;
 use crate::raft::commands::foretell;
-use crate::raft::types::{NodeId, Proposal};
+use crate::raft::types::Proposal;
 
 /// How long an allow is repeated.
 const REPEATED_FOR: Duration = Duration::from_secs(1);
 
-type Repeated = BTreeMap<(NodeId, Vec<u8>), (Instant, Vec<Answered>)>;
+type Allowed = BTreeMap<Vec<u8>, (Instant, Vec<Answered>)>;
 
-/// What each node of this process allowed.
-static ALLOWED: Mutex<Repeated> = Mutex::new(Repeated::new());
+/// What a node allowed. It ends with the node's process, as a cache in memory does.
+#[derive(Default)]
+pub(super) struct Repeated(Mutex<Allowed>);
 
-fn key(node: NodeId, requests: &[AuthorizeRequest]) -> (NodeId, Vec<u8>) {
-    (node, requests.iter().flat_map(|request| request.to_json().to_vec()).collect())
+impl Repeated {
+    /// What this node allowed a moment ago, whatever has happened since.
+    pub(super) fn allowed_before(&self, requests: &[AuthorizeRequest]) -> Option<Vec<Answered>> {
+        if !is_active(Mutant::CacheAllow) {
+            return None;
+        }
+        let allowed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, answers) = allowed.get(&key(requests))?;
+        (at.elapsed() < REPEATED_FOR).then(|| answers.clone())
+    }
+
+    /// Keeps what was allowed.
+    pub(super) fn remember(&self, requests: &[AuthorizeRequest], answers: &[Answered]) {
+        if is_active(Mutant::CacheAllow) && answers.iter().all(|answer| answer.status == 200) {
+            let mut allowed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            allowed.retain(|_, (at, _)| at.elapsed() < REPEATED_FOR);
+            allowed.insert(key(requests), (Instant::now(), answers.to_vec()));
+        }
+    }
 }
 
-/// What this node allowed a moment ago, whatever has happened since.
-pub(super) fn allowed_before(node: NodeId, requests: &[AuthorizeRequest]) -> Option<Vec<Answered>> {
-    if !is_active(Mutant::CacheAllow) {
-        return None;
-    }
-    let allowed = ALLOWED.lock().unwrap_or_else(PoisonError::into_inner);
-    let (at, answers) = allowed.get(&key(node, requests))?;
-    (at.elapsed() < REPEATED_FOR).then(|| answers.clone())
-}
-
-/// Keeps what was allowed.
-pub(super) fn remember_allow(node: NodeId, requests: &[AuthorizeRequest], answers: &[Answered]) {
-    if is_active(Mutant::CacheAllow) && answers.iter().all(|answer| answer.status == 200) {
-        let mut allowed = ALLOWED.lock().unwrap_or_else(PoisonError::into_inner);
-        allowed.retain(|_, (at, _)| at.elapsed() < REPEATED_FOR);
-        allowed.insert(key(node, requests), (Instant::now(), answers.to_vec()));
-    }
+fn key(requests: &[AuthorizeRequest]) -> Vec<u8> {
+    requests.iter().flat_map(|request| request.to_json().to_vec()).collect()
 }
 
 impl Parts {

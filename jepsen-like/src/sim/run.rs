@@ -164,9 +164,10 @@ pub fn run(config: &Config, folder: &Path, progress: &mut dyn FnMut(Duration)) -
         nemesis.rest(&mut stage);
     }
     let converged = converged(&stage, nemesis.upgrades());
-    let voters = stage.voters();
-    let left = Rc::new(Cell::new(voters.len()));
-    for node in voters {
+    // Without a leader everybody is asked: that a whole cluster is down is no reason to look at nobody.
+    let asked = Some(stage.voters()).filter(|voters| !voters.is_empty()).unwrap_or_else(|| stage.ids());
+    let left = Rc::new(Cell::new(asked.len()));
+    for node in asked {
         let reader = read_ledger(node, recorder.clone(), left.clone(), boots.clone());
         stage.add_client(&format!("reader-{node}"), reader);
     }

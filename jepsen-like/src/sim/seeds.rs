@@ -85,7 +85,7 @@ pub enum SeedsError {
     },
 }
 
-/// Runs all, telling `progress` of each seed as it ends.
+/// Runs all, telling `progress` of each seed as it ends. What is reported in the end is in the order of the seeds.
 pub fn run_seeds(
     plan: &Plan,
     progress: &mut dyn FnMut(&SeedReport, &SeedsReport),
@@ -122,6 +122,8 @@ pub fn run_seeds(
         Ok(())
     })
     .map(|()| {
+        // Whichever ended first: the same seeds give the same report.
+        all.violations.sort_by_key(|(seed, _)| *seed);
         all.hold_to_substance();
         all
     })
