@@ -47,9 +47,9 @@ mutants! {
     /// The log says that entries are durable before their fsync. Peers that remember what a node acknowledged keep it out once
     /// it has lost it.
     AckBeforeFsync = "ack-before-fsync", caught by ["S3", "S7", "L3"];
-    /// The log's commits ask for no fsync at all. The mark, which is synced behind them, tells at the next start: the node does
-    /// not come back.
-    NoneDurabilityLog = "none-durability-log", caught by ["L3", "S3", "S7"];
+    /// The log asks for no fsync at all, neither for its commits nor for its mark. (Were the mark synced, it would tell at the
+    /// next start, and the node would not come back.)
+    NoneDurabilityLog = "none-durability-log", caught by ["S3", "S7", "L3"];
     /// A vote is said to be durable and never written. Peers that remember its term refuse the node once it restarts.
     SaveVoteNothing = "save-vote-nothing", caught by ["S7", "L3"];
     /// The time at which a replica accepts depends on how many entries it happens to apply together.

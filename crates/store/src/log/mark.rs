@@ -18,6 +18,8 @@ use std::sync::Arc;
 use redb::StorageBackend;
 use tokio::sync::watch;
 
+use assent_registry::mutant::{self, Mutant};
+
 use crate::blocking::{RunBlocking, blocking};
 use crate::disk::Disk;
 use crate::{Health, StoreError};
@@ -59,6 +61,9 @@ impl Mark {
     }
 
     fn sync(&self) -> Result<(), StoreError> {
+        if mutant::is_active(Mutant::NoneDurabilityLog) {
+            return Ok(());
+        }
         self.file.sync_data().map_err(|error| StoreError::Unusable(format!("`{MARK_FILE}`: {error}")))
     }
 }
