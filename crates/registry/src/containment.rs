@@ -1,60 +1,123 @@
 //! Which quarantines and isolations hold, and what was released.
+//!
+//! One that was never released lies among its target's unreleased ones. One that was lies behind its release, and holds
+//! again if that release is void. Releases by the same signers at the same threshold are linked, newest first: a revocation
+//! voids what was accepted from some time on, so if one of them stands, all before it do. So nobody who contains and
+//! releases over and over makes an answer slower, and nothing has to be forgotten or refused for that.
 
-use assent_proof::{Containment, DomainName, EvidenceId, LineageName};
+use std::collections::BTreeSet;
 
-use crate::record::{DomainRow, EvidenceRow, LineageRow};
+use assent_proof::{Containment, DomainName, EvidenceId, LineageName, blake3_256};
+
+use crate::limit;
+use crate::record::{Contained, CountedSigner, DomainRow, EvidenceRow, LineageRow, ReleaseRow};
 use crate::row_key;
 use crate::rows::{RowError, Table};
 use crate::view::View;
 
 impl View<'_> {
-    /// The quarantines of a lineage that hold, by id.
+    /// The quarantines of a lineage that hold, by id; all of them, or more than can be named.
     pub(crate) fn quarantines(
         &self,
         domain: &DomainName,
         name: &LineageName,
         row: &LineageRow,
-    ) -> Result<Vec<EvidenceId>, RowError> {
-        self.holding(domain, || Containment::Quarantine(name.clone()), row.quarantines)
+    ) -> Result<BTreeSet<EvidenceId>, RowError> {
+        self.holding(domain, || Containment::Quarantine(name.clone()), &row.quarantines)
     }
 
-    /// The isolations of a domain that hold, by id.
+    /// The isolations of a domain that hold, by id; all of them, or more than can be named.
     pub(crate) fn isolations(
         &self,
         domain: &DomainName,
         row: &DomainRow,
-    ) -> Result<Vec<EvidenceId>, RowError> {
-        self.holding(domain, || Containment::Isolate(domain.clone()), row.isolations)
+    ) -> Result<BTreeSet<EvidenceId>, RowError> {
+        self.holding(domain, || Containment::Isolate(domain.clone()), &row.isolations)
     }
 
-    /// Those of `ever` containments that were not released, or whose release is void.
     fn holding(
         &self,
         domain: &DomainName,
         containment: impl FnOnce() -> Containment,
-        ever: u32,
-    ) -> Result<Vec<EvidenceId>, RowError> {
-        if ever == 0 {
-            return Ok(Vec::new());
+        contained: &Contained,
+    ) -> Result<BTreeSet<EvidenceId>, RowError> {
+        if *contained == Contained::default() {
+            return Ok(BTreeSet::new());
         }
-        let prefix = row_key::containments(domain, &containment());
-        let ever = usize::try_from(ever).unwrap_or(usize::MAX);
-        let rows = self.scan_prefix(Table::Containments, &prefix, ever.saturating_add(1))?;
+        let containment = containment();
+        let mut holding = self.unreleased(domain, &containment, contained.unreleased)?;
+        for group in &contained.released {
+            self.released_in_void(domain, &containment, &group.signers, group.newest, &mut holding)?;
+        }
+        Ok(holding)
+    }
+
+    /// Those that were never released, as far as they are named.
+    fn unreleased(
+        &self,
+        domain: &DomainName,
+        containment: &Containment,
+        unreleased: u64,
+    ) -> Result<BTreeSet<EvidenceId>, RowError> {
+        let prefix = row_key::containments(domain, containment);
+        let named = usize::try_from(unreleased).unwrap_or(usize::MAX).min(limit::CONTAINMENTS_NAMED);
+        let rows = self.scan_prefix(Table::Containments, &prefix, named.saturating_add(1))?;
         let mutated = || RowError::Mutated { table: Table::Containments, key: prefix.clone() };
-        if rows.len() != ever {
+        let all = u64::try_from(rows.len()) == Ok(unreleased);
+        if !all && (rows.len() <= named || named < limit::CONTAINMENTS_NAMED) {
             // One that lost its key to damage is missed, not overlooked.
             return Err(mutated());
         }
-        let mut holding = Vec::new();
-        for (key, _) in rows {
-            let id = key.get(prefix.len()..).and_then(|id| id.try_into().ok());
-            let id = EvidenceId(id.ok_or_else(mutated)?);
-            let row = self.evidence(&id)?.ok_or_else(mutated)?;
-            if !self.is_released(&row)? {
-                holding.push(id);
+        let id = |(key, _): &(Vec<u8>, Vec<u8>)| {
+            key.get(prefix.len()..).and_then(|id| id.try_into().ok()).map(EvidenceId)
+        };
+        rows.iter().take(named).map(|row| id(row).ok_or_else(mutated)).collect()
+    }
+
+    /// Adds those whose newest release is void, among the releases by the same signers.
+    fn released_in_void(
+        &self,
+        domain: &DomainName,
+        containment: &Containment,
+        signers: &[u8; 32],
+        newest: u64,
+        holding: &mut BTreeSet<EvidenceId>,
+    ) -> Result<(), RowError> {
+        let mut next = Some(newest);
+        while let Some(index) = next.filter(|_| holding.len() < limit::CONTAINMENTS_NAMED) {
+            let row = self.release(domain, containment, signers, index)?;
+            if !self.is_void(&row.evidence_id)? {
+                break;
             }
+            if !self.was_released_anew(&row)? {
+                holding.insert(row.containment);
+            }
+            next = row.before;
         }
-        Ok(holding)
+        Ok(())
+    }
+
+    /// One release of a target, which there must be.
+    pub(crate) fn release(
+        &self,
+        domain: &DomainName,
+        containment: &Containment,
+        signers: &[u8; 32],
+        ledger_index: u64,
+    ) -> Result<ReleaseRow, RowError> {
+        let key = row_key::release(domain, containment, signers, ledger_index);
+        match self.read::<ReleaseRow>(Table::Releases, &key)? {
+            Some(row) if row.before.is_none_or(|before| before < ledger_index) => Ok(row),
+            _ => Err(RowError::Mutated { table: Table::Releases, key }),
+        }
+    }
+
+    /// Whether what this released was released by another one since.
+    pub(crate) fn was_released_anew(&self, row: &ReleaseRow) -> Result<bool, RowError> {
+        match self.evidence(&row.containment)? {
+            Some(contained) => Ok(contained.released_by != Some(row.evidence_id)),
+            None => Err(RowError::Mutated { table: Table::Evidence, key: row.containment.0.to_vec() }),
+        }
     }
 
     /// Whether a release of this evidence stands. A void release releases nothing.
@@ -64,4 +127,16 @@ impl View<'_> {
             Some(by) => Ok(!self.is_void(by)?),
         }
     }
+}
+
+/// By what releases are told apart: who signed, admitted by what, and how many had to.
+pub(crate) fn releasers(counted: &[CountedSigner], threshold: u32) -> [u8; 32] {
+    let mut signers: Vec<_> = counted.iter().map(|signer| (signer.key, signer.admitted_by)).collect();
+    signers.sort_unstable();
+    let mut bytes = threshold.to_be_bytes().to_vec();
+    for (key, admitted_by) in signers {
+        bytes.extend_from_slice(key.as_bytes());
+        bytes.extend_from_slice(&admitted_by.0);
+    }
+    blake3_256(&bytes)
 }

@@ -34,6 +34,10 @@ fn key() -> assent_proof::PublicKey {
     SigningKey::from_seed([1; 32]).public()
 }
 
+fn contained() -> Contained {
+    Contained { unreleased: 2, released: vec![ReleasedBy { signers: [7; 32], newest: 300 }] }
+}
+
 fn receipt() -> Receipt {
     Receipt { evidence_id: id(7), ledger_index: 8, revision: 9, accepted_at: Millis(10) }
 }
@@ -49,7 +53,6 @@ fn rows_keep_their_bytes() {
             origin: "o".to_owned(),
             cluster_id: [5; 32],
             registry_key: key(),
-            void_marks: 2,
         },
         include_str!("golden/meta.hex").trim(),
     );
@@ -89,7 +92,7 @@ fn rows_keep_their_bytes() {
         include_str!("golden/authority.hex").trim(),
     );
     golden(
-        &DomainRow { governance: vec![key()], threshold: 1, admitted_by: id(1), isolations: 2 },
+        &DomainRow { governance: vec![key()], threshold: 1, admitted_by: id(1), isolations: contained() },
         include_str!("golden/domain.hex").trim(),
     );
     golden(
@@ -118,14 +121,13 @@ fn rows_keep_their_bytes() {
             head: Some(id(1)),
             next_sequence: 2,
             issuers: 3,
-            newest: 5,
             closed_by: None,
             conflicts: vec![Conflict {
                 issuer: key(),
                 sequence: 4,
                 reconciled: Some(Reconciled { by: id(2), canonical: id(3) }),
             }],
-            quarantines: 6,
+            quarantines: contained(),
         },
         include_str!("golden/lineage.hex").trim(),
     );
@@ -133,34 +135,25 @@ fn rows_keep_their_bytes() {
         &IssuerRow {
             next_sequence: 1,
             head: id(1),
-            conflict: Some(IssuerConflict { sequence: 0, second: id(2) }),
+            newest: vec![KindSlot { kind: EvidenceKind::RuntimeIntegrity, sequence: 0 }],
         },
         include_str!("golden/issuer.hex").trim(),
     );
     golden(
-        &NewestRow {
-            sequence: 1,
-            contested: false,
-            halves: vec![NewestHalf {
-                evidence_id: id(1),
-                accepted_at: Millis(2),
-                issued_at: Seconds(3),
-                expires_at: None,
-                references: vec![],
-                claims: Claims::RuntimeAttestation {
-                    verifier: "v".to_owned(),
-                    status: AttestationStatus::None,
-                    measurement: "m".to_owned(),
-                },
-            }],
-            before: vec![EarlierWord {
-                sequence: 1,
-                evidence_id: id(2),
-                claims: Claims::RuntimeIntegrity { measured: "m".to_owned() },
-            }],
-            forgotten: true,
+        &SlotRow {
+            evidence_id: id(1),
+            accepted_at: Millis(2),
+            issued_at: Seconds(3),
+            expires_at: None,
+            references: vec![],
+            claims: Claims::RuntimeAttestation {
+                verifier: "v".to_owned(),
+                status: AttestationStatus::None,
+                measurement: "m".to_owned(),
+            },
+            before: Some(300),
         },
-        include_str!("golden/newest.hex").trim(),
+        include_str!("golden/slot.hex").trim(),
     );
     golden(
         &PermitRow { evidence_id: id(1), request: [3; 32], consumed: vec![id(2)] },
@@ -175,14 +168,11 @@ fn rows_keep_their_bytes() {
         },
         include_str!("golden/trust.hex").trim(),
     );
+    golden(&PeerRow { lineage: "l".parse().unwrap(), sequence: 3 }, include_str!("golden/peer.hex").trim());
+    golden(&CheckpointRow { size: 300, root: [4; 32] }, include_str!("golden/checkpoint.hex").trim());
     golden(
-        &PeerRow {
-            lineage: "l".parse().unwrap(),
-            issuer: key(),
-            sequence: 3,
-            checkpoints: vec![PeerCheckpoint { evidence_id: id(1), size: 300, root: [4; 32] }],
-        },
-        include_str!("golden/peer.hex").trim(),
+        &ReleaseRow { evidence_id: id(1), containment: id(2), before: Some(3) },
+        include_str!("golden/release.hex").trim(),
     );
     golden(&OpenSubjectRow { open: 300 }, include_str!("golden/open_subject.hex").trim());
     golden(

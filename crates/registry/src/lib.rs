@@ -21,6 +21,7 @@ mod record;
 mod row_key;
 mod rows;
 mod rules;
+mod said;
 mod standing;
 mod submit;
 mod view;

@@ -9,15 +9,24 @@ pub const ISSUERS_PER_LINEAGE: usize = 32;
 /// Most statements that one statement rests on, directly and through others.
 pub const TRANSITIVE_REFERENCES: usize = 64;
 
-/// Most statements looked at to see whether one is void. It rests on at most [`TRANSITIVE_REFERENCES`], on the grants
-/// of their signers, and on the governance before those.
-pub const VOID_WALK_STEPS: usize = 10_000;
+/// Most statements that one evaluation, or the check of one envelope, judges to be void or not: what it looks at, what that
+/// rests on, the grants of their signers, and the reconciliations among them. Beyond that it is in doubt, and doubt is void.
+pub const JUDGED_STATEMENTS: usize = 16_384;
 
-/// Most earlier words of one issuer and kind that are remembered in a lineage, should its newest statement prove void.
-pub const EARLIER_WORDS: usize = 8;
+/// Most slots of issuers that one evaluation walks back over, past statements that are void.
+pub const WALKED_STATEMENTS: usize = 1024;
 
-/// Most quarantines or isolations that one target can have had, released ones included.
-pub const CONTAINMENTS_PER_TARGET: u32 = 1024;
+/// Most equivocations of one lineage that are ever reconciled. One more stays as it is, and quarantines.
+pub const RECONCILED_PER_LINEAGE: usize = 256;
+
+/// Most different sets of signers by which the containments of one target are released.
+pub const RELEASERS_PER_TARGET: usize = 256;
+
+/// Most containments of one target that are named; the others hold all the same.
+pub const CONTAINMENTS_NAMED: usize = 33;
+
+/// Most reasons that one decision names; it says how many more there are.
+pub const REASONS: usize = 32;
 
 /// The newest version of the rules in this build; peers announce it to one another.
 pub const RULES_VERSION: u32 = crate::RulesVersion::NEWEST.0;

@@ -78,6 +78,12 @@ mutants! {
     UnseededRng = "unseeded-rng", caught by ["M1"];
     /// Anything that an issuer ever said counts, where its newest statement alone should.
     AnyMatchingEvidence = "any-matching-evidence", caught by ["S2"];
+    /// A negative that says what another one of its issuer says counts as released with that one.
+    ReleaseTwinNegatives = "release-twin-negatives", caught by ["S2"];
+    /// The second statement for a slot is not looked at once its issuer has filled the next slot.
+    ForgetLateHalf = "forget-late-half", caught by ["S2"];
+    /// A governance key undoes alone what it signed together with others, by revoking itself since before.
+    UndoThresholdAlone = "undo-threshold-alone", caught by ["S2"];
     /// All restrictions of a kind by the same issuers take the same place: the second is answered with the first one's receipt.
     RestrictionNeedsSlot = "restriction-needs-slot", caught by ["S1", "S2"];
     /// The age of evidence runs from its own `issuedAt`, even where it was accepted before that.

@@ -80,7 +80,7 @@ pub struct LineagePage {
     pub head: Option<EvidenceId>,
     /// The newest slot of the shared chain; only in `_governance`.
     pub sequence: Option<u64>,
-    /// The quarantines by containment that hold, by id.
+    /// The quarantines by containment that hold, by id; at most [`crate::limit::CONTAINMENTS_NAMED`].
     pub quarantined_by: Vec<EvidenceId>,
     /// The slots that were signed twice.
     pub conflicts: Vec<LineageConflict>,
@@ -146,7 +146,7 @@ pub fn lineage(
     let view = View::new(rows);
     let Some(row) = view.lineage(domain, lineage)? else { return Ok(None) };
     let (entries, next) = entries(&view, domain, lineage, after, limit)?;
-    let quarantined_by = view.quarantines(domain, lineage, &row)?;
+    let quarantined_by: Vec<_> = view.quarantines(domain, lineage, &row)?.into_iter().collect();
     let conflicts: Result<Vec<_>, RowError> = row
         .conflicts
         .iter()
@@ -248,7 +248,7 @@ pub struct DomainEntry {
     pub threshold: u32,
     /// The statement that says so.
     pub admitted_by: EvidenceId,
-    /// The isolations that hold, by id.
+    /// The isolations that hold, by id; at most [`crate::limit::CONTAINMENTS_NAMED`].
     pub isolated_by: Vec<EvidenceId>,
 }
 
@@ -271,7 +271,7 @@ pub fn domains(
             let row: DomainRow = codec::decode(&value).map_err(|_| mutated())?;
             let domain = domain.ok_or_else(mutated)?;
             Ok(DomainEntry {
-                isolated_by: view.isolations(&domain, &row)?,
+                isolated_by: view.isolations(&domain, &row)?.into_iter().collect(),
                 domain,
                 governance: row.governance,
                 threshold: row.threshold,

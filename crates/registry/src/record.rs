@@ -16,18 +16,20 @@ macro_rules! versioned {
 }
 
 versioned!(
-    MetaRow = 2,
+    MetaRow = 3,
     LeafRow = 1,
     EvidenceRow = 1,
     AuthorityRow = 1,
-    DomainRow = 1,
+    DomainRow = 2,
     PolicyRow = 1,
-    LineageRow = 1,
-    IssuerRow = 1,
-    NewestRow = 1,
+    LineageRow = 2,
+    IssuerRow = 2,
+    SlotRow = 1,
     OpenSubjectRow = 1,
-    PeerRow = 1,
+    PeerRow = 2,
+    CheckpointRow = 1,
     PermitRow = 1,
+    ReleaseRow = 1,
     RestrictionRow = 1,
     TrustRow = 1,
 );
@@ -53,8 +55,6 @@ pub(crate) struct MetaRow {
     pub cluster_id: [u8; 32],
     /// The key that signs checkpoints, named by `root`.
     pub registry_key: PublicKey,
-    /// How many revocations carry an `invalidSince`. While it is 0, nothing is void.
-    pub void_marks: u64,
 }
 
 /// One leaf of the ledger.
@@ -151,8 +151,8 @@ pub(crate) struct DomainRow {
     pub threshold: u32,
     /// The statement that says so.
     pub admitted_by: EvidenceId,
-    /// How many isolations it ever had, released ones included.
-    pub isolations: u32,
+    /// Its isolations.
+    pub isolations: Contained,
 }
 
 /// A domain's policy.
@@ -178,14 +178,43 @@ pub(crate) struct LineageRow {
     pub next_sequence: u64,
     /// How many issuers it has.
     pub issuers: u32,
-    /// How many rows of newest statements it has: one that lost its key to damage must be missed, not overlooked.
-    pub newest: u32,
     /// The event that closed it.
     pub closed_by: Option<EvidenceId>,
     /// The slots that were signed twice, by issuer. One that is not reconciled quarantines the lineage.
     pub conflicts: Vec<Conflict>,
-    /// How many quarantines it ever had by containment, released ones included.
-    pub quarantines: u32,
+    /// Its quarantines by containment.
+    pub quarantines: Contained,
+}
+
+/// The quarantines or isolations of one target: where to find those that hold, and how many there must be.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Contained {
+    /// How many were never released: so many rows there must be, and one that lost its key to damage is missed.
+    pub unreleased: u64,
+    /// The releases, by who signed them.
+    pub released: Vec<ReleasedBy>,
+}
+
+/// The releases of one target by the same signers at the same threshold. If the newest of them stands, all do: a revocation
+/// voids what was accepted from some time on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ReleasedBy {
+    /// A digest of the signers and the threshold.
+    #[serde(with = "serde_bytes")]
+    pub signers: [u8; 32],
+    /// The ledger index of the newest of these releases.
+    pub newest: u64,
+}
+
+/// One release of a quarantine or isolation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ReleaseRow {
+    /// The release.
+    pub evidence_id: EvidenceId,
+    /// What it released.
+    pub containment: EvidenceId,
+    /// The release before it of the same target by the same signers, by ledger index.
+    pub before: Option<u64>,
 }
 
 /// The open lineages of one digest, to miss one whose row is not found.
@@ -222,50 +251,22 @@ pub(crate) struct IssuerRow {
     pub next_sequence: u64,
     /// Its newest evidence.
     pub head: EvidenceId,
-    /// Its one recorded equivocation.
-    pub conflict: Option<IssuerConflict>,
+    /// The newest slot of each kind that it spoke of, by first halves, ordered by kind.
+    pub newest: Vec<KindSlot>,
 }
 
-/// The second statement of an issuer for one slot.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct IssuerConflict {
+/// The newest slot whose first half is of a kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KindSlot {
+    /// The kind.
+    pub kind: EvidenceKind,
     /// The slot.
     pub sequence: u64,
-    /// The statement that came second.
-    pub second: EvidenceId,
 }
 
-/// An issuer's newest statement of one kind: one half, or both halves of an equivocation, ordered by id.
+/// One statement of a slot, as an authorize needs it. Written once, with the statement, and never changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct NewestRow {
-    /// Its slot.
-    pub sequence: u64,
-    /// Whether that slot was filled twice; what is contested never counts, but still denies.
-    pub contested: bool,
-    /// The statement, or both.
-    pub halves: Vec<NewestHalf>,
-    /// What the issuer said in the slots before, oldest first, each different from the one before it; both halves of a
-    /// slot that was filled twice stand side by side. Looked at only if the newest statement is void: what is void has
-    /// not replaced anything.
-    pub before: Vec<EarlierWord>,
-    /// Whether `before` once held more than [`crate::limit::EARLIER_WORDS`].
-    pub forgotten: bool,
-}
-
-/// What an issuer said in a slot and, in the same words, in those right after it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct EarlierWord {
-    /// The slot in which it was first said.
-    pub sequence: u64,
-    /// The first statement that said so.
-    pub evidence_id: EvidenceId,
-    /// What it claims.
-    pub claims: Claims,
-}
-
-/// What an authorize needs of one statement.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct NewestHalf {
+pub(crate) struct SlotRow {
     /// Its id.
     pub evidence_id: EvidenceId,
     /// When the registry accepted it.
@@ -278,6 +279,8 @@ pub(crate) struct NewestHalf {
     pub references: Vec<EvidenceId>,
     /// What it claims.
     pub claims: Claims,
+    /// Of a first half: the slot before this one whose first half is of the same kind.
+    pub before: Option<u64>,
 }
 
 /// What a `sovereign-trust` says, by its evidence id.
@@ -293,24 +296,18 @@ pub(crate) struct TrustRow {
     pub not_after: Seconds,
 }
 
-/// The last checkpoint of another registry that a domain has accepted.
+/// A slot in which an issuer brought a checkpoint of another registry, by when it was accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PeerRow {
     /// The lineage of the statement that brought it.
     pub lineage: LineageName,
-    /// Its issuer.
-    pub issuer: PublicKey,
     /// Its slot.
     pub sequence: u64,
-    /// The checkpoint; several, by evidence id, if that slot was filled twice.
-    pub checkpoints: Vec<PeerCheckpoint>,
 }
 
-/// A checkpoint of another registry.
+/// A checkpoint of another registry, by the statement that brought it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct PeerCheckpoint {
-    /// The statement that brought it.
-    pub evidence_id: EvidenceId,
+pub(crate) struct CheckpointRow {
     /// The size of the peer's ledger.
     pub size: u64,
     /// Its root.

@@ -1,8 +1,10 @@
 //! The keys of the tables. Names hold no NUL, so a NUL ends them and prefixes never overlap.
 
 use assent_proof::{
-    Containment, DomainName, EvidenceId, EvidenceKind, LineageName, PublicKey, Sha256, blake3_256,
+    Containment, DomainName, EvidenceId, EvidenceKind, LineageName, Millis, PublicKey, Sha256, blake3_256,
 };
+
+use crate::said::{Chain, Half};
 
 /// The one key of [`crate::Table::Meta`].
 pub(crate) const META: &[u8] = b"state";
@@ -59,17 +61,11 @@ pub(crate) fn entry(domain: &DomainName, lineage: &LineageName, ledger_index: u6
     key
 }
 
-/// Key of an issuer's newest statement of a kind.
-pub(crate) fn newest(
-    domain: &DomainName,
-    lineage: &LineageName,
-    kind: EvidenceKind,
-    issuer: &PublicKey,
-) -> Vec<u8> {
-    let mut key = in_lineage(domain, lineage);
-    key.extend_from_slice(kind.as_str().as_bytes());
-    key.push(0);
-    key.extend_from_slice(issuer.as_bytes());
+/// Key of one statement of a slot.
+pub(crate) fn slot(chain: Chain<'_>, sequence: u64, half: Half) -> Vec<u8> {
+    let mut key = issuer(chain.domain, chain.lineage, chain.issuer);
+    key.extend_from_slice(&index(sequence));
+    key.push(half as u8);
     key
 }
 
@@ -123,10 +119,58 @@ pub(crate) fn containment(domain: &DomainName, containment: &Containment, id: &E
     key
 }
 
-/// Key of another registry, as a domain knows it.
+/// Key of a release of a target by certain signers.
+pub(crate) fn release(
+    domain: &DomainName,
+    containment: &Containment,
+    signers: &[u8; 32],
+    ledger_index: u64,
+) -> Vec<u8> {
+    let mut key = containments(domain, containment);
+    key.extend_from_slice(signers);
+    key.extend_from_slice(&index(ledger_index));
+    key
+}
+
+/// Prefix of what a domain was told of another registry.
 pub(crate) fn peer(domain: &DomainName, origin: &str) -> Vec<u8> {
     let mut key = in_domain(domain);
     key.extend_from_slice(origin.as_bytes());
+    key.push(0);
+    key
+}
+
+/// Prefix of what an issuer told a domain of another registry.
+pub(crate) fn peer_issuer(domain: &DomainName, origin: &str, issuer: &PublicKey) -> Vec<u8> {
+    let mut key = peer(domain, origin);
+    key.extend_from_slice(issuer.as_bytes());
+    key
+}
+
+/// Key of a checkpoint of another registry by when it was accepted, newest first.
+pub(crate) fn peer_slot(
+    domain: &DomainName,
+    origin: &str,
+    issuer: &PublicKey,
+    accepted_at: Millis,
+    ledger_index: u64,
+) -> Vec<u8> {
+    let mut key = peer_accepted(domain, origin, issuer, accepted_at);
+    key.extend_from_slice(&index(!ledger_index));
+    key
+}
+
+/// Prefix of the checkpoints of another registry that an issuer brought at a time; earlier ones come after it.
+pub(crate) fn peer_accepted(
+    domain: &DomainName,
+    origin: &str,
+    issuer: &PublicKey,
+    accepted_at: Millis,
+) -> Vec<u8> {
+    let mut key = peer_issuer(domain, origin, issuer);
+    // Ordered like the number, with the sign turned, and then backwards.
+    let ordered = accepted_at.0.cast_unsigned() ^ (1 << 63);
+    key.extend_from_slice(&index(!ordered));
     key
 }
 

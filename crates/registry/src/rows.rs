@@ -32,20 +32,24 @@ pub enum Table {
     LineageIssuers = 9,
     /// (domain, lineage, ledger index) → evidence id.
     LineageEntries = 10,
-    /// (domain, lineage, kind, issuer) → that issuer's newest statement of the kind.
-    Newest = 11,
+    /// (domain, lineage, issuer, slot, half) → what was signed for the slot.
+    Slots = 11,
     /// (domain, digest, lineage) → nothing: the open lineages of a digest; (domain, digest) → how many there are.
     OpenSubjects = 12,
     /// (domain, kind, target, issuers) → the newest such restriction.
     Restrictions = 13,
-    /// (domain, action, target, evidence id) → nothing: the quarantines and isolations of a target.
+    /// (domain, action, target, evidence id) → nothing: the quarantines and isolations of a target that were never released.
     Containments = 14,
     /// (domain, lineage, nonce) → the permit that was given for it.
     Permits = 15,
     /// Evidence id of a `sovereign-trust` → what it says.
     Trusts = 16,
-    /// (domain, peer's origin) → the last checkpoint of that registry.
+    /// (domain, peer's origin, issuer, time of acceptance, newest first) → the slot that brought a checkpoint of that registry.
     Peers = 17,
+    /// Evidence id of a `synchronization-continuity` → the checkpoint that it brought.
+    Checkpoints = 18,
+    /// (domain, action, target, signers, ledger index) → a release of a quarantine or isolation.
+    Releases = 19,
 }
 
 impl Table {
@@ -62,13 +66,15 @@ impl Table {
         Table::Lineages,
         Table::LineageIssuers,
         Table::LineageEntries,
-        Table::Newest,
+        Table::Slots,
         Table::OpenSubjects,
         Table::Restrictions,
         Table::Containments,
         Table::Permits,
         Table::Trusts,
         Table::Peers,
+        Table::Checkpoints,
+        Table::Releases,
     ];
 
     /// The table's name in a store.
@@ -85,13 +91,15 @@ impl Table {
             Table::Lineages => "lineages",
             Table::LineageIssuers => "lineage-issuers",
             Table::LineageEntries => "lineage-entries",
-            Table::Newest => "newest",
+            Table::Slots => "slots",
             Table::OpenSubjects => "open-subjects",
             Table::Restrictions => "restrictions",
             Table::Containments => "containments",
             Table::Permits => "permits",
             Table::Trusts => "trusts",
             Table::Peers => "peers",
+            Table::Checkpoints => "checkpoints",
+            Table::Releases => "releases",
         }
     }
 }
@@ -110,6 +118,9 @@ pub enum RowError {
     /// The store could not be read or written.
     #[error("the store cannot be used: {0}")]
     Unreadable(String),
+    /// The time that the reader gave this evaluation is over. A reader that is given no end never says so.
+    #[error("the time for this evaluation is over")]
+    Interrupted,
     /// The state follows rules that whoever reads it does not know, or is about to.
     #[error(
         "the registry follows version {version} of its rules and this build knows them up to version {known}: start \

@@ -98,7 +98,6 @@ mod tests {
             origin: "registry.example".to_owned(),
             cluster_id: [0; 32],
             registry_key: SigningKey::from_seed([7; 32]).public(),
-            void_marks: 0,
         };
         let mut rows = MemoryRows::new();
         rows.put(Table::Meta, row_key::META, &encode(&meta)).unwrap();

@@ -75,21 +75,16 @@ pub(crate) fn authority_flaw(key: &PublicKey, row: &AuthorityRow, now: Millis) -
 }
 
 impl View<'_> {
-    /// Whether the evidence, which the caller has found in the ledger, is void. Restrictions never are.
+    /// Whether the evidence, which the caller has found in the ledger, is void. Restrictions never are, and neither are `root`
+    /// and `domain`: they were accepted at their threshold, and whoever governs by them must not lose that.
     ///
     /// A walk over what it rests on: its references, and the statements that admitted its signers, and so on. All of
     /// these came before it, so the walk ends; one that is longer than the bound ends in doubt, and doubt is void.
     pub(crate) fn is_void(&self, id: &EvidenceId) -> Result<bool, RowError> {
-        if self.meta()?.is_some_and(|meta| meta.void_marks == 0) {
-            // Voidness begins with an `invalidSince`, an invalidation or a reconciliation.
-            return Ok(false);
-        }
         let mut open = vec![*id];
-        let mut steps: usize = 0;
         while let Some(next) = open.last().copied() {
             if self.known_void(&next).is_none() {
-                steps = steps.saturating_add(1);
-                if steps > limit::VOID_WALK_STEPS {
+                if !self.may_judge() {
                     return Ok(true);
                 }
                 let before = open.len();
@@ -110,7 +105,7 @@ impl View<'_> {
     fn judge(&self, id: &EvidenceId, open: &mut Vec<EvidenceId>) -> Result<bool, RowError> {
         // It was found, and is gone now: doubt denies.
         let Some(row) = self.evidence(id)? else { return Ok(true) };
-        if row.kind.is_restriction() {
+        if row.kind.is_restriction() || matches!(row.kind, EvidenceKind::Root | EvidenceKind::Domain) {
             return Ok(false);
         }
         if row.invalidated_by.is_some() {
@@ -125,9 +120,7 @@ impl View<'_> {
         };
         let mut unvoided: u32 = 0;
         for signer in &row.counted {
-            // The root statement admits its own signers: it stands on their signatures alone.
-            let admitted = signer.admitted_by == *id || !ask(&signer.admitted_by);
-            if admitted && self.is_unmarked(&row, &signer.key)? {
+            if !ask(&signer.admitted_by) && self.is_unmarked(&row, &signer.key)? {
                 unvoided = unvoided.saturating_add(1);
             }
         }
@@ -295,7 +288,6 @@ mod tests {
             origin: "registry.example".to_owned(),
             cluster_id: [0; 32],
             registry_key: root,
-            void_marks: 1,
         };
         put(&mut rows, Table::Meta, row_key::META, &meta);
         let authority = AuthorityRow {
@@ -335,7 +327,7 @@ mod tests {
 
     #[test]
     fn a_long_chain_is_judged_without_recursion() {
-        let length = limit::VOID_WALK_STEPS / 2 - 2;
+        let length = limit::JUDGED_STATEMENTS / 2 - 2;
         let sound = chain(length, i64::from(u32::MAX));
         assert_eq!(View::new(&sound).is_void(&id(length)), Ok(false));
         let void = chain(length, 1);
@@ -344,7 +336,7 @@ mod tests {
 
     #[test]
     fn a_chain_that_is_longer_than_the_bound_is_in_doubt_and_so_void() {
-        let length = limit::VOID_WALK_STEPS + 1;
+        let length = limit::JUDGED_STATEMENTS + 1;
         let sound = chain(length, i64::from(u32::MAX));
         assert_eq!(View::new(&sound).is_void(&id(length)), Ok(true));
     }

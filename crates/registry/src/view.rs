@@ -11,15 +11,12 @@ use assent_proof::{DomainName, EvidenceId, EvidenceKind, LineageName, PublicKey,
 
 use crate::codec::{self, Versioned};
 use crate::record::{
-    AuthorityRow, DomainRow, EvidenceRow, IssuerRow, LeafRow, LineageRow, MetaRow, NewestRow, OpenSubjectRow,
-    PeerRow, PermitRow, PolicyRow, RestrictionRow, TrustRow,
+    AuthorityRow, CheckpointRow, DomainRow, EvidenceRow, IssuerRow, LeafRow, LineageRow, MetaRow,
+    OpenSubjectRow, PermitRow, PolicyRow, RestrictionRow, TrustRow,
 };
 use crate::row_key;
 use crate::rows::{Row, RowError, Rows, Table};
 use crate::standing::Flaw;
-
-/// Most statements an authorize looks at in one lineage: every issuer's newest of every execution kind.
-const NEWEST_MAX: usize = crate::limit::ISSUERS_PER_LINEAGE * 8;
 
 /// Which lineages of a digest are open.
 pub(crate) enum OpenLineages {
@@ -44,6 +41,8 @@ struct Memo {
     domains: BTreeMap<DomainName, Option<Rc<DomainRow>>>,
     policies: BTreeMap<DomainName, Option<Rc<PolicyRow>>>,
     void: BTreeMap<EvidenceId, bool>,
+    /// How many statements the evaluation under way has judged.
+    judged: usize,
     evidence: BTreeMap<EvidenceId, Option<Rc<EvidenceRow>>>,
     /// By what is referenced: whether that can be rested on.
     flaws: BTreeMap<Vec<EvidenceId>, Option<Flaw>>,
@@ -103,6 +102,23 @@ impl<'a> View<'a> {
     /// Remembers an evidence's voidness.
     pub(crate) fn remember_void(&self, id: EvidenceId, void: bool) {
         self.memo.borrow_mut().void.insert(id, void);
+    }
+
+    /// An evaluation begins: it has judged nothing yet.
+    pub(crate) fn begin(&self) {
+        self.memo.borrow_mut().judged = 0;
+    }
+
+    /// Another statement is judged; whether the evaluation may judge so many.
+    pub(crate) fn may_judge(&self) -> bool {
+        let mut memo = self.memo.borrow_mut();
+        memo.judged = memo.judged.saturating_add(1);
+        memo.judged <= crate::limit::JUDGED_STATEMENTS
+    }
+
+    /// Whether the evaluation wanted to judge more statements than it may, so that what it took for void is in doubt.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.memo.borrow().judged > crate::limit::JUDGED_STATEMENTS
     }
 
     /// An accepted piece of evidence.
@@ -169,40 +185,6 @@ impl<'a> View<'a> {
             .collect()
     }
 
-    /// An issuer's newest statement of one kind in a lineage.
-    pub(crate) fn newest_of(
-        &self,
-        domain: &DomainName,
-        lineage: &LineageName,
-        kind: EvidenceKind,
-        issuer: &PublicKey,
-    ) -> Result<Option<NewestRow>, RowError> {
-        self.read(Table::Newest, &row_key::newest(domain, lineage, kind, issuer))
-    }
-
-    /// Every issuer's newest statement of every kind in a lineage, by kind and issuer.
-    pub(crate) fn newest(
-        &self,
-        domain: &DomainName,
-        lineage: &LineageName,
-    ) -> Result<Vec<(EvidenceKind, PublicKey, NewestRow)>, RowError> {
-        let prefix = row_key::in_lineage(domain, lineage);
-        let rows = self.scan_prefix(Table::Newest, &prefix, NEWEST_MAX)?;
-        rows.into_iter()
-            .map(|(key, value)| {
-                let mutated = || RowError::Mutated { table: Table::Newest, key: key.clone() };
-                let rest = key.get(prefix.len()..).ok_or_else(mutated)?;
-                let nul = rest.iter().position(|byte| *byte == 0).ok_or_else(mutated)?;
-                let kind = rest.get(..nul).and_then(|kind| std::str::from_utf8(kind).ok());
-                let kind: EvidenceKind = kind.and_then(|k| k.parse().ok()).ok_or_else(mutated)?;
-                let issuer = rest.get(nul.saturating_add(1)..).and_then(|key| key.try_into().ok());
-                let issuer = PublicKey::from_stored_bytes(issuer.ok_or_else(mutated)?);
-                let row = codec::decode(&value).map_err(|_| mutated())?;
-                Ok((kind, issuer, row))
-            })
-            .collect()
-    }
-
     /// The open lineages of a digest, as far as a request without a lineage needs to know them.
     pub(crate) fn open_lineages(
         &self,
@@ -257,9 +239,9 @@ impl<'a> View<'a> {
         self.read(Table::Trusts, &id.0)
     }
 
-    /// The last checkpoint of another registry.
-    pub(crate) fn peer(&self, domain: &DomainName, origin: &str) -> Result<Option<PeerRow>, RowError> {
-        self.read(Table::Peers, &row_key::peer(domain, origin))
+    /// The checkpoint that a statement brought.
+    pub(crate) fn checkpoint(&self, id: &EvidenceId) -> Result<Option<CheckpointRow>, RowError> {
+        self.read(Table::Checkpoints, &id.0)
     }
 
     /// The permit that was given for a nonce.

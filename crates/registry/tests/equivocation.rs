@@ -72,10 +72,7 @@ fn unordered_rows(world: &World) -> BTreeMap<(Table, Vec<u8>), Vec<u8>> {
         .rows
         .iter()
         .filter(|(table, _, _)| {
-            matches!(
-                table,
-                Table::Authorities | Table::Domains | Table::Policies | Table::Newest | Table::OpenSubjects
-            )
+            matches!(table, Table::Authorities | Table::Domains | Table::Policies | Table::OpenSubjects)
         })
         .map(|(table, key, value)| ((table, key.to_vec()), value.to_vec()))
         .collect()

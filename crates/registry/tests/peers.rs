@@ -207,3 +207,58 @@ proptest! {
         prop_assert_eq!(&ends[0], &ends[1]);
     }
 }
+
+#[test]
+fn a_void_checkpoint_is_passed_over_and_the_honest_one_extends_what_stands() {
+    // A thief of one zone key: a trust in keys of its own under the peer's name, and a checkpoint as large as can be.
+    let (mut world, peer, trust) = trusting();
+    let keys = world.keys.clone();
+    let thief = key(95);
+    world.govern(grant(thief.public(), assent_proof::Role::Zone), &[&thief]);
+    let own = Peer { registry: key(96), nodes: vec![key(97)], leaves: Vec::new() };
+    let false_trust = accepted(&world.submit_at(20, &own.trust().sign(&[&thief]))).evidence_id;
+    let mut parent = false_trust;
+    for many in 0..1100_u64 {
+        let size = (1_u64 << 63) - 1;
+        let text = Checkpoint { origin: PEER.to_owned(), size, root: [9; 32] }.to_text();
+        let mut signatures = vec![sign_note(&text, PEER, &own.registry)];
+        let node = &own.nodes[0];
+        signatures.push(cosign(&text, &cosigner_name(PEER, &node.public()), node, 1_795_374_000 + many));
+        let note = String::from_utf8(Note { text, signatures }.to_vec()).unwrap();
+        let slot = continuity(note, Vec::new()).references(&[false_trust]).slot(1 + many, Some(parent));
+        parent = accepted(&world.submit_at(20, &slot.sign(&[&thief]))).evidence_id;
+    }
+    let honest = peer.continuity(0, 7, trust).slot(1, Some(trust)).sign(&[&keys.zone]);
+    assert_eq!(refused(&world.submit_at(25, &honest)), Code::RegistryDiverged);
+    let revoked = revocation(thief.public(), Some(at(10))).sign(&[&keys.governance[0]]);
+    accepted(&world.submit_at(30, &revoked));
+    let first = accepted(&world.submit_at(30, &honest)).evidence_id;
+    // What stands is extended all the same.
+    let forked = Peer::new(2).continuity(7, 12, trust).slot(2, Some(first)).sign(&[&keys.zone]);
+    assert_eq!(refused(&world.submit_at(31, &forked)), Code::RegistryDiverged);
+    let next = peer.continuity(7, 12, trust).slot(2, Some(first)).sign(&[&keys.zone]);
+    accepted(&world.submit_at(31, &next));
+}
+
+#[test]
+fn what_follows_a_void_checkpoint_extends_the_one_before_it() {
+    let (mut world, peer, trust) = trusting();
+    let keys = world.keys.clone();
+    let first = peer.continuity(0, 7, trust).slot(1, Some(trust)).sign(&[&keys.zone]);
+    let first = accepted(&world.submit(&first)).evidence_id;
+    let second = peer.continuity(7, 12, trust).slot(2, Some(first)).sign(&[&keys.zone]);
+    let second = accepted(&world.submit(&second)).evidence_id;
+    accepted(&world.submit(&invalidate(second).sign(&[&keys.audit])));
+    let fork = Peer::new(2);
+    for (draft, expected) in [
+        (fork.continuity(7, 9, trust), Some(Code::RegistryDiverged)),
+        (peer.continuity(12, 15, trust), Some(Code::RegistryDiverged)),
+        (peer.continuity(7, 9, trust), None),
+    ] {
+        let outcome = world.submit(&draft.slot(3, Some(second)).sign(&[&keys.zone]));
+        match expected {
+            Some(code) => assert_eq!(refused(&outcome), code),
+            None => drop(accepted(&outcome)),
+        }
+    }
+}

@@ -112,29 +112,6 @@ fn root_replaces_a_domains_governance_and_the_keys_left_out_are_dead() {
 }
 
 #[test]
-fn a_void_new_domain_denies_and_its_predecessor_does_not_come_back() {
-    let mut world = World::new();
-    world.grounds();
-    let keys = world.keys.clone();
-    // Two root keys, so that one can be revoked by the other.
-    let (a, b) = (key(61), key(62));
-    let all = [keys.root.public(), a.public(), b.public()];
-    let three = root_statement(&all, 1, keys.checkpoint.public());
-    accepted(&world.submit_to_root(0, three, &[&keys.root, &a, &b]));
-    let fresh = key(63);
-    let governance = [keys.governance[0].public(), fresh.public()];
-    let next = domain_statement(domain().as_ref(), &governance, 1);
-    accepted(&world.submit_to_root(20, next, &[&a, &fresh]));
-    assert!(world.decide_at(20, &request()).is_allow());
-    let revoked = revocation(a.public(), Some(at(10))).domain("_root").sign(&[&b]);
-    accepted(&world.submit_at(30, &revoked));
-    let decision = world.decide_at(30, &request());
-    assert!(codes(&decision).contains(&Code::InheritanceUnverifiable), "{decision:?}");
-    let again = authorization(&["run"]).lineage("exec-9").sign(&[&fresh]);
-    assert_eq!(refused(&world.submit_at(30, &again)), Code::InheritanceUnverifiable);
-}
-
-#[test]
 fn a_root_statement_by_strangers_is_refused() {
     let mut world = World::new();
     let keys = world.keys.clone();

@@ -129,9 +129,6 @@ impl Model {
             reasons.insert("domain_unknown");
             return judgement;
         }
-        if self.created_in_void(domain) {
-            reasons.insert("inheritance_unverifiable");
-        }
         if self.isolated(domain) {
             reasons.insert("domain_isolated");
         }
@@ -177,12 +174,6 @@ impl Model {
         judgement.takes = takes;
         judgement.valid_until_ms = until_ms;
         judgement
-    }
-
-    /// Whether the statement that last said who governs a domain is void.
-    fn created_in_void(&self, domain: &str) -> bool {
-        let says = |leaf: &&Leaf| leaf.statement.kind == "domain" && leaf.statement.claim("domain") == domain;
-        self.leaves().rfind(says).is_some_and(|leaf| self.void(leaf))
     }
 
     /// The permit that was recorded stands, and is for this request.
@@ -257,25 +248,18 @@ impl Model {
         }
     }
 
-    /// What each issuer said of a kind, slot by slot, the newest first. In the newest slot what a reconciliation rejected
-    /// is left out, which may leave nothing.
+    /// What each issuer said of a kind, slot by slot, the newest first.
     fn said<'a>(&'a self, domain: &str, lineage: &str, kind: &str) -> Vec<Vec<Vec<&'a Leaf>>> {
         let mut by_issuer: BTreeMap<&[String], BTreeMap<Option<u64>, Vec<&Leaf>>> = BTreeMap::new();
         for leaf in self.evidence_in(domain, lineage).filter(|leaf| leaf.statement.kind == kind) {
             let slots = by_issuer.entry(&leaf.statement.issuers).or_default();
             slots.entry(leaf.statement.sequence).or_default().push(leaf);
         }
-        let newest_first = |slots: BTreeMap<Option<u64>, Vec<&'a Leaf>>| {
-            let mut slots: Vec<Vec<&Leaf>> = slots.into_values().rev().collect();
-            if let Some(newest) = slots.first_mut() {
-                newest.retain(|leaf| !self.contested(leaf) || self.canonical_of(leaf).is_none());
-            }
-            slots
-        };
-        by_issuer.into_values().map(newest_first).collect()
+        by_issuer.into_values().map(|slots| slots.into_values().rev().collect()).collect()
     }
 
-    /// The newest statement of each issuer that spoke; nothing for one whose newest slot is contested.
+    /// What may count of each issuer that spoke: its newest statement; nothing where its newest slot is contested, or was
+    /// won by a statement of another kind.
     fn newest<'a>(&'a self, domain: &str, lineage: &str, kind: &str) -> Vec<Option<&'a Leaf>> {
         let uncontested = |slots: Vec<Vec<&'a Leaf>>| {
             slots.into_iter().next().and_then(|newest| newest.into_iter().find(|leaf| !self.contested(leaf)))
@@ -287,17 +271,18 @@ impl Model {
         self.standing().void.contains(&leaf.statement.id)
     }
 
-    /// A newest negative denies, void or not, until it is released; what is void has not replaced the negative before it.
+    /// From its newest slot of a kind back, an issuer's negatives deny until the first slot in which something of the kind
+    /// stands: those that stand; or all, where nothing that was signed for the slot does. A release lifts the one it names.
     fn check_negatives(&self, domain: &str, lineage: &str, policy: &Policy, reasons: &mut Codes) {
         for kind in ["runtime-attestation", "runtime-integrity", "policy-validation"] {
             for slots in self.said(domain, lineage, kind) {
-                for (back, slot) in slots.into_iter().enumerate() {
-                    let stands = slot.iter().any(|leaf| !self.void(leaf));
-                    // What stands in an older slot outweighs what is void beside it.
-                    let heard = slot.iter().filter(|leaf| back == 0 || !stands || !self.void(leaf));
+                for slot in slots {
+                    let of_slot = slot.iter().flat_map(|leaf| self.halves(leaf)).chain(slot.iter().copied());
+                    let nothing_stands = of_slot.into_iter().all(|leaf| self.void(leaf));
+                    let heard = slot.iter().filter(|leaf| nothing_stands || !self.void(leaf));
                     let unreleased = |leaf: &&&Leaf| !self.standing().released.contains(&leaf.statement.id);
                     reasons.extend(heard.filter(unreleased).filter_map(|leaf| negative(leaf, policy)));
-                    if stands {
+                    if slot.iter().any(|leaf| !self.void(leaf)) {
                         break;
                     }
                 }
@@ -409,7 +394,7 @@ impl Model {
         let judged: Vec<(&Leaf, Codes)> = judged.collect();
         let counted: Vec<&Leaf> =
             judged.iter().filter(|(_, flaws)| flaws.is_empty()).map(|(leaf, _)| *leaf).collect();
-        if newest.is_empty() {
+        if judged.is_empty() {
             reasons.insert("evidence_missing");
         }
         if counted.is_empty() {
@@ -458,7 +443,12 @@ impl Model {
                 (!had.takes.contains(&leaf.statement.id)).then_some("authorization_consumed")
             }
             Asked::ToRecord | Asked::Afterwards(_) => {
-                let taken = self.leaves().filter(|permit| permit.takes.contains(&leaf.statement.id)).count();
+                // What was used under either statement for a slot was used of the slot.
+                let halves = self.halves(leaf);
+                let of_slot = |id: &String| {
+                    *id == leaf.statement.id || halves.iter().any(|half| half.statement.id == *id)
+                };
+                let taken = self.leaves().filter(|permit| permit.takes.iter().any(of_slot)).count();
                 u64::try_from(taken).is_ok_and(|taken| taken >= uses).then_some("authorization_consumed")
             }
         }

@@ -150,7 +150,8 @@ impl Standing {
     /// Whether a leaf is void, and what it changes if it stands.
     fn judge(&mut self, leaf: &Leaf, needed: &Needed, grants: &BTreeMap<String, String>) {
         let statement = &leaf.statement;
-        if statement.class == Some(Class::Restriction) {
+        if statement.class == Some(Class::Restriction) || matches!(statement.kind.as_str(), "root" | "domain")
+        {
             return;
         }
         let stands = |key: &&String| !self.voids(key, leaf.accepted_ms, grants);

@@ -87,19 +87,39 @@ impl Model {
             match standing.silenced(key, &statement.domain, now).first() {
                 Some(_) if several => {}
                 Some(code) => return Err(code),
-                None => roles.push(authority.role.as_str()),
+                None => roles.push((key.as_str(), authority.role.as_str())),
             }
-        }
-        let own = statement.kind == "revocation" && statement.issuers == [statement.claim("authority")];
-        if !own && roles.iter().any(|role| !statement.roles().contains(role)) {
-            return Err("role_not_permitted");
         }
         let target = standing.authorities.get(statement.claim("authority"));
         let since = statement.claims.get("invalidSince").is_some_and(|since| !since.is_null());
         let of_governance = target.is_some_and(|target| target.role == "governance");
-        let revokes = statement.kind == "revocation" && !own && (of_governance || since);
-        let needed = if class == Class::Governance || revokes { governance.threshold } else { 1 };
-        if u64::try_from(roles.len()).unwrap_or(u64::MAX) < needed {
+        let revokes = statement.kind == "revocation";
+        let itself = revokes && statement.issuers == [statement.claim("authority")];
+        // Alone, a key revokes itself; a key of governance only from now on.
+        let own = itself && !(of_governance && since);
+        if !own && roles.iter().any(|(_, role)| !statement.roles().contains(role)) {
+            return Err("role_not_permitted");
+        }
+        let by_threshold = class == Class::Governance || (revokes && !own && (of_governance || since));
+        let needed = if by_threshold { governance.threshold } else { 1 };
+        // Against a key of governance its own signature does not count.
+        let against =
+            |key: &str| revokes && by_threshold && of_governance && key == statement.claim("authority");
+        let signed = roles.iter().filter(|(key, _)| !against(key)).count();
+        if u64::try_from(signed).unwrap_or(u64::MAX) < needed { Err("threshold_not_met") } else { Ok(()) }
+    }
+
+    /// Enough living keys of governance are left to reach the threshold once this one is revoked.
+    fn check_still_governed(&self, statement: &Statement) -> Result<(), &'static str> {
+        let standing = self.standing();
+        let revoked = statement.claim("authority");
+        let Some(governance) = standing.domains.get(&statement.domain) else { return Ok(()) };
+        let lives = |key: &str| standing.authorities.get(key).is_some_and(|known| !known.revoked);
+        if !governance.keys.contains(revoked) || !lives(revoked) {
+            return Ok(());
+        }
+        let left = governance.keys.iter().filter(|key| *key != revoked && lives(key)).count();
+        if u64::try_from(left).unwrap_or(u64::MAX) < governance.threshold {
             Err("threshold_not_met")
         } else {
             Ok(())
@@ -121,7 +141,7 @@ impl Model {
             }
             "revocation" => {
                 match self.standing().authority(statement.claim("authority"), &statement.domain) {
-                    Some(_) => Ok(()),
+                    Some(_) => self.check_still_governed(statement),
                     None => Err("target_unknown"),
                 }
             }
@@ -247,7 +267,7 @@ impl Model {
     }
 
     /// Both statements for its slot, if there are two.
-    fn halves(&self, leaf: &Leaf) -> Vec<&Leaf> {
+    pub(super) fn halves(&self, leaf: &Leaf) -> Vec<&Leaf> {
         let of = &leaf.statement;
         let same =
             |other: &&Leaf| other.statement.sequence == of.sequence && other.statement.issuers == of.issuers;

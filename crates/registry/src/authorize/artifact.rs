@@ -7,7 +7,7 @@ use assent_proof::{AuthorizeRequest, Claims, Code, EvidenceId, EvidenceKind, Mil
 use super::evidence::{self, Flawed, earlier};
 use super::verdict::Findings;
 use super::{Case, Counted, Mode, Recorded, Scene};
-use crate::record::{NewestHalf, NewestRow};
+use crate::record::SlotRow;
 use crate::rows::RowError;
 
 /// Finds an artifact that covers the request; denies if there is none. Answers the first that does, and all those that
@@ -21,13 +21,15 @@ pub(super) fn authorization(
     let mut consumes = BTreeSet::new();
     let mut flaws = Vec::new();
     let mut found = false;
-    for (issuer, row) in execution.of_kind(EvidenceKind::ExecutionAuthorization) {
+    for said in execution.of_kind(EvidenceKind::ExecutionAuthorization) {
+        // A contested slot never counts; the quarantine says why. Nor does one that another kind won.
+        let Some(half) = execution.counting(&said.newest, said.kind) else { continue };
         found = true;
-        match covers(case, issuer, row)? {
+        match covers(case, &said.issuer, half)? {
             Ok(artifact) => {
                 findings.until(artifact.until);
                 counted.get_or_insert(artifact.evidence_id);
-                if row.halves.iter().any(|half| counts_uses(&half.claims)) {
+                if counts_uses(&half.claims) {
                     consumes.insert(artifact.evidence_id);
                 }
             }
@@ -37,7 +39,7 @@ pub(super) fn authorization(
     if counted.is_none() {
         findings.deny_all(flaws);
         if !found {
-            let detail = "the lineage has no `execution-authorization`".to_owned();
+            let detail = "the lineage has no `execution-authorization` that could count".to_owned();
             findings.deny(Code::EvidenceMissing, detail, None);
         }
     }
@@ -61,10 +63,8 @@ pub(super) fn counts_uses(claims: &Claims) -> bool {
 pub(super) fn covers(
     case: &Case<'_>,
     issuer: &PublicKey,
-    row: &NewestRow,
+    half: &SlotRow,
 ) -> Result<Result<Counted, Vec<Flawed>>, RowError> {
-    // A contested slot never counts; the quarantine says why.
-    let (false, [half]) = (row.contested, row.halves.as_slice()) else { return Ok(Err(Vec::new())) };
     let (mut until, mut flaws) = evidence::standing(case, issuer, half)?;
     let flawed = |(code, detail)| Flawed { code, detail, evidence: half.evidence_id };
     match permits(case.request, &half.claims, case.now) {
@@ -76,7 +76,7 @@ pub(super) fn covers(
 }
 
 /// Why an artifact's counted uses do not let it cover the request, if they don't.
-fn uses(case: &Case<'_>, half: &NewestHalf) -> Result<Option<(Code, String)>, RowError> {
+fn uses(case: &Case<'_>, half: &SlotRow) -> Result<Option<(Code, String)>, RowError> {
     let Claims::ExecutionAuthorization { uses: Some(uses), .. } = &half.claims else { return Ok(None) };
     match &case.mode {
         Mode::Read => {

@@ -1,56 +1,122 @@
 //! One statement on its own: whether it denies, and whether it may count.
 //!
-//! Per issuer and kind only the newest statement is looked at, void or not. A negative one denies however
-//! many others pass, whoever signed it and however old it is: voiding lifts nothing, and negatives do not age. Nor does
-//! what is void lift anything: a negative that a void statement replaced denies still.
+//! Only an issuer's newest slot of a kind can count. Whether it denies is decided by walking its slots back to the first in
+//! which something stands. A negative in it denies however many other issuers pass, whoever signed it and however old it is,
+//! and so does every negative on the way: voiding lifts nothing, negatives do not age, and what is void has replaced nothing.
 
 use assent_proof::{Claims, Code, EvidenceId, Millis, PolicyBody, PolicyVerdict, PublicKey};
 
 use super::verdict::Findings;
-use super::{Case, Scene};
+use super::{Case, Scene, TooFar};
+use crate::limit;
 use crate::mutant::{self, Mutant};
-use crate::record::{EarlierWord, NewestHalf, NewestRow};
+use crate::record::SlotRow;
 use crate::rows::{RowError, Table};
-use crate::standing::authority_flaw;
+use crate::said::{Said, Slot};
+use crate::standing::{authority_flaw, can_be_negative};
 use crate::submit::roles_for;
 
 /// Denies for every negative statement in the scene, whether the policy requires its kind or not.
 pub(super) fn negatives(case: &Case<'_>, scene: &Scene, findings: &mut Findings) -> Result<(), RowError> {
-    for (kind, issuer, row) in &scene.newest {
-        for half in &row.halves {
-            if let Some((code, detail)) = negative(case.policy, &half.claims)
-                && !released(case, &half.evidence_id)?
-                && !said_otherwise(case, row)
-            {
-                findings.deny(code, detail, Some(half.evidence_id));
+    for said in scene.said.iter().filter(|said| can_be_negative(said.kind)) {
+        let mut walk = said.earlier.clone();
+        let mut slot = said.newest.clone();
+        let mut replaced = false;
+        loop {
+            let stands = hear(case, scene, said, &slot, replaced, findings)?;
+            if stands {
+                break;
             }
-        }
-        if row.before.is_empty() || !all_void(case, row)? {
-            continue;
-        }
-        let (words, unknown) = standing_words(case, row)?;
-        for word in words {
-            if let Some((code, detail)) = negative(case.policy, &word.claims)
-                && !released(case, &word.evidence_id)?
-            {
-                let detail = format!("{detail}; what its issuer said later is void and has not replaced it");
-                findings.deny(code, detail, Some(word.evidence_id));
+            replaced = true;
+            match case.walk(scene, said, &mut walk)? {
+                Ok(Some(earlier)) => slot = earlier,
+                Ok(None) => break,
+                Err(TooFar) => {
+                    findings.deny(Code::InheritanceUnverifiable, too_far(said), None);
+                    return Ok(());
+                }
             }
-        }
-        if unknown {
-            let detail = format!(
-                "what {issuer} says last in `{kind}` is void, and what it said before is no longer remembered"
-            );
-            findings.deny(Code::InheritanceUnverifiable, detail, None);
         }
     }
     Ok(())
 }
 
+fn too_far(said: &Said) -> String {
+    let Said { kind, issuer, .. } = said;
+    let most = limit::WALKED_STATEMENTS;
+    format!(
+        "what {issuer} says last in `{kind}` is void, and so is what came before it, more than {most} slots back in all: \
+         its issuer must state it anew, or the execution needs a new lineage"
+    )
+}
+
+/// Denies for the negatives of a slot that are heard: those that stand, or all of them if nothing in the slot does, whatever
+/// its kind. Answers whether something of this kind stands, so that no older slot matters.
+fn hear(
+    case: &Case<'_>,
+    scene: &Scene,
+    said: &Said,
+    slot: &Slot,
+    replaced: bool,
+    findings: &mut Findings,
+) -> Result<bool, RowError> {
+    let mut any_stands = false;
+    for half in slot.halves() {
+        any_stands |= !case.view.is_void(&half.evidence_id)?;
+    }
+    let mut stands = false;
+    let forgets_late = replaced && mutant::is_active(Mutant::ForgetLateHalf);
+    for half in slot.of_kind(said.kind) {
+        if forgets_late && !slot.is_first(half) {
+            continue;
+        }
+        let void = case.view.is_void(&half.evidence_id)?;
+        stands |= !void;
+        if void && any_stands {
+            continue;
+        }
+        if let Some((code, mut detail)) = negative(case.policy, &half.claims)
+            && !released(case, &half.evidence_id)?
+            && !twin_released(case, scene, said, half)?
+            && !said_otherwise(case, scene, said)?
+        {
+            if replaced {
+                detail.push_str("; what its issuer said later is void and has not replaced it");
+            }
+            findings.deny(code, detail, Some(half.evidence_id));
+        }
+    }
+    Ok(stands)
+}
+
 /// Whether an issuer once said something that is not negative: nothing to a node, but to a mutant.
-pub(super) fn said_otherwise(case: &Case<'_>, row: &NewestRow) -> bool {
-    mutant::is_active(Mutant::AnyMatchingEvidence)
-        && row.before.iter().any(|word| negative(case.policy, &word.claims).is_none())
+pub(super) fn said_otherwise(case: &Case<'_>, scene: &Scene, said: &Said) -> Result<bool, RowError> {
+    if !mutant::is_active(Mutant::AnyMatchingEvidence) {
+        return Ok(false);
+    }
+    let mut walk = said.earlier.clone();
+    while let Ok(Some(slot)) = case.walk(scene, said, &mut walk)? {
+        if slot.of_kind(said.kind).any(|half| negative(case.policy, &half.claims).is_none()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether a release lifted another statement of the issuer that says the same: nothing to a node, but to a mutant.
+fn twin_released(case: &Case<'_>, scene: &Scene, said: &Said, half: &SlotRow) -> Result<bool, RowError> {
+    if !mutant::is_active(Mutant::ReleaseTwinNegatives) {
+        return Ok(false);
+    }
+    let mut walk = said.earlier.clone();
+    while let Ok(Some(slot)) = case.walk(scene, said, &mut walk)? {
+        for twin in slot.of_kind(said.kind).filter(|twin| twin.claims == half.claims) {
+            if released(case, &twin.evidence_id)? {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// Whether governance lifted a negative statement whose issuer can no longer say otherwise.
@@ -59,41 +125,6 @@ fn released(case: &Case<'_>, id: &EvidenceId) -> Result<bool, RowError> {
         Some(row) => case.view.is_released(&row),
         None => Err(RowError::Mutated { table: Table::Evidence, key: id.0.to_vec() }),
     }
-}
-
-fn all_void(case: &Case<'_>, row: &NewestRow) -> Result<bool, RowError> {
-    for half in &row.halves {
-        if !case.view.is_void(&half.evidence_id)? {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-/// What the issuer said before its newest statement, back to the last slot in which something stands, and whether that
-/// reaches further back than is remembered. What is void on the way has replaced nothing, and lifts nothing either.
-///
-/// A word stands if the first statement that said it does: if only a later one does, the walk goes on and finds more.
-fn standing_words<'r>(case: &Case<'_>, row: &'r NewestRow) -> Result<(Vec<&'r EarlierWord>, bool), RowError> {
-    let mut words = Vec::new();
-    let mut rest = row.before.as_slice();
-    while let Some(last) = rest.last() {
-        let start = rest.iter().position(|word| word.sequence == last.sequence).unwrap_or(0);
-        let (earlier, slot) = rest.split_at(start);
-        let mut standing = Vec::new();
-        for word in slot {
-            if !case.view.is_void(&word.evidence_id)? {
-                standing.push(word);
-            }
-        }
-        if !standing.is_empty() {
-            words.extend(standing);
-            return Ok((words, false));
-        }
-        words.extend(slot);
-        rest = earlier;
-    }
-    Ok((words, row.forgotten))
 }
 
 /// Why a statement denies by what it says: a status not accepted, a `fail`, a measurement not approved.
@@ -133,7 +164,7 @@ pub(super) struct Flawed {
 pub(super) fn standing(
     case: &Case<'_>,
     issuer: &PublicKey,
-    half: &NewestHalf,
+    half: &SlotRow,
 ) -> Result<(Option<Millis>, Vec<Flawed>), RowError> {
     let mut flaws = Vec::new();
     let mut flaw = |code, detail| flaws.push(Flawed { code, detail, evidence: half.evidence_id });

@@ -9,16 +9,17 @@ mod permit;
 mod requirement;
 mod verdict;
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
-use assent_proof::{
-    AuthorizeRequest, Code, EvidenceId, EvidenceKind, LineageName, Millis, Of, PolicyBody, PublicKey,
-};
+use assent_proof::{AuthorizeRequest, Code, EvidenceId, EvidenceKind, LineageName, Millis, Of, PolicyBody};
 
 use crate::command::Receipt;
+use crate::limit;
 use crate::mutant::{self, Mutant};
-use crate::record::{Conflict, LineageRow, NewestRow};
-use crate::rows::{RowError, Table};
+use crate::record::{Conflict, LineageRow, SlotRow};
+use crate::rows::RowError;
+use crate::said::{Chain, Half, Said, Slot, Walk};
 use crate::view::{OpenLineages, View};
 
 pub(crate) use permit::digest as request_digest;
@@ -55,6 +56,7 @@ pub(crate) fn consider(
 
 fn unreadable(error: &RowError, now: Millis) -> Decision {
     let detail = match error {
+        RowError::Interrupted => return Decision::deny(Code::DeadlineExceeded, error.to_string(), now),
         RowError::Mutated { .. } => format!("{error}: this node's state cannot be trusted"),
         RowError::Unreadable(_) | RowError::RulesUnknown { .. } => {
             format!("{error}: this node cannot prove its state")
@@ -99,6 +101,7 @@ fn evaluate(
         return Ok((Decision::deny(Code::DomainUnknown, detail, now), BTreeSet::new()));
     };
     view.rules()?;
+    view.begin();
     let now = if mutant::is_active(Mutant::ExpireByLeadersClock) { now } else { now.max(meta.registry_time) };
     let mut findings = Findings::new(now, meta.revision);
     if let Some(least) = request.min_revision.filter(|least| meta.revision < *least) {
@@ -109,10 +112,6 @@ fn evaluate(
         findings.deny(Code::DomainUnknown, format!("there is no domain `{}`", request.domain), None);
         return Ok((verdict::conclude(findings, None), BTreeSet::new()));
     };
-    if view.is_void(&domain.admitted_by)? {
-        let detail = format!("the statement that created domain `{}` is void", request.domain);
-        findings.deny(Code::InheritanceUnverifiable, detail, Some(domain.admitted_by));
-    }
     for isolation in view.isolations(&request.domain, &domain)? {
         let detail = format!("domain `{}` is isolated", request.domain);
         findings.deny(Code::DomainIsolated, detail, Some(isolation));
@@ -132,7 +131,7 @@ fn evaluate(
     let Some(execution) = execution else {
         return Ok((verdict::conclude(findings, None), BTreeSet::new()));
     };
-    let case = Case { view, request, policy: &policy.body, now, mode };
+    let case = Case { view, request, policy: &policy.body, now, mode, walked: Cell::new(0) };
     case.permit(&mut findings)?;
     case.head(&execution, &mut findings);
     evidence::negatives(&case, &execution, &mut findings)?;
@@ -156,6 +155,11 @@ fn evaluate(
             }
         }
     }
+    if view.is_in_doubt() {
+        let most = limit::JUDGED_STATEMENTS;
+        let detail = format!("this rests on more than {most} statements, which is more than is looked at");
+        findings.deny(Code::InheritanceUnverifiable, detail, None);
+    }
     let grounds = authorized_by.map(|authorized_by| {
         Grounds::new(policy.evidence_id, authorized_by, policy.body.decision_ttl_seconds)
     });
@@ -169,22 +173,52 @@ struct Case<'a> {
     policy: &'a PolicyBody,
     now: Millis,
     mode: Mode,
+    /// How many older slots were looked at.
+    walked: Cell<usize>,
 }
 
-/// A lineage and what its issuers said last.
+/// A lineage and what its issuers said.
 struct Scene {
+    name: LineageName,
     lineage: LineageRow,
-    newest: Vec<(EvidenceKind, PublicKey, NewestRow)>,
+    said: Vec<Said>,
+    /// The half that stands of each equivocation that is reconciled.
+    canonical: BTreeSet<EvidenceId>,
 }
 
 impl Scene {
-    /// Each issuer's newest statement of a kind.
-    fn of_kind(&self, kind: EvidenceKind) -> impl Iterator<Item = (&PublicKey, &NewestRow)> {
-        self.newest.iter().filter(move |(k, _, _)| *k == kind).map(|(_, issuer, row)| (issuer, row))
+    /// What each issuer said of a kind.
+    fn of_kind(&self, kind: EvidenceKind) -> impl Iterator<Item = &Said> {
+        self.said.iter().filter(move |said| said.kind == kind)
+    }
+
+    /// The statement of a slot that may count for a kind: the only one for the slot, or, of an equivocation, the half that
+    /// stands. None if that is of another kind, or if there is none.
+    fn counting<'s>(&self, slot: &'s Slot, kind: EvidenceKind) -> Option<&'s SlotRow> {
+        let contested = slot.halves().count() > 1;
+        slot.of_kind(kind).find(|half| !contested || self.canonical.contains(&half.evidence_id))
+    }
+
+    fn chain<'s>(&'s self, case: &'s Case<'_>, said: &'s Said) -> Chain<'s> {
+        Chain { domain: &case.request.domain, lineage: &self.name, issuer: &said.issuer }
     }
 }
 
 impl Case<'_> {
+    /// The slot before those that `walk` has passed; an error if so many were looked at that it is in doubt.
+    fn walk(
+        &self,
+        scene: &Scene,
+        said: &Said,
+        walk: &mut Walk,
+    ) -> Result<Result<Option<Slot>, TooFar>, RowError> {
+        let next = walk.next(self.view, scene.chain(self, said), &scene.lineage)?;
+        if next.is_some() {
+            self.walked.set(self.walked.get().saturating_add(1));
+        }
+        Ok(if self.walked.get() > limit::WALKED_STATEMENTS { Err(TooFar) } else { Ok(next) })
+    }
+
     /// What is recorded for the request's nonce, where a permit should have been.
     fn permit(&self, findings: &mut Findings) -> Result<(), RowError> {
         let Mode::Permitted(recorded) = &self.mode else { return Ok(()) };
@@ -277,14 +311,12 @@ fn scene(
         let detail = format!("lineage `{name}` was begun with two subjects; start a new one");
         findings.deny(Code::SubjectMismatch, detail, None);
     }
-    let mut newest = view.newest(&request.domain, name)?;
-    if usize::try_from(lineage.newest) != Ok(newest.len()) {
-        // A row whose key was damaged is not found, and what is not found could be a negative.
-        return Err(RowError::Mutated { table: Table::Newest, key: name.as_ref().as_bytes().to_vec() });
-    }
+    let mut canonical = BTreeSet::new();
     for conflict in &lineage.conflicts {
         match view.canonical(conflict)? {
-            Some(canonical) => resolve(&mut newest, conflict, canonical),
+            Some(half) => {
+                canonical.insert(half);
+            }
             None => {
                 let Conflict { issuer, sequence, .. } = conflict;
                 let detail =
@@ -295,47 +327,46 @@ fn scene(
             }
         }
     }
-    if let Some(detail) = broken(view, request, name, &lineage, &newest)? {
-        findings.deny(Code::LineageFragmented, detail, None);
-    }
-    Ok(Some(Scene { lineage, newest }))
+    let said = said(view, request, name, &lineage, findings)?;
+    Ok(Some(Scene { name: name.clone(), lineage, said, canonical }))
 }
 
-/// Why the stored chains of a lineage do not join, if they don't: each issuer's newest slot must hold its newest statement.
-fn broken(
+/// What every issuer said in a lineage, by issuer. Denies if the stored chains do not join: there are as many as the lineage
+/// has issuers, and each ends with the slot before its next one.
+fn said(
     view: &View<'_>,
     request: &AuthorizeRequest,
     name: &LineageName,
     lineage: &LineageRow,
-    newest: &[(EvidenceKind, PublicKey, NewestRow)],
-) -> Result<Option<String>, RowError> {
+    findings: &mut Findings,
+) -> Result<Vec<Said>, RowError> {
     let chains = view.chains(&request.domain, name)?;
     if usize::try_from(lineage.issuers) != Ok(chains.len()) {
-        return Ok(Some(format!("lineage `{name}` has {} chains of {}", chains.len(), lineage.issuers)));
+        let detail = format!("lineage `{name}` has {} chains of {}", chains.len(), lineage.issuers);
+        findings.deny(Code::LineageFragmented, detail, None);
     }
-    for (issuer, chain) in &chains {
-        let of_issuer = newest.iter().filter(|(_, other, _)| other == issuer);
-        let last = of_issuer.map(|(_, _, row)| row.sequence).max();
-        if last.map(|last| last.saturating_add(1)) != Some(chain.next_sequence) {
-            return Ok(Some(format!(
-                "the chain of {issuer} in lineage `{name}` does not join its newest statement"
-            )));
+    let mut all = Vec::new();
+    for (issuer, row) in &chains {
+        let chain = Chain { domain: &request.domain, lineage: name, issuer };
+        let newest = row.next_sequence.checked_sub(1);
+        let ends = newest.filter(|_| row.newest.iter().map(|newest| newest.sequence).max() == newest);
+        let first = match ends {
+            Some(newest) => view.half(chain, newest, Half::First)?,
+            None => None,
+        };
+        let missed = ends.is_some() && first.is_none();
+        if !missed && first.is_none_or(|first| first.evidence_id != row.head) {
+            let detail = format!("the chain of {issuer} in lineage `{name}` does not join its newest slot");
+            findings.deny(Code::LineageFragmented, detail, None);
         }
+        // A row that is missing is damage, which this says.
+        all.extend(view.said(chain, row, lineage)?);
     }
-    Ok(None)
+    Ok(all)
 }
 
-/// Leaves only the canonical half of an equivocation in the newest statements.
-fn resolve(newest: &mut [(EvidenceKind, PublicKey, NewestRow)], conflict: &Conflict, canonical: EvidenceId) {
-    let of_slot = |(_, issuer, row): &&mut (EvidenceKind, PublicKey, NewestRow)| {
-        *issuer == conflict.issuer && row.sequence == conflict.sequence && row.contested
-    };
-    for (_, _, row) in newest.iter_mut().filter(of_slot) {
-        row.contested = false;
-        // None is left if the rejected half was of another kind: what it had replaced is looked at again.
-        row.halves.retain(|half| half.evidence_id == canonical);
-    }
-}
+/// More slots were walked back over than one evaluation does.
+struct TooFar;
 
 /// A statement that counts, and until when.
 struct Counted {

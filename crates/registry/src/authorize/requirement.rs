@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use assent_proof::{Claims, Code, EvidenceId, EvidenceKind, Millis, PublicKey, Requirement};
+use assent_proof::{Claims, Code, EvidenceId, EvidenceKind, Millis, Requirement};
 
 use super::evidence::{self, Flawed, earlier};
 use super::verdict::Findings;
 use super::{Case, Counted, Scene, artifact};
 use crate::mutant::{self, Mutant};
-use crate::record::{NewestHalf, NewestRow};
+use crate::record::SlotRow;
 use crate::rows::RowError;
+use crate::said::Said;
 
 /// Denies unless the scene meets the requirement; otherwise bounds the decision's validity by what counted. Answers what
 /// counted and counts its uses.
@@ -24,13 +25,14 @@ pub(super) fn check(
     let mut candidates: u32 = 0;
     let mut flaws = Vec::new();
     let mut until = None;
-    for (issuer, row) in scene.of_kind(required.kind) {
+    for said in scene.of_kind(required.kind) {
         candidates = candidates.saturating_add(1);
-        match counts(case, required, issuer, row)? {
+        let Some(half) = scene.counting(&said.newest, said.kind) else { continue };
+        match counts(case, required, scene, said, half)? {
             Ok(statement) => {
                 counted = counted.saturating_add(1);
                 until = earlier(until, statement.until);
-                if row.halves.iter().any(|half| artifact::counts_uses(&half.claims)) {
+                if artifact::counts_uses(&half.claims) {
                     consumes.insert(statement.evidence_id);
                 }
             }
@@ -59,13 +61,14 @@ pub(super) fn check(
 fn counts(
     case: &Case<'_>,
     required: &Requirement,
-    issuer: &PublicKey,
-    row: &NewestRow,
+    scene: &Scene,
+    said: &Said,
+    half: &SlotRow,
 ) -> Result<Result<Counted, Vec<Flawed>>, RowError> {
-    let (false, [half]) = (row.contested, row.halves.as_slice()) else { return Ok(Err(Vec::new())) };
+    let issuer = &said.issuer;
     let trusted = trusted_until(case, half)?;
     let (standing, mut flaws) = if required.kind == EvidenceKind::ExecutionAuthorization {
-        match artifact::covers(case, issuer, row)? {
+        match artifact::covers(case, issuer, half)? {
             Ok(artifact) => (artifact.until, Vec::new()),
             Err(flaws) => (None, flaws),
         }
@@ -74,7 +77,7 @@ fn counts(
     };
     let mut flaw = |code, detail| flaws.push(Flawed { code, detail, evidence: half.evidence_id });
     if let Some((code, detail)) = content(case, half)
-        && !evidence::said_otherwise(case, row)
+        && !evidence::said_otherwise(case, scene, said)?
     {
         flaw(code, detail);
     }
@@ -95,7 +98,7 @@ fn counts(
 }
 
 /// Why a statement does not satisfy by what it says.
-fn content(case: &Case<'_>, half: &NewestHalf) -> Option<(Code, String)> {
+fn content(case: &Case<'_>, half: &SlotRow) -> Option<(Code, String)> {
     if let Some(negative) = evidence::negative(case.policy, &half.claims) {
         return Some(negative);
     }
@@ -107,7 +110,7 @@ fn content(case: &Case<'_>, half: &NewestHalf) -> Option<(Code, String)> {
 }
 
 /// Until when the other registry is trusted, for what speaks of one.
-fn trusted_until(case: &Case<'_>, half: &NewestHalf) -> Result<Option<Millis>, RowError> {
+fn trusted_until(case: &Case<'_>, half: &SlotRow) -> Result<Option<Millis>, RowError> {
     match &half.claims {
         Claims::SovereignTrust { not_after, .. } => Ok(Some(not_after.to_millis())),
         Claims::SynchronizationContinuity { .. } => {
@@ -125,7 +128,7 @@ fn trusted_until(case: &Case<'_>, half: &NewestHalf) -> Result<Option<Millis>, R
 
 /// Age runs from the earlier of issuedAt and acceptedAt: neither an old statement submitted late nor one
 /// dated ahead is young.
-fn fresh_until(required: &Requirement, half: &NewestHalf) -> Option<Millis> {
+fn fresh_until(required: &Requirement, half: &SlotRow) -> Option<Millis> {
     let seconds = required.max_age_seconds?;
     let mut born = half.issued_at.to_millis().min(half.accepted_at);
     if mutant::is_active(Mutant::AgeFromIssuedAt) {

@@ -1,9 +1,12 @@
 //! How findings become a decision. The only place where an [`Allow`] is made.
 
+use std::collections::BTreeSet;
+
 use assent_proof::{Code, EvidenceId, Millis};
 
 use super::evidence::Flawed;
 use crate::command::Receipt;
+use crate::limit;
 use crate::mutant::{self, Mutant};
 
 /// Permission to execute. Nothing outside this module can make one, so no error, default or oversight
@@ -44,8 +47,10 @@ pub struct Reason {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
     verdict: Verdict,
-    /// Every reason that denies, in the order of the codes; empty exactly when it allows.
+    /// The first [`limit::REASONS`] reasons that deny, in the order of the codes; empty exactly when it allows.
     pub reasons: Vec<Reason>,
+    /// How many more findings deny, or say the same again, and are not among `reasons`.
+    pub more_reasons: u32,
     /// The ledger's size at which it was decided.
     pub revision: u64,
     /// The lineage's head, where a lineage was found.
@@ -86,18 +91,26 @@ pub(super) struct Findings {
     pub(super) head: Option<EvidenceId>,
     pub(super) policy: Option<EvidenceId>,
     pub(super) permit: Option<Receipt>,
-    reasons: Vec<Reason>,
+    /// The first of them, in order.
+    reasons: BTreeSet<Reason>,
+    /// How many there was no room for.
+    more: u32,
     until: Option<Millis>,
 }
 
 impl Findings {
     pub(super) fn new(now: Millis, revision: u64) -> Self {
-        Self { now, revision, head: None, policy: None, permit: None, reasons: Vec::new(), until: None }
+        let (reasons, more) = (BTreeSet::new(), 0);
+        Self { now, revision, head: None, policy: None, permit: None, reasons, more, until: None }
     }
 
-    /// Adds a reason to deny.
+    /// Adds a reason to deny. Beyond the bound the last in order gives way and is only counted.
     pub(super) fn deny(&mut self, code: Code, detail: String, evidence: Option<EvidenceId>) {
-        self.reasons.push(Reason { code, evidence, detail });
+        self.reasons.insert(Reason { code, evidence, detail });
+        if self.reasons.len() > limit::REASONS {
+            self.reasons.pop_last();
+            self.more = self.more.saturating_add(1);
+        }
     }
 
     /// Adds a reason for each flaw.
@@ -128,18 +141,20 @@ impl Grounds {
 
 /// Concludes: an allow takes grounds, no reason against it, and time in which it holds.
 pub(super) fn conclude(findings: Findings, grounds: Option<Grounds>) -> Decision {
-    let Findings { now, revision, head, mut policy, permit, mut reasons, until } = findings;
+    let Findings { now, revision, head, mut policy, permit, mut reasons, more, until } = findings;
     let mut grounds = grounds;
     if mutant::is_active(Mutant::AllowOnError) {
         grounds = grounds.or_else(|| out_of_nothing(&mut reasons, &mut policy));
     }
-    if let Some(grounds) = grounds.filter(|grounds| reasons.is_empty() && policy == Some(grounds.policy)) {
+    let unopposed = reasons.is_empty() && more == 0;
+    if let Some(grounds) = grounds.filter(|grounds| unopposed && policy == Some(grounds.policy)) {
         let ttl = Millis(now.0.saturating_add(i64::from(grounds.ttl_seconds).saturating_mul(1000)));
         let valid_until = until.map_or(ttl, |until| until.min(ttl));
         if valid_until > now {
             return Decision {
                 verdict: Verdict::Allow(Allow { authorized_by: grounds.authorized_by }),
-                reasons,
+                reasons: Vec::new(),
+                more_reasons: 0,
                 revision,
                 head,
                 policy,
@@ -151,13 +166,12 @@ pub(super) fn conclude(findings: Findings, grounds: Option<Grounds>) -> Decision
     }
     if reasons.is_empty() {
         let detail = "what an allow needs was not found".to_owned();
-        reasons.push(Reason { code: Code::EvidenceMissing, evidence: None, detail });
+        reasons.insert(Reason { code: Code::EvidenceMissing, evidence: None, detail });
     }
-    reasons.sort();
-    reasons.dedup();
     Decision {
         verdict: Verdict::Deny,
-        reasons,
+        reasons: reasons.into_iter().collect(),
+        more_reasons: more,
         revision,
         head,
         policy,
@@ -168,7 +182,7 @@ pub(super) fn conclude(findings: Findings, grounds: Option<Grounds>) -> Decision
 }
 
 /// A mutant's grounds: where nothing could be known, it knows of nothing against it.
-fn out_of_nothing(reasons: &mut Vec<Reason>, policy: &mut Option<EvidenceId>) -> Option<Grounds> {
+fn out_of_nothing(reasons: &mut BTreeSet<Reason>, policy: &mut Option<EvidenceId>) -> Option<Grounds> {
     use Code::{DeadlineExceeded, EvidenceMutated, NoQuorum, PolicyMissing};
     let unknown = |code| matches!(code, NoQuorum | DeadlineExceeded | EvidenceMutated | PolicyMissing);
     if reasons.is_empty() || !reasons.iter().all(|reason| unknown(reason.code)) {

@@ -43,10 +43,11 @@ pub(super) fn check(view: &View<'_>, occasion: Occasion, envelope: &VerifiedEnve
     let signers = signers::check(view, statement, envelope.id(), claims.as_ref(), accepted_at)?;
     let claims = claims?;
     claims::check(view, statement, &claims, accepted_at)?;
+    claims::has_room_for_releasers(view, statement, &claims, &signers)?;
     times(statement, &claims, accepted_at)?;
     references(view, statement)?;
     let slot = slot::check(view, statement, &claims, accepted_at)?;
-    let peer = peer::check(view, statement, &claims, slot.placement, envelope.id(), accepted_at)?;
+    let peer = peer::check(view, statement, &claims, slot.placement, accepted_at)?;
     let founds = match occasion {
         Occasion::Genesis { cluster_id, .. } => Some(cluster_id),
         Occasion::Command { known, .. } => {

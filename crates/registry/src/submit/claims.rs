@@ -8,7 +8,9 @@ use assent_proof::{
     Refusal, Role, Sha256, Statement,
 };
 
+use super::signers::Signers;
 use super::{Stop, cluster};
+use crate::containment::releasers;
 use crate::limit;
 use crate::record::EvidenceRow;
 use crate::standing::can_be_negative;
@@ -47,6 +49,7 @@ pub(super) fn check(
                 let detail = format!("{authority} is not an authority of domain `{}`", statement.domain);
                 return Err(unknown_target("authority", detail).into());
             }
+            still_governed(view, &statement.domain, authority)?;
         }
         Claims::Containment(containment) => {
             subject(statement, &containment.target())?;
@@ -97,22 +100,44 @@ fn permits(statement: &Statement, request: &AuthorizeRequest) -> Result<(), Refu
     Ok(())
 }
 
-/// What is held back exists, and can still be held back.
+/// Without this key, enough living ones must be left to reach the threshold: a domain without them, or the root, could never
+/// be governed again. The last that are needed are replaced instead, by a new `domain` or `root`.
+fn still_governed(view: &View<'_>, domain: &DomainName, revoked: &PublicKey) -> Result<(), Stop> {
+    let Some(row) = view.domain(domain)? else { return Ok(()) };
+    if !row.governance.contains(revoked) || view.authority(revoked)?.is_none_or(|key| key.revoked.is_some()) {
+        return Ok(());
+    }
+    let mut left: u32 = 0;
+    for key in row.governance.iter().filter(|key| *key != revoked) {
+        if view.authority(key)?.is_some_and(|key| key.revoked.is_none()) {
+            left = left.saturating_add(1);
+        }
+    }
+    if left >= row.threshold {
+        return Ok(());
+    }
+    let (threshold, kind) = (row.threshold, if domain.is_system() { "root" } else { "domain" });
+    let detail = format!(
+        "`{domain}` would be left with {left} living governance keys of the {threshold} that it needs: replace the key \
+         with a new `{kind}` statement, which revokes it"
+    );
+    Err(Refusal::at(Code::ThresholdNotMet, "predicate.claims.authority", detail).into())
+}
+
+/// What is held back exists.
 fn contains(view: &View<'_>, statement: &Statement, containment: &Containment) -> Result<(), Stop> {
-    let ever = match containment {
-        Containment::Quarantine(name) => match view.lineage(&statement.domain, name)? {
-            Some(row) => row.quarantines,
-            None => {
+    match containment {
+        Containment::Quarantine(name) => {
+            if view.lineage(&statement.domain, name)?.is_none() {
                 let detail = format!("there is no lineage `{name}` in domain `{}`", statement.domain);
                 return Err(unknown_target("target", detail).into());
             }
-        },
+        }
         Containment::Isolate(domain) => {
             if *domain != statement.domain || domain.is_system() {
                 let detail = "it must be the statement's own domain, and none of the system".to_owned();
                 return Err(invalid("target", detail).into());
             }
-            view.domain(domain)?.map_or(0, |row| row.isolations)
         }
         Containment::Invalidate(id) => {
             let row = evidence(view, statement, id, "target")?;
@@ -120,13 +145,7 @@ fn contains(view: &View<'_>, statement: &Statement, containment: &Containment) -
                 let detail = format!("`{id}` is a `{}`; only execution evidence is invalidated", row.kind);
                 return Err(invalid("target", detail).into());
             }
-            0
         }
-    };
-    let most = limit::CONTAINMENTS_PER_TARGET;
-    if ever >= most {
-        let detail = format!("its target was contained {most} times already");
-        return Err(Refusal::at(Code::TooLarge, "predicate.claims.target", detail).into());
     }
     Ok(())
 }
@@ -153,6 +172,32 @@ fn releases(view: &View<'_>, statement: &Statement, id: &EvidenceId) -> Result<(
     }
 }
 
+/// There is room for one more set of signers among those that released the target.
+pub(super) fn has_room_for_releasers(
+    view: &View<'_>,
+    statement: &Statement,
+    claims: &Claims,
+    signers: &Signers,
+) -> Result<(), Stop> {
+    let Claims::Release { containment } = claims else { return Ok(()) };
+    let row = evidence(view, statement, containment, "containment")?;
+    let released = match &row.containment {
+        Some(Containment::Quarantine(name)) => {
+            view.lineage(&row.domain, name)?.map(|row| row.quarantines.released)
+        }
+        Some(Containment::Isolate(domain)) => view.domain(domain)?.map(|row| row.isolations.released.clone()),
+        Some(Containment::Invalidate(_)) | None => None,
+    };
+    let released = released.unwrap_or_default();
+    let most = limit::RELEASERS_PER_TARGET;
+    let signers = releasers(&signers.counted, signers.threshold);
+    if released.len() >= most && !released.iter().any(|group| group.signers == signers) {
+        let detail = format!("{most} different sets of keys released its target: let one of these sign it");
+        return Err(Refusal::at(Code::TooLarge, "predicate.issuers", detail).into());
+    }
+    Ok(())
+}
+
 /// Both are halves of one equivocation, which no reconciliation that stands has resolved.
 fn reconciles(view: &View<'_>, statement: &Statement, conflict: &[EvidenceId; 2]) -> Result<(), Stop> {
     let [one, other] = conflict;
@@ -162,17 +207,23 @@ fn reconciles(view: &View<'_>, statement: &Statement, conflict: &[EvidenceId; 2]
     let found = match (one.issuers.as_slice(), one.sequence) {
         ([issuer], Some(sequence)) if one.kind.is_execution() && slot(&one) == slot(&other) => {
             let lineage = view.lineage(&one.domain, &one.lineage)?;
-            lineage.and_then(|lineage| lineage.conflict(issuer, sequence).copied())
+            lineage.and_then(|lineage| Some((*lineage.conflict(issuer, sequence)?, lineage)))
         }
         _ => None,
     };
-    let Some(found) = found else {
+    let Some((found, lineage)) = found else {
         let detail = "they are not the two halves of an equivocation".to_owned();
         return Err(invalid("conflict", detail).into());
     };
     if let Some(canonical) = view.canonical(&found)? {
         let detail = format!("it is reconciled already: `{canonical}` is canonical");
         return Err(invalid("conflict", detail).into());
+    }
+    let resolved = lineage.conflicts.iter().filter(|conflict| conflict.reconciled.is_some()).count();
+    let most = limit::RECONCILED_PER_LINEAGE;
+    if found.reconciled.is_none() && resolved >= most {
+        let detail = format!("{most} slots of this lineage were reconciled already: start a new lineage");
+        return Err(Refusal::at(Code::TooLarge, "predicate.claims.conflict", detail).into());
     }
     Ok(())
 }

@@ -190,7 +190,7 @@ struct Plan {
     lineage: Option<LineageRow>,
     /// The issuer's chain in it, as the check found it.
     chain: Option<IssuerRow>,
-    /// The last checkpoint of another registry from now on.
+    /// The checkpoint of another registry that it brings.
     peer: Option<peer::Peer>,
     /// The authorizations that lose a use by this permit.
     consumes: BTreeSet<EvidenceId>,

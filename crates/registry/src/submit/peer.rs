@@ -1,19 +1,29 @@
 //! What another registry says: a checkpoint counts only under a trust that stands and is not over, signed by that
-//! registry and a majority of its nodes, and extending the last one that the domain has seen of it.
+//! registry and a majority of its nodes, and extending the last one that the domain has accepted of it and that stands.
+
+use std::collections::BTreeMap;
 
 use assent_proof::{
-    Claims, Code, EvidenceId, Millis, Refusal, Statement, TreeHash, merkle::verify_consistency,
-    verify_checkpoint,
+    Claims, Code, DomainName, EvidenceId, Millis, PublicKey, Refusal, Statement, TreeHash,
+    merkle::verify_consistency, verify_checkpoint,
 };
 
 use super::{Placement, Stop};
-use crate::record::{PeerCheckpoint, PeerRow, TrustRow};
+use crate::codec;
+use crate::limit;
+use crate::record::{CheckpointRow, PeerRow, TrustRow};
+use crate::row_key;
+use crate::rows::{Row, RowError, Table};
+use crate::said::{Chain, Slot};
 use crate::view::View;
 
-/// What accepting a continuity statement makes the peer's row.
+/// How many rows one look at an issuer's checkpoints reads.
+const PAGE: usize = 16;
+
+/// The checkpoint that a continuity statement brings.
 pub(super) struct Peer {
     pub(super) origin: String,
-    pub(super) row: PeerRow,
+    pub(super) checkpoint: CheckpointRow,
 }
 
 /// Checks a `synchronization-continuity`; nothing for any other kind.
@@ -25,35 +35,20 @@ pub(super) fn check(
     statement: &Statement,
     claims: &Claims,
     placement: Placement,
-    id: EvidenceId,
     now: Millis,
 ) -> Result<Option<Peer>, Stop> {
     let Claims::SynchronizationContinuity { checkpoint, consistency } = claims else { return Ok(None) };
-    let ([issuer], Some(sequence)) = (statement.issuers.as_slice(), statement.sequence) else {
-        return Ok(None);
-    };
     let trust = trust(view, statement, now)?;
     let verified =
         verify_checkpoint(checkpoint.as_bytes(), &trust.peer, &trust.registry_key, &trust.node_keys);
     let verified = verified.map_err(|refusal| at_checkpoint(&refusal))?;
     let found = verified.checkpoint();
-    let last = view.peer(&statement.domain, &trust.peer)?;
-    let new = PeerCheckpoint { evidence_id: id, size: found.size, root: found.root };
-    let row = match (placement, last) {
-        (Placement::Equivocation, Some(mut last)) => {
-            if last.issuer == *issuer && last.lineage == statement.lineage && last.sequence == sequence {
-                last.checkpoints.push(new);
-                last.checkpoints.sort_by_key(|checkpoint| checkpoint.evidence_id);
-            }
-            last
-        }
-        (_, last) => {
-            extends(last.as_ref(), &new, consistency)?;
-            let lineage = statement.lineage.clone();
-            PeerRow { lineage, issuer: *issuer, sequence, checkpoints: vec![new] }
-        }
-    };
-    Ok(Some(Peer { origin: trust.peer, row }))
+    let checkpoint = CheckpointRow { size: found.size, root: found.root };
+    if placement == Placement::IssuerSlot {
+        let last = last(view, &statement.domain, &trust.peer)?;
+        extends(&last, &checkpoint, consistency)?;
+    }
+    Ok(Some(Peer { origin: trust.peer, checkpoint }))
 }
 
 /// The one trust that the statement references.
@@ -75,19 +70,124 @@ fn trust(view: &View<'_>, statement: &Statement, now: Millis) -> Result<TrustRow
     Ok(trust)
 }
 
-fn extends(last: Option<&PeerRow>, new: &PeerCheckpoint, proof: &[TreeHash]) -> Result<(), Refusal> {
+/// The checkpoints that the next one has to extend: those in the newest slot, of all issuers, in which any stands. None if
+/// none stands. What is void is passed over, or one stolen key could put a checkpoint there that nothing honest extends.
+fn last(view: &View<'_>, domain: &DomainName, origin: &str) -> Result<Vec<CheckpointRow>, Stop> {
+    let prefix = row_key::peer(domain, origin);
+    let until = row_key::after_prefix(&prefix);
+    let mut newest: BTreeMap<u64, Vec<EvidenceId>> = BTreeMap::new();
+    let mut from = Some(prefix.clone());
+    // Each issuer was granted its role by governance, which bounds their number.
+    while let Some(at) = from {
+        let Some((key, _)) = view.rows().scan(Table::Peers, &at, until.as_deref(), 1)?.into_iter().next()
+        else {
+            break;
+        };
+        let issuer = key.get(prefix.len()..).and_then(|rest| rest.first_chunk().copied());
+        let issuer = PublicKey::from_stored_bytes(issuer.ok_or_else(|| mutated(&key))?);
+        if let Some((index, standing)) = last_of(view, domain, origin, &issuer)? {
+            newest.insert(index, standing);
+        }
+        from = row_key::after_prefix(&row_key::peer_issuer(domain, origin, &issuer));
+    }
+    if view.is_in_doubt() {
+        return Err(doubt(origin).into());
+    }
+    let mut checkpoints = Vec::new();
+    for id in newest.into_values().next_back().unwrap_or_default() {
+        let row = view.checkpoint(&id)?;
+        checkpoints
+            .push(row.ok_or_else(|| RowError::Mutated { table: Table::Checkpoints, key: id.0.to_vec() })?);
+    }
+    Ok(checkpoints)
+}
+
+/// The newest slot in which a checkpoint by this issuer stands, by the ledger index of its first half, and what stands there.
+///
+/// What it signed since its key counts no longer is left out by one look, however much that is; each further void one was
+/// made void by name, or with its trust or grant.
+fn last_of(
+    view: &View<'_>,
+    domain: &DomainName,
+    origin: &str,
+    issuer: &PublicKey,
+) -> Result<Option<(u64, Vec<EvidenceId>)>, Stop> {
+    let prefix = row_key::peer_issuer(domain, origin, issuer);
+    let until = row_key::after_prefix(&prefix);
+    let since = view.authority(issuer)?.and_then(|row| row.invalid_since);
+    let mut from = match since {
+        None => prefix.clone(),
+        Some(since) => {
+            let before = Millis(since.to_millis().0.saturating_sub(1));
+            row_key::peer_accepted(domain, origin, issuer, before)
+        }
+    };
+    let mut looked_at: usize = 0;
+    loop {
+        let page = view.rows().scan(Table::Peers, &from, until.as_deref(), PAGE)?;
+        for row in &page {
+            looked_at = looked_at.saturating_add(1);
+            if looked_at > limit::WALKED_STATEMENTS {
+                return Err(doubt(origin).into());
+            }
+            let standing = standing(view, domain, issuer, row)?;
+            if !standing.is_empty() {
+                let index = row.0.last_chunk().copied().ok_or_else(|| mutated(&row.0))?;
+                return Ok(Some((!u64::from_be_bytes(index), standing)));
+            }
+        }
+        match page.last() {
+            Some((key, _)) if page.len() == PAGE => {
+                from.clone_from(key);
+                from.push(0);
+            }
+            _ => return Ok(None),
+        }
+    }
+}
+
+/// The statements of a slot that stand; both of an equivocation that is not reconciled.
+fn standing(
+    view: &View<'_>,
+    domain: &DomainName,
+    issuer: &PublicKey,
+    (key, value): &Row,
+) -> Result<Vec<EvidenceId>, RowError> {
+    let PeerRow { lineage: name, sequence } = codec::decode(value).map_err(|_| mutated(key))?;
+    let lineage = view.lineage(domain, &name)?.ok_or_else(|| mutated(key))?;
+    let slot: Slot = view.slot(Chain { domain, lineage: &name, issuer }, &lineage, sequence)?;
+    let mut standing = Vec::new();
+    for half in slot.halves().filter(|half| matches!(half.claims, Claims::SynchronizationContinuity { .. })) {
+        if !view.is_void(&half.evidence_id)? {
+            standing.push(half.evidence_id);
+        }
+    }
+    Ok(standing)
+}
+
+fn mutated(key: &[u8]) -> RowError {
+    RowError::Mutated { table: Table::Peers, key: key.to_vec() }
+}
+
+fn doubt(origin: &str) -> Refusal {
+    let most = limit::WALKED_STATEMENTS;
+    let detail = format!(
+        "more than {most} checkpoints of `{origin}` in a row are void otherwise than by their issuer's revocation: \
+         revoke their issuer with `invalidSince`"
+    );
+    Refusal::at(Code::InheritanceUnverifiable, "predicate.claims.checkpoint", detail)
+}
+
+fn extends(last: &[CheckpointRow], new: &CheckpointRow, proof: &[TreeHash]) -> Result<(), Refusal> {
     let hashes: Vec<[u8; 32]> = proof.iter().map(|hash| hash.0).collect();
     let diverged =
         |detail: String| Refusal::at(Code::RegistryDiverged, "predicate.claims.consistency", detail);
-    let Some(last) = last else {
-        if hashes.is_empty() {
-            return Ok(());
-        }
+    if last.is_empty() && !hashes.is_empty() {
         return Err(diverged(
             "it is the first checkpoint of that registry, which extends nothing".to_owned(),
         ));
-    };
-    for before in &last.checkpoints {
+    }
+    for before in last {
         verify_consistency(before.size, &before.root, new.size, &new.root, &hashes).map_err(|refusal| {
             let size = before.size;
             diverged(format!("it does not extend the peer's checkpoint of size {size}: {}", refusal.detail))

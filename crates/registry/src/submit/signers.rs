@@ -5,6 +5,7 @@ use assent_proof::{
 };
 
 use super::Stop;
+use crate::mutant::{self, Mutant};
 use crate::record::CountedSigner;
 use crate::rows::RowError;
 use crate::standing::authority_flaw;
@@ -94,17 +95,25 @@ pub(super) fn check(
         counted.push(CountedSigner { key: *key, admitted_by: row.admitted_by });
         roles.push((*key, row.role));
     }
-    let revokes_itself = matches!(
-        claims,
-        Ok(Claims::Revocation { authority, .. }) if statement.issuers.as_slice() == [*authority]
-    );
-    if !revokes_itself {
+    let revoked = match claims {
+        Ok(Claims::Revocation { authority, invalid_since, .. }) => {
+            Some(Revoked::of(view, statement, authority, invalid_since.is_some())?)
+        }
+        _ => None,
+    };
+    if !revoked.as_ref().is_some_and(|revoked| revoked.by_itself) {
         permitted_roles(statement.kind, &roles)?;
     }
-    let threshold = if revokes_itself { 1 } else { threshold(view, statement, claims.ok())? };
-    let signed = u32::try_from(counted.len()).unwrap_or(u32::MAX);
+    let threshold = match &revoked {
+        Some(revoked) => revoked.threshold,
+        None => threshold(view, statement)?,
+    };
+    let without = revoked.and_then(|revoked| revoked.without);
+    let signed = counted.iter().filter(|signer| Some(signer.key) != without).count();
+    let signed = u32::try_from(signed).unwrap_or(u32::MAX);
     if signed < threshold {
-        let detail = format!("{signed} of the {threshold} governance signatures needed");
+        let but = without.map_or(String::new(), |key| format!(", not counting {key}, which it revokes"));
+        let detail = format!("{signed} of the {threshold} governance signatures needed{but}");
         return Err(Refusal::at(Code::ThresholdNotMet, "predicate.issuers", detail).into());
     }
     if let Ok(Claims::Root { keys, threshold, .. }) = claims {
@@ -197,23 +206,57 @@ fn permitted_roles(kind: EvidenceKind, signers: &[(PublicKey, Role)]) -> Result<
     }
 }
 
-/// How many keys must sign: one for execution evidence, containments, permits and rules, the domain's threshold for governance,
-/// and for a revocation the threshold only if it goes against governance itself or reaches into the past.
-fn threshold(view: &View<'_>, statement: &Statement, claims: Option<&Claims>) -> Result<u32, Stop> {
-    if statement.kind.is_execution() {
-        return Ok(1);
-    }
-    if matches!(statement.kind, EvidenceKind::Containment | EvidenceKind::Permit | EvidenceKind::Rules) {
-        return Ok(1);
-    }
-    if let Some(Claims::Revocation { authority, invalid_since, .. }) = claims {
+/// What a revocation needs.
+struct Revoked {
+    /// Whether the key revokes itself and needs nobody else.
+    by_itself: bool,
+    /// How many keys must sign.
+    threshold: u32,
+    /// The key whose own signature does not count.
+    without: Option<PublicKey>,
+}
+
+impl Revoked {
+    /// Alone, any key may revoke itself, and one governance key may revoke any that is not of governance. Only the threshold
+    /// reaches into the past of another's key. A governance or root key has co-signed what the threshold decided, so against
+    /// it, and into its past even at its own word, it takes the threshold without it: what a threshold decided is undone by
+    /// no fewer.
+    fn of(
+        view: &View<'_>,
+        statement: &Statement,
+        authority: &PublicKey,
+        reaches_back: bool,
+    ) -> Result<Self, RowError> {
+        let itself = statement.issuers.as_slice() == [*authority];
         let of_governance = view.authority(authority)?.is_some_and(|row| row.role == Role::Governance);
-        if !of_governance && invalid_since.is_none() {
-            return Ok(1);
-        }
+        let by_threshold = if itself {
+            of_governance && reaches_back && !mutant::is_active(Mutant::UndoThresholdAlone)
+        } else {
+            of_governance || reaches_back
+        };
+        Ok(Self {
+            by_itself: itself && !by_threshold,
+            threshold: if by_threshold { domain_threshold(view, &statement.domain)? } else { 1 },
+            without: (of_governance && by_threshold).then_some(*authority),
+        })
     }
-    let governed_by =
-        if statement.kind == EvidenceKind::Domain { DomainName::root() } else { statement.domain.clone() };
-    // A domain that is not there was refused before; were it not, no number of keys would do.
-    Ok(view.domain(&governed_by)?.map_or(u32::MAX, |row| row.threshold))
+}
+
+/// How many keys must sign what is no revocation: one for execution evidence, containments, permits and rules, the domain's
+/// threshold for governance.
+fn threshold(view: &View<'_>, statement: &Statement) -> Result<u32, RowError> {
+    if statement.kind.is_execution()
+        || matches!(statement.kind, EvidenceKind::Containment | EvidenceKind::Permit | EvidenceKind::Rules)
+    {
+        return Ok(1);
+    }
+    match statement.kind {
+        EvidenceKind::Domain => domain_threshold(view, &DomainName::root()),
+        _ => domain_threshold(view, &statement.domain),
+    }
+}
+
+/// A domain that is not there was refused before; were it not, no number of keys would do.
+fn domain_threshold(view: &View<'_>, domain: &DomainName) -> Result<u32, RowError> {
+    Ok(view.domain(domain)?.map_or(u32::MAX, |row| row.threshold))
 }

@@ -11,6 +11,8 @@ use crate::command::Outcome;
 use crate::limit;
 use crate::mutant::{self, Mutant};
 use crate::record::{IssuerRow, LineageRow};
+use crate::rows::RowError;
+use crate::said::{Chain, Half};
 use crate::view::View;
 
 /// Where a statement goes, and what is there now.
@@ -99,7 +101,7 @@ fn issuer_slot(
     }
     let joins = match chain {
         None => statement.parent.is_none(),
-        Some(chain) => statement.parent.is_some_and(|parent| is_parent(chain, &parent)),
+        Some(_) => is_parent(view, statement, issuer, next)?,
     };
     if !joins {
         let detail = "the parent is not this issuer's newest evidence in the lineage".to_owned();
@@ -108,12 +110,21 @@ fn issuer_slot(
     Ok(Placement::IssuerSlot)
 }
 
-/// After an equivocation of the newest slot, the next statement may name either half.
-fn is_parent(chain: &IssuerRow, parent: &EvidenceId) -> bool {
-    chain.head == *parent
-        || chain.conflict.as_ref().is_some_and(|conflict| {
-            conflict.second == *parent && conflict.sequence.saturating_add(1) == chain.next_sequence
-        })
+/// The parent is what took the slot before `next`. If two statements did, it may be either, whatever else was signed twice.
+fn is_parent(
+    view: &View<'_>,
+    statement: &Statement,
+    issuer: &PublicKey,
+    next: u64,
+) -> Result<bool, RowError> {
+    let (Some(parent), Some(before)) = (statement.parent, next.checked_sub(1)) else { return Ok(false) };
+    let chain = Chain { domain: &statement.domain, lineage: &statement.lineage, issuer };
+    for half in [Half::First, Half::Second] {
+        if view.half(chain, before, half)?.is_some_and(|row| row.evidence_id == parent) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// One unreconciled equivocation an issuer and lineage is proof enough; more would only fill the ledger. Once it is
@@ -126,11 +137,9 @@ fn second_statement(
     chain: Option<&IssuerRow>,
 ) -> Result<Placement, Stop> {
     let mut recorded = false;
-    for conflict in lineage.iter().flat_map(|lineage| &lineage.conflicts) {
-        if conflict.issuer == *issuer {
-            let same_slot = Some(conflict.sequence) == statement.sequence;
-            recorded |= same_slot || view.canonical(conflict)?.is_none();
-        }
+    for conflict in lineage.iter().flat_map(|lineage| lineage.contested(issuer)) {
+        let same_slot = Some(conflict.sequence) == statement.sequence;
+        recorded |= same_slot || view.canonical(conflict)?.is_none();
     }
     if !recorded {
         return Ok(Placement::Equivocation);

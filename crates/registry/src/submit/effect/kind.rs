@@ -1,18 +1,18 @@
 //! What a statement changes beyond its lineage, kind by kind.
 
 use assent_proof::{
-    AuthorizeRequest, Claims, Containment, DomainName, EvidenceId, PublicKey, RevocationReason, Role, Seconds,
+    AuthorizeRequest, Claims, DomainName, EvidenceId, PublicKey, RevocationReason, Role, Seconds,
 };
 
 use super::{StatementPlace, Writer};
 use crate::authorize::request_digest;
 use crate::record::{
-    AuthorityRow, DomainRow, EvidenceRow, PermitRow, PolicyRow, Reconciled, RestrictionRow, RevokedMark,
-    TrustRow,
+    AuthorityRow, DomainRow, EvidenceRow, PeerRow, PermitRow, PolicyRow, Reconciled, RestrictionRow,
+    RevokedMark, TrustRow,
 };
 use crate::row_key;
 use crate::rows::{RowError, Table};
-use crate::submit::slot;
+use crate::submit::{Placement, slot};
 
 impl Writer<'_> {
     /// What the kind changes beyond its lineage.
@@ -58,10 +58,7 @@ impl Writer<'_> {
                 self.contain(containment)?;
                 self.restriction(None)
             }
-            Claims::Release { containment } => {
-                let by = self.id;
-                self.mark(containment, |row| row.released_by = Some(by))
-            }
+            Claims::Release { containment } => self.release(containment),
             Claims::Reconciliation { conflict, canonical } => self.reconcile(conflict, canonical),
             Claims::Permit(request) => self.permit(request),
             Claims::SovereignTrust { peer, registry_key, node_keys, not_after } => {
@@ -74,10 +71,7 @@ impl Writer<'_> {
                 let id = self.id;
                 self.put(Table::Trusts, &id.0, &row)
             }
-            Claims::SynchronizationContinuity { .. } => {
-                let Some(peer) = &self.plan.peer else { return Ok(()) };
-                self.put(Table::Peers, &row_key::peer(&self.statement.domain, &peer.origin), &peer.row)
-            }
+            Claims::SynchronizationContinuity { .. } => self.checkpoint(),
             // These change the registry as a whole, with its next size.
             Claims::Rules { .. } | Claims::Recovery { .. } => Ok(()),
             Claims::ExecutionAuthorization { .. }
@@ -111,29 +105,20 @@ impl Writer<'_> {
         self.put(Table::Restrictions, &key, &RestrictionRow { evidence_id: self.id, invalid_since })
     }
 
-    fn contain(&mut self, containment: &Containment) -> Result<(), RowError> {
-        let StatementPlace { domain, .. } = self.place();
-        match containment {
-            Containment::Invalidate(target) => {
-                let by = self.id;
-                return self.mark(target, |row| {
-                    // The smaller id, whichever came first.
-                    row.invalidated_by = Some(row.invalidated_by.map_or(by, |before| before.min(by)));
-                });
-            }
-            Containment::Quarantine(name) => {
-                let Some(mut lineage) = self.view().lineage(&domain, name)? else { return Ok(()) };
-                lineage.quarantines = lineage.quarantines.saturating_add(1);
-                self.put(Table::Lineages, &row_key::lineage(&domain, name), &lineage)?;
-            }
-            Containment::Isolate(target) => {
-                let Some(row) = self.view().domain(target)? else { return Ok(()) };
-                let mut row = (*row).clone();
-                row.isolations = row.isolations.saturating_add(1);
-                self.put(Table::Domains, &row_key::domain(target), &row)?;
-            }
+    /// A checkpoint of another registry. A second half is found by the slot that it shares with the first.
+    fn checkpoint(&mut self) -> Result<(), RowError> {
+        let (Some(peer), Some(issuer)) = (&self.plan.peer, self.statement.issuers.first()) else {
+            return Ok(());
+        };
+        self.put(Table::Checkpoints, &self.id.0.clone(), &peer.checkpoint)?;
+        if self.plan.placement != Placement::IssuerSlot {
+            return Ok(());
         }
-        self.rows.put(Table::Containments, &row_key::containment(&domain, containment, &self.id), &[])
+        let StatementPlace { domain, name } = self.place();
+        let at = self.plan.accepted_at;
+        let key = row_key::peer_slot(&domain, &peer.origin, issuer, at, self.index);
+        let row = PeerRow { lineage: name, sequence: self.statement.sequence.unwrap_or(0) };
+        self.put(Table::Peers, &key, &row)
     }
 
     /// One half stands, the other is void. The lineage remembers how its slot was resolved last.
@@ -159,7 +144,11 @@ impl Writer<'_> {
     }
 
     /// Changes what is remembered of accepted evidence.
-    fn mark(&mut self, id: &EvidenceId, change: impl FnOnce(&mut EvidenceRow)) -> Result<(), RowError> {
+    pub(super) fn mark(
+        &mut self,
+        id: &EvidenceId,
+        change: impl FnOnce(&mut EvidenceRow),
+    ) -> Result<(), RowError> {
         let Some(row) = self.view().evidence(id)? else { return Ok(()) };
         let mut row = (*row).clone();
         change(&mut row);
@@ -179,7 +168,7 @@ impl Writer<'_> {
             governance: keys.to_vec(),
             threshold,
             admitted_by: self.id,
-            isolations: before.as_ref().map_or(0, |before| before.isolations),
+            isolations: before.as_ref().map(|before| before.isolations.clone()).unwrap_or_default(),
         };
         self.put(Table::Domains, &row_key::domain(domain), &row)?;
         for key in before.iter().flat_map(|before| &before.governance).filter(|key| !keys.contains(key)) {
@@ -197,7 +186,8 @@ impl Writer<'_> {
                     name: format!("{name}-{number}"),
                     role: Role::Governance,
                     domain: domain.clone(),
-                    not_before: self.statement.issued_at,
+                    // An `issuedAt` proves nothing, and may lie a little ahead: what was accepted governs at once.
+                    not_before: Seconds(self.plan.accepted_at.0.div_euclid(1000)),
                     not_after: None,
                     admitted_by: self.id,
                     revoked: None,

@@ -1,9 +1,10 @@
 //! What accepting a statement writes: its leaf, its place in its lineage, and what its kind changes.
 
 mod chain;
+mod contain;
 mod kind;
 
-use assent_proof::{Claims, Containment, DomainName, EvidenceId, LineageName, Statement, VerifiedEnvelope};
+use assent_proof::{Claims, DomainName, EvidenceId, LineageName, Statement, VerifiedEnvelope};
 
 use super::{Placement, Plan, receipt_of, slot};
 use crate::codec::{Versioned, encode};
@@ -109,9 +110,6 @@ impl Writer<'_> {
         };
         meta.revision = self.index.saturating_add(1);
         meta.registry_time = meta.registry_time.max(self.plan.accepted_at);
-        if can_void(&self.plan.claims) {
-            meta.void_marks = meta.void_marks.saturating_add(1);
-        }
         match &self.plan.claims {
             Claims::Root { registry_key, .. } => meta.registry_key = *registry_key,
             Claims::Rules { version } => meta.rules_version = *version,
@@ -134,21 +132,10 @@ impl Writer<'_> {
                 origin: self.statement.registry.clone(),
                 cluster_id,
                 registry_key: *registry_key,
-                void_marks: 0,
             }),
             _ => Err(RowError::Mutated { table: Table::Meta, key: row_key::META.to_vec() }),
         }
     }
-}
-
-/// Whether a statement can make others void.
-fn can_void(claims: &Claims) -> bool {
-    matches!(
-        claims,
-        Claims::Revocation { invalid_since: Some(_), .. }
-            | Claims::Containment(Containment::Invalidate(_))
-            | Claims::Reconciliation { .. }
-    )
 }
 
 struct StatementPlace {

@@ -1,0 +1,162 @@
+//! What issuers said: their slots, read one by one, newest first.
+//!
+//! A slot's rows are written once and never change, so nothing here can fall out of step with the ledger. An issuer's
+//! statements of one kind are linked: each first half names the slot before it in which its issuer spoke of that kind, and
+//! second halves are found by the lineage's list of equivocations. A link that leads nowhere is damage, never an end.
+
+use assent_proof::{DomainName, EvidenceKind, LineageName, PublicKey};
+
+use crate::record::{Conflict, IssuerRow, LineageRow, SlotRow};
+use crate::row_key;
+use crate::rows::{RowError, Table};
+use crate::view::View;
+
+/// Where an issuer's chain lies.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Chain<'a> {
+    pub(crate) domain: &'a DomainName,
+    pub(crate) lineage: &'a LineageName,
+    pub(crate) issuer: &'a PublicKey,
+}
+
+/// Which statement of a slot: the one that took it, or the second one, which makes it an equivocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Half {
+    First = 0,
+    Second = 1,
+}
+
+/// A slot and everything that was signed for it.
+#[derive(Debug, Clone)]
+pub(crate) struct Slot {
+    first: SlotRow,
+    second: Option<SlotRow>,
+}
+
+impl Slot {
+    /// What was signed for it.
+    pub(crate) fn halves(&self) -> impl Iterator<Item = &SlotRow> {
+        std::iter::once(&self.first).chain(&self.second)
+    }
+
+    /// Whether this is the statement that took it.
+    pub(crate) fn is_first(&self, half: &SlotRow) -> bool {
+        half.evidence_id == self.first.evidence_id
+    }
+
+    /// What was signed for it and speaks of this kind.
+    pub(crate) fn of_kind(&self, kind: EvidenceKind) -> impl Iterator<Item = &SlotRow> {
+        self.halves().filter(move |half| half.claims.kind() == kind)
+    }
+}
+
+/// The slots in which an issuer spoke of one kind, newest first.
+#[derive(Debug, Clone)]
+pub(crate) struct Walk {
+    kind: EvidenceKind,
+    /// The next slot whose first half is of the kind.
+    linked: Option<u64>,
+    /// The slots whose second half is of the kind, oldest first.
+    seconds: Vec<u64>,
+}
+
+/// One issuer's statements of one kind.
+#[derive(Debug, Clone)]
+pub(crate) struct Said {
+    pub(crate) kind: EvidenceKind,
+    pub(crate) issuer: PublicKey,
+    /// The newest slot in which it spoke of the kind, whichever half did.
+    pub(crate) newest: Slot,
+    /// The slots before that one.
+    pub(crate) earlier: Walk,
+}
+
+impl LineageRow {
+    /// The slots that this issuer filled twice, oldest first.
+    pub(crate) fn contested(&self, issuer: &PublicKey) -> impl Iterator<Item = &Conflict> {
+        self.conflicts.iter().filter(move |conflict| conflict.issuer == *issuer)
+    }
+}
+
+impl View<'_> {
+    /// One statement of a slot; none if there is none.
+    pub(crate) fn half(
+        &self,
+        chain: Chain<'_>,
+        sequence: u64,
+        half: Half,
+    ) -> Result<Option<SlotRow>, RowError> {
+        self.read(Table::Slots, &row_key::slot(chain, sequence, half))
+    }
+
+    /// A slot that there is. One whose rows are not as many as the lineage says is damaged.
+    pub(crate) fn slot(
+        &self,
+        chain: Chain<'_>,
+        lineage: &LineageRow,
+        sequence: u64,
+    ) -> Result<Slot, RowError> {
+        let missing =
+            |half| RowError::Mutated { table: Table::Slots, key: row_key::slot(chain, sequence, half) };
+        let first = self.half(chain, sequence, Half::First)?.ok_or_else(|| missing(Half::First))?;
+        let second = match lineage.conflict(chain.issuer, sequence) {
+            None => None,
+            Some(_) => Some(self.half(chain, sequence, Half::Second)?.ok_or_else(|| missing(Half::Second))?),
+        };
+        Ok(Slot { first, second })
+    }
+
+    /// Everything that an issuer said in a lineage, kind by kind.
+    pub(crate) fn said(
+        &self,
+        chain: Chain<'_>,
+        row: &IssuerRow,
+        lineage: &LineageRow,
+    ) -> Result<Vec<Said>, RowError> {
+        let mut walks: Vec<Walk> = row
+            .newest
+            .iter()
+            .map(|newest| Walk { kind: newest.kind, linked: Some(newest.sequence), seconds: Vec::new() })
+            .collect();
+        for conflict in lineage.contested(chain.issuer) {
+            let slot = self.slot(chain, lineage, conflict.sequence)?;
+            let Some(second) = &slot.second else { continue };
+            let kind = second.claims.kind();
+            match walks.iter_mut().find(|walk| walk.kind == kind) {
+                Some(walk) => walk.seconds.push(conflict.sequence),
+                None => walks.push(Walk { kind, linked: None, seconds: vec![conflict.sequence] }),
+            }
+        }
+        let mut said = Vec::with_capacity(walks.len());
+        for mut earlier in walks {
+            if let Some(newest) = earlier.next(self, chain, lineage)? {
+                said.push(Said { kind: earlier.kind, issuer: *chain.issuer, newest, earlier });
+            }
+        }
+        Ok(said)
+    }
+}
+
+impl Walk {
+    /// The next older slot in which the issuer spoke of the kind.
+    pub(crate) fn next(
+        &mut self,
+        view: &View<'_>,
+        chain: Chain<'_>,
+        lineage: &LineageRow,
+    ) -> Result<Option<Slot>, RowError> {
+        let Some(sequence) = self.linked.max(self.seconds.last().copied()) else { return Ok(None) };
+        let slot = view.slot(chain, lineage, sequence)?;
+        if self.linked == Some(sequence) {
+            let before = slot.first.before;
+            if slot.first.claims.kind() != self.kind || before.is_some_and(|before| before >= sequence) {
+                let key = row_key::slot(chain, sequence, Half::First);
+                return Err(RowError::Mutated { table: Table::Slots, key });
+            }
+            self.linked = before;
+        }
+        self.seconds.pop_if(|second| *second == sequence);
+        Ok(Some(slot))
+    }
+}

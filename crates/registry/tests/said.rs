@@ -1,0 +1,169 @@
+//! What an issuer said is decided from its slots, one by one: each statement is its own word, whatever its twins say, and
+//! wherever in the chain its second half lies.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
+
+mod support;
+
+use assent_proof::{AttestationStatus, Code, EvidenceId, PolicyBody, PolicyVerdict};
+use assent_registry::Outcome;
+use support::*;
+
+fn contraindicated() -> Draft {
+    attestation(AttestationStatus::Contraindicated, "m1")
+}
+
+/// Everything that an allow needs, by governance and the first attester; the second attester has said nothing yet.
+fn allowed() -> World {
+    let mut world = World::new();
+    world.grounds();
+    assert!(world.decide().is_allow());
+    world
+}
+
+/// The second attester states `draft` in a slot; its id.
+fn states(world: &mut World, at: i64, sequence: u64, parent: Option<EvidenceId>, draft: Draft) -> EvidenceId {
+    let bytes = draft.slot(sequence, parent).sign(&[&world.keys.clone().attestation2]);
+    match world.submit_at(at, &bytes) {
+        Outcome::Accepted { receipt, .. } | Outcome::Equivocation { receipt, .. } => receipt.evidence_id,
+        refused @ Outcome::Refused { .. } => panic!("{refused:?}"),
+    }
+}
+
+fn revoke_since(world: &mut World, at_second: i64, since: Option<i64>) {
+    let keys = world.keys.clone();
+    let bytes = revocation(keys.attestation2.public(), since.map(at)).sign(&[&keys.governance[0]]);
+    accepted(&world.submit_at(at_second, &bytes));
+}
+
+#[test]
+fn each_negative_denies_until_it_is_released_itself_though_another_says_the_same() {
+    for released in [0, 1] {
+        let mut world = allowed();
+        let first = states(&mut world, 10, 0, None, contraindicated());
+        let second = states(&mut world, 11, 1, Some(first), contraindicated().issued(at(-1)));
+        states(&mut world, 20, 2, Some(second), affirming());
+        revoke_since(&mut world, 30, None);
+        world.govern(release([first, second][released]), &[]);
+        revoke_since(&mut world, 31, Some(15));
+        // The affirming one is void. Of the two negatives before it the later one stands, and is all that is looked at.
+        let expected = if released == 1 { vec![] } else { vec![Code::AttestationNotAffirming] };
+        assert_eq!(codes(&world.decide_at(31, &request())), expected, "released: {released}");
+    }
+}
+
+#[test]
+fn a_negative_is_not_silenced_because_its_twin_was_released_nor_heard_because_it_was_not() {
+    let mut world = allowed();
+    let first = states(&mut world, 10, 0, None, contraindicated());
+    let second = states(&mut world, 20, 1, Some(first), contraindicated().issued(at(-1)));
+    revoke_since(&mut world, 30, Some(5));
+    // Both are void, so both are heard, and each needs a release of its own.
+    world.govern(release(second), &[]);
+    assert_eq!(codes(&world.decide_at(30, &request())), [Code::AttestationNotAffirming]);
+    world.govern(release(first), &[]);
+    assert!(world.decide_at(30, &request()).is_allow());
+}
+
+#[test]
+fn a_second_half_of_an_older_slot_denies_once_it_is_canonical_and_what_followed_is_void() {
+    for (what, between) in [("another kind", integrity("m1")), ("the same again", affirming().issued(at(-1)))]
+    {
+        let mut world = allowed();
+        let first = states(&mut world, 10, 0, None, affirming());
+        let between = states(&mut world, 11, 1, Some(first), between);
+        states(&mut world, 20, 2, Some(between), affirming().issued(at(-2)));
+        let late = states(&mut world, 21, 1, Some(first), contraindicated());
+        world.govern(reconciliation([between, late], late), &[]);
+        revoke_since(&mut world, 30, Some(15));
+        let denied = codes(&world.decide_at(30, &request()));
+        assert_eq!(denied, [Code::AttestationNotAffirming], "slot 1 held {what}");
+    }
+}
+
+#[test]
+fn a_parent_may_be_either_half_of_its_slot_whatever_else_was_signed_twice() {
+    let mut ends = Vec::new();
+    for swapped in [false, true] {
+        let mut world = allowed();
+        let a = states(&mut world, 10, 0, None, affirming());
+        let half = |build: &str| attestation(AttestationStatus::Affirming, build);
+        let (b, c) = if swapped { ("m3", "m2") } else { ("m2", "m3") };
+        let b = states(&mut world, 11, 1, Some(a), half(b));
+        let c = states(&mut world, 12, 1, Some(a), half(c));
+        world.govern(reconciliation([b, c], c), &[]);
+        let other = states(&mut world, 13, 0, None, half("m4"));
+        world.govern(reconciliation([a, other], a), &[]);
+        ends.push([b, c].map(|parent| {
+            let mut world = world.clone();
+            let next = affirming().slot(2, Some(parent)).sign(&[&world.keys.clone().attestation2]);
+            accepted(&world.submit_at(14, &next)).ledger_index
+        }));
+    }
+    assert_eq!(ends[0], ends[1]);
+}
+
+#[test]
+fn where_nothing_in_a_slot_stands_even_its_rejected_negative_denies() {
+    let mut world = allowed();
+    let bad = states(&mut world, 10, 0, None, contraindicated());
+    let good = states(&mut world, 20, 0, None, affirming());
+    world.govern(reconciliation([bad, good], good), &[]);
+    assert!(world.decide_at(20, &request()).is_allow(), "the half that stands is the issuer's word");
+    revoke_since(&mut world, 30, Some(15));
+    assert_eq!(codes(&world.decide_at(30, &request())), [Code::AttestationNotAffirming]);
+    world.govern(release(bad), &[]);
+    assert!(world.decide_at(30, &request()).is_allow());
+}
+
+#[test]
+fn a_slot_that_another_kind_won_says_nothing_and_what_came_before_does_not_count_again() {
+    let mut world = World::with_policy(PolicyBody { require: vec![], ..attested_policy() });
+    let keys = world.keys.clone();
+    let first = accepted(&world.submit(&authorization(&["run"]).sign(&[&keys.governance[0]]))).evidence_id;
+    assert!(world.decide().is_allow());
+    let artifact = authorization(&["run", "stop"]).slot(1, Some(first)).sign(&[&keys.governance[0]]);
+    let artifact = accepted(&world.submit(&artifact)).evidence_id;
+    let pass = validation("p", PolicyVerdict::Pass).slot(1, Some(first)).sign(&[&keys.governance[0]]);
+    let pass = id_of(&{
+        assert!(matches!(world.submit(&pass), Outcome::Equivocation { .. }));
+        pass
+    });
+    world.govern(reconciliation([artifact, pass], pass), &[]);
+    assert_eq!(codes(&world.decide()), [Code::EvidenceMissing]);
+}
+
+#[test]
+fn the_canonical_half_of_an_artifact_has_lost_the_uses_that_the_other_half_lost() {
+    let mut world = World::with_policy(PolicyBody { require: vec![], ..attested_policy() });
+    let keys = world.keys.clone();
+    let counted = |uses| authorization_with(&["run"], None, None, Some(uses));
+    let first = accepted(&world.submit(&counted(2).sign(&[&keys.governance[0]]))).evidence_id;
+    let asked = |nonce: &str| assent_proof::AuthorizeRequest { nonce: Some(nonce.to_owned()), ..request() };
+    accepted(&world.submit(&permit(&asked("one")).sign(&[&keys.node])));
+    let second = counted(2).issued(at(-1)).sign(&[&keys.governance[0]]);
+    assert!(matches!(world.submit(&second), Outcome::Equivocation { .. }));
+    world.govern(reconciliation([first, id_of(&second)], id_of(&second)), &[]);
+    accepted(&world.submit(&permit(&asked("two")).sign(&[&keys.node])));
+    let third = world.submit(&permit(&asked("three")).sign(&[&keys.node]));
+    assert_eq!(refused(&third), Code::AuthorizationConsumed);
+}
+
+#[test]
+fn a_walk_past_more_void_statements_than_the_bound_is_a_doubt_and_denies_with_a_way_out() {
+    let mut world = allowed();
+    let mut parent = states(&mut world, 10, 0, None, affirming());
+    let many = assent_registry::limit::WALKED_STATEMENTS as u64 + 1;
+    for sequence in 1..=many {
+        let at = 20 + i64::try_from(sequence).unwrap() / 100;
+        parent = states(&mut world, at, sequence, Some(parent), affirming().issued(at_second(sequence)));
+    }
+    assert!(world.decide_at(100, &request()).is_allow());
+    revoke_since(&mut world, 100, Some(15));
+    let decision = world.decide_at(100, &request());
+    assert_eq!(codes(&decision), [Code::InheritanceUnverifiable]);
+    assert!(decision.reasons[0].detail.contains("new lineage"), "{decision:?}");
+}
+
+fn at_second(sequence: u64) -> assent_proof::Seconds {
+    at(-i64::try_from(sequence % 200).unwrap())
+}
