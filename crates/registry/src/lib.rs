@@ -11,6 +11,7 @@ mod authorize;
 mod codec;
 mod command;
 mod containment;
+pub mod facts;
 mod genesis;
 #[cfg(test)]
 mod golden;

@@ -25,6 +25,7 @@ use crate::view::View;
 
 pub(crate) use check::Occasion;
 pub(crate) use signers::roles_for;
+pub(crate) use slot::restricted;
 
 /// Applies one command. `known` is the newest version of the rules that the running build knows; `proposed_at` is the
 /// proposing leader's clock, from the log entry; each group says whether all or nothing of it is accepted. Answers one

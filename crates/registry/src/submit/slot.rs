@@ -240,7 +240,7 @@ fn restriction(view: &View<'_>, statement: &Statement, claims: &Claims) -> Resul
 }
 
 /// What a restriction restricts, as the key of its row says it.
-pub(super) fn restricted(claims: &Claims) -> Option<Vec<u8>> {
+pub(crate) fn restricted(claims: &Claims) -> Option<Vec<u8>> {
     match claims {
         Claims::Revocation { .. } | Claims::Containment(_)
             if mutant::is_active(Mutant::RestrictionNeedsSlot) =>

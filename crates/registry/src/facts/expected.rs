@@ -1,0 +1,342 @@
+//! The rows that follow from the facts alone, worked out table by table.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use assent_proof::{
+    Claims, Containment, DomainName, EvidenceId, LineageName, PublicKey, RevocationReason, Role, Seconds,
+};
+
+use super::{Fact, Found, is_second, same_slot};
+use crate::codec::{Versioned, encode};
+use crate::record::{
+    AuthorityRow, CheckpointRow, Conflict, Contained, DomainRow, IssuerRow, KindSlot, LineageRow,
+    OpenSubjectRow, PeerRow, PolicyRow, Reconciled, RestrictionRow, RevokedMark, SlotRow, TrustRow,
+};
+use crate::row_key;
+use crate::rows::{RowError, Table};
+use crate::said::{Chain, Half};
+use crate::submit::restricted;
+use crate::view::View;
+
+/// The tables that are wholly worked out here.
+pub(super) const TABLES: &[Table] = &[
+    Table::Authorities,
+    Table::DomainAuthorities,
+    Table::Domains,
+    Table::Policies,
+    Table::Lineages,
+    Table::LineageIssuers,
+    Table::LineageEntries,
+    Table::Slots,
+    Table::OpenSubjects,
+    Table::Restrictions,
+    Table::Containments,
+    Table::Trusts,
+    Table::Peers,
+    Table::Checkpoints,
+];
+
+struct Rows<'a> {
+    facts: &'a [Fact],
+    rows: Found,
+}
+
+impl Rows<'_> {
+    fn put<T: Versioned>(&mut self, table: Table, key: Vec<u8>, row: &T) {
+        self.rows.insert((table, key), encode(row));
+    }
+}
+
+/// Every row of [`TABLES`]. Which releases of a target are linked is taken from the rows: [`super::marks`] looks at that.
+pub(super) fn rows(view: &View<'_>, facts: &[Fact]) -> Result<Found, RowError> {
+    let mut rows = Rows { facts, rows: Found::new() };
+    rows.governance(view)?;
+    rows.lineages(view)?;
+    rows.chains();
+    rows.lists();
+    rows.peers(view)?;
+    Ok(rows.rows)
+}
+
+impl Rows<'_> {
+    /// Authorities, domains and policies, as the statements one after the other left them.
+    fn governance(&mut self, view: &View<'_>) -> Result<(), RowError> {
+        let mut authorities: BTreeMap<PublicKey, AuthorityRow> = BTreeMap::new();
+        let mut domains: BTreeMap<DomainName, DomainRow> = BTreeMap::new();
+        for fact in self.facts {
+            match &fact.claims {
+                Claims::Root { keys, threshold, .. } => {
+                    govern(
+                        &mut authorities,
+                        &mut domains,
+                        fact,
+                        (&DomainName::root(), "root"),
+                        (keys, *threshold),
+                    );
+                }
+                Claims::Domain { domain, governance, threshold } => {
+                    let named = (domain, "governance");
+                    govern(&mut authorities, &mut domains, fact, named, (governance, *threshold));
+                }
+                Claims::AuthorityGrant { authority, name, role, not_before, not_after } => {
+                    let row = AuthorityRow {
+                        name: name.clone(),
+                        role: *role,
+                        domain: fact.statement.domain.clone(),
+                        not_before: *not_before,
+                        not_after: Some(*not_after),
+                        admitted_by: fact.id,
+                        revoked: None,
+                        invalid_since: None,
+                    };
+                    authorities.insert(*authority, row);
+                }
+                Claims::Revocation { authority, reason, invalid_since } => {
+                    if let Some(row) = authorities.get_mut(authority) {
+                        row.revoked.get_or_insert(RevokedMark { by: fact.id, reason: *reason });
+                        row.invalid_since = row.invalid_since.into_iter().chain(*invalid_since).min();
+                    }
+                }
+                Claims::Policy(body) => {
+                    let row = PolicyRow { evidence_id: fact.id, body: body.clone() };
+                    self.put(Table::Policies, row_key::domain(&fact.statement.domain), &row);
+                }
+                _ => {}
+            }
+        }
+        for (key, row) in &authorities {
+            self.put(Table::Authorities, key.as_bytes().to_vec(), row);
+            self.rows
+                .insert((Table::DomainAuthorities, row_key::domain_authority(&row.domain, key)), Vec::new());
+        }
+        for (name, mut row) in domains {
+            let released = view.domain(&name)?.map(|row| row.isolations.released.clone()).unwrap_or_default();
+            row.isolations = self.contained(&name, &Containment::Isolate(name.clone()), released);
+            self.put(Table::Domains, row_key::domain(&name), &row);
+        }
+        Ok(())
+    }
+
+    /// Each lineage, and which of a subject are open.
+    fn lineages(&mut self, view: &View<'_>) -> Result<(), RowError> {
+        let names: BTreeSet<(DomainName, LineageName)> = self
+            .facts
+            .iter()
+            .map(|fact| (fact.statement.domain.clone(), fact.statement.lineage.clone()))
+            .collect();
+        let mut open: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
+        for (domain, name) in names {
+            let of_it = |fact: &&Fact| fact.statement.domain == domain && fact.statement.lineage == name;
+            let all: Vec<&Fact> = self.facts.iter().filter(of_it).collect();
+            let evidence: Vec<&Fact> =
+                all.iter().copied().filter(|fact| fact.statement.kind.is_execution()).collect();
+            let issuers: BTreeSet<&PublicKey> =
+                evidence.iter().filter_map(|fact| fact.statement.issuers.first()).collect();
+            let slotted = |fact: &&&Fact| fact.statement.sequence.is_some() && !is_second(self.facts, fact);
+            let shared = all
+                .iter()
+                .filter(|fact| !fact.statement.kind.is_execution() && fact.statement.sequence.is_some());
+            let subjects: BTreeSet<_> = evidence.iter().map(|fact| fact.statement.subject).collect();
+            let closed_by = evidence.iter().filter(|fact| closes(&fact.claims)).map(|fact| fact.id).min();
+            let released = view.lineage(&domain, &name)?.map(|row| row.quarantines.released);
+            let quarantine = Containment::Quarantine(name.clone());
+            let row = LineageRow {
+                subjects: subjects.iter().copied().collect(),
+                founder: evidence.first().and_then(|fact| fact.statement.issuers.first().copied()),
+                head: all.iter().filter(slotted).next_back().map(|fact| fact.id),
+                next_sequence: shared.count() as u64,
+                issuers: u32::try_from(issuers.len()).unwrap_or(u32::MAX),
+                closed_by,
+                conflicts: self.conflicts(&evidence),
+                quarantines: self.contained(&domain, &quarantine, released.unwrap_or_default()),
+            };
+            self.put(Table::Lineages, row_key::lineage(&domain, &name), &row);
+            for subject in subjects.iter().filter(|_| closed_by.is_none()) {
+                let key = row_key::open_subject(&domain, subject, &name);
+                self.rows.insert((Table::OpenSubjects, key), Vec::new());
+                let count = open.entry(row_key::of_subject(&domain, subject)).or_default();
+                *count = count.saturating_add(1);
+            }
+        }
+        for (key, open) in open {
+            self.put(Table::OpenSubjects, key, &OpenSubjectRow { open });
+        }
+        Ok(())
+    }
+
+    /// The slots that were filled twice, with the newest reconciliation of each.
+    fn conflicts(&self, evidence: &[&Fact]) -> Vec<Conflict> {
+        let seconds = evidence.iter().filter(|fact| is_second(self.facts, fact));
+        let mut conflicts: Vec<Conflict> = seconds
+            .filter_map(|second| {
+                let halves: Vec<EvidenceId> =
+                    evidence.iter().filter(|fact| same_slot(fact, second)).map(|fact| fact.id).collect();
+                let reconciled = self.facts.iter().rev().find_map(|fact| match &fact.claims {
+                    Claims::Reconciliation { canonical, .. } if halves.contains(canonical) => {
+                        Some(Reconciled { by: fact.id, canonical: *canonical })
+                    }
+                    _ => None,
+                });
+                let (issuer, sequence) = (*second.statement.issuers.first()?, second.statement.sequence?);
+                Some(Conflict { issuer, sequence, reconciled })
+            })
+            .collect();
+        conflicts.sort_unstable();
+        conflicts
+    }
+
+    /// What is remembered of a target's containments, and the rows of those that were never released.
+    fn contained(
+        &mut self,
+        domain: &DomainName,
+        target: &Containment,
+        released: Vec<crate::record::ReleasedBy>,
+    ) -> Contained {
+        let of_target = |fact: &&Fact| {
+            matches!(&fact.claims, Claims::Containment(containment) if containment == target)
+                && fact.statement.domain == *domain
+        };
+        let never = |fact: &&Fact| {
+            let lifts = |other: &Fact| matches!(&other.claims, Claims::Release { containment } if *containment == fact.id);
+            !self.facts.iter().any(lifts)
+        };
+        let ids: Vec<EvidenceId> =
+            self.facts.iter().filter(of_target).filter(never).map(|fact| fact.id).collect();
+        for id in &ids {
+            self.rows.insert((Table::Containments, row_key::containment(domain, target, id)), Vec::new());
+        }
+        Contained { unreleased: ids.len() as u64, released }
+    }
+
+    /// Each issuer's chain, and its slots.
+    fn chains(&mut self) {
+        let mut chains: BTreeMap<Vec<u8>, IssuerRow> = BTreeMap::new();
+        for fact in self.facts.iter().filter(|fact| fact.statement.kind.is_execution()) {
+            let statement = &fact.statement;
+            let (Some(issuer), Some(sequence)) = (statement.issuers.first(), statement.sequence) else {
+                continue;
+            };
+            let chain = Chain { domain: &statement.domain, lineage: &statement.lineage, issuer };
+            let second = is_second(self.facts, fact);
+            let key = row_key::issuer(&statement.domain, &statement.lineage, issuer);
+            let mut before = None;
+            if !second {
+                let row = chains.entry(key).or_insert_with(|| IssuerRow {
+                    next_sequence: 0,
+                    head: fact.id,
+                    newest: Vec::new(),
+                });
+                before = row.newest.iter().find(|slot| slot.kind == statement.kind).map(|slot| slot.sequence);
+                row.newest.retain(|slot| slot.kind != statement.kind);
+                row.newest.push(KindSlot { kind: statement.kind, sequence });
+                row.newest.sort_unstable_by_key(|slot| slot.kind.as_str());
+                row.next_sequence = row.next_sequence.saturating_add(1);
+                row.head = fact.id;
+            }
+            let row = SlotRow {
+                evidence_id: fact.id,
+                accepted_at: fact.accepted_at,
+                issued_at: statement.issued_at,
+                expires_at: statement.expires_at,
+                references: statement.references.clone(),
+                claims: fact.claims.clone(),
+                before,
+            };
+            let half = if second { Half::Second } else { Half::First };
+            self.put(Table::Slots, row_key::slot(chain, sequence, half), &row);
+        }
+        for (key, row) in chains {
+            self.put(Table::LineageIssuers, key, &row);
+        }
+    }
+
+    /// What only lists statements: entries of lineages, restrictions, trusts.
+    fn lists(&mut self) {
+        for fact in self.facts {
+            let statement = &fact.statement;
+            let entry = row_key::entry(&statement.domain, &statement.lineage, fact.index);
+            self.rows.insert((Table::LineageEntries, entry), fact.id.0.to_vec());
+            if let Some(target) = restricted(&fact.claims) {
+                let key =
+                    row_key::restriction(&statement.domain, statement.kind, &target, &statement.issuers);
+                let invalid_since = match &fact.claims {
+                    Claims::Revocation { invalid_since, .. } => *invalid_since,
+                    _ => None,
+                };
+                self.put(Table::Restrictions, key, &RestrictionRow { evidence_id: fact.id, invalid_since });
+            }
+            if let Claims::SovereignTrust { peer, registry_key, node_keys, not_after } = &fact.claims {
+                let row = TrustRow {
+                    peer: peer.clone(),
+                    registry_key: *registry_key,
+                    node_keys: node_keys.clone(),
+                    not_after: *not_after,
+                };
+                self.put(Table::Trusts, fact.id.0.to_vec(), &row);
+            }
+        }
+    }
+
+    /// Checkpoints of other registries. What one says was verified when it came in; here it is only found again.
+    fn peers(&mut self, view: &View<'_>) -> Result<(), RowError> {
+        for fact in self.facts {
+            let Claims::SynchronizationContinuity { .. } = &fact.claims else { continue };
+            let statement = &fact.statement;
+            let missing = || RowError::Mutated { table: Table::Checkpoints, key: fact.id.0.to_vec() };
+            let row: CheckpointRow = view.checkpoint(&fact.id)?.ok_or_else(missing)?;
+            self.put(Table::Checkpoints, fact.id.0.to_vec(), &row);
+            let trust = statement.references.iter().find_map(|id| view.trust(id).ok().flatten());
+            let (Some(trust), Some(issuer), Some(sequence)) =
+                (trust, statement.issuers.first(), statement.sequence)
+            else {
+                continue;
+            };
+            if !is_second(self.facts, fact) {
+                let key =
+                    row_key::peer_slot(&statement.domain, &trust.peer, issuer, fact.accepted_at, fact.index);
+                self.put(Table::Peers, key, &PeerRow { lineage: statement.lineage.clone(), sequence });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Who governs a domain after a `root` or `domain`.
+fn govern(
+    authorities: &mut BTreeMap<PublicKey, AuthorityRow>,
+    domains: &mut BTreeMap<DomainName, DomainRow>,
+    fact: &Fact,
+    (domain, name): (&DomainName, &str),
+    (keys, threshold): (&[PublicKey], u32),
+) {
+    let row = DomainRow {
+        governance: keys.to_vec(),
+        threshold,
+        admitted_by: fact.id,
+        isolations: Contained::default(),
+    };
+    let before = domains.insert(domain.clone(), row);
+    for key in before.iter().flat_map(|before| &before.governance).filter(|key| !keys.contains(key)) {
+        if let Some(left_out) = authorities.get_mut(key) {
+            let mark = RevokedMark { by: fact.id, reason: RevocationReason::Superseded };
+            left_out.revoked.get_or_insert(mark);
+        }
+    }
+    for (number, key) in (1_u32..).zip(keys) {
+        let stays = authorities.get(key).cloned().unwrap_or_else(|| AuthorityRow {
+            name: format!("{name}-{number}"),
+            role: Role::Governance,
+            domain: domain.clone(),
+            not_before: Seconds(fact.accepted_at.0.div_euclid(1000)),
+            not_after: None,
+            admitted_by: fact.id,
+            revoked: None,
+            invalid_since: None,
+        });
+        authorities.insert(*key, AuthorityRow { admitted_by: fact.id, ..stays });
+    }
+}
+
+fn closes(claims: &Claims) -> bool {
+    matches!(claims, Claims::AuditLineage { event, .. } if event == "completed" || event == "failed")
+}

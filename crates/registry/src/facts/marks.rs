@@ -1,0 +1,129 @@
+//! What was recorded of a statement after its acceptance, the registry as a whole, permits and releases.
+
+use std::collections::BTreeSet;
+
+use assent_proof::{Claims, Containment, EvidenceId};
+
+use super::{Fact, is_second, same_slot};
+use crate::containment::releasers;
+use crate::record::ReleasedBy;
+use crate::rows::RowError;
+use crate::view::View;
+
+/// Adds to `wrong` whatever disagrees.
+pub(super) fn check(view: &View<'_>, facts: &[Fact], wrong: &mut Vec<String>) -> Result<(), RowError> {
+    meta(view, facts, wrong)?;
+    for fact in facts {
+        evidence(view, facts, fact, wrong)?;
+        released(view, facts, fact, wrong)?;
+    }
+    Ok(())
+}
+
+fn meta(view: &View<'_>, facts: &[Fact], wrong: &mut Vec<String>) -> Result<(), RowError> {
+    let Some(meta) = view.meta()? else { return Ok(()) };
+    let (mut epoch, mut rules, mut registry_key) = (crate::record::FIRST_EPOCH, 1, None);
+    for fact in facts {
+        match &fact.claims {
+            Claims::Root { registry_key: key, .. } => registry_key = Some(*key),
+            Claims::Recovery { epoch: next, .. } => epoch = *next,
+            Claims::Rules { version } => rules = *version,
+            _ => {}
+        }
+    }
+    let time = facts.iter().map(|fact| fact.accepted_at).max();
+    if (meta.epoch, meta.rules_version) != (epoch, rules)
+        || Some(meta.registry_key) != registry_key
+        || Some(meta.registry_time) != time
+    {
+        wrong.push("the registry's epoch, rules, key or time is not what its ledger says".to_owned());
+    }
+    Ok(())
+}
+
+/// The marks of one statement.
+fn evidence(view: &View<'_>, facts: &[Fact], fact: &Fact, wrong: &mut Vec<String>) -> Result<(), RowError> {
+    let row = &fact.row;
+    let mut say = |what: &str| wrong.push(format!("evidence `{}`: {what}", fact.id));
+    if row.equivocation != is_second(facts, fact) {
+        say("whether it is a second statement for its slot");
+    }
+    let invalidates = |other: &&Fact| matches!(&other.claims, Claims::Containment(Containment::Invalidate(target)) if *target == fact.id);
+    if row.invalidated_by != facts.iter().filter(invalidates).map(|other| other.id).min() {
+        say("what invalidated it");
+    }
+    let rejects = |other: &&Fact| {
+        matches!(&other.claims, Claims::Reconciliation { conflict, canonical }
+            if conflict.contains(&fact.id) && *canonical != fact.id)
+    };
+    if row.rejected_by != facts.iter().rev().find(rejects).map(|other| other.id) {
+        say("what rejected it");
+    }
+    let lifts =
+        |other: &&Fact| matches!(&other.claims, Claims::Release { containment } if *containment == fact.id);
+    if row.released_by != facts.iter().rev().find(lifts).map(|other| other.id) {
+        say("what released it");
+    }
+    uses(view, facts, fact, wrong)
+}
+
+/// The uses that a statement has lost: those that permits took of its slot, where it is what counts there.
+fn uses(view: &View<'_>, facts: &[Fact], fact: &Fact, wrong: &mut Vec<String>) -> Result<(), RowError> {
+    if !fact.statement.kind.is_execution() {
+        return Ok(());
+    }
+    let halves: BTreeSet<EvidenceId> =
+        facts.iter().filter(|other| same_slot(other, fact)).map(|other| other.id).collect();
+    let chosen = facts.iter().rev().find_map(|other| match &other.claims {
+        Claims::Reconciliation { canonical, .. } if halves.contains(canonical) => Some(*canonical),
+        _ => None,
+    });
+    if chosen.is_some_and(|chosen| chosen != fact.id) || (chosen.is_none() && halves.len() > 1) {
+        return Ok(());
+    }
+    let mut used: u32 = 0;
+    for permit in facts {
+        let Claims::Permit(request) = &permit.claims else { continue };
+        let (Some(lineage), Some(nonce)) = (&request.lineage, &request.nonce) else { continue };
+        match view.permit(&request.domain, lineage, nonce)? {
+            Some(row) if row.evidence_id == permit.id => {
+                used = used.saturating_add(u32::from(row.consumed.iter().any(|id| halves.contains(id))));
+            }
+            _ => wrong.push(format!("permit `{}` is not found by its nonce", permit.id)),
+        }
+    }
+    if fact.row.consumed != used {
+        let row = fact.row.consumed;
+        wrong.push(format!("evidence `{}`: {row} uses are lost, and permits took {used}", fact.id));
+    }
+    Ok(())
+}
+
+/// A quarantine or isolation that was released is found behind its newest release.
+fn released(view: &View<'_>, facts: &[Fact], fact: &Fact, wrong: &mut Vec<String>) -> Result<(), RowError> {
+    let (Claims::Containment(containment), Some(by)) = (&fact.claims, fact.row.released_by) else {
+        return Ok(());
+    };
+    let domain = &fact.statement.domain;
+    let groups: Vec<ReleasedBy> = match containment {
+        Containment::Quarantine(name) => {
+            view.lineage(domain, name)?.map(|row| row.quarantines.released).unwrap_or_default()
+        }
+        Containment::Isolate(target) => {
+            view.domain(target)?.map(|row| row.isolations.released.clone()).unwrap_or_default()
+        }
+        Containment::Invalidate(_) => return Ok(()),
+    };
+    let Some(release) = facts.iter().find(|other| other.id == by) else { return Ok(()) };
+    let signers = releasers(&release.row.counted, release.row.threshold);
+    let mut next = groups.iter().find(|group| group.signers == signers).map(|group| group.newest);
+    while let Some(index) = next {
+        let row = view.release(domain, containment, &signers, index)?;
+        if row.evidence_id == by && row.containment == fact.id && index == release.index {
+            return Ok(());
+        }
+        next = row.before;
+    }
+    wrong.push(format!("containment `{}`: its release `{by}` is not found", fact.id));
+    Ok(())
+}
