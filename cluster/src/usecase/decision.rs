@@ -52,6 +52,7 @@ impl Parts {
             evaluated_at: decision.evaluated_at,
             valid_until: decision.valid_until,
             reasons,
+            more_reasons: decision.more_reasons,
             permit: decision.permit.as_ref().map(|receipt| ReceiptBody {
                 evidence_id: receipt.evidence_id,
                 ledger_index: receipt.ledger_index,

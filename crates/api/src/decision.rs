@@ -43,8 +43,12 @@ pub struct DecisionBody {
     pub evaluated_at: Millis,
     /// It holds until then, exclusive, in milliseconds; for a deny that is when it was decided.
     pub valid_until: Millis,
-    /// Every reason that denies, in the order of the codes; empty exactly when it allows.
+    /// The reasons that deny, in the order of the codes, at most 32; empty exactly when it allows. Every code that denies is
+    /// among them.
     pub reasons: Vec<ReasonBody>,
+    /// How many more findings deny and are not among `reasons`; absent if there are none.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub more_reasons: u32,
     /// The permit that was recorded for this request; only on `POST /v1/permits`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permit: Option<ReceiptBody>,
@@ -68,6 +72,10 @@ impl DecisionBody {
     pub fn to_vec(&self) -> Vec<u8> {
         crate::status::to_vec(self)
     }
+}
+
+fn is_none(count: &u32) -> bool {
+    *count == 0
 }
 
 /// One reason that denies.
@@ -185,6 +193,7 @@ mod tests {
             evaluated_at: Millis(1000),
             valid_until: Millis(31_000),
             reasons,
+            more_reasons: 0,
             permit: None,
             receipt: None,
         }

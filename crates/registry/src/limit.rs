@@ -25,7 +25,7 @@ pub const RELEASERS_PER_TARGET: usize = 256;
 /// Most containments of one target that are named; the others hold all the same.
 pub const CONTAINMENTS_NAMED: usize = 33;
 
-/// Most reasons that one decision names; it says how many more there are.
+/// Most reasons that one decision names; it says how many more there are. No decision denies by as many codes.
 pub const REASONS: usize = 32;
 
 /// The newest version of the rules in this build; peers announce it to one another.

@@ -397,3 +397,37 @@ fn a_second_lineage_of_a_digest_that_damage_hid_is_missed_and_denies() {
         world.rows = whole;
     }
 }
+
+#[test]
+fn a_decision_names_at_most_32_reasons_every_code_among_them_and_counts_the_others() {
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    accepted(&world.submit(&authorization(&["run"]).sign(&[&keys.governance[0]])));
+    // A tenant that has granted the role of audit to many keys, each of which contains the lineage and the domain.
+    let many: Vec<_> = (0..100).map(|n| key(100 + n)).collect();
+    for auditor in &many {
+        world.govern(grant(auditor.public(), Role::Audit), &[auditor]);
+    }
+    for auditor in &many {
+        accepted(&world.submit(&quarantine("exec-1").sign(&[auditor])));
+        accepted(&world.submit(&isolate().sign(&[auditor])));
+    }
+    let mut asked = request();
+    asked.min_revision = Some(10_000);
+    let decision = world.decide_at(0, &asked);
+    assert_eq!(decision.reasons.len(), assent_registry::limit::REASONS);
+    assert!(decision.more_reasons > 0);
+    let named: std::collections::BTreeSet<Code> = codes(&decision).into_iter().collect();
+    let all =
+        [Code::EvidenceMissing, Code::DomainIsolated, Code::LineageQuarantined, Code::RevisionNotReached];
+    assert_eq!(named, all.into_iter().collect(), "a code that is last in order is named all the same");
+    let page = assent_registry::query::lineage(&world.rows, &domain(), &lineage(), None, 9).unwrap().unwrap();
+    assert_eq!(page.quarantined_by.len(), assent_registry::limit::CONTAINMENTS_NAMED);
+    // Each holds, named or not: releasing all but the last changes nothing.
+    let held: Vec<_> = many.iter().map(|auditor| id_of(&isolate().sign(&[auditor]))).collect();
+    for (place, isolation) in held.iter().enumerate() {
+        assert!(codes(&world.decide()).contains(&Code::DomainIsolated), "{place} are released");
+        world.govern(release(*isolation), &[]);
+    }
+    assert!(!codes(&world.decide()).contains(&Code::DomainIsolated));
+}

@@ -183,5 +183,8 @@ fn text(decision: &Decision) -> String {
         text.push_str(&reason.evidence.map(|id| format!("\n    evidence: {id}")).unwrap_or_default());
         text.push_str(&format!("\n    remedy: {} ({})", reason.remedy, reason.clause));
     }
+    if body.more_reasons > 0 {
+        text.push_str(&format!("\n  and {} more", body.more_reasons));
+    }
     text
 }

@@ -63,6 +63,9 @@ fn decision(bytes: &[u8], trusted: &[PublicKey], output: Output) -> Result<Exit,
             let part = |name: &str| reason.get(name).and_then(Json::as_str).unwrap_or_default();
             text.push_str(&format!("\n  {}: {}", part("code"), part("detail")));
         }
+        if let Some(more) = verified.decision.get("moreReasons").and_then(Json::as_i64) {
+            text.push_str(&format!("\n  and {more} more"));
+        }
         match until.filter(|_| verified.allow) {
             Some(until) if over => {
                 text.push_str(&format!("\nit was valid until {}, which is over", until.to_seconds()))

@@ -47,7 +47,8 @@ pub struct Reason {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
     verdict: Verdict,
-    /// The first [`limit::REASONS`] reasons that deny, in the order of the codes; empty exactly when it allows.
+    /// The reasons that deny, in the order of the codes, at most [`limit::REASONS`]; empty exactly when it allows. Each code that
+    /// denies is among them.
     pub reasons: Vec<Reason>,
     /// How many more findings deny, or say the same again, and are not among `reasons`.
     pub more_reasons: u32,
@@ -104,13 +105,20 @@ impl Findings {
         Self { now, revision, head: None, policy: None, permit: None, reasons, more, until: None }
     }
 
-    /// Adds a reason to deny. Beyond the bound the last in order gives way and is only counted.
+    /// Adds a reason to deny. Beyond the bound one is only counted: the last in order whose code another one names.
     pub(super) fn deny(&mut self, code: Code, detail: String, evidence: Option<EvidenceId>) {
         self.reasons.insert(Reason { code, evidence, detail });
-        if self.reasons.len() > limit::REASONS {
-            self.reasons.pop_last();
-            self.more = self.more.saturating_add(1);
+        if self.reasons.len() <= limit::REASONS {
+            return;
         }
+        let behind = self.reasons.iter().rev().zip(self.reasons.iter().rev().skip(1));
+        let twin =
+            behind.filter(|(last, before)| last.code == before.code).map(|(last, _)| last.clone()).next();
+        match twin {
+            Some(twin) => drop(self.reasons.remove(&twin)),
+            None => drop(self.reasons.pop_last()),
+        }
+        self.more = self.more.saturating_add(1);
     }
 
     /// Adds a reason for each flaw.

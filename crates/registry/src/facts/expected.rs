@@ -143,7 +143,7 @@ impl Rows<'_> {
             let row = LineageRow {
                 subjects: subjects.iter().copied().collect(),
                 founder: evidence.first().and_then(|fact| fact.statement.issuers.first().copied()),
-                head: all.iter().filter(slotted).next_back().map(|fact| fact.id),
+                head: all.iter().rfind(slotted).map(|fact| fact.id),
                 next_sequence: shared.count() as u64,
                 issuers: u32::try_from(issuers.len()).unwrap_or(u32::MAX),
                 closed_by,
