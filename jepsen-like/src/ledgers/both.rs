@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use assent_proof::{AuthorizeRequest, Claims, EvidenceId, EvidenceKind, Millis, Refusal};
 use assent_registry::{GenesisError, MemoryRows, RowError, query};
-use serde_json::{Value, json};
 
 use super::draft::{Act, ChainId, Draft};
 use super::keys::public;
-use crate::history::{Op, Outcome, Record};
+use crate::history::Record;
 use crate::model::Model;
 
 /// The second in which the first step is taken.
@@ -214,58 +213,5 @@ impl Both {
     /// They differ.
     pub(super) fn differ(&mut self, kind: String, detail: String) {
         self.finding.get_or_insert(Finding { kind, detail });
-    }
-
-    pub(super) fn record(&mut self, op: Op, key: &str, input: Value, output: Value, outcome: Outcome) {
-        let Some(records) = &mut self.records else { return };
-        let moment = u64::try_from(records.len()).unwrap_or(0).saturating_mul(100).saturating_add(1000);
-        records.push(Record {
-            op,
-            client: 1,
-            node: 1,
-            key: key.to_owned(),
-            input,
-            output,
-            invoke_ns: moment,
-            return_ns: Some(moment),
-            outcome,
-        });
-    }
-
-    /// What the registry holds, as the last record of a history.
-    ///
-    /// # Errors
-    /// The rules cannot read their rows.
-    pub fn ledger(&self) -> Result<Record, LedgerError> {
-        let revision = query::revision(&self.rows)?;
-        let mut leaves = Vec::new();
-        for index in 0..revision {
-            let missing = || LedgerError::unexpected(format!("leaf {index} is missing"));
-            let (id, at) = query::leaf(&self.rows, index)?.ok_or_else(missing)?;
-            let envelope = query::envelope(&self.rows, &id)?.ok_or_else(missing)?;
-            leaves.push(json!({"index": index, "evidenceId": id.to_string(), "acceptedAt": at.0,
-                "envelope": String::from_utf8_lossy(&envelope)}));
-        }
-        Ok(Record {
-            op: Op::Ledger,
-            client: 0,
-            node: 1,
-            key: String::new(),
-            input: Value::Null,
-            output: json!({"revision": revision, "leaves": leaves}),
-            invoke_ns: u64::MAX,
-            return_ns: Some(u64::MAX),
-            outcome: Outcome::Ok,
-        })
-    }
-
-    /// Keeps a record of each operation from now on.
-    pub fn keep_records(&mut self) {
-        self.records.get_or_insert_default();
-    }
-
-    /// The records of the operations so far, which are then kept anew.
-    pub fn take_records(&mut self) -> Vec<Record> {
-        self.records.as_mut().map(std::mem::take).unwrap_or_default()
     }
 }

@@ -18,6 +18,7 @@ mod keys;
 mod ledger;
 mod many;
 mod profile;
+mod record;
 mod show;
 mod shrink;
 mod submit;

@@ -56,16 +56,28 @@ impl Hand<'_> {
             15..=17 => self.reconcile(DOMAIN, &[60]),
             18 | 19 => self.revoke_for_words(attester),
             20 => self.release(DOMAIN, &[60]),
-            21 => {
-                let claims = plain_authorization();
-                self.says(LINEAGE, 60, claims, 4)
-            }
+            21 => self.authorized(60, plain_authorization(), 3),
             22 => {
                 let policy = Claims::Policy(self.small_policy(EvidenceKind::RuntimeAttestation));
                 self.governs(DOMAIN, policy, &[60])
             }
-            _ => self.contain(DOMAIN, LINEAGE.1, 60),
+            // What holds everything back hides much of what else may be wrong.
+            _ if self.once_in(3) => self.contain(DOMAIN, LINEAGE.1, 60),
+            _ => self.word_of(attester, 7),
         }
+    }
+
+    /// Governance or orchestration says something. A second statement for the first slot may have another subject.
+    fn authorized(&mut self, issuer: u8, claims: Claims, older_one_in: u64) -> Option<Draft> {
+        let mut draft = self.says(LINEAGE, issuer, claims, older_one_in)?;
+        if self.once_in(12) {
+            self.rest(&mut draft);
+        }
+        let first = draft.slot.is_some_and(|slot| slot.sequence == 0);
+        if self.once_in(if first { 10 } else { 60 }) {
+            draft.subject = Some(Sha256::of(b"another"));
+        }
+        Some(draft)
     }
 
     fn word_of(&mut self, attester: u8, older_one_in: u64) -> Option<Draft> {
@@ -75,8 +87,7 @@ impl Hand<'_> {
         if self.once_in(12) {
             self.rest(&mut draft);
         }
-        let founds = draft.slot.is_some_and(|slot| slot.sequence == 0);
-        if self.once_in(if founds { 12 } else { 60 }) {
+        if self.once_in(60) {
             draft.subject = Some(Sha256::of(b"another"));
         }
         Some(draft)
@@ -96,7 +107,10 @@ impl Hand<'_> {
             1 => 61,
             _ => 60,
         };
-        let other = if issuer == 60 { 61 } else { 60 };
+        // A governance key that governs still, and another one than the issuer if there is one.
+        let able: Vec<u8> =
+            GOVERNORS.into_iter().filter(|number| *number != issuer && self.both.is_live(*number)).collect();
+        let other = self.dice.pick(&able).copied().unwrap_or(60);
         match self.dice.below(20) {
             sort @ 0..=12 => {
                 let claims = match self.dice.below(5) {
@@ -105,14 +119,7 @@ impl Hand<'_> {
                     2 => plain_authorization(),
                     _ => self.authorization(2),
                 };
-                let mut draft = self.says(LINEAGE, issuer, claims, if sort < 9 { 9 } else { 1 })?;
-                if self.once_in(12) {
-                    self.rest(&mut draft);
-                }
-                if self.once_in(60) {
-                    draft.subject = Some(Sha256::of(b"another"));
-                }
-                Some(draft)
+                self.authorized(issuer, claims, if sort < 9 { 9 } else { 1 })
             }
             13..=15 => self.reconcile(DOMAIN, &[other]),
             16 => {
