@@ -186,7 +186,8 @@ fn shrunk(found: &Found) -> Result<Vec<String>, LedgerError> {
     let ground = Grounds::default().of(found.profile)?;
     let both = grown(ground.clone(), found.seed, found.profile);
     // A finding that does not show again when the same steps are taken is shown with all of them.
-    Ok(match shrink(&ground, &both.steps, &found.kind) {
+    let same = |both: &Both| both.finding().is_some_and(|finding| finding.kind == found.kind);
+    Ok(match shrink(&ground, &both.steps, same) {
         Some(smaller) => smaller.shown(),
         None => both.shown(),
     })

@@ -1,4 +1,4 @@
-//! Makes a finding smaller: leaves out every step without which the rules and the model still differ in the same way.
+//! Makes a ledger smaller: leaves out every step without which it still shows what it is to show, such as a finding.
 //!
 //! Statements name one another by id, and a chain has no gaps. So what is left is signed again, with new ids for old ones and
 //! in the slots that are left.
@@ -14,11 +14,11 @@ use super::ledger::caught;
 /// Most ledgers that are tried for one finding.
 const TRIES_MAX: usize = 3_000;
 
-/// The smallest ledger that it finds; none if not even all steps show the finding again.
-pub(super) fn shrink(ground: &Both, steps: &[Step], kind: &str) -> Option<Both> {
+/// The smallest ledger that it finds; none if all steps, taken again, do not show it.
+pub(super) fn shrink(ground: &Both, steps: &[Step], is_shown: impl Fn(&Both) -> bool) -> Option<Both> {
     let shows = |kept: &[usize]| {
         let both = replay(ground, steps, kept);
-        both.finding().is_some_and(|found| found.kind == kind).then_some(both)
+        is_shown(&both).then_some(both)
     };
     let mut kept: Vec<usize> = (0..steps.len()).collect();
     let mut smallest = shows(&kept)?;
@@ -135,4 +135,45 @@ fn taken(step: &Step) -> Option<(ChainId, u64)> {
     step.made?;
     let draft = step.act.draft()?;
     Some((draft.chain(), draft.slot?.sequence))
+}
+
+#[cfg(test)]
+mod tests {
+    use assent_proof::EvidenceKind;
+
+    use super::super::founding::Grounds;
+    use super::super::ledger::Ledger;
+    use super::super::profile::Profile;
+    use super::*;
+
+    fn grown(seed: u64, profile: Profile) -> (Both, Both) {
+        let ground = Grounds::default().of(profile).unwrap();
+        let mut ledger = Ledger::new(ground.clone(), seed, profile);
+        ledger.run().unwrap();
+        (ground, ledger.into_both())
+    }
+
+    #[test]
+    fn the_same_steps_again_are_answered_in_the_same_way() {
+        for profile in Profile::ALL {
+            let (ground, both) = grown(3, *profile);
+            let all: Vec<usize> = (0..both.steps.len()).collect();
+            let again = replay(&ground, &both.steps, &all);
+            assert!(both.steps.len() > 10, "{profile:?}");
+            assert_eq!(again.shown(), both.shown(), "{profile:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_of_a_released_negative_is_the_negative_the_revocation_and_the_release() {
+        const RELEASED: &str = "a negative was released";
+        let shows = |both: &Both| both.events.contains_key(RELEASED);
+        let (ground, both) =
+            (0..).map(|seed| grown(seed, Profile::Words)).find(|(_, both)| shows(both)).unwrap();
+        let smallest = shrink(&ground, &both.steps, shows).unwrap();
+        let kinds: Vec<EvidenceKind> = smallest.known.iter().map(|known| known.kind()).collect();
+        assert!(kinds.ends_with(&[EvidenceKind::Revocation, EvidenceKind::Release]), "{kinds:?}");
+        // The negative may rest on other evidence.
+        assert!((3..=5).contains(&smallest.steps.len()), "{:#?}", smallest.shown());
+    }
 }

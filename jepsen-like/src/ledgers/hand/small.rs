@@ -73,8 +73,9 @@ impl Hand<'_> {
         if self.once_in(12) {
             self.rest(&mut draft);
         }
-        let first = draft.slot.is_some_and(|slot| slot.sequence == 0);
-        if self.once_in(if first { 10 } else { 60 }) {
+        let founded = !self.both.chain(&draft.chain()).is_empty();
+        let second = founded && draft.slot.is_some_and(|slot| slot.sequence == 0);
+        if self.once_in(if second { 6 } else { 80 }) {
             draft.subject = Some(Sha256::of(b"another"));
         }
         Some(draft)
