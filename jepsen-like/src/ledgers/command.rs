@@ -153,4 +153,29 @@ mod tests {
             assert!(parse_seeds(wrong).is_err(), "{wrong}");
         }
     }
+
+    #[test]
+    fn a_finding_is_told_with_its_steps_and_how_to_see_it_again() {
+        let found = Found {
+            kind: "submit release: rules accepted model claims_invalid".to_owned(),
+            times: 3,
+            seed: 17,
+            profile: Profile::Words,
+            detail: "more about it".to_owned(),
+            steps: vec!["#0 release".to_owned()],
+        };
+        let report = LedgersReport { findings: vec![found], ..LedgersReport::default() };
+        assert!(!report.is_good());
+        let told = text(&report);
+        let lines: Vec<&str> = told.lines().rev().take(4).collect();
+        assert_eq!(
+            lines,
+            [
+                "REPRODUCE WITH: cargo run -p assent-jepsen --profile sim -- ledgers --seeds 17..18 --profile words",
+                "  #0 release",
+                "  more about it",
+                "seed 17, profile words: submit release: rules accepted model claims_invalid (in 3 ledgers)",
+            ]
+        );
+    }
 }
