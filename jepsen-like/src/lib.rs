@@ -12,6 +12,7 @@ mod cluster;
 mod error;
 mod evidence;
 pub mod history;
+pub mod ledgers;
 pub mod linear;
 pub mod model;
 pub mod mutants;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use assent_jepsen::ledgers::command::{LedgersArgs, ledgers};
 use assent_jepsen::sim::command::{SimArgs, sim};
 use assent_jepsen::sim::hunt::{MutantsArgs, mutants};
 
@@ -18,7 +19,7 @@ const USAGE: u8 = 64;
 #[command(
     name = "assent-jepsen",
     max_term_width = 110,
-    after_help = "Example:\n  assent-jepsen chaos --seconds 60\n  assent-jepsen sim --seeds 0..10\n  assent-jepsen check history.jsonl"
+    after_help = "Example:\n  assent-jepsen chaos --seconds 60\n  assent-jepsen sim --seeds 0..10\n  assent-jepsen ledgers --seeds 0..20000\n  assent-jepsen check history.jsonl"
 )]
 struct Cli {
     /// The form of the results on stdout
@@ -42,6 +43,7 @@ enum Command {
     Chaos(chaos::ChaosArgs),
     Sim(SimArgs),
     Mutants(MutantsArgs),
+    Ledgers(LedgersArgs),
     Check(check::CheckArgs),
 }
 
@@ -58,6 +60,7 @@ pub(crate) fn run() -> ExitCode {
     match cli.command {
         Command::Chaos(args) => args.run(cli.output),
         Command::Sim(args) => ended(sim(&args, cli.output == Output::Json)),
+        Command::Ledgers(args) => ended(ledgers(&args, cli.output == Output::Json)),
         Command::Mutants(args) => ended(mutants(&args, cli.output == Output::Json)),
         Command::Check(args) => args.run(cli.output),
     }

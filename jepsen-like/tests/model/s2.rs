@@ -2,9 +2,9 @@
 
 use assent_jepsen::check::{INVARIANTS, Verdict};
 use assent_jepsen::history::{History, Op, Outcome, Record};
+use assent_jepsen::ledgers::{Grounds, Ledger, Profile};
+use assent_jepsen::sim::dice::Dice;
 use serde_json::{Value, json};
-
-use crate::both::{Both, Dice};
 
 fn s2(records: &[Record]) -> Verdict {
     let invariant = INVARIANTS.iter().find(|invariant| invariant.id == "S2").unwrap();
@@ -14,16 +14,18 @@ fn s2(records: &[Record]) -> Verdict {
 /// What clients saw of a registry: each call takes effect at a moment between its invocation and its return, and of some
 /// nobody learns what became of them. The last record is the ledger.
 fn seen(seed: u64) -> Vec<Record> {
-    let mut both = Both::new(seed);
-    both.run(60);
-    assert!(both.told.is_empty());
-    let ledger = both.ledger();
-    let mut dice = Dice(seed);
+    let ground = Grounds::default().of(Profile::Wide).unwrap();
+    let mut grown = Ledger::new(ground, seed, Profile::Wide);
+    grown.both_mut().keep_records();
+    grown.run_for(70).unwrap();
+    assert_eq!(grown.both().finding(), None, "seed {seed}");
+    let ledger = grown.both().ledger().unwrap();
+    let mut dice = Dice::new(seed);
     let mut free = [0; 6];
-    let mut records = std::mem::take(&mut both.done);
+    let mut records = grown.both_mut().take_records();
     for record in &mut records {
         let moment = record.invoke_ns;
-        let mut jitter = |most: usize| u64::try_from(dice.below(most)).unwrap();
+        let mut jitter = |most: u64| dice.below(most);
         let client = (0..free.len()).find(|client| free[*client] < moment);
         let client = client.unwrap_or(0);
         record.client = u64::try_from(client).unwrap();
@@ -31,10 +33,10 @@ fn seen(seed: u64) -> Vec<Record> {
         let end = moment + jitter(400);
         free[client] = end;
         record.return_ns = Some(end);
-        if dice.once_in(12) && record.op == Op::Submit {
+        if dice.chance(1, 12) && record.op == Op::Submit {
             record.outcome = Outcome::Unknown;
             record.output = Value::Null;
-        } else if dice.once_in(30) && record.op != Op::Submit {
+        } else if dice.chance(1, 30) && record.op != Op::Submit {
             record.outcome = Outcome::Deny;
             record.output = json!({"decision": "deny", "reasons": [{"code": "no_quorum"}], "revision": 0, "evaluatedAt": 0});
         }
@@ -86,7 +88,7 @@ fn change(records: &mut [Record], dice: &mut Dice, to: &str) -> bool {
     if fitting.is_empty() {
         return false;
     }
-    let at = dice.below(fitting.len());
+    let at = usize::try_from(dice.below(fitting.len() as u64)).unwrap();
     let record = &mut *fitting[at];
     match to {
         "allow" => {
@@ -126,7 +128,7 @@ fn one_changed_answer_fails() {
         // Few runs raise the rules and are refused for it.
         for seed in 0..if to == "rules" { 24 } else { 8 } {
             let mut records = seen(seed);
-            if change(&mut records, &mut Dice(seed), to) {
+            if change(&mut records, &mut Dice::new(seed), to) {
                 changed += 1;
                 found += usize::from(!s2(&records).violations.is_empty());
             }

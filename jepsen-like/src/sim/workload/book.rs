@@ -4,7 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use assent_proof::{DomainName, EvidenceId, Role, Seconds, Sha256, SigningKey};
+use assent_proof::{
+    DomainName, Envelope, EvidenceId, Millis, PublicKey, Role, Seconds, Sha256, SigningKey, Statement,
+};
 use serde_json::Value;
 
 use super::super::ground::DomainPlan;
@@ -14,6 +16,8 @@ pub(super) type ChainId = (usize, String, String);
 
 /// How many audit events without detail a domain remembers.
 const BARE_MAX: usize = 4;
+/// How many acceptances a domain remembers.
+const ACCEPTED_MAX: usize = 256;
 /// How many allowed requests are remembered.
 const ALLOWED_MAX: usize = 8;
 
@@ -39,6 +43,12 @@ pub(super) struct DomainBook {
     pub(super) lineages: Vec<Lineage>,
     /// Quarantines and isolations that are believed to stand.
     pub(super) contained: Vec<EvidenceId>,
+    /// Keys that were revoked.
+    pub(super) revoked: Vec<PublicKey>,
+    /// What a policy may take for a negative, by the key that said it.
+    pub(super) negatives: Vec<(PublicKey, EvidenceId)>,
+    /// When what a key signed was accepted.
+    accepted: VecDeque<(PublicKey, Millis)>,
     /// Equivocations that are believed to be open: lineage, issuer's key, both halves.
     pub(super) conflicts: Vec<(String, String, [EvidenceId; 2])>,
     /// Permit requests that were made, for others to repeat.
@@ -56,6 +66,17 @@ impl DomainBook {
             self.bare.pop_front();
         }
         self.bare.push_back(envelope);
+    }
+
+    /// When what a key signed was accepted.
+    pub(super) fn accepted_of(&self, key: &PublicKey) -> Vec<Millis> {
+        self.accepted.iter().filter(|(of, _)| of == key).map(|(_, at)| *at).collect()
+    }
+
+    /// The negatives of keys that were revoked.
+    pub(super) fn negatives_of_revoked(&self) -> Vec<EvidenceId> {
+        let dead = self.negatives.iter().filter(|(key, _)| self.revoked.contains(key));
+        dead.map(|(_, id)| *id).collect()
     }
 }
 
@@ -76,8 +97,26 @@ pub(super) struct Lineage {
 pub(super) struct Chain {
     pub(super) next: u64,
     pub(super) parent: Option<EvidenceId>,
+    /// What lies in its slots, from the first one on, as far as that is known.
+    taken: Vec<EvidenceId>,
     /// Signed and sent, and nobody knows what became of it: to be sent again before anything else is signed.
     pub(super) pending: Option<Vec<u8>>,
+}
+
+impl Chain {
+    /// A statement took the next slot.
+    pub(super) fn took(&mut self, id: EvidenceId) {
+        if self.older().is_some() {
+            self.taken.push(id);
+        }
+        self.next = self.next.saturating_add(1);
+        self.parent = Some(id);
+    }
+
+    /// What lies in each of its slots, if that is known of all.
+    pub(super) fn older(&self) -> Option<&[EvidenceId]> {
+        (u64::try_from(self.taken.len()) == Ok(self.next)).then_some(self.taken.as_slice())
+    }
 }
 
 impl Book {
@@ -85,7 +124,7 @@ impl Book {
     pub fn new(plans: &[DomainPlan], heads: &[(u64, EvidenceId)]) -> Self {
         let mut chains = BTreeMap::new();
         for (at, (next, head)) in heads.iter().enumerate() {
-            let chain = Chain { next: *next, parent: Some(*head), pending: None };
+            let chain = Chain { next: *next, parent: Some(*head), ..Chain::default() };
             chains.insert((at, "_governance".to_owned(), String::new()), chain);
         }
         let domains = plans
@@ -97,6 +136,9 @@ impl Book {
                 authorities: plan.authorities.clone(),
                 lineages: Vec::new(),
                 contained: Vec::new(),
+                revoked: Vec::new(),
+                negatives: Vec::new(),
+                accepted: VecDeque::new(),
                 conflicts: Vec::new(),
                 permits: Vec::new(),
                 evidence: Vec::new(),
@@ -104,6 +146,21 @@ impl Book {
             })
             .collect();
         Self { domains, chains, busy: BTreeSet::new(), named: 0, allowed: VecDeque::new() }
+    }
+
+    /// A statement was accepted, with this receipt.
+    pub(super) fn was_accepted(&mut self, domain: usize, envelope: &[u8], receipt: &Value) {
+        let at = receipt.get("acceptedAt").and_then(Value::as_i64);
+        let statement = Envelope::parse(envelope).and_then(|envelope| Statement::parse(&envelope.payload));
+        let (Some(at), Ok(statement), Some(domain)) = (at, statement, self.domains.get_mut(domain)) else {
+            return;
+        };
+        for issuer in statement.issuers {
+            if domain.accepted.len() >= ACCEPTED_MAX {
+                domain.accepted.pop_front();
+            }
+            domain.accepted.push_back((issuer, Millis(at)));
+        }
     }
 
     /// A request was allowed.

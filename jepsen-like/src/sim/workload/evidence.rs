@@ -1,9 +1,6 @@
 //! Evidence of executions: their authorizations, and what others say about them.
 
-use assent_proof::{
-    AttestationStatus, Claims, DomainName, EvidenceKind, LineageName, PolicyVerdict, Role, Seconds, Sha256,
-    SigningKey,
-};
+use assent_proof::{Claims, DomainName, EvidenceKind, LineageName, Role, Seconds, Sha256, SigningKey};
 
 use super::super::ground::GRANTED_UNTIL;
 use super::book::{ChainId, Lineage};
@@ -11,9 +8,13 @@ use super::client::Client;
 use super::plan::{GOOD, POLICY_DIGEST};
 use super::statement::{Draft, ISSUED_AGO_MS, now};
 use super::submit::Submitted;
+use crate::ledgers::draw::{Pool, is_negative};
 
 /// The furthest ahead that a statement may be dated: the bound of what clocks are trusted to.
 const AHEAD_MS_MAX: u64 = 500;
+
+/// What is said of executions.
+pub(super) const POOL: Pool = Pool { measurement: GOOD, digest: POLICY_DIGEST, bad_one_in: 10 };
 
 impl Client {
     /// Authorizes a new execution, and mostly has others say what a policy may want to hear. Answers the domain's place and the
@@ -77,12 +78,28 @@ impl Client {
         }
     }
 
+    /// Somebody says something; who says something bad says now and then the same again.
     async fn say(&mut self, at: usize, lineage: &Lineage, role: Role) {
         let Some((domain, key)) = self.anybody(at, role) else { return };
-        let (kind, claims) = self.claims(role);
+        let claims = self.claims(role);
+        let again = is_negative(&claims) && self.dice.chance(1, 3);
+        for _ in 0..=u8::from(again) {
+            self.say_as(at, lineage, &domain, &key, claims.clone()).await;
+        }
+    }
+
+    async fn say_as(
+        &mut self,
+        at: usize,
+        lineage: &Lineage,
+        domain: &DomainName,
+        key: &SigningKey,
+        claims: Claims,
+    ) {
         let closes = matches!(&claims, Claims::AuditLineage { event, .. } if event == "completed");
-        let Some(mut draft) = draft(&domain, lineage, kind, claims) else { return };
-        if role == Role::Audit || self.dice.chance(1, 4) {
+        let (negative, audits) = (is_negative(&claims), matches!(&claims, Claims::AuditLineage { .. }));
+        let Some(mut draft) = draft(domain, lineage, claims.kind(), claims) else { return };
+        if audits || self.dice.chance(1, 4) {
             draft.references = lineage.first.into_iter().collect();
         }
         if self.dice.chance(1, 6) {
@@ -94,12 +111,15 @@ impl Client {
             2 => -self.between(2_000, 9_000),
             _ => -ISSUED_AGO_MS,
         };
-        let chain = chain(at, lineage, &key);
+        let chain = chain(at, lineage, key);
         let sent =
-            self.submit_to_chain(&chain, |next, parent| draft.sign(&[&key], Some((next, parent)))).await;
+            self.submit_to_chain(&chain, |next, parent| draft.sign(&[key], Some((next, parent)))).await;
         let Some((Submitted::Accepted, id)) = sent else { return };
         if let Some(domain) = self.book().domains.get_mut(at) {
             domain.evidence.push(id);
+            if negative {
+                domain.negatives.push((key.public(), id));
+            }
             for known in domain.lineages.iter_mut().filter(|known| known.name == lineage.name) {
                 known.closed |= closes;
             }
@@ -116,36 +136,17 @@ impl Client {
         Some((domain.name.clone(), key))
     }
 
-    fn claims(&mut self, role: Role) -> (EvidenceKind, Claims) {
+    /// What somebody with a role says.
+    pub(super) fn claims(&mut self, role: Role) -> Claims {
         match role {
-            Role::Runtime => {
-                let measured = if self.dice.chance(9, 10) { GOOD } else { "sha256:other" };
-                (EvidenceKind::RuntimeIntegrity, Claims::RuntimeIntegrity { measured: measured.to_owned() })
-            }
-            Role::Orchestration => {
-                let verdict = if self.dice.chance(9, 10) { PolicyVerdict::Pass } else { PolicyVerdict::Fail };
-                let policy_digest = POLICY_DIGEST.to_owned();
-                (EvidenceKind::PolicyValidation, Claims::PolicyValidation { policy_digest, verdict })
-            }
+            Role::Runtime => POOL.integrity(&mut self.dice),
+            Role::Orchestration => POOL.validation(&mut self.dice),
             Role::Audit => {
                 let event = if self.dice.chance(1, 6) { "completed" } else { "step" };
                 let detail = self.dice.chance(2, 3).then(|| "as planned".to_owned());
-                (EvidenceKind::AuditLineage, Claims::AuditLineage { event: event.to_owned(), detail })
+                Claims::AuditLineage { event: event.to_owned(), detail }
             }
-            _ => {
-                let status = match self.dice.below(10) {
-                    0 => AttestationStatus::Contraindicated,
-                    1 => AttestationStatus::Warning,
-                    _ => AttestationStatus::Affirming,
-                };
-                let measurement = if self.dice.chance(9, 10) { GOOD } else { "sha256:other" };
-                let verifier = "simulated".to_owned();
-                let measurement = measurement.to_owned();
-                (
-                    EvidenceKind::RuntimeAttestation,
-                    Claims::RuntimeAttestation { verifier, status, measurement },
-                )
-            }
+            _ => POOL.attestation(&mut self.dice),
         }
     }
 

@@ -1,34 +1,35 @@
-//! Governing: keys come and go, things are held back and let go again, policies change, and two halves of one slot meet.
+//! Governing: keys come and go, things are held back and let go again, policies change.
 
 use assent_proof::{
-    Claims, Containment, DomainName, Envelope, EvidenceId, EvidenceKind, RevocationReason, Role, Seconds,
-    SigningKey,
+    Claims, Containment, DomainName, Envelope, EvidenceId, EvidenceKind, PublicKey, RevocationReason, Role,
+    Seconds, SigningKey,
 };
 
 use super::super::ground::{grant_claims, key};
-use super::book::ChainId;
+use super::book::{ChainId, DomainBook};
 use super::client::Client;
-use super::evidence::{chain, draft};
+use super::evidence::draft;
 use super::plan::Strictness;
 use super::statement::{Draft, now};
 use super::submit::Submitted;
+use crate::ledgers::draw;
 
 /// Who governs a domain, as far as it takes to sign.
-struct Governors {
-    domain: DomainName,
+pub(super) struct Governors {
+    pub(super) domain: DomainName,
     keys: Vec<SigningKey>,
     threshold: usize,
 }
 
 impl Governors {
     /// As many as a governance statement takes.
-    fn quorum(&self) -> Vec<&SigningKey> {
+    pub(super) fn quorum(&self) -> Vec<&SigningKey> {
         self.keys.iter().take(self.threshold).collect()
     }
 }
 
 impl Client {
-    fn governors(&mut self, at: usize) -> Option<Governors> {
+    pub(super) fn governors(&mut self, at: usize) -> Option<Governors> {
         let mut governors = {
             let book = self.shared.book.borrow();
             let domain = book.domains.get(at)?;
@@ -43,7 +44,7 @@ impl Client {
     }
 
     /// A statement in a domain's one governance chain.
-    async fn govern(
+    pub(super) async fn govern(
         &mut self,
         at: usize,
         draft: Draft,
@@ -67,10 +68,13 @@ impl Client {
         let Some(governors) = self.governors(at) else { return };
         let authorities =
             self.book().domains.get(at).map(|domain| domain.authorities.clone()).unwrap_or_default();
+        if self.dice.chance(1, 5) && self.revoke_again(at, &governors).await {
+            return;
+        }
         let Some((old, role)) = self.dice.pick(&authorities).cloned() else { return };
         let target = old.public().to_string();
         let backwards = self.dice.chance(1, 4);
-        let invalid_since = backwards.then(|| Seconds(now().0.saturating_sub(self.between(0, 10))));
+        let invalid_since = backwards.then(|| self.since(at, &old.public()));
         let claims = Claims::Revocation {
             authority: old.public(),
             reason: RevocationReason::KeyCompromise,
@@ -90,8 +94,28 @@ impl Client {
         }
         if let Some(domain) = self.book().domains.get_mut(at) {
             domain.authorities.retain(|(known, _)| known.public() != old.public());
+            domain.revoked.push(old.public());
         }
         self.grant(at, &governors, role).await;
+    }
+
+    /// A key that is revoked is revoked further back. Whether any was there.
+    async fn revoke_again(&mut self, at: usize, governors: &Governors) -> bool {
+        let revoked = self.book().domains.get(at).map(|domain| domain.revoked.clone()).unwrap_or_default();
+        let Some(authority) = self.dice.pick(&revoked).copied() else { return false };
+        let invalid_since = Some(self.since(at, &authority));
+        let reason = RevocationReason::KeyCompromise;
+        let claims = Claims::Revocation { authority, reason, invalid_since };
+        let draft =
+            Draft::governance(&governors.domain, EvidenceKind::Revocation, &authority.to_string(), claims);
+        let _ = self.submit(at, &draft.sign(&governors.quorum(), None)).await;
+        true
+    }
+
+    /// A time just before, at or just after something of a key was accepted, or some seconds ago.
+    fn since(&mut self, at: usize, key: &PublicKey) -> Seconds {
+        let accepted = self.book().domains.get(at).map(|domain| domain.accepted_of(key)).unwrap_or_default();
+        draw::invalid_since(&mut self.dice, &accepted, now())
     }
 
     async fn grant(&mut self, at: usize, governors: &Governors, role: Role) {
@@ -150,17 +174,23 @@ impl Client {
         }
     }
 
-    /// What is held back longest is let go.
+    /// What is held back longest is let go; now and then a negative of a key that was revoked, any one of them.
     pub(super) async fn release(&mut self) {
+        let negatives = self.book().domains.iter().any(|domain| !domain.negatives_of_revoked().is_empty());
+        let negative = negatives && self.dice.chance(1, 4);
+        let able = |domain: &DomainBook| {
+            if negative { domain.negatives_of_revoked() } else { domain.contained.clone() }
+        };
         let holding: Vec<usize> = {
             let book = self.book();
-            let all = book.domains.iter().enumerate().filter(|(_, domain)| !domain.contained.is_empty());
+            let all = book.domains.iter().enumerate().filter(|(_, domain)| !able(domain).is_empty());
             all.map(|(at, _)| at).collect()
         };
         let Some(at) = self.dice.pick(&holding).copied() else { return };
         let Some(governors) = self.governors(at) else { return };
-        let first = self.book().domains.get(at).and_then(|domain| domain.contained.first().copied());
-        let Some(containment) = first else { return };
+        let able = self.book().domains.get(at).map(able).unwrap_or_default();
+        let one = if negative { draw::one_of(&mut self.dice, &able) } else { able.first().copied() };
+        let Some(containment) = one else { return };
         let claims = Claims::Release { containment };
         let draft =
             Draft::governance(&governors.domain, EvidenceKind::Release, &containment.to_string(), claims);
@@ -173,6 +203,7 @@ impl Client {
         };
         if over && let Some(domain) = self.book().domains.get_mut(at) {
             domain.contained.retain(|held| *held != containment);
+            domain.negatives.retain(|(_, id)| *id != containment);
         }
     }
 
@@ -185,70 +216,6 @@ impl Client {
         let draft =
             Draft::governance(&governors.domain, EvidenceKind::Policy, governors.domain.as_ref(), policy);
         let _ = self.govern(at, draft, &governors.quorum()).await;
-    }
-
-    /// One issuer signs two statements for one slot, and both are sent.
-    pub(super) async fn equivocate(&mut self) {
-        let at = self.any_domain();
-        let picked = {
-            let book = self.shared.book.borrow();
-            let Some(domain) = book.domains.get(at) else { return };
-            let able: Vec<SigningKey> = domain
-                .authorities
-                .iter()
-                .filter(|(_, role)| *role == Role::Runtime)
-                .map(|(key, _)| key.clone())
-                .collect();
-            let newest: Vec<_> = domain.lineages.iter().rev().take(6).cloned().collect();
-            (domain.name.clone(), self.dice.pick(&able).cloned(), self.dice.pick(&newest).cloned())
-        };
-        let (domain, Some(issuer), Some(lineage)) = picked else { return };
-        let id = chain(at, &lineage, &issuer);
-        let Some(slot) = self.book().take(&id) else { return };
-        let half = |measured: &str| {
-            let claims = Claims::RuntimeIntegrity { measured: measured.to_owned() };
-            let draft = draft(&domain, &lineage, EvidenceKind::RuntimeIntegrity, claims)?;
-            let envelope = draft.sign(&[&issuer], Some((slot.next, slot.parent)));
-            let id = Envelope::parse(&envelope).ok()?.id();
-            Some((envelope, id))
-        };
-        let halves = (half("sha256:one"), half("sha256:two"));
-        let mut chain = slot.clone();
-        if let (Some((first, a)), Some((second, b)), None) = (halves.0, halves.1, &slot.pending) {
-            if self.submit(at, &first).await == Submitted::Accepted {
-                chain.next = slot.next.saturating_add(1);
-                chain.parent = Some(a);
-            }
-            let conflict = self.submit(at, &second).await;
-            if conflict == Submitted::Equivocation
-                && let Some(domain) = self.book().domains.get_mut(at)
-            {
-                domain.conflicts.push((lineage.name.clone(), issuer.public().to_string(), [a, b]));
-            }
-        }
-        self.book().give(&id, chain);
-    }
-
-    /// Governance says which half of an equivocation stands.
-    pub(super) async fn reconcile(&mut self) {
-        let at = self.any_domain();
-        let Some(governors) = self.governors(at) else { return };
-        let first = self.book().domains.get(at).and_then(|domain| domain.conflicts.first().cloned());
-        let Some((_, _, conflict)) = first else { return };
-        let canonical = if self.dice.chance(1, 2) { conflict[0] } else { conflict[1] };
-        let claims = Claims::Reconciliation { conflict, canonical };
-        let draft = Draft::governance(
-            &governors.domain,
-            EvidenceKind::Reconciliation,
-            &canonical.to_string(),
-            claims,
-        );
-        let sent = self.govern(at, draft, &governors.quorum()).await;
-        if let Some((Submitted::Accepted | Submitted::Refused(_), _)) = sent
-            && let Some(domain) = self.book().domains.get_mut(at)
-        {
-            domain.conflicts.retain(|(_, _, known)| *known != conflict);
-        }
     }
 
     /// Something that must be refused: a broken signature, a gap, a stranger.

@@ -5,6 +5,7 @@
 mod asking;
 mod book;
 mod client;
+mod conflict;
 mod evidence;
 mod govern;
 mod plan;

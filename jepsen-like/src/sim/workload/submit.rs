@@ -84,6 +84,9 @@ impl Client {
             }
         };
         let (submitted, output) = read(answer);
+        if submitted == Submitted::Accepted {
+            self.book().was_accepted(domain, envelope, &output);
+        }
         match submitted {
             Submitted::Accepted => begun.end(Outcome::Ok, output),
             Submitted::Unknown if is_unknown(&output) => begun.unknown(output),
@@ -109,9 +112,7 @@ impl Client {
         };
         let submitted = self.submit(id.0, &envelope).await;
         match &submitted {
-            Submitted::Accepted => {
-                chain = Chain { next: chain.next.saturating_add(1), parent: Some(evidence), pending: None };
-            }
+            Submitted::Accepted => chain.took(evidence),
             Submitted::Unknown => chain.pending = Some(envelope),
             Submitted::Refused(problem) => learn(&mut chain, problem),
             Submitted::Equivocation => {}

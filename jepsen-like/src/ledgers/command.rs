@@ -1,0 +1,181 @@
+//! `assent-jepsen ledgers`: ledgers by number, in what the rules and the model differ, and how to see it again.
+
+use std::fmt::Write;
+use std::io::{self, IsTerminal};
+use std::ops::Range;
+
+use clap::Args;
+
+use super::many::{Found, LedgersReport, run_ledgers};
+use super::profile::Profile;
+
+/// Most seeds of one command.
+const SEEDS_MAX: u64 = 1_000_000_000;
+
+/// How many ledgers pass between two lines of progress, where stderr is no terminal.
+const PROGRESS_EACH: u64 = 2_000;
+
+/// Grow random ledgers, and compare the rules with the model of the rules, step by step.
+///
+/// Each seed is one ledger of some ten to eighty statements, each followed by requests. The rules that the nodes run and the
+/// model that was written from the documents have to answer alike. What they differ in is shrunk: every step is left out
+/// without which they still differ. It ends with 1 if they differ, or if something never occurred that has to occur in so many
+/// ledgers.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Example:
+  assent-jepsen ledgers --seeds 0..20000
+  assent-jepsen ledgers --seeds 0..5000000 --profile words --jobs 8
+  assent-jepsen --output json ledgers --seeds 17..18 > report.json")]
+pub struct LedgersArgs {
+    /// Seeds from A up to, but not with, B
+    #[arg(long, value_name = "A..B", default_value = "0..2000", value_parser = parse_seeds)]
+    seeds: Range<u64>,
+    /// What all ledgers are made of [default: each seed draws one]
+    #[arg(long, value_enum, value_name = "NAME")]
+    profile: Option<Profile>,
+    /// How many threads at once [default: as many as there are cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=256))]
+    jobs: Option<u64>,
+}
+
+fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
+    let problem = || format!("`{text}` is not `A..B` with A below B, and at most {SEEDS_MAX} seeds");
+    let (from, to) = text.split_once("..").ok_or_else(problem)?;
+    let (from, to): (u64, u64) = (from.parse().map_err(|_| problem())?, to.parse().map_err(|_| problem())?);
+    let count = to.checked_sub(from).filter(|count| (1..=SEEDS_MAX).contains(count));
+    count.map(|_| from..to).ok_or_else(problem)
+}
+
+/// Runs the command; whether nothing was found.
+///
+/// # Errors
+/// A registry to begin with cannot be founded.
+pub fn ledgers(args: &LedgersArgs, json: bool) -> Result<bool, String> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let jobs = args.jobs.and_then(|jobs| usize::try_from(jobs).ok()).unwrap_or(cores);
+    let mut progress = Progress { seeds: count(&args.seeds), terminal: io::stderr().is_terminal() };
+    let report = run_ledgers(&args.seeds, args.profile, jobs, &mut |all| progress.tell(all))
+        .map_err(|error| error.to_string())?;
+    if json {
+        println!("{}", serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?);
+    } else {
+        print!("{}", text(&report));
+    }
+    Ok(report.is_good())
+}
+
+fn count(seeds: &Range<u64>) -> u64 {
+    seeds.end.saturating_sub(seeds.start)
+}
+
+/// The whole report for people.
+fn text(report: &LedgersReport) -> String {
+    let mut out = String::new();
+    let (seconds, tenths) = (report.wall_ms / 1000, report.wall_ms % 1000 / 100);
+    let _ = writeln!(
+        out,
+        "{} ledgers, {} steps in {seconds}.{tenths} s with {} threads",
+        report.ledgers, report.steps, report.jobs
+    );
+    for (title, counts) in [("answers", &report.tally), ("events", &report.events)] {
+        let _ = writeln!(out, "{title}");
+        for (what, count) in counts {
+            let _ = writeln!(out, "  {count:>9} {what}");
+        }
+    }
+    for found in &report.findings {
+        let _ = writeln!(
+            out,
+            "\nseed {}, profile {}: {} (in {} ledgers)",
+            found.seed,
+            found.profile.name(),
+            found.kind,
+            found.times
+        );
+        let _ = writeln!(out, "  {}", found.detail);
+        for step in &found.steps {
+            let _ = writeln!(out, "  {step}");
+        }
+        let _ = writeln!(out, "{}", reproduce(found));
+    }
+    for event in &report.missing {
+        let _ = writeln!(out, "\nnever in all ledgers: {event}");
+    }
+    out
+}
+
+/// The command that shows a finding again.
+fn reproduce(found: &Found) -> String {
+    format!(
+        "REPRODUCE WITH: cargo run -p assent-jepsen --profile sim -- ledgers --seeds {}..{} --profile {}",
+        found.seed,
+        found.seed.saturating_add(1),
+        found.profile.name()
+    )
+}
+
+/// Tells on stderr how far it is.
+struct Progress {
+    seeds: u64,
+    terminal: bool,
+}
+
+impl Progress {
+    fn tell(&mut self, all: &LedgersReport) {
+        let last = all.ledgers == self.seeds;
+        let line = format!(
+            "{}/{} ledgers, {} steps, {} kinds of differences",
+            all.ledgers,
+            self.seeds,
+            all.steps,
+            all.findings.len()
+        );
+        if self.terminal && (last || all.ledgers.is_multiple_of(50)) {
+            eprint!("\r{line}");
+            if last {
+                eprintln!();
+            }
+        } else if !self.terminal && (last || all.ledgers.is_multiple_of(PROGRESS_EACH)) {
+            eprintln!("{line}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_are_a_range_that_is_not_empty() {
+        assert_eq!(parse_seeds("3..5"), Ok(3..5));
+        for wrong in ["5..5", "6..5", "5", "a..b", "0..1000000001"] {
+            assert!(parse_seeds(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_finding_is_told_with_its_steps_and_how_to_see_it_again() {
+        let found = Found {
+            kind: "submit release: rules accepted model claims_invalid".to_owned(),
+            times: 3,
+            seed: 17,
+            profile: Profile::Words,
+            detail: "more about it".to_owned(),
+            steps: vec!["#0 release".to_owned()],
+        };
+        let report = LedgersReport { findings: vec![found], ..LedgersReport::default() };
+        assert!(!report.is_good());
+        let told = text(&report);
+        let lines: Vec<&str> = told.lines().rev().take(4).collect();
+        assert_eq!(
+            lines,
+            [
+                "REPRODUCE WITH: cargo run -p assent-jepsen --profile sim -- ledgers --seeds 17..18 --profile words",
+                "  #0 release",
+                "  more about it",
+                "seed 17, profile words: submit release: rules accepted model claims_invalid (in 3 ledgers)",
+            ]
+        );
+    }
+}

@@ -1,0 +1,70 @@
+//! Requests for decisions and permits.
+
+use assent_proof::{AuthorizeRequest, Sha256};
+
+use super::super::draft::Act;
+use super::super::profile::Profile;
+use super::Hand;
+
+impl Hand<'_> {
+    /// A decision or a permit that is asked for.
+    pub(in super::super) fn question(&mut self, profile: Profile) -> Option<Act> {
+        let permits = match profile {
+            Profile::Wide => self.once_in(3),
+            Profile::Slots => self.once_in(2),
+            Profile::Words | Profile::Governance | Profile::Holds => self.once_in(12),
+        };
+        let both = self.both;
+        if permits
+            && self.once_in(2)
+            && let Some(request) = self.dice.pick(&both.permits)
+        {
+            return Some(Act::Permit(request.clone()));
+        }
+        let request = match profile {
+            Profile::Wide => self.wide_request(permits)?,
+            Profile::Words | Profile::Slots | Profile::Governance | Profile::Holds => {
+                self.small_request(permits)?
+            }
+        };
+        Some(if permits { Act::Permit(request) } else { Act::Ask(request) })
+    }
+
+    /// A request about the one lineage of a small ledger.
+    fn small_request(&mut self, permits: bool) -> Option<AuthorizeRequest> {
+        let runtime = if self.once_in(6) { Some("host-1".parse().ok()?) } else { None };
+        Some(AuthorizeRequest {
+            domain: "prod".parse().ok()?,
+            lineage: Some("exec-1".parse().ok()?),
+            runtime,
+            action: "run".to_owned(),
+            subject: Sha256::of(b"exec-1"),
+            audience: None,
+            environment: None,
+            nonce: permits.then(|| format!("n{}", self.dice.below(4))),
+            expected_head: None,
+            min_revision: None,
+        })
+    }
+
+    fn wide_request(&mut self, permits: bool) -> Option<AuthorizeRequest> {
+        let lineage = self.any_lineage();
+        let domain = if self.once_in(40) { "else" } else { self.any_domain() };
+        let subject = if self.once_in(20) { "another" } else { lineage };
+        let named = permits || !self.once_in(6);
+        let both = self.both;
+        let head = if self.once_in(12) { self.dice.pick(&both.known) } else { None };
+        Some(AuthorizeRequest {
+            domain: domain.parse().ok()?,
+            lineage: if named { Some(lineage.parse().ok()?) } else { None },
+            runtime: if self.once_in(2) { Some("host-1".parse().ok()?) } else { None },
+            action: if self.once_in(9) { "jump" } else { "run" }.to_owned(),
+            subject: Sha256::of(subject.as_bytes()),
+            audience: self.once_in(4).then(|| "edge".to_owned()),
+            environment: self.once_in(4).then(|| "blue".to_owned()),
+            nonce: permits.then(|| format!("n{}", self.dice.below(6))),
+            expected_head: head.map(|known| known.id),
+            min_revision: None,
+        })
+    }
+}

@@ -1,0 +1,89 @@
+//! Revocations and containments.
+
+use assent_proof::{Claims, Containment, EvidenceId, RevocationReason, Seconds};
+
+use super::super::draft::{Act, Draft};
+use super::super::draw;
+use super::super::keys::public;
+use super::{Hand, NOTHING};
+
+impl Hand<'_> {
+    /// A revocation of a key.
+    pub(super) fn revoke(
+        &mut self,
+        domain: &str,
+        number: u8,
+        invalid_since: Option<Seconds>,
+        signers: &[u8],
+    ) -> Option<Draft> {
+        let reason = RevocationReason::KeyCompromise;
+        self.restricts(
+            domain,
+            Claims::Revocation { authority: public(number), reason, invalid_since },
+            signers,
+        )
+    }
+
+    /// A time just before, at or just after something of this key was accepted.
+    pub(super) fn since(&mut self, number: u8) -> Seconds {
+        let (accepted, now) = (self.both.accepted_of(number), self.now());
+        draw::invalid_since(self.dice, &accepted, now)
+    }
+
+    /// The same, or none.
+    pub(super) fn maybe_since(&mut self, number: u8) -> Option<Seconds> {
+        if self.once_in(4) { None } else { Some(self.since(number)) }
+    }
+
+    /// A lineage is quarantined, the domain isolated, or evidence invalidated.
+    pub(super) fn contain(&mut self, domain: &str, lineage: &str, signer: u8) -> Option<Draft> {
+        let containment = match self.dice.below(5) {
+            0 => Containment::Isolate(domain.parse().ok()?),
+            1 | 2 => Containment::Quarantine(lineage.parse().ok()?),
+            _ => Containment::Invalidate(self.anything(domain)),
+        };
+        self.restricts(domain, Claims::Containment(containment), &[signer])
+    }
+
+    /// The id of something in a domain, rarely of nothing.
+    pub(super) fn anything(&mut self, domain: &str) -> EvidenceId {
+        let known = self.both.known.iter().filter(|known| known.lies_in(domain));
+        let known: Vec<EvidenceId> = known.map(|known| known.id).collect();
+        if self.once_in(15) { NOTHING } else { self.dice.pick(&known).copied().unwrap_or(NOTHING) }
+    }
+
+    /// A containment as it was made before, with a new date, so that it is another statement.
+    pub(super) fn contain_again(&mut self) -> Option<Draft> {
+        let both = self.both;
+        let made: Vec<&Draft> = both
+            .known
+            .iter()
+            .map(|known| &known.draft)
+            .filter(|draft| matches!(draft.claims, Claims::Containment(_)))
+            .collect();
+        let old = self.dice.pick(&made).copied()?;
+        Some(Draft { issued_at: self.issued_at(), ..old.clone() })
+    }
+
+    /// What was submitted before, byte for byte.
+    pub(super) fn again(&mut self) -> Option<Act> {
+        let both = self.both;
+        self.dice.pick(&both.sent).cloned().map(Act::Submit)
+    }
+
+    /// A node raises the rules; now and then the version or the key is wrong.
+    pub(super) fn raise(&mut self, node: u8) -> Option<Act> {
+        let next = u32::try_from(self.both.model.rules()).ok()?.saturating_add(1);
+        let version = match self.dice.below(12) {
+            0 => next.saturating_add(1),
+            1 => next.saturating_sub(1).max(1),
+            _ => next,
+        };
+        // A build that knows no more than version 2 would have to stop.
+        if version > assent_registry::RulesVersion::TEST.0 {
+            return None;
+        }
+        let signer = if self.once_in(6) { 60 } else { node };
+        self.restricts("_root", Claims::Rules { version }, &[signer]).map(Act::Raise)
+    }
+}

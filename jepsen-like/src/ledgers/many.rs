@@ -1,0 +1,194 @@
+//! Many ledgers: by seed, on as many threads as there are cores, added up.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::thread;
+
+use serde::Serialize;
+
+use super::both::{Both, Finding, LedgerError};
+use super::events::EVENTS;
+use super::founding::Grounds;
+use super::ledger::{Ledger, caught};
+use super::profile::Profile;
+use super::shrink::shrink;
+
+/// From how many ledgers of all profiles on every event has to have occurred.
+const REACH: u64 = 2_000;
+/// Most kinds of findings that are shrunk and told.
+const KINDS_MAX: usize = 20;
+
+/// What many ledgers brought together.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LedgersReport {
+    /// How many ledgers came to their end.
+    pub ledgers: u64,
+    /// How many steps they took: statements and requests.
+    pub steps: u64,
+    /// How much time it took, in milliseconds.
+    pub wall_ms: u64,
+    /// How many threads at once.
+    pub jobs: usize,
+    /// How often what was answered.
+    pub tally: BTreeMap<String, u64>,
+    /// How often each event occurred.
+    pub events: BTreeMap<String, u64>,
+    /// The events that had to occur and did not.
+    pub missing: Vec<String>,
+    /// In what the rules and the model differ, a kind each, in the order of the seeds.
+    pub findings: Vec<Found>,
+}
+
+/// One kind of difference.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Found {
+    /// What differs.
+    pub kind: String,
+    /// In how many ledgers.
+    pub times: u64,
+    /// The first seed in which it does.
+    pub seed: u64,
+    /// The profile of that ledger.
+    pub profile: Profile,
+    /// The particulars.
+    pub detail: String,
+    /// The steps that are left when every step is left out without which it still shows.
+    pub steps: Vec<String>,
+}
+
+impl LedgersReport {
+    /// Whether the rules and the model agree, and every event occurred that has to.
+    pub fn is_good(&self) -> bool {
+        self.findings.is_empty() && self.missing.is_empty()
+    }
+
+    /// Every event has to have occurred, however few the ledgers are.
+    pub fn hold_to_events(&mut self) {
+        let missing = EVENTS.iter().filter(|event| !self.events.contains_key(**event));
+        self.missing = missing.map(|event| (*event).to_owned()).collect();
+    }
+
+    fn add(&mut self, one: One) {
+        self.ledgers = self.ledgers.saturating_add(1);
+        self.steps = self.steps.saturating_add(one.steps);
+        for (what, count) in one.tally {
+            let sum = self.tally.entry(what).or_insert(0);
+            *sum = sum.saturating_add(count);
+        }
+        for (event, count) in one.events {
+            let sum = self.events.entry(event.to_owned()).or_insert(0);
+            *sum = sum.saturating_add(count);
+        }
+        let Some(Finding { kind, detail }) = one.finding else { return };
+        let (seed, profile) = (one.seed, one.profile);
+        match self.findings.iter_mut().find(|found| found.kind == kind) {
+            None => {
+                let steps = Vec::new();
+                self.findings.push(Found { kind, times: 1, seed, profile, detail, steps });
+            }
+            Some(found) => {
+                found.times = found.times.saturating_add(1);
+                // Whichever ended first: the same seeds give the same report.
+                if seed < found.seed {
+                    (found.seed, found.profile, found.detail) = (seed, profile, detail);
+                }
+            }
+        }
+    }
+}
+
+/// What one ledger brought.
+struct One {
+    seed: u64,
+    profile: Profile,
+    steps: u64,
+    tally: BTreeMap<String, u64>,
+    events: BTreeMap<&'static str, u64>,
+    finding: Option<Finding>,
+}
+
+/// Goes through the ledgers of all seeds, of one profile or of that which each seed draws, and tells `progress` of each as it
+/// ends.
+///
+/// # Errors
+/// A registry to begin with cannot be founded.
+pub fn run_ledgers(
+    seeds: &Range<u64>,
+    profile: Option<Profile>,
+    jobs: usize,
+    progress: &mut dyn FnMut(&LedgersReport),
+) -> Result<LedgersReport, LedgerError> {
+    let begun = tokio::time::Instant::now();
+    let next = AtomicU64::new(seeds.start);
+    let mut all = LedgersReport { jobs: jobs.max(1), ..LedgersReport::default() };
+    thread::scope(|scope| {
+        let (told, ended) = mpsc::channel();
+        for _ in 0..all.jobs {
+            let (told, next) = (told.clone(), &next);
+            scope.spawn(move || {
+                let mut grounds = Grounds::default();
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds.end || told.send(one(&mut grounds, seed, profile)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(told);
+        for one in ended {
+            all.add(one?);
+            all.wall_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+            progress(&all);
+        }
+        Ok::<(), LedgerError>(())
+    })?;
+    all.findings.sort_by_key(|found| found.seed);
+    for found in all.findings.iter_mut().take(KINDS_MAX) {
+        found.steps = shrunk(found)?;
+    }
+    if profile.is_none() && all.ledgers >= REACH {
+        all.hold_to_events();
+    }
+    Ok(all)
+}
+
+fn one(grounds: &mut Grounds, seed: u64, profile: Option<Profile>) -> Result<One, LedgerError> {
+    let profile = profile.unwrap_or_else(|| Profile::of(seed));
+    let both = grown(grounds.of(profile)?, seed, profile);
+    Ok(One {
+        seed,
+        profile,
+        steps: u64::try_from(both.steps.len()).unwrap_or(u64::MAX),
+        tally: both.tally,
+        events: both.events,
+        finding: both.finding,
+    })
+}
+
+/// A ledger as it is in the end.
+fn grown(ground: Both, seed: u64, profile: Profile) -> Both {
+    let mut ledger = Ledger::new(ground, seed, profile);
+    let broke_off = caught(|| ledger.run());
+    let mut both = ledger.into_both();
+    if let Some(finding) = broke_off {
+        both.finding = Some(finding);
+    }
+    both
+}
+
+/// What is left of a ledger in which a finding shows.
+fn shrunk(found: &Found) -> Result<Vec<String>, LedgerError> {
+    let ground = Grounds::default().of(found.profile)?;
+    let both = grown(ground.clone(), found.seed, found.profile);
+    // A finding that does not show again when the same steps are taken is shown with all of them.
+    let same = |both: &Both| both.finding().is_some_and(|finding| finding.kind == found.kind);
+    Ok(match shrink(&ground, &both.steps, same) {
+        Some(smaller) => smaller.shown(),
+        None => both.shown(),
+    })
+}

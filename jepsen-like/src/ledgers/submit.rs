@@ -1,0 +1,145 @@
+//! What comes in, to both.
+
+use std::sync::Arc;
+
+use assent_proof::{EvidenceId, Millis, verify};
+use assent_registry::{Checked, MemoryRows, Outcome, Receipt, RulesVersion, apply};
+use serde_json::{Value, json};
+
+use super::both::{Both, Known, LedgerError};
+use super::draft::{Draft, ORIGIN};
+use crate::history::{Op, Outcome as Ended};
+use crate::model::SubmitAnswer;
+
+/// How a submission ended, and the index of the leaf that it was answered with.
+type Said = (String, Option<u64>);
+
+/// Compares the rows that the rules keep with the ledger that they follow from, after each statement that was accepted. A
+/// complaint is a finding. **This is the place** for a check of the registry's own; without one nothing is compared here.
+const FACTS: fn(&MemoryRows) -> Result<(), String> = |_| Ok(());
+
+impl Both {
+    /// Submits to both and compares.
+    pub(super) fn submit(&mut self, draft: &Draft) -> Result<(Option<EvidenceId>, String), LedgerError> {
+        let bytes = draft.sign();
+        let text = text(&bytes)?;
+        let index = u64::try_from(self.model.len()).unwrap_or(u64::MAX);
+        let verified = verify(&bytes, ORIGIN);
+        let id = verified.as_ref().ok().map(|envelope| envelope.id());
+        let checked = match verified {
+            Ok(envelope) => Checked::Verified(Arc::new(envelope)),
+            Err(refusal) => Checked::Refused(refusal),
+        };
+        let outcome = self.apply(checked)?;
+        let real: Said = match &outcome {
+            Outcome::Accepted { receipt, .. } if receipt.ledger_index == index => {
+                ("accepted".to_owned(), Some(receipt.ledger_index))
+            }
+            Outcome::Accepted { receipt, .. } => ("again".to_owned(), Some(receipt.ledger_index)),
+            Outcome::Equivocation { receipt, .. } => ("equivocation".to_owned(), Some(receipt.ledger_index)),
+            Outcome::Refused { refusal, .. } => (refusal.code.to_string(), None),
+        };
+        self.sent.push(draft.clone());
+        let kind = draft.claims.kind();
+        self.count(format!("submit {kind} {}", real.0));
+        // The model is only about what verifies.
+        let Some(id) = id else { return Ok((None, real.0)) };
+        self.record_submission(draft, id, text, &outcome);
+        let (next, answer) = self.model.submit(text, self.now_ms);
+        let place = |place: usize| u64::try_from(place).ok();
+        let modelled: Said = match answer {
+            SubmitAnswer::Accepted(at) => ("accepted".to_owned(), place(at)),
+            SubmitAnswer::Again(at) => ("again".to_owned(), place(at)),
+            SubmitAnswer::Equivocation(at) => ("equivocation".to_owned(), place(at)),
+            SubmitAnswer::Refused(code) => (code.to_owned(), None),
+        };
+        if real != modelled {
+            let (kind, detail) =
+                (format!("submit {kind}: rules {} model {}", real.0, modelled.0), format!("{outcome:?}"));
+            self.differ(kind, detail);
+            return Ok((None, real.0));
+        }
+        self.model = next;
+        if real.1 != Some(index) {
+            self.saw_refusal(draft, &real.0);
+            return Ok((None, real.0));
+        }
+        let (second, late) = self.placed(draft, id);
+        let accepted = Millis(self.now_ms);
+        self.known.push(Known { id, draft: draft.clone(), accepted, second, late });
+        self.saw_accepted();
+        self.check_facts();
+        Ok((Some(id), real.0))
+    }
+
+    /// A node raises the rules, or another key tries to.
+    pub(super) fn raise(&mut self, draft: &Draft) -> Result<(Option<EvidenceId>, String), LedgerError> {
+        let bytes = draft.sign();
+        let text = text(&bytes)?;
+        let verified = verify(&bytes, ORIGIN)?;
+        let id = verified.id();
+        let real = match self.apply(Checked::Verified(Arc::new(verified)))? {
+            Outcome::Refused { refusal, .. } => refusal.code.to_string(),
+            Outcome::Accepted { .. } | Outcome::Equivocation { .. } => "accepted".to_owned(),
+        };
+        let modelled = match self.model.record_rules(text, self.now_ms) {
+            Ok(model) => {
+                self.model = model;
+                "accepted".to_owned()
+            }
+            Err(code) => code.to_owned(),
+        };
+        self.count(format!("raise {real}"));
+        if real != modelled {
+            self.differ(format!("raise: rules {real} model {modelled}"), String::new());
+        }
+        self.check_facts();
+        Ok(((real == "accepted").then_some(id), real))
+    }
+
+    /// What becomes of one envelope by the rules.
+    pub(super) fn apply(&mut self, checked: Checked) -> Result<Outcome, LedgerError> {
+        let batch = [(false, vec![checked])];
+        let outcomes = apply(&mut self.rows, RulesVersion::TEST, Millis(self.now_ms), &batch)?;
+        let outcome = outcomes.into_iter().flatten().next();
+        outcome.ok_or_else(|| LedgerError::unexpected("the rules gave no outcome"))
+    }
+
+    pub(super) fn check_facts(&mut self) {
+        if let Err(problem) = FACTS(&self.rows) {
+            self.differ("the rows disagree with the ledger".to_owned(), problem);
+        }
+    }
+
+    fn record_submission(&mut self, draft: &Draft, id: EvidenceId, text: &str, outcome: &Outcome) {
+        if self.records.is_none() {
+            return;
+        }
+        let (output, ended) = match outcome {
+            Outcome::Accepted { receipt, fresh } => {
+                let mut output = of(receipt);
+                if let Some(fields) = output.as_object_mut() {
+                    fields.insert("repeated".to_owned(), Value::Bool(!fresh));
+                }
+                (output, Ended::Ok)
+            }
+            Outcome::Equivocation { receipt, refusal } => {
+                (json!({"code": refusal.code.to_string(), "receipt": of(receipt)}), Ended::Deny)
+            }
+            Outcome::Refused { refusal, .. } => (json!({"code": refusal.code.to_string()}), Ended::Deny),
+        };
+        let input = json!({"id": id.to_string(), "envelope": text});
+        self.record(Op::Submit, draft.domain.as_str(), input, output, ended);
+    }
+}
+
+/// An envelope's text.
+pub(super) fn text(bytes: &[u8]) -> Result<&str, LedgerError> {
+    std::str::from_utf8(bytes).map_err(|_| LedgerError::unexpected("an envelope that is no text"))
+}
+
+/// A receipt as an answer has it.
+pub(super) fn of(receipt: &Receipt) -> Value {
+    json!({"evidenceId": receipt.evidence_id.to_string(), "ledgerIndex": receipt.ledger_index,
+        "revision": receipt.revision, "acceptedAt": receipt.accepted_at.0})
+}
