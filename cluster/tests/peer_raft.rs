@@ -385,7 +385,7 @@ async fn a_vote_in_another_nodes_name_changes_no_term() {
     let (liar, victim) = (&nodes[(at + 1) % 3], &nodes[(at + 2) % 3]);
     let term = victim.raft.metrics().borrow_watched().current_term;
     for named in [victim.id, nodes[at].id, 9] {
-        let forged = VoteRequest::new(openraft::Vote::new(1 << 63, named), None);
+        let forged = VoteRequest::new(openraft::Vote::new(1 << 40, named), None);
         let refused = liar.hub.call(victim.id, &assent_cluster::peer::Vote(forged), SOON).await;
         assert!(matches!(refused, Err(PeerError::Refused(_))), "{refused:?}");
     }

@@ -10,6 +10,7 @@ use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
 use crate::env::BoxStream;
 use crate::raft::types::NodeId;
 
+use super::bounds::number;
 use super::frame::{FRAME_HEAD, FrameError, FrameReader, HANDSHAKE_FRAME_MAX, kind, small_frame};
 use super::handler::Handler;
 use super::hello::{Hello, Identity, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN};
@@ -49,34 +50,36 @@ pub(super) enum HandshakeError {
     RefusedByPeer(String),
 }
 
-/// Opens a connection as the side that dialed `target`.
+/// Opens a connection as the side that dialed `target`. The peer may claim terms and log indices up to `most`.
 pub(super) async fn dial(
     stream: BoxStream,
     identity: &Identity,
     target: NodeId,
+    most: u64,
     handler: &dyn Handler,
 ) -> Result<Opened, HandshakeError> {
     let (read, mut writer) = tokio::io::split(stream);
     let mut reader = FrameReader::new(read);
     send(&mut writer, kind::HELLO, &Hello::new(identity, target, handler.standing()).to_bytes()).await?;
     let hello = receive_hello(&mut reader, handler).await?;
-    if let Err(reason) = check_dialed(&hello, identity, target).and_then(|()| handler.admit(&hello)) {
+    if let Err(reason) = check_dialed(&hello, identity, target, most).and_then(|()| handler.admit(&hello)) {
         return refuse(&mut writer, &hello, reason, handler).await;
     }
     send(&mut writer, kind::READY, &[]).await?;
     Ok(Opened { hello, reader, writer })
 }
 
-/// Opens a connection as the side that was dialed.
+/// Opens a connection as the side that was dialed. The peer may claim terms and log indices up to `most`.
 pub(super) async fn accept(
     stream: BoxStream,
     identity: &Identity,
+    most: u64,
     handler: &dyn Handler,
 ) -> Result<Opened, HandshakeError> {
     let (read, mut writer) = tokio::io::split(stream);
     let mut reader = FrameReader::new(read);
     let hello = receive_hello(&mut reader, handler).await?;
-    if let Err(reason) = check_accepted(&hello, identity).and_then(|()| handler.admit(&hello)) {
+    if let Err(reason) = check_accepted(&hello, identity, most).and_then(|()| handler.admit(&hello)) {
         return refuse(&mut writer, &hello, reason, handler).await;
     }
     let own = Hello::new(identity, hello.node_id, handler.standing());
@@ -146,23 +149,23 @@ fn reason_of(body: &Bytes) -> String {
         .collect()
 }
 
-fn check_dialed(hello: &Hello, identity: &Identity, target: NodeId) -> Result<(), String> {
-    check_both(hello, identity)?;
+fn check_dialed(hello: &Hello, identity: &Identity, target: NodeId, most: u64) -> Result<(), String> {
+    check_both(hello, identity, most)?;
     if hello.node_id != target {
         return Err(format!("node `{}` answers where node `{target}` should", hello.node_id));
     }
     Ok(())
 }
 
-fn check_accepted(hello: &Hello, identity: &Identity) -> Result<(), String> {
-    check_both(hello, identity)?;
+fn check_accepted(hello: &Hello, identity: &Identity, most: u64) -> Result<(), String> {
+    check_both(hello, identity, most)?;
     if hello.node_id == identity.node_id {
         return Err(format!("this is node `{}` itself", identity.node_id));
     }
     Ok(())
 }
 
-fn check_both(hello: &Hello, identity: &Identity) -> Result<(), String> {
+fn check_both(hello: &Hello, identity: &Identity, most: u64) -> Result<(), String> {
     if hello.versions.1 < PROTOCOL_VERSION_MIN || hello.versions.0 > PROTOCOL_VERSION {
         return Err(format!(
             "protocol versions `{}` to `{}` do not meet `{PROTOCOL_VERSION_MIN}` to `{PROTOCOL_VERSION}`",
@@ -175,5 +178,6 @@ fn check_both(hello: &Hello, identity: &Identity) -> Result<(), String> {
     if hello.target != identity.node_id {
         return Err(format!("this is node `{}`, not node `{}`", identity.node_id, hello.target));
     }
-    Ok(())
+    number("term", hello.standing.term, most)?;
+    number("log end", hello.standing.log_end, most)
 }

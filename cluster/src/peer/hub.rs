@@ -20,6 +20,7 @@ use assent_registry::mutant::{self, Mutant};
 use crate::env::{BoxStream, Clock, Environment, Listener, Net};
 use crate::raft::types::NodeId;
 
+use super::bounds::claim_max;
 use super::clock::{ClockReadings, ReadingBook};
 use super::connection::Connection;
 use super::error::PeerError;
@@ -338,7 +339,8 @@ impl Inner {
 
     /// Shakes hands with whoever dialed.
     async fn accept_one(&self, stream: BoxStream, remote: &str) -> Option<Opened> {
-        let shaking = handshake::accept(stream, &self.identity, &*self.handler);
+        let most = claim_max(self.clock.now());
+        let shaking = handshake::accept(stream, &self.identity, most, &*self.handler);
         let opened = tokio::select! {
             biased;
             () = self.stopping.cancelled() => return None,
@@ -413,7 +415,8 @@ impl Inner {
             Ok(Err(error)) => return Err(format!("cannot connect to `{addr}`: {error}")),
             Err(_) => return Err(format!("cannot connect to `{addr}`: no answer")),
         };
-        let shaking = handshake::dial(stream, &self.identity, peer.id, &*self.handler);
+        let most = claim_max(self.clock.now());
+        let shaking = handshake::dial(stream, &self.identity, peer.id, most, &*self.handler);
         let opened = tokio::select! {
             biased;
             () = self.stopping.cancelled() => return Err("this node is stopping".to_owned()),
@@ -427,7 +430,8 @@ impl Inner {
 
     /// Puts a connection into its peer's slot and runs it until it ends.
     async fn run(self: &Arc<Self>, peer: &Arc<Peer>, opened: Opened) {
-        let connection = Arc::new(Connection::new(peer.id, opened.hello, self.limits.clone()));
+        let (hello, clock) = (opened.hello, self.clock.clone());
+        let connection = Arc::new(Connection::new(peer.id, hello, self.limits.clone(), clock));
         let former = lock(&peer.slot).replace(connection.clone());
         if let Some(former) = former {
             former.close("the peer connected anew");

@@ -11,9 +11,11 @@
 //! - `connection`: one live connection: the calls that wait for answers, its liveness.
 //! - `serve`: the requests that come in on it: appends in order, everything else concurrently and bounded.
 //! - `handshake`, [`Hello`]: who may talk at all.
+//! - [`Bounded`]: how large the terms and log indices may be that a peer claims.
 //! - `outbound`, `frame`, `codec`: bounded queue, frames, bodies.
 //! - [`ClockReadings`]: what the peers' clocks said, and whether this node may trust its own.
 
+mod bounds;
 mod clock;
 mod codec;
 mod connection;
@@ -29,6 +31,7 @@ mod outbound;
 mod serve;
 mod sync;
 
+pub use self::bounds::{Bounded, claim_max};
 pub use self::clock::{ClockReadings, PeerClock};
 pub use self::error::PeerError;
 pub use self::handler::{Answer, Handler, SnapshotStep};

@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::env::Clock;
 
+use super::bounds::{Bounded, claim_max};
 use super::codec;
 use super::connection::Connection;
 use super::frame::{Frame, FrameReader, kind};
@@ -143,8 +144,17 @@ impl Server {
         Ok(())
     }
 
+    /// The request that a frame holds. One that claims a term or a log index that there cannot be ends the connection before
+    /// anything has seen it.
+    fn message<M: Message>(&self, frame: &Frame) -> Result<M, String> {
+        let message: M = decode(frame, M::NAME)?;
+        let within = Bounded::within(&message, claim_max(self.clock.now()));
+        within.map_err(|problem| format!("an impossible {}: {problem}", M::NAME))?;
+        Ok(message)
+    }
+
     fn enqueue_append(&self, frame: &Frame, lane: &mpsc::Sender<(u64, Append)>) -> Result<(), String> {
-        let append: Append = decode(frame, Append::NAME)?;
+        let append: Append = self.message(frame)?;
         if lane.try_send((frame.id, append)).is_err() {
             self.connection.fail(frame.id, Failure::OVERLOADED, "too many appends are waiting");
         }
@@ -156,7 +166,7 @@ impl Server {
         M: Message,
         F: FnOnce(M) -> Answer<M::Reply>,
     {
-        let message: M = decode(frame, M::NAME)?;
+        let message: M = self.message(frame)?;
         self.run(frame, &self.admission.control, 1, || start(message));
         Ok(())
     }
@@ -169,7 +179,7 @@ impl Server {
             self.connection.fail(frame.id, Failure::OVERLOADED, "too many submissions are in work");
             return Ok(());
         }
-        let submit: Submit = decode(frame, Submit::NAME)?;
+        let submit: Submit = self.message(frame)?;
         let peer = self.connection.peer();
         self.run(frame, submissions, units, || certain(self.handler.submit(peer, submit.groups)));
         Ok(())
