@@ -156,9 +156,27 @@ impl Handler for PeerHandler {
         }
     }
 
+    /// What an append says of the members is remembered only once Raft has accepted it, so from the leader of this term, and
+    /// only as far as this node has seen entries committed: what is remembered here keeps members out.
     fn append(&self, from: NodeId, append: Append) -> Answer<AppendEntriesResponse<TypeConfig>> {
-        self.memory.remember(&append.acknowledged);
-        self.raft.append(from, append.rpc)
+        let Append { rpc, acknowledged } = append;
+        let (term, commit) = (rpc.vote.leader_id().term, rpc.leader_commit);
+        let appended = self.raft.append(from, rpc);
+        let (raft, memory) = (self.raft.clone(), self.memory.clone());
+        Box::pin(async move {
+            let answer = appended.await?;
+            if let (AppendEntriesResponse::Success, Some(commit), Some(raft)) = (&answer, commit, raft.raft())
+            {
+                let metrics = raft.metrics();
+                let metrics = metrics.borrow_watched();
+                if let Some(own) = metrics.local_committed {
+                    let most = (own.leader_id.term.min(term), own.index.min(commit.index));
+                    let membership = &metrics.membership_config;
+                    memory.remember_accepted(&acknowledged, most, |id| membership.get_node(&id).is_some());
+                }
+            }
+            Ok(answer)
+        })
     }
 
     fn vote(&self, from: NodeId, rpc: VoteRequest<TypeConfig>) -> Answer<VoteResponse<TypeConfig>> {

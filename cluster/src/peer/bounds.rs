@@ -38,8 +38,8 @@ pub fn claim_max(now: Millis) -> u64 {
 
 /// What a peer says, held against the bound.
 pub trait Bounded {
-    /// Whether every term and every log index in it is at most `most`, and its entries follow one another; the error says
-    /// which does not.
+    /// Whether every term and every log index in it is at most `most`, only a leader does what only leaders do, and entries follow
+    /// one another; the error says what does not hold.
     fn within(&self, most: u64) -> Result<(), String>;
 }
 
@@ -53,6 +53,19 @@ pub(super) fn number(what: &str, claimed: u64, most: u64) -> Result<(), String> 
 
 fn vote(claimed: &VoteOf<TypeConfig>, most: u64) -> Result<(), String> {
     number("term", claimed.leader_id().term, most)
+}
+
+/// The vote of a node that leads: a quorum has granted it.
+fn leaders_vote(claimed: &VoteOf<TypeConfig>, most: u64) -> Result<(), String> {
+    vote(claimed, most)?;
+    if claimed.is_committed() {
+        return Ok(());
+    }
+    Err(format!(
+        "node `{}` does not say that it leads term `{}`",
+        claimed.leader_id().voted_for,
+        claimed.leader_id().term
+    ))
 }
 
 fn log_id(claimed: Option<&LogIdOf<TypeConfig>>, most: u64) -> Result<(), String> {
@@ -81,7 +94,7 @@ fn consecutive(rpc: &AppendEntriesRequest<TypeConfig>) -> Result<(), String> {
 impl Bounded for Append {
     fn within(&self, most: u64) -> Result<(), String> {
         let rpc = &self.rpc;
-        vote(&rpc.vote, most)?;
+        leaders_vote(&rpc.vote, most)?;
         log_id(rpc.prev_log_id.as_ref(), most)?;
         log_id(rpc.leader_commit.as_ref(), most)?;
         for entry in &rpc.entries {
@@ -133,7 +146,7 @@ impl Bounded for PreVote {
 
 impl Bounded for TransferLeader {
     fn within(&self, most: u64) -> Result<(), String> {
-        vote(self.0.from_leader(), most)?;
+        leaders_vote(self.0.from_leader(), most)?;
         log_id(self.0.last_log_id(), most)
     }
 }
@@ -156,7 +169,7 @@ impl Bounded for TransferLeaderResponse<TypeConfig> {
 
 impl Bounded for SnapshotBegin {
     fn within(&self, most: u64) -> Result<(), String> {
-        vote(&self.vote, most)?;
+        leaders_vote(&self.vote, most)?;
         log_id(self.meta.last_log_id.as_ref(), most)?;
         log_id(self.meta.last_membership.log_id().as_ref(), most)
     }
@@ -216,7 +229,7 @@ mod tests {
     }
 
     fn of(term: u64) -> VoteOf<TypeConfig> {
-        VoteOf::<TypeConfig>::new(term, 1)
+        VoteOf::<TypeConfig>::new_committed(term, 1)
     }
 
     fn at(term: u64, index: u64) -> LogIdOf<TypeConfig> {
@@ -228,7 +241,7 @@ mod tests {
             EntryOf::<TypeConfig>::new(*id, EntryPayload::Normal(Proposal(Bytes::new())))
         };
         let rpc = AppendEntriesRequest {
-            vote: VoteOf::<TypeConfig>::new_committed(vote, 1),
+            vote: of(vote),
             prev_log_id: prev,
             entries: entries.iter().map(entry).collect(),
             leader_commit: None,
@@ -307,6 +320,20 @@ mod tests {
         assert_eq!(append(7, None, &[at(1, 0), at(7, 1)]).within(most), Ok(()));
         assert_eq!(append(7, Some(at(7, 4)), &[]).within(most), Ok(()));
         assert_eq!(Probe {}.within(0), Ok(()));
+    }
+
+    #[test]
+    fn what_only_a_leader_sends_is_refused_of_a_candidate() {
+        let candidate = VoteOf::<TypeConfig>::new(7, 1);
+        let mut append = append(7, None, &[]);
+        append.rpc.vote = candidate;
+        let begin =
+            SnapshotBegin { transfer: 1, vote: candidate, meta: Default::default(), header: Bytes::new() };
+        let transfer = TransferLeader(TransferLeaderRequest::new(candidate, 2, None));
+        for refused in [append.within(most()), begin.within(most()), transfer.within(most())] {
+            assert_eq!(refused.unwrap_err(), "node `1` does not say that it leads term `7`");
+        }
+        assert_eq!(Vote(VoteRequest::new(candidate, None)).within(most()), Ok(()));
     }
 
     #[test]
