@@ -226,7 +226,7 @@ impl Handler for PeerHandler {
         let service = self.service();
         Box::pin(async move {
             let Some(service) = service else { return Err(SubmitError::NotLeader { leader: None }) };
-            service.parts().propose_for_peer(groups).await
+            service.propose_for_peer(groups).await
         })
     }
 
