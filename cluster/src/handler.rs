@@ -149,10 +149,11 @@ impl Handler for PeerHandler {
         former.then_some(envelope)
     }
 
-    fn recovered(&self, envelope: &Bytes) {
+    /// Heeded of a member alone, whose store the membership binds to its id: of that very voter that the statement names.
+    fn recovered(&self, hello: &Hello, envelope: &Bytes) {
         if let Some(service) = self.service() {
-            let envelope = envelope.clone();
-            tokio::spawn(async move { service.parts().heed_recovery(&envelope).await });
+            let (from, store_id, envelope) = (hello.node_id, hello.store_id, envelope.clone());
+            tokio::spawn(async move { service.parts().heed_recovery(from, &store_id, &envelope).await });
         }
     }
 

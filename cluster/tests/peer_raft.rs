@@ -55,7 +55,7 @@ impl Handler for Delegate {
     fn recovery(&self, _hello: &Hello) -> Option<Bytes> {
         None
     }
-    fn recovered(&self, _envelope: &Bytes) {}
+    fn recovered(&self, _hello: &Hello, _envelope: &Bytes) {}
     fn introduce(&self, _from: NodeId, _introduce: Introduce) {}
     fn append(&self, from: NodeId, append: Append) -> Answer<AppendEntriesResponse<TypeConfig>> {
         self.0.append(from, append.rpc)

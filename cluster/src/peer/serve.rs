@@ -23,6 +23,7 @@ use super::codec;
 use super::connection::Connection;
 use super::frame::{Frame, FrameReader, kind};
 use super::handler::{Answer, Handler, SnapshotStep};
+use super::handshake::RECOVERED_WITHOUT;
 use super::limits::PeerLimits;
 use super::message::{
     Append, Failure, Introduce, Manage, Message, Ping, Pong, PreVote, Probe, ReadIndex, SnapshotBegin,
@@ -127,6 +128,10 @@ impl Server {
                 Box::pin(std::future::ready(Ok(())))
             })?,
             kind::SUBMIT => self.submit(&frame)?,
+            kind::RECOVERED => {
+                handler.recovered(self.connection.hello(), &frame.body);
+                return Err(RECOVERED_WITHOUT.to_owned());
+            }
             other if other & kind::ANSWER != 0 => self.connection.answered(frame),
             other => {
                 self.connection.fail(frame.id, Failure::UNSUPPORTED, &format!("request kind `{other:#04x}`"));

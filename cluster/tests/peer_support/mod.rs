@@ -54,11 +54,19 @@ pub struct Script {
     pub unbound_store: Mutex<Option<[u8; 16]>>,
     /// Hold submissions until told.
     pub held: AtomicBool,
+    /// What a node that is not admitted is shown in place of a refusal.
+    pub recovery: Mutex<Option<Bytes>>,
+    /// Who showed a recovery, by the hello before it.
+    pub recovered: Mutex<Vec<NodeId>>,
+    /// The term that votes are answered with, in place of the one asked for.
+    pub voted: Mutex<Option<u64>>,
+    /// What is said of this node's store in its hellos.
+    pub standing: Mutex<Option<Standing>>,
 }
 
 impl Handler for Script {
     fn standing(&self) -> Standing {
-        Standing { started: true, term: 1, log_end: 1 }
+        self.standing.lock().unwrap().unwrap_or(Standing { started: true, term: 1, log_end: 1 })
     }
 
     fn admit(&self, hello: &Hello) -> Result<(), String> {
@@ -76,10 +84,13 @@ impl Handler for Script {
     }
 
     fn recovery(&self, _hello: &Hello) -> Option<Bytes> {
-        None
+        self.recovery.lock().unwrap().clone()
     }
 
-    fn recovered(&self, _envelope: &Bytes) {}
+    fn recovered(&self, hello: &Hello, _envelope: &Bytes) {
+        self.recovered.lock().unwrap().push(hello.node_id);
+    }
+
     fn introduce(&self, _from: NodeId, _introduce: Introduce) {}
 
     fn append(&self, _from: NodeId, append: Append) -> Answer<AppendEntriesResponse<TypeConfig>> {
@@ -99,7 +110,8 @@ impl Handler for Script {
         if self.mute.load(Ordering::SeqCst) {
             return pending().boxed();
         }
-        ready(Ok(VoteResponse::new(rpc.vote, None, true))).boxed()
+        let voted = self.voted.lock().unwrap().map_or(rpc.vote, |term| Vote::new(term, 1));
+        ready(Ok(VoteResponse::new(voted, None, true))).boxed()
     }
 
     fn pre_vote(&self, _from: NodeId, rpc: VoteRequest<TypeConfig>) -> Answer<VoteResponse<TypeConfig>> {
