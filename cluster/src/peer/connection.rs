@@ -37,6 +37,8 @@ const PINGS_MAX: usize = 16;
 pub(super) struct Connection {
     peer: NodeId,
     hello: Hello,
+    /// Where this node dialed the peer; none if the peer dialed this node.
+    dialed_to: Option<String>,
     limits: PeerLimits,
     clock: Arc<dyn Clock>,
     outbound: Outbound,
@@ -70,11 +72,18 @@ struct Liveness {
 }
 
 impl Connection {
-    pub(super) fn new(peer: NodeId, hello: Hello, limits: PeerLimits, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(
+        peer: NodeId,
+        hello: Hello,
+        dialed_to: Option<String>,
+        limits: PeerLimits,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let now = Instant::now();
         Self {
             peer,
             hello,
+            dialed_to,
             clock,
             outbound: Outbound::new(limits.queue_bytes_max, limits.queue_frames_max),
             calls: Mutex::new(Calls { next_id: 1, waiting: BTreeMap::new(), ended: None }),
@@ -99,6 +108,11 @@ impl Connection {
 
     pub(super) fn hello(&self) -> &Hello {
         &self.hello
+    }
+
+    /// Where this node dialed the peer; none if the peer dialed this node.
+    pub(super) fn dialed_to(&self) -> Option<&str> {
+        self.dialed_to.as_deref()
     }
 
     pub(super) fn limits(&self) -> &PeerLimits {
