@@ -11,7 +11,7 @@ mod peer_support;
 
 use std::time::Duration;
 
-use assent_cluster::peer::{Message, PeerError, PeerLimits, Probe, Vote};
+use assent_cluster::peer::{PeerError, PeerLimits, Probe, Vote};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep};
@@ -422,17 +422,6 @@ async fn a_recovery_is_heeded_of_the_peer_that_said_hello_before_it() {
     eventually("a statement", || four.script.recovered.lock().unwrap().contains(&2)).await;
 }
 
-/// What node 2 answers, once there is a connection that the message can be sent on.
-async fn asked<M: Message>(node: &Node, message: &M) -> Result<M::Reply, PeerError> {
-    let until = Instant::now() + SOON;
-    loop {
-        match node.hub.call(2, message, SOON).await {
-            Err(PeerError::Unreachable(_)) if Instant::now() < until => sleep(Duration::from_millis(5)).await,
-            other => return other,
-        }
-    }
-}
-
 #[tokio::test]
 async fn a_hello_a_request_and_an_answer_with_a_term_that_leaves_none_are_refused_and_end_the_connection() {
     let two = node(2, &[]).await;
@@ -445,16 +434,16 @@ async fn a_hello_a_request_and_an_answer_with_a_term_that_leaves_none_are_refuse
     let one = node(1, &[(2, two.hub.local_addr().to_string())]).await;
     let last = openraft::Vote::new(u64::MAX, 1);
     let vote = Vote(openraft::raft::VoteRequest::new(last, None));
-    let lost = asked(&one, &vote).await;
+    let lost = asked(&one, 2, &vote).await;
     assert!(matches!(lost, Err(PeerError::Lost(_))), "{lost:?}");
     let mut remembered = append(1, 10);
     remembered.acknowledged = vec![assent_cluster::peer::Acknowledged { node: 1, term: 1, index: u64::MAX }];
-    let lost = asked(&one, &remembered).await;
+    let lost = asked(&one, 2, &remembered).await;
     assert!(matches!(lost, Err(PeerError::Lost(_))), "{lost:?}");
     assert!(two.script.appended.lock().unwrap().is_empty());
 
     // An answer is held against the same bound.
     *two.script.voted.lock().unwrap() = Some(u64::MAX);
-    let answered = asked(&one, &Vote(vote_request())).await;
+    let answered = asked(&one, 2, &Vote(vote_request())).await;
     assert!(matches!(answered, Err(PeerError::Malformed(_))), "{answered:?}");
 }

@@ -3,15 +3,15 @@
 
 use std::future::{pending, ready};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use assent_cluster::env::{Clock, Environment, RealClock};
 use assent_cluster::peer::{
-    Answer, Append, Handler, Hello, Identity, Introduce, Manage, ManageError, ManageReply, PeerAddress,
-    PeerHub, PeerLimits, ProbeReply, ReadIndexError, ReadIndexReply, SnapshotReply, SnapshotStep, Standing,
-    SubmitError, SubmitReply,
+    Answer, Append, Handler, Hello, Identity, Introduce, Manage, ManageError, ManageReply, Message,
+    PeerAddress, PeerError, PeerHub, PeerLimits, ProbeReply, ReadIndexError, ReadIndexReply, SnapshotReply,
+    SnapshotStep, Standing, SubmitError, SubmitReply,
 };
 use assent_cluster::raft::log::LogRecord;
 use assent_cluster::raft::memory::Memory;
@@ -60,6 +60,8 @@ pub struct Script {
     pub recovered: Mutex<Vec<NodeId>>,
     /// The term that votes are answered with, in place of the one asked for.
     pub voted: Mutex<Option<u64>>,
+    /// How often it was asked up to where a read must have applied.
+    pub reads: AtomicU32,
     /// What is said of this node's store in its hellos.
     pub standing: Mutex<Option<Standing>>,
 }
@@ -131,6 +133,7 @@ impl Handler for Script {
     }
 
     fn read_index(&self, _from: NodeId) -> BoxFuture<'static, ReadIndexReply> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
         ready(Err(ReadIndexError::NotLeader { leader: Some(9) })).boxed()
     }
 
@@ -238,6 +241,17 @@ pub async fn pair() -> (Node, Node) {
 
 pub async fn connected(node: &Node, to: NodeId) {
     eventually("a connection", || node.hub.is_connected(to)).await;
+}
+
+/// What node `to` answers, once there is a connection that the message can be sent on.
+pub async fn asked<M: Message>(node: &Node, to: NodeId, message: &M) -> Result<M::Reply, PeerError> {
+    let until = Instant::now() + SOON;
+    loop {
+        match node.hub.call(to, message, SOON).await {
+            Err(PeerError::Unreachable(_)) if Instant::now() < until => sleep(Duration::from_millis(5)).await,
+            other => return other,
+        }
+    }
 }
 
 /// Waits until `done`, or fails.
