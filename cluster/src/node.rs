@@ -264,8 +264,8 @@ fn reaches_back(log: &LogStore<LogRecord>, applied: Option<u64>) -> Result<(), N
     )))
 }
 
-/// A vote for a term that no peer may claim would be refused by everybody, and a vote for the last term that there is leaves
-/// none to stand for election in.
+/// Every peer refuses a node whose term is above the bound, and a vote for the last term that there is leaves no term to stand for
+/// election in.
 fn leaves_a_term(log: &LogStore<LogRecord>, most: u64) -> Result<(), NodeError> {
     let vote = log.vote().map(|bytes| codec::decode_vote(&bytes)).transpose();
     let term = vote.map_err(failed("reading the vote"))?.map_or(0, |vote| vote.leader_id().term);

@@ -33,7 +33,7 @@ use tokio::time::{Instant, sleep};
 use cluster_support::*;
 use peer_support::{Raw, SOON, asked, connected, eventually, hello_bytes, node_as, quick};
 
-/// Nodes 1 and 2 of a cluster of three, and node 3 that was stopped, for somebody else to take its name.
+/// Nodes 1 and 2 of a cluster of three, and node 3 that was stopped, whose name a false peer can take.
 struct Stage {
     _folder: TempDir,
     configs: Vec<Config>,
@@ -84,7 +84,7 @@ impl Stage {
         self.nodes[0].service().status(&Caller::Anonymous).leader
     }
 
-    /// Somebody who says that it is node `id`, with its store and with more than it ever acknowledged, and dials `to`.
+    /// A peer that claims to be node `id`, with its store and with more than it ever acknowledged, and dials `to`.
     async fn impostor(&self, id: u64, to: &[u64]) -> peer_support::Node {
         let identity = Identity {
             cluster_id: self.cluster_id,

@@ -6,7 +6,7 @@
 //!
 //! Every node dials every other one whose address it knows. Both sides may send requests on either connection, and a node sends
 //! all of its requests on one of the two as long as that lives, so that they keep their order. Only a read index is asked for on no
-//! other connection than the one that the node has dialed itself: whoever dials it may say that it is the leader. From
+//! other connection than the one that the node has dialed itself: a peer that dials it may say that it is the leader. From
 //! outside in:
 //!
 //! - [`PeerHub`]: all peers of this node; `call` sends one request and waits for its answer until a deadline.

@@ -1,6 +1,6 @@
 //! What this node remembers of what the members have acknowledged, so that a disk that was put back is recognised.
 //!
-//! The leader tells everybody with its appends; a node whose Raft has accepted the append keeps it, in memory at once and on
+//! The leader tells every member with its appends; a node whose Raft has accepted the append keeps it, in memory at once and on
 //! disk with the next commit of its log, as far as its own log is committed. A member that returns with less than it acknowledged is refused: its votes would be
 //! those of somebody who never promised what it did promise, and a leader that had counted on it could not go on.
 //! Owns the memory and its encoding; decides nothing of Raft.
@@ -79,7 +79,7 @@ impl Memory {
     }
 
     /// Takes in what the leader of this term says with an append that Raft has accepted: of members only, and of no later term
-    /// and no larger log index than `most`, which this node has seen committed itself. Whoever has acknowledged more has
+    /// and no larger log index than `most`, which this node has seen committed itself. A member that has acknowledged more has
     /// acknowledged this too, so a leader that is ahead of this node loses nothing.
     pub fn remember_accepted(
         &self,

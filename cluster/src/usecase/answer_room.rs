@@ -2,7 +2,7 @@
 //!
 //! A decision of a few words can be answered with many reasons, so requests are no measure of it. Room for the largest answer
 //! that there can be is taken before a request is decided; what the answer does not need is given back at once, and the
-//! rest when its bytes are dropped, which is when they are written or nobody wants them any more.
+//! rest when its bytes are dropped, which is when they are written or when the caller is gone.
 
 use std::sync::Arc;
 

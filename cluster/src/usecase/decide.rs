@@ -1,4 +1,4 @@
-//! decide: everybody who passed one barrier is answered, in slices, the short questions first.
+//! decide: the calls that passed one barrier are answered in slices, short ones first.
 //!
 //! What passed a barrier is decided on the state behind it, a slice at a time, and each slice is signed with one signature. A
 //! long batch is decided apart from the others, a slice in turn with other long batches, so that neither the questions
@@ -32,9 +32,9 @@ type Denied = (Code, String);
 /// A request, what is asked of the rules, and until when.
 type Asked<'a> = (Question, &'a AuthorizeRequest, Instant);
 
-/// Answers everybody who passed this barrier, or failed to. Long batches are answered later, by tasks of their own.
+/// Answers the calls that passed this barrier, or failed to. Long batches are answered later, by tasks of their own.
 pub(super) async fn answer_all(inner: Arc<Inner>, mut asks: Vec<Ask>, passed: Result<(), BarrierError>) {
-    // Whoever gave up has been answered.
+    // A caller that gave up has been answered.
     asks.retain(|ask| !ask.reply.is_closed());
     if asks.is_empty() {
         return;
@@ -133,7 +133,9 @@ impl Inner {
                 }
                 let asked: Vec<Asked<'_>> = slice
                     .iter()
-                    .flat_map(|ask| ask.requests.iter().map(|request| (ask.question, request, ask.until)))
+                    .flat_map(|ask| {
+                        ask.requests.iter().map(move |request| (ask.question, request, ask.until))
+                    })
                     .collect();
                 let mut answers = desk.answer(&asked).into_iter();
                 for ask in slice {

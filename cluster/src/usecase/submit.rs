@@ -47,7 +47,7 @@ enum Sender {
     Client,
     /// This node itself.
     Node,
-    /// Another node, which took it from somebody outside or states it itself.
+    /// Another node, which took it from a client or states it itself.
     Peer,
 }
 
