@@ -65,9 +65,10 @@ impl Stage {
         let genesis = GenesisFile::parse(&std::fs::read(&configs[0].genesis).unwrap()).unwrap();
         let stores = nodes.iter().map(|node| {
             let status = node.service().status(&Caller::Anonymous);
-            hex::decode(status.node.store_id).unwrap().try_into().unwrap()
+            let store_id: [u8; 16] = hex::decode(status.node.store_id).unwrap().try_into().unwrap();
+            store_id
         });
-        let stores = stores.collect();
+        let stores: Vec<[u8; 16]> = stores.collect();
         Self { _folder: folder, configs, nodes, cluster_id: genesis.cluster_id().0, stores }
     }
 
