@@ -10,6 +10,7 @@ use assent_registry::RulesVersion;
 use assent_registry::limit::CLOCK_BOUND_MS;
 
 use crate::raft::types::NodeId;
+use crate::usecase::{DECISION_KIB, SLICE};
 
 /// Everything a node is told when it starts. Unknown fields are refused. Relative paths are relative to the
 /// file they stand in.
@@ -166,6 +167,9 @@ pub struct LimitConfig {
     pub authorize_queue: usize,
     /// Authorize requests decided under one read barrier.
     pub authorize_batch: usize,
+    /// Memory of answers to authorizes under way, in KiB, from before they are decided until they are written; beyond it requests are
+    /// denied as `overloaded`. At least 8192, which 64 decisions take while they are made.
+    pub answer_kib: usize,
     /// Read barriers under way at once.
     pub barriers: usize,
     /// Envelopes waiting to be proposed; one more is refused as `overloaded`.
@@ -192,6 +196,7 @@ impl Default for LimitConfig {
             connections: 4_096,
             authorize_queue: 8_192,
             authorize_batch: 1_024,
+            answer_kib: 256 * 1024,
             barriers: 2,
             submit_queue: 8_192,
             submit_batch: 256,
@@ -420,6 +425,7 @@ impl LimitConfig {
             ("limits.connections", self.connections),
             ("limits.authorize_queue", self.authorize_queue),
             ("limits.authorize_batch", self.authorize_batch),
+            ("limits.answer_kib", self.answer_kib),
             ("limits.barriers", self.barriers),
             ("limits.submit_queue", self.submit_queue),
             ("limits.submit_batch", self.submit_batch),
@@ -439,6 +445,9 @@ impl LimitConfig {
         {
             at_least(field, u64::try_from(value).unwrap_or(u64::MAX), assent_api::MAX_BATCH as u64)?;
         }
+        // As much as is decided together has to fit, however large it gets.
+        let answers = u64::try_from(self.answer_kib).unwrap_or(u64::MAX);
+        at_least("limits.answer_kib", answers, (SLICE * DECISION_KIB) as u64)?;
         // One entry has to fit a peer's frame with room to spare.
         let bytes = u64::try_from(self.submit_batch_bytes).unwrap_or(u64::MAX);
         at_most("limits.submit_batch_bytes", bytes, 2 << 20)

@@ -149,16 +149,35 @@ impl Handler for PeerHandler {
         former.then_some(envelope)
     }
 
-    fn recovered(&self, envelope: &Bytes) {
+    /// Heeded of a member alone, whose store the membership binds to its id: of that very voter that the statement names.
+    fn recovered(&self, hello: &Hello, envelope: &Bytes) {
         if let Some(service) = self.service() {
-            let envelope = envelope.clone();
-            tokio::spawn(async move { service.parts().heed_recovery(&envelope).await });
+            let (from, store_id, envelope) = (hello.node_id, hello.store_id, envelope.clone());
+            tokio::spawn(async move { service.parts().heed_recovery(from, &store_id, &envelope).await });
         }
     }
 
+    /// What an append says of the members is remembered only once Raft has accepted it, so from the leader of this term, and
+    /// only as far as this node has seen entries committed: what is remembered here keeps members out.
     fn append(&self, from: NodeId, append: Append) -> Answer<AppendEntriesResponse<TypeConfig>> {
-        self.memory.remember(&append.acknowledged);
-        self.raft.append(from, append.rpc)
+        let Append { rpc, acknowledged } = append;
+        let (term, commit) = (rpc.vote.leader_id().term, rpc.leader_commit);
+        let appended = self.raft.append(from, rpc);
+        let (raft, memory) = (self.raft.clone(), self.memory.clone());
+        Box::pin(async move {
+            let answer = appended.await?;
+            if let (AppendEntriesResponse::Success, Some(commit), Some(raft)) = (&answer, commit, raft.raft())
+            {
+                let metrics = raft.metrics();
+                let metrics = metrics.borrow_watched();
+                if let Some(own) = metrics.local_committed {
+                    let most = (own.leader_id.term.min(term), own.index.min(commit.index));
+                    let membership = &metrics.membership_config;
+                    memory.remember_accepted(&acknowledged, most, |id| membership.get_node(&id).is_some());
+                }
+            }
+            Ok(answer)
+        })
     }
 
     fn vote(&self, from: NodeId, rpc: VoteRequest<TypeConfig>) -> Answer<VoteResponse<TypeConfig>> {
@@ -208,7 +227,7 @@ impl Handler for PeerHandler {
         let service = self.service();
         Box::pin(async move {
             let Some(service) = service else { return Err(SubmitError::NotLeader { leader: None }) };
-            service.parts().propose_for_peer(groups).await
+            service.propose_for_peer(groups).await
         })
     }
 

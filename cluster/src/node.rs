@@ -21,7 +21,7 @@ use crate::handler::PeerHandler;
 use crate::http;
 use crate::introductions::Introductions;
 use crate::metrics::Metrics;
-use crate::peer::{Identity, PeerAddress, PeerHub, PeerLimits};
+use crate::peer::{Identity, PeerAddress, PeerHub, PeerLimits, claim_max};
 use crate::raft::codec;
 use crate::raft::log::{LogRecord, RaftLog};
 use crate::raft::machine::Machine;
@@ -92,6 +92,7 @@ impl Node {
             .map_err(failed("reading the registry"))?;
         let applied = machine.applied();
         reaches_back(&store.log, applied.borrow().log_index)?;
+        leaves_a_term(&store.log, claim_max(env.clock.now()))?;
         let transfers = Transfers::default();
         let introductions = Introductions::default();
         let service_of_raft =
@@ -260,6 +261,20 @@ fn reaches_back(log: &LogStore<LogRecord>, applied: Option<u64>) -> Result<(), N
          lost here: replace the member",
         at(applied),
         at(purged)
+    )))
+}
+
+/// Every peer refuses a node whose term is above the bound, and a vote for the last term that there is leaves no term to stand for
+/// election in.
+fn leaves_a_term(log: &LogStore<LogRecord>, most: u64) -> Result<(), NodeError> {
+    let vote = log.vote().map(|bytes| codec::decode_vote(&bytes)).transpose();
+    let term = vote.map_err(failed("reading the vote"))?.map_or(0, |vote| vote.leader_id().term);
+    if term <= most {
+        return Ok(());
+    }
+    Err(failed("reading the vote")(format!(
+        "it is for term {term}, and by this machine's clock no node takes a term above {most}: set the clock right if it is \
+         wrong; otherwise a false peer has made this node vote, so replace the member"
     )))
 }
 

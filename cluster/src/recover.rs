@@ -23,6 +23,7 @@ use assent_store::{Store, StoreOptions, WriteError};
 use crate::config::Config;
 use crate::env::{Environment, blocking};
 use crate::node::{NodeError, belongs_to, failed, read_genesis, read_key};
+use crate::peer::claim_max;
 use crate::raft::codec;
 use crate::raft::commands::apply_to;
 use crate::raft::log::LogRecord;
@@ -85,7 +86,7 @@ pub async fn inspect(config: &Config, env: &Environment) -> Result<Survivor, Nod
 /// Makes the node a cluster of one in the next epoch, by root's statement. Answers what it holds then.
 ///
 /// # Errors
-/// Whatever is wrong with the statement or with the data; nothing was written then.
+/// Whatever is wrong with the statement or with the data, and if the data leaves no term to lead in; nothing was written then.
 pub async fn recover(config: &Config, env: &Environment, envelope: &[u8]) -> Result<Survivor, NodeError> {
     let opened = open(config, env).await?;
     let outcome = opened.write(env, envelope).await;
@@ -248,6 +249,7 @@ async fn look<T: Send + 'static>(
 impl Opened {
     /// Checks the statement against what the node holds, and writes both entries in one commit.
     async fn write(&self, env: &Environment, envelope: &[u8]) -> Result<(), NodeError> {
+        let term = self.next_term(env)?;
         let refused = |refusal: Refusal| {
             let place = refusal.field.map(|field| format!("`{field}`: ")).unwrap_or_default();
             failed("checking the recovery statement")(format!("{}: {place}{}", refusal.code, refusal.detail))
@@ -260,7 +262,6 @@ impl Opened {
         });
         accepted.await.map_err(failed("reading the registry"))?.map_err(refused)?;
 
-        let term = self.survivor.term.saturating_add(1);
         let at = |index: u64| LogIdOf::<TypeConfig>::new(term.into(), index);
         let me = self.survivor.node_id;
         let membership =
@@ -289,6 +290,22 @@ impl Opened {
         let records = entries.into_iter().map(LogRecord).collect();
         self.store.log.append(records, on_durable).await.map_err(failed(doing))?;
         durable.await.map_err(failed(doing))?.map_err(failed(doing))
+    }
+
+    /// The term that this node will lead in. It is written down for good, and the nodes that join later take no term and no log
+    /// index over the bound that every message of a peer is held against.
+    fn next_term(&self, env: &Environment) -> Result<u64, NodeError> {
+        let most = claim_max(env.clock.now());
+        let (term, index) = (self.survivor.term, self.last.index);
+        // Two entries are written, and the leader of that term begins with one more.
+        if term < most && index.saturating_add(3) <= most {
+            return Ok(term.saturating_add(1));
+        }
+        Err(failed("looking whether this node can lead")(format!(
+            "its disk holds term {term} and log index {index}, and by this machine's clock no node takes either above {most}: \
+             recover by another node's data, whose term is lower (`assent recover --config` says it), or set the clock \
+             right; nothing was changed"
+        )))
     }
 
     /// The registry looks whether the voter is granted; that it is this very node, and not done yet, is for this node to

@@ -382,3 +382,68 @@ async fn a_store_that_turns_out_to_be_bound_to_no_one_is_cut_off_at_its_next_fra
     raw.hung_up().await;
     eventually("the reason", || problem(&two, 1).contains("it is bound to another store")).await;
 }
+
+#[tokio::test]
+async fn a_recovery_that_is_shown_before_any_hello_is_not_heeded() {
+    let two = node(2, &[]).await;
+    let mut stranger = Raw::connect(two.hub.local_addr()).await;
+    stranger.frame(6, 0, b"root says so").await;
+    stranger.hung_up().await;
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let one = node(1, &[(2, listener.local_addr().unwrap().to_string())]).await;
+    let mut answering = Raw { stream: listener.accept().await.unwrap().0 };
+    assert_eq!(answering.read().await.unwrap().0, 1, "a hello arrives");
+    answering.frame(6, 0, b"root says so").await;
+    answering.hung_up().await;
+    assert!(two.script.recovered.lock().unwrap().is_empty());
+    assert!(one.script.recovered.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_recovery_is_heeded_of_the_peer_that_said_hello_before_it() {
+    let two = node(2, &[]).await;
+    let mut dialing = Raw::connect(two.hub.local_addr()).await;
+    dialing.frame(1, 0, &hello_bytes(CLUSTER, 1, 2, (2, 2))).await;
+    assert_eq!(dialing.read().await.unwrap().0, 1, "a hello comes back");
+    dialing.frame(6, 0, b"root says so").await;
+    dialing.hung_up().await;
+    assert_eq!(*two.script.recovered.lock().unwrap(), [1]);
+
+    // A node that is not admitted any more is told so by the one that it dials, and by the one that dials it.
+    *two.script.refused_store.lock().unwrap() = Some([1; 16]);
+    *two.script.recovery.lock().unwrap() = Some(bytes::Bytes::from_static(b"root says so"));
+    let one = node(1, &[(2, two.hub.local_addr().to_string())]).await;
+    eventually("a statement", || one.script.recovered.lock().unwrap().contains(&2)).await;
+    eventually("the reason", || problem(&one, 2).contains("was recovered without this node")).await;
+    let four = node(4, &[]).await;
+    *two.script.refused_store.lock().unwrap() = Some([4; 16]);
+    two.hub.ensure_peer(4, &four.hub.local_addr().to_string());
+    eventually("a statement", || four.script.recovered.lock().unwrap().contains(&2)).await;
+}
+
+#[tokio::test]
+async fn a_hello_a_request_and_an_answer_with_a_term_that_leaves_none_are_refused_and_end_the_connection() {
+    let two = node(2, &[]).await;
+    let mut hello = hello_bytes(CLUSTER, 1, 2, (2, 2));
+    let at = hello.len() - 16;
+    hello[at..at + 8].copy_from_slice(&u64::MAX.to_be_bytes());
+    let refused = refusal_of(&two, &hello).await;
+    assert!(refused.contains("the largest that this node's clock allows"), "{refused}");
+
+    let one = node(1, &[(2, two.hub.local_addr().to_string())]).await;
+    let last = openraft::Vote::new(u64::MAX, 1);
+    let vote = Vote(openraft::raft::VoteRequest::new(last, None));
+    let lost = asked(&one, 2, &vote).await;
+    assert!(matches!(lost, Err(PeerError::Lost(_))), "{lost:?}");
+    let mut remembered = append(1, 10);
+    remembered.acknowledged = vec![assent_cluster::peer::Acknowledged { node: 1, term: 1, index: u64::MAX }];
+    let lost = asked(&one, 2, &remembered).await;
+    assert!(matches!(lost, Err(PeerError::Lost(_))), "{lost:?}");
+    assert!(two.script.appended.lock().unwrap().is_empty());
+
+    // An answer is held against the same bound.
+    *two.script.voted.lock().unwrap() = Some(u64::MAX);
+    let answered = asked(&one, 2, &Vote(vote_request())).await;
+    assert!(matches!(answered, Err(PeerError::Malformed(_))), "{answered:?}");
+}

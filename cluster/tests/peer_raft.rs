@@ -55,7 +55,7 @@ impl Handler for Delegate {
     fn recovery(&self, _hello: &Hello) -> Option<Bytes> {
         None
     }
-    fn recovered(&self, _envelope: &Bytes) {}
+    fn recovered(&self, _hello: &Hello, _envelope: &Bytes) {}
     fn introduce(&self, _from: NodeId, _introduce: Introduce) {}
     fn append(&self, from: NodeId, append: Append) -> Answer<AppendEntriesResponse<TypeConfig>> {
         self.0.append(from, append.rpc)
@@ -385,7 +385,7 @@ async fn a_vote_in_another_nodes_name_changes_no_term() {
     let (liar, victim) = (&nodes[(at + 1) % 3], &nodes[(at + 2) % 3]);
     let term = victim.raft.metrics().borrow_watched().current_term;
     for named in [victim.id, nodes[at].id, 9] {
-        let forged = VoteRequest::new(openraft::Vote::new(1 << 63, named), None);
+        let forged = VoteRequest::new(openraft::Vote::new(1 << 40, named), None);
         let refused = liar.hub.call(victim.id, &assent_cluster::peer::Vote(forged), SOON).await;
         assert!(matches!(refused, Err(PeerError::Refused(_))), "{refused:?}");
     }

@@ -15,8 +15,8 @@ use crate::raft::types::NodeId;
 
 /// A reading older than this says nothing any more.
 const AGE_MAX: Duration = Duration::from_secs(5);
-/// Readings kept of each peer: more than the pings of [`AGE_MAX`].
-const READINGS_MAX: usize = 32;
+/// Readings kept of each peer: more than the pings of [`AGE_MAX`] on two connections.
+const READINGS_MAX: usize = 64;
 
 /// One peer's clock, once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

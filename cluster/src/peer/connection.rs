@@ -15,8 +15,10 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::env::Clock;
 use crate::raft::types::NodeId;
 
+use super::bounds::{Bounded, claim_max};
 use super::codec;
 use super::error::PeerError;
 use super::frame::{Frame, kind};
@@ -35,7 +37,10 @@ const PINGS_MAX: usize = 16;
 pub(super) struct Connection {
     peer: NodeId,
     hello: Hello,
+    /// Where this node dialed the peer; none if the peer dialed this node.
+    dialed_to: Option<String>,
     limits: PeerLimits,
+    clock: Arc<dyn Clock>,
     outbound: Outbound,
     calls: Mutex<Calls>,
     liveness: Mutex<Liveness>,
@@ -67,11 +72,19 @@ struct Liveness {
 }
 
 impl Connection {
-    pub(super) fn new(peer: NodeId, hello: Hello, limits: PeerLimits) -> Self {
+    pub(super) fn new(
+        peer: NodeId,
+        hello: Hello,
+        dialed_to: Option<String>,
+        limits: PeerLimits,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let now = Instant::now();
         Self {
             peer,
             hello,
+            dialed_to,
+            clock,
             outbound: Outbound::new(limits.queue_bytes_max, limits.queue_frames_max),
             calls: Mutex::new(Calls { next_id: 1, waiting: BTreeMap::new(), ended: None }),
             liveness: Mutex::new(Liveness {
@@ -95,6 +108,11 @@ impl Connection {
 
     pub(super) fn hello(&self) -> &Hello {
         &self.hello
+    }
+
+    /// Where this node dialed the peer; none if the peer dialed this node.
+    pub(super) fn dialed_to(&self) -> Option<&str> {
+        self.dialed_to.as_deref()
     }
 
     pub(super) fn limits(&self) -> &PeerLimits {
@@ -373,7 +391,8 @@ impl Waiting {
         self.read::<M>(&frame)
     }
 
-    /// Reads the answer's body. One that makes no sense ends the connection.
+    /// Reads the answer's body. One that makes no sense, or claims a term or a log index that there cannot be, ends the
+    /// connection.
     fn read<M: Message>(&self, frame: &Frame) -> Result<M::Reply, PeerError> {
         let read = if frame.kind == kind::FAILURE {
             codec::decode::<Failure>(&frame.body).map(|failure| {
@@ -383,7 +402,10 @@ impl Waiting {
                 })
             })
         } else if frame.kind == self.kind | kind::ANSWER {
-            codec::decode::<M::Reply>(&frame.body).map(Ok)
+            codec::decode::<M::Reply>(&frame.body).and_then(|reply| {
+                Bounded::within(&reply, claim_max(self.connection.clock.now()))?;
+                Ok(Ok(reply))
+            })
         } else {
             Err(format!("an answer of kind `{:#04x}` to a request of kind `{:#04x}`", frame.kind, self.kind))
         };

@@ -14,6 +14,9 @@ pub enum PeerError {
     /// There is no connection now; nothing was sent.
     #[error("there is no connection to node `{0}`")]
     Unreachable(u64),
+    /// This node has not dialed the peer where it is known to be, with the store that it is known to have; nothing was sent.
+    #[error("this node has no connection of its own dialing to node `{0}` at its address and with its store")]
+    NotDialed(u64),
     /// The connection ended while the answer was awaited; the request may have been carried out.
     #[error("the connection ended before the answer: {0}")]
     Lost(String),
@@ -51,6 +54,7 @@ impl PeerError {
         match self {
             PeerError::Listen { .. }
             | PeerError::Unreachable(_)
+            | PeerError::NotDialed(_)
             | PeerError::Full
             | PeerError::Overloaded
             | PeerError::TooLarge { .. }

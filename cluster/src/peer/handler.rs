@@ -51,8 +51,9 @@ pub trait Handler: Send + Sync + 'static {
     /// Root's statement by which the cluster was recovered without that peer, if it was: told in place of a refusal.
     fn recovery(&self, hello: &Hello) -> Option<Bytes>;
 
-    /// A peer says that the cluster was recovered without this node, and shows root's statement.
-    fn recovered(&self, envelope: &Bytes);
+    /// The peer that said this hello, and was let in, says that the cluster was recovered without this node, and shows root's
+    /// statement.
+    fn recovered(&self, hello: &Hello, envelope: &Bytes);
 
     /// Raft AppendEntries. Called, and first polled, in the order in which the peer sent them; several may be
     /// in work at once, and their answers may come in any order.

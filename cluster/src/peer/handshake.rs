@@ -1,8 +1,9 @@
 //! The first frames of a connection, both ways, before anything else: who are you, whom do you want, may you talk?
 //!
 //! dialer → hello; acceptor → hello or refusal; dialer → ready or refusal. A refusal carries its reason, so that a
-//! wrong config is read in one log line on either side; a node that the cluster was recovered without gets root's statement
-//! instead, which it can check for itself. Nothing is allocated for a stranger beyond one small frame.
+//! wrong config is read in one log line on either side. A node that the cluster was recovered without gets a hello and then
+//! root's statement instead: it heeds that only of a peer that it has let in, and checks it for itself. Nothing is allocated
+//! for a stranger beyond one small frame.
 
 use bytes::Bytes;
 use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
@@ -10,6 +11,7 @@ use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
 use crate::env::BoxStream;
 use crate::raft::types::NodeId;
 
+use super::bounds::number;
 use super::frame::{FRAME_HEAD, FrameError, FrameReader, HANDSHAKE_FRAME_MAX, kind, small_frame};
 use super::handler::Handler;
 use super::hello::{Hello, Identity, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN};
@@ -18,6 +20,8 @@ use super::hello::{Hello, Identity, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN};
 const REASON_MAX: usize = 512;
 /// The longest recovery statement that is told, in bytes.
 const RECOVERY_MAX: usize = HANDSHAKE_FRAME_MAX - FRAME_HEAD;
+/// What ends a connection on which root's statement came in place of a refusal.
+pub(super) const RECOVERED_WITHOUT: &str = "it says that the cluster was recovered without this node";
 
 /// A stream whose two ends know each other.
 pub(super) struct Opened {
@@ -49,43 +53,63 @@ pub(super) enum HandshakeError {
     RefusedByPeer(String),
 }
 
-/// Opens a connection as the side that dialed `target`.
+/// Opens a connection as the side that dialed `target`. The peer may claim terms and log indices up to `most`.
 pub(super) async fn dial(
     stream: BoxStream,
     identity: &Identity,
     target: NodeId,
+    most: u64,
     handler: &dyn Handler,
 ) -> Result<Opened, HandshakeError> {
     let (read, mut writer) = tokio::io::split(stream);
     let mut reader = FrameReader::new(read);
     send(&mut writer, kind::HELLO, &Hello::new(identity, target, handler.standing()).to_bytes()).await?;
-    let hello = receive_hello(&mut reader, handler).await?;
-    if let Err(reason) = check_dialed(&hello, identity, target).and_then(|()| handler.admit(&hello)) {
-        return refuse(&mut writer, &hello, reason, handler).await;
+    let hello = receive_hello(&mut reader).await?;
+    if let Err(reason) = check_dialed(&hello, identity, target, most).and_then(|()| handler.admit(&hello)) {
+        if let Some(envelope) = statement_for(&hello, handler) {
+            send(&mut writer, kind::RECOVERED, &envelope).await?;
+            writer.shutdown().await?;
+            return Err(HandshakeError::Refused { node: hello.node_id, reason });
+        }
+        return refuse(&mut writer, &hello, reason).await;
     }
     send(&mut writer, kind::READY, &[]).await?;
     Ok(Opened { hello, reader, writer })
 }
 
-/// Opens a connection as the side that was dialed.
+/// Opens a connection as the side that was dialed. The peer may claim terms and log indices up to `most`.
 pub(super) async fn accept(
     stream: BoxStream,
     identity: &Identity,
+    most: u64,
     handler: &dyn Handler,
 ) -> Result<Opened, HandshakeError> {
     let (read, mut writer) = tokio::io::split(stream);
     let mut reader = FrameReader::new(read);
-    let hello = receive_hello(&mut reader, handler).await?;
-    if let Err(reason) = check_accepted(&hello, identity).and_then(|()| handler.admit(&hello)) {
-        return refuse(&mut writer, &hello, reason, handler).await;
-    }
+    let hello = receive_hello(&mut reader).await?;
+    let checked = check_accepted(&hello, identity, most);
     let own = Hello::new(identity, hello.node_id, handler.standing());
+    if let Err(reason) = checked.and_then(|()| handler.admit(&hello)) {
+        if let Some(envelope) = statement_for(&hello, handler) {
+            send(&mut writer, kind::HELLO, &own.to_bytes()).await?;
+            send(&mut writer, kind::RECOVERED, &envelope).await?;
+            // The dialer answers the hello before it reads on. What it says makes no difference, but hanging up on it while
+            // it speaks could take the statement away from it again.
+            let _ = reader.next(HANDSHAKE_FRAME_MAX).await;
+            writer.shutdown().await?;
+            return Err(HandshakeError::Refused { node: hello.node_id, reason });
+        }
+        return refuse(&mut writer, &hello, reason).await;
+    }
     send(&mut writer, kind::HELLO, &own.to_bytes()).await?;
     let frame = reader.next(HANDSHAKE_FRAME_MAX).await?;
     match frame.kind {
         kind::READY => Ok(Opened { hello, reader, writer }),
         kind::REFUSAL => Err(HandshakeError::RefusedByPeer(reason_of(&frame.body))),
-        kind::RECOVERED => Err(recovered(handler, &frame.body)),
+        kind::RECOVERED => {
+            handler.recovered(&hello, &frame.body);
+            Err(HandshakeError::RefusedByPeer(RECOVERED_WITHOUT.to_owned()))
+        }
         other => Err(HandshakeError::Foreign(format!("frame kind `{other:#04x}` instead of ready"))),
     }
 }
@@ -96,15 +120,11 @@ async fn send(writer: &mut WriteHalf<BoxStream>, kind: u8, body: &[u8]) -> Resul
     Ok(())
 }
 
-async fn receive_hello(
-    reader: &mut FrameReader<ReadHalf<BoxStream>>,
-    handler: &dyn Handler,
-) -> Result<Hello, HandshakeError> {
+async fn receive_hello(reader: &mut FrameReader<ReadHalf<BoxStream>>) -> Result<Hello, HandshakeError> {
     let frame = reader.next(HANDSHAKE_FRAME_MAX).await?;
     match frame.kind {
         kind::HELLO => Hello::parse(&frame.body).map_err(|error| HandshakeError::Foreign(error.to_string())),
         kind::REFUSAL => Err(HandshakeError::RefusedByPeer(reason_of(&frame.body))),
-        kind::RECOVERED => Err(recovered(handler, &frame.body)),
         other => Err(HandshakeError::Foreign(format!("frame kind `{other:#04x}` instead of hello"))),
     }
 }
@@ -114,14 +134,8 @@ async fn refuse<T>(
     writer: &mut WriteHalf<BoxStream>,
     hello: &Hello,
     reason: String,
-    handler: &dyn Handler,
 ) -> Result<T, HandshakeError> {
     let node = hello.node_id;
-    if let Some(envelope) = handler.recovery(hello).filter(|bytes| bytes.len() <= RECOVERY_MAX) {
-        send(writer, kind::RECOVERED, &envelope).await?;
-        writer.shutdown().await?;
-        return Err(HandshakeError::Refused { node, reason });
-    }
     let mut told = reason.as_bytes();
     if told.len() > REASON_MAX {
         told = told.split_at(REASON_MAX).0;
@@ -131,10 +145,9 @@ async fn refuse<T>(
     Err(HandshakeError::Refused { node, reason })
 }
 
-/// The peer shows root's statement that the cluster goes on without this node.
-fn recovered(handler: &dyn Handler, envelope: &Bytes) -> HandshakeError {
-    handler.recovered(envelope);
-    HandshakeError::RefusedByPeer("it says that the cluster was recovered without this node".to_owned())
+/// Root's statement for a node that the cluster was recovered without, if that node says the hello.
+fn statement_for(hello: &Hello, handler: &dyn Handler) -> Option<Bytes> {
+    handler.recovery(hello).filter(|envelope| envelope.len() <= RECOVERY_MAX)
 }
 
 /// A peer's reason, made safe to log: it is somebody else's text.
@@ -146,23 +159,23 @@ fn reason_of(body: &Bytes) -> String {
         .collect()
 }
 
-fn check_dialed(hello: &Hello, identity: &Identity, target: NodeId) -> Result<(), String> {
-    check_both(hello, identity)?;
+fn check_dialed(hello: &Hello, identity: &Identity, target: NodeId, most: u64) -> Result<(), String> {
+    check_both(hello, identity, most)?;
     if hello.node_id != target {
         return Err(format!("node `{}` answers where node `{target}` should", hello.node_id));
     }
     Ok(())
 }
 
-fn check_accepted(hello: &Hello, identity: &Identity) -> Result<(), String> {
-    check_both(hello, identity)?;
+fn check_accepted(hello: &Hello, identity: &Identity, most: u64) -> Result<(), String> {
+    check_both(hello, identity, most)?;
     if hello.node_id == identity.node_id {
         return Err(format!("this is node `{}` itself", identity.node_id));
     }
     Ok(())
 }
 
-fn check_both(hello: &Hello, identity: &Identity) -> Result<(), String> {
+fn check_both(hello: &Hello, identity: &Identity, most: u64) -> Result<(), String> {
     if hello.versions.1 < PROTOCOL_VERSION_MIN || hello.versions.0 > PROTOCOL_VERSION {
         return Err(format!(
             "protocol versions `{}` to `{}` do not meet `{PROTOCOL_VERSION_MIN}` to `{PROTOCOL_VERSION}`",
@@ -175,5 +188,6 @@ fn check_both(hello: &Hello, identity: &Identity) -> Result<(), String> {
     if hello.target != identity.node_id {
         return Err(format!("this is node `{}`, not node `{}`", identity.node_id, hello.target));
     }
-    Ok(())
+    number("term", hello.standing.term, most)?;
+    number("log end", hello.standing.log_end, most)
 }

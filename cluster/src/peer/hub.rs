@@ -1,7 +1,8 @@
 //! All peers of this node.
 //!
-//! Owns the listener, one slot per peer for its live connection, and one dialing task per peer. A new
-//! connection from a peer replaces the one before it. Holds no request: a call on a peer without a connection fails at once.
+//! Owns the listener, two slots per peer, for the connection that this node dialed and for the one that the peer dialed, and
+//! one dialing task per peer. A new connection replaces the one before it in its own slot and never the other one. Holds no
+//! request: a call on a peer without a connection fails at once.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -20,11 +21,12 @@ use assent_registry::mutant::{self, Mutant};
 use crate::env::{BoxStream, Clock, Environment, Listener, Net};
 use crate::raft::types::NodeId;
 
+use super::bounds::claim_max;
 use super::clock::{ClockReadings, ReadingBook};
 use super::connection::Connection;
 use super::error::PeerError;
 use super::handler::Handler;
-use super::handshake::{self, HandshakeError, Opened};
+use super::handshake::{self, Opened};
 use super::hello::{Hello, Identity};
 use super::limits::PeerLimits;
 use super::message::Message;
@@ -37,8 +39,6 @@ const REPEAT_LOG_AFTER: Duration = Duration::from_secs(30);
 const OTHER_LOG_AFTER: Duration = Duration::from_secs(1);
 /// A connection that lived so long was a good one: the next dial is quick again.
 const GOOD_AFTER: Duration = Duration::from_millis(200);
-/// The node with the larger id dials only when there was no connection for so long.
-const DIALS_AFTER: Duration = Duration::from_secs(1);
 /// The pause after the listener failed to accept, as it does without file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -95,9 +95,60 @@ struct Peer {
     /// Ends its dialing.
     gone: CancellationToken,
     addr: Mutex<Option<String>>,
-    slot: Mutex<Option<Arc<Connection>>>,
+    slots: Mutex<Slots>,
     problem: Mutex<Problem>,
     admission: Arc<Admission>,
+}
+
+/// The live connections with one peer.
+#[derive(Default)]
+struct Slots {
+    /// The one that this node dialed.
+    dialed: Option<Arc<Connection>>,
+    /// The one that the peer dialed.
+    accepted: Option<Arc<Connection>>,
+    /// Whether requests go on the dialed one. It changes only when the one that they go on has ended: appends that were under way on
+    /// two connections could overtake each other, and a follower that answers the later one first looks as if it had lost
+    /// entries.
+    on_dialed: bool,
+}
+
+impl Slots {
+    /// The connection that requests go on.
+    fn current(&self) -> Option<&Arc<Connection>> {
+        let (first, second) =
+            if self.on_dialed { (&self.dialed, &self.accepted) } else { (&self.accepted, &self.dialed) };
+        first.as_ref().or(second.as_ref())
+    }
+
+    /// Puts a new connection into its slot and answers the one that was there.
+    fn put(&mut self, connection: Arc<Connection>) -> Option<Arc<Connection>> {
+        let dialed = connection.dialed_to().is_some();
+        if self.current().is_none() {
+            self.on_dialed = dialed;
+        }
+        let slot = if dialed { &mut self.dialed } else { &mut self.accepted };
+        slot.replace(connection)
+    }
+
+    /// Takes an ended connection out, and answers whether it was there.
+    fn remove(&mut self, connection: &Arc<Connection>) -> bool {
+        let dialed = connection.dialed_to().is_some();
+        let slot = if dialed { &mut self.dialed } else { &mut self.accepted };
+        let there = slot.as_ref().is_some_and(|current| Arc::ptr_eq(current, connection));
+        if there {
+            *slot = None;
+            if self.on_dialed == dialed {
+                self.on_dialed = !dialed;
+            }
+        }
+        there
+    }
+
+    /// Both connections, taken out.
+    fn take(&mut self) -> impl Iterator<Item = Arc<Connection>> + use<> {
+        [self.dialed.take(), self.accepted.take()].into_iter().flatten()
+    }
 }
 
 /// The last trouble, logged when it changes and then now and again.
@@ -119,8 +170,8 @@ impl Problem {
 }
 
 impl PeerHub {
-    /// Listens on `listen_addr` (port 0 takes a free one), accepts peers and dials those of `peers`, the ones with
-    /// smaller ids only if they do not; this node's own entry is passed over. Returns once the listener is bound.
+    /// Listens on `listen_addr` (port 0 takes a free one), accepts peers and dials those of `peers`; this node's own entry is
+    /// passed over. Returns once the listener is bound.
     pub async fn start(
         env: &Environment,
         identity: Identity,
@@ -180,13 +231,37 @@ impl PeerHub {
         async move { queued?.reply::<M>(patience, deadline).await }
     }
 
-    /// Makes sure that node `id` is known and reached at `addr`. A changed address holds from the next dial.
+    /// Like [`call`](Self::call), on no other connection than one that this node has dialed at `addr`, and whose other end has
+    /// said that its store is `store_id`, if that is given.
+    pub fn call_dialed<M: Message>(
+        &self,
+        to: NodeId,
+        addr: &str,
+        store_id: Option<[u8; 16]>,
+        message: &M,
+        deadline: Duration,
+    ) -> impl Future<Output = Result<M::Reply, PeerError>> + Send + 'static + use<M> {
+        let peer = lock(&self.inner.peers).get(&to).cloned();
+        let dialed = peer.and_then(|peer| lock(&peer.slots).dialed.clone()).filter(|connection| {
+            connection.dialed_to() == Some(addr)
+                && store_id.is_none_or(|store_id| connection.hello().store_id == store_id)
+        });
+        let queued = dialed.ok_or(PeerError::NotDialed(to)).and_then(|c| c.request(message));
+        async move { queued?.reply::<M>(deadline, deadline).await }
+    }
+
+    /// Makes sure that node `id` is known and reached at `addr`. If it was dialed elsewhere, that connection ends.
     pub fn ensure_peer(&self, id: NodeId, addr: &str) {
         if id == self.inner.identity.node_id {
             return;
         }
         let peer = self.inner.peer(id);
         let first = lock(&peer.addr).replace(addr.to_owned()).is_none();
+        let elsewhere =
+            lock(&peer.slots).dialed.clone().filter(|connection| connection.dialed_to() != Some(addr));
+        if let Some(connection) = elsewhere {
+            connection.close("the peer is known at another address now");
+        }
         if first && !self.inner.stopping.is_cancelled() {
             self.inner.tasks.spawn(self.inner.clone().dial_forever(peer));
         }
@@ -201,12 +276,12 @@ impl PeerHub {
         }
     }
 
-    /// Ends the connection to node `id` and dials it no more. It may dial this node, which decides anew.
+    /// Ends the connections with node `id` and dials it no more. It may dial this node, which decides anew.
     pub fn forget(&self, id: NodeId, reason: &str) {
         let Some(peer) = lock(&self.inner.peers).remove(&id) else { return };
         peer.gone.cancel();
-        let connection = lock(&peer.slot).take();
-        if let Some(connection) = connection {
+        let connections = lock(&peer.slots).take();
+        for connection in connections {
             connection.close(reason);
         }
     }
@@ -221,9 +296,12 @@ impl PeerHub {
         self.connection(id).is_some()
     }
 
-    /// What node `id` said when the live connection was opened.
+    /// What node `id` said when the live connection was opened: the one that this node dialed, if there is one.
     pub fn hello(&self, id: NodeId) -> Option<Hello> {
-        self.connection(id).map(|connection| connection.hello().clone())
+        let peer = lock(&self.inner.peers).get(&id).cloned()?;
+        let slots = lock(&peer.slots);
+        let connection = slots.dialed.as_ref().or(slots.accepted.as_ref())?;
+        Some(connection.hello().clone())
     }
 
     /// The peers' clocks against this node's, now.
@@ -257,8 +335,8 @@ impl PeerHub {
         self.inner.stopping.cancel();
         let peers: Vec<Arc<Peer>> = lock(&self.inner.peers).values().cloned().collect();
         for peer in peers {
-            let connection = lock(&peer.slot).take();
-            if let Some(connection) = connection {
+            let connections = lock(&peer.slots).take();
+            for connection in connections {
                 connection.close("this node is stopping");
             }
         }
@@ -268,8 +346,8 @@ impl PeerHub {
 
     fn connection(&self, to: NodeId) -> Option<Arc<Connection>> {
         let peer = lock(&self.inner.peers).get(&to).cloned()?;
-        let slot = lock(&peer.slot);
-        slot.clone()
+        let slots = lock(&peer.slots);
+        slots.current().cloned()
     }
 }
 
@@ -283,7 +361,7 @@ impl Inner {
                     id,
                     gone: self.stopping.child_token(),
                     addr: Mutex::default(),
-                    slot: Mutex::default(),
+                    slots: Mutex::default(),
                     problem: Mutex::default(),
                     admission: Arc::new(Admission::new(&self.limits)),
                 })
@@ -292,7 +370,7 @@ impl Inner {
     }
 
     fn status_of(&self, peer: &Peer) -> PeerStatus {
-        let connection = lock(&peer.slot).clone();
+        let connection = lock(&peer.slots).current().cloned();
         let rtt = lock(&self.readings).rtt(peer.id);
         PeerStatus {
             id: peer.id,
@@ -323,7 +401,7 @@ impl Inner {
                             drop(permit);
                             if let Some(opened) = opened {
                                 let peer = inner.peer(opened.hello.node_id);
-                                inner.run(&peer, opened).await;
+                                inner.run(&peer, opened, None).await;
                             }
                         });
                     }
@@ -338,7 +416,8 @@ impl Inner {
 
     /// Shakes hands with whoever dialed.
     async fn accept_one(&self, stream: BoxStream, remote: &str) -> Option<Opened> {
-        let shaking = handshake::accept(stream, &self.identity, &*self.handler);
+        let most = claim_max(self.clock.now());
+        let shaking = handshake::accept(stream, &self.identity, most, &*self.handler);
         let opened = tokio::select! {
             biased;
             () = self.stopping.cancelled() => return None,
@@ -358,15 +437,11 @@ impl Inner {
     /// Dials, runs the connection, and dials again, until the hub stops.
     async fn dial_forever(self: Arc<Self>, peer: Arc<Peer>) {
         let mut pause = self.limits.redial_min;
-        let is_second = peer.id < self.identity.node_id;
         while !peer.gone.is_cancelled() {
-            if is_second && !self.is_left_alone(&peer).await {
-                continue;
-            }
             let started = Instant::now();
             match self.dial_once(&peer).await {
-                Ok(opened) => {
-                    self.run(&peer, opened).await;
+                Ok((opened, addr)) => {
+                    self.run(&peer, opened, Some(addr)).await;
                     if mutant::is_active(Mutant::NeverRetryLeader) {
                         return;
                     }
@@ -385,22 +460,8 @@ impl Inner {
         }
     }
 
-    /// Waits a while, and answers whether there was no connection all that time.
-    async fn is_left_alone(&self, peer: &Peer) -> bool {
-        for _ in 0..4 {
-            tokio::select! {
-                biased;
-                () = peer.gone.cancelled() => return false,
-                () = sleep(DIALS_AFTER / 4) => {}
-            }
-            if lock(&peer.slot).is_some() {
-                return false;
-            }
-        }
-        true
-    }
-
-    async fn dial_once(&self, peer: &Peer) -> Result<Opened, String> {
+    /// Dials, and answers where.
+    async fn dial_once(&self, peer: &Peer) -> Result<(Opened, String), String> {
         let addr = lock(&peer.addr).clone().ok_or("its address is not known")?;
         let connect = timeout(self.limits.connect_timeout, self.net.connect(addr.clone()));
         let stream = tokio::select! {
@@ -413,22 +474,25 @@ impl Inner {
             Ok(Err(error)) => return Err(format!("cannot connect to `{addr}`: {error}")),
             Err(_) => return Err(format!("cannot connect to `{addr}`: no answer")),
         };
-        let shaking = handshake::dial(stream, &self.identity, peer.id, &*self.handler);
+        let most = claim_max(self.clock.now());
+        let shaking = handshake::dial(stream, &self.identity, peer.id, most, &*self.handler);
         let opened = tokio::select! {
             biased;
             () = self.stopping.cancelled() => return Err("this node is stopping".to_owned()),
             opened = timeout(self.limits.handshake_timeout, shaking) => opened,
         };
         match opened {
-            Ok(opened) => opened.map_err(|error: HandshakeError| error.to_string()),
+            Ok(Ok(opened)) => Ok((opened, addr)),
+            Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err(format!("no handshake with `{addr}` within the deadline")),
         }
     }
 
     /// Puts a connection into its peer's slot and runs it until it ends.
-    async fn run(self: &Arc<Self>, peer: &Arc<Peer>, opened: Opened) {
-        let connection = Arc::new(Connection::new(peer.id, opened.hello, self.limits.clone()));
-        let former = lock(&peer.slot).replace(connection.clone());
+    async fn run(self: &Arc<Self>, peer: &Arc<Peer>, opened: Opened, dialed_to: Option<String>) {
+        let (hello, clock) = (opened.hello, self.clock.clone());
+        let connection = Arc::new(Connection::new(peer.id, hello, dialed_to, self.limits.clone(), clock));
+        let former = lock(&peer.slots).put(connection.clone());
         if let Some(former) = former {
             former.close("the peer connected anew");
         }
@@ -436,7 +500,8 @@ impl Inner {
             connection.close("this node is stopping");
         }
         lock(&peer.problem).text = None;
-        tracing::info!(peer = peer.id, "peer connection opens");
+        let dialed = connection.dialed_to().is_some();
+        tracing::info!(peer = peer.id, dialed, "peer connection opens");
         let server = Server {
             connection: connection.clone(),
             handler: self.handler.clone(),
@@ -455,9 +520,8 @@ impl Inner {
                 connection.close("a task of the connection failed");
             }
         }
-        let mut slot = lock(&peer.slot);
-        if slot.as_ref().is_some_and(|current| Arc::ptr_eq(current, &connection)) {
-            *slot = None;
+        let mut slots = lock(&peer.slots);
+        if slots.remove(&connection) {
             lock(&peer.problem).text = connection.ended();
         }
     }

@@ -16,17 +16,18 @@ use assent_registry::{Group, Outcomes};
 
 use crate::raft::types::{NodeId, PeerNode, TypeConfig};
 
+use super::bounds::Bounded;
 use super::frame::kind;
 
 /// A request with one kind of answer. Bodies are encoded by position: a field is never moved or removed, and any
 /// change raises the protocol version.
-pub trait Message: Serialize + DeserializeOwned + Send + 'static {
+pub trait Message: Serialize + DeserializeOwned + Bounded + Send + 'static {
     /// Its number on the wire.
     const KIND: u8;
     /// Its name in logs and metrics.
     const NAME: &'static str;
     /// What answers it.
-    type Reply: Serialize + DeserializeOwned + Send + 'static;
+    type Reply: Serialize + DeserializeOwned + Bounded + Send + 'static;
 }
 
 macro_rules! messages {

@@ -1,19 +1,23 @@
-//! How nodes talk to one another: one framed, multiplexed, pipelined connection per pair of nodes.
+//! How nodes talk to one another: framed, multiplexed, pipelined connections, at most one in each direction of dialing.
 //!
 //! Owns the handshake, the frames, the messages' encoding, deadlines, reconnecting and the exchange of clock
 //! readings. It never decides what a message means: requests go to the node's [`Handler`], and answers come back
 //! to whoever called. It keeps nothing on disk, and no request survives the connection that it was sent on.
 //!
-//! The node with the smaller id dials; the other one does if that one does not, as when it has not heard yet of a newer
-//! member. Both sides send requests on the one connection. From outside in:
+//! Every node dials every other one whose address it knows. Both sides may send requests on either connection, and a node sends
+//! all of its requests on one of the two as long as that lives, so that they keep their order. Only a read index is asked for on no
+//! other connection than the one that the node has dialed itself: a peer that dials it may say that it is the leader. From
+//! outside in:
 //!
 //! - [`PeerHub`]: all peers of this node; `call` sends one request and waits for its answer until a deadline.
 //! - `connection`: one live connection: the calls that wait for answers, its liveness.
 //! - `serve`: the requests that come in on it: appends in order, everything else concurrently and bounded.
 //! - `handshake`, [`Hello`]: who may talk at all.
+//! - [`Bounded`]: how large the terms and log indices may be that a peer claims.
 //! - `outbound`, `frame`, `codec`: bounded queue, frames, bodies.
 //! - [`ClockReadings`]: what the peers' clocks said, and whether this node may trust its own.
 
+mod bounds;
 mod clock;
 mod codec;
 mod connection;
@@ -29,6 +33,7 @@ mod outbound;
 mod serve;
 mod sync;
 
+pub use self::bounds::{Bounded, claim_max};
 pub use self::clock::{ClockReadings, PeerClock};
 pub use self::error::PeerError;
 pub use self::handler::{Answer, Handler, SnapshotStep};

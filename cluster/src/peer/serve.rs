@@ -18,10 +18,12 @@ use tokio_util::task::TaskTracker;
 
 use crate::env::Clock;
 
+use super::bounds::{Bounded, claim_max};
 use super::codec;
 use super::connection::Connection;
 use super::frame::{Frame, FrameReader, kind};
 use super::handler::{Answer, Handler, SnapshotStep};
+use super::handshake::RECOVERED_WITHOUT;
 use super::limits::PeerLimits;
 use super::message::{
     Append, Failure, Introduce, Manage, Message, Ping, Pong, PreVote, Probe, ReadIndex, SnapshotBegin,
@@ -126,6 +128,10 @@ impl Server {
                 Box::pin(std::future::ready(Ok(())))
             })?,
             kind::SUBMIT => self.submit(&frame)?,
+            kind::RECOVERED => {
+                handler.recovered(self.connection.hello(), &frame.body);
+                return Err(RECOVERED_WITHOUT.to_owned());
+            }
             other if other & kind::ANSWER != 0 => self.connection.answered(frame),
             other => {
                 self.connection.fail(frame.id, Failure::UNSUPPORTED, &format!("request kind `{other:#04x}`"));
@@ -143,8 +149,17 @@ impl Server {
         Ok(())
     }
 
+    /// The request that a frame holds. One that claims a term or a log index that there cannot be ends the connection before
+    /// anything has seen it.
+    fn message<M: Message>(&self, frame: &Frame) -> Result<M, String> {
+        let message: M = decode(frame, M::NAME)?;
+        let within = Bounded::within(&message, claim_max(self.clock.now()));
+        within.map_err(|problem| format!("an impossible {}: {problem}", M::NAME))?;
+        Ok(message)
+    }
+
     fn enqueue_append(&self, frame: &Frame, lane: &mpsc::Sender<(u64, Append)>) -> Result<(), String> {
-        let append: Append = decode(frame, Append::NAME)?;
+        let append: Append = self.message(frame)?;
         if lane.try_send((frame.id, append)).is_err() {
             self.connection.fail(frame.id, Failure::OVERLOADED, "too many appends are waiting");
         }
@@ -156,7 +171,7 @@ impl Server {
         M: Message,
         F: FnOnce(M) -> Answer<M::Reply>,
     {
-        let message: M = decode(frame, M::NAME)?;
+        let message: M = self.message(frame)?;
         self.run(frame, &self.admission.control, 1, || start(message));
         Ok(())
     }
@@ -169,7 +184,7 @@ impl Server {
             self.connection.fail(frame.id, Failure::OVERLOADED, "too many submissions are in work");
             return Ok(());
         }
-        let submit: Submit = decode(frame, Submit::NAME)?;
+        let submit: Submit = self.message(frame)?;
         let peer = self.connection.peer();
         self.run(frame, submissions, units, || certain(self.handler.submit(peer, submit.groups)));
         Ok(())

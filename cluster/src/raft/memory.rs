@@ -1,7 +1,7 @@
 //! What this node remembers of what the members have acknowledged, so that a disk that was put back is recognised.
 //!
-//! The leader tells everybody with its appends; whoever is told keeps it, in memory at once and on disk with the
-//! next commit of its log. A member that returns with less than it acknowledged is refused: its votes would be
+//! The leader tells every member with its appends; a node whose Raft has accepted the append keeps it, in memory at once and on
+//! disk with the next commit of its log, as far as its own log is committed. A member that returns with less than it acknowledged is refused: its votes would be
 //! those of somebody who never promised what it did promise, and a leader that had counted on it could not go on.
 //! Owns the memory and its encoding; decides nothing of Raft.
 
@@ -78,8 +78,28 @@ impl Memory {
         }
     }
 
-    /// Takes in what the leader says. Never forgets: a smaller position than one known is passed over.
-    pub fn remember(&self, acknowledged: &[Acknowledged]) {
+    /// Takes in what the leader of this term says with an append that Raft has accepted: of members only, and of no later term
+    /// and no larger log index than `most`, which this node has seen committed itself. A member that has acknowledged more has
+    /// acknowledged this too, so a leader that is ahead of this node loses nothing.
+    pub fn remember_accepted(
+        &self,
+        acknowledged: &[Acknowledged],
+        most: (u64, u64),
+        is_member: impl Fn(NodeId) -> bool,
+    ) {
+        let known = acknowledged.iter().filter(|known| is_member(known.node));
+        let known: Vec<_> = known
+            .map(|known| Acknowledged {
+                node: known.node,
+                term: known.term.min(most.0),
+                index: known.index.min(most.1),
+            })
+            .collect();
+        self.remember(&known);
+    }
+
+    /// Never forgets: a smaller position than one known is passed over.
+    fn remember(&self, acknowledged: &[Acknowledged]) {
         let mut state = self.lock();
         for Acknowledged { node, term, index } in acknowledged {
             let known = state.known.entry(*node).or_default();
@@ -193,6 +213,29 @@ fn decode(bytes: &[u8]) -> Option<(u64, Known)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    async fn memory(folder: &std::path::Path) -> Arc<Memory> {
+        let env = crate::env::Environment::real(folder).unwrap();
+        let options = assent_store::StoreOptions::default();
+        let store =
+            assent_store::Store::<LogRecord>::open(env.disk.clone(), env.run_blocking(), [0; 16], options);
+        Memory::load(store.await.unwrap().log).unwrap()
+    }
+
+    #[tokio::test]
+    async fn of_what_a_leader_says_only_members_and_only_what_this_node_has_seen_committed_is_remembered() {
+        let folder = tempfile::tempdir().unwrap();
+        let memory = memory(folder.path()).await;
+        let said = |node, term, index| Acknowledged { node, term, index };
+        let all = [said(1, u64::MAX, u64::MAX), said(2, 3, 7), said(9, 3, 7)];
+        memory.remember_accepted(&all, (3, 8), |node| node < 3);
+        assert_eq!(memory.known(1), Some((3, 8)));
+        assert_eq!(memory.known(2), Some((3, 7)));
+        assert_eq!(memory.known(9), None);
+        // What was remembered is never forgotten.
+        memory.remember_accepted(&[said(1, 1, 1)], (3, 8), |_| true);
+        assert_eq!(memory.known(1), Some((3, 8)));
+    }
 
     #[test]
     fn the_memory_has_these_bytes() {

@@ -1,8 +1,7 @@
-//! authorize: join the next read barrier, decide on one view, sign together.
+//! authorize: join the next read barrier, wait for the decision, answer in time.
 //!
-//! A request joins only a barrier that starts after it arrived. Everybody under one barrier is decided on one
-//! view, and the decisions are signed with one signature. Whatever goes wrong on the way is a deny that says
-//! what: the allow comes from `assent_registry::authorize` alone.
+//! A request joins only a barrier that starts after it arrived. What is behind the barrier is `decide`'s. Whatever goes wrong on
+//! the way is a deny that says what: the allow comes from `assent_registry::authorize` alone.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +10,13 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use assent_proof::{AuthorizeRequest, Code, Millis};
+use assent_proof::{AuthorizeRequest, Code};
+use assent_registry::Decision;
 use assent_registry::mutant::{self, Mutant};
-use assent_registry::{Decision, View, authorize, authorize_permitted};
 
-use super::barrier::{BarrierError, FOR_EVER};
+use super::barrier::FOR_EVER;
 use super::round::Joined;
-use super::{Caller, Inner, Parts, Service, within};
+use super::{Caller, Parts, Service, within};
 use crate::env::blocking;
 
 /// Beyond the deadline a caller waits so long for the barrier's own reason before it is told only that the
@@ -47,7 +46,7 @@ pub(crate) struct Ask {
     pub(super) requests: Arc<Vec<AuthorizeRequest>>,
     pub(super) question: Question,
     pub(super) until: Instant,
-    reply: oneshot::Sender<Vec<Answered>>,
+    pub(super) reply: oneshot::Sender<Vec<Answered>>,
     _room: OwnedSemaphorePermit,
 }
 
@@ -129,79 +128,6 @@ impl Parts {
         let now = self.env.clock.now();
         let denied: Vec<_> =
             requests.iter().map(|request| (request.clone(), Decision::deny(code, detail, now))).collect();
-        self.sign(&denied)
-    }
-}
-
-/// Answers everybody who passed this barrier, or failed to.
-pub(super) async fn answer_all(inner: Arc<Inner>, mut asks: Vec<Ask>, passed: Result<(), BarrierError>) {
-    // Whoever gave up has been answered.
-    asks.retain(|ask| !ask.reply.is_closed());
-    if asks.is_empty() {
-        return;
-    }
-    let parts = &inner.parts;
-    // The clock is judged and read after the barrier, in one reading.
-    let sure = parts.sure_now();
-    let now = sure.unwrap_or_else(|| parts.env.clock.now());
-    let denied = match (passed, sure) {
-        (Err(error), _) => Some((Code::NoQuorum, error.to_string())),
-        (Ok(()), None) => {
-            let bound = parts.config.clock_bound_ms;
-            Some((Code::ClockUncertain, format!("this node's clock is not within {bound} ms of a quorum's")))
-        }
-        (Ok(()), Some(_)) if mutant::is_active(Mutant::AlwaysDeny) => {
-            Some((Code::NoQuorum, "this node denies everything".to_owned()))
-        }
-        (Ok(()), Some(_)) => None,
-    };
-    let worker = inner.clone();
-    let batches: Vec<_> = asks.iter().map(|ask| (ask.question, ask.requests.clone())).collect();
-    let decided =
-        blocking(&*parts.env.blocking, move || worker.parts.decide_all(&batches, denied, now)).await;
-    // A failed evaluation drops the replies, and each caller is told that its decision was lost.
-    let Ok(answers) = decided else { return };
-    for (ask, answers) in asks.into_iter().zip(answers) {
-        // A caller that went away meanwhile needs no answer.
-        let _ = ask.reply.send(answers);
-    }
-}
-
-impl Parts {
-    /// Decides everything on one view, and signs it together.
-    fn decide_all(
-        &self,
-        batches: &[(Question, Arc<Vec<AuthorizeRequest>>)],
-        denied: Option<(Code, String)>,
-        now: Millis,
-    ) -> Vec<Vec<Answered>> {
-        let asked =
-            || batches.iter().flat_map(|(question, batch)| batch.iter().map(|request| (*question, request)));
-        let deny_each = |code: Code, detail: &str| -> Vec<(AuthorizeRequest, Decision)> {
-            asked().map(|(_, request)| (request.clone(), Decision::deny(code, detail, now))).collect()
-        };
-        let decided = match denied {
-            Some((code, detail)) => deny_each(code, &detail),
-            None => match self.registry.view() {
-                Err(error) => deny_each(Code::EvidenceMutated, &format!("the store cannot be read: {error}")),
-                Ok(rows) => match self.silenced(&rows, now) {
-                    Ok(None) => {
-                        let view = View::new(&rows);
-                        let decide = |question, request| match question {
-                            Question::Read => authorize(&view, request, now),
-                            Question::Permitted => authorize_permitted(&view, request, now),
-                        };
-                        asked()
-                            .map(|(question, request)| (request.clone(), decide(question, request)))
-                            .collect()
-                    }
-                    // It cannot know, and another node can: callers go there.
-                    Ok(Some(why)) => deny_each(Code::NoQuorum, &why),
-                    Err(error) => deny_each(Code::EvidenceMutated, &error.to_string()),
-                },
-            },
-        };
-        let mut answers = self.sign(&decided).into_iter();
-        batches.iter().map(|(_, batch)| answers.by_ref().take(batch.len()).collect()).collect()
+        self.sign(&denied, None)
     }
 }

@@ -129,12 +129,54 @@ impl Parts {
         (committed.leader_id.term < metrics.current_term).then(|| ReadLogId::from_log_id(committed))
     }
 
+    /// As follower: how far the leader says that a read must have applied. It is asked on a connection that this node has dialed
+    /// to the address and the store of that voter, since a node that dials this one may say that it is the leader. An answer
+    /// below what this node has seen committed before it asked is not a leader's.
     async fn ask_leader(&self, leader: NodeId, until: Instant) -> Result<ReadLogId<TypeConfig>, String> {
+        let metrics = self.metrics_now();
+        let membership = &metrics.membership_config;
+        let voter = membership.voter_ids().any(|voter| voter == leader);
+        let Some(node) = membership.get_node(&leader).filter(|_| voter) else {
+            return Err(format!("node {leader} is not a voter as this node knows the members"));
+        };
+        let store_id = (!mutant::is_active(Mutant::WipedVoterRejoins)).then_some(node.store_id);
         let left = until.saturating_duration_since(Instant::now());
-        match self.hub.call(leader, &ReadIndex {}, left).await {
-            Ok(Ok(read_log_id)) => Ok(read_log_id),
+        let addr = self.peer_address(leader, node);
+        match self.hub.call_dialed(leader, addr, store_id, &ReadIndex {}, left).await {
+            Ok(Ok(read)) => not_below(leader, read, metrics.local_committed.map(|seen| seen.index)),
             Ok(Err(error)) => Err(format!("node {leader} says that {error}")),
             Err(error) => Err(format!("node {leader}: {error}")),
         }
+    }
+}
+
+/// Refuses a read index below what is known to be committed.
+fn not_below(
+    leader: NodeId,
+    read: ReadLogId<TypeConfig>,
+    seen: Option<u64>,
+) -> Result<ReadLogId<TypeConfig>, String> {
+    let index = read.index();
+    match seen.filter(|seen| index < *seen && !mutant::is_active(Mutant::ReadBeforeFirstCommit)) {
+        None => Ok(read),
+        Some(seen) => Err(format!(
+            "node {leader} names log index {index} to read at, and this node has seen {seen} committed"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use openraft::alias::LogIdOf;
+
+    use super::*;
+
+    #[test]
+    fn a_read_index_below_what_this_node_has_seen_committed_is_refused() {
+        let read = || ReadLogId::<TypeConfig>::from_log_id(LogIdOf::<TypeConfig>::new(2u64.into(), 7));
+        assert!(not_below(1, read(), None).is_ok());
+        assert!(not_below(1, read(), Some(7)).is_ok());
+        let refused = not_below(1, read(), Some(8)).unwrap_err();
+        assert_eq!(refused, "node 1 names log index 7 to read at, and this node has seen 8 committed");
     }
 }

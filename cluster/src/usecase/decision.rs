@@ -5,14 +5,20 @@ use assent_proof::{AuthorizeRequest, sign_batch};
 use assent_registry::Decision;
 use assent_registry::mutant::{Mutant, is_active};
 
+use super::answer_room::Taken;
 use super::{Answered, Parts};
 
 /// Random bytes in each leaf, which keep the other leaves of a tree from being guessed.
 const SALT: usize = 16;
 
 impl Parts {
-    /// Signs decisions together: one signature over the tree of all of them (RFC 6962), a path for each.
-    pub(crate) fn sign(&self, decided: &[(AuthorizeRequest, Decision)]) -> Vec<Answered> {
+    /// Signs decisions together: one signature over the tree of all of them (RFC 6962), a path for each. Each answer holds its
+    /// part of `room`, if there is one.
+    pub(super) fn sign(
+        &self,
+        decided: &[(AuthorizeRequest, Decision)],
+        mut room: Option<Taken>,
+    ) -> Vec<Answered> {
         let mut unsigned = Vec::with_capacity(decided.len());
         let mut leaves = Vec::with_capacity(decided.len());
         let mut salts = vec![0; decided.len().saturating_mul(SALT)];
@@ -30,7 +36,12 @@ impl Parts {
             .zip(receipts)
             .map(|((status, bytes, code), receipt)| {
                 self.metrics.decided(code);
-                Answered { status, body: signed_bytes(&bytes, &receipt).into() }
+                let signed = signed_bytes(&bytes, &receipt);
+                let body = match &mut room {
+                    Some(room) => room.hold(signed),
+                    None => signed.into(),
+                };
+                Answered { status, body }
             })
             .collect()
     }

@@ -6,10 +6,11 @@
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use assent_proof::{Claims, Code, DomainName, EvidenceKind, LineageName, verify};
+use assent_proof::{Claims, Code, DomainName, EvidenceKind, LineageName, PublicKey, verify};
 use assent_registry::{RowError, Rows, RulesVersion, query, would_accept};
 
 use super::{Parts, Service};
+use crate::raft::types::NodeId;
 
 /// Entries of `_root`'s `_governance` that are read at a time.
 const PAGE: usize = 256;
@@ -66,9 +67,16 @@ pub(crate) fn ended_in(epoch: u64) -> String {
 }
 
 impl Parts {
-    /// Ends this node, for good, if root has recovered the cluster without it.
-    pub(crate) async fn heed_recovery(&self, envelope: &[u8]) {
-        if let Some(epoch) = self.superseded_by(envelope) {
+    /// Ends this node, for good, if root has recovered the cluster without it, by the node that says so.
+    pub(crate) async fn heed_recovery(&self, from: NodeId, store_id: &[u8; 16], envelope: &[u8]) {
+        let Some(voter) = self.key_of(from, store_id) else {
+            tracing::warn!(
+                from,
+                "a node that is not known by its store and its key shows a recovery: it is not heeded"
+            );
+            return;
+        };
+        if let Some(epoch) = self.superseded_by(&voter, envelope) {
             // Remembered before it ends: started again, it must not wait to be told once more. A failure is the
             // store's, which ends the node too.
             let _ = self.memory.end(epoch).await;
@@ -77,8 +85,15 @@ impl Parts {
         }
     }
 
-    /// The later epoch that root's statement begins, if it is root's, for this registry, and names another node.
-    fn superseded_by(&self, envelope: &[u8]) -> Option<u64> {
+    /// The key of a member with that store, as this node's own membership has it.
+    fn key_of(&self, id: NodeId, store_id: &[u8; 16]) -> Option<PublicKey> {
+        let metrics = self.metrics_now();
+        metrics.membership_config.get_node(&id).filter(|node| node.store_id == *store_id)?.key
+    }
+
+    /// The next epoch, if root's statement begins it for this registry and goes on with `voter`, who is another node than this
+    /// one. No statement is too old for it: a node may have been off for a year when it hears what ended its history.
+    fn superseded_by(&self, voter: &PublicKey, envelope: &[u8]) -> Option<u64> {
         // A node that waits to be added holds no history that could have ended.
         if !self.is_member() {
             return None;
@@ -91,7 +106,7 @@ impl Parts {
         };
         let view = self.registry.view().ok()?;
         let current = query::summary(&view).ok()??.epoch;
-        if epoch <= current || voters.contains(&self.key.public()) {
+        if current.checked_add(1) != Some(epoch) || voters != [*voter] || *voter == self.key.public() {
             return None;
         }
         match would_accept(&view, RulesVersion(self.rules_known()), self.env.clock.now(), &verified).ok()? {

@@ -52,7 +52,7 @@ pub(crate) async fn follow_members(service: Service) {
                 // Only the first cause is kept.
                 let _ = parts.misbound.set(cause.to_owned());
             }
-            parts.hub.ensure_known(*id, &node.peer_addr);
+            parts.hub.ensure_peer(*id, parts.peer_address(*id, node));
         }
         let introduced = parts.introductions.all();
         for (id, node) in &introduced {
@@ -82,6 +82,15 @@ pub(crate) async fn follow_members(service: Service) {
             return;
         }
         sleep(MEMBERS_EVERY).await;
+    }
+}
+
+impl Parts {
+    /// Where a member is dialed: as this node's configuration has it, so that a cluster may move, or else as the membership has it.
+    /// Never where a peer has said that it is.
+    pub(super) fn peer_address<'a>(&'a self, id: NodeId, node: &'a PeerNode) -> &'a str {
+        let configured = self.config.voters.iter().find(|voter| voter.id == id);
+        configured.map_or(node.peer_addr.as_str(), |voter| voter.peer.as_str())
     }
 }
 

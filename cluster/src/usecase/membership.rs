@@ -23,6 +23,8 @@ use crate::raft::types::{NodeId, PeerNode, TypeConfig};
 const MEMBERS_MAX: usize = 9;
 /// Most voters. More only make every write wait for more disks; one above five is for replacing a member.
 const VOTERS_MAX: usize = 7;
+/// Most ids that a new member's may skip.
+const IDS_SKIPPED_MAX: u64 = 1 << 20;
 /// A voter counts as there if it answered within so many longest elections.
 const THERE_WITHIN_ELECTIONS: u32 = 3;
 /// How long a learner may take to reach what the log held when its promotion was asked for.
@@ -37,6 +39,22 @@ type Changed<T> = Result<T, ManageError>;
 
 fn refused<T>(code: Code, detail: impl Into<String>) -> Changed<T> {
     Err(ManageError::Refused(Refusal::new(code, detail)))
+}
+
+/// Whether a new member may have this id. Later ones need larger ids, so that one far ahead would leave none for them.
+fn is_free(id: NodeId, next: NodeId) -> Changed<()> {
+    if id < next {
+        let detail =
+            format!("node id {id} was used before, and an id is used once: the next free one is {next}");
+        return refused(Code::MemberExists, detail);
+    }
+    if id.saturating_sub(next) > IDS_SKIPPED_MAX {
+        let detail = format!(
+            "node id {id} skips more than {IDS_SKIPPED_MAX} ids, which would never be used: the next free one is {next}"
+        );
+        return refused(Code::Malformed, detail);
+    }
+    Ok(())
 }
 
 impl Service {
@@ -186,12 +204,7 @@ impl Parts {
         if members.get(&id) == Some(&node) {
             return Ok(());
         }
-        let next = self.highest_id().saturating_add(1);
-        if id < next {
-            let detail =
-                format!("node id {id} was used before, and an id is used once: the next free one is {next}");
-            return refused(Code::MemberExists, detail);
-        }
+        is_free(id, self.highest_id().saturating_add(1))?;
         for (other, known) in &members {
             let shared = [
                 ("store", known.store_id == node.store_id),
@@ -325,5 +338,18 @@ fn done<T, E>(
         },
         Ok(Err(error)) => Err(ManageError::Unknown(error.to_string())),
         Err(_) => Err(ManageError::Unknown("not committed within the deadline".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_members_id_is_larger_than_all_before_it_and_leaves_ids_for_those_after_it() {
+        assert!(is_free(4, 4).is_ok() && is_free(4 + IDS_SKIPPED_MAX, 4).is_ok());
+        for refused in [3, 5 + IDS_SKIPPED_MAX, u64::MAX] {
+            assert!(is_free(refused, 4).is_err(), "{refused}");
+        }
     }
 }

@@ -4,8 +4,10 @@
 //! way from the registry's decisions to what goes over the wire. It never decides: `assent_registry` does.
 //! HTTP and the peers call it; it knows neither.
 
+mod answer_room;
 mod authorize;
 mod barrier;
+mod decide;
 mod decision;
 mod digest;
 mod epoch;
@@ -24,6 +26,7 @@ mod status;
 mod stop;
 mod submit;
 mod supervise;
+mod timed;
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock, Weak};
@@ -52,7 +55,9 @@ use crate::raft::network::Transfers;
 use crate::raft::types::{NodeId, TypeConfig};
 use crate::raft::verifier::Verifier;
 
+pub(crate) use answer_room::DECISION_KIB;
 pub use authorize::Answered;
+pub(crate) use decide::SLICE;
 pub(crate) use epoch::{ended_in, follow_epoch};
 pub use events::{EventsAsk, PollAsk};
 pub(crate) use follow::{follow_members, remember_voters};
@@ -132,6 +137,10 @@ pub(crate) struct Inner {
     rounds: mpsc::Sender<round::Joined>,
     /// One permit an authorize request, from its arrival to its answer.
     authorize_room: Arc<Semaphore>,
+    /// What the answers under way may take.
+    answer_room: answer_room::AnswerRoom,
+    /// One permit a long batch of which a slice is being decided.
+    long_turns: Semaphore,
     submissions: mpsc::Sender<submit::Pending>,
     /// One permit an envelope, from its arrival to its answer.
     submit_room: Arc<Semaphore>,
@@ -157,6 +166,8 @@ impl Service {
             started: Instant::now(),
             rounds,
             authorize_room: Arc::new(Semaphore::new(limits.authorize_queue)),
+            answer_room: answer_room::AnswerRoom::new(limits.answer_kib),
+            long_turns: Semaphore::new(decide::LONG_AT_ONCE),
             submissions,
             submit_room: Arc::new(Semaphore::new(limits.submit_queue)),
             verifications: Semaphore::new(limits.verifications),

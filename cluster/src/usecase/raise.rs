@@ -10,7 +10,7 @@ use tokio::time::interval;
 use assent_proof::{Claims, DomainName, EvidenceKind, LineageName, Sha256, Statement};
 use assent_registry::mutant::{self, Mutant};
 
-use super::{Parts, Service, Submitted};
+use super::{Parts, Service, Submitted, within};
 
 /// How often the leader looks whether all voters know the next version.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -25,11 +25,15 @@ pub(crate) async fn raise_rules(service: Service) {
         let parts = service.parts();
         let Some(version) = parts.rules_to_raise() else { continue };
         let Some(statement) = parts.rules_statement(version) else { continue };
-        match service.submit_own(parts.signed(&statement)).await {
-            Submitted::Accepted { .. } => tracing::info!(version, "the rules are raised"),
-            Submitted::Problem(problem) => {
+        // Proposed by this node itself as the leader that it was a moment ago, never forwarded: who leads by then has to find
+        // out for itself whether every voter knows them.
+        let until = within(parts.config.deadlines.submit_ms);
+        match parts.propose_own(parts.signed(&statement), until).await {
+            Ok(Submitted::Accepted { .. }) => tracing::info!(version, "the rules are raised"),
+            Ok(Submitted::Problem(problem)) => {
                 tracing::warn!(version, code = %problem.code, detail = problem.detail, "the rules are not raised yet");
             }
+            Err(error) => tracing::warn!(version, %error, "the rules are not raised yet"),
         }
     }
 }

@@ -10,8 +10,9 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use super::authorize::{Ask, answer_all};
+use super::authorize::Ask;
 use super::barrier::BarrierError;
+use super::decide::answer_all;
 use super::{Inner, Service};
 use crate::config::LimitConfig;
 

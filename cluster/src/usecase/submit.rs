@@ -47,15 +47,17 @@ enum Sender {
     Client,
     /// This node itself.
     Node,
+    /// Another node, which took it from a client or states it itself.
+    Peer,
 }
 
 impl Sender {
-    /// Permits and rules come from the nodes alone, on their own path. A recovery is for when there is no cluster that could
-    /// take it.
+    /// Permits come from the nodes alone, on their own path. Rules come from the leader alone, which proposes them itself, never
+    /// by way of a queue or of another node. A recovery is for when there is no cluster that could take it.
     fn refuses(self, kind: EvidenceKind) -> Option<Refusal> {
         let detail = match (self, kind) {
             (Sender::Client, EvidenceKind::Permit) => "permits are recorded by `POST /v1/permits` only",
-            (Sender::Client, EvidenceKind::Rules) => {
+            (_, EvidenceKind::Rules) => {
                 "the nodes raise the rules themselves, once every voter knows the next version"
             }
             (_, EvidenceKind::Recovery) => {
@@ -118,7 +120,7 @@ impl Service {
         self.submit_as(Sender::Client, mode, envelopes).await
     }
 
-    /// Submits what this node itself states: permits, and the next version of the rules.
+    /// Submits what this node itself states: permits.
     pub(super) async fn submit_nodes(&self, mode: BatchMode, envelopes: Vec<Bytes>) -> Vec<Submitted> {
         self.submit_as(Sender::Node, mode, envelopes).await
     }
@@ -404,17 +406,70 @@ impl Parts {
         }
     }
 
-    /// A peer's submissions, if this node leads.
+    /// As leader, and only then: proposes one statement of this node's own as an entry of its own.
+    pub(super) async fn propose_own(
+        &self,
+        envelope: Bytes,
+        until: Instant,
+    ) -> Result<Submitted, SubmitError> {
+        let group = Group { atomic: false, envelopes: vec![envelope] };
+        let outcomes = self.propose(&[group], until).await?;
+        let outcome = outcomes.groups.into_iter().flatten().next();
+        Ok(outcome
+            .map_or_else(|| failed(&Failure::Unknown("the log entry did not decode".to_owned())), answer))
+    }
+}
+
+impl Service {
+    /// A peer's submissions, if this node leads. It has checked them, or says that it has; what it must not hand in is refused
+    /// here all the same, and a group that holds such an envelope is not proposed.
     pub(crate) async fn propose_for_peer(&self, groups: Vec<Group>) -> Result<Outcomes, SubmitError> {
+        let parts = self.parts();
         let count: usize = groups.iter().map(|group| group.envelopes.len()).sum();
-        if count > self.config.limits.submit_queue {
+        if count > parts.config.limits.submit_queue {
             return Err(SubmitError::Overloaded);
         }
-        if self.believed_leader() != Some(self.config.node_id) {
-            return Err(SubmitError::NotLeader { leader: self.believed_leader() });
+        if parts.believed_leader() != Some(parts.config.node_id) {
+            return Err(SubmitError::NotLeader { leader: parts.believed_leader() });
         }
-        self.propose(&groups, within(self.config.deadlines.submit_ms)).await
+        let until = within(parts.config.deadlines.submit_ms);
+        let envelopes: Vec<Bytes> = groups.iter().flat_map(|group| group.envelopes.iter().cloned()).collect();
+        let refusals = self.check(Sender::Peer, &envelopes, until).await;
+        let (good, refused) = sort_out(groups, refusals);
+        let mut proposed = match good.is_empty() {
+            true => Vec::new(),
+            false => parts.propose(&good, until).await?.groups,
+        }
+        .into_iter();
+        let groups =
+            refused.into_iter().map(|group| group.unwrap_or_else(|| proposed.next().unwrap_or_default()));
+        Ok(Outcomes { groups: groups.collect() })
     }
+}
+
+/// The groups to propose, and for each group given what it is answered if it is not among them.
+fn sort_out(groups: Vec<Group>, refusals: Vec<Option<Refusal>>) -> (Vec<Group>, Vec<Option<Vec<Outcome>>>) {
+    let mut refusals = refusals.into_iter();
+    let (mut good, mut answers) = (Vec::new(), Vec::with_capacity(groups.len()));
+    for group in groups {
+        let missing = || Some(Refusal::new(Code::Malformed, "the envelope could not be verified"));
+        let of_group: Vec<Option<Refusal>> =
+            group.envelopes.iter().map(|_| refusals.next().unwrap_or_else(missing)).collect();
+        let first = of_group.iter().flatten().next().cloned();
+        let Some(first) = first else {
+            good.push(group);
+            answers.push(None);
+            continue;
+        };
+        let with_it = || {
+            let detail =
+                format!("not proposed, because another envelope of its group was refused: {}", first.detail);
+            Refusal::new(first.code, detail)
+        };
+        let outcomes = of_group.into_iter().map(|refusal| Outcome::refused(refusal.unwrap_or_else(with_it)));
+        answers.push(Some(outcomes.collect()));
+    }
+    (good, answers)
 }
 
 #[cfg(test)]
@@ -422,15 +477,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn clients_hand_in_neither_permits_nor_rules_and_nobody_hands_in_a_recovery() {
+    fn clients_hand_in_no_permits_and_nobody_hands_in_rules_or_a_recovery() {
         for kind in EvidenceKind::ALL.iter().copied() {
             let refused = |sender: Sender| sender.refuses(kind).is_some();
-            let of_nodes = matches!(kind, EvidenceKind::Permit | EvidenceKind::Rules);
-            let offline = kind == EvidenceKind::Recovery;
-            assert_eq!(refused(Sender::Client), of_nodes || offline, "{kind}");
-            assert_eq!(refused(Sender::Node), offline, "{kind}");
+            let never = matches!(kind, EvidenceKind::Rules | EvidenceKind::Recovery);
+            assert_eq!(refused(Sender::Client), kind == EvidenceKind::Permit || never, "{kind}");
+            assert_eq!(refused(Sender::Node), never, "{kind}");
+            assert_eq!(refused(Sender::Peer), never, "{kind}");
         }
         let refusal = Sender::Client.refuses(EvidenceKind::Rules).map(|refusal| refusal.code);
         assert_eq!(refusal, Some(Code::CallerNotPermitted));
+    }
+
+    #[test]
+    fn a_peers_group_with_a_refused_envelope_is_answered_and_not_proposed_and_the_others_are() {
+        let group = |names: &[&'static str]| Group {
+            atomic: false,
+            envelopes: names.iter().map(|name| Bytes::from_static(name.as_bytes())).collect(),
+        };
+        let refusal = Refusal::new(Code::CallerNotPermitted, "no");
+        let groups = vec![group(&["a"]), group(&["b", "rules"]), group(&["c", "d"])];
+        let refusals = vec![None, None, Some(refusal.clone()), None, None];
+        let (good, answers) = sort_out(groups.clone(), refusals);
+        assert_eq!(good, [groups[0].clone(), groups[2].clone()]);
+        let [None, Some(refused), None] = answers.as_slice() else { panic!("{answers:?}") };
+        assert_eq!(refused[1], Outcome::refused(refusal));
+        assert!(
+            matches!(&refused[0], Outcome::Refused { refusal, .. } if refusal.code == Code::CallerNotPermitted)
+        );
+        // An answer too few refuses; nothing slips through unseen.
+        let (good, answers) = sort_out(vec![group(&["a"])], Vec::new());
+        assert!(good.is_empty() && answers[0].is_some());
     }
 }

@@ -3,15 +3,15 @@
 
 use std::future::{pending, ready};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use assent_cluster::env::{Clock, Environment, RealClock};
 use assent_cluster::peer::{
-    Answer, Append, Handler, Hello, Identity, Introduce, Manage, ManageError, ManageReply, PeerAddress,
-    PeerHub, PeerLimits, ProbeReply, ReadIndexError, ReadIndexReply, SnapshotReply, SnapshotStep, Standing,
-    SubmitError, SubmitReply,
+    Answer, Append, Handler, Hello, Identity, Introduce, Manage, ManageError, ManageReply, Message,
+    PeerAddress, PeerError, PeerHub, PeerLimits, ProbeReply, ReadIndexError, ReadIndexReply, SnapshotReply,
+    SnapshotStep, Standing, SubmitError, SubmitReply,
 };
 use assent_cluster::raft::log::LogRecord;
 use assent_cluster::raft::memory::Memory;
@@ -54,11 +54,21 @@ pub struct Script {
     pub unbound_store: Mutex<Option<[u8; 16]>>,
     /// Hold submissions until told.
     pub held: AtomicBool,
+    /// What a node that is not admitted is shown in place of a refusal.
+    pub recovery: Mutex<Option<Bytes>>,
+    /// Who showed a recovery, by the hello before it.
+    pub recovered: Mutex<Vec<NodeId>>,
+    /// The term that votes are answered with, in place of the one asked for.
+    pub voted: Mutex<Option<u64>>,
+    /// How often it was asked up to where a read must have applied.
+    pub reads: AtomicU32,
+    /// What is said of this node's store in its hellos.
+    pub standing: Mutex<Option<Standing>>,
 }
 
 impl Handler for Script {
     fn standing(&self) -> Standing {
-        Standing { started: true, term: 1, log_end: 1 }
+        self.standing.lock().unwrap().unwrap_or(Standing { started: true, term: 1, log_end: 1 })
     }
 
     fn admit(&self, hello: &Hello) -> Result<(), String> {
@@ -76,10 +86,13 @@ impl Handler for Script {
     }
 
     fn recovery(&self, _hello: &Hello) -> Option<Bytes> {
-        None
+        self.recovery.lock().unwrap().clone()
     }
 
-    fn recovered(&self, _envelope: &Bytes) {}
+    fn recovered(&self, hello: &Hello, _envelope: &Bytes) {
+        self.recovered.lock().unwrap().push(hello.node_id);
+    }
+
     fn introduce(&self, _from: NodeId, _introduce: Introduce) {}
 
     fn append(&self, _from: NodeId, append: Append) -> Answer<AppendEntriesResponse<TypeConfig>> {
@@ -99,7 +112,8 @@ impl Handler for Script {
         if self.mute.load(Ordering::SeqCst) {
             return pending().boxed();
         }
-        ready(Ok(VoteResponse::new(rpc.vote, None, true))).boxed()
+        let voted = self.voted.lock().unwrap().map_or(rpc.vote, |term| Vote::new(term, 1));
+        ready(Ok(VoteResponse::new(voted, None, true))).boxed()
     }
 
     fn pre_vote(&self, _from: NodeId, rpc: VoteRequest<TypeConfig>) -> Answer<VoteResponse<TypeConfig>> {
@@ -119,6 +133,7 @@ impl Handler for Script {
     }
 
     fn read_index(&self, _from: NodeId) -> BoxFuture<'static, ReadIndexReply> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
         ready(Err(ReadIndexError::NotLeader { leader: Some(9) })).boxed()
     }
 
@@ -226,6 +241,17 @@ pub async fn pair() -> (Node, Node) {
 
 pub async fn connected(node: &Node, to: NodeId) {
     eventually("a connection", || node.hub.is_connected(to)).await;
+}
+
+/// What node `to` answers, once there is a connection that the message can be sent on.
+pub async fn asked<M: Message>(node: &Node, to: NodeId, message: &M) -> Result<M::Reply, PeerError> {
+    let until = Instant::now() + SOON;
+    loop {
+        match node.hub.call(to, message, SOON).await {
+            Err(PeerError::Unreachable(_)) if Instant::now() < until => sleep(Duration::from_millis(5)).await,
+            other => return other,
+        }
+    }
 }
 
 /// Waits until `done`, or fails.

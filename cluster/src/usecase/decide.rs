@@ -1,0 +1,215 @@
+//! decide: the calls that passed one barrier are answered in slices, short ones first.
+//!
+//! What passed a barrier is decided on the state behind it, a slice at a time, and each slice is signed with one signature. A
+//! long batch is decided apart from the others, a slice in turn with other long batches, so that neither the questions
+//! that passed with it nor those that come after it wait for it. A request whose time is over is denied without being
+//! evaluated, and one whose time runs out while it is evaluated is interrupted.
+
+use std::sync::Arc;
+
+use tokio::time::{Instant, timeout_at};
+
+use assent_proof::{AuthorizeRequest, Code, Millis};
+use assent_registry::mutant::{self, Mutant};
+use assent_registry::{Decision, View, authorize, authorize_permitted};
+use assent_store::RegistryView;
+
+use super::authorize::{Answered, Ask, Question};
+use super::barrier::BarrierError;
+use super::timed::Timed;
+use super::{Inner, Parts};
+use crate::env::blocking;
+
+/// Most requests decided and signed together.
+pub(crate) const SLICE: usize = 64;
+/// A call with more requests than this is a long batch. One that is not always fits a slice.
+const SHORT: usize = 16;
+/// Long batches of which a slice is decided at a time.
+pub(super) const LONG_AT_ONCE: usize = 1;
+
+/// Why nothing is evaluated.
+type Denied = (Code, String);
+/// A request, what is asked of the rules, and until when.
+type Asked<'a> = (Question, &'a AuthorizeRequest, Instant);
+
+/// Answers the calls that passed this barrier, or failed to. Long batches are answered later, by tasks of their own.
+pub(super) async fn answer_all(inner: Arc<Inner>, mut asks: Vec<Ask>, passed: Result<(), BarrierError>) {
+    // A caller that gave up has been answered.
+    asks.retain(|ask| !ask.reply.is_closed());
+    if asks.is_empty() {
+        return;
+    }
+    let parts = &inner.parts;
+    // The clock is judged and read after the barrier, in one reading.
+    let sure = parts.sure_now();
+    let now = sure.unwrap_or_else(|| parts.env.clock.now());
+    let denied = match (passed, sure) {
+        (Err(error), _) => Some((Code::NoQuorum, error.to_string())),
+        (Ok(()), None) => {
+            let bound = parts.config.clock_bound_ms;
+            Some((Code::ClockUncertain, format!("this node's clock is not within {bound} ms of a quorum's")))
+        }
+        (Ok(()), Some(_)) if mutant::is_active(Mutant::AlwaysDeny) => {
+            Some((Code::NoQuorum, "this node denies everything".to_owned()))
+        }
+        (Ok(()), Some(_)) => None,
+    };
+    let (short, long): (Vec<Ask>, Vec<Ask>) = asks.into_iter().partition(|ask| ask.requests.len() <= SHORT);
+    for ask in long {
+        tokio::spawn(answer_long(inner.clone(), ask, denied.clone(), now));
+    }
+    if short.is_empty() {
+        return;
+    }
+    let worker = inner.clone();
+    // A failed evaluation drops the replies, and each caller is told that its decision was lost.
+    let _ = blocking(&*parts.env.blocking, move || worker.answer_short(short, denied, now)).await;
+}
+
+/// Answers one long batch, all of it on one state, a slice whenever it is its turn.
+async fn answer_long(inner: Arc<Inner>, ask: Ask, denied: Option<Denied>, now: Millis) {
+    let mut answers: Vec<Answered> = Vec::with_capacity(ask.requests.len());
+    let mut opened = None;
+    while answers.len() < ask.requests.len() {
+        if ask.reply.is_closed() {
+            return;
+        }
+        // Past the deadline there is nothing to wait for: the rest is only denied.
+        let turn = timeout_at(ask.until, inner.long_turns.acquire()).await;
+        let worker = inner.clone();
+        let (requests, from) = (ask.requests.clone(), answers.len());
+        let (question, until, denied, kept) = (ask.question, ask.until, denied.clone(), opened.take());
+        let work = move || {
+            let rows = kept.unwrap_or_else(|| worker.parts.open(denied, now));
+            let slice: Vec<Asked<'_>> =
+                requests.iter().skip(from).take(SLICE).map(|request| (question, request, until)).collect();
+            let some = worker.at_desk(&rows, now, |desk| desk.answer(&slice));
+            (rows, some)
+        };
+        let done = blocking(&*inner.parts.env.blocking, work).await;
+        drop(turn);
+        let Ok((rows, some)) = done else { return };
+        if some.is_empty() {
+            return;
+        }
+        opened = Some(rows);
+        answers.extend(some);
+    }
+    // A caller that went away meanwhile needs no answer.
+    let _ = ask.reply.send(answers);
+}
+
+impl Parts {
+    /// The state to decide on, or why nothing is evaluated.
+    fn open(&self, denied: Option<Denied>, now: Millis) -> Result<RegistryView, Denied> {
+        if let Some(denied) = denied {
+            return Err(denied);
+        }
+        let rows = self
+            .registry
+            .view()
+            .map_err(|error| (Code::EvidenceMutated, format!("the store cannot be read: {error}")))?;
+        match self.silenced(&rows, now) {
+            Ok(None) => Ok(rows),
+            // It cannot know, and another node can: callers go there.
+            Ok(Some(why)) => Err((Code::NoQuorum, why)),
+            Err(error) => Err((Code::EvidenceMutated, error.to_string())),
+        }
+    }
+}
+
+impl Inner {
+    /// Decides calls in slices, and answers each as soon as its slice is signed.
+    fn answer_short(&self, asks: Vec<Ask>, denied: Option<Denied>, now: Millis) {
+        let rows = self.parts.open(denied, now);
+        self.at_desk(&rows, now, |desk| {
+            let mut asks = asks.into_iter().peekable();
+            while asks.peek().is_some() {
+                let (mut slice, mut requests) = (Vec::new(), 0usize);
+                while let Some(ask) = asks.next_if(|ask| requests.saturating_add(ask.requests.len()) <= SLICE)
+                {
+                    requests = requests.saturating_add(ask.requests.len());
+                    slice.push(ask);
+                }
+                let asked: Vec<Asked<'_>> = slice
+                    .iter()
+                    .flat_map(|ask| {
+                        ask.requests.iter().map(move |request| (ask.question, request, ask.until))
+                    })
+                    .collect();
+                let mut answers = desk.answer(&asked).into_iter();
+                for ask in slice {
+                    let own = answers.by_ref().take(ask.requests.len()).collect();
+                    // A caller that went away meanwhile needs no answer.
+                    let _ = ask.reply.send(own);
+                }
+            }
+        });
+    }
+
+    /// Runs `work` with what it takes to decide on these rows. What is read of them is remembered from slice to slice.
+    fn at_desk<T>(
+        &self,
+        rows: &Result<RegistryView, Denied>,
+        now: Millis,
+        work: impl FnOnce(&Desk<'_>) -> T,
+    ) -> T {
+        match rows {
+            Ok(rows) => {
+                let timed = Timed::new(rows);
+                let view = View::new(&timed);
+                work(&Desk { inner: self, now, state: Ok((&timed, &view)) })
+            }
+            Err(denied) => work(&Desk { inner: self, now, state: Err(denied) }),
+        }
+    }
+}
+
+/// Where requests are decided and signed, on one state.
+struct Desk<'a> {
+    inner: &'a Inner,
+    now: Millis,
+    state: Result<(&'a Timed<'a>, &'a View<'a>), &'a Denied>,
+}
+
+impl Desk<'_> {
+    /// Decides a slice and signs it together.
+    fn answer(&self, asked: &[Asked<'_>]) -> Vec<Answered> {
+        // What is denied without being evaluated is small, and bounded by the requests that may wait.
+        let room = self.state.as_ref().ok().and_then(|_| self.inner.answer_room.take(asked.len()));
+        let decided: Vec<(AuthorizeRequest, Decision)> = asked
+            .iter()
+            .map(|(question, request, until)| {
+                ((*request).clone(), self.decide(*question, request, *until, room.is_some()))
+            })
+            .collect();
+        self.inner.parts.sign(&decided, room)
+    }
+
+    fn decide(
+        &self,
+        question: Question,
+        request: &AuthorizeRequest,
+        until: Instant,
+        has_room: bool,
+    ) -> Decision {
+        let (timed, view) = match &self.state {
+            Ok(state) => *state,
+            Err((code, detail)) => return Decision::deny(*code, detail.as_str(), self.now),
+        };
+        if Instant::now() >= until {
+            let detail = "the deadline passed before this request was evaluated";
+            return Decision::deny(Code::DeadlineExceeded, detail, self.now);
+        }
+        if !has_room {
+            let kib = self.inner.parts.config.limits.answer_kib;
+            let detail = format!("answers of {kib} KiB are under way already");
+            return Decision::deny(Code::Overloaded, detail, self.now);
+        }
+        timed.until(until);
+        match question {
+            Question::Read => authorize(view, request, self.now),
+            Question::Permitted => authorize_permitted(view, request, self.now),
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Rows that are read only until a deadline: an evaluation that reads on and on ends with an error, which denies.
+
+use std::cell::Cell;
+
+use tokio::time::Instant;
+
+use assent_registry::{Row, RowError, Rows, Table};
+
+/// It is looked at the time once in so many reads.
+const LOOK_EVERY: u32 = 16;
+
+/// Rows with a deadline, which is set anew for each request that is decided on them.
+pub(super) struct Timed<'a> {
+    rows: &'a dyn Rows,
+    until: Cell<Option<Instant>>,
+    reads: Cell<u32>,
+}
+
+impl<'a> Timed<'a> {
+    /// Rows without a deadline yet.
+    pub(super) fn new(rows: &'a dyn Rows) -> Self {
+        Self { rows, until: Cell::new(None), reads: Cell::new(0) }
+    }
+
+    /// From now on they are read until then.
+    pub(super) fn until(&self, until: Instant) {
+        self.until.set(Some(until));
+    }
+
+    fn look(&self) -> Result<(), RowError> {
+        let reads = self.reads.get().wrapping_add(1);
+        self.reads.set(reads);
+        let over = || self.until.get().is_some_and(|until| Instant::now() >= until);
+        if reads.is_multiple_of(LOOK_EVERY) && over() { Err(RowError::Interrupted) } else { Ok(()) }
+    }
+}
+
+impl Rows for Timed<'_> {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, RowError> {
+        self.look()?;
+        self.rows.get(table, key)
+    }
+
+    fn scan(
+        &self,
+        table: Table,
+        from: &[u8],
+        until: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Row>, RowError> {
+        self.look()?;
+        self.rows.scan(table, from, until, limit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use assent_registry::MemoryRows;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn reads_are_interrupted_soon_after_the_deadline_and_go_on_for_the_next_request() {
+        let rows = MemoryRows::new();
+        let timed = Timed::new(&rows);
+        timed.until(Instant::now() + Duration::from_millis(10));
+        let many = |of: &Timed<'_>| (0..LOOK_EVERY).try_for_each(|_| of.get(Table::Meta, b"x").map(|_| ()));
+        assert_eq!(many(&timed), Ok(()));
+        tokio::time::advance(Duration::from_millis(10)).await;
+        assert_eq!(many(&timed), Err(RowError::Interrupted));
+        let scans = (0..LOOK_EVERY).try_for_each(|_| timed.scan(Table::Meta, b"", None, 1).map(|_| ()));
+        assert_eq!(scans, Err(RowError::Interrupted));
+        timed.until(Instant::now() + Duration::from_millis(10));
+        assert_eq!(many(&timed), Ok(()));
+    }
+}

@@ -1,0 +1,283 @@
+//! A false peer against real nodes: what it claims, hands in and shows changes nothing that it should not.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+mod cluster_support;
+mod peer_support;
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use assent_cluster::config::Config;
+use assent_cluster::node::Node;
+use assent_cluster::peer::{Acknowledged, Append, Identity, PeerError, Standing, Submit, Vote};
+use assent_cluster::raft::codec;
+use assent_cluster::raft::log::LogRecord;
+use assent_cluster::raft::types::TypeConfig;
+use assent_cluster::recover::{inspect, recover};
+use assent_cluster::usecase::{Caller, Submitted};
+use assent_proof::{Claims, Code, DomainName, EvidenceKind};
+use assent_registry::{GenesisFile, Group, Outcome, query};
+use assent_store::{Store, StoreOptions};
+use bytes::Bytes;
+use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest};
+use openraft::vote::leader_id_std::CommittedLeaderId;
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+use cluster_support::*;
+use peer_support::{Raw, SOON, asked, connected, eventually, hello_bytes, node_as, quick};
+
+/// Nodes 1 and 2 of a cluster of three, and node 3 that was stopped, whose name a false peer can take.
+struct Stage {
+    _folder: TempDir,
+    configs: Vec<Config>,
+    nodes: Vec<Node>,
+    cluster_id: [u8; 32],
+    stores: Vec<[u8; 16]>,
+}
+
+impl Stage {
+    async fn new() -> Self {
+        let mut stage = Self::of_three().await;
+        stage.nodes.remove(2).shutdown().await;
+        for node in &stage.nodes {
+            ready(node).await;
+        }
+        stage
+    }
+
+    async fn of_three() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let configs = configs(folder.path());
+        let mut nodes = Vec::new();
+        for config in &configs {
+            nodes.push(start(config).await);
+        }
+        for node in &nodes {
+            ready(node).await;
+        }
+        let genesis = GenesisFile::parse(&std::fs::read(&configs[0].genesis).unwrap()).unwrap();
+        let stores = nodes.iter().map(|node| {
+            let status = node.service().status(&Caller::Anonymous);
+            let store_id: [u8; 16] = hex::decode(status.node.store_id).unwrap().try_into().unwrap();
+            store_id
+        });
+        let stores: Vec<[u8; 16]> = stores.collect();
+        Self { _folder: folder, configs, nodes, cluster_id: genesis.cluster_id().0, stores }
+    }
+
+    fn addr(&self, id: u64) -> String {
+        self.configs[id as usize - 1].peer_listen.clone()
+    }
+
+    fn node(&self, id: u64) -> &Node {
+        let is = |node: &&Node| node.service().status(&Caller::Anonymous).node_id == id;
+        self.nodes.iter().find(is).unwrap()
+    }
+
+    fn leader(&self) -> Option<u64> {
+        self.nodes[0].service().status(&Caller::Anonymous).leader
+    }
+
+    /// A peer that claims to be node `id`, with its store and with more than it ever acknowledged, and dials `to`.
+    async fn impostor(&self, id: u64, to: &[u64]) -> peer_support::Node {
+        let identity = Identity {
+            cluster_id: self.cluster_id,
+            node_id: id,
+            store_id: self.stores[id as usize - 1],
+            rules_version: 1,
+        };
+        let false_peer = node_as(identity, "127.0.0.1:0", &[], quick(), 0).await;
+        let standing = Standing { started: true, term: 1 << 30, log_end: 1 << 30 };
+        *false_peer.script.standing.lock().unwrap() = Some(standing);
+        for to in to {
+            false_peer.hub.ensure_peer(*to, &self.addr(*to));
+        }
+        for to in to {
+            connected(&false_peer, *to).await;
+        }
+        false_peer
+    }
+
+    /// Still a cluster: it decides, and takes a submission in a lineage of its own.
+    async fn goes_on(&self, lineage: &str) {
+        for node in &self.nodes {
+            ready(node).await;
+        }
+        let answer =
+            self.nodes[0].service().submit(&Caller::Anonymous, authorization_for(lineage).into()).await;
+        assert!(matches!(answer, Submitted::Accepted { .. }), "{answer:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_vote_for_the_last_term_there_is_changes_nobodys_term() {
+    let stage = Stage::new().await;
+    let third = stage.impostor(3, &[1, 2]).await;
+    for to in [1, 2] {
+        let last = openraft::LogId::new(CommittedLeaderId::new(1 << 40), 1 << 40);
+        let mut request = VoteRequest::<TypeConfig>::new(openraft::Vote::new(u64::MAX, 3), Some(last));
+        // As if the leader had asked it to take over, so that no lease stands in its way.
+        request.leadership_transfer = true;
+        let lost = asked(&third, to, &Vote(request)).await;
+        assert!(matches!(lost, Err(PeerError::Lost(_))), "{lost:?}");
+        let term = stage.node(to).service().status(&Caller::Anonymous).term;
+        assert!(term < 1 << 20, "node {to} is in term {term}");
+    }
+    third.hub.shutdown().await;
+    stage.goes_on("after").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_append_says_of_the_members_is_not_remembered_if_raft_refuses_the_append() {
+    let stage = Stage::new().await;
+    let third = stage.impostor(3, &[1, 2]).await;
+    for (to, other) in [(1, 2), (2, 1)] {
+        let rpc = AppendEntriesRequest::<TypeConfig> {
+            // A leader of the past.
+            vote: openraft::Vote::new_committed(0, 3),
+            prev_log_id: None,
+            entries: vec![],
+            leader_commit: None,
+        };
+        let acknowledged = vec![Acknowledged { node: other, term: 1 << 40, index: 1 << 40 }];
+        let answer = asked(&third, to, &Append { rpc, acknowledged }).await;
+        assert!(matches!(answer, Ok(AppendEntriesResponse::HigherVote(_))), "{answer:?}");
+        let remembered = stage.node(to).service().remembers(other);
+        assert!(remembered.is_none_or(|(term, index)| term < 1 << 20 && index < 1 << 20), "{remembered:?}");
+    }
+    third.hub.shutdown().await;
+    stage.goes_on("after").await;
+}
+
+/// What the leader says to an envelope that a peer hands in.
+async fn handed_in(stage: &Stage, third: &peer_support::Node, envelope: Vec<u8>) -> Outcome {
+    let submit = Submit { groups: vec![Group { atomic: false, envelopes: vec![Bytes::from(envelope)] }] };
+    let until = Instant::now() + SOON * 4;
+    loop {
+        if let Some(leader) = stage.leader()
+            && let Ok(Ok(outcomes)) = asked(third, leader, &submit).await
+        {
+            return outcomes.groups[0][0].clone();
+        }
+        assert!(Instant::now() < until, "no leader takes it");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rules_and_recoveries_that_a_peer_hands_in_are_refused_by_the_leader_and_permits_pass() {
+    let stage = Stage::new().await;
+    let third = stage.impostor(3, &[1, 2]).await;
+    let claims = Claims::Rules { version: 9 };
+    let mut rules = statement(EvidenceKind::Rules, DomainName::root(), "rules", &claims);
+    rules.sequence = None;
+    let claims = Claims::Recovery { epoch: 2, voters: vec![key(13).public()] };
+    let recovery = statement(EvidenceKind::Recovery, DomainName::root(), ORIGIN, &claims);
+    for refused in [sign(rules, &[&key(13)]), sign(recovery, &[&key(1)])] {
+        match handed_in(&stage, &third, refused).await {
+            Outcome::Refused { refusal, .. } => assert_eq!(refusal.code, Code::CallerNotPermitted),
+            other => panic!("{other:?}"),
+        }
+    }
+    // Nothing of it is in the log: every node goes on.
+    stage.goes_on("exec-1").await;
+    let mut asking = request();
+    asking.nonce = Some("once".to_owned());
+    let claims = Claims::Permit(Box::new(asking));
+    let mut permit = statement(EvidenceKind::Permit, "prod.eu".parse().unwrap(), "program", &claims);
+    permit.lineage = "exec-1".parse().unwrap();
+    permit.sequence = None;
+    let permitted = handed_in(&stage, &third, sign(permit, &[&key(13)])).await;
+    assert!(matches!(permitted, Outcome::Accepted { .. }), "{permitted:?}");
+    third.hub.shutdown().await;
+    stage.goes_on("after").await;
+}
+
+/// Says hello to node 2 as node 3 and shows it a recovery.
+async fn shown(stage: &Stage, statement: &[u8]) {
+    let mut hello = hello_bytes(stage.cluster_id, 3, 2, (2, 2));
+    hello[56..72].copy_from_slice(&stage.stores[2]);
+    let at = hello.len() - 16;
+    hello[at..at + 8].copy_from_slice(&(1u64 << 30).to_be_bytes());
+    hello[at + 8..].copy_from_slice(&(1u64 << 30).to_be_bytes());
+    let mut raw = Raw::connect(stage.addr(2).parse().unwrap()).await;
+    raw.frame(1, 0, &hello).await;
+    assert_eq!(raw.read().await.unwrap().0, 1, "a hello comes back");
+    raw.frame(6, 0, statement).await;
+    raw.hung_up().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recovery_ends_a_node_only_if_the_voter_that_it_names_shows_it_and_for_the_next_epoch_only() {
+    let stage = Stage::new().await;
+    let reading = stage.nodes[0]
+        .service()
+        .read(&Caller::Anonymous, |rows, _| query::governance_slot(rows, &DomainName::root()));
+    let (sequence, parent) = reading.await.unwrap();
+    let recovery = |epoch: u64, voter: u8| {
+        let claims = Claims::Recovery { epoch, voters: vec![key(voter).public()] };
+        let mut draft = statement(EvidenceKind::Recovery, DomainName::root(), ORIGIN, &claims);
+        (draft.sequence, draft.parent) = (Some(sequence), parent);
+        sign(draft, &[&key(1)])
+    };
+    let two = stage.node(2).service().clone();
+    // Root signed it for node 1 and did not carry it out; and for an epoch after the next one.
+    for unheeded in [recovery(2, 11), recovery(3, 13)] {
+        shown(&stage, &unheeded).await;
+        sleep(Duration::from_millis(300)).await;
+        assert!(two.live().is_ok(), "{:?}", two.live());
+    }
+    shown(&stage, &recovery(2, 13)).await;
+    eventually("an end", || two.live().is_err()).await;
+    let why = two.live().unwrap_err().detail;
+    assert!(why.contains("root has recovered the cluster without this node, in epoch 2"), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_says_hello_as_the_leader_is_asked_for_no_read_index() {
+    let stage = Stage::of_three().await;
+    let leader = stage.leader().unwrap();
+    let follower = (1..=3).find(|id| *id != leader).unwrap();
+    let false_leader = stage.impostor(leader, &[follower]).await;
+    let service = stage.node(follower).service();
+    for _ in 0..20 {
+        // Whatever it is answered: it is not answered on the false leader's word.
+        service.authorize(&Caller::Anonymous, vec![request()]).await;
+    }
+    assert_eq!(false_leader.script.reads.load(Ordering::SeqCst), 0);
+    false_leader.hub.shutdown().await;
+    stage.goes_on("after").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_whose_vote_leaves_no_term_says_so_at_its_start_and_when_it_is_recovered() {
+    let stage = Stage::of_three().await;
+    for node in stage.nodes {
+        node.shutdown().await;
+    }
+    let config = &stage.configs[0];
+    let env = environment(config).await;
+    let store =
+        Store::<LogRecord>::open(env.disk.clone(), env.run_blocking(), [0; 16], StoreOptions::default());
+    let store = store.await.unwrap();
+    let last = codec::encode_vote(&openraft::Vote::new(u64::MAX, 3));
+    store.log.save_vote(last.into()).await.unwrap();
+    store.log.close().await.unwrap();
+    store.registry.close().unwrap();
+    drop(store);
+
+    assert_eq!(inspect(config, &env).await.unwrap().term, u64::MAX);
+    let refused = recover(config, &env, b"{}").await.unwrap_err().to_string();
+    assert!(refused.contains("recover by another node's data"), "{refused}");
+    drop(env);
+    let env = environment(config).await;
+    let refused = Node::start(config.clone(), env).await.err().unwrap().to_string();
+    assert!(refused.contains("no node takes a term above"), "{refused}");
+}
