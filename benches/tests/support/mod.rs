@@ -241,6 +241,7 @@ fn decide(rows: &MemoryRows, request: &AuthorizeRequest) -> (u16, Vec<u8>) {
         evaluated_at: decision.evaluated_at,
         valid_until: decision.valid_until,
         reasons: decision.reasons.iter().map(reason).collect(),
+        more_reasons: 0,
         permit: None,
         receipt: None,
     };

@@ -37,6 +37,9 @@ pub struct LedgersArgs {
     /// How many threads at once [default: as many as there are cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=256))]
     jobs: Option<u64>,
+    /// Break the rules on purpose by this defect, which the model does not have
+    #[arg(long, value_name = "MUTANT")]
+    mutant: Option<String>,
 }
 
 fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
@@ -52,6 +55,9 @@ fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
 /// # Errors
 /// A registry to begin with cannot be founded.
 pub fn ledgers(args: &LedgersArgs, json: bool) -> Result<bool, String> {
+    if let Some(mutant) = &args.mutant {
+        crate::sim::command::activate(mutant)?;
+    }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = args.jobs.and_then(|jobs| usize::try_from(jobs).ok()).unwrap_or(cores);
     let mut progress = Progress { seeds: count(&args.seeds), terminal: io::stderr().is_terminal() };

@@ -190,13 +190,15 @@ pub fn sim(args: &SimArgs, json: bool) -> Result<bool, String> {
     Ok(report.is_good())
 }
 
+/// Breaks the nodes of this process by a mutant of this name.
 #[cfg(feature = "mutants")]
-fn activate(name: &str) -> Result<(), String> {
+pub(crate) fn activate(name: &str) -> Result<(), String> {
     crate::mutants::activate(name)
 }
 
+/// Refuses: no mutant can be active in this build.
 #[cfg(not(feature = "mutants"))]
-fn activate(_name: &str) -> Result<(), String> {
+pub(crate) fn activate(_name: &str) -> Result<(), String> {
     Err("this build has no mutants: build it with `--features mutants`".to_owned())
 }
 

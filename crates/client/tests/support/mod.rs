@@ -169,6 +169,7 @@ pub fn decision(verdict: Verdict, request: Json, codes: &[Code]) -> DecisionBody
         evaluated_at: Millis(1000),
         valid_until: Millis(10_000),
         reasons: codes.iter().map(|code| ReasonBody::new(*code, "as told", None)).collect(),
+        more_reasons: 0,
         permit: None,
         receipt: None,
     }
