@@ -31,7 +31,7 @@ use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
 use cluster_support::*;
-use peer_support::{Raw, SOON, asked, connected, eventually, hello_bytes, node_as, quick};
+use peer_support::{Raw, SOON, SPOKEN, asked, connected, eventually, hello_bytes, node_as, quick};
 
 /// Nodes 1 and 2 of a cluster of three, and node 3 that was stopped, whose name a false peer can take.
 struct Stage {
@@ -202,7 +202,7 @@ async fn rules_and_recoveries_that_a_peer_hands_in_are_refused_by_the_leader_and
 
 /// Says hello to node 2 as node 3 and shows it a recovery.
 async fn shown(stage: &Stage, statement: &[u8]) {
-    let mut hello = hello_bytes(stage.cluster_id, 3, 2, (2, 2));
+    let mut hello = hello_bytes(stage.cluster_id, 3, 2, SPOKEN);
     hello[56..72].copy_from_slice(&stage.stores[2]);
     let at = hello.len() - 16;
     hello[at..at + 8].copy_from_slice(&(1u64 << 30).to_be_bytes());

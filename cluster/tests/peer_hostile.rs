@@ -31,13 +31,13 @@ async fn refusal_of(node: &Node, hello: &[u8]) -> String {
 #[tokio::test]
 async fn another_cluster_another_target_another_version_and_the_own_id_are_refused_with_the_reason() {
     let two = node(2, &[]).await;
-    let refused = refusal_of(&two, &hello_bytes([8; 32], 1, 2, (2, 2))).await;
+    let refused = refusal_of(&two, &hello_bytes([8; 32], 1, 2, SPOKEN)).await;
     assert!(refused.contains("another cluster"), "{refused}");
-    let refused = refusal_of(&two, &hello_bytes(CLUSTER, 1, 3, (2, 2))).await;
+    let refused = refusal_of(&two, &hello_bytes(CLUSTER, 1, 3, SPOKEN)).await;
     assert_eq!(refused, "this is node `2`, not node `3`");
-    let refused = refusal_of(&two, &hello_bytes(CLUSTER, 1, 2, (3, 9))).await;
-    assert!(refused.contains("protocol versions `3` to `9`"), "{refused}");
-    let refused = refusal_of(&two, &hello_bytes(CLUSTER, 2, 2, (2, 2))).await;
+    let refused = refusal_of(&two, &hello_bytes(CLUSTER, 1, 2, (SPOKEN.1 + 1, 9))).await;
+    assert!(refused.contains("protocol versions `4` to `9`"), "{refused}");
+    let refused = refusal_of(&two, &hello_bytes(CLUSTER, 2, 2, SPOKEN)).await;
     assert_eq!(refused, "this is node `2` itself");
     assert!(!two.hub.is_connected(1) && !two.hub.is_connected(3));
 }
@@ -84,7 +84,7 @@ async fn another_node_behind_the_address_is_told_apart() {
     one.hub.ensure_peer(4, &listener.local_addr().unwrap().to_string());
     let mut liar = Raw { stream: listener.accept().await.unwrap().0 };
     liar.read().await.unwrap();
-    liar.frame(1, 0, &hello_bytes(CLUSTER, 5, 1, (2, 2))).await;
+    liar.frame(1, 0, &hello_bytes(CLUSTER, 5, 1, SPOKEN)).await;
     let (kind, _, reason) = liar.read().await.unwrap();
     assert_eq!(
         (kind, String::from_utf8(reason).unwrap().as_str()),
@@ -404,7 +404,7 @@ async fn a_recovery_that_is_shown_before_any_hello_is_not_heeded() {
 async fn a_recovery_is_heeded_of_the_peer_that_said_hello_before_it() {
     let two = node(2, &[]).await;
     let mut dialing = Raw::connect(two.hub.local_addr()).await;
-    dialing.frame(1, 0, &hello_bytes(CLUSTER, 1, 2, (2, 2))).await;
+    dialing.frame(1, 0, &hello_bytes(CLUSTER, 1, 2, SPOKEN)).await;
     assert_eq!(dialing.read().await.unwrap().0, 1, "a hello comes back");
     dialing.frame(6, 0, b"root says so").await;
     dialing.hung_up().await;
@@ -425,7 +425,7 @@ async fn a_recovery_is_heeded_of_the_peer_that_said_hello_before_it() {
 #[tokio::test]
 async fn a_hello_a_request_and_an_answer_with_a_term_that_leaves_none_are_refused_and_end_the_connection() {
     let two = node(2, &[]).await;
-    let mut hello = hello_bytes(CLUSTER, 1, 2, (2, 2));
+    let mut hello = hello_bytes(CLUSTER, 1, 2, SPOKEN);
     let at = hello.len() - 16;
     hello[at..at + 8].copy_from_slice(&u64::MAX.to_be_bytes());
     let refused = refusal_of(&two, &hello).await;

@@ -27,8 +27,11 @@ async fn a_node_whose_file_lost_a_negative_to_a_flipped_bit_does_not_start_and_t
     cluster.stop(victim).unwrap();
     let path = cluster.dev_directory().join(format!("data-{victim}")).join("registry-1.redb");
     let mut file = fs::read(&path).unwrap();
-    let needle = b"flip-lineage\0runtime-attestation\0";
-    let places: Vec<usize> = (0..file.len()).filter(|at| file[*at..].starts_with(needle)).collect();
+    // The key of its slot: (domain, lineage, issuer, slot 1, first half).
+    let needle =
+        [b"flip-lineage\0", attestation.public().as_bytes().as_slice(), &[0, 0, 0, 0, 0, 0, 0, 1, 0]]
+            .concat();
+    let places: Vec<usize> = (0..file.len()).filter(|at| file[*at..].starts_with(&needle)).collect();
     assert!(!places.is_empty(), "the row is on disk once the node has stopped");
     for at in places {
         file[at + 5] ^= 2;

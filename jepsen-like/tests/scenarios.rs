@@ -149,7 +149,8 @@ fn elected_anew(seed: u64, leader: u64, follower: u64) -> Option<(Stage<'static>
         images.extend(stage.machine(follower).map(|machine| machine.disk.snapshot()));
         log_end(stage, follower) > before
     });
-    stage.mend(&between(&[1], &[2, 3]));
+    // Not with the follower: the first node lacks the entry too, and the two of them could elect one another.
+    stage.mend(&between(&[1], &[3]));
     pass(&mut stage, Duration::from_millis(20));
     Some((stage, folder, images.into_iter().rev().nth(1)?))
 }

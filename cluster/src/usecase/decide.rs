@@ -5,11 +5,13 @@
 //! that passed with it nor those that come after it wait for it. A request whose time is over is denied without being
 //! evaluated, and one whose time runs out while it is evaluated is interrupted.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use assent_proof::{AuthorizeRequest, Code, Millis};
+use assent_proof::{AuthorizeRequest, Code, DomainName, Millis};
 use assent_registry::mutant::{self, Mutant};
 use assent_registry::{Decision, View, authorize, authorize_permitted};
 use assent_store::RegistryView;
@@ -26,6 +28,9 @@ pub(crate) const SLICE: usize = 64;
 const SHORT: usize = 16;
 /// Long batches of which a slice is decided at a time.
 pub(super) const LONG_AT_ONCE: usize = 1;
+
+/// How many evaluations that take all the time they are given fit into a call's deadline.
+const SHARES: u64 = 4;
 
 /// Why nothing is evaluated.
 type Denied = (Code, String);
@@ -55,6 +60,7 @@ pub(super) async fn answer_all(inner: Arc<Inner>, mut asks: Vec<Ask>, passed: Re
         (Ok(()), Some(_)) => None,
     };
     let (short, long): (Vec<Ask>, Vec<Ask>) = asks.into_iter().partition(|ask| ask.requests.len() <= SHORT);
+    let short = in_turns(short);
     for ask in long {
         tokio::spawn(answer_long(inner.clone(), ask, denied.clone(), now));
     }
@@ -64,6 +70,25 @@ pub(super) async fn answer_all(inner: Arc<Inner>, mut asks: Vec<Ask>, passed: Re
     let worker = inner.clone();
     // A failed evaluation drops the replies, and each caller is told that its decision was lost.
     let _ = blocking(&*parts.env.blocking, move || worker.answer_short(short, denied, now)).await;
+}
+
+/// The calls in turns of their domains: the first of each domain, then the second of each. So the questions of one domain,
+/// however many and however costly, make those of another wait for no more than their own number.
+fn in_turns(asks: Vec<Ask>) -> Vec<Ask> {
+    let mut seen: BTreeMap<&DomainName, usize> = BTreeMap::new();
+    let turns: Vec<usize> = asks
+        .iter()
+        .map(|ask| {
+            let Some(first) = ask.requests.first() else { return 0 };
+            let next = seen.entry(&first.domain).or_default();
+            let turn = *next;
+            *next = turn.saturating_add(1);
+            turn
+        })
+        .collect();
+    let mut asks: Vec<(usize, Ask)> = turns.into_iter().zip(asks).collect();
+    asks.sort_by_key(|(turn, _)| *turn);
+    asks.into_iter().map(|(_, ask)| ask).collect()
 }
 
 /// Answers one long batch, all of it on one state, a slice whenever it is its turn.
@@ -122,32 +147,28 @@ impl Inner {
     /// Decides calls in slices, and answers each as soon as its slice is signed.
     fn answer_short(&self, asks: Vec<Ask>, denied: Option<Denied>, now: Millis) {
         let rows = self.parts.open(denied, now);
-        self.at_desk(&rows, now, |desk| {
-            let mut asks = asks.into_iter().peekable();
-            while asks.peek().is_some() {
-                let (mut slice, mut requests) = (Vec::new(), 0usize);
-                while let Some(ask) = asks.next_if(|ask| requests.saturating_add(ask.requests.len()) <= SLICE)
-                {
-                    requests = requests.saturating_add(ask.requests.len());
-                    slice.push(ask);
-                }
-                let asked: Vec<Asked<'_>> = slice
-                    .iter()
-                    .flat_map(|ask| {
-                        ask.requests.iter().map(move |request| (ask.question, request, ask.until))
-                    })
-                    .collect();
-                let mut answers = desk.answer(&asked).into_iter();
-                for ask in slice {
-                    let own = answers.by_ref().take(ask.requests.len()).collect();
-                    // A caller that went away meanwhile needs no answer.
-                    let _ = ask.reply.send(own);
-                }
+        let mut asks = asks.into_iter().peekable();
+        while asks.peek().is_some() {
+            let (mut slice, mut requests) = (Vec::new(), 0usize);
+            while let Some(ask) = asks.next_if(|ask| requests.saturating_add(ask.requests.len()) <= SLICE) {
+                requests = requests.saturating_add(ask.requests.len());
+                slice.push(ask);
             }
-        });
+            let asked: Vec<Asked<'_>> = slice
+                .iter()
+                .flat_map(|ask| ask.requests.iter().map(move |request| (ask.question, request, ask.until)))
+                .collect();
+            let mut answers = self.at_desk(&rows, now, |desk| desk.answer(&asked)).into_iter();
+            for ask in slice {
+                let own = answers.by_ref().take(ask.requests.len()).collect();
+                // A caller that went away meanwhile needs no answer.
+                let _ = ask.reply.send(own);
+            }
+        }
     }
 
-    /// Runs `work` with what it takes to decide on these rows. What is read of them is remembered from slice to slice.
+    /// Runs `work` with what it takes to decide a slice on these rows. What is read of them is remembered for the slice, which
+    /// bounds the memory that it takes.
     fn at_desk<T>(
         &self,
         rows: &Result<RegistryView, Denied>,
@@ -206,7 +227,10 @@ impl Desk<'_> {
             let detail = format!("answers of {kib} KiB are under way already");
             return Decision::deny(Code::Overloaded, detail, self.now);
         }
-        timed.until(until);
+        // One evaluation has a share of the time that a call has, so that the others of its round have some left.
+        let share = Duration::from_millis(self.inner.parts.config.deadlines.authorize_ms / SHARES);
+        let now = Instant::now();
+        timed.until(until.min(now.checked_add(share).unwrap_or(until)));
         match question {
             Question::Read => authorize(view, request, self.now),
             Question::Permitted => authorize_permitted(view, request, self.now),

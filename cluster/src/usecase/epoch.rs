@@ -109,7 +109,10 @@ impl Parts {
         if current.checked_add(1) != Some(epoch) || voters != [*voter] || *voter == self.key.public() {
             return None;
         }
-        match would_accept(&view, RulesVersion(self.rules_known()), self.env.clock.now(), &verified).ok()? {
+        // As of when it was signed: a node that was off for long must still hear of it. One that was signed long before what
+        // this node has applied since was never used, and is refused by the rules.
+        let signed_at = verified.statement().issued_at.to_millis();
+        match would_accept(&view, RulesVersion(self.rules_known()), signed_at, &verified).ok()? {
             Ok(()) => Some(epoch),
             // The slot is looked at last: root's threshold has signed it. This node's history and the other's may
             // differ in what came before, which is the point.

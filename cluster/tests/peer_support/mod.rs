@@ -10,8 +10,8 @@ use std::time::Duration;
 use assent_cluster::env::{Clock, Environment, RealClock};
 use assent_cluster::peer::{
     Answer, Append, Handler, Hello, Identity, Introduce, Manage, ManageError, ManageReply, Message,
-    PeerAddress, PeerError, PeerHub, PeerLimits, ProbeReply, ReadIndexError, ReadIndexReply, SnapshotReply,
-    SnapshotStep, Standing, SubmitError, SubmitReply,
+    PROTOCOL_VERSION, PROTOCOL_VERSION_MIN, PeerAddress, PeerError, PeerHub, PeerLimits, ProbeReply,
+    ReadIndexError, ReadIndexReply, SnapshotReply, SnapshotStep, Standing, SubmitError, SubmitReply,
 };
 use assent_cluster::raft::log::LogRecord;
 use assent_cluster::raft::memory::Memory;
@@ -306,6 +306,9 @@ pub struct Raw {
     pub stream: TcpStream,
 }
 
+/// The versions of the protocol that this build speaks.
+pub const SPOKEN: (u16, u16) = (PROTOCOL_VERSION_MIN, PROTOCOL_VERSION);
+
 pub fn hello_bytes(cluster: [u8; 32], node: u64, target: u64, versions: (u16, u16)) -> Vec<u8> {
     let mut bytes = b"assentp\n".to_vec();
     bytes.extend(versions.0.to_be_bytes());
@@ -329,7 +332,7 @@ impl Raw {
     /// Connects and shakes hands as node `id` with node `target`.
     pub async fn opened(addr: SocketAddr, id: u64, target: u64) -> Self {
         let mut raw = Self::connect(addr).await;
-        raw.frame(1, 0, &hello_bytes(CLUSTER, id, target, (2, 2))).await;
+        raw.frame(1, 0, &hello_bytes(CLUSTER, id, target, SPOKEN)).await;
         assert_eq!(raw.read().await.unwrap().0, 1, "a hello comes back");
         raw.frame(3, 0, &[]).await;
         raw
@@ -339,7 +342,7 @@ impl Raw {
     pub async fn accepted(listener: &TcpListener, id: u64, dialer: u64) -> Self {
         let mut raw = Self { stream: listener.accept().await.unwrap().0 };
         assert_eq!(raw.read().await.unwrap().0, 1, "a hello arrives");
-        raw.frame(1, 0, &hello_bytes(CLUSTER, id, dialer, (2, 2))).await;
+        raw.frame(1, 0, &hello_bytes(CLUSTER, id, dialer, SPOKEN)).await;
         assert_eq!(raw.read().await.unwrap().0, 3, "ready arrives");
         raw
     }

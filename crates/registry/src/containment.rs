@@ -1,9 +1,10 @@
 //! Which quarantines and isolations hold, and what was released.
 //!
-//! One that was never released lies among its target's unreleased ones. One that was lies behind its release, and holds
-//! again if that release is void. Releases by the same signers at the same threshold are linked, newest first: a revocation
-//! voids what was accepted from some time on, so if one of them stands, all before it do. So nobody who contains and
-//! releases over and over makes an answer slower, and nothing has to be forgotten or refused for that.
+//! One that was never released lies among its target's unreleased ones. One that was lies behind its newest release, and
+//! holds again if that release is void. Releases by the same signers at the same threshold are linked, newest first. A
+//! revocation voids what was accepted from some time on, so if one of them stands, all before it do, and a question
+//! reads no further. However often a target was contained and released, a question reads one row of each set of signers,
+//! and one more for each containment that holds.
 
 use std::collections::BTreeSet;
 
@@ -89,9 +90,7 @@ impl View<'_> {
             if !self.is_void(&row.evidence_id)? {
                 break;
             }
-            if !self.was_released_anew(&row)? {
-                holding.insert(row.containment);
-            }
+            holding.insert(row.containment);
             next = row.before;
         }
         Ok(())
@@ -112,14 +111,6 @@ impl View<'_> {
         }
     }
 
-    /// Whether what this released was released by another one since.
-    pub(crate) fn was_released_anew(&self, row: &ReleaseRow) -> Result<bool, RowError> {
-        match self.evidence(&row.containment)? {
-            Some(contained) => Ok(contained.released_by != Some(row.evidence_id)),
-            None => Err(RowError::Mutated { table: Table::Evidence, key: row.containment.0.to_vec() }),
-        }
-    }
-
     /// Whether a release of this evidence stands. A void release releases nothing.
     pub(crate) fn is_released(&self, row: &EvidenceRow) -> Result<bool, RowError> {
         match &row.released_by {
@@ -129,14 +120,13 @@ impl View<'_> {
     }
 }
 
-/// By what releases are told apart: who signed, admitted by what, and how many had to.
+/// By what releases are told apart: who signed, and how many had to. Only governance signs them, whose admissions are never void.
 pub(crate) fn releasers(counted: &[CountedSigner], threshold: u32) -> [u8; 32] {
-    let mut signers: Vec<_> = counted.iter().map(|signer| (signer.key, signer.admitted_by)).collect();
+    let mut signers: Vec<_> = counted.iter().map(|signer| signer.key).collect();
     signers.sort_unstable();
     let mut bytes = threshold.to_be_bytes().to_vec();
-    for (key, admitted_by) in signers {
+    for key in signers {
         bytes.extend_from_slice(key.as_bytes());
-        bytes.extend_from_slice(&admitted_by.0);
     }
     blake3_256(&bytes)
 }

@@ -169,9 +169,12 @@ fn rows_keep_their_bytes() {
         include_str!("golden/trust.hex").trim(),
     );
     golden(&PeerRow { lineage: "l".parse().unwrap(), sequence: 3 }, include_str!("golden/peer.hex").trim());
-    golden(&CheckpointRow { size: 300, root: [4; 32] }, include_str!("golden/checkpoint.hex").trim());
     golden(
-        &ReleaseRow { evidence_id: id(1), containment: id(2), before: Some(3) },
+        &CheckpointRow { origin: "o".to_owned(), size: 300, root: [4; 32] },
+        include_str!("golden/checkpoint.hex").trim(),
+    );
+    golden(
+        &ReleaseRow { evidence_id: id(1), containment: id(2), before: Some(3), after: None },
         include_str!("golden/release.hex").trim(),
     );
     golden(&OpenSubjectRow { open: 300 }, include_str!("golden/open_subject.hex").trim());

@@ -9,6 +9,10 @@ pub const ISSUERS_PER_LINEAGE: usize = 32;
 /// Most statements that one statement rests on, directly and through others.
 pub const TRANSITIVE_REFERENCES: usize = 64;
 
+/// How long a `recovery` may be used after its `issuedAt`, in milliseconds: seven days. One that was never used is a danger to
+/// every node that it does not name.
+pub const RECOVERY_USABLE_MS: i64 = 7 * 24 * 3600 * 1000;
+
 /// Most statements that one evaluation, or the check of one envelope, judges to be void or not: what it looks at, what that
 /// rests on, the grants of their signers, and the reconciliations among them. Beyond that it is in doubt, and doubt is void.
 pub const JUDGED_STATEMENTS: usize = 16_384;

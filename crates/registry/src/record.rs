@@ -206,15 +206,18 @@ pub(crate) struct ReleasedBy {
     pub newest: u64,
 }
 
-/// One release of a quarantine or isolation.
+/// The newest release of one quarantine or isolation. The releases of a target by the same signers are linked, in the order of
+/// the ledger; one that is overtaken by another release of the same containment is taken out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ReleaseRow {
     /// The release.
     pub evidence_id: EvidenceId,
     /// What it released.
     pub containment: EvidenceId,
-    /// The release before it of the same target by the same signers, by ledger index.
+    /// The release before it in the list, by ledger index.
     pub before: Option<u64>,
+    /// The release after it in the list, by ledger index.
+    pub after: Option<u64>,
 }
 
 /// The open lineages of one digest, to miss one whose row is not found.
@@ -308,6 +311,8 @@ pub(crate) struct PeerRow {
 /// A checkpoint of another registry, by the statement that brought it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct CheckpointRow {
+    /// That registry's origin.
+    pub origin: String,
     /// The size of the peer's ledger.
     pub size: u64,
     /// Its root.

@@ -104,9 +104,13 @@ impl<'a> View<'a> {
         self.memo.borrow_mut().void.insert(id, void);
     }
 
-    /// An evaluation begins: it has judged nothing yet.
+    /// An evaluation begins. It works out anew what is void, on rows that were read before, so that its answer depends on nothing
+    /// that was asked before it.
     pub(crate) fn begin(&self) {
-        self.memo.borrow_mut().judged = 0;
+        let mut memo = self.memo.borrow_mut();
+        memo.judged = 0;
+        memo.void.clear();
+        memo.flaws.clear();
     }
 
     /// Another statement is judged; whether the evaluation may judge so many.

@@ -431,3 +431,39 @@ fn a_decision_names_at_most_32_reasons_every_code_among_them_and_counts_the_othe
     }
     assert!(!codes(&world.decide()).contains(&Code::DomainIsolated));
 }
+
+#[test]
+fn an_answer_does_not_depend_on_what_was_asked_before_it_on_the_same_view() {
+    let mut world = World::new();
+    world.grounds();
+    let keys = world.keys.clone();
+    // Another lineage whose answer rests on more statements than one evaluation looks at.
+    accepted(&world.submit(&authorization(&["run"]).lineage("heavy").sign(&[&keys.governance[0]])));
+    let mut parents = Vec::new();
+    for n in 0..60 {
+        let bytes = integrity("m1").lineage(&format!("base-{n}")).sign(&[&keys.runtime]);
+        parents.push(accepted(&world.submit(&bytes)).evidence_id);
+    }
+    let mut parent = None;
+    for sequence in 0..1025_u64 {
+        let bytes = affirming()
+            .lineage("heavy")
+            .issued(at(-i64::try_from(sequence % 200).unwrap()))
+            .references(&parents)
+            .slot(sequence, parent)
+            .sign(&[&keys.attestation2]);
+        parent = Some(accepted(&world.submit_at(10, &bytes)).evidence_id);
+    }
+    accepted(
+        &world
+            .submit_at(20, &revocation(keys.attestation2.public(), Some(at(5))).sign(&[&keys.governance[0]])),
+    );
+    let heavy = assent_proof::AuthorizeRequest { lineage: Some("heavy".parse().unwrap()), ..request() };
+    let light = request();
+    let view = assent_registry::View::new(&world.rows);
+    for asked in [&heavy, &light, &heavy, &light] {
+        assert_eq!(assent_registry::authorize(&view, asked, ms(20)), world.decide_at(20, asked));
+    }
+    assert!(world.decide_at(20, &light).is_allow());
+    assert!(codes(&world.decide_at(20, &heavy)).contains(&Code::InheritanceUnverifiable));
+}

@@ -85,7 +85,7 @@ fn one_governance_key_cannot_void_what_it_co_signed_and_the_threshold_without_it
 }
 
 #[test]
-fn the_last_keys_that_a_domain_or_the_root_needs_cannot_be_revoked_but_by_replacing_them() {
+fn the_last_keys_that_a_domain_or_the_root_needs_can_only_be_replaced() {
     let (mut world, [a, b, c]) = two_of_three();
     let keys = world.keys.clone();
     let of_root = |key: &SigningKey| revocation(key.public(), None).domain("_root");
@@ -95,10 +95,8 @@ fn the_last_keys_that_a_domain_or_the_root_needs_cannot_be_revoked_but_by_replac
         assert_eq!(refused(&world.submit_at(0, &of_root(&b).sign(&signers))), Code::ThresholdNotMet);
     }
     let own = revocation(keys.governance[0].public(), None).sign(&[&keys.governance[0]]);
-    let (code, _, detail) = match world.submit(&own) {
-        Outcome::Refused { refusal, .. } => (refusal.code, (), refusal.detail),
-        other => panic!("{other:?}"),
-    };
+    let outcome = world.submit(&own);
+    let (code, _, detail) = refusal(&outcome);
     assert_eq!(code, Code::ThresholdNotMet);
     assert!(detail.contains("replace"), "{detail}");
     assert_eq!(world.rows, before);
@@ -168,12 +166,48 @@ fn every_containment_whose_release_is_void_holds_again_however_many_followed_it(
 }
 
 #[test]
-fn a_restriction_of_the_same_issuer_in_force_adds_nothing_even_where_a_later_one_was_released() {
-    let mut world = World::founded(2, 1, Some(attested_policy()));
+fn a_domain_can_be_released_however_often_its_governance_was_replaced() {
+    let mut world = World::new();
+    world.grounds();
     let keys = world.keys.clone();
-    let stays = revocation(keys.audit.public(), None).sign(&[&keys.governance[0]]);
-    accepted(&world.submit(&stays));
-    let entry = query::authority(&world.rows, &keys.audit.public(), ms(0)).unwrap().unwrap();
-    assert_eq!(entry.status, AuthorityStatus::Revoked);
-    assert!(matches!(world.submit(&stays), Outcome::Accepted { fresh: false, .. }));
+    let governance = &keys.governance[0];
+    for round in 0..300 {
+        let held = isolate().issued(at(-round)).sign(&[&keys.audit]);
+        let held = accepted(&world.submit(&held)).evidence_id;
+        world.govern(release(held), &[]);
+        let same = domain_statement(domain().as_ref(), &[governance.public()], 1).issued(at(-round));
+        accepted(&world.submit_to_root(0, same, &[&keys.root, governance]));
+    }
+    assert!(world.decide().is_allow());
+}
+
+#[test]
+fn a_containment_whose_release_is_overtaken_is_found_behind_the_newest_one_in_any_order() {
+    let mut world = World::founded(3, 1, Some(attested_policy()));
+    world.grounds();
+    let keys = world.keys.clone();
+    let [one, thief, other] = [&keys.governance[0], &keys.governance[1], &keys.governance[2]];
+    let govern = |world: &mut World, seconds: i64, draft: Draft, by: &SigningKey| {
+        let (slot, head) = query::governance_slot(&world.rows, &domain()).unwrap();
+        accepted(&world.submit_at(seconds, &draft.slot(slot, head).sign(&[by])));
+    };
+    let mut held = Vec::new();
+    for round in 0..5 {
+        let bytes = quarantine("exec-1").issued(at(-round)).sign(&[&keys.audit]);
+        held.push(accepted(&world.submit_at(20, &bytes)).evidence_id);
+        govern(&mut world, 20, release(held[round as usize]), thief);
+    }
+    accepted(&world.submit_at(30, &revocation(thief.public(), Some(at(10))).sign(&[one])));
+    // From the middle, from both ends, and the rest.
+    for (place, left) in [(2, 4), (0, 3), (4, 2), (1, 1), (3, 0)] {
+        govern(&mut world, 30, release(held[place]), if place % 2 == 0 { one } else { other });
+        assert_eq!(world.decide_at(30, &request()).reasons.len(), left, "{place}");
+    }
+    assert!(world.decide_at(30, &request()).is_allow());
+    accepted(&world.submit_at(40, &revocation(other.public(), Some(at(25))).sign(&[one])));
+    let holding: Vec<_> =
+        world.decide_at(40, &request()).reasons.iter().map(|reason| reason.evidence).collect();
+    let mut expected = vec![Some(held[1]), Some(held[3])];
+    expected.sort_unstable();
+    assert_eq!(holding, expected);
 }

@@ -262,3 +262,40 @@ fn what_follows_a_void_checkpoint_extends_the_one_before_it() {
         }
     }
 }
+
+/// The zone's slot 1 holds two statements, of which the second one to be named is canonical: a checkpoint of the peer.
+fn won_by_a_checkpoint(first: &Draft, checkpoint: &Draft, swapped: bool) -> (World, EvidenceId) {
+    let (mut world, _, trust) = trusting();
+    let keys = world.keys.clone();
+    let place = |draft: &Draft| draft.clone().slot(1, Some(trust)).sign(&[&keys.zone]);
+    let (loses, wins) = (place(first), place(checkpoint));
+    for bytes in if swapped { [&wins, &loses] } else { [&loses, &wins] } {
+        assert!(!matches!(world.submit(bytes), Outcome::Refused { .. }));
+    }
+    let (loses, wins) = (id_of(&loses), id_of(&wins));
+    world.govern(reconciliation([loses, wins], wins), &[]);
+    (world, wins)
+}
+
+#[test]
+fn what_follows_a_checkpoint_that_won_its_slot_extends_it_whatever_the_other_half_was() {
+    let (_, peer, trust) = trusting();
+    let fork = Peer::new(2);
+    for other in [peer.trust().issued(at(-1)), peer.continuity(0, 6, trust).issued(at(-1))] {
+        for swapped in [false, true] {
+            let (mut world, wins) = won_by_a_checkpoint(&other, &peer.continuity(0, 7, trust), swapped);
+            let keys = world.keys.clone();
+            for (draft, refused_with) in [
+                (fork.continuity(7, 9, trust), Some(Code::RegistryDiverged)),
+                (peer.continuity(0, 9, trust), Some(Code::RegistryDiverged)),
+                (peer.continuity(7, 9, trust), None),
+            ] {
+                let outcome = world.submit(&draft.slot(2, Some(wins)).sign(&[&keys.zone]));
+                match refused_with {
+                    Some(code) => assert_eq!(refused(&outcome), code, "swapped: {swapped}"),
+                    None => drop(accepted(&outcome)),
+                }
+            }
+        }
+    }
+}

@@ -215,3 +215,15 @@ fn replaying_a_ledger_with_a_recovery_gives_the_same_rows() {
     }
     assert_eq!(epoch(&world.replayed(1)), 3);
 }
+
+#[test]
+fn a_recovery_that_was_not_used_within_seven_days_is_not_used_any_more() {
+    let (mut world, root) = two_of_three();
+    let node = world.keys.node.public();
+    let week = 7 * 24 * 3600;
+    let renewed = grant_for(node, Role::Registry, at(-3600), at(10 * week)).domain("_root");
+    accepted(&world.submit_to_root(0, renewed, &[&root[0], &root[1], &world.keys.node.clone()]));
+    let outcome = world.submit_to_root(week + 1, recovery(2, &[node]), &[&root[0], &root[1]]);
+    assert_eq!(refusal(&outcome).0, Code::TimesInvalid);
+    accepted(&world.submit_to_root(week, recovery(2, &[node]), &[&root[0], &root[1]]));
+}

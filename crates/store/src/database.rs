@@ -79,7 +79,15 @@ pub(crate) fn unpanicked<T>(file: &str, work: impl FnOnce() -> T) -> Result<T, S
 
 /// A redb error as ours.
 pub(crate) fn failed(error: impl Into<redb::Error>) -> StoreError {
-    StoreError::unusable(error.into())
+    use redb::Error::{TableIsMultimap, TableIsNotMultimap, TableTypeMismatch, TypeDefinitionChanged};
+    match error.into() {
+        // A build opens each table as what it made it. If it is something else now, its description changed on the disk.
+        changed @ (TableTypeMismatch { .. }
+        | TypeDefinitionChanged { .. }
+        | TableIsMultimap(_)
+        | TableIsNotMultimap(_)) => StoreError::damaged("a database", changed),
+        other => StoreError::unusable(other),
+    }
 }
 
 /// Sets one of the store's own rows.

@@ -66,7 +66,7 @@ pub fn ledgers(args: &LedgersArgs, json: bool) -> Result<bool, String> {
     if json {
         println!("{}", serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?);
     } else {
-        print!("{}", text(&report));
+        print!("{}", text(&report, args.mutant.as_deref()));
     }
     Ok(report.is_good())
 }
@@ -76,7 +76,7 @@ fn count(seeds: &Range<u64>) -> u64 {
 }
 
 /// The whole report for people.
-fn text(report: &LedgersReport) -> String {
+fn text(report: &LedgersReport, mutant: Option<&str>) -> String {
     let mut out = String::new();
     let (seconds, tenths) = (report.wall_ms / 1000, report.wall_ms % 1000 / 100);
     let _ = writeln!(
@@ -103,7 +103,7 @@ fn text(report: &LedgersReport) -> String {
         for step in &found.steps {
             let _ = writeln!(out, "  {step}");
         }
-        let _ = writeln!(out, "{}", reproduce(found));
+        let _ = writeln!(out, "{}", reproduce(found, mutant));
     }
     for event in &report.missing {
         let _ = writeln!(out, "\nnever in all ledgers: {event}");
@@ -112,9 +112,13 @@ fn text(report: &LedgersReport) -> String {
 }
 
 /// The command that shows a finding again.
-fn reproduce(found: &Found) -> String {
+fn reproduce(found: &Found, mutant: Option<&str>) -> String {
+    let (features, flag) = match mutant {
+        None => (String::new(), String::new()),
+        Some(mutant) => (" --features mutants".to_owned(), format!(" --mutant {mutant}")),
+    };
     format!(
-        "REPRODUCE WITH: cargo run -p assent-jepsen --profile sim -- ledgers --seeds {}..{} --profile {}",
+        "REPRODUCE WITH: cargo run -p assent-jepsen --profile sim{features} -- ledgers --seeds {}..{} --profile {}{flag}",
         found.seed,
         found.seed.saturating_add(1),
         found.profile.name()
@@ -172,7 +176,7 @@ mod tests {
         };
         let report = LedgersReport { findings: vec![found], ..LedgersReport::default() };
         assert!(!report.is_good());
-        let told = text(&report);
+        let told = text(&report, None);
         let lines: Vec<&str> = told.lines().rev().take(4).collect();
         assert_eq!(
             lines,

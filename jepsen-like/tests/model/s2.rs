@@ -81,7 +81,9 @@ fn change(records: &mut [Record], dice: &mut Dice, to: &str) -> bool {
         "rules" => {
             record.outcome == Outcome::Deny && is_bare(record) && record.output["code"] == "claims_invalid"
         }
-        "refused" | "receipt" | "lost" => record.outcome == Outcome::Ok && record.op == Op::Submit,
+        "refused" | "receipt" => record.outcome == Outcome::Ok && record.op == Op::Submit,
+        // Something must have been before it.
+        "lost" => record.outcome == Outcome::Ok && record.op == Op::Submit && record.invoke_ns > 2_000,
         _ => record.outcome == Outcome::Ok && record.op == Op::Permit,
     };
     let mut fitting: Vec<&mut Record> = records.iter_mut().filter(fits).collect();

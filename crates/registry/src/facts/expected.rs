@@ -8,9 +8,11 @@ use assent_proof::{
 
 use super::{Fact, Found, is_second, same_slot};
 use crate::codec::{Versioned, encode};
+use crate::containment::releasers;
 use crate::record::{
     AuthorityRow, CheckpointRow, Conflict, Contained, DomainRow, IssuerRow, KindSlot, LineageRow,
-    OpenSubjectRow, PeerRow, PolicyRow, Reconciled, RestrictionRow, RevokedMark, SlotRow, TrustRow,
+    OpenSubjectRow, PeerRow, PolicyRow, Reconciled, ReleaseRow, ReleasedBy, RestrictionRow, RevokedMark,
+    SlotRow, TrustRow,
 };
 use crate::row_key;
 use crate::rows::{RowError, Table};
@@ -31,6 +33,7 @@ pub(super) const TABLES: &[Table] = &[
     Table::OpenSubjects,
     Table::Restrictions,
     Table::Containments,
+    Table::Releases,
     Table::Trusts,
     Table::Peers,
     Table::Checkpoints,
@@ -47,11 +50,11 @@ impl Rows<'_> {
     }
 }
 
-/// Every row of [`TABLES`]. Which releases of a target are linked is taken from the rows: [`super::marks`] looks at that.
+/// Every row of [`TABLES`].
 pub(super) fn rows(view: &View<'_>, facts: &[Fact]) -> Result<Found, RowError> {
     let mut rows = Rows { facts, rows: Found::new() };
-    rows.governance(view)?;
-    rows.lineages(view)?;
+    rows.governance();
+    rows.lineages();
     rows.chains();
     rows.lists();
     rows.peers(view)?;
@@ -60,7 +63,7 @@ pub(super) fn rows(view: &View<'_>, facts: &[Fact]) -> Result<Found, RowError> {
 
 impl Rows<'_> {
     /// Authorities, domains and policies, as the statements one after the other left them.
-    fn governance(&mut self, view: &View<'_>) -> Result<(), RowError> {
+    fn governance(&mut self) {
         let mut authorities: BTreeMap<PublicKey, AuthorityRow> = BTreeMap::new();
         let mut domains: BTreeMap<DomainName, DomainRow> = BTreeMap::new();
         for fact in self.facts {
@@ -110,15 +113,13 @@ impl Rows<'_> {
                 .insert((Table::DomainAuthorities, row_key::domain_authority(&row.domain, key)), Vec::new());
         }
         for (name, mut row) in domains {
-            let released = view.domain(&name)?.map(|row| row.isolations.released.clone()).unwrap_or_default();
-            row.isolations = self.contained(&name, &Containment::Isolate(name.clone()), released);
+            row.isolations = self.contained(&name, &Containment::Isolate(name.clone()));
             self.put(Table::Domains, row_key::domain(&name), &row);
         }
-        Ok(())
     }
 
     /// Each lineage, and which of a subject are open.
-    fn lineages(&mut self, view: &View<'_>) -> Result<(), RowError> {
+    fn lineages(&mut self) {
         let names: BTreeSet<(DomainName, LineageName)> = self
             .facts
             .iter()
@@ -138,7 +139,6 @@ impl Rows<'_> {
                 .filter(|fact| !fact.statement.kind.is_execution() && fact.statement.sequence.is_some());
             let subjects: BTreeSet<_> = evidence.iter().map(|fact| fact.statement.subject).collect();
             let closed_by = evidence.iter().filter(|fact| closes(&fact.claims)).map(|fact| fact.id).min();
-            let released = view.lineage(&domain, &name)?.map(|row| row.quarantines.released);
             let quarantine = Containment::Quarantine(name.clone());
             let row = LineageRow {
                 subjects: subjects.iter().copied().collect(),
@@ -148,7 +148,7 @@ impl Rows<'_> {
                 issuers: u32::try_from(issuers.len()).unwrap_or(u32::MAX),
                 closed_by,
                 conflicts: self.conflicts(&evidence),
-                quarantines: self.contained(&domain, &quarantine, released.unwrap_or_default()),
+                quarantines: self.contained(&domain, &quarantine),
             };
             self.put(Table::Lineages, row_key::lineage(&domain, &name), &row);
             for subject in subjects.iter().filter(|_| closed_by.is_none()) {
@@ -161,7 +161,6 @@ impl Rows<'_> {
         for (key, open) in open {
             self.put(Table::OpenSubjects, key, &OpenSubjectRow { open });
         }
-        Ok(())
     }
 
     /// The slots that were filled twice, with the newest reconciliation of each.
@@ -185,27 +184,54 @@ impl Rows<'_> {
         conflicts
     }
 
-    /// What is remembered of a target's containments, and the rows of those that were never released.
-    fn contained(
-        &mut self,
-        domain: &DomainName,
-        target: &Containment,
-        released: Vec<crate::record::ReleasedBy>,
-    ) -> Contained {
+    /// What is remembered of a target's containments, the rows of those that were never released, and those of the newest
+    /// releases of the others.
+    fn contained(&mut self, domain: &DomainName, target: &Containment) -> Contained {
         let of_target = |fact: &&Fact| {
             matches!(&fact.claims, Claims::Containment(containment) if containment == target)
                 && fact.statement.domain == *domain
         };
-        let never = |fact: &&Fact| {
-            let lifts = |other: &Fact| matches!(&other.claims, Claims::Release { containment } if *containment == fact.id);
-            !self.facts.iter().any(lifts)
-        };
-        let ids: Vec<EvidenceId> =
-            self.facts.iter().filter(of_target).filter(never).map(|fact| fact.id).collect();
-        for id in &ids {
+        let mut unreleased: u64 = 0;
+        let mut lists: BTreeMap<[u8; 32], BTreeMap<u64, (EvidenceId, EvidenceId)>> = BTreeMap::new();
+        // Groups are kept in the order in which they began; one whose releases were all overtaken begins anew.
+        let mut order: Vec<[u8; 32]> = Vec::new();
+        let mut newest: BTreeMap<EvidenceId, ([u8; 32], u64)> = BTreeMap::new();
+        for release in self.facts {
+            let Claims::Release { containment } = &release.claims else { continue };
+            if !self.facts.iter().filter(of_target).any(|fact| fact.id == *containment) {
+                continue;
+            }
+            if let Some((signers, index)) = newest.remove(containment) {
+                let list = lists.entry(signers).or_default();
+                list.remove(&index);
+                if list.is_empty() {
+                    order.retain(|known| *known != signers);
+                }
+            }
+            let signers = releasers(&release.row.counted, release.row.threshold);
+            lists.entry(signers).or_default().insert(release.index, (release.id, *containment));
+            if !order.contains(&signers) {
+                order.push(signers);
+            }
+            newest.insert(*containment, (signers, release.index));
+        }
+        let held: Vec<EvidenceId> = self.facts.iter().filter(of_target).map(|fact| fact.id).collect();
+        for id in held.iter().filter(|id| !newest.contains_key(*id)) {
+            unreleased = unreleased.saturating_add(1);
             self.rows.insert((Table::Containments, row_key::containment(domain, target, id)), Vec::new());
         }
-        Contained { unreleased: ids.len() as u64, released }
+        let mut released = Vec::new();
+        for signers in order {
+            let Some(list) = lists.get(&signers) else { continue };
+            for (index, (evidence_id, containment)) in list {
+                let before = list.range(..*index).next_back().map(|(index, _)| *index);
+                let after = list.range(index.saturating_add(1)..).next().map(|(index, _)| *index);
+                let row = ReleaseRow { evidence_id: *evidence_id, containment: *containment, before, after };
+                self.put(Table::Releases, row_key::release(domain, target, &signers, *index), &row);
+            }
+            released.extend(list.keys().next_back().map(|newest| ReleasedBy { signers, newest: *newest }));
+        }
+        Contained { unreleased, released }
     }
 
     /// Each issuer's chain, and its slots.
@@ -285,17 +311,14 @@ impl Rows<'_> {
             let missing = || RowError::Mutated { table: Table::Checkpoints, key: fact.id.0.to_vec() };
             let row: CheckpointRow = view.checkpoint(&fact.id)?.ok_or_else(missing)?;
             self.put(Table::Checkpoints, fact.id.0.to_vec(), &row);
-            let trust = statement.references.iter().find_map(|id| view.trust(id).ok().flatten());
-            let (Some(trust), Some(issuer), Some(sequence)) =
-                (trust, statement.issuers.first(), statement.sequence)
-            else {
+            let (Some(issuer), Some(sequence)) = (statement.issuers.first(), statement.sequence) else {
                 continue;
             };
-            if !is_second(self.facts, fact) {
-                let key =
-                    row_key::peer_slot(&statement.domain, &trust.peer, issuer, fact.accepted_at, fact.index);
-                self.put(Table::Peers, key, &PeerRow { lineage: statement.lineage.clone(), sequence });
-            }
+            // Both halves of a slot lie where the first one took it.
+            let Some(first) = self.facts.iter().find(|other| same_slot(other, fact)) else { continue };
+            let key =
+                row_key::peer_slot(&statement.domain, &row.origin, issuer, first.accepted_at, first.index);
+            self.put(Table::Peers, key, &PeerRow { lineage: statement.lineage.clone(), sequence });
         }
         Ok(())
     }

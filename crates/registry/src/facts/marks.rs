@@ -5,8 +5,6 @@ use std::collections::BTreeSet;
 use assent_proof::{Claims, Containment, EvidenceId};
 
 use super::{Fact, is_second, same_slot};
-use crate::containment::releasers;
-use crate::record::ReleasedBy;
 use crate::rows::RowError;
 use crate::view::View;
 
@@ -15,7 +13,6 @@ pub(super) fn check(view: &View<'_>, facts: &[Fact], wrong: &mut Vec<String>) ->
     meta(view, facts, wrong)?;
     for fact in facts {
         evidence(view, facts, fact, wrong)?;
-        released(view, facts, fact, wrong)?;
     }
     Ok(())
 }
@@ -96,34 +93,5 @@ fn uses(view: &View<'_>, facts: &[Fact], fact: &Fact, wrong: &mut Vec<String>) -
         let row = fact.row.consumed;
         wrong.push(format!("evidence `{}`: {row} uses are lost, and permits took {used}", fact.id));
     }
-    Ok(())
-}
-
-/// A quarantine or isolation that was released is found behind its newest release.
-fn released(view: &View<'_>, facts: &[Fact], fact: &Fact, wrong: &mut Vec<String>) -> Result<(), RowError> {
-    let (Claims::Containment(containment), Some(by)) = (&fact.claims, fact.row.released_by) else {
-        return Ok(());
-    };
-    let domain = &fact.statement.domain;
-    let groups: Vec<ReleasedBy> = match containment {
-        Containment::Quarantine(name) => {
-            view.lineage(domain, name)?.map(|row| row.quarantines.released).unwrap_or_default()
-        }
-        Containment::Isolate(target) => {
-            view.domain(target)?.map(|row| row.isolations.released.clone()).unwrap_or_default()
-        }
-        Containment::Invalidate(_) => return Ok(()),
-    };
-    let Some(release) = facts.iter().find(|other| other.id == by) else { return Ok(()) };
-    let signers = releasers(&release.row.counted, release.row.threshold);
-    let mut next = groups.iter().find(|group| group.signers == signers).map(|group| group.newest);
-    while let Some(index) = next {
-        let row = view.release(domain, containment, &signers, index)?;
-        if row.evidence_id == by && row.containment == fact.id && index == release.index {
-            return Ok(());
-        }
-        next = row.before;
-    }
-    wrong.push(format!("containment `{}`: its release `{by}` is not found", fact.id));
     Ok(())
 }

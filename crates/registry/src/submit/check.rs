@@ -47,7 +47,7 @@ pub(super) fn check(view: &View<'_>, occasion: Occasion, envelope: &VerifiedEnve
     times(statement, &claims, accepted_at)?;
     references(view, statement)?;
     let slot = slot::check(view, statement, &claims, accepted_at)?;
-    let peer = peer::check(view, statement, &claims, slot.placement, accepted_at)?;
+    let checkpoint = peer::check(view, statement, &claims, slot.placement, accepted_at)?;
     let founds = match occasion {
         Occasion::Genesis { cluster_id, .. } => Some(cluster_id),
         Occasion::Command { known, .. } => {
@@ -67,7 +67,7 @@ pub(super) fn check(view: &View<'_>, occasion: Occasion, envelope: &VerifiedEnve
         meta: view.meta()?,
         lineage: slot.lineage,
         chain: slot.chain,
-        peer,
+        checkpoint,
         consumes: slot.consumes,
         founds,
     })
@@ -153,6 +153,12 @@ fn times(statement: &Statement, claims: &Claims, now: Millis) -> Result<(), Refu
         }
         Claims::SovereignTrust { not_after, .. } if not_after.to_millis() <= now => {
             invalid("predicate.claims.notAfter", format!("`{not_after}` has passed"))
+        }
+        Claims::Recovery { .. }
+            if now.0 > statement.issued_at.to_millis().0.saturating_add(limit::RECOVERY_USABLE_MS) =>
+        {
+            let detail = format!("`{}` is more than seven days ago: sign a new one", statement.issued_at);
+            invalid("predicate.issuedAt", detail)
         }
         Claims::Revocation { invalid_since: Some(since), .. } if since.to_millis() > now => {
             invalid("predicate.claims.invalidSince", format!("`{since}` lies in the registry's future"))

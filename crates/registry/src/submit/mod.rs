@@ -18,7 +18,7 @@ use std::rc::Rc;
 use assent_proof::{Claims, EvidenceId, Millis, Refusal, VerifiedEnvelope};
 
 use crate::command::{Checked, Outcome, Receipt};
-use crate::record::{CountedSigner, IssuerRow, LineageRow, MetaRow};
+use crate::record::{CheckpointRow, CountedSigner, IssuerRow, LineageRow, MetaRow};
 use crate::rows::{Overlay, RowError, Rows, RowsMut};
 use crate::rules::{RulesVersion, rules_known};
 use crate::view::View;
@@ -192,7 +192,7 @@ struct Plan {
     /// The issuer's chain in it, as the check found it.
     chain: Option<IssuerRow>,
     /// The checkpoint of another registry that it brings.
-    peer: Option<peer::Peer>,
+    checkpoint: Option<CheckpointRow>,
     /// The authorizations that lose a use by this permit.
     consumes: BTreeSet<EvidenceId>,
     /// The cluster id, if a genesis file may found the registry with this statement.

@@ -20,12 +20,6 @@ use crate::view::View;
 /// How many rows one look at an issuer's checkpoints reads.
 const PAGE: usize = 16;
 
-/// The checkpoint that a continuity statement brings.
-pub(super) struct Peer {
-    pub(super) origin: String,
-    pub(super) checkpoint: CheckpointRow,
-}
-
 /// Checks a `synchronization-continuity`; nothing for any other kind.
 ///
 /// Whether it extends the last checkpoint is asked only where it takes the next slot: the second half of an equivocation
@@ -36,19 +30,19 @@ pub(super) fn check(
     claims: &Claims,
     placement: Placement,
     now: Millis,
-) -> Result<Option<Peer>, Stop> {
+) -> Result<Option<CheckpointRow>, Stop> {
     let Claims::SynchronizationContinuity { checkpoint, consistency } = claims else { return Ok(None) };
     let trust = trust(view, statement, now)?;
     let verified =
         verify_checkpoint(checkpoint.as_bytes(), &trust.peer, &trust.registry_key, &trust.node_keys);
     let verified = verified.map_err(|refusal| at_checkpoint(&refusal))?;
     let found = verified.checkpoint();
-    let checkpoint = CheckpointRow { size: found.size, root: found.root };
+    let checkpoint = CheckpointRow { origin: trust.peer.clone(), size: found.size, root: found.root };
     if placement == Placement::IssuerSlot {
         let last = last(view, &statement.domain, &trust.peer)?;
         extends(&last, &checkpoint, consistency)?;
     }
-    Ok(Some(Peer { origin: trust.peer, checkpoint }))
+    Ok(Some(checkpoint))
 }
 
 /// The one trust that the statement references.
@@ -130,7 +124,7 @@ fn last_of(
             if looked_at > limit::WALKED_STATEMENTS {
                 return Err(doubt(origin).into());
             }
-            let standing = standing(view, domain, issuer, row)?;
+            let standing = standing(view, domain, origin, issuer, row)?;
             if !standing.is_empty() {
                 let index = row.0.last_chunk().copied().ok_or_else(|| mutated(&row.0))?;
                 return Ok(Some((!u64::from_be_bytes(index), standing)));
@@ -146,10 +140,11 @@ fn last_of(
     }
 }
 
-/// The statements of a slot that stand; both of an equivocation that is not reconciled.
+/// The statements of a slot that brought a checkpoint of this peer and stand; both of an equivocation that is not reconciled.
 fn standing(
     view: &View<'_>,
     domain: &DomainName,
+    origin: &str,
     issuer: &PublicKey,
     (key, value): &Row,
 ) -> Result<Vec<EvidenceId>, RowError> {
@@ -157,8 +152,9 @@ fn standing(
     let lineage = view.lineage(domain, &name)?.ok_or_else(|| mutated(key))?;
     let slot: Slot = view.slot(Chain { domain, lineage: &name, issuer }, &lineage, sequence)?;
     let mut standing = Vec::new();
-    for half in slot.halves().filter(|half| matches!(half.claims, Claims::SynchronizationContinuity { .. })) {
-        if !view.is_void(&half.evidence_id)? {
+    for half in slot.halves() {
+        let of_peer = view.checkpoint(&half.evidence_id)?.is_some_and(|row| row.origin == origin);
+        if of_peer && !view.is_void(&half.evidence_id)? {
             standing.push(half.evidence_id);
         }
     }

@@ -8,9 +8,6 @@ use crate::record::{Contained, ReleaseRow, ReleasedBy};
 use crate::row_key;
 use crate::rows::{RowError, Table};
 
-/// How many releases that were overtaken are unlinked by one release. Each release overtakes at most one.
-const UNLINKED: usize = 64;
-
 impl Writer<'_> {
     pub(super) fn contain(&mut self, containment: &Containment) -> Result<(), RowError> {
         if let Containment::Invalidate(target) = containment {
@@ -35,9 +32,12 @@ impl Writer<'_> {
         let Some(containment) = &released.containment else { return Ok(()) };
         let domain = released.domain.clone();
         let Some(mut contained) = self.contained(&domain, containment)? else { return Ok(()) };
-        if released.released_by.is_none() {
-            contained.unreleased = contained.unreleased.saturating_sub(1);
-            self.rows.delete(Table::Containments, &row_key::containment(&domain, containment, id))?;
+        match &released.released_by {
+            None => {
+                contained.unreleased = contained.unreleased.saturating_sub(1);
+                self.rows.delete(Table::Containments, &row_key::containment(&domain, containment, id))?;
+            }
+            Some(overtaken) => self.unlink(&domain, containment, &mut contained, overtaken)?,
         }
         let signers = releasers(&self.plan.counted, self.plan.threshold);
         let index = self.index;
@@ -48,45 +48,56 @@ impl Writer<'_> {
                 None
             }
         };
-        let row = ReleaseRow { evidence_id: self.id, containment: *id, before };
+        if let Some(before) = before {
+            self.relink(&domain, containment, &signers, before, |row| row.after = Some(index))?;
+        }
+        let row = ReleaseRow { evidence_id: self.id, containment: *id, before, after: None };
         self.put(Table::Releases, &row_key::release(&domain, containment, &signers, index), &row)?;
-        self.unlink_overtaken(&domain, containment, &mut contained)?;
         self.put_contained(&domain, containment, contained)
     }
 
-    /// Takes out the newest releases of what was released anew since, so that nobody has to walk past them for ever.
-    fn unlink_overtaken(
+    /// Takes a release out of its list, which another release of the same containment overtakes.
+    fn unlink(
         &mut self,
         domain: &DomainName,
         containment: &Containment,
         contained: &mut Contained,
+        overtaken: &EvidenceId,
     ) -> Result<(), RowError> {
-        let mut unlinked = 0;
-        let mut kept = Vec::with_capacity(contained.released.len());
-        for mut group in contained.released.drain(..) {
-            let mut stays = true;
-            while unlinked < UNLINKED {
-                let row = self.view().release(domain, containment, &group.signers, group.newest)?;
-                if !self.view().was_released_anew(&row)? {
-                    break;
-                }
-                unlinked = unlinked.saturating_add(1);
-                let key = row_key::release(domain, containment, &group.signers, group.newest);
-                self.rows.delete(Table::Releases, &key)?;
-                match row.before {
-                    Some(before) => group.newest = before,
-                    None => {
-                        stays = false;
-                        break;
-                    }
-                }
-            }
-            if stays {
-                kept.push(group);
-            }
+        let missing = || RowError::Mutated { table: Table::Evidence, key: overtaken.0.to_vec() };
+        let release = self.view().evidence(overtaken)?.ok_or_else(missing)?;
+        let signers = releasers(&release.counted, release.threshold);
+        let row = self.view().release(domain, containment, &signers, release.index)?;
+        self.rows.delete(Table::Releases, &row_key::release(domain, containment, &signers, release.index))?;
+        if let Some(before) = row.before {
+            self.relink(domain, containment, &signers, before, |earlier| earlier.after = row.after)?;
         }
-        contained.released = kept;
+        match (row.after, row.before) {
+            (Some(after), before) => {
+                self.relink(domain, containment, &signers, after, |later| later.before = before)?;
+            }
+            (None, Some(before)) => {
+                for group in contained.released.iter_mut().filter(|group| group.signers == signers) {
+                    group.newest = before;
+                }
+            }
+            (None, None) => contained.released.retain(|group| group.signers != signers),
+        }
         Ok(())
+    }
+
+    /// Changes the links of one release.
+    fn relink(
+        &mut self,
+        domain: &DomainName,
+        containment: &Containment,
+        signers: &[u8; 32],
+        ledger_index: u64,
+        change: impl FnOnce(&mut ReleaseRow),
+    ) -> Result<(), RowError> {
+        let mut row = self.view().release(domain, containment, signers, ledger_index)?;
+        change(&mut row);
+        self.put(Table::Releases, &row_key::release(domain, containment, signers, ledger_index), &row)
     }
 
     /// What is remembered of the containments of a target.

@@ -12,7 +12,8 @@ use crate::record::{
 };
 use crate::row_key;
 use crate::rows::{RowError, Table};
-use crate::submit::{Placement, slot};
+use crate::said::{Chain, Half};
+use crate::submit::slot;
 
 impl Writer<'_> {
     /// What the kind changes beyond its lineage.
@@ -105,20 +106,26 @@ impl Writer<'_> {
         self.put(Table::Restrictions, &key, &RestrictionRow { evidence_id: self.id, invalid_since })
     }
 
-    /// A checkpoint of another registry. A second half is found by the slot that it shares with the first.
+    /// A checkpoint of another registry. It lies where its slot was taken, whichever half of the slot it is: when that was, and
+    /// whether its issuer's key counted then, is the same for both.
     fn checkpoint(&mut self) -> Result<(), RowError> {
-        let (Some(peer), Some(issuer)) = (&self.plan.peer, self.statement.issuers.first()) else {
+        let plan = self.plan;
+        let (Some(checkpoint), Some(issuer)) = (&plan.checkpoint, self.statement.issuers.first()) else {
             return Ok(());
         };
-        self.put(Table::Checkpoints, &self.id.0.clone(), &peer.checkpoint)?;
-        if self.plan.placement != Placement::IssuerSlot {
-            return Ok(());
-        }
+        self.put(Table::Checkpoints, &self.id.0.clone(), checkpoint)?;
         let StatementPlace { domain, name } = self.place();
-        let at = self.plan.accepted_at;
-        let key = row_key::peer_slot(&domain, &peer.origin, issuer, at, self.index);
-        let row = PeerRow { lineage: name, sequence: self.statement.sequence.unwrap_or(0) };
-        self.put(Table::Peers, &key, &row)
+        let sequence = self.statement.sequence.unwrap_or(0);
+        let chain = Chain { domain: &domain, lineage: &name, issuer };
+        let Some(first) = self.view().half(chain, sequence, Half::First)? else { return Ok(()) };
+        let index = match self.view().evidence(&first.evidence_id)? {
+            Some(row) => row.index,
+            None => {
+                return Err(RowError::Mutated { table: Table::Evidence, key: first.evidence_id.0.to_vec() });
+            }
+        };
+        let key = row_key::peer_slot(&domain, &checkpoint.origin, issuer, first.accepted_at, index);
+        self.put(Table::Peers, &key, &PeerRow { lineage: name.clone(), sequence })
     }
 
     /// One half stands, the other is void. The lineage remembers how its slot was resolved last.
