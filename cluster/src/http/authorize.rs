@@ -10,6 +10,7 @@ use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
+use tokio::sync::OwnedSemaphorePermit;
 
 use assent_api::{Call, JSON_CONTENT_TYPE, parse_authorize_batch};
 use assent_proof::{AuthorizeRequest, Code};
@@ -66,8 +67,17 @@ pub(super) async fn batch(State(service): State<Service>, request: Body) -> Resp
     if decisions.len() != asked {
         return problem(Code::NoQuorum, 503, "there are not as many decisions as requests");
     }
+    let bytes = decisions.iter().map(|decision| decision.body.len()).sum();
+    let Some(room) = service.room_for_batch(bytes) else {
+        return problem(
+            Code::Overloaded,
+            503,
+            "answers to batches that were not taken yet fill `limits.answer_kib`",
+        );
+    };
     let mut response = reply(200, JSON_CONTENT_TYPE, Bytes::new());
-    *response.body_mut() = Body::new(Decisions::new(decisions.into_iter().map(|decision| decision.body)));
+    let decisions = decisions.into_iter().map(|decision| decision.body);
+    *response.body_mut() = Body::new(Decisions::new(decisions, Some(room)));
     response
 }
 
@@ -76,10 +86,12 @@ pub(super) async fn batch(State(service): State<Service>, request: Body) -> Resp
 struct Decisions {
     pieces: VecDeque<Bytes>,
     left: u64,
+    /// Given back when the answer is written, or its caller is gone.
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 impl Decisions {
-    fn new(decisions: impl Iterator<Item = Bytes>) -> Self {
+    fn new(decisions: impl Iterator<Item = Bytes>, room: Option<OwnedSemaphorePermit>) -> Self {
         let mut pieces = VecDeque::from([Bytes::from_static(b"{\"decisions\":[")]);
         for (place, decision) in decisions.enumerate() {
             if place > 0 {
@@ -89,7 +101,7 @@ impl Decisions {
         }
         pieces.push_back(Bytes::from_static(b"]}"));
         let left = pieces.iter().map(|piece| piece.len() as u64).sum();
-        Self { pieces, left }
+        Self { pieces, left, _room: room }
     }
 }
 
@@ -129,7 +141,7 @@ mod tests {
             (vec!["{}"], &b"{\"decisions\":[{}]}"[..]),
             (vec!["1", "2", "3"], &b"{\"decisions\":[1,2,3]}"[..]),
         ] {
-            let body = Decisions::new(decisions.into_iter().map(Bytes::from));
+            let body = Decisions::new(decisions.into_iter().map(Bytes::from), None);
             assert_eq!(body.size_hint().exact(), Some(expected.len() as u64));
             assert_eq!(body.collect().await.unwrap().to_bytes(), expected);
         }

@@ -57,6 +57,13 @@ impl Service {
         self.ask(Question::Read, requests).await
     }
 
+    /// Room for so many bytes of a batch's answer while it is written, what was denied unevaluated included; none if the answers
+    /// that slow callers have not taken yet fill it.
+    pub fn room_for_batch(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let kib = u32::try_from(bytes.div_ceil(1024)).ok()?;
+        self.inner.batch_room.clone().try_acquire_many_owned(kib).ok()
+    }
+
     /// Decides the requests; the question is the same for all of them.
     pub(super) async fn ask(&self, question: Question, requests: Vec<AuthorizeRequest>) -> Vec<Answered> {
         let parts = self.parts();

@@ -139,6 +139,8 @@ pub(crate) struct Inner {
     authorize_room: Arc<Semaphore>,
     /// What the answers under way may take.
     answer_room: answer_room::AnswerRoom,
+    /// One permit a KiB of answers to batches that are being written.
+    batch_room: Arc<Semaphore>,
     /// One permit a long batch of which a slice is being decided.
     long_turns: Semaphore,
     submissions: mpsc::Sender<submit::Pending>,
@@ -167,6 +169,7 @@ impl Service {
             rounds,
             authorize_room: Arc::new(Semaphore::new(limits.authorize_queue)),
             answer_room: answer_room::AnswerRoom::new(limits.answer_kib),
+            batch_room: Arc::new(Semaphore::new(limits.answer_kib)),
             long_turns: Semaphore::new(decide::LONG_AT_ONCE),
             submissions,
             submit_room: Arc::new(Semaphore::new(limits.submit_queue)),

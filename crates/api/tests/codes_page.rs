@@ -13,7 +13,7 @@ const HEAD: &str = "\
 # Codes
 
 Every refusal of a submission or of a change of the cluster, and every reason of a deny, has one of these codes. They are stable: a code is never renamed, and
-never given another meaning. A decision lists all the reasons that hold, in the order of this page.
+never given another meaning. A decision lists its reasons in the order of this page: at most 32, and every code that denies is among them.
 
 The clause is the one of RFC-EG-033 that asks for it. *Refuses* and *denies* are the HTTP status with which a code refuses a
 submission (or a change of the cluster's members) and denies an authorize; a code that only does the other has none there. A deny with 503 means that the registry cannot

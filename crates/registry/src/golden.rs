@@ -170,7 +170,7 @@ fn rows_keep_their_bytes() {
     );
     golden(&PeerRow { lineage: "l".parse().unwrap(), sequence: 3 }, include_str!("golden/peer.hex").trim());
     golden(
-        &CheckpointRow { origin: "o".to_owned(), size: 300, root: [4; 32] },
+        &CheckpointRow { origin: "o".to_owned(), trust: id(9), size: 300, root: [4; 32] },
         include_str!("golden/checkpoint.hex").trim(),
     );
     golden(

@@ -15,16 +15,19 @@ pub const RECOVERY_USABLE_MS: i64 = 7 * 24 * 3600 * 1000;
 
 /// Most statements that one evaluation, or the check of one envelope, judges to be void or not: what it looks at, what that
 /// rests on, the grants of their signers, and the reconciliations among them. Beyond that it is in doubt, and doubt is void.
-pub const JUDGED_STATEMENTS: usize = 16_384;
+pub const JUDGED_STATEMENTS: usize = 4096;
 
-/// Most slots of issuers that one evaluation walks back over, past statements that are void.
+/// Most slots that one evaluation walks back over past what is void: of all issuers, and of both lineages, together.
 pub const WALKED_STATEMENTS: usize = 1024;
 
 /// Most equivocations of one lineage that are ever reconciled. One more stays as it is, and quarantines.
 pub const RECONCILED_PER_LINEAGE: usize = 256;
 
 /// Most different sets of signers by which the containments of one target are released.
-pub const RELEASERS_PER_TARGET: usize = 256;
+pub const RELEASERS_PER_TARGET: usize = 1024;
+
+/// Most trusts under which one issuer brings checkpoints of one peer.
+pub const TRUSTS_PER_ISSUER: usize = 64;
 
 /// Most containments of one target that are named; the others hold all the same.
 pub const CONTAINMENTS_NAMED: usize = 33;

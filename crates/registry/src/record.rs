@@ -313,6 +313,8 @@ pub(crate) struct PeerRow {
 pub(crate) struct CheckpointRow {
     /// That registry's origin.
     pub origin: String,
+    /// The trust under which it was verified.
+    pub trust: EvidenceId,
     /// The size of the peer's ledger.
     pub size: u64,
     /// Its root.

@@ -147,30 +147,30 @@ pub(crate) fn peer_issuer(domain: &DomainName, origin: &str, issuer: &PublicKey)
     key
 }
 
-/// Key of a checkpoint of another registry by when it was accepted, newest first.
-pub(crate) fn peer_slot(
+/// Prefix of what an issuer told a domain of another registry under one trust.
+pub(crate) fn peer_trust(
     domain: &DomainName,
     origin: &str,
     issuer: &PublicKey,
-    accepted_at: Millis,
-    ledger_index: u64,
+    trust: &EvidenceId,
 ) -> Vec<u8> {
-    let mut key = peer_accepted(domain, origin, issuer, accepted_at);
-    key.extend_from_slice(&index(!ledger_index));
+    let mut key = peer_issuer(domain, origin, issuer);
+    key.extend_from_slice(&trust.0);
     key
 }
 
-/// Prefix of the checkpoints of another registry that an issuer brought at a time; earlier ones come after it.
-pub(crate) fn peer_accepted(
-    domain: &DomainName,
-    origin: &str,
-    issuer: &PublicKey,
-    accepted_at: Millis,
-) -> Vec<u8> {
-    let mut key = peer_issuer(domain, origin, issuer);
+/// What follows [`peer_trust`] in the key of a checkpoint that was accepted then; earlier ones come after it.
+pub(crate) fn peer_accepted(accepted_at: Millis) -> [u8; 8] {
     // Ordered like the number, with the sign turned, and then backwards.
     let ordered = accepted_at.0.cast_unsigned() ^ (1 << 63);
-    key.extend_from_slice(&index(!ordered));
+    index(!ordered)
+}
+
+/// Key of a checkpoint of another registry, after [`peer_trust`]: newest first.
+pub(crate) fn peer_slot(trust: Vec<u8>, accepted_at: Millis, ledger_index: u64) -> Vec<u8> {
+    let mut key = trust;
+    key.extend_from_slice(&peer_accepted(accepted_at));
+    key.extend_from_slice(&index(!ledger_index));
     key
 }
 

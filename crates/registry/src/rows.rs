@@ -44,7 +44,8 @@ pub enum Table {
     Permits = 15,
     /// Evidence id of a `sovereign-trust` → what it says.
     Trusts = 16,
-    /// (domain, peer's origin, issuer, time of acceptance, newest first) → the slot that brought a checkpoint of that registry.
+    /// (domain, peer's origin, issuer, trust, time of acceptance, newest first) → the slot that brought a checkpoint of that
+    /// registry.
     Peers = 17,
     /// Evidence id of a `synchronization-continuity` → the checkpoint that it brought.
     Checkpoints = 18,

@@ -1,6 +1,6 @@
 //! What still stands: authorities over time, and evidence after revocations.
 //!
-//! Void spreads by authority and by reference, never by `parent`. It is computed when asked, from what the
+//! Void spreads by authority, by reference and by reconciliation, never by `parent`. It is computed when asked, from what the
 //! evidence recorded of its signers and from marks that are only ever gained, so the order in which
 //! revocations arrive cannot matter.
 
@@ -84,14 +84,14 @@ impl View<'_> {
         let mut open = vec![*id];
         while let Some(next) = open.last().copied() {
             if self.known_void(&next).is_none() {
-                if !self.may_judge() {
-                    return Ok(true);
-                }
                 let before = open.len();
                 let void = self.judge(&next, &mut open)?;
                 if open.len() > before {
                     // It is judged once these are.
                     continue;
+                }
+                if !self.may_judge() {
+                    return Ok(true);
                 }
                 self.remember_void(next, void);
             }
@@ -200,6 +200,25 @@ impl View<'_> {
             None => Ok(false),
             Some(conflict) => Ok(self.canonical(conflict)? != Some(*id)),
         }
+    }
+
+    /// Whether a statement stands: it is not void, and nothing that it rests on is contested. What is contested may yet turn out
+    /// void, and until that is known, nothing that rests on it has replaced anything.
+    pub(crate) fn stands(&self, id: &EvidenceId, references: &[EvidenceId]) -> Result<bool, RowError> {
+        if self.is_void(id)? {
+            return Ok(false);
+        }
+        if references.is_empty() {
+            return Ok(true);
+        }
+        let Some(closure) = self.closure(references)? else { return Ok(false) };
+        for id in closure {
+            match self.evidence(&id)? {
+                Some(row) if !self.is_contested(&id, &row)? => {}
+                _ => return Ok(false),
+            }
+        }
+        Ok(true)
     }
 
     /// The first flaw in what a statement rests on: a reference that is void or contested, or execution evidence whose
@@ -327,7 +346,7 @@ mod tests {
 
     #[test]
     fn a_long_chain_is_judged_without_recursion() {
-        let length = limit::JUDGED_STATEMENTS / 2 - 2;
+        let length = limit::JUDGED_STATEMENTS - 2;
         let sound = chain(length, i64::from(u32::MAX));
         assert_eq!(View::new(&sound).is_void(&id(length)), Ok(false));
         let void = chain(length, 1);

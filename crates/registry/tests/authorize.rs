@@ -439,19 +439,16 @@ fn an_answer_does_not_depend_on_what_was_asked_before_it_on_the_same_view() {
     let keys = world.keys.clone();
     // Another lineage whose answer rests on more statements than one evaluation looks at.
     accepted(&world.submit(&authorization(&["run"]).lineage("heavy").sign(&[&keys.governance[0]])));
-    let mut parents = Vec::new();
-    for n in 0..60 {
-        let bytes = integrity("m1").lineage(&format!("base-{n}")).sign(&[&keys.runtime]);
-        parents.push(accepted(&world.submit(&bytes)).evidence_id);
+    let mut base = Vec::new();
+    for sequence in 0..4200_u64 {
+        let bytes = integrity("m1").lineage("base").slot(sequence, base.last().copied());
+        base.push(accepted(&world.submit(&bytes.sign(&[&keys.runtime]))).evidence_id);
     }
     let mut parent = None;
-    for sequence in 0..1025_u64 {
-        let bytes = affirming()
-            .lineage("heavy")
-            .issued(at(-i64::try_from(sequence % 200).unwrap()))
-            .references(&parents)
-            .slot(sequence, parent)
-            .sign(&[&keys.attestation2]);
+    for (sequence, references) in (0_u64..).zip(base.chunks(5)) {
+        let issued = at(-i64::try_from(sequence % 200).unwrap());
+        let draft = affirming().lineage("heavy").issued(issued).references(references);
+        let bytes = draft.slot(sequence, parent).sign(&[&keys.attestation2]);
         parent = Some(accepted(&world.submit_at(10, &bytes)).evidence_id);
     }
     accepted(

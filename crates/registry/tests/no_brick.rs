@@ -182,6 +182,48 @@ fn a_domain_can_be_released_however_often_its_governance_was_replaced() {
 }
 
 #[test]
+fn a_release_rests_on_no_more_keys_than_it_needs_so_that_few_sets_of_them_release_everything() {
+    let mut world = World::founded(9, 1, Some(attested_policy()));
+    world.grounds();
+    let keys = world.keys.clone();
+    for set in 1..512_usize {
+        let held = isolate().issued(at(-i64::try_from(set).unwrap())).sign(&[&keys.audit]);
+        let held = accepted(&world.submit(&held)).evidence_id;
+        let signers: Vec<&SigningKey> = keys
+            .governance
+            .iter()
+            .enumerate()
+            .filter(|(n, _)| set & (1 << n) != 0)
+            .map(|(_, key)| key)
+            .collect();
+        let (slot, head) = query::governance_slot(&world.rows, &domain()).unwrap();
+        accepted(&world.submit(&release(held).slot(slot, head).sign(&signers)));
+    }
+    // New governance still releases.
+    let fresh = key(64);
+    let next = domain_statement(domain().as_ref(), &[fresh.public()], 1);
+    accepted(&world.submit_to_root(0, next, &[&keys.root, &fresh]));
+    let held = isolate().issued(at(-1000)).sign(&[&keys.audit]);
+    let held = accepted(&world.submit(&held)).evidence_id;
+    let (slot, head) = query::governance_slot(&world.rows, &domain()).unwrap();
+    accepted(&world.submit(&release(held).slot(slot, head).sign(&[&fresh])));
+}
+
+#[test]
+fn one_root_key_of_several_revokes_no_nodes_key() {
+    let (mut world, [a, b, _]) = two_of_three();
+    let node = world.keys.node.clone();
+    let of_node = revocation(node.public(), None).domain("_root");
+    assert_eq!(refused(&world.submit(&of_node.sign(&[&a]))), Code::ThresholdNotMet);
+    assert!(query::node_key_granted(&world.rows, &node.public(), ms(0)).unwrap());
+    accepted(&world.submit(&of_node.sign(&[&a, &b])));
+    assert!(!query::node_key_granted(&world.rows, &node.public(), ms(0)).unwrap());
+    // A node's key may always give itself up.
+    let (mut world, _) = two_of_three();
+    accepted(&world.submit(&revocation(node.public(), None).domain("_root").sign(&[&node])));
+}
+
+#[test]
 fn a_containment_whose_release_is_overtaken_is_found_behind_the_newest_one_in_any_order() {
     let mut world = World::founded(3, 1, Some(attested_policy()));
     world.grounds();

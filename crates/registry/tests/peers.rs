@@ -299,3 +299,22 @@ fn what_follows_a_checkpoint_that_won_its_slot_extends_it_whatever_the_other_hal
         }
     }
 }
+
+#[test]
+fn a_trust_that_was_made_void_hides_however_many_checkpoints_it_carried() {
+    let (mut world, peer, trust) = trusting();
+    let keys = world.keys.clone();
+    let mut parent = trust;
+    for n in 0..1030_u64 {
+        let size = 7;
+        let issued = at(-i64::try_from(n % 200).unwrap());
+        let again = peer.continuity(if n == 0 { 0 } else { size }, size, trust).issued(issued);
+        parent =
+            accepted(&world.submit_at(10, &again.slot(n + 1, Some(parent)).sign(&[&keys.zone]))).evidence_id;
+    }
+    accepted(&world.submit_at(20, &invalidate(trust).sign(&[&keys.audit])));
+    let renewed = peer.trust().issued(at(-1)).slot(1031, Some(parent)).sign(&[&keys.zone]);
+    let renewed = accepted(&world.submit_at(20, &renewed)).evidence_id;
+    let first = peer.continuity(0, 9, renewed).slot(1032, Some(renewed)).sign(&[&keys.zone]);
+    accepted(&world.submit_at(20, &first));
+}

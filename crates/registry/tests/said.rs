@@ -167,3 +167,29 @@ fn a_walk_past_more_void_statements_than_the_bound_is_a_doubt_and_denies_with_a_
 fn at_second(sequence: u64) -> assent_proof::Seconds {
     at(-i64::try_from(sequence % 200).unwrap())
 }
+
+#[test]
+fn what_rests_on_a_contested_statement_has_not_replaced_the_negative_before_it() {
+    let mut world = World::founded(3, 2, Some(attested_policy()));
+    world.grounds();
+    let keys = world.keys.clone();
+    let [one, two, three] = [&keys.governance[0], &keys.governance[1], &keys.governance[2]];
+    // The second attester says no, and then yes on the word of a third party in another lineage.
+    let base = integrity("m1").lineage("base").sign(&[&keys.runtime]);
+    let base = accepted(&world.submit_at(10, &base)).evidence_id;
+    let bad = states(&mut world, 10, 0, None, contraindicated());
+    states(&mut world, 10, 1, Some(bad), affirming().references(&[base]));
+    assert!(world.decide_at(10, &request()).is_allow());
+    // The third party contradicts itself: what it said is in doubt, and with it what rests on it.
+    let other = integrity("m2").lineage("base").sign(&[&keys.runtime]);
+    assert!(matches!(world.submit_at(20, &other), Outcome::Equivocation { .. }));
+    assert_eq!(codes(&world.decide_at(20, &request())), [Code::AttestationNotAffirming]);
+    // Nor is it lifted by a reconciliation either way that turns out void.
+    let (slot, head) = assent_registry::query::governance_slot(&world.rows, &domain()).unwrap();
+    let canonical = reconciliation([base, id_of(&other)], id_of(&other)).slot(slot, head);
+    accepted(&world.submit_at(30, &canonical.sign(&[one, two])));
+    assert_eq!(codes(&world.decide_at(30, &request())), [Code::AttestationNotAffirming]);
+    accepted(&world.submit_at(40, &revocation(two.public(), Some(at(25))).sign(&[one, three])));
+    let denied = codes(&world.decide_at(40, &request()));
+    assert!(denied.contains(&Code::AttestationNotAffirming), "{denied:?}");
+}

@@ -278,16 +278,21 @@ impl Model {
             for slots in self.said(domain, lineage, kind) {
                 for slot in slots {
                     let of_slot = slot.iter().flat_map(|leaf| self.halves(leaf)).chain(slot.iter().copied());
-                    let nothing_stands = of_slot.into_iter().all(|leaf| self.void(leaf));
-                    let heard = slot.iter().filter(|leaf| nothing_stands || !self.void(leaf));
+                    let nothing_stands = of_slot.into_iter().all(|leaf| !self.stands(leaf));
+                    let heard = slot.iter().filter(|leaf| nothing_stands || self.stands(leaf));
                     let unreleased = |leaf: &&&Leaf| !self.standing().released.contains(&leaf.statement.id);
                     reasons.extend(heard.filter(unreleased).filter_map(|leaf| negative(leaf, policy)));
-                    if slot.iter().any(|leaf| !self.void(leaf)) {
+                    if slot.iter().any(|leaf| self.stands(leaf)) {
                         break;
                     }
                 }
             }
         }
+    }
+
+    /// Whether it has replaced what came before it: it is not void, and nothing that it rests on is contested.
+    fn stands(&self, leaf: &Leaf) -> bool {
+        !self.void(leaf) && !self.rests_on(&leaf.statement).into_iter().any(|leaf| self.contested(leaf))
     }
 
     /// Enough issuers' newest statements count. Answers those that count, needed or not.

@@ -83,7 +83,12 @@ impl Standing {
             None => Needed { counted: admitted.into_iter().collect(), threshold: threshold(leaf) },
             Some(governance) => {
                 let counts = |key: &&String| !admitted.contains(*key) && governance.keys.contains(*key);
-                let counted = statement.issuers.iter().filter(counts).cloned().collect();
+                let mut counted: Vec<String> = statement.issuers.iter().filter(counts).cloned().collect();
+                if statement.kind == "release" {
+                    // It rests on no more keys than it needs.
+                    counted.sort_unstable();
+                    counted.truncate(usize::try_from(governance.threshold).unwrap_or(usize::MAX));
+                }
                 Needed { counted, threshold: governance.threshold }
             }
         }

@@ -1,6 +1,8 @@
 //! What is accepted (docs/protocol.md, "Lineages and slots" and "Kinds"), in the order of checks: the same again, domain,
 //! authorities, role, claims, times, references, slot.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::statement::{Class, Statement, texts};
@@ -97,10 +99,12 @@ impl Model {
         let itself = revokes && statement.issuers == [statement.claim("authority")];
         // Alone, a key revokes itself; a key of governance only from now on.
         let own = itself && !(of_governance && since);
+        let in_root = statement.domain == "_root";
         if !own && roles.iter().any(|(_, role)| !statement.roles().contains(role)) {
             return Err("role_not_permitted");
         }
-        let by_threshold = class == Class::Governance || (revokes && !own && (of_governance || since));
+        let by_threshold =
+            class == Class::Governance || (revokes && !own && (of_governance || since || in_root));
         let needed = if by_threshold { governance.threshold } else { 1 };
         // Against a key of governance its own signature does not count.
         let against =
@@ -277,8 +281,7 @@ impl Model {
 
     /// Which of two statements for its slot stands, if that was reconciled.
     pub(super) fn canonical_of(&self, leaf: &Leaf) -> Option<&str> {
-        let of_slot =
-            |(pair, _): &&(std::collections::BTreeSet<String>, String)| pair.contains(&leaf.statement.id);
+        let of_slot = |(pair, _): &&(BTreeSet<String>, String)| pair.contains(&leaf.statement.id);
         self.standing().reconciled.iter().find(of_slot).map(|(_, canonical)| canonical.as_str())
     }
 
@@ -290,11 +293,12 @@ impl Model {
     /// A restriction that adds nothing to one in force by the same issuers is that one.
     fn check_restriction(&self, statement: &Statement) -> Place {
         let standing = self.standing();
+        let by = |of: &Statement| of.issuers.iter().cloned().collect::<BTreeSet<String>>();
         let same = |leaf: &&Leaf| {
             let of = &leaf.statement;
             of.kind == statement.kind
                 && of.domain == statement.domain
-                && of.issuers == statement.issuers
+                && by(of) == by(statement)
                 && ["authority", "action", "target"]
                     .iter()
                     .all(|claim| of.claim(claim) == statement.claim(claim))

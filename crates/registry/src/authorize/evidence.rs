@@ -45,8 +45,8 @@ fn too_far(said: &Said) -> String {
     let Said { kind, issuer, .. } = said;
     let most = limit::WALKED_STATEMENTS;
     format!(
-        "what {issuer} says last in `{kind}` is void, and so is what came before it, more than {most} slots back in all: \
-         its issuer must state it anew, or the execution needs a new lineage"
+        "nothing that {issuer} said last in `{kind}` stands, more than {most} slots back in all: let it state this anew, or, \
+         if its key is revoked, begin a new lineage"
     )
 }
 
@@ -62,7 +62,7 @@ fn hear(
 ) -> Result<bool, RowError> {
     let mut any_stands = false;
     for half in slot.halves() {
-        any_stands |= !case.view.is_void(&half.evidence_id)?;
+        any_stands |= case.view.stands(&half.evidence_id, &half.references)?;
     }
     let mut stands = false;
     let forgets_late = replaced && mutant::is_active(Mutant::ForgetLateHalf);
@@ -70,9 +70,9 @@ fn hear(
         if forgets_late && !slot.is_first(half) {
             continue;
         }
-        let void = case.view.is_void(&half.evidence_id)?;
-        stands |= !void;
-        if void && any_stands {
+        let half_stands = case.view.stands(&half.evidence_id, &half.references)?;
+        stands |= half_stands;
+        if !half_stands && any_stands {
             continue;
         }
         if let Some((code, mut detail)) = negative(case.policy, &half.claims)
@@ -81,7 +81,7 @@ fn hear(
             && !said_otherwise(case, scene, said)?
         {
             if replaced {
-                detail.push_str("; what its issuer said later is void and has not replaced it");
+                detail.push_str("; nothing of this kind that its issuer said later stands");
             }
             findings.deny(code, detail, Some(half.evidence_id));
         }

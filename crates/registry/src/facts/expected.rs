@@ -316,8 +316,8 @@ impl Rows<'_> {
             };
             // Both halves of a slot lie where the first one took it.
             let Some(first) = self.facts.iter().find(|other| same_slot(other, fact)) else { continue };
-            let key =
-                row_key::peer_slot(&statement.domain, &row.origin, issuer, first.accepted_at, first.index);
+            let trust = row_key::peer_trust(&statement.domain, &row.origin, issuer, &row.trust);
+            let key = row_key::peer_slot(trust, first.accepted_at, first.index);
             self.put(Table::Peers, key, &PeerRow { lineage: statement.lineage.clone(), sequence });
         }
         Ok(())

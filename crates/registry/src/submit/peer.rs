@@ -1,7 +1,7 @@
 //! What another registry says: a checkpoint counts only under a trust that stands and is not over, signed by that
 //! registry and a majority of its nodes, and extending the last one that the domain has accepted of it and that stands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use assent_proof::{
     Claims, Code, DomainName, EvidenceId, Millis, PublicKey, Refusal, Statement, TreeHash,
@@ -32,27 +32,30 @@ pub(super) fn check(
     now: Millis,
 ) -> Result<Option<CheckpointRow>, Stop> {
     let Claims::SynchronizationContinuity { checkpoint, consistency } = claims else { return Ok(None) };
-    let trust = trust(view, statement, now)?;
+    let (trust_id, trust) = trust(view, statement, now)?;
     let verified =
         verify_checkpoint(checkpoint.as_bytes(), &trust.peer, &trust.registry_key, &trust.node_keys);
     let verified = verified.map_err(|refusal| at_checkpoint(&refusal))?;
     let found = verified.checkpoint();
-    let checkpoint = CheckpointRow { origin: trust.peer.clone(), size: found.size, root: found.root };
+    let checkpoint =
+        CheckpointRow { origin: trust.peer, trust: trust_id, size: found.size, root: found.root };
+    let [issuer] = statement.issuers.as_slice() else { return Ok(None) };
+    has_room_for_trust(view, &statement.domain, issuer, &checkpoint)?;
     if placement == Placement::IssuerSlot {
-        let last = last(view, &statement.domain, &trust.peer)?;
+        let last = last(view, &statement.domain, &checkpoint.origin)?;
         extends(&last, &checkpoint, consistency)?;
     }
     Ok(Some(checkpoint))
 }
 
 /// The one trust that the statement references.
-fn trust(view: &View<'_>, statement: &Statement, now: Millis) -> Result<TrustRow, Stop> {
+fn trust(view: &View<'_>, statement: &Statement, now: Millis) -> Result<(EvidenceId, TrustRow), Stop> {
     let mut trusts = Vec::new();
     for reference in &statement.references {
-        trusts.extend(view.trust(reference)?);
+        trusts.extend(view.trust(reference)?.map(|trust| (*reference, trust)));
     }
     let field = "predicate.references";
-    let Ok([trust]) = <[TrustRow; 1]>::try_from(trusts) else {
+    let Ok([(id, trust)]) = <[(EvidenceId, TrustRow); 1]>::try_from(trusts) else {
         let detail =
             "it must reference exactly one `sovereign-trust`, under which its checkpoint is verified";
         return Err(Refusal::at(Code::InheritanceUnverifiable, field, detail).into());
@@ -61,28 +64,62 @@ fn trust(view: &View<'_>, statement: &Statement, now: Millis) -> Result<TrustRow
         let detail = format!("the trust in `{}` was over at {}", trust.peer, trust.not_after);
         return Err(Refusal::at(Code::InheritanceUnverifiable, field, detail).into());
     }
-    Ok(trust)
+    Ok((id, trust))
+}
+
+/// Who brought checkpoints of a peer, and under which trusts: each issuer with each of its trusts. `within` is the prefix of
+/// all of them, or of those of one issuer.
+fn groups(
+    view: &View<'_>,
+    domain: &DomainName,
+    origin: &str,
+    within: Vec<u8>,
+) -> Result<Vec<(PublicKey, EvidenceId)>, RowError> {
+    let at = row_key::peer(domain, origin).len();
+    let until = row_key::after_prefix(&within);
+    let mut groups = Vec::new();
+    let mut from = Some(within);
+    while let Some(next) = from {
+        let row = view.rows().scan(Table::Peers, &next, until.as_deref(), 1)?.into_iter().next();
+        let Some((key, _)) = row else { break };
+        let rest = key.get(at..).ok_or_else(|| mutated(&key))?;
+        let (issuer, rest) = rest.split_first_chunk::<32>().ok_or_else(|| mutated(&key))?;
+        let (trust, _) = rest.split_first_chunk::<32>().ok_or_else(|| mutated(&key))?;
+        let (issuer, trust) = (PublicKey::from_stored_bytes(*issuer), EvidenceId(*trust));
+        from = row_key::after_prefix(&row_key::peer_trust(domain, origin, &issuer, &trust));
+        groups.push((issuer, trust));
+    }
+    Ok(groups)
+}
+
+/// One issuer brings checkpoints of a peer under so many trusts and no more, so that all of them can be looked at.
+fn has_room_for_trust(
+    view: &View<'_>,
+    domain: &DomainName,
+    issuer: &PublicKey,
+    new: &CheckpointRow,
+) -> Result<(), Stop> {
+    let own = groups(view, domain, &new.origin, row_key::peer_issuer(domain, &new.origin, issuer))?;
+    let most = limit::TRUSTS_PER_ISSUER;
+    if own.len() < most || own.iter().any(|(_, trust)| *trust == new.trust) {
+        return Ok(());
+    }
+    let detail = format!(
+        "this issuer has brought checkpoints of `{}` under {most} trusts: grant a new key",
+        new.origin
+    );
+    Err(Refusal::at(Code::TooLarge, "predicate.issuers", detail).into())
 }
 
 /// The checkpoints that the next one has to extend: those in the newest slot, of all issuers, in which any stands. None if
 /// none stands. What is void is passed over, or one stolen key could put a checkpoint there that nothing honest extends.
 fn last(view: &View<'_>, domain: &DomainName, origin: &str) -> Result<Vec<CheckpointRow>, Stop> {
-    let prefix = row_key::peer(domain, origin);
-    let until = row_key::after_prefix(&prefix);
-    let mut newest: BTreeMap<u64, Vec<EvidenceId>> = BTreeMap::new();
-    let mut from = Some(prefix.clone());
-    // Each issuer was granted its role by governance, which bounds their number.
-    while let Some(at) = from {
-        let Some((key, _)) = view.rows().scan(Table::Peers, &at, until.as_deref(), 1)?.into_iter().next()
-        else {
-            break;
-        };
-        let issuer = key.get(prefix.len()..).and_then(|rest| rest.first_chunk().copied());
-        let issuer = PublicKey::from_stored_bytes(issuer.ok_or_else(|| mutated(&key))?);
-        if let Some((index, standing)) = last_of(view, domain, origin, &issuer)? {
-            newest.insert(index, standing);
+    let mut newest: BTreeMap<u64, BTreeSet<EvidenceId>> = BTreeMap::new();
+    // Governance granted each issuer its role, and each has a bounded number of trusts.
+    for (issuer, trust) in groups(view, domain, origin, row_key::peer(domain, origin))? {
+        if let Some((index, standing)) = last_of(view, domain, origin, &issuer, &trust)? {
+            newest.entry(index).or_default().extend(standing);
         }
-        from = row_key::after_prefix(&row_key::peer_issuer(domain, origin, &issuer));
     }
     if view.is_in_doubt() {
         return Err(doubt(origin).into());
@@ -96,26 +133,27 @@ fn last(view: &View<'_>, domain: &DomainName, origin: &str) -> Result<Vec<Checkp
     Ok(checkpoints)
 }
 
-/// The newest slot in which a checkpoint by this issuer stands, by the ledger index of its first half, and what stands there.
+/// The newest slot in which a checkpoint by this issuer under this trust stands, by the ledger index of its first half, and
+/// what stands there.
 ///
-/// What it signed since its key counts no longer is left out by one look, however much that is; each further void one was
-/// made void by name, or with its trust or grant.
+/// If the trust is void, nothing does; what the issuer signed since its key counts no longer is left out by one look, however
+/// much that is. Each further void one was made void by name.
 fn last_of(
     view: &View<'_>,
     domain: &DomainName,
     origin: &str,
     issuer: &PublicKey,
+    trust: &EvidenceId,
 ) -> Result<Option<(u64, Vec<EvidenceId>)>, Stop> {
-    let prefix = row_key::peer_issuer(domain, origin, issuer);
+    if view.is_void(trust)? {
+        return Ok(None);
+    }
+    let prefix = row_key::peer_trust(domain, origin, issuer, trust);
     let until = row_key::after_prefix(&prefix);
-    let since = view.authority(issuer)?.and_then(|row| row.invalid_since);
-    let mut from = match since {
-        None => prefix.clone(),
-        Some(since) => {
-            let before = Millis(since.to_millis().0.saturating_sub(1));
-            row_key::peer_accepted(domain, origin, issuer, before)
-        }
-    };
+    let mut from = prefix;
+    if let Some(since) = view.authority(issuer)?.and_then(|row| row.invalid_since) {
+        from.extend_from_slice(&row_key::peer_accepted(Millis(since.to_millis().0.saturating_sub(1))));
+    }
     let mut looked_at: usize = 0;
     loop {
         let page = view.rows().scan(Table::Peers, &from, until.as_deref(), PAGE)?;
@@ -168,8 +206,8 @@ fn mutated(key: &[u8]) -> RowError {
 fn doubt(origin: &str) -> Refusal {
     let most = limit::WALKED_STATEMENTS;
     let detail = format!(
-        "more than {most} checkpoints of `{origin}` in a row are void otherwise than by their issuer's revocation: \
-         revoke their issuer with `invalidSince`"
+        "more than {most} checkpoints of `{origin}` in a row were made void by name: make their trust void, or revoke their \
+         issuer with `invalidSince`"
     );
     Refusal::at(Code::InheritanceUnverifiable, "predicate.claims.checkpoint", detail)
 }

@@ -116,6 +116,12 @@ pub(super) fn check(
         let detail = format!("{signed} of the {threshold} governance signatures needed{but}");
         return Err(Refusal::at(Code::ThresholdNotMet, "predicate.issuers", detail).into());
     }
+    if statement.kind == EvidenceKind::Release {
+        // It rests on just as many as it needs, those with the smallest keys. Were more remembered, there would be more sets of
+        // signers than can be looked at (see `containment`).
+        counted.sort_unstable_by_key(|signer| signer.key);
+        counted.truncate(usize::try_from(threshold).unwrap_or(usize::MAX));
+    }
     if let Ok(Claims::Root { keys, threshold, .. }) = claims {
         // The old keys had to let it in. From then on it stands on its own keys' signatures, as the first one does: were it
         // void with the keys that it replaces, nothing could ever follow it.
@@ -217,8 +223,8 @@ struct Revoked {
 }
 
 impl Revoked {
-    /// Alone, any key may revoke itself, and one governance key may revoke any that is not of governance. Only the threshold
-    /// reaches into the past of another's key. A governance or root key has co-signed what the threshold decided, so against
+    /// Alone, any key may revoke itself, and one governance key may revoke any that is not of governance; in `_root`, where these
+    /// are the nodes' keys, it takes the threshold. Only the threshold reaches into the past of another's key. A governance or root key has co-signed what the threshold decided, so against
     /// it, and into its past even at its own word, it takes the threshold without it: what a threshold decided is undone by
     /// no fewer.
     fn of(
@@ -229,10 +235,12 @@ impl Revoked {
     ) -> Result<Self, RowError> {
         let itself = statement.issuers.as_slice() == [*authority];
         let of_governance = view.authority(authority)?.is_some_and(|row| row.role == Role::Governance);
+        // Without its nodes' keys a registry can say nothing, and a revoked key never comes back.
+        let of_root = statement.domain == DomainName::root();
         let by_threshold = if itself {
             of_governance && reaches_back && !mutant::is_active(Mutant::UndoThresholdAlone)
         } else {
-            of_governance || reaches_back
+            of_governance || reaches_back || of_root
         };
         Ok(Self {
             by_itself: itself && !by_threshold,

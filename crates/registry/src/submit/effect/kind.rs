@@ -124,7 +124,8 @@ impl Writer<'_> {
                 return Err(RowError::Mutated { table: Table::Evidence, key: first.evidence_id.0.to_vec() });
             }
         };
-        let key = row_key::peer_slot(&domain, &checkpoint.origin, issuer, first.accepted_at, index);
+        let trust = row_key::peer_trust(&domain, &checkpoint.origin, issuer, &checkpoint.trust);
+        let key = row_key::peer_slot(trust, first.accepted_at, index);
         self.put(Table::Peers, &key, &PeerRow { lineage: name.clone(), sequence })
     }
 
