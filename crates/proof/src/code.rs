@@ -80,7 +80,7 @@ codes! {
     /// Stored bytes do not hash to their id or checksum.
     EvidenceMutated = "evidence_mutated", Denies, "§4",
         "take the node out of service and replace its store";
-    /// Rests on a void grant, a void reference or an untrusted peer.
+    /// Rests on a void grant, a void reference or an untrusted peer, or on more than one evaluation looks at.
     InheritanceUnverifiable = "inheritance_unverifiable", RefusesAndDenies, "§4",
         "issue the evidence anew on evidence and grants that stand";
     /// The input does not have the required form.
@@ -122,9 +122,9 @@ codes! {
     /// The issuer's role may not sign this kind.
     RoleNotPermitted = "role_not_permitted", RefusesAndDenies, "§8",
         "have an authority with a permitted role sign it";
-    /// Too few of the required keys signed.
+    /// Too few of the required keys signed, or would be left alive.
     ThresholdNotMet = "threshold_not_met", RefusesAndDenies, "§3",
-        "collect the signatures of more governance or root keys";
+        "collect the signatures of more governance or root keys; replace a key that cannot be spared instead of revoking it";
     /// The domain does not exist.
     DomainUnknown = "domain_unknown", RefusesAndDenies, "§8",
         "check the name, or have the root keys create the domain";
