@@ -245,6 +245,22 @@ impl Registry {
         self.put(&signed(draft, &[&attester]))
     }
 
+    /// Another attester, whose `depth` statements about the lineage are all void.
+    fn void_chain(&mut self, number: u64, depth: u64) -> Result<(), Failure> {
+        let attester = std::mem::replace(&mut self.attester, key(6, number));
+        let stolen = self.attester.clone();
+        self.grant(&stolen)?;
+        let mut parent = None;
+        for sequence in 0..depth {
+            parent = Some(self.attest("exec", sequence, parent)?);
+        }
+        self.attester = attester;
+        let (reason, invalid_since) = (RevocationReason::KeyCompromise, Some(Seconds(NOW)));
+        let claims = Claims::Revocation { authority: stolen.public(), reason, invalid_since };
+        self.govern(EvidenceKind::Revocation, &stolen.public().to_string(), &claims, None)?;
+        self.flush()
+    }
+
     /// Nanoseconds of one decision, which has to be an allow.
     fn cost(&self, decisions: u32) -> Result<u64, Failure> {
         let request = Json::object([
@@ -322,6 +338,12 @@ async fn main() -> Result<(), Failure> {
     };
     registry.govern(EvidenceKind::Revocation, &authority.to_string(), &claims, None)?;
     registry.flush()?;
-    row("and one with `invalidSince`: from then on voidness is asked", registry.cost(args.decisions)?);
+    row("and one with `invalidSince`", registry.cost(args.decisions)?);
+    // In all no more than one evaluation walks back over.
+    for (number, depth) in [(1, 10), (2, 100), (3, 900)] {
+        registry.void_chain(number, depth)?;
+        let decisions = args.decisions / u32::try_from(depth).unwrap_or(u32::MAX);
+        row(&format!("and another attester's {depth} void statements"), registry.cost(decisions.max(50))?);
+    }
     Ok(())
 }

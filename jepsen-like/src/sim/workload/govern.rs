@@ -71,6 +71,9 @@ impl Client {
         if self.dice.chance(1, 5) && self.revoke_again(at, &governors).await {
             return;
         }
+        if self.dice.chance(1, 8) {
+            return self.undo_alone(at, &governors).await;
+        }
         let Some((old, role)) = self.dice.pick(&authorities).cloned() else { return };
         let target = old.public().to_string();
         let backwards = self.dice.chance(1, 4);
@@ -110,6 +113,18 @@ impl Client {
             Draft::governance(&governors.domain, EvidenceKind::Revocation, &authority.to_string(), claims);
         let _ = self.submit(at, &draft.sign(&governors.quorum(), None)).await;
         true
+    }
+
+    /// A governance key tries to undo alone what it signed with others.
+    async fn undo_alone(&mut self, at: usize, governors: &Governors) {
+        let Some(own) = self.dice.pick(&governors.keys).cloned() else { return };
+        let authority = own.public();
+        let invalid_since = Some(self.since(at, &authority));
+        let reason = RevocationReason::KeyCompromise;
+        let claims = Claims::Revocation { authority, reason, invalid_since };
+        let draft =
+            Draft::governance(&governors.domain, EvidenceKind::Revocation, &authority.to_string(), claims);
+        let _ = self.submit(at, &draft.sign(&[&own], None)).await;
     }
 
     /// A time just before, at or just after something of a key was accepted, or some seconds ago.
