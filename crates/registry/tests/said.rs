@@ -193,3 +193,36 @@ fn what_rests_on_a_contested_statement_has_not_replaced_the_negative_before_it()
     let denied = codes(&world.decide_at(40, &request()));
     assert!(denied.contains(&Code::AttestationNotAffirming), "{denied:?}");
 }
+
+#[test]
+fn a_lineage_in_which_too_many_slots_were_reconciled_stays_quarantined_by_the_next_equivocation() {
+    let mut world = allowed();
+    let most = assent_registry::limit::RECONCILED_PER_LINEAGE as u64;
+    let mut parent = None;
+    for sequence in 0..=most {
+        let first = states(&mut world, 10, sequence, parent, affirming());
+        let second = states(&mut world, 10, sequence, parent, affirming().issued(at(-1)));
+        let reconciles = reconciliation([first, second], first);
+        if sequence < most {
+            world.govern(reconciles, &[]);
+        } else {
+            let governance = world.keys.clone();
+            let refused_with = world.try_to_govern(reconciles, &[&governance.governance[0]]);
+            assert_eq!(refused(&refused_with), Code::TooLarge);
+        }
+        parent = Some(first);
+    }
+    assert!(codes(&world.decide_at(10, &request())).contains(&Code::LineageQuarantined));
+}
+
+#[test]
+fn a_walk_of_exactly_the_bound_still_decides() {
+    let mut world = allowed();
+    let mut parent = None;
+    for sequence in 0..=assent_registry::limit::WALKED_STATEMENTS as u64 {
+        let draft = affirming().issued(at_second(sequence));
+        parent = Some(states(&mut world, 20, sequence, parent, draft));
+    }
+    revoke_since(&mut world, 30, Some(15));
+    assert!(world.decide_at(30, &request()).is_allow());
+}
