@@ -111,6 +111,14 @@ impl View<'_> {
         if row.invalidated_by.is_some() {
             return Ok(true);
         }
+        // What its own marks decide needs nothing else to be judged.
+        let mut unmarked: u32 = 0;
+        for signer in &row.counted {
+            unmarked = unmarked.saturating_add(u32::from(self.is_unmarked(&row, &signer.key)?));
+        }
+        if unmarked < row.threshold {
+            return Ok(true);
+        }
         let mut ask = |other: &EvidenceId| {
             let known = self.known_void(other);
             if known.is_none() {

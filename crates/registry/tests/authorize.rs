@@ -444,17 +444,17 @@ fn an_answer_does_not_depend_on_what_was_asked_before_it_on_the_same_view() {
         let bytes = integrity("m1").lineage("base").slot(sequence, base.last().copied());
         base.push(accepted(&world.submit(&bytes.sign(&[&keys.runtime]))).evidence_id);
     }
+    let common = integrity("m1").lineage("common").sign(&[&keys.runtime]);
+    let common = accepted(&world.submit(&common)).evidence_id;
     let mut parent = None;
     for (sequence, references) in (0_u64..).zip(base.chunks(5)) {
         let issued = at(-i64::try_from(sequence % 200).unwrap());
-        let draft = affirming().lineage("heavy").issued(issued).references(references);
+        let references = [&[common], references].concat();
+        let draft = affirming().lineage("heavy").issued(issued).references(&references);
         let bytes = draft.slot(sequence, parent).sign(&[&keys.attestation2]);
         parent = Some(accepted(&world.submit_at(10, &bytes)).evidence_id);
     }
-    accepted(
-        &world
-            .submit_at(20, &revocation(keys.attestation2.public(), Some(at(5))).sign(&[&keys.governance[0]])),
-    );
+    accepted(&world.submit_at(20, &invalidate(common).sign(&[&keys.audit])));
     let heavy = assent_proof::AuthorizeRequest { lineage: Some("heavy".parse().unwrap()), ..request() };
     let light = request();
     let view = assent_registry::View::new(&world.rows);

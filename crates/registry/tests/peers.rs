@@ -318,3 +318,51 @@ fn a_trust_that_was_made_void_hides_however_many_checkpoints_it_carried() {
     let first = peer.continuity(0, 9, renewed).slot(1032, Some(renewed)).sign(&[&keys.zone]);
     accepted(&world.submit_at(20, &first));
 }
+
+#[test]
+fn a_trust_is_over_when_its_own_statement_expires() {
+    let mut world = world();
+    let keys = world.keys.clone();
+    let peer = Peer::new(1);
+    let trust = peer.trust().expires(at(100)).sign(&[&keys.zone]);
+    let trust = accepted(&world.submit(&trust)).evidence_id;
+    let late = peer.continuity(0, 7, trust).slot(1, Some(trust)).sign(&[&keys.zone]);
+    assert_eq!(refused(&world.submit_at(100, &late)), Code::InheritanceUnverifiable);
+    accepted(&world.submit_at(99, &late));
+}
+
+#[test]
+fn what_a_revoked_key_made_costs_no_more_than_one_look_whatever_it_rests_on() {
+    // A thief of a zone key: 64 trusts, each on 63 others, and a checkpoint under each.
+    let (mut world, peer, trust) = trusting();
+    let keys = world.keys.clone();
+    let thief = key(95);
+    world.govern(grant(thief.public(), assent_proof::Role::Zone), &[&thief]);
+    let mut own = Peer::new(1);
+    own.registry = key(96);
+    let mut cheap = Vec::new();
+    for n in 0..64 * 63_u64 {
+        let draft = own.trust_until(100 + i64::try_from(n).unwrap()).lineage("cheap");
+        let bytes = draft.slot(n, cheap.last().copied()).sign(&[&thief]);
+        cheap.push(accepted(&world.submit_at(20, &bytes)).evidence_id);
+    }
+    let mut parent = None;
+    for (n, rests_on) in (0_u64..).zip(cheap.chunks(63)) {
+        let draft = own.trust_until(5000 + i64::try_from(n).unwrap()).references(rests_on).lineage("trusts");
+        let trust = draft.slot(2 * n, parent).sign(&[&thief]);
+        let trust = accepted(&world.submit_at(20, &trust)).evidence_id;
+        let checkpoint = own.continuity(if n == 0 { 0 } else { 7 }, 7, trust).lineage("trusts");
+        let checkpoint = checkpoint.slot(2 * n + 1, Some(trust)).sign(&[&thief]);
+        match world.submit_at(20, &checkpoint) {
+            Outcome::Accepted { receipt, .. } => parent = Some(receipt.evidence_id),
+            // While its key counts, the last of them are too much for the thief itself.
+            refused => {
+                assert!(n > 30, "{n}: {refused:?}");
+                break;
+            }
+        }
+    }
+    accepted(&world.submit_at(30, &revocation(thief.public(), Some(at(10))).sign(&[&keys.governance[0]])));
+    let honest = peer.continuity(0, 7, trust).slot(1, Some(trust)).sign(&[&keys.zone]);
+    accepted(&world.submit_at(30, &honest));
+}

@@ -256,3 +256,16 @@ fn an_equivocated_artifact_has_the_uses_of_one() {
         assert!(codes(&decision).contains(&Code::AuthorizationConsumed), "{nonce}: {decision:?}");
     }
 }
+
+#[test]
+fn a_permit_has_exactly_one_issuer() {
+    let mut world = World::with_policy(PolicyBody { require: vec![], ..attested_policy() });
+    let keys = world.keys.clone();
+    accepted(&world.submit(&authorization(&["run"]).sign(&[&keys.governance[0]])));
+    let second = key(70);
+    let granted = grant(second.public(), assent_proof::Role::Registry).domain("_root");
+    accepted(&world.submit_to_root(0, granted, &[&keys.root, &second]));
+    let asked = assent_proof::AuthorizeRequest { nonce: Some("n".to_owned()), ..request() };
+    assert_eq!(refused(&world.submit(&permit(&asked).sign(&[&keys.node, &second]))), Code::Malformed);
+    accepted(&world.submit(&permit(&asked).sign(&[&keys.node])));
+}

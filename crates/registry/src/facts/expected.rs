@@ -296,7 +296,7 @@ impl Rows<'_> {
                     peer: peer.clone(),
                     registry_key: *registry_key,
                     node_keys: node_keys.clone(),
-                    not_after: *not_after,
+                    not_after: statement.expires_at.map_or(*not_after, |end| end.min(*not_after)),
                 };
                 self.put(Table::Trusts, fact.id.0.to_vec(), &row);
             }

@@ -145,9 +145,6 @@ fn last_of(
     issuer: &PublicKey,
     trust: &EvidenceId,
 ) -> Result<Option<(u64, Vec<EvidenceId>)>, Stop> {
-    if view.is_void(trust)? {
-        return Ok(None);
-    }
     let prefix = row_key::peer_trust(domain, origin, issuer, trust);
     let until = row_key::after_prefix(&prefix);
     let mut from = prefix;
@@ -157,6 +154,9 @@ fn last_of(
     let mut looked_at: usize = 0;
     loop {
         let page = view.rows().scan(Table::Peers, &from, until.as_deref(), PAGE)?;
+        if looked_at == 0 && !page.is_empty() && view.is_void(trust)? {
+            return Ok(None);
+        }
         for row in &page {
             looked_at = looked_at.saturating_add(1);
             if looked_at > limit::WALKED_STATEMENTS {

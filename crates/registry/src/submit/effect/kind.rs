@@ -67,7 +67,8 @@ impl Writer<'_> {
                     peer: peer.clone(),
                     registry_key: *registry_key,
                     node_keys: node_keys.clone(),
-                    not_after: *not_after,
+                    // It ends with the statement too.
+                    not_after: self.statement.expires_at.map_or(*not_after, |end| end.min(*not_after)),
                 };
                 let id = self.id;
                 self.put(Table::Trusts, &id.0, &row)
