@@ -210,23 +210,10 @@ impl View<'_> {
         }
     }
 
-    /// Whether a statement stands: it is not void, and nothing that it rests on is contested. What is contested may yet turn out
-    /// void, and until that is known, nothing that rests on it has replaced anything.
+    /// Whether a statement stands: it is not void, and what it rests on has no flaw. What is contested may yet turn out void, and
+    /// a key that is dead speaks for nothing: what rests on such has replaced nothing.
     pub(crate) fn stands(&self, id: &EvidenceId, references: &[EvidenceId]) -> Result<bool, RowError> {
-        if self.is_void(id)? {
-            return Ok(false);
-        }
-        if references.is_empty() {
-            return Ok(true);
-        }
-        let Some(closure) = self.closure(references)? else { return Ok(false) };
-        for id in closure {
-            match self.evidence(&id)? {
-                Some(row) if !self.is_contested(&id, &row)? => {}
-                _ => return Ok(false),
-            }
-        }
-        Ok(true)
+        Ok(!self.is_void(id)? && self.reference_flaw(references)?.is_none())
     }
 
     /// The first flaw in what a statement rests on: a reference that is void or contested, or execution evidence whose

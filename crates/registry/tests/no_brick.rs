@@ -4,20 +4,9 @@
 
 mod support;
 
-use assent_proof::{Code, DomainName, PublicKey, Role, SigningKey};
+use assent_proof::{Code, DomainName, Role, SigningKey};
 use assent_registry::{AuthorityStatus, Outcome, query};
 use support::*;
-
-/// A registry whose root keys are three, of which two must sign; the first is `keys.root`.
-fn two_of_three() -> (World, [SigningKey; 3]) {
-    let mut world = World::new();
-    let keys = world.keys.clone();
-    let root = [keys.root.clone(), key(61), key(62)];
-    let all: Vec<PublicKey> = root.iter().map(SigningKey::public).collect();
-    let next = root_statement(&all, 2, keys.checkpoint.public());
-    accepted(&world.submit_to_root(0, next, &[&root[0], &root[1], &root[2]]));
-    (world, root)
-}
 
 fn grants_a_node(world: &mut World, seconds: i64, by: &[&SigningKey]) -> Outcome {
     let node = key(90);

@@ -3,23 +3,12 @@
 
 mod support;
 
-use assent_proof::{Code, DomainName, PublicKey, Role, SigningKey};
+use assent_proof::{Code, DomainName, Role, SigningKey};
 use assent_registry::{Checked, MemoryRows, Outcome, RowError, RulesVersion, query, would_accept};
 use support::*;
 
 fn epoch(rows: &MemoryRows) -> u64 {
     query::summary(rows).unwrap().unwrap().epoch
-}
-
-/// A registry with three root keys, of which two must sign.
-fn two_of_three() -> (World, [SigningKey; 3]) {
-    let mut world = World::new();
-    let keys = world.keys.clone();
-    let root = [keys.root.clone(), key(61), key(62)];
-    let all: Vec<PublicKey> = root.iter().map(SigningKey::public).collect();
-    let next = root_statement(&all, 2, keys.checkpoint.public());
-    accepted(&world.submit_to_root(0, next, &[&root[0], &root[1], &root[2]]));
-    (world, root)
 }
 
 /// Submits to `_root` what must be refused, and checks that nothing changed.

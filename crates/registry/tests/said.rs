@@ -226,3 +226,17 @@ fn a_walk_of_exactly_the_bound_still_decides() {
     revoke_since(&mut world, 30, Some(15));
     assert!(world.decide_at(30, &request()).is_allow());
 }
+
+#[test]
+fn what_rests_on_a_revoked_keys_evidence_has_not_replaced_the_negative_before_it() {
+    let mut world = allowed();
+    let keys = world.keys.clone();
+    let base = integrity("m1").lineage("base").sign(&[&keys.runtime]);
+    let base = accepted(&world.submit_at(10, &base)).evidence_id;
+    let bad = states(&mut world, 10, 0, None, contraindicated());
+    states(&mut world, 10, 1, Some(bad), affirming().references(&[base]));
+    assert!(world.decide_at(10, &request()).is_allow());
+    // One governance key ends the runtime's key at once; since when it was stolen is for the threshold to say.
+    accepted(&world.submit_at(20, &revocation(keys.runtime.public(), None).sign(&[&keys.governance[0]])));
+    assert_eq!(codes(&world.decide_at(20, &request())), [Code::AttestationNotAffirming]);
+}

@@ -290,9 +290,9 @@ impl Model {
         }
     }
 
-    /// Whether it has replaced what came before it: it is not void, and nothing that it rests on is contested.
+    /// Whether it has replaced what came before it: it is not void, and nothing that it rests on gives way.
     fn stands(&self, leaf: &Leaf) -> bool {
-        !self.void(leaf) && !self.rests_on(&leaf.statement).into_iter().any(|leaf| self.contested(leaf))
+        !self.void(leaf) && !self.rests_on(&leaf.statement).into_iter().any(|leaf| self.gives_way(leaf))
     }
 
     /// Enough issuers' newest statements count. Answers those that count, needed or not.

@@ -542,3 +542,14 @@ pub fn refusal(outcome: &Outcome) -> (Code, &str, &str) {
 pub fn codes(decision: &Decision) -> Vec<Code> {
     decision.reasons.iter().map(|reason| reason.code).collect()
 }
+
+/// A registry whose root keys are three, of which two must sign; the first is `keys.root`.
+pub fn two_of_three() -> (World, [SigningKey; 3]) {
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    let root = [keys.root.clone(), key(61), key(62)];
+    let all: Vec<PublicKey> = root.iter().map(SigningKey::public).collect();
+    let next = root_statement(&all, 2, keys.checkpoint.public());
+    accepted(&world.submit_to_root(0, next, &[&root[0], &root[1], &root[2]]));
+    (world, root)
+}
