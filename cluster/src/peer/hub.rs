@@ -232,19 +232,19 @@ impl PeerHub {
     }
 
     /// Like [`call`](Self::call), on no other connection than one that this node has dialed at `addr`, and whose other end has
-    /// said that its store is `store_id`, if that is given.
+    /// said that its store is `store_id`.
     pub fn call_dialed<M: Message>(
         &self,
         to: NodeId,
         addr: &str,
-        store_id: Option<[u8; 16]>,
+        store_id: [u8; 16],
         message: &M,
         deadline: Duration,
     ) -> impl Future<Output = Result<M::Reply, PeerError>> + Send + 'static + use<M> {
         let peer = lock(&self.inner.peers).get(&to).cloned();
         let dialed = peer.and_then(|peer| lock(&peer.slots).dialed.clone()).filter(|connection| {
             connection.dialed_to() == Some(addr)
-                && store_id.is_none_or(|store_id| connection.hello().store_id == store_id)
+                && (connection.hello().store_id == store_id || mutant::is_active(Mutant::WipedVoterRejoins))
         });
         let queued = dialed.ok_or(PeerError::NotDialed(to)).and_then(|c| c.request(message));
         async move { queued?.reply::<M>(deadline, deadline).await }

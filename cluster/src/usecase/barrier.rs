@@ -139,10 +139,9 @@ impl Parts {
         let Some(node) = membership.get_node(&leader).filter(|_| voter) else {
             return Err(format!("node {leader} is not a voter as this node knows the members"));
         };
-        let store_id = (!mutant::is_active(Mutant::WipedVoterRejoins)).then_some(node.store_id);
         let left = until.saturating_duration_since(Instant::now());
         let addr = self.peer_address(leader, node);
-        match self.hub.call_dialed(leader, addr, store_id, &ReadIndex {}, left).await {
+        match self.hub.call_dialed(leader, addr, node.store_id, &ReadIndex {}, left).await {
             Ok(Ok(read)) => not_below(leader, read, metrics.local_committed.map(|seen| seen.index)),
             Ok(Err(error)) => Err(format!("node {leader} says that {error}")),
             Err(error) => Err(format!("node {leader}: {error}")),

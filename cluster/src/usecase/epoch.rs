@@ -92,7 +92,7 @@ impl Parts {
     }
 
     /// The next epoch, if root's statement begins it for this registry and goes on with `voter`, who is another node than this
-    /// one. No statement is too old for it: a node may have been off for a year when it hears what ended its history.
+    /// one. Its age counts from this node's own history: a node may have been off for a year when it hears what ended that.
     fn superseded_by(&self, voter: &PublicKey, envelope: &[u8]) -> Option<u64> {
         // A node that waits to be added holds no history that could have ended.
         if !self.is_member() {
