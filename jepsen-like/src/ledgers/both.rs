@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use assent_proof::{AuthorizeRequest, Claims, EvidenceId, EvidenceKind, Millis, Refusal};
+use assent_registry::facts::Growing;
 use assent_registry::{GenesisError, MemoryRows, RowError, query};
 
 use super::draft::{Act, ChainId, Draft};
@@ -90,6 +91,7 @@ pub(super) struct Pair {
 pub struct Both {
     pub(super) rows: MemoryRows,
     pub(super) model: Model,
+    pub(super) facts: Growing,
     /// The time of the next step.
     pub(super) now_ms: i64,
     /// What was submitted, accepted or not.
@@ -118,6 +120,7 @@ impl Both {
         Self {
             rows: MemoryRows::new(),
             model: Model::default(),
+            facts: Growing::default(),
             now_ms: T0 * 1000,
             sent: Vec::new(),
             known: Vec::new(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use assent_proof::{EvidenceId, Millis, verify};
-use assent_registry::{Checked, Outcome, Receipt, RulesVersion, apply, facts, query};
+use assent_registry::{Checked, Outcome, Receipt, RulesVersion, apply, query};
 use serde_json::{Value, json};
 
 use super::both::{Both, Known, LedgerError};
@@ -108,7 +108,7 @@ impl Both {
     pub(super) fn check_facts(&mut self) {
         let problem = match query::revision(&self.rows) {
             Ok(revision) if revision > SMALL && !revision.is_multiple_of(8) => return,
-            Ok(_) => facts::check(&self.rows),
+            Ok(_) => self.facts.check(&self.rows),
             Err(error) => Err(error),
         };
         match problem {

@@ -20,10 +20,13 @@ use crate::view::View;
 type Found = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
 
 /// One leaf, and what was recorded of it.
+#[derive(Debug, Clone)]
 struct Fact {
     index: u64,
     id: EvidenceId,
     accepted_at: Millis,
+    /// The envelope, of which the next two are read.
+    body: Vec<u8>,
     statement: Statement,
     claims: Claims,
     row: EvidenceRow,
@@ -34,10 +37,37 @@ struct Fact {
 /// # Errors
 /// A row that cannot be read, or a leaf without its envelope.
 pub fn check(rows: &dyn Rows) -> Result<Vec<String>, RowError> {
-    let view = View::new(rows);
-    let facts = facts(&view)?;
+    Growing::default().check(rows)
+}
+
+/// Checks a ledger again and again as it grows, and reads each envelope once.
+#[derive(Debug, Clone, Default)]
+pub struct Growing {
+    facts: Vec<Fact>,
+}
+
+impl Growing {
+    /// What [`check`] says of these rows.
+    ///
+    /// # Errors
+    /// A row that cannot be read, or a leaf without its envelope.
+    pub fn check(&mut self, rows: &dyn Rows) -> Result<Vec<String>, RowError> {
+        let view = View::new(rows);
+        let size = view.meta()?.map_or(0, |meta| meta.revision);
+        let before = std::mem::take(&mut self.facts);
+        let mut before = before.into_iter();
+        for index in 0..size {
+            let known = before.next();
+            self.facts.push(fact(&view, index, known)?);
+        }
+        compare(&view, &self.facts)
+    }
+}
+
+fn compare(view: &View<'_>, facts: &[Fact]) -> Result<Vec<String>, RowError> {
+    let rows = view.rows();
     let mut wrong = Vec::new();
-    let expected = expected::rows(&view, &facts)?;
+    let expected = expected::rows(view, facts)?;
     let mut found = Found::new();
     for table in expected::TABLES {
         for (key, value) in rows.scan(*table, &[], None, usize::MAX)? {
@@ -53,32 +83,28 @@ pub fn check(rows: &dyn Rows) -> Result<Vec<String>, RowError> {
     for (table, key) in found.keys().filter(|at| !expected.contains_key(*at)) {
         wrong.push(format!("table `{}` has a row `{}` too many", table.name(), key.escape_ascii()));
     }
-    marks::check(&view, &facts, &mut wrong)?;
+    marks::check(view, facts, &mut wrong)?;
     Ok(wrong)
 }
 
-fn facts(view: &View<'_>) -> Result<Vec<Fact>, RowError> {
-    let size = view.meta()?.map_or(0, |meta| meta.revision);
-    (0..size)
-        .map(|index| {
-            let key = row_key::index(index);
-            let mutated = |table| RowError::Mutated { table, key: key.to_vec() };
-            let leaf = view.leaf(index)?.ok_or_else(|| mutated(Table::Leaves))?;
-            let row = view.evidence(&leaf.evidence_id)?.ok_or_else(|| mutated(Table::Evidence))?;
-            let body = view.rows().get(Table::Bodies, &key)?.ok_or_else(|| mutated(Table::Bodies))?;
+/// The leaf at this index; what was read of the same envelope before is not read again.
+fn fact(view: &View<'_>, index: u64, known: Option<Fact>) -> Result<Fact, RowError> {
+    let key = row_key::index(index);
+    let mutated = |table| RowError::Mutated { table, key: key.to_vec() };
+    let leaf = view.leaf(index)?.ok_or_else(|| mutated(Table::Leaves))?;
+    let row = view.evidence(&leaf.evidence_id)?.ok_or_else(|| mutated(Table::Evidence))?;
+    let body = view.rows().get(Table::Bodies, &key)?.ok_or_else(|| mutated(Table::Bodies))?;
+    let (statement, claims) = match known.filter(|known| *known.body == *body) {
+        Some(known) => (known.statement, known.claims),
+        None => {
             let envelope = Envelope::parse(&body).map_err(|_| mutated(Table::Bodies))?;
             let statement = Statement::parse(&envelope.payload).map_err(|_| mutated(Table::Bodies))?;
             let claims = Claims::parse(statement.kind, &statement.claims);
-            Ok(Fact {
-                index,
-                id: leaf.evidence_id,
-                accepted_at: leaf.accepted_at,
-                statement,
-                claims: claims.map_err(|_| mutated(Table::Bodies))?,
-                row: (*row).clone(),
-            })
-        })
-        .collect()
+            (statement, claims.map_err(|_| mutated(Table::Bodies))?)
+        }
+    };
+    let (id, accepted_at, row) = (leaf.evidence_id, leaf.accepted_at, (*row).clone());
+    Ok(Fact { index, id, accepted_at, body, statement, claims, row })
 }
 
 /// Whether a statement is the second one for its slot, as the ledger's order tells.
