@@ -21,8 +21,9 @@ use assent_store::LogStore;
 
 use crate::introductions::Introductions;
 use crate::peer::{
-    Answer, Append, Handler, Hello, Introduce, Manage, ManageError, ManageReply, ProbeReply, ReadIndexError,
-    ReadIndexReply, SnapshotReply, SnapshotStep, Standing, SubmitError, SubmitReply,
+    Answer, Append, CosignRules, CosignRulesReply, Handler, Hello, Introduce, Manage, ManageError,
+    ManageReply, ProbeReply, ReadIndexError, ReadIndexReply, SnapshotReply, SnapshotStep, Standing,
+    SubmitError, SubmitReply,
 };
 use crate::raft::codec;
 use crate::raft::log::LogRecord;
@@ -228,6 +229,14 @@ impl Handler for PeerHandler {
         Box::pin(async move {
             let Some(service) = service else { return Err(SubmitError::NotLeader { leader: None }) };
             service.propose_for_peer(groups).await
+        })
+    }
+
+    fn cosign_rules(&self, _from: NodeId, ask: CosignRules) -> BoxFuture<'static, CosignRulesReply> {
+        let service = self.service();
+        Box::pin(async move {
+            let service = service.ok_or("it is starting")?;
+            service.parts().cosign_rules(&ask)
         })
     }
 

@@ -29,6 +29,7 @@ use crate::raft::commands::apply_to;
 use crate::raft::log::LogRecord;
 use crate::raft::types::{NodeId, PeerNode, Proposal, TypeConfig};
 use crate::raft::verifier::{Verifier, VerifierLimits};
+use crate::raft::voters::Voters;
 
 /// What a stopped node holds, with everything in its log counted in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +68,7 @@ struct Opened {
     verifier: std::sync::Arc<Verifier>,
     known: RulesVersion,
     /// What the log holds beyond what is applied.
-    tail: Vec<EntryOf<TypeConfig>>,
+    tail: Tail,
     last: LogIdOf<TypeConfig>,
     survivor: Survivor,
     own: PeerNode,
@@ -145,10 +146,18 @@ async fn open_store(config: &Config, env: &Environment) -> Result<Store<LogRecor
         .map_err(failed(doing()))
 }
 
+/// What the log holds beyond what is applied.
+#[derive(Clone)]
+struct Tail {
+    entries: Vec<EntryOf<TypeConfig>>,
+    /// Who votes before the first of them.
+    voters: Voters,
+}
+
 /// What Raft left behind.
 struct Held {
     /// What the log holds beyond what is applied.
-    tail: Vec<EntryOf<TypeConfig>>,
+    tail: Tail,
     last: LogIdOf<TypeConfig>,
     term: u64,
     membership: Membership<NodeId, PeerNode>,
@@ -177,6 +186,7 @@ impl Held {
             }
             _ => Vec::new(),
         };
+        let voters = Voters::of(applied.last_membership.membership());
         let last = tail.last().map(RaftEntry::log_id).or(applied.last_log_id);
         let last = last.ok_or_else(|| failed("reading the log")("it is empty"))?;
         let voted = match store.log.vote() {
@@ -188,6 +198,7 @@ impl Held {
             _ => None,
         });
         let membership = newest.unwrap_or_else(|| applied.last_membership.membership().clone());
+        let tail = Tail { entries: tail, voters };
         Ok(Self { tail, last, term: voted.max(last.leader_id.term), membership })
     }
 
@@ -230,13 +241,14 @@ async fn look<T: Send + 'static>(
     store: &Store<LogRecord>,
     verifier: &std::sync::Arc<Verifier>,
     known: RulesVersion,
-    tail: &[EntryOf<TypeConfig>],
+    tail: &Tail,
     look: impl FnOnce(&dyn Rows) -> Result<T, RowError> + Send + 'static,
 ) -> std::io::Result<T> {
-    let (registry, verifier, tail) = (store.registry.clone(), verifier.clone(), tail.to_vec());
+    let (registry, verifier, tail) = (store.registry.clone(), verifier.clone(), tail.clone());
     let looked = blocking(&*env.blocking, move || {
         registry.write::<(), Seen<T>>(None, |rows| {
-            Err(Seen(apply_to(rows, &verifier, known, &tail).and_then(|()| look(&*rows))))
+            let applied = apply_to(rows, &verifier, known, tail.voters, &tail.entries);
+            Err(Seen(applied.and_then(|()| look(&*rows))))
         })
     });
     match looked.await.map_err(std::io::Error::other)? {

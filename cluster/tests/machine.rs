@@ -10,6 +10,7 @@
 #[path = "../../crates/registry/tests/support/mod.rs"]
 mod support;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ use assent_cluster::raft::log::LogRecord;
 use assent_cluster::raft::machine::{AppliedAt, Machine, SnapshotData};
 use assent_cluster::raft::types::{PeerNode, Proposal, TypeConfig};
 use assent_cluster::raft::verifier::{Verifier, VerifierLimits};
-use assent_proof::Millis;
+use assent_proof::{Millis, Role, SigningKey};
 use assent_registry::{
     Checked, Command, GenesisFile, Group, MemoryRows, Rows, RulesVersion, Table, apply, bootstrap, query,
 };
@@ -41,6 +42,10 @@ struct Replica {
 
 impl Replica {
     async fn open(dir: &Path, guard: SnapshotGuard) -> Self {
+        Self::knowing(dir, guard, RulesVersion::NEWEST).await
+    }
+
+    async fn knowing(dir: &Path, guard: SnapshotGuard, known: RulesVersion) -> Self {
         let env = Environment::real(dir).unwrap();
         let run = env.run_blocking();
         let store: Store<LogRecord> =
@@ -53,8 +58,7 @@ impl Replica {
             store.registry.flush().unwrap();
         }
         let verifier = Verifier::new(ORIGIN.to_owned(), run.clone(), VerifierLimits::default());
-        let machine =
-            Machine::new(store.registry.clone(), verifier, run, guard, RulesVersion::NEWEST).unwrap();
+        let machine = Machine::new(store.registry.clone(), verifier, run, guard, known).unwrap();
         Self { store, machine }
     }
 
@@ -274,4 +278,85 @@ async fn a_prefetched_envelope_is_verified_once() {
         panic!("it verifies")
     };
     assert!(Arc::ptr_eq(&first, &second));
+}
+
+/// A membership entry of nodes 1, 2, …, each with its key, in these groups of voters.
+fn members(keys: &[&SigningKey], groups: &[&[u64]]) -> EntryPayload<Proposal, u64, PeerNode> {
+    let node = |(key, id): (&&SigningKey, u64)| {
+        let [peer_addr, client_addr] = [format!("{id}:1"), format!("{id}:2")];
+        (id, PeerNode { peer_addr, client_addr, store_id: [7; 16], key: Some(key.public()) })
+    };
+    let groups = groups.iter().map(|group| group.iter().copied().collect()).collect();
+    EntryPayload::Membership(
+        Membership::new(groups, keys.iter().zip(1..).map(node).collect::<BTreeMap<_, _>>()).unwrap(),
+    )
+}
+
+/// The version of the rules after a log of these payloads, by a replica that knows `known`.
+async fn rules_after(known: RulesVersion, payloads: &[EntryPayload<Proposal, u64, PeerNode>]) -> u32 {
+    let mut versions = Vec::new();
+    // Together and one by one: where a batch ends is each replica's own affair.
+    for together in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut replica = Replica::knowing(dir.path(), agree(), known).await;
+        let log: Vec<_> =
+            payloads.iter().cloned().zip(0..).map(|(payload, index)| entry(index, payload)).collect();
+        for part in log.chunks(if together { log.len() } else { 1 }) {
+            replica.apply(part).await;
+        }
+        let view = replica.store.registry.view().unwrap();
+        versions.push(query::summary(&view).unwrap().unwrap().rules_version);
+    }
+    assert_eq!(versions[0], versions[1]);
+    versions[0]
+}
+
+#[tokio::test]
+async fn rules_in_the_log_that_a_voter_has_not_signed_are_refused_and_stop_nobody() {
+    let mut world = World::new();
+    let (first, second, third) = (world.keys.node.clone(), key(61), key(62));
+    let founded = world.revision();
+    for node in [&second, &third] {
+        let granted = grant(node.public(), Role::Registry).domain("_root");
+        accepted(&world.submit_to_root(0, granted, &[&world.keys.root.clone(), node]));
+    }
+    let mut log = Vec::new();
+    for index in founded..world.revision() {
+        let (id, accepted_at) = query::leaf(&world.rows, index).unwrap().unwrap();
+        log.push(command(accepted_at, false, &[query::envelope(&world.rows, &id).unwrap().unwrap()]));
+    }
+    let all = [&first, &second, &third];
+    let raise = |signers: &[&SigningKey]| command(ms(0), false, &[rules(2).sign(signers)]);
+    let with = |more: Vec<EntryPayload<Proposal, u64, PeerNode>>| [log.clone(), more].concat();
+
+    // A build that does not know them goes on: nothing tells it that it has to stop.
+    let old = RulesVersion::NEWEST;
+    for signers in [&all[..1], &all[1..2], &all[..2], &all[1..]] {
+        let log = with(vec![members(&all, &[&[1, 2, 3]]), raise(signers)]);
+        assert_eq!(rules_after(old, &log).await, 1);
+    }
+    let new = RulesVersion::TEST;
+    let cases = [
+        // The membership by the entry itself counts, not one before or after it.
+        (vec![members(&all, &[&[1, 2, 3]]), raise(&all)], 2),
+        (vec![members(&all, &[&[1, 2, 3]]), raise(&all[..2])], 1),
+        (vec![members(&all, &[&[1, 2]]), raise(&all[..2])], 2),
+        (vec![members(&all, &[&[1, 2]]), raise(&all)], 2),
+        (vec![members(&all, &[&[1, 2]]), members(&all, &[&[1, 2, 3]]), raise(&all[..2])], 1),
+        (vec![members(&all, &[&[1, 2, 3]]), members(&all, &[&[1, 2]]), raise(&all[..2])], 2),
+        (vec![members(&all, &[&[1, 2]]), raise(&all[1..]), members(&all, &[&[2, 3]])], 1),
+        // Halfway through a change, who voted before and who will afterwards.
+        (vec![members(&all, &[&[1, 2], &[2, 3]]), raise(&all[1..])], 1),
+        (vec![members(&all, &[&[1, 2], &[2, 3]]), raise(&all)], 2),
+        // Nobody votes, so nobody has said anything.
+        (vec![raise(&all)], 1),
+    ];
+    for (number, (more, version)) in cases.into_iter().enumerate() {
+        assert_eq!(rules_after(new, &with(more)).await, version, "case {number}");
+    }
+    // A voter without a key can say nothing.
+    let nameless =
+        PeerNode { peer_addr: "a:1".into(), client_addr: "a:2".into(), store_id: [7; 16], key: None };
+    let nameless = Membership::new(vec![[1].into()], BTreeMap::from([(1, nameless)])).unwrap();
+    assert_eq!(rules_after(new, &with(vec![EntryPayload::Membership(nameless), raise(&all)])).await, 1);
 }

@@ -15,13 +15,13 @@ use std::time::Duration;
 
 use assent_cluster::config::Config;
 use assent_cluster::node::Node;
-use assent_cluster::peer::{Acknowledged, Append, Identity, PeerError, Standing, Submit, Vote};
+use assent_cluster::peer::{Acknowledged, Append, CosignRules, Identity, PeerError, Standing, Submit, Vote};
 use assent_cluster::raft::codec;
 use assent_cluster::raft::log::LogRecord;
 use assent_cluster::raft::types::TypeConfig;
 use assent_cluster::recover::{inspect, recover};
 use assent_cluster::usecase::{Caller, Submitted};
-use assent_proof::{Claims, Code, DomainName, EvidenceKind};
+use assent_proof::{Claims, Code, DomainName, Envelope, EvidenceKind, STATEMENT_PAYLOAD_TYPE};
 use assent_registry::{GenesisFile, Group, Outcome, query};
 use assent_store::{Store, StoreOptions};
 use bytes::Bytes;
@@ -169,6 +169,51 @@ async fn handed_in(stage: &Stage, third: &peer_support::Node, envelope: Vec<u8>)
         assert!(Instant::now() < until, "no leader takes it");
         sleep(Duration::from_millis(20)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_signs_for_a_peer_that_its_build_knows_rules_and_nothing_else() {
+    let stage = Stage::new().await;
+    let third = stage.impostor(3, &[1]).await;
+    let rules = |version: u32| {
+        let claims = Claims::Rules { version };
+        let mut rules = statement(EvidenceKind::Rules, DomainName::root(), "rules", &claims);
+        rules.sequence = None;
+        rules.issuers = vec![key(11).public()];
+        rules
+    };
+    let mut elsewhere = rules(1);
+    elsewhere.registry = "another.example".to_owned();
+    let mut old = rules(1);
+    old.issued_at.0 -= 120;
+    let mut early = rules(1);
+    early.issued_at.0 += 120;
+    let revoked = Claims::Revocation {
+        authority: key(12).public(),
+        invalid_since: None,
+        reason: assent_proof::RevocationReason::Unspecified,
+    };
+    let mut revocation = statement(EvidenceKind::Revocation, DomainName::root(), "key", &revoked);
+    revocation.issuers = vec![key(11).public()];
+    let wide = [vec![b' '; 16 * 1024], rules(1).to_vec()].concat();
+    let cases = [
+        (rules(2).to_vec(), "knows the rules up to version 1, not 2"),
+        (elsewhere.to_vec(), "meant for registry `another.example`"),
+        (old.to_vec(), "ms away from"),
+        (early.to_vec(), "ms away from"),
+        (revocation.to_vec(), "it is no `rules` statement"),
+        (b"rules".to_vec(), "malformed"),
+        (wide, "more than 16384 bytes"),
+    ];
+    for (refused, why) in cases {
+        let answer = asked(&third, 1, &CosignRules { statement: refused.into() }).await.unwrap().unwrap_err();
+        assert!(answer.contains(why), "{answer}");
+    }
+    let known = rules(1).to_vec();
+    let sig = asked(&third, 1, &CosignRules { statement: known.clone().into() }).await.unwrap().unwrap();
+    let mut envelope = Envelope::unsigned(STATEMENT_PAYLOAD_TYPE, known);
+    envelope.attach(&key(11).public(), sig.as_ref().try_into().unwrap()).unwrap();
+    third.hub.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

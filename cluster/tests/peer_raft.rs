@@ -15,9 +15,9 @@ use std::time::Duration;
 
 use assent_cluster::env::Environment;
 use assent_cluster::peer::{
-    Answer, Append, Handler, Hello, Introduce, Manage, ManageError, ManageReply, PeerError, PeerHub,
-    PeerLimits, ProbeReply, ReadIndexError, ReadIndexReply, SnapshotBegin, SnapshotChunk, SnapshotEnd,
-    SnapshotReply, SnapshotStep, Standing, SubmitError, SubmitReply,
+    Answer, Append, CosignRules, CosignRulesReply, Handler, Hello, Introduce, Manage, ManageError,
+    ManageReply, PeerError, PeerHub, PeerLimits, ProbeReply, ReadIndexError, ReadIndexReply, SnapshotBegin,
+    SnapshotChunk, SnapshotEnd, SnapshotReply, SnapshotStep, Standing, SubmitError, SubmitReply,
 };
 use assent_cluster::raft::log::{LogRecord, RaftLog};
 use assent_cluster::raft::machine::Machine;
@@ -59,6 +59,9 @@ impl Handler for Delegate {
     fn introduce(&self, _from: NodeId, _introduce: Introduce) {}
     fn append(&self, from: NodeId, append: Append) -> Answer<AppendEntriesResponse<TypeConfig>> {
         self.0.append(from, append.rpc)
+    }
+    fn cosign_rules(&self, _from: NodeId, _ask: CosignRules) -> BoxFuture<'static, CosignRulesReply> {
+        std::future::ready(Err("not here".to_owned())).boxed()
     }
     fn manage(&self, _from: NodeId, _manage: Manage) -> BoxFuture<'static, ManageReply> {
         std::future::ready(Err(ManageError::NotLeader { leader: None })).boxed()

@@ -10,7 +10,7 @@ use assent_cluster::config::Config;
 use assent_cluster::env::Environment;
 use assent_cluster::node::Node;
 use assent_cluster::usecase::{Caller, Submitted};
-use assent_proof::{Claims, Envelope, EvidenceKind, Role};
+use assent_proof::{Claims, Envelope, EvidenceKind, Role, Statement};
 use bytes::Bytes;
 use cluster_support::*;
 
@@ -40,6 +40,22 @@ async fn report(node: &Node, lineage: &str, detail: Option<&str>) -> Result<(), 
 
 fn rules(node: &Node) -> u32 {
     node.service().status(&Caller::Anonymous).rules
+}
+
+/// How many keys have signed the `rules` statement in the ledger.
+async fn signers(node: &Node) -> usize {
+    let found = node.service().read(&Caller::Anonymous, |rows, _| {
+        use assent_registry::query;
+        let leaves = (0..query::revision(rows)?).filter_map(|index| query::leaf(rows, index).transpose());
+        for leaf in leaves {
+            let envelope = Envelope::parse(&query::envelope(rows, &leaf?.0)?.unwrap()).unwrap();
+            if Statement::parse(&envelope.payload).unwrap().kind == EvidenceKind::Rules {
+                return Ok(envelope.signatures.len());
+            }
+        }
+        Ok(0)
+    });
+    found.await.unwrap()
 }
 
 async fn eventually(what: &str, done: impl Fn() -> bool) {
@@ -116,6 +132,7 @@ async fn the_rules_are_raised_once_every_voter_knows_them_and_replicas_stay_equa
     nodes.push(start(&new[2]).await);
     ready(&nodes[2]).await;
     eventually("all follow the new rules", || nodes.iter().all(|node| rules(node) == 2)).await;
+    assert_eq!(signers(&nodes[0]).await, 3, "each voter has signed that its build knows them");
     for (place, lineage) in ["c-0", "c-1", "c-2"].iter().enumerate() {
         let refused = report(&nodes[place], lineage, None).await.unwrap_err();
         assert!(refused.starts_with("claims_invalid"), "{refused}");

@@ -19,8 +19,9 @@ use assent_proof::Millis;
 use crate::raft::types::TypeConfig;
 
 use super::message::{
-    Append, Introduce, Manage, ManageReply, PreVote, Probe, ProbeReply, ReadIndex, ReadIndexReply,
-    SnapshotBegin, SnapshotChunk, SnapshotEnd, SnapshotReply, Submit, SubmitReply, TransferLeader, Vote,
+    Append, CosignRules, CosignRulesReply, Introduce, Manage, ManageReply, PreVote, Probe, ProbeReply,
+    ReadIndex, ReadIndexReply, SnapshotBegin, SnapshotChunk, SnapshotEnd, SnapshotReply, Submit, SubmitReply,
+    TransferLeader, Vote,
 };
 
 /// Elections, or log entries, that a cluster may have had in each millisecond since 1970: more than any has.
@@ -205,7 +206,7 @@ macro_rules! without_numbers {
 }
 
 without_numbers! {
-    (), Introduce, Manage, ManageReply, Probe, ProbeReply, ReadIndex, SnapshotChunk, SnapshotEnd, Submit, SubmitReply,
+    (), CosignRules, CosignRulesReply, Introduce, Manage, ManageReply, Probe, ProbeReply, ReadIndex, SnapshotChunk, SnapshotEnd, Submit, SubmitReply,
 }
 
 #[cfg(test)]

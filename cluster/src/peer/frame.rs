@@ -53,6 +53,7 @@ pub(super) mod kind {
     pub(crate) const PROBE: u8 = 0x22;
     pub(crate) const MANAGE: u8 = 0x23;
     pub(crate) const INTRODUCE: u8 = 0x24;
+    pub(crate) const COSIGN_RULES: u8 = 0x25;
     /// Set in the kind of an answer, beside the request's own kind.
     pub(crate) const ANSWER: u8 = 0x80;
     /// The answer that there is none, with the cause.

@@ -12,8 +12,8 @@ use crate::raft::types::{NodeId, TypeConfig};
 
 use super::hello::{Hello, Standing};
 use super::message::{
-    Append, Introduce, Manage, ManageReply, ProbeReply, ReadIndexReply, SnapshotBegin, SnapshotChunk,
-    SnapshotEnd, SnapshotReply, SubmitReply,
+    Append, CosignRules, CosignRulesReply, Introduce, Manage, ManageReply, ProbeReply, ReadIndexReply,
+    SnapshotBegin, SnapshotChunk, SnapshotEnd, SnapshotReply, SubmitReply,
 };
 
 /// An answer, or why there is none: the text goes to the peer, which treats it as a failure to reach this node.
@@ -80,6 +80,9 @@ pub trait Handler: Send + Sync + 'static {
 
     /// Propose and wait for the outcome.
     fn submit(&self, from: NodeId, groups: Vec<Group>) -> BoxFuture<'static, SubmitReply>;
+
+    /// Sign that this node's build knows these rules.
+    fn cosign_rules(&self, from: NodeId, ask: CosignRules) -> BoxFuture<'static, CosignRulesReply>;
 
     /// Change the membership, if this node leads.
     fn manage(&self, from: NodeId, manage: Manage) -> BoxFuture<'static, ManageReply>;

@@ -53,6 +53,7 @@ messages! {
     Probe, kind::PROBE, "probe" => ProbeReply;
     Manage, kind::MANAGE, "manage" => ManageReply;
     Introduce, kind::INTRODUCE, "introduce" => ();
+    CosignRules, kind::COSIGN_RULES, "cosign_rules" => CosignRulesReply;
 }
 
 /// Raft AppendEntries (§5.3). The peer's Raft core gets them in the order sent.
@@ -210,6 +211,16 @@ pub struct Introduce {
     /// Every member, by id.
     pub members: Vec<(NodeId, PeerNode)>,
 }
+
+/// Sign that your build knows these rules. Asked by the leader of every voter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CosignRules {
+    /// A `rules` statement, as it will be an envelope's payload.
+    pub statement: Bytes,
+}
+
+/// The answer to [`CosignRules`]: the 64 bytes of an Ed25519 signature over the statement's DSSE encoding, or why there is none.
+pub type CosignRulesReply = Result<Bytes, String>;
 
 /// Change the membership, or say how it stands. Sent by a node that was asked to the leader.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

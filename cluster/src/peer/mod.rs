@@ -41,7 +41,7 @@ pub use self::hello::{Hello, Identity, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN, S
 pub use self::hub::{PeerAddress, PeerHub, PeerStatus};
 pub use self::limits::PeerLimits;
 pub use self::message::{
-    Acknowledged, Append, Introduce, Manage, ManageError, ManageReply, Message, PreVote, Probe, ProbeReply,
-    ReadIndex, ReadIndexError, ReadIndexReply, SnapshotBegin, SnapshotChunk, SnapshotEnd, SnapshotReply,
-    Submit, SubmitError, SubmitReply, TransferLeader, Vote,
+    Acknowledged, Append, CosignRules, CosignRulesReply, Introduce, Manage, ManageError, ManageReply,
+    Message, PreVote, Probe, ProbeReply, ReadIndex, ReadIndexError, ReadIndexReply, SnapshotBegin,
+    SnapshotChunk, SnapshotEnd, SnapshotReply, Submit, SubmitError, SubmitReply, TransferLeader, Vote,
 };

@@ -26,8 +26,8 @@ use super::handler::{Answer, Handler, SnapshotStep};
 use super::handshake::RECOVERED_WITHOUT;
 use super::limits::PeerLimits;
 use super::message::{
-    Append, Failure, Introduce, Manage, Message, Ping, Pong, PreVote, Probe, ReadIndex, SnapshotBegin,
-    SnapshotChunk, SnapshotEnd, Submit, TransferLeader, Vote,
+    Append, CosignRules, Failure, Introduce, Manage, Message, Ping, Pong, PreVote, Probe, ReadIndex,
+    SnapshotBegin, SnapshotChunk, SnapshotEnd, Submit, TransferLeader, Vote,
 };
 
 /// What one peer may have in work here at once, over all its connections: a peer that reconnects in a loop
@@ -127,6 +127,9 @@ impl Server {
                 handler.introduce(peer, m);
                 Box::pin(std::future::ready(Ok(())))
             })?,
+            kind::COSIGN_RULES => {
+                self.control::<CosignRules, _>(&frame, |m| certain(handler.cosign_rules(peer, m)))?;
+            }
             kind::SUBMIT => self.submit(&frame)?,
             kind::RECOVERED => {
                 handler.recovered(self.connection.hello(), &frame.body);

@@ -1,5 +1,5 @@
-//! From committed entries to rows: each envelope is checked by this replica itself, and all entries of a batch are applied
-//! in one transaction.
+//! From committed entries to rows: each envelope is checked by this replica itself, a raise of the rules also against the
+//! voters as of its entry, and all entries of a batch are applied in one transaction.
 
 use assent_registry::mutant::{self, Mutant};
 use assent_registry::{Checked, Command, Outcomes, RowError, Rows, RowsMut, RulesVersion, query};
@@ -10,11 +10,14 @@ use openraft::alias::EntryOf;
 
 use super::types::{NodeId, PeerNode, Proposal, TypeConfig};
 use super::verifier::Verifier;
+use super::voters::Voters;
 
 /// One entry, reduced to what applying takes.
 pub(super) enum Step {
-    /// Raft's own, or nothing that decodes.
+    /// Raft's own.
     Nothing,
+    /// From here on these vote.
+    Voters(Voters),
     /// Envelopes to apply.
     Command(Bytes),
 }
@@ -24,20 +27,22 @@ impl Step {
     pub(super) fn of(payload: &EntryPayload<Proposal, NodeId, PeerNode>) -> Self {
         match payload {
             EntryPayload::Normal(Proposal(command)) => Step::Command(command.clone()),
-            EntryPayload::Blank | EntryPayload::Membership(_) => Step::Nothing,
+            EntryPayload::Membership(membership) => Step::Voters(Voters::of(membership)),
+            EntryPayload::Blank => Step::Nothing,
         }
     }
 }
 
-/// Checks and applies the steps; all of them, or none and an error.
+/// Checks and applies the steps, the first of them under `voters`; all of them, or none and an error.
 pub(super) fn apply_steps(
     registry: &RegistryStore,
     verifier: &Verifier,
     known: RulesVersion,
+    mut voters: Voters,
     applied: &[u8],
     steps: &[Step],
 ) -> Result<(Vec<Outcomes>, u64), WriteError<RowError>> {
-    let mut commands: Vec<_> = steps.iter().map(|step| check(verifier, step)).collect();
+    let mut commands: Vec<_> = steps.iter().map(|step| check(verifier, step, &mut voters)).collect();
     if mutant::is_active(Mutant::NodeLocalApply) {
         later_by_their_number(&mut commands);
     }
@@ -66,17 +71,27 @@ impl CheckedCommand {
     }
 }
 
-fn check(verifier: &Verifier, step: &Step) -> Option<CheckedCommand> {
-    let Step::Command(bytes) = step else { return None };
+fn check(verifier: &Verifier, step: &Step, voters: &mut Voters) -> Option<CheckedCommand> {
+    let bytes = match step {
+        Step::Command(bytes) => bytes,
+        Step::Voters(next) => {
+            voters.clone_from(next);
+            return None;
+        }
+        Step::Nothing => return None,
+    };
+    let one = |bytes: &Bytes| {
+        let mut checked = verifier.check(bytes);
+        voters.hear(&mut checked);
+        checked
+    };
     match Command::decode(bytes) {
         Ok(command) => Some(CheckedCommand {
             proposed_at: command.proposed_at,
             groups: command
                 .groups
                 .iter()
-                .map(|group| {
-                    (group.atomic, group.envelopes.iter().map(|bytes| verifier.check(bytes)).collect())
-                })
+                .map(|group| (group.atomic, group.envelopes.iter().map(one).collect()))
                 .collect(),
         }),
         Err(error) => {
@@ -99,9 +114,10 @@ pub(crate) fn foretell(
     registry: &RegistryStore,
     verifier: &Verifier,
     known: RulesVersion,
+    voters: &mut Voters,
     command: &Bytes,
 ) -> Option<Outcomes> {
-    let command = check(verifier, &Step::Command(command.clone()))?;
+    let command = check(verifier, &Step::Command(command.clone()), voters)?;
     let mut foretold = None;
     let looked = registry.write(None, |rows| {
         foretold = command.apply(rows, known).ok();
@@ -111,15 +127,19 @@ pub(crate) fn foretell(
     foretold.filter(|_| looked.is_err())
 }
 
-/// Applies entries to rows that are only looked at, as when it is asked what they would come to.
+/// Applies entries, the first of them under `voters`, to rows that are only looked at, as when it is asked what they would
+/// come to.
 pub(crate) fn apply_to(
     rows: &mut dyn RowsMut,
     verifier: &Verifier,
     known: RulesVersion,
+    mut voters: Voters,
     entries: &[EntryOf<TypeConfig>],
 ) -> Result<(), RowError> {
-    for command in entries.iter().filter_map(|entry| check(verifier, &Step::of(&entry.payload))) {
-        command.apply(rows, known)?;
+    for entry in entries {
+        if let Some(command) = check(verifier, &Step::of(&entry.payload), &mut voters) {
+            command.apply(rows, known)?;
+        }
     }
     Ok(())
 }

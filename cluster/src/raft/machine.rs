@@ -22,6 +22,7 @@ use super::codec;
 use super::commands::{Step, apply_steps};
 use super::types::{Applied, NodeId, TypeConfig};
 use super::verifier::Verifier;
+use super::voters::Voters;
 
 /// Entries applied in one transaction.
 const BATCH_ENTRIES_MAX: usize = 64;
@@ -82,6 +83,7 @@ impl Machine {
 
     /// Applies some entries in one transaction.
     async fn apply_batch(&mut self, batch: Vec<EntryResponder<TypeConfig>>) -> io::Result<()> {
+        let voters = Voters::of(self.state.last_membership.membership());
         let mut state = self.state.clone();
         let mut highest_id = self.highest_id;
         let mut steps = Vec::with_capacity(batch.len());
@@ -99,7 +101,7 @@ impl Machine {
         let (registry, verifier) = (self.registry.clone(), self.verifier.clone());
         let applied = codec::encode_position(&state, highest_id);
         let known = self.known;
-        let work = move || apply_steps(&registry, &verifier, known, &applied, &steps);
+        let work = move || apply_steps(&registry, &verifier, known, voters, &applied, &steps);
         let (outcomes, revision) = blocking(&self.run, work).await?.map_err(io::Error::other)?;
 
         let log_index = state.last_log_id.map(|log_id| log_id.index);

@@ -11,3 +11,4 @@ pub mod network;
 pub mod runtime;
 pub mod types;
 pub mod verifier;
+pub(crate) mod voters;

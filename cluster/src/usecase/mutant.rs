@@ -54,9 +54,12 @@ impl Parts {
     /// Proposes, and does not wait: what applying would give right now is the answer.
     pub(super) async fn acknowledge_ahead(&self, command: Bytes) -> Option<Outcomes> {
         let (registry, verifier) = (self.registry.clone(), self.verifier.clone());
+        let mut voters = self.voters_now();
         let (known, looked_at) = (RulesVersion(self.rules_known()), command.clone());
-        let foretold =
-            blocking(&*self.env.blocking, move || foretell(&registry, &verifier, known, &looked_at)).await;
+        let foretold = blocking(&*self.env.blocking, move || {
+            foretell(&registry, &verifier, known, &mut voters, &looked_at)
+        })
+        .await;
         let raft = self.raft.clone();
         tokio::spawn(async move { raft.client_write(Proposal(command)).await });
         foretold.ok().flatten()

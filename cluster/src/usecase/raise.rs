@@ -1,19 +1,34 @@
 //! Raising the rules: once every voter knows the next version, the leader states it, and from there on all follow it.
 //!
-//! A voter that does not know the rules that the registry follows would have to stop. So the leader waits until each of
-//! them has said, when it connected, that it knows the next version; and from then on no member that does not is promoted.
+//! A voter that does not know the rules that the registry follows would have to stop. So every voter signs the statement,
+//! and by its signature says that its build knows the version; applying refuses one that lacks a voter's signature, whoever
+//! leads. The leader asks for the signatures once each voter has said, when it connected, that it knows the next version;
+//! and from the raise on no member that does not is promoted.
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use openraft::async_runtime::watch::WatchReceiver;
 use tokio::time::interval;
 
-use assent_proof::{Claims, DomainName, EvidenceKind, LineageName, Sha256, Statement};
+use assent_proof::{
+    Claims, DomainName, Envelope, EvidenceKind, LineageName, PublicKey, STATEMENT_PAYLOAD_TYPE, Sha256,
+    Statement, pae,
+};
+use assent_registry::limit::RULES_USABLE_MS;
 use assent_registry::mutant::{self, Mutant};
 
 use super::{Parts, Service, Submitted, within};
+use crate::peer::{CosignRules, CosignRulesReply};
+use crate::raft::types::NodeId;
+use crate::raft::voters::Voters;
 
 /// How often the leader looks whether all voters know the next version.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long a voter may take to sign.
+const SIGNS_WITHIN: Duration = Duration::from_secs(1);
+/// Most bytes of a `rules` statement. One of 32 issuers takes a fifth of it.
+const STATEMENT_BYTES_MAX: usize = 16 * 1024;
 /// What a `rules` statement is about, in the bytes whose digest is its subject.
 const SUBJECT: &[u8] = b"rules";
 
@@ -24,16 +39,9 @@ pub(crate) async fn raise_rules(service: Service) {
         ticks.tick().await;
         let parts = service.parts();
         let Some(version) = parts.rules_to_raise() else { continue };
-        let Some(statement) = parts.rules_statement(version) else { continue };
-        // Proposed by this node itself as the leader that it was a moment ago, never forwarded: who leads by then has to find
-        // out for itself whether every voter knows them.
-        let until = within(parts.config.deadlines.submit_ms);
-        match parts.propose_own(parts.signed(&statement), until).await {
-            Ok(Submitted::Accepted { .. }) => tracing::info!(version, "the rules are raised"),
-            Ok(Submitted::Problem(problem)) => {
-                tracing::warn!(version, code = %problem.code, detail = problem.detail, "the rules are not raised yet");
-            }
-            Err(error) => tracing::warn!(version, %error, "the rules are not raised yet"),
+        match parts.raise(version).await {
+            Ok(()) => tracing::info!(version, "the rules are raised"),
+            Err(problem) => tracing::warn!(version, problem, "the rules are not raised yet"),
         }
     }
 }
@@ -58,7 +66,54 @@ impl Parts {
         metrics.membership_config.nodes().all(|(id, _)| knows(*id)).then_some(next)
     }
 
-    fn rules_statement(&self, version: u32) -> Option<Statement> {
+    /// The voters of this node's newest membership.
+    pub(super) fn voters_now(&self) -> Voters {
+        Voters::of(self.raft.metrics().borrow_watched().membership_config.membership())
+    }
+
+    /// Has every voter sign the statement, and proposes it. Proposed by this node itself as the leader that it was a moment ago,
+    /// never forwarded: whoever leads by then asks the voters itself.
+    async fn raise(&self, version: u32) -> Result<(), String> {
+        let envelope = self.signed_by_all(version).await?;
+        let until = within(self.config.deadlines.submit_ms);
+        match self.propose_own(envelope, until).await {
+            Ok(Submitted::Accepted { .. }) => Ok(()),
+            Ok(Submitted::Problem(problem)) => Err(format!("{}: {}", problem.code, problem.detail)),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// The statement with the signatures of all voters.
+    async fn signed_by_all(&self, version: u32) -> Result<Bytes, String> {
+        let mut voters: Vec<(NodeId, PublicKey)> = Vec::new();
+        for (id, key) in self.voters_now().iter() {
+            match key {
+                Some(key) => voters.push((id, key)),
+                None => return Err(format!("the membership names no key of node {id}, so it cannot sign")),
+            }
+        }
+        if mutant::is_active(Mutant::RaiseBeforeAllKnow) {
+            voters.retain(|(id, _)| *id == self.config.node_id);
+        }
+        let keys = voters.iter().map(|(_, key)| *key).collect();
+        let statement = self.rules_statement(version, keys).ok_or("this node does not trust its clock")?;
+        let mut envelope = Envelope::unsigned(STATEMENT_PAYLOAD_TYPE, statement.to_vec());
+        let ask = CosignRules { statement: envelope.payload.clone().into() };
+        for (id, key) in voters {
+            if id == self.config.node_id {
+                envelope.sign_with(&self.key);
+                continue;
+            }
+            let answer = self.hub.call(id, &ask, SIGNS_WITHIN).await;
+            let sig = answer.map_err(|error| format!("node {id} did not sign: {error}"))?;
+            let sig = sig.map_err(|why| format!("node {id} does not sign: {why}"))?;
+            let sig = sig.as_ref().try_into().map_err(|_| format!("node {id} sent no signature"))?;
+            envelope.attach(&key, sig).map_err(|refusal| format!("node {id}: {}", refusal.detail))?;
+        }
+        Ok(envelope.to_vec().into())
+    }
+
+    fn rules_statement(&self, version: u32, issuers: Vec<PublicKey>) -> Option<Statement> {
         Some(Statement {
             subject_name: None,
             subject: Sha256::of(SUBJECT),
@@ -66,7 +121,7 @@ impl Parts {
             registry: self.origin.clone(),
             domain: DomainName::root(),
             lineage: LineageName::governance(),
-            issuers: vec![self.key.public()],
+            issuers,
             sequence: None,
             parent: None,
             references: Vec::new(),
@@ -74,5 +129,35 @@ impl Parts {
             expires_at: None,
             claims: Claims::Rules { version }.to_json(),
         })
+    }
+
+    /// This node's signature of a `rules` statement, which says that its build knows them. Whoever asks may have it: it says
+    /// nothing else, and soon it is of no use.
+    pub(crate) fn cosign_rules(&self, ask: &CosignRules) -> CosignRulesReply {
+        if ask.statement.len() > STATEMENT_BYTES_MAX {
+            return Err(format!("no `rules` statement takes more than {STATEMENT_BYTES_MAX} bytes"));
+        }
+        let statement = Statement::parse(&ask.statement)
+            .map_err(|refusal| format!("{}: {}", refusal.code, refusal.detail))?;
+        let Ok(Claims::Rules { version }) = Claims::parse(statement.kind, &statement.claims) else {
+            return Err("it is no `rules` statement".to_owned());
+        };
+        if statement.registry != self.origin {
+            return Err(format!(
+                "it is meant for registry `{}`, this is `{}`",
+                statement.registry, self.origin
+            ));
+        }
+        let known = self.rules_known();
+        if version > known {
+            return Err(format!("its build knows the rules up to version {known}, not {version}"));
+        }
+        let now = self.sure_now().ok_or("it does not trust its clock")?;
+        let away = now.0.abs_diff(statement.issued_at.to_millis().0);
+        if away > RULES_USABLE_MS.unsigned_abs() {
+            return Err(format!("its clock is {away} ms away from `{}`", statement.issued_at));
+        }
+        // What was understood is what is signed.
+        Ok(Bytes::copy_from_slice(&self.key.sign(&pae(STATEMENT_PAYLOAD_TYPE, &statement.to_vec()))))
     }
 }

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use assent_cluster::env::{Clock, Environment, RealClock};
 use assent_cluster::peer::{
-    Answer, Append, Handler, Hello, Identity, Introduce, Manage, ManageError, ManageReply, Message,
-    PROTOCOL_VERSION, PROTOCOL_VERSION_MIN, PeerAddress, PeerError, PeerHub, PeerLimits, ProbeReply,
-    ReadIndexError, ReadIndexReply, SnapshotReply, SnapshotStep, Standing, SubmitError, SubmitReply,
+    Answer, Append, CosignRules, CosignRulesReply, Handler, Hello, Identity, Introduce, Manage, ManageError,
+    ManageReply, Message, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN, PeerAddress, PeerError, PeerHub,
+    PeerLimits, ProbeReply, ReadIndexError, ReadIndexReply, SnapshotReply, SnapshotStep, Standing,
+    SubmitError, SubmitReply,
 };
 use assent_cluster::raft::log::LogRecord;
 use assent_cluster::raft::memory::Memory;
@@ -149,6 +150,10 @@ impl Handler for Script {
             Err(SubmitError::Unknown(format!("{from}:{text}")))
         }
         .boxed()
+    }
+
+    fn cosign_rules(&self, _from: NodeId, _ask: CosignRules) -> BoxFuture<'static, CosignRulesReply> {
+        ready(Err("not here".to_owned())).boxed()
     }
 
     fn manage(&self, _from: NodeId, _manage: Manage) -> BoxFuture<'static, ManageReply> {

@@ -13,6 +13,10 @@ pub const TRANSITIVE_REFERENCES: usize = 64;
 /// every node that it does not name.
 pub const RECOVERY_USABLE_MS: i64 = 7 * 24 * 3600 * 1000;
 
+/// How long `rules` may be used after their `issuedAt`, in milliseconds: a minute. Each voter's signature says which rules its
+/// build knows now, and a node may be given another build.
+pub const RULES_USABLE_MS: i64 = 60 * 1000;
+
 /// Most statements that one evaluation, or the check of one envelope, judges to be void or not: what it looks at, what that
 /// rests on, the grants of their signers, and the reconciliations among them. Beyond that it is in doubt, and doubt is void.
 pub const JUDGED_STATEMENTS: usize = 4096;

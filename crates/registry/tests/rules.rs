@@ -144,7 +144,7 @@ fn versions_are_neither_skipped_nor_repeated_nor_lowered() {
 }
 
 #[test]
-fn only_one_node_of_the_registry_may_raise_the_rules() {
+fn nodes_of_the_registry_raise_the_rules_and_nobody_else() {
     let mut world = newer();
     let keys = world.keys.clone();
     let elsewhere = key(60);
@@ -157,7 +157,9 @@ fn only_one_node_of_the_registry_may_raise_the_rules() {
         (rules(2).sign(&[&keys.governance[0]]), Code::AuthorityUnknown),
         (rules(2).sign(&[&elsewhere]), Code::AuthorityUnknown),
         (rules(2).sign(&[&keys.checkpoint]), Code::AuthorityUnknown),
-        (rules(2).sign(&[&keys.node, &keys.root]), Code::Malformed),
+        (rules(2).sign(&[&keys.node, &keys.root]), Code::RoleNotPermitted),
+        (rules(2).sign(&[&keys.node, &elsewhere]), Code::AuthorityUnknown),
+        (rules(2).issued(at(-61)).sign(&[&keys.node]), Code::TimesInvalid),
         (rules(2).domain("prod.eu").sign(&[&elsewhere]), Code::Malformed),
         (rules(2).lineage("exec-1").sign(&[&keys.node]), Code::Malformed),
         (rules(2).references(&[EvidenceId([1; 32])]).sign(&[&keys.node]), Code::Malformed),
@@ -170,8 +172,35 @@ fn only_one_node_of_the_registry_may_raise_the_rules() {
         assert_eq!(refused(&world.submit(bytes)), *code, "case {number}");
     }
     assert!(world.rows == before);
+    // Each of its signers has to be a node whose key stands.
+    let second = key(64);
+    accepted(&world.submit_to_root(
+        0,
+        grant(second.public(), Role::Registry).domain("_root"),
+        &[&keys.root, &second],
+    ));
     accepted(&world.submit(&revocation(keys.node.public(), None).domain("_root").sign(&[&keys.root])));
     assert_eq!(refused(&world.submit(&rules(2).sign(&[&keys.node]))), Code::AuthorityRevoked);
+    assert_eq!(refused(&world.submit(&rules(2).sign(&[&keys.node, &second]))), Code::AuthorityRevoked);
+    accepted(&world.submit(&rules(2).sign(&[&second])));
+}
+
+#[test]
+fn all_nodes_sign_one_raise_and_it_is_of_use_for_a_minute() {
+    let mut world = newer();
+    let keys = world.keys.clone();
+    let second = key(64);
+    accepted(&world.submit_to_root(
+        0,
+        grant(second.public(), Role::Registry).domain("_root"),
+        &[&keys.root, &second],
+    ));
+    let raise = rules(2).issued(at(0)).sign(&[&keys.node, &second]);
+    let mut late = newer();
+    late.rows.clone_from(&world.rows);
+    assert_eq!(refused(&late.submit_at(61, &raise)), Code::TimesInvalid);
+    accepted(&world.submit_at(60, &raise));
+    assert_eq!(version(&world.rows), 2);
 }
 
 #[test]

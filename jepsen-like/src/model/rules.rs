@@ -4,6 +4,8 @@ use super::{Model, Statement};
 
 /// The version that every registry is founded at.
 const FIRST: u64 = 1;
+/// How long a `rules` statement may be used after its `issuedAt`.
+const USABLE_MS: i64 = 60_000;
 /// From this version on, which is in no release and there to be raised to in tests, an audit event must carry `detail`.
 const WITH_DETAIL: u64 = 2;
 
@@ -13,7 +15,8 @@ impl Model {
         self.leaves().filter(|leaf| leaf.statement.kind == "rules").fold(FIRST, |at, _| at.saturating_add(1))
     }
 
-    /// The model with the leaf of a `rules` statement, if one may raise them so; `envelope` was made by a node.
+    /// The model with the leaf of a `rules` statement, if one may raise them so; `envelope` was made by nodes. That all voters have
+    /// signed it does not show in a ledger.
     ///
     /// # Errors
     /// The code with which the rules refuse it.
@@ -23,12 +26,16 @@ impl Model {
         if statement.domain != "_root" || statement.lineage != "_governance" || statement.sequence.is_some() {
             return Err("malformed");
         }
-        let [node] = statement.issuers.as_slice() else { return Err("malformed") };
-        let authority = self.standing().authority(node, "_root").ok_or("authority_unknown")?;
-        if let Some(code) = self.standing().silenced(node, "_root", now).first() {
-            return Err(code);
+        for node in &statement.issuers {
+            self.standing().authority(node, "_root").ok_or("authority_unknown")?;
+            if let Some(code) = self.standing().silenced(node, "_root", now).first() {
+                return Err(code);
+            }
         }
-        if authority.role != "registry" {
+        let is_node = |key: &String| {
+            self.standing().authority(key, "_root").is_some_and(|authority| authority.role == "registry")
+        };
+        if !statement.issuers.iter().all(is_node) {
             return Err("role_not_permitted");
         }
         if statement.claims.get("version").and_then(serde_json::Value::as_u64) != self.rules().checked_add(1)
@@ -36,6 +43,9 @@ impl Model {
             return Err("claims_invalid");
         }
         self.check_times(&statement, now)?;
+        if now > statement.issued_ms.saturating_add(USABLE_MS) {
+            return Err("times_invalid");
+        }
         Ok(self.with(statement, now, false, Vec::new()))
     }
 

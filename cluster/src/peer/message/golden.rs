@@ -63,6 +63,7 @@ fn the_kinds_have_these_numbers() {
         (Probe::KIND, 0x22),
         (Manage::KIND, 0x23),
         (Introduce::KIND, 0x24),
+        (CosignRules::KIND, 0x25),
         (kind::HELLO, 1),
         (kind::REFUSAL, 2),
         (kind::READY, 3),
@@ -214,6 +215,13 @@ fn changes_of_the_membership_are_pinned() {
         "81a345727281a75265667573656493ad6d656d6265725f626568696e64c0a3776879",
     );
     pinned::<ManageReply>(&Err(ManageError::Unknown("why".into())), "81a345727281a7556e6b6e6f776ea3776879");
+}
+
+#[test]
+fn cosign_rules_is_pinned() {
+    pinned(&CosignRules { statement: Bytes::from_static(b"{}") }, "91c4027b7d");
+    pinned::<CosignRulesReply>(&Ok(Bytes::from_static(&[7; 2])), "81a24f6bc4020707");
+    pinned::<CosignRulesReply>(&Err("why".into()), "81a3457272a3776879");
 }
 
 #[test]

@@ -160,6 +160,12 @@ fn times(statement: &Statement, claims: &Claims, now: Millis) -> Result<(), Refu
             let detail = format!("`{}` is more than seven days ago: sign a new one", statement.issued_at);
             invalid("predicate.issuedAt", detail)
         }
+        Claims::Rules { .. }
+            if now.0 > statement.issued_at.to_millis().0.saturating_add(limit::RULES_USABLE_MS) =>
+        {
+            let detail = format!("`{}` is more than a minute ago: sign a new one", statement.issued_at);
+            invalid("predicate.issuedAt", detail)
+        }
         Claims::Revocation { invalid_since: Some(since), .. } if since.to_millis() > now => {
             invalid("predicate.claims.invalidSince", format!("`{since}` lies in the registry's future"))
         }

@@ -59,7 +59,7 @@ fn shape(statement: &Statement) -> Result<(), Refusal> {
         // that walk would have no bound.
         return malformed("predicate.references", format!("`{kind}` references nothing"));
     }
-    let by_one = matches!(kind, EvidenceKind::Containment | EvidenceKind::Permit | EvidenceKind::Rules);
+    let by_one = matches!(kind, EvidenceKind::Containment | EvidenceKind::Permit);
     if by_one && statement.issuers.len() != 1 {
         return malformed("predicate.issuers", format!("`{kind}` has exactly one issuer"));
     }

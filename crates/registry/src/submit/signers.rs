@@ -250,8 +250,9 @@ impl Revoked {
     }
 }
 
-/// How many keys must sign what is no revocation: one for execution evidence, containments, permits and rules, the domain's
-/// threshold for governance.
+/// How many keys must sign what is no revocation: one for execution evidence, containments and permits, the domain's threshold
+/// for governance. Of `rules` every voter has to sign, and who votes is in the log and not in the rows: whoever applies the
+/// log sees to it.
 fn threshold(view: &View<'_>, statement: &Statement) -> Result<u32, RowError> {
     if statement.kind.is_execution()
         || matches!(statement.kind, EvidenceKind::Containment | EvidenceKind::Permit | EvidenceKind::Rules)

@@ -1,0 +1,51 @@
+//! The voters as of an entry of the log, and what the log must hold of all of them.
+//!
+//! Owns the one thing that applying takes from the membership: a `rules` statement raises the rules only with the
+//! signature of every voter. A voter's signature says that its build knows them, so that no voter is locked out, whatever
+//! a leader claims.
+
+use assent_proof::{Code, EvidenceKind, PublicKey, Refusal, Statement};
+use assent_registry::Checked;
+use assent_registry::mutant::{self, Mutant};
+use openraft::Membership;
+
+use super::types::{NodeId, PeerNode};
+
+/// Who votes, each with its signing key; during a change of the membership those of before and of afterwards.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Voters(Vec<(NodeId, Option<PublicKey>)>);
+
+impl Voters {
+    /// The voters of a membership.
+    pub(crate) fn of(membership: &Membership<NodeId, PeerNode>) -> Self {
+        let key = |id: NodeId| membership.get_node(&id).and_then(|node| node.key);
+        Self(membership.voter_ids().map(|id| (id, key(id))).collect())
+    }
+
+    /// Each voter and its key.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (NodeId, Option<PublicKey>)> + '_ {
+        self.0.iter().copied()
+    }
+
+    /// What an envelope comes to under these voters: itself, or a refusal if it would raise the rules without them.
+    pub(super) fn hear(&self, checked: &mut Checked) {
+        if let Checked::Verified(envelope) = checked
+            && let Some(refusal) = self.refuse(envelope.statement())
+        {
+            *checked = Checked::Refused(refusal);
+        }
+    }
+
+    fn refuse(&self, statement: &Statement) -> Option<Refusal> {
+        if statement.kind != EvidenceKind::Rules || mutant::is_active(Mutant::RaiseBeforeAllKnow) {
+            return None;
+        }
+        let signed = |key: Option<PublicKey>| key.is_some_and(|key| statement.issuers.contains(&key));
+        let detail = match self.iter().find(|(_, key)| !signed(*key)) {
+            Some((id, _)) => format!("node {id} votes and has not signed that its build knows these rules"),
+            None if self.0.is_empty() => "there are no voters whose builds could know these rules".to_owned(),
+            None => return None,
+        };
+        Some(Refusal::at(Code::ThresholdNotMet, "predicate.issuers", detail))
+    }
+}
