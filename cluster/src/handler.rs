@@ -162,6 +162,9 @@ impl Handler for PeerHandler {
     /// only as far as this node has seen entries committed: what is remembered here keeps members out.
     fn append(&self, from: NodeId, append: Append) -> Answer<AppendEntriesResponse<TypeConfig>> {
         let Append { rpc, acknowledged } = append;
+        if mutant::is_active(Mutant::RememberBeforeAccepted) {
+            self.memory.remember_accepted(&acknowledged, (u64::MAX, u64::MAX), |_| true);
+        }
         let (term, commit) = (rpc.vote.leader_id().term, rpc.leader_commit);
         let appended = self.raft.append(from, rpc);
         let (raft, memory) = (self.raft.clone(), self.memory.clone());

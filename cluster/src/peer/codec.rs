@@ -8,7 +8,8 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
 use super::error::PeerError;
-use super::frame::{close_frame, open_frame};
+use super::frame::{FRAME_PREFIX, close_frame, open_frame};
+use super::message::Message;
 
 /// The deepest nesting any message needs is a membership inside an entry inside an append, about ten.
 const DEPTH_MAX: usize = 32;
@@ -18,6 +19,23 @@ pub(super) fn encode<T: Serialize>(kind: u8, id: u64, value: &T, max: usize) -> 
     let mut frame = open_frame(kind, id, 128);
     rmp_serde::encode::write(&mut frame, value).map_err(|error| PeerError::Encoding(error.to_string()))?;
     close_frame(frame, max).map_err(|bytes| PeerError::TooLarge { bytes, max })
+}
+
+/// The whole frame of a request, as it goes over the wire. For whoever speaks to a node without being one, as simulations do.
+pub fn request_frame<M: Message>(id: u64, request: &M) -> Result<Bytes, PeerError> {
+    encode(M::KIND, id, request, usize::MAX)
+}
+
+/// The request id and the request of a whole frame. For whoever looks at what nodes say, as simulations do. The error says what
+/// is wrong, for people.
+pub fn read_request<M: Message>(frame: &[u8]) -> Result<(u64, M), String> {
+    let (_, rest) = frame.split_first_chunk::<FRAME_PREFIX>().ok_or("a frame without a length")?;
+    let (kind, rest) = rest.split_first().ok_or("a frame without a kind")?;
+    let (id, body) = rest.split_first_chunk::<8>().ok_or("a frame without a request id")?;
+    if *kind != M::KIND {
+        return Err(format!("a frame of kind `{kind:#04x}` and not of `{:#04x}`", M::KIND));
+    }
+    Ok((u64::from_be_bytes(*id), decode(body)?))
 }
 
 /// The value that `body` holds, all of it. The error says what is wrong, for people.
@@ -39,6 +57,16 @@ mod tests {
 
     use super::super::message::*;
     use super::*;
+
+    #[test]
+    fn a_request_is_read_from_its_whole_frame_and_from_that_of_no_other_kind() {
+        let frame = request_frame(7, &Probe {}).unwrap();
+        assert_eq!(read_request::<Probe>(&frame), Ok((7, Probe {})));
+        assert!(read_request::<ReadIndex>(&frame).is_err());
+        for length in 0..frame.len() {
+            assert!(read_request::<Probe>(&frame[..length]).is_err(), "{length}");
+        }
+    }
 
     #[test]
     fn trailing_bytes_are_refused() {

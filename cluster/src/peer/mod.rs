@@ -35,6 +35,7 @@ mod sync;
 
 pub use self::bounds::{Bounded, claim_max};
 pub use self::clock::{ClockReadings, PeerClock};
+pub use self::codec::{read_request, request_frame};
 pub use self::error::PeerError;
 pub use self::handler::{Answer, Handler, SnapshotStep};
 pub use self::hello::{Hello, Identity, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN, Standing};

@@ -94,6 +94,9 @@ mutants! {
     PermitOutsideLog = "permit-outside-log", caught by ["S15"];
     /// A member that returns with less than it acknowledged is let in.
     RolledBackDiskRejoins = "rolled-back-disk-rejoins", caught by ["S16", "S7"];
+    /// What an append says that members have acknowledged is remembered before Raft has looked at the append, whatever it names.
+    /// Members that never had so much are kept out at their next connection.
+    RememberBeforeAccepted = "remember-before-accepted", caught by ["L3", "L2"];
     /// A learner, or a node that was removed, answers like a voter.
     LearnerAnswers = "learner-answers", caught by ["S13"];
     /// A leader answers a submission with what applying it would give, while it is on its way to the others.

@@ -18,6 +18,7 @@ const OF_THE_NETWORK: &[&str] = &[
     "delay",
     "hold",
     "repeat",
+    "lie",
 ];
 
 /// Kinds after which a node never comes back as itself: it is replaced.

@@ -204,6 +204,7 @@ fn focus(mutant: Mutant) -> Option<&'static str> {
         Mutant::SwapSnapshotNonatomically => Some("churn,crash-loop"),
         Mutant::RaiseBeforeAllKnow => Some("upgrade,transfer"),
         Mutant::ForgetDedupeInSnapshot => Some("churn,isolate,kill"),
+        Mutant::RememberBeforeAccepted => Some("lie,crash-loop,kill"),
         _ => None,
     }
 }

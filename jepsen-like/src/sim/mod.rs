@@ -14,6 +14,7 @@ pub mod ground;
 pub mod host;
 pub mod http;
 pub mod hunt;
+mod lies;
 pub mod nemesis;
 pub mod net;
 pub mod operator;

@@ -26,6 +26,8 @@ pub const SOMETIMES: &[(&str, &str)] = &[
     ("leader changed meanwhile", "a question was answered by the rules, and the leader changed while it was"),
     ("message came late", "a message was held, and came after others that were said later"),
     ("message said again", "a peer heard the same message more than once"),
+    ("lie refused by raft", "an append that Raft refuses said false things of the members"),
+    ("impossible lie", "a false append or vote named a term or a log index that there cannot be"),
     ("power lost at a message", "a machine lost power between two messages"),
     ("no quorum", "a node denied because it could reach no quorum"),
     ("expired between", "what was allowed was denied later as expired"),

@@ -338,6 +338,8 @@ impl<'a> Stage<'a> {
         for counts in self.machines.values().map(|machine| machine.wires.counts()) {
             self.tally.reached_often("message came late", counts.held);
             self.tally.reached_often("message said again", counts.twice.saturating_add(counts.again));
+            self.tally.reached_often("lie refused by raft", counts.refused_lies);
+            self.tally.reached_often("impossible lie", counts.impossible_lies);
             self.tally.reached_often("power lost at a message", counts.cuts);
         }
         let failing = std::mem::take(&mut self.failing).into_values().filter_map(|(_, open)| open);

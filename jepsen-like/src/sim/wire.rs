@@ -1,9 +1,9 @@
-//! What becomes of the messages that a node sends to its peers: held back, said twice, said again much later, or cut short by
-//! a loss of power between two of them.
+//! What becomes of the messages that a node sends to its peers: held back, said twice, said again much later, followed by a
+//! lie, or cut short by a loss of power between two of them.
 //!
 //! TCP and TLS allow none of this within one connection but the first. A Raft has to stand it all the same: what was sent
 //! on one connection may arrive after what was sent on the next, and callers repeat themselves. A message that is said
-//! again carries a request id that no call waits for, as a repetition by a caller that has gone would.
+//! again carries a request id that no call waits for, as a repetition by a caller that has gone would. A lie carries one too.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -20,6 +20,7 @@ use tokio::time::sleep;
 
 use super::dice::Dice;
 use super::disk::{SimDisk, Unsynced};
+use super::lies::Liar;
 
 /// Bytes of a frame before its kind: the length of what follows.
 const PREFIX: usize = 4;
@@ -27,7 +28,7 @@ const PREFIX: usize = 4;
 const KIND_AT: usize = PREFIX;
 const ID_AT: usize = PREFIX + 1;
 const BODY_AT: usize = ID_AT + 8;
-/// Set in the request id of a message that is said again.
+/// Set in the request id of a message that is said again, and of a lie.
 const SAID_AGAIN: u8 = 0x80;
 /// The requests that may be said more than once: appends, votes, pre-votes, snapshots, reads and submissions. A change of
 /// members is what an operator asks for, and means something new the second time.
@@ -52,6 +53,7 @@ struct State {
     /// Up to which of them are held.
     held: Option<u64>,
     repeats: Option<Repeats>,
+    liar: Option<Liar>,
     cut: Option<Cut>,
     counts: Counts,
 }
@@ -79,6 +81,10 @@ pub struct Counts {
     pub twice: u64,
     /// Messages that were said again later.
     pub again: u64,
+    /// Lies that Raft has to refuse.
+    pub refused_lies: u64,
+    /// Lies that name a term or a log index that there cannot be.
+    pub impossible_lies: u64,
     /// Losses of power at a message.
     pub cuts: u64,
 }
@@ -94,6 +100,11 @@ impl Wires {
     /// Messages are said twice, or again later, until they are [freed](Self::free).
     pub fn repeat(&self, dice: Dice) {
         self.state().repeats = Some(Repeats { dice, said: VecDeque::new() });
+    }
+
+    /// Messages are followed by lies about these nodes, until they are [freed](Self::free).
+    pub fn lie(&self, dice: Dice, nodes: Vec<u64>) {
+        self.state().liar = Some(Liar::new(dice, nodes));
     }
 
     /// The disk loses power when so many more messages were sent.
@@ -112,13 +123,13 @@ impl Wires {
     /// Whether anything is made of what is sent.
     pub fn are_free(&self) -> bool {
         let state = self.state();
-        state.held.is_none() && state.repeats.is_none() && state.cut.is_none()
+        state.held.is_none() && state.repeats.is_none() && state.liar.is_none() && state.cut.is_none()
     }
 
     /// Undoes everything.
     pub fn free(&self) {
         let mut state = self.state();
-        (state.held, state.repeats, state.cut) = (None, None, None);
+        (state.held, state.repeats, state.liar, state.cut) = (None, None, None, None);
     }
 
     /// How often what happened.
@@ -166,7 +177,14 @@ impl State {
             cut.after -= 1;
         }
         self.counts.held += u64::from(held);
-        let may_repeat = frame.get(KIND_AT).is_some_and(|kind| MAY_REPEAT.contains(kind));
+        let kind = frame.get(KIND_AT).copied();
+        let lie = self.liar.as_mut().zip(kind).and_then(|(liar, kind)| liar.lie_after(kind, &frame));
+        if let Some(lie) = lie {
+            self.counts.refused_lies += u64::from(!lie.is_impossible);
+            self.counts.impossible_lies += u64::from(lie.is_impossible);
+            return vec![frame, again(&lie.frame)];
+        }
+        let may_repeat = kind.is_some_and(|kind| MAY_REPEAT.contains(&kind));
         let Some(repeats) = self.repeats.as_mut().filter(|_| may_repeat) else { return vec![frame] };
         let mut out = Vec::new();
         if repeats.dice.chance(1, 8)
@@ -319,7 +337,9 @@ impl fmt::Debug for Wires {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
 mod tests {
+    use assent_cluster::peer::{Vote, request_frame};
     use futures_util::FutureExt;
+    use serde_json::json;
 
     use super::*;
 
@@ -361,6 +381,26 @@ mod tests {
         let said_again = all.chunks(15).filter(|frame| frame[ID_AT] == SAID_AGAIN);
         assert_eq!(said_again.clone().count() as u64, counts.again);
         assert!(said_again.into_iter().all(|frame| frame[KIND_AT] == 0x10));
+    }
+
+    #[tokio::test]
+    async fn a_lie_follows_what_it_was_made_of_and_waits_for_no_answer() {
+        let vote = json!({"leader_id": {"term": 3, "voted_for": 1}, "committed": false});
+        let request = serde_json::from_value(json!({"vote": vote, "last_log_id": null})).unwrap();
+        let real = request_frame(1, &Vote(request)).unwrap().to_vec();
+        let wires = Wires::default();
+        wires.lie(Dice::new(1), vec![1, 2, 3]);
+        assert!(!wires.are_free());
+        let reals: Vec<_> = std::iter::repeat_n(real.clone(), 40).collect();
+        let mut all = BytesMut::from(&sent(&wires, &reals).await[..]);
+        let frames: Vec<Bytes> = std::iter::from_fn(|| take_frame(&mut all)).collect();
+        let lies = wires.counts().impossible_lies;
+        assert!(lies > 0 && frames.len() as u64 == 40 + lies, "{lies}");
+        assert_eq!(frames[0], real, "what is real comes first");
+        assert_eq!(frames.iter().filter(|frame| **frame == real).count(), 40);
+        assert_eq!(frames.iter().filter(|frame| frame[ID_AT] == SAID_AGAIN).count() as u64, lies);
+        wires.free();
+        assert!(wires.are_free());
     }
 
     #[tokio::test(start_paused = true)]

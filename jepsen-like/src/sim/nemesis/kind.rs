@@ -27,6 +27,8 @@ pub enum Kind {
     Hold,
     /// What a node says it says twice, or again much later.
     Repeat,
+    /// Somebody says false things on a node's connections, none of which anybody may take in.
+    Lie,
     /// Processes end at once; what they wrote is kept.
     Kill,
     /// The power of a machine goes.
@@ -109,6 +111,7 @@ impl Kind {
         Kind::Delay,
         Kind::Hold,
         Kind::Repeat,
+        Kind::Lie,
         Kind::Kill,
         Kind::PowerCut,
         Kind::PowerCutAll,
@@ -145,6 +148,7 @@ impl Kind {
             Kind::Delay => habits("delay", Network, 2, (300, 5_000)),
             Kind::Hold => habits("hold", Network, 2, (150, 900)),
             Kind::Repeat => habits("repeat", Network, 2, (300, 5_000)),
+            Kind::Lie => habits("lie", Network, 2, (300, 5_000)),
             Kind::Kill => habits("kill", Process, 4, (20, 3_000)),
             Kind::PowerCut => habits("power-cut", Process, 4, (20, 3_000)),
             Kind::PowerCutAll => habits("power-cut-all", Process, 1, (20, 3_000)),

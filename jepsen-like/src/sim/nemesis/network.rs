@@ -51,13 +51,14 @@ pub(super) fn begin(kind: Kind, stage: &mut Stage<'_>, dice: &mut Dice) -> Optio
             }
             return Some((vec![first], Undo::Delays(slow)));
         }
-        Kind::Hold | Kind::Repeat => {
+        Kind::Hold | Kind::Repeat | Kind::Lie => {
             let wires = stage.machine(first).map(|machine| machine.wires.clone())?;
             if !wires.are_free() || stage.is_down(first) {
                 return None;
             }
             match kind {
                 Kind::Repeat => wires.repeat(dice.fork("repeat")),
+                Kind::Lie => wires.lie(dice.fork("lie"), ids),
                 _ => wires.hold(),
             }
             return Some((vec![first], Undo::Wires(vec![first])));
