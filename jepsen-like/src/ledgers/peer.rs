@@ -133,8 +133,9 @@ mod tests {
         let mut trusts = Vec::new();
         for number in 0..65 {
             assert_eq!(says(&mut both, trust.clone(), Vec::new()), "accepted");
-            trusts.push(both.known.last().unwrap().id);
-            let answer = says(&mut both, checkpoint.clone(), vec![trusts[number]]);
+            let id = both.known.last().unwrap().id;
+            trusts.push(id);
+            let answer = says(&mut both, checkpoint.clone(), vec![id]);
             assert_eq!(answer, if number < 64 { "accepted" } else { "too_large" }, "{number}");
         }
         // Under one of the others it goes on.
