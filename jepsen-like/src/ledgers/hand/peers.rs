@@ -366,6 +366,6 @@ fn is_void(both: &Both, known: &Known) -> bool {
         }
         _ => false,
     };
-    let rests_on = || known.draft.references.iter().filter_map(|id| both.find(id));
-    both.known.iter().any(voids) || rests_on().any(|of| is_void(both, of))
+    let mut rests_on = known.draft.references.iter().filter_map(|id| both.find(id));
+    both.known.iter().any(voids) || rests_on.any(|of| is_void(both, of))
 }
