@@ -9,7 +9,7 @@ use crate::sim::dice::Dice;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Profile {
-    /// Every kind, in two domains, 50 to 80 steps.
+    /// Every kind but a new root, in two domains, 50 to 80 steps.
     Wide,
     /// What one or two attesters say, in one lineage, and what becomes of it.
     Words,

@@ -1,4 +1,4 @@
-//! The profile of wide ledgers: two domains, three lineages, every kind of statement, every role.
+//! The profile of wide ledgers: two domains, three lineages, every kind of statement but a new root, every role.
 
 use assent_proof::{Claims, Containment, Role, Sha256};
 
