@@ -26,6 +26,7 @@ const PROGRESS_EACH: u64 = 2_000;
 Example:
   assent-jepsen ledgers --seeds 0..20000
   assent-jepsen ledgers --seeds 0..5000000 --profile words --jobs 8
+  assent-jepsen ledgers --seeds 0..200000 --profile peers
   assent-jepsen --output json ledgers --seeds 17..18 > report.json")]
 pub struct LedgersArgs {
     /// Seeds from A up to, but not with, B

@@ -5,7 +5,7 @@ use assent_proof::{Claims, EvidenceId, EvidenceKind, PublicKey, Seconds};
 use super::both::{Both, Known};
 use super::draft::Draft;
 use super::draw::is_negative;
-use super::keys;
+use super::{keys, peer};
 
 /// Every event. Ledgers in which one of them never occurs have tested less than they say.
 pub const EVENTS: &[&str] = &[
@@ -40,6 +40,13 @@ pub const EVENTS: &[&str] = &[
     "a key was granted again",
     "a statement rested on what rests on another",
     "a statement rested on another lineage",
+    "a trust was renewed",
+    "a checkpoint extended a smaller one",
+    "a checkpoint was as large as the one before it",
+    "a checkpoint came from a key of the role registry",
+    "a checkpoint passed over a larger one",
+    "a checkpoint was refused, for it diverged",
+    "a recovery began an epoch",
     "an allow after a negative was released",
     "an allow after a containment was released",
     "an allow after a reconciliation",
@@ -85,13 +92,17 @@ impl Both {
             Claims::Domain { .. } => events.push("a domain's governance was replaced"),
             Claims::Root { .. } => events.push("the root was replaced"),
             Claims::AuthorityGrant { .. } => events.push("a key was granted again"),
+            Claims::Recovery { .. } => events.push("a recovery began an epoch"),
             Claims::Policy(_) => {
                 let policy = |old: &Known| old.kind() == EvidenceKind::Policy;
                 if before.iter().any(|old| policy(old) && old.draft.domain == new.draft.domain) {
                     events.push("a policy was replaced");
                 }
             }
-            _ => self.saw_evidence(before, new, &mut events),
+            _ => {
+                saw_peer(before, new, &mut events);
+                self.saw_evidence(before, new, &mut events);
+            }
         }
         self.saw(events);
     }
@@ -161,6 +172,8 @@ impl Both {
         let released = self.known.iter().any(|known| known.draft.claims == draft.claims);
         if said == "again" {
             self.saw(vec!["a statement was submitted again"]);
+        } else if said == "registry_diverged" {
+            self.saw(vec!["a checkpoint was refused, for it diverged"]);
         } else if released && draft.claims.kind() == EvidenceKind::Release && said == "claims_invalid" {
             self.saw(vec!["a release was refused, for it released what was released"]);
         }
@@ -202,6 +215,48 @@ impl Both {
     }
 }
 
+/// Something was said of another registry.
+fn saw_peer(before: &[Known], new: &Known, events: &mut Vec<&'static str>) {
+    let mut of_domain = before.iter().filter(|old| old.draft.domain == new.draft.domain);
+    match &new.draft.claims {
+        Claims::SovereignTrust { peer, .. } => {
+            let same = |old: &Known| match &old.draft.claims {
+                Claims::SovereignTrust { peer: of, .. } => of == peer,
+                _ => false,
+            };
+            if of_domain.any(same) {
+                events.push("a trust was renewed");
+            }
+        }
+        Claims::SynchronizationContinuity { checkpoint, .. } if !new.second => {
+            let Some(found) = peer::said(checkpoint) else { return };
+            let first_halves = of_domain.filter(|old| !old.second);
+            let sizes: Vec<u64> = first_halves
+                .filter_map(|old| match &old.draft.claims {
+                    Claims::SynchronizationContinuity { checkpoint, .. } => peer::said(checkpoint),
+                    _ => None,
+                })
+                .filter(|old| old.origin == found.origin)
+                .map(|old| old.size)
+                .collect();
+            if sizes.last().is_some_and(|last| *last < found.size) {
+                events.push("a checkpoint extended a smaller one");
+            }
+            if sizes.last() == Some(&found.size) {
+                events.push("a checkpoint was as large as the one before it");
+            }
+            if sizes.iter().any(|old| *old > found.size) {
+                events.push("a checkpoint passed over a larger one");
+            }
+            let base = keys::base(new.draft.domain.as_str());
+            if new.draft.signers.iter().any(|number| matches!(number.checked_sub(base), Some(17 | 18 | 20))) {
+                events.push("a checkpoint came from a key of the role registry");
+            }
+        }
+        _ => {}
+    }
+}
+
 fn saw_revocation(
     before: &[Known],
     revocation: &Draft,
@@ -211,10 +266,11 @@ fn saw_revocation(
 ) {
     let Some(number) = keys::number(authority) else { return };
     let domain = revocation.domain.as_str();
-    if domain == "_root" {
-        events.push("a root key was revoked");
-    } else if keys::governance(domain).contains(&number) {
-        events.push("a governance key was revoked");
+    if keys::governance(domain).contains(&number) {
+        events.push(match domain {
+            "_root" => "a root key was revoked",
+            _ => "a governance key was revoked",
+        });
     }
     if revocation.signers.iter().eq([&number]) {
         events.push(match since {

@@ -12,8 +12,15 @@ use super::profile::Profile;
 use super::submit::text;
 
 /// The roles that are granted in a domain of a wide ledger, to two keys each.
-const ROLES: [Role; 6] =
-    [Role::Attestation, Role::Runtime, Role::Orchestration, Role::Gateway, Role::Audit, Role::Zone];
+const ROLES: [Role; 7] = [
+    Role::Attestation,
+    Role::Runtime,
+    Role::Orchestration,
+    Role::Gateway,
+    Role::Audit,
+    Role::Zone,
+    Role::Registry,
+];
 
 /// When the founding is signed.
 const FOUNDED: Seconds = Seconds(T0 - 60);
@@ -68,6 +75,7 @@ fn domains(profile: Profile) -> Vec<Domain> {
         Profile::Slots => vec![prod(2, 1, &[Role::Orchestration])],
         Profile::Governance => vec![prod(3, 2, &[Role::Attestation])],
         Profile::Holds => vec![prod(2, 1, &[Role::Attestation, Role::Audit])],
+        Profile::Peers => vec![prod(2, 1, &[Role::Zone, Role::Registry])],
     }
 }
 

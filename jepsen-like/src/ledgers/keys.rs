@@ -1,5 +1,6 @@
-//! The keys that sign. Each follows from a number: root 1–3 and, as its successors, 6–8; checkpoints 4; the node 5; of a domain
-//! from 20 (`lab`) or 60 (`prod`) on: governance 0–4, then two of each role, then spare ones.
+//! The keys that sign. Each follows from a number: root 1–3 and, as its successors, 6–8; checkpoints 4; the node 5; nodes that
+//! come later 9 and 10; of a domain from 20 (`lab`) or 60 (`prod`) on: governance 0–4, then two of each role, then spare ones; of
+//! other registries from 90 on.
 
 use std::sync::LazyLock;
 
@@ -12,6 +13,8 @@ const KEYS: u8 = 110;
 pub(super) const CHECKPOINTS: u8 = 4;
 /// The node's key.
 pub(super) const NODE: u8 = 5;
+/// The keys of nodes that are granted later, if at all. They sign no permits.
+pub(super) const NODES: [u8; 2] = [9, 10];
 /// The keys that may be root keys: those of the beginning, and their successors.
 pub(super) const ROOT: [u8; 6] = [1, 2, 3, 6, 7, 8];
 /// The successors of the first root keys.

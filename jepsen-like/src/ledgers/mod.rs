@@ -17,6 +17,7 @@ mod hand;
 mod keys;
 mod ledger;
 mod many;
+mod peer;
 mod profile;
 mod record;
 mod show;

@@ -9,7 +9,7 @@ use crate::sim::dice::Dice;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Profile {
-    /// Every kind, in two domains, 50 to 80 steps.
+    /// Every kind but a new root, in two domains, 50 to 80 steps.
     Wide,
     /// What one or two attesters say, in one lineage, and what becomes of it.
     Words,
@@ -19,12 +19,14 @@ pub enum Profile {
     Governance,
     /// Quarantines, isolations and invalidations by several keys, and their releases.
     Holds,
+    /// Trusts in other registries, their checkpoints, what becomes of both, and recoveries.
+    Peers,
 }
 
 impl Profile {
     /// Every one.
     pub const ALL: &'static [Profile] =
-        &[Profile::Wide, Profile::Words, Profile::Slots, Profile::Governance, Profile::Holds];
+        &[Profile::Wide, Profile::Words, Profile::Slots, Profile::Governance, Profile::Holds, Profile::Peers];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
@@ -34,17 +36,19 @@ impl Profile {
             Profile::Slots => "slots",
             Profile::Governance => "governance",
             Profile::Holds => "holds",
+            Profile::Peers => "peers",
         }
     }
 
-    /// That of a seed. Small ledgers find more in the same time, so one ledger in 25 is wide.
+    /// That of a seed. Small ledgers find more in the same time, so one ledger in 29 is wide.
     pub fn of(seed: u64) -> Self {
-        match Dice::new(seed).fork("profile").below(25) {
+        match Dice::new(seed).fork("profile").below(29) {
             0 => Profile::Wide,
             1..=10 => Profile::Words,
             11..=16 => Profile::Slots,
             17..=20 => Profile::Governance,
-            _ => Profile::Holds,
+            21..=24 => Profile::Holds,
+            _ => Profile::Peers,
         }
     }
 
@@ -54,6 +58,7 @@ impl Profile {
             Profile::Wide => (50, 80),
             Profile::Words | Profile::Slots => (10, 22),
             Profile::Governance | Profile::Holds => (12, 25),
+            Profile::Peers => (16, 30),
         }
     }
 
@@ -64,6 +69,8 @@ impl Profile {
             Profile::Words | Profile::Slots | Profile::Governance | Profile::Holds => {
                 &[0, 137, 1000, 1000, 1500]
             }
+            // Whole seconds often, since that is when trusts end, and long enough that some do.
+            Profile::Peers => &[0, 500, 1000, 1000, 3000],
         }
     }
 }

@@ -64,6 +64,11 @@ impl Both {
             self.saw_refusal(draft, &real.0);
             return Ok((None, real.0));
         }
+        let epoch = query::summary(&self.rows)?.map(|summary| summary.epoch);
+        if epoch != Some(self.model.epoch()) {
+            let detail = format!("rules {epoch:?} model {}", self.model.epoch());
+            self.differ(format!("submit {kind}: another epoch"), detail);
+        }
         let (second, late) = self.placed(draft, id);
         let accepted = Millis(self.now_ms);
         self.known.push(Known { id, draft: draft.clone(), accepted, second, late });

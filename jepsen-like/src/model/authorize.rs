@@ -323,6 +323,9 @@ impl Model {
                 policy.digests.as_ref().is_some_and(|list| !list.iter().any(|one| one == digest));
             let digests = (kind == "policy-validation" && unapproved).then_some("policy_validation_failed");
             flaws.extend(negative(leaf, policy).or(digests));
+            if self.trusted_until_ms(&leaf.statement).is_some_and(|until| until <= request.now_ms) {
+                flaws.insert("inheritance_unverifiable");
+            }
             if request.now_ms >= old_at_ms(leaf) {
                 flaws.insert("runtime_stale");
             }
@@ -363,7 +366,8 @@ impl Model {
             .map(|one| one.to_ms);
         let artifact = statement.kind == "execution-authorization";
         let own = artifact.then(|| statement.claim_ms("notAfter")).flatten();
-        authorities.chain(statement.expires_ms).chain(own).min().unwrap_or(i64::MAX)
+        let trusted = self.trusted_until_ms(statement);
+        authorities.chain(statement.expires_ms).chain(own).chain(trusted).min().unwrap_or(i64::MAX)
     }
 
     /// Why a piece of evidence does not count, whatever its kind.

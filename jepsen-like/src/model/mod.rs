@@ -3,10 +3,11 @@
 //!
 //! A [`Model`] is a value: the list of what was accepted. Everything else is worked out from that list each time. It was
 //! written from docs/protocol.md, and shares no rule with the registry: of the product it uses only the reading of
-//! envelopes, ids and times. Signatures are taken as valid. Kinds of statements between registries and changes of the root
-//! are accepted as they come and mean nothing here.
+//! envelopes, ids and times, and hashes and keys. An envelope's signatures are taken as valid; those under a checkpoint of
+//! another registry are verified. Of a new root only its keys and its threshold mean anything here.
 
 mod authorize;
+mod peers;
 mod rules;
 mod standing;
 mod statement;

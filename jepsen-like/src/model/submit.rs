@@ -1,10 +1,11 @@
 //! What is accepted (docs/protocol.md, "Lineages and slots" and "Kinds"), in the order of checks: the same again, domain,
-//! authorities, role, claims, times, references, slot.
+//! authorities, role, claims, times, references, slot, and of what another registry says whether it extends what it said last.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::peers::is_stale_recovery;
 use super::statement::{Class, Statement, texts};
 use super::{CLOCK_BOUND_MS, Leaf, Model, SubmitAnswer};
 use SubmitAnswer::{Accepted, Again, Equivocation, Refused};
@@ -45,15 +46,22 @@ impl Model {
         if statement.sequence == Some(0) && statement.parent.is_some() {
             return Err("malformed");
         }
+        if statement.kind == "recovery" && statement.domain != "_root" {
+            return Err("malformed");
+        }
         self.check_domain(statement, class)?;
         self.check_signers(statement, class, now)?;
-        self.check_claims(statement)?;
+        self.check_claims(statement, now)?;
         self.check_times(statement, now)?;
         self.check_references(statement)?;
         match class {
             Class::Restriction => Ok(self.check_restriction(statement)),
             Class::Governance => self.check_shared_slot(statement).map(|()| Place::Next),
-            Class::Execution => self.check_own_slot(statement),
+            Class::Execution => {
+                let place = self.check_own_slot(statement)?;
+                self.check_checkpoint(statement, matches!(place, Place::Next), now)?;
+                Ok(place)
+            }
             Class::Node => Err("caller_not_permitted"),
         }
     }
@@ -130,7 +138,7 @@ impl Model {
         }
     }
 
-    fn check_claims(&self, statement: &Statement) -> Result<(), &'static str> {
+    fn check_claims(&self, statement: &Statement, now: i64) -> Result<(), &'static str> {
         match statement.kind.as_str() {
             "authority-grant" => {
                 let (role, root) = (statement.claim("role"), statement.domain == "_root");
@@ -153,6 +161,7 @@ impl Model {
             "release" => self.check_release(statement),
             "reconciliation" => self.check_reconciliation(statement),
             "audit-lineage" => self.check_event(statement),
+            "recovery" => self.check_recovery(statement, now),
             _ => Ok(()),
         }
     }
@@ -224,7 +233,8 @@ impl Model {
         let until = statement.claim_ms("notAfter");
         let over = until.is_some_and(|until| until <= now || Some(until) <= statement.claim_ms("notBefore"));
         let since_ahead = statement.claim_ms("invalidSince").is_some_and(|since| since > now);
-        if ahead || elapsed || over || since_ahead { Err("times_invalid") } else { Ok(()) }
+        let invalid = ahead || elapsed || over || since_ahead || is_stale_recovery(statement, now);
+        if invalid { Err("times_invalid") } else { Ok(()) }
     }
 
     /// What a statement rests on is there and stands, and is not its own slot or a later one of its issuer's.

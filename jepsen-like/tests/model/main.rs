@@ -27,6 +27,7 @@ fn the_model_answers_as_the_rules_do() {
 
 /// What happens in fewer than one ledger of a hundred. CI holds to these too, over 20,000 ledgers.
 const RARE: &[&str] = &[
+    "a checkpoint passed over a larger one",
     "a conflict was reconciled again",
     "a reconciliation became void",
     "a release became void",
@@ -45,7 +46,15 @@ fn the_ledgers_reach_every_event() {
     // Much is accepted and much is refused, and what is allowed is allowed for many reasons.
     let count = |what: &str| report.tally.get(what).copied().unwrap_or(0);
     assert!(count("authorize allow") * 20 > count("authorize deny"), "too little is allowed");
-    for kind in ["runtime-attestation", "release", "reconciliation", "revocation", "containment"] {
+    for kind in [
+        "runtime-attestation",
+        "release",
+        "reconciliation",
+        "revocation",
+        "containment",
+        "sovereign-trust",
+        "synchronization-continuity",
+    ] {
         let accepted = count(&format!("submit {kind} accepted"));
         assert!(accepted > 50, "only {accepted} of kind {kind} are accepted");
     }

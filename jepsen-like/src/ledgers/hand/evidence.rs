@@ -53,7 +53,11 @@ impl Hand<'_> {
 
     /// An audit event.
     pub(super) fn event(&mut self) -> Claims {
-        let event = if self.once_in(5) { "completed" } else { "started" };
+        let event = match self.dice.below(10) {
+            0 => "completed",
+            1 => "failed",
+            _ => "started",
+        };
         let detail = self.once_in(2).then(|| "why".to_owned());
         Claims::AuditLineage { event: event.to_owned(), detail }
     }

@@ -41,8 +41,10 @@ impl Hand<'_> {
         ];
         let mut require = Vec::new();
         for _ in 0..self.dice.below(3) {
+            let about_peers = self.once_in(10).then(|| self.kind_about_peers());
+            let kind = about_peers.or_else(|| self.dice.pick(&kinds).copied());
             require.push(Requirement {
-                kind: self.dice.pick(&kinds).copied().unwrap_or(EvidenceKind::RuntimeAttestation),
+                kind: kind.unwrap_or(EvidenceKind::RuntimeAttestation),
                 of: if self.once_in(4) { Of::Runtime } else { Of::Execution },
                 min_issuers: if self.once_in(2) { 1 } else { 2 },
                 max_age_seconds: self.once_in(2).then(|| if self.once_in(2) { 30 } else { 70 }),

@@ -1,10 +1,11 @@
 //! Draws the next statement or question of a ledger, from what is in it.
 //!
-//! The parts (`evidence`, `govern`, `restrict`, `question`) draw one statement each; a profile (`small`, `wide`) says how
-//! often which of them comes. Nothing here knows the rules: what is drawn may well be refused.
+//! The parts (`evidence`, `govern`, `restrict`, `question`) draw one statement each; a profile (`small`, `wide`, `peers`) says
+//! how often which of them comes. Nothing here knows the rules: what is drawn may well be refused.
 
 mod evidence;
 mod govern;
+mod peers;
 mod question;
 mod restrict;
 mod small;
@@ -35,6 +36,7 @@ impl Hand<'_> {
             Profile::Words | Profile::Slots | Profile::Governance | Profile::Holds => {
                 self.open_small(profile, number)
             }
+            Profile::Peers => self.open_peers(number),
         }
         .map(Act::Submit)
     }
@@ -48,6 +50,7 @@ impl Hand<'_> {
             Profile::Slots => self.slots(),
             Profile::Governance => self.governance(),
             Profile::Holds => self.holds(),
+            Profile::Peers => self.peers(),
         };
         draft.map(Act::Submit)
     }

@@ -12,7 +12,7 @@ impl Hand<'_> {
         let permits = match profile {
             Profile::Wide => self.once_in(3),
             Profile::Slots => self.once_in(2),
-            Profile::Words | Profile::Governance | Profile::Holds => self.once_in(12),
+            Profile::Words | Profile::Governance | Profile::Holds | Profile::Peers => self.once_in(12),
         };
         let both = self.both;
         if permits
@@ -24,15 +24,21 @@ impl Hand<'_> {
         let request = match profile {
             Profile::Wide => self.wide_request(permits)?,
             Profile::Words | Profile::Slots | Profile::Governance | Profile::Holds => {
-                self.small_request(permits)?
+                let with_host = self.once_in(6);
+                self.small_request(permits, with_host)?
+            }
+            // What is said of other registries is required of the host.
+            Profile::Peers => {
+                let with_host = !self.once_in(4);
+                self.small_request(permits, with_host)?
             }
         };
         Some(if permits { Act::Permit(request) } else { Act::Ask(request) })
     }
 
     /// A request about the one lineage of a small ledger.
-    fn small_request(&mut self, permits: bool) -> Option<AuthorizeRequest> {
-        let runtime = if self.once_in(6) { Some("host-1".parse().ok()?) } else { None };
+    fn small_request(&mut self, permits: bool, with_host: bool) -> Option<AuthorizeRequest> {
+        let runtime = if with_host { Some("host-1".parse().ok()?) } else { None };
         Some(AuthorizeRequest {
             domain: "prod".parse().ok()?,
             lineage: Some("exec-1".parse().ok()?),

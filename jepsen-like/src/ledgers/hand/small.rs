@@ -39,7 +39,7 @@ impl Hand<'_> {
     }
 
     /// A governing key of the domain, whether it still governs or not.
-    fn governor(&mut self) -> u8 {
+    pub(super) fn governor(&mut self) -> u8 {
         self.governors(DOMAIN, 1).first().copied().unwrap_or(60)
     }
 
@@ -188,7 +188,7 @@ impl Hand<'_> {
         if by.is_empty() { None } else { self.revoke(DOMAIN, number, since, &by) }
     }
 
-    fn revoke_root(&mut self) -> Option<Draft> {
+    pub(super) fn revoke_root(&mut self) -> Option<Draft> {
         let signers = self.governors("_root", 2);
         let number = *signers.first()?;
         let since = self.maybe_since(number);

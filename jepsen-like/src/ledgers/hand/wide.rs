@@ -1,4 +1,4 @@
-//! The profile of wide ledgers: two domains, three lineages, every kind of statement, every role.
+//! The profile of wide ledgers: two domains, three lineages, every kind of statement but a new root, every role.
 
 use assent_proof::{Claims, Containment, Role, Sha256};
 
@@ -10,7 +10,8 @@ use super::evidence::POOL;
 const DOMAINS: [&str; 2] = ["lab", "prod"];
 
 /// The roles that are granted again.
-const ROLES: [Role; 4] = [Role::Attestation, Role::Audit, Role::Runtime, Role::Orchestration];
+const ROLES: [Role; 6] =
+    [Role::Attestation, Role::Audit, Role::Runtime, Role::Orchestration, Role::Zone, Role::Registry];
 
 /// How many of a domain's governance keys are enough.
 fn enough(domain: &str) -> usize {
@@ -62,13 +63,24 @@ impl Hand<'_> {
         if self.once_in(40) {
             return self.raise(NODE);
         }
-        let draft = match self.dice.below(20) {
+        let draft = match self.dice.below(22) {
             0..=10 => self.wide_evidence(),
             11..=15 => self.wide_governance(),
             16..=18 => self.wide_restriction(),
+            19 | 20 => self.wide_peers(),
             _ => return self.again(),
         };
         draft.map(Act::Submit)
+    }
+
+    /// What another registry says, or a recovery.
+    fn wide_peers(&mut self) -> Option<Draft> {
+        let place = (self.any_domain(), self.any_lineage());
+        match self.dice.below(12) {
+            0..=2 => self.trust(place),
+            3..=10 => self.checkpoint(place),
+            _ => self.recovery(),
+        }
     }
 
     fn wide_evidence(&mut self) -> Option<Draft> {

@@ -1,0 +1,371 @@
+//! What other registries say, which is the profile of its own and a share of wide ledgers: trusts in them, their checkpoints, and
+//! what becomes of both. And recoveries, which say who goes on with this registry.
+
+use assent_proof::{
+    Checkpoint, Claims, Containment, EvidenceId, EvidenceKind, Of, PolicyBody, PublicKey, Requirement, Role,
+};
+
+use super::super::both::{Both, Known};
+use super::super::draft::Draft;
+use super::super::draw;
+use super::super::keys::{self, NODE, NODES, public};
+use super::super::peer::{self, Peer};
+use super::evidence::plain_authorization;
+use super::{Hand, NOTHING};
+
+const DOMAIN: &str = "prod";
+const EXECUTION: (&str, &str) = (DOMAIN, "exec-1");
+const HOST: (&str, &str) = (DOMAIN, "host-1");
+
+/// The keys of zones, by their distance from the domain's first key. The last one is granted later, if at all.
+const ZONES: [u8; 3] = [15, 16, 19];
+/// The same of the role `registry`.
+const REGISTRIES: [u8; 3] = [17, 18, 20];
+
+/// How long a `recovery` is usable, in seconds.
+const RECOVERY_SECONDS: i64 = 7 * 24 * 3600;
+
+impl<'a> Hand<'a> {
+    /// A policy, an authorization, and the first trust.
+    pub(super) fn open_peers(&mut self, number: u64) -> Option<Draft> {
+        match number {
+            0 => {
+                let policy = Claims::Policy(self.policy_about_peers());
+                self.governs(DOMAIN, policy, &[60])
+            }
+            1 => self.says(EXECUTION, 60, plain_authorization(), 1_000),
+            2 => self.trust(HOST),
+            _ => None,
+        }
+    }
+
+    /// Trusts and checkpoints, and what becomes of them.
+    pub(super) fn peers(&mut self) -> Option<Draft> {
+        let governor = self.governor();
+        let place = if self.once_in(5) { EXECUTION } else { HOST };
+        match self.dice.below(34) {
+            0..=3 => self.trust(place),
+            4..=18 => self.checkpoint(place),
+            19..=21 => self.reconcile(DOMAIN, &[governor]),
+            22 | 23 => self.revoke_speaker(governor),
+            24 => self.invalidate_word(governor),
+            25..=27 => self.recovery(),
+            28 => self.change_nodes(),
+            29 => {
+                let policy = Claims::Policy(self.policy_about_peers());
+                self.governs(DOMAIN, policy, &[governor])
+            }
+            30 | 31 => {
+                let (away, role) =
+                    if self.once_in(2) { (ZONES, Role::Zone) } else { (REGISTRIES, Role::Registry) };
+                let number = keys::base(DOMAIN).saturating_add(self.dice.pick(&away).copied()?);
+                self.grant(DOMAIN, number, role, &[governor])
+            }
+            32 => self.says(EXECUTION, governor, plain_authorization(), 9),
+            _ if self.once_in(2) => self.revoke_root(),
+            _ => {
+                let number = if governor == 60 { 61 } else { 60 };
+                let since = self.maybe_since(number);
+                self.revoke(DOMAIN, number, since, &[governor])
+            }
+        }
+    }
+
+    /// What a policy requires of what is said about peers.
+    fn policy_about_peers(&mut self) -> PolicyBody {
+        let requirement = Requirement {
+            kind: self.kind_about_peers(),
+            of: if self.once_in(6) { Of::Execution } else { Of::Runtime },
+            min_issuers: if self.once_in(6) { 2 } else { 1 },
+            max_age_seconds: self.once_in(4).then_some(30),
+        };
+        PolicyBody {
+            require: if self.once_in(4) { Vec::new() } else { vec![requirement] },
+            attestation_status: None,
+            measurements: None,
+            policy_digests: None,
+            decision_ttl_seconds: 10,
+            permit_always: self.once_in(12),
+        }
+    }
+
+    /// The kind of a trust or of a checkpoint.
+    pub(super) fn kind_about_peers(&mut self) -> EvidenceKind {
+        if self.once_in(3) { EvidenceKind::SovereignTrust } else { EvidenceKind::SynchronizationContinuity }
+    }
+
+    /// A key that may speak of other registries, if it is one of these; mostly it is admitted and not revoked.
+    fn speaker(&mut self, domain: &str, away: &[u8]) -> Option<u8> {
+        let all: Vec<u8> = away.iter().map(|away| keys::base(domain).saturating_add(*away)).collect();
+        let able: Vec<u8> = all.iter().copied().filter(|number| self.both.is_live(*number)).collect();
+        let among = if able.is_empty() || self.once_in(20) { all } else { able };
+        self.dice.pick(&among).copied()
+    }
+
+    /// A trust in another registry. Now and then it ends soon or has ended, or is in keys that are not that registry's.
+    pub(super) fn trust(&mut self, (domain, lineage): (&str, &str)) -> Option<Draft> {
+        let roles = if self.once_in(15) { REGISTRIES } else { ZONES };
+        let issuer = self.speaker(domain, &roles)?;
+        let number = u8::from(self.once_in(5));
+        let (registry, nodes) = match self.dice.below(9) {
+            0 => {
+                let (registry, nodes) = peer::stolen_name(number);
+                (registry, nodes.to_vec())
+            }
+            1 => (peer::registry_key(number), peer::node_keys(number).into_iter().take(2).collect()),
+            _ => (peer::registry_key(number), peer::node_keys(number).to_vec()),
+        };
+        let lasts = match self.dice.below(14) {
+            0 => 0,
+            1 | 2 => 12,
+            3 => 30,
+            _ => 5000,
+        };
+        let claims = Claims::SovereignTrust {
+            peer: peer::origin(number),
+            registry_key: public(registry),
+            node_keys: nodes.iter().map(|node| public(*node)).collect(),
+            not_after: self.now().saturating_add(lasts),
+        };
+        let mut draft = self.says((domain, lineage), issuer, claims, 12)?;
+        self.maybe_expires(&mut draft);
+        if self.once_in(15) {
+            self.rest(&mut draft);
+        }
+        Some(draft)
+    }
+
+    /// A checkpoint of another registry under a trust in it; a trust, if there is none that may carry one.
+    pub(super) fn checkpoint(&mut self, place: (&str, &str)) -> Option<Draft> {
+        let (domain, _) = place;
+        let Some(trust) = self.some_trust(domain) else { return self.trust(place) };
+        let Claims::SovereignTrust { peer: name, registry_key, node_keys, .. } = &trust.draft.claims else {
+            return None;
+        };
+        let (history, before, size) = self.next_checkpoint(domain, peer::number(name)?)?;
+        let from = if self.once_in(25) { before.saturating_add(1) } else { before };
+        let claims = Claims::SynchronizationContinuity {
+            checkpoint: self.noted(&history.checkpoint(size), registry_key, node_keys)?,
+            consistency: history.proof(from, size),
+        };
+        let issuer = match self.dice.below(40) {
+            0 => NODE,
+            1 => keys::base(domain).saturating_add(5),
+            _ => self.speaker(domain, &[ZONES, REGISTRIES].concat())?,
+        };
+        let mut draft = self.says(place, issuer, claims, 9)?;
+        draft.references = self.references_to(domain, trust.id);
+        self.maybe_expires(&mut draft);
+        Some(draft)
+    }
+
+    /// It expires, soon or already.
+    fn maybe_expires(&mut self, draft: &mut Draft) {
+        if self.once_in(10) {
+            let lasts = i64::try_from(self.dice.below(40)).unwrap_or(0);
+            draft.expires_at = Some(self.now().saturating_add(lasts).saturating_add(-3));
+        }
+    }
+
+    /// A trust of a domain, mostly one that may still carry a checkpoint.
+    fn some_trust(&mut self, domain: &str) -> Option<&'a Known> {
+        let both = self.both;
+        let trusts: Vec<&'a Known> = both
+            .known
+            .iter()
+            .filter(|known| known.kind() == EvidenceKind::SovereignTrust && known.lies_in(domain))
+            .collect();
+        let now = self.now();
+        let carries = |known: &&Known| {
+            let lasts = match &known.draft.claims {
+                Claims::SovereignTrust { not_after, .. } => *not_after > now,
+                _ => false,
+            };
+            let dead = known.draft.signers.iter().any(|number| both.is_revoked(*number));
+            lasts && !dead && !is_void(both, known)
+        };
+        let able: Vec<&'a Known> = trusts.iter().copied().filter(carries).collect();
+        match self.dice.below(16) {
+            0 => self.dice.pick(&trusts).copied(),
+            1..=8 => able.last().copied(),
+            _ => self.dice.pick(&able).copied(),
+        }
+    }
+
+    /// What a peer says next: in which of its histories, the size that its proof begins with, and its size. Mostly it extends
+    /// what it said last.
+    fn next_checkpoint(&mut self, domain: &str, number: u8) -> Option<(Peer, u8, u8)> {
+        let both = self.both;
+        let origin = peer::origin(number);
+        let said: Vec<(&Known, Checkpoint)> = both
+            .known
+            .iter()
+            .filter(|known| known.lies_in(domain))
+            .filter_map(|known| match &known.draft.claims {
+                Claims::SynchronizationContinuity { checkpoint, .. } => {
+                    Some((known, peer::said(checkpoint)?))
+                }
+                _ => None,
+            })
+            .filter(|(_, checkpoint)| checkpoint.origin == origin)
+            .collect();
+        let last = if self.once_in(8) {
+            self.dice.pick(&said)
+        } else {
+            said.iter().rfind(|(known, _)| !is_void(both, known))
+        };
+        let last = last.map(|(_, checkpoint)| checkpoint);
+        let mut history =
+            last.map_or(Peer { number, forked: false }, |checkpoint| Peer::of(number, checkpoint));
+        let before = last.and_then(|checkpoint| u8::try_from(checkpoint.size).ok()).unwrap_or(0);
+        history.forked ^= self.once_in(10);
+        let by = u8::try_from(self.dice.below(3)).ok()?.saturating_add(1);
+        let size = match self.dice.below(12) {
+            0 => before.saturating_sub(by),
+            1 | 2 => before,
+            _ => before.saturating_add(by),
+        };
+        let least = if self.once_in(25) { 0 } else { 1 };
+        Some((history, before, size.clamp(least, peer::SIZE_MAX)))
+    }
+
+    /// A checkpoint as a note with the signatures that a trust asks for; now and then with a flaw.
+    fn noted(
+        &mut self,
+        checkpoint: &Checkpoint,
+        registry: &PublicKey,
+        nodes: &[PublicKey],
+    ) -> Option<String> {
+        let mut registry = keys::number(registry)?;
+        let mut cosigners: Vec<u8> = nodes.iter().filter_map(keys::number).collect();
+        self.dice.shuffle(&mut cosigners);
+        let half = cosigners.len() / 2;
+        if !self.once_in(3) {
+            cosigners.truncate(half.saturating_add(1));
+        }
+        let mut checkpoint = checkpoint.clone();
+        let flaw = self.dice.below(80);
+        match flaw {
+            0 => return Some("no note".to_owned()),
+            1 | 2 => cosigners.truncate(half),
+            3 => registry = NODE,
+            4 => checkpoint.origin = peer::origin(peer::PEERS),
+            // Nobody asks for its line.
+            5 => cosigners.push(NODE),
+            _ => {}
+        }
+        let mut note = peer::note(&checkpoint, &checkpoint.origin, registry, &cosigners, self.now());
+        match flaw {
+            6 => {
+                checkpoint.size = checkpoint.size.saturating_add(1);
+                note.text = checkpoint.to_text();
+            }
+            7 => {
+                let line = note.signatures.last_mut();
+                if let Some(byte) = line.and_then(|line| line.signature.last_mut()) {
+                    *byte ^= 1;
+                }
+            }
+            // One key's line counts once.
+            8 | 9 => {
+                cosigners.truncate(half.max(1));
+                note = peer::note(&checkpoint, &checkpoint.origin, registry, &cosigners, self.now());
+                note.signatures.extend(note.signatures.last().cloned());
+            }
+            _ => {}
+        }
+        Some(note.to_string())
+    }
+
+    /// What a checkpoint rests on: its trust; now and then something else, or that too.
+    fn references_to(&mut self, domain: &str, trust: EvidenceId) -> Vec<EvidenceId> {
+        let both = self.both;
+        let known = both.known.iter().filter(|known| known.lies_in(domain) && known.kind().is_execution());
+        let any: Vec<&Known> = known.collect();
+        let trusts: Vec<&Known> =
+            any.iter().copied().filter(|known| known.kind() == EvidenceKind::SovereignTrust).collect();
+        let sort = self.dice.below(40);
+        let among = if sort < 3 { trusts } else { any };
+        let other = self.dice.pick(&among).map_or(NOTHING, |known| known.id);
+        match sort {
+            0 | 4 => vec![other],
+            1 | 3 if other != trust => vec![trust, other],
+            2 | 5 if other != trust => vec![other, trust],
+            6 => Vec::new(),
+            _ => vec![trust],
+        }
+    }
+
+    /// A key that speaks of other registries is revoked, now and then by itself.
+    fn revoke_speaker(&mut self, governor: u8) -> Option<Draft> {
+        let number = self.speaker(DOMAIN, &[ZONES, REGISTRIES].concat())?;
+        let since = self.maybe_since(number);
+        let by = if self.once_in(4) { number } else { governor };
+        self.revoke(DOMAIN, number, since, &[by])
+    }
+
+    /// A trust or a checkpoint is made void by name.
+    fn invalidate_word(&mut self, governor: u8) -> Option<Draft> {
+        let kinds = [EvidenceKind::SovereignTrust, EvidenceKind::SynchronizationContinuity];
+        let known =
+            self.both.known.iter().filter(|known| known.lies_in(DOMAIN) && kinds.contains(&known.kind()));
+        let words: Vec<EvidenceId> = known.map(|known| known.id).collect();
+        let target = draw::one_of(self.dice, &words).unwrap_or(NOTHING);
+        self.restricts(DOMAIN, Claims::Containment(Containment::Invalidate(target)), &[governor])
+    }
+
+    /// A recovery; now and then of another epoch, with other voters, or too old.
+    pub(super) fn recovery(&mut self) -> Option<Draft> {
+        let next = self.both.model.epoch().saturating_add(1);
+        let epoch = match self.dice.below(14) {
+            0 => next.saturating_add(1),
+            1 => next.saturating_sub(1),
+            _ => next,
+        };
+        let other = self.dice.pick(&NODES).copied()?;
+        let voters = match self.dice.below(16) {
+            0 => vec![NODE, other],
+            1 => vec![60],
+            2 => vec![peer::registry_key(0)],
+            3..=7 => vec![other],
+            _ => vec![NODE],
+        };
+        let voters = voters.iter().map(|number| public(*number)).collect();
+        let signers = self.governors("_root", 2);
+        let domain = if self.once_in(30) { DOMAIN } else { "_root" };
+        let mut draft = self.governs(domain, Claims::Recovery { epoch, voters }, &signers)?;
+        if self.once_in(3) {
+            let off = i64::try_from(self.dice.below(3)).ok()?.saturating_sub(1);
+            draft.issued_at = self.now().saturating_add(off.saturating_sub(RECOVERY_SECONDS));
+        }
+        Some(draft)
+    }
+
+    /// Another node's key is granted, or revoked.
+    fn change_nodes(&mut self) -> Option<Draft> {
+        let number = self.dice.pick(&NODES).copied()?;
+        let signers = self.governors("_root", 2);
+        if self.both.is_live(number) && self.once_in(2) {
+            let since = self.maybe_since(number);
+            return self.revoke("_root", number, since, &signers);
+        }
+        self.grant("_root", number, Role::Registry, &signers)
+    }
+}
+
+/// Whether something seems to be void: by its key, by name, by a reconciliation, or with what it rests on.
+fn is_void(both: &Both, known: &Known) -> bool {
+    let voids = |other: &Known| match &other.draft.claims {
+        Claims::Revocation { authority, invalid_since: Some(since), .. } => {
+            let signed = known.draft.signers.iter().any(|number| public(*number) == *authority);
+            signed && known.accepted >= since.to_millis()
+        }
+        Claims::Containment(Containment::Invalidate(id)) => *id == known.id,
+        Claims::Reconciliation { conflict, canonical } => {
+            conflict.contains(&known.id) && *canonical != known.id
+        }
+        _ => false,
+    };
+    let mut rests_on = known.draft.references.iter().filter_map(|id| both.find(id));
+    both.known.iter().any(voids) || rests_on.any(|of| is_void(both, of))
+}
