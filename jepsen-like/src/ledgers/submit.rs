@@ -94,7 +94,7 @@ impl Both {
             }
             Err(code) => code.to_owned(),
         };
-        self.count(format!("raise {real}"));
+        self.count(format!("raise by {} {real}", draft.signers.len()));
         if real != modelled {
             self.differ(format!("raise: rules {real} model {modelled}"), String::new());
         }

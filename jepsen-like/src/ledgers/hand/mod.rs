@@ -16,6 +16,7 @@ use assent_proof::{Claims, DomainName, EvidenceId, LineageName, Seconds};
 use super::both::Both;
 use super::draft::{Act, Draft, Slot};
 use super::draw;
+use super::keys::NODE;
 use super::profile::Profile;
 use crate::sim::dice::Dice;
 
@@ -50,6 +51,7 @@ impl Hand<'_> {
             Profile::Slots => self.slots(),
             Profile::Governance => self.governance(),
             Profile::Holds => self.holds(),
+            Profile::Peers if self.once_in(30) => return self.raise(NODE),
             Profile::Peers => self.peers(),
         };
         draft.map(Act::Submit)

@@ -4,7 +4,7 @@ use assent_proof::{Claims, Containment, EvidenceId, RevocationReason, Seconds};
 
 use super::super::draft::{Act, Draft};
 use super::super::draw;
-use super::super::keys::public;
+use super::super::keys::{NODES, public};
 use super::{Hand, NOTHING};
 
 impl Hand<'_> {
@@ -71,7 +71,7 @@ impl Hand<'_> {
         self.dice.pick(&both.sent).cloned().map(Act::Submit)
     }
 
-    /// A node raises the rules; now and then the version or the key is wrong.
+    /// Nodes raise the rules; now and then the version, a key or the time is wrong.
     pub(super) fn raise(&mut self, node: u8) -> Option<Act> {
         let next = u32::try_from(self.both.model.rules()).ok()?.saturating_add(1);
         let version = match self.dice.below(12) {
@@ -83,7 +83,19 @@ impl Hand<'_> {
         if version > assent_registry::RulesVersion::TEST.0 {
             return None;
         }
-        let signer = if self.once_in(6) { 60 } else { node };
-        self.restricts("_root", Claims::Rules { version }, &[signer]).map(Act::Raise)
+        let mut signers = vec![if self.once_in(6) { 60 } else { node }];
+        for other in NODES {
+            // Most of the time only a key that may sign.
+            if self.both.is_live(other) != self.once_in(12) {
+                signers.push(other);
+            }
+        }
+        let mut draft = self.restricts("_root", Claims::Rules { version }, &signers)?;
+        if self.once_in(4) {
+            // A minute and a second ago, or just not.
+            draft.issued_at =
+                Seconds((self.both.now_ms / 1000).saturating_sub(if self.once_in(2) { 60 } else { 61 }));
+        }
+        Some(Act::Raise(draft))
     }
 }
