@@ -85,9 +85,11 @@ impl Both {
         let id = verified.id();
         let real = match self.apply(Checked::Verified(Arc::new(verified)))? {
             Outcome::Refused { refusal, .. } => refusal.code.to_string(),
+            Outcome::Accepted { fresh: false, .. } => "again".to_owned(),
             Outcome::Accepted { .. } | Outcome::Equivocation { .. } => "accepted".to_owned(),
         };
         let modelled = match self.model.record_rules(text, self.now_ms) {
+            Ok(model) if model.len() == self.model.len() => "again".to_owned(),
             Ok(model) => {
                 self.model = model;
                 "accepted".to_owned()

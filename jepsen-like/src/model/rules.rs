@@ -15,13 +15,16 @@ impl Model {
         self.leaves().filter(|leaf| leaf.statement.kind == "rules").fold(FIRST, |at, _| at.saturating_add(1))
     }
 
-    /// The model with the leaf of a `rules` statement, if one may raise them so; `envelope` was made by nodes. That all voters have
+    /// The model with the leaf of a `rules` statement, if one may raise them so, or as it is if it has that leaf; `envelope` was made by nodes. That all voters have
     /// signed it does not show in a ledger.
     ///
     /// # Errors
     /// The code with which the rules refuse it.
     pub fn record_rules(&self, envelope: &str, accepted_at_ms: i64) -> Result<Model, &'static str> {
         let statement = Statement::read(envelope).filter(|it| it.kind == "rules").ok_or("malformed")?;
+        if self.find(&statement.id).is_some() {
+            return Ok(self.clone());
+        }
         let now = accepted_at_ms.max(self.time_ms());
         if statement.domain != "_root" || statement.lineage != "_governance" || statement.sequence.is_some() {
             return Err("malformed");
