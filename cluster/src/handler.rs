@@ -239,7 +239,7 @@ impl Handler for PeerHandler {
         let service = self.service();
         Box::pin(async move {
             let service = service.ok_or("it is starting")?;
-            service.parts().cosign_rules(&ask)
+            service.parts().cosign_rules(&ask).await
         })
     }
 

@@ -85,6 +85,7 @@ impl Node {
         if let Some(epoch) = memory.ended() {
             return Err(failed("starting")(ended_in(epoch)));
         }
+        knows_what_it_signed(&memory, known).map_err(failed("starting"))?;
 
         let verifier = Verifier::new(genesis.origin().to_owned(), run.clone(), VerifierLimits::default());
         let guard = Arc::new(move |rows: &dyn Rows| belongs_to(rows, cluster_id, known));
@@ -300,6 +301,19 @@ async fn found_registry(
         belongs_to(&view, cluster_id, known)
     });
     founded.await.map_err(failed("founding the registry"))?.map_err(failed("founding the registry"))
+}
+
+/// Whether this build knows the rules of which the node has signed that its build knows them. The raise that it signed for may have
+/// been committed, or may yet be.
+fn knows_what_it_signed(memory: &Memory, known: RulesVersion) -> Result<(), String> {
+    let (signed, RulesVersion(known)) = (memory.signed(), known);
+    if signed <= known {
+        return Ok(());
+    }
+    Err(format!(
+        "this node has signed that its build knows version {signed} of the rules, and this build knows them up to version {known}: \
+         start this node with a newer build"
+    ))
 }
 
 /// Whether rows belong to the cluster of this genesis file, and follow rules that this node knows.

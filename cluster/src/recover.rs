@@ -130,6 +130,8 @@ async fn open(config: &Config, env: &Environment) -> Result<Opened, NodeError> {
         root_keys: seen.root_keys,
         threshold: seen.threshold,
     };
+    // Root's statement names the key that this node has now.
+    let own = PeerNode { key: Some(survivor.key), ..own };
     Ok(Opened { store, verifier, known, tail: held.tail, last: held.last, survivor, own })
 }
 
@@ -150,7 +152,7 @@ async fn open_store(config: &Config, env: &Environment) -> Result<Store<LogRecor
 #[derive(Clone)]
 struct Tail {
     entries: Vec<EntryOf<TypeConfig>>,
-    /// Who votes before the first of them.
+    /// The voters before the first of them.
     voters: Voters,
 }
 

@@ -21,7 +21,7 @@ use assent_cluster::raft::log::LogRecord;
 use assent_cluster::raft::types::TypeConfig;
 use assent_cluster::recover::{inspect, recover};
 use assent_cluster::usecase::{Caller, Submitted};
-use assent_proof::{Claims, Code, DomainName, Envelope, EvidenceKind, STATEMENT_PAYLOAD_TYPE};
+use assent_proof::{Claims, Code, DomainName, Envelope, EvidenceKind, STATEMENT_PAYLOAD_TYPE, Statement};
 use assent_registry::{GenesisFile, Group, Outcome, query};
 use assent_store::{Store, StoreOptions};
 use bytes::Bytes;
@@ -44,7 +44,12 @@ struct Stage {
 
 impl Stage {
     async fn new() -> Self {
-        let mut stage = Self::of_three().await;
+        Self::knowing(1).await
+    }
+
+    /// The builds of nodes 1 and 2 know the rules up to this version.
+    async fn knowing(rules_known: u32) -> Self {
+        let mut stage = Self::of_three(rules_known).await;
         stage.nodes.remove(2).shutdown().await;
         for node in &stage.nodes {
             ready(node).await;
@@ -52,9 +57,12 @@ impl Stage {
         stage
     }
 
-    async fn of_three() -> Self {
+    async fn of_three(rules_known: u32) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let configs = configs(folder.path());
+        let mut configs = configs(folder.path());
+        for config in &mut configs[..2] {
+            config.rules_known = rules_known;
+        }
         let mut nodes = Vec::new();
         for config in &configs {
             nodes.push(start(config).await);
@@ -172,22 +180,22 @@ async fn handed_in(stage: &Stage, third: &peer_support::Node, envelope: Vec<u8>)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_signs_for_a_peer_that_its_build_knows_rules_and_nothing_else() {
-    let stage = Stage::new().await;
+async fn a_node_signs_for_a_peer_that_its_build_knows_the_next_rules_and_nothing_else_and_stands_by_it() {
+    // Their builds know version 2, and node 3, which votes, is away: nothing is raised.
+    let mut stage = Stage::knowing(2).await;
     let third = stage.impostor(3, &[1]).await;
-    let rules = |version: u32| {
+    let of = |version: u32| {
         let claims = Claims::Rules { version };
         let mut rules = statement(EvidenceKind::Rules, DomainName::root(), "rules", &claims);
         rules.sequence = None;
-        rules.issuers = vec![key(11).public()];
+        rules.issuers = [11, 12, 13].map(|node| key(node).public()).to_vec();
         rules
     };
-    let mut elsewhere = rules(1);
-    elsewhere.registry = "another.example".to_owned();
-    let mut old = rules(1);
-    old.issued_at.0 -= 120;
-    let mut early = rules(1);
-    early.issued_at.0 += 120;
+    let changed = |change: fn(&mut Statement)| {
+        let mut rules = of(2);
+        change(&mut rules);
+        rules.to_vec()
+    };
     let revoked = Claims::Revocation {
         authority: key(12).public(),
         invalid_since: None,
@@ -195,25 +203,46 @@ async fn a_node_signs_for_a_peer_that_its_build_knows_rules_and_nothing_else() {
     };
     let mut revocation = statement(EvidenceKind::Revocation, DomainName::root(), "key", &revoked);
     revocation.issuers = vec![key(11).public()];
-    let wide = [vec![b' '; 16 * 1024], rules(1).to_vec()].concat();
+    let mut spaced = of(2).to_vec();
+    spaced.insert(1, b' ');
+    let another = "it is not what a leader of";
     let cases = [
-        (rules(2).to_vec(), "knows the rules up to version 1, not 2"),
-        (elsewhere.to_vec(), "meant for registry `another.example`"),
-        (old.to_vec(), "ms away from"),
-        (early.to_vec(), "ms away from"),
+        (of(3).to_vec(), "knows the rules up to version 2, not 3"),
+        (of(1).to_vec(), "the next version of the rules is 2, not 1"),
+        (changed(|rules| rules.registry = "another.example".to_owned()), another),
+        (changed(|rules| rules.domain = "prod.eu".parse().unwrap()), another),
+        (changed(|rules| rules.lineage = "exec-1".parse().unwrap()), another),
+        (changed(|rules| rules.sequence = Some(0)), another),
+        (changed(|rules| rules.subject.0[0] ^= 1), another),
+        (changed(|rules| rules.expires_at = Some(now())), another),
+        (changed(|rules| rules.issuers = vec![key(12).public(), key(13).public()]), another),
+        (spaced, another),
+        (changed(|rules| rules.issued_at.0 -= 62), "is not now"),
+        (changed(|rules| rules.issued_at.0 += 3), "is not now"),
         (revocation.to_vec(), "it is no `rules` statement"),
         (b"rules".to_vec(), "malformed"),
-        (wide, "more than 16384 bytes"),
+        ([vec![b' '; 16 * 1024], of(2).to_vec()].concat(), "more than 16384 bytes"),
     ];
     for (refused, why) in cases {
         let answer = asked(&third, 1, &CosignRules { statement: refused.into() }).await.unwrap().unwrap_err();
         assert!(answer.contains(why), "{answer}");
     }
-    let known = rules(1).to_vec();
-    let sig = asked(&third, 1, &CosignRules { statement: known.clone().into() }).await.unwrap().unwrap();
-    let mut envelope = Envelope::unsigned(STATEMENT_PAYLOAD_TYPE, known);
+    let next = of(2).to_vec();
+    let sig = asked(&third, 1, &CosignRules { statement: next.clone().into() }).await.unwrap().unwrap();
+    let mut envelope = Envelope::unsigned(STATEMENT_PAYLOAD_TYPE, next);
     envelope.attach(&key(11).public(), sig.as_ref().try_into().unwrap()).unwrap();
     third.hub.shutdown().await;
+
+    // Nothing was raised, but it may yet be: a build that does not know these rules does not start on that disk.
+    assert_eq!(stage.node(1).service().status(&Caller::Anonymous).rules, 1);
+    stage.nodes.remove(0).shutdown().await;
+    let old = Config { rules_known: 1, ..stage.configs[0].clone() };
+    let error = Node::start(old.clone(), environment(&old).await).await.err().unwrap().to_string();
+    assert!(
+        error.contains("has signed that its build knows version 2") && error.contains("newer build"),
+        "{error}"
+    );
+    start(&stage.configs[0]).await.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -287,7 +316,7 @@ async fn a_recovery_ends_a_node_only_if_the_voter_that_it_names_shows_it_and_for
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_says_hello_as_the_leader_is_asked_for_no_read_index() {
-    let stage = Stage::of_three().await;
+    let stage = Stage::of_three(1).await;
     let leader = stage.leader().unwrap();
     let follower = (1..=3).find(|id| *id != leader).unwrap();
     let false_leader = stage.impostor(leader, &[follower]).await;
@@ -303,7 +332,7 @@ async fn a_peer_that_says_hello_as_the_leader_is_asked_for_no_read_index() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_whose_vote_leaves_no_term_says_so_at_its_start_and_when_it_is_recovered() {
-    let stage = Stage::of_three().await;
+    let stage = Stage::of_three(1).await;
     for node in stage.nodes {
         node.shutdown().await;
     }

@@ -10,7 +10,7 @@ use assent_cluster::config::Config;
 use assent_cluster::env::Environment;
 use assent_cluster::node::Node;
 use assent_cluster::usecase::{Caller, Submitted};
-use assent_proof::{Claims, Envelope, EvidenceKind, Role, Statement};
+use assent_proof::{Claims, DomainName, Envelope, EvidenceKind, Role, Statement};
 use bytes::Bytes;
 use cluster_support::*;
 
@@ -98,6 +98,46 @@ fn upgraded(folder: &Path) -> (Vec<Config>, Vec<Config>) {
     let old = configs(folder);
     let new = old.iter().cloned().map(|config| Config { rules_known: 2, ..config }).collect();
     (old, new)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_voter_whose_key_was_revoked_holds_the_raise_up_until_it_is_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (old, new) = upgraded(folder.path());
+    let mut nodes = vec![start(&old[0]).await, start(&new[1]).await, start(&new[2]).await];
+    for node in &nodes {
+        ready(node).await;
+    }
+    let claims = Claims::Revocation {
+        authority: key(13).public(),
+        reason: assent_proof::RevocationReason::Unspecified,
+        invalid_since: None,
+    };
+    let subject = key(13).public().to_string();
+    let mut revocation = statement(EvidenceKind::Revocation, DomainName::root(), &subject, &claims);
+    revocation.sequence = None;
+    submit(&nodes[1], sign(revocation, &[&key(1)])).await.unwrap();
+    // Now the last build knows the next rules, and still one voter may not sign.
+    nodes.remove(0).shutdown().await;
+    nodes.insert(0, start(&new[0]).await);
+    ready(&nodes[0]).await;
+    let log = |node: &Node| node.service().status(&Caller::Anonymous).log.last;
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    let before = log(&nodes[0]);
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    assert!(nodes.iter().all(|node| rules(node) == 1), "raised with the signature of a revoked key");
+    assert_eq!(log(&nodes[0]), before, "what would be refused is not proposed again and again");
+    let until = tokio::time::Instant::now() + Duration::from_secs(15);
+    while let Err(problem) = nodes[0].service().remove_member(&Caller::Anonymous, 3).await {
+        assert!(tokio::time::Instant::now() < until, "{problem:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    nodes.remove(2).shutdown().await;
+    eventually("both follow the new rules", || nodes.iter().all(|node| rules(node) == 2)).await;
+    assert_eq!(signers(&nodes[0]).await, 2);
+    for node in nodes {
+        node.shutdown().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

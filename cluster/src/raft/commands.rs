@@ -1,5 +1,5 @@
 //! From committed entries to rows: each envelope is checked by this replica itself, a raise of the rules also against the
-//! voters as of its entry, and all entries of a batch are applied in one transaction.
+//! voters before its entry, and all entries of a batch are applied in one transaction.
 
 use assent_registry::mutant::{self, Mutant};
 use assent_registry::{Checked, Command, Outcomes, RowError, Rows, RowsMut, RulesVersion, query};
@@ -82,7 +82,7 @@ fn check(verifier: &Verifier, step: &Step, voters: &mut Voters) -> Option<Checke
     };
     let one = |bytes: &Bytes| {
         let mut checked = verifier.check(bytes);
-        voters.hear(&mut checked);
+        voters.refuse_unsigned_raise(&mut checked);
         checked
     };
     match Command::decode(bytes) {

@@ -1,4 +1,5 @@
-//! What this node remembers of what the members have acknowledged, so that a disk that was put back is recognised.
+//! What this node remembers beside its log: what the members have acknowledged, so that a disk that was put back is recognised,
+//! that its own history ended, and which rules it has signed that its build knows.
 //!
 //! The leader tells every member with its appends; a node whose Raft has accepted the append keeps it, in memory at once and on
 //! disk with the next commit of its log, as far as its own log is committed. A member that returns with less than it acknowledged is refused: its votes would be
@@ -17,7 +18,7 @@ use super::log::LogRecord;
 use super::types::{NodeId, TypeConfig};
 use crate::peer::{Acknowledged, Hello};
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 /// Bytes of one voter: id, term, index.
 const RECORD_BYTES: usize = 24;
 
@@ -28,13 +29,17 @@ type Known = BTreeMap<NodeId, (u64, u64)>;
 pub struct Memory {
     log: LogStore<LogRecord>,
     state: Mutex<State>,
+    /// Held while it is given to the log.
+    writing: tokio::sync::Mutex<()>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct State {
     known: Known,
     /// The epoch in which root recovered the cluster without this node; 0 if it did not.
     ended: u64,
+    /// The newest rules of which this node has signed that its build knows them; 0 if of none.
+    signed: u32,
     /// What goes along with appends, while this node leads.
     told: Vec<Acknowledged>,
     /// Whether `known` has grown since it was last given to the log,
@@ -51,11 +56,11 @@ pub struct UnreadableError;
 impl Memory {
     /// What `log` remembers.
     pub fn load(log: LogStore<LogRecord>) -> Result<Arc<Self>, UnreadableError> {
-        let (ended, known) = match log.remembered() {
+        let state = match log.remembered() {
             Some(bytes) => decode(&bytes).ok_or(UnreadableError)?,
-            None => Default::default(),
+            None => State::default(),
         };
-        Ok(Arc::new(Self { log, state: Mutex::new(State { known, ended, ..State::default() }) }))
+        Ok(Arc::new(Self { log, state: Mutex::new(state), writing: tokio::sync::Mutex::default() }))
     }
 
     /// The epoch in which root recovered the cluster without this node, if it did. Such a node never starts again.
@@ -65,17 +70,31 @@ impl Memory {
 
     /// Remembers for good that root recovered the cluster without this node; durable when this returns.
     pub async fn end(&self, epoch: u64) -> Result<(), StoreError> {
-        let bytes = {
+        self.lock().ended = epoch;
+        self.write(true).await
+    }
+
+    /// The newest rules of which this node has signed that its build knows them; 0 if of none. A build that does not know them does
+    /// not start: the statement that was signed may yet be committed.
+    pub fn signed(&self) -> u32 {
+        self.lock().signed
+    }
+
+    /// Remembers for good that this node signs that its build knows these rules; durable when this returns.
+    pub async fn sign(&self, version: u32) -> Result<(), StoreError> {
+        {
             let mut state = self.lock();
-            state.ended = epoch;
-            encode(epoch, &state.known)
-        };
-        self.log.save_remembered(bytes, false).await?;
-        // What is queued behind it is durable no earlier, so the vote that is there is written once more and waited for.
-        match self.log.vote() {
-            Some(vote) => self.log.save_vote(vote).await,
-            None => Ok(()),
+            state.signed = state.signed.max(version);
         }
+        self.write(true).await
+    }
+
+    /// Gives what there is to remember to the log, which makes it durable with its next commit; with `now`, before this returns.
+    async fn write(&self, now: bool) -> Result<(), StoreError> {
+        // What is encoded later is also given to the log later, so that nothing older replaces it.
+        let _turn = self.writing.lock().await;
+        let bytes = encode(&self.lock());
+        if now { self.log.save_remembered_now(bytes).await } else { self.log.save_remembered(bytes).await }
     }
 
     /// Takes in what the leader of this term says with an append that Raft has accepted: of members only, and of no later term
@@ -126,7 +145,7 @@ impl Memory {
     /// Gives what has grown to the log, which makes it durable with its next commit; with `now`, that is this. Forgets
     /// who is no member: its id is never used again.
     pub async fn save(&self, now: bool, is_member: impl Fn(NodeId) -> bool) -> Result<(), StoreError> {
-        let bytes = {
+        {
             let mut state = self.lock();
             let due = if now { state.loose } else { state.grown };
             if !due {
@@ -135,9 +154,8 @@ impl Memory {
             state.grown = false;
             state.loose &= !now;
             state.known.retain(|node, _| is_member(*node));
-            encode(state.ended, &state.known)
-        };
-        self.log.save_remembered(bytes, !now).await
+        }
+        self.write(now).await
     }
 
     /// Term and log index that a member is known to have acknowledged.
@@ -182,11 +200,13 @@ impl Memory {
     }
 }
 
-/// A version, the epoch that ended this node or 0, and then id, term and index of each member; integers big endian.
-fn encode(ended: u64, known: &Known) -> Bytes {
+/// A version, the epoch that ended this node or 0, the rules that it has signed or 0, and then id, term and index of each member;
+/// integers big endian.
+fn encode(state: &State) -> Bytes {
     let mut bytes = vec![VERSION];
-    bytes.extend_from_slice(&ended.to_be_bytes());
-    for (node, (term, index)) in known {
+    bytes.extend_from_slice(&state.ended.to_be_bytes());
+    bytes.extend_from_slice(&state.signed.to_be_bytes());
+    for (node, (term, index)) in &state.known {
         for number in [node, term, index] {
             bytes.extend_from_slice(&number.to_be_bytes());
         }
@@ -194,9 +214,10 @@ fn encode(ended: u64, known: &Known) -> Bytes {
     bytes.into()
 }
 
-fn decode(bytes: &[u8]) -> Option<(u64, Known)> {
+fn decode(bytes: &[u8]) -> Option<State> {
     let (&version, rest) = bytes.split_first()?;
-    let (ended, records) = rest.split_first_chunk::<8>()?;
+    let (ended, rest) = rest.split_first_chunk::<8>()?;
+    let (signed, records) = rest.split_first_chunk::<4>()?;
     let (records, rest) = records.as_chunks::<RECORD_BYTES>();
     if version != VERSION || !rest.is_empty() {
         return None;
@@ -207,7 +228,9 @@ fn decode(bytes: &[u8]) -> Option<(u64, Known)> {
         }
         _ => None,
     };
-    Some((u64::from_be_bytes(*ended), records.iter().map(numbers).collect::<Option<_>>()?))
+    let known = records.iter().map(numbers).collect::<Option<_>>()?;
+    let (ended, signed) = (u64::from_be_bytes(*ended), u32::from_be_bytes(*signed));
+    Some(State { known, ended, signed, ..State::default() })
 }
 
 #[cfg(test)]
@@ -237,22 +260,37 @@ mod tests {
         assert_eq!(memory.known(1), Some((3, 8)));
     }
 
+    #[tokio::test]
+    async fn what_was_signed_is_remembered_for_good_and_never_less() {
+        let folder = tempfile::tempdir().unwrap();
+        let before = memory(folder.path()).await;
+        assert_eq!(before.signed(), 0);
+        for version in [2, 1, 3, 2] {
+            before.sign(version).await.unwrap();
+        }
+        before.log.close().await.unwrap();
+        drop(before);
+        assert_eq!(memory(folder.path()).await.signed(), 3);
+    }
+
     #[test]
     fn the_memory_has_these_bytes() {
         let known = BTreeMap::from([(1, (2, 3)), (4, (5, 6))]);
+        let state = State { known, ended: 7, signed: 8, ..State::default() };
         let expected = concat!(
-            "02",
+            "03",
             "0000000000000007",
+            "00000008",
             "000000000000000100000000000000020000000000000003",
             "000000000000000400000000000000050000000000000006"
         );
-        assert_eq!(hex::encode(encode(7, &known)), expected);
-        assert_eq!(decode(&encode(7, &known)), Some((7, known)));
-        let empty = encode(0, &BTreeMap::new());
-        assert_eq!(decode(&empty), Some((0, BTreeMap::new())));
+        assert_eq!(hex::encode(encode(&state)), expected);
+        assert_eq!(decode(&encode(&state)), Some(state));
+        let empty = encode(&State::default());
+        assert_eq!(decode(&empty), Some(State::default()));
         assert_eq!(decode(&[]), None);
-        assert_eq!(decode(&empty[..8]), None);
+        assert_eq!(decode(&empty[..12]), None);
         assert_eq!(decode(&[&empty[..], &[0]].concat()), None);
-        assert_eq!(decode(&[&[1], &empty[1..]].concat()), None);
+        assert_eq!(decode(&[&[2], &empty[1..]].concat()), None);
     }
 }

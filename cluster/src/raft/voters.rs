@@ -1,8 +1,7 @@
-//! The voters as of an entry of the log, and what the log must hold of all of them.
+//! The voters under whom an entry of the log is applied, and what the log must hold of all of them.
 //!
 //! Owns the one thing that applying takes from the membership: a `rules` statement raises the rules only with the
-//! signature of every voter. A voter's signature says that its build knows them, so that no voter is locked out, whatever
-//! a leader claims.
+//! signature of every voter. The signature says that the voter's build knows the rules, so no voter is locked out.
 
 use assent_proof::{Code, EvidenceKind, PublicKey, Refusal, Statement};
 use assent_registry::Checked;
@@ -11,7 +10,7 @@ use openraft::Membership;
 
 use super::types::{NodeId, PeerNode};
 
-/// Who votes, each with its signing key; during a change of the membership those of before and of afterwards.
+/// The voters, each with its signing key. While the membership changes, these are the voters before and the voters afterwards.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Voters(Vec<(NodeId, Option<PublicKey>)>);
 
@@ -27,8 +26,8 @@ impl Voters {
         self.0.iter().copied()
     }
 
-    /// What an envelope comes to under these voters: itself, or a refusal if it would raise the rules without them.
-    pub(super) fn hear(&self, checked: &mut Checked) {
+    /// Turns an envelope that would raise the rules without the signature of one of these voters into a refusal.
+    pub(super) fn refuse_unsigned_raise(&self, checked: &mut Checked) {
         if let Checked::Verified(envelope) = checked
             && let Some(refusal) = self.refuse(envelope.statement())
         {

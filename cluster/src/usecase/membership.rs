@@ -237,17 +237,11 @@ impl Parts {
         if let Some(key) = &node.key {
             self.granted(key)?;
         }
-        let rules = self.rules().map_err(|error| ManageError::Unknown(error.to_string()))?;
-        match self.hub.hello(id) {
-            None => return refused(Code::MemberBehind, format!("node {id} is not connected")),
-            Some(hello) if hello.rules_version < rules => {
-                let known = hello.rules_version;
-                let detail = format!("node {id} knows rules {known}, and the registry follows rules {rules}");
-                return refused(Code::MemberBehind, detail);
-            }
-            Some(_) => {}
-        }
+        self.knows_rules(id)?;
         self.caught_up(id, until).await?;
+        // The rules may have been raised in what was on its way when this began. From here on they are not: raising takes the same
+        // turn, and this node is the leader or changes nothing.
+        self.knows_rules(id)?;
         if voters.len() >= VOTERS_MAX {
             return refused(Code::QuorumAtRisk, format!("a cluster has at most {VOTERS_MAX} voters"));
         }
@@ -258,15 +252,33 @@ impl Parts {
         done(timeout_at(until, self.raft.change_membership(change, false)).await)
     }
 
-    /// Waits until the learner has everything that the log held when this was asked.
+    /// Whether the build of a member that is connected knows the rules that are followed.
+    fn knows_rules(&self, id: NodeId) -> Changed<()> {
+        let rules = self.rules().map_err(|error| ManageError::Unknown(error.to_string()))?;
+        match self.hub.hello(id) {
+            None => refused(Code::MemberBehind, format!("node {id} is not connected")),
+            Some(hello) if hello.rules_version < rules => {
+                let known = hello.rules_version;
+                let detail = format!("node {id} knows rules {known}, and the registry follows rules {rules}");
+                refused(Code::MemberBehind, detail)
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Waits until the learner has everything that the log held when this was asked, and this node has applied it.
     async fn caught_up(&self, id: NodeId, until: Instant) -> Changed<()> {
         let until = until.min(Instant::now() + CATCHES_UP_WITHIN);
         let target = self.metrics_now().last_log_index;
         loop {
             let replication = self.metrics_now().replication.unwrap_or_default();
             let matched = replication.get(&id).and_then(|at| at.as_ref().map(|at| at.index));
-            if matched >= target {
+            let applied = self.applied.borrow().log_index >= target;
+            if matched >= target && applied {
                 return Ok(());
+            }
+            if Instant::now() >= until && !applied {
+                return refused(Code::MembershipBusy, "what was proposed before this is not applied yet");
             }
             if Instant::now() >= until {
                 let behind = target.unwrap_or(0).saturating_sub(matched.unwrap_or(0));

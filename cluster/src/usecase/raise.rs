@@ -1,22 +1,25 @@
 //! Raising the rules: once every voter knows the next version, the leader states it, and from there on all follow it.
 //!
 //! A voter that does not know the rules that the registry follows would have to stop. So every voter signs the statement,
-//! and by its signature says that its build knows the version; applying refuses one that lacks a voter's signature, whoever
-//! leads. The leader asks for the signatures once each voter has said, when it connected, that it knows the next version;
-//! and from the raise on no member that does not is promoted.
+//! and by its signature says that its build knows the version; applying refuses a statement that lacks a voter's signature.
+//! A node remembers on its disk what it has signed, and does not start with an older build from then on. The leader asks for
+//! the signatures once each voter, and each learner that is connected, has said that it knows the next version. It
+//! holds the turn of those who change the membership meanwhile, so that nobody becomes a voter who has not signed.
 
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use openraft::async_runtime::watch::WatchReceiver;
-use tokio::time::interval;
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use assent_proof::{
-    Claims, DomainName, Envelope, EvidenceKind, LineageName, PublicKey, STATEMENT_PAYLOAD_TYPE, Sha256,
-    Statement, pae,
+    Claims, DomainName, Envelope, EvidenceKind, LineageName, PublicKey, Refusal, STATEMENT_PAYLOAD_TYPE,
+    Seconds, Sha256, Statement, pae, verify,
 };
-use assent_registry::limit::RULES_USABLE_MS;
+use assent_registry::limit::{CLOCK_BOUND_MS, RULES_USABLE_MS};
 use assent_registry::mutant::{self, Mutant};
+use assent_registry::{RulesVersion, would_accept};
 
 use super::{Parts, Service, Submitted, within};
 use crate::peer::{CosignRules, CosignRulesReply};
@@ -25,23 +28,34 @@ use crate::raft::voters::Voters;
 
 /// How often the leader looks whether all voters know the next version.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long it waits after an attempt that came to nothing, and leaves the turn to others.
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// How long a voter may take to sign.
 const SIGNS_WITHIN: Duration = Duration::from_secs(1);
 /// Most bytes of a `rules` statement. One of 32 issuers takes a fifth of it.
 const STATEMENT_BYTES_MAX: usize = 16 * 1024;
+/// Why a node that does not trust its clock signs nothing.
+const CLOCK: &str = "it does not trust its clock";
 /// What a `rules` statement is about, in the bytes whose digest is its subject.
 const SUBJECT: &[u8] = b"rules";
 
 /// Raises the rules whenever this node leads and every voter knows the next version.
 pub(crate) async fn raise_rules(service: Service) {
     let mut ticks = interval(LOOK_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut said = None;
     loop {
         ticks.tick().await;
-        let parts = service.parts();
-        let Some(version) = parts.rules_to_raise() else { continue };
-        match parts.raise(version).await {
-            Ok(()) => tracing::info!(version, "the rules are raised"),
-            Err(problem) => tracing::warn!(version, problem, "the rules are not raised yet"),
+        match service.parts().raise().await {
+            Ok(None) => said = None,
+            Ok(Some(version)) => tracing::info!(version, "the rules are raised"),
+            Err(problem) => {
+                if said.as_ref() != Some(&problem) {
+                    tracing::warn!(problem, "the rules are not raised yet");
+                }
+                said = Some(problem);
+                sleep(AGAIN_AFTER).await;
+            }
         }
     }
 }
@@ -71,16 +85,30 @@ impl Parts {
         Voters::of(self.raft.metrics().borrow_watched().membership_config.membership())
     }
 
-    /// Has every voter sign the statement, and proposes it. Proposed by this node itself as the leader that it was a moment ago,
-    /// never forwarded: whoever leads by then asks the voters itself.
-    async fn raise(&self, version: u32) -> Result<(), String> {
+    /// Has every voter sign the next version, if all know it, and proposes it: that version, if it was accepted. Proposed by this
+    /// node itself and never forwarded.
+    async fn raise(&self) -> Result<Option<u32>, String> {
+        // Somebody is changing the membership: another time.
+        let Ok(_turn) = self.managing.try_lock() else { return Ok(None) };
+        let Some(version) = self.rules_to_raise() else { return Ok(None) };
         let envelope = self.signed_by_all(version).await?;
+        self.would_be_accepted(&envelope)?;
         let until = within(self.config.deadlines.submit_ms);
         match self.propose_own(envelope, until).await {
-            Ok(Submitted::Accepted { .. }) => Ok(()),
+            Ok(Submitted::Accepted { .. }) => Ok(Some(version)),
             Ok(Submitted::Problem(problem)) => Err(format!("{}: {}", problem.code, problem.detail)),
             Err(error) => Err(error.to_string()),
         }
+    }
+
+    /// Whether the rules would accept the statement now, so that no entry of the log is spent on one that they refuse.
+    fn would_be_accepted(&self, envelope: &Bytes) -> Result<(), String> {
+        let told = |refusal: Refusal| format!("{}: {}", refusal.code, refusal.detail);
+        let verified = verify(envelope, &self.origin).map_err(told)?;
+        let now = self.sure_now().ok_or(CLOCK)?;
+        let view = self.registry.view().map_err(|error| error.to_string())?;
+        let foreseen = would_accept(&view, RulesVersion(self.rules_known()), now, &verified);
+        foreseen.map_err(|error| error.to_string())?.map_err(told)
     }
 
     /// The statement with the signatures of all voters.
@@ -88,6 +116,11 @@ impl Parts {
         let mut voters: Vec<(NodeId, PublicKey)> = Vec::new();
         for (id, key) in self.voters_now().iter() {
             match key {
+                Some(key) if id == self.config.node_id && key != self.key.public() => {
+                    return Err(
+                        "this node has another key than the membership says, so it cannot sign".to_owned()
+                    );
+                }
                 Some(key) => voters.push((id, key)),
                 None => return Err(format!("the membership names no key of node {id}, so it cannot sign")),
             }
@@ -95,26 +128,30 @@ impl Parts {
         if mutant::is_active(Mutant::RaiseBeforeAllKnow) {
             voters.retain(|(id, _)| *id == self.config.node_id);
         }
-        let keys = voters.iter().map(|(_, key)| *key).collect();
-        let statement = self.rules_statement(version, keys).ok_or("this node does not trust its clock")?;
-        let mut envelope = Envelope::unsigned(STATEMENT_PAYLOAD_TYPE, statement.to_vec());
-        let ask = CosignRules { statement: envelope.payload.clone().into() };
-        for (id, key) in voters {
-            if id == self.config.node_id {
-                envelope.sign_with(&self.key);
-                continue;
-            }
-            let answer = self.hub.call(id, &ask, SIGNS_WITHIN).await;
+        let issued_at = self.sure_now().ok_or(CLOCK)?.to_seconds();
+        let issuers = voters.iter().map(|(_, key)| *key).collect();
+        let statement = self.rules_statement(version, issuers, issued_at).to_vec();
+        let mut envelope = Envelope::unsigned(STATEMENT_PAYLOAD_TYPE, statement.clone());
+        let ask = CosignRules { statement: statement.into() };
+        let others = voters.iter().filter(|(id, _)| *id != self.config.node_id);
+        let answers = join_all(others.map(async |(id, key)| {
+            let answer = self.hub.call(*id, &ask, SIGNS_WITHIN).await;
             let sig = answer.map_err(|error| format!("node {id} did not sign: {error}"))?;
             let sig = sig.map_err(|why| format!("node {id} does not sign: {why}"))?;
             let sig = sig.as_ref().try_into().map_err(|_| format!("node {id} sent no signature"))?;
-            envelope.attach(&key, sig).map_err(|refusal| format!("node {id}: {}", refusal.detail))?;
+            Ok::<_, String>((*key, sig))
+        }));
+        for answer in answers.await {
+            let (key, sig) = answer?;
+            envelope.attach(&key, sig).map_err(|refusal| refusal.detail)?;
         }
+        self.memory.sign(version).await.map_err(|error| error.to_string())?;
+        envelope.sign_with(&self.key);
         Ok(envelope.to_vec().into())
     }
 
-    fn rules_statement(&self, version: u32, issuers: Vec<PublicKey>) -> Option<Statement> {
-        Some(Statement {
+    fn rules_statement(&self, version: u32, issuers: Vec<PublicKey>, issued_at: Seconds) -> Statement {
+        Statement {
             subject_name: None,
             subject: Sha256::of(SUBJECT),
             kind: EvidenceKind::Rules,
@@ -125,39 +162,46 @@ impl Parts {
             sequence: None,
             parent: None,
             references: Vec::new(),
-            issued_at: self.sure_now()?.to_seconds(),
+            issued_at,
             expires_at: None,
             claims: Claims::Rules { version }.to_json(),
-        })
+        }
     }
 
-    /// This node's signature of a `rules` statement, which says that its build knows them. Whoever asks may have it: it says
-    /// nothing else, and soon it is of no use.
-    pub(crate) fn cosign_rules(&self, ask: &CosignRules) -> CosignRulesReply {
+    /// This node's signature of a `rules` statement, which says that its build knows them. Whoever asks may have it: nothing is
+    /// signed but the statement that this node itself would make as leader, byte for byte.
+    pub(crate) async fn cosign_rules(&self, ask: &CosignRules) -> CosignRulesReply {
         if ask.statement.len() > STATEMENT_BYTES_MAX {
             return Err(format!("no `rules` statement takes more than {STATEMENT_BYTES_MAX} bytes"));
         }
-        let statement = Statement::parse(&ask.statement)
+        let asked = Statement::parse(&ask.statement)
             .map_err(|refusal| format!("{}: {}", refusal.code, refusal.detail))?;
-        let Ok(Claims::Rules { version }) = Claims::parse(statement.kind, &statement.claims) else {
+        let Ok(Claims::Rules { version }) = Claims::parse(asked.kind, &asked.claims) else {
             return Err("it is no `rules` statement".to_owned());
         };
-        if statement.registry != self.origin {
-            return Err(format!(
-                "it is meant for registry `{}`, this is `{}`",
-                statement.registry, self.origin
-            ));
-        }
         let known = self.rules_known();
         if version > known {
             return Err(format!("its build knows the rules up to version {known}, not {version}"));
         }
-        let now = self.sure_now().ok_or("it does not trust its clock")?;
-        let away = now.0.abs_diff(statement.issued_at.to_millis().0);
-        if away > RULES_USABLE_MS.unsigned_abs() {
-            return Err(format!("its clock is {away} ms away from `{}`", statement.issued_at));
+        let next = self.rules().map_err(|error| error.to_string())?.saturating_add(1);
+        if version != next {
+            return Err(format!("the next version of the rules is {next}, not {version}"));
         }
-        // What was understood is what is signed.
-        Ok(Bytes::copy_from_slice(&self.key.sign(&pae(STATEMENT_PAYLOAD_TYPE, &statement.to_vec()))))
+        let (issued_at, me) = (asked.issued_at, self.key.public());
+        let is_asked = asked.issuers.contains(&me);
+        let statement = self.rules_statement(version, asked.issuers, issued_at).to_vec();
+        if !is_asked || statement != *ask.statement {
+            return Err(format!(
+                "it is not what a leader of `{}` states, with the key {me} among others",
+                self.origin
+            ));
+        }
+        let now = self.sure_now().ok_or(CLOCK)?;
+        let at = issued_at.to_millis();
+        if at.0 > now.0.saturating_add(CLOCK_BOUND_MS) || at.0.saturating_add(RULES_USABLE_MS) < now.0 {
+            return Err(format!("`{issued_at}` is not now"));
+        }
+        self.memory.sign(version).await.map_err(|error| error.to_string())?;
+        Ok(Bytes::copy_from_slice(&self.key.sign(&pae(STATEMENT_PAYLOAD_TYPE, &statement))))
     }
 }

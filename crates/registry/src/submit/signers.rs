@@ -251,8 +251,8 @@ impl Revoked {
 }
 
 /// How many keys must sign what is no revocation: one for execution evidence, containments and permits, the domain's threshold
-/// for governance. Of `rules` every voter has to sign, and who votes is in the log and not in the rows: whoever applies the
-/// log sees to it.
+/// for governance. Every voter has to sign `rules`, and the voters are in the log and not in the rows: what applies the
+/// log checks that.
 fn threshold(view: &View<'_>, statement: &Statement) -> Result<u32, RowError> {
     if statement.kind.is_execution()
         || matches!(statement.kind, EvidenceKind::Containment | EvidenceKind::Permit | EvidenceKind::Rules)

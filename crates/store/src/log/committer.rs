@@ -24,8 +24,8 @@ pub(crate) enum Op<E> {
     Vote { value: Bytes, done: Done },
     /// Replaces the committed position; rides with the next commit that something else asks for.
     Committed { value: Bytes },
-    /// Replaces what is remembered of others; rides as well, unless it has waited long enough.
-    Remembered { value: Bytes, rides: bool },
+    /// Replaces what is remembered beside the log; rides as well, unless somebody waits for it.
+    Remembered { value: Bytes, done: Option<Done> },
     /// Removes the entries from `from` on.
     Truncate { from: u64, done: Done },
     /// Removes the entries up to `upto`.
@@ -45,7 +45,7 @@ impl<E> Op<E> {
     }
 
     fn rides(&self) -> bool {
-        matches!(self, Op::Committed { .. } | Op::Remembered { rides: true, .. })
+        matches!(self, Op::Committed { .. } | Op::Remembered { done: None, .. })
     }
 }
 
@@ -158,9 +158,10 @@ fn answer<E>(op: Op<E>, result: Result<(), StoreError>) {
         Op::Vote { done, .. }
         | Op::Truncate { done, .. }
         | Op::Generation { done, .. }
+        | Op::Remembered { done: Some(done), .. }
         | Op::Close { done } => {
             let _ = done.send(result);
         }
-        Op::Committed { .. } | Op::Remembered { .. } | Op::Purge { .. } => {}
+        Op::Committed { .. } | Op::Remembered { done: None, .. } | Op::Purge { .. } => {}
     }
 }

@@ -193,14 +193,24 @@ impl<E: LogEntry> LogStore<E> {
         .await
     }
 
-    /// Replaces what is remembered of others, in the caller's encoding. It becomes durable with whatever is
-    /// written next; if it is not to ride, that is this.
-    pub async fn save_remembered(&self, remembered: Bytes, rides: bool) -> Result<(), StoreError> {
+    /// Replaces what is remembered beside the log, in the caller's encoding. It becomes durable with whatever is written next.
+    pub async fn save_remembered(&self, remembered: Bytes) -> Result<(), StoreError> {
         self.enqueue(|tail| {
             tail.remembered = Some(remembered.clone());
-            Ok(Some(Op::Remembered { value: remembered, rides }))
+            Ok(Some(Op::Remembered { value: remembered, done: None }))
         })
         .await
+    }
+
+    /// Replaces what is remembered beside the log; returns once that is durable.
+    pub async fn save_remembered_now(&self, remembered: Bytes) -> Result<(), StoreError> {
+        let (done, durable) = oneshot::channel();
+        self.enqueue(|tail| {
+            tail.remembered = Some(remembered.clone());
+            Ok(Some(Op::Remembered { value: remembered, done: Some(done) }))
+        })
+        .await?;
+        wait(durable).await
     }
 
     /// Removes every entry after `keep`, or all of them; returns once that is durable.
