@@ -88,7 +88,7 @@ codes! {
         "correct the field that the answer names";
     /// The input is over a size limit.
     TooLarge = "too_large", Refuses, "§6",
-        "send less; the limits are in the documentation";
+        "send less, or follow the answer; the limits are in the documentation";
     /// A signature that does not verify.
     SignatureInvalid = "signature_invalid", Refuses, "§6",
         "sign exactly these bytes with the key that the statement names";
@@ -124,7 +124,7 @@ codes! {
         "have an authority with a permitted role sign it";
     /// Too few of the required keys signed, or would be left alive.
     ThresholdNotMet = "threshold_not_met", RefusesAndDenies, "§3",
-        "collect the signatures of more governance or root keys; replace a key that cannot be spared instead of revoking it";
+        "collect the signatures of more governance or root keys, or of all voters for rules; replace a key that cannot be spared instead of revoking it";
     /// The domain does not exist.
     DomainUnknown = "domain_unknown", RefusesAndDenies, "§8",
         "check the name, or have the root keys create the domain";

@@ -4,7 +4,7 @@ use crate::StoreError;
 use crate::bytes_codec::{CodecProblem, Reader};
 
 /// The format of both databases. A build opens its own only.
-pub(crate) const FORMAT: u8 = 3;
+pub(crate) const FORMAT: u8 = 4;
 
 /// Which of the two databases it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +90,7 @@ mod tests {
         let error = Identity::decode("log.redb", Role::Log, b"\x09rest").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "`log.redb` has format 9, this build reads format 3: start it with the build that wrote it"
+            "`log.redb` has format 9, this build reads format 4: start it with the build that wrote it"
         );
         assert!(Identity::decode("f", Role::Log, b"\x03\x02\x010123456789abcdef").is_err());
         assert!(Identity::decode("f", Role::Registry, b"\x03\x02\x010123456789abcdefg").is_err());
