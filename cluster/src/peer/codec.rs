@@ -21,12 +21,12 @@ pub(super) fn encode<T: Serialize>(kind: u8, id: u64, value: &T, max: usize) -> 
     close_frame(frame, max).map_err(|bytes| PeerError::TooLarge { bytes, max })
 }
 
-/// The whole frame of a request, as it goes over the wire. For whoever speaks to a node without being one, as simulations do.
+/// The whole frame of a request, as it goes over the wire. For programs that speak to a node without being one, as simulations do.
 pub fn request_frame<M: Message>(id: u64, request: &M) -> Result<Bytes, PeerError> {
     encode(M::KIND, id, request, usize::MAX)
 }
 
-/// The request id and the request of a whole frame. For whoever looks at what nodes say, as simulations do. The error says what
+/// The request id and the request of a whole frame. For programs that look at what nodes say, as simulations do. The error says what
 /// is wrong, for people.
 pub fn read_request<M: Message>(frame: &[u8]) -> Result<(u64, M), String> {
     let (_, rest) = frame.split_first_chunk::<FRAME_PREFIX>().ok_or("a frame without a length")?;

@@ -168,7 +168,7 @@ impl Parts {
         }
     }
 
-    /// This node's signature of a `rules` statement, which says that its build knows them. Whoever asks may have it: nothing is
+    /// This node's signature of a `rules` statement, which says that its build knows them. Any peer may ask for it: nothing is
     /// signed but the statement that this node itself would make as leader, byte for byte.
     pub(crate) async fn cosign_rules(&self, ask: &CosignRules) -> CosignRulesReply {
         if ask.statement.len() > STATEMENT_BYTES_MAX {

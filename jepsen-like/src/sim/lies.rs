@@ -1,13 +1,14 @@
 //! What a false peer could say: lies, each made of a message that a node sends to a peer.
 //!
-//! Only such as nobody may take in, whatever state it is in, for nodes do not authenticate one another yet:
+//! A node must refuse each of them, whatever state it is in:
 //!
-//! - An append that Raft refuses, being from an earlier term than the message before it or after an entry that there is not, and
-//!   that says of members that they have acknowledged what nobody has. Who remembered it would keep the members out.
+//! - An append that Raft refuses, since it is from an earlier term than the message before it, or follows an entry that does not
+//!   exist. It claims that members have acknowledged what no node has. A node that remembered it would keep these members out.
 //! - A term or a log index over the bound of `cluster/src/peer/bounds.rs`, in an append or in a call for votes. It ends the
 //!   connection.
 //!
-//! Appends that Raft would accept and votes that it would grant are no lies: today they are taken for true.
+//! Appends that Raft would accept and votes that it would grant are left out: nodes do not authenticate one another yet, so they
+//! would believe them.
 
 use assent_cluster::peer::{Acknowledged, Append, Message, PreVote, Vote, read_request, request_frame};
 use bytes::Bytes;
@@ -17,14 +18,14 @@ use super::dice::Dice;
 /// A term and a log index that no run reaches, and that every node's clock allows a peer to claim.
 const FAR: u64 = 1 << 30;
 
-/// Who lies.
+/// Makes lies.
 pub(super) struct Liar {
     dice: Dice,
-    /// About whom.
+    /// The members that lies are about.
     nodes: Vec<u64>,
 }
 
-/// What it says.
+/// One lie.
 pub(super) struct Lie {
     /// The frame, with the request id of the message that it was made of.
     pub(super) frame: Bytes,
@@ -37,8 +38,8 @@ impl Liar {
         Self { dice, nodes }
     }
 
-    /// Now and then a lie, made of this message. It has to come after the message on the same connection: whoever hears it has
-    /// taken in the message's term then.
+    /// Now and then a lie, made of this message. It has to follow the message on the same connection, so that its
+    /// receiver knows the message's term by then.
     pub(super) fn lie_after(&mut self, kind: u8, frame: &[u8]) -> Option<Lie> {
         if kind == Append::KIND && self.dice.chance(1, 8) {
             let (id, append) = read_request::<Append>(frame).ok()?;

@@ -27,7 +27,7 @@ pub enum Kind {
     Hold,
     /// What a node says it says twice, or again much later.
     Repeat,
-    /// Somebody says false things on a node's connections, none of which anybody may take in.
+    /// False requests come on a node's connections, each of which its peers must refuse.
     Lie,
     /// Processes end at once; what they wrote is kept.
     Kill,
