@@ -30,7 +30,8 @@ pub(super) fn check(history: &History) -> Verdict {
     verdict
 }
 
-/// Whether a code says that the registry could not know or was not asked properly, so that any state may answer it.
+/// Whether a code says that the registry could not know or was not asked properly, so that any state may answer it. Of a
+/// checkpoint of another registry `registry_diverged` says more, see [`is_peers_divergence`](super::read::is_peers_divergence).
 fn unavailable(code: &str) -> bool {
     matches!(
         code,

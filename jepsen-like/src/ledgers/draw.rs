@@ -18,6 +18,9 @@ pub(crate) struct Pool {
     pub(crate) bad_one_in: u64,
 }
 
+/// An id that nothing has.
+pub(crate) const NOTHING: EvidenceId = EvidenceId([9; 32]);
+
 /// A measurement that no policy approves.
 pub(crate) const OTHER: &str = "sha256:other";
 

@@ -17,7 +17,7 @@ mod hand;
 mod keys;
 mod ledger;
 mod many;
-mod peer;
+pub(crate) mod peer;
 mod profile;
 mod record;
 mod show;

@@ -1,35 +1,38 @@
 //! The other registries of which ledgers speak: their keys, their trees, and the checkpoints that they sign.
 //!
-//! Each has two histories that begin alike, so that it can say one thing here and another thing there.
+//! Each has two histories that begin alike, so that it can say one thing here and another thing there. What is drawn of them is
+//! drawn here for the random ledgers and for the simulation's callers alike; most of it is right, and the rest is wrong in one way.
 
 use assent_proof::{
-    BatchTree, Checkpoint, Note, Seconds, TreeHash, consistency_proof, cosign, cosigner_name, leaf_hash,
-    sign_note,
+    BatchTree, Checkpoint, Claims, EvidenceId, EvidenceKind, Note, PublicKey, Seconds, TreeHash,
+    consistency_proof, cosign, cosigner_name, leaf_hash, sign_note,
 };
 
-use super::keys::{key, public};
+use super::draw::NOTHING;
+use super::keys::{self, NODE, key, public};
+use crate::sim::dice::Dice;
 
 /// How many there are.
-pub(super) const PEERS: u8 = 2;
-/// The largest tree of any.
+const PEERS: u8 = 2;
+/// The largest tree of any in a random ledger.
 pub(super) const SIZE_MAX: u8 = 14;
 /// So many leaves are the same in both histories.
 const COMMON: u8 = 3;
 
 /// One of the two histories of a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Peer {
-    pub(super) number: u8,
-    pub(super) forked: bool,
+struct Peer {
+    number: u8,
+    forked: bool,
 }
 
 /// The name of a peer.
-pub(super) fn origin(number: u8) -> String {
+fn origin(number: u8) -> String {
     format!("peer.test/{number}")
 }
 
 /// The number of a peer, if it is one of these.
-pub(super) fn number(of: &str) -> Option<u8> {
+pub(crate) fn number(of: &str) -> Option<u8> {
     (0..PEERS).find(|number| origin(*number) == of)
 }
 
@@ -39,12 +42,12 @@ pub(super) fn registry_key(number: u8) -> u8 {
 }
 
 /// The numbers of its nodes' keys.
-pub(super) fn node_keys(number: u8) -> [u8; 3] {
+fn node_keys(number: u8) -> [u8; 3] {
     [1, 2, 3].map(|node| registry_key(number).saturating_add(node))
 }
 
 /// The keys that somebody else has, who wants to be taken for this peer: the registry's, and its one node's.
-pub(super) fn stolen_name(number: u8) -> (u8, [u8; 1]) {
+fn stolen_name(number: u8) -> (u8, [u8; 1]) {
     (registry_key(number).saturating_add(4), [registry_key(number).saturating_add(5)])
 }
 
@@ -55,19 +58,19 @@ impl Peer {
     }
 
     /// What its checkpoint of so many leaves says.
-    pub(super) fn checkpoint(self, size: u8) -> Checkpoint {
+    fn checkpoint(self, size: u8) -> Checkpoint {
         let root = BatchTree::new(self.leaves(size)).root();
         Checkpoint { origin: origin(self.number), size: u64::from(size), root }
     }
 
     /// The proof that a tree extends a smaller one of this history; empty for the first and for an equal one.
-    pub(super) fn proof(self, before: u8, size: u8) -> Vec<TreeHash> {
+    fn proof(self, before: u8, size: u8) -> Vec<TreeHash> {
         let hashes = consistency_proof(&self.leaves(size), usize::from(before));
         hashes.into_iter().map(TreeHash).collect()
     }
 
     /// In which of its histories a checkpoint lies: the other one only if it is not in the first.
-    pub(super) fn of(number: u8, checkpoint: &Checkpoint) -> Self {
+    fn of(number: u8, checkpoint: &Checkpoint) -> Self {
         let honest = Peer { number, forked: false };
         let size = u8::try_from(checkpoint.size).unwrap_or(0);
         Peer { number, forked: honest.checkpoint(size).root != checkpoint.root }
@@ -76,7 +79,7 @@ impl Peer {
 
 /// A checkpoint as a note, with the lines of these keys under it: the first signs as the registry of that name, the others
 /// cosign as its nodes.
-pub(super) fn note(checkpoint: &Checkpoint, name: &str, registry: u8, nodes: &[u8], at: Seconds) -> Note {
+fn note(checkpoint: &Checkpoint, name: &str, registry: u8, nodes: &[u8], at: Seconds) -> Note {
     let text = checkpoint.to_text();
     let seconds = u64::try_from(at.0).unwrap_or(0);
     let mut signatures = vec![sign_note(&text, name, &key(registry))];
@@ -87,14 +90,169 @@ pub(super) fn note(checkpoint: &Checkpoint, name: &str, registry: u8, nodes: &[u
 }
 
 /// The checkpoint that a note says, if it says one.
-pub(super) fn said(note: &str) -> Option<Checkpoint> {
+pub(crate) fn said(note: &str) -> Option<Checkpoint> {
     Checkpoint::parse(&Note::parse(note.as_bytes()).ok()?.text).ok()
+}
+
+/// What a peer says next.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Next {
+    history: Peer,
+    /// The size that its proof begins with.
+    before: u8,
+    size: u8,
+}
+
+/// The kind of a trust or of a checkpoint.
+pub(crate) fn kind(dice: &mut Dice) -> EvidenceKind {
+    if dice.chance(1, 3) { EvidenceKind::SovereignTrust } else { EvidenceKind::SynchronizationContinuity }
+}
+
+/// A trust in a peer. Now and then it ends soon or has ended, or is in keys that are not that peer's.
+pub(crate) fn trust(dice: &mut Dice, now: Seconds) -> Claims {
+    let number = u8::from(dice.chance(1, 5));
+    let (registry, nodes) = match dice.below(9) {
+        0 => {
+            let (registry, nodes) = stolen_name(number);
+            (registry, nodes.to_vec())
+        }
+        1 => (registry_key(number), node_keys(number).into_iter().take(2).collect()),
+        _ => (registry_key(number), node_keys(number).to_vec()),
+    };
+    let lasts = match dice.below(14) {
+        0 => 0,
+        1 | 2 => 12,
+        3 => 30,
+        _ => 5000,
+    };
+    Claims::SovereignTrust {
+        peer: origin(number),
+        registry_key: public(registry),
+        node_keys: nodes.iter().map(|node| public(*node)).collect(),
+        not_after: now.saturating_add(lasts),
+    }
+}
+
+/// The trust under which a checkpoint comes: mostly one that is able to carry it, and often the newest of these.
+pub(crate) fn one_trust<T: Copy>(dice: &mut Dice, all: &[T], able: &[T]) -> Option<T> {
+    match dice.below(16) {
+        0 => dice.pick(all).copied(),
+        1..=8 => able.last().copied(),
+        _ => dice.pick(able).copied(),
+    }
+}
+
+/// What a peer says after what it said, which stands or not. Mostly it extends the last that stands; now and then it says
+/// less, the same again, or something of its other history. Its tree has at most so many leaves.
+pub(crate) fn next<T>(
+    dice: &mut Dice,
+    number: u8,
+    said: &[(T, Checkpoint)],
+    stands: impl Fn(&T) -> bool,
+    most: u8,
+) -> Next {
+    let last =
+        if dice.chance(1, 8) { dice.pick(said) } else { said.iter().rfind(|(known, _)| stands(known)) };
+    let last = last.map(|(_, checkpoint)| checkpoint);
+    let mut history = last.map_or(Peer { number, forked: false }, |checkpoint| Peer::of(number, checkpoint));
+    let before = last.and_then(|checkpoint| u8::try_from(checkpoint.size).ok()).unwrap_or(0);
+    history.forked ^= dice.chance(1, 10);
+    let by = u8::try_from(dice.below(3)).unwrap_or(0).saturating_add(1);
+    let size = match dice.below(12) {
+        0 => before.saturating_sub(by),
+        1 | 2 => before,
+        _ => before.saturating_add(by),
+    };
+    let least = if dice.chance(1, 25) { 0 } else { 1 };
+    Next { history, before, size: size.clamp(least, most.max(1)) }
+}
+
+impl Next {
+    /// Its checkpoint, under a trust in these keys. Now and then the note or the proof has a flaw.
+    pub(crate) fn claims(
+        self,
+        dice: &mut Dice,
+        registry: &PublicKey,
+        nodes: &[PublicKey],
+        now: Seconds,
+    ) -> Option<Claims> {
+        let from = if dice.chance(1, 25) { self.before.saturating_add(1) } else { self.before };
+        Some(Claims::SynchronizationContinuity {
+            checkpoint: noted(dice, self.history.checkpoint(self.size), registry, nodes, now)?,
+            consistency: self.history.proof(from, self.size),
+        })
+    }
+}
+
+/// A checkpoint as a note with the signatures that a trust asks for; now and then with a flaw.
+fn noted(
+    dice: &mut Dice,
+    mut checkpoint: Checkpoint,
+    registry: &PublicKey,
+    nodes: &[PublicKey],
+    now: Seconds,
+) -> Option<String> {
+    let mut registry = keys::number(registry)?;
+    let mut cosigners: Vec<u8> = nodes.iter().filter_map(keys::number).collect();
+    dice.shuffle(&mut cosigners);
+    let half = cosigners.len() / 2;
+    if !dice.chance(1, 3) {
+        cosigners.truncate(half.saturating_add(1));
+    }
+    let flaw = dice.below(80);
+    match flaw {
+        0 => return Some("no note".to_owned()),
+        1 | 2 => cosigners.truncate(half),
+        3 => registry = NODE,
+        4 => checkpoint.origin = origin(PEERS),
+        // Nobody asks for its line.
+        5 => cosigners.push(NODE),
+        _ => {}
+    }
+    let mut note = note(&checkpoint, &checkpoint.origin, registry, &cosigners, now);
+    match flaw {
+        6 => {
+            checkpoint.size = checkpoint.size.saturating_add(1);
+            note.text = checkpoint.to_text();
+        }
+        7 => {
+            let line = note.signatures.last_mut();
+            if let Some(byte) = line.and_then(|line| line.signature.last_mut()) {
+                *byte ^= 1;
+            }
+        }
+        // One key's line counts once.
+        8 | 9 => {
+            cosigners.truncate(half.max(1));
+            note = self::note(&checkpoint, &checkpoint.origin, registry, &cosigners, now);
+            note.signatures.extend(note.signatures.last().cloned());
+        }
+        _ => {}
+    }
+    Some(note.to_string())
+}
+
+/// What a checkpoint rests on: its trust; now and then something else, or that too. `any` is all that it may rest on.
+pub(crate) fn references(
+    dice: &mut Dice,
+    trust: EvidenceId,
+    trusts: &[EvidenceId],
+    any: &[EvidenceId],
+) -> Vec<EvidenceId> {
+    let sort = dice.below(40);
+    let among = if sort < 3 { trusts } else { any };
+    let other = dice.pick(among).copied().unwrap_or(NOTHING);
+    match sort {
+        0 | 4 => vec![other],
+        1 | 3 if other != trust => vec![trust, other],
+        2 | 5 if other != trust => vec![other, trust],
+        6 => Vec::new(),
+        _ => vec![trust],
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use assent_proof::{Claims, EvidenceId};
-
     use super::super::both::{Both, T0};
     use super::super::draft::{Act, Draft, Slot};
     use super::super::founding::Grounds;

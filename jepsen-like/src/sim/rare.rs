@@ -34,6 +34,8 @@ pub const SOMETIMES: &[(&str, &str)] = &[
     ("versions mixed", "nodes of both builds answered, and none got another build between"),
     ("rules raised", "the rules were raised"),
     ("newer rules bit", "an audit event was refused for what only the newer rules want"),
+    ("peer's checkpoint accepted", "a checkpoint of another registry was accepted"),
+    ("peer's checkpoint diverged", "one was refused, since it does not extend that registry's last one"),
     ("old build locked out", "a node ended, or did not start, because its build does not know the rules"),
 ];
 
@@ -125,6 +127,7 @@ impl Seen {
 
     fn submit(&mut self, record: &Record) {
         let id = record.input.get("id").and_then(Value::as_str).unwrap_or_default();
+        let envelope = record.input.get("envelope").and_then(Value::as_str).unwrap_or_default();
         match record.outcome {
             Outcome::Unknown => {
                 self.unknown.insert(id.to_owned());
@@ -133,13 +136,18 @@ impl Seen {
                 if record.output.get("repeated") == Some(&Value::Bool(true)) && self.unknown.remove(id) {
                     self.reached("unknown resolved");
                 }
+                if is_of(envelope, &["synchronization-continuity"]) {
+                    self.reached("peer's checkpoint accepted");
+                }
             }
             Outcome::Deny => {
                 let code = record.output.get("code").and_then(Value::as_str);
-                let envelope = record.input.get("envelope").and_then(Value::as_str).unwrap_or_default();
                 // Nothing else is ever wrong with the claims of those that the callers sign.
                 if code == Some("claims_invalid") && is_of(envelope, &["audit-lineage"]) {
                     self.reached("newer rules bit");
+                }
+                if code == Some("registry_diverged") && is_of(envelope, &["synchronization-continuity"]) {
+                    self.reached("peer's checkpoint diverged");
                 }
                 if record.output.get("receipt").is_some_and(Value::is_object) {
                     self.reached("equivocation recorded");

@@ -68,6 +68,13 @@ fn is_bare(record: &Record) -> bool {
     payload.contains("urn:egpep:v1:audit-lineage") && !payload.contains("\"detail\":\"")
 }
 
+/// Whether it submits a checkpoint of another registry.
+fn is_checkpoint(record: &Record) -> bool {
+    let envelope = record.input["envelope"].as_str().unwrap_or_default();
+    let Ok(envelope) = assent_proof::Envelope::parse(envelope.as_bytes()) else { return false };
+    String::from_utf8_lossy(&envelope.payload).contains("urn:egpep:v1:synchronization-continuity")
+}
+
 /// Changes one answer; answers whether there was one to change.
 fn change(records: &mut [Record], dice: &mut Dice, to: &str) -> bool {
     let fits = |record: &&mut Record| match to {
@@ -81,6 +88,7 @@ fn change(records: &mut [Record], dice: &mut Dice, to: &str) -> bool {
         "rules" => {
             record.outcome == Outcome::Deny && is_bare(record) && record.output["code"] == "claims_invalid"
         }
+        "diverged" => record.outcome == Outcome::Ok && is_checkpoint(record),
         "refused" | "receipt" => record.outcome == Outcome::Ok && record.op == Op::Submit,
         // Something must have been before it.
         "lost" => record.outcome == Outcome::Ok && record.op == Op::Submit && record.invoke_ns > 2_000,
@@ -113,6 +121,10 @@ fn change(records: &mut [Record], dice: &mut Dice, to: &str) -> bool {
             record.outcome = Outcome::Deny;
             record.output = json!({"code": "domain_unknown"});
         }
+        "diverged" => {
+            record.outcome = Outcome::Deny;
+            record.output = json!({"code": "registry_diverged"});
+        }
         "receipt" => record.output["acceptedAt"] = json!(1),
         "lost" => {
             record.return_ns = Some(record.invoke_ns - 900);
@@ -125,10 +137,12 @@ fn change(records: &mut [Record], dice: &mut Dice, to: &str) -> bool {
 
 #[test]
 fn one_changed_answer_fails() {
-    for to in ["allow", "deny", "until", "reason", "refused", "rules", "receipt", "lost", "permit"] {
+    let changes =
+        ["allow", "deny", "until", "reason", "refused", "rules", "diverged", "receipt", "lost", "permit"];
+    for to in changes {
         let (mut changed, mut found) = (0_usize, 0_usize);
-        // Few runs raise the rules and are refused for it.
-        for seed in 0..if to == "rules" { 24 } else { 8 } {
+        // Few runs raise the rules and are refused for it, or accept a checkpoint of another registry.
+        for seed in 0..if ["rules", "diverged"].contains(&to) { 24 } else { 8 } {
             let mut records = seen(seed);
             if change(&mut records, &mut Dice::new(seed), to) {
                 changed += 1;

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::ledger::{Leaf, Ledger};
 use super::replay::disagreement;
 use super::{is_on_the_rules, millis, number, receipt, unavailable};
+use crate::check::read::is_peers_divergence;
 use crate::check::{Verdict, Violation};
 use crate::history::{History, Op, Outcome, Record};
 use crate::linear::{self, Spec, Timed};
@@ -240,7 +241,8 @@ fn done<'a>(record: &'a Record, ledger: &Ledger, times: &Times) -> Option<(Done<
         return (index >= ledger.founding).then_some((Done::Accepted { index }, false));
     }
     let invalid = record.input.get("valid").and_then(Value::as_bool) == Some(false);
-    let code = record.output.get("code")?.as_str().filter(|code| !unavailable(code) && !invalid)?;
+    let by_the_rules = |code: &&str| !unavailable(code) || is_peers_divergence(record);
+    let code = record.output.get("code")?.as_str().filter(|code| by_the_rules(code) && !invalid)?;
     let envelope = record.input.get("envelope")?.as_str()?;
     let told = millis(&record.output, "at").map(|at_ms| vec![at_ms]);
     let moments_ms = told.or_else(|| times.around(record.invoke_ns, record.return_ns?))?;

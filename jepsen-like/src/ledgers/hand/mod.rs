@@ -15,13 +15,10 @@ use assent_proof::{Claims, DomainName, EvidenceId, LineageName, Seconds};
 
 use super::both::Both;
 use super::draft::{Act, Draft, Slot};
-use super::draw;
+use super::draw::{self, NOTHING};
 use super::keys::NODE;
 use super::profile::Profile;
 use crate::sim::dice::Dice;
-
-/// An id that nothing has.
-const NOTHING: EvidenceId = EvidenceId([9; 32]);
 
 /// The ledger as it is, and the chance that draws what comes next.
 pub(super) struct Hand<'a> {

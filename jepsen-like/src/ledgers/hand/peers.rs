@@ -2,14 +2,14 @@
 //! what becomes of both. And recoveries, which say who goes on with this registry.
 
 use assent_proof::{
-    Checkpoint, Claims, Containment, EvidenceId, EvidenceKind, Of, PolicyBody, PublicKey, Requirement, Role,
+    Checkpoint, Claims, Containment, EvidenceId, EvidenceKind, Of, PolicyBody, Requirement, Role,
 };
 
 use super::super::both::{Both, Known};
 use super::super::draft::Draft;
 use super::super::draw;
 use super::super::keys::{self, NODE, NODES, public};
-use super::super::peer::{self, Peer};
+use super::super::peer;
 use super::evidence::plain_authorization;
 use super::{Hand, NOTHING};
 
@@ -91,7 +91,7 @@ impl<'a> Hand<'a> {
 
     /// The kind of a trust or of a checkpoint.
     pub(super) fn kind_about_peers(&mut self) -> EvidenceKind {
-        if self.once_in(3) { EvidenceKind::SovereignTrust } else { EvidenceKind::SynchronizationContinuity }
+        peer::kind(self.dice)
     }
 
     /// A key that may speak of other registries, if it is one of these; mostly it is admitted and not revoked.
@@ -106,27 +106,8 @@ impl<'a> Hand<'a> {
     pub(super) fn trust(&mut self, (domain, lineage): (&str, &str)) -> Option<Draft> {
         let roles = if self.once_in(15) { REGISTRIES } else { ZONES };
         let issuer = self.speaker(domain, &roles)?;
-        let number = u8::from(self.once_in(5));
-        let (registry, nodes) = match self.dice.below(9) {
-            0 => {
-                let (registry, nodes) = peer::stolen_name(number);
-                (registry, nodes.to_vec())
-            }
-            1 => (peer::registry_key(number), peer::node_keys(number).into_iter().take(2).collect()),
-            _ => (peer::registry_key(number), peer::node_keys(number).to_vec()),
-        };
-        let lasts = match self.dice.below(14) {
-            0 => 0,
-            1 | 2 => 12,
-            3 => 30,
-            _ => 5000,
-        };
-        let claims = Claims::SovereignTrust {
-            peer: peer::origin(number),
-            registry_key: public(registry),
-            node_keys: nodes.iter().map(|node| public(*node)).collect(),
-            not_after: self.now().saturating_add(lasts),
-        };
+        let now = self.now();
+        let claims = peer::trust(self.dice, now);
         let mut draft = self.says((domain, lineage), issuer, claims, 12)?;
         self.maybe_expires(&mut draft);
         if self.once_in(15) {
@@ -142,12 +123,11 @@ impl<'a> Hand<'a> {
         let Claims::SovereignTrust { peer: name, registry_key, node_keys, .. } = &trust.draft.claims else {
             return None;
         };
-        let (history, before, size) = self.next_checkpoint(domain, peer::number(name)?)?;
-        let from = if self.once_in(25) { before.saturating_add(1) } else { before };
-        let claims = Claims::SynchronizationContinuity {
-            checkpoint: self.noted(&history.checkpoint(size), registry_key, node_keys)?,
-            consistency: history.proof(from, size),
-        };
+        let (both, now) = (self.both, self.now());
+        let said = checkpoints(both, domain, name);
+        let stands = |known: &&Known| !is_void(both, known);
+        let next = peer::next(self.dice, peer::number(name)?, &said, stands, peer::SIZE_MAX);
+        let claims = next.claims(self.dice, registry_key, node_keys, now)?;
         let issuer = match self.dice.below(40) {
             0 => NODE,
             1 => keys::base(domain).saturating_add(5),
@@ -185,96 +165,7 @@ impl<'a> Hand<'a> {
             lasts && !dead && !is_void(both, known)
         };
         let able: Vec<&'a Known> = trusts.iter().copied().filter(carries).collect();
-        match self.dice.below(16) {
-            0 => self.dice.pick(&trusts).copied(),
-            1..=8 => able.last().copied(),
-            _ => self.dice.pick(&able).copied(),
-        }
-    }
-
-    /// What a peer says next: in which of its histories, the size that its proof begins with, and its size. Mostly it extends
-    /// what it said last.
-    fn next_checkpoint(&mut self, domain: &str, number: u8) -> Option<(Peer, u8, u8)> {
-        let both = self.both;
-        let origin = peer::origin(number);
-        let said: Vec<(&Known, Checkpoint)> = both
-            .known
-            .iter()
-            .filter(|known| known.lies_in(domain))
-            .filter_map(|known| match &known.draft.claims {
-                Claims::SynchronizationContinuity { checkpoint, .. } => {
-                    Some((known, peer::said(checkpoint)?))
-                }
-                _ => None,
-            })
-            .filter(|(_, checkpoint)| checkpoint.origin == origin)
-            .collect();
-        let last = if self.once_in(8) {
-            self.dice.pick(&said)
-        } else {
-            said.iter().rfind(|(known, _)| !is_void(both, known))
-        };
-        let last = last.map(|(_, checkpoint)| checkpoint);
-        let mut history =
-            last.map_or(Peer { number, forked: false }, |checkpoint| Peer::of(number, checkpoint));
-        let before = last.and_then(|checkpoint| u8::try_from(checkpoint.size).ok()).unwrap_or(0);
-        history.forked ^= self.once_in(10);
-        let by = u8::try_from(self.dice.below(3)).ok()?.saturating_add(1);
-        let size = match self.dice.below(12) {
-            0 => before.saturating_sub(by),
-            1 | 2 => before,
-            _ => before.saturating_add(by),
-        };
-        let least = if self.once_in(25) { 0 } else { 1 };
-        Some((history, before, size.clamp(least, peer::SIZE_MAX)))
-    }
-
-    /// A checkpoint as a note with the signatures that a trust asks for; now and then with a flaw.
-    fn noted(
-        &mut self,
-        checkpoint: &Checkpoint,
-        registry: &PublicKey,
-        nodes: &[PublicKey],
-    ) -> Option<String> {
-        let mut registry = keys::number(registry)?;
-        let mut cosigners: Vec<u8> = nodes.iter().filter_map(keys::number).collect();
-        self.dice.shuffle(&mut cosigners);
-        let half = cosigners.len() / 2;
-        if !self.once_in(3) {
-            cosigners.truncate(half.saturating_add(1));
-        }
-        let mut checkpoint = checkpoint.clone();
-        let flaw = self.dice.below(80);
-        match flaw {
-            0 => return Some("no note".to_owned()),
-            1 | 2 => cosigners.truncate(half),
-            3 => registry = NODE,
-            4 => checkpoint.origin = peer::origin(peer::PEERS),
-            // Nobody asks for its line.
-            5 => cosigners.push(NODE),
-            _ => {}
-        }
-        let mut note = peer::note(&checkpoint, &checkpoint.origin, registry, &cosigners, self.now());
-        match flaw {
-            6 => {
-                checkpoint.size = checkpoint.size.saturating_add(1);
-                note.text = checkpoint.to_text();
-            }
-            7 => {
-                let line = note.signatures.last_mut();
-                if let Some(byte) = line.and_then(|line| line.signature.last_mut()) {
-                    *byte ^= 1;
-                }
-            }
-            // One key's line counts once.
-            8 | 9 => {
-                cosigners.truncate(half.max(1));
-                note = peer::note(&checkpoint, &checkpoint.origin, registry, &cosigners, self.now());
-                note.signatures.extend(note.signatures.last().cloned());
-            }
-            _ => {}
-        }
-        Some(note.to_string())
+        peer::one_trust(self.dice, &trusts, &able)
     }
 
     /// What a checkpoint rests on: its trust; now and then something else, or that too.
@@ -282,18 +173,10 @@ impl<'a> Hand<'a> {
         let both = self.both;
         let known = both.known.iter().filter(|known| known.lies_in(domain) && known.kind().is_execution());
         let any: Vec<&Known> = known.collect();
-        let trusts: Vec<&Known> =
-            any.iter().copied().filter(|known| known.kind() == EvidenceKind::SovereignTrust).collect();
-        let sort = self.dice.below(40);
-        let among = if sort < 3 { trusts } else { any };
-        let other = self.dice.pick(&among).map_or(NOTHING, |known| known.id);
-        match sort {
-            0 | 4 => vec![other],
-            1 | 3 if other != trust => vec![trust, other],
-            2 | 5 if other != trust => vec![other, trust],
-            6 => Vec::new(),
-            _ => vec![trust],
-        }
+        let trusts = any.iter().filter(|known| known.kind() == EvidenceKind::SovereignTrust);
+        let trusts: Vec<EvidenceId> = trusts.map(|known| known.id).collect();
+        let any: Vec<EvidenceId> = any.iter().map(|known| known.id).collect();
+        peer::references(self.dice, trust, &trusts, &any)
     }
 
     /// A key that speaks of other registries is revoked, now and then by itself.
@@ -351,6 +234,19 @@ impl<'a> Hand<'a> {
         }
         self.grant("_root", number, Role::Registry, &signers)
     }
+}
+
+/// The checkpoints of a peer that a domain has accepted, in order.
+fn checkpoints<'a>(both: &'a Both, domain: &str, origin: &str) -> Vec<(&'a Known, Checkpoint)> {
+    both.known
+        .iter()
+        .filter(|known| known.lies_in(domain))
+        .filter_map(|known| match &known.draft.claims {
+            Claims::SynchronizationContinuity { checkpoint, .. } => Some((known, peer::said(checkpoint)?)),
+            _ => None,
+        })
+        .filter(|(_, checkpoint)| checkpoint.origin == origin)
+        .collect()
 }
 
 /// Whether something seems to be void: by its key, by name, by a reconciliation, or with what it rests on.

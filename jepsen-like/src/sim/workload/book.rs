@@ -10,6 +10,7 @@ use assent_proof::{
 use serde_json::Value;
 
 use super::super::ground::DomainPlan;
+use super::words::{Words, is_word};
 
 /// Where a chain is: a domain's place, a lineage, and its issuer's key (empty for the one chain of `_governance`).
 pub(super) type ChainId = (usize, String, String);
@@ -57,6 +58,8 @@ pub(super) struct DomainBook {
     pub(super) evidence: Vec<EvidenceId>,
     /// Audit events without detail that were accepted, byte for byte.
     pub(super) bare: VecDeque<Vec<u8>>,
+    /// What was said of other registries.
+    pub(super) words: Words,
 }
 
 impl DomainBook {
@@ -143,6 +146,7 @@ impl Book {
                 permits: Vec::new(),
                 evidence: Vec::new(),
                 bare: VecDeque::new(),
+                words: Words::under(&plan.policy),
             })
             .collect();
         Self { domains, chains, busy: BTreeSet::new(), named: 0, allowed: VecDeque::new() }
@@ -150,11 +154,16 @@ impl Book {
 
     /// A statement was accepted, with this receipt.
     pub(super) fn was_accepted(&mut self, domain: usize, envelope: &[u8], receipt: &Value) {
+        let Ok(envelope) = Envelope::parse(envelope) else { return };
         let at = receipt.get("acceptedAt").and_then(Value::as_i64);
-        let statement = Envelope::parse(envelope).and_then(|envelope| Statement::parse(&envelope.payload));
-        let (Some(at), Ok(statement), Some(domain)) = (at, statement, self.domains.get_mut(domain)) else {
+        let (Some(at), Ok(statement), Some(domain)) =
+            (at, Statement::parse(&envelope.payload), self.domains.get_mut(domain))
+        else {
             return;
         };
+        if let Some(index) = receipt.get("ledgerIndex").and_then(Value::as_u64) {
+            domain.words.learn((index, Millis(at)), envelope.id(), &statement);
+        }
         for issuer in statement.issuers {
             if domain.accepted.len() >= ACCEPTED_MAX {
                 domain.accepted.pop_front();
@@ -185,6 +194,18 @@ impl Book {
     /// Takes a chain, unless somebody else has it.
     pub(super) fn take(&mut self, id: &ChainId) -> Option<Chain> {
         self.busy.insert(id.clone()).then(|| self.chains.get(id).cloned().unwrap_or_default())
+    }
+
+    /// A chain of a domain that nobody has, and in which a word about another registry is still pending.
+    pub(super) fn unsure_word(&self, domain: usize) -> Option<ChainId> {
+        let says_word = |envelope: &[u8]| {
+            let statement =
+                Envelope::parse(envelope).and_then(|envelope| Statement::parse(&envelope.payload));
+            statement.is_ok_and(|statement| is_word(statement.kind))
+        };
+        let mut free = self.chains.iter().filter(|(id, _)| id.0 == domain && !self.busy.contains(*id));
+        let unsure = free.find(|(_, chain)| chain.pending.as_deref().is_some_and(says_word));
+        unsure.map(|(id, _)| id.clone())
     }
 
     /// How a chain stands, whoever has it.

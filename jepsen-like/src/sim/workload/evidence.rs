@@ -63,6 +63,9 @@ impl Client {
                 self.say(at, &lineage, role).await;
             }
         }
+        if self.dice.chance(9, 10) {
+            self.say_wanted_word(at, &lineage).await;
+        }
         Some((at, lineage))
     }
 

@@ -226,7 +226,7 @@ impl Client {
     pub(super) async fn change_policy(&mut self) {
         let at = self.any_domain();
         let Some(governors) = self.governors(at) else { return };
-        let strictness = Strictness::draw(&mut self.dice);
+        let strictness = Strictness::draw(&mut self.dice, at);
         let policy = Claims::Policy(strictness.policy(&mut self.dice));
         let draft =
             Draft::governance(&governors.domain, EvidenceKind::Policy, governors.domain.as_ref(), policy);

@@ -1,4 +1,5 @@
-//! What the simulated callers do: govern domains, submit evidence, ask, take permits, follow events, and race one another.
+//! What the simulated callers do: govern domains, submit evidence, speak of other registries, ask, take permits, follow events,
+//! and race one another.
 //!
 //! Everything is signed for real and goes over HTTP. What was asked and answered is recorded; nothing here judges.
 
@@ -8,10 +9,12 @@ mod client;
 mod conflict;
 mod evidence;
 mod govern;
+mod peers;
 mod plan;
 mod report;
 mod statement;
 mod submit;
+mod words;
 
 pub(super) use asking::page;
 pub use book::Book;

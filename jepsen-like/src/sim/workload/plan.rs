@@ -6,11 +6,15 @@ use assent_proof::{
 
 use super::super::dice::Dice;
 use super::super::ground::{DomainPlan, GroundError, key};
+use crate::ledgers::peer;
 
 /// The measurement that policies approve.
 pub(super) const GOOD: &str = "sha256:good";
 /// The digest of the policy that validations are about.
 pub(super) const POLICY_DIGEST: &str = "sha256:policy";
+
+/// The place of the domain whose policy may ask for what is said of other registries.
+const WITH_PEERS: usize = 2;
 
 /// How demanding a policy is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,14 +27,20 @@ pub(super) enum Strictness {
     Measured,
     /// An authorization and a validation, and every execution takes a permit.
     Counted,
+    /// An authorization, and a trust in another registry or a checkpoint of one.
+    Connected,
 }
 
 impl Strictness {
+    /// Those that any domain may have.
     const ALL: [Strictness; 4] =
         [Strictness::Lenient, Strictness::Attested, Strictness::Measured, Strictness::Counted];
 
-    /// One of them; the lenient ones more often, so that there is something to allow.
-    pub(super) fn draw(dice: &mut Dice) -> Self {
+    /// One of them for the domain in this place; the lenient ones more often, so that there is something to allow.
+    pub(super) fn draw(dice: &mut Dice, at: usize) -> Self {
+        if at == WITH_PEERS && dice.chance(1, 6) {
+            return Strictness::Connected;
+        }
         if dice.chance(1, 3) {
             return Strictness::Lenient;
         }
@@ -67,6 +77,7 @@ impl Strictness {
                 policy.policy_digests = Some(vec![POLICY_DIGEST.to_owned()]);
                 policy.permit_always = true;
             }
+            Strictness::Connected => policy.require.push(require(peer::kind(dice), None)),
         }
         policy
     }
@@ -75,16 +86,18 @@ impl Strictness {
 /// Three domains: one lenient and governed by one key, the others as the seed has it.
 pub fn domains(dice: &mut Dice) -> Result<Vec<DomainPlan>, GroundError> {
     let mut plans = Vec::new();
-    for (number, name) in (1..).zip(["prod.a", "prod.b", "prod.c"]) {
+    for (at, name) in ["prod.a", "prod.b", "prod.c"].into_iter().enumerate() {
         let domain: DomainName = name.parse().map_err(|_| GroundError::Name(name.to_owned()))?;
-        let strictness = if number == 1 { Strictness::Lenient } else { Strictness::draw(dice) };
-        let keys = if number == 1 { 1 } else { dice.between(1, 3) };
+        let strictness = if at == 0 { Strictness::Lenient } else { Strictness::draw(dice, at) };
+        let keys = if at == 0 { 1 } else { dice.between(1, 3) };
         let part = |part: &str, at: u64| -> SigningKey { key(&format!("{name} {part}"), at) };
         let roles = [
             ("attestation", Role::Attestation, 2),
             ("orchestration", Role::Orchestration, 1),
             ("runtime", Role::Runtime, 1),
             ("audit", Role::Audit, 1),
+            ("zone", Role::Zone, 2),
+            ("registry", Role::Registry, 1),
         ];
         let authorities = roles
             .iter()

@@ -151,9 +151,9 @@ fn read(answer: Answer) -> (Submitted, Value) {
         | "deadline_exceeded"
         | "overloaded"
         | "clock_uncertain"
-        | "registry_diverged"
         | "evidence_mutated"
         | "revision_not_reached" => Submitted::Unknown,
+        // Also `registry_diverged`: so far it is only said of another registry's checkpoint, by the rules.
         _ => Submitted::Refused(output.clone()),
     };
     (submitted, output)

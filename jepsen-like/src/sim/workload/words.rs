@@ -1,0 +1,184 @@
+//! What the callers believe of one domain's words about other registries, which are trusts and checkpoints: what was accepted,
+//! in which order, and what of it stands.
+//!
+//! It learns from receipts alone, whoever got them and however late. What nobody knows the outcome of is not among it until it
+//! is sent again and has a receipt. It may be wrong, as beliefs are.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use assent_proof::{
+    Checkpoint, Claims, Containment, EvidenceId, EvidenceKind, Millis, PolicyBody, PublicKey, Seconds,
+    Statement,
+};
+
+use crate::ledgers::peer;
+
+/// A trust or a checkpoint that was accepted.
+pub(super) struct Word {
+    pub(super) id: EvidenceId,
+    pub(super) claims: Claims,
+    issuer: PublicKey,
+    references: Vec<EvidenceId>,
+    expires_at: Option<Seconds>,
+    accepted: Millis,
+}
+
+/// A domain's words, and what is known to make them void.
+#[derive(Default)]
+pub(super) struct Words {
+    /// By their place in the ledger: answers do not come in its order.
+    accepted: BTreeMap<u64, Word>,
+    /// What was invalidated by name, of any kind.
+    invalidated: BTreeSet<EvidenceId>,
+    /// Keys, each with when what it signed began to be void.
+    void_since: Vec<(PublicKey, Seconds)>,
+    /// Which kind of word the domain's policy requires, if it requires any.
+    wanted: Option<EvidenceKind>,
+}
+
+/// Whether a kind is one of these.
+pub(super) fn is_word(kind: EvidenceKind) -> bool {
+    matches!(kind, EvidenceKind::SovereignTrust | EvidenceKind::SynchronizationContinuity)
+}
+
+impl Words {
+    /// Those of a domain that begins with this policy.
+    pub(super) fn under(policy: &PolicyBody) -> Self {
+        Self { wanted: wanted(policy), ..Self::default() }
+    }
+
+    /// Which kind of word the domain's policy requires.
+    pub(super) fn wanted(&self) -> Option<EvidenceKind> {
+        self.wanted
+    }
+
+    /// A statement was accepted, at a place of the ledger and a time.
+    pub(super) fn learn(&mut self, (index, accepted): (u64, Millis), id: EvidenceId, statement: &Statement) {
+        match Claims::parse(statement.kind, &statement.claims) {
+            Ok(Claims::Policy(policy)) => self.wanted = wanted(&policy),
+            Ok(Claims::Containment(Containment::Invalidate(target))) => {
+                self.invalidated.insert(target);
+            }
+            Ok(Claims::Revocation { authority, invalid_since: Some(since), .. }) => {
+                self.void_since.push((authority, since));
+            }
+            Ok(claims) if is_word(statement.kind) => {
+                let Some(issuer) = statement.issuers.first().copied() else { return };
+                let references = statement.references.clone();
+                let expires_at = statement.expires_at;
+                self.accepted.insert(index, Word { id, claims, issuer, references, expires_at, accepted });
+            }
+            _ => {}
+        }
+    }
+
+    /// All trusts, in order.
+    pub(super) fn trusts(&self) -> Vec<&Word> {
+        let is_trust = |word: &&Word| word.claims.kind() == EvidenceKind::SovereignTrust;
+        self.accepted.values().filter(is_trust).collect()
+    }
+
+    /// Whether a trust may still carry a checkpoint, while these keys are revoked.
+    pub(super) fn carries(&self, trust: &Word, revoked: &[PublicKey], now: Seconds) -> bool {
+        let lasts = match &trust.claims {
+            Claims::SovereignTrust { not_after, .. } => *not_after > now,
+            _ => false,
+        };
+        let expired = trust.expires_at.is_some_and(|at| at <= now);
+        lasts && !expired && !revoked.contains(&trust.issuer) && !self.is_void(trust)
+    }
+
+    /// The checkpoints of a peer with what each says, in order.
+    pub(super) fn checkpoints(&self, origin: &str) -> Vec<(&Word, Checkpoint)> {
+        let read = self.accepted.values().filter_map(|word| match &word.claims {
+            Claims::SynchronizationContinuity { checkpoint, .. } => Some((word, peer::said(checkpoint)?)),
+            _ => None,
+        });
+        read.filter(|(_, checkpoint)| checkpoint.origin == origin).collect()
+    }
+
+    /// Whether a word is void: by its key, by name, or with what it rests on.
+    pub(super) fn is_void(&self, word: &Word) -> bool {
+        let by_key = self
+            .void_since
+            .iter()
+            .any(|(key, since)| *key == word.issuer && word.accepted >= since.to_millis());
+        let gone = |id: &EvidenceId| {
+            let of = self.accepted.values().find(|other| other.id == *id);
+            self.invalidated.contains(id) || of.is_some_and(|other| self.is_void(other))
+        };
+        by_key || self.invalidated.contains(&word.id) || word.references.iter().any(gone)
+    }
+}
+
+/// The kind of word that a policy requires.
+fn wanted(policy: &PolicyBody) -> Option<EvidenceKind> {
+    policy.require.iter().map(|requirement| requirement.kind).find(|kind| is_word(*kind))
+}
+
+#[cfg(test)]
+mod tests {
+    use assent_proof::{RevocationReason, Sha256};
+
+    use super::*;
+    use crate::sim::ground::key;
+
+    fn learn(words: &mut Words, index: u64, issuer: PublicKey, claims: &Claims, references: Vec<EvidenceId>) {
+        let number = u8::try_from(index).unwrap();
+        let statement = Statement {
+            subject_name: None,
+            subject: Sha256::of(b"subject"),
+            kind: claims.kind(),
+            registry: "registry.example/words".to_owned(),
+            domain: "prod".parse().unwrap(),
+            lineage: "exec-1".parse().unwrap(),
+            issuers: vec![issuer],
+            sequence: None,
+            parent: None,
+            references,
+            issued_at: Seconds(1),
+            expires_at: None,
+            claims: claims.to_json(),
+        };
+        let accepted = Millis(i64::from(number) * 1000);
+        words.learn((index, accepted), EvidenceId([number; 32]), &statement);
+    }
+
+    fn void(words: &Words) -> Vec<bool> {
+        words.accepted.values().map(|word| words.is_void(word)).collect()
+    }
+
+    #[test]
+    fn a_checkpoint_falls_with_the_key_that_brought_it_and_with_its_trust() {
+        let (zone, registry) = (key("zone", 1).public(), key("registry", 1).public());
+        let mut words = Words::default();
+        let trust = Claims::SovereignTrust {
+            peer: "peer.test/0".to_owned(),
+            registry_key: key("peer", 1).public(),
+            node_keys: vec![key("peer", 2).public()],
+            not_after: Seconds(100),
+        };
+        let checkpoint =
+            Claims::SynchronizationContinuity { checkpoint: "any text".to_owned(), consistency: Vec::new() };
+        let revocation = |since: i64| Claims::Revocation {
+            authority: registry,
+            reason: RevocationReason::KeyCompromise,
+            invalid_since: Some(Seconds(since)),
+        };
+        let trusted = EvidenceId([4; 32]);
+        // The checkpoint's receipt comes first, the trust's after a second try.
+        learn(&mut words, 6, registry, &checkpoint, vec![trusted]);
+        learn(&mut words, 4, zone, &trust, Vec::new());
+        assert_eq!(void(&words), [false, false]);
+        learn(&mut words, 7, registry, &revocation(7), Vec::new());
+        assert_eq!(void(&words), [false, false]);
+        let [known] = words.trusts()[..] else { panic!("one trust") };
+        assert!(words.carries(known, &[registry], Seconds(99)));
+        assert!(!words.carries(known, &[zone], Seconds(99)));
+        assert!(!words.carries(known, &[], Seconds(100)));
+        learn(&mut words, 8, registry, &revocation(6), Vec::new());
+        assert_eq!(void(&words), [false, true]);
+        learn(&mut words, 9, zone, &Claims::Containment(Containment::Invalidate(trusted)), Vec::new());
+        assert_eq!(void(&words), [true, true]);
+    }
+}
