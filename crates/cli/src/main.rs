@@ -12,6 +12,8 @@ mod dev;
 mod draft;
 mod edge;
 mod exit;
+#[cfg(test)]
+mod fake;
 mod files;
 mod govern;
 mod keys;
@@ -37,7 +39,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
     version,
     propagate_version = true,
     max_term_width = 110,
-    after_help = "Example:\n  assent status --endpoint http://127.0.0.1:7400\n  assent authorize --lineage job-1 --action run --subject-file job.py -- python3 job.py"
+    after_help = "Example:\n  assent status --endpoint http://127.0.0.1:7400\n  assent authorize --lineage job-1 --action run --subject-file job.py --trust node-keys.pem -- python3 job.py"
 )]
 struct Cli {
     /// The form of the results on stdout
