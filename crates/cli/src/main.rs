@@ -21,6 +21,7 @@ mod output;
 mod signals;
 mod watch;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -128,6 +129,11 @@ fn main() -> ExitCode {
         }
     };
     let output = cli.output;
+    if lacks_its_command(std::env::args_os()) {
+        let error = CliError::usage("nothing stands behind `--`");
+        output.error(&error);
+        return error.exit.into();
+    }
     run(cli)
         .unwrap_or_else(|error| {
             output.error(&error);
@@ -136,7 +142,30 @@ fn main() -> ExitCode {
         .into()
 }
 
+/// Whether nothing stands behind the first `--`, as happens when a script's variable is empty. The command that was to be
+/// run is then missing, which differs from asking without one.
+fn lacks_its_command(arguments: impl Iterator<Item = OsString>) -> bool {
+    let mut from_there = arguments.skip_while(|argument| argument != "--");
+    from_there.next().is_some() && from_there.next().is_none()
+}
+
 fn run(cli: Cli) -> Result<Exit, CliError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(cli.command.run(cli.output))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_behind_two_dashes_is_a_missing_command() {
+        let lacks = |arguments: &[&str]| {
+            lacks_its_command(arguments.iter().map(|argument| OsString::from(*argument)))
+        };
+        assert!(lacks(&["assent", "authorize", "--"]));
+        assert!(!lacks(&["assent", "authorize"]));
+        assert!(!lacks(&["assent", "authorize", "--", "job"]));
+        assert!(!lacks(&["assent", "authorize", "--", "job", "--"]));
+    }
 }
