@@ -82,13 +82,14 @@ impl QuestionArgs {
 
     /// Shows the decision or, where there is a command and it is allowed, becomes the command.
     pub(crate) fn conclude(&self, decision: &Decision, output: Output) -> Result<Exit, CliError> {
-        match (self.command.split_first(), decision.allowed()) {
-            (None, _) => show(decision, output)?,
-            (Some((program, arguments)), Some(allowed)) => {
-                return Err(replace_by(program, arguments, allowed));
-            }
+        if let Some(allowed) = decision.allowed() {
+            still_allowed(allowed)?;
+        }
+        match self.command.split_first() {
+            None => show(decision, output)?,
+            Some((program, arguments)) if decision.is_allow() => return Err(replace_by(program, arguments)),
             // Stdout belongs to the command, which does not run.
-            (Some(_), None) => output.say(&text(decision)),
+            Some(_) => output.say(&text(decision)),
         }
         Ok(match (decision.is_allow(), decision.is_cannot_know()) {
             (true, _) => Exit::Ok,
@@ -143,20 +144,20 @@ pub(crate) fn unanswered(error: ClientError) -> CliError {
     CliError { exit, ..error.into() }
 }
 
-/// Refuses to start a command once its allow is over: the host may have slept since the answer came.
-pub(crate) fn still_allowed(program: &str, allowed: &Allowed) -> Result<(), CliError> {
+/// Refuses to go on with an allow that is over: the host may have slept since the answer came.
+///
+/// # Errors
+/// `allow_over`, exit code 11: asking again may bring a new one.
+pub(crate) fn still_allowed(allowed: &Allowed) -> Result<(), CliError> {
     if !allowed.is_over() {
         return Ok(());
     }
-    let detail = format!("the allow ran out before `{program}` was started");
+    let detail = "the allow ran out before it was acted on";
     Err(CliError { exit: Exit::CannotKnow, ..CliError::new("allow_over", detail, "ask again") })
 }
 
-/// Becomes the command; returns only if that fails, or if the allow is over.
-fn replace_by(program: &str, arguments: &[String], allowed: &Allowed) -> CliError {
-    if let Err(over) = still_allowed(program, allowed) {
-        return over;
-    }
+/// Becomes the command; returns only if that fails.
+fn replace_by(program: &str, arguments: &[String]) -> CliError {
     let error = Command::new(program).args(arguments).exec();
     let detail = format!("allowed, but `{program}` could not be started: {error}");
     CliError::new("command_failed", detail, "check the command behind `--`")
@@ -206,15 +207,27 @@ fn text(decision: &Decision) -> String {
 mod tests {
     use super::*;
     use crate::fake::{self, ToldClock};
+    use clap::Parser;
+
+    /// The arguments alone.
+    #[derive(Debug, Parser)]
+    struct Asked {
+        #[command(flatten)]
+        question: QuestionArgs,
+    }
 
     #[tokio::test]
     async fn an_allow_that_is_over_starts_no_command() {
         let clock = ToldClock::an_hour_slow();
         let decision = fake::allow(&clock).await;
         let allowed = decision.allowed().unwrap();
-        assert!(still_allowed("job", allowed).is_ok());
+        assert!(still_allowed(allowed).is_ok());
         clock.suspend(fake::LASTS);
-        let error = replace_by("/no/such/program", &[], allowed);
-        assert_eq!((error.code.as_str(), error.exit), ("allow_over", Exit::CannotKnow));
+        let words = ["authorize", "--action", "run", "--unverified"];
+        for command in [&[][..], &["--", "/no/such/program"]] {
+            let question = Asked::try_parse_from(words.iter().chain(command).copied()).unwrap().question;
+            let error = question.conclude(&decision, Output::Text).unwrap_err();
+            assert_eq!((error.code.as_str(), error.exit), ("allow_over", Exit::CannotKnow));
+        }
     }
 }

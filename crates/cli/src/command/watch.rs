@@ -72,7 +72,7 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
         patience,
         output,
     };
-    still_allowed(program, &standing.allowed)?;
+    still_allowed(&standing.allowed)?;
     let execution = Execution::start(program, arguments).await?;
     watch.run(standing, execution).await
 }
