@@ -1,7 +1,7 @@
 //! The cluster under load: node processes that `assent dev` runs, started here or already there.
 
-use assent_client::{Client, ClientConfig};
-use assent_proof::{DomainName, PublicKey, Role, SigningKey};
+use assent_client::{Client, ClientConfig, Trust, TrustedKeys};
+use assent_proof::{DomainName, Role, SigningKey};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::Deserialize;
@@ -63,7 +63,7 @@ pub(crate) struct Cluster {
     /// Signs runtime-attestations.
     pub(crate) attestation: SigningKey,
     /// The keys that the nodes sign decisions with.
-    pub(crate) node_keys: Vec<PublicKey>,
+    pub(crate) node_keys: TrustedKeys,
     /// Held so that the cluster is stopped when this is dropped.
     _started: Option<Started>,
 }
@@ -132,8 +132,7 @@ impl Cluster {
 
     /// A client that believes only decisions signed by the cluster's nodes.
     pub(crate) fn client(&self) -> Result<Client, Failure> {
-        let mut config = ClientConfig::new(&self.endpoints);
-        config.trusted_nodes.clone_from(&self.node_keys);
+        let mut config = ClientConfig::new(&self.endpoints, Trust::Keys(self.node_keys.clone()));
         config.deadline = Duration::from_secs(30);
         Ok(Client::new(config)?)
     }
@@ -199,7 +198,7 @@ async fn ready(
 }
 
 async fn all_ready(endpoints: &[String]) -> bool {
-    let Ok(client) = Client::new(ClientConfig::new(endpoints)) else { return false };
+    let Ok(client) = Client::new(ClientConfig::new(endpoints, Trust::NoAllow)) else { return false };
     for endpoint in endpoints {
         if !client.ready_at(endpoint).await {
             return false;
@@ -224,9 +223,9 @@ fn read_key(dev_json: &Path, path: &Path) -> Result<SigningKey, Failure> {
 }
 
 /// The keys that stand granted to nodes.
-async fn node_keys(endpoints: &[String]) -> Result<Vec<PublicKey>, Failure> {
-    let client = Client::new(ClientConfig::new(endpoints))?;
+async fn node_keys(endpoints: &[String]) -> Result<TrustedKeys, Failure> {
+    let client = Client::new(ClientConfig::new(endpoints, Trust::NoAllow))?;
     let authorities = client.authorities(&DomainName::root(), None, Some(100)).await?.authorities;
     let keys = authorities.iter().filter(|authority| authority.role == Role::Registry);
-    Ok(keys.map(|authority| authority.id).collect())
+    Ok(TrustedKeys::new(keys.map(|authority| authority.id))?)
 }

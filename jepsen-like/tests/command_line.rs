@@ -11,6 +11,7 @@ fn assent(cluster: &Cluster, arguments: &[&str]) -> Output {
         .env("ASSENT_ENDPOINTS", format!("http://{}", cluster.nodes[0].client))
         .env("ASSENT_ORIGIN", &cluster.origin)
         .env("ASSENT_DOMAIN", &cluster.domain)
+        .env("ASSENT_NODE_KEYS", cluster.dev_directory().join("node-keys.pem"))
         .output()
         .unwrap()
 }

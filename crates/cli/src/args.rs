@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
+use assent_client::Trust;
 use assent_proof::{DomainName, Sha256};
 use clap::Args;
 
 use crate::exit::{CliError, Exit};
-use crate::files;
+use crate::{files, keys};
 
 /// Which registry evidence is made for.
 #[derive(Clone, Debug, Args)]
@@ -35,6 +36,40 @@ impl DomainArg {
     /// The domain; it must be known.
     pub(crate) fn required(&self) -> Result<DomainName, CliError> {
         self.domain.clone().ok_or_else(|| missing("--domain", "ASSENT_DOMAIN"))
+    }
+}
+
+/// Whose allows are believed.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct TrustArgs {
+    /// The nodes' public keys, a PEM file or a folder of `.pem` files: an allow that none of them signed is not believed
+    /// (repeatable)
+    #[arg(long, env = "ASSENT_NODE_KEYS", value_name = "PEM")]
+    trust: Vec<PathBuf>,
+    /// Believe every allow, also an unsigned one: anything that can answer in a node's place can then allow
+    #[arg(long)]
+    unverified: bool,
+}
+
+impl TrustArgs {
+    /// The trust that the caller names; there must be one.
+    pub(crate) fn required(&self) -> Result<Trust, CliError> {
+        let wrong = |detail: &str, remedy: &str| {
+            Err(CliError { exit: Exit::Usage, ..CliError::new("usage", detail, remedy) })
+        };
+        match (self.trust.is_empty(), self.unverified) {
+            (false, false) => Ok(Trust::Keys(keys::read_trusted(&self.trust)?)),
+            (true, true) => Ok(Trust::Unverified),
+            (true, false) => wrong(
+                "no node's key is trusted, so no allow can be believed",
+                "give `--trust PEM` or set `ASSENT_NODE_KEYS` (`assent dev` prints the line); `--unverified` believes \
+                 every answer",
+            ),
+            (false, true) => wrong(
+                "both `--unverified` and trusted keys are given",
+                "leave out `--unverified`, or both `--trust` and `ASSENT_NODE_KEYS`",
+            ),
+        }
     }
 }
 

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use assent_client::{Client, ClientConfig};
-use assent_proof::PublicKey;
+use assent_client::{Client, ClientConfig, Trust};
 use clap::Args;
 
 use crate::exit::{CliError, Exit};
@@ -20,24 +19,23 @@ pub(crate) struct Endpoints {
 }
 
 impl Endpoints {
-    /// A client that believes decisions as they come.
+    /// A client that submits and reads. It believes no allow.
     pub(crate) fn client(&self) -> Result<Client, CliError> {
-        self.client_trusting(Vec::new())
+        self.client_trusting(Trust::NoAllow)
     }
 
-    /// A client that believes an allow only if one of these keys signed it.
-    pub(crate) fn client_trusting(&self, trusted: Vec<PublicKey>) -> Result<Client, CliError> {
+    /// A client that asks for decisions, and believes the allows that `trust` says.
+    pub(crate) fn client_trusting(&self, trust: Trust) -> Result<Client, CliError> {
         if self.endpoints.is_empty() {
             let detail = "no endpoint is given";
             let remedy = "give `--endpoint http://host:port` or set `ASSENT_ENDPOINTS`";
             return Err(CliError { exit: Exit::Usage, ..CliError::new("usage", detail, remedy) });
         }
         let deadline = Duration::from_millis(self.timeout);
-        let mut config = ClientConfig::new(&self.endpoints);
+        let mut config = ClientConfig::new(&self.endpoints, trust);
         config.attempt_timeout = config.attempt_timeout.min(deadline);
         config.connect_timeout = config.connect_timeout.min(deadline);
         config.deadline = deadline;
-        config.trusted_nodes = trusted;
         Ok(Client::new(config)?)
     }
 }

@@ -7,10 +7,11 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use assent_client::TrustedKeys;
 use assent_proof::{KeyError, PublicKey, SigningKey};
 
 use crate::edge;
-use crate::exit::CliError;
+use crate::exit::{CliError, Exit};
 use crate::files;
 
 /// What begins a PEM block of a public key.
@@ -68,14 +69,24 @@ pub(crate) fn read_public(path: &Path) -> Result<PublicKey, CliError> {
     PublicKey::from_pem(&pem).map_err(|error| wrong(path, &error))
 }
 
-/// Reads the public keys of files that hold one or several of them, one after the other. A file may be a private key.
-pub(crate) fn read_trusted<P: AsRef<Path>>(paths: &[P]) -> Result<Vec<PublicKey>, CliError> {
+/// Reads the public keys of files that hold one or several of them, one after the other. A file may be a private key; a
+/// folder stands for its `.pem` files with public keys.
+///
+/// # Errors
+/// Each file and each folder must hold a key: one that was named and holds none does not mean that any key will do.
+pub(crate) fn read_trusted<P: AsRef<Path>>(paths: &[P]) -> Result<TrustedKeys, CliError> {
     let mut keys = Vec::new();
     let mut files = Vec::new();
     for path in paths {
         let path = path.as_ref();
         if path.is_dir() {
-            files.extend(public_files(path)?);
+            let found = public_files(path)?;
+            if found.is_empty() {
+                let detail =
+                    format!("the folder `{}` holds no `.pem` file with a public key", path.display());
+                return Err(nothing_to_trust(detail));
+            }
+            files.extend(found);
         } else {
             files.push(path.to_path_buf());
         }
@@ -89,13 +100,19 @@ pub(crate) fn read_trusted<P: AsRef<Path>>(paths: &[P]) -> Result<Vec<PublicKey>
         let blocks = public_blocks(&text);
         if blocks.is_empty() {
             let detail = format!("`{}` holds no PEM public key", path.display());
-            return Err(CliError::new("key_invalid", detail, "give a file of `PUBLIC KEY` PEM blocks"));
+            return Err(nothing_to_trust(detail));
         }
         for block in blocks {
             keys.push(PublicKey::from_pem(block).map_err(|error| wrong(path, &error))?);
         }
     }
-    Ok(keys)
+    Ok(TrustedKeys::new(keys)?)
+}
+
+/// What was named to be trusted holds no key: exit code 64.
+fn nothing_to_trust(detail: String) -> CliError {
+    let remedy = "give a file of `PUBLIC KEY` PEM blocks, or a folder of such `.pem` files";
+    CliError { exit: Exit::Usage, ..CliError::new("key_invalid", detail, remedy) }
 }
 
 /// The PEM files of a directory that hold public keys, by name.
@@ -153,10 +170,33 @@ mod tests {
         let path = dir.path().join("trust.pem");
         let keys = [1, 2, 3].map(|n| SigningKey::from_seed([n; 32]).public());
         std::fs::write(&path, keys.map(|key| key.to_pem()).concat()).unwrap();
-        assert_eq!(read_trusted(&[&path]).unwrap(), keys);
+        assert_eq!(read_trusted(&[&path]).unwrap().as_slice(), keys);
         std::fs::write(&path, "nothing").unwrap();
         assert_eq!(read_trusted(&[&path]).unwrap_err().code, "key_invalid");
         std::fs::write(&path, PUBLIC_BEGIN).unwrap();
         assert_eq!(read_trusted(&[&path]).unwrap_err().code, "key_invalid");
+    }
+
+    #[test]
+    fn what_is_named_to_be_trusted_and_holds_no_public_key_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let (folder, file) = (dir.path().join("keys"), dir.path().join("node.pem"));
+        std::fs::create_dir(&folder).unwrap();
+        let refused = |paths: &[&Path]| {
+            let error = read_trusted(paths).unwrap_err();
+            (error.code, error.exit)
+        };
+        assert_eq!(refused(&[]), ("config_invalid".to_owned(), Exit::Usage));
+        assert_eq!(refused(&[&folder]), ("key_invalid".to_owned(), Exit::Usage));
+        // Private keys are no keys of others, and a name without `.pem` is none of a key.
+        write_new(&folder.join("mine.pem"), &SigningKey::from_seed([1; 32])).unwrap();
+        let public = SigningKey::from_seed([2; 32]).public();
+        std::fs::write(folder.join("node.txt"), public.to_pem()).unwrap();
+        assert_eq!(refused(&[&folder]), ("key_invalid".to_owned(), Exit::Usage));
+        // A key elsewhere does not make up for it.
+        std::fs::write(&file, public.to_pem()).unwrap();
+        assert_eq!(refused(&[&file, &folder]), ("key_invalid".to_owned(), Exit::Usage));
+        std::fs::write(folder.join("node.pem"), public.to_pem()).unwrap();
+        assert_eq!(read_trusted(&[&folder]).unwrap().as_slice(), [public]);
     }
 }

@@ -12,6 +12,8 @@ mod dev;
 mod draft;
 mod edge;
 mod exit;
+#[cfg(test)]
+mod fake;
 mod files;
 mod govern;
 mod keys;
@@ -19,6 +21,7 @@ mod output;
 mod signals;
 mod watch;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -37,7 +40,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
     version,
     propagate_version = true,
     max_term_width = 110,
-    after_help = "Example:\n  assent status --endpoint http://127.0.0.1:7400\n  assent authorize --lineage job-1 --action run --subject-file job.py -- python3 job.py"
+    after_help = "Example:\n  assent status --endpoint http://127.0.0.1:7400\n  assent authorize --lineage job-1 --action run --subject-file job.py --trust node-keys.pem -- python3 job.py"
 )]
 struct Cli {
     /// The form of the results on stdout
@@ -126,6 +129,11 @@ fn main() -> ExitCode {
         }
     };
     let output = cli.output;
+    if lacks_its_command(std::env::args_os()) {
+        let error = CliError::usage("nothing stands behind `--`");
+        output.error(&error);
+        return error.exit.into();
+    }
     run(cli)
         .unwrap_or_else(|error| {
             output.error(&error);
@@ -134,7 +142,30 @@ fn main() -> ExitCode {
         .into()
 }
 
+/// Whether nothing stands behind the first `--`, as happens when a script's variable is empty. The command that was to be
+/// run is then missing, which differs from asking without one.
+fn lacks_its_command(arguments: impl Iterator<Item = OsString>) -> bool {
+    let mut from_there = arguments.skip_while(|argument| argument != "--");
+    from_there.next().is_some() && from_there.next().is_none()
+}
+
 fn run(cli: Cli) -> Result<Exit, CliError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(cli.command.run(cli.output))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_behind_two_dashes_is_a_missing_command() {
+        let lacks = |arguments: &[&str]| {
+            lacks_its_command(arguments.iter().map(|argument| OsString::from(*argument)))
+        };
+        assert!(lacks(&["assent", "authorize", "--"]));
+        assert!(!lacks(&["assent", "authorize"]));
+        assert!(!lacks(&["assent", "authorize", "--", "job"]));
+        assert!(!lacks(&["assent", "authorize", "--", "job", "--"]));
+    }
 }

@@ -76,6 +76,7 @@ impl Dev {
             .env("ASSENT_ENDPOINTS", endpoints.join(","))
             .env("ASSENT_ORIGIN", dev["origin"].as_str().unwrap())
             .env("ASSENT_DOMAIN", dev["domain"].as_str().unwrap())
+            .env("ASSENT_NODE_KEYS", dev["node_keys"].as_str().unwrap())
             .output()
             .unwrap()
     }
@@ -160,13 +161,22 @@ fn started_again_it_is_the_same_cluster_with_the_same_evidence() {
     ];
     succeeded(&first.assent(&statement));
     let stored = succeeded(&first.assent(&lineage));
+    // What it prints is enough to ask, and what it answers is signed by a key that was printed.
+    let exports = fs::read_to_string(directory.with_extension("out")).unwrap();
+    assert!(
+        exports.contains(&format!("export ASSENT_NODE_KEYS='{}'\n", before["node_keys"].as_str().unwrap()))
+    );
+    let question = ["authorize", "--lineage", "job-1", "--action", "run", "--subject-file", subject];
+    let denied = first.assent(&question);
+    assert!(matches!(denied.status.code(), Some(10 | 11)), "nothing authorizes it: {denied:?}");
+    assert!(String::from_utf8_lossy(&denied.stdout).contains("signed by ed25519:"), "{denied:?}");
     let old = first.pid(1);
     first.stop();
     assert!(!is_alive(old), "a node outlives `assent dev`");
 
     let again = Dev::start(&directory, base, &[]);
     let after = again.json();
-    for same in ["origin", "domain", "endpoints", "keys"] {
+    for same in ["origin", "domain", "endpoints", "keys", "node_keys"] {
         assert_eq!(before[same], after[same]);
     }
     assert_eq!(succeeded(&again.assent(&lineage)), stored);

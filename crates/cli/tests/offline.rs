@@ -132,12 +132,30 @@ fn nobody_answering_is_cannot_know_and_never_runs_the_command() {
         "d",
         "--action",
         "run",
+        "--trust",
+        "node.pem",
     ];
+    key(dir.path(), "node.pem");
     let (code, stderr) =
         fails(dir.path(), &[&args[..], &["--subject", &subject, "--", "touch", "ran"]].concat());
     assert_eq!(code, 11, "{stderr}");
     assert!(stderr.contains("unavailable") && stderr.contains("remedy: "), "{stderr}");
     assert!(!dir.path().join("ran").exists());
+}
+
+#[test]
+fn a_folder_without_a_public_key_verifies_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    key(dir, "audit.pem");
+    statement(dir, "e.json", &["--key", "audit.pem"]);
+    std::fs::create_dir(dir.join("keys")).unwrap();
+    let (code, stderr) = fails(dir, &["verify", "e.json", "--trust", "keys"]);
+    assert!(code == 64 && stderr.contains("key_invalid") && stderr.contains("remedy: "), "{stderr}");
+    let public: serde_json::Value =
+        serde_json::from_str(&ok(dir, &["key", "show", "audit.pem", "--output", "json"])).unwrap();
+    std::fs::write(dir.join("keys/audit.pub.pem"), public["pem"].as_str().unwrap()).unwrap();
+    ok(dir, &["verify", "e.json", "--trust", "keys"]);
 }
 
 #[test]

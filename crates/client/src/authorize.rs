@@ -1,27 +1,31 @@
 //! Asking whether something may execute.
 
 use assent_api::authorize_batch_body;
-use assent_proof::{AuthorizeRequest, Millis};
+use assent_proof::AuthorizeRequest;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tokio::time::Instant;
 
+use crate::allowed::Asked;
 use crate::client::{Client, NoAnswer, not_the_api, problem, refused};
 use crate::decision::{Decision, Expectation};
 use crate::error::ClientError;
 use crate::transport::{Answer, Ask};
 
 impl Client {
-    /// Asks whether `request` may execute. `now` is the caller's clock; an allow that is over by it is none.
+    /// Asks whether `request` may execute. The allow's time counts from this call on, however many endpoints are asked:
+    /// one that is over when it comes is none.
+    ///
+    /// Give each request a fresh `nonce`. It ties a signed allow to this very question: without one, an earlier allow for
+    /// the same request could be played back, and its time would count anew.
     ///
     /// Each endpoint is asked at most once, until one knows. When none does, the last one's deny comes back if there
     /// is one ([`Decision::is_cannot_know`]).
     ///
     /// # Errors
     /// `Unavailable`, `Answer`, `Untrusted`, or `Refused` for a malformed request. **An error is never an allow.**
-    pub async fn authorize(&self, request: &AuthorizeRequest, now: Millis) -> Result<Decision, ClientError> {
-        self.decide("/v1/authorize", request, now).await
+    pub async fn authorize(&self, request: &AuthorizeRequest) -> Result<Decision, ClientError> {
+        self.decide("/v1/authorize", request).await
     }
 
     /// Asks for a permit: an allow that is recorded in the ledger, and that consumes a use where uses are counted. The
@@ -29,17 +33,12 @@ impl Client {
     ///
     /// # Errors
     /// As for [`Client::authorize`]. After an error the permit may have been recorded: ask again with the same nonce.
-    pub async fn permit(&self, request: &AuthorizeRequest, now: Millis) -> Result<Decision, ClientError> {
-        self.decide("/v1/permits", request, now).await
+    pub async fn permit(&self, request: &AuthorizeRequest) -> Result<Decision, ClientError> {
+        self.decide("/v1/permits", request).await
     }
 
-    async fn decide(
-        &self,
-        path: &str,
-        request: &AuthorizeRequest,
-        now: Millis,
-    ) -> Result<Decision, ClientError> {
-        let asked = Instant::now();
+    async fn decide(&self, path: &str, request: &AuthorizeRequest) -> Result<Decision, ClientError> {
+        let asked = Asked::now(&self.config().clock);
         let answer = match self.ask(&Ask::post(path, request.to_json().to_vec())).await {
             Ok(answer) => answer,
             Err(no_answer) => self.deny_of(no_answer)?,
@@ -47,8 +46,7 @@ impl Client {
         if answer.status == 400 || answer.status == 413 {
             return Err(refused(&answer));
         }
-        let expected = self.expectation(request, now, asked);
-        let decision = Decision::check(answer.body.clone(), expected)
+        let decision = Decision::check(answer.body.clone(), self.expectation(request, &asked))
             .map_err(|error| error.at_endpoint(&answer.endpoint))?;
         // The status must say the same as the body: whatever made them differ, it is no allow.
         if decision.is_allow() != (answer.status == 200) {
@@ -61,12 +59,8 @@ impl Client {
     ///
     /// # Errors
     /// As for [`Client::authorize`]; one allow that cannot be relied on fails them all.
-    pub async fn authorize_batch(
-        &self,
-        requests: &[AuthorizeRequest],
-        now: Millis,
-    ) -> Result<Vec<Decision>, ClientError> {
-        let asked = Instant::now();
+    pub async fn authorize_batch(&self, requests: &[AuthorizeRequest]) -> Result<Vec<Decision>, ClientError> {
+        let asked = Asked::now(&self.config().clock);
         let answer = self.ask(&Ask::post("/v1/authorize:batch", authorize_batch_body(requests))).await?;
         if answer.status != 200 {
             return Err(refused(&answer));
@@ -77,20 +71,14 @@ impl Client {
             return Err(not_the_api(&answer, what));
         }
         let check = |(body, request)| {
-            Decision::check(body, self.expectation(request, now, asked))
+            Decision::check(body, self.expectation(request, &asked))
                 .map_err(|error| error.at_endpoint(&answer.endpoint))
         };
         bodies.into_iter().zip(requests).map(check).collect()
     }
 
-    fn expectation<'a>(
-        &'a self,
-        request: &'a AuthorizeRequest,
-        now: Millis,
-        asked: Instant,
-    ) -> Expectation<'a> {
-        let elapsed = i64::try_from(asked.elapsed().as_millis()).unwrap_or(i64::MAX);
-        Expectation { request, now: now.saturating_add(elapsed), trusted: &self.config().trusted_nodes }
+    fn expectation<'a>(&'a self, request: &'a AuthorizeRequest, asked: &'a Asked) -> Expectation<'a> {
+        Expectation { request, asked, trust: &self.config().trust }
     }
 
     /// The last deny among answers that say that the node cannot know, which tells the caller why.

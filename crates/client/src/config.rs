@@ -1,16 +1,18 @@
 //! What a client needs to know.
 
-use assent_proof::PublicKey;
 use http::uri::{Authority, Scheme, Uri};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::client::Endpoints;
+use crate::clock::{Clock, SystemClock};
 use crate::error::ClientError;
+use crate::trust::Trust;
 
 /// Most endpoints of one client.
 const ENDPOINTS_MAX: usize = 64;
 
-/// What a client needs to know. [`ClientConfig::new`] fills in the defaults.
+/// What a client needs to know. [`ClientConfig::new`] fills in what has a default.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
     /// The nodes' client addresses, such as `http://127.0.0.1:7400`: 1 to 64. Any voter answers any call.
@@ -21,22 +23,24 @@ pub struct ClientConfig {
     pub attempt_timeout: Duration,
     /// How long it may take to connect. Default 1 s.
     pub connect_timeout: Duration,
-    /// The node keys whose decisions are believed. Empty (the default): decisions are believed as they come, so
-    /// whoever can answer in a node's place can allow.
-    pub trusted_nodes: Vec<PublicKey>,
+    /// Whose allows are believed. There is no default.
+    pub trust: Trust,
+    /// What tells the client how long an allow may be relied on. Default: the system's clocks.
+    pub clock: Arc<dyn Clock>,
     /// Longest answer that is read, in bytes. Default 16 MiB.
     pub response_bytes_max: usize,
 }
 
 impl ClientConfig {
-    /// The defaults, for these endpoints.
-    pub fn new(endpoints: impl IntoIterator<Item = impl Into<String>>) -> Self {
+    /// The defaults, for these endpoints and this trust.
+    pub fn new(endpoints: impl IntoIterator<Item = impl Into<String>>, trust: Trust) -> Self {
         ClientConfig {
             endpoints: endpoints.into_iter().map(Into::into).collect(),
             deadline: Duration::from_secs(10),
             attempt_timeout: Duration::from_secs(3),
             connect_timeout: Duration::from_secs(1),
-            trusted_nodes: Vec::new(),
+            trust,
+            clock: Arc::new(SystemClock),
             response_bytes_max: 16 * 1024 * 1024,
         }
     }
@@ -102,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_client_needs_an_endpoint() {
-        assert!(ClientConfig::new(Vec::<String>::new()).endpoints().is_err());
-        assert!(ClientConfig::new(vec!["a:1"; 65]).endpoints().is_err());
+        assert!(ClientConfig::new(Vec::<String>::new(), Trust::NoAllow).endpoints().is_err());
+        assert!(ClientConfig::new(vec!["a:1"; 65], Trust::NoAllow).endpoints().is_err());
     }
 }

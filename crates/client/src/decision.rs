@@ -1,16 +1,18 @@
 //! The decision that a caller may act on. The only place in this crate where an allow is made.
 
 use assent_api::{DecisionBody, Verdict};
-use assent_proof::{AuthorizeRequest, Millis, PublicKey, json, verify_decision};
+use assent_proof::{AuthorizeRequest, PublicKey, json, verify_decision};
 use bytes::Bytes;
 
+use crate::allowed::{Allowed, Asked};
 use crate::error::ClientError;
+use crate::trust::Trust;
 
 /// A decision that was checked. Nothing outside this module can make one, so no error, timeout or default elsewhere can
 /// turn into an allow.
 #[derive(Clone, Debug)]
 pub struct Decision {
-    allow: bool,
+    allowed: Option<Allowed>,
     body: DecisionBody,
     bytes: Bytes,
     signer: Option<PublicKey>,
@@ -20,21 +22,27 @@ pub struct Decision {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Expectation<'a> {
     pub(crate) request: &'a AuthorizeRequest,
-    /// The caller's clock when the answer arrived.
-    pub(crate) now: Millis,
-    /// Empty: receipts are not verified.
-    pub(crate) trusted: &'a [PublicKey],
+    /// The moment before the question was sent.
+    pub(crate) asked: &'a Asked,
+    /// Whose allows are believed.
+    pub(crate) trust: &'a Trust,
 }
 
 impl Decision {
-    /// Whether it may execute, now. It holds until [`valid_until`](DecisionBody::valid_until) and not a moment longer.
+    /// Whether it allowed when it came. It holds for seconds: [`Decision::allowed`] says whether it still does.
     pub fn is_allow(&self) -> bool {
-        self.allow
+        self.allowed.is_some()
+    }
+
+    /// How long the allow may be relied on; `None` for a deny. To be asked right before what was allowed begins, and
+    /// while it goes on.
+    pub fn allowed(&self) -> Option<&Allowed> {
+        self.allowed.as_ref()
     }
 
     /// Whether it denies because the registry cannot know: asking again later may allow.
     pub fn is_cannot_know(&self) -> bool {
-        !self.allow && self.body.status() == 503
+        !self.is_allow() && self.body.status() == 503
     }
 
     /// What the node answered.
@@ -47,7 +55,8 @@ impl Decision {
         &self.bytes
     }
 
-    /// The trusted node key that signed it; none when no key is trusted, or for a deny that does not verify.
+    /// The trusted node key that signed it; none where allows are believed unverified, or for a deny that does not
+    /// verify.
     pub fn signer(&self) -> Option<PublicKey> {
         self.signer
     }
@@ -62,38 +71,40 @@ impl Decision {
         json::parse(&bytes).map_err(|error| CheckError::NoDecision(error.to_string()))?;
         let body: DecisionBody =
             serde_json::from_slice(&bytes).map_err(|error| CheckError::NoDecision(error.to_string()))?;
-        let verified = verify_decision(&bytes, expected.trusted);
-        let signer = verified.as_ref().ok().map(|verified| verified.signer);
-        let allow = match body.decision {
-            Verdict::Deny => false,
+        let (signer, believed) = believed(&bytes, expected.trust);
+        let allowed = match body.decision {
+            Verdict::Deny => None,
             Verdict::Allow => {
-                if !expected.trusted.is_empty() {
-                    let verified = verified.map_err(|refusal| CheckError::Untrusted(refusal.to_string()))?;
-                    if !verified.allow {
-                        return Err(CheckError::Untrusted("its receipt says `deny`".to_owned()));
-                    }
-                }
-                standing(&body, expected)?;
-                true
+                believed.map_err(CheckError::Untrusted)?;
+                Some(standing(&body, expected)?)
             }
         };
-        Ok(Decision { allow, body, bytes, signer })
+        Ok(Decision { allowed, body, bytes, signer })
+    }
+}
+
+/// The trusted key that signed a decision, and whether that is enough to believe an allow; if not, why.
+fn believed(bytes: &[u8], trust: &Trust) -> (Option<PublicKey>, Result<(), String>) {
+    match trust {
+        Trust::Keys(keys) => match verify_decision(bytes, keys.as_slice()) {
+            Ok(verified) if verified.allow => (Some(verified.signer), Ok(())),
+            Ok(verified) => (Some(verified.signer), Err("its receipt says `deny`".to_owned())),
+            Err(refusal) => (None, Err(refusal.to_string())),
+        },
+        Trust::NoAllow => (None, Err("this client was made to believe no allow".to_owned())),
+        Trust::Unverified => (None, Ok(())),
     }
 }
 
 /// Checks that an allow answers what was asked, has no reason against it, and is not over.
-fn standing(body: &DecisionBody, expected: Expectation<'_>) -> Result<(), CheckError> {
+fn standing(body: &DecisionBody, expected: Expectation<'_>) -> Result<Allowed, CheckError> {
     if !body.request.same_as(&expected.request.to_json()) {
         return Err(CheckError::Untrusted("it answers another request".to_owned()));
     }
     if !body.reasons.is_empty() {
         return Err(CheckError::Untrusted("it names reasons to deny".to_owned()));
     }
-    if body.valid_until <= expected.now {
-        let (until, now) = (body.valid_until, expected.now);
-        return Err(CheckError::Untrusted(format!("it was valid until `{until}` ms and it is `{now}` ms")));
-    }
-    Ok(())
+    Allowed::new(expected.asked, body.evaluated_at, body.valid_until).map_err(CheckError::Untrusted)
 }
 
 /// Why an answer is no decision to act on.

@@ -1,25 +1,32 @@
 //! Async client of an Assent cluster: submit signed evidence, ask whether something may execute, read the registry.
 //!
 //! What it owns: the choice of endpoint, deadlines, resending, checking decisions, and the [`Outbox`] that keeps signed
-//! bytes safe until their outcome is known. It never signs, never reads a wall clock (the caller gives `now`), and
+//! bytes safe until their outcome is known. It never signs, reads clocks only in its `clock.rs`, and
 //! **never turns an error into an allow**: the only way to a [`Decision`] that allows is an answer of 200 that says so,
-//! for the request that was asked, still valid, and, where node keys are trusted, signed by one of them.
+//! for the request that was asked, not over, and signed by a node key that the caller trusts. A caller that wants to
+//! believe unsigned allows must say [`Trust::Unverified`].
 //!
 //! ```no_run
-//! # async fn example(request: assent_proof::AuthorizeRequest, now: assent_proof::Millis)
+//! # async fn example(request: assent_proof::AuthorizeRequest, node_keys: Vec<assent_proof::PublicKey>)
 //! # -> Result<(), assent_client::ClientError> {
-//! use assent_client::{Client, ClientConfig};
+//! use assent_client::{Client, ClientConfig, Trust};
 //!
-//! let client = Client::new(ClientConfig::new(["http://127.0.0.1:7400", "http://127.0.0.1:7401"]))?;
-//! if client.authorize(&request, now).await?.is_allow() {
-//!     // run it
+//! let endpoints = ["http://127.0.0.1:7400", "http://127.0.0.1:7401"];
+//! let client = Client::new(ClientConfig::new(endpoints, Trust::keys(node_keys)?))?;
+//! let decision = client.authorize(&request).await?;
+//! if let Some(allowed) = decision.allowed()
+//!     && !allowed.is_over()
+//! {
+//!     // Run it, and ask again before `allowed.left()` has passed.
 //! }
 //! # Ok(())
 //! # }
 //! ```
 
+mod allowed;
 mod authorize;
 mod client;
+mod clock;
 mod config;
 mod decision;
 mod error;
@@ -30,8 +37,11 @@ pub mod outbox;
 mod read;
 mod submit;
 mod transport;
+mod trust;
 
+pub use allowed::Allowed;
 pub use client::Client;
+pub use clock::{Clock, SystemClock};
 pub use config::ClientConfig;
 pub use decision::Decision;
 pub use error::ClientError;
@@ -39,3 +49,4 @@ pub use events::{EventFollower, EventsFilter, EventsPage};
 pub use outbox::{FlushReport, Outbox, OutboxError};
 pub use read::LineagePages;
 pub use submit::Submitted;
+pub use trust::{Trust, TrustedKeys};

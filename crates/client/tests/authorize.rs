@@ -10,27 +10,54 @@
 mod support;
 
 use assent_api::Verdict::{Allow, Deny};
-use assent_client::{Client, ClientConfig, ClientError, Decision};
+use assent_client::{Client, ClientConfig, ClientError, Decision, Trust};
 use assent_proof::{Code, Millis, SigningKey};
+use std::sync::Arc;
 use std::time::Duration;
 use support::*;
 
+/// What the caller's wall clock says: 4 s after the node decided, by the node's clock.
 const NOW: Millis = Millis(5000);
 
-fn client(endpoints: &[&str], trust: bool) -> Client {
-    let mut config = ClientConfig::new(endpoints.iter().copied());
+fn keys() -> Trust {
+    Trust::keys([SigningKey::from_seed([41; 32]).public(), node_id()]).unwrap()
+}
+
+fn client_at(clock: &Arc<ToldClock>, endpoints: &[&str], trust: Trust) -> Client {
+    let mut config = ClientConfig::new(endpoints.iter().copied(), trust);
     config.deadline = Duration::from_secs(2);
     config.attempt_timeout = Duration::from_millis(300);
     config.response_bytes_max = 100_000;
-    if trust {
-        config.trusted_nodes = vec![SigningKey::from_seed([41; 32]).public(), node_id()];
-    }
+    config.clock = Arc::<ToldClock>::clone(clock);
     Client::new(config).unwrap()
 }
 
-async fn ask(what: Do, trust: bool) -> Result<Decision, ClientError> {
+fn client(endpoints: &[&str], trust: Trust) -> Client {
+    client_at(&ToldClock::at(NOW), endpoints, trust)
+}
+
+async fn ask(what: Do, trust: Trust) -> Result<Decision, ClientError> {
     let server = Server::start(vec![what]).await;
-    client(&[&server.endpoint], trust).authorize(&request("run"), NOW).await
+    client(&[&server.endpoint], trust).authorize(&request("run")).await
+}
+
+/// Asks a server that answers `bytes`. `pass` moves the clock after the server was asked and before it answers.
+async fn ask_while(
+    clock: &Arc<ToldClock>,
+    bytes: Vec<u8>,
+    pass: fn(&ToldClock),
+) -> Result<Decision, ClientError> {
+    let server =
+        Server::start(vec![Do::Slow(Duration::from_millis(100), Box::new(Do::Answer(200, bytes)))]).await;
+    let (client, request) = (client_at(clock, &[&server.endpoint], keys()), request("run"));
+    let asking = client.authorize(&request);
+    let passing = async {
+        while server.requests() == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        pass(clock);
+    };
+    tokio::join!(asking, passing).0
 }
 
 fn allow() -> assent_api::DecisionBody {
@@ -40,14 +67,27 @@ fn allow() -> assent_api::DecisionBody {
 #[tokio::test]
 async fn a_signed_allow_for_this_request_allows() {
     let bytes = signed(&allow(), &node_key());
-    let decision = ask(Do::Answer(200, bytes.clone()), true).await.unwrap();
+    let decision = ask(Do::Answer(200, bytes.clone()), keys()).await.unwrap();
     assert!(decision.is_allow() && !decision.is_cannot_know());
     assert_eq!((decision.signer(), decision.bytes().to_vec()), (Some(node_id()), bytes));
 }
 
 #[tokio::test]
-async fn without_trusted_keys_a_well_formed_allow_allows() {
-    assert!(ask(Do::Answer(200, allow().to_vec()), false).await.unwrap().is_allow());
+async fn an_unsigned_allow_allows_only_where_the_caller_says_unverified() {
+    let unverified = ask(Do::Answer(200, allow().to_vec()), Trust::Unverified).await.unwrap();
+    assert_eq!((unverified.is_allow(), unverified.signer()), (true, None));
+    for trust in [keys(), Trust::NoAllow] {
+        let error = ask(Do::Answer(200, allow().to_vec()), trust).await.unwrap_err();
+        assert_eq!(error.code(), "decision_untrusted");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_trusts_nothing_believes_no_allow_and_every_deny() {
+    let error = ask(Do::Answer(200, signed(&allow(), &node_key())), Trust::NoAllow).await.unwrap_err();
+    assert_eq!(error.code(), "decision_untrusted");
+    let deny = decision(Deny, request("run").to_json(), &[Code::EvidenceMissing]);
+    assert!(!ask(Do::Answer(403, deny.to_vec()), Trust::NoAllow).await.unwrap().is_allow());
 }
 
 #[tokio::test]
@@ -56,14 +96,14 @@ async fn an_allow_that_something_speaks_against_is_untrusted() {
     let with_reason = decision(Allow, request("run").to_json(), &[Code::EvidenceMissing]);
     let over = assent_api::DecisionBody { valid_until: NOW, ..allow() };
     for (bytes, trust) in [
-        (signed(&allow(), &SigningKey::from_seed([7; 32])), true),
-        (allow().to_vec(), true),
-        (signed(&other_request, &node_key()), true),
-        (other_request.to_vec(), false),
-        (with_reason.to_vec(), false),
-        (signed(&over, &node_key()), true),
-        (over.to_vec(), false),
-        (assent_api::signed_bytes(&allow().to_vec(), &receipt_of_deny()), true),
+        (signed(&allow(), &SigningKey::from_seed([7; 32])), keys()),
+        (allow().to_vec(), keys()),
+        (signed(&other_request, &node_key()), keys()),
+        (other_request.to_vec(), Trust::Unverified),
+        (with_reason.to_vec(), Trust::Unverified),
+        (signed(&over, &node_key()), keys()),
+        (over.to_vec(), Trust::Unverified),
+        (assent_api::signed_bytes(&allow().to_vec(), &receipt_of_deny()), keys()),
     ] {
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let error = ask(Do::Answer(200, bytes), trust).await.unwrap_err();
@@ -76,11 +116,60 @@ fn receipt_of_deny() -> assent_proof::DecisionReceipt {
     assent_proof::sign_batch(vec![assent_api::leaf_bytes(&deny, &[9; 16])], &node_key()).remove(0)
 }
 
+/// The node decides an allow of 9 s.
+fn nine_seconds() -> Vec<u8> {
+    signed(&allow(), &node_key())
+}
+
 #[tokio::test]
 async fn an_allow_that_runs_out_on_its_way_is_untrusted() {
-    let over_soon = assent_api::DecisionBody { valid_until: Millis(NOW.0 + 50), ..allow() };
-    let slow = Do::Slow(Duration::from_millis(100), Box::new(Do::Answer(200, over_soon.to_vec())));
-    assert_eq!(ask(slow, false).await.unwrap_err().code(), "decision_untrusted");
+    let passes: [fn(&ToldClock); 3] =
+        [|clock| clock.pass(9_000), |clock| clock.suspend(9_000), |clock| clock.set_wall(Millis(10_000))];
+    for pass in passes {
+        let error = ask_while(&ToldClock::at(Millis(1000)), nine_seconds(), pass).await.unwrap_err();
+        assert_eq!(error.code(), "decision_untrusted", "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_allows_time_counts_from_before_the_question_was_sent() {
+    // By this wall clock, which is an hour slow, the allow would hold for an hour and 9 s.
+    let clock = ToldClock::at(Millis(1000 - 3_600_000));
+    let decision = ask_while(&clock, nine_seconds(), |clock| clock.pass(4_000)).await.unwrap();
+    let allowed = decision.allowed().unwrap();
+    assert_eq!(allowed.left(), Duration::from_secs(5));
+    clock.pass(4_999);
+    assert!(!allowed.is_over());
+    clock.pass(1);
+    assert!(allowed.is_over());
+}
+
+#[tokio::test]
+async fn a_caller_whose_wall_clock_is_an_hour_slow_gets_no_hour_more() {
+    let clock = ToldClock::at(Millis(1000 - 3_600_000));
+    let (one, many) =
+        (nine_seconds(), format!("{{\"decisions\":[{}]}}", String::from_utf8(nine_seconds()).unwrap()));
+    let script = vec![Do::Answer(200, one.clone()), Do::Answer(200, one), Do::Answer(200, many.into_bytes())];
+    let server = Server::start(script).await;
+    let client = client_at(&clock, &[&server.endpoint], keys());
+    let decisions = [
+        client.authorize(&request("run")).await.unwrap(),
+        client.permit(&request("run")).await.unwrap(),
+        client.authorize_batch(&[request("run")]).await.unwrap().remove(0),
+    ];
+    clock.pass(8_999);
+    assert!(decisions.iter().all(|decision| !decision.allowed().unwrap().is_over()));
+    clock.pass(1);
+    assert!(decisions.iter().all(|decision| decision.allowed().unwrap().is_over()));
+}
+
+#[tokio::test]
+async fn a_host_that_slept_finds_its_allow_over() {
+    let clock = ToldClock::at(Millis(1000));
+    let decision = ask_while(&clock, nine_seconds(), |_| {}).await.unwrap();
+    clock.suspend(60_000);
+    let allowed = decision.allowed().unwrap();
+    assert_eq!((allowed.left(), allowed.over_for()), (Duration::ZERO, Duration::from_secs(51)));
 }
 
 #[tokio::test]
@@ -99,7 +188,7 @@ async fn a_200_that_is_no_allow_never_allows() {
         Vec::new(),
     ] {
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        let error = ask(Do::Answer(200, bytes), false).await.unwrap_err();
+        let error = ask(Do::Answer(200, bytes), Trust::Unverified).await.unwrap_err();
         assert_eq!(error.code(), "answer_invalid", "{error}: {text}");
     }
 }
@@ -107,7 +196,7 @@ async fn a_200_that_is_no_allow_never_allows() {
 #[tokio::test]
 async fn an_allow_under_another_status_never_allows() {
     for status in [201, 204, 302, 400, 403, 404, 429, 500, 503] {
-        let result = ask(Do::Answer(status, allow().to_vec()), false).await;
+        let result = ask(Do::Answer(status, allow().to_vec()), Trust::Unverified).await;
         assert!(result.is_err(), "{status}: {result:?}");
     }
 }
@@ -115,14 +204,14 @@ async fn an_allow_under_another_status_never_allows() {
 #[tokio::test]
 async fn a_deny_is_believed_unsigned_and_says_why() {
     let deny = decision(Deny, request("run").to_json(), &[Code::RuntimeStale]);
-    let decision = ask(Do::Answer(403, deny.to_vec()), true).await.unwrap();
+    let decision = ask(Do::Answer(403, deny.to_vec()), keys()).await.unwrap();
     assert!(!decision.is_allow() && !decision.is_cannot_know());
     assert_eq!((decision.signer(), decision.body().reasons[0].code), (None, Code::RuntimeStale));
 }
 
 #[tokio::test]
 async fn malformed_input_is_refused_with_the_field() {
-    let error = ask(problem(Code::Malformed, 400), false).await.unwrap_err();
+    let error = ask(problem(Code::Malformed, 400), Trust::Unverified).await.unwrap_err();
     assert_eq!((error.code(), error.is_definite()), ("malformed", true));
 }
 
@@ -134,14 +223,13 @@ async fn what_cannot_know_is_asked_elsewhere_and_the_last_deny_comes_back() {
     };
     let (a, b, dead) =
         (Server::start(vec![cannot()]).await, Server::start(vec![cannot()]).await, dead_endpoint().await);
-    let denied =
-        client(&[&a.endpoint, &dead, &b.endpoint], true).authorize(&request("run"), NOW).await.unwrap();
+    let denied = client(&[&a.endpoint, &dead, &b.endpoint], keys()).authorize(&request("run")).await.unwrap();
     assert!(denied.is_cannot_know() && !denied.is_allow());
     assert_eq!((a.requests(), b.requests()), (1, 1));
 
     let b = Server::start(vec![Do::Answer(200, signed(&allow(), &node_key()))]).await;
-    let client = client(&[&dead, &a.endpoint, &b.endpoint], true);
-    let a_script = client.authorize(&request("run"), NOW).await;
+    let client = client(&[&dead, &a.endpoint, &b.endpoint], keys());
+    let a_script = client.authorize(&request("run")).await;
     // `a` has run out of script and answers a receipt with 201, which is no decision.
     assert_eq!(a_script.unwrap_err().code(), "answer_invalid");
 }
@@ -159,10 +247,10 @@ async fn dropped_slow_and_huge_answers_are_asked_elsewhere() {
         let good = Do::Answer(200, signed(&allow(), &node_key()));
         let again = Do::Answer(200, signed(&allow(), &node_key()));
         let b = Server::start(vec![good, again]).await;
-        let client = client(&[&a.endpoint, &b.endpoint], true);
-        assert!(client.authorize(&request("run"), NOW).await.unwrap().is_allow());
+        let client = client(&[&a.endpoint, &b.endpoint], keys());
+        assert!(client.authorize(&request("run")).await.unwrap().is_allow());
         // The second question goes straight to the one that answered.
-        assert!(client.authorize(&request("run"), NOW).await.unwrap().is_allow());
+        assert!(client.authorize(&request("run")).await.unwrap().is_allow());
         assert_eq!((a.requests(), b.requests()), (1, 2));
     }
 }
@@ -173,7 +261,8 @@ async fn with_nobody_there_the_answer_is_an_error_in_time() {
     let silent =
         Server::start((0..9).map(|_| Do::Slow(Duration::from_secs(30), Box::new(Do::Drop))).collect()).await;
     let dead = dead_endpoint().await;
-    let error = client(&[&dead, &silent.endpoint], false).authorize(&request("run"), NOW).await.unwrap_err();
+    let error =
+        client(&[&dead, &silent.endpoint], Trust::Unverified).authorize(&request("run")).await.unwrap_err();
     assert_eq!(error.code(), "unavailable");
     assert!(error.to_string().contains("no answer within `300` ms"), "{error}");
     assert!(started.elapsed() < Duration::from_secs(2));
@@ -195,11 +284,11 @@ async fn a_batch_is_checked_one_by_one() {
         Do::Answer(200, b"{\"decisions\":{}}".to_vec()),
     ])
     .await;
-    let client = client(&[&server.endpoint], true);
-    let decisions = client.authorize_batch(&requests, NOW).await.unwrap();
+    let client = client(&[&server.endpoint], keys());
+    let decisions = client.authorize_batch(&requests).await.unwrap();
     assert_eq!(decisions.iter().map(Decision::is_allow).collect::<Vec<_>>(), [true, false]);
     // One too few; an allow of another request; no list.
-    assert_eq!(client.authorize_batch(&requests, NOW).await.unwrap_err().code(), "answer_invalid");
-    assert_eq!(client.authorize_batch(&requests, NOW).await.unwrap_err().code(), "decision_untrusted");
-    assert_eq!(client.authorize_batch(&requests, NOW).await.unwrap_err().code(), "answer_invalid");
+    assert_eq!(client.authorize_batch(&requests).await.unwrap_err().code(), "answer_invalid");
+    assert_eq!(client.authorize_batch(&requests).await.unwrap_err().code(), "decision_untrusted");
+    assert_eq!(client.authorize_batch(&requests).await.unwrap_err().code(), "answer_invalid");
 }

@@ -12,7 +12,7 @@ mod support;
 use std::time::Duration;
 
 use assent_api::{EndBody, EndReason, EventBody, EventLine, HeartbeatBody};
-use assent_client::{Client, ClientConfig, EventsFilter};
+use assent_client::{Client, ClientConfig, EventsFilter, Trust};
 use assent_proof::{Code, EvidenceId, EvidenceKind, LineageName, Millis};
 use support::*;
 
@@ -43,7 +43,7 @@ fn answer(events: &[u64], last: EventLine) -> Do {
 }
 
 fn client(servers: &[&Server], deadline: Duration) -> Client {
-    let mut config = ClientConfig::new(servers.iter().map(|server| &server.endpoint));
+    let mut config = ClientConfig::new(servers.iter().map(|server| &server.endpoint), Trust::NoAllow);
     config.deadline = deadline;
     Client::new(config).unwrap()
 }

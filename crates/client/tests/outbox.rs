@@ -9,7 +9,7 @@
 
 mod support;
 
-use assent_client::{Client, ClientConfig, Outbox};
+use assent_client::{Client, ClientConfig, Outbox, Trust};
 use assent_proof::Code;
 use std::fs;
 use std::path::Path;
@@ -17,7 +17,7 @@ use std::time::Duration;
 use support::*;
 
 fn client(endpoint: &str) -> Client {
-    let mut config = ClientConfig::new([endpoint]);
+    let mut config = ClientConfig::new([endpoint], Trust::NoAllow);
     config.deadline = Duration::from_millis(300);
     config.attempt_timeout = Duration::from_millis(100);
     Client::new(config).unwrap()
@@ -117,7 +117,7 @@ async fn a_flush_that_is_cut_off_after_sending_sends_the_same_bytes_again() {
     let server = Server::start(vec![Do::Slow(Duration::from_secs(30), Box::new(Do::Drop))]).await;
     let mut outbox = Outbox::open(dir.path()).unwrap();
     outbox.put(&envelope(1)).unwrap();
-    let slow = Client::new(ClientConfig::new([&server.endpoint])).unwrap();
+    let slow = Client::new(ClientConfig::new([&server.endpoint], Trust::NoAllow)).unwrap();
     let cut = tokio::time::timeout(Duration::from_millis(200), outbox.flush(&slow)).await;
     assert!(cut.is_err());
     drop(outbox);

@@ -10,12 +10,12 @@
 mod support;
 
 use assent_api::{LineageBody, LineageStatus};
-use assent_client::{Client, ClientConfig};
+use assent_client::{Client, ClientConfig, Trust};
 use assent_proof::{Code, DomainName, LineageName};
 use support::*;
 
 fn client(server: &Server) -> Client {
-    Client::new(ClientConfig::new([&server.endpoint])).unwrap()
+    Client::new(ClientConfig::new([&server.endpoint], Trust::NoAllow)).unwrap()
 }
 
 fn page(next: Option<u64>) -> Do {

@@ -10,14 +10,14 @@
 mod support;
 
 use assent_api::{BatchMode, BatchResponse, BatchResult};
-use assent_client::{Client, ClientConfig, ClientError};
+use assent_client::{Client, ClientConfig, ClientError, Trust};
 use assent_proof::Code;
 use bytes::Bytes;
 use std::time::Duration;
 use support::*;
 
 fn client(endpoints: &[&str]) -> Client {
-    let mut config = ClientConfig::new(endpoints.iter().copied());
+    let mut config = ClientConfig::new(endpoints.iter().copied(), Trust::NoAllow);
     config.deadline = Duration::from_secs(1);
     config.attempt_timeout = Duration::from_millis(250);
     config.response_bytes_max = 100_000;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use assent_client::{Client, ClientConfig, ClientError};
+use assent_client::{Client, ClientConfig, ClientError, Trust};
 use assent_proof::Seconds;
 use bytes::Bytes;
 use serde_json::Value;
@@ -175,7 +175,9 @@ impl Shared {
             self.addresses.iter().map(|(_, address)| format!("http://{address}")).collect();
         let count = endpoints.len().max(1);
         endpoints.rotate_left(place % count);
-        Client::new(ClientConfig::new(endpoints)).map_err(|error| HarnessError::Unexpected(error.to_string()))
+        // It only submits and reads.
+        let config = ClientConfig::new(endpoints, Trust::NoAllow);
+        Client::new(config).map_err(|error| HarnessError::Unexpected(error.to_string()))
     }
 
     /// Submits the same bytes until their outcome is known. Whether they were accepted.

@@ -1,27 +1,27 @@
 //! `authorize`: ask whether something may execute, and run a command only if it may.
 
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
 use std::process::Command;
 
-use assent_client::{Client, ClientError, Decision};
+use assent_client::{Allowed, Client, ClientError, Decision};
 use assent_proof::{AuthorizeRequest, EvidenceId, LineageName, Token};
 use clap::Args as ClapArgs;
 
-use crate::args::{DomainArg, SubjectArg};
+use crate::args::{DomainArg, SubjectArg, TrustArgs};
 use crate::connect::Endpoints;
+use crate::edge;
 use crate::exit::{CliError, Exit};
 use crate::output::Output;
-use crate::{edge, keys};
 
 /// Ask whether something may execute, now. Exit code 0 allow, 10 deny, 11 cannot know, 64 wrong usage.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Example:
-  assent authorize --lineage job-1 --action run --subject-file job.py
+  assent authorize --lineage job-1 --action run --subject-file job.py --trust node-keys.pem
   assent authorize --lineage job-1 --action run --subject-file job.py --trust node-keys.pem -- python3 job.py
 
-With a command behind `--`, it runs only on allow, in this program's place: its exit code is the exit code.")]
+With a command behind `--`, it runs only on allow, in this program's place: its exit code is the exit code. It is not begun
+once the allow is over; what runs on beyond that needs `watch`.")]
 pub(crate) struct Args {
     #[command(flatten)]
     question: QuestionArgs,
@@ -30,7 +30,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     let question = args.question;
     let (client, request) = (question.client()?, question.request()?);
-    let decision = client.authorize(&request, edge::now()).await.map_err(unanswered)?;
+    let decision = client.authorize(&request).await.map_err(unanswered)?;
     question.conclude(&decision, output)
 }
 
@@ -65,9 +65,8 @@ pub(crate) struct QuestionArgs {
     /// Do not answer from a state before this revision
     #[arg(long, value_name = "REVISION")]
     min_revision: Option<u64>,
-    /// The nodes' public keys: an allow that none of them signed is not believed (repeatable)
-    #[arg(long, env = "ASSENT_NODE_KEYS", value_name = "PEM")]
-    trust: Vec<PathBuf>,
+    #[command(flatten)]
+    trust: TrustArgs,
     #[command(flatten)]
     endpoints: Endpoints,
     /// The command to run on allow
@@ -76,13 +75,16 @@ pub(crate) struct QuestionArgs {
 }
 
 impl QuestionArgs {
-    /// A client that believes only the nodes that are trusted.
+    /// A client that believes the allows that the caller says it should.
     pub(crate) fn client(&self) -> Result<Client, CliError> {
-        self.endpoints.client_trusting(keys::read_trusted(&self.trust)?)
+        self.endpoints.client_trusting(self.trust.required()?)
     }
 
     /// Shows the decision or, where there is a command and it is allowed, becomes the command.
     pub(crate) fn conclude(&self, decision: &Decision, output: Output) -> Result<Exit, CliError> {
+        if let Some(allowed) = decision.allowed() {
+            still_allowed(allowed)?;
+        }
         match self.command.split_first() {
             None => show(decision, output)?,
             Some((program, arguments)) if decision.is_allow() => return Err(replace_by(program, arguments)),
@@ -142,6 +144,18 @@ pub(crate) fn unanswered(error: ClientError) -> CliError {
     CliError { exit, ..error.into() }
 }
 
+/// Refuses to go on with an allow that is over: the host may have slept since the answer came.
+///
+/// # Errors
+/// `allow_over`, exit code 11: asking again may bring a new one.
+pub(crate) fn still_allowed(allowed: &Allowed) -> Result<(), CliError> {
+    if !allowed.is_over() {
+        return Ok(());
+    }
+    let detail = "the allow ran out before it was acted on";
+    Err(CliError { exit: Exit::CannotKnow, ..CliError::new("allow_over", detail, "ask again") })
+}
+
 /// Becomes the command; returns only if that fails.
 fn replace_by(program: &str, arguments: &[String]) -> CliError {
     let error = Command::new(program).args(arguments).exec();
@@ -167,11 +181,11 @@ pub(crate) fn explain(decision: &Decision) -> String {
 fn text(decision: &Decision) -> String {
     let body = decision.body();
     let by = decision.signer().map(|key| format!(", signed by {key}")).unwrap_or_default();
-    if decision.is_allow() {
-        let until = body.valid_until.to_seconds();
+    if let Some(allowed) = decision.allowed() {
+        let (until, left) = (body.valid_until.to_seconds(), allowed.left().as_millis());
         let permit = body.permit.as_ref().map(|permit| format!("\n  permit: {}", permit.evidence_id));
         return format!(
-            "allow, until {until}, at revision {}{by}{}",
+            "allow, until {until} and for `{left}` ms at most, at revision {}{by}{}",
             body.revision,
             permit.unwrap_or_default()
         );
@@ -187,4 +201,33 @@ fn text(decision: &Decision) -> String {
         text.push_str(&format!("\n  and {} more", body.more_reasons));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{self, ToldClock};
+    use clap::Parser;
+
+    /// The arguments alone.
+    #[derive(Debug, Parser)]
+    struct Asked {
+        #[command(flatten)]
+        question: QuestionArgs,
+    }
+
+    #[tokio::test]
+    async fn an_allow_that_is_over_starts_no_command() {
+        let clock = ToldClock::an_hour_slow();
+        let decision = fake::allow(&clock).await;
+        let allowed = decision.allowed().unwrap();
+        assert!(still_allowed(allowed).is_ok());
+        clock.suspend(fake::LASTS);
+        let words = ["authorize", "--action", "run", "--unverified"];
+        for command in [&[][..], &["--", "/no/such/program"]] {
+            let question = Asked::try_parse_from(words.iter().chain(command).copied()).unwrap().question;
+            let error = question.conclude(&decision, Output::Text).unwrap_err();
+            assert_eq!((error.code.as_str(), error.exit), ("allow_over", Exit::CannotKnow));
+        }
+    }
 }

@@ -3,7 +3,6 @@
 use clap::Args as ClapArgs;
 
 use super::authorize::{QuestionArgs, unanswered};
-use crate::edge;
 use crate::exit::{CliError, Exit};
 use crate::output::Output;
 
@@ -12,7 +11,7 @@ use crate::output::Output;
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Example:
-  assent permit --lineage job-1 --action run --subject-file job.py --nonce run-17
+  assent permit --lineage job-1 --action run --subject-file job.py --trust node-keys.pem --nonce run-17
   assent permit --lineage job-1 --action run --subject-file job.py --trust node-keys.pem -- python3 job.py
 
 Asked again with the same request and nonce, it takes no further use. With a command behind `--`, it runs only on allow, in this
@@ -25,9 +24,11 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     let question = args.question;
     let (client, request) = (question.client()?, question.request()?);
-    let decided = client.permit(&request, edge::now()).await;
-    let cannot_know = decided.as_ref().map_or(true, |decision| decision.is_cannot_know());
-    if cannot_know
+    let decided = client.permit(&request).await;
+    let in_vain = decided.as_ref().map_or(true, |decision| {
+        decision.is_cannot_know() || decision.allowed().is_some_and(|allowed| allowed.is_over())
+    });
+    if in_vain
         && !question.names_a_nonce()
         && let Some(nonce) = &request.nonce
     {

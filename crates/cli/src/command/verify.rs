@@ -23,7 +23,7 @@ revoked since, only the registry knows.")]
 pub(crate) struct Args {
     /// A decision or an envelope; `-` is stdin
     file: PathBuf,
-    /// A file of one or several PEM public keys that are trusted (repeatable): the nodes' for a decision, the issuers' for an envelope
+    /// A file of one or several PEM public keys that are trusted, or a folder of them (repeatable): the nodes' for a decision, the issuers' for an envelope
     #[arg(long, env = "ASSENT_NODE_KEYS", value_name = "PEM", required = true)]
     trust: Vec<PathBuf>,
     /// Refuse an envelope that was made for another registry
@@ -34,7 +34,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     let trusted = keys::read_trusted(&args.trust)?;
     let bytes = files::read(&args.file)?;
-    check(&args, &bytes, &trusted, output).map_err(|error| error.in_file(&args.file))
+    check(&args, &bytes, trusted.as_slice(), output).map_err(|error| error.in_file(&args.file))
 }
 
 fn check(args: &Args, bytes: &[u8], trusted: &[PublicKey], output: Output) -> Result<Exit, CliError> {
@@ -67,10 +67,13 @@ fn decision(bytes: &[u8], trusted: &[PublicKey], output: Output) -> Result<Exit,
             text.push_str(&format!("\n  and {more} more"));
         }
         match until.filter(|_| verified.allow) {
-            Some(until) if over => {
-                text.push_str(&format!("\nit was valid until {}, which is over", until.to_seconds()))
+            Some(until) if over => text.push_str(&format!(
+                "\nit was valid until {}, which is over by this clock",
+                until.to_seconds()
+            )),
+            Some(until) => {
+                text.push_str(&format!("\nby this clock it is valid until {}", until.to_seconds()))
             }
-            Some(until) => text.push_str(&format!("\nit is valid until {}", until.to_seconds())),
             None => {}
         }
         text

@@ -6,11 +6,11 @@ use assent_client::Client;
 use assent_proof::AuthorizeRequest;
 use clap::Args as ClapArgs;
 
-use super::authorize::{QuestionArgs, unanswered};
+use super::authorize::{QuestionArgs, still_allowed, unanswered};
 use crate::edge;
 use crate::exit::{CliError, Exit};
 use crate::output::Output;
-use crate::watch::{Asking, Execution, Hearing, Patience, Signals, Watch, become_child, guard};
+use crate::watch::{Asking, Execution, Hearing, Patience, Signals, Standing, Watch, become_child, guard};
 
 /// Run a command as long as it may execute. It asks as `authorize` does, starts the command on allow, and asks again
 /// before the decision runs out and whenever something enters the ledger that could change it.
@@ -22,6 +22,9 @@ Example:
 A deny, or no fresh allow by the end of the last one, stops the command with all of its process group: SIGTERM, after --grace
 SIGKILL. SIGINT, SIGTERM and SIGHUP are passed on to it, and end it likewise. If this program itself is killed, the group is
 killed at once; only processes that left the group get away. The command has no terminal to read from.
+
+The time of an allow counts from before it was asked for, on a clock that goes on while the host sleeps. After such a sleep
+a command whose allow is over is stopped within a second. The wall clock can only end an allow earlier.
 
 Exit code: the command's own (128 and the signal's number, if one ended it); 10 or 11 as of `authorize` if it was not
 started; 12 if it was stopped by a deny; 13 if it was stopped because nobody could say any more that it may go on.")]
@@ -54,22 +57,24 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
         permit: args.permit,
         fresh_nonce: !args.permit && !question.names_a_nonce(),
     };
-    let allowed = question_of.ask().await.map_err(unanswered)?;
-    if !allowed.is_allow() {
-        return question.conclude(&allowed, output);
-    }
+    let patience = Patience {
+        grace: Duration::from_secs(args.grace),
+        unknown_grace: Duration::from_secs(args.unknown_grace),
+    };
+    let decision = question_of.ask().await.map_err(unanswered)?;
+    let Some(standing) = Standing::of(&decision, patience) else {
+        return question.conclude(&decision, output);
+    };
     let watch = Watch {
         ask: move || question_of.ask(),
-        hearing: Hearing::start(&client, &request, allowed.body().revision, output),
+        hearing: Hearing::start(&client, &request, standing.revision, output),
         signals: Signals::catch()?,
-        patience: Patience {
-            grace: Duration::from_secs(args.grace),
-            unknown_grace: Duration::from_secs(args.unknown_grace),
-        },
+        patience,
         output,
     };
+    still_allowed(&standing.allowed)?;
     let execution = Execution::start(program, arguments).await?;
-    watch.run(&allowed, execution).await
+    watch.run(standing, execution).await
 }
 
 /// What is asked again and again: of the subject as it was at first, whatever became of its file.
@@ -90,8 +95,7 @@ impl Question {
             request.nonce = Some(hex::encode(nonce));
         }
         Box::pin(async move {
-            let now = edge::now();
-            if permit { client.permit(&request, now).await } else { client.authorize(&request, now).await }
+            if permit { client.permit(&request).await } else { client.authorize(&request).await }
         })
     }
 }

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use assent_api::{NodeRole, ReceiptBody, StatusBody};
-use assent_client::{Client, ClientConfig, ClientError, Decision};
+use assent_client::{Client, ClientConfig, ClientError, Decision, Trust, TrustedKeys};
 use assent_proof::{
     AuthorizeRequest, Claims, DomainName, EvidenceKind, LineageName, PublicKey, Sha256, SigningKey,
     Statement, sign_statement,
@@ -38,7 +38,7 @@ pub(crate) struct Stage {
     /// The processes.
     pub(crate) nodes: Nodes,
     directory: TempDir,
-    trusted: Vec<PublicKey>,
+    trusted: TrustedKeys,
     domain: DomainName,
     lineage: LineageName,
 }
@@ -104,7 +104,7 @@ impl Stage {
 
     /// The nodes' public keys.
     pub(crate) fn trusted(&self) -> &[PublicKey] {
-        &self.trusted
+        self.trusted.as_slice()
     }
 
     /// The key that the genesis file gave a role.
@@ -117,10 +117,10 @@ impl Stage {
 
     /// A client that speaks to these nodes and believes only what a node's key signed.
     pub(crate) fn client(&self, ids: &[u64]) -> Result<Client, CliError> {
-        let mut config = ClientConfig::new(ids.iter().map(|id| format!("http://{}", self.address(*id))));
+        let endpoints = ids.iter().map(|id| format!("http://{}", self.address(*id)));
+        let mut config = ClientConfig::new(endpoints, Trust::Keys(self.trusted.clone()));
         config.attempt_timeout = ANSWER_WITHIN;
         config.deadline = DONE_WITHIN;
-        config.trusted_nodes = self.trusted.clone();
         Ok(Client::new(config)?)
     }
 
@@ -228,7 +228,7 @@ impl Stage {
 /// Asks one node.
 pub(crate) async fn ask(node: u64, client: Client, question: AuthorizeRequest) -> Answer {
     let asked = Instant::now();
-    let outcome = client.authorize(&question, edge::now()).await;
+    let outcome = client.authorize(&question).await;
     Answer { node, outcome, took: asked.elapsed(), again: 0 }
 }
 

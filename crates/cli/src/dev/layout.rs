@@ -27,6 +27,8 @@ pub(crate) struct DevJson {
     pub(crate) nodes: Vec<NodeEntry>,
     /// The key of each role: paths of PEM files.
     pub(crate) keys: BTreeMap<String, PathBuf>,
+    /// The nodes' public keys, which callers trust: a PEM file with all of them.
+    pub(crate) node_keys: PathBuf,
 }
 
 /// One node in `dev.json`.
@@ -211,7 +213,7 @@ impl Layout {
 
     /// Every node's public key, one after the other.
     pub(crate) fn node_keys(&self) -> PathBuf {
-        self.directory.join("node-keys.pem")
+        self.dev.node_keys.clone()
     }
 
     /// A node's configuration.
@@ -262,5 +264,6 @@ fn dev_of(directory: &Path, origin: String, nodes: u16, base: u16) -> Result<Dev
         endpoints: entries.iter().map(|node| format!("http://{}", node.client)).collect(),
         nodes: entries,
         keys: KEYS.iter().map(|role| key(role)).collect(),
+        node_keys: directory.join("node-keys.pem"),
     })
 }

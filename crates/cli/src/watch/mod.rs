@@ -11,13 +11,12 @@ mod hearing;
 use std::pin::Pin;
 use std::time::Duration;
 
-use assent_client::{ClientError, Decision};
-use assent_proof::Millis;
+use assent_client::{Allowed, ClientError, Decision};
+use assent_proof::{Json, Millis};
 use nix::sys::signal::Signal;
 use tokio::time::{Instant, sleep_until};
 
 use crate::command::authorize::{explain, unanswered};
-use crate::edge;
 use crate::exit::{CliError, Exit};
 use crate::output::Output;
 pub(crate) use execution::{Execution, Signals, become_child, guard};
@@ -28,7 +27,7 @@ const ASK_APART: Duration = Duration::from_millis(50);
 /// Pauses between questions that nobody could answer.
 const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(2);
-/// How often the wall clock is looked at: timers stand still while a machine sleeps.
+/// How often it is looked at what is left of the allow: timers stand still while the host sleeps.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// A question under way.
@@ -43,29 +42,51 @@ pub(crate) struct Patience {
     pub(crate) unknown_grace: Duration,
 }
 
-/// Until when the last allow holds, by both clocks; whichever comes first counts.
-struct Standing {
-    revision: u64,
-    until: Instant,
-    until_wall: Millis,
+/// The last allow, on which the command runs.
+pub(crate) struct Standing {
+    /// The ledger's size at which it was decided.
+    pub(crate) revision: u64,
+    /// How long it holds.
+    pub(crate) allowed: Allowed,
+    /// What was asked.
+    request: Json,
+    /// When it was decided, by the node's clock.
+    evaluated_at: Millis,
+    /// How much was left of it when it came.
+    at_first: Duration,
+    /// How long the command may go on beyond it, while nobody knows.
+    unknown_grace: Duration,
 }
 
 impl Standing {
-    fn of(decision: &Decision, patience: Patience) -> Self {
-        let now = edge::now();
-        let valid_until = decision.body().valid_until;
-        let left = u64::try_from(valid_until.0.saturating_sub(now.0)).unwrap_or(0);
-        let more = patience.unknown_grace;
-        let more_ms = i64::try_from(more.as_millis()).unwrap_or(i64::MAX);
-        Self {
-            revision: decision.body().revision,
-            until: Instant::now() + Duration::from_millis(left) + more,
-            until_wall: valid_until.saturating_add(more_ms),
-        }
+    /// What a decision allows; `None` for a deny.
+    pub(crate) fn of(decision: &Decision, patience: Patience) -> Option<Self> {
+        let allowed = decision.allowed()?.clone();
+        let (body, at_first) = (decision.body(), allowed.left());
+        Some(Self {
+            revision: body.revision,
+            allowed,
+            request: body.request.clone(),
+            evaluated_at: body.evaluated_at,
+            at_first,
+            unknown_grace: patience.unknown_grace,
+        })
     }
 
-    fn is_over(&self) -> bool {
-        Instant::now() >= self.until || edge::now() >= self.until_wall
+    /// Whether this may be an answer from before `last`: the question was the same, with the same nonce, and the decision
+    /// is no later. Its time must not count anew.
+    fn is_played_back(&self, last: &Standing) -> bool {
+        self.request.same_as(&last.request) && self.evaluated_at <= last.evaluated_at
+    }
+
+    /// How much longer the command may run.
+    fn left(&self) -> Duration {
+        self.allowed.left().saturating_add(self.unknown_grace).saturating_sub(self.allowed.over_for())
+    }
+
+    /// How long to wait before asking again though nothing was heard: until half of the allow's time is left.
+    fn to_half(&self) -> Duration {
+        self.allowed.left().saturating_sub(self.at_first / 2)
     }
 }
 
@@ -90,19 +111,19 @@ enum Why {
 }
 
 impl<F: Fn() -> Asking> Watch<F> {
-    /// Lets the command run as long as it may, `allowed` being the decision that started it.
+    /// Lets the command run as long as it may, `standing` being the allow that started it.
     pub(crate) async fn run(
         mut self,
-        allowed: &Decision,
+        standing: Standing,
         mut execution: Execution,
     ) -> Result<Exit, CliError> {
-        let exit = self.watch(allowed, &mut execution).await?;
+        let exit = self.watch(standing, &mut execution).await?;
         // After an error it is not told, and kills what may be left.
         execution.dismiss().await;
         Ok(exit)
     }
 
-    async fn watch(&mut self, allowed: &Decision, execution: &mut Execution) -> Result<Exit, CliError> {
+    async fn watch(&mut self, standing: Standing, execution: &mut Execution) -> Result<Exit, CliError> {
         let why = tokio::select! {
             status = execution.ended() => {
                 let status = status?;
@@ -112,7 +133,7 @@ impl<F: Fn() -> Asking> Watch<F> {
                 }
                 return Ok(Exit::of_command(status));
             }
-            why = until_it_may_not(&self.ask, &mut self.hearing, &mut self.signals, self.patience, allowed) => why,
+            why = until_it_may_not(&self.ask, &mut self.hearing, &mut self.signals, self.patience, standing) => why,
         };
         let (signal, exit) = match why {
             Why::Told(signal) => (signal, None),
@@ -143,21 +164,22 @@ async fn until_it_may_not<F: Fn() -> Asking>(
     hearing: &mut Hearing,
     signals: &mut Signals,
     patience: Patience,
-    allowed: &Decision,
+    mut standing: Standing,
 ) -> Why {
-    let mut standing = Standing::of(allowed, patience);
     let mut asking: Option<Asking> = None;
-    let mut next = halfway(&standing, patience);
-    let mut asked_last = Instant::now();
+    let (mut asked_last, mut retry_at) = (Instant::now(), None);
     let (mut retry, mut problem) = (RETRY_MIN, "no answer came in time".to_owned());
     loop {
-        if standing.is_over() {
+        let left = standing.left();
+        if left.is_zero() {
             return Why::Unknown(problem);
         }
         // What was heard of after the last decision may have changed it.
         let heard = hearing.revision() > standing.revision;
+        // Counted anew each time: after a sleep of the host less is left than the timers know.
+        let next = retry_at.unwrap_or_else(|| Instant::now() + standing.to_half());
         let due = if heard { next.min(asked_last + ASK_APART) } else { next };
-        let look = standing.until.min(Instant::now() + LOOK_EVERY);
+        let look = Instant::now() + left.min(LOOK_EVERY);
         tokio::select! {
             signal = signals.next() => return Why::Told(signal),
             () = sleep_until(look) => {}
@@ -169,35 +191,86 @@ async fn until_it_may_not<F: Fn() -> Asking>(
             answer = answered(&mut asking) => {
                 asking = None;
                 match answer {
-                    Ok(decision) if decision.is_allow() => {
-                        standing = Standing::of(&decision, patience);
-                        next = halfway(&standing, patience);
-                        retry = RETRY_MIN;
-                        continue;
-                    }
-                    Ok(decision) if !decision.is_cannot_know() => return Why::Denied(Box::new(decision)),
-                    Ok(decision) => problem = explain(&decision),
+                    Ok(decision) => match Standing::of(&decision, patience) {
+                        Some(fresh) if fresh.is_played_back(&standing) => {
+                            problem = "the answer to an earlier question came again".to_owned();
+                        }
+                        Some(fresh) => {
+                            (standing, retry_at, retry) = (fresh, None, RETRY_MIN);
+                            continue;
+                        }
+                        None if !decision.is_cannot_know() => return Why::Denied(Box::new(decision)),
+                        None => problem = explain(&decision),
+                    },
                     Err(error) => problem = unanswered(error).detail,
                 }
                 // Nobody knows: what was heard is still to be asked about, but not faster than this.
                 asked_last = Instant::now() + retry;
-                next = asked_last;
+                retry_at = Some(asked_last);
                 retry = retry.saturating_mul(2).min(RETRY_MAX);
             }
         }
     }
 }
 
-/// When to ask again though nothing was heard: with half of the time left.
-fn halfway(standing: &Standing, patience: Patience) -> Instant {
-    let left =
-        standing.until.saturating_duration_since(Instant::now()).saturating_sub(patience.unknown_grace);
-    Instant::now() + left / 2
-}
-
 async fn answered(asking: &mut Option<Asking>) -> Result<Decision, ClientError> {
     match asking {
         Some(asking) => asking.await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{self, ToldClock};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    async fn standing(clock: &std::sync::Arc<ToldClock>, unknown_grace: Duration) -> Standing {
+        let patience = Patience { grace: Duration::ZERO, unknown_grace };
+        Standing::of(&fake::allow(clock).await, patience).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_watched_command_runs_no_longer_than_its_allow_though_the_wall_clock_is_slow() {
+        let clock = ToldClock::an_hour_slow();
+        let standing = standing(&clock, Duration::ZERO).await;
+        assert_eq!((standing.left(), standing.to_half()), (fake::LASTS, fake::LASTS / 2));
+        clock.pass(fake::LASTS - SECOND);
+        assert_eq!((standing.left(), standing.to_half()), (SECOND, Duration::ZERO));
+        clock.pass(SECOND);
+        assert_eq!(standing.left(), Duration::ZERO);
+    }
+
+    #[tokio::test]
+    async fn a_watched_command_may_not_go_on_after_its_host_slept_through_the_allow() {
+        let clock = ToldClock::an_hour_slow();
+        let standing = standing(&clock, Duration::ZERO).await;
+        clock.suspend(60 * SECOND);
+        assert_eq!(standing.left(), Duration::ZERO);
+    }
+
+    #[tokio::test]
+    async fn an_allow_that_is_played_back_is_none_to_go_on_with() {
+        let clock = ToldClock::an_hour_slow();
+        let first = standing(&clock, Duration::ZERO).await;
+        let mut second = standing(&clock, Duration::ZERO).await;
+        assert!(second.is_played_back(&first));
+        second.evaluated_at = second.evaluated_at.saturating_add(1);
+        assert!(!second.is_played_back(&first) && first.is_played_back(&second));
+        second.request = Json::object([("nonce", Json::Text("another".to_owned()))]);
+        assert!(!first.is_played_back(&second));
+    }
+
+    #[tokio::test]
+    async fn the_grace_for_the_unknown_counts_from_the_end_of_the_allow() {
+        let clock = ToldClock::an_hour_slow();
+        let standing = standing(&clock, 5 * SECOND).await;
+        assert_eq!(standing.left(), fake::LASTS + 5 * SECOND);
+        clock.suspend(fake::LASTS + 3 * SECOND);
+        assert_eq!(standing.left(), 2 * SECOND);
+        clock.pass(2 * SECOND);
+        assert_eq!(standing.left(), Duration::ZERO);
     }
 }

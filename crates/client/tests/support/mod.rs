@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
 
 use assent_api::{DecisionBody, Problem, ReasonBody, ReceiptBody, Verdict, leaf_bytes, signed_bytes};
+use assent_client::Clock;
 use assent_proof::{
     AuthorizeRequest, Code, Envelope, EvidenceId, Json, Millis, PublicKey, Sha256, SigningKey, sign_batch,
 };
@@ -156,7 +157,7 @@ pub fn node_id() -> PublicKey {
     node_key().public()
 }
 
-/// A decision on `request`, valid until 10 000 ms.
+/// A decision on `request` at 1 000 ms of the node's clock, valid until 10 000 ms.
 pub fn decision(verdict: Verdict, request: Json, codes: &[Code]) -> DecisionBody {
     DecisionBody {
         decision: verdict,
@@ -180,4 +181,41 @@ pub fn signed(body: &DecisionBody, key: &SigningKey) -> Vec<u8> {
     let unsigned = body.to_vec();
     let receipts = sign_batch(vec![leaf_bytes(&unsigned, &[9; 16])], key);
     signed_bytes(&unsigned, &receipts[0])
+}
+
+/// A clock that is told what time it is.
+#[derive(Debug)]
+pub struct ToldClock(Mutex<(Millis, Duration)>);
+
+impl ToldClock {
+    /// A wall clock that says `wall`, on a host that has been up for a while.
+    pub fn at(wall: Millis) -> Arc<ToldClock> {
+        Arc::new(ToldClock(Mutex::new((wall, Duration::from_secs(777)))))
+    }
+
+    /// Time goes by while the host is awake.
+    pub fn pass(&self, ms: u32) {
+        self.suspend(ms);
+        self.set_wall(self.wall().saturating_add(i64::from(ms)));
+    }
+
+    /// The host sleeps, and its wall clock has not been set again yet.
+    pub fn suspend(&self, ms: u32) {
+        self.0.lock().unwrap().1 += Duration::from_millis(u64::from(ms));
+    }
+
+    /// Somebody sets the wall clock.
+    pub fn set_wall(&self, wall: Millis) {
+        self.0.lock().unwrap().0 = wall;
+    }
+}
+
+impl Clock for ToldClock {
+    fn wall(&self) -> Millis {
+        self.0.lock().unwrap().0
+    }
+
+    fn boot(&self) -> Option<Duration> {
+        Some(self.0.lock().unwrap().1)
+    }
 }

@@ -1,0 +1,275 @@
+//! Whose allow runs a command, and for how long: `authorize`, `permit` and `watch` against a server that is no node.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use assent_proof::{SigningKey, sign_batch};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+const HOUR: i64 = 3_600_000;
+
+/// A server that allows whatever it is asked.
+#[derive(Clone, Default)]
+struct Fake {
+    /// Signs its allows, if there is one.
+    key: Option<SigningKey>,
+    /// How far its clock is ahead, in milliseconds.
+    ahead: i64,
+    /// When all its allows were decided, by its clock; if not given, when it is asked.
+    decided: Option<i64>,
+    /// How long its allows last, in milliseconds.
+    lasts: i64,
+    /// How long it takes to answer.
+    slow: Duration,
+    /// How many questions it answers; then it closes every connection.
+    answers: usize,
+}
+
+/// A running server.
+struct Running {
+    endpoint: String,
+    /// How many decisions it was asked for.
+    asked: Arc<AtomicUsize>,
+}
+
+impl Fake {
+    /// Unsigned allows of half a minute.
+    fn new() -> Self {
+        Fake { lasts: 30_000, answers: usize::MAX, ..Fake::default() }
+    }
+
+    fn start(self) -> Running {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&asked);
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (fake, counted) = (self.clone(), Arc::clone(&counted));
+                thread::spawn(move || fake.serve(stream.unwrap(), &counted));
+            }
+        });
+        Running { endpoint, asked }
+    }
+
+    /// One answer a connection.
+    fn serve(&self, mut stream: TcpStream, asked: &AtomicUsize) {
+        let Some((path, body)) = request(&mut stream) else { return };
+        // Events are not told, and what is not told is asked for by the clock.
+        if !path.starts_with("/v1/authorize") && !path.starts_with("/v1/permits") {
+            return;
+        }
+        if asked.fetch_add(1, Ordering::SeqCst) >= self.answers {
+            return;
+        }
+        let evaluated = self.decided.unwrap_or_else(|| now() + self.ahead);
+        thread::sleep(self.slow);
+        let answer = self.allow(&body, evaluated);
+        let head =
+            format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", answer.len());
+        let _ = stream.write_all(&[head.as_bytes(), answer.as_slice()].concat());
+    }
+
+    fn allow(&self, request: &[u8], evaluated: i64) -> Vec<u8> {
+        let request: Value = serde_json::from_slice(request).unwrap();
+        let decision = json!({
+            "decision": "allow", "request": request, "clusterId": "blake3:00", "nodeId": 1, "revision": 2,
+            "head": null, "policy": null, "evaluatedAt": evaluated, "validUntil": evaluated + self.lasts,
+            "reasons": [],
+        });
+        let unsigned = serde_json::to_vec(&decision).unwrap();
+        match &self.key {
+            None => unsigned,
+            Some(key) => {
+                let receipts = sign_batch(vec![assent_api::leaf_bytes(&unsigned, &[9; 16])], key);
+                assent_api::signed_bytes(&unsigned, &receipts[0])
+            }
+        }
+    }
+}
+
+/// Path and body of a request; none if the connection ends before.
+fn request(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let read = stream.read(&mut buffer).ok().filter(|read| *read > 0)?;
+        bytes.extend_from_slice(&buffer[..read]);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let length = head.lines().find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().unwrap())
+        });
+        if body.len() >= length.unwrap_or(0) {
+            let path = head.split(' ').nth(1)?.to_owned();
+            return Some((path, body.as_bytes().to_vec()));
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the server's clock is this machine's")]
+fn now() -> i64 {
+    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
+}
+
+/// How a run ended: its exit code, what it said on stderr, and whether the command left its mark.
+struct Ended {
+    code: i32,
+    said: String,
+    ran: bool,
+}
+
+/// Runs `assent COMMAND … OPTIONS -- SCRIPT` in `dir`; the script is to leave a file `ran`.
+fn run(dir: &Path, server: &Running, command: &str, options: &[&str], script: &str) -> Ended {
+    run_with(dir, server, command, options, script, None)
+}
+
+fn run_with(
+    dir: &Path,
+    server: &Running,
+    command: &str,
+    options: &[&str],
+    script: &str,
+    keys: Option<&str>,
+) -> Ended {
+    let subject = format!("sha256:{}", "00".repeat(32));
+    let mut assent = Command::new(env!("CARGO_BIN_EXE_assent"));
+    assent
+        .current_dir(dir)
+        .args([command, "--endpoint", &server.endpoint, "--domain", "d", "--lineage", "job-1"])
+        .args(["--action", "run", "--subject", &subject, "--timeout", "5000"])
+        .args(options)
+        .args(["--", "sh", "-c", script])
+        .env_remove("ASSENT_NODE_KEYS");
+    if let Some(keys) = keys {
+        assent.env("ASSENT_NODE_KEYS", keys);
+    }
+    let output = assent.output().unwrap();
+    let ran = std::fs::remove_file(dir.join("ran")).is_ok();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    Ended { code: output.status.code().unwrap(), said, ran }
+}
+
+const COMMANDS: [&str; 3] = ["authorize", "permit", "watch"];
+const MARK: &str = "touch ran";
+
+fn node() -> SigningKey {
+    SigningKey::from_seed([42; 32])
+}
+
+fn write_public(path: &Path, key: &SigningKey) {
+    std::fs::write(path, key.public().to_pem()).unwrap();
+}
+
+#[test]
+fn without_a_key_to_trust_no_command_runs_and_nothing_is_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    std::fs::create_dir(dir.join("empty")).unwrap();
+    std::fs::create_dir(dir.join("private")).unwrap();
+    std::fs::write(dir.join("private/node.pem"), node().to_pem().as_bytes()).unwrap();
+    std::fs::write(dir.join("nothing.pem"), "").unwrap();
+    let server = Fake::new().start();
+    for command in COMMANDS {
+        for options in [
+            &[][..],
+            &["--trust", "empty"],
+            &["--trust", "private"],
+            &["--trust", "nothing.pem"],
+            &["--trust", ""],
+            &["--unverified", "--trust", "empty"],
+        ] {
+            let ended = run(dir, &server, command, options, MARK);
+            assert_eq!((ended.code, ended.ran), (64, false), "{command} {options:?}: {}", ended.said);
+        }
+        for keys in ["empty", "private", "nothing.pem", ""] {
+            let ended = run_with(dir, &server, command, &[], MARK, Some(keys));
+            assert_eq!((ended.code, ended.ran), (64, false), "{command} {keys}: {}", ended.said);
+        }
+        let said = run(dir, &server, command, &[], MARK).said;
+        assert!(said.contains("remedy: ") && said.contains("ASSENT_NODE_KEYS"), "{said}");
+    }
+    assert_eq!(server.asked.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn an_allow_runs_a_command_only_if_a_trusted_key_signed_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    std::fs::create_dir(dir.join("keys")).unwrap();
+    write_public(&dir.join("keys/node.pem"), &node());
+    write_public(&dir.join("other.pem"), &SigningKey::from_seed([7; 32]));
+    let unsigned = Fake::new().start();
+    let signed = Fake { key: Some(node()), ..Fake::new() }.start();
+    for command in COMMANDS {
+        for (server, trust) in [(&unsigned, "keys"), (&unsigned, "other.pem"), (&signed, "other.pem")] {
+            let ended = run(dir, server, command, &["--trust", trust], MARK);
+            assert_eq!((ended.code, ended.ran), (11, false), "{command} {trust}: {}", ended.said);
+            assert!(ended.said.contains("decision_untrusted"), "{}", ended.said);
+        }
+        let ended = run(dir, &signed, command, &["--trust", "keys"], MARK);
+        assert_eq!((ended.code, ended.ran), (0, true), "{command}: {}", ended.said);
+        let ended = run_with(dir, &signed, command, &[], MARK, Some("keys/node.pem"));
+        assert_eq!((ended.code, ended.ran), (0, true), "{command}: {}", ended.said);
+    }
+}
+
+#[test]
+fn an_unsigned_allow_runs_a_command_only_with_unverified() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Fake::new().start();
+    for command in COMMANDS {
+        let ended = run(dir.path(), &server, command, &["--unverified"], MARK);
+        assert_eq!((ended.code, ended.ran), (0, true), "{command}: {}", ended.said);
+    }
+}
+
+#[test]
+fn an_allow_that_ran_out_on_its_way_starts_no_command_though_this_wall_clock_is_an_hour_slow() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ahead, slow) = (HOUR, Duration::from_millis(600));
+    let server = Fake { ahead, lasts: 500, slow, ..Fake::new() }.start();
+    for command in COMMANDS {
+        let ended = run(dir.path(), &server, command, &["--unverified"], MARK);
+        assert_eq!((ended.code, ended.ran), (11, false), "{command}: {}", ended.said);
+        assert!(ended.said.contains("decision_untrusted"), "{}", ended.said);
+    }
+}
+
+#[test]
+fn a_watched_command_ends_with_its_allow_though_this_wall_clock_is_an_hour_slow() {
+    let dir = tempfile::tempdir().unwrap();
+    // The server goes away after its first answer. By this wall clock the allow holds for an hour and 5 s.
+    let server = Fake { ahead: HOUR, lasts: 5_000, answers: 1, ..Fake::new() }.start();
+    let started = Instant::now();
+    let options = ["--unverified", "--grace", "1"];
+    let ended = run(dir.path(), &server, "watch", &options, "touch ran; exec sleep 600");
+    assert_eq!((ended.code, ended.ran), (13, true), "{}", ended.said);
+    let lasted = started.elapsed();
+    assert!(lasted >= Duration::from_secs(4) && lasted < Duration::from_secs(120), "{lasted:?}");
+}
+
+#[test]
+fn a_watched_command_is_not_prolonged_by_an_allow_that_is_played_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Fake { decided: Some(now() + HOUR), lasts: 5_000, ..Fake::new() }.start();
+    let options = ["--unverified", "--nonce", "run-17", "--grace", "1"];
+    let ended = run(dir.path(), &server, "watch", &options, "touch ran; exec sleep 600");
+    assert_eq!((ended.code, ended.ran), (13, true), "{}", ended.said);
+    assert!(server.asked.load(Ordering::SeqCst) > 1, "it asks again");
+}
