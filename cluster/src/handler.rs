@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use openraft::alias::StoredMembershipOf;
+use openraft::alias::{EntryOf, StoredMembershipOf};
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::raft::{
     AppendEntriesResponse, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
@@ -74,6 +74,38 @@ fn bound(membership: &StoredMembershipOf<TypeConfig>, id: NodeId, store_id: &[u8
         }
         _ => Ok(()),
     }
+}
+
+/// Ends this node if its log has another entry than these under the same term and index. A leader proposes one entry for each, so
+/// that somebody else has written here in the leader's name. Raft itself compares no more than the numbers.
+async fn contradicts(
+    log: &LogStore<LogRecord>,
+    entries: &[EntryOf<TypeConfig>],
+    service: Option<&Service>,
+) -> Result<(), String> {
+    let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return Ok(()) };
+    let from = first.log_id.index;
+    if log.range().is_none_or(|(_, end)| end < from) {
+        return Ok(());
+    }
+    let until = last.log_id.index.saturating_add(1);
+    let held = log.read(from, until, usize::MAX).await.map_err(|error| error.to_string())?;
+    let differs = |held: &&LogRecord| {
+        let at = usize::try_from(held.0.log_id.index.saturating_sub(from)).ok();
+        let said = at.and_then(|at| entries.get(at));
+        said.is_some_and(|said| said.log_id == held.0.log_id && said.payload != held.0.payload)
+    };
+    let Some(LogRecord(other)) = held.iter().find(differs) else { return Ok(()) };
+    let cause = format!(
+        "the log has another entry {} than the leader sends: somebody has written to this node in a leader's name; replace \
+         the member",
+        other.log_id
+    );
+    if let Some(service) = service {
+        // Only the first cause is kept.
+        let _ = service.parts().ends.set(cause.clone());
+    }
+    Err(cause)
 }
 
 impl Handler for PeerHandler {
@@ -166,10 +198,15 @@ impl Handler for PeerHandler {
             self.memory.remember_accepted(&acknowledged, (u64::MAX, u64::MAX), |_| true);
         }
         let (term, commit) = (rpc.vote.leader_id().term, rpc.leader_commit);
+        let entries = rpc.entries.clone();
         let appended = self.raft.append(from, rpc);
-        let (raft, memory) = (self.raft.clone(), self.memory.clone());
+        let (raft, memory, log, service) =
+            (self.raft.clone(), self.memory.clone(), self.log.clone(), self.service());
         Box::pin(async move {
+            // Asked before Raft takes anything in, which passes over what it has, and again of what it says that it has now.
+            contradicts(&log, &entries, service.as_ref()).await?;
             let answer = appended.await?;
+            contradicts(&log, &entries, service.as_ref()).await?;
             if let (AppendEntriesResponse::Success, Some(commit), Some(raft)) = (&answer, commit, raft.raft())
             {
                 let metrics = raft.metrics();

@@ -140,7 +140,7 @@ impl Node {
             origin: genesis.origin().to_owned(),
             applied,
             metrics: metrics.clone(),
-            misbound: OnceLock::new(),
+            ends: OnceLock::new(),
             store_id: store.store_id,
             log: store.log.clone(),
             transfers,

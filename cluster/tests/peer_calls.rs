@@ -183,6 +183,7 @@ async fn clocks_that_agree_make_both_sure_and_a_skewed_one_makes_neither() {
     let two = node_as(identity(2), "127.0.0.1:0", &[], quick(), 0).await;
     let one =
         node_as(identity(1), "127.0.0.1:0", &[(2, two.hub.local_addr().to_string())], quick(), 40).await;
+    two.hub.ensure_peer(1, &one.hub.local_addr().to_string());
     eventually("sureness", || {
         one.hub.clock().sure(&[1, 2, 3], 1, 500) && two.hub.clock().sure(&[1, 2, 3], 2, 500)
     })
@@ -193,6 +194,7 @@ async fn clocks_that_agree_make_both_sure_and_a_skewed_one_makes_neither() {
 
     let three = node_as(identity(3), "127.0.0.1:0", &[], quick(), 3_600_000).await;
     one.hub.ensure_peer(3, &three.hub.local_addr().to_string());
+    three.hub.ensure_peer(1, &one.hub.local_addr().to_string());
     eventually("a reading", || one.hub.clock().offsets().len() == 2).await;
     eventually("a reading", || !three.hub.clock().offsets().is_empty()).await;
     assert!(!one.hub.clock().sure(&[1, 3], 1, 500));

@@ -25,6 +25,9 @@ use assent_proof::{Claims, Code, DomainName, Envelope, EvidenceKind, STATEMENT_P
 use assent_registry::{GenesisFile, Group, Outcome, query};
 use assent_store::{Store, StoreOptions};
 use bytes::Bytes;
+use openraft::EntryPayload;
+use openraft::alias::EntryOf;
+use openraft::entry::RaftEntry;
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest};
 use openraft::vote::leader_id_std::CommittedLeaderId;
 use tempfile::TempDir;
@@ -162,6 +165,36 @@ async fn what_an_append_says_of_the_members_is_not_remembered_if_raft_refuses_th
     }
     third.hub.shutdown().await;
     stage.goes_on("after").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_whose_log_somebody_wrote_to_in_the_leaders_name_ends_before_it_answers_from_it() {
+    let stage = Stage::of_three(1).await;
+    let leader = stage.leader().unwrap();
+    let follower = (1..=3).find(|id| *id != leader).unwrap();
+    let of = |id: u64| stage.node(id).service().status(&Caller::Anonymous);
+    let (term, last) = (of(follower).term, of(follower).log.last.unwrap());
+    let at = |index: u64| openraft::LogId::new(CommittedLeaderId::new(term), index);
+    // With the leader's store id, which everybody can read, and at the follower only.
+    let second = stage.impostor(leader, &[follower]).await;
+    let forged = |index: u64| EntryOf::<TypeConfig>::new(at(index), EntryPayload::Blank);
+    let rpc = AppendEntriesRequest::<TypeConfig> {
+        vote: openraft::Vote::new_committed(term, leader),
+        prev_log_id: Some(at(last)),
+        entries: (last + 1..=last + 5).map(forged).collect(),
+        leader_commit: Some(at(last + 5)),
+    };
+    let answer = asked(&second, follower, &Append { rpc, acknowledged: Vec::new() }).await;
+    assert!(matches!(answer, Ok(AppendEntriesResponse::Success)), "{answer:?}");
+    second.hub.shutdown().await;
+    // The leader's own next entry has the same term and index.
+    let envelope = authorization_for("exec-1");
+    let answer = stage.node(leader).service().submit(&Caller::Anonymous, envelope.into()).await;
+    assert!(matches!(answer, Submitted::Accepted { .. }), "{answer:?}");
+    let why = tokio::time::timeout(SOON * 4, stage.node(follower).failed()).await.unwrap();
+    assert!(why.contains("in a leader's name"), "{why}");
+    let refused = stage.node(follower).service().authorize(&Caller::Anonymous, vec![request()]).await;
+    assert_eq!(refused[0].status, 503, "{}", String::from_utf8_lossy(&refused[0].body));
 }
 
 /// What the leader says to an envelope that a peer hands in.

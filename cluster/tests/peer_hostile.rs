@@ -36,7 +36,7 @@ async fn another_cluster_another_target_another_version_and_the_own_id_are_refus
     let refused = refusal_of(&two, &hello_bytes(CLUSTER, 1, 3, SPOKEN)).await;
     assert_eq!(refused, "this is node `2`, not node `3`");
     let refused = refusal_of(&two, &hello_bytes(CLUSTER, 1, 2, (SPOKEN.1 + 1, 9))).await;
-    assert!(refused.contains("protocol versions `4` to `9`"), "{refused}");
+    assert!(refused.contains("protocol versions `5` to `9`"), "{refused}");
     let refused = refusal_of(&two, &hello_bytes(CLUSTER, 2, 2, SPOKEN)).await;
     assert_eq!(refused, "this is node `2` itself");
     assert!(!two.hub.is_connected(1) && !two.hub.is_connected(3));
@@ -49,7 +49,7 @@ async fn a_version_range_that_reaches_ours_is_accepted() {
     raw.frame(1, 0, &hello_bytes(CLUSTER, 1, 2, (1, 7))).await;
     assert_eq!(raw.read().await.unwrap().0, 1);
     raw.frame(3, 0, &[]).await;
-    connected(&two, 1).await;
+    met(&two, 1).await;
 }
 
 #[tokio::test]
@@ -121,7 +121,7 @@ async fn strangers_get_nothing_but_hung_up_on() {
         assert!(started.elapsed() < Duration::from_secs(2));
     }
     let _peer = Raw::opened(addr, 1, 2).await;
-    connected(&two, 1).await;
+    met(&two, 1).await;
 }
 
 #[tokio::test]
@@ -195,33 +195,45 @@ async fn an_unknown_request_is_answered_as_unsupported_and_unasked_answers_are_d
 async fn a_second_connection_of_a_peer_replaces_the_first() {
     let two = node(2, &[]).await;
     let first = Raw::opened(two.hub.local_addr(), 1, 2).await;
-    connected(&two, 1).await;
+    met(&two, 1).await;
     let mut second = Raw::opened(two.hub.local_addr(), 1, 2).await;
     first.hung_up().await;
-    assert!(two.hub.is_connected(1));
-    let call = tokio::spawn(two.hub.call(1, &Probe {}, SOON));
-    loop {
-        let (kind, id, body) = second.read().await.unwrap();
-        if kind == 0x22 {
-            assert_eq!(body, [0x90]);
-            let mut reply = vec![0x94, 0xc2, 0xdc, 0, 16];
-            reply.extend([5; 16]);
-            reply.extend([0xc0, 0xc4, 32]);
-            reply.extend(node_key().as_bytes());
-            second.frame(0x22 | 0x80, id, &reply).await;
-            break;
-        }
+    assert!(two.hub.hello(1).is_some());
+    second.ping(7).await;
+    while second.read().await.unwrap().0 != 5 {}
+}
+
+#[tokio::test]
+async fn who_dials_in_is_asked_nothing_and_its_clock_is_not_believed() {
+    let two = node(2, &[]).await;
+    let mut raw = Raw::opened(two.hub.local_addr(), 1, 2).await;
+    met(&two, 1).await;
+    assert!(!two.hub.is_connected(1));
+    assert_eq!(two.hub.call(1, &Probe {}, SOON).await, Err(PeerError::Unreachable(1)));
+    // It is pinged, so that it is known to be alive, and says that it is 1970.
+    for _ in 0..3 {
+        let id = loop {
+            let (kind, id, _) = raw.read().await.unwrap();
+            assert!(kind < 0x10, "asked by a request of kind {kind:#04x}");
+            if kind == 4 {
+                break id;
+            }
+        };
+        raw.frame(5, id, &[0x91, 0x00]).await;
     }
-    assert_eq!(call.await.unwrap().unwrap().store_id, [5; 16]);
+    raw.ping(7).await;
+    while raw.read().await.unwrap().0 != 5 {}
+    assert!(two.hub.clock().offsets().is_empty());
 }
 
 #[tokio::test]
 async fn an_answer_that_makes_no_sense_is_an_error_and_ends_the_connection() {
     for (kind, body) in [(0x22 | 0x80, &b"\xc1"[..]), (0x11 | 0x80, &[0x90]), (0xff, &[0x00])] {
-        let two = node(2, &[]).await;
-        let mut raw = Raw::opened(two.hub.local_addr(), 1, 2).await;
-        connected(&two, 1).await;
-        let call = tokio::spawn(two.hub.call(1, &Probe {}, SOON));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let one = node(1, &[(2, listener.local_addr().unwrap().to_string())]).await;
+        let mut raw = Raw::accepted(&listener, 2, 1).await;
+        connected(&one, 2).await;
+        let call = tokio::spawn(one.hub.call(2, &Probe {}, SOON));
         let id = loop {
             let (kind, id, _) = raw.read().await.unwrap();
             if kind == 0x22 {
@@ -326,7 +338,7 @@ async fn a_peer_that_stops_reading_fills_a_bounded_queue_and_is_dropped() {
 async fn a_peer_that_asks_without_reading_the_answers_is_dropped() {
     let two = node(2, &[]).await;
     let mut raw = Raw::opened(two.hub.local_addr(), 1, 2).await;
-    connected(&two, 1).await;
+    met(&two, 1).await;
     let mut burst = Vec::new();
     for id in 0..20_000u64 {
         burst.extend(11u32.to_be_bytes());
@@ -339,7 +351,7 @@ async fn a_peer_that_asks_without_reading_the_answers_is_dropped() {
 
 async fn eventually_dropped(node: &Node, raw: &mut Raw, burst: &[u8]) {
     let until = Instant::now() + SOON;
-    while node.hub.is_connected(1) {
+    while node.hub.hello(1).is_some() {
         assert!(Instant::now() < until, "the peer was not dropped");
         let _ = tokio::time::timeout(Duration::from_millis(100), raw.stream.write_all(burst)).await;
     }
@@ -374,7 +386,7 @@ async fn a_peer_behind_a_slow_link_is_kept_as_long_as_more_reaches_it() {
 async fn a_store_that_turns_out_to_be_bound_to_no_one_is_cut_off_at_its_next_frame() {
     let two = node(2, &[]).await;
     let mut raw = Raw::opened(two.hub.local_addr(), 1, 2).await;
-    connected(&two, 1).await;
+    met(&two, 1).await;
     raw.ping(1).await;
     while raw.read().await.unwrap().0 != 5 {}
     *two.script.unbound_store.lock().unwrap() = Some([1; 16]);

@@ -13,10 +13,11 @@ use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, TransferLeaderError, TransferLeaderResponse, VoteRequest,
     VoteResponse,
 };
+use openraft::{EntryPayload, Membership};
 
 use assent_proof::Millis;
 
-use crate::raft::types::TypeConfig;
+use crate::raft::types::{MEMBERS_MAX, NodeId, PeerNode, TypeConfig, VOTERS_MAX};
 
 use super::message::{
     Append, CosignRules, CosignRulesReply, Introduce, Manage, ManageReply, PreVote, Probe, ProbeReply,
@@ -75,6 +76,26 @@ fn log_id(claimed: Option<&LogIdOf<TypeConfig>>, most: u64) -> Result<(), String
     number("log index", claimed.index, most)
 }
 
+/// A membership that a cluster can have: one set of voters, or two while it changes, each with somebody in it and not more than
+/// there may be, and a node for each.
+fn members(claimed: &Membership<NodeId, PeerNode>, most: u64) -> Result<(), String> {
+    let sets = claimed.get_joint_config();
+    if sets.is_empty() || sets.len() > 2 {
+        return Err(format!("a membership of `{}` sets of voters", sets.len()));
+    }
+    if let Some(set) = sets.iter().find(|set| set.is_empty() || set.len() > VOTERS_MAX) {
+        return Err(format!("a membership with `{}` voters", set.len()));
+    }
+    if let Some(id) = sets.iter().flatten().find(|id| claimed.get_node(id).is_none()) {
+        return Err(format!("a membership that says nothing of its voter `{id}`"));
+    }
+    let count = claimed.nodes().count();
+    if count > MEMBERS_MAX {
+        return Err(format!("a membership of `{count}` nodes"));
+    }
+    claimed.nodes().try_for_each(|(id, _)| number("node id", *id, most))
+}
+
 /// The log takes entries only one after another, and none is of a later term than the leader that sends it.
 fn consecutive(rpc: &AppendEntriesRequest<TypeConfig>) -> Result<(), String> {
     let term = rpc.vote.leader_id().term;
@@ -100,6 +121,9 @@ impl Bounded for Append {
         log_id(rpc.leader_commit.as_ref(), most)?;
         for entry in &rpc.entries {
             log_id(Some(&entry.log_id), most)?;
+            if let EntryPayload::Membership(membership) = &entry.payload {
+                members(membership, most)?;
+            }
         }
         for known in &self.acknowledged {
             number("acknowledged term", known.term, most)?;
@@ -172,7 +196,13 @@ impl Bounded for SnapshotBegin {
     fn within(&self, most: u64) -> Result<(), String> {
         leaders_vote(&self.vote, most)?;
         log_id(self.meta.last_log_id.as_ref(), most)?;
-        log_id(self.meta.last_membership.log_id().as_ref(), most)
+        log_id(self.meta.last_membership.log_id().as_ref(), most)?;
+        let stored = &self.meta.last_membership;
+        match stored.log_id() {
+            Some(_) => members(stored.membership(), most),
+            None if stored.nodes().next().is_none() => Ok(()),
+            None => Err("a membership that no log entry says".to_owned()),
+        }
     }
 }
 
@@ -211,12 +241,14 @@ without_numbers! {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
     use bytes::Bytes;
+    use openraft::StoredMembership;
     use openraft::alias::EntryOf;
     use openraft::entry::RaftEntry;
     use openraft::raft::TransferLeaderRequest;
     use openraft::raft::linearizable_read::ReadLogId;
-    use openraft::{EntryPayload, StoredMembership};
 
     use super::super::message::Acknowledged;
     use super::*;
@@ -311,6 +343,61 @@ mod tests {
                 assert!(why.contains("the largest that this node's clock allows"), "{place}: {why}");
             }
         }
+    }
+
+    #[test]
+    fn a_membership_that_no_cluster_can_have_is_refused_in_an_append_and_in_a_snapshot() {
+        let node = |id: u64| (id, PeerNode::default());
+        let of = |groups: &[&[u64]], nodes: Vec<(u64, PeerNode)>| {
+            let configs = groups.iter().map(|group| group.iter().copied().collect()).collect();
+            // As it comes over the wire, where nobody has checked it.
+            let wire =
+                rmp_serde::to_vec_named(&Wire { configs, nodes: nodes.into_iter().collect() }).unwrap();
+            rmp_serde::from_slice::<Membership<u64, PeerNode>>(&wire).unwrap()
+        };
+        let told = |membership: Membership<u64, PeerNode>| {
+            let mut appended = append(1, None, &[]);
+            let payload = EntryPayload::Membership(membership.clone());
+            appended.rpc.entries = vec![EntryOf::<TypeConfig>::new(at(1, 0), payload)];
+            let meta = openraft::alias::SnapshotMetaOf::<TypeConfig> {
+                last_log_id: Some(at(1, 0)),
+                last_membership: StoredMembership::new(Some(at(1, 0)), membership),
+            };
+            let begin = SnapshotBegin {
+                transfer: 1,
+                vote: VoteOf::<TypeConfig>::new_committed(1, 1),
+                meta,
+                header: Bytes::new(),
+            };
+            [appended.within(most()), begin.within(most())]
+        };
+        let all = |count: u64| (1..=count).map(node).collect::<Vec<_>>();
+        let eight: Vec<u64> = (1..=8).collect();
+        let refused = [
+            (of(&[], vec![]), "`0` sets of voters"),
+            (of(&[&[1], &[1, 2], &[2]], all(2)), "`3` sets of voters"),
+            (of(&[&[]], all(1)), "with `0` voters"),
+            (of(&[&eight], all(8)), "with `8` voters"),
+            (of(&[&[1, 9]], all(1)), "nothing of its voter `9`"),
+            (of(&[&[1]], all(10)), "`10` nodes"),
+            (of(&[&[1]], vec![node(1), node(u64::MAX)]), "node id"),
+        ];
+        for (membership, why) in refused {
+            for refused in told(membership) {
+                let said = refused.unwrap_err();
+                assert!(said.contains(why), "{said}");
+            }
+        }
+        for fine in [of(&[&[1]], all(1)), of(&[&[1, 2], &[2, 3]], all(9)), of(&[&eight[..7]], all(7))] {
+            assert_eq!(told(fine), [Ok(()), Ok(())]);
+        }
+    }
+
+    /// A membership's fields.
+    #[derive(serde::Serialize)]
+    struct Wire {
+        configs: Vec<BTreeSet<u64>>,
+        nodes: BTreeMap<u64, PeerNode>,
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! All peers of this node.
 //!
 //! Owns the listener, two slots per peer, for the connection that this node dialed and for the one that the peer dialed, and
-//! one dialing task per peer. A new connection replaces the one before it in its own slot and never the other one. Holds no
-//! request: a call on a peer without a connection fails at once.
+//! one dialing task per peer. This node's requests go on the connection that it dialed itself, and on no other: whoever answers
+//! there listens at the peer's address, and whoever dials in can only ask. A new connection replaces the one before it in
+//! its own slot and never the other one. Holds no request: a call on a peer without a connection fails at once.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -10,7 +11,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -96,6 +97,8 @@ struct Peer {
     gone: CancellationToken,
     addr: Mutex<Option<String>>,
     slots: Mutex<Slots>,
+    /// Told when the peer has dialed this node: it is up, so dialing it need not wait.
+    is_up: Notify,
     problem: Mutex<Problem>,
     admission: Arc<Admission>,
 }
@@ -107,40 +110,24 @@ struct Slots {
     dialed: Option<Arc<Connection>>,
     /// The one that the peer dialed.
     accepted: Option<Arc<Connection>>,
-    /// Whether requests go on the dialed one. It changes only when the one that they go on has ended: appends that were under way on
-    /// two connections could overtake each other, and a follower that answers the later one first looks as if it had lost
-    /// entries.
-    on_dialed: bool,
 }
 
 impl Slots {
-    /// The connection that requests go on.
-    fn current(&self) -> Option<&Arc<Connection>> {
-        let (first, second) =
-            if self.on_dialed { (&self.dialed, &self.accepted) } else { (&self.accepted, &self.dialed) };
-        first.as_ref().or(second.as_ref())
+    fn slot(&mut self, connection: &Connection) -> &mut Option<Arc<Connection>> {
+        if connection.dialed_to().is_some() { &mut self.dialed } else { &mut self.accepted }
     }
 
     /// Puts a new connection into its slot and answers the one that was there.
     fn put(&mut self, connection: Arc<Connection>) -> Option<Arc<Connection>> {
-        let dialed = connection.dialed_to().is_some();
-        if self.current().is_none() {
-            self.on_dialed = dialed;
-        }
-        let slot = if dialed { &mut self.dialed } else { &mut self.accepted };
-        slot.replace(connection)
+        self.slot(&connection).replace(connection)
     }
 
     /// Takes an ended connection out, and answers whether it was there.
     fn remove(&mut self, connection: &Arc<Connection>) -> bool {
-        let dialed = connection.dialed_to().is_some();
-        let slot = if dialed { &mut self.dialed } else { &mut self.accepted };
+        let slot = self.slot(connection);
         let there = slot.as_ref().is_some_and(|current| Arc::ptr_eq(current, connection));
         if there {
             *slot = None;
-            if self.on_dialed == dialed {
-                self.on_dialed = !dialed;
-            }
         }
         there
     }
@@ -231,8 +218,8 @@ impl PeerHub {
         async move { queued?.reply::<M>(patience, deadline).await }
     }
 
-    /// Like [`call`](Self::call), on no other connection than one that this node has dialed at `addr`, and whose other end has
-    /// said that its store is `store_id`.
+    /// Like [`call`](Self::call), only if this node has dialed the peer at `addr`, and the peer has said that its store is
+    /// `store_id`.
     pub fn call_dialed<M: Message>(
         &self,
         to: NodeId,
@@ -291,7 +278,7 @@ impl PeerHub {
         lock(&self.inner.peers).keys().copied().collect()
     }
 
-    /// Whether there is a connection to node `id` now.
+    /// Whether there is a connection to node `id` now, on which this node can ask.
     pub fn is_connected(&self, id: NodeId) -> bool {
         self.connection(id).is_some()
     }
@@ -347,7 +334,7 @@ impl PeerHub {
     fn connection(&self, to: NodeId) -> Option<Arc<Connection>> {
         let peer = lock(&self.inner.peers).get(&to).cloned()?;
         let slots = lock(&peer.slots);
-        slots.current().cloned()
+        slots.dialed.clone()
     }
 }
 
@@ -362,6 +349,7 @@ impl Inner {
                     gone: self.stopping.child_token(),
                     addr: Mutex::default(),
                     slots: Mutex::default(),
+                    is_up: Notify::new(),
                     problem: Mutex::default(),
                     admission: Arc::new(Admission::new(&self.limits)),
                 })
@@ -370,7 +358,7 @@ impl Inner {
     }
 
     fn status_of(&self, peer: &Peer) -> PeerStatus {
-        let connection = lock(&peer.slots).current().cloned();
+        let connection = lock(&peer.slots).dialed.clone();
         let rtt = lock(&self.readings).rtt(peer.id);
         PeerStatus {
             id: peer.id,
@@ -455,6 +443,10 @@ impl Inner {
                 biased;
                 () = peer.gone.cancelled() => return,
                 () = sleep(pause) => {}
+                () = async {
+                    peer.is_up.notified().await;
+                    sleep(self.limits.redial_min).await;
+                } => {}
             }
             pause = (pause * 2).min(self.limits.redial_max);
         }
@@ -501,6 +493,9 @@ impl Inner {
         }
         lock(&peer.problem).text = None;
         let dialed = connection.dialed_to().is_some();
+        if !dialed {
+            peer.is_up.notify_one();
+        }
         tracing::info!(peer = peer.id, dialed, "peer connection opens");
         let server = Server {
             connection: connection.clone(),
@@ -508,7 +503,7 @@ impl Inner {
             clock: self.clock.clone(),
             admission: peer.admission.clone(),
             tasks: self.tasks.clone(),
-            on_pong: self.pong_recorder(peer.id),
+            on_pong: if dialed { self.pong_recorder(peer.id) } else { Box::new(|_, _, _| {}) },
         };
         // One task each, so that a large body being decoded holds up neither pings nor writing.
         let reading = self.tasks.spawn(server.read(opened.reader));
@@ -526,7 +521,8 @@ impl Inner {
         }
     }
 
-    /// Where pongs of that peer are recorded.
+    /// Where pongs of that peer are recorded. Only of a connection that this node dialed: on another one, whoever dialed in could tell
+    /// any time.
     fn pong_recorder(&self, peer: NodeId) -> Box<dyn Fn(Instant, Instant, i64) + Send + Sync> {
         let readings = self.readings.clone();
         Box::new(move |sent, received, theirs| lock(&readings).record(peer, sent, received, Millis(theirs)))

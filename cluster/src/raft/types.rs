@@ -11,6 +11,11 @@ use assent_registry::Outcomes;
 /// A node's number in the cluster, 1 and up. An id is used once, for one disk.
 pub type NodeId = u64;
 
+/// Most members, learners included.
+pub(crate) const MEMBERS_MAX: usize = 9;
+/// Most voters. More only make every write wait for more disks; one above five is for replacing a member.
+pub(crate) const VOTERS_MAX: usize = 7;
+
 /// What the membership says of a node. The first log entry is a membership, so it binds every
 /// genesis voter's id to the random id of its store: a wiped disk can never return as itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

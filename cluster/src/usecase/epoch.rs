@@ -81,7 +81,7 @@ impl Parts {
             // store's, which ends the node too.
             let _ = self.memory.end(epoch).await;
             // Only the first cause is kept.
-            let _ = self.misbound.set(ended_in(epoch));
+            let _ = self.ends.set(ended_in(epoch));
         }
     }
 

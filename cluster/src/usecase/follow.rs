@@ -50,7 +50,7 @@ pub(crate) async fn follow_members(service: Service) {
                 let cause = "the membership binds this node id to another store: a lost or replaced disk never \
                              rejoins under its old node id";
                 // Only the first cause is kept.
-                let _ = parts.misbound.set(cause.to_owned());
+                let _ = parts.ends.set(cause.to_owned());
             }
             parts.hub.ensure_peer(*id, parts.peer_address(*id, node));
         }

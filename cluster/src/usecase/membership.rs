@@ -17,12 +17,8 @@ use assent_registry::query;
 
 use super::{Parts, Service};
 use crate::peer::{Manage, ManageError, ManageReply};
-use crate::raft::types::{NodeId, PeerNode, TypeConfig};
+use crate::raft::types::{MEMBERS_MAX, NodeId, PeerNode, TypeConfig, VOTERS_MAX};
 
-/// Most members, learners included.
-const MEMBERS_MAX: usize = 9;
-/// Most voters. More only make every write wait for more disks; one above five is for replacing a member.
-const VOTERS_MAX: usize = 7;
 /// Most ids that a new member's may skip.
 const IDS_SKIPPED_MAX: u64 = 1 << 20;
 /// A voter counts as there if it answered within so many longest elections.

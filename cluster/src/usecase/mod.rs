@@ -91,8 +91,9 @@ pub(crate) struct Parts {
     pub(crate) origin: String,
     pub(crate) applied: watch::Receiver<AppliedAt>,
     pub(crate) metrics: Arc<Metrics>,
-    /// Why the membership says that this store is not this node's, once it does.
-    pub(crate) misbound: OnceLock<String>,
+    /// Why this node ends, once it does: the membership binds another store to its id, the cluster was recovered without it, or its
+    /// log is not the leader's.
+    pub(crate) ends: OnceLock<String>,
     /// This node's store.
     pub(crate) store_id: [u8; 16],
     /// The Raft log, for how large it is.
@@ -280,7 +281,7 @@ impl Parts {
         if let Some(cause) = self.health.poisoned() {
             return Some(format!("the store failed: {cause}"));
         }
-        if let Some(cause) = self.misbound.get() {
+        if let Some(cause) = self.ends.get() {
             return Some(cause.clone());
         }
         let metrics = self.raft.metrics();

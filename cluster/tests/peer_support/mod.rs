@@ -239,11 +239,18 @@ pub async fn node(id: NodeId, peers: &[(NodeId, String)]) -> Node {
 pub async fn pair() -> (Node, Node) {
     let two = node(2, &[]).await;
     let one = node(1, &[(2, two.hub.local_addr().to_string())]).await;
+    two.hub.ensure_peer(1, &one.hub.local_addr().to_string());
     connected(&one, 2).await;
     connected(&two, 1).await;
     (one, two)
 }
 
+/// Waits until the node has a connection with `peer`, whoever dialed.
+pub async fn met(node: &Node, peer: NodeId) {
+    eventually("a hello", || node.hub.hello(peer).is_some()).await;
+}
+
+/// Waits until the node has dialed `to`, so that it can ask.
 pub async fn connected(node: &Node, to: NodeId) {
     eventually("a connection", || node.hub.is_connected(to)).await;
 }
