@@ -81,7 +81,7 @@ mod tests {
     fn an_identity_has_these_bytes() {
         let identity = Identity { role: Role::Registry, stage: Stage::Ready, store_id: *b"0123456789abcdef" };
         let bytes = identity.encode();
-        assert_eq!(bytes, b"\x03\x02\x010123456789abcdef");
+        assert_eq!(bytes, b"\x04\x02\x010123456789abcdef");
         assert_eq!(Identity::decode("f", Role::Registry, &bytes), Ok(identity));
     }
 
@@ -92,7 +92,7 @@ mod tests {
             error.to_string(),
             "`log.redb` has format 9, this build reads format 4: start it with the build that wrote it"
         );
-        assert!(Identity::decode("f", Role::Log, b"\x03\x02\x010123456789abcdef").is_err());
-        assert!(Identity::decode("f", Role::Registry, b"\x03\x02\x010123456789abcdefg").is_err());
+        assert!(Identity::decode("f", Role::Log, b"\x04\x02\x010123456789abcdef").is_err());
+        assert!(Identity::decode("f", Role::Registry, b"\x04\x02\x010123456789abcdefg").is_err());
     }
 }

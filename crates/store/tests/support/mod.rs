@@ -6,7 +6,7 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use assent_store::{Disk, LogEntry, OnDurable, RunBlocking, Store, StoreError, StoreOptions};
+use assent_store::{Disk, EntryError, LogEntry, OnDurable, RunBlocking, Store, StoreError, StoreOptions};
 use bytes::Bytes;
 use redb::StorageBackend;
 use tokio::sync::oneshot;
@@ -298,8 +298,9 @@ impl LogEntry for TestEntry {
         [&self.index.to_be_bytes()[..], &self.payload].concat()
     }
 
-    fn decode(bytes: &[u8]) -> Result<Self, String> {
-        let (index, payload) = bytes.split_first_chunk().ok_or("cut short")?;
+    fn decode(bytes: &[u8]) -> Result<Self, EntryError> {
+        let cut_short = || EntryError::Damaged("cut short".to_owned());
+        let (index, payload) = bytes.split_first_chunk().ok_or_else(cut_short)?;
         Ok(Self { index: u64::from_be_bytes(*index), payload: payload.to_vec() })
     }
 }
