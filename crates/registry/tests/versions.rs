@@ -66,7 +66,7 @@ fn applying_and_reading_fail_at_a_row_of_a_version_that_this_build_does_not_know
 #[test]
 fn a_command_of_another_version_is_told_apart_from_garbage() {
     let bytes = Command { proposed_at: ms(0), groups: Vec::new() }.encode();
-    let with_version = |version: u8| [&[version], &bytes[1..]].concat();
+    let with_version = |version: u8| [&[version][..], &bytes[1..]].concat();
     for (found, build) in [(2, "a newer build"), (255, "a newer build"), (0, "the build that wrote it")] {
         let unknown = UnknownVersionError { found, known: 1 };
         assert_eq!(Command::decode(&with_version(found)), Err(CodecError::Version(unknown)));
