@@ -402,6 +402,24 @@ async fn a_vote_in_another_nodes_name_changes_no_term() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_of_the_next_version_stops_the_receiver_with_its_reason() {
+    let nodes = three().await;
+    let at = leader_of(&nodes).await;
+    nodes[at].write(b"before").await;
+    let (sender, receiver) = (&nodes[at], &nodes[(at + 1) % 3]);
+    let vote = sender.raft.metrics().borrow_watched().vote;
+    let registry = sender.store.registry.clone();
+    let source = tokio::task::spawn_blocking(move || registry.snapshot().unwrap()).await.unwrap();
+    let mut header = source.header().encode();
+    header[0] += 1;
+    let begin = SnapshotBegin { transfer: 78, vote, meta: Default::default(), header: header.into() };
+    let refused = sender.hub.call(receiver.id, &begin, SOON).await;
+    assert!(matches!(refused, Err(PeerError::Refused(_))), "{refused:?}");
+    let reason = "a snapshot's header has version 3, and this build reads version 2: start this node with a newer build";
+    assert_eq!(receiver.store.health().poisoned().as_deref(), Some(reason));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn snapshot_steps_out_of_turn_or_damaged_are_given_up_on_and_change_nothing() {
     let nodes = three().await;
     let at = leader_of(&nodes).await;
