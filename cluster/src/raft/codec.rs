@@ -1,8 +1,8 @@
 //! How openraft's own values become bytes, on disk and between peers.
 //!
 //! Each value starts with a version byte of its own. Integers are big endian. Memberships are MessagePack by
-//! position. Trailing bytes and unknown versions are errors, and an unknown version is told apart from damage. Written out by hand where openraft's own encoding
-//! could change with its version: what lies on disk outlives it.
+//! position. Trailing bytes and unknown versions are errors, and an unknown version is told apart from damage. Written
+//! out by hand where openraft's own encoding could change with its version: what lies on disk outlives it.
 
 use bytes::Bytes;
 use openraft::alias::{CommittedLeaderIdOf, EntryOf, LogIdOf, SnapshotMetaOf, StoredMembershipOf, VoteOf};
