@@ -11,7 +11,7 @@ use assent_proof::{
     sign_statement, verify,
 };
 use assent_registry::{Checked, GenesisFile, Outcome, RulesVersion, View, apply, authorize, bootstrap};
-use assent_store::{LogEntry, RegistryStore, RunBlocking, Store, StoreOptions};
+use assent_store::{EntryError, LogEntry, RegistryStore, RunBlocking, Store, StoreOptions};
 use clap::Parser;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,7 +55,7 @@ impl LogEntry for NoEntry {
         Vec::new()
     }
 
-    fn decode(_: &[u8]) -> Result<Self, String> {
+    fn decode(_: &[u8]) -> Result<Self, EntryError> {
         Ok(NoEntry)
     }
 }

@@ -251,7 +251,7 @@ pub(crate) fn read_key(config: &Config) -> Result<SigningKey, NodeError> {
 /// The log has to reach back to where the registry stands: what is between could not be applied.
 fn reaches_back(log: &LogStore<LogRecord>, applied: Option<u64>) -> Result<(), NodeError> {
     let purged = log.purged().map(|bytes| codec::decode_log_id(&bytes)).transpose();
-    let purged = purged.map_err(failed("reading the log"))?.map(|id| id.index);
+    let purged = purged.map_err(failed("reading where the log begins"))?.map(|id| id.index);
     if purged <= applied {
         return Ok(());
     }

@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use assent_cluster::env::Environment;
-use assent_cluster::raft::log::LogRecord;
+use assent_cluster::raft::log::{LogRecord, RaftLog};
 use assent_cluster::raft::machine::{AppliedAt, Machine, SnapshotData};
 use assent_cluster::raft::types::{PeerNode, Proposal, TypeConfig};
 use assent_cluster::raft::verifier::{Verifier, VerifierLimits};
@@ -28,7 +28,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use openraft::alias::{EntryOf, LogIdOf};
 use openraft::entry::RaftEntry;
-use openraft::storage::RaftStateMachine;
+use openraft::storage::{IOFlushed, RaftLogStorage, RaftStateMachine};
 use openraft::{EntryPayload, Membership, RaftSnapshotBuilder};
 use support::*;
 
@@ -63,8 +63,12 @@ impl Replica {
     }
 
     async fn apply(&mut self, entries: &[EntryOf<TypeConfig>]) {
+        self.try_to_apply(entries).await.unwrap();
+    }
+
+    async fn try_to_apply(&mut self, entries: &[EntryOf<TypeConfig>]) -> std::io::Result<()> {
         let items: Vec<_> = entries.iter().cloned().map(|entry| Ok((entry, None))).collect();
-        self.machine.apply(stream::iter(items)).await.unwrap();
+        self.machine.apply(stream::iter(items)).await
     }
 
     fn rows(&self) -> AllRows {
@@ -122,7 +126,7 @@ fn history() -> (Vec<EntryOf<TypeConfig>>, AllRows) {
             let group = (atomic, envelopes.iter().map(|bytes| checked(bytes)).collect());
             apply(&mut model, RulesVersion::NEWEST, accepted_at, &[group]).unwrap();
         }
-        payloads.push(EntryPayload::Normal(Proposal(Bytes::from_static(b"no command at all"))));
+        payloads.push(EntryPayload::Normal(Proposal(Bytes::from_static(b"\x01no command at all"))));
     }
     let entries = payloads.into_iter().zip(0..).map(|(payload, index)| entry(index, payload)).collect();
     (entries, rows(&model))
@@ -162,6 +166,81 @@ async fn applying_a_log_gives_what_the_rules_give_and_forged_or_unreadable_entri
     let (applied, membership) = replica.machine.applied_state().await.unwrap();
     assert_eq!(applied, Some(last));
     assert_eq!(membership.voter_ids().collect::<Vec<_>>(), [1]);
+}
+
+/// The entry, as a build would write it whose commands have this version.
+fn of_version(version: u8, entry: &EntryOf<TypeConfig>) -> EntryOf<TypeConfig> {
+    let EntryPayload::Normal(Proposal(command)) = &entry.payload else { panic!("a command") };
+    let command = [&[version][..], &command[1..]].concat();
+    EntryOf::<TypeConfig>::new(entry.log_id(), EntryPayload::Normal(Proposal(command.into())))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_meets_a_command_of_the_next_version_stops_and_a_later_build_goes_on_from_there() {
+    let (entries, expected) = history();
+    // The first command of the history is after the two entries of Raft's own.
+    for (before, met) in [(2, 3), (2, 5), (0, 2), (entries.len() - 6, entries.len() - 2)] {
+        for version in [2, 255] {
+            let dir = tempfile::tempdir().unwrap();
+            let mut replica = Replica::open(dir.path(), agree()).await;
+            replica.apply(&entries[..before]).await;
+            let (rows, at) = (replica.rows(), replica.at());
+
+            let mut log = entries.clone();
+            log[met] = of_version(version, &entries[met]);
+            let stopped = replica.try_to_apply(&log[before..]).await.unwrap_err().to_string();
+            assert_eq!(
+                stopped,
+                format!(
+                    "a command in the log has version {version}, and this build reads version 1: start this node with a newer build"
+                )
+            );
+            assert!(replica.rows() == rows, "something of the batch was kept");
+            assert_eq!(replica.at(), at);
+
+            // A build that knows the version makes of the entry what its writer meant, and skips none.
+            replica.store.registry.flush().unwrap();
+            let stopped = tempfile::tempdir().unwrap();
+            copy_files(dir.path(), stopped.path());
+            let mut later = Replica::open(stopped.path(), agree()).await;
+            assert_eq!(later.at().log_index, at.log_index);
+            later.apply(&entries[before..]).await;
+            assert!(later.rows() == expected);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_of_a_known_version_that_does_not_decode_changes_nothing_and_stops_nobody() {
+    let (entries, expected) = history();
+    let dir = tempfile::tempdir().unwrap();
+    let mut replica = Replica::open(dir.path(), agree()).await;
+    replica.apply(&entries).await;
+    let next = entries.len() as u64;
+    for (garbage, index) in
+        [&b""[..], b"\x01", b"\x01no command", b"\x01\x92\x00\x90 and more"].into_iter().zip(next..)
+    {
+        let payload = EntryPayload::Normal(Proposal(Bytes::copy_from_slice(garbage)));
+        replica.apply(&[entry(index, payload)]).await;
+        assert!(replica.rows() == expected);
+        assert_eq!(replica.at().log_index, Some(index));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_of_the_next_version_is_not_kept_in_the_log_and_the_node_stops() {
+    let (entries, _) = history();
+    let dir = tempfile::tempdir().unwrap();
+    let replica = Replica::open(dir.path(), agree()).await;
+    let verifier = Verifier::new(ORIGIN.to_owned(), inline(), VerifierLimits::default());
+    let mut log = RaftLog::new(replica.store.log.clone(), verifier, 1);
+    let arriving = [entries[2].clone(), of_version(2, &entries[3])];
+    let stopped = log.append(arriving, IOFlushed::noop()).await.unwrap_err().to_string();
+    assert_eq!(
+        stopped,
+        "the command at log index 3 has version 2, and this build reads version 1: start this node with a newer build"
+    );
+    assert_eq!(replica.store.log.range(), None, "nothing of the append was kept");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -99,6 +99,11 @@ impl Handler for Delegate {
     }
 }
 
+/// A proposal of the commands' version that is no command: it changes nothing, and stops nobody.
+fn garbage(payload: &[u8]) -> Proposal {
+    Proposal([&[1][..], payload].concat().into())
+}
+
 struct RaftNode {
     id: NodeId,
     hub: PeerHub,
@@ -180,7 +185,7 @@ impl RaftNode {
     /// Writes, also through the moments in which the leader is not yet sure of its quorum.
     async fn write(&self, payload: &[u8]) {
         let until = Instant::now() + SOON;
-        while let Err(error) = self.raft.client_write(Proposal(Bytes::copy_from_slice(payload))).await {
+        while let Err(error) = self.raft.client_write(garbage(payload)).await {
             assert!(Instant::now() < until, "{error}");
             sleep(Duration::from_millis(5)).await;
         }
@@ -245,7 +250,7 @@ async fn writes_reach_every_node_and_a_dead_leader_is_replaced_within_a_second_o
     nodes[at].write(b"first").await;
     let writes = (0..500u32).map(|n| {
         let raft = nodes[at].raft.clone();
-        async move { raft.client_write(Proposal(Bytes::from(n.to_be_bytes().to_vec()))).await.unwrap() }
+        async move { raft.client_write(garbage(&n.to_be_bytes())).await.unwrap() }
     });
     let written = futures_util::future::join_all(writes).await;
     let last = written.iter().map(|write| write.log_id.index).max().unwrap();
@@ -397,13 +402,32 @@ async fn a_vote_in_another_nodes_name_changes_no_term() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_of_the_next_version_stops_the_receiver_with_its_reason() {
+    let nodes = three().await;
+    let at = leader_of(&nodes).await;
+    nodes[at].write(b"before").await;
+    let (sender, receiver) = (&nodes[at], &nodes[(at + 1) % 3]);
+    let vote = sender.raft.metrics().borrow_watched().vote;
+    let registry = sender.store.registry.clone();
+    let source = tokio::task::spawn_blocking(move || registry.snapshot().unwrap()).await.unwrap();
+    let mut header = source.header().encode();
+    header[0] += 1;
+    let begin = SnapshotBegin { transfer: 78, vote, meta: Default::default(), header: header.into() };
+    let refused = sender.hub.call(receiver.id, &begin, SOON).await;
+    assert!(matches!(refused, Err(PeerError::Refused(_))), "{refused:?}");
+    let reason = "a snapshot's header has version 3, and this build reads version 2: start this node with a newer build";
+    assert_eq!(receiver.store.health().poisoned().as_deref(), Some(reason));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn snapshot_steps_out_of_turn_or_damaged_are_given_up_on_and_change_nothing() {
     let nodes = three().await;
     let at = leader_of(&nodes).await;
     nodes[at].write(b"before").await;
     let (sender, receiver) = (&nodes[at], &nodes[(at + 1) % 3]);
     let aborted = |reply: Result<SnapshotReply, PeerError>| matches!(reply, Ok(SnapshotReply::Aborted(_)));
-    let junk = Bytes::from_static(b"junk");
+    // Of the parts' version: one of another version would stop the receiver.
+    let junk = Bytes::from_static(b"\x02junk");
     let chunk = SnapshotChunk { transfer: 77, chunk: junk.clone() };
     assert!(aborted(sender.hub.call(receiver.id, &chunk, SOON).await));
     let end = SnapshotEnd { transfer: 77, summary: junk.clone() };

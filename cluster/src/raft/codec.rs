@@ -1,13 +1,15 @@
 //! How openraft's own values become bytes, on disk and between peers.
 //!
 //! Each value starts with a version byte of its own. Integers are big endian. Memberships are MessagePack by
-//! position. Trailing bytes and unknown versions are errors. Written out by hand where openraft's own encoding
-//! could change with its version: what lies on disk outlives it.
+//! position. Trailing bytes and unknown versions are errors, and an unknown version is told apart from damage. Written
+//! out by hand where openraft's own encoding could change with its version: what lies on disk outlives it.
 
 use bytes::Bytes;
 use openraft::alias::{CommittedLeaderIdOf, EntryOf, LogIdOf, SnapshotMetaOf, StoredMembershipOf, VoteOf};
 use openraft::entry::RaftEntry;
 use openraft::{EntryPayload, Membership};
+
+use assent_registry::UnknownVersionError;
 
 use super::types::{NodeId, PeerNode, Proposal, TypeConfig};
 
@@ -28,8 +30,8 @@ pub enum RaftCodecError {
     #[error("bytes are left over")]
     Trailing,
     /// The version is not one that this build reads.
-    #[error("version {0} is unknown, this build reads version {VERSION}")]
-    Version(u8),
+    #[error("it has {0}")]
+    Version(UnknownVersionError),
     /// A byte that says what follows is unknown.
     #[error("kind {0} is unknown")]
     Kind(u8),
@@ -189,10 +191,8 @@ impl<'a> Reader<'a> {
     /// Behind the version byte.
     fn versioned(bytes: &'a [u8]) -> Result<Self, RaftCodecError> {
         let mut reader = Self { rest: bytes };
-        match reader.u8()? {
-            VERSION => Ok(reader),
-            other => Err(RaftCodecError::Version(other)),
-        }
+        UnknownVersionError::check(reader.u8()?, VERSION).map_err(RaftCodecError::Version)?;
+        Ok(reader)
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], RaftCodecError> {
@@ -310,15 +310,33 @@ mod tests {
             assert!(decode_vote(&vote[..length]).is_err());
         }
         assert_eq!(decode_vote(&[vote.clone(), vec![0]].concat()), Err(RaftCodecError::Trailing));
-        let mut newer = vote;
-        newer[0] = 2;
-        assert_eq!(decode_vote(&newer), Err(RaftCodecError::Version(2)));
-
         let entry = EntryOf::<TypeConfig>::new(log_id(2, 5), EntryPayload::Membership(voters()));
         let bytes = encode_entry(&entry);
         for length in 0..bytes.len() {
             assert!(decode_entry(&bytes[..length]).is_err());
         }
         assert!(decode_entry(&[bytes, vec![0]].concat()).is_err());
+    }
+
+    #[test]
+    fn what_is_of_the_next_version_is_not_damaged_and_says_which_build_to_start() {
+        let next = |mut bytes: Vec<u8>| {
+            bytes[0] = VERSION + 1;
+            bytes
+        };
+        let unknown = RaftCodecError::Version(UnknownVersionError { found: 2, known: 1 });
+        let entry = EntryOf::<TypeConfig>::new(log_id(2, 3), EntryPayload::Blank);
+        assert_eq!(decode_entry(&next(encode_entry(&entry))), Err(unknown.clone()));
+        let vote = VoteOf::<TypeConfig>::new(7, 2);
+        assert_eq!(decode_vote(&next(encode_vote(&vote))), Err(unknown.clone()));
+        assert_eq!(decode_log_id(&next(encode_log_id(&log_id(2, 3)))), Err(unknown.clone()));
+        assert_eq!(decode_log_id_option(&next(encode_log_id_option(None))), Err(unknown.clone()));
+        let meta = SnapshotMetaOf::<TypeConfig>::default();
+        assert_eq!(decode_snapshot_meta(&next(encode_snapshot_meta(&meta))), Err(unknown.clone()));
+        assert_eq!(decode_position(&next(encode_position(&meta, 5))), Err(unknown.clone()));
+        assert_eq!(
+            unknown.to_string(),
+            "it has version 2, and this build reads version 1: start this node with a newer build"
+        );
     }
 }

@@ -1,8 +1,12 @@
 //! From committed entries to rows: each envelope is checked by this replica itself, a raise of the rules also against the
 //! voters before its entry, and all entries of a batch are applied in one transaction.
+//!
+//! A command of a version that this build does not know may be a revocation, so it is never passed over: nothing of its batch is
+//! applied, and the node stops. A command of a known version that does not decode is garbage on every node alike, and changes
+//! nothing.
 
 use assent_registry::mutant::{self, Mutant};
-use assent_registry::{Checked, Command, Outcomes, RowError, Rows, RowsMut, RulesVersion, query};
+use assent_registry::{Checked, CodecError, Command, Outcomes, RowError, Rows, RowsMut, RulesVersion, query};
 use assent_store::{RegistryStore, WriteError};
 use bytes::Bytes;
 use openraft::EntryPayload;
@@ -42,7 +46,9 @@ pub(super) fn apply_steps(
     applied: &[u8],
     steps: &[Step],
 ) -> Result<(Vec<Outcomes>, u64), WriteError<RowError>> {
-    let mut commands: Vec<_> = steps.iter().map(|step| check(verifier, step, &mut voters)).collect();
+    let commands: Result<Vec<_>, RowError> =
+        steps.iter().map(|step| check(verifier, step, &mut voters)).collect();
+    let mut commands = commands.map_err(WriteError::Refused)?;
     if mutant::is_active(Mutant::NodeLocalApply) {
         later_by_their_number(&mut commands);
     }
@@ -71,14 +77,18 @@ impl CheckedCommand {
     }
 }
 
-fn check(verifier: &Verifier, step: &Step, voters: &mut Voters) -> Option<CheckedCommand> {
+/// The command of a step, with every envelope checked; none if the step is Raft's own, or garbage.
+///
+/// # Errors
+/// [`RowError::CommandVersion`] if only another build can read it. It must stop this node.
+fn check(verifier: &Verifier, step: &Step, voters: &mut Voters) -> Result<Option<CheckedCommand>, RowError> {
     let bytes = match step {
         Step::Command(bytes) => bytes,
         Step::Voters(next) => {
             voters.clone_from(next);
-            return None;
+            return Ok(None);
         }
-        Step::Nothing => return None,
+        Step::Nothing => return Ok(None),
     };
     let one = |bytes: &Bytes| {
         let mut checked = verifier.check(bytes);
@@ -86,17 +96,18 @@ fn check(verifier: &Verifier, step: &Step, voters: &mut Voters) -> Option<Checke
         checked
     };
     match Command::decode(bytes) {
-        Ok(command) => Some(CheckedCommand {
+        Ok(command) => Ok(Some(CheckedCommand {
             proposed_at: command.proposed_at,
             groups: command
                 .groups
                 .iter()
                 .map(|group| (group.atomic, group.envelopes.iter().map(one).collect()))
                 .collect(),
-        }),
-        Err(error) => {
+        })),
+        Err(CodecError::Version(version)) => Err(RowError::CommandVersion(version)),
+        Err(error @ (CodecError::Empty | CodecError::Encoding(_) | CodecError::Trailing(_))) => {
             tracing::error!(%error, "a committed command does not decode and changes nothing");
-            None
+            Ok(None)
         }
     }
 }
@@ -117,7 +128,7 @@ pub(crate) fn foretell(
     voters: &mut Voters,
     command: &Bytes,
 ) -> Option<Outcomes> {
-    let command = check(verifier, &Step::Command(command.clone()), voters)?;
+    let command = check(verifier, &Step::Command(command.clone()), voters).ok()??;
     let mut foretold = None;
     let looked = registry.write(None, |rows| {
         foretold = command.apply(rows, known).ok();
@@ -137,7 +148,7 @@ pub(crate) fn apply_to(
     entries: &[EntryOf<TypeConfig>],
 ) -> Result<(), RowError> {
     for entry in entries {
-        if let Some(command) = check(verifier, &Step::of(&entry.payload), &mut voters) {
+        if let Some(command) = check(verifier, &Step::of(&entry.payload), &mut voters)? {
             command.apply(rows, known)?;
         }
     }

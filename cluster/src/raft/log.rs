@@ -1,14 +1,16 @@
 //! openraft's log storage on [`LogStore`].
 //!
 //! Owns the translation between openraft's values and bytes, nothing else: order, durability and caching are the
-//! store's. Beside that it has the envelopes of arriving entries verified early.
+//! store's. Beside that it has the envelopes of arriving entries verified early, and keeps no command of a version that this
+//! build does not know.
 
 use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
-use assent_store::{LogEntry, LogStore};
+use assent_registry::Command;
+use assent_store::{EntryError, LogEntry, LogStore};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use openraft::alias::{EntryOf, LogIdOf, VoteOf};
@@ -44,8 +46,13 @@ impl LogEntry for LogRecord {
         codec::encode_entry(&self.0)
     }
 
-    fn decode(bytes: &[u8]) -> Result<Self, String> {
-        codec::decode_entry(bytes).map(Self).map_err(|error| error.to_string())
+    fn decode(bytes: &[u8]) -> Result<Self, EntryError> {
+        use codec::RaftCodecError::{Kind, Membership, Short, Trailing, Version};
+
+        codec::decode_entry(bytes).map(Self).map_err(|error| match error {
+            Version(version) => EntryError::Version(version),
+            Short | Trailing | Kind(_) | Membership(_) => EntryError::Damaged(error.to_string()),
+        })
     }
 }
 
@@ -89,6 +96,18 @@ impl RaftLog {
         let records = self.store.read(from, until, bytes_max).await?;
         Ok(records.into_iter().map(|LogRecord(entry)| entry).collect())
     }
+}
+
+/// An error, which stops the node, if an entry's command has a version that this build does not know. Such an entry is not kept:
+/// it does not count as acknowledged, and one that a false leader made up is gone when the node starts again.
+fn readable(records: &[LogRecord]) -> io::Result<()> {
+    for LogRecord(entry) in records {
+        let EntryPayload::Normal(Proposal(command)) = &entry.payload else { continue };
+        Command::version_known(command).map_err(|version| {
+            io::Error::other(format!("the command at log index {} has {version}", entry.log_id.index))
+        })?;
+    }
+    Ok(())
 }
 
 /// `range` as `from..until`.
@@ -209,6 +228,7 @@ impl RaftLogStorage<TypeConfig> for RaftLog {
         I::IntoIter: OptionalSend,
     {
         let records: Vec<_> = entries.into_iter().map(LogRecord).collect();
+        readable(&records)?;
         self.prefetch(&records);
         Ok(self.store.append(records, Box::new(move |result| callback.io_completed(result))).await?)
     }

@@ -1,8 +1,9 @@
 //! openraft's state machine on [`RegistryStore`] and `assent_registry::apply`.
 //!
 //! Owns the order of one batch: check every envelope, apply all entries in one transaction together with the new
-//! applied position, and only when that is committed answer those who wait. Applying is total: an entry that does
-//! not decode changes nothing, on every node alike. An unreadable row is no reason to skip one: it stops the node.
+//! applied position, and only when that is committed answer those who wait. Applying is total: an entry of a known version
+//! that does not decode changes nothing, on every node alike. An unreadable row and an entry of a version that this build does
+//! not know are no reason to skip one: either stops the node.
 
 use std::io;
 use std::sync::Arc;

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use assent_registry::UnknownVersionError;
 use assent_registry::mutant::{self, Mutant};
 use assent_store::{LogStore, StoreError};
 use bytes::Bytes;
@@ -48,16 +49,22 @@ struct State {
     loose: bool,
 }
 
-/// The log's memory of others cannot be read.
+/// Why the log's memory of others cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("what the log remembers of the voters cannot be read")]
-pub struct UnreadableError;
+pub enum UnreadableError {
+    /// Another build wrote it.
+    #[error("what the log remembers of the voters has {0}")]
+    Version(UnknownVersionError),
+    /// This build knows its version, and the bytes are not a memory.
+    #[error("what the log remembers of the voters is damaged")]
+    Damaged,
+}
 
 impl Memory {
     /// What `log` remembers.
     pub fn load(log: LogStore<LogRecord>) -> Result<Arc<Self>, UnreadableError> {
         let state = match log.remembered() {
-            Some(bytes) => decode(&bytes).ok_or(UnreadableError)?,
+            Some(bytes) => decode(&bytes)?,
             None => State::default(),
         };
         Ok(Arc::new(Self { log, state: Mutex::new(state), writing: tokio::sync::Mutex::default() }))
@@ -214,12 +221,18 @@ fn encode(state: &State) -> Bytes {
     bytes.into()
 }
 
-fn decode(bytes: &[u8]) -> Option<State> {
-    let (&version, rest) = bytes.split_first()?;
-    let (ended, rest) = rest.split_first_chunk::<8>()?;
+fn decode(bytes: &[u8]) -> Result<State, UnreadableError> {
+    let (version, rest) = bytes.split_first().ok_or(UnreadableError::Damaged)?;
+    UnknownVersionError::check(*version, VERSION).map_err(UnreadableError::Version)?;
+    read(rest).ok_or(UnreadableError::Damaged)
+}
+
+/// What follows the version.
+fn read(bytes: &[u8]) -> Option<State> {
+    let (ended, rest) = bytes.split_first_chunk::<8>()?;
     let (signed, records) = rest.split_first_chunk::<4>()?;
     let (records, rest) = records.as_chunks::<RECORD_BYTES>();
-    if version != VERSION || !rest.is_empty() {
+    if !rest.is_empty() {
         return None;
     }
     let numbers = |record: &[u8; RECORD_BYTES]| match record.as_chunks::<8>().0 {
@@ -285,12 +298,29 @@ mod tests {
             "000000000000000400000000000000050000000000000006"
         );
         assert_eq!(hex::encode(encode(&state)), expected);
-        assert_eq!(decode(&encode(&state)), Some(state));
+        assert_eq!(decode(&encode(&state)), Ok(state));
         let empty = encode(&State::default());
-        assert_eq!(decode(&empty), Some(State::default()));
-        assert_eq!(decode(&[]), None);
-        assert_eq!(decode(&empty[..12]), None);
-        assert_eq!(decode(&[&empty[..], &[0]].concat()), None);
-        assert_eq!(decode(&[&[2], &empty[1..]].concat()), None);
+        assert_eq!(decode(&empty), Ok(State::default()));
+        assert_eq!(decode(&[]), Err(UnreadableError::Damaged));
+        assert_eq!(decode(&empty[..12]), Err(UnreadableError::Damaged));
+        assert_eq!(decode(&[&empty[..], &[0]].concat()), Err(UnreadableError::Damaged));
+    }
+
+    #[tokio::test]
+    async fn a_memory_of_another_version_is_not_damaged_and_says_which_build_to_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let before = memory(folder.path()).await;
+        let empty = encode(&State::default());
+        let said = |version: u8| {
+            format!(
+                "what the log remembers of the voters has version {version}, and this build reads version 3"
+            )
+        };
+        for (version, build) in [(4, "a newer build"), (2, "the build that wrote it")] {
+            let bytes = [&[version][..], &empty[1..]].concat();
+            before.log.save_remembered_now(bytes.into()).await.unwrap();
+            let error = Memory::load(before.log.clone()).err().unwrap();
+            assert_eq!(error.to_string(), format!("{}: start this node with {build}", said(version)));
+        }
     }
 }

@@ -138,7 +138,7 @@ impl Parts {
             Ok(None) => Ok(rows),
             // It cannot know, and another node can: callers go there.
             Ok(Some(why)) => Err((Code::NoQuorum, why)),
-            Err(error) => Err((Code::EvidenceMutated, error.to_string())),
+            Err(error) => Err((Code::EvidenceMutated, self.unread(&error))),
         }
     }
 }
@@ -168,7 +168,7 @@ impl Inner {
     }
 
     /// Runs `work` with what it takes to decide a slice on these rows. What is read of them is remembered for the slice, which
-    /// bounds the memory that it takes.
+    /// bounds the memory that it takes. A row of a version that this build does not know denies, and ends the node.
     fn at_desk<T>(
         &self,
         rows: &Result<RegistryView, Denied>,
@@ -179,7 +179,11 @@ impl Inner {
             Ok(rows) => {
                 let timed = Timed::new(rows);
                 let view = View::new(&timed);
-                work(&Desk { inner: self, now, state: Ok((&timed, &view)) })
+                let done = work(&Desk { inner: self, now, state: Ok((&timed, &view)) });
+                if let Some(error) = view.takes_another_build() {
+                    self.parts.stop_if_unknown(&error);
+                }
+                done
             }
             Err(denied) => work(&Desk { inner: self, now, state: Err(denied) }),
         }

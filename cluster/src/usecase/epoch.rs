@@ -34,7 +34,7 @@ pub(crate) async fn follow_epoch(service: Service, recovery: watch::Sender<Optio
                 }
                 // The first epoch begins without one.
                 Ok(None) => seen = summary.epoch,
-                Err(_) => {}
+                Err(error) => parts.stop_if_unknown(&error),
             }
         }
         if applied.changed().await.is_err() {

@@ -41,7 +41,7 @@ use tokio_util::task::TaskTracker;
 
 use assent_proof::{Millis, SigningKey};
 use assent_registry::{ClusterId, RowError, Rows, query};
-use assent_store::{Health, LogStore, RegistryStore};
+use assent_store::{Health, LogStore, RegistryStore, StoreError};
 
 use crate::config::Config;
 use crate::env::Environment;
@@ -276,10 +276,21 @@ impl Parts {
         self.raft.metrics().borrow_watched().current_leader
     }
 
+    /// An error of reading rows, as text. If only another build can go on, this node ends with it as the reason.
+    pub(crate) fn unread(&self, error: &RowError) -> String {
+        self.stop_if_unknown(error);
+        error.to_string()
+    }
+
+    /// Ends this node if only another build can go on.
+    pub(crate) fn stop_if_unknown(&self, error: &RowError) {
+        self.registry.stop_at_unknown_version(&StoreError::Row(error.clone()));
+    }
+
     /// Why this node cannot go on, if it cannot.
     pub(crate) fn fatal(&self) -> Option<String> {
         if let Some(cause) = self.health.poisoned() {
-            return Some(format!("the store failed: {cause}"));
+            return Some(format!("the store has stopped: {cause}"));
         }
         if let Some(cause) = self.ends.get() {
             return Some(cause.clone());

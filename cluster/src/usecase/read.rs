@@ -30,13 +30,13 @@ impl Service {
         self.confirmed().await?;
         let parts = self.parts();
         let (registry, now) = (parts.registry.clone(), parts.env.clock.now());
-        let found = blocking(&*parts.env.blocking, move || {
-            let view = registry.view().map_err(|error| error.to_string())?;
-            read(&view, now).map_err(|error| error.to_string())
+        let found = blocking(&*parts.env.blocking, move || -> Result<T, RowError> {
+            let view = registry.view()?;
+            read(&view, now)
         });
         match found.await {
             Ok(Ok(found)) => Ok(found),
-            Ok(Err(detail)) => Err(problem(Code::EvidenceMutated, detail)),
+            Ok(Err(error)) => Err(problem(Code::EvidenceMutated, parts.unread(&error))),
             Err(error) => Err(problem(Code::EvidenceMutated, error.to_string())),
         }
     }
@@ -62,7 +62,7 @@ impl Service {
         match parts.silenced(&view, now) {
             Ok(None) => Ok(()),
             Ok(Some(why)) => Err(problem(Code::NoQuorum, why)),
-            Err(error) => Err(problem(Code::EvidenceMutated, error.to_string())),
+            Err(error) => Err(problem(Code::EvidenceMutated, parts.unread(&error))),
         }
     }
 

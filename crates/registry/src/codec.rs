@@ -1,7 +1,10 @@
 //! How rows and commands become bytes: one version byte, then MessagePack by position.
 //!
 //! Positional encoding is compact and brittle, so every type has a version of its own and golden bytes in
-//! the tests. Trailing bytes and unknown versions are errors, never ignored.
+//! the tests. Trailing bytes and unknown versions are errors, never ignored. An unknown version is told apart from
+//! damage: another build wrote it, and this one must stop instead of passing it over.
+
+use std::fmt;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -12,6 +15,34 @@ pub(crate) trait Versioned: Serialize + DeserializeOwned {
     const VERSION: u8;
 }
 
+/// A version that this build does not know, of something stored or replicated. What carries it is not damaged: another
+/// build wrote it. A node that meets one stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnknownVersionError {
+    /// The version found.
+    pub found: u8,
+    /// The version that this build reads.
+    pub known: u8,
+}
+
+impl UnknownVersionError {
+    /// Nothing if `found` is the version that this build reads, otherwise the error.
+    pub fn check(found: u8, known: u8) -> Result<(), Self> {
+        if found == known { Ok(()) } else { Err(Self { found, known }) }
+    }
+}
+
+/// Reads on after "… has ".
+impl fmt::Display for UnknownVersionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { found, known } = self;
+        let build = if found > known { "a newer build" } else { "the build that wrote it" };
+        write!(f, "version {found}, and this build reads version {known}: start this node with {build}")
+    }
+}
+
+impl std::error::Error for UnknownVersionError {}
+
 /// Why bytes did not decode.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CodecError {
@@ -19,13 +50,8 @@ pub enum CodecError {
     #[error("there are no bytes")]
     Empty,
     /// The version is one that this build does not know.
-    #[error("version {found} is unknown, this build reads version {known}")]
-    Version {
-        /// The version byte found.
-        found: u8,
-        /// The version this build writes.
-        known: u8,
-    },
+    #[error("it has {0}")]
+    Version(UnknownVersionError),
     /// The bytes are not the type's encoding.
     #[error("{0}")]
     Encoding(String),
@@ -49,9 +75,7 @@ pub(crate) fn encode<T: Versioned>(value: &T) -> Vec<u8> {
 /// The value that `bytes` hold, all of them.
 pub(crate) fn decode<T: Versioned>(bytes: &[u8]) -> Result<T, CodecError> {
     let (version, body) = bytes.split_first().ok_or(CodecError::Empty)?;
-    if *version != T::VERSION {
-        return Err(CodecError::Version { found: *version, known: T::VERSION });
-    }
+    UnknownVersionError::check(*version, T::VERSION).map_err(CodecError::Version)?;
     let mut cursor = std::io::Cursor::new(body);
     let value = {
         let mut deserializer = rmp_serde::Deserializer::new(&mut cursor);

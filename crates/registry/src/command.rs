@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use assent_proof::{EvidenceId, Millis, Refusal, VerifiedEnvelope};
 
-use crate::codec::{self, CodecError, Versioned};
+use crate::codec::{self, CodecError, UnknownVersionError, Versioned};
 
 /// One log entry: envelopes that one node stamped with one time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,9 +41,19 @@ impl Command {
         codec::encode(self)
     }
 
-    /// Reads a log entry. One that does not decode is answered with nothing on every node alike.
+    /// Reads a log entry.
+    ///
+    /// # Errors
+    /// [`CodecError::Version`] for a version that this build does not know: it may be a revocation to a newer build, so the
+    /// node must stop. Any other error is garbage to every build that knows the version; it changes nothing on any node.
     pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
         codec::decode(bytes)
+    }
+
+    /// Whether this build knows the version of a log entry's command. Bytes without a version are garbage to every build, and
+    /// not of another version.
+    pub fn version_known(bytes: &[u8]) -> Result<(), UnknownVersionError> {
+        bytes.first().map_or(Ok(()), |found| UnknownVersionError::check(*found, Self::VERSION))
     }
 }
 

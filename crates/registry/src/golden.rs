@@ -8,7 +8,7 @@ use assent_proof::{
     Requirement, RevocationReason, Role, Seconds, Sha256, SigningKey,
 };
 
-use crate::codec::{CodecError, Versioned, decode, encode};
+use crate::codec::{CodecError, UnknownVersionError, Versioned, decode, encode};
 use crate::command::{Command, Group, Outcome, Outcomes, Receipt};
 use crate::record::*;
 
@@ -21,9 +21,12 @@ fn golden<T: Versioned + PartialEq + std::fmt::Debug>(value: &T, expected: &str)
     longer.push(0);
     assert_eq!(decode::<T>(&longer), Err(CodecError::Trailing(1)));
     assert!(decode::<T>(&bytes[..bytes.len() - 1]).is_err());
-    let mut newer = bytes;
-    newer[0] = 99;
-    assert_eq!(decode::<T>(&newer), Err(CodecError::Version { found: 99, known: T::VERSION }));
+    for found in [T::VERSION + 1, T::VERSION - 1, 99] {
+        let mut other = bytes.clone();
+        other[0] = found;
+        let unknown = UnknownVersionError { found, known: T::VERSION };
+        assert_eq!(decode::<T>(&other), Err(CodecError::Version(unknown)));
+    }
 }
 
 fn id(byte: u8) -> EvidenceId {

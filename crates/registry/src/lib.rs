@@ -28,7 +28,7 @@ mod submit;
 mod view;
 
 pub use authorize::{Allow, Decision, Reason, Verdict, authorize, authorize_permitted};
-pub use codec::CodecError;
+pub use codec::{CodecError, UnknownVersionError};
 pub use command::{Checked, Command, Group, Outcome, Outcomes, Receipt};
 pub use genesis::{ClusterId, GenesisError, GenesisFile};
 pub use rows::{MemoryRows, Row, RowError, Rows, RowsMut, Table};

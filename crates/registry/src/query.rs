@@ -268,7 +268,8 @@ pub fn domains(
         .map(|(key, value)| {
             let mutated = || RowError::Mutated { table: Table::Domains, key: key.clone() };
             let domain = std::str::from_utf8(&key).ok().and_then(|name| name.parse().ok());
-            let row: DomainRow = codec::decode(&value).map_err(|_| mutated())?;
+            let row: DomainRow =
+                codec::decode(&value).map_err(|error| RowError::undecoded(Table::Domains, &key, error))?;
             let domain = domain.ok_or_else(mutated)?;
             Ok(DomainEntry {
                 isolated_by: view.isolations(&domain, &row)?.into_iter().collect(),

@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
+use crate::codec::{CodecError, UnknownVersionError};
+
 /// The registry's tables. The numbers and names are stored and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
@@ -108,7 +110,7 @@ impl Table {
 /// Why rows could not be read or written. Never means "absent".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RowError {
-    /// The stored bytes do not match their checksum, or do not decode.
+    /// The stored bytes do not match their checksum, or do not decode although this build knows their version.
     #[error("a row of table `{}` does not match its checksum or encoding", .table.name())]
     Mutated {
         /// The table it lies in.
@@ -133,6 +135,37 @@ pub enum RowError {
         /// The newest version known.
         known: u32,
     },
+    /// A row has a version that this build does not know.
+    #[error("a row of table `{}` has {version}", .table.name())]
+    RowVersion {
+        /// The table it lies in.
+        table: Table,
+        /// The version.
+        version: UnknownVersionError,
+    },
+    /// A committed command has a version that this build does not know.
+    #[error("a command in the log has {0}")]
+    CommandVersion(UnknownVersionError),
+}
+
+impl RowError {
+    /// Why the row of `table` at `key` did not decode.
+    pub(crate) fn undecoded(table: Table, key: &[u8], error: CodecError) -> Self {
+        match error {
+            CodecError::Version(version) => RowError::RowVersion { table, version },
+            CodecError::Empty | CodecError::Encoding(_) | CodecError::Trailing(_) => {
+                RowError::Mutated { table, key: key.to_vec() }
+            }
+        }
+    }
+
+    /// Whether only another build can go on: a node that meets this stops with it as its reason, and passes nothing over.
+    pub fn takes_another_build(&self) -> bool {
+        match self {
+            RowError::RulesUnknown { .. } | RowError::RowVersion { .. } | RowError::CommandVersion(_) => true,
+            RowError::Mutated { .. } | RowError::Unreadable(_) | RowError::Interrupted => false,
+        }
+    }
 }
 
 /// One row of a scan: key and value.

@@ -46,12 +46,27 @@ struct Memo {
     evidence: BTreeMap<EvidenceId, Option<Rc<EvidenceRow>>>,
     /// By what is referenced: whether that can be rested on.
     flaws: BTreeMap<Vec<EvidenceId>, Option<Flaw>>,
+    /// Why only another build can decide on this state, once that was met.
+    takes_another_build: Option<RowError>,
 }
 
 impl<'a> View<'a> {
     /// Reads from `rows`, which must not change underneath.
     pub fn new(rows: &'a dyn Rows) -> Self {
         Self { rows, memo: RefCell::default() }
+    }
+
+    /// Why only another build can decide on this state, if a decision met such a reason. That decision is a deny; the node that
+    /// made it has to stop with this reason.
+    pub fn takes_another_build(&self) -> Option<RowError> {
+        self.memo.borrow().takes_another_build.clone()
+    }
+
+    /// Remembers the first reason for which only another build can decide on this state.
+    pub(crate) fn met(&self, error: &RowError) {
+        if error.takes_another_build() {
+            self.memo.borrow_mut().takes_another_build.get_or_insert_with(|| error.clone());
+        }
     }
 
     /// The registry as a whole; absent before genesis.
@@ -184,7 +199,9 @@ impl<'a> View<'a> {
                 let mutated = || RowError::Mutated { table: Table::LineageIssuers, key: key.clone() };
                 let issuer = key.get(prefix.len()..).and_then(|key| key.try_into().ok());
                 let issuer = PublicKey::from_stored_bytes(issuer.ok_or_else(mutated)?);
-                Ok((issuer, codec::decode(&value).map_err(|_| mutated())?))
+                let row: IssuerRow = codec::decode(&value)
+                    .map_err(|error| RowError::undecoded(Table::LineageIssuers, &key, error))?;
+                Ok((issuer, row))
             })
             .collect()
     }
@@ -204,7 +221,8 @@ impl<'a> View<'a> {
         };
         // The count's key is the prefix itself, so it comes first.
         let counted: OpenSubjectRow = match first {
-            (key, value) if *key == prefix => codec::decode(value).map_err(|_| mutated())?,
+            (key, value) if *key == prefix => codec::decode(value)
+                .map_err(|error| RowError::undecoded(Table::OpenSubjects, &prefix, error))?,
             _ => return Err(mutated()),
         };
         match (counted.open, names) {
@@ -279,7 +297,7 @@ impl<'a> View<'a> {
             None => Ok(None),
             Some(bytes) => match codec::decode(&bytes) {
                 Ok(row) => Ok(Some(row)),
-                Err(_) => Err(RowError::Mutated { table, key: key.to_vec() }),
+                Err(error) => Err(RowError::undecoded(table, key, error)),
             },
         }
     }

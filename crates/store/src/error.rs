@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use assent_registry::RowError;
+use assent_registry::{RowError, UnknownVersionError};
 
 /// Why the store could not be opened, read or written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -11,8 +11,9 @@ pub enum StoreError {
     /// The disk or the database failed.
     #[error("the store cannot be used: {0}")]
     Unusable(String),
-    /// An earlier write failed. Nothing is written or acknowledged any more; the process has to end.
-    #[error("the store stopped at a failed write and stays stopped: {0}")]
+    /// An earlier write failed, or this build met what only another one reads. Nothing is written or acknowledged any more; the
+    /// process has to end.
+    #[error("the store has stopped and stays stopped: {0}")]
     Poisoned(Arc<str>),
     /// The store was closed.
     #[error("the store is closed")]
@@ -39,6 +40,14 @@ pub enum StoreError {
         found: u8,
         /// The format that this build reads.
         known: u8,
+    },
+    /// Something stored or received has a version that this build does not know. It is not damaged.
+    #[error("{what} has {version}")]
+    Version {
+        /// What has it.
+        what: String,
+        /// The version.
+        version: UnknownVersionError,
     },
     /// The two databases are not of one store.
     #[error(
@@ -86,6 +95,28 @@ impl StoreError {
     /// The disk or database failed in this way.
     pub(crate) fn unusable(error: impl std::fmt::Display) -> Self {
         StoreError::Unusable(error.to_string())
+    }
+
+    /// Nothing if `found` is the version of `what` that this build reads, otherwise the error.
+    pub(crate) fn check_version(what: &str, found: u8, known: u8) -> Result<(), Self> {
+        UnknownVersionError::check(found, known)
+            .map_err(|version| StoreError::Version { what: what.to_owned(), version })
+    }
+
+    /// Whether only another build can go on: a node that meets this stops with it as its reason, and passes nothing over.
+    pub fn takes_another_build(&self) -> bool {
+        match self {
+            StoreError::Version { .. } | StoreError::Format { .. } => true,
+            StoreError::Row(error) => error.takes_another_build(),
+            StoreError::Unusable(_)
+            | StoreError::Poisoned(_)
+            | StoreError::Closed
+            | StoreError::Damaged { .. }
+            | StoreError::Mismatched { .. }
+            | StoreError::Missing { .. }
+            | StoreError::Gap { .. }
+            | StoreError::Snapshot(_) => false,
+        }
     }
 
     /// `file` is damaged in this way.

@@ -9,7 +9,8 @@ use crate::StoreError;
 /// One flag for both databases: healthy, or poisoned for good and why.
 ///
 /// The first write or fsync that fails poisons the store. It is never retried: after a failed fsync the kernel
-/// may have dropped the pages, so a second one that succeeds proves nothing.
+/// may have dropped the pages, so a second one that succeeds proves nothing. A version that this build does not know, met in a
+/// row or in a snapshot, poisons the store too: another build has to go on.
 #[derive(Debug, Clone)]
 pub struct Health {
     cause: Arc<watch::Sender<Option<Arc<str>>>>,

@@ -91,6 +91,23 @@ async fn after_a_failed_fsync_nothing_is_acknowledged_or_tried_again() {
 }
 
 #[tokio::test]
+async fn an_entry_of_the_next_version_is_not_damaged_and_says_which_build_to_start() {
+    let disk = CrashDisk::new();
+    let store = open(&disk).await.unwrap();
+    let entries = vec![TestEntry::new(0, "entry"), TestEntry::new(1, OF_NEXT_VERSION)];
+    append(&store, entries).await.unwrap();
+    disk.crash_losing_all();
+    let store = open(&disk).await.unwrap();
+    assert_eq!(store.log.read(0, 1, usize::MAX).await.unwrap(), [TestEntry::new(0, "entry")]);
+    let error = store.log.read(0, 2, usize::MAX).await.unwrap_err();
+    assert!(error.takes_another_build());
+    assert_eq!(
+        error.to_string(),
+        "entry 1 in `log.redb` has version 2, and this build reads version 1: start this node with a newer build"
+    );
+}
+
+#[tokio::test]
 async fn a_vote_is_durable_when_save_vote_returns() {
     let disk = CrashDisk::new();
     let store = open(&disk).await.unwrap();

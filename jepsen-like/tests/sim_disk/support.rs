@@ -6,7 +6,9 @@ use std::sync::Arc;
 use assent_jepsen::sim::dice::Dice;
 use assent_jepsen::sim::disk::{SimDisk, Unsynced};
 use assent_registry::{RowError, Rows, Table};
-use assent_store::{Disk, LogEntry, OnDurable, RunBlocking, Store, StoreError, StoreOptions, WriteError};
+use assent_store::{
+    Disk, EntryError, LogEntry, OnDurable, RunBlocking, Store, StoreError, StoreOptions, WriteError,
+};
 use redb::{Builder, Database, Durability, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
 use tokio::sync::oneshot;
 
@@ -76,8 +78,9 @@ impl LogEntry for TestEntry {
     fn encode(&self) -> Vec<u8> {
         [&self.0.to_be_bytes()[..], &self.1].concat()
     }
-    fn decode(bytes: &[u8]) -> Result<Self, String> {
-        let (index, payload) = bytes.split_first_chunk().ok_or("cut short")?;
+    fn decode(bytes: &[u8]) -> Result<Self, EntryError> {
+        let cut_short = || EntryError::Damaged("cut short".to_owned());
+        let (index, payload) = bytes.split_first_chunk().ok_or_else(cut_short)?;
         Ok(Self(u64::from_be_bytes(*index), payload.to_vec()))
     }
 }

@@ -273,13 +273,17 @@ impl Inner {
         self.arriving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs a step on the store off the async threads; what it drops on failure is dropped there too.
+    /// Runs a step on the store off the async threads; what it drops on failure is dropped there too. A part of a version that
+    /// this build does not know ends the node: without the snapshot it would never catch up.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, String> {
         match blocking(&*self.blocking, work).await {
-            Ok(done) => done.map_err(|error| error.to_string()),
+            Ok(done) => done.map_err(|error| {
+                self.registry.stop_at_unknown_version(&error);
+                error.to_string()
+            }),
             Err(error) => Err(error.to_string()),
         }
     }

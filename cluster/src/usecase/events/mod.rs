@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use assent_api::{Call, Problem, status_of};
 use assent_proof::Code;
+use assent_registry::RowError;
 use assent_registry::query::{self, EventFilter, EventPage};
 
 use super::{Caller, Service, within};
@@ -98,11 +99,11 @@ impl Source for Service {
         // Never closed; if it were, the bound would be all that is lost.
         let _turn = self.inner.feeds.reads.acquire().await;
         let (registry, filter) = (parts.registry.clone(), filter.clone());
-        let read = blocking(&*parts.env.blocking, move || {
-            let view = registry.view().map_err(|error| error.to_string())?;
-            query::events(&view, &filter, after, PAGE_LEAVES, limit).map_err(|error| error.to_string())
+        let read = blocking(&*parts.env.blocking, move || -> Result<EventPage, RowError> {
+            let view = registry.view()?;
+            query::events(&view, &filter, after, PAGE_LEAVES, limit)
         });
-        read.await.map_err(|error| error.to_string())?
+        read.await.map_err(|error| error.to_string())?.map_err(|error| parts.unread(&error))
     }
 
     fn applied(&self) -> watch::Receiver<AppliedAt> {

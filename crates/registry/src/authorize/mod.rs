@@ -30,7 +30,7 @@ use verdict::{Findings, Grounds};
 /// time. Every reason that denies is named, in the order of the codes.
 pub fn authorize(view: &View<'_>, request: &AuthorizeRequest, now: Millis) -> Decision {
     evaluate(view, request, now, Mode::Read)
-        .map_or_else(|error| unreadable(&error, now), |(decision, _)| decision)
+        .map_or_else(|error| unreadable(view, &error, now), |(decision, _)| decision)
 }
 
 /// Decides like [`authorize`], for a request whose permit was recorded before: its uses are consumed, everything else has
@@ -42,7 +42,7 @@ pub fn authorize_permitted(view: &View<'_>, request: &AuthorizeRequest, now: Mil
     };
     let decided =
         permit::recorded(view, request).and_then(|recorded| evaluate(view, request, now, mode(recorded)));
-    decided.map_or_else(|error| unreadable(&error, now), |(decision, _)| decision)
+    decided.map_or_else(|error| unreadable(view, &error, now), |(decision, _)| decision)
 }
 
 /// Whether a permit may be recorded for the request, and which authorizations lose a use by it.
@@ -54,13 +54,15 @@ pub(crate) fn consider(
     evaluate(view, request, now, Mode::Record)
 }
 
-fn unreadable(error: &RowError, now: Millis) -> Decision {
+fn unreadable(view: &View<'_>, error: &RowError, now: Millis) -> Decision {
+    view.met(error);
     let detail = match error {
         RowError::Interrupted => return Decision::deny(Code::DeadlineExceeded, error.to_string(), now),
         RowError::Mutated { .. } => format!("{error}: this node's state cannot be trusted"),
-        RowError::Unreadable(_) | RowError::RulesUnknown { .. } => {
-            format!("{error}: this node cannot prove its state")
-        }
+        RowError::Unreadable(_)
+        | RowError::RulesUnknown { .. }
+        | RowError::RowVersion { .. }
+        | RowError::CommandVersion(_) => format!("{error}: this node cannot prove its state"),
     };
     Decision::deny(Code::EvidenceMutated, detail, now)
 }

@@ -112,7 +112,8 @@ pub fn events(
         if key != row_key::index(index) {
             return Err(mutated(index));
         }
-        let leaf: LeafRow = codec::decode(&value).map_err(|_| mutated(index))?;
+        let leaf: LeafRow =
+            codec::decode(&value).map_err(|error| RowError::undecoded(Table::Leaves, &key, error))?;
         let row = view.evidence(&leaf.evidence_id)?.filter(|row| row.index == index);
         let row = row
             .ok_or_else(|| RowError::Mutated { table: Table::Evidence, key: leaf.evidence_id.0.to_vec() })?;

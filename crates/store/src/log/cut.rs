@@ -14,7 +14,7 @@ pub(super) fn at_first_damage(database: &Database) -> Result<(), StoreError> {
     {
         let mut store = write.open_table(STORE).map_err(failed)?;
         let row = db::get(&store, LOG_FILE, db::STATE)?.unwrap_or_default();
-        let mut state = LogState::decode(&row).map_err(|problem| StoreError::damaged(LOG_FILE, problem))?;
+        let mut state = LogState::decode(&row)?;
         state.truncated(from);
         db::put(&mut store, db::STATE, &state.encode())?;
         write.open_table(ENTRIES).map_err(failed)?.retain_in(from.., |_, _| false).map_err(failed)?;

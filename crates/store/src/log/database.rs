@@ -12,7 +12,7 @@ use redb::{
 use super::committer::Op;
 use super::mark::Mark;
 use super::state::LogState;
-use super::{LogEntry, cut};
+use super::{EntryError, LogEntry, cut};
 use crate::StoreError;
 use crate::database::{self as db, ENTRIES, LOG_FILE, STORE, failed};
 use crate::disk::Disk;
@@ -189,8 +189,14 @@ pub(super) fn read_entries<E: LogEntry>(
         if !found.is_empty() && bytes > bytes_max {
             return Ok(found);
         }
-        let entry = E::decode(value)
-            .map_err(|problem| StoreError::damaged(LOG_FILE, format!("entry {index}: {problem}")))?;
+        let entry = E::decode(value).map_err(|error| match error {
+            EntryError::Version(version) => {
+                StoreError::Version { what: format!("entry {index} in `{LOG_FILE}`"), version }
+            }
+            EntryError::Damaged(problem) => {
+                StoreError::damaged(LOG_FILE, format!("entry {index}: {problem}"))
+            }
+        })?;
         if entry.index() != index {
             return Err(StoreError::damaged(LOG_FILE, format!("entry {index} is another one")));
         }
@@ -228,7 +234,7 @@ fn load(database: &Database) -> Result<(LogState, u64), StoreError> {
     let store = read.open_table(STORE).map_err(failed)?;
     let row = db::get(&store, LOG_FILE, db::STATE)?
         .ok_or_else(|| StoreError::damaged(LOG_FILE, "its state is missing"))?;
-    let state = LogState::decode(&row).map_err(|problem| StoreError::damaged(LOG_FILE, problem))?;
+    let state = LogState::decode(&row)?;
     let mut bytes = 0u64;
     let mut range: Option<(u64, u64)> = None;
     for row in read.open_table(ENTRIES).map_err(failed)?.iter().map_err(failed)? {

@@ -14,6 +14,7 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use assent_registry::UnknownVersionError;
 use assent_registry::mutant::{self, Mutant};
 use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -41,7 +42,18 @@ pub trait LogEntry: Clone + Send + Sync + 'static {
     fn encode(&self) -> Vec<u8>;
 
     /// Reads an entry back, or says what is wrong with the bytes.
-    fn decode(bytes: &[u8]) -> Result<Self, String>;
+    fn decode(bytes: &[u8]) -> Result<Self, EntryError>;
+}
+
+/// Why an entry cannot be read back.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EntryError {
+    /// This build does not know its version.
+    #[error("it has {0}")]
+    Version(UnknownVersionError),
+    /// This build knows its version, and the bytes are not an entry of it.
+    #[error("{0}")]
+    Damaged(String),
 }
 
 /// How much the committer has done since the store was opened.

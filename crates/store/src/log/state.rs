@@ -5,7 +5,9 @@
 
 use bytes::Bytes;
 
+use crate::StoreError;
 use crate::bytes_codec::{CodecProblem, Reader, put_bytes};
+use crate::database::LOG_FILE;
 
 const VERSION: u8 = 2;
 
@@ -52,12 +54,17 @@ impl LogState {
         bytes
     }
 
-    /// Reads the row.
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, CodecProblem> {
+    /// Reads the row. A version that this build does not know is told apart from damage.
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
+        let damaged = |problem: CodecProblem| StoreError::damaged(LOG_FILE, problem);
         let mut reader = Reader::new(bytes);
-        if reader.u8()? != VERSION {
-            return Err("its version is unknown");
-        }
+        let version = reader.u8().map_err(damaged)?;
+        StoreError::check_version(&format!("the state in `{LOG_FILE}`"), version, VERSION)?;
+        Self::read(reader).map_err(damaged)
+    }
+
+    /// Reads what follows the version.
+    fn read(mut reader: Reader<'_>) -> Result<Self, CodecProblem> {
         let (commit, generation) = (reader.u64()?, reader.u64()?);
         let range = if flag(&mut reader)? { Some((reader.u64()?, reader.u64()?)) } else { None };
         let purged = if flag(&mut reader)? { Some((reader.u64()?, value(&mut reader)?)) } else { None };
@@ -137,5 +144,17 @@ mod tests {
             assert!(LogState::decode(&bytes[..length]).is_err());
         }
         assert!(LogState::decode(&[bytes, vec![0]].concat()).is_err());
+    }
+
+    #[test]
+    fn a_state_of_the_next_version_is_not_damaged_and_says_which_build_to_start() {
+        let mut bytes = LogState::default().encode();
+        bytes[0] = VERSION + 1;
+        let error = LogState::decode(&bytes).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the state in `log.redb` has version 3, and this build reads version 2: start this node with a newer build"
+        );
+        assert!(matches!(LogState::decode(&bytes[..0]), Err(StoreError::Damaged { .. })));
     }
 }

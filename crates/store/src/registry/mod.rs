@@ -164,6 +164,14 @@ impl RegistryStore {
         SnapshotSource::new(view, applied)
     }
 
+    /// Stops the store for good if `error` says that only another build can go on. Whoever owns the store then ends, with this
+    /// error as the reason.
+    pub fn stop_at_unknown_version(&self, error: &StoreError) {
+        if error.takes_another_build() {
+            self.inner.health.poison(error);
+        }
+    }
+
     /// Begins to receive a snapshot, beside the current generation. Blocks.
     pub fn stage(&self, header: SnapshotHeader) -> Result<StagedSnapshot, StoreError> {
         self.inner.health.check()?;

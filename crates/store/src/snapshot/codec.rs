@@ -1,6 +1,7 @@
 //! What a snapshot's parts are, as bytes, and the digests that hold them together.
 //!
-//! Each part starts with a version and its kind. A chunk's digest covers its index and its rows; the summary's
+//! Each part starts with a version and its kind. A part of a version that this build does not know is told apart from a
+//! damaged one. A chunk's digest covers its index and its rows; the summary's
 //! digest covers the header, every chunk's digest in order and the counts. Digests are BLAKE3 with a context
 //! of their own.
 
@@ -199,18 +200,17 @@ fn part<T>(
     name: &str,
     read: impl FnOnce(&mut Reader<'_>) -> Result<T, CodecProblem>,
 ) -> Result<T, StoreError> {
+    let unreadable =
+        |problem: CodecProblem| StoreError::Snapshot(format!("the {name} cannot be read: {problem}"));
     let mut reader = Reader::new(bytes);
-    let whole = || {
-        match (reader.u8()?, reader.u8()?) {
-            (VERSION, found) if found == kind => {}
-            (VERSION, _) => return Err("it is another part"),
-            _ => return Err("its version is unknown"),
-        }
-        read(&mut reader)
-    };
-    whole()
-        .and_then(|value| reader.finish().map(|()| value))
-        .map_err(|problem| StoreError::Snapshot(format!("the {name} cannot be read: {problem}")))
+    let version = reader.u8().map_err(unreadable)?;
+    StoreError::check_version(&format!("a snapshot's {name}"), version, VERSION)?;
+    if reader.u8().map_err(unreadable)? != kind {
+        return Err(unreadable("it is another part"));
+    }
+    let value = read(&mut reader).map_err(unreadable)?;
+    reader.finish().map_err(unreadable)?;
+    Ok(value)
 }
 
 #[cfg(test)]
@@ -250,9 +250,30 @@ mod tests {
         longer.push(0);
         assert!(SnapshotChunk::decode(&longer).is_err());
         assert!(SnapshotHeader::decode(&bytes).is_err());
-        let mut newer = bytes;
-        newer[0] = 3;
-        assert!(SnapshotChunk::decode(&newer).is_err());
+    }
+
+    #[test]
+    fn a_part_of_the_next_version_is_not_damaged_and_says_which_build_to_start() {
+        let header = SnapshotHeader { applied: b"position".to_vec(), rows: 7 };
+        let chunk = SnapshotChunk::new(3, vec![1, 2, 3]);
+        let summary = Summing::new(&header.applied).summary();
+        let next = |mut part: Vec<u8>| {
+            part[0] = VERSION + 1;
+            part
+        };
+        for (name, error) in [
+            ("header", SnapshotHeader::decode(&next(header.encode())).unwrap_err()),
+            ("chunk", SnapshotChunk::decode(&next(chunk.encode())).unwrap_err()),
+            ("summary", SnapshotSummary::decode(&next(summary.encode())).unwrap_err()),
+        ] {
+            assert!(error.takes_another_build(), "{error}");
+            assert_eq!(
+                error.to_string(),
+                format!(
+                    "a snapshot's {name} has version 3, and this build reads version 2: start this node with a newer build"
+                )
+            );
+        }
     }
 
     #[test]

@@ -6,10 +6,14 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use assent_store::{Disk, LogEntry, OnDurable, RunBlocking, Store, StoreError, StoreOptions};
+use assent_registry::UnknownVersionError;
+use assent_store::{Disk, EntryError, LogEntry, OnDurable, RunBlocking, Store, StoreError, StoreOptions};
 use bytes::Bytes;
 use redb::StorageBackend;
 use tokio::sync::oneshot;
+
+/// The payload of an entry that this build cannot read back, since a newer one wrote it.
+pub(crate) const OF_NEXT_VERSION: &str = "of the next version";
 
 pub(crate) const STORE_ID: [u8; 16] = *b"store-id-0000001";
 
@@ -298,8 +302,12 @@ impl LogEntry for TestEntry {
         [&self.index.to_be_bytes()[..], &self.payload].concat()
     }
 
-    fn decode(bytes: &[u8]) -> Result<Self, String> {
-        let (index, payload) = bytes.split_first_chunk().ok_or("cut short")?;
+    fn decode(bytes: &[u8]) -> Result<Self, EntryError> {
+        let cut_short = || EntryError::Damaged("cut short".to_owned());
+        let (index, payload) = bytes.split_first_chunk().ok_or_else(cut_short)?;
+        if payload == OF_NEXT_VERSION.as_bytes() {
+            return Err(EntryError::Version(UnknownVersionError { found: 2, known: 1 }));
+        }
         Ok(Self { index: u64::from_be_bytes(*index), payload: payload.to_vec() })
     }
 }

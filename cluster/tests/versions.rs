@@ -1,0 +1,72 @@
+//! A node that meets a row of a version that its build does not know, while the others go on.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
+
+mod cluster_support;
+
+use std::time::Duration;
+
+use assent_cluster::config::Config;
+use assent_cluster::raft::log::LogRecord;
+use assent_cluster::usecase::{Caller, Submitted};
+use assent_registry::{RowError, Rows, RowsMut, Table};
+use assent_store::{Store, StoreOptions, WriteError};
+use bytes::Bytes;
+use cluster_support::*;
+
+/// Makes every row of a table one of the next version, in a stopped node's registry.
+async fn raise_rows(config: &Config, table: Table) {
+    let env = environment(config).await;
+    let opened =
+        Store::<LogRecord>::open(env.disk.clone(), env.run_blocking(), [0; 16], StoreOptions::default());
+    let store = opened.await.unwrap();
+    let registry = store.registry.clone();
+    let raised = tokio::task::spawn_blocking(move || {
+        let written: Result<(), WriteError<RowError>> = registry.write(None, |rows| {
+            for (key, mut value) in rows.scan(table, b"", None, usize::MAX)? {
+                value[0] += 1;
+                rows.put(table, &key, &value)?;
+            }
+            Ok(())
+        });
+        written.unwrap();
+        registry.close().unwrap();
+    });
+    raised.await.unwrap();
+    store.log.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_decides_on_a_row_of_the_next_version_denies_and_stops_with_its_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let configs = configs(folder.path());
+    let mut nodes = Vec::new();
+    for config in &configs {
+        nodes.push(start(config).await);
+    }
+    for node in &nodes {
+        ready(node).await;
+    }
+    let caller = Caller::Anonymous;
+    let first = nodes[0].service().submit(&caller, Bytes::from(authorization())).await;
+    assert!(matches!(first, Submitted::Accepted { .. }), "{first:?}");
+    assert_eq!(nodes[0].service().authorize(&caller, vec![request()]).await[0].status, 200);
+
+    nodes.remove(0).shutdown().await;
+    raise_rows(&configs[0], Table::Policies).await;
+    nodes.insert(0, start(&configs[0]).await);
+    ready(&nodes[0]).await;
+    assert_ne!(nodes[0].service().authorize(&caller, vec![request()]).await[0].status, 200);
+    let cause = tokio::time::timeout(Duration::from_secs(20), nodes[0].failed()).await.unwrap();
+    assert_eq!(
+        cause,
+        "the store has stopped: a row of table `policies` has version 2, and this build reads version 1: start this node \
+         with a newer build"
+    );
+    for _ in 0..5 {
+        assert_ne!(nodes[0].service().authorize(&caller, vec![request()]).await[0].status, 200);
+    }
+    for node in &nodes[1..] {
+        ready(node).await;
+        assert_eq!(node.service().authorize(&caller, vec![request()]).await[0].status, 200);
+    }
+}

@@ -1,0 +1,85 @@
+//! Rows and commands of versions that this build does not know: never damage, never garbage, never passed over.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
+
+mod support;
+
+use assent_proof::Code;
+use assent_registry::{
+    CodecError, Command, MemoryRows, RowError, Rows, RowsMut, RulesVersion, Table, UnknownVersionError, View,
+    apply, authorize, query,
+};
+use support::*;
+
+/// The rows, with all those of a table changed.
+fn with_each(rows: &MemoryRows, table: Table, change: impl Fn(&mut Vec<u8>)) -> MemoryRows {
+    let mut changed = rows.clone();
+    for (key, mut value) in rows.scan(table, b"", None, usize::MAX).unwrap() {
+        change(&mut value);
+        changed.put(table, &key, &value).unwrap();
+    }
+    changed
+}
+
+#[test]
+fn a_row_of_a_version_that_this_build_does_not_know_denies_and_says_which_build_to_start() {
+    let mut world = World::new();
+    world.grounds();
+    for table in
+        [Table::Meta, Table::Authorities, Table::Domains, Table::Policies, Table::Lineages, Table::Slots]
+    {
+        let newer = with_each(&world.rows, table, |row| row[0] += 1);
+        let view = View::new(&newer);
+        assert_eq!(codes(&authorize(&view, &request(), ms(0))), [Code::EvidenceMutated], "{table:?}");
+        let reason = view.takes_another_build().unwrap();
+        assert!(matches!(reason, RowError::RowVersion { table: found, .. } if found == table), "{reason:?}");
+        let said = reason.to_string();
+        assert!(said.starts_with(&format!("a row of table `{}` has version ", table.name())), "{said}");
+        assert!(said.ends_with("start this node with a newer build"), "{said}");
+
+        let damaged = with_each(&world.rows, table, |row| row.truncate(row.len() - 1));
+        let view = View::new(&damaged);
+        assert_eq!(codes(&authorize(&view, &request(), ms(0))), [Code::EvidenceMutated], "{table:?}");
+        assert_eq!(view.takes_another_build(), None, "{table:?}");
+    }
+}
+
+#[test]
+fn applying_and_reading_fail_at_a_row_of_a_version_that_this_build_does_not_know() {
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    world.grounds();
+    let envelope = affirming().lineage("another").sign(&[&keys.attestation]);
+    for table in [Table::Meta, Table::Authorities] {
+        let mut newer = with_each(&world.rows, table, |row| row[0] += 1);
+        let group = (false, vec![checked(&envelope)]);
+        let applied = apply(&mut newer, RulesVersion::NEWEST, ms(0), &[group]);
+        assert!(
+            matches!(&applied, Err(RowError::RowVersion { table: found, .. }) if *found == table),
+            "{applied:?}"
+        );
+    }
+    let newer = with_each(&world.rows, Table::Domains, |row| row[0] += 1);
+    let read = query::domains(&newer, None, 10);
+    assert!(matches!(read, Err(RowError::RowVersion { table: Table::Domains, .. })), "{read:?}");
+}
+
+#[test]
+fn a_command_of_another_version_is_told_apart_from_garbage() {
+    let bytes = Command { proposed_at: ms(0), groups: Vec::new() }.encode();
+    let with_version = |version: u8| [&[version][..], &bytes[1..]].concat();
+    for (found, build) in [(2, "a newer build"), (255, "a newer build"), (0, "the build that wrote it")] {
+        let unknown = UnknownVersionError { found, known: 1 };
+        assert_eq!(Command::decode(&with_version(found)), Err(CodecError::Version(unknown)));
+        assert_eq!(Command::version_known(&with_version(found)), Err(unknown));
+        assert_eq!(
+            unknown.to_string(),
+            format!("version {found}, and this build reads version 1: start this node with {build}")
+        );
+    }
+    let longer = [&bytes[..], &[0]].concat();
+    for garbage in [&b""[..], &bytes[..1], &bytes[..bytes.len() - 1], &longer[..], &b"\x01no command"[..]] {
+        assert_eq!(Command::version_known(garbage), Ok(()));
+        let error = Command::decode(garbage).unwrap_err();
+        assert!(!matches!(error, CodecError::Version(_)), "{error}");
+    }
+}
