@@ -8,7 +8,7 @@ use std::time::Duration;
 use assent_cluster::config::Config;
 use assent_cluster::raft::log::LogRecord;
 use assent_cluster::usecase::{Caller, Submitted};
-use assent_registry::{RowError, Rows, RowsMut, Table};
+use assent_registry::{RowError, Table};
 use assent_store::{Store, StoreOptions, WriteError};
 use bytes::Bytes;
 use cluster_support::*;

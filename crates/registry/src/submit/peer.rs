@@ -186,7 +186,8 @@ fn standing(
     issuer: &PublicKey,
     (key, value): &Row,
 ) -> Result<Vec<EvidenceId>, RowError> {
-    let PeerRow { lineage: name, sequence } = codec::decode(value).map_err(|_| mutated(key))?;
+    let row = codec::decode(value).map_err(|error| RowError::undecoded(Table::Peers, key, error))?;
+    let PeerRow { lineage: name, sequence } = row;
     let lineage = view.lineage(domain, &name)?.ok_or_else(|| mutated(key))?;
     let slot: Slot = view.slot(Chain { domain, lineage: &name, issuer }, &lineage, sequence)?;
     let mut standing = Vec::new();
