@@ -58,8 +58,8 @@ impl EvidenceKind {
         text.strip_prefix(PREDICATE_TYPE_PREFIX)?.parse().ok()
     }
 
-    /// Whether this is evidence about one execution or runtime: it has exactly one issuer, and a policy can require it.
-    pub fn is_execution(self) -> bool {
+    /// Which slot a statement of this kind takes. The three questions below follow from it.
+    fn takes(self) -> Takes {
         use EvidenceKind::*;
         match self {
             ExecutionAuthorization
@@ -68,21 +68,50 @@ impl EvidenceKind {
             | RuntimeIntegrity
             | AuditLineage
             | SynchronizationContinuity
-            | SovereignTrust => true,
-            Permit | Rules | Root | Recovery | Domain | AuthorityGrant | Policy | Reconciliation
-            | Release | Revocation | Containment => false,
+            | SovereignTrust => Takes::IssuersSlot,
+            Root | Recovery | Domain | AuthorityGrant | Policy | Reconciliation | Release => {
+                Takes::SharedSlot
+            }
+            Revocation | Containment => Takes::NoSlotAndRestricts,
+            Permit | Rules => Takes::NoSlot,
+        }
+    }
+
+    /// Whether this is evidence about one execution or runtime: it has exactly one issuer, and a policy can require it.
+    pub fn is_execution(self) -> bool {
+        match self.takes() {
+            Takes::IssuersSlot => true,
+            Takes::SharedSlot | Takes::NoSlotAndRestricts | Takes::NoSlot => false,
         }
     }
 
     /// Whether this only ever restricts: it takes no slot and is accepted in any state of the domain.
     pub fn is_restriction(self) -> bool {
-        matches!(self, EvidenceKind::Revocation | EvidenceKind::Containment)
+        match self.takes() {
+            Takes::NoSlotAndRestricts => true,
+            Takes::IssuersSlot | Takes::SharedSlot | Takes::NoSlot => false,
+        }
     }
 
     /// Whether this stands in a slot of a chain. What does not leaves `sequence` and `parent` null, and moves no head.
     pub fn takes_slot(self) -> bool {
-        !self.is_restriction() && !matches!(self, EvidenceKind::Permit | EvidenceKind::Rules)
+        match self.takes() {
+            Takes::IssuersSlot | Takes::SharedSlot => true,
+            Takes::NoSlotAndRestricts | Takes::NoSlot => false,
+        }
     }
+}
+
+/// Which slot a statement takes.
+enum Takes {
+    /// The next one of its issuer's own chain in a lineage: execution evidence.
+    IssuersSlot,
+    /// The next one of the chain that all of `_governance` shares.
+    SharedSlot,
+    /// None, since it only ever restricts.
+    NoSlotAndRestricts,
+    /// None.
+    NoSlot,
 }
 
 string_enum! {

@@ -32,6 +32,8 @@
 //! assert_eq!(verified.statement(), &statement);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+// A new variant of an enum must not be harmless by accident: every match says what it does with each.
+#![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
 
 mod base64;
 mod bytes32;

@@ -12,6 +12,7 @@ use assent_proof::{
 };
 
 use crate::command::Outcome;
+use crate::kinds::profile;
 use crate::rows::{RowError, RowsMut};
 use crate::submit::{self, Occasion};
 use crate::view::View;
@@ -156,7 +157,7 @@ pub fn bootstrap(rows: &mut dyn RowsMut, genesis: &GenesisFile) -> Result<(), Ge
         if position == 0 && statement.kind != EvidenceKind::Root {
             return Err(not_a_root().into());
         }
-        if matches!(statement.kind, EvidenceKind::Rules | EvidenceKind::Recovery) {
+        if !profile(statement.kind).in_genesis {
             return Err(in_envelope(position, not_at_first(statement.kind)).into());
         }
         match submit::accept(rows, occasion, envelope)? {

@@ -6,6 +6,8 @@
 //! It owns the rules, the rows' encodings and the meaning of every code. It never reads a clock, draws a
 //! random number, does IO, waits, or iterates over anything unordered: the same entries give the same rows
 //! on every node, and replaying the ledger gives them again.
+// A new variant of an enum must not be harmless by accident: every match says what it does with each.
+#![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
 
 mod authorize;
 mod codec;
@@ -15,6 +17,7 @@ pub mod facts;
 mod genesis;
 #[cfg(test)]
 mod golden;
+mod kinds;
 pub mod limit;
 pub mod mutant;
 pub mod query;

@@ -6,8 +6,9 @@
 
 use std::collections::BTreeSet;
 
-use assent_proof::{Code, DomainName, EvidenceId, EvidenceKind, Millis, PublicKey, Role};
+use assent_proof::{Code, DomainName, EvidenceId, Millis, PublicKey, Role};
 
+use crate::kinds::profile;
 use crate::limit;
 use crate::record::{AuthorityRow, Conflict, CountedSigner, EvidenceRow, LineageRow, Reconciled};
 use crate::rows::RowError;
@@ -39,12 +40,6 @@ impl AuthorityRow {
             AuthorityStatus::Active
         }
     }
-}
-
-/// Whether a statement of this kind can say something that denies.
-pub(crate) fn can_be_negative(kind: EvidenceKind) -> bool {
-    use EvidenceKind::{PolicyValidation, RuntimeAttestation, RuntimeIntegrity};
-    matches!(kind, RuntimeAttestation | RuntimeIntegrity | PolicyValidation)
 }
 
 impl LineageRow {
@@ -105,7 +100,7 @@ impl View<'_> {
     fn judge(&self, id: &EvidenceId, open: &mut Vec<EvidenceId>) -> Result<bool, RowError> {
         // It was found, and is gone now: doubt denies.
         let Some(row) = self.evidence(id)? else { return Ok(true) };
-        if row.kind.is_restriction() || matches!(row.kind, EvidenceKind::Root | EvidenceKind::Domain) {
+        if !profile(row.kind).can_be_void {
             return Ok(false);
         }
         if row.invalidated_by.is_some() {
@@ -269,7 +264,7 @@ impl View<'_> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
-    use assent_proof::{LineageName, Seconds, SigningKey};
+    use assent_proof::{EvidenceKind, LineageName, Seconds, SigningKey};
 
     use super::*;
     use crate::codec::{Versioned, encode};

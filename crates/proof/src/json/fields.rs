@@ -38,9 +38,9 @@ impl<'a> Fields<'a> {
     /// Starts to read `value`, which stands at `path` (empty for the whole input) and must be an object.
     pub fn of(value: &'a Json, path: impl Into<String>) -> Result<Self, FieldError> {
         let path = path.into();
-        match value {
-            Json::Object(fields) => Ok(Fields { fields, read: vec![false; fields.len()], path }),
-            other => Err(wrong(path, "an object", other)),
+        match value.as_object() {
+            Some(fields) => Ok(Fields { fields, read: vec![false; fields.len()], path }),
+            None => Err(wrong(path, "an object", value)),
         }
     }
 

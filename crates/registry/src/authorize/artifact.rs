@@ -7,6 +7,7 @@ use assent_proof::{AuthorizeRequest, Claims, Code, EvidenceId, EvidenceKind, Mil
 use super::evidence::{self, Flawed, earlier};
 use super::verdict::Findings;
 use super::{Case, Counted, Mode, Recorded, Scene};
+use crate::kinds::effects;
 use crate::record::SlotRow;
 use crate::rows::RowError;
 
@@ -43,20 +44,20 @@ pub(super) fn authorization(
             findings.deny(Code::EvidenceMissing, detail, None);
         }
     }
-    if case.policy.permit_always && matches!(case.mode, Mode::Read) {
-        let detail = "the domain's policy allows only with a permit".to_owned();
-        findings.deny(Code::PermitRequired, detail, counted);
-    }
-    if matches!(case.mode, Mode::Permitted(Recorded::Nothing)) && counted.is_some() {
-        let detail = "no permit is recorded for this nonce".to_owned();
-        findings.deny(Code::PermitRequired, detail, counted);
+    let lacks_permit = match &case.mode {
+        Mode::Read => case.policy.permit_always.then_some("the domain's policy allows only with a permit"),
+        Mode::Permitted(Recorded::Nothing) => counted.map(|_| "no permit is recorded for this nonce"),
+        Mode::Record | Mode::Permitted(Recorded::Another | Recorded::Permit { .. }) => None,
+    };
+    if let Some(detail) = lacks_permit {
+        findings.deny(Code::PermitRequired, detail.to_owned(), counted);
     }
     Ok((counted, consumes))
 }
 
 /// Whether an authorization counts its uses.
 pub(super) fn counts_uses(claims: &Claims) -> bool {
-    matches!(claims, Claims::ExecutionAuthorization { uses: Some(_), .. })
+    effects(claims).uses.is_some()
 }
 
 /// Whether the artifact, on its own, covers the request. The error lists everything it lacks.
@@ -77,7 +78,7 @@ pub(super) fn covers(
 
 /// Why an artifact's counted uses do not let it cover the request, if they don't.
 fn uses(case: &Case<'_>, half: &SlotRow) -> Result<Option<(Code, String)>, RowError> {
-    let Claims::ExecutionAuthorization { uses: Some(uses), .. } = &half.claims else { return Ok(None) };
+    let Some(uses) = effects(&half.claims).uses else { return Ok(None) };
     match &case.mode {
         Mode::Read => {
             let detail = "the artifact's uses are counted, so it takes a permit".to_owned();
@@ -92,7 +93,7 @@ fn uses(case: &Case<'_>, half: &SlotRow) -> Result<Option<(Code, String)>, RowEr
             let row = case.view.evidence(&half.evidence_id)?;
             let consumed = row.map_or(u32::MAX, |row| row.consumed);
             let detail = format!("all {uses} uses of the artifact are consumed");
-            Ok((consumed >= *uses).then_some((Code::AuthorizationConsumed, detail)))
+            Ok((consumed >= uses).then_some((Code::AuthorizationConsumed, detail)))
         }
     }
 }

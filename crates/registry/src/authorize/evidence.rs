@@ -8,17 +8,17 @@ use assent_proof::{Claims, Code, EvidenceId, Millis, PolicyBody, PolicyVerdict, 
 
 use super::verdict::Findings;
 use super::{Case, Scene, TooFar};
+use crate::kinds::{Says, effects, profile};
 use crate::limit;
 use crate::mutant::{self, Mutant};
 use crate::record::SlotRow;
 use crate::rows::{RowError, Table};
 use crate::said::{Said, Slot};
-use crate::standing::{authority_flaw, can_be_negative};
-use crate::submit::roles_for;
+use crate::standing::authority_flaw;
 
 /// Denies for every negative statement in the scene, whether the policy requires its kind or not.
 pub(super) fn negatives(case: &Case<'_>, scene: &Scene, findings: &mut Findings) -> Result<(), RowError> {
-    for said in scene.said.iter().filter(|said| can_be_negative(said.kind)) {
+    for said in scene.said.iter().filter(|said| profile(said.kind).can_be_negative) {
         let mut walk = said.earlier.clone();
         let mut slot = said.newest.clone();
         let mut replaced = false;
@@ -130,25 +130,28 @@ fn released(case: &Case<'_>, id: &EvidenceId) -> Result<bool, RowError> {
 /// Why a statement denies by what it says: a status not accepted, a `fail`, a measurement not approved.
 /// An absent list is not checked, an empty one approves nothing.
 pub(super) fn negative(policy: &PolicyBody, claims: &Claims) -> Option<(Code, String)> {
-    let unapproved = |measurement: &String| {
+    let unapproved = |measurement: &str| {
         let approved = policy.measurements.as_ref()?;
-        (!approved.contains(measurement))
+        (!approved.iter().any(|approved| approved == measurement))
             .then(|| (Code::MeasurementNotApproved, format!("measurement `{measurement}` is not approved")))
     };
-    match claims {
-        Claims::RuntimeAttestation { status, measurement, .. } => {
+    match effects(claims).says {
+        Says::Nothing => None,
+        Says::Attested { status, measurement } => {
             let accepted = policy.attestation_status.as_ref();
-            if accepted.is_some_and(|accepted| !accepted.contains(status)) {
+            if accepted.is_some_and(|accepted| !accepted.contains(&status)) {
                 let detail = format!("attestation status `{}` is not accepted", status.as_str());
                 return Some((Code::AttestationNotAffirming, detail));
             }
             unapproved(measurement)
         }
-        Claims::RuntimeIntegrity { measured } => unapproved(measured),
-        Claims::PolicyValidation { verdict: PolicyVerdict::Fail, .. } => {
-            Some((Code::PolicyValidationFailed, "a policy validation says `fail`".to_owned()))
-        }
-        _ => None,
+        Says::Measured(measured) => unapproved(measured),
+        Says::Validated { verdict, .. } => match verdict {
+            PolicyVerdict::Pass => None,
+            PolicyVerdict::Fail => {
+                Some((Code::PolicyValidationFailed, "a policy validation says `fail`".to_owned()))
+            }
+        },
     }
 }
 
@@ -179,7 +182,7 @@ pub(super) fn standing(
         );
     }
     let kind = half.claims.kind();
-    if !roles_for(kind).contains(&authority.role) {
+    if !profile(kind).roles.contains(&authority.role) {
         flaw(
             Code::RoleNotPermitted,
             format!("{issuer} is an authority for {} and signed a `{kind}`", authority.role),

@@ -38,7 +38,9 @@ pub fn authorize(view: &View<'_>, request: &AuthorizeRequest, now: Millis) -> De
 pub fn authorize_permitted(view: &View<'_>, request: &AuthorizeRequest, now: Millis) -> Decision {
     let mode = |recorded| match recorded {
         Recorded::Nothing if mutant::is_active(Mutant::PermitOutsideLog) => Mode::Record,
-        recorded => Mode::Permitted(recorded),
+        recorded @ (Recorded::Nothing | Recorded::Another | Recorded::Permit { .. }) => {
+            Mode::Permitted(recorded)
+        }
     };
     let decided =
         permit::recorded(view, request).and_then(|recorded| evaluate(view, request, now, mode(recorded)));
@@ -223,20 +225,19 @@ impl Case<'_> {
 
     /// What is recorded for the request's nonce, where a permit should have been.
     fn permit(&self, findings: &mut Findings) -> Result<(), RowError> {
-        let Mode::Permitted(recorded) = &self.mode else { return Ok(()) };
-        match recorded {
-            Recorded::Permit { receipt, .. } => {
+        match &self.mode {
+            Mode::Permitted(Recorded::Permit { receipt, .. }) => {
                 let id = receipt.evidence_id;
                 if self.view.is_void(&id)? {
                     findings.deny(Code::InheritanceUnverifiable, "the permit is void".to_owned(), Some(id));
                 }
                 findings.permit = Some(receipt.clone());
             }
-            Recorded::Another => {
+            Mode::Permitted(Recorded::Another) => {
                 let detail = "the nonce was used for another request in this lineage".to_owned();
                 findings.deny(Code::NonceReused, detail, None);
             }
-            Recorded::Nothing => {}
+            Mode::Permitted(Recorded::Nothing) | Mode::Read | Mode::Record => {}
         }
         Ok(())
     }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use assent_proof::{Claims, Code, EvidenceId, EvidenceKind, Millis, Requirement};
+use assent_proof::{Code, EvidenceId, EvidenceKind, Millis, Requirement};
 
 use super::evidence::{self, Flawed, earlier};
 use super::verdict::Findings;
 use super::{Case, Counted, Scene, artifact};
+use crate::kinds::{OfPeer, Says, effects};
 use crate::mutant::{self, Mutant};
 use crate::record::SlotRow;
 use crate::rows::RowError;
@@ -102,18 +103,22 @@ fn content(case: &Case<'_>, half: &SlotRow) -> Option<(Code, String)> {
     if let Some(negative) = evidence::negative(case.policy, &half.claims) {
         return Some(negative);
     }
-    let Claims::PolicyValidation { policy_digest, .. } = &half.claims else { return None };
+    let policy_digest = match effects(&half.claims).says {
+        Says::Validated { policy_digest, .. } => policy_digest,
+        Says::Nothing | Says::Attested { .. } | Says::Measured(_) => return None,
+    };
     let approved = case.policy.policy_digests.as_ref()?;
-    (!approved.contains(policy_digest)).then(|| {
+    (!approved.iter().any(|approved| approved == policy_digest)).then(|| {
         (Code::PolicyValidationFailed, format!("policy digest `{policy_digest}` is not among those approved"))
     })
 }
 
 /// Until when the other registry is trusted, for what speaks of one.
 fn trusted_until(case: &Case<'_>, half: &SlotRow) -> Result<Option<Millis>, RowError> {
-    match &half.claims {
-        Claims::SovereignTrust { not_after, .. } => Ok(Some(not_after.to_millis())),
-        Claims::SynchronizationContinuity { .. } => {
+    match effects(&half.claims).peer {
+        OfPeer::Nothing => Ok(None),
+        OfPeer::Trust { not_after } => Ok(Some(not_after.to_millis())),
+        OfPeer::Checkpoint { .. } => {
             let mut until = None;
             for reference in &half.references {
                 let trust = case.view.trust(reference)?;
@@ -122,7 +127,6 @@ fn trusted_until(case: &Case<'_>, half: &SlotRow) -> Result<Option<Millis>, RowE
             // Without its trust, which damage may have hidden, it rests on nothing.
             Ok(Some(until.unwrap_or(Millis(i64::MIN))))
         }
-        _ => Ok(None),
     }
 }
 

@@ -9,6 +9,7 @@ use assent_proof::{
 use super::{Fact, Found, is_second, same_slot};
 use crate::codec::{Versioned, encode};
 use crate::containment::releasers;
+use crate::kinds::effects;
 use crate::record::{
     AuthorityRow, CheckpointRow, Conflict, Contained, DomainRow, IssuerRow, KindSlot, LineageRow,
     OpenSubjectRow, PeerRow, PolicyRow, Reconciled, ReleaseRow, ReleasedBy, RestrictionRow, RevokedMark,
@@ -17,7 +18,6 @@ use crate::record::{
 use crate::row_key;
 use crate::rows::{RowError, Table};
 use crate::said::{Chain, Half};
-use crate::submit::restricted;
 use crate::view::View;
 
 /// The tables that are wholly worked out here.
@@ -104,7 +104,19 @@ impl Rows<'_> {
                     let row = PolicyRow { evidence_id: fact.id, body: body.clone() };
                     self.put(Table::Policies, row_key::domain(&fact.statement.domain), &row);
                 }
-                _ => {}
+                Claims::ExecutionAuthorization { .. }
+                | Claims::RuntimeAttestation { .. }
+                | Claims::PolicyValidation { .. }
+                | Claims::RuntimeIntegrity { .. }
+                | Claims::AuditLineage { .. }
+                | Claims::SovereignTrust { .. }
+                | Claims::SynchronizationContinuity { .. }
+                | Claims::Containment(_)
+                | Claims::Release { .. }
+                | Claims::Permit(_)
+                | Claims::Reconciliation { .. }
+                | Claims::Rules { .. }
+                | Claims::Recovery { .. } => {}
             }
         }
         for (key, row) in &authorities {
@@ -170,11 +182,10 @@ impl Rows<'_> {
             .filter_map(|second| {
                 let halves: Vec<EvidenceId> =
                     evidence.iter().filter(|fact| same_slot(fact, second)).map(|fact| fact.id).collect();
-                let reconciled = self.facts.iter().rev().find_map(|fact| match &fact.claims {
-                    Claims::Reconciliation { canonical, .. } if halves.contains(canonical) => {
-                        Some(Reconciled { by: fact.id, canonical: *canonical })
-                    }
-                    _ => None,
+                let reconciled = self.facts.iter().rev().find_map(|fact| {
+                    let Claims::Reconciliation { canonical, .. } = &fact.claims else { return None };
+                    let of_it = halves.contains(canonical);
+                    of_it.then_some(Reconciled { by: fact.id, canonical: *canonical })
                 });
                 let (issuer, sequence) = (*second.statement.issuers.first()?, second.statement.sequence?);
                 Some(Conflict { issuer, sequence, reconciled })
@@ -282,13 +293,11 @@ impl Rows<'_> {
             let statement = &fact.statement;
             let entry = row_key::entry(&statement.domain, &statement.lineage, fact.index);
             self.rows.insert((Table::LineageEntries, entry), fact.id.0.to_vec());
-            if let Some(target) = restricted(&fact.claims) {
+            if let Some(restriction) = effects(&fact.claims).restricts {
+                let target = restriction.target();
                 let key =
                     row_key::restriction(&statement.domain, statement.kind, &target, &statement.issuers);
-                let invalid_since = match &fact.claims {
-                    Claims::Revocation { invalid_since, .. } => *invalid_since,
-                    _ => None,
-                };
+                let invalid_since = restriction.invalid_since();
                 self.put(Table::Restrictions, key, &RestrictionRow { evidence_id: fact.id, invalid_since });
             }
             if let Claims::SovereignTrust { peer, registry_key, node_keys, not_after } = &fact.claims {

@@ -25,7 +25,21 @@ fn meta(view: &View<'_>, facts: &[Fact], wrong: &mut Vec<String>) -> Result<(), 
             Claims::Root { registry_key: key, .. } => registry_key = Some(*key),
             Claims::Recovery { epoch: next, .. } => epoch = *next,
             Claims::Rules { version } => rules = *version,
-            _ => {}
+            Claims::ExecutionAuthorization { .. }
+            | Claims::RuntimeAttestation { .. }
+            | Claims::PolicyValidation { .. }
+            | Claims::RuntimeIntegrity { .. }
+            | Claims::AuditLineage { .. }
+            | Claims::SovereignTrust { .. }
+            | Claims::SynchronizationContinuity { .. }
+            | Claims::Domain { .. }
+            | Claims::AuthorityGrant { .. }
+            | Claims::Policy(_)
+            | Claims::Revocation { .. }
+            | Claims::Containment(_)
+            | Claims::Release { .. }
+            | Claims::Permit(_)
+            | Claims::Reconciliation { .. } => {}
         }
     }
     let time = facts.iter().map(|fact| fact.accepted_at).max();
@@ -71,9 +85,9 @@ fn uses(view: &View<'_>, facts: &[Fact], fact: &Fact, wrong: &mut Vec<String>) -
     }
     let halves: BTreeSet<EvidenceId> =
         facts.iter().filter(|other| same_slot(other, fact)).map(|other| other.id).collect();
-    let chosen = facts.iter().rev().find_map(|other| match &other.claims {
-        Claims::Reconciliation { canonical, .. } if halves.contains(canonical) => Some(*canonical),
-        _ => None,
+    let chosen = facts.iter().rev().find_map(|other| {
+        let Claims::Reconciliation { canonical, .. } = &other.claims else { return None };
+        halves.contains(canonical).then_some(*canonical)
     });
     if chosen.is_some_and(|chosen| chosen != fact.id) || (chosen.is_none() && halves.len() > 1) {
         return Ok(());

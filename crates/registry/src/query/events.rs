@@ -10,6 +10,7 @@ use assent_proof::{
 };
 
 use crate::codec;
+use crate::kinds::{Restriction, effects};
 use crate::record::{EvidenceRow, LeafRow};
 use crate::row_key;
 use crate::rows::{RowError, Rows, Table};
@@ -149,7 +150,7 @@ fn restricts(rows: &dyn Rows, row: &EvidenceRow, id: &EvidenceId) -> Result<Opti
     if let Some(containment) = &row.containment {
         return Ok(Some(Restricts { action: containment.action(), target: containment.target() }));
     }
-    if row.kind != EvidenceKind::Revocation {
+    if !row.kind.is_restriction() {
         return Ok(None);
     }
     let body = super::envelope(rows, id)?;
@@ -157,10 +158,12 @@ fn restricts(rows: &dyn Rows, row: &EvidenceRow, id: &EvidenceId) -> Result<Opti
         let statement = Statement::parse(&Envelope::parse(&body).ok()?.payload).ok()?;
         Claims::parse(statement.kind, &statement.claims).ok()
     });
-    match claims {
-        Some(Claims::Revocation { authority, .. }) => {
+    match claims.as_ref().and_then(|claims| effects(claims).restricts) {
+        Some(Restriction::Revokes { authority, .. }) => {
             Ok(Some(Restricts { action: "revoke", target: authority.to_string() }))
         }
-        _ => Err(RowError::Mutated { table: Table::Bodies, key: row_key::index(row.index).to_vec() }),
+        Some(Restriction::Contains(_)) | None => {
+            Err(RowError::Mutated { table: Table::Bodies, key: row_key::index(row.index).to_vec() })
+        }
     }
 }

@@ -140,6 +140,19 @@ fn times(statement: &Statement, claims: &Claims, now: Millis) -> Result<(), Refu
             return invalid("predicate.expiresAt", format!("`{expires_at}` has passed"));
         }
     }
+    claimed_times(statement, claims, now)
+}
+
+/// The times that claims name, and how long a statement of some kinds can be used after it was signed.
+fn claimed_times(statement: &Statement, claims: &Claims, now: Millis) -> Result<(), Refusal> {
+    let invalid = |field: &str, detail: String| Err(Refusal::at(Code::TimesInvalid, field, detail));
+    let usable_for = |most_ms: i64, most: &str| {
+        if now.0 > statement.issued_at.to_millis().0.saturating_add(most_ms) {
+            let detail = format!("`{}` is more than {most} ago: sign a new one", statement.issued_at);
+            return invalid("predicate.issuedAt", detail);
+        }
+        Ok(())
+    };
     match claims {
         Claims::ExecutionAuthorization { not_before, not_after, .. }
         | Claims::AuthorityGrant { not_before, not_after, .. } => {
@@ -151,25 +164,32 @@ fn times(statement: &Statement, claims: &Claims, now: Millis) -> Result<(), Refu
             }
             Ok(())
         }
-        Claims::SovereignTrust { not_after, .. } if not_after.to_millis() <= now => {
-            invalid("predicate.claims.notAfter", format!("`{not_after}` has passed"))
+        Claims::SovereignTrust { not_after, .. } => {
+            if not_after.to_millis() <= now {
+                return invalid("predicate.claims.notAfter", format!("`{not_after}` has passed"));
+            }
+            Ok(())
         }
-        Claims::Recovery { .. }
-            if now.0 > statement.issued_at.to_millis().0.saturating_add(limit::RECOVERY_USABLE_MS) =>
-        {
-            let detail = format!("`{}` is more than seven days ago: sign a new one", statement.issued_at);
-            invalid("predicate.issuedAt", detail)
-        }
-        Claims::Rules { .. }
-            if now.0 > statement.issued_at.to_millis().0.saturating_add(limit::RULES_USABLE_MS) =>
-        {
-            let detail = format!("`{}` is more than a minute ago: sign a new one", statement.issued_at);
-            invalid("predicate.issuedAt", detail)
-        }
-        Claims::Revocation { invalid_since: Some(since), .. } if since.to_millis() > now => {
-            invalid("predicate.claims.invalidSince", format!("`{since}` lies in the registry's future"))
-        }
-        _ => Ok(()),
+        Claims::Recovery { .. } => usable_for(limit::RECOVERY_USABLE_MS, "seven days"),
+        Claims::Rules { .. } => usable_for(limit::RULES_USABLE_MS, "a minute"),
+        Claims::Revocation { invalid_since, .. } => match invalid_since {
+            Some(since) if since.to_millis() > now => {
+                invalid("predicate.claims.invalidSince", format!("`{since}` lies in the registry's future"))
+            }
+            Some(_) | None => Ok(()),
+        },
+        Claims::RuntimeAttestation { .. }
+        | Claims::PolicyValidation { .. }
+        | Claims::RuntimeIntegrity { .. }
+        | Claims::AuditLineage { .. }
+        | Claims::SynchronizationContinuity { .. }
+        | Claims::Root { .. }
+        | Claims::Domain { .. }
+        | Claims::Policy(_)
+        | Claims::Containment(_)
+        | Claims::Release { .. }
+        | Claims::Permit(_)
+        | Claims::Reconciliation { .. } => Ok(()),
     }
 }
 

@@ -11,9 +11,9 @@ use assent_proof::{
 use super::signers::Signers;
 use super::{Stop, cluster};
 use crate::containment::releasers;
+use crate::kinds::profile;
 use crate::limit;
 use crate::record::EvidenceRow;
-use crate::standing::can_be_negative;
 use crate::view::View;
 
 /// Checks the claims against the state at `now`.
@@ -162,7 +162,7 @@ fn releases(view: &View<'_>, statement: &Statement, id: &EvidenceId) -> Result<(
         (EvidenceKind::Containment | EvidenceKind::Revocation, _, _) => {
             refuse(format!("`{id}` is final; only a quarantine or an isolation can be released"))
         }
-        (kind, _, [issuer]) if can_be_negative(kind) => {
+        (kind, _, [issuer]) if profile(kind).can_be_negative => {
             if view.authority(issuer)?.is_some_and(|row| row.revoked.is_none()) {
                 return refuse(format!("the issuer of `{id}` can still say otherwise itself"));
             }

@@ -15,7 +15,7 @@ mod slot;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use assent_proof::{Claims, EvidenceId, Millis, Refusal, VerifiedEnvelope};
+use assent_proof::{Claims, EvidenceId, Millis, PublicKey, Refusal, VerifiedEnvelope};
 
 use crate::command::{Checked, Outcome, Receipt};
 use crate::record::{CheckpointRow, CountedSigner, IssuerRow, LineageRow, MetaRow};
@@ -24,8 +24,6 @@ use crate::rules::{RulesVersion, rules_known};
 use crate::view::View;
 
 pub(crate) use check::Occasion;
-pub(crate) use signers::roles_for;
-pub(crate) use slot::restricted;
 
 /// Applies one command. `known` is the newest version of the rules that the running build knows; `proposed_at` is the
 /// proposing leader's clock, from the log entry; each group says whether all or nothing of it is accepted. Answers one
@@ -69,9 +67,7 @@ pub fn would_accept(
 ) -> Result<Result<(), Refusal>, RowError> {
     rules_known(rows, known)?;
     match check::check(&View::new(rows), Occasion::Command { proposed_at: at, known }, envelope) {
-        Ok(Plan { placement: Placement::Equivocation, .. }) => {
-            Ok(Err(slot::equivocated(envelope.statement())))
-        }
+        Ok(plan) if plan.placement.is_second() => Ok(Err(slot::equivocated(envelope.statement()))),
         Ok(_) => Ok(Ok(())),
         Err(Stop::Answer(outcome)) => Ok(match *outcome {
             Outcome::Accepted { .. } => Ok(()),
@@ -121,7 +117,9 @@ fn apply_atomically(
         Outcome::Equivocation { receipt, refusal } if receipt.ledger_index >= before => {
             Outcome::refused(refusal)
         }
-        earlier_or_refused => earlier_or_refused,
+        earlier_or_refused @ (Outcome::Accepted { .. }
+        | Outcome::Equivocation { .. }
+        | Outcome::Refused { .. }) => earlier_or_refused,
     };
     Ok(outcomes.into_iter().map(not_applied).collect())
 }
@@ -203,9 +201,19 @@ struct Plan {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Placement {
     /// The issuer's next slot.
-    IssuerSlot,
+    IssuerSlot {
+        /// The issuer.
+        issuer: PublicKey,
+        /// The slot.
+        sequence: u64,
+    },
     /// A slot that the issuer has filled already.
-    Equivocation,
+    Equivocation {
+        /// The issuer.
+        issuer: PublicKey,
+        /// The slot.
+        sequence: u64,
+    },
     /// The next slot of the shared chain of `_governance`.
     SharedSlot,
     /// No slot.
@@ -216,6 +224,35 @@ enum Placement {
     Rules,
     /// No slot, and no leaf: this standing restriction, or this permit for the same request, says it already.
     Standing(EvidenceId),
+}
+
+impl Placement {
+    /// The issuer and its slot, of what goes in a chain of its issuer's own.
+    fn own_slot(self) -> Option<(PublicKey, u64)> {
+        match self {
+            Placement::IssuerSlot { issuer, sequence } | Placement::Equivocation { issuer, sequence } => {
+                Some((issuer, sequence))
+            }
+            Placement::SharedSlot
+            | Placement::Restriction
+            | Placement::Permit
+            | Placement::Rules
+            | Placement::Standing(_) => None,
+        }
+    }
+
+    /// Whether it is the second statement of its issuer for a slot.
+    fn is_second(self) -> bool {
+        match self {
+            Placement::Equivocation { .. } => true,
+            Placement::IssuerSlot { .. }
+            | Placement::SharedSlot
+            | Placement::Restriction
+            | Placement::Permit
+            | Placement::Rules
+            | Placement::Standing(_) => false,
+        }
+    }
 }
 
 /// The receipt of an accepted piece of evidence.

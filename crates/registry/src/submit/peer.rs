@@ -10,6 +10,7 @@ use assent_proof::{
 
 use super::{Placement, Stop};
 use crate::codec;
+use crate::kinds::{OfPeer, effects};
 use crate::limit;
 use crate::record::{CheckpointRow, PeerRow, TrustRow};
 use crate::row_key;
@@ -31,17 +32,19 @@ pub(super) fn check(
     placement: Placement,
     now: Millis,
 ) -> Result<Option<CheckpointRow>, Stop> {
-    let Claims::SynchronizationContinuity { checkpoint, consistency } = claims else { return Ok(None) };
+    let (note, consistency) = match effects(claims).peer {
+        OfPeer::Checkpoint { note, consistency } => (note, consistency),
+        OfPeer::Nothing | OfPeer::Trust { .. } => return Ok(None),
+    };
     let (trust_id, trust) = trust(view, statement, now)?;
-    let verified =
-        verify_checkpoint(checkpoint.as_bytes(), &trust.peer, &trust.registry_key, &trust.node_keys);
+    let verified = verify_checkpoint(note.as_bytes(), &trust.peer, &trust.registry_key, &trust.node_keys);
     let verified = verified.map_err(|refusal| at_checkpoint(&refusal))?;
     let found = verified.checkpoint();
     let checkpoint =
         CheckpointRow { origin: trust.peer, trust: trust_id, size: found.size, root: found.root };
     let [issuer] = statement.issuers.as_slice() else { return Ok(None) };
     has_room_for_trust(view, &statement.domain, issuer, &checkpoint)?;
-    if placement == Placement::IssuerSlot {
+    if !placement.is_second() {
         let last = last(view, &statement.domain, &checkpoint.origin)?;
         extends(&last, &checkpoint, consistency)?;
     }

@@ -3,6 +3,7 @@
 use assent_proof::{Code, DomainName, EvidenceKind, LineageName, Refusal, Statement};
 
 use super::Stop;
+use crate::kinds::{GovernanceOf, Lies, profile};
 use crate::view::View;
 
 /// The domain must exist, and the statement's kind must belong where it says it lies.
@@ -28,39 +29,13 @@ pub(super) fn domain(view: &View<'_>, statement: &Statement) -> Result<(), Stop>
 fn shape(statement: &Statement) -> Result<(), Refusal> {
     let malformed = |field: &str, detail: String| Err(Refusal::at(Code::Malformed, field, detail));
     let kind = statement.kind;
-    if kind.is_execution() {
-        if statement.domain.is_system() {
-            let detail = format!("`{kind}` does not belong in a domain of the system");
-            return malformed("predicate.domain", detail);
-        }
-        if statement.lineage.is_system() {
-            let detail = format!("`{kind}` does not belong in `{}`", statement.lineage);
-            return malformed("predicate.lineage", detail);
-        }
-    } else if kind == EvidenceKind::Permit {
-        if statement.domain.is_system() || statement.lineage.is_system() {
-            return malformed("predicate.lineage", "a `permit` belongs in an execution's lineage".into());
-        }
-    } else if statement.lineage != LineageName::governance() {
-        return malformed("predicate.lineage", format!("`{kind}` belongs in `_governance`"));
-    }
-    let of_root = matches!(
-        kind,
-        EvidenceKind::Root | EvidenceKind::Domain | EvidenceKind::Rules | EvidenceKind::Recovery
-    );
-    if of_root && statement.domain != DomainName::root() {
-        return malformed("predicate.domain", format!("`{kind}` belongs in `_root`"));
-    }
-    if kind == EvidenceKind::Policy && statement.domain.is_system() {
-        return malformed("predicate.domain", "`_root` has no policy".into());
-    }
+    lies(statement)?;
     if !kind.is_execution() && !statement.references.is_empty() {
         // Voidness walks from evidence to the grants of its signers. Were grants to rest on evidence in turn,
         // that walk would have no bound.
         return malformed("predicate.references", format!("`{kind}` references nothing"));
     }
-    let by_one = matches!(kind, EvidenceKind::Containment | EvidenceKind::Permit);
-    if by_one && statement.issuers.len() != 1 {
+    if profile(kind).one_issuer && statement.issuers.len() != 1 {
         return malformed("predicate.issuers", format!("`{kind}` has exactly one issuer"));
     }
     if !kind.takes_slot() {
@@ -78,4 +53,43 @@ fn shape(statement: &Statement) -> Result<(), Refusal> {
         }
         _ => Ok(()),
     }
+}
+
+/// It lies where its kind belongs.
+fn lies(statement: &Statement) -> Result<(), Refusal> {
+    let malformed = |field: &str, detail: String| Err(Refusal::at(Code::Malformed, field, detail));
+    let kind = statement.kind;
+    match profile(kind).lies {
+        Lies::WithExecution => {
+            if statement.domain.is_system() {
+                let detail = format!("`{kind}` does not belong in a domain of the system");
+                return malformed("predicate.domain", detail);
+            }
+            if statement.lineage.is_system() {
+                let detail = format!("`{kind}` does not belong in `{}`", statement.lineage);
+                return malformed("predicate.lineage", detail);
+            }
+        }
+        Lies::WithPermitted => {
+            if statement.domain.is_system() || statement.lineage.is_system() {
+                let detail = format!("a `{kind}` belongs in an execution's lineage");
+                return malformed("predicate.lineage", detail);
+            }
+        }
+        Lies::InGovernance(of) => {
+            if statement.lineage != LineageName::governance() {
+                return malformed("predicate.lineage", format!("`{kind}` belongs in `_governance`"));
+            }
+            match of {
+                GovernanceOf::Root if statement.domain != DomainName::root() => {
+                    return malformed("predicate.domain", format!("`{kind}` belongs in `_root`"));
+                }
+                GovernanceOf::Domain if statement.domain.is_system() => {
+                    return malformed("predicate.domain", format!("`_root` has no {kind}"));
+                }
+                GovernanceOf::Root | GovernanceOf::Domain | GovernanceOf::Any => {}
+            }
+        }
+    }
+    Ok(())
 }

@@ -5,6 +5,7 @@ use assent_proof::{
 };
 
 use super::Stop;
+use crate::kinds::{Admits, Restriction, Threshold, effects, profile};
 use crate::mutant::{self, Mutant};
 use crate::record::CountedSigner;
 use crate::rows::RowError;
@@ -15,29 +16,6 @@ use crate::view::View;
 pub(super) struct Signers {
     pub(super) counted: Vec<CountedSigner>,
     pub(super) threshold: u32,
-}
-
-/// The roles that may issue a kind of statement.
-pub(crate) fn roles_for(kind: EvidenceKind) -> &'static [Role] {
-    match kind {
-        EvidenceKind::RuntimeAttestation => &[Role::Attestation],
-        EvidenceKind::PolicyValidation => &[Role::Orchestration, Role::Governance],
-        EvidenceKind::RuntimeIntegrity => &[Role::Runtime, Role::Attestation],
-        EvidenceKind::AuditLineage => &[Role::Audit, Role::Gateway, Role::Orchestration],
-        EvidenceKind::SynchronizationContinuity => &[Role::Registry, Role::Zone],
-        EvidenceKind::SovereignTrust => &[Role::Zone],
-        EvidenceKind::Permit | EvidenceKind::Rules => &[Role::Registry],
-        EvidenceKind::Containment => &[Role::Governance, Role::Audit],
-        EvidenceKind::ExecutionAuthorization
-        | EvidenceKind::Root
-        | EvidenceKind::Recovery
-        | EvidenceKind::Domain
-        | EvidenceKind::AuthorityGrant
-        | EvidenceKind::Policy
-        | EvidenceKind::Reconciliation
-        | EvidenceKind::Release
-        | EvidenceKind::Revocation => &[Role::Governance],
-    }
 }
 
 /// Every issuer is an active authority of the domain in a role that may sign this, enough of them sign, and
@@ -52,7 +30,7 @@ pub(super) fn check(
     let Admission { must_sign, aside } = match claims {
         Ok(claims) => admission(view, claims)?,
         // Which keys it admits cannot be told apart from its signers, so its claims are at fault first.
-        Err(refusal) if admits(statement.kind) => return Err(refusal.clone().into()),
+        Err(refusal) if profile(statement.kind).admits_keys => return Err(refusal.clone().into()),
         Err(_) => Admission::default(),
     };
     for key in &must_sign {
@@ -61,11 +39,9 @@ pub(super) fn check(
             return Err(Refusal::at(Code::UnsignedEvidence, "predicate.issuers", detail).into());
         }
     }
-    // A node's key stands in `_root`, wherever its permits lie.
-    let domain = match statement.kind {
-        EvidenceKind::Permit => DomainName::root(),
-        _ => statement.domain.clone(),
-    };
+    // A node's key stands in `_root`, wherever its statements lie.
+    let by_nodes = profile(statement.kind).by_nodes;
+    let domain = if by_nodes { DomainName::root() } else { statement.domain.clone() };
     if let Ok(Claims::Root { keys, threshold, .. }) = claims {
         if view.meta()?.is_none() {
             return root(statement, id, &must_sign, keys, *threshold);
@@ -95,11 +71,11 @@ pub(super) fn check(
         counted.push(CountedSigner { key: *key, admitted_by: row.admitted_by });
         roles.push((*key, row.role));
     }
-    let revoked = match claims {
-        Ok(Claims::Revocation { authority, invalid_since, .. }) => {
+    let revoked = match claims.ok().and_then(|claims| effects(claims).restricts) {
+        Some(Restriction::Revokes { authority, invalid_since }) => {
             Some(Revoked::of(view, statement, authority, invalid_since.is_some())?)
         }
-        _ => None,
+        Some(Restriction::Contains(_)) | None => None,
     };
     if !revoked.as_ref().is_some_and(|revoked| revoked.by_itself) {
         permitted_roles(statement.kind, &roles)?;
@@ -132,10 +108,6 @@ pub(super) fn check(
     Ok(Signers { counted, threshold })
 }
 
-fn admits(kind: EvidenceKind) -> bool {
-    matches!(kind, EvidenceKind::Root | EvidenceKind::Domain | EvidenceKind::AuthorityGrant)
-}
-
 /// The keys that a statement makes valid.
 #[derive(Default)]
 struct Admission {
@@ -152,8 +124,9 @@ fn admission(view: &View<'_>, claims: &Claims) -> Result<Admission, RowError> {
         let stays = |key: &PublicKey| standing.as_ref().is_some_and(|row| row.governance.contains(key));
         Ok(keys.iter().copied().filter(|key| !stays(key)).collect())
     };
-    Ok(match claims {
-        Claims::Root { keys, registry_key, .. } => {
+    Ok(match effects(claims).admits {
+        Admits::Nothing => Admission::default(),
+        Admits::Root { keys, registry_key } => {
             let mut must_sign = newcomers(keys, &DomainName::root())?;
             if view.meta()?.is_none_or(|meta| meta.registry_key != *registry_key) {
                 must_sign.push(*registry_key);
@@ -161,13 +134,10 @@ fn admission(view: &View<'_>, claims: &Claims) -> Result<Admission, RowError> {
             let aside = must_sign.iter().copied().chain([*registry_key]).collect();
             Admission { must_sign, aside }
         }
-        Claims::Domain { domain, governance, .. } => {
-            Admission { must_sign: newcomers(governance, domain)?, aside: governance.clone() }
+        Admits::Governance { domain, keys } => {
+            Admission { must_sign: newcomers(keys, domain)?, aside: keys.to_vec() }
         }
-        Claims::AuthorityGrant { authority, .. } => {
-            Admission { must_sign: vec![*authority], aside: vec![*authority] }
-        }
-        _ => Admission::default(),
+        Admits::Authority(authority) => Admission { must_sign: vec![*authority], aside: vec![*authority] },
     })
 }
 
@@ -198,7 +168,7 @@ fn root(
 }
 
 fn permitted_roles(kind: EvidenceKind, signers: &[(PublicKey, Role)]) -> Result<(), Refusal> {
-    let permitted = roles_for(kind);
+    let permitted = profile(kind).roles;
     match signers.iter().find(|(_, role)| !permitted.contains(role)) {
         None => Ok(()),
         Some((key, role)) => {
@@ -250,18 +220,12 @@ impl Revoked {
     }
 }
 
-/// How many keys must sign what is no revocation: one for execution evidence, containments and permits, the domain's threshold
-/// for governance. Every voter has to sign `rules`, and the voters are in the log and not in the rows: what applies the
-/// log checks that.
+/// How many keys must sign what is no revocation.
 fn threshold(view: &View<'_>, statement: &Statement) -> Result<u32, RowError> {
-    if statement.kind.is_execution()
-        || matches!(statement.kind, EvidenceKind::Containment | EvidenceKind::Permit | EvidenceKind::Rules)
-    {
-        return Ok(1);
-    }
-    match statement.kind {
-        EvidenceKind::Domain => domain_threshold(view, &DomainName::root()),
-        _ => domain_threshold(view, &statement.domain),
+    match profile(statement.kind).threshold {
+        Threshold::One => Ok(1),
+        Threshold::OfDomain => domain_threshold(view, &statement.domain),
+        Threshold::OfRoot => domain_threshold(view, &DomainName::root()),
     }
 }
 

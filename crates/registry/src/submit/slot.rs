@@ -8,8 +8,8 @@ use assent_proof::{AuthorizeRequest, Claims, Code, EvidenceId, Millis, PublicKey
 use super::{Placement, Stop};
 use crate::authorize::{consider, request_digest};
 use crate::command::Outcome;
+use crate::kinds::Restriction;
 use crate::limit;
-use crate::mutant::{self, Mutant};
 use crate::record::{IssuerRow, LineageRow};
 use crate::rows::RowError;
 use crate::said::{Chain, Half};
@@ -33,22 +33,41 @@ pub(super) fn check(
     let lineage = view.lineage(&statement.domain, &statement.lineage)?;
     let mut chain = None;
     let mut consumes = BTreeSet::new();
-    let placement = if let Claims::Permit(request) = claims {
-        let (placement, consumed) = permit(view, request, accepted_at)?;
-        consumes = consumed;
-        placement
-    } else if statement.kind.is_restriction() {
-        restriction(view, statement, claims)?
-    } else if let Claims::Rules { .. } = claims {
-        Placement::Rules
-    } else {
-        match statement.issuers.as_slice() {
-            [issuer] if statement.kind.is_execution() => {
+    let placement = match claims {
+        Claims::Permit(request) => {
+            let (placement, consumed) = permit(view, request, accepted_at)?;
+            consumes = consumed;
+            placement
+        }
+        Claims::Revocation { authority, invalid_since, .. } => {
+            let revokes = Restriction::Revokes { authority, invalid_since: *invalid_since };
+            restriction(view, statement, &revokes)?
+        }
+        Claims::Containment(containment) => {
+            restriction(view, statement, &Restriction::Contains(containment))?
+        }
+        Claims::Rules { .. } => Placement::Rules,
+        Claims::ExecutionAuthorization { .. }
+        | Claims::RuntimeAttestation { .. }
+        | Claims::PolicyValidation { .. }
+        | Claims::RuntimeIntegrity { .. }
+        | Claims::AuditLineage { .. }
+        | Claims::SovereignTrust { .. }
+        | Claims::SynchronizationContinuity { .. } => match statement.issuers.as_slice() {
+            [issuer] => {
                 chain = view.issuer(&statement.domain, &statement.lineage, issuer)?;
                 issuer_slot(view, statement, issuer, lineage.as_ref(), chain.as_ref())?
             }
-            _ => shared_slot(statement, lineage.as_ref())?,
-        }
+            // No such statement can be read.
+            [] | [_, _, ..] => shared_slot(statement, lineage.as_ref())?,
+        },
+        Claims::Root { .. }
+        | Claims::Domain { .. }
+        | Claims::AuthorityGrant { .. }
+        | Claims::Policy(_)
+        | Claims::Release { .. }
+        | Claims::Reconciliation { .. }
+        | Claims::Recovery { .. } => shared_slot(statement, lineage.as_ref())?,
     };
     Ok(Slot { placement, lineage, chain, consumes })
 }
@@ -107,7 +126,7 @@ fn issuer_slot(
         let detail = "the parent is not this issuer's newest evidence in the lineage".to_owned();
         return Err(fragmented("predicate.parent", detail, chain, next).into());
     }
-    Ok(Placement::IssuerSlot)
+    Ok(Placement::IssuerSlot { issuer: *issuer, sequence })
 }
 
 /// The parent is what took the slot before `next`. If two statements did, it may be either, whatever else was signed twice.
@@ -142,7 +161,8 @@ fn second_statement(
         recorded |= same_slot || view.canonical(conflict)?.is_none();
     }
     if !recorded {
-        return Ok(Placement::Equivocation);
+        let sequence = statement.sequence.unwrap_or(0);
+        return Ok(Placement::Equivocation { issuer: *issuer, sequence });
     }
     Err(Outcome::Refused {
         refusal: equivocated(statement),
@@ -218,12 +238,16 @@ fn shared_slot(statement: &Statement, lineage: Option<&LineageRow>) -> Result<Pl
 }
 
 /// A restriction that adds nothing to one standing by the same issuers is answered with that one's receipt.
-fn restriction(view: &View<'_>, statement: &Statement, claims: &Claims) -> Result<Placement, Stop> {
-    let Some(target) = restricted(claims) else { return Ok(Placement::Restriction) };
+fn restriction(
+    view: &View<'_>,
+    statement: &Statement,
+    restriction: &Restriction<'_>,
+) -> Result<Placement, Stop> {
+    let target = restriction.target();
     let earlier = view.restriction(&statement.domain, statement.kind, &target, &statement.issuers)?;
     let Some(earlier) = earlier else { return Ok(Placement::Restriction) };
-    let adds = match claims {
-        Claims::Revocation { authority, invalid_since, .. } => {
+    let adds = match restriction {
+        Restriction::Revokes { authority, invalid_since } => {
             let reaches = view.authority(authority)?.and_then(|row| row.invalid_since);
             match (invalid_since, reaches) {
                 (None, _) => false,
@@ -231,26 +255,10 @@ fn restriction(view: &View<'_>, statement: &Statement, claims: &Claims) -> Resul
                 (Some(since), Some(reaches)) => *since < reaches,
             }
         }
-        _ => match view.evidence(&earlier.evidence_id)? {
+        Restriction::Contains(_) => match view.evidence(&earlier.evidence_id)? {
             Some(row) => view.is_released(&row)?,
             None => true,
         },
     };
     if adds { Ok(Placement::Restriction) } else { Ok(Placement::Standing(earlier.evidence_id)) }
-}
-
-/// What a restriction restricts, as the key of its row says it.
-pub(crate) fn restricted(claims: &Claims) -> Option<Vec<u8>> {
-    match claims {
-        Claims::Revocation { .. } | Claims::Containment(_)
-            if mutant::is_active(Mutant::RestrictionNeedsSlot) =>
-        {
-            Some(b"slot".to_vec())
-        }
-        Claims::Revocation { authority, .. } => Some(authority.as_bytes().to_vec()),
-        Claims::Containment(containment) => {
-            Some(format!("{} {}", containment.action(), containment.target()).into_bytes())
-        }
-        _ => None,
-    }
 }

@@ -1,8 +1,9 @@
 //! A statement's place in its lineage: slots, equivocations, subjects, closing.
 
-use assent_proof::{Claims, PublicKey, Sha256};
+use assent_proof::{PublicKey, Sha256};
 
 use super::{StatementPlace, Writer};
+use crate::kinds::effects;
 use crate::record::{Conflict, Contained, IssuerRow, KindSlot, LineageRow, OpenSubjectRow, SlotRow};
 use crate::row_key;
 use crate::rows::{RowError, Table};
@@ -22,8 +23,12 @@ impl Writer<'_> {
             quarantines: Contained::default(),
         });
         match self.plan.placement {
-            Placement::IssuerSlot => self.issuer_slot(&mut lineage)?,
-            Placement::Equivocation => self.equivocation(&mut lineage)?,
+            Placement::IssuerSlot { issuer, sequence } => {
+                self.issuer_slot(&mut lineage, &issuer, sequence)?;
+            }
+            Placement::Equivocation { issuer, sequence } => {
+                self.equivocation(&mut lineage, &issuer, sequence)?;
+            }
             Placement::SharedSlot => {
                 lineage.head = Some(self.id);
                 lineage.next_sequence = lineage.next_sequence.saturating_add(1);
@@ -46,7 +51,7 @@ impl Writer<'_> {
             lineage.subjects.push(self.statement.subject);
             lineage.subjects.sort_unstable();
         }
-        if closes(&self.plan.claims) {
+        if effects(&self.plan.claims).closes {
             // Two closing halves of one equivocation: the smaller id, whichever came first.
             let by = lineage.closed_by.map_or(self.id, |before| before.min(self.id));
             lineage.closed_by = Some(by);
@@ -83,15 +88,18 @@ impl Writer<'_> {
         self.put(Table::OpenSubjects, &key, &OpenSubjectRow { open: count })
     }
 
-    fn issuer_slot(&mut self, lineage: &mut LineageRow) -> Result<(), RowError> {
-        let Some(issuer) = self.statement.issuers.first().copied() else { return Ok(()) };
+    fn issuer_slot(
+        &mut self,
+        lineage: &mut LineageRow,
+        issuer: &PublicKey,
+        sequence: u64,
+    ) -> Result<(), RowError> {
         let StatementPlace { domain, name } = self.place();
         let before = self.plan.chain.as_ref();
         if before.is_none() {
             lineage.issuers = lineage.issuers.saturating_add(1);
         }
         lineage.head = Some(self.id);
-        let sequence = self.statement.sequence.unwrap_or(0);
         let kind = self.statement.kind;
         let mut newest = before.map(|chain| chain.newest.clone()).unwrap_or_default();
         let place = newest.iter().position(|slot| slot.kind == kind);
@@ -99,17 +107,20 @@ impl Writer<'_> {
         newest.push(KindSlot { kind, sequence });
         newest.sort_unstable_by_key(|slot| slot.kind.as_str());
         let row = IssuerRow { next_sequence: sequence.saturating_add(1), head: self.id, newest };
-        self.put(Table::LineageIssuers, &row_key::issuer(&domain, &name, &issuer), &row)?;
-        self.slot(&issuer, sequence, Half::First, replaced)
+        self.put(Table::LineageIssuers, &row_key::issuer(&domain, &name, issuer), &row)?;
+        self.slot(issuer, sequence, Half::First, replaced)
     }
 
     /// The second statement for a slot. It moves no head, and whichever of the two came first, both lie in the slot.
-    fn equivocation(&mut self, lineage: &mut LineageRow) -> Result<(), RowError> {
-        let Some(issuer) = self.statement.issuers.first().copied() else { return Ok(()) };
-        let sequence = self.statement.sequence.unwrap_or(0);
-        lineage.conflicts.push(Conflict { issuer, sequence, reconciled: None });
+    fn equivocation(
+        &mut self,
+        lineage: &mut LineageRow,
+        issuer: &PublicKey,
+        sequence: u64,
+    ) -> Result<(), RowError> {
+        lineage.conflicts.push(Conflict { issuer: *issuer, sequence, reconciled: None });
         lineage.conflicts.sort_unstable();
-        self.slot(&issuer, sequence, Half::Second, None)
+        self.slot(issuer, sequence, Half::Second, None)
     }
 
     fn slot(
@@ -132,8 +143,4 @@ impl Writer<'_> {
         let chain = Chain { domain: &domain, lineage: &name, issuer };
         self.put(Table::Slots, &row_key::slot(chain, sequence, half), &row)
     }
-}
-
-fn closes(claims: &Claims) -> bool {
-    matches!(claims, Claims::AuditLineage { event, .. } if event == "completed" || event == "failed")
 }

@@ -2,7 +2,7 @@
 
 use assent_proof::{Containment, DomainName, EvidenceId};
 
-use super::{StatementPlace, Writer};
+use super::{StatementPlace, Writer, must};
 use crate::containment::releasers;
 use crate::record::{Contained, ReleaseRow, ReleasedBy};
 use crate::row_key;
@@ -10,28 +10,34 @@ use crate::rows::{RowError, Table};
 
 impl Writer<'_> {
     pub(super) fn contain(&mut self, containment: &Containment) -> Result<(), RowError> {
-        if let Containment::Invalidate(target) = containment {
-            let by = self.id;
-            return self.mark(target, |row| {
-                // The smaller id, whichever came first.
-                row.invalidated_by = Some(row.invalidated_by.map_or(by, |before| before.min(by)));
-            });
+        match containment {
+            Containment::Invalidate(target) => {
+                let by = self.id;
+                self.mark(target, |row| {
+                    // The smaller id, whichever came first.
+                    row.invalidated_by = Some(row.invalidated_by.map_or(by, |before| before.min(by)));
+                })
+            }
+            Containment::Quarantine(_) | Containment::Isolate(_) => {
+                let StatementPlace { domain, .. } = self.place();
+                let mut contained = self.contained(&domain, containment)?;
+                contained.unreleased = contained.unreleased.saturating_add(1);
+                self.put_contained(&domain, containment, contained)?;
+                let key = row_key::containment(&domain, containment, &self.id);
+                self.rows.put(Table::Containments, &key, &[])
+            }
         }
-        let StatementPlace { domain, .. } = self.place();
-        let Some(mut contained) = self.contained(&domain, containment)? else { return Ok(()) };
-        contained.unreleased = contained.unreleased.saturating_add(1);
-        self.put_contained(&domain, containment, contained)?;
-        self.rows.put(Table::Containments, &row_key::containment(&domain, containment, &self.id), &[])
     }
 
     /// It is released by this from now on, and by no release before.
     pub(super) fn release(&mut self, id: &EvidenceId) -> Result<(), RowError> {
-        let Some(released) = self.view().evidence(id)? else { return Ok(()) };
+        let released = self.found_evidence(id)?;
         let by = self.id;
         self.mark(id, |row| row.released_by = Some(by))?;
+        // A negative statement is lifted by its mark alone: it is in no list of what holds a target back.
         let Some(containment) = &released.containment else { return Ok(()) };
         let domain = released.domain.clone();
-        let Some(mut contained) = self.contained(&domain, containment)? else { return Ok(()) };
+        let mut contained = self.contained(&domain, containment)?;
         match &released.released_by {
             None => {
                 contained.unreleased = contained.unreleased.saturating_sub(1);
@@ -64,11 +70,11 @@ impl Writer<'_> {
         contained: &mut Contained,
         overtaken: &EvidenceId,
     ) -> Result<(), RowError> {
-        let missing = || RowError::Mutated { table: Table::Evidence, key: overtaken.0.to_vec() };
-        let release = self.view().evidence(overtaken)?.ok_or_else(missing)?;
+        let release = self.found_evidence(overtaken)?;
         let signers = releasers(&release.counted, release.threshold);
         let row = self.view().release(domain, containment, &signers, release.index)?;
-        self.rows.delete(Table::Releases, &row_key::release(domain, containment, &signers, release.index))?;
+        let key = row_key::release(domain, containment, &signers, release.index);
+        self.rows.delete(Table::Releases, &key)?;
         if let Some(before) = row.before {
             self.relink(domain, containment, &signers, before, |earlier| earlier.after = row.after)?;
         }
@@ -77,9 +83,8 @@ impl Writer<'_> {
                 self.relink(domain, containment, &signers, after, |later| later.before = before)?;
             }
             (None, Some(before)) => {
-                for group in contained.released.iter_mut().filter(|group| group.signers == signers) {
-                    group.newest = before;
-                }
+                let group = contained.released.iter_mut().find(|group| group.signers == signers);
+                must(group, Table::Releases, &key)?.newest = before;
             }
             (None, None) => contained.released.retain(|group| group.signers != signers),
         }
@@ -100,17 +105,13 @@ impl Writer<'_> {
         self.put(Table::Releases, &row_key::release(domain, containment, signers, ledger_index), &row)
     }
 
-    /// What is remembered of the containments of a target.
-    fn contained(
-        &self,
-        domain: &DomainName,
-        containment: &Containment,
-    ) -> Result<Option<Contained>, RowError> {
-        Ok(match containment {
-            Containment::Quarantine(name) => self.view().lineage(domain, name)?.map(|row| row.quarantines),
-            Containment::Isolate(target) => self.view().domain(target)?.map(|row| row.isolations.clone()),
-            Containment::Invalidate(_) => None,
-        })
+    /// What is remembered of the quarantines or isolations of a target.
+    fn contained(&self, domain: &DomainName, containment: &Containment) -> Result<Contained, RowError> {
+        match containment {
+            Containment::Quarantine(name) => Ok(self.found_lineage(domain, name)?.quarantines),
+            Containment::Isolate(target) => Ok(self.found_domain(target)?.isolations.clone()),
+            Containment::Invalidate(target) => Err(not_listed(target)),
+        }
     }
 
     fn put_contained(
@@ -121,17 +122,22 @@ impl Writer<'_> {
     ) -> Result<(), RowError> {
         match containment {
             Containment::Quarantine(name) => {
-                let Some(mut row) = self.view().lineage(domain, name)? else { return Ok(()) };
+                let mut row = self.found_lineage(domain, name)?;
                 row.quarantines = contained;
                 self.put(Table::Lineages, &row_key::lineage(domain, name), &row)
             }
             Containment::Isolate(target) => {
-                let Some(row) = self.view().domain(target)? else { return Ok(()) };
-                let mut row = (*row).clone();
+                let mut row = (*self.found_domain(target)?).clone();
                 row.isolations = contained;
                 self.put(Table::Domains, &row_key::domain(target), &row)
             }
-            Containment::Invalidate(_) => Ok(()),
+            Containment::Invalidate(target) => Err(not_listed(target)),
         }
     }
+}
+
+/// An invalidation is a mark of its target, for good, and lies in no list. The checks let none be released, so a row that
+/// leads here is damaged.
+fn not_listed(target: &EvidenceId) -> RowError {
+    RowError::Mutated { table: Table::Evidence, key: target.0.to_vec() }
 }

@@ -4,8 +4,9 @@ use assent_proof::{
     AuthorizeRequest, Claims, DomainName, EvidenceId, PublicKey, RevocationReason, Role, Seconds,
 };
 
-use super::{StatementPlace, Writer};
+use super::{StatementPlace, Writer, must};
 use crate::authorize::request_digest;
+use crate::kinds::Restriction;
 use crate::record::{
     AuthorityRow, DomainRow, EvidenceRow, PeerRow, PermitRow, PolicyRow, Reconciled, RestrictionRow,
     RevokedMark, TrustRow,
@@ -13,7 +14,6 @@ use crate::record::{
 use crate::row_key;
 use crate::rows::{RowError, Table};
 use crate::said::{Chain, Half};
-use crate::submit::slot;
 
 impl Writer<'_> {
     /// What the kind changes beyond its lineage.
@@ -45,19 +45,18 @@ impl Writer<'_> {
                 self.put(Table::Policies, &key, &row)
             }
             Claims::Revocation { authority, reason, invalid_since } => {
-                let Some(row) = self.view().authority(authority)? else { return Ok(()) };
-                let mut row = (*row).clone();
+                let mut row = (*self.found_authority(authority)?).clone();
                 row.revoked.get_or_insert(RevokedMark { by: self.id, reason: *reason });
                 row.invalid_since = match (row.invalid_since, *invalid_since) {
                     (Some(before), Some(since)) => Some(before.min(since)),
                     (before, since) => before.or(since),
                 };
                 self.authority(authority, &row)?;
-                self.restriction(*invalid_since)
+                self.restriction(&Restriction::Revokes { authority, invalid_since: *invalid_since })
             }
             Claims::Containment(containment) => {
                 self.contain(containment)?;
-                self.restriction(None)
+                self.restriction(&Restriction::Contains(containment))
             }
             Claims::Release { containment } => self.release(containment),
             Claims::Reconciliation { conflict, canonical } => self.reconcile(conflict, canonical),
@@ -90,7 +89,8 @@ impl Writer<'_> {
             self.mark(artifact, |row| row.consumed = row.consumed.saturating_add(1))?;
         }
         let StatementPlace { domain, name } = self.place();
-        let Some(nonce) = &request.nonce else { return Ok(()) };
+        // No permit can be read without the nonce by which it is found again.
+        let nonce = must(request.nonce.as_ref(), Table::Permits, &self.id.0)?;
         let row = PermitRow {
             evidence_id: self.id,
             request: request_digest(request),
@@ -100,32 +100,27 @@ impl Writer<'_> {
     }
 
     /// Remembers the restriction, to recognise one that adds nothing to it.
-    fn restriction(&mut self, invalid_since: Option<Seconds>) -> Result<(), RowError> {
-        let Some(target) = slot::restricted(&self.plan.claims) else { return Ok(()) };
+    fn restriction(&mut self, restriction: &Restriction<'_>) -> Result<(), RowError> {
+        let target = restriction.target();
         let StatementPlace { domain, .. } = self.place();
         let key = row_key::restriction(&domain, self.statement.kind, &target, &self.statement.issuers);
-        self.put(Table::Restrictions, &key, &RestrictionRow { evidence_id: self.id, invalid_since })
+        let row = RestrictionRow { evidence_id: self.id, invalid_since: restriction.invalid_since() };
+        self.put(Table::Restrictions, &key, &row)
     }
 
     /// A checkpoint of another registry. It lies where its slot was taken, whichever half of the slot it is: when that was, and
     /// whether its issuer's key counted then, is the same for both.
     fn checkpoint(&mut self) -> Result<(), RowError> {
-        let plan = self.plan;
-        let (Some(checkpoint), Some(issuer)) = (&plan.checkpoint, self.statement.issuers.first()) else {
-            return Ok(());
-        };
-        self.put(Table::Checkpoints, &self.id.0.clone(), checkpoint)?;
+        let (plan, id) = (self.plan, self.id);
+        let checkpoint = must(plan.checkpoint.as_ref(), Table::Checkpoints, &id.0)?;
+        let (issuer, sequence) = must(plan.placement.own_slot(), Table::Checkpoints, &id.0)?;
+        self.put(Table::Checkpoints, &id.0, checkpoint)?;
         let StatementPlace { domain, name } = self.place();
-        let sequence = self.statement.sequence.unwrap_or(0);
-        let chain = Chain { domain: &domain, lineage: &name, issuer };
-        let Some(first) = self.view().half(chain, sequence, Half::First)? else { return Ok(()) };
-        let index = match self.view().evidence(&first.evidence_id)? {
-            Some(row) => row.index,
-            None => {
-                return Err(RowError::Mutated { table: Table::Evidence, key: first.evidence_id.0.to_vec() });
-            }
-        };
-        let trust = row_key::peer_trust(&domain, &checkpoint.origin, issuer, &checkpoint.trust);
+        let chain = Chain { domain: &domain, lineage: &name, issuer: &issuer };
+        let first = self.view().half(chain, sequence, Half::First)?;
+        let first = must(first, Table::Slots, &row_key::slot(chain, sequence, Half::First))?;
+        let index = self.found_evidence(&first.evidence_id)?.index;
+        let trust = row_key::peer_trust(&domain, &checkpoint.origin, &issuer, &checkpoint.trust);
         let key = row_key::peer_slot(trust, first.accepted_at, index);
         self.put(Table::Peers, &key, &PeerRow { lineage: name.clone(), sequence })
     }
@@ -135,21 +130,22 @@ impl Writer<'_> {
         let by = self.id;
         let mut consumed = 0;
         for half in conflict {
-            consumed = self.view().evidence(half)?.map_or(0, |row| row.consumed).max(consumed);
+            consumed = self.found_evidence(half)?.consumed.max(consumed);
         }
         for half in conflict.iter().filter(|half| *half != canonical) {
             self.mark(half, |row| row.rejected_by = Some(by))?;
         }
         // What was used under the other half was used of the same slot.
         self.mark(canonical, |row| row.consumed = consumed)?;
-        let Some(half) = self.view().evidence(canonical)? else { return Ok(()) };
-        let Some(mut lineage) = self.view().lineage(&half.domain, &half.lineage)? else { return Ok(()) };
-        for conflict in &mut lineage.conflicts {
-            if half.issuers.contains(&conflict.issuer) && half.sequence == Some(conflict.sequence) {
-                conflict.reconciled = Some(Reconciled { by, canonical: *canonical });
-            }
-        }
-        self.put(Table::Lineages, &row_key::lineage(&half.domain, &half.lineage), &lineage)
+        let half = self.found_evidence(canonical)?;
+        let mut lineage = self.found_lineage(&half.domain, &half.lineage)?;
+        let key = row_key::lineage(&half.domain, &half.lineage);
+        let resolved = lineage.conflicts.iter_mut().find(|conflict| {
+            half.issuers.contains(&conflict.issuer) && half.sequence == Some(conflict.sequence)
+        });
+        let reconciled = Reconciled { by, canonical: *canonical };
+        must(resolved, Table::Lineages, &key)?.reconciled = Some(reconciled);
+        self.put(Table::Lineages, &key, &lineage)
     }
 
     /// Changes what is remembered of accepted evidence.
@@ -158,8 +154,7 @@ impl Writer<'_> {
         id: &EvidenceId,
         change: impl FnOnce(&mut EvidenceRow),
     ) -> Result<(), RowError> {
-        let Some(row) = self.view().evidence(id)? else { return Ok(()) };
-        let mut row = (*row).clone();
+        let mut row = (*self.found_evidence(id)?).clone();
         change(&mut row);
         self.put(Table::Evidence, &id.0, &row)
     }
@@ -181,12 +176,10 @@ impl Writer<'_> {
         };
         self.put(Table::Domains, &row_key::domain(domain), &row)?;
         for key in before.iter().flat_map(|before| &before.governance).filter(|key| !keys.contains(key)) {
-            if let Some(left_out) = self.view().authority(key)? {
-                let mut left_out = (*left_out).clone();
-                let mark = RevokedMark { by: self.id, reason: RevocationReason::Superseded };
-                left_out.revoked.get_or_insert(mark);
-                self.authority(key, &left_out)?;
-            }
+            let mut left_out = (*self.found_authority(key)?).clone();
+            let mark = RevokedMark { by: self.id, reason: RevocationReason::Superseded };
+            left_out.revoked.get_or_insert(mark);
+            self.authority(key, &left_out)?;
         }
         for (number, key) in (1_u32..).zip(keys) {
             let authority = match self.view().authority(key)? {

@@ -1,15 +1,21 @@
 //! What accepting a statement writes: its leaf, its place in its lineage, and what its kind changes.
+//!
+//! The checks found every row that this builds on. A row that is gone by now is damage, and the node stops: otherwise the
+//! statement would get its receipt without having its effect.
 
 mod chain;
 mod contain;
 mod kind;
 
-use assent_proof::{Claims, DomainName, EvidenceId, LineageName, Statement, VerifiedEnvelope};
+use std::rc::Rc;
+
+use assent_proof::{Claims, DomainName, EvidenceId, LineageName, PublicKey, Statement, VerifiedEnvelope};
 
 use super::{Placement, Plan, receipt_of, slot};
 use crate::codec::{Versioned, encode};
 use crate::command::{Outcome, Receipt};
-use crate::record::{EvidenceRow, FIRST_EPOCH, LeafRow, MetaRow};
+use crate::kinds::{RegistryChange, Restriction, effects};
+use crate::record::{AuthorityRow, DomainRow, EvidenceRow, FIRST_EPOCH, LeafRow, LineageRow, MetaRow};
 use crate::row_key;
 use crate::rows::{RowError, RowsMut, Table};
 use crate::rules::RulesVersion;
@@ -41,10 +47,15 @@ pub(super) fn write(
         revision: index.saturating_add(1),
         accepted_at: plan.accepted_at,
     };
-    Ok(match plan.placement {
-        Placement::Equivocation => Outcome::Equivocation { receipt, refusal: slot::equivocated(statement) },
-        _ => Outcome::Accepted { receipt, fresh: true },
-    })
+    if plan.placement.is_second() {
+        return Ok(Outcome::Equivocation { receipt, refusal: slot::equivocated(statement) });
+    }
+    Ok(Outcome::Accepted { receipt, fresh: true })
+}
+
+/// What the checks found, and this write builds on. If it is missing, the row at `key` is damaged.
+fn must<T>(found: Option<T>, table: Table, key: &[u8]) -> Result<T, RowError> {
+    found.ok_or_else(|| RowError::Mutated { table, key: key.to_vec() })
 }
 
 /// One statement being written.
@@ -65,6 +76,26 @@ impl Writer<'_> {
         View::new(&*self.rows)
     }
 
+    /// Accepted evidence, which must be there.
+    fn found_evidence(&self, id: &EvidenceId) -> Result<Rc<EvidenceRow>, RowError> {
+        must(self.view().evidence(id)?, Table::Evidence, &id.0)
+    }
+
+    /// An authority, which must be there.
+    fn found_authority(&self, key: &PublicKey) -> Result<Rc<AuthorityRow>, RowError> {
+        must(self.view().authority(key)?, Table::Authorities, key.as_bytes())
+    }
+
+    /// A domain, which must be there.
+    fn found_domain(&self, domain: &DomainName) -> Result<Rc<DomainRow>, RowError> {
+        must(self.view().domain(domain)?, Table::Domains, &row_key::domain(domain))
+    }
+
+    /// A lineage, which must be there.
+    fn found_lineage(&self, domain: &DomainName, name: &LineageName) -> Result<LineageRow, RowError> {
+        must(self.view().lineage(domain, name)?, Table::Lineages, &row_key::lineage(domain, name))
+    }
+
     fn leaf(&mut self, body: &[u8]) -> Result<(), RowError> {
         let index = row_key::index(self.index);
         let leaf = LeafRow { evidence_id: self.id, accepted_at: self.plan.accepted_at };
@@ -82,10 +113,10 @@ impl Writer<'_> {
             threshold: self.plan.threshold,
             sequence: statement.sequence,
             references: statement.references.clone(),
-            equivocation: self.plan.placement == Placement::Equivocation,
-            containment: match &self.plan.claims {
-                Claims::Containment(containment) => Some(containment.clone()),
-                _ => None,
+            equivocation: self.plan.placement.is_second(),
+            containment: match effects(&self.plan.claims).restricts {
+                Some(Restriction::Contains(containment)) => Some(containment.clone()),
+                Some(Restriction::Revokes { .. }) | None => None,
             },
             invalidated_by: None,
             rejected_by: None,
@@ -110,11 +141,11 @@ impl Writer<'_> {
         };
         meta.revision = self.index.saturating_add(1);
         meta.registry_time = meta.registry_time.max(self.plan.accepted_at);
-        match &self.plan.claims {
-            Claims::Root { registry_key, .. } => meta.registry_key = *registry_key,
-            Claims::Rules { version } => meta.rules_version = *version,
-            Claims::Recovery { epoch, .. } => meta.epoch = *epoch,
-            _ => {}
+        match effects(&self.plan.claims).registry {
+            RegistryChange::Nothing => {}
+            RegistryChange::Key(registry_key) => meta.registry_key = registry_key,
+            RegistryChange::Rules(version) => meta.rules_version = version,
+            RegistryChange::Epoch(epoch) => meta.epoch = epoch,
         }
         self.put(Table::Meta, row_key::META, &meta)
     }
