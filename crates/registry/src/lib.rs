@@ -17,6 +17,7 @@ mod genesis;
 mod golden;
 pub mod limit;
 pub mod mutant;
+mod peer_list;
 pub mod query;
 mod record;
 mod row_key;

@@ -7,8 +7,8 @@ use assent_proof::{
 use super::{StatementPlace, Writer};
 use crate::authorize::request_digest;
 use crate::record::{
-    AuthorityRow, DomainRow, EvidenceRow, PeerRow, PermitRow, PolicyRow, Reconciled, RestrictionRow,
-    RevokedMark, TrustRow,
+    AuthorityRow, DomainRow, EvidenceRow, PermitRow, PolicyRow, Reconciled, RestrictionRow, RevokedMark,
+    TakenAt, TrustRow,
 };
 use crate::row_key;
 use crate::rows::{RowError, Table};
@@ -125,9 +125,8 @@ impl Writer<'_> {
                 return Err(RowError::Mutated { table: Table::Evidence, key: first.evidence_id.0.to_vec() });
             }
         };
-        let trust = row_key::peer_trust(&domain, &checkpoint.origin, issuer, &checkpoint.trust);
-        let key = row_key::peer_slot(trust, first.accepted_at, index);
-        self.put(Table::Peers, &key, &PeerRow { lineage: name.clone(), sequence })
+        let taken = TakenAt { accepted_at: first.accepted_at, index };
+        self.list_checkpoint(&checkpoint.origin, issuer, &checkpoint.trust, taken)
     }
 
     /// One half stands, the other is void. The lineage remembers how its slot was resolved last.

@@ -3,6 +3,7 @@
 mod chain;
 mod contain;
 mod kind;
+mod peer;
 
 use assent_proof::{Claims, DomainName, EvidenceId, LineageName, Statement, VerifiedEnvelope};
 
