@@ -6,6 +6,7 @@
 
 use crate::base64::encode_base64;
 use crate::code::Code;
+use crate::id::Sha256;
 use crate::key::{PublicKey, SigningKey};
 use crate::note::{COSIGNATURE_HEADER, Note, NoteKey, NoteKeyKind, NoteSignature, is_key_name, key_id};
 use crate::note::{malformed, strict_base64};
@@ -22,7 +23,7 @@ pub struct Checkpoint {
     pub origin: String,
     /// The number of leaves.
     pub size: u64,
-    /// The RFC 6962 root hash of the first `size` leaves.
+    /// The RFC 6962 root hash of the first `size` leaves; that of no leaves is SHA-256 of nothing.
     pub root: [u8; 32],
 }
 
@@ -33,7 +34,8 @@ impl Checkpoint {
     ///
     /// # Errors
     /// `malformed` with the line at fault: an origin that is no key name, a size with leading zeros or of more than 64
-    /// bits, a root that is not 32 bytes in padded standard base64, fewer or more lines than three.
+    /// bits, a root that is not 32 bytes in padded standard base64 or, of size 0, not that of the empty tree, fewer or
+    /// more lines than three.
     pub fn parse(text: &str) -> Result<Checkpoint, Refusal> {
         let lines: Vec<&str> = text.split('\n').take(5).collect();
         let [origin, size, root, ""] = lines.as_slice() else {
@@ -46,9 +48,14 @@ impl Checkpoint {
         let Some(size) = size.parse().ok().filter(|n: &u64| n.to_string() == *size) else {
             return bad("size", "must be a decimal number below 2^64 without leading zeros");
         };
-        let Some(root) = strict_base64(root).and_then(|bytes| bytes.try_into().ok()) else {
+        let Some(root) = strict_base64(root).and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()) else {
             return bad("root", "must be 32 bytes in padded standard base64");
         };
+        // There is one ledger without leaves. Any other root would be a promise about nothing, and later sizes are not
+        // compared with it.
+        if size == 0 && root != Sha256::of(b"").0 {
+            return bad("root", "of size 0 must be the hash of the empty tree");
+        }
         Ok(Checkpoint { origin: (*origin).to_owned(), size, root })
     }
 

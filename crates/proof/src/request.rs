@@ -15,7 +15,7 @@ pub struct AuthorizeRequest {
     pub domain: DomainName,
     /// The execution's lineage; absent: the one open lineage of that subject.
     pub lineage: Option<LineageName>,
-    /// The lineage of the host or enclave that is to run it.
+    /// The lineage of the host or enclave that is to run it; never the execution's own.
     pub runtime: Option<LineageName>,
     /// The action.
     pub action: String,
@@ -61,7 +61,12 @@ impl AuthorizeRequest {
             expected_head: fields.opt_parsed("expectedHead")?,
             min_revision: read_revision(&mut fields)?,
         };
+        let at_runtime = fields.path_of("runtime");
         fields.finish()?;
+        if request.runtime.is_some() && request.runtime == request.lineage {
+            let problem = "must not be the execution's own lineage";
+            return Err(Refusal::at(Code::Malformed, at_runtime, problem));
+        }
         Ok(request)
     }
 

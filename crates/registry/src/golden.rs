@@ -171,7 +171,16 @@ fn rows_keep_their_bytes() {
         },
         include_str!("golden/trust.hex").trim(),
     );
-    golden(&PeerRow { lineage: "l".parse().unwrap(), sequence: 3 }, include_str!("golden/peer.hex").trim());
+    let taken = |index| TakenAt { accepted_at: Millis(5), index };
+    golden(
+        &PeerRow { lineage: "l".parse().unwrap(), sequence: 3, before: Some(taken(4)), after: None },
+        include_str!("golden/peer.hex").trim(),
+    );
+    golden(
+        &PeerListRow { oldest: taken(4), newest: taken(300) },
+        include_str!("golden/peer_list.hex").trim(),
+    );
+    golden(&PeerListsRow { lists: 300 }, include_str!("golden/peer_lists.hex").trim());
     golden(
         &CheckpointRow { origin: "o".to_owned(), trust: id(9), size: 300, root: [4; 32] },
         include_str!("golden/checkpoint.hex").trim(),

@@ -20,6 +20,7 @@ mod golden;
 mod kinds;
 pub mod limit;
 pub mod mutant;
+mod peer_list;
 pub mod query;
 mod record;
 mod row_key;

@@ -26,7 +26,9 @@ versioned!(
     IssuerRow = 2,
     SlotRow = 1,
     OpenSubjectRow = 1,
-    PeerRow = 2,
+    PeerRow = 3,
+    PeerListRow = 1,
+    PeerListsRow = 1,
     CheckpointRow = 1,
     PermitRow = 1,
     ReleaseRow = 1,
@@ -299,13 +301,43 @@ pub(crate) struct TrustRow {
     pub not_after: Seconds,
 }
 
-/// A slot in which an issuer brought a checkpoint of another registry, by when it was accepted.
+/// A slot in which an issuer brought a checkpoint of another registry under a trust, by when it was taken. The slots of one
+/// issuer under one trust are linked in that order, so that one that lost its key to damage is missed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PeerRow {
     /// The lineage of the statement that brought it.
     pub lineage: LineageName,
     /// Its slot.
     pub sequence: u64,
+    /// The slot before it in the list, which is older.
+    pub before: Option<TakenAt>,
+    /// The slot after it in the list, which is newer.
+    pub after: Option<TakenAt>,
+}
+
+/// When a slot was taken: its order among others, older first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct TakenAt {
+    /// When its first statement was accepted.
+    pub accepted_at: Millis,
+    /// That statement's ledger index.
+    pub index: u64,
+}
+
+/// The ends of the list of slots in which an issuer brought checkpoints of another registry under a trust.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PeerListRow {
+    /// The oldest of them.
+    pub oldest: TakenAt,
+    /// The newest of them.
+    pub newest: TakenAt,
+}
+
+/// The lists of what a domain was told of another registry, to miss one whose row is not found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PeerListsRow {
+    /// How many there are.
+    pub lists: u64,
 }
 
 /// A checkpoint of another registry, by the statement that brought it.

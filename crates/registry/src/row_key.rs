@@ -4,6 +4,7 @@ use assent_proof::{
     Containment, DomainName, EvidenceId, EvidenceKind, LineageName, Millis, PublicKey, Sha256, blake3_256,
 };
 
+use crate::record::TakenAt;
 use crate::said::{Chain, Half};
 
 /// The one key of [`crate::Table::Meta`].
@@ -132,7 +133,7 @@ pub(crate) fn release(
     key
 }
 
-/// Prefix of what a domain was told of another registry.
+/// Prefix of what a domain was told of another registry. By itself it is the key of how many lists there are.
 pub(crate) fn peer(domain: &DomainName, origin: &str) -> Vec<u8> {
     let mut key = in_domain(domain);
     key.extend_from_slice(origin.as_bytes());
@@ -147,7 +148,7 @@ pub(crate) fn peer_issuer(domain: &DomainName, origin: &str, issuer: &PublicKey)
     key
 }
 
-/// Prefix of what an issuer told a domain of another registry under one trust.
+/// Prefix of what an issuer told a domain of another registry under one trust. By itself it is the key of the list's ends.
 pub(crate) fn peer_trust(
     domain: &DomainName,
     origin: &str,
@@ -166,11 +167,11 @@ pub(crate) fn peer_accepted(accepted_at: Millis) -> [u8; 8] {
     index(!ordered)
 }
 
-/// Key of a checkpoint of another registry, after [`peer_trust`]: newest first.
-pub(crate) fn peer_slot(trust: Vec<u8>, accepted_at: Millis, ledger_index: u64) -> Vec<u8> {
-    let mut key = trust;
-    key.extend_from_slice(&peer_accepted(accepted_at));
-    key.extend_from_slice(&index(!ledger_index));
+/// Key of a slot in the list of [`peer_trust`]: newest first.
+pub(crate) fn peer_slot(list: &[u8], taken: TakenAt) -> Vec<u8> {
+    let mut key = list.to_vec();
+    key.extend_from_slice(&peer_accepted(taken.accepted_at));
+    key.extend_from_slice(&index(!taken.index));
     key
 }
 

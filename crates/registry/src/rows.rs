@@ -47,7 +47,8 @@ pub enum Table {
     /// Evidence id of a `sovereign-trust` → what it says.
     Trusts = 16,
     /// (domain, peer's origin, issuer, trust, time of acceptance, newest first) → the slot that brought a checkpoint of that
-    /// registry.
+    /// registry, and the slots before and after it; (domain, peer's origin, issuer, trust) → the oldest and the newest of
+    /// these; (domain, peer's origin) → how many issuers with how many trusts there are.
     Peers = 17,
     /// Evidence id of a `synchronization-continuity` → the checkpoint that it brought.
     Checkpoints = 18,

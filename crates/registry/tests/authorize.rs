@@ -464,3 +464,20 @@ fn an_answer_does_not_depend_on_what_was_asked_before_it_on_the_same_view() {
     assert!(world.decide_at(20, &light).is_allow());
     assert!(codes(&world.decide_at(20, &heavy)).contains(&Code::InheritanceUnverifiable));
 }
+
+#[test]
+fn the_executions_own_lineage_is_no_runtime_however_it_was_named() {
+    let of_runtime = require(EvidenceKind::RuntimeAttestation, Of::Runtime, 1, None);
+    for (require, expected) in [
+        (attested_policy().require, vec![Code::LineageUnknown]),
+        (vec![of_runtime], vec![Code::EvidenceMissing, Code::LineageUnknown]),
+    ] {
+        let mut world = World::with_policy(PolicyBody { require, ..attested_policy() });
+        world.grounds();
+        let named = assent_proof::AuthorizeRequest { runtime: Some(lineage()), ..request() };
+        let by_digest = assent_proof::AuthorizeRequest { lineage: None, ..named.clone() };
+        for asked in [named, by_digest] {
+            assert_eq!(codes(&world.decide_at(0, &asked)), expected, "{asked:?}");
+        }
+    }
+}

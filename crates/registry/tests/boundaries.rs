@@ -38,9 +38,9 @@ fn draft(kind: EvidenceKind, about: EvidenceId) -> (Draft, Vec<SigningKey>) {
         K::AuditLineage => (audit("started").references(&[about]), none),
         K::SynchronizationContinuity => (raw(kind, r#"{"checkpoint":"none","consistency":[]}"#), none),
         K::SovereignTrust => {
-            let public = fresh.public();
+            let (public, node) = (fresh.public(), key(61).public());
             let claims = format!(
-                r#"{{"peer":"peer","registryKey":"{public}","nodeKeys":["{public}"],"notAfter":"2036-01-01T00:00:00Z"}}"#
+                r#"{{"peer":"peer","registryKey":"{public}","nodeKeys":["{node}"],"notAfter":"2036-01-01T00:00:00Z"}}"#
             );
             (raw(kind, &claims), none)
         }

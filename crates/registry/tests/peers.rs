@@ -4,12 +4,12 @@
 mod support;
 
 use assent_proof::{
-    Checkpoint, Claims, Code, EvidenceId, EvidenceKind, Note, Of, PolicyBody, PublicKey, Requirement,
+    Checkpoint, Claims, Code, EvidenceId, EvidenceKind, Note, Of, PolicyBody, PublicKey, Requirement, Role,
     SigningKey, TreeHash, cosign, cosigner_name,
     merkle::{BatchTree, consistency_proof, leaf_hash},
     sign_note,
 };
-use assent_registry::Outcome;
+use assent_registry::{Outcome, RowError, RowsMut, Table, apply};
 use proptest::prelude::*;
 use support::*;
 
@@ -48,13 +48,11 @@ impl Peer {
     }
 
     fn trust_until(&self, seconds: i64) -> Draft {
-        let claims = Claims::SovereignTrust {
-            peer: PEER.to_owned(),
-            registry_key: self.registry.public(),
-            node_keys: self.nodes.iter().map(SigningKey::public).collect::<Vec<PublicKey>>(),
-            not_after: at(seconds),
-        };
-        raw(EvidenceKind::SovereignTrust, &claims.to_json().to_text()).lineage("peer")
+        trust_in(PEER, self.registry.public(), self.node_keys(), seconds)
+    }
+
+    fn node_keys(&self) -> Vec<PublicKey> {
+        self.nodes.iter().map(SigningKey::public).collect()
     }
 
     /// The peer has `size` leaves, and had `before`.
@@ -65,6 +63,12 @@ impl Peer {
         };
         continuity(self.checkpoint(size, 2), proof).references(&[trust])
     }
+}
+
+fn trust_in(peer: &str, registry_key: PublicKey, node_keys: Vec<PublicKey>, seconds: i64) -> Draft {
+    let peer = peer.to_owned();
+    let claims = Claims::SovereignTrust { peer, registry_key, node_keys, not_after: at(seconds) };
+    raw(EvidenceKind::SovereignTrust, &claims.to_json().to_text()).lineage("peer")
 }
 
 fn continuity(checkpoint: String, proof: Vec<[u8; 32]>) -> Draft {
@@ -365,4 +369,145 @@ fn what_a_revoked_key_made_costs_no_more_than_one_look_whatever_it_rests_on() {
     accepted(&world.submit_at(30, &revocation(thief.public(), Some(at(10))).sign(&[&keys.governance[0]])));
     let honest = peer.continuity(0, 7, trust).slot(1, Some(trust)).sign(&[&keys.zone]);
     accepted(&world.submit_at(30, &honest));
+}
+
+#[test]
+fn a_trust_is_in_another_registry_and_in_keys_that_are_none_of_this_one() {
+    let mut world = world();
+    let keys = world.keys.clone();
+    let peer = Peer::new(1);
+    let (registry, nodes) = (peer.registry.public(), peer.node_keys());
+    let with = |key: &SigningKey| [peer.node_keys(), vec![key.public()]].concat();
+    // A node that is gone: what it signed is this registry's all the same.
+    let gone = key(64);
+    let granted = grant(gone.public(), Role::Registry).domain("_root");
+    accepted(&world.submit_to_root(0, granted, &[&keys.root, &gone]));
+    accepted(&world.submit(&revocation(gone.public(), None).domain("_root").sign(&[&keys.root])));
+    let before = world.rows.clone();
+    for (name, registry, nodes, field) in [
+        (ORIGIN, registry, nodes.clone(), "predicate.claims.peer"),
+        (PEER, keys.checkpoint.public(), nodes.clone(), "predicate.claims.registryKey"),
+        (PEER, keys.node.public(), nodes.clone(), "predicate.claims.registryKey"),
+        (PEER, gone.public(), nodes, "predicate.claims.registryKey"),
+        (PEER, registry, with(&keys.checkpoint), "predicate.claims.nodeKeys"),
+        (PEER, registry, with(&keys.node), "predicate.claims.nodeKeys"),
+        (PEER, registry, with(&gone), "predicate.claims.nodeKeys"),
+        (PEER, registry, with(&peer.registry), "predicate.claims.registryKey"),
+    ] {
+        let outcome = world.submit(&trust_in(name, registry, nodes, 7200).sign(&[&keys.zone]));
+        let (code, at_field, detail) = refusal(&outcome);
+        assert_eq!((code, at_field), (Code::ClaimsInvalid, field), "{detail}");
+    }
+    assert_eq!(world.rows, before);
+    accepted(&world.submit(&peer.trust().sign(&[&keys.zone])));
+}
+
+#[test]
+fn a_checkpoint_of_no_leaves_is_of_the_empty_tree() {
+    let (mut world, peer, trust) = trusting();
+    let keys = world.keys.clone();
+    let of_no_leaves = |root: [u8; 32]| {
+        let text = Checkpoint { origin: PEER.to_owned(), size: 0, root }.to_text();
+        let mut signatures = vec![sign_note(&text, PEER, &peer.registry)];
+        for node in &peer.nodes {
+            signatures.push(cosign(&text, &cosigner_name(PEER, &node.public()), node, 1_795_374_000));
+        }
+        let note = String::from_utf8(Note { text, signatures }.to_vec()).unwrap();
+        continuity(note, Vec::new()).references(&[trust]).slot(1, Some(trust)).sign(&[&keys.zone])
+    };
+    let outcome = world.submit(&of_no_leaves([9; 32]));
+    let (code, field, detail) = refusal(&outcome);
+    assert_eq!((code, field), (Code::Malformed, "predicate.claims.checkpoint"), "{detail}");
+    let empty = accepted(&world.submit(&of_no_leaves(peer.root(0)))).evidence_id;
+    let next = peer.continuity(0, 7, trust).slot(2, Some(empty)).sign(&[&keys.zone]);
+    accepted(&world.submit(&next));
+}
+
+/// Hides each row of what was said of peers, one at a time, and submits an envelope that is a fork: the hidden rows with which
+/// it is refused for that all the same. With every other one the damage is found.
+fn with_a_hidden_row(world: &World, fork: &[u8]) -> Vec<Vec<u8>> {
+    let of_peers = world.rows.iter().filter(|(table, ..)| *table == Table::Peers);
+    let keys: Vec<Vec<u8>> = of_peers.map(|(_, key, _)| key.to_vec()).collect();
+    let refuses = |hidden: &Vec<u8>| {
+        let mut rows = world.rows.clone();
+        rows.delete(Table::Peers, hidden).unwrap();
+        match apply(&mut rows, world.known, ms(0), &[(false, vec![checked(fork)])]) {
+            Ok(outcomes) => {
+                assert_eq!(refused(&outcomes[0][0]), Code::RegistryDiverged);
+                true
+            }
+            Err(RowError::Mutated { table: Table::Peers, .. }) => false,
+            Err(other) => panic!("{other:?}"),
+        }
+    };
+    keys.into_iter().filter(refuses).collect()
+}
+
+#[test]
+fn a_row_of_a_peer_that_damage_hid_is_missed_and_makes_no_fork_a_first_checkpoint() {
+    let (mut world, peer, trust) = trusting();
+    let keys = world.keys.clone();
+    let fork = Peer::new(2);
+    let first = peer.continuity(0, 7, trust).slot(1, Some(trust)).sign(&[&keys.zone]);
+    let first = accepted(&world.submit(&first)).evidence_id;
+    let as_first = fork.continuity(0, 9, trust);
+    let hidden = with_a_hidden_row(&world, &as_first.clone().slot(2, Some(first)).sign(&[&keys.zone]));
+    assert!(hidden.is_empty(), "{hidden:?}");
+    // Of three, the newest is void, and the one before it is what the next has to extend.
+    let second = peer.continuity(7, 12, trust).slot(2, Some(first)).sign(&[&keys.zone]);
+    let second = accepted(&world.submit(&second)).evidence_id;
+    let third = peer.continuity(12, 15, trust).slot(3, Some(second)).sign(&[&keys.zone]);
+    let third = accepted(&world.submit(&third)).evidence_id;
+    accepted(&world.submit(&invalidate(third).sign(&[&keys.audit])));
+    for draft in [as_first, fork.continuity(7, 9, trust), fork.continuity(12, 16, trust)] {
+        let hidden = with_a_hidden_row(&world, &draft.slot(4, Some(third)).sign(&[&keys.zone]));
+        assert_eq!(hidden.len(), 1, "only the oldest is not looked at: {hidden:?}");
+    }
+}
+
+#[test]
+fn a_row_of_a_peer_that_damage_hid_is_missed_where_its_issuer_was_revoked() {
+    let (mut world, peer, trust) = trusting();
+    let keys = world.keys.clone();
+    let other = key(95);
+    world.govern(grant(other.public(), Role::Zone), &[&other]);
+    let mut parent = trust;
+    for (slot, before, size, seconds) in [(1, 0, 7, 0), (2, 7, 9, 5), (3, 9, 12, 20)] {
+        let next = peer.continuity(before, size, trust).slot(slot, Some(parent)).sign(&[&keys.zone]);
+        parent = accepted(&world.submit_at(seconds, &next)).evidence_id;
+    }
+    let revoked = revocation(keys.zone.public(), Some(at(10))).sign(&[&keys.governance[0]]);
+    accepted(&world.submit_at(30, &revoked));
+    let renewed = accepted(&world.submit_at(30, &peer.trust().sign(&[&other]))).evidence_id;
+    for fork in [Peer::new(2).continuity(0, 13, renewed), Peer::new(2).continuity(7, 13, renewed)] {
+        let hidden = with_a_hidden_row(&world, &fork.slot(1, Some(renewed)).sign(&[&other]));
+        assert_eq!(hidden.len(), 1, "only the oldest is not looked at: {hidden:?}");
+    }
+    let honest = peer.continuity(9, 13, renewed).slot(1, Some(renewed)).sign(&[&other]);
+    accepted(&world.submit_at(30, &honest));
+}
+
+#[test]
+fn a_second_half_takes_its_place_among_the_checkpoints_of_its_time() {
+    for (size, slots) in [(5, ["renewal", "5", "9"]), (7, ["5", "renewal", "9"])] {
+        let (mut world, peer, trust) = trusting();
+        let keys = world.keys.clone();
+        let mut parents = vec![trust];
+        let mut last = 0;
+        for (slot, what) in (1_u64..).zip(slots) {
+            let draft = match what.parse::<usize>() {
+                Ok(size) => peer.continuity(std::mem::replace(&mut last, size), size, trust),
+                Err(_) => peer.trust().issued(at(-1)),
+            };
+            let bytes = draft.slot(slot, parents.last().copied()).sign(&[&keys.zone]);
+            parents.push(accepted(&world.submit(&bytes)).evidence_id);
+        }
+        // The rows are worked out anew after each of these.
+        let slot = 1 + slots.iter().position(|what| *what == "renewal").unwrap();
+        let second = peer.continuity(0, size, trust).issued(at(-2));
+        let second = second.slot(slot as u64, Some(parents[slot - 1])).sign(&[&keys.zone]);
+        assert!(matches!(world.submit(&second), Outcome::Equivocation { .. }));
+        let next = peer.continuity(9, 12, trust).slot(4, parents.last().copied()).sign(&[&keys.zone]);
+        accepted(&world.submit(&next));
+    }
 }

@@ -269,3 +269,14 @@ fn a_permit_has_exactly_one_issuer() {
     assert_eq!(refused(&world.submit(&permit(&asked).sign(&[&keys.node, &second]))), Code::Malformed);
     accepted(&world.submit(&permit(&asked).sign(&[&keys.node])));
 }
+
+#[test]
+fn no_permit_is_recorded_for_an_execution_that_is_its_own_runtime() {
+    let mut world = with_uses(1);
+    let own = AuthorizeRequest { runtime: Some(lineage()), ..asked("one") };
+    let (outcome, decision) = ask(&mut world, 0, &own);
+    let (code, field, detail) = refusal(&outcome);
+    assert_eq!((code, field), (Code::ClaimsInvalid, "predicate.claims.request.runtime"), "{detail}");
+    assert_eq!(codes(&decision), [Code::LineageUnknown, Code::PermitRequired]);
+    permitted(&ask(&mut world, 0, &asked("one")));
+}

@@ -152,3 +152,26 @@ fn a_restriction_kept_in_a_safe_outlives_one_of_its_signers() {
     let kept = revocation(keys.attestation2.public(), Some(at(-5))).sign(&[two, three]);
     assert_eq!(refused(&world.submit(&kept)), Code::ThresholdNotMet);
 }
+
+#[test]
+fn the_key_that_signs_checkpoints_is_no_nodes_and_no_root_key_and_no_nodes_key_signs_them() {
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    let before = world.rows.clone();
+    let fresh = key(61);
+    let root = keys.root.public();
+    let node = grant(keys.checkpoint.public(), Role::Registry).domain("_root");
+    let by_node = root_statement(&[root], 1, keys.node.public());
+    let by_root = root_statement(&[root, fresh.public()], 1, fresh.public());
+    let governs = root_statement(&[root, keys.checkpoint.public()], 1, fresh.public());
+    for (draft, signers) in [
+        (node, vec![&keys.root, &keys.checkpoint]),
+        (by_node, vec![&keys.root, &keys.node]),
+        (by_root, vec![&keys.root, &fresh]),
+        (governs, vec![&keys.root, &keys.checkpoint, &fresh]),
+    ] {
+        let outcome = world.submit_to_root(0, draft, &signers);
+        assert_eq!(refused(&outcome), Code::AuthorityInconsistent, "{outcome:?}");
+    }
+    assert_eq!(world.rows, before);
+}

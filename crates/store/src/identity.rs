@@ -4,7 +4,7 @@ use crate::StoreError;
 use crate::bytes_codec::{CodecProblem, Reader};
 
 /// The format of both databases. A build opens its own only.
-pub(crate) const FORMAT: u8 = 4;
+pub(crate) const FORMAT: u8 = 5;
 
 /// Which of the two databases it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +81,7 @@ mod tests {
     fn an_identity_has_these_bytes() {
         let identity = Identity { role: Role::Registry, stage: Stage::Ready, store_id: *b"0123456789abcdef" };
         let bytes = identity.encode();
-        assert_eq!(bytes, b"\x04\x02\x010123456789abcdef");
+        assert_eq!(bytes, b"\x05\x02\x010123456789abcdef");
         assert_eq!(Identity::decode("f", Role::Registry, &bytes), Ok(identity));
     }
 
@@ -90,9 +90,9 @@ mod tests {
         let error = Identity::decode("log.redb", Role::Log, b"\x09rest").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "`log.redb` has format 9, this build reads format 4: start it with the build that wrote it"
+            "`log.redb` has format 9, this build reads format 5: start it with the build that wrote it"
         );
-        assert!(Identity::decode("f", Role::Log, b"\x04\x02\x010123456789abcdef").is_err());
-        assert!(Identity::decode("f", Role::Registry, b"\x04\x02\x010123456789abcdefg").is_err());
+        assert!(Identity::decode("f", Role::Log, b"\x05\x02\x010123456789abcdef").is_err());
+        assert!(Identity::decode("f", Role::Registry, b"\x05\x02\x010123456789abcdefg").is_err());
     }
 }

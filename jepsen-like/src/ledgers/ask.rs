@@ -105,6 +105,9 @@ impl Both {
             self.saw_allow();
         }
         self.record_decision(sort, request, value, decision, &real)?;
+        if allowed != decision.is_allow() {
+            self.differ(format!("{sort}: an allow with reasons, or a deny without one"), value.to_string());
+        }
         if real != modelled {
             let only = |one: &BTreeSet<String>, other: &BTreeSet<String>| {
                 one.difference(other).cloned().collect::<Vec<_>>()

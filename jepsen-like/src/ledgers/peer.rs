@@ -207,6 +207,8 @@ fn noted(
         4 => checkpoint.origin = origin(PEERS),
         // Nobody asks for its line.
         5 => cosigners.push(NODE),
+        // Of no leaves, with the root of some.
+        10 => checkpoint.size = 0,
         _ => {}
     }
     let mut note = note(&checkpoint, &checkpoint.origin, registry, &cosigners, now);

@@ -147,8 +147,7 @@ impl Model {
         if let Some(lineage) = &lineage {
             self.check_lineage(domain, lineage, request.subject(), reasons);
         }
-        let runtime = request.text("runtime");
-        let runtime = runtime.filter(|runtime| self.check_lineage(domain, runtime, None, reasons));
+        let runtime = self.named_runtime(request, domain, lineage.as_deref(), reasons);
         let Some(lineage) = lineage else { return judgement };
         self.check_permit(request, reasons);
         self.check_head(request, domain, &lineage, reasons);
@@ -213,6 +212,22 @@ impl Model {
                 None
             }
         }
+    }
+
+    /// The runtime asked about, if there is such a lineage. The execution's own, as named or as found, is none.
+    fn named_runtime<'a>(
+        &self,
+        request: &'a Request<'_>,
+        domain: &str,
+        found: Option<&str>,
+        reasons: &mut Codes,
+    ) -> Option<&'a str> {
+        let runtime = request.text("runtime")?;
+        if request.text("lineage").or(found) == Some(runtime) {
+            reasons.insert("lineage_unknown");
+            return None;
+        }
+        self.check_lineage(domain, runtime, None, reasons).then_some(runtime)
     }
 
     /// What speaks against a lineage as a whole. Whether it is there.

@@ -65,6 +65,25 @@ impl Model {
         }
     }
 
+    /// A trust is in another registry, and in keys that it shares neither with its nodes nor with this registry and its nodes.
+    pub(super) fn check_trust(&self, statement: &Statement) -> Result<(), &'static str> {
+        let registry = statement.claim("registryKey");
+        let nodes = texts(statement.claims.get("nodeKeys"));
+        let is_node = |key: &str| {
+            self.standing().authority(key, "_root").is_some_and(|authority| authority.role == "registry")
+        };
+        let is_own = |key: &str| self.registry_key() == Some(key) || is_node(key);
+        let in_itself = statement.claim("peer") == statement.registry;
+        let shared = nodes.iter().any(|key| key == registry || is_own(key));
+        if in_itself || shared || is_own(registry) { Err("claims_invalid") } else { Ok(()) }
+    }
+
+    /// The key that signs this registry's checkpoints.
+    pub(super) fn registry_key(&self) -> Option<&str> {
+        let root = self.leaves().rfind(|leaf| leaf.statement.kind == "root");
+        root.map(|leaf| leaf.statement.claim("registryKey"))
+    }
+
     /// What a checkpoint of another registry needs: one trust that is not over, the signatures that this names, and, in the next
     /// slot, a proof that it extends the last one. Any other kind needs nothing.
     pub(super) fn check_checkpoint(
@@ -180,7 +199,10 @@ impl<'a> Note<'a> {
     fn checkpoint(&self) -> Option<Checkpoint> {
         let lines: Vec<&str> = self.text.lines().collect();
         let [origin, size, root] = lines.as_slice() else { return None };
-        Some(Checkpoint { origin: (*origin).to_owned(), size: size.parse().ok()?, root: hash(root)? })
+        let (size, root) = (size.parse::<u64>().ok()?, hash(root)?);
+        // A tree without leaves has one root.
+        let is_one = size > 0 || root == Sha256::of(b"").0;
+        is_one.then(|| Checkpoint { origin: (*origin).to_owned(), size, root })
     }
 
     /// Whether a key of this name signed it; each line by it has to verify.

@@ -147,6 +147,13 @@ impl Model {
                 }
                 self.check_admitted(statement.claim("authority"), &statement.domain, role)
             }
+            "root" => {
+                let (keys, registry) = (statement.admits(), statement.claim("registryKey"));
+                if keys.contains(registry) || self.standing().authorities.contains_key(registry) {
+                    return Err("authority_inconsistent");
+                }
+                keys.iter().try_for_each(|key| self.check_admitted(key, "_root", "governance"))
+            }
             "domain" => {
                 let admit = |key: &String| self.check_admitted(key, statement.claim("domain"), "governance");
                 statement.admits().iter().try_for_each(admit)
@@ -161,14 +168,16 @@ impl Model {
             "release" => self.check_release(statement),
             "reconciliation" => self.check_reconciliation(statement),
             "audit-lineage" => self.check_event(statement),
+            "sovereign-trust" => self.check_trust(statement),
             "recovery" => self.check_recovery(statement, now),
             _ => Ok(()),
         }
     }
 
-    /// One key has one role in one domain, and a revoked one is dead.
+    /// One key has one role in one domain, and a revoked one is dead. The key that signs checkpoints has no other role.
     fn check_admitted(&self, key: &str, domain: &str, role: &str) -> Result<(), &'static str> {
         match self.standing().authorities.get(key) {
+            None if self.registry_key() == Some(key) => Err("authority_inconsistent"),
             Some(known) if known.revoked => Err("authority_revoked"),
             Some(known) if known.role != role || known.domain != domain => Err("authority_inconsistent"),
             _ => Ok(()),

@@ -101,7 +101,7 @@ fn a_public_logs_checkpoint_verifies_under_its_key_and_its_witnesses_keys() {
 fn checkpoints_of_any_other_form_are_refused() {
     let root = "SBNJTRN+FjG7owHVrKtue7eqdM4RhdRWVl71HXN2d7I=";
     let parse = |text: &str| Checkpoint::parse(text);
-    parse(&format!("o\n0\n{root}\n")).unwrap();
+    parse(&format!("o\n1\n{root}\n")).unwrap();
     assert_eq!(parse(&format!("o\n18446744073709551615\n{root}\n")).unwrap().size, u64::MAX);
     for text in [
         String::new(),
@@ -134,6 +134,26 @@ fn checkpoints_of_any_other_form_are_refused() {
         "SBNJTRN+FjG7owHVrKtue7eqdM4RhdRWVl71HXN2d7IA",
     ] {
         refused(parse(&format!("o\n3\n{root}\n")), Code::Malformed, "root");
+    }
+}
+
+#[test]
+fn a_checkpoint_of_no_leaves_has_the_root_of_the_empty_tree_and_no_other() {
+    let empty = Checkpoint { origin: ORIGIN.into(), size: 0, root: BatchTree::new(Vec::new()).root() };
+    assert_eq!(empty.to_text(), format!("{ORIGIN}\n0\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n"));
+    assert_eq!(Checkpoint::parse(&empty.to_text()), Ok(empty.clone()));
+    let noted = |checkpoint: &Checkpoint| {
+        let text = checkpoint.to_text();
+        let line = cosign(&text, &cosigner_name(ORIGIN, &key(2).public()), &key(2), 7);
+        let signatures = vec![sign_note(&text, ORIGIN, &key(1)), line];
+        Note { text, signatures }.to_vec()
+    };
+    assert!(verify_noted(&noted(&empty), &nodes([2])).is_ok());
+    for root in [[0; 32], leaf_hash(&[]), Sha256::of(b"root").0] {
+        let other = Checkpoint { root, ..empty.clone() };
+        refused(Checkpoint::parse(&other.to_text()), Code::Malformed, "root");
+        refused(verify_noted(&noted(&other), &nodes([2])), Code::Malformed, "root");
+        assert!(Checkpoint::parse(&Checkpoint { size: 1, ..other }.to_text()).is_ok());
     }
 }
 
@@ -303,7 +323,7 @@ fn cosignatures_are_72_bytes_of_a_time_that_fits_63_bits() {
 proptest! {
     #[test]
     fn checkpoints_come_back_as_they_were_written(
-        origin in "[a-z0-9./é—-]{1,40}", size in any::<u64>(), root in any::<[u8; 32]>(),
+        origin in "[a-z0-9./é—-]{1,40}", size in 1..=u64::MAX, root in any::<[u8; 32]>(),
     ) {
         let checkpoint = Checkpoint { origin, size, root };
         prop_assert_eq!(Checkpoint::parse(&checkpoint.to_text()), Ok(checkpoint));
@@ -319,7 +339,7 @@ proptest! {
     }
 
     #[test]
-    fn cosigned_checkpoints_verify_with_their_times(size in any::<u64>(), root in any::<[u8; 32]>(), time in 0..=i64::MAX as u64) {
+    fn cosigned_checkpoints_verify_with_their_times(size in 1..=u64::MAX, root in any::<[u8; 32]>(), time in 0..=i64::MAX as u64) {
         let text = Checkpoint { origin: ORIGIN.into(), size, root }.to_text();
         let name = cosigner_name(ORIGIN, &key(2).public());
         let signatures = vec![cosign(&text, &name, &key(2), time), sign_note(&text, ORIGIN, &key(1))];

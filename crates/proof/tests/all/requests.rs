@@ -32,6 +32,15 @@ fn a_request_reads_back_as_it_was_written() {
 }
 
 #[test]
+fn an_execution_is_not_its_own_runtime() {
+    let own = full().replace("host-9", "exec-7f3a");
+    refused(AuthorizeRequest::parse(own.as_bytes()), Code::Malformed, "runtime");
+    // Which lineage it is, is then for the registry to find.
+    let by_digest = own.replace(r#""lineage":"exec-7f3a","#, "");
+    assert!(AuthorizeRequest::parse(by_digest.as_bytes()).is_ok());
+}
+
+#[test]
 fn each_error_names_its_field_with_the_path_it_stands_at() {
     let long = "n".repeat(129);
     for (from, to, field) in [
@@ -39,6 +48,7 @@ fn each_error_names_its_field_with_the_path_it_stands_at() {
         ("exec-7f3a", "_governance", "lineage"),
         ("host-9", "_governance", "runtime"),
         ("host-9", "Host", "runtime"),
+        ("host-9", "exec-7f3a", "runtime"),
         ("deploy", "", "action"),
         (r#""deploy""#, "null", "action"),
         (r#""sha256""#, r#""sha512":"","sha256""#, "subject.digest.sha512"),

@@ -47,7 +47,7 @@ pub fn authorize_permitted(view: &View<'_>, request: &AuthorizeRequest, now: Mil
     decided.map_or_else(|error| unreadable(view, &error, now), |(decision, _)| decision)
 }
 
-/// Whether a permit may be recorded for the request, and which authorizations lose a use by it.
+/// Whether a permit may be recorded for the request, which takes an [`Allow`], and which authorizations lose a use by it.
 pub(crate) fn consider(
     view: &View<'_>,
     request: &AuthorizeRequest,
@@ -131,7 +131,8 @@ fn evaluate(
         findings.deny(Code::InheritanceUnverifiable, detail, Some(policy.evidence_id));
     }
     let execution = execution_scene(view, request, &mut findings)?;
-    let runtime = runtime_scene(view, request, &mut findings)?;
+    let own = request.lineage.as_ref().or(execution.as_ref().map(|scene| &scene.name));
+    let runtime = runtime_scene(view, request, own, &mut findings)?;
     let Some(execution) = execution else {
         return Ok((verdict::conclude(findings, None), BTreeSet::new()));
     };
@@ -281,13 +282,21 @@ fn execution_scene(
     Ok(scene)
 }
 
+/// What is said of the runtime. `own` is the execution's lineage, which is no runtime's: evidence about what is to run says
+/// nothing of what it runs on.
 fn runtime_scene(
     view: &View<'_>,
     request: &AuthorizeRequest,
+    own: Option<&LineageName>,
     findings: &mut Findings,
 ) -> Result<Option<Scene>, RowError> {
     match &request.runtime {
         None => Ok(None),
+        Some(name) if own == Some(name) => {
+            let detail = format!("lineage `{name}` is the execution's own and no runtime's");
+            findings.deny(Code::LineageUnknown, detail, None);
+            Ok(None)
+        }
         Some(name) => scene(view, request, name, findings),
     }
 }

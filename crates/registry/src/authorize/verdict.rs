@@ -11,7 +11,7 @@ use crate::mutant::{self, Mutant};
 
 /// Permission to execute. Nothing outside this module can make one, so no error, default or oversight
 /// elsewhere can turn into it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Allow {
     authorized_by: EvidenceId,
 }

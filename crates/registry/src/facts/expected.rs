@@ -12,8 +12,8 @@ use crate::containment::releasers;
 use crate::kinds::effects;
 use crate::record::{
     AuthorityRow, CheckpointRow, Conflict, Contained, DomainRow, IssuerRow, KindSlot, LineageRow,
-    OpenSubjectRow, PeerRow, PolicyRow, Reconciled, ReleaseRow, ReleasedBy, RestrictionRow, RevokedMark,
-    SlotRow, TrustRow,
+    OpenSubjectRow, PeerListRow, PeerListsRow, PeerRow, PolicyRow, Reconciled, ReleaseRow, ReleasedBy,
+    RestrictionRow, RevokedMark, SlotRow, TakenAt, TrustRow,
 };
 use crate::row_key;
 use crate::rows::{RowError, Table};
@@ -312,8 +312,11 @@ impl Rows<'_> {
         }
     }
 
-    /// Checkpoints of other registries. What one says was verified when it came in; here it is only found again.
+    /// Checkpoints of other registries, and the lists in which they are found. What one says was verified when it came in;
+    /// here it is only found again.
     fn peers(&mut self, view: &View<'_>) -> Result<(), RowError> {
+        let mut lists: BTreeMap<Vec<u8>, BTreeMap<TakenAt, (LineageName, u64)>> = BTreeMap::new();
+        let mut of_peer: BTreeMap<Vec<u8>, BTreeSet<Vec<u8>>> = BTreeMap::new();
         for fact in self.facts {
             let Claims::SynchronizationContinuity { .. } = &fact.claims else { continue };
             let statement = &fact.statement;
@@ -325,9 +328,26 @@ impl Rows<'_> {
             };
             // Both halves of a slot lie where the first one took it.
             let Some(first) = self.facts.iter().find(|other| same_slot(other, fact)) else { continue };
-            let trust = row_key::peer_trust(&statement.domain, &row.origin, issuer, &row.trust);
-            let key = row_key::peer_slot(trust, first.accepted_at, first.index);
-            self.put(Table::Peers, key, &PeerRow { lineage: statement.lineage.clone(), sequence });
+            let list = row_key::peer_trust(&statement.domain, &row.origin, issuer, &row.trust);
+            let taken = TakenAt { accepted_at: first.accepted_at, index: first.index };
+            of_peer.entry(row_key::peer(&statement.domain, &row.origin)).or_default().insert(list.clone());
+            lists.entry(list).or_default().insert(taken, (statement.lineage.clone(), sequence));
+        }
+        for (list, slots) in lists {
+            for (taken, (lineage, sequence)) in &slots {
+                let before = slots.range(..*taken).next_back().map(|(before, _)| *before);
+                let after = slots.keys().find(|after| *after > taken).copied();
+                let row = PeerRow { lineage: lineage.clone(), sequence: *sequence, before, after };
+                self.put(Table::Peers, row_key::peer_slot(&list, *taken), &row);
+            }
+            if let (Some((oldest, _)), Some((newest, _))) = (slots.first_key_value(), slots.last_key_value())
+            {
+                let ends = PeerListRow { oldest: *oldest, newest: *newest };
+                self.put(Table::Peers, list, &ends);
+            }
+        }
+        for (peer, lists) in of_peer {
+            self.put(Table::Peers, peer, &PeerListsRow { lists: lists.len() as u64 });
         }
         Ok(())
     }

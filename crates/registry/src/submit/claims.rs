@@ -13,7 +13,8 @@ use super::{Stop, cluster};
 use crate::containment::releasers;
 use crate::kinds::profile;
 use crate::limit;
-use crate::record::EvidenceRow;
+use crate::record::{AuthorityRow, EvidenceRow};
+use crate::rows::RowError;
 use crate::view::View;
 
 /// Checks the claims against the state at `now`.
@@ -78,14 +79,50 @@ pub(super) fn check(
                 return Err(invalid("detail", detail).into());
             }
         }
+        Claims::SovereignTrust { peer, registry_key, node_keys, .. } => {
+            trusts_another(view, statement, peer, registry_key, node_keys)?;
+        }
         Claims::ExecutionAuthorization { .. }
         | Claims::RuntimeAttestation { .. }
         | Claims::PolicyValidation { .. }
         | Claims::RuntimeIntegrity { .. }
-        | Claims::SovereignTrust { .. }
         | Claims::SynchronizationContinuity { .. } => {}
     }
     Ok(())
+}
+
+/// A trust is in another registry, and in keys that are its own: its registry's, which is none of its nodes', and none that
+/// this registry or a node of it signs with. Otherwise what one key says would count as what two do.
+fn trusts_another(
+    view: &View<'_>,
+    statement: &Statement,
+    peer: &str,
+    registry_key: &PublicKey,
+    node_keys: &[PublicKey],
+) -> Result<(), Stop> {
+    if peer == statement.registry {
+        return Err(invalid("peer", format!("`{peer}` is this registry itself")).into());
+    }
+    if node_keys.contains(registry_key) {
+        let detail = format!("{registry_key} is the key of one of its nodes too");
+        return Err(invalid("registryKey", detail).into());
+    }
+    let own = |key: &PublicKey| -> Result<bool, RowError> {
+        let signs_checkpoints = view.meta()?.is_some_and(|meta| meta.registry_key == *key);
+        Ok(signs_checkpoints || view.authority(key)?.is_some_and(|row| is_node(&row)))
+    };
+    let named = node_keys.iter().map(|key| ("nodeKeys", key));
+    for (claim, key) in std::iter::once(("registryKey", registry_key)).chain(named) {
+        if own(key)? {
+            return Err(invalid(claim, format!("{key} is a key of this registry or of its nodes")).into());
+        }
+    }
+    Ok(())
+}
+
+/// Whether the key was granted to a node, revoked or not.
+fn is_node(row: &AuthorityRow) -> bool {
+    row.role == Role::Registry && row.domain.is_system()
 }
 
 /// A permit lies where its request points, and is about the same subject.

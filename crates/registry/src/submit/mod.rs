@@ -17,6 +17,7 @@ use std::rc::Rc;
 
 use assent_proof::{Claims, EvidenceId, Millis, PublicKey, Refusal, VerifiedEnvelope};
 
+use crate::authorize::Allow;
 use crate::command::{Checked, Outcome, Receipt};
 use crate::record::{CheckpointRow, CountedSigner, IssuerRow, LineageRow, MetaRow};
 use crate::rows::{Overlay, RowError, Rows, RowsMut};
@@ -218,8 +219,8 @@ enum Placement {
     SharedSlot,
     /// No slot.
     Restriction,
-    /// No slot; it was evaluated and allows.
-    Permit,
+    /// No slot; it was evaluated, and this is the allow that it rests on.
+    Permit(Allow),
     /// No slot; it names the next version of the rules.
     Rules,
     /// No slot, and no leaf: this standing restriction, or this permit for the same request, says it already.
@@ -235,7 +236,7 @@ impl Placement {
             }
             Placement::SharedSlot
             | Placement::Restriction
-            | Placement::Permit
+            | Placement::Permit(_)
             | Placement::Rules
             | Placement::Standing(_) => None,
         }
@@ -248,7 +249,7 @@ impl Placement {
             Placement::IssuerSlot { .. }
             | Placement::SharedSlot
             | Placement::Restriction
-            | Placement::Permit
+            | Placement::Permit(_)
             | Placement::Rules
             | Placement::Standing(_) => false,
         }

@@ -9,17 +9,13 @@ use assent_proof::{
 };
 
 use super::{Placement, Stop};
-use crate::codec;
 use crate::kinds::{OfPeer, effects};
 use crate::limit;
 use crate::record::{CheckpointRow, PeerRow, TrustRow};
 use crate::row_key;
-use crate::rows::{Row, RowError, Table};
+use crate::rows::{RowError, Table};
 use crate::said::{Chain, Slot};
 use crate::view::View;
-
-/// How many rows one look at an issuer's checkpoints reads.
-const PAGE: usize = 16;
 
 /// Checks a `synchronization-continuity`; nothing for any other kind.
 ///
@@ -70,31 +66,6 @@ fn trust(view: &View<'_>, statement: &Statement, now: Millis) -> Result<(Evidenc
     Ok((id, trust))
 }
 
-/// Who brought checkpoints of a peer, and under which trusts: each issuer with each of its trusts. `within` is the prefix of
-/// all of them, or of those of one issuer.
-fn groups(
-    view: &View<'_>,
-    domain: &DomainName,
-    origin: &str,
-    within: Vec<u8>,
-) -> Result<Vec<(PublicKey, EvidenceId)>, RowError> {
-    let at = row_key::peer(domain, origin).len();
-    let until = row_key::after_prefix(&within);
-    let mut groups = Vec::new();
-    let mut from = Some(within);
-    while let Some(next) = from {
-        let row = view.rows().scan(Table::Peers, &next, until.as_deref(), 1)?.into_iter().next();
-        let Some((key, _)) = row else { break };
-        let rest = key.get(at..).ok_or_else(|| mutated(&key))?;
-        let (issuer, rest) = rest.split_first_chunk::<32>().ok_or_else(|| mutated(&key))?;
-        let (trust, _) = rest.split_first_chunk::<32>().ok_or_else(|| mutated(&key))?;
-        let (issuer, trust) = (PublicKey::from_stored_bytes(*issuer), EvidenceId(*trust));
-        from = row_key::after_prefix(&row_key::peer_trust(domain, origin, &issuer, &trust));
-        groups.push((issuer, trust));
-    }
-    Ok(groups)
-}
-
 /// One issuer brings checkpoints of a peer under so many trusts and no more, so that all of them can be looked at.
 fn has_room_for_trust(
     view: &View<'_>,
@@ -102,7 +73,7 @@ fn has_room_for_trust(
     issuer: &PublicKey,
     new: &CheckpointRow,
 ) -> Result<(), Stop> {
-    let own = groups(view, domain, &new.origin, row_key::peer_issuer(domain, &new.origin, issuer))?;
+    let own = view.peer_lists_of(domain, &new.origin, issuer)?;
     let most = limit::TRUSTS_PER_ISSUER;
     if own.len() < most || own.iter().any(|(_, trust)| *trust == new.trust) {
         return Ok(());
@@ -119,7 +90,7 @@ fn has_room_for_trust(
 fn last(view: &View<'_>, domain: &DomainName, origin: &str) -> Result<Vec<CheckpointRow>, Stop> {
     let mut newest: BTreeMap<u64, BTreeSet<EvidenceId>> = BTreeMap::new();
     // Governance granted each issuer its role, and each has a bounded number of trusts.
-    for (issuer, trust) in groups(view, domain, origin, row_key::peer(domain, origin))? {
+    for (issuer, trust) in view.peer_lists(domain, origin)? {
         if let Some((index, standing)) = last_of(view, domain, origin, &issuer, &trust)? {
             newest.entry(index).or_default().extend(standing);
         }
@@ -129,9 +100,7 @@ fn last(view: &View<'_>, domain: &DomainName, origin: &str) -> Result<Vec<Checkp
     }
     let mut checkpoints = Vec::new();
     for id in newest.into_values().next_back().unwrap_or_default() {
-        let row = view.checkpoint(&id)?;
-        checkpoints
-            .push(row.ok_or_else(|| RowError::Mutated { table: Table::Checkpoints, key: id.0.to_vec() })?);
+        checkpoints.push(view.checkpoint(&id)?.ok_or_else(|| missing(&id))?);
     }
     Ok(checkpoints)
 }
@@ -148,37 +117,26 @@ fn last_of(
     issuer: &PublicKey,
     trust: &EvidenceId,
 ) -> Result<Option<(u64, Vec<EvidenceId>)>, Stop> {
-    let prefix = row_key::peer_trust(domain, origin, issuer, trust);
-    let until = row_key::after_prefix(&prefix);
-    let mut from = prefix;
-    if let Some(since) = view.authority(issuer)?.and_then(|row| row.invalid_since) {
-        from.extend_from_slice(&row_key::peer_accepted(Millis(since.to_millis().0.saturating_sub(1))));
+    let list = row_key::peer_trust(domain, origin, issuer, trust);
+    let since = view.authority(issuer)?.and_then(|row| row.invalid_since).map(|since| since.to_millis());
+    let mut next = view.newest_peer_slot(&list, since)?;
+    if next.is_none() || view.is_void(trust)? {
+        return Ok(None);
     }
     let mut looked_at: usize = 0;
-    loop {
-        let page = view.rows().scan(Table::Peers, &from, until.as_deref(), PAGE)?;
-        if looked_at == 0 && !page.is_empty() && view.is_void(trust)? {
-            return Ok(None);
+    while let Some(taken) = next {
+        looked_at = looked_at.saturating_add(1);
+        if looked_at > limit::WALKED_STATEMENTS {
+            return Err(doubt(origin).into());
         }
-        for row in &page {
-            looked_at = looked_at.saturating_add(1);
-            if looked_at > limit::WALKED_STATEMENTS {
-                return Err(doubt(origin).into());
-            }
-            let standing = standing(view, domain, origin, issuer, row)?;
-            if !standing.is_empty() {
-                let index = row.0.last_chunk().copied().ok_or_else(|| mutated(&row.0))?;
-                return Ok(Some((!u64::from_be_bytes(index), standing)));
-            }
+        let row = view.peer_slot(&list, taken)?;
+        let standing = standing(view, domain, origin, issuer, &row)?;
+        if !standing.is_empty() {
+            return Ok(Some((taken.index, standing)));
         }
-        match page.last() {
-            Some((key, _)) if page.len() == PAGE => {
-                from.clone_from(key);
-                from.push(0);
-            }
-            _ => return Ok(None),
-        }
+        next = row.before;
     }
+    Ok(None)
 }
 
 /// The statements of a slot that brought a checkpoint of this peer and stand; both of an equivocation that is not reconciled.
@@ -187,24 +145,33 @@ fn standing(
     domain: &DomainName,
     origin: &str,
     issuer: &PublicKey,
-    (key, value): &Row,
+    row: &PeerRow,
 ) -> Result<Vec<EvidenceId>, RowError> {
-    let row = codec::decode(value).map_err(|error| RowError::undecoded(Table::Peers, key, error))?;
-    let PeerRow { lineage: name, sequence } = row;
-    let lineage = view.lineage(domain, &name)?.ok_or_else(|| mutated(key))?;
-    let slot: Slot = view.slot(Chain { domain, lineage: &name, issuer }, &lineage, sequence)?;
+    let PeerRow { lineage: name, sequence, .. } = row;
+    let lineage = view
+        .lineage(domain, name)?
+        .ok_or_else(|| RowError::Mutated { table: Table::Lineages, key: row_key::lineage(domain, name) })?;
+    let slot: Slot = view.slot(Chain { domain, lineage: name, issuer }, &lineage, *sequence)?;
     let mut standing = Vec::new();
     for half in slot.halves() {
-        let of_peer = view.checkpoint(&half.evidence_id)?.is_some_and(|row| row.origin == origin);
-        if of_peer && !view.is_void(&half.evidence_id)? {
+        let brought = view.checkpoint(&half.evidence_id)?;
+        let brings_one = match effects(&half.claims).peer {
+            OfPeer::Checkpoint { .. } => true,
+            OfPeer::Nothing | OfPeer::Trust { .. } => false,
+        };
+        if brings_one && brought.is_none() {
+            return Err(missing(&half.evidence_id));
+        }
+        if brought.is_some_and(|row| row.origin == origin) && !view.is_void(&half.evidence_id)? {
             standing.push(half.evidence_id);
         }
     }
     Ok(standing)
 }
 
-fn mutated(key: &[u8]) -> RowError {
-    RowError::Mutated { table: Table::Peers, key: key.to_vec() }
+/// What was brought is not found.
+fn missing(id: &EvidenceId) -> RowError {
+    RowError::Mutated { table: Table::Checkpoints, key: id.0.to_vec() }
 }
 
 fn doubt(origin: &str) -> Refusal {

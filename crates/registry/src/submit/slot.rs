@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use assent_proof::{AuthorizeRequest, Claims, Code, EvidenceId, Millis, PublicKey, Refusal, Statement};
 
 use super::{Placement, Stop};
-use crate::authorize::{consider, request_digest};
+use crate::authorize::{Verdict, consider, request_digest};
 use crate::command::Outcome;
 use crate::kinds::Restriction;
 use crate::limit;
@@ -88,10 +88,15 @@ fn permit(
         return Err(Refusal::at(Code::NonceReused, "predicate.claims.request.nonce", detail).into());
     }
     let (decision, consumes) = consider(view, request, now)?;
-    match decision.reasons.into_iter().next() {
-        None => Ok((Placement::Permit, consumes)),
-        Some(reason) => Err(Refusal::at(reason.code, "predicate.claims.request", reason.detail).into()),
+    if let Verdict::Allow(allow) = decision.verdict() {
+        return Ok((Placement::Permit(*allow), consumes));
     }
+    // A deny without a reason denies all the same.
+    let (code, detail) = match decision.reasons.into_iter().next() {
+        Some(reason) => (reason.code, reason.detail),
+        None => (Code::EvidenceMissing, "what an allow needs was not found".to_owned()),
+    };
+    Err(Refusal::at(code, "predicate.claims.request", detail).into())
 }
 
 /// Equivocation is found before anything that depends on which statement came first, so that both orders of

@@ -6,9 +6,9 @@ use assent_proof::{
 };
 
 use super::super::both::{Both, Known};
-use super::super::draft::Draft;
+use super::super::draft::{Draft, ORIGIN};
 use super::super::draw;
-use super::super::keys::{self, NODE, NODES, public};
+use super::super::keys::{self, CHECKPOINTS, NODE, NODES, public};
 use super::super::peer;
 use super::evidence::plain_authorization;
 use super::{Hand, NOTHING};
@@ -107,13 +107,29 @@ impl<'a> Hand<'a> {
         let roles = if self.once_in(15) { REGISTRIES } else { ZONES };
         let issuer = self.speaker(domain, &roles)?;
         let now = self.now();
-        let claims = peer::trust(self.dice, now);
+        let mut claims = peer::trust(self.dice, now);
+        if self.once_in(15) {
+            self.confuse(&mut claims);
+        }
         let mut draft = self.says((domain, lineage), issuer, claims, 12)?;
         self.maybe_expires(&mut draft);
         if self.once_in(15) {
             self.rest(&mut draft);
         }
         Some(draft)
+    }
+
+    /// The trust is in this registry, in a key of it or of a node that it has or may get, or in one key for two.
+    fn confuse(&mut self, trust: &mut Claims) {
+        let Claims::SovereignTrust { peer, registry_key, node_keys, .. } = trust else { return };
+        let [one, other] = NODES;
+        let own = self.dice.pick(&[NODE, CHECKPOINTS, one, other]).copied().unwrap_or(NODE);
+        match self.dice.below(4) {
+            0 => ORIGIN.clone_into(peer),
+            1 => *registry_key = public(own),
+            2 => node_keys.push(public(own)),
+            _ => node_keys.push(*registry_key),
+        }
     }
 
     /// A checkpoint of another registry under a trust in it; a trust, if there is none that may carry one.
@@ -224,9 +240,9 @@ impl<'a> Hand<'a> {
         Some(draft)
     }
 
-    /// Another node's key is granted, or revoked.
+    /// Another node's key is granted, or revoked; now and then the key that signs checkpoints is to be a node's too.
     fn change_nodes(&mut self) -> Option<Draft> {
-        let number = self.dice.pick(&NODES).copied()?;
+        let number = if self.once_in(20) { CHECKPOINTS } else { self.dice.pick(&NODES).copied()? };
         let signers = self.governors("_root", 2);
         if self.both.is_live(number) && self.once_in(2) {
             let since = self.maybe_since(number);

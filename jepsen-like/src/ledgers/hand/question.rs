@@ -38,7 +38,12 @@ impl Hand<'_> {
 
     /// A request about the one lineage of a small ledger.
     fn small_request(&mut self, permits: bool, with_host: bool) -> Option<AuthorizeRequest> {
-        let runtime = if with_host { Some("host-1".parse().ok()?) } else { None };
+        let runtime = match (self.once_in(40), with_host) {
+            // The execution's own lineage, which is no runtime's.
+            (true, _) => Some("exec-1".parse().ok()?),
+            (false, true) => Some("host-1".parse().ok()?),
+            (false, false) => None,
+        };
         Some(AuthorizeRequest {
             domain: "prod".parse().ok()?,
             lineage: Some("exec-1".parse().ok()?),

@@ -8,8 +8,8 @@ use super::{StatementPlace, Writer, must};
 use crate::authorize::request_digest;
 use crate::kinds::Restriction;
 use crate::record::{
-    AuthorityRow, DomainRow, EvidenceRow, PeerRow, PermitRow, PolicyRow, Reconciled, RestrictionRow,
-    RevokedMark, TrustRow,
+    AuthorityRow, DomainRow, EvidenceRow, PermitRow, PolicyRow, Reconciled, RestrictionRow, RevokedMark,
+    TakenAt, TrustRow,
 };
 use crate::row_key;
 use crate::rows::{RowError, Table};
@@ -120,9 +120,8 @@ impl Writer<'_> {
         let first = self.view().half(chain, sequence, Half::First)?;
         let first = must(first, Table::Slots, &row_key::slot(chain, sequence, Half::First))?;
         let index = self.found_evidence(&first.evidence_id)?.index;
-        let trust = row_key::peer_trust(&domain, &checkpoint.origin, &issuer, &checkpoint.trust);
-        let key = row_key::peer_slot(trust, first.accepted_at, index);
-        self.put(Table::Peers, &key, &PeerRow { lineage: name.clone(), sequence })
+        let taken = TakenAt { accepted_at: first.accepted_at, index };
+        self.list_checkpoint(&checkpoint.origin, &issuer, &checkpoint.trust, taken)
     }
 
     /// One half stands, the other is void. The lineage remembers how its slot was resolved last.

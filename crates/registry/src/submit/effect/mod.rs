@@ -6,6 +6,7 @@
 mod chain;
 mod contain;
 mod kind;
+mod peer;
 
 use std::rc::Rc;
 

@@ -1,0 +1,75 @@
+//! Where a checkpoint of another registry is put (see [`crate::peer_list`]).
+
+use assent_proof::{EvidenceId, PublicKey};
+
+use super::{StatementPlace, Writer};
+use crate::peer_list::missed;
+use crate::record::{PeerListRow, PeerListsRow, PeerRow, TakenAt};
+use crate::row_key;
+use crate::rows::{RowError, Table};
+
+impl Writer<'_> {
+    /// Puts the statement's slot, which was taken then, in the list of what its issuer brought of a peer under a trust. The
+    /// second half of a slot whose first half lies there already is there with it.
+    pub(super) fn list_checkpoint(
+        &mut self,
+        origin: &str,
+        issuer: &PublicKey,
+        trust: &EvidenceId,
+        taken: TakenAt,
+    ) -> Result<(), RowError> {
+        let StatementPlace { domain, name } = self.place();
+        let list = row_key::peer_trust(&domain, origin, issuer, trust);
+        let key = row_key::peer_slot(&list, taken);
+        if self.rows.get(Table::Peers, &key)?.is_some() {
+            return Ok(());
+        }
+        let ends = self.view().peer_list(&list)?;
+        let (before, after) = match ends {
+            None => {
+                let all = row_key::peer(&domain, origin);
+                let lists = self.view().peer_list_count(&all)?.saturating_add(1);
+                self.put(Table::Peers, &all, &PeerListsRow { lists })?;
+                (None, None)
+            }
+            Some(ends) => self.neighbours(&list, ends, taken)?,
+        };
+        if let Some(before) = before {
+            let mut row = self.view().peer_slot(&list, before)?;
+            row.after = Some(taken);
+            self.put(Table::Peers, &row_key::peer_slot(&list, before), &row)?;
+        }
+        if let Some(after) = after {
+            let mut row = self.view().peer_slot(&list, after)?;
+            row.before = Some(taken);
+            self.put(Table::Peers, &row_key::peer_slot(&list, after), &row)?;
+        }
+        let oldest = ends.map_or(taken, |ends| ends.oldest.min(taken));
+        let newest = ends.map_or(taken, |ends| ends.newest.max(taken));
+        self.put(Table::Peers, &list, &PeerListRow { oldest, newest })?;
+        let sequence = self.statement.sequence.unwrap_or(0);
+        self.put(Table::Peers, &key, &PeerRow { lineage: name, sequence, before, after })
+    }
+
+    /// The slots of a list between which one that is not found there was taken. Mostly it is the newest; the second half of
+    /// an older slot may be the first one of the two that brings a checkpoint.
+    fn neighbours(
+        &self,
+        list: &[u8],
+        ends: PeerListRow,
+        taken: TakenAt,
+    ) -> Result<(Option<TakenAt>, Option<TakenAt>), RowError> {
+        if taken > ends.newest {
+            return Ok((Some(ends.newest), None));
+        }
+        if taken < ends.oldest {
+            return Ok((None, Some(ends.oldest)));
+        }
+        let key = row_key::peer_slot(list, taken);
+        if taken == ends.newest || taken == ends.oldest {
+            return Err(missed(&key));
+        }
+        let (before, after) = self.view().peer_neighbours(list, &key)?;
+        Ok((Some(before), Some(after)))
+    }
+}
