@@ -120,7 +120,10 @@ impl Membership {
     fn lose(&mut self, kind: Kind, stage: &mut Stage<'_>) -> Option<(Vec<u64>, Undo)> {
         let is_old =
             |id: &u64| self.images.get(id).is_some_and(|(at, _)| at.saturating_add(IMAGE_AGE) <= stage.now());
-        let able = |id: &u64| !stage.is_down(*id) && (kind != Kind::Rollback || is_old(id));
+        // Two disks in three would be as good as lost if a voter that remembers nothing of it could elect, or be elected, with it.
+        let able = |id: &u64| {
+            !stage.is_down(*id) && (kind != Kind::Rollback || is_old(id) && all_others_remember(stage, *id))
+        };
         let members: Vec<u64> = stage.voters().into_iter().filter(able).collect();
         let id = *self.dice.pick(&members)?;
         if self.spare.is_empty() {
@@ -214,6 +217,15 @@ impl Membership {
         }
         new
     }
+}
+
+/// Whether every other voter runs, and all know the same of what a node has acknowledged.
+fn all_others_remember(stage: &Stage<'_>, id: u64) -> bool {
+    let others = stage.voters().into_iter().filter(|other| *other != id);
+    let known: Vec<_> =
+        others.map(|other| stage.machine(other).and_then(|machine| machine.remembers(id))).collect();
+    known.first().is_some_and(Option::is_some)
+        && known.windows(2).all(|pair| matches!(pair, [a, b] if a == b))
 }
 
 /// What those that run know a node to have acknowledged. They know it as long as their processes run.
