@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use assent_registry::RulesVersion;
 use assent_registry::limit::CLOCK_BOUND_MS;
 
-use crate::raft::types::NodeId;
+use crate::raft::types::{NODE_ID_MAX, NodeId};
 use crate::usecase::{DECISION_KIB, SLICE};
 
 /// Everything a node is told when it starts. Unknown fields are refused. Relative paths are relative to the
@@ -354,8 +354,8 @@ impl Config {
         let mut ids = BTreeSet::new();
         let mut addresses = BTreeSet::new();
         for (place, voter) in self.voters.iter().enumerate() {
-            if voter.id == 0 || !ids.insert(voter.id) {
-                let problem = "must be 1 or more, and each once".to_owned();
+            if !(1..=NODE_ID_MAX).contains(&voter.id) || !ids.insert(voter.id) {
+                let problem = format!("must be from 1 to {NODE_ID_MAX}, and each once");
                 return Err(invalid(format!("voters[{place}].id"), problem));
             }
             for (name, address) in [("peer", &voter.peer), ("client", &voter.client)] {
@@ -367,6 +367,7 @@ impl Config {
             }
         }
         at_least("node_id", self.node_id, 1)?;
+        at_most("node_id", self.node_id, NODE_ID_MAX)?;
         for (field, address) in
             [("client_advertise", &self.client_advertise), ("peer_advertise", &self.peer_advertise)]
         {

@@ -76,36 +76,37 @@ fn bound(membership: &StoredMembershipOf<TypeConfig>, id: NodeId, store_id: &[u8
     }
 }
 
-/// Ends this node if its log has another entry than these under the same term and index. A leader proposes one entry for each, so
-/// that somebody else has written here in the leader's name. Raft itself compares no more than the numbers.
-async fn contradicts(
-    log: &LogStore<LogRecord>,
-    entries: &[EntryOf<TypeConfig>],
-    service: Option<&Service>,
-) -> Result<(), String> {
-    let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return Ok(()) };
-    let from = first.log_id.index;
-    if log.range().is_none_or(|(_, end)| end < from) {
-        return Ok(());
-    }
-    let until = last.log_id.index.saturating_add(1);
-    let held = log.read(from, until, usize::MAX).await.map_err(|error| error.to_string())?;
-    let differs = |held: &&LogRecord| {
-        let at = usize::try_from(held.0.log_id.index.saturating_sub(from)).ok();
-        let said = at.and_then(|at| entries.get(at));
-        said.is_some_and(|said| said.log_id == held.0.log_id && said.payload != held.0.payload)
-    };
-    let Some(LogRecord(other)) = held.iter().find(differs) else { return Ok(()) };
-    let cause = format!(
-        "the log has another entry {} than the leader sends: somebody has written to this node in a leader's name; replace \
-         the member",
-        other.log_id
-    );
+/// Ends the node for this cause, which is answered.
+fn end(service: Option<&Service>, cause: String) -> String {
     if let Some(service) = service {
         // Only the first cause is kept.
         let _ = service.parts().ends.set(cause.clone());
     }
-    Err(cause)
+    cause
+}
+
+/// Why one of these entries of a leader cannot be true, or one that the log holds: both have the same term and index and other
+/// contents. A leader proposes one entry for each, so somebody else has spoken in its name. Raft itself compares no more than
+/// the numbers.
+fn contradiction(held: &[LogRecord], said: &[EntryOf<TypeConfig>]) -> Option<String> {
+    let from = said.first()?.log_id.index;
+    let differs = |held: &&LogRecord| {
+        let at = held.0.log_id.index.checked_sub(from).and_then(|at| usize::try_from(at).ok());
+        let said = at.and_then(|at| said.get(at));
+        said.is_some_and(|said| said.log_id == held.0.log_id && said.payload != held.0.payload)
+    };
+    let LogRecord(other) = held.iter().find(differs)?;
+    Some(format!(
+        "the log has another entry {} than the leader sends: somebody speaks to this node in a leader's name; compare what the \
+         nodes hold (`assent status --digest`) and replace the one that differs",
+        other.log_id
+    ))
+}
+
+/// The indices of these entries, as `from..until`.
+fn span(entries: &[EntryOf<TypeConfig>]) -> (u64, u64) {
+    let index = |entry: Option<&EntryOf<TypeConfig>>| entry.map(|entry| entry.log_id.index);
+    (index(entries.first()).unwrap_or(0), index(entries.last()).map_or(0, |last| last.saturating_add(1)))
 }
 
 impl Handler for PeerHandler {
@@ -198,15 +199,26 @@ impl Handler for PeerHandler {
             self.memory.remember_accepted(&acknowledged, (u64::MAX, u64::MAX), |_| true);
         }
         let (term, commit) = (rpc.vote.leader_id().term, rpc.leader_commit);
-        let entries = rpc.entries.clone();
+        let said = rpc.entries.clone();
+        let (from_index, until) = span(&said);
+        // Only of what Raft would take: an append in its sender's own name, and of no earlier term. Nothing is waited for, so that
+        // appends stay in their order; what is only on disk is compared once Raft has answered.
+        let heeded = rpc.vote.leader_id().voted_for == from && term >= self.standing().term;
+        if heeded && let Some(cause) = contradiction(&self.log.recent(from_index, until), &said) {
+            return Box::pin(std::future::ready(Err(end(self.service().as_ref(), cause))));
+        }
         let appended = self.raft.append(from, rpc);
         let (raft, memory, log, service) =
             (self.raft.clone(), self.memory.clone(), self.log.clone(), self.service());
         Box::pin(async move {
-            // Asked before Raft takes anything in, which passes over what it has, and again of what it says that it has now.
-            contradicts(&log, &entries, service.as_ref()).await?;
             let answer = appended.await?;
-            contradicts(&log, &entries, service.as_ref()).await?;
+            if matches!(answer, AppendEntriesResponse::Success) && !said.is_empty() {
+                let held =
+                    log.read(from_index, until, usize::MAX).await.map_err(|error| error.to_string())?;
+                if let Some(cause) = contradiction(&held, &said) {
+                    return Err(end(service.as_ref(), cause));
+                }
+            }
             if let (AppendEntriesResponse::Success, Some(commit), Some(raft)) = (&answer, commit, raft.raft())
             {
                 let metrics = raft.metrics();

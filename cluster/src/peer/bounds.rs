@@ -17,7 +17,7 @@ use openraft::{EntryPayload, Membership};
 
 use assent_proof::Millis;
 
-use crate::raft::types::{MEMBERS_MAX, NodeId, PeerNode, TypeConfig, VOTERS_MAX};
+use crate::raft::types::{MEMBERS_MAX, NODE_ID_MAX, NodeId, PeerNode, TypeConfig, VOTERS_MAX};
 
 use super::message::{
     Append, CosignRules, CosignRulesReply, Introduce, Manage, ManageReply, PreVote, Probe, ProbeReply,
@@ -78,7 +78,7 @@ fn log_id(claimed: Option<&LogIdOf<TypeConfig>>, most: u64) -> Result<(), String
 
 /// A membership that a cluster can have: one set of voters, or two while it changes, each with somebody in it and not more than
 /// there may be, and a node for each.
-fn members(claimed: &Membership<NodeId, PeerNode>, most: u64) -> Result<(), String> {
+fn members(claimed: &Membership<NodeId, PeerNode>) -> Result<(), String> {
     let sets = claimed.get_joint_config();
     if sets.is_empty() || sets.len() > 2 {
         return Err(format!("a membership of `{}` sets of voters", sets.len()));
@@ -93,7 +93,10 @@ fn members(claimed: &Membership<NodeId, PeerNode>, most: u64) -> Result<(), Stri
     if count > MEMBERS_MAX {
         return Err(format!("a membership of `{count}` nodes"));
     }
-    claimed.nodes().try_for_each(|(id, _)| number("node id", *id, most))
+    match claimed.nodes().find(|(id, _)| **id > NODE_ID_MAX) {
+        None => Ok(()),
+        Some((id, _)) => Err(format!("a membership with node id `{id}`, larger than `{NODE_ID_MAX}`")),
+    }
 }
 
 /// The log takes entries only one after another, and none is of a later term than the leader that sends it.
@@ -122,7 +125,7 @@ impl Bounded for Append {
         for entry in &rpc.entries {
             log_id(Some(&entry.log_id), most)?;
             if let EntryPayload::Membership(membership) = &entry.payload {
-                members(membership, most)?;
+                members(membership)?;
             }
         }
         for known in &self.acknowledged {
@@ -199,7 +202,7 @@ impl Bounded for SnapshotBegin {
         log_id(self.meta.last_membership.log_id().as_ref(), most)?;
         let stored = &self.meta.last_membership;
         match stored.log_id() {
-            Some(_) => members(stored.membership(), most),
+            Some(_) => members(stored.membership()),
             None if stored.nodes().next().is_none() => Ok(()),
             None => Err("a membership that no log entry says".to_owned()),
         }

@@ -11,6 +11,8 @@ use assent_registry::Outcomes;
 /// A node's number in the cluster, 1 and up. An id is used once, for one disk.
 pub type NodeId = u64;
 
+/// The largest node id. Later members need larger ones, so that an id far away would leave none.
+pub(crate) const NODE_ID_MAX: NodeId = 1 << 32;
 /// Most members, learners included.
 pub(crate) const MEMBERS_MAX: usize = 9;
 /// Most voters. More only make every write wait for more disks; one above five is for replacing a member.

@@ -64,7 +64,8 @@ impl Parts {
             }
             let try_until = until.min(now + TRY_AT_MOST);
             match self.try_barrier(try_until).await {
-                Ok(()) => return Ok(()),
+                // It may have learnt meanwhile that it must end.
+                Ok(()) => return self.fatal().map_or(Ok(()), |cause| Err(BarrierError::Fatal(cause))),
                 Err(problem) => last = problem,
             }
             sleep(RETRY_AFTER.min(until.saturating_duration_since(Instant::now()))).await;

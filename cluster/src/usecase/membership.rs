@@ -17,7 +17,7 @@ use assent_registry::query;
 
 use super::{Parts, Service};
 use crate::peer::{Manage, ManageError, ManageReply};
-use crate::raft::types::{MEMBERS_MAX, NodeId, PeerNode, TypeConfig, VOTERS_MAX};
+use crate::raft::types::{MEMBERS_MAX, NODE_ID_MAX, NodeId, PeerNode, TypeConfig, VOTERS_MAX};
 
 /// Most ids that a new member's may skip.
 const IDS_SKIPPED_MAX: u64 = 1 << 20;
@@ -43,6 +43,12 @@ fn is_free(id: NodeId, next: NodeId) -> Changed<()> {
         let detail =
             format!("node id {id} was used before, and an id is used once: the next free one is {next}");
         return refused(Code::MemberExists, detail);
+    }
+    if id > NODE_ID_MAX {
+        return refused(
+            Code::Malformed,
+            format!("node id {id} is larger than {NODE_ID_MAX}, the largest there is"),
+        );
     }
     if id.saturating_sub(next) > IDS_SKIPPED_MAX {
         let detail = format!(

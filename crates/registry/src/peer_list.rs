@@ -108,7 +108,8 @@ impl View<'_> {
         let until = row_key::after_prefix(list);
         let row = self.rows().scan(Table::Peers, from, until.as_deref(), 1)?.into_iter().next();
         let (key, value) = row.ok_or_else(|| missed(from))?;
-        let found: PeerRow = codec::decode(&value).map_err(|_| missed(&key))?;
+        let found: PeerRow =
+            codec::decode(&value).map_err(|error| RowError::undecoded(Table::Peers, &key, error))?;
         let after = found.after.ok_or_else(|| missed(&key))?;
         let before = self.peer_slot(list, after)?.before.ok_or_else(|| missed(&key))?;
         let joins = row_key::peer_slot(list, before) == key;

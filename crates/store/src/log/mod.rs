@@ -290,6 +290,11 @@ impl<E: LogEntry> LogStore<E> {
         Ok(found)
     }
 
+    /// The entries of `from..until` that are in memory, the newest ones. Reads nothing from the disk.
+    pub fn recent(&self, from: u64, until: u64) -> Vec<E> {
+        self.shared.lock().tail.locate(from, until, usize::MAX).in_memory
+    }
+
     /// First and last index, if there are entries.
     pub fn range(&self) -> Option<(u64, u64)> {
         self.shared.lock().tail.range()
