@@ -115,7 +115,7 @@ impl Node {
             config.node_id,
             Arc::new(raft_config(&config, cluster_id)?),
             PeerNetworkFactory::new(hub.clone(), env.blocking.clone(), memory.clone(), transfers.clone()),
-            RaftLog::new(store.log.clone(), verifier.clone(), config.node_id),
+            RaftLog::new(store.log.clone(), verifier.clone(), known, config.node_id),
             machine,
         )
         .await

@@ -16,8 +16,10 @@ use openraft::entry::RaftEntry;
 use openraft::{EntryPayload, Membership};
 use tokio::sync::oneshot;
 
-use assent_proof::{Code, DomainName, EvidenceId, PublicKey, Refusal, VerifiedEnvelope, verify};
-use assent_registry::{ClusterId, Command, Group, RowError, Rows, RulesVersion, query, would_accept};
+use assent_proof::{Code, DomainName, EvidenceId, PublicKey, Refusal, Rules, VerifiedEnvelope, verify};
+use assent_registry::{
+    ClusterId, Command, Group, RowError, Rows, RulesVersion, query, rules_in_force, would_accept,
+};
 use assent_store::{Store, StoreOptions, WriteError};
 
 use crate::config::Config;
@@ -42,6 +44,8 @@ pub struct Survivor {
     pub cluster_id: ClusterId,
     /// The registry's origin.
     pub origin: String,
+    /// The rules that it follows.
+    pub rules: Rules,
     /// The epoch that it is in; the statement names the next one.
     pub epoch: u64,
     /// The ledger's size.
@@ -120,6 +124,7 @@ async fn open(config: &Config, env: &Environment) -> Result<Opened, NodeError> {
         key,
         cluster_id,
         origin: genesis.origin().to_owned(),
+        rules: seen.rules,
         epoch: seen.epoch,
         revision: seen.revision,
         log_last: held.last.index,
@@ -216,6 +221,7 @@ impl Held {
 }
 
 struct Surveyed {
+    rules: Rules,
     epoch: u64,
     revision: u64,
     slot: (u64, Option<EvidenceId>),
@@ -229,6 +235,7 @@ fn survey(rows: &dyn Rows) -> Result<Surveyed, RowError> {
     let (domains, _) = query::domains(rows, None, 1)?;
     let found = domains.into_iter().find(|entry| entry.domain == root);
     Ok(Surveyed {
+        rules: rules_in_force(rows)?,
         epoch: summary.as_ref().map_or(0, |summary| summary.epoch),
         revision: summary.as_ref().map_or(0, |summary| summary.revision),
         slot: query::governance_slot(rows, &root)?,
@@ -268,7 +275,7 @@ impl Opened {
             let place = refusal.field.map(|field| format!("`{field}`: ")).unwrap_or_default();
             failed("checking the recovery statement")(format!("{}: {place}{}", refusal.code, refusal.detail))
         };
-        let verified = verify(envelope, &self.survivor.origin).map_err(refused)?;
+        let verified = verify(envelope, &self.survivor.origin, self.survivor.rules).map_err(refused)?;
         self.names_this_node(&verified).map_err(refused)?;
         let (now, known) = (env.clock.now(), self.known);
         let accepted = look(env, &self.store, &self.verifier, known, &self.tail, move |rows| {
@@ -288,7 +295,7 @@ impl Opened {
             EntryOf::<TypeConfig>::new(at(next), EntryPayload::Membership(membership)),
             EntryOf::<TypeConfig>::new(
                 at(next.saturating_add(1)),
-                EntryPayload::Normal(Proposal(command.encode().into())),
+                EntryPayload::Normal(Proposal(command.encode(self.survivor.rules).into())),
             ),
         ];
         let doing = "writing the log";
@@ -326,7 +333,7 @@ impl Opened {
     /// say.
     fn names_this_node(&self, verified: &VerifiedEnvelope) -> Result<(), Refusal> {
         let statement = verified.statement();
-        let claims = assent_proof::Claims::parse(statement.kind, &statement.claims)?;
+        let claims = assent_proof::Claims::parse(verified.rules(), statement.kind, &statement.claims)?;
         match claims {
             // The registry would take the same statement again for what it is, and nothing would be recovered.
             assent_proof::Claims::Recovery { epoch, .. } if epoch <= self.survivor.epoch => {

@@ -1,12 +1,15 @@
-//! From committed entries to rows: each envelope is checked by this replica itself, a raise of the rules also against the
+//! From committed entries to rows: each envelope is verified by this replica itself under the rules in force where it stands, a raise of the rules also against the
 //! voters before its entry, and all entries of a batch are applied in one transaction.
 //!
 //! A command of a version that this build does not know may be a revocation, so it is never passed over: nothing of its batch is
 //! applied, and the node stops. A command of a known version that does not decode is garbage on every node alike, and changes
 //! nothing.
 
+use assent_proof::Rules;
 use assent_registry::mutant::{self, Mutant};
-use assent_registry::{Checked, CodecError, Command, Outcomes, RowError, Rows, RowsMut, RulesVersion, query};
+use assent_registry::{
+    Checked, CodecError, Command, Outcomes, RowError, Rows, RowsMut, RulesVersion, Submission, query, rules_in_force,
+};
 use assent_store::{RegistryStore, WriteError};
 use bytes::Bytes;
 use openraft::EntryPayload;
@@ -37,6 +40,16 @@ impl Step {
     }
 }
 
+/// What applying a batch came to.
+pub(super) struct AppliedSteps {
+    /// One a step.
+    pub(super) outcomes: Vec<Outcomes>,
+    /// The ledger's size.
+    pub(super) revision: u64,
+    /// The rules that the registry follows from here on.
+    pub(super) rules: Rules,
+}
+
 /// Checks and applies the steps, the first of them under `voters`; all of them, or none and an error.
 pub(super) fn apply_steps(
     registry: &RegistryStore,
@@ -45,10 +58,13 @@ pub(super) fn apply_steps(
     mut voters: Voters,
     applied: &[u8],
     steps: &[Step],
-) -> Result<(Vec<Outcomes>, u64), WriteError<RowError>> {
-    let commands: Result<Vec<_>, RowError> =
-        steps.iter().map(|step| check(verifier, step, &mut voters)).collect();
+) -> Result<AppliedSteps, WriteError<RowError>> {
+    let commands: Result<Vec<_>, RowError> = steps.iter().map(|step| read(step, known, &mut voters)).collect();
     let mut commands = commands.map_err(WriteError::Refused)?;
+    // Before the transaction, which is to be short. Under other rules it is done again inside.
+    for command in commands.iter().flatten() {
+        command.verify_ahead(verifier);
+    }
     if mutant::is_active(Mutant::NodeLocalApply) {
         later_by_their_number(&mut commands);
     }
@@ -56,32 +72,65 @@ pub(super) fn apply_steps(
         let mut outcomes = Vec::with_capacity(commands.len());
         for command in &commands {
             outcomes.push(match command {
-                Some(command) => command.apply(rows, known)?,
+                Some(command) => command.apply(rows, verifier, known)?,
                 None => Outcomes::default(),
             });
         }
         let rows: &dyn Rows = rows;
-        Ok((outcomes, query::revision(rows)?))
+        Ok(AppliedSteps { outcomes, revision: query::revision(rows)?, rules: rules_in_force(rows)? })
     })
 }
 
-/// A command whose every envelope this replica has looked at itself.
-struct CheckedCommand {
-    proposed_at: assent_proof::Millis,
-    groups: Vec<(bool, Vec<Checked>)>,
+/// A command, and who votes where it stands in the log.
+struct ReadCommand {
+    command: Command,
+    voters: Voters,
 }
 
-impl CheckedCommand {
-    fn apply(&self, rows: &mut dyn RowsMut, known: RulesVersion) -> Result<Outcomes, RowError> {
-        assent_registry::apply(rows, known, self.proposed_at, &self.groups).map(|groups| Outcomes { groups })
+/// An envelope of a command, which this replica verifies itself.
+struct Held<'a> {
+    bytes: &'a Bytes,
+    verifier: &'a Verifier,
+    voters: &'a Voters,
+}
+
+impl Submission for Held<'_> {
+    fn verified(&self, rules: Rules) -> Checked {
+        self.voters.unless_unsigned_raise(self.verifier.check(self.bytes, rules))
     }
 }
 
-/// The command of a step, with every envelope checked; none if the step is Raft's own, or garbage.
+impl ReadCommand {
+    /// Has every envelope verified under the rules that are followed now.
+    fn verify_ahead(&self, verifier: &Verifier) {
+        let rules = verifier.follows();
+        for envelope in self.command.groups.iter().flat_map(|group| &group.envelopes) {
+            verifier.check(envelope, rules);
+        }
+    }
+
+    fn apply(
+        &self,
+        rows: &mut dyn RowsMut,
+        verifier: &Verifier,
+        known: RulesVersion,
+    ) -> Result<Outcomes, RowError> {
+        let held = |bytes| Held { bytes, verifier, voters: &self.voters };
+        let groups: Vec<(bool, Vec<Held<'_>>)> = self
+            .command
+            .groups
+            .iter()
+            .map(|group| (group.atomic, group.envelopes.iter().map(held).collect()))
+            .collect();
+        assent_registry::apply(rows, known, self.command.proposed_at, &groups).map(|groups| Outcomes { groups })
+    }
+}
+
+/// The command of a step; none if the step is Raft's own, or garbage.
 ///
 /// # Errors
 /// [`RowError::CommandVersion`] if only another build can read it. It must stop this node.
-fn check(verifier: &Verifier, step: &Step, voters: &mut Voters) -> Result<Option<CheckedCommand>, RowError> {
+fn read(step: &Step, known: RulesVersion, voters: &mut Voters) -> Result<Option<ReadCommand>, RowError> {
     let bytes = match step {
         Step::Command(bytes) => bytes,
         Step::Voters(next) => {
@@ -90,20 +139,9 @@ fn check(verifier: &Verifier, step: &Step, voters: &mut Voters) -> Result<Option
         }
         Step::Nothing => return Ok(None),
     };
-    let one = |bytes: &Bytes| {
-        let mut checked = verifier.check(bytes);
-        voters.refuse_unsigned_raise(&mut checked);
-        checked
-    };
+    Command::version_known(bytes, known).map_err(RowError::CommandVersion)?;
     match Command::decode(bytes) {
-        Ok(command) => Ok(Some(CheckedCommand {
-            proposed_at: command.proposed_at,
-            groups: command
-                .groups
-                .iter()
-                .map(|group| (group.atomic, group.envelopes.iter().map(one).collect()))
-                .collect(),
-        })),
+        Ok(command) => Ok(Some(ReadCommand { command, voters: voters.clone() })),
         Err(CodecError::Version(version)) => Err(RowError::CommandVersion(version)),
         Err(error @ (CodecError::Empty | CodecError::Encoding(_) | CodecError::Trailing(_))) => {
             tracing::error!(%error, "a committed command does not decode and changes nothing");
@@ -113,9 +151,9 @@ fn check(verifier: &Verifier, step: &Step, voters: &mut Voters) -> Result<Option
 }
 
 /// A mutant's time: how many entries a replica applies together is its own affair.
-fn later_by_their_number(commands: &mut [Option<CheckedCommand>]) {
+fn later_by_their_number(commands: &mut [Option<ReadCommand>]) {
     let together = i64::try_from(commands.len()).unwrap_or(i64::MAX);
-    for command in commands.iter_mut().flatten() {
+    for ReadCommand { command, .. } in commands.iter_mut().flatten() {
         command.proposed_at.0 = command.proposed_at.0.saturating_add(together);
     }
 }
@@ -128,10 +166,10 @@ pub(crate) fn foretell(
     voters: &mut Voters,
     command: &Bytes,
 ) -> Option<Outcomes> {
-    let command = check(verifier, &Step::Command(command.clone()), voters).ok()??;
+    let command = read(&Step::Command(command.clone()), known, voters).ok()??;
     let mut foretold = None;
     let looked = registry.write(None, |rows| {
-        foretold = command.apply(rows, known).ok();
+        foretold = command.apply(rows, verifier, known).ok();
         // An error, so that nothing is written.
         Err::<(), _>(RowError::Unreadable("only looked at".to_owned()))
     });
@@ -148,8 +186,8 @@ pub(crate) fn apply_to(
     entries: &[EntryOf<TypeConfig>],
 ) -> Result<(), RowError> {
     for entry in entries {
-        if let Some(command) = check(verifier, &Step::of(&entry.payload), &mut voters)? {
-            command.apply(rows, known)?;
+        if let Some(command) = read(&Step::of(&entry.payload), known, &mut voters)? {
+            command.apply(rows, verifier, known)?;
         }
     }
     Ok(())

@@ -9,7 +9,7 @@ use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
-use assent_registry::Command;
+use assent_registry::{Command, RulesVersion};
 use assent_store::{EntryError, LogEntry, LogStore};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
@@ -61,13 +61,19 @@ impl LogEntry for LogRecord {
 pub struct RaftLog {
     store: LogStore<LogRecord>,
     verifier: Arc<Verifier>,
+    known: RulesVersion,
     node_id: NodeId,
 }
 
 impl RaftLog {
-    /// The log of node `node_id`.
-    pub fn new(store: LogStore<LogRecord>, verifier: Arc<Verifier>, node_id: NodeId) -> Self {
-        Self { store, verifier, node_id }
+    /// The log of node `node_id`, which knows the rules up to `known`.
+    pub fn new(
+        store: LogStore<LogRecord>,
+        verifier: Arc<Verifier>,
+        known: RulesVersion,
+        node_id: NodeId,
+    ) -> Self {
+        Self { store, verifier, known, node_id }
     }
 
     /// Entries of our own term were verified when they were handed in; those of another leader were not.
@@ -100,10 +106,10 @@ impl RaftLog {
 
 /// An error, which stops the node, if an entry's command has a version that this build does not know. Such an entry is not kept:
 /// it does not count as acknowledged, and one that a false leader made up is gone when the node starts again.
-fn readable(records: &[LogRecord]) -> io::Result<()> {
+fn readable(records: &[LogRecord], known: RulesVersion) -> io::Result<()> {
     for LogRecord(entry) in records {
         let EntryPayload::Normal(Proposal(command)) = &entry.payload else { continue };
-        Command::version_known(command).map_err(|version| {
+        Command::version_known(command, known).map_err(|version| {
             io::Error::other(format!("the command at log index {} has {version}", entry.log_id.index))
         })?;
     }
@@ -228,7 +234,7 @@ impl RaftLogStorage<TypeConfig> for RaftLog {
         I::IntoIter: OptionalSend,
     {
         let records: Vec<_> = entries.into_iter().map(LogRecord).collect();
-        readable(&records)?;
+        readable(&records, self.known)?;
         self.prefetch(&records);
         Ok(self.store.append(records, Box::new(move |result| callback.io_completed(result))).await?)
     }

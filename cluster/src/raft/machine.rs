@@ -8,7 +8,8 @@
 use std::io;
 use std::sync::Arc;
 
-use assent_registry::{RulesVersion, query};
+use assent_proof::Rules;
+use assent_registry::{RulesVersion, query, rules_in_force};
 use assent_store::{
     RegistryStore, RunBlocking, SnapshotGuard, SnapshotSource, StagedSnapshot, StoreError, blocking,
 };
@@ -20,7 +21,7 @@ use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
 use tokio::sync::watch;
 
 use super::codec;
-use super::commands::{Step, apply_steps};
+use super::commands::{AppliedSteps, Step, apply_steps};
 use super::types::{Applied, NodeId, TypeConfig};
 use super::verifier::Verifier;
 use super::voters::Voters;
@@ -71,7 +72,8 @@ impl Machine {
         guard: SnapshotGuard,
         known: RulesVersion,
     ) -> io::Result<Self> {
-        let (state, at) = position(&registry)?;
+        let (state, at, rules) = position(&registry)?;
+        verifier.follow(rules);
         let highest_id = at.highest_id;
         let applied = watch::Sender::new(at);
         Ok(Self { registry, verifier, run, guard, known, state, highest_id, applied })
@@ -103,7 +105,9 @@ impl Machine {
         let applied = codec::encode_position(&state, highest_id);
         let known = self.known;
         let work = move || apply_steps(&registry, &verifier, known, voters, &applied, &steps);
-        let (outcomes, revision) = blocking(&self.run, work).await?.map_err(io::Error::other)?;
+        let AppliedSteps { outcomes, revision, rules } =
+            blocking(&self.run, work).await?.map_err(io::Error::other)?;
+        self.verifier.follow(rules);
 
         let log_index = state.last_log_id.map(|log_id| log_id.index);
         self.state = state;
@@ -126,7 +130,8 @@ impl Machine {
     /// Takes a position that was installed.
     async fn reload(&mut self) -> io::Result<()> {
         let registry = self.registry.clone();
-        let (state, at) = blocking(&self.run, move || position(&registry)).await??;
+        let (state, at, rules) = blocking(&self.run, move || position(&registry)).await??;
+        self.verifier.follow(rules);
         self.state = state;
         self.highest_id = at.highest_id;
         self.applied.send_replace(at);
@@ -134,13 +139,14 @@ impl Machine {
     }
 }
 
-/// The position that the registry holds.
-fn position(registry: &RegistryStore) -> io::Result<(SnapshotMetaOf<TypeConfig>, AppliedAt)> {
+/// The position that the registry holds, and the rules that it follows there.
+fn position(registry: &RegistryStore) -> io::Result<(SnapshotMetaOf<TypeConfig>, AppliedAt, Rules)> {
     let view = registry.view()?;
     let (state, highest_id) = decode_position(&view.applied()?.unwrap_or_default())?;
     let revision = query::revision(&view).map_err(io::Error::other)?;
     let log_index = state.last_log_id.map(|log_id| log_id.index);
-    Ok((state, AppliedAt { log_index, revision, highest_id }))
+    let rules = rules_in_force(&view).map_err(io::Error::other)?;
+    Ok((state, AppliedAt { log_index, revision, highest_id }, rules))
 }
 
 /// An applied position; there are no bytes before anything was applied.

@@ -1,15 +1,17 @@
 //! This replica's own verification of every envelope, once each and off the apply path.
 //!
-//! Owns a bounded cache from an envelope's bytes to what `assent_proof::verify` says of them. An envelope is
-//! verified when a client hands it in or when its entry arrives from the leader, whichever is first; by the time
-//! its entry is applied the answer is there. What was evicted is verified again: the cache only ever costs time.
-//! It never takes another node's word.
+//! Owns a bounded cache from an envelope's bytes and a version of the rules to what `assent_proof::verify` says of them. An
+//! envelope is verified when a client hands it in or when its entry arrives from the leader, whichever is first, under the rules
+//! that this node follows then; by the time its entry is applied the answer is there, unless the rules were raised in between.
+//! What was evicted, or is wanted under other rules, is verified again: the cache only ever costs time. It never takes another
+//! node's word.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use assent_registry::{Checked, Command};
+use assent_proof::{Rules, RulesVersion};
+use assent_registry::{Checked, Command, Submission, Unverified};
 use assent_store::RunBlocking;
 use bytes::Bytes;
 
@@ -37,15 +39,20 @@ pub struct Verifier {
     limits: VerifierLimits,
     cache: Mutex<Cache>,
     prefetches: AtomicUsize,
+    /// The version of the rules that this node follows now: what comes next will most likely be verified under it.
+    follows: AtomicU32,
 }
 
 type Answer = Arc<OnceLock<Checked>>;
 
+/// An envelope's digest, and the version of the rules.
+type Key = ([u8; 32], u32);
+
 #[derive(Default)]
 struct Cache {
-    answers: HashMap<[u8; 32], (Answer, usize)>,
+    answers: HashMap<Key, (Answer, usize)>,
     /// Oldest first.
-    order: VecDeque<[u8; 32]>,
+    order: VecDeque<Key>,
     bytes: usize,
 }
 
@@ -61,13 +68,24 @@ impl Verifier {
             limits,
             cache: Mutex::new(Cache::default()),
             prefetches: AtomicUsize::new(0),
+            follows: AtomicU32::new(RulesVersion::GENESIS.0),
         })
     }
 
-    /// What this replica makes of an envelope. Computes signatures if it has not yet, so it may take a while.
-    pub fn check(&self, envelope: &[u8]) -> Checked {
-        let answer = self.answer(envelope);
-        answer.get_or_init(|| self.verify(envelope)).clone()
+    /// What this replica makes of an envelope under these rules. Computes signatures if it has not yet, so it may take a while.
+    pub fn check(&self, envelope: &[u8], rules: Rules) -> Checked {
+        let answer = self.answer(envelope, rules);
+        answer.get_or_init(|| Unverified { bytes: envelope, origin: &self.origin }.verified(rules)).clone()
+    }
+
+    /// From here on the registry follows these rules.
+    pub fn follow(&self, rules: Rules) {
+        self.follows.store(rules.version().0, Ordering::Relaxed);
+    }
+
+    /// The rules that this node followed when it last applied something.
+    pub fn follows(&self) -> Rules {
+        Rules::of(RulesVersion(self.follows.load(Ordering::Relaxed))).unwrap_or(Rules::NEWEST)
     }
 
     /// Begins to verify the envelopes of encoded commands, in the background and best effort.
@@ -79,12 +97,12 @@ impl Verifier {
                 self.prefetches.fetch_sub(1, Ordering::Relaxed);
                 return;
             }
-            let verifier = self.clone();
+            let (verifier, rules) = (self.clone(), self.follows());
             let work = (self.run)(Box::new(move || {
                 let _under_way = UnderWay(&verifier.prefetches);
                 for command in some.iter().filter_map(|bytes| Command::decode(bytes).ok()) {
                     for envelope in command.groups.iter().flat_map(|group| &group.envelopes) {
-                        verifier.check(envelope);
+                        verifier.check(envelope, rules);
                     }
                 }
             }));
@@ -92,16 +110,9 @@ impl Verifier {
         }
     }
 
-    fn verify(&self, envelope: &[u8]) -> Checked {
-        match assent_proof::verify(envelope, &self.origin) {
-            Ok(verified) => Checked::Verified(Arc::new(verified)),
-            Err(refusal) => Checked::Refused(refusal),
-        }
-    }
-
     /// The envelope's place in the cache, made if need be at the cost of the oldest.
-    fn answer(&self, envelope: &[u8]) -> Answer {
-        let key = *blake3::hash(envelope).as_bytes();
+    fn answer(&self, envelope: &[u8], rules: Rules) -> Answer {
+        let key = (*blake3::hash(envelope).as_bytes(), rules.version().0);
         let mut cache = self.lock();
         if let Some((answer, _)) = cache.answers.get(&key) {
             return answer.clone();

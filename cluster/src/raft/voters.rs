@@ -26,13 +26,13 @@ impl Voters {
         self.0.iter().copied()
     }
 
-    /// Turns an envelope that would raise the rules without the signature of one of these voters into a refusal.
-    pub(super) fn refuse_unsigned_raise(&self, checked: &mut Checked) {
-        if let Checked::Verified(envelope) = checked
-            && let Some(refusal) = self.refuse(envelope.statement())
-        {
-            *checked = Checked::Refused(refusal);
-        }
+    /// The envelope, or a refusal in its place if it would raise the rules without the signature of one of these voters.
+    pub(super) fn unless_unsigned_raise(&self, checked: Checked) -> Checked {
+        let refusal = match &checked {
+            Checked::Verified(envelope) => self.refuse(envelope.statement()),
+            Checked::Refused(_) => None,
+        };
+        refusal.map_or(checked, Checked::Refused)
     }
 
     fn refuse(&self, statement: &Statement) -> Option<Refusal> {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use assent_proof::{Claims, Code, DomainName, EvidenceKind, LineageName, PublicKey, verify};
-use assent_registry::{RowError, Rows, RulesVersion, query, would_accept};
+use assent_registry::{RowError, Rows, RulesVersion, query, rules_in_force, would_accept};
 
 use super::{Parts, Service};
 use crate::raft::types::NodeId;
@@ -98,13 +98,11 @@ impl Parts {
         if !self.is_member() {
             return None;
         }
-        let verified = verify(envelope, &self.origin).ok()?;
-        let statement = verified.statement();
-        let Claims::Recovery { epoch, voters } = Claims::parse(statement.kind, &statement.claims).ok()?
-        else {
-            return None;
-        };
         let view = self.registry.view().ok()?;
+        let verified = verify(envelope, &self.origin, rules_in_force(&view).ok()?).ok()?;
+        let statement = verified.statement();
+        let claims = Claims::parse(verified.rules(), statement.kind, &statement.claims);
+        let Claims::Recovery { epoch, voters } = claims.ok()? else { return None };
         let current = query::summary(&view).ok()??.epoch;
         if current.checked_add(1) != Some(epoch) || voters != [*voter] || *voter == self.key.public() {
             return None;

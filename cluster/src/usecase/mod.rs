@@ -39,8 +39,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use assent_proof::{Millis, SigningKey};
-use assent_registry::{ClusterId, RowError, Rows, query};
+use assent_proof::{Millis, Rules, SigningKey};
+use assent_registry::{ClusterId, RowError, Rows, query, rules_in_force};
 use assent_store::{Health, LogStore, RegistryStore, StoreError};
 
 use crate::config::Config;
@@ -257,6 +257,11 @@ impl Parts {
     /// The newest rules that this build knows.
     pub(crate) fn rules_known(&self) -> u32 {
         self.config.rules_known
+    }
+
+    /// The rules that the registry follows here.
+    pub(crate) fn rules_in_force(&self) -> Result<Rules, RowError> {
+        rules_in_force(&self.registry.view()?)
     }
 
     /// The version of the rules that the registry follows here.

@@ -19,7 +19,7 @@ use assent_proof::{
 };
 use assent_registry::limit::{CLOCK_BOUND_MS, RULES_USABLE_MS};
 use assent_registry::mutant::{self, Mutant};
-use assent_registry::{RulesVersion, would_accept};
+use assent_registry::{RulesVersion, rules_in_force, would_accept};
 
 use super::{Parts, Service, Submitted, within};
 use crate::peer::{CosignRules, CosignRulesReply};
@@ -104,9 +104,10 @@ impl Parts {
     /// Whether the rules would accept the statement now, so that no entry of the log is spent on one that they refuse.
     fn would_be_accepted(&self, envelope: &Bytes) -> Result<(), String> {
         let told = |refusal: Refusal| format!("{}: {}", refusal.code, refusal.detail);
-        let verified = verify(envelope, &self.origin).map_err(told)?;
         let now = self.sure_now().ok_or(CLOCK)?;
         let view = self.registry.view().map_err(|error| error.to_string())?;
+        let rules = rules_in_force(&view).map_err(|error| error.to_string())?;
+        let verified = verify(envelope, &self.origin, rules).map_err(told)?;
         let foreseen = would_accept(&view, RulesVersion(self.rules_known()), now, &verified);
         foreseen.map_err(|error| error.to_string())?.map_err(told)
     }
@@ -176,14 +177,15 @@ impl Parts {
         }
         let asked = Statement::parse(&ask.statement)
             .map_err(|refusal| format!("{}: {}", refusal.code, refusal.detail))?;
-        let Ok(Claims::Rules { version }) = Claims::parse(asked.kind, &asked.claims) else {
+        let rules = self.rules_in_force().map_err(|error| error.to_string())?;
+        let Ok(Claims::Rules { version }) = Claims::parse(rules, asked.kind, &asked.claims) else {
             return Err("it is no `rules` statement".to_owned());
         };
         let known = self.rules_known();
         if version > known {
             return Err(format!("its build knows the rules up to version {known}, not {version}"));
         }
-        let next = self.rules().map_err(|error| error.to_string())?.saturating_add(1);
+        let next = rules.version().0.saturating_add(1);
         if version != next {
             return Err(format!("the next version of the rules is {next}, not {version}"));
         }

@@ -13,12 +13,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use assent_api::{BatchMode, Call, Problem, ReceiptBody, status_of};
-use assent_proof::{Code, EvidenceKind, Refusal};
+use assent_proof::{Code, EvidenceKind, Refusal, Rules, RulesVersion};
 use assent_registry::mutant::{self, Mutant};
 use assent_registry::{Checked, Command, Group, Outcome, Outcomes};
 
 use super::{Caller, Inner, Parts, Service, within};
 use crate::config::LimitConfig;
+use crate::raft::verifier::Verifier;
 use crate::env::blocking;
 use crate::peer::{PeerError, Submit, SubmitError};
 use crate::raft::types::Proposal;
@@ -150,7 +151,7 @@ impl Service {
         let verifier = self.parts().verifier.clone();
         let given = envelopes.to_vec();
         let checked = blocking(&*self.parts().env.blocking, move || {
-            let verdict = |bytes: &Bytes| match verifier.check(bytes) {
+            let verdict = |bytes: &Bytes| match admitted(&verifier, bytes) {
                 Checked::Verified(envelope) => sender.refuses(envelope.statement().kind),
                 Checked::Refused(refusal) => Some(refusal),
             };
@@ -386,7 +387,8 @@ impl Parts {
     pub(crate) async fn propose(&self, groups: &[Group], until: Instant) -> Result<Outcomes, SubmitError> {
         let Some(proposed_at) = self.sure_now() else { return Err(SubmitError::ClockUncertain) };
         let command = Command { proposed_at, groups: groups.to_vec() };
-        let bytes = Bytes::from(command.encode());
+        // In a version that every voter reads: by the rules that are in force each has said so.
+        let bytes = Bytes::from(command.encode(self.verifier.follows()));
         if mutant::is_active(Mutant::AckBeforeQuorum)
             && let Some(outcomes) = self.acknowledge_ahead(bytes.clone()).await
         {
@@ -508,5 +510,20 @@ mod tests {
         // An answer too few refuses; nothing slips through unseen.
         let (good, answers) = sort_out(vec![group(&["a"])], Vec::new());
         assert!(good.is_empty() && answers[0].is_some());
+    }
+}
+
+/// What this node makes of an envelope under the rules that it follows. One that verified under earlier rules only is let in:
+/// if it was accepted then, applying gives its first receipt again, and refuses it otherwise.
+fn admitted(verifier: &Verifier, envelope: &[u8]) -> Checked {
+    let rules = verifier.follows();
+    let now = verifier.check(envelope, rules);
+    let earlier = (RulesVersion::GENESIS.0..rules.version().0).rev().filter_map(|n| Rules::of(RulesVersion(n)));
+    match now {
+        Checked::Verified(_) => now,
+        Checked::Refused(_) => earlier
+            .map(|rules| verifier.check(envelope, rules))
+            .find(|checked| matches!(checked, Checked::Verified(_)))
+            .unwrap_or(now),
     }
 }

@@ -28,7 +28,7 @@
 //!     claims: claims.to_json(),
 //! };
 //! let envelope = sign_statement(&statement, &[&key]);
-//! let verified = verify(&envelope, "registry.example/eu-1")?;
+//! let verified = verify(&envelope, "registry.example/eu-1", Rules::NEWEST)?;
 //! assert_eq!(verified.statement(), &statement);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -54,6 +54,7 @@ pub mod note;
 pub mod receipt;
 pub mod refusal;
 pub mod request;
+pub mod rules;
 pub mod statement;
 pub mod time;
 pub mod verify;
@@ -78,6 +79,7 @@ pub use note::{Note, NoteKey, NoteKeyKind, NoteSignature, sign_note};
 pub use receipt::{DECISIONS_PAYLOAD_TYPE, DecisionReceipt, VerifiedDecision, sign_batch, verify_decision};
 pub use refusal::Refusal;
 pub use request::AuthorizeRequest;
+pub use rules::{Rules, RulesVersion};
 pub use statement::{Statement, sign_statement};
 pub use time::{Millis, Seconds};
 pub use verify::{VerifiedEnvelope, verify};

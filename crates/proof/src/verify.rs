@@ -5,6 +5,7 @@ use crate::dsse::{Envelope, STATEMENT_PAYLOAD_TYPE};
 use crate::id::EvidenceId;
 use crate::key::PublicKey;
 use crate::refusal::Refusal;
+use crate::rules::Rules;
 use crate::statement::Statement;
 use std::sync::Arc;
 
@@ -12,7 +13,8 @@ use std::sync::Arc;
 /// or come in the issuers' order, and for 13 in the worst order without key ids.
 const ATTEMPTS_MAX: usize = 96;
 
-/// An envelope of which every issuer named has a valid signature, made for the origin it was verified against.
+/// An envelope of which every issuer named has a valid signature, made for the origin and under the rules it was verified
+/// against.
 ///
 /// [`verify`] is the only constructor. It says who signed what; whether they may is the registry's to judge.
 #[derive(Clone, Debug)]
@@ -20,6 +22,7 @@ pub struct VerifiedEnvelope {
     id: EvidenceId,
     statement: Arc<Statement>,
     bytes: Arc<[u8]>,
+    rules: Rules,
 }
 
 impl VerifiedEnvelope {
@@ -37,16 +40,22 @@ impl VerifiedEnvelope {
     pub fn bytes(&self) -> &Arc<[u8]> {
         &self.bytes
     }
+
+    /// The rules that it was verified under. Under others it may be none.
+    pub fn rules(&self) -> Rules {
+        self.rules
+    }
 }
 
-/// Verifies an envelope that was submitted to the registry with this origin (RFC-EG-033 §6).
+/// Verifies an envelope that was submitted to the registry with this origin (RFC-EG-033 §6), under the rules that this
+/// registry follows where the envelope comes in its ledger.
 ///
 /// # Errors
 /// In the order of the checks: `too_large`, `malformed` (with the field at fault), `wrong_registry`,
 /// `signature_invalid` when an issuer lacks a signature and one is left over that belongs to no issuer,
 /// `unsigned_evidence` when an issuer lacks one and none is; `too_large` when 96 attempts did not tell whose the
 /// signatures are.
-pub fn verify(bytes: &[u8], origin: &str) -> Result<VerifiedEnvelope, Refusal> {
+pub fn verify(bytes: &[u8], origin: &str, rules: Rules) -> Result<VerifiedEnvelope, Refusal> {
     let envelope = Envelope::parse(bytes)?;
     if envelope.payload_type != STATEMENT_PAYLOAD_TYPE {
         return Err(Refusal::at(
@@ -61,11 +70,17 @@ pub fn verify(bytes: &[u8], origin: &str) -> Result<VerifiedEnvelope, Refusal> {
         return Err(Refusal::at(Code::WrongRegistry, "predicate.registry", detail));
     }
     let message = envelope.pae();
+    if rules.signature_needs_keyid
+        && let Some(place) = envelope.signatures.iter().position(|signature| signature.keyid.is_none())
+    {
+        return Err(Refusal::at(Code::Malformed, format!("signatures[{place}].keyid"), "is missing"));
+    }
     match_signatures(&envelope, &message, &statement.issuers)?;
     Ok(VerifiedEnvelope {
         id: EvidenceId::of_pae(&message),
         statement: Arc::new(statement),
         bytes: Arc::from(bytes),
+        rules,
     })
 }
 

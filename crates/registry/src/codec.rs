@@ -1,18 +1,40 @@
 //! How rows and commands become bytes: one version byte, then MessagePack by position.
 //!
-//! Positional encoding is compact and brittle, so every type has a version of its own and golden bytes in
-//! the tests. Trailing bytes and unknown versions are errors, never ignored. An unknown version is told apart from
-//! damage: another build wrote it, and this one must stop instead of passing it over.
+//! Positional encoding is compact and brittle, so every type has versions of its own and golden bytes in the tests. A build
+//! reads every version of a type from 1 to its newest, and writes the one that the rules in force name: by its signature under
+//! those rules each voter has said that its build reads it. Trailing bytes and unknown versions are errors, never ignored. An
+//! unknown version is told apart from damage: another build wrote it, and this one must stop instead of passing it over.
+//!
+//! **To give a type another version:** raise its [`Versioned::NEWEST`]; let [`Versioned::read`] turn the older shapes into the
+//! type as it is now, and [`Versioned::write`] write them still; name the new version in [`Versioned::version_under`] for a new
+//! version of the rules and for none that is there already. Add golden bytes, and keep the old ones, which have to be read and
+//! written as before. Then add a fixture (`cluster/tests/data`). The tests below have a type with two versions.
 
 use std::fmt;
 
-use serde::Serialize;
+use assent_proof::Rules;
 use serde::de::DeserializeOwned;
+use serde::{Deserializer, Serialize, Serializer};
 
-/// A stored or replicated type with the version its encoding has now.
+/// A stored or replicated type with versions of its encoding.
 pub(crate) trait Versioned: Serialize + DeserializeOwned {
-    /// The version byte in front.
-    const VERSION: u8;
+    /// The newest version; every one from 1 to it is read.
+    const NEWEST: u8;
+
+    /// The version that is written under these rules.
+    fn version_under(_rules: Rules) -> u8 {
+        1
+    }
+
+    /// Writes it as `version`, from 1 to [`Self::NEWEST`], has it.
+    fn write<S: Serializer>(&self, _version: u8, to: S) -> Result<S::Ok, S::Error> {
+        self.serialize(to)
+    }
+
+    /// Reads what `version`, from 1 to [`Self::NEWEST`], wrote.
+    fn read<'de, D: Deserializer<'de>>(_version: u8, from: D) -> Result<Self, D::Error> {
+        Self::deserialize(from)
+    }
 }
 
 /// A version that this build does not know, of something stored or replicated. What carries it is not damaged: another
@@ -21,14 +43,14 @@ pub(crate) trait Versioned: Serialize + DeserializeOwned {
 pub struct UnknownVersionError {
     /// The version found.
     pub found: u8,
-    /// The version that this build reads.
+    /// The newest version that this build reads; it reads all from 1 on.
     pub known: u8,
 }
 
 impl UnknownVersionError {
-    /// Nothing if `found` is the version that this build reads, otherwise the error.
+    /// Nothing if `found` is a version from 1 to `known`, which this build reads, otherwise the error.
     pub fn check(found: u8, known: u8) -> Result<(), Self> {
-        if found == known { Ok(()) } else { Err(Self { found, known }) }
+        if (1..=known).contains(&found) { Ok(()) } else { Err(Self { found, known }) }
     }
 }
 
@@ -37,7 +59,8 @@ impl fmt::Display for UnknownVersionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { found, known } = self;
         let build = if found > known { "a newer build" } else { "the build that wrote it" };
-        write!(f, "version {found}, and this build reads version {known}: start this node with {build}")
+        let reads = if *known == 1 { "version 1".to_owned() } else { format!("versions 1 to {known}") };
+        write!(f, "version {found}, and this build reads {reads}: start this node with {build}")
     }
 }
 
@@ -60,13 +83,18 @@ pub enum CodecError {
     Trailing(u64),
 }
 
-/// The value's bytes.
+/// The value's bytes, in the version that these rules name.
 ///
 /// Encoding these types (integers, byte strings, lists, options, enums) into memory cannot fail; were it to,
 /// the empty result would not decode, and what cannot be read denies.
-pub(crate) fn encode<T: Versioned>(value: &T) -> Vec<u8> {
-    let mut bytes = vec![T::VERSION];
-    match rmp_serde::encode::write(&mut bytes, value) {
+pub(crate) fn encode<T: Versioned>(value: &T, rules: Rules) -> Vec<u8> {
+    encode_as(value, T::version_under(rules))
+}
+
+fn encode_as<T: Versioned>(value: &T, version: u8) -> Vec<u8> {
+    let mut bytes = vec![version];
+    let mut serializer = rmp_serde::Serializer::new(&mut bytes);
+    match value.write(version, &mut serializer) {
         Ok(()) => bytes,
         Err(_) => Vec::new(),
     }
@@ -75,16 +103,74 @@ pub(crate) fn encode<T: Versioned>(value: &T) -> Vec<u8> {
 /// The value that `bytes` hold, all of them.
 pub(crate) fn decode<T: Versioned>(bytes: &[u8]) -> Result<T, CodecError> {
     let (version, body) = bytes.split_first().ok_or(CodecError::Empty)?;
-    UnknownVersionError::check(*version, T::VERSION).map_err(CodecError::Version)?;
+    UnknownVersionError::check(*version, T::NEWEST).map_err(CodecError::Version)?;
     let mut cursor = std::io::Cursor::new(body);
     let value = {
         let mut deserializer = rmp_serde::Deserializer::new(&mut cursor);
         deserializer.set_max_depth(64);
-        T::deserialize(&mut deserializer).map_err(|error| CodecError::Encoding(error.to_string()))?
+        T::read(*version, &mut deserializer).map_err(|error| CodecError::Encoding(error.to_string()))?
     };
     let left = (body.len() as u64).saturating_sub(cursor.position());
     if left > 0 {
         return Err(CodecError::Trailing(left));
     }
     Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    /// A type whose second version got a field.
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Note {
+        text: String,
+        urgent: bool,
+    }
+
+    impl Versioned for Note {
+        const NEWEST: u8 = 2;
+
+        fn version_under(rules: Rules) -> u8 {
+            if rules.version() >= Rules::TEST.version() { 2 } else { 1 }
+        }
+
+        fn write<S: Serializer>(&self, version: u8, to: S) -> Result<S::Ok, S::Error> {
+            match version {
+                1 => (&self.text,).serialize(to),
+                _ => self.serialize(to),
+            }
+        }
+
+        fn read<'de, D: Deserializer<'de>>(version: u8, from: D) -> Result<Self, D::Error> {
+            match version {
+                1 => <(String,)>::deserialize(from).map(|(text,)| Note { text, urgent: false }),
+                _ => Self::deserialize(from),
+            }
+        }
+    }
+
+    fn note(urgent: bool) -> Note {
+        Note { text: "a".to_owned(), urgent }
+    }
+
+    #[test]
+    fn every_version_up_to_the_newest_is_read_and_the_one_that_the_rules_name_is_written() {
+        assert_eq!(encode(&note(true), Rules::GENESIS), b"\x01\x91\xa1a");
+        assert_eq!(encode(&note(true), Rules::TEST), b"\x02\x92\xa1a\xc3");
+        assert_eq!(decode(b"\x01\x91\xa1a"), Ok(note(false)));
+        assert_eq!(decode(b"\x02\x92\xa1a\xc3"), Ok(note(true)));
+    }
+
+    #[test]
+    fn neither_a_version_beyond_the_newest_nor_the_body_of_another_version_is_read() {
+        for found in [0, 3, 255] {
+            let unknown = UnknownVersionError { found, known: 2 };
+            assert_eq!(decode::<Note>(&[found, 0x92, 0xa1, b'a', 0xc3]), Err(CodecError::Version(unknown)));
+        }
+        assert!(matches!(decode::<Note>(b"\x01\x92\xa1a\xc3"), Err(CodecError::Encoding(_))));
+        assert!(matches!(decode::<Note>(b"\x02\x91\xa1a"), Err(CodecError::Encoding(_))));
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use assent_proof::{EvidenceId, Millis, Refusal, VerifiedEnvelope};
+use assent_proof::{EvidenceId, Millis, Refusal, Rules, RulesVersion, VerifiedEnvelope, verify};
 
 use crate::codec::{self, CodecError, UnknownVersionError, Versioned};
 
@@ -27,18 +27,44 @@ pub struct Group {
     pub envelopes: Vec<Bytes>,
 }
 
+#[cfg(not(feature = "test-rules"))]
 impl Versioned for Command {
-    const VERSION: u8 = 1;
+    const NEWEST: u8 = 1;
+}
+
+/// Under the rules that are in no release, commands have a second version: groups first.
+#[cfg(feature = "test-rules")]
+impl Versioned for Command {
+    const NEWEST: u8 = 2;
+
+    fn version_under(rules: Rules) -> u8 {
+        if rules == Rules::TEST { 2 } else { 1 }
+    }
+
+    fn write<S: serde::Serializer>(&self, version: u8, to: S) -> Result<S::Ok, S::Error> {
+        match version {
+            1 => self.serialize(to),
+            _ => (&self.groups, self.proposed_at).serialize(to),
+        }
+    }
+
+    fn read<'de, D: serde::Deserializer<'de>>(version: u8, from: D) -> Result<Self, D::Error> {
+        match version {
+            1 => Self::deserialize(from),
+            _ => <(Vec<Group>, Millis)>::deserialize(from)
+                .map(|(groups, proposed_at)| Self { proposed_at, groups }),
+        }
+    }
 }
 
 impl Versioned for Outcomes {
-    const VERSION: u8 = 1;
+    const NEWEST: u8 = 1;
 }
 
 impl Command {
-    /// The bytes of the log entry.
-    pub fn encode(&self) -> Vec<u8> {
-        codec::encode(self)
+    /// The bytes of the log entry. The rules are those that the leader follows, so that every voter reads them.
+    pub fn encode(&self, rules: Rules) -> Vec<u8> {
+        codec::encode(self, rules)
     }
 
     /// Reads a log entry.
@@ -50,14 +76,40 @@ impl Command {
         codec::decode(bytes)
     }
 
-    /// Whether this build knows the version of a log entry's command. Bytes without a version are garbage to every build, and
-    /// not of another version.
-    pub fn version_known(bytes: &[u8]) -> Result<(), UnknownVersionError> {
-        bytes.first().map_or(Ok(()), |found| UnknownVersionError::check(*found, Self::VERSION))
+    /// Whether a node that knows the rules up to `known` reads the version of a log entry's command. Bytes without a version are
+    /// garbage to every build, and not of another version.
+    pub fn version_known(bytes: &[u8], known: RulesVersion) -> Result<(), UnknownVersionError> {
+        let newest = Rules::of(known).map_or(Self::NEWEST, Self::version_under);
+        bytes.first().map_or(Ok(()), |found| UnknownVersionError::check(*found, newest))
     }
 }
 
-/// An envelope as `apply` takes it: its signatures were checked by this very replica.
+/// An envelope as `apply` takes it. Which rules it is verified under is known only once everything before it is applied, so
+/// `apply` asks.
+pub trait Submission {
+    /// What this very replica makes of the envelope under these rules. Never another's word.
+    fn verified(&self, rules: Rules) -> Checked;
+}
+
+/// An envelope's bytes, verified anew whenever that is asked.
+#[derive(Debug, Clone)]
+pub struct Unverified<'a> {
+    /// The bytes as submitted.
+    pub bytes: &'a [u8],
+    /// The registry that they have to be meant for.
+    pub origin: &'a str,
+}
+
+impl Submission for Unverified<'_> {
+    fn verified(&self, rules: Rules) -> Checked {
+        match verify(self.bytes, self.origin, rules) {
+            Ok(envelope) => Checked::Verified(Arc::new(envelope)),
+            Err(refusal) => Checked::Refused(refusal),
+        }
+    }
+}
+
+/// What a replica makes of an envelope, by its own verification.
 #[derive(Debug, Clone)]
 pub enum Checked {
     /// It verifies.
@@ -122,9 +174,9 @@ pub struct Outcomes {
 }
 
 impl Outcomes {
-    /// Their bytes, as a leader answers a follower.
-    pub fn encode(&self) -> Vec<u8> {
-        codec::encode(self)
+    /// Their bytes, as a leader that follows these rules answers a follower.
+    pub fn encode(&self, rules: Rules) -> Vec<u8> {
+        codec::encode(self, rules)
     }
 
     /// Reads what [`Self::encode`] wrote.

@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use assent_proof::{
     AttestationStatus, Claims, Code, Containment, EvidenceId, EvidenceKind, Millis, Of, PolicyBody, Refusal,
-    Requirement, RevocationReason, Role, Seconds, Sha256, SigningKey,
+    Requirement, RevocationReason, Role, Rules, Seconds, Sha256, SigningKey,
 };
 
 use crate::codec::{CodecError, UnknownVersionError, Versioned, decode, encode};
@@ -14,17 +14,17 @@ use crate::record::*;
 
 #[track_caller]
 fn golden<T: Versioned + PartialEq + std::fmt::Debug>(value: &T, expected: &str) {
-    let bytes = encode(value);
+    let bytes = encode(value, Rules::GENESIS);
     assert_eq!(hex::encode(&bytes), expected, "the encoding of {value:?} changed");
     assert_eq!(&decode::<T>(&bytes).unwrap(), value);
     let mut longer = bytes.clone();
     longer.push(0);
     assert_eq!(decode::<T>(&longer), Err(CodecError::Trailing(1)));
     assert!(decode::<T>(&bytes[..bytes.len() - 1]).is_err());
-    for found in [T::VERSION + 1, T::VERSION - 1, 99] {
+    for found in [T::NEWEST + 1, 0, 99] {
         let mut other = bytes.clone();
         other[0] = found;
-        let unknown = UnknownVersionError { found, known: T::VERSION };
+        let unknown = UnknownVersionError { found, known: T::NEWEST };
         assert_eq!(decode::<T>(&other), Err(CodecError::Version(unknown)));
     }
 }
@@ -64,6 +64,7 @@ fn rows_keep_their_bytes() {
         &EvidenceRow {
             index: 1,
             accepted_at: Millis(2),
+            rules: 1,
             kind: EvidenceKind::RuntimeAttestation,
             domain: "d".parse().unwrap(),
             lineage: "l".parse().unwrap(),

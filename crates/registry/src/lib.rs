@@ -33,10 +33,11 @@ mod view;
 
 pub use authorize::{Allow, Decision, Reason, Verdict, authorize, authorize_permitted};
 pub use codec::{CodecError, UnknownVersionError};
-pub use command::{Checked, Command, Group, Outcome, Outcomes, Receipt};
+pub use command::{Checked, Command, Group, Outcome, Outcomes, Receipt, Submission, Unverified};
 pub use genesis::{ClusterId, GenesisError, GenesisFile};
 pub use rows::{MemoryRows, Row, RowError, Rows, RowsMut, Table};
-pub use rules::{RulesVersion, rules_known};
+pub use assent_proof::RulesVersion;
+pub use rules::{rules_in_force, rules_known};
 pub use standing::AuthorityStatus;
 pub use submit::{apply, would_accept};
 pub use view::View;

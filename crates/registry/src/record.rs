@@ -1,6 +1,10 @@
-//! The rows as types. Each is versioned; a change of shape is a new version and new golden bytes.
+//! The rows as types. Each is versioned; a change of shape is a new version and new golden bytes, as `codec.rs` says.
 
+#[cfg(feature = "test-rules")]
+use assent_proof::Rules;
 use serde::{Deserialize, Serialize};
+#[cfg(feature = "test-rules")]
+use serde::{Deserializer, Serializer};
 
 use assent_proof::{
     Claims, Containment, DomainName, EvidenceId, EvidenceKind, LineageName, Millis, PolicyBody, PublicKey,
@@ -10,23 +14,22 @@ use assent_proof::{
 use crate::codec::Versioned;
 
 macro_rules! versioned {
-    ($($record:ty = $version:literal),+ $(,)?) => {
-        $(impl Versioned for $record { const VERSION: u8 = $version; })+
+    ($($record:ty = $newest:literal),+ $(,)?) => {
+        $(impl Versioned for $record { const NEWEST: u8 = $newest; })+
     };
 }
 
 versioned!(
-    MetaRow = 3,
-    LeafRow = 1,
+    MetaRow = 1,
     EvidenceRow = 1,
     AuthorityRow = 1,
-    DomainRow = 2,
+    DomainRow = 1,
     PolicyRow = 1,
-    LineageRow = 2,
-    IssuerRow = 2,
+    LineageRow = 1,
+    IssuerRow = 1,
     SlotRow = 1,
     OpenSubjectRow = 1,
-    PeerRow = 3,
+    PeerRow = 1,
     PeerListRow = 1,
     PeerListsRow = 1,
     CheckpointRow = 1,
@@ -35,6 +38,34 @@ versioned!(
     RestrictionRow = 1,
     TrustRow = 1,
 );
+
+#[cfg(not(feature = "test-rules"))]
+versioned!(LeafRow = 1);
+
+/// Under the rules that are in no release, leaves have a second version: time first.
+#[cfg(feature = "test-rules")]
+impl Versioned for LeafRow {
+    const NEWEST: u8 = 2;
+
+    fn version_under(rules: Rules) -> u8 {
+        if rules == Rules::TEST { 2 } else { 1 }
+    }
+
+    fn write<S: Serializer>(&self, version: u8, to: S) -> Result<S::Ok, S::Error> {
+        match version {
+            1 => self.serialize(to),
+            _ => (self.accepted_at, self.evidence_id).serialize(to),
+        }
+    }
+
+    fn read<'de, D: Deserializer<'de>>(version: u8, from: D) -> Result<Self, D::Error> {
+        match version {
+            1 => Self::deserialize(from),
+            _ => <(Millis, EvidenceId)>::deserialize(from)
+                .map(|(accepted_at, evidence_id)| Self { evidence_id, accepted_at }),
+        }
+    }
+}
 
 /// The epoch in which every registry is founded.
 pub(crate) const FIRST_EPOCH: u64 = 1;
@@ -75,6 +106,8 @@ pub(crate) struct EvidenceRow {
     pub index: u64,
     /// When the registry accepted it.
     pub accepted_at: Millis,
+    /// The version of the rules that it was verified and accepted under.
+    pub rules: u32,
     /// What kind of statement it is.
     pub kind: EvidenceKind,
     /// Its domain.

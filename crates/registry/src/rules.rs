@@ -1,59 +1,16 @@
-//! The versions of the rules, and what differs between them.
+//! Which version of the rules a state follows.
 //!
-//! The state says which version it follows, and a `rules` statement raises it by one. Old versions stay here for good: a
-//! ledger is replayed under the rules that each of its leaves was accepted under, so it gives the same rows on every
-//! build that knows them all. To change a rule: add a field to [`Rules`], give it the old behaviour in the versions that
-//! are there, and the new one in a version of its own.
+//! The state says it, and a `rules` statement raises it by one. What the versions differ in is said in
+//! [`assent_proof::Rules`], the first place where an envelope meets them.
 
-use std::fmt;
+use assent_proof::{Rules, RulesVersion};
 
-use crate::rows::{RowError, Rows};
+use crate::rows::RowError;
 use crate::view::View;
 
-/// A version of the rules that `apply` follows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RulesVersion(pub u32);
-
-impl RulesVersion {
-    /// The version that every registry begins with, whatever the build that founds it knows.
-    pub const GENESIS: RulesVersion = RulesVersion(1);
-
-    /// The newest version that this build knows.
-    pub const NEWEST: RulesVersion = RulesVersion(1);
-
-    /// A version that is in no release, to test what a raise does.
-    #[cfg(feature = "test-rules")]
-    pub const TEST: RulesVersion = RulesVersion(2);
-
-    /// Whether somebody who knows the rules up to this version can follow `version`.
-    pub(crate) fn reaches(self, version: u32) -> Result<(), RowError> {
-        if version <= self.0 { Ok(()) } else { Err(RowError::RulesUnknown { version, known: self.0 }) }
-    }
-}
-
-impl fmt::Display for RulesVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// What the versions differ in; everything else is the same in all of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Rules {
-    /// Whether an audit event must carry `detail`.
-    pub(crate) audit_event_needs_detail: bool,
-}
-
-impl Rules {
-    /// The rules of a version.
-    fn of(version: RulesVersion) -> Result<Self, RowError> {
-        match version {
-            RulesVersion::GENESIS => Ok(Rules { audit_event_needs_detail: false }),
-            #[cfg(feature = "test-rules")]
-            RulesVersion::TEST => Ok(Rules { audit_event_needs_detail: true }),
-            RulesVersion(version) => Err(RowError::RulesUnknown { version, known: RulesVersion::NEWEST.0 }),
-        }
-    }
+/// Whether somebody who knows the rules up to `known` can follow `version`.
+pub(crate) fn reaches(known: RulesVersion, version: u32) -> Result<(), RowError> {
+    if version <= known.0 { Ok(()) } else { Err(RowError::RulesUnknown { version, known: known.0 }) }
 }
 
 impl View<'_> {
@@ -64,8 +21,18 @@ impl View<'_> {
 
     /// The rules that this state follows. A state under rules that this build does not have is none that it can judge.
     pub(crate) fn rules(&self) -> Result<Rules, RowError> {
-        Rules::of(self.rules_version()?)
+        let version = self.rules_version()?;
+        let known = RulesVersion::NEWEST.0;
+        Rules::of(version).ok_or(RowError::RulesUnknown { version: version.0, known })
     }
+}
+
+/// The rules that this state follows: those under which the next envelope is verified.
+///
+/// # Errors
+/// [`RowError::RulesUnknown`] if this build does not know them, otherwise what reading gives.
+pub fn rules_in_force(rows: &dyn crate::Rows) -> Result<Rules, RowError> {
+    View::new(rows).rules()
 }
 
 /// Whether somebody who knows the rules up to `known` can follow those of this state. To be asked of a state before it is
@@ -73,8 +40,8 @@ impl View<'_> {
 ///
 /// # Errors
 /// [`RowError::RulesUnknown`] if not, otherwise what reading gives.
-pub fn rules_known(rows: &dyn Rows, known: RulesVersion) -> Result<(), RowError> {
-    known.reaches(View::new(rows).rules_version()?.0)
+pub fn rules_known(rows: &dyn crate::Rows, known: RulesVersion) -> Result<(), RowError> {
+    reaches(known, View::new(rows).rules_version()?.0)
 }
 
 #[cfg(test)]
@@ -100,7 +67,7 @@ mod tests {
             registry_key: SigningKey::from_seed([7; 32]).public(),
         };
         let mut rows = MemoryRows::new();
-        rows.put(Table::Meta, row_key::META, &encode(&meta)).unwrap();
+        rows.put(Table::Meta, row_key::META, &encode(&meta, Rules::GENESIS)).unwrap();
         let request = AuthorizeRequest {
             domain: "prod.eu".parse().unwrap(),
             lineage: None,
@@ -119,6 +86,6 @@ mod tests {
         let known = RulesVersion::NEWEST;
         let unknown = RowError::RulesUnknown { version: 9, known: known.0 };
         assert_eq!(rules_known(&rows, known), Err(unknown.clone()));
-        assert_eq!(crate::apply(&mut rows, known, Millis(0), &[]), Err(unknown));
+        assert_eq!(crate::apply::<crate::Unverified<'_>>(&mut rows, known, Millis(0), &[]), Err(unknown));
     }
 }

@@ -267,13 +267,15 @@ mod tests {
     use assent_proof::{EvidenceKind, LineageName, Seconds, SigningKey};
 
     use super::*;
+    use assent_proof::Rules;
+
     use crate::codec::{Versioned, encode};
     use crate::record::MetaRow;
     use crate::rows::{MemoryRows, RowsMut, Table};
     use crate::{limit, row_key};
 
     fn put<T: Versioned>(rows: &mut MemoryRows, table: Table, key: &[u8], row: &T) {
-        rows.put(table, key, &encode(row)).unwrap();
+        rows.put(table, key, &encode(row, Rules::GENESIS)).unwrap();
     }
 
     fn id(number: usize) -> EvidenceId {
@@ -314,6 +316,7 @@ mod tests {
             let row = EvidenceRow {
                 index: number as u64,
                 accepted_at: Millis(number as i64 * 1000),
+                rules: 1,
                 kind: if number == 0 { EvidenceKind::Root } else { EvidenceKind::RuntimeAttestation },
                 domain: domain.clone(),
                 lineage: "exec".parse::<LineageName>().unwrap(),

@@ -4,7 +4,7 @@
 
 mod support;
 
-use assent_proof::{AttestationStatus, Code, Envelope, verify};
+use assent_proof::{Rules, AttestationStatus, Code, Envelope, verify};
 use assent_registry::{Outcome, RowsMut, Table, query};
 use support::*;
 
@@ -33,7 +33,7 @@ fn unsigned_governance_evidence_is_refused() {
     let keys = World::new().keys;
     let mut envelope = Envelope::parse(&affirming().sign(&[&keys.attestation])).unwrap();
     envelope.signatures.clear();
-    assert_eq!(verify(&envelope.to_vec(), ORIGIN).unwrap_err().code, Code::UnsignedEvidence);
+    assert_eq!(verify(&envelope.to_vec(), ORIGIN, Rules::NEWEST).unwrap_err().code, Code::UnsignedEvidence);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 mod support;
 
 use assent_proof::{Code, DomainName, Role, SigningKey};
-use assent_registry::{Checked, MemoryRows, Outcome, RowError, RulesVersion, query, would_accept};
+use assent_registry::{MemoryRows, Outcome, RowError, RulesVersion, query, would_accept};
 use support::*;
 
 fn epoch(rows: &MemoryRows) -> u64 {
@@ -156,10 +156,8 @@ fn a_dry_run_says_what_would_become_of_it_and_writes_nothing() {
     let (next, head) = query::governance_slot(&world.rows, &DomainName::root()).unwrap();
     let envelope = |draft: Draft, signers: &[&SigningKey]| {
         let bytes = draft.slot(next, head).sign(signers);
-        match checked(&bytes) {
-            Checked::Verified(envelope) => (bytes, envelope),
-            Checked::Refused(refusal) => panic!("{refusal}"),
-        }
+        let envelope = verified(&world.rows, &bytes).unwrap();
+        (bytes, envelope)
     };
     let both = [&root[0], &root[1]];
     let (bytes, good) = envelope(recovery(2, &[node]), &both);
@@ -167,7 +165,7 @@ fn a_dry_run_says_what_would_become_of_it_and_writes_nothing() {
     let (_, unknown) = envelope(recovery(2, &[key(99).public()]), &both);
     let mut raise = rules(2);
     raise.0.issuers = vec![node];
-    let Checked::Verified(raise) = checked(&raise.sign(&[&world.keys.node])) else { panic!("it verifies") };
+    let raise = verified(&world.rows, &raise.sign(&[&world.keys.node])).unwrap();
     let rows = world.rows.clone();
     let dry = |envelope| would_accept(&rows, RulesVersion::NEWEST, ms(0), envelope);
     assert_eq!(dry(&good), Ok(Ok(())));

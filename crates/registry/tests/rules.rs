@@ -3,9 +3,12 @@
 
 mod support;
 
-use assent_proof::{Claims, Code, DomainName, EvidenceId, EvidenceKind, LineageName, Millis, Role};
+use assent_proof::{
+    Claims, Code, DomainName, Envelope, EvidenceId, EvidenceKind, LineageName, Millis, Role, Rules,
+};
 use assent_registry::{
-    Checked, GenesisFile, MemoryRows, Outcome, RowError, RulesVersion, apply, bootstrap, query, rules_known,
+    Checked, GenesisFile, MemoryRows, Outcome, RowError, Rows, RulesVersion, Submission, Table, Unverified, apply,
+    bootstrap, query, rules_in_force, rules_known,
 };
 use support::*;
 
@@ -49,7 +52,7 @@ fn apply_all(
     commands: &[(Millis, Vec<Vec<u8>>)],
 ) -> Vec<Result<Vec<Outcome>, RowError>> {
     let one = |(time, envelopes): &(Millis, Vec<Vec<u8>>)| {
-        let group: Vec<Checked> = envelopes.iter().map(|bytes| checked(bytes)).collect();
+        let group: Vec<_> = envelopes.iter().map(|bytes| unverified(bytes)).collect();
         let mut after = rows.clone();
         let outcomes = apply(&mut after, known, *time, &[(false, group)])?.remove(0);
         *rows = after;
@@ -66,7 +69,7 @@ fn a_registry_begins_with_the_first_rules_whatever_a_build_knows() {
     assert_eq!(version(&world.rows), 1);
     for known in [RulesVersion::GENESIS, RulesVersion::NEWEST, RulesVersion::TEST, RulesVersion(u32::MAX)] {
         let mut rows = world.rows.clone();
-        assert_eq!(apply(&mut rows, known, ms(0), &[]), Ok(Vec::new()));
+        assert_eq!(apply::<Unverified<'_>>(&mut rows, known, ms(0), &[]), Ok(Vec::new()));
         assert_eq!(rules_known(&rows, known), Ok(()));
         assert!(rows == world.rows);
     }
@@ -210,7 +213,7 @@ fn whoever_does_not_know_the_next_rules_stops_and_keeps_nothing() {
     let evidence = affirming().sign(&[&world.keys.attestation]);
     for atomic in [false, true] {
         let mut rows = world.rows.clone();
-        let stopped = apply(&mut rows, RulesVersion(1), ms(0), &[(atomic, vec![checked(&raise)])]);
+        let stopped = apply(&mut rows, RulesVersion(1), ms(0), &[(atomic, vec![unverified(&raise)])]);
         assert_eq!(stopped, Err(UNKNOWN));
         assert!(rows == world.rows);
     }
@@ -218,15 +221,15 @@ fn whoever_does_not_know_the_next_rules_stops_and_keeps_nothing() {
     // What would be refused anyway stops nobody.
     let mut rows = world.rows.clone();
     let skipping = rules(3).sign(&[&world.keys.node]);
-    let outcomes = apply(&mut rows, RulesVersion(1), ms(0), &[(false, vec![checked(&skipping)])]).unwrap();
+    let outcomes = apply(&mut rows, RulesVersion(1), ms(0), &[(false, vec![unverified(&skipping)])]).unwrap();
     assert_eq!(refused(&outcomes[0][0]), Code::ClaimsInvalid);
     // A state that follows them already is as good a reason.
     let mut rows = world.rows.clone();
-    apply(&mut rows, RulesVersion::TEST, ms(0), &[(false, vec![checked(&raise)])]).unwrap();
+    apply(&mut rows, RulesVersion::TEST, ms(0), &[(false, vec![unverified(&raise)])]).unwrap();
     assert_eq!(rules_known(&rows, RulesVersion::TEST), Ok(()));
     assert_eq!(rules_known(&rows, RulesVersion(1)), Err(UNKNOWN));
     let before = rows.clone();
-    for envelopes in [vec![], vec![checked(&evidence)], vec![checked(&raise)]] {
+    for envelopes in [vec![], vec![unverified(&evidence)], vec![unverified(&raise)]] {
         assert_eq!(apply(&mut rows, RulesVersion(1), ms(1), &[(false, envelopes)]), Err(UNKNOWN));
     }
     assert!(rows == before);
@@ -314,4 +317,74 @@ fn replaying_a_ledger_across_a_raise_gives_the_same_rows() {
     for per_command in [1, 2, 64] {
         assert!(world.replayed(per_command) == world.rows, "{per_command} leaves a command");
     }
+}
+
+#[test]
+fn each_leaf_is_written_in_the_version_that_the_rules_before_it_name() {
+    let mut world = newer();
+    let (_, about) = world.grounds();
+    accepted(&world.submit_at(1, &terse(&world, "exec-2", about)));
+    let raised_at = world.revision();
+    accepted(&world.submit_at(1, &rules(2).sign(&[&world.keys.node])));
+    accepted(&world.submit_at(1, &detailed(&world, "exec-3", about)));
+    let leaves = world.rows.scan(Table::Leaves, b"", None, usize::MAX).unwrap();
+    let versions: Vec<u8> = leaves.iter().map(|(_, value)| value[0]).collect();
+    let newer_from = usize::try_from(raised_at).unwrap() + 1;
+    assert!(versions[..newer_from].iter().all(|version| *version == 1), "{versions:?}");
+    assert_eq!(versions[newer_from..], [2], "the raise itself is still written under the rules before it");
+    for index in 0..world.revision() {
+        let (id, accepted_at) = query::leaf(&world.rows, index).unwrap().unwrap();
+        assert!(query::envelope(&world.rows, &id).unwrap().is_some() && accepted_at <= ms(1), "leaf {index}");
+    }
+}
+
+#[test]
+fn an_envelope_is_verified_under_the_rules_in_force_where_its_turn_comes() {
+    // Under the rules of version 2 each signature carries its key id.
+    let world = newer();
+    let bare = |lineage: &str| {
+        let mut envelope =
+            Envelope::parse(&authorization(&["run"]).lineage(lineage).sign(&[&world.keys.governance[0]])).unwrap();
+        envelope.signatures[0].keyid = None;
+        envelope.to_vec()
+    };
+    let raise = rules(2).sign(&[&world.keys.node]);
+    for atomic in [false, true] {
+        // Alike, before and after the raise, in one command.
+        let mut rows = world.rows.clone();
+        let (before, after) = (bare("exec-2"), bare("exec-3"));
+        let first = (atomic, vec![unverified(&before), unverified(&raise)]);
+        let groups = [first, (atomic, vec![unverified(&after)])];
+        let outcomes = apply(&mut rows, RulesVersion::TEST, ms(0), &groups).unwrap().concat();
+        accepted(&outcomes[0]);
+        accepted(&outcomes[1]);
+        assert_eq!(refused(&outcomes[2]), Code::Malformed, "atomic: {atomic}");
+        assert_eq!(rules_in_force(&rows).unwrap(), Rules::TEST);
+        // The first receipt of what was accepted before stays true, and is given again.
+        let first = accepted(&outcomes[0]);
+        let again = apply(&mut rows, RulesVersion::TEST, ms(0), &[(false, vec![unverified(&before)])]).unwrap();
+        assert_eq!(again[0][0], Outcome::Accepted { receipt: first, fresh: false });
+        // But not to somebody who has the payload and no signature.
+        let mut forged = Envelope::parse(&before).unwrap();
+        forged.signatures[0].sig[0] ^= 1;
+        let forged = forged.to_vec();
+        let again = apply(&mut rows, RulesVersion::TEST, ms(0), &[(false, vec![unverified(&forged)])]).unwrap();
+        assert_eq!(refused(&again[0][0]), Code::Malformed);
+    }
+}
+
+#[test]
+fn an_envelope_that_was_verified_under_other_rules_stops_the_replica() {
+    let world = World::new();
+    struct Stale<'a>(&'a [u8]);
+    impl Submission for Stale<'_> {
+        fn verified(&self, _: Rules) -> Checked {
+            unverified(self.0).verified(Rules::TEST)
+        }
+    }
+    let bytes = authorization(&["run"]).sign(&[&world.keys.governance[0]]);
+    let mut rows = world.rows.clone();
+    let applied = apply(&mut rows, RulesVersion::TEST, ms(0), &[(false, vec![Stale(&bytes)])]);
+    assert!(matches!(&applied, Err(RowError::Unreadable(why)) if why.contains("verified under")), "{applied:?}");
+    assert!(rows == world.rows);
 }

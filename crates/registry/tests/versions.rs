@@ -3,9 +3,9 @@
 
 mod support;
 
-use assent_proof::Code;
+use assent_proof::{Code, Rules};
 use assent_registry::{
-    CodecError, Command, MemoryRows, RowError, Rows, RowsMut, RulesVersion, Table, UnknownVersionError, View,
+    CodecError, Command, Group, MemoryRows, RowError, Rows, RowsMut, RulesVersion, Table, UnknownVersionError, View,
     apply, authorize, query,
 };
 use support::*;
@@ -51,7 +51,7 @@ fn applying_and_reading_fail_at_a_row_of_a_version_that_this_build_does_not_know
     let envelope = affirming().lineage("another").sign(&[&keys.attestation]);
     for table in [Table::Meta, Table::Authorities] {
         let mut newer = with_each(&world.rows, table, |row| row[0] += 1);
-        let group = (false, vec![checked(&envelope)]);
+        let group = (false, vec![unverified(&envelope)]);
         let applied = apply(&mut newer, RulesVersion::NEWEST, ms(0), &[group]);
         assert!(
             matches!(&applied, Err(RowError::RowVersion { table: found, .. }) if *found == table),
@@ -65,21 +65,35 @@ fn applying_and_reading_fail_at_a_row_of_a_version_that_this_build_does_not_know
 
 #[test]
 fn a_command_of_another_version_is_told_apart_from_garbage() {
-    let bytes = Command { proposed_at: ms(0), groups: Vec::new() }.encode();
+    let bytes = Command { proposed_at: ms(0), groups: Vec::new() }.encode(Rules::GENESIS);
     let with_version = |version: u8| [&[version][..], &bytes[1..]].concat();
-    for (found, build) in [(2, "a newer build"), (255, "a newer build"), (0, "the build that wrote it")] {
-        let unknown = UnknownVersionError { found, known: 1 };
-        assert_eq!(Command::decode(&with_version(found)), Err(CodecError::Version(unknown)));
-        assert_eq!(Command::version_known(&with_version(found)), Err(unknown));
-        assert_eq!(
-            unknown.to_string(),
-            format!("version {found}, and this build reads version 1: start this node with {build}")
-        );
+    for (found, build) in [(3, "a newer build"), (255, "a newer build"), (0, "the build that wrote it")] {
+        let unknown = |known| UnknownVersionError { found, known };
+        assert_eq!(Command::decode(&with_version(found)), Err(CodecError::Version(unknown(2))));
+        assert_eq!(Command::version_known(&with_version(found), RulesVersion(1)), Err(unknown(1)));
+        assert_eq!(Command::version_known(&with_version(found), RulesVersion::TEST), Err(unknown(2)));
+        let said = |reads| format!("version {found}, and this build reads {reads}: start this node with {build}");
+        assert_eq!(unknown(1).to_string(), said("version 1"));
+        assert_eq!(unknown(2).to_string(), said("versions 1 to 2"));
     }
     let longer = [&bytes[..], &[0]].concat();
     for garbage in [&b""[..], &bytes[..1], &bytes[..bytes.len() - 1], &longer[..], &b"\x01no command"[..]] {
-        assert_eq!(Command::version_known(garbage), Ok(()));
+        assert_eq!(Command::version_known(garbage, RulesVersion(1)), Ok(()));
         let error = Command::decode(garbage).unwrap_err();
         assert!(!matches!(error, CodecError::Version(_)), "{error}");
     }
+}
+
+#[test]
+fn a_command_is_written_in_the_version_that_the_rules_name_and_every_version_is_read() {
+    let group = Group { atomic: true, envelopes: vec![b"envelope".to_vec().into()] };
+    let command = Command { proposed_at: ms(7), groups: vec![group] };
+    let (older, newer) = (command.encode(Rules::GENESIS), command.encode(Rules::TEST));
+    assert_eq!((older[0], newer[0]), (1, 2));
+    assert_ne!(older[1..], newer[1..], "the second version has another shape");
+    for bytes in [&older, &newer] {
+        assert_eq!(Command::decode(bytes).as_ref(), Ok(&command));
+    }
+    let of_an_older_build = Command::version_known(&newer, RulesVersion(1));
+    assert_eq!(of_an_older_build, Err(UnknownVersionError { found: 2, known: 1 }));
 }

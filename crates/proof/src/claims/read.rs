@@ -13,6 +13,7 @@ use crate::name::{DomainName, LineageName, Token};
 use crate::note::is_key_name;
 use crate::refusal::Refusal;
 use crate::request::AuthorizeRequest;
+use crate::rules::Rules;
 use crate::statement::{MAX_ISSUERS, check_distinct};
 use crate::text::{check_plain, check_printable_ascii};
 use crate::time::Seconds;
@@ -21,13 +22,13 @@ use crate::time::Seconds;
 const PATH: &str = "predicate.claims";
 
 impl Claims {
-    /// Reads the claims of a statement of this kind.
+    /// Reads the claims of a statement of this kind, under the rules that it was or would be accepted under.
     ///
     /// # Errors
     /// `claims_invalid` with the field at fault.
-    pub fn parse(kind: EvidenceKind, claims: &Json) -> Result<Claims, Refusal> {
+    pub fn parse(rules: Rules, kind: EvidenceKind, claims: &Json) -> Result<Claims, Refusal> {
         let claims = Fields::of(claims, PATH).and_then(|mut fields| {
-            let claims = reader(kind)(&mut fields)?;
+            let claims = read(rules, kind, &mut fields)?;
             fields.finish()?;
             Ok(claims)
         });
@@ -35,28 +36,26 @@ impl Claims {
     }
 }
 
-type Reader = fn(&mut Fields<'_>) -> Result<Claims, FieldError>;
-
-fn reader(kind: EvidenceKind) -> Reader {
+fn read(rules: Rules, kind: EvidenceKind, fields: &mut Fields<'_>) -> Result<Claims, FieldError> {
     match kind {
-        EvidenceKind::ExecutionAuthorization => execution_authorization,
-        EvidenceKind::RuntimeAttestation => runtime_attestation,
-        EvidenceKind::PolicyValidation => policy_validation,
-        EvidenceKind::RuntimeIntegrity => runtime_integrity,
-        EvidenceKind::AuditLineage => audit_lineage,
-        EvidenceKind::Root => root,
-        EvidenceKind::Domain => domain,
-        EvidenceKind::AuthorityGrant => authority_grant,
-        EvidenceKind::Policy => |fields| PolicyBody::read(fields).map(Claims::Policy),
-        EvidenceKind::Revocation => revocation,
-        EvidenceKind::Containment => containment,
-        EvidenceKind::Release => release,
-        EvidenceKind::Permit => permit,
-        EvidenceKind::Reconciliation => reconciliation,
-        EvidenceKind::SovereignTrust => sovereign_trust,
-        EvidenceKind::SynchronizationContinuity => synchronization_continuity,
-        EvidenceKind::Rules => rules,
-        EvidenceKind::Recovery => recovery,
+        EvidenceKind::ExecutionAuthorization => execution_authorization(fields),
+        EvidenceKind::RuntimeAttestation => runtime_attestation(fields),
+        EvidenceKind::PolicyValidation => policy_validation(fields),
+        EvidenceKind::RuntimeIntegrity => runtime_integrity(fields),
+        EvidenceKind::AuditLineage => audit_lineage(fields, rules),
+        EvidenceKind::Root => root(fields),
+        EvidenceKind::Domain => domain(fields),
+        EvidenceKind::AuthorityGrant => authority_grant(fields),
+        EvidenceKind::Policy => PolicyBody::read(fields).map(Claims::Policy),
+        EvidenceKind::Revocation => revocation(fields),
+        EvidenceKind::Containment => containment(fields),
+        EvidenceKind::Release => release(fields),
+        EvidenceKind::Permit => permit(fields),
+        EvidenceKind::Reconciliation => reconciliation(fields),
+        EvidenceKind::SovereignTrust => sovereign_trust(fields),
+        EvidenceKind::SynchronizationContinuity => synchronization_continuity(fields),
+        EvidenceKind::Rules => raise(fields),
+        EvidenceKind::Recovery => recovery(fields),
     }
 }
 
@@ -99,11 +98,15 @@ fn runtime_integrity(fields: &mut Fields<'_>) -> Result<Claims, FieldError> {
     Ok(Claims::RuntimeIntegrity { measured: measurement(fields, "measured")? })
 }
 
-fn audit_lineage(fields: &mut Fields<'_>) -> Result<Claims, FieldError> {
+fn audit_lineage(fields: &mut Fields<'_>, rules: Rules) -> Result<Claims, FieldError> {
     let event = name(fields, "event")?;
     let detail = fields.opt_text("detail")?;
-    if let Some(detail) = detail {
-        check_plain(&fields.path_of("detail"), detail, MAX_DETAIL_BYTES)?;
+    match detail {
+        Some(detail) => check_plain(&fields.path_of("detail"), detail, MAX_DETAIL_BYTES)?,
+        None if rules.audit_event_needs_detail => {
+            return Err(FieldError::new(fields.path_of("detail"), "is missing"));
+        }
+        None => {}
     }
     Ok(Claims::AuditLineage { event, detail: detail.map(str::to_owned) })
 }
@@ -221,7 +224,7 @@ fn reconciliation(fields: &mut Fields<'_>) -> Result<Claims, FieldError> {
     Ok(Claims::Reconciliation { conflict, canonical })
 }
 
-fn rules(fields: &mut Fields<'_>) -> Result<Claims, FieldError> {
+fn raise(fields: &mut Fields<'_>) -> Result<Claims, FieldError> {
     Ok(Claims::Rules { version: fields.int_within("version", 1, u32::MAX)? })
 }
 

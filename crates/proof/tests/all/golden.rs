@@ -13,7 +13,7 @@ fn one_statement_has_these_bytes_this_id_and_this_signature() {
     let statement = statement(&[&signing]);
     assert_eq!(String::from_utf8(statement.to_vec()).unwrap(), PAYLOAD);
     let bytes = sign_statement(&statement, &[&signing]);
-    let verified = verify(&bytes, ORIGIN).unwrap();
+    let verified = verify(&bytes, ORIGIN, Rules::NEWEST).unwrap();
     let envelope = Envelope::parse(&bytes).unwrap();
     let pae = format!("DSSEv1 28 application/vnd.in-toto+json {} {PAYLOAD}", PAYLOAD.len());
     assert_eq!(envelope.pae(), pae.as_bytes());

@@ -185,7 +185,7 @@ fn hostile_json_inside_a_signed_payload_is_malformed_although_its_signature_hold
     ];
     for (from, to, field) in vectors {
         refused(
-            verify(&envelope_around(altered(from, to), &key), crate::make::ORIGIN),
+            verify(&envelope_around(altered(from, to), &key), crate::make::ORIGIN, Rules::NEWEST),
             Code::Malformed,
             field,
         );
@@ -193,6 +193,6 @@ fn hostile_json_inside_a_signed_payload_is_malformed_although_its_signature_hold
     let bom = [b"\xef\xbb\xbf".to_vec(), altered("prod.eu", "prod.eu")].concat();
     let trailing = [altered("prod.eu", "prod.eu"), b"{}".to_vec()].concat();
     for payload in [bom, trailing] {
-        refused(verify(&envelope_around(payload, &key), crate::make::ORIGIN), Code::Malformed, "");
+        refused(verify(&envelope_around(payload, &key), crate::make::ORIGIN, Rules::NEWEST), Code::Malformed, "");
     }
 }

@@ -21,17 +21,17 @@ fn raw(key: &SigningKey, envelope: &Envelope, keyid: Option<&str>) -> EnvelopeSi
 fn every_issuer_with_a_valid_signature_is_accepted_whatever_the_order_and_key_ids() {
     let keys: Vec<SigningKey> = (1..=5).map(key).collect();
     let issuers: Vec<&SigningKey> = keys.iter().collect();
-    let verified = verify(&sign_statement(&statement(&issuers), &issuers), ORIGIN).unwrap();
+    let verified = verify(&sign_statement(&statement(&issuers), &issuers), ORIGIN, Rules::NEWEST).unwrap();
     assert_eq!(verified.statement(), &statement(&issuers));
     let reversed: Vec<&SigningKey> = keys.iter().rev().collect();
     let bytes = sign_statement(&statement(&issuers), &reversed);
-    let again = verify(&bytes, ORIGIN).unwrap();
+    let again = verify(&bytes, ORIGIN, Rules::NEWEST).unwrap();
     assert_eq!(again.id(), verified.id());
     assert_eq!(&again.bytes()[..], &bytes[..]);
     for keyid in [None, Some(""), Some("the same for all")] {
         let bytes =
             envelope(&issuers, |e| e.signatures = reversed.iter().map(|key| raw(key, e, keyid)).collect());
-        assert_eq!(verify(&bytes, ORIGIN).unwrap().id(), verified.id());
+        assert_eq!(verify(&bytes, ORIGIN, Rules::NEWEST).unwrap().id(), verified.id());
     }
 }
 
@@ -40,29 +40,29 @@ fn thirty_two_issuers_verify_with_key_ids_in_any_order_and_without_in_theirs() {
     let keys: Vec<SigningKey> = (1..=32).map(key).collect();
     let issuers: Vec<&SigningKey> = keys.iter().collect();
     let reversed: Vec<&SigningKey> = keys.iter().rev().collect();
-    verify(&sign_statement(&statement(&issuers), &reversed), ORIGIN).unwrap();
+    verify(&sign_statement(&statement(&issuers), &reversed), ORIGIN, Rules::NEWEST).unwrap();
     let bytes = envelope(&issuers, |e| e.signatures = issuers.iter().map(|key| raw(key, e, None)).collect());
-    verify(&bytes, ORIGIN).unwrap();
+    verify(&bytes, ORIGIN, Rules::NEWEST).unwrap();
     // The worst order without key ids goes over the bound on attempts, and is refused rather than tried for long.
     let bytes = envelope(&issuers, |e| e.signatures = reversed.iter().map(|key| raw(key, e, None)).collect());
-    refused(verify(&bytes, ORIGIN), Code::TooLarge, "signatures");
+    refused(verify(&bytes, ORIGIN, Rules::NEWEST), Code::TooLarge, "signatures");
 }
 
 #[test]
 fn no_signatures_are_unsigned_evidence() {
-    refused(verify(&envelope(&[&key(1)], |_| {}), ORIGIN), Code::UnsignedEvidence, "signatures");
+    refused(verify(&envelope(&[&key(1)], |_| {}), ORIGIN, Rules::NEWEST), Code::UnsignedEvidence, "signatures");
 }
 
 #[test]
 fn a_missing_signature_is_unsigned_evidence_even_if_another_issuer_signed_twice() {
     let (a, b) = (key(1), key(2));
     let once = envelope(&[&a, &b], |e| e.sign_with(&a));
-    assert_eq!(code_of(verify(&once, ORIGIN)), Code::UnsignedEvidence);
+    assert_eq!(code_of(verify(&once, ORIGIN, Rules::NEWEST)), Code::UnsignedEvidence);
     let twice = envelope(&[&a, &b], |e| {
         let (first, second) = (raw(&a, e, Some("first")), raw(&a, e, Some(&b.public().keyid())));
         e.signatures = vec![first, second];
     });
-    assert_eq!(code_of(verify(&twice, ORIGIN)), Code::UnsignedEvidence);
+    assert_eq!(code_of(verify(&twice, ORIGIN, Rules::NEWEST)), Code::UnsignedEvidence);
 }
 
 #[test]
@@ -70,12 +70,12 @@ fn a_wrong_key_under_the_right_key_id_is_signature_invalid() {
     let (a, other) = (key(1), key(2));
     let keyid = a.public().keyid();
     let bytes = envelope(&[&a], |e| e.signatures = vec![raw(&other, e, Some(&keyid))]);
-    refused(verify(&bytes, ORIGIN), Code::SignatureInvalid, "signatures");
+    refused(verify(&bytes, ORIGIN, Rules::NEWEST), Code::SignatureInvalid, "signatures");
     // Beside it, the right key under a wrong key id is enough.
     let bytes = envelope(&[&a], |e| {
         e.signatures = vec![raw(&other, e, Some(&keyid)), raw(&a, e, Some(&other.public().keyid()))];
     });
-    verify(&bytes, ORIGIN).unwrap();
+    verify(&bytes, ORIGIN, Rules::NEWEST).unwrap();
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn signatures_by_others_and_of_other_algorithms_are_ignored() {
             raw(&a, e, None),
         ];
     });
-    verify(&bytes, ORIGIN).unwrap();
+    verify(&bytes, ORIGIN, Rules::NEWEST).unwrap();
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn s_plus_l_is_refused() {
         }
         e.signatures = vec![signature];
     });
-    assert_eq!(code_of(verify(&bytes, ORIGIN)), Code::SignatureInvalid);
+    assert_eq!(code_of(verify(&bytes, ORIGIN, Rules::NEWEST)), Code::SignatureInvalid);
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn a_small_order_r_that_lax_verifiers_accept_is_refused() {
     let envelopes = fixture.get("envelopes").unwrap().as_array().unwrap();
     let mut envelope = Envelope::parse(envelopes[0].as_str().unwrap().as_bytes()).unwrap();
     envelope.signatures[0].sig = forged.to_vec();
-    assert_eq!(code_of(verify(&envelope.to_vec(), ORIGIN)), Code::SignatureInvalid);
+    assert_eq!(code_of(verify(&envelope.to_vec(), ORIGIN, Rules::NEWEST)), Code::SignatureInvalid);
     for hex in LOW_ORDER {
         let mut sig = forged;
         sig[..32].copy_from_slice(&hex::decode(hex).unwrap());
@@ -146,7 +146,7 @@ fn an_issuer_of_low_order_is_malformed_before_any_signature_counts() {
         let mut sig = vec![0; 64];
         sig[0] = 1;
         envelope.signatures.push(EnvelopeSignature { keyid: None, sig });
-        refused(verify(&envelope.to_vec(), ORIGIN), Code::Malformed, "predicate.issuers[0]");
+        refused(verify(&envelope.to_vec(), ORIGIN, Rules::NEWEST), Code::Malformed, "predicate.issuers[0]");
     }
 }
 
@@ -156,22 +156,22 @@ fn a_changed_payload_or_payload_type_is_refused() {
     let signed = Envelope::parse(&sign_statement(&statement(&[&a]), &[&a])).unwrap();
     let mut changed = signed.clone();
     changed.payload = altered(r#""sequence":4"#, r#""sequence":5"#);
-    assert_eq!(code_of(verify(&changed.to_vec(), ORIGIN)), Code::SignatureInvalid);
+    assert_eq!(code_of(verify(&changed.to_vec(), ORIGIN, Rules::NEWEST)), Code::SignatureInvalid);
     let mut retyped = signed.clone();
     retyped.payload_type = "application/vnd.in-toto+json;x".into();
-    refused(verify(&retyped.to_vec(), ORIGIN), Code::Malformed, "payloadType");
+    refused(verify(&retyped.to_vec(), ORIGIN, Rules::NEWEST), Code::Malformed, "payloadType");
     // A statement signed under another type does not become evidence by relabelling.
     let mut other = Envelope::unsigned(DECISIONS_PAYLOAD_TYPE, signed.payload.clone());
     other.sign_with(&a);
     other.payload_type = STATEMENT_PAYLOAD_TYPE.into();
-    assert_eq!(code_of(verify(&other.to_vec(), ORIGIN)), Code::SignatureInvalid);
+    assert_eq!(code_of(verify(&other.to_vec(), ORIGIN, Rules::NEWEST)), Code::SignatureInvalid);
 }
 
 #[test]
 fn an_envelope_for_another_registry_is_refused() {
     let bytes = sign_statement(&statement(&[&key(1)]), &[&key(1)]);
     for origin in ["registry.example/eu-2", "registry.example/eu-1/", "Registry.example/eu-1", ""] {
-        refused(verify(&bytes, origin), Code::WrongRegistry, "predicate.registry");
+        refused(verify(&bytes, origin, Rules::NEWEST), Code::WrongRegistry, "predicate.registry");
     }
 }
 
@@ -179,19 +179,19 @@ fn an_envelope_for_another_registry_is_refused() {
 fn checks_come_in_their_order() {
     let a = key(1);
     let huge = vec![b' '; MAX_ENVELOPE_BYTES + 1];
-    assert_eq!(code_of(verify(&huge, "elsewhere")), Code::TooLarge);
-    assert_eq!(code_of(verify(&huge[1..], "elsewhere")), Code::Malformed);
+    assert_eq!(code_of(verify(&huge, "elsewhere", Rules::NEWEST)), Code::TooLarge);
+    assert_eq!(code_of(verify(&huge[1..], "elsewhere", Rules::NEWEST)), Code::Malformed);
     // Unsigned and for another registry: the registry is named first.
-    assert_eq!(code_of(verify(&envelope(&[&a], |_| {}), "elsewhere")), Code::WrongRegistry);
+    assert_eq!(code_of(verify(&envelope(&[&a], |_| {}), "elsewhere", Rules::NEWEST)), Code::WrongRegistry);
     let unknown = envelope_around(altered("runtime-attestation", "runtime-attestatiom"), &a);
-    refused(verify(&unknown, "elsewhere"), Code::Malformed, "predicateType");
+    refused(verify(&unknown, "elsewhere", Rules::NEWEST), Code::Malformed, "predicateType");
 }
 
 #[test]
 fn an_envelope_of_exactly_64_kib_is_accepted_and_one_byte_more_is_not() {
     let mut bytes = sign_statement(&statement(&[&key(1)]), &[&key(1)]);
     bytes.resize(MAX_ENVELOPE_BYTES, b' ');
-    verify(&bytes, ORIGIN).unwrap();
+    verify(&bytes, ORIGIN, Rules::NEWEST).unwrap();
     bytes.push(b' ');
-    refused(verify(&bytes, ORIGIN), Code::TooLarge, "");
+    refused(verify(&bytes, ORIGIN, Rules::NEWEST), Code::TooLarge, "");
 }

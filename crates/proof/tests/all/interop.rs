@@ -20,12 +20,12 @@ fn envelopes_signed_by_securesystemslib_are_accepted_whatever_their_key_id() {
     let envelopes = fixture.get("envelopes").unwrap().as_array().unwrap();
     assert_eq!(envelopes.len(), 2);
     for bytes in envelopes.iter().map(|envelope| envelope.as_str().unwrap().as_bytes()) {
-        let verified = verify(bytes, ORIGIN).unwrap();
+        let verified = verify(bytes, ORIGIN, Rules::NEWEST).unwrap();
         assert_eq!(verified.statement().issuers, [public]);
         assert_eq!(verified.statement().kind, EvidenceKind::RuntimeAttestation);
         let envelope = Envelope::parse(bytes).unwrap();
         assert_eq!(hex::encode(envelope.pae()), text(&fixture, "pae"));
-        Claims::parse(verified.statement().kind, &verified.statement().claims).unwrap();
+        Claims::parse(Rules::NEWEST, verified.statement().kind, &verified.statement().claims).unwrap();
     }
 }
 

@@ -70,7 +70,7 @@ proptest! {
         let _ = Envelope::parse(&bytes);
         let _ = Statement::parse(&bytes);
         let _ = AuthorizeRequest::parse(&bytes);
-        let _ = verify(&bytes, ORIGIN);
+        let _ = verify(&bytes, ORIGIN, Rules::NEWEST);
         let _ = verify_decision(&bytes, &[]);
         let text = String::from_utf8_lossy(&bytes);
         let _ = (PublicKey::from_pem(&text), SigningKey::from_pem(&text).is_ok(), decode_base64(&text));
@@ -81,7 +81,7 @@ proptest! {
         let _ = Envelope::from_json(&value, "");
         let _ = Statement::from_json(&value);
         let _ = AuthorizeRequest::from_json(&value, "");
-        let _ = Claims::parse(kind, &value);
+        let _ = Claims::parse(Rules::NEWEST, kind, &value);
         let _ = DecisionReceipt::from_json(&value, "receipt");
     }
 
@@ -126,12 +126,12 @@ proptest! {
     fn a_changed_byte_never_verifies_as_something_else(at in any::<prop::sample::Index>(), flip in 1u8..=255) {
         let keys = [key(1), key(2)];
         let honest = sign_statement(&statement(&[&keys[0], &keys[1]]), &[&keys[0], &keys[1]]);
-        let id = verify(&honest, ORIGIN).unwrap().id();
+        let id = verify(&honest, ORIGIN, Rules::NEWEST).unwrap().id();
         let mut changed = honest;
         let at = at.index(changed.len());
         changed[at] ^= flip;
         // What still verifies (a changed key id, say) says the same.
-        if let Ok(verified) = verify(&changed, ORIGIN) {
+        if let Ok(verified) = verify(&changed, ORIGIN, Rules::NEWEST) {
             prop_assert_eq!(verified.id(), id);
         }
     }

@@ -30,7 +30,7 @@ fn every_stored_type_reads_back_from_json_and_from_messagepack() {
     both_ways(&EvidenceKind::ALL.to_vec());
     both_ways(&Role::ALL.to_vec());
     for (kind, text) in examples() {
-        both_ways(&Claims::parse(kind, &json::parse(text.as_bytes()).unwrap()).unwrap());
+        both_ways(&Claims::parse(Rules::NEWEST, kind, &json::parse(text.as_bytes()).unwrap()).unwrap());
     }
 }
 

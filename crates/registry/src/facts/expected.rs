@@ -41,18 +41,20 @@ pub(super) const TABLES: &[Table] = &[
 
 struct Rows<'a> {
     facts: &'a [Fact],
+    /// Every row here has one version so far, whatever the rules.
+    rules: assent_proof::Rules,
     rows: Found,
 }
 
 impl Rows<'_> {
     fn put<T: Versioned>(&mut self, table: Table, key: Vec<u8>, row: &T) {
-        self.rows.insert((table, key), encode(row));
+        self.rows.insert((table, key), encode(row, self.rules));
     }
 }
 
 /// Every row of [`TABLES`].
 pub(super) fn rows(view: &View<'_>, facts: &[Fact]) -> Result<Found, RowError> {
-    let mut rows = Rows { facts, rows: Found::new() };
+    let mut rows = Rows { facts, rules: view.rules()?, rows: Found::new() };
     rows.governance();
     rows.lineages();
     rows.chains();

@@ -21,6 +21,9 @@ fn meta(view: &View<'_>, facts: &[Fact], wrong: &mut Vec<String>) -> Result<(), 
     let Some(meta) = view.meta()? else { return Ok(()) };
     let (mut epoch, mut rules, mut registry_key) = (crate::record::FIRST_EPOCH, 1, None);
     for fact in facts {
+        if fact.row.rules != rules {
+            wrong.push(format!("evidence `{}`: the rules that it was accepted under", fact.id));
+        }
         match &fact.claims {
             Claims::Root { registry_key: key, .. } => registry_key = Some(*key),
             Claims::Recovery { epoch: next, .. } => epoch = *next,

@@ -9,7 +9,7 @@ mod marks;
 
 use std::collections::BTreeMap;
 
-use assent_proof::{Claims, Envelope, EvidenceId, Millis, Statement};
+use assent_proof::{Claims, Envelope, EvidenceId, Millis, Rules, RulesVersion, Statement};
 
 use crate::record::EvidenceRow;
 use crate::row_key;
@@ -99,7 +99,8 @@ fn fact(view: &View<'_>, index: u64, known: Option<Fact>) -> Result<Fact, RowErr
         None => {
             let envelope = Envelope::parse(&body).map_err(|_| mutated(Table::Bodies))?;
             let statement = Statement::parse(&envelope.payload).map_err(|_| mutated(Table::Bodies))?;
-            let claims = Claims::parse(statement.kind, &statement.claims);
+            let rules = Rules::of(RulesVersion(row.rules)).ok_or_else(|| mutated(Table::Evidence))?;
+            let claims = Claims::parse(rules, statement.kind, &statement.claims);
             (statement, claims.map_err(|_| mutated(Table::Bodies))?)
         }
     };

@@ -6,7 +6,8 @@
 use std::collections::BTreeSet;
 
 use assent_proof::{
-    Claims, DomainName, Envelope, EvidenceId, EvidenceKind, LineageName, Millis, PublicKey, Statement,
+    Claims, DomainName, Envelope, EvidenceId, EvidenceKind, LineageName, Millis, PublicKey, Rules, RulesVersion,
+    Statement,
 };
 
 use crate::codec;
@@ -156,7 +157,7 @@ fn restricts(rows: &dyn Rows, row: &EvidenceRow, id: &EvidenceId) -> Result<Opti
     let body = super::envelope(rows, id)?;
     let claims = body.and_then(|body| {
         let statement = Statement::parse(&Envelope::parse(&body).ok()?.payload).ok()?;
-        Claims::parse(statement.kind, &statement.claims).ok()
+        Claims::parse(Rules::of(RulesVersion(row.rules))?, statement.kind, &statement.claims).ok()
     });
     match claims.as_ref().and_then(|claims| effects(claims).restricts) {
         Some(Restriction::Revokes { authority, .. }) => {

@@ -2,14 +2,16 @@
 //! checked when the envelope was verified; then same id, domain, authorities, role, claims, times,
 //! references, slot.
 
-use assent_proof::{Claims, Code, EvidenceKind, Millis, Refusal, Statement, VerifiedEnvelope};
+use assent_proof::{
+    Claims, Code, EvidenceKind, Millis, Refusal, Rules, RulesVersion, Statement, VerifiedEnvelope,
+};
 
 use super::{Plan, Stop, claims, peer, place, receipt_of, signers, slot};
 use crate::command::Outcome;
 use crate::limit;
 use crate::mutant::{self, Mutant};
 use crate::rows::RowError;
-use crate::rules::RulesVersion;
+use crate::rules::reaches;
 use crate::view::View;
 
 /// When an envelope is accepted.
@@ -34,11 +36,12 @@ pub(crate) enum Occasion {
 /// Everything that must hold before an envelope is written.
 pub(super) fn check(view: &View<'_>, occasion: Occasion, envelope: &VerifiedEnvelope) -> Result<Plan, Stop> {
     let statement = envelope.statement();
+    let rules = verified_under(view, envelope)?;
     let accepted_at = accepted_at(view, occasion, statement)?;
     same_id(view, envelope)?;
     // Claims come early only as far as they say which keys a statement admits and whom it restricts; what
     // is wrong with them is reported in its turn.
-    let claims = Claims::parse(statement.kind, &statement.claims);
+    let claims = Claims::parse(rules, statement.kind, &statement.claims);
     place::domain(view, statement)?;
     let signers = signers::check(view, statement, envelope.id(), claims.as_ref(), accepted_at)?;
     let claims = claims?;
@@ -53,12 +56,13 @@ pub(super) fn check(view: &View<'_>, occasion: Occasion, envelope: &VerifiedEnve
         Occasion::Command { known, .. } => {
             // Others accept it. A refusal here, or going on without it, would part this replica from them.
             if let Claims::Rules { version } = &claims {
-                known.reaches(*version)?;
+                reaches(known, *version)?;
             }
             None
         }
     };
     Ok(Plan {
+        rules,
         accepted_at,
         claims,
         counted: signers.counted,
@@ -71,6 +75,16 @@ pub(super) fn check(view: &View<'_>, occasion: Occasion, envelope: &VerifiedEnve
         consumes: slot.consumes,
         founds,
     })
+}
+
+/// The rules of this state, under which the envelope has to be verified. Were it under others, replicas could part.
+fn verified_under(view: &View<'_>, envelope: &VerifiedEnvelope) -> Result<Rules, RowError> {
+    let (rules, used) = (view.rules()?, envelope.rules());
+    if rules == used {
+        return Ok(rules);
+    }
+    let (follows, used) = (rules.version(), used.version());
+    Err(RowError::Unreadable(format!("the state follows rules {follows}, and an envelope was verified under {used}")))
 }
 
 /// acceptedAt = max(proposed, registry time); the registry it is meant for must be this one.
@@ -103,7 +117,7 @@ fn origin(origin: &str, statement: &Statement) -> Result<(), Refusal> {
 }
 
 /// The same bytes again are answered with their first receipt.
-fn same_id(view: &View<'_>, envelope: &VerifiedEnvelope) -> Result<(), Stop> {
+pub(super) fn same_id(view: &View<'_>, envelope: &VerifiedEnvelope) -> Result<(), Stop> {
     let Some(row) = view.evidence(&envelope.id())? else { return Ok(()) };
     let receipt = receipt_of(view, &envelope.id())?.ok_or_else(|| missing(envelope))?;
     if row.containment.is_some() && view.is_released(&row)? {

@@ -73,12 +73,6 @@ pub(super) fn check(
             subject(statement, &statement.registry)?;
             cluster::recovery(view, *epoch, voters, now)?;
         }
-        Claims::AuditLineage { detail, .. } => {
-            if detail.is_none() && view.rules()?.audit_event_needs_detail {
-                let detail = "is missing: these rules want to know more about an event".to_owned();
-                return Err(invalid("detail", detail).into());
-            }
-        }
         Claims::SovereignTrust { peer, registry_key, node_keys, .. } => {
             trusts_another(view, statement, peer, registry_key, node_keys)?;
         }
@@ -86,6 +80,7 @@ pub(super) fn check(
         | Claims::RuntimeAttestation { .. }
         | Claims::PolicyValidation { .. }
         | Claims::RuntimeIntegrity { .. }
+        | Claims::AuditLineage { .. }
         | Claims::SynchronizationContinuity { .. } => {}
     }
     Ok(())

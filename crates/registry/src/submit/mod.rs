@@ -15,13 +15,13 @@ mod slot;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use assent_proof::{Claims, EvidenceId, Millis, PublicKey, Refusal, VerifiedEnvelope};
+use assent_proof::{Claims, EvidenceId, Millis, PublicKey, Refusal, Rules, RulesVersion, VerifiedEnvelope};
 
 use crate::authorize::Allow;
-use crate::command::{Checked, Outcome, Receipt};
+use crate::command::{Checked, Outcome, Receipt, Submission};
 use crate::record::{CheckpointRow, CountedSigner, IssuerRow, LineageRow, MetaRow};
 use crate::rows::{Overlay, RowError, Rows, RowsMut};
-use crate::rules::{RulesVersion, rules_known};
+use crate::rules::rules_known;
 use crate::view::View;
 
 pub(crate) use check::Occasion;
@@ -29,18 +29,18 @@ pub(crate) use check::Occasion;
 /// Applies one command. `known` is the newest version of the rules that the running build knows; `proposed_at` is the
 /// proposing leader's clock, from the log entry; each group says whether all or nothing of it is accepted. Answers one
 /// outcome an envelope, in order. The rules are those of the state, not the newest: which build applies a command never
-/// changes what becomes of it.
+/// changes what becomes of it. Under them each envelope is verified too, when its turn has come.
 ///
 /// Total: whatever cannot be accepted becomes an outcome, alike on all nodes.
 ///
 /// # Errors
 /// This node's store failed, or the state follows rules beyond `known` or would from here on: then this node has to
 /// stop, since others go on under rules that it cannot follow. Nothing of the command may be kept.
-pub fn apply(
+pub fn apply<S: Submission>(
     rows: &mut dyn RowsMut,
     known: RulesVersion,
     proposed_at: Millis,
-    groups: &[(bool, Vec<Checked>)],
+    groups: &[(bool, Vec<S>)],
 ) -> Result<Vec<Vec<Outcome>>, RowError> {
     rules_known(rows, known)?;
     let occasion = Occasion::Command { proposed_at, known };
@@ -56,7 +56,8 @@ pub fn apply(
         .collect()
 }
 
-/// Whether [`apply`] at `at` would accept the envelope, found out without writing. What was accepted before would be again.
+/// Whether [`apply`] at `at` would accept the envelope, found out without writing. What was accepted before would be again. It
+/// has to be verified under the rules that are in force ([`rules_in_force`](crate::rules_in_force)).
 ///
 /// # Errors
 /// Those of [`apply`].
@@ -81,7 +82,7 @@ pub fn would_accept(
 fn apply_each(
     rows: &mut dyn RowsMut,
     occasion: Occasion,
-    envelopes: &[Checked],
+    envelopes: &[impl Submission],
 ) -> Result<Vec<Outcome>, RowError> {
     envelopes.iter().map(|envelope| submit(rows, occasion, envelope)).collect()
 }
@@ -89,7 +90,7 @@ fn apply_each(
 fn apply_atomically(
     rows: &mut dyn RowsMut,
     occasion: Occasion,
-    envelopes: &[Checked],
+    envelopes: &[impl Submission],
 ) -> Result<Vec<Outcome>, RowError> {
     let before = View::new(rows).meta()?.map_or(0, |meta| meta.revision);
     let mut overlay = Overlay::new(rows);
@@ -125,11 +126,40 @@ fn apply_atomically(
     Ok(outcomes.into_iter().map(not_applied).collect())
 }
 
-fn submit(rows: &mut dyn RowsMut, occasion: Occasion, envelope: &Checked) -> Result<Outcome, RowError> {
-    match envelope {
-        Checked::Refused(refusal) => Ok(Outcome::refused(refusal.clone())),
-        Checked::Verified(envelope) => accept(rows, occasion, envelope),
+fn submit(
+    rows: &mut dyn RowsMut,
+    occasion: Occasion,
+    envelope: &impl Submission,
+) -> Result<Outcome, RowError> {
+    let rules = View::new(rows).rules()?;
+    match envelope.verified(rules) {
+        Checked::Refused(refusal) => Ok(match accepted_before(rows, rules, envelope)? {
+            Some(outcome) => outcome,
+            None => Outcome::refused(refusal),
+        }),
+        Checked::Verified(envelope) => accept(rows, occasion, &envelope),
     }
+}
+
+/// The answer of earlier rules to an envelope that does not verify under these. Raising the rules takes no receipt back.
+fn accepted_before(
+    rows: &dyn Rows,
+    rules: Rules,
+    envelope: &impl Submission,
+) -> Result<Option<Outcome>, RowError> {
+    let view = View::new(rows);
+    for earlier in (RulesVersion::GENESIS.0..rules.version().0).filter_map(|n| Rules::of(RulesVersion(n))) {
+        let Checked::Verified(envelope) = envelope.verified(earlier) else { continue };
+        let row = view.evidence(&envelope.id())?;
+        if row.is_some_and(|row| row.rules == earlier.version().0) {
+            return match check::same_id(&view, &envelope) {
+                Err(Stop::Answer(outcome)) => Ok(Some(*outcome)),
+                Err(Stop::Rows(error)) => Err(error),
+                Ok(()) => Ok(None),
+            };
+        }
+    }
+    Ok(None)
 }
 
 /// Checks one envelope and, if it is acceptable, writes it.
@@ -174,6 +204,8 @@ impl From<Outcome> for Stop {
 
 /// What accepting an envelope will write.
 struct Plan {
+    /// The rules that it was judged by.
+    rules: Rules,
     /// The time of acceptance.
     accepted_at: Millis,
     /// The claims, as their type.

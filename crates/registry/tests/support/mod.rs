@@ -11,12 +11,12 @@ use std::sync::Arc;
 
 use assent_proof::{
     AttestationStatus, AuthorizeRequest, Claims, Code, Containment, DomainName, Envelope, EvidenceId,
-    EvidenceKind, Json, LineageName, Millis, Of, PolicyBody, PolicyVerdict, PublicKey, Requirement,
-    RevocationReason, Role, Seconds, Sha256, SigningKey, Statement, sign_statement, verify,
+    EvidenceKind, Json, LineageName, Millis, Of, PolicyBody, PolicyVerdict, PublicKey, Refusal, Requirement,
+    RevocationReason, Role, Seconds, Sha256, SigningKey, Statement, VerifiedEnvelope, sign_statement,
 };
 use assent_registry::{
-    Checked, Decision, GenesisFile, MemoryRows, Outcome, Receipt, RulesVersion, View, apply, authorize,
-    bootstrap, query, would_accept,
+    Checked, Decision, GenesisFile, MemoryRows, Outcome, Receipt, RulesVersion, Submission, Unverified, View,
+    apply, authorize, bootstrap, query, rules_in_force, would_accept,
 };
 
 /// The origin of every registry in these tests.
@@ -386,12 +386,8 @@ impl World {
 
     /// Submits one envelope at `T0` plus seconds; a dry run before must have known what becomes of it.
     pub fn submit_at(&mut self, seconds: i64, bytes: &[u8]) -> Outcome {
-        let foreseen = match checked(bytes) {
-            Checked::Verified(envelope) => {
-                would_accept(&self.rows, self.known, ms(seconds), &envelope).unwrap()
-            }
-            Checked::Refused(refusal) => Err(refusal),
-        };
+        let foreseen = verified(&self.rows, bytes)
+            .and_then(|envelope| would_accept(&self.rows, self.known, ms(seconds), &envelope).unwrap());
         let outcome = self.submit_group(seconds, false, &[bytes.to_vec()]).remove(0);
         match &outcome {
             Outcome::Accepted { .. } => assert_eq!(foreseen, Ok(())),
@@ -409,9 +405,9 @@ impl World {
 
     /// Submits envelopes as one group.
     pub fn submit_group(&mut self, seconds: i64, atomic: bool, envelopes: &[Vec<u8>]) -> Vec<Outcome> {
-        let checked = envelopes.iter().map(|bytes| checked(bytes)).collect();
+        let group = envelopes.iter().map(|bytes| unverified(bytes)).collect();
         let outcomes =
-            apply(&mut self.rows, self.known, ms(seconds), &[(atomic, checked)]).unwrap().remove(0);
+            apply(&mut self.rows, self.known, ms(seconds), &[(atomic, group)]).unwrap().remove(0);
         if self.revision() < 40 {
             // It works everything out anew, so only where there is little.
             assert_eq!(assent_registry::facts::check(&self.rows), Ok(Vec::new()));
@@ -452,7 +448,7 @@ impl World {
         let mut rest = leaves.as_slice();
         while let Some((time, _)) = rest.first() {
             let same_time = rest.iter().take_while(|(at, _)| at == time).count().min(per_command);
-            let group = rest[..same_time].iter().map(|(_, bytes)| checked(bytes)).collect();
+            let group = rest[..same_time].iter().map(|(_, bytes)| unverified(bytes)).collect();
             apply(&mut rows, self.known, *time, &[(false, group)]).unwrap();
             rest = &rest[same_time..];
         }
@@ -484,10 +480,15 @@ pub fn genesis_bytes(keys: &Keys, threshold: u32) -> Vec<u8> {
 }
 
 /// What `apply` takes of these bytes.
-pub fn checked(bytes: &[u8]) -> Checked {
-    match verify(bytes, ORIGIN) {
-        Ok(envelope) => Checked::Verified(Arc::new(envelope)),
-        Err(refusal) => Checked::Refused(refusal),
+pub fn unverified(bytes: &[u8]) -> Unverified<'_> {
+    Unverified { bytes, origin: ORIGIN }
+}
+
+/// What they are under the rules that these rows follow.
+pub fn verified(rows: &MemoryRows, bytes: &[u8]) -> Result<Arc<VerifiedEnvelope>, Refusal> {
+    match unverified(bytes).verified(rules_in_force(rows).unwrap()) {
+        Checked::Verified(envelope) => Ok(envelope),
+        Checked::Refused(refusal) => Err(refusal),
     }
 }
 

@@ -10,7 +10,9 @@ mod peer;
 
 use std::rc::Rc;
 
-use assent_proof::{Claims, DomainName, EvidenceId, LineageName, PublicKey, Statement, VerifiedEnvelope};
+use assent_proof::{
+    Claims, DomainName, EvidenceId, LineageName, PublicKey, RulesVersion, Statement, VerifiedEnvelope,
+};
 
 use super::{Placement, Plan, receipt_of, slot};
 use crate::codec::{Versioned, encode};
@@ -19,7 +21,6 @@ use crate::kinds::{RegistryChange, Restriction, effects};
 use crate::record::{AuthorityRow, DomainRow, EvidenceRow, FIRST_EPOCH, LeafRow, LineageRow, MetaRow};
 use crate::row_key;
 use crate::rows::{RowError, RowsMut, Table};
-use crate::rules::RulesVersion;
 use crate::view::View;
 
 /// Writes what the plan says, and answers with the receipt.
@@ -70,7 +71,7 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn put<T: Versioned>(&mut self, table: Table, key: &[u8], row: &T) -> Result<(), RowError> {
-        self.rows.put(table, key, &encode(row))
+        self.rows.put(table, key, &encode(row, self.plan.rules))
     }
 
     fn view(&self) -> View<'_> {
@@ -106,6 +107,7 @@ impl Writer<'_> {
         let row = EvidenceRow {
             index: self.index,
             accepted_at: self.plan.accepted_at,
+            rules: self.plan.rules.version().0,
             kind: statement.kind,
             domain: statement.domain.clone(),
             lineage: statement.lineage.clone(),

@@ -1,0 +1,77 @@
+//! The versions of the rules, and what verifies and what parses under each.
+//!
+//! What a replica makes of an envelope follows the version that the registry's state is at, and never the newest one that
+//! its build knows: verification is a rule like any other. Old versions stay here for good, since a ledger is verified under
+//! the rules that each of its leaves was accepted under. To change what verifies or parses: add a field to [`Rules`], give it
+//! the old behaviour in the versions that are there, and the new one in a version of its own. The vectors in
+//! `vectors/hostile.json` say for each version what it accepts.
+
+use std::fmt;
+
+/// A version of the rules, known to this build or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RulesVersion(pub u32);
+
+impl RulesVersion {
+    /// The version that every registry begins with, whatever the build that founds it knows.
+    pub const GENESIS: RulesVersion = RulesVersion(1);
+
+    /// The newest version that this build knows.
+    pub const NEWEST: RulesVersion = RulesVersion(1);
+
+    /// A version that is in no release, to test what a raise does.
+    #[cfg(feature = "test-rules")]
+    pub const TEST: RulesVersion = RulesVersion(2);
+}
+
+impl fmt::Display for RulesVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A version of the rules that this build knows, and what it does differently from the others; everything else is the same
+/// in all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Rules {
+    version: RulesVersion,
+    /// Whether each signature must carry its key id.
+    pub(crate) signature_needs_keyid: bool,
+    /// Whether an audit event must carry `detail`.
+    pub(crate) audit_event_needs_detail: bool,
+}
+
+impl Rules {
+    /// The rules that every registry begins with.
+    pub const GENESIS: Rules = Rules {
+        version: RulesVersion::GENESIS,
+        signature_needs_keyid: false,
+        audit_event_needs_detail: false,
+    };
+
+    /// The newest rules that this build knows.
+    pub const NEWEST: Rules = Rules::GENESIS;
+
+    /// Rules that are in no release, to test what a raise does.
+    #[cfg(feature = "test-rules")]
+    pub const TEST: Rules = Rules {
+        version: RulesVersion::TEST,
+        signature_needs_keyid: true,
+        audit_event_needs_detail: true,
+    };
+
+    /// The rules of a version; none if this build does not know it.
+    pub fn of(version: RulesVersion) -> Option<Self> {
+        match version {
+            RulesVersion::GENESIS => Some(Self::GENESIS),
+            #[cfg(feature = "test-rules")]
+            RulesVersion::TEST => Some(Self::TEST),
+            RulesVersion(_) => None,
+        }
+    }
+
+    /// Which version it is.
+    pub fn version(self) -> RulesVersion {
+        self.version
+    }
+}
