@@ -7,10 +7,10 @@
 use assent_cluster::env::FileDisk;
 use assent_proof::{
     AttestationStatus, AuthorizeRequest, Claims, Envelope, EvidenceId, EvidenceKind, Json, Millis, Of,
-    PolicyBody, PublicKey, Requirement, RevocationReason, Role, Seconds, Sha256, SigningKey, Statement,
-    sign_statement, verify,
+    PolicyBody, PublicKey, Requirement, RevocationReason, Role, Rules, Seconds, Sha256, SigningKey,
+    Statement, sign_statement, verify,
 };
-use assent_registry::{Checked, GenesisFile, Outcome, RulesVersion, View, apply, authorize, bootstrap};
+use assent_registry::{GenesisFile, Outcome, RulesVersion, Unverified, View, apply, authorize, bootstrap};
 use assent_store::{EntryError, LogEntry, RegistryStore, RunBlocking, Store, StoreOptions};
 use clap::Parser;
 use std::sync::Arc;
@@ -77,7 +77,7 @@ struct Registry {
     first: EvidenceId,
     slot: u64,
     head: Option<EvidenceId>,
-    waiting: Vec<Checked>,
+    waiting: Vec<Vec<u8>>,
 }
 
 fn statement(kind: EvidenceKind, lineage: &str, target: &str, claims: &Claims) -> Result<Statement, Failure> {
@@ -166,9 +166,8 @@ impl Registry {
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<EvidenceId, Failure> {
-        let verified = verify(bytes, ORIGIN)?;
-        let id = verified.id();
-        self.waiting.push(Checked::Verified(Arc::new(verified)));
+        let id = verify(bytes, ORIGIN, Rules::NEWEST)?.id();
+        self.waiting.push(bytes.to_vec());
         if self.waiting.len() >= 256 {
             self.flush()?;
         }
@@ -176,7 +175,9 @@ impl Registry {
     }
 
     fn flush(&mut self) -> Result<(), Failure> {
-        let group = (false, std::mem::take(&mut self.waiting));
+        let waiting = std::mem::take(&mut self.waiting);
+        let group =
+            (false, waiting.iter().map(|bytes| Unverified { bytes, origin: ORIGIN }).collect::<Vec<_>>());
         let outcomes =
             self.store.write(None, |rows| apply(rows, RulesVersion::NEWEST, Millis(NOW * 1000), &[group]))?;
         match outcomes.iter().flatten().find(|outcome| !matches!(outcome, Outcome::Accepted { .. })) {

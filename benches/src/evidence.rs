@@ -151,7 +151,7 @@ pub(crate) fn chains_for_all(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use assent_proof::verify;
+    use assent_proof::{Rules, verify};
 
     fn place() -> Place {
         Place {
@@ -170,11 +170,11 @@ mod tests {
     fn what_allows_is_an_authorization_and_an_attestation_of_what_is_asked_for() {
         let (envelopes, request) = allowing(&place(), 3, &key(1), &key(2)).unwrap();
         for bytes in &envelopes {
-            let envelope = verify(bytes, &place().origin).unwrap();
+            let envelope = verify(bytes, &place().origin, Rules::NEWEST).unwrap();
             let statement = envelope.statement();
             assert_eq!(Some(&statement.lineage), request.lineage.as_ref());
             assert_eq!((statement.subject, statement.sequence), (request.subject, Some(0)));
-            Claims::parse(statement.kind, &statement.claims).unwrap();
+            Claims::parse(Rules::NEWEST, statement.kind, &statement.claims).unwrap();
         }
     }
 
@@ -186,7 +186,7 @@ mod tests {
         for client in &all {
             let mut last: Option<(LineageName, EvidenceId)> = None;
             for (i, bytes) in client.iter().enumerate() {
-                let envelope = verify(bytes, &place().origin).unwrap();
+                let envelope = verify(bytes, &place().origin, Rules::NEWEST).unwrap();
                 let statement = envelope.statement();
                 assert_eq!(statement.sequence, Some(i as u64 % 3));
                 let parent = last.filter(|(lineage, _)| *lineage == statement.lineage).map(|(_, id)| id);

@@ -19,7 +19,7 @@ use assent_cluster::raft::log::{LogRecord, RaftLog};
 use assent_cluster::raft::machine::{AppliedAt, Machine, SnapshotData};
 use assent_cluster::raft::types::{PeerNode, Proposal, TypeConfig};
 use assent_cluster::raft::verifier::{Verifier, VerifierLimits};
-use assent_proof::{Millis, Role, SigningKey};
+use assent_proof::{Millis, Role, Rules, SigningKey};
 use assent_registry::{
     Checked, Command, GenesisFile, Group, MemoryRows, Rows, RulesVersion, Table, apply, bootstrap, query,
 };
@@ -123,7 +123,7 @@ fn history() -> (Vec<EntryOf<TypeConfig>>, AllRows) {
             [(vec![forged.clone(), envelope.clone()], false), (vec![envelope, forged], true)]
         {
             payloads.push(command(accepted_at, atomic, &envelopes));
-            let group = (atomic, envelopes.iter().map(|bytes| checked(bytes)).collect());
+            let group = (atomic, envelopes.iter().map(|bytes| unverified(bytes)).collect());
             apply(&mut model, RulesVersion::NEWEST, accepted_at, &[group]).unwrap();
         }
         payloads.push(EntryPayload::Normal(Proposal(Bytes::from_static(b"\x01no command at all"))));
@@ -139,7 +139,7 @@ fn command(
 ) -> EntryPayload<Proposal, u64, PeerNode> {
     let envelopes = envelopes.iter().map(|bytes| Bytes::copy_from_slice(bytes)).collect();
     let command = Command { proposed_at, groups: vec![Group { atomic, envelopes }] };
-    EntryPayload::Normal(Proposal(command.encode().into()))
+    EntryPayload::Normal(Proposal(command.encode(Rules::GENESIS).into()))
 }
 
 fn copy_files(from: &Path, to: &Path) {
@@ -233,7 +233,7 @@ async fn a_command_of_the_next_version_is_not_kept_in_the_log_and_the_node_stops
     let dir = tempfile::tempdir().unwrap();
     let replica = Replica::open(dir.path(), agree()).await;
     let verifier = Verifier::new(ORIGIN.to_owned(), inline(), VerifierLimits::default());
-    let mut log = RaftLog::new(replica.store.log.clone(), verifier, 1);
+    let mut log = RaftLog::new(replica.store.log.clone(), verifier, RulesVersion::NEWEST, 1);
     let arriving = [entries[2].clone(), of_version(2, &entries[3])];
     let stopped = log.append(arriving, IOFlushed::noop()).await.unwrap_err().to_string();
     assert_eq!(
@@ -332,14 +332,14 @@ async fn what_a_small_cache_forgot_is_verified_again_with_the_same_result() {
         let verifier = Verifier::new(ORIGIN.to_owned(), inline(), limits);
         for _ in 0..3 {
             assert!(
-                matches!(verifier.check(&good), Checked::Verified(envelope) if envelope.id() == id_of(&good))
+                matches!(verifier.check(&good, Rules::GENESIS), Checked::Verified(envelope) if envelope.id() == id_of(&good))
             );
-            assert!(matches!(verifier.check(&forged), Checked::Refused(_)));
-            assert!(matches!(verifier.check(b"nonsense"), Checked::Refused(_)));
+            assert!(matches!(verifier.check(&forged, Rules::GENESIS), Checked::Refused(_)));
+            assert!(matches!(verifier.check(b"nonsense", Rules::GENESIS), Checked::Refused(_)));
         }
     }
     let elsewhere = Verifier::new("registry.test/2".to_owned(), inline(), VerifierLimits::default());
-    assert!(matches!(elsewhere.check(&good), Checked::Refused(_)));
+    assert!(matches!(elsewhere.check(&good, Rules::GENESIS), Checked::Refused(_)));
 }
 
 #[tokio::test]
@@ -352,7 +352,7 @@ async fn a_prefetched_envelope_is_verified_once() {
     };
     verifier.prefetch(vec![Bytes::from_static(b"no command"), bytes]);
     let (Checked::Verified(first), Checked::Verified(second)) =
-        (verifier.check(&envelope), verifier.check(&envelope))
+        (verifier.check(&envelope, Rules::GENESIS), verifier.check(&envelope, Rules::GENESIS))
     else {
         panic!("it verifies")
     };

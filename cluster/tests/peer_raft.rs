@@ -156,7 +156,7 @@ impl RaftNode {
                 Memory::load(store.log.clone()).unwrap(),
                 transfers.clone(),
             ),
-            RaftLog::new(store.log.clone(), verifier, id),
+            RaftLog::new(store.log.clone(), verifier, RulesVersion::NEWEST, id),
             machine,
         )
         .await

@@ -28,7 +28,7 @@ impl StoreBuilder<TypeConfig, RaftLog, Machine, TempDir> for OnDisk {
                 .await
                 .unwrap();
         let verifier = Verifier::new("registry.example".into(), run.clone(), VerifierLimits::default());
-        let log = RaftLog::new(store.log.clone(), verifier.clone(), 0);
+        let log = RaftLog::new(store.log.clone(), verifier.clone(), RulesVersion::NEWEST, 0);
         let guard = Arc::new(|_: &dyn Rows| Ok(()));
         let machine =
             Machine::new(store.registry.clone(), verifier, run, guard, RulesVersion::NEWEST).unwrap();

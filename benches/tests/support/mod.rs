@@ -9,10 +9,10 @@ use assent_api::{
 use assent_proof::{
     AttestationStatus, AuthorizeRequest, Claims, DomainName, Envelope, EvidenceId, EvidenceKind, LineageName,
     Millis, Of, PolicyBody, PublicKey, Requirement, Role, STATEMENT_PAYLOAD_TYPE, Seconds, Sha256,
-    SigningKey, Statement, pae, sign_batch, sign_statement, verify,
+    SigningKey, Statement, pae, sign_batch, sign_statement,
 };
 use assent_registry::{
-    Checked, GenesisFile, MemoryRows, Outcome, RulesVersion, View, apply, authorize, bootstrap, query,
+    GenesisFile, MemoryRows, Outcome, RulesVersion, Unverified, View, apply, authorize, bootstrap, query,
 };
 use bytes::Bytes;
 use http::{Request, Response};
@@ -160,11 +160,8 @@ impl Chain {
 }
 
 fn submit(rows: &mut MemoryRows, bytes: &[u8]) -> Outcome {
-    let checked = match verify(bytes, ORIGIN) {
-        Ok(envelope) => Checked::Verified(Arc::new(envelope)),
-        Err(refusal) => Checked::Refused(refusal),
-    };
-    apply(rows, RulesVersion::NEWEST, now(), &[(false, vec![checked])]).unwrap().remove(0).remove(0)
+    let group = (false, vec![Unverified { bytes, origin: ORIGIN }]);
+    apply(rows, RulesVersion::NEWEST, now(), &[group]).unwrap().remove(0).remove(0)
 }
 
 fn result(outcome: Outcome) -> BatchResult {

@@ -8,7 +8,8 @@
 use assent_proof::Rules;
 use assent_registry::mutant::{self, Mutant};
 use assent_registry::{
-    Checked, CodecError, Command, Outcomes, RowError, Rows, RowsMut, RulesVersion, Submission, query, rules_in_force,
+    Checked, CodecError, Command, Outcomes, RowError, Rows, RowsMut, RulesVersion, Submission, query,
+    rules_in_force,
 };
 use assent_store::{RegistryStore, WriteError};
 use bytes::Bytes;
@@ -59,7 +60,8 @@ pub(super) fn apply_steps(
     applied: &[u8],
     steps: &[Step],
 ) -> Result<AppliedSteps, WriteError<RowError>> {
-    let commands: Result<Vec<_>, RowError> = steps.iter().map(|step| read(step, known, &mut voters)).collect();
+    let commands: Result<Vec<_>, RowError> =
+        steps.iter().map(|step| read(step, known, &mut voters)).collect();
     let mut commands = commands.map_err(WriteError::Refused)?;
     // Before the transaction, which is to be short. Under other rules it is done again inside.
     for command in commands.iter().flatten() {
@@ -122,7 +124,8 @@ impl ReadCommand {
             .iter()
             .map(|group| (group.atomic, group.envelopes.iter().map(held).collect()))
             .collect();
-        assent_registry::apply(rows, known, self.command.proposed_at, &groups).map(|groups| Outcomes { groups })
+        assent_registry::apply(rows, known, self.command.proposed_at, &groups)
+            .map(|groups| Outcomes { groups })
     }
 }
 

@@ -19,10 +19,10 @@ use assent_registry::{Checked, Command, Group, Outcome, Outcomes};
 
 use super::{Caller, Inner, Parts, Service, within};
 use crate::config::LimitConfig;
-use crate::raft::verifier::Verifier;
 use crate::env::blocking;
 use crate::peer::{PeerError, Submit, SubmitError};
 use crate::raft::types::Proposal;
+use crate::raft::verifier::Verifier;
 
 /// The pause before trying again while there is no leader.
 const RETRY_AFTER: Duration = Duration::from_millis(20);
@@ -518,7 +518,8 @@ mod tests {
 fn admitted(verifier: &Verifier, envelope: &[u8]) -> Checked {
     let rules = verifier.follows();
     let now = verifier.check(envelope, rules);
-    let earlier = (RulesVersion::GENESIS.0..rules.version().0).rev().filter_map(|n| Rules::of(RulesVersion(n)));
+    let earlier =
+        (RulesVersion::GENESIS.0..rules.version().0).rev().filter_map(|n| Rules::of(RulesVersion(n)));
     match now {
         Checked::Verified(_) => now,
         Checked::Refused(_) => earlier

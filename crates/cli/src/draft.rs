@@ -4,7 +4,7 @@
 
 use assent_client::Client;
 use assent_proof::{
-    Claims, DomainName, Envelope, EvidenceId, EvidenceKind, Json, LineageName, PublicKey,
+    Claims, DomainName, Envelope, EvidenceId, EvidenceKind, Json, LineageName, PublicKey, Rules,
     STATEMENT_PAYLOAD_TYPE, Sha256, Statement,
 };
 
@@ -80,7 +80,7 @@ pub(crate) async fn next_slot(
 /// Refuses early what the registry would refuse for its form alone, so that nobody signs it.
 pub(crate) fn check(statement: &Statement) -> Result<(), CliError> {
     Statement::parse(&statement.to_vec())?;
-    Claims::parse(statement.kind, &statement.claims)?;
+    Claims::parse(Rules::NEWEST, statement.kind, &statement.claims)?;
     Ok(())
 }
 

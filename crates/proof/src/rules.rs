@@ -54,11 +54,8 @@ impl Rules {
 
     /// Rules that are in no release, to test what a raise does.
     #[cfg(feature = "test-rules")]
-    pub const TEST: Rules = Rules {
-        version: RulesVersion::TEST,
-        signature_needs_keyid: true,
-        audit_event_needs_detail: true,
-    };
+    pub const TEST: Rules =
+        Rules { version: RulesVersion::TEST, signature_needs_keyid: true, audit_event_needs_detail: true };
 
     /// The rules of a version; none if this build does not know it.
     pub fn of(version: RulesVersion) -> Option<Self> {

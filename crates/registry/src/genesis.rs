@@ -7,8 +7,8 @@
 use std::fmt;
 
 use assent_proof::{
-    Code, Envelope, EvidenceKind, Fields, Json, Millis, Refusal, Rules, Statement, VerifiedEnvelope, blake3_256,
-    json, verify,
+    Code, Envelope, EvidenceKind, Fields, Json, Millis, Refusal, Rules, Statement, VerifiedEnvelope,
+    blake3_256, json, verify,
 };
 
 use crate::command::Outcome;
@@ -95,7 +95,8 @@ impl GenesisFile {
             .iter()
             .enumerate()
             .map(|(position, envelope)| {
-                verify(&envelope.to_vec(), &origin, Rules::GENESIS).map_err(|refusal| in_envelope(position, refusal))
+                verify(&envelope.to_vec(), &origin, Rules::GENESIS)
+                    .map_err(|refusal| in_envelope(position, refusal))
             })
             .collect();
         Ok(Self { envelopes: envelopes?, cluster_id: ClusterId(blake3_256(bytes)), origin })

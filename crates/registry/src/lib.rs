@@ -31,12 +31,12 @@ mod standing;
 mod submit;
 mod view;
 
+pub use assent_proof::RulesVersion;
 pub use authorize::{Allow, Decision, Reason, Verdict, authorize, authorize_permitted};
 pub use codec::{CodecError, UnknownVersionError};
 pub use command::{Checked, Command, Group, Outcome, Outcomes, Receipt, Submission, Unverified};
 pub use genesis::{ClusterId, GenesisError, GenesisFile};
 pub use rows::{MemoryRows, Row, RowError, Rows, RowsMut, Table};
-pub use assent_proof::RulesVersion;
 pub use rules::{rules_in_force, rules_known};
 pub use standing::AuthorityStatus;
 pub use submit::{apply, would_accept};

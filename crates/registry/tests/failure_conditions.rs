@@ -4,7 +4,7 @@
 
 mod support;
 
-use assent_proof::{Rules, AttestationStatus, Code, Envelope, verify};
+use assent_proof::{AttestationStatus, Code, Envelope, Rules, verify};
 use assent_registry::{Outcome, RowsMut, Table, query};
 use support::*;
 

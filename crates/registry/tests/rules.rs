@@ -7,8 +7,8 @@ use assent_proof::{
     Claims, Code, DomainName, Envelope, EvidenceId, EvidenceKind, LineageName, Millis, Role, Rules,
 };
 use assent_registry::{
-    Checked, GenesisFile, MemoryRows, Outcome, RowError, Rows, RulesVersion, Submission, Table, Unverified, apply,
-    bootstrap, query, rules_in_force, rules_known,
+    Checked, GenesisFile, MemoryRows, Outcome, RowError, Rows, RulesVersion, Submission, Table, Unverified,
+    apply, bootstrap, query, rules_in_force, rules_known,
 };
 use support::*;
 
@@ -344,7 +344,8 @@ fn an_envelope_is_verified_under_the_rules_in_force_where_its_turn_comes() {
     let world = newer();
     let bare = |lineage: &str| {
         let mut envelope =
-            Envelope::parse(&authorization(&["run"]).lineage(lineage).sign(&[&world.keys.governance[0]])).unwrap();
+            Envelope::parse(&authorization(&["run"]).lineage(lineage).sign(&[&world.keys.governance[0]]))
+                .unwrap();
         envelope.signatures[0].keyid = None;
         envelope.to_vec()
     };
@@ -362,13 +363,15 @@ fn an_envelope_is_verified_under_the_rules_in_force_where_its_turn_comes() {
         assert_eq!(rules_in_force(&rows).unwrap(), Rules::TEST);
         // The first receipt of what was accepted before stays true, and is given again.
         let first = accepted(&outcomes[0]);
-        let again = apply(&mut rows, RulesVersion::TEST, ms(0), &[(false, vec![unverified(&before)])]).unwrap();
+        let again =
+            apply(&mut rows, RulesVersion::TEST, ms(0), &[(false, vec![unverified(&before)])]).unwrap();
         assert_eq!(again[0][0], Outcome::Accepted { receipt: first, fresh: false });
         // But not to somebody who has the payload and no signature.
         let mut forged = Envelope::parse(&before).unwrap();
         forged.signatures[0].sig[0] ^= 1;
         let forged = forged.to_vec();
-        let again = apply(&mut rows, RulesVersion::TEST, ms(0), &[(false, vec![unverified(&forged)])]).unwrap();
+        let again =
+            apply(&mut rows, RulesVersion::TEST, ms(0), &[(false, vec![unverified(&forged)])]).unwrap();
         assert_eq!(refused(&again[0][0]), Code::Malformed);
     }
 }
@@ -385,6 +388,9 @@ fn an_envelope_that_was_verified_under_other_rules_stops_the_replica() {
     let bytes = authorization(&["run"]).sign(&[&world.keys.governance[0]]);
     let mut rows = world.rows.clone();
     let applied = apply(&mut rows, RulesVersion::TEST, ms(0), &[(false, vec![Stale(&bytes)])]);
-    assert!(matches!(&applied, Err(RowError::Unreadable(why)) if why.contains("verified under")), "{applied:?}");
+    assert!(
+        matches!(&applied, Err(RowError::Unreadable(why)) if why.contains("verified under")),
+        "{applied:?}"
+    );
     assert!(rows == world.rows);
 }

@@ -5,8 +5,8 @@ mod support;
 
 use assent_proof::{Code, Rules};
 use assent_registry::{
-    CodecError, Command, Group, MemoryRows, RowError, Rows, RowsMut, RulesVersion, Table, UnknownVersionError, View,
-    apply, authorize, query,
+    CodecError, Command, Group, MemoryRows, RowError, Rows, RowsMut, RulesVersion, Table,
+    UnknownVersionError, View, apply, authorize, query,
 };
 use support::*;
 
@@ -72,7 +72,8 @@ fn a_command_of_another_version_is_told_apart_from_garbage() {
         assert_eq!(Command::decode(&with_version(found)), Err(CodecError::Version(unknown(2))));
         assert_eq!(Command::version_known(&with_version(found), RulesVersion(1)), Err(unknown(1)));
         assert_eq!(Command::version_known(&with_version(found), RulesVersion::TEST), Err(unknown(2)));
-        let said = |reads| format!("version {found}, and this build reads {reads}: start this node with {build}");
+        let said =
+            |reads| format!("version {found}, and this build reads {reads}: start this node with {build}");
         assert_eq!(unknown(1).to_string(), said("version 1"));
         assert_eq!(unknown(2).to_string(), said("versions 1 to 2"));
     }

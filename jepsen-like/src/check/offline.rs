@@ -12,32 +12,34 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use assent_proof::{PublicKey, verify, verify_decision};
+use assent_proof::{PublicKey, Rules, RulesVersion, verify, verify_decision};
 
 use super::book::{Leaf, ledgers};
-use super::read::{Said, is_question, list, request, text};
+use super::read::{Said, is_question, list, number, request, text};
 use super::{Verdict, Violation};
 use crate::history::{History, Outcome, Record};
 
 /// Decisions and leaves are looked at.
 pub(super) fn check(history: &History) -> Verdict {
     let mut verdict = Verdict::default();
-    let mut leaves: BTreeMap<(&str, &str), (usize, Leaf<'_>)> = BTreeMap::new();
+    let mut leaves: BTreeMap<(&str, &str), (usize, Leaf<'_>, Rules)> = BTreeMap::new();
     for ledger in ledgers(history) {
+        let mut rules = Rules::GENESIS;
         for leaf in ledger.leaves {
-            leaves.entry((leaf.id, leaf.envelope)).or_insert((ledger.at, leaf));
+            leaves.entry((leaf.id, leaf.envelope)).or_insert((ledger.at, leaf, rules));
+            rules = raised(&leaf).unwrap_or(rules);
         }
     }
-    let first = leaves.values().map(|(_, leaf)| leaf).min_by_key(|leaf| leaf.index);
+    let first = leaves.values().map(|(_, leaf, _)| leaf).min_by_key(|leaf| leaf.index);
     let origin = first.and_then(|leaf| origin(leaf.envelope)).unwrap_or_default();
-    for (at, leaf) in leaves.values() {
+    for (at, leaf, rules) in leaves.values() {
         verdict.looked_at = verdict.looked_at.saturating_add(1);
-        if let Some(problem) = unproven(leaf, &origin) {
+        if let Some(problem) = unproven(leaf, &origin, *rules) {
             let what = format!("leaf {} (`{}`): {problem}", leaf.index, leaf.id);
             verdict.violations.push(Violation { what, shown_by: vec![*at] });
         }
     }
-    let trusted: BTreeSet<PublicKey> = leaves.values().filter_map(|(_, leaf)| node_key(leaf)).collect();
+    let trusted: BTreeSet<PublicKey> = leaves.values().filter_map(|(_, leaf, _)| node_key(leaf)).collect();
     let trusted: Vec<PublicKey> = trusted.into_iter().collect();
     let mut cluster = None;
     for (at, record) in history.records.iter().enumerate().filter(|(_, record)| is_question(record)) {
@@ -87,9 +89,9 @@ fn unsigned(record: &Record, trusted: &[PublicKey]) -> Option<String> {
     verified.err().map(|refusal| format!("its receipt does not verify: {refusal}"))
 }
 
-/// Why a leaf does not verify.
-fn unproven(leaf: &Leaf<'_>, origin: &str) -> Option<String> {
-    match verify(leaf.envelope.as_bytes(), origin) {
+/// Why a leaf does not verify under the rules that it came under.
+fn unproven(leaf: &Leaf<'_>, origin: &str, rules: Rules) -> Option<String> {
+    match verify(leaf.envelope.as_bytes(), origin, rules) {
         Ok(verified) if verified.id().to_string() == leaf.id => None,
         Ok(verified) => Some(format!("its bytes have the id `{}`", verified.id())),
         Err(refusal) => Some(refusal.to_string()),
@@ -101,6 +103,12 @@ pub(super) fn origin(envelope: &str) -> Option<String> {
     let envelope = assent_proof::Envelope::parse(envelope.as_bytes()).ok()?;
     let statement: Value = serde_json::from_slice(&envelope.payload).ok()?;
     Some(statement.pointer("/predicate/registry")?.as_str()?.to_owned())
+}
+
+/// The rules that a leaf raises the registry to.
+fn raised(leaf: &Leaf<'_>) -> Option<Rules> {
+    let said = Said::of(leaf.envelope).filter(|said| said.kind == "rules")?;
+    Rules::of(RulesVersion(number(&said.claims, "version")?.try_into().ok()?))
 }
 
 /// The node's key that a leaf grants.

@@ -9,12 +9,11 @@
 //! over.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::Arc;
 
 use blake3::Hash;
 
-use assent_proof::{Envelope, Millis, verify};
-use assent_registry::{Checked, GenesisFile, MemoryRows, Outcome, RulesVersion, apply, bootstrap, query};
+use assent_proof::{Envelope, Millis};
+use assent_registry::{GenesisFile, MemoryRows, Outcome, RulesVersion, Unverified, apply, bootstrap, query};
 use assent_store::RegistryDigest;
 
 use super::book::{Leaf, Ledger, ledgers, longest_ledger};
@@ -94,8 +93,7 @@ impl<'h> Replay<'h> {
 }
 
 fn apply_one(rows: &mut MemoryRows, origin: &str, leaf: &Leaf<'_>) -> Result<(), String> {
-    let verified = verify(leaf.envelope.as_bytes(), origin).map_err(|refusal| refusal.to_string())?;
-    let group = (false, vec![Checked::Verified(Arc::new(verified))]);
+    let group = (false, vec![Unverified { bytes: leaf.envelope.as_bytes(), origin }]);
     let outcomes =
         apply(rows, RulesVersion::TEST, time(leaf), &[group]).map_err(|error| error.to_string())?;
     match outcomes.iter().flatten().next() {

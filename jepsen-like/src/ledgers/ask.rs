@@ -1,11 +1,9 @@
 //! Requests, to both.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-
 use assent_proof::{AuthorizeRequest, Claims, EvidenceId, Millis, verify};
-use assent_registry::{Checked, Decision, View, authorize, authorize_permitted, query};
+use assent_registry::{Decision, View, authorize, authorize_permitted, query, rules_in_force};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 use super::both::{Both, Known, LedgerError};
 use super::draft::{Draft, ORIGIN};
@@ -56,10 +54,9 @@ impl Both {
         let mut draft = Draft::new(request.domain.clone(), lineage, claims, [NODE], issued_at);
         draft.subject = Some(request.subject);
         let bytes = draft.sign();
-        let verified = verify(&bytes, ORIGIN)?;
-        let id = verified.id();
+        let id = verify(&bytes, ORIGIN, rules_in_force(&self.rows)?)?.id();
         let revision = query::revision(&self.rows)?;
-        self.apply(Checked::Verified(Arc::new(verified)))?;
+        self.apply(&bytes)?;
         if query::revision(&self.rows)? == revision {
             if judged.allows() && judged.permit.is_none() {
                 self.differ("permit: not recorded, the model would".to_owned(), value.to_string());

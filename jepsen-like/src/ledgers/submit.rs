@@ -1,9 +1,7 @@
 //! What comes in, to both.
 
-use std::sync::Arc;
-
 use assent_proof::{EvidenceId, Millis, verify};
-use assent_registry::{Checked, Outcome, Receipt, RulesVersion, apply, query};
+use assent_registry::{Outcome, Receipt, RulesVersion, Unverified, apply, query, rules_in_force};
 use serde_json::{Value, json};
 
 use super::both::{Both, Known, LedgerError};
@@ -24,13 +22,9 @@ impl Both {
         let bytes = draft.sign();
         let text = text(&bytes)?;
         let index = u64::try_from(self.model.len()).unwrap_or(u64::MAX);
-        let verified = verify(&bytes, ORIGIN);
-        let id = verified.as_ref().ok().map(|envelope| envelope.id());
-        let checked = match verified {
-            Ok(envelope) => Checked::Verified(Arc::new(envelope)),
-            Err(refusal) => Checked::Refused(refusal),
-        };
-        let outcome = self.apply(checked)?;
+        let verified = verify(&bytes, ORIGIN, rules_in_force(&self.rows)?);
+        let id = verified.ok().map(|envelope| envelope.id());
+        let outcome = self.apply(&bytes)?;
         let real: Said = match &outcome {
             Outcome::Accepted { receipt, .. } if receipt.ledger_index == index => {
                 ("accepted".to_owned(), Some(receipt.ledger_index))
@@ -81,9 +75,8 @@ impl Both {
     pub(super) fn raise(&mut self, draft: &Draft) -> Result<(Option<EvidenceId>, String), LedgerError> {
         let bytes = draft.sign();
         let text = text(&bytes)?;
-        let verified = verify(&bytes, ORIGIN)?;
-        let id = verified.id();
-        let real = match self.apply(Checked::Verified(Arc::new(verified)))? {
+        let id = verify(&bytes, ORIGIN, rules_in_force(&self.rows)?)?.id();
+        let real = match self.apply(&bytes)? {
             Outcome::Refused { refusal, .. } => refusal.code.to_string(),
             Outcome::Accepted { fresh: false, .. } => "again".to_owned(),
             Outcome::Accepted { .. } | Outcome::Equivocation { .. } => "accepted".to_owned(),
@@ -105,8 +98,8 @@ impl Both {
     }
 
     /// What becomes of one envelope by the rules.
-    pub(super) fn apply(&mut self, checked: Checked) -> Result<Outcome, LedgerError> {
-        let batch = [(false, vec![checked])];
+    pub(super) fn apply(&mut self, bytes: &[u8]) -> Result<Outcome, LedgerError> {
+        let batch = [(false, vec![Unverified { bytes, origin: ORIGIN }])];
         let outcomes = apply(&mut self.rows, RulesVersion::TEST, Millis(self.now_ms), &batch)?;
         let outcome = outcomes.into_iter().flatten().next();
         outcome.ok_or_else(|| LedgerError::unexpected("the rules gave no outcome"))

@@ -1,12 +1,8 @@
 //! Ledgers by the rules, with the digests of what they replay to; and such that do not replay to what is said.
 
-use std::sync::Arc;
-
 use assent_jepsen::history::{Op, Outcome};
-use assent_proof::{
-    Envelope, EvidenceKind, Millis, Sha256, Statement, json as strict, sign_statement, verify,
-};
-use assent_registry::{Checked, GenesisFile, MemoryRows, RowsMut, RulesVersion, Table, apply, bootstrap};
+use assent_proof::{Envelope, EvidenceKind, Millis, Sha256, Statement, json as strict, sign_statement};
+use assent_registry::{GenesisFile, MemoryRows, RowsMut, RulesVersion, Table, Unverified, apply, bootstrap};
 use assent_store::RegistryDigest;
 use serde_json::{Value, json};
 
@@ -86,9 +82,8 @@ impl Real {
         for (ms, who) in [(20, "node-2"), (35, "node-3")] {
             let piece = real.grant(who, None);
             real.story.accept(ms, ms + 10, &piece);
-            let verified = Arc::new(verify(piece.text.as_bytes(), ORIGIN).unwrap());
             let at = Millis(BEGIN.to_millis().0 + i64::try_from(ms).unwrap());
-            let group = (false, vec![Checked::Verified(verified)]);
+            let group = (false, vec![Unverified { bytes: piece.text.as_bytes(), origin: ORIGIN }]);
             apply(&mut real.rows, RulesVersion::GENESIS, at, &[group]).unwrap();
         }
         real

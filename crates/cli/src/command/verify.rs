@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use assent_proof::{
-    Envelope, Json, Millis, PublicKey, STATEMENT_PAYLOAD_TYPE, Statement, json, verify, verify_decision,
+    Envelope, Json, Millis, PublicKey, Rules, RulesVersion, STATEMENT_PAYLOAD_TYPE, Statement, json, verify,
+    verify_decision,
 };
 use clap::Args as ClapArgs;
 
@@ -29,6 +30,20 @@ pub(crate) struct Args {
     /// Refuse an envelope that was made for another registry
     #[arg(long)]
     origin: Option<String>,
+    /// Verify an envelope under this version of the rules, the one that its registry followed when it accepted it; by default the newest that this build knows
+    #[arg(long, value_name = "VERSION")]
+    rules: Option<u32>,
+}
+
+impl Args {
+    fn rules(&self) -> Result<Rules, CliError> {
+        let Some(version) = self.rules else { return Ok(Rules::NEWEST) };
+        Rules::of(RulesVersion(version)).ok_or_else(|| {
+            let newest = RulesVersion::NEWEST;
+            let detail = format!("this build knows the rules up to version {newest}, not version {version}");
+            CliError::new("rules_unknown", detail, "verify with a build that knows them")
+        })
+    }
 }
 
 pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
@@ -86,7 +101,8 @@ fn envelope(args: &Args, bytes: &[u8], trusted: &[PublicKey], output: Output) ->
         Some(origin) => origin.clone(),
         None => origin_of(bytes, &args.file)?,
     };
-    let verified = verify(bytes, &origin)?;
+    let rules = args.rules()?;
+    let verified = verify(bytes, &origin, rules)?;
     let statement = verified.statement();
     if let Some(stranger) = statement.issuers.iter().find(|issuer| !trusted.contains(issuer)) {
         let detail = format!("issuer `{stranger}` is not among the trusted keys");
@@ -99,6 +115,7 @@ fn envelope(args: &Args, bytes: &[u8], trusted: &[PublicKey], output: Output) ->
     let value = serde_json::json!({
         "verified": "envelope", "evidenceId": verified.id(), "kind": statement.kind, "issuers": statement.issuers,
         "registry": statement.registry, "domain": statement.domain, "lineage": statement.lineage,
+        "rules": rules.version().0,
     });
     output.result(&value, || {
         let issuers: Vec<String> = statement.issuers.iter().map(ToString::to_string).collect();

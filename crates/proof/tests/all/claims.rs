@@ -87,7 +87,11 @@ fn unknown_fields_missing_fields_and_wrong_types_are_refused_in_every_kind() {
                 (key.clone(), value)
             };
             let wrong = Json::Object(fields.iter().map(wrong).collect());
-            refused(Claims::parse(Rules::NEWEST, kind, &wrong), Code::ClaimsInvalid, &format!("predicate.claims.{name}"));
+            refused(
+                Claims::parse(Rules::NEWEST, kind, &wrong),
+                Code::ClaimsInvalid,
+                &format!("predicate.claims.{name}"),
+            );
         }
     }
 }
@@ -130,7 +134,11 @@ fn thresholds_of_zero_or_over_the_number_of_keys_are_refused() {
         for threshold in ["0", "3", "-1", "4294967297", "1.0"] {
             let text = example(kind).replace(&given, &format!("\"threshold\":{threshold}"));
             if let Ok(claims) = json::parse(text.as_bytes()) {
-                refused(Claims::parse(Rules::NEWEST, kind, &claims), Code::ClaimsInvalid, "predicate.claims.threshold");
+                refused(
+                    Claims::parse(Rules::NEWEST, kind, &claims),
+                    Code::ClaimsInvalid,
+                    "predicate.claims.threshold",
+                );
             }
         }
         let twice = example(kind).replace(&public(2), &public(1));

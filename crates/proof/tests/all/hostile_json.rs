@@ -193,6 +193,10 @@ fn hostile_json_inside_a_signed_payload_is_malformed_although_its_signature_hold
     let bom = [b"\xef\xbb\xbf".to_vec(), altered("prod.eu", "prod.eu")].concat();
     let trailing = [altered("prod.eu", "prod.eu"), b"{}".to_vec()].concat();
     for payload in [bom, trailing] {
-        refused(verify(&envelope_around(payload, &key), crate::make::ORIGIN, Rules::NEWEST), Code::Malformed, "");
+        refused(
+            verify(&envelope_around(payload, &key), crate::make::ORIGIN, Rules::NEWEST),
+            Code::Malformed,
+            "",
+        );
     }
 }

@@ -50,7 +50,11 @@ fn thirty_two_issuers_verify_with_key_ids_in_any_order_and_without_in_theirs() {
 
 #[test]
 fn no_signatures_are_unsigned_evidence() {
-    refused(verify(&envelope(&[&key(1)], |_| {}), ORIGIN, Rules::NEWEST), Code::UnsignedEvidence, "signatures");
+    refused(
+        verify(&envelope(&[&key(1)], |_| {}), ORIGIN, Rules::NEWEST),
+        Code::UnsignedEvidence,
+        "signatures",
+    );
 }
 
 #[test]

@@ -6,8 +6,8 @@
 use std::collections::BTreeSet;
 
 use assent_proof::{
-    Claims, DomainName, Envelope, EvidenceId, EvidenceKind, LineageName, Millis, PublicKey, Rules, RulesVersion,
-    Statement,
+    Claims, DomainName, Envelope, EvidenceId, EvidenceKind, LineageName, Millis, PublicKey, Rules,
+    RulesVersion, Statement,
 };
 
 use crate::codec;

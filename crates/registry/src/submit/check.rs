@@ -84,7 +84,9 @@ fn verified_under(view: &View<'_>, envelope: &VerifiedEnvelope) -> Result<Rules,
         return Ok(rules);
     }
     let (follows, used) = (rules.version(), used.version());
-    Err(RowError::Unreadable(format!("the state follows rules {follows}, and an envelope was verified under {used}")))
+    Err(RowError::Unreadable(format!(
+        "the state follows rules {follows}, and an envelope was verified under {used}"
+    )))
 }
 
 /// acceptedAt = max(proposed, registry time); the registry it is meant for must be this one.

@@ -406,8 +406,7 @@ impl World {
     /// Submits envelopes as one group.
     pub fn submit_group(&mut self, seconds: i64, atomic: bool, envelopes: &[Vec<u8>]) -> Vec<Outcome> {
         let group = envelopes.iter().map(|bytes| unverified(bytes)).collect();
-        let outcomes =
-            apply(&mut self.rows, self.known, ms(seconds), &[(atomic, group)]).unwrap().remove(0);
+        let outcomes = apply(&mut self.rows, self.known, ms(seconds), &[(atomic, group)]).unwrap().remove(0);
         if self.revision() < 40 {
             // It works everything out anew, so only where there is little.
             assert_eq!(assent_registry::facts::check(&self.rows), Ok(Vec::new()));

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use assent_proof::{
-    Checkpoint, Claims, Containment, EvidenceId, EvidenceKind, Millis, PolicyBody, PublicKey, Seconds,
+    Checkpoint, Claims, Containment, EvidenceId, EvidenceKind, Millis, PolicyBody, PublicKey, Rules, Seconds,
     Statement,
 };
 
@@ -54,7 +54,7 @@ impl Words {
 
     /// A statement was accepted, at a place of the ledger and a time.
     pub(super) fn learn(&mut self, (index, accepted): (u64, Millis), id: EvidenceId, statement: &Statement) {
-        match Claims::parse(statement.kind, &statement.claims) {
+        match Claims::parse(Rules::TEST, statement.kind, &statement.claims) {
             Ok(Claims::Policy(policy)) => self.wanted = wanted(&policy),
             Ok(Claims::Containment(Containment::Invalidate(target))) => {
                 self.invalidated.insert(target);
