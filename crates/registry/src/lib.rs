@@ -31,7 +31,7 @@ mod standing;
 mod submit;
 mod view;
 
-pub use authorize::{Allow, Decision, Reason, Verdict, authorize, authorize_permitted};
+pub use authorize::{Allow, Decision, JudgedBy, Reason, Verdict, authorize, authorize_permitted};
 pub use codec::{CodecError, UnknownVersionError};
 pub use command::{Checked, Command, Group, Outcome, Outcomes, Receipt};
 pub use genesis::{ClusterId, GenesisError, GenesisFile};
