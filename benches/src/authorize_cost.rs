@@ -222,6 +222,7 @@ impl Registry {
             not_before: Seconds(NOW - 60),
             not_after: Seconds(NOW + 86_400),
             uses: None,
+            runtimes: None,
         };
         let governance = self.governance.clone();
         let artifact = statement(EvidenceKind::ExecutionAuthorization, name, "program", &claims)?;

@@ -64,6 +64,7 @@ fn authorization(now: Seconds) -> Claims {
         not_before: now.saturating_add(-LEEWAY_SECONDS),
         not_after: now.saturating_add(VALIDITY_SECONDS),
         uses: None,
+        runtimes: None,
     }
 }
 

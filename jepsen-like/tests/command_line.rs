@@ -95,7 +95,10 @@ async fn an_incident_is_contained_released_and_reconciled_from_the_command_line(
     let refused = cluster.submit(2, &more).await.unwrap();
     assert_eq!(refused.text("code"), Some("domain_isolated"), "{refused:?}");
     let listed = assent(&cluster, &["domain", "list"]);
-    assert!(String::from_utf8_lossy(&listed.stdout).contains(&format!("isolated by {held}")), "{listed:?}");
+    let listed = String::from_utf8_lossy(&listed.stdout);
+    assert!(listed.contains(&format!("isolated by {held}")), "{listed}");
+    assert!(listed.contains("\n  policy blake3:"), "{listed}");
+    assert!(listed.contains("\n  not checked: any measurement is accepted\n"), "{listed}");
     accepted(&assent(&cluster, &["release", &held, "--key", &governance]));
     everywhere(&[]).await;
     let again = assent(&cluster, &["release", &held, "--key", &governance]);

@@ -120,10 +120,10 @@ fn key(cluster: &Cluster, role: &str) -> PathBuf {
 /// Decisions hold so many seconds from here on.
 fn decisions_hold(cluster: &Cluster, seconds: u32) {
     let ttl = format!("decisionTtlSeconds={seconds}");
-    let require = "require=[{\"kind\":\"runtime-attestation\",\"of\":\"execution\",\"minIssuers\":1}]";
-    let status = "attestationStatus=[\"affirming\"]";
-    let policy =
-        ["statement", "new", "policy", "--claim", require, "--claim", status, "--claim", &ttl, "--submit"];
+    let require = "require=[{\"kind\":\"runtime-attestation\",\"maxAgeSeconds\":null}]";
+    let claims = [require, "attestationStatus=[\"affirming\"]", "measurements=null", &ttl];
+    let mut policy = vec!["statement", "new", "policy", "--submit"];
+    policy.extend(claims.iter().flat_map(|claim| ["--claim", *claim]));
     let set = assent(cluster, &policy).arg("--key").arg(key(cluster, "governance")).output().unwrap();
     assert!(set.status.success(), "{set:?}");
 }

@@ -3,8 +3,8 @@
 
 use assent_api::{
     AuthoritiesBody, AuthorityBody, AuthorityStatus, BatchResponse, BatchResult, Call, ClockBody,
-    DecisionBody, LogBody, NodeRole, Problem, ReasonBody, ReceiptBody, SelfBody, StatusBody, Verdict,
-    leaf_bytes, signed_bytes, status_of,
+    DecisionBody, JudgedByBody, LogBody, NodeRole, Problem, ReasonBody, ReceiptBody, SelfBody, StatusBody,
+    Verdict, leaf_bytes, signed_bytes, status_of,
 };
 use assent_proof::{
     AttestationStatus, AuthorizeRequest, Claims, DomainName, Envelope, EvidenceId, EvidenceKind, LineageName,
@@ -234,7 +234,7 @@ fn decide(rows: &MemoryRows, request: &AuthorizeRequest) -> (u16, Vec<u8>) {
         node_id: 1,
         revision: decision.revision,
         head: decision.head,
-        policy: decision.policy,
+        policy: decision.policy.map(|policy| JudgedByBody::new(policy.evidence_id, &policy.unchecked)),
         evaluated_at: decision.evaluated_at,
         valid_until: decision.valid_until,
         reasons: decision.reasons.iter().map(reason).collect(),

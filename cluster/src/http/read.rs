@@ -8,8 +8,8 @@ use axum::response::Response;
 
 use assent_api::{
     AuthoritiesBody, AuthorityBody, AuthorityStatus, Call, ConflictBody, DEFAULT_PAGE, DomainBody,
-    DomainsBody, IssuerBody, JSON_CONTENT_TYPE, LineageBody, LineageEntryBody, LineageStatus, MAX_PAGE,
-    PolicyBodyView,
+    DomainsBody, IssuerBody, JSON_CONTENT_TYPE, JudgedByBody, LineageBody, LineageEntryBody, LineageStatus,
+    MAX_PAGE, PolicyBodyView,
 };
 use assent_proof::{Code, DomainName, EvidenceId, LineageName, PublicKey, Refusal};
 use assent_registry::query;
@@ -161,6 +161,9 @@ pub(super) async fn domains(State(service): State<Service>, parameters: Paramete
                     threshold: entry.threshold,
                     isolated: !entry.isolated_by.is_empty(),
                     isolated_by: entry.isolated_by,
+                    policy: entry
+                        .policy
+                        .map(|policy| JudgedByBody::new(policy.evidence_id, &policy.unchecked)),
                 })
                 .collect();
             json(200, &DomainsBody { domains, next })
@@ -228,7 +231,8 @@ pub(super) async fn policy(State(service): State<Service>, Path(domain): Path<St
     let asked = domain.clone();
     match service.read(&Caller::Anonymous, move |rows, _| query::policy(rows, &asked)).await {
         Ok(Some((evidence_id, policy))) => {
-            json(200, &PolicyBodyView { domain, evidence_id, policy: policy.to_json() })
+            let unchecked = JudgedByBody::new(evidence_id, &policy.unchecked()).unchecked;
+            json(200, &PolicyBodyView { domain, evidence_id, policy: policy.to_json(), unchecked })
         }
         Ok(None) => problem(Code::PolicyMissing, 404, &format!("domain `{domain}` has no policy")),
         Err(why) => problem_body(&why),

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The most that one decision takes while it is made, in KiB: 32 reasons, in the body, in the signed leaf, and once more in
-/// between.
+/// The most that one decision takes while it is made, in KiB: 32 reasons and what the policy does not check, in the body, in the
+/// signed leaf, and once more in between.
 pub(crate) const DECISION_KIB: usize = 128;
 
 /// The room of all answers under way.

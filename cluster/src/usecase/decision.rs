@@ -1,6 +1,6 @@
 //! From the registry's decisions to signed bytes: the only way, for allows and denies alike.
 
-use assent_api::{DecisionBody, ReasonBody, ReceiptBody, Verdict, leaf_bytes, signed_bytes};
+use assent_api::{DecisionBody, JudgedByBody, ReasonBody, ReceiptBody, Verdict, leaf_bytes, signed_bytes};
 use assent_proof::{AuthorizeRequest, sign_batch};
 use assent_registry::Decision;
 use assent_registry::mutant::{Mutant, is_active};
@@ -52,6 +52,7 @@ impl Parts {
             .iter()
             .map(|reason| ReasonBody::new(reason.code, reason.detail.clone(), reason.evidence))
             .collect();
+        let policy = decision.policy.as_ref();
         DecisionBody {
             decision: if decision.is_allow() { Verdict::Allow } else { Verdict::Deny },
             request: request.to_json(),
@@ -59,7 +60,7 @@ impl Parts {
             node_id: self.config.node_id,
             revision: decision.revision.saturating_add(u64::from(is_active(Mutant::StaleRevisionInAnswer))),
             head: decision.head,
-            policy: decision.policy,
+            policy: policy.map(|policy| JudgedByBody::new(policy.evidence_id, &policy.unchecked)),
             evaluated_at: decision.evaluated_at,
             valid_until: decision.valid_until,
             reasons,

@@ -180,6 +180,7 @@ pub fn authorization_for(lineage: &str) -> Vec<u8> {
         not_before: Seconds(now().0 - 60),
         not_after: Seconds(now().0 + 600),
         uses: None,
+        runtimes: None,
     };
     let mut draft =
         statement(EvidenceKind::ExecutionAuthorization, "prod.eu".parse().unwrap(), "program", &claims);

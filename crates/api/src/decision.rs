@@ -1,7 +1,7 @@
 //! The decision that authorize answers with, and batches of requests.
 
 use assent_proof::{
-    AuthorizeRequest, Code, DecisionReceipt, EvidenceId, Fields, Json, Millis, Refusal, json,
+    AuthorizeRequest, Code, DecisionReceipt, EvidenceId, Fields, Json, Millis, Refusal, Unchecked, json,
 };
 use serde::{Deserialize, Serialize};
 
@@ -38,7 +38,7 @@ pub struct DecisionBody {
     /// The lineage's head; null where none was found.
     pub head: Option<EvidenceId>,
     /// The policy that judged; null where there was none.
-    pub policy: Option<EvidenceId>,
+    pub policy: Option<JudgedByBody>,
     /// When it was decided, in milliseconds.
     pub evaluated_at: Millis,
     /// It holds until then, exclusive, in milliseconds; for a deny that is when it was decided.
@@ -71,6 +71,24 @@ impl DecisionBody {
     /// The body, as compact JSON.
     pub fn to_vec(&self) -> Vec<u8> {
         crate::status::to_vec(self)
+    }
+}
+
+/// The policy that judges in a domain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JudgedByBody {
+    /// The statement that set it.
+    pub evidence_id: EvidenceId,
+    /// What it does not check though it could, each in words for people; absent if there is nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unchecked: Vec<String>,
+}
+
+impl JudgedByBody {
+    /// A policy and what it does not check.
+    pub fn new(evidence_id: EvidenceId, unchecked: &[Unchecked]) -> Self {
+        JudgedByBody { evidence_id, unchecked: unchecked.iter().map(ToString::to_string).collect() }
     }
 }
 
@@ -189,7 +207,7 @@ mod tests {
             node_id: 1,
             revision: 12,
             head: None,
-            policy: Some(EvidenceId([4; 32])),
+            policy: Some(JudgedByBody::new(EvidenceId([4; 32]), &[])),
             evaluated_at: Millis(1000),
             valid_until: Millis(31_000),
             reasons,
@@ -207,7 +225,8 @@ mod tests {
             concat!(
                 r#"{{"decision":"deny","request":{{"domain":"prod.eu","lineage":"exec-1","action":"run","#,
                 r#""subject":{{"digest":{{"sha256":"{}"}}}},"nonce":"n"}},"clusterId":"blake3:{}","nodeId":1,"#,
-                r#""revision":12,"head":null,"policy":"blake3:{}","evaluatedAt":1000,"validUntil":31000,"#,
+                r#""revision":12,"head":null,"policy":{{"evidenceId":"blake3:{}"}},"evaluatedAt":1000,"#,
+                r#""validUntil":31000,"#,
                 r#""reasons":[{{"code":"policy_missing","clause":"RFC-EG-033 §7","#,
                 r#""detail":"domain `prod.eu` has no policy","#,
                 r#""remedy":"have the domain's governance publish a policy"}}]}}"#
@@ -218,6 +237,27 @@ mod tests {
         );
         assert_eq!(String::from_utf8(body.to_vec()).unwrap(), expected);
         assert_eq!(serde_json::from_slice::<DecisionBody>(&body.to_vec()).unwrap(), body);
+    }
+
+    #[test]
+    fn a_decision_says_in_words_what_its_policy_does_not_check() {
+        let unchecked = [Unchecked::Requirements, Unchecked::Measurements];
+        let policy = JudgedByBody::new(EvidenceId([4; 32]), &unchecked);
+        let text = serde_json::to_string(&policy).unwrap();
+        assert_eq!(
+            text,
+            format!(
+                concat!(
+                    r#"{{"evidenceId":"blake3:{}","unchecked":["#,
+                    r#""no kind of evidence is required besides the `execution-authorization`","#,
+                    r#""any measurement is accepted"]}}"#
+                ),
+                "04".repeat(32)
+            )
+        );
+        assert_eq!(serde_json::from_str::<JudgedByBody>(&text).unwrap(), policy);
+        let body = DecisionBody { policy: None, ..decision(Verdict::Allow, vec![]) };
+        assert!(String::from_utf8(body.to_vec()).unwrap().contains(r#""policy":null"#));
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use assent_proof::{DomainName, EvidenceId, Json, PublicKey, Role, Seconds};
 use serde::{Deserialize, Serialize};
 
+use crate::decision::JudgedByBody;
+
 /// `GET /v1/domains?after=<name>&limit=<1..=1000>`: one page of domains, by name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DomainsBody {
@@ -28,6 +30,9 @@ pub struct DomainBody {
     /// The isolations that hold, each to be released by itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub isolated_by: Vec<EvidenceId>,
+    /// The policy that judges in it; absent if it has none, and then nothing is allowed in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<JudgedByBody>,
 }
 
 /// `GET /v1/authorities?domain=<name>&after=<id>&limit=<1..=1000>`: one page of a domain's authorities, by id.
@@ -92,12 +97,15 @@ pub struct PolicyBodyView {
     pub evidence_id: EvidenceId,
     /// Its claims, as `PolicyBody::to_json` writes them.
     pub policy: Json,
+    /// What it does not check though it could, each in words for people; absent if there is nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unchecked: Vec<String>,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use assent_proof::SigningKey;
+    use assent_proof::{SigningKey, Unchecked};
 
     #[test]
     fn domains_are_written_in_the_documented_order() {
@@ -108,13 +116,21 @@ mod tests {
             threshold: 1,
             isolated: false,
             isolated_by: Vec::new(),
+            policy: Some(JudgedByBody::new(EvidenceId([4; 32]), &[Unchecked::Measurements])),
         };
-        let body = DomainsBody { domains: vec![domain], next: Some("prod.eu".parse().unwrap()) };
+        let bare = DomainBody { policy: None, ..domain.clone() };
+        let body = DomainsBody { domains: vec![domain, bare], next: Some("prod.eu".parse().unwrap()) };
         let text = serde_json::to_string(&body).unwrap();
+        let start = format!(r#"{{"domain":"prod.eu","governance":["{key}"],"threshold":1,"isolated":false"#);
         assert_eq!(
             text,
             format!(
-                r#"{{"domains":[{{"domain":"prod.eu","governance":["{key}"],"threshold":1,"isolated":false}}],"next":"prod.eu"}}"#
+                concat!(
+                    r#"{{"domains":[{start},"policy":{{"evidenceId":"blake3:{four}","#,
+                    r#""unchecked":["any measurement is accepted"]}}}},{start}}}],"next":"prod.eu"}}"#
+                ),
+                start = start,
+                four = "04".repeat(32)
             )
         );
         assert_eq!(serde_json::from_str::<DomainsBody>(&text).unwrap(), body);

@@ -25,7 +25,7 @@ pub use cluster::{
     SnapshotDirection, StatusBody,
 };
 pub use decision::{
-    DecisionBody, DecisionsBody, ReasonBody, Verdict, authorize_batch_body, leaf_bytes,
+    DecisionBody, DecisionsBody, JudgedByBody, ReasonBody, Verdict, authorize_batch_body, leaf_bytes,
     parse_authorize_batch, signed_bytes,
 };
 pub use domain::{AuthoritiesBody, AuthorityBody, AuthorityStatus, DomainBody, DomainsBody, PolicyBodyView};

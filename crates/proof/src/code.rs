@@ -185,6 +185,9 @@ codes! {
     /// The authorization is for another environment.
     EnvironmentMismatch = "environment_mismatch", Denies, "§7",
         "ask for the authorized environment, or have governance authorize this one";
+    /// The authorization is for other runtimes.
+    RuntimeMismatch = "runtime_mismatch", Denies, "§7",
+        "run it on an authorized runtime, or have governance authorize this one";
     /// The authorization counts its uses, so a read cannot answer.
     PermitRequired = "permit_required", Denies, "§7",
         "ask for a permit instead";

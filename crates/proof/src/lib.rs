@@ -63,7 +63,7 @@ pub use crate::base64::{decode_base64, encode_base64};
 pub use checkpoint::{Checkpoint, Cosignature, VerifiedCheckpoint, cosign, cosigner_name, verify_checkpoint};
 pub use claims::{
     AttestationStatus, Claims, Containment, Of, PolicyBody, PolicyVerdict, Requirement, RevocationReason,
-    TreeHash,
+    TreeHash, Unchecked,
 };
 pub use code::{Code, CodeUse};
 pub use dsse::{

@@ -403,6 +403,7 @@ mod tests {
                 not_before,
                 not_after,
                 uses: Some(1),
+                runtimes: Some(vec!["host-1".parse().unwrap()]),
             },
             EvidenceKind::RuntimeAttestation => Claims::RuntimeAttestation {
                 verifier: "v".to_owned(),

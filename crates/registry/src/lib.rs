@@ -32,7 +32,7 @@ mod submit;
 mod view;
 
 pub use assent_proof::RulesVersion;
-pub use authorize::{Allow, Decision, Reason, Verdict, authorize, authorize_permitted};
+pub use authorize::{Allow, Decision, JudgedBy, Reason, Verdict, authorize, authorize_permitted};
 pub use codec::{CodecError, UnknownVersionError};
 pub use command::{Checked, Command, Group, Outcome, Outcomes, Receipt, Submission, Unverified};
 pub use genesis::{ClusterId, GenesisError, GenesisFile};

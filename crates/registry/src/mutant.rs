@@ -80,6 +80,8 @@ mutants! {
     AnyMatchingEvidence = "any-matching-evidence", caught by ["S2"];
     /// A negative that says what another one of its issuer says counts as released with that one.
     ReleaseTwinNegatives = "release-twin-negatives", caught by ["S2"];
+    /// The runtimes that an authorization is bound to are not looked at.
+    IgnoreBoundRuntime = "ignore-bound-runtime", caught by ["S2"];
     /// The second statement for a slot is not looked at once its issuer has filled the next slot.
     ForgetLateHalf = "forget-late-half", caught by ["S2"];
     /// A governance key undoes alone what it signed together with others, by revoking itself since before.

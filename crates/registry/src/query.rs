@@ -8,6 +8,7 @@ use assent_proof::{
     Seconds, Sha256,
 };
 
+use crate::authorize::JudgedBy;
 use crate::codec;
 use crate::command::Receipt;
 use crate::record::{AuthorityRow, DomainRow};
@@ -250,6 +251,8 @@ pub struct DomainEntry {
     pub admitted_by: EvidenceId,
     /// The isolations that hold, by id; at most [`crate::limit::CONTAINMENTS_NAMED`].
     pub isolated_by: Vec<EvidenceId>,
+    /// The policy that judges in it; without one, nothing is allowed.
+    pub policy: Option<JudgedBy>,
 }
 
 /// At most `limit` domains after `after`, by name; and whether there are more.
@@ -273,6 +276,7 @@ pub fn domains(
             let domain = domain.ok_or_else(mutated)?;
             Ok(DomainEntry {
                 isolated_by: view.isolations(&domain, &row)?.into_iter().collect(),
+                policy: view.policy(&domain)?.map(|policy| JudgedBy::new(policy.evidence_id, &policy.body)),
                 domain,
                 governance: row.governance,
                 threshold: row.threshold,

@@ -5,6 +5,7 @@ mod support;
 
 use assent_proof::{
     AttestationStatus, Code, EvidenceKind, Of, PolicyBody, PolicyVerdict, Requirement, Role, Sha256,
+    Unchecked,
 };
 use support::*;
 
@@ -104,6 +105,69 @@ fn an_artifact_binds_audience_and_environment_byte_by_byte() {
     asked.audience = None;
     asked.environment = None;
     assert_eq!(codes(&world.decide_at(0, &asked)), [Code::AudienceMismatch, Code::EnvironmentMismatch]);
+}
+
+#[test]
+fn an_artifact_that_is_bound_to_runtimes_permits_the_request_only_on_one_of_them() {
+    let mut world = World::with_policy(PolicyBody { require: vec![], ..attested_policy() });
+    let keys = world.keys.clone();
+    let bound = authorization_on(&["run"], &["host-1", "host-3"]);
+    let bound = accepted(&world.submit(&bound.sign(&[&keys.governance[0]])));
+    for host in ["host-1", "host-2"] {
+        let said = affirming().lineage(host).subject(host);
+        accepted(&world.submit(&said.sign(&[&keys.attestation])));
+    }
+    let on = |runtime: &str| {
+        let mut asked = request();
+        asked.runtime = Some(runtime.parse().unwrap());
+        asked
+    };
+    assert!(world.decide_at(0, &on("host-1")).is_allow());
+    let decision = world.decide_at(0, &on("host-2"));
+    assert_eq!(codes(&decision), [Code::RuntimeMismatch]);
+    assert_eq!(decision.reasons[0].evidence, Some(bound.evidence_id));
+    assert_eq!(codes(&world.decide()), [Code::RuntimeMismatch], "the request names none");
+    // Of the authorized ones, one that is not known is no runtime either.
+    assert_eq!(codes(&world.decide_at(0, &on("host-3"))), [Code::LineageUnknown]);
+    let none = authorization_on(&["run"], &[]).slot(1, Some(bound.evidence_id));
+    let none = accepted(&world.submit(&none.sign(&[&keys.governance[0]])));
+    let decision = world.decide_at(0, &on("host-1"));
+    assert_eq!(codes(&decision), [Code::RuntimeMismatch], "an empty list permits none");
+    let any = authorization(&["run"]).slot(2, Some(none.evidence_id));
+    accepted(&world.submit(&any.sign(&[&keys.governance[0]])));
+    assert!(world.decide().is_allow(), "without a list, any runtime or none");
+    assert!(world.decide_at(0, &on("host-2")).is_allow());
+}
+
+#[test]
+fn a_contraindicated_attestation_counts_only_where_the_policy_says_so_and_the_decision_tells() {
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    accepted(&world.submit(&authorization(&["run"]).sign(&[&keys.governance[0]])));
+    let bad = attestation(AttestationStatus::Contraindicated, "m1").sign(&[&keys.attestation]);
+    accepted(&world.submit(&bad));
+    let decision = world.decide();
+    assert_eq!(codes(&decision), [Code::AttestationNotAffirming]);
+    assert_eq!(decision.policy.unwrap().unchecked, [Unchecked::Measurements]);
+    let any = PolicyBody {
+        require: vec![require(EvidenceKind::RuntimeAttestation, Of::Execution, 1, None)],
+        attestation_status: None,
+        ..attested_policy()
+    };
+    let set = world.govern(policy(any), &[]);
+    let decision = world.decide();
+    assert!(decision.is_allow(), "{decision:?}");
+    let judged_by = decision.policy.unwrap();
+    assert_eq!(judged_by.evidence_id, set.evidence_id);
+    let words: Vec<String> = judged_by.unchecked.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        words,
+        [
+            "any attestation status is accepted, `contraindicated` too",
+            "any measurement is accepted",
+            "`runtime-attestation` of the execution counts at any age",
+        ]
+    );
 }
 
 #[test]

@@ -119,7 +119,8 @@ impl<'a> Case<'a> {
 
     /// The policy requires more issuers than are left.
     fn unmet(&self) -> Option<Bound> {
-        let policy = self.book.known.get(text(&self.asked.output, "policy")?)?;
+        let id = self.asked.output.pointer("/policy/evidenceId").and_then(Value::as_str)?;
+        let policy = self.book.known.get(id)?;
         list(&policy.said.claims, "require").iter().find_map(|required| {
             let lineage = match text(required, "of")? {
                 "execution" => self.input("lineage"),

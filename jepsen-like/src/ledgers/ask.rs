@@ -100,6 +100,8 @@ impl Both {
             let bound = if by_ttl { "the ttl" } else { "evidence" };
             self.count(format!("{sort} allow for as long as {bound}"));
             self.saw_allow();
+        } else {
+            self.saw_deny(&real);
         }
         self.record_decision(sort, request, value, decision, &real)?;
         if allowed != decision.is_allow() {

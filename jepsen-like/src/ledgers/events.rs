@@ -1,5 +1,7 @@
 //! What has to have occurred for the ledgers to have shown anything: each event is counted where it is seen.
 
+use std::collections::BTreeSet;
+
 use assent_proof::{Claims, EvidenceId, EvidenceKind, PublicKey, Seconds};
 
 use super::both::{Both, Known};
@@ -52,6 +54,7 @@ pub const EVENTS: &[&str] = &[
     "an allow after a reconciliation",
     "an allow after something became void",
     "a permit on a reconciled authorization",
+    "a deny, for the authorization was for other runtimes",
 ];
 
 impl Both {
@@ -197,6 +200,13 @@ impl Both {
             }
         }
         self.saw(events);
+    }
+
+    /// Something was denied, with these codes.
+    pub(super) fn saw_deny(&mut self, codes: &BTreeSet<String>) {
+        if codes.contains("runtime_mismatch") {
+            self.saw(vec!["a deny, for the authorization was for other runtimes"]);
+        }
     }
 
     /// A permit was recorded.

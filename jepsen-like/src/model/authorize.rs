@@ -452,6 +452,9 @@ impl Model {
         if environment.is_some() && environment != request.text("environment") {
             flaws.insert("environment_mismatch");
         }
+        if maybe_texts(statement.claims.get("runtimes")).is_some_and(|list| !contains(&list, "runtime")) {
+            flaws.insert("runtime_mismatch");
+        }
         flaws.extend(self.uses_flaw(leaf, request));
         flaws
     }

@@ -49,6 +49,9 @@ impl Model {
         if statement.kind == "recovery" && statement.domain != "_root" {
             return Err("malformed");
         }
+        if statement.kind == "policy" && !says_what_it_checks(&statement.claims) {
+            return Err("claims_invalid");
+        }
         self.check_domain(statement, class)?;
         self.check_signers(statement, class, now)?;
         self.check_claims(statement, now)?;
@@ -412,6 +415,21 @@ impl Model {
                 && !self.standing().released.contains(&of.id)
         })
     }
+}
+
+/// Whether a policy says of each kind that it requires how old it may be, and which values are approved: a limit or a list,
+/// or `null` (docs/protocol.md, "Policy").
+fn says_what_it_checks(claims: &Value) -> bool {
+    let required = claims.get("require").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    required.iter().all(|requirement| {
+        let lists: &[&str] = match requirement.get("kind").and_then(Value::as_str) {
+            Some("runtime-attestation") => &["attestationStatus", "measurements"],
+            Some("runtime-integrity") => &["measurements"],
+            Some("policy-validation") => &["policyDigests"],
+            _ => &[],
+        };
+        requirement.get("maxAgeSeconds").is_some() && lists.iter().all(|list| claims.get(list).is_some())
+    })
 }
 
 /// A claim that is a count.

@@ -73,7 +73,9 @@ fn another_left() -> Story {
 
 /// Publishes a policy that requires attestations, and gives its id.
 pub(crate) fn policy(story: &mut Story, issuers: u64) -> String {
-    let claims = json!({"require": [{"kind": "runtime-attestation", "of": "execution", "minIssuers": issuers}],
+    let attested = json!({"kind": "runtime-attestation", "of": "execution", "minIssuers": issuers,
+        "maxAgeSeconds": null});
+    let claims = json!({"require": [attested], "attestationStatus": null, "measurements": null,
         "decisionTtlSeconds": 10});
     let piece = Piece::new(EvidenceKind::Policy, "_governance", "governance", Some(1), claims);
     story.accept(22, 25, &piece);

@@ -216,8 +216,9 @@ impl Story {
         let at = BEGIN.to_millis().0 + i64::try_from(from).unwrap();
         let verdict = if deny.is_some() { "deny" } else { "allow" };
         let reasons: Vec<Value> = deny.iter().map(|code| json!({"code": code})).collect();
+        let policy = self.policy.as_ref().map(|id| json!({"evidenceId": id}));
         let mut said = json!({"decision": verdict, "request": request, "clusterId": "blake3:00",
-            "nodeId": node, "revision": self.leaves.len(), "head": null, "policy": self.policy,
+            "nodeId": node, "revision": self.leaves.len(), "head": null, "policy": policy,
             "evaluatedAt": at, "validUntil": if deny.is_some() { at } else { at + 1000 }, "reasons": reasons});
         if let Some(permit) = permit {
             said["permit"] = permit;

@@ -183,12 +183,15 @@ fn text(decision: &Decision) -> String {
     let by = decision.signer().map(|key| format!(", signed by {key}")).unwrap_or_default();
     if let Some(allowed) = decision.allowed() {
         let (until, left) = (body.valid_until.to_seconds(), allowed.left().as_millis());
-        let permit = body.permit.as_ref().map(|permit| format!("\n  permit: {}", permit.evidence_id));
-        return format!(
-            "allow, until {until} and for `{left}` ms at most, at revision {}{by}{}",
-            body.revision,
-            permit.unwrap_or_default()
-        );
+        let mut text =
+            format!("allow, until {until} and for `{left}` ms at most, at revision {}{by}", body.revision);
+        if let Some(permit) = &body.permit {
+            text.push_str(&format!("\n  permit: {}", permit.evidence_id));
+        }
+        for unchecked in body.policy.iter().flat_map(|policy| &policy.unchecked) {
+            text.push_str(&format!("\n  not checked: {unchecked}"));
+        }
+        return text;
     }
     let known = if decision.is_cannot_know() { "deny, cannot know" } else { "deny" };
     let mut text = format!("{known}, at revision {}{by}", body.revision);

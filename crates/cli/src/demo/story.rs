@@ -84,6 +84,7 @@ async fn submit(
         not_before: Seconds(now.saturating_sub(HOUR)),
         not_after: Seconds(now.saturating_add(HOUR)),
         uses: None,
+        runtimes: None,
     };
     let kind = EvidenceKind::ExecutionAuthorization;
     let (first, took) = timed(stage.submit(all, &authorization, kind, &[governance])).await?;

@@ -7,9 +7,11 @@
 mod policy;
 mod read;
 mod tree_hash;
+mod unchecked;
 mod write;
 
 pub use tree_hash::TreeHash;
+pub use unchecked::Unchecked;
 
 pub use policy::{DECISION_TTL_SECONDS_MAX, MAX_REQUIREMENTS, Of, PolicyBody, Requirement};
 
@@ -129,6 +131,8 @@ pub enum Claims {
         not_after: Seconds,
         /// How many permits it is good for, at least 1; absent: not counted.
         uses: Option<u32>,
+        /// The lineages of the runtimes that it is for, of which the request must name one; absent: any runtime or none.
+        runtimes: Option<Vec<LineageName>>,
     },
     /// A verifier attests a runtime.
     RuntimeAttestation {

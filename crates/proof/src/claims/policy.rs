@@ -1,6 +1,7 @@
 //! A domain's policy: which evidence an execution needs and which values are approved.
 
 use super::read::measurement_list;
+use super::unchecked::Unchecked;
 use super::{AttestationStatus, MAX_LIST};
 use crate::json::{FieldError, Fields, Json};
 use crate::kind::EvidenceKind;
@@ -26,16 +27,70 @@ string_enum! {
 /// Most requirements of one policy: each is looked for in every decision.
 pub const MAX_REQUIREMENTS: usize = 16;
 
-/// What a domain requires. An absent list is not checked, an empty one approves nothing.
+/// A list of a policy by which statements are judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum List {
+    AttestationStatus,
+    Measurements,
+    PolicyDigests,
+}
+
+impl List {
+    const ALL: [List; 3] = [List::AttestationStatus, List::Measurements, List::PolicyDigests];
+
+    fn name(self) -> &'static str {
+        match self {
+            List::AttestationStatus => "attestationStatus",
+            List::Measurements => "measurements",
+            List::PolicyDigests => "policyDigests",
+        }
+    }
+
+    /// What `null` says.
+    fn without(self) -> &'static str {
+        match self {
+            List::AttestationStatus => "any status",
+            List::Measurements => "any measurement",
+            List::PolicyDigests => "any digest",
+        }
+    }
+}
+
+/// The lists that judge whether a statement of this kind counts. A policy that requires the kind states each of them.
+fn judged_by(kind: EvidenceKind) -> &'static [List] {
+    match kind {
+        EvidenceKind::RuntimeAttestation => &[List::AttestationStatus, List::Measurements],
+        EvidenceKind::RuntimeIntegrity => &[List::Measurements],
+        EvidenceKind::PolicyValidation => &[List::PolicyDigests],
+        EvidenceKind::ExecutionAuthorization
+        | EvidenceKind::AuditLineage
+        | EvidenceKind::SovereignTrust
+        | EvidenceKind::SynchronizationContinuity
+        | EvidenceKind::Root
+        | EvidenceKind::Domain
+        | EvidenceKind::AuthorityGrant
+        | EvidenceKind::Policy
+        | EvidenceKind::Revocation
+        | EvidenceKind::Containment
+        | EvidenceKind::Release
+        | EvidenceKind::Permit
+        | EvidenceKind::Reconciliation
+        | EvidenceKind::Rules
+        | EvidenceKind::Recovery => &[],
+    }
+}
+
+/// What a domain requires. A list that is `None` is not checked, an empty one approves nothing. If a list judges a kind that
+/// is required, the JSON must have it, and `null` says there that it is not checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyBody {
     /// The evidence that must be there, besides the execution-authorization that always must; at most 64.
     pub require: Vec<Requirement>,
-    /// The attestation statuses that are accepted.
+    /// The attestation statuses that are accepted; `None`: any.
     pub attestation_status: Option<Vec<AttestationStatus>>,
-    /// The measurements that are approved.
+    /// The measurements that are approved; `None`: any.
     pub measurements: Option<Vec<String>>,
-    /// The digests of policies whose validation counts.
+    /// The digests of policies whose validation counts; `None`: any.
     pub policy_digests: Option<Vec<String>>,
     /// How long a decision may be relied on, in seconds, 1 to 60.
     pub decision_ttl_seconds: u32,
@@ -52,7 +107,7 @@ pub struct Requirement {
     pub of: Of,
     /// How many different issuers must provide it, from 1 to 32.
     pub min_issuers: u32,
-    /// How old it may be, in seconds, at least 1; absent: any age.
+    /// How old it may be, in seconds, at least 1; `None`: any age. The JSON must have it, as `null` for any age.
     pub max_age_seconds: Option<u32>,
 }
 
@@ -68,8 +123,20 @@ impl PolicyBody {
             ));
         }
         let requirement = |(i, item)| Requirement::read(item, format!("{path}[{i}]"));
+        let require: Vec<Requirement> =
+            items.iter().enumerate().map(requirement).collect::<Result<_, _>>()?;
+        for list in List::ALL {
+            let judged = require.iter().map(|required| required.kind).find(|kind| is_judged(*kind, list));
+            if let Some(kind) = judged
+                && !fields.has(list.name())
+            {
+                let problem =
+                    format!("is missing: it judges `{kind}`, and `null` approves {}", list.without());
+                return Err(FieldError::new(fields.path_of(list.name()), problem));
+            }
+        }
         Ok(PolicyBody {
-            require: items.iter().enumerate().map(requirement).collect::<Result<_, _>>()?,
+            require,
             attestation_status: fields.opt_list("attestationStatus", MAX_LIST)?,
             measurements: measurement_list(fields, "measurements")?,
             policy_digests: measurement_list(fields, "policyDigests")?,
@@ -78,19 +145,59 @@ impl PolicyBody {
         })
     }
 
-    /// The policy as JSON; what is absent is omitted.
+    /// The policy as JSON. What is absent is `null` where it must be stated, and omitted otherwise.
     pub fn to_json(&self) -> Json {
-        let list = |name: &'static str, items: Option<Json>| items.map(|items| (name, items));
+        let list = |list: List, items: Option<Json>| {
+            let items = items.or_else(|| self.requires_judged_by(list).then_some(Json::Null));
+            items.map(|items| (list.name(), items))
+        };
         let fields = [
             Some(("require", Json::Array(self.require.iter().map(Requirement::to_json).collect()))),
-            list("attestationStatus", self.attestation_status.as_ref().map(Json::texts)),
-            list("measurements", self.measurements.as_ref().map(Json::texts)),
-            list("policyDigests", self.policy_digests.as_ref().map(Json::texts)),
+            list(List::AttestationStatus, self.attestation_status.as_ref().map(Json::texts)),
+            list(List::Measurements, self.measurements.as_ref().map(Json::texts)),
+            list(List::PolicyDigests, self.policy_digests.as_ref().map(Json::texts)),
             Some(("decisionTtlSeconds", Json::Int(self.decision_ttl_seconds.into()))),
             self.permit_always.then_some(("permitAlways", Json::Bool(true))),
         ];
         Json::object(fields.into_iter().flatten())
     }
+
+    /// What the policy does not check though it could, in the order of [`Unchecked`] and without repetitions.
+    pub fn unchecked(&self) -> Vec<Unchecked> {
+        let mut unchecked = Vec::new();
+        if self.require.is_empty() {
+            unchecked.push(Unchecked::Requirements);
+        }
+        for list in List::ALL {
+            let required = self.requires_judged_by(list);
+            let (absent, what) = match list {
+                // Without these two lists, a negative of a kind that is not required does not deny either.
+                List::AttestationStatus => (self.attestation_status.is_none(), Unchecked::AttestationStatus),
+                List::Measurements => (self.measurements.is_none(), Unchecked::Measurements),
+                // This one judges what counts towards a requirement, and nothing else.
+                List::PolicyDigests => (self.policy_digests.is_none() && required, Unchecked::PolicyDigests),
+            };
+            if absent {
+                unchecked.push(what);
+            }
+        }
+        for Requirement { kind, of, max_age_seconds, .. } in &self.require {
+            let age = Unchecked::Age { kind: *kind, of: *of };
+            if max_age_seconds.is_none() && !unchecked.contains(&age) {
+                unchecked.push(age);
+            }
+        }
+        unchecked
+    }
+
+    /// Whether a kind is required that this list judges.
+    fn requires_judged_by(&self, list: List) -> bool {
+        self.require.iter().any(|required| is_judged(required.kind, list))
+    }
+}
+
+fn is_judged(kind: EvidenceKind, list: List) -> bool {
+    judged_by(kind).contains(&list)
 }
 
 impl Requirement {
@@ -102,6 +209,10 @@ impl Requirement {
                 fields.path_of("kind"),
                 format!("`{kind}` is not execution evidence"),
             ));
+        }
+        if !fields.has("maxAgeSeconds") {
+            let problem = "is missing: it is a number of seconds, or `null` for any age";
+            return Err(FieldError::new(fields.path_of("maxAgeSeconds"), problem));
         }
         let requirement = Requirement {
             kind,
@@ -115,12 +226,11 @@ impl Requirement {
 
     /// The requirement as JSON, with its defaults written out.
     pub fn to_json(&self) -> Json {
-        let fields = [
-            Some(("kind", Json::text(self.kind.as_str()))),
-            Some(("of", Json::text(self.of.as_str()))),
-            Some(("minIssuers", Json::Int(self.min_issuers.into()))),
-            self.max_age_seconds.map(|age| ("maxAgeSeconds", Json::Int(age.into()))),
-        ];
-        Json::object(fields.into_iter().flatten())
+        Json::object([
+            ("kind", Json::text(self.kind.as_str())),
+            ("of", Json::text(self.of.as_str())),
+            ("minIssuers", Json::Int(self.min_issuers.into())),
+            ("maxAgeSeconds", self.max_age_seconds.map_or(Json::Null, |age| Json::Int(age.into()))),
+        ])
     }
 }

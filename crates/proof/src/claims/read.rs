@@ -65,6 +65,7 @@ fn execution_authorization(fields: &mut Fields<'_>) -> Result<Claims, FieldError
     let environment: Option<Token> = fields.opt_parsed("environment")?;
     let (not_before, not_after) = interval(fields)?;
     let uses = fields.opt_int_within("uses", 1, u32::MAX)?;
+    let runtimes = runtimes(fields)?;
     no_wildcards(&fields.path_of("actions"), &actions)?;
     no_wildcards(&fields.path_of("audience"), audience.as_deref().unwrap_or_default())?;
     no_wildcards(&fields.path_of("environment"), environment.as_slice())?;
@@ -76,7 +77,19 @@ fn execution_authorization(fields: &mut Fields<'_>) -> Result<Claims, FieldError
         not_before,
         not_after,
         uses,
+        runtimes,
     })
+}
+
+/// `runtimes`: the lineages that a request may name as its runtime, or none.
+fn runtimes(fields: &mut Fields<'_>) -> Result<Option<Vec<LineageName>>, FieldError> {
+    let runtimes: Option<Vec<LineageName>> = fields.opt_list("runtimes", MAX_LIST)?;
+    let system = runtimes.iter().flatten().position(LineageName::is_system);
+    if let Some(i) = system {
+        let path = format!("{}[{i}]", fields.path_of("runtimes"));
+        return Err(FieldError::new(path, "must not be the system's own lineage"));
+    }
+    Ok(runtimes)
 }
 
 fn runtime_attestation(fields: &mut Fields<'_>) -> Result<Claims, FieldError> {

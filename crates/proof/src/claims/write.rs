@@ -40,6 +40,7 @@ impl Claims {
                 not_before,
                 not_after,
                 uses,
+                runtimes,
             } => object([
                 Some(("actions", Json::texts(actions))),
                 audience.as_ref().map(|audience| ("audience", Json::texts(audience))),
@@ -47,6 +48,7 @@ impl Claims {
                 Some(("notBefore", time(*not_before))),
                 Some(("notAfter", time(*not_after))),
                 uses.map(|uses| ("uses", Json::Int(uses.into()))),
+                runtimes.as_ref().map(|runtimes| ("runtimes", Json::texts(runtimes))),
             ]),
             Claims::RuntimeAttestation { verifier, status, measurement } => object([
                 Some(("verifier", Json::text(verifier))),

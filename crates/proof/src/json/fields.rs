@@ -59,6 +59,11 @@ impl<'a> Fields<'a> {
         self.take(name).filter(|value| !matches!(value, Json::Null))
     }
 
+    /// Whether the field `name` is there, be it `null`. This reads nothing: the field is read as any other.
+    pub fn has(&self, name: &str) -> bool {
+        self.fields.iter().any(|(key, _)| key == name)
+    }
+
     /// A string.
     pub fn text(&mut self, name: &str) -> Result<&'a str, FieldError> {
         let value = self.value(name)?;

@@ -16,7 +16,7 @@ fn id(digit: char) -> String {
 pub fn examples() -> Vec<(EvidenceKind, String)> {
     let (a, b) = (public(1), public(2));
     vec![
-        (EvidenceKind::ExecutionAuthorization, r#"{"actions":["deploy","run job"],"audience":["edge"],"environment":"prod","notBefore":"2026-01-01T00:00:00Z","notAfter":"2027-01-01T00:00:00Z","uses":3}"#.into()),
+        (EvidenceKind::ExecutionAuthorization, r#"{"actions":["deploy","run job"],"audience":["edge"],"environment":"prod","notBefore":"2026-01-01T00:00:00Z","notAfter":"2027-01-01T00:00:00Z","uses":3,"runtimes":["host-1","host-2"]}"#.into()),
         (EvidenceKind::RuntimeAttestation, r#"{"verifier":"v","status":"affirming","measurement":"sha384:00"}"#.into()),
         (EvidenceKind::PolicyValidation, r#"{"policyDigest":"sha256:00","verdict":"pass"}"#.into()),
         (EvidenceKind::RuntimeIntegrity, r#"{"measured":"sha384:00"}"#.into()),
@@ -99,16 +99,14 @@ fn unknown_fields_missing_fields_and_wrong_types_are_refused_in_every_kind() {
 #[test]
 fn optional_claims_may_be_null_or_absent_and_lists_may_be_empty() {
     let bare = r#"{"actions":[],"notBefore":"2026-01-01T00:00:00Z","notAfter":"2026-01-01T00:00:01Z"}"#;
-    let nulls =
-        bare.replace(r#""actions":[],"#, r#""actions":[],"audience":null,"environment":null,"uses":null,"#);
+    let nulls = bare.replace(
+        r#""actions":[],"#,
+        r#""actions":[],"audience":null,"environment":null,"uses":null,"runtimes":null,"#,
+    );
     let kind = EvidenceKind::ExecutionAuthorization;
     assert_eq!(read(kind, bare).unwrap(), read(kind, &nulls).unwrap());
-    let Claims::Policy(policy) =
-        read(EvidenceKind::Policy, r#"{"require":[{"kind":"audit-lineage"}],"decisionTtlSeconds":1}"#)
-            .unwrap()
-    else {
-        panic!("a policy")
-    };
+    let policy = r#"{"require":[{"kind":"audit-lineage","maxAgeSeconds":null}],"decisionTtlSeconds":1}"#;
+    let Claims::Policy(policy) = read(EvidenceKind::Policy, policy).unwrap() else { panic!("a policy") };
     assert_eq!(
         policy.require,
         [Requirement {
@@ -124,6 +122,101 @@ fn optional_claims_may_be_null_or_absent_and_lists_may_be_empty() {
         panic!("a policy")
     };
     assert_eq!((policy.attestation_status, policy.measurements), (Some(vec![]), Some(vec![])));
+}
+
+/// A policy that requires one kind, and the text of its claims.
+fn policy_for(kind: &str, lists: &str) -> Result<Claims, Refusal> {
+    let require = format!(r#"[{{"kind":"{kind}","of":"execution","minIssuers":1,"maxAgeSeconds":null}}]"#);
+    read(EvidenceKind::Policy, &format!(r#"{{"require":{require},{lists}"decisionTtlSeconds":10}}"#))
+}
+
+#[test]
+fn a_required_kind_must_state_how_old_it_may_be() {
+    let kind = EvidenceKind::Policy;
+    let absent = with(kind, r#","maxAgeSeconds":300"#, "");
+    refused(absent.clone(), Code::ClaimsInvalid, "predicate.claims.require[0].maxAgeSeconds");
+    assert!(absent.unwrap_err().detail.contains("`null` for any age"));
+    let Claims::Policy(policy) = with(kind, "300", "null").unwrap() else { panic!("a policy") };
+    assert_eq!(policy.require[0].max_age_seconds, None);
+}
+
+#[test]
+fn a_required_kind_must_state_each_list_that_judges_it() {
+    let judged: [(&str, &[&str]); 7] = [
+        ("runtime-attestation", &["attestationStatus", "measurements"]),
+        ("runtime-integrity", &["measurements"]),
+        ("policy-validation", &["policyDigests"]),
+        ("audit-lineage", &[]),
+        ("execution-authorization", &[]),
+        ("sovereign-trust", &[]),
+        ("synchronization-continuity", &[]),
+    ];
+    for (kind, lists) in judged {
+        let stated = |left_out: &str| -> String {
+            let stated = lists.iter().filter(|list| **list != left_out);
+            stated.map(|list| format!("\"{list}\":null,")).collect()
+        };
+        let claims = policy_for(kind, &stated("")).unwrap();
+        assert_eq!(read(EvidenceKind::Policy, &claims.to_json().to_text()).unwrap(), claims, "{kind}");
+        for list in lists {
+            let absent = policy_for(kind, &stated(list));
+            refused(absent.clone(), Code::ClaimsInvalid, &format!("predicate.claims.{list}"));
+            let detail = absent.unwrap_err().detail;
+            assert!(detail.contains("`null` approves any") && detail.contains(kind), "{detail}");
+        }
+    }
+}
+
+#[test]
+fn an_absent_limit_is_written_as_null_where_it_must_be_stated_and_omitted_elsewhere() {
+    let lists = r#""measurements":null,"attestationStatus":null,"#;
+    let claims = policy_for("runtime-attestation", lists).unwrap();
+    let written = concat!(
+        r#"{"require":[{"kind":"runtime-attestation","of":"execution","minIssuers":1,"maxAgeSeconds":null}],"#,
+        r#""attestationStatus":null,"measurements":null,"decisionTtlSeconds":10}"#
+    );
+    assert_eq!(claims.to_json().to_text(), written);
+    let nothing = r#"{"require":[],"decisionTtlSeconds":10}"#;
+    assert_eq!(read(EvidenceKind::Policy, nothing).unwrap().to_json().to_text(), nothing);
+}
+
+#[test]
+fn a_policy_says_in_words_what_it_does_not_check() {
+    let words = |claims: Claims| -> Vec<String> {
+        let Claims::Policy(policy) = claims else { panic!("a policy") };
+        policy.unchecked().iter().map(ToString::to_string).collect()
+    };
+    let any_status = "any attestation status is accepted, `contraindicated` too";
+    let any_measurement = "any measurement is accepted";
+    let strict = words(read(EvidenceKind::Policy, &example(EvidenceKind::Policy)).unwrap());
+    assert!(strict.is_empty(), "{strict:?}");
+    assert_eq!(
+        words(with(EvidenceKind::Policy, "300", "null").unwrap()),
+        ["`runtime-attestation` of the runtime counts at any age"]
+    );
+    assert_eq!(
+        words(read(EvidenceKind::Policy, r#"{"require":[],"decisionTtlSeconds":10}"#).unwrap()),
+        [
+            "no kind of evidence is required besides the `execution-authorization`",
+            any_status,
+            any_measurement
+        ]
+    );
+    let validated = policy_for("policy-validation", r#""policyDigests":null,"#).unwrap();
+    assert_eq!(
+        words(validated),
+        [
+            any_status,
+            any_measurement,
+            "a `pass` for any policy digest counts",
+            "`policy-validation` of the execution counts at any age"
+        ]
+    );
+    let twice = example(EvidenceKind::Policy)
+        .replace("300", "null")
+        .replace("[{", r#"[{"kind":"runtime-attestation","of":"runtime","maxAgeSeconds":null},{"#);
+    let twice = words(read(EvidenceKind::Policy, &twice).unwrap());
+    assert_eq!(twice, ["`runtime-attestation` of the runtime counts at any age"], "said once");
 }
 
 #[test]
@@ -169,8 +262,11 @@ fn values_outside_their_bounds_are_refused() {
         (ExecutionAuthorization, r#""prod""#, r#""*""#, "environment"),
         (ExecutionAuthorization, "2027-01-01", "2026-01-01", "notAfter"),
         (ExecutionAuthorization, "2027-01-01", "2025-01-01", "notAfter"),
-        (ExecutionAuthorization, ":3}", ":0}", "uses"),
-        (ExecutionAuthorization, ":3}", ":4294967296}", "uses"),
+        (ExecutionAuthorization, ":3,", ":0,", "uses"),
+        (ExecutionAuthorization, ":3,", ":4294967296,", "uses"),
+        (ExecutionAuthorization, "host-2", "Host", "runtimes[1]"),
+        (ExecutionAuthorization, "host-2", "_governance", "runtimes[1]"),
+        (ExecutionAuthorization, r#"["host-1","host-2"]"#, &list, "runtimes"),
         (RuntimeAttestation, "affirming", "Affirming", "status"),
         (RuntimeAttestation, r#""v""#, r#""""#, "verifier"),
         (RuntimeAttestation, "sha384:00", "", "measurement"),

@@ -8,6 +8,7 @@ use super::evidence::{self, Flawed, earlier};
 use super::verdict::Findings;
 use super::{Case, Counted, Mode, Recorded, Scene};
 use crate::kinds::effects;
+use crate::mutant::{self, Mutant};
 use crate::record::SlotRow;
 use crate::rows::RowError;
 
@@ -100,7 +101,15 @@ fn uses(case: &Case<'_>, half: &SlotRow) -> Result<Option<(Code, String)>, RowEr
 
 /// What the artifact says of the request: until when it covers it, or everything in which it does not.
 fn permits(request: &AuthorizeRequest, claims: &Claims, now: Millis) -> Result<Millis, Vec<(Code, String)>> {
-    let Claims::ExecutionAuthorization { actions, audience, environment, not_before, not_after, .. } = claims
+    let Claims::ExecutionAuthorization {
+        actions,
+        audience,
+        environment,
+        not_before,
+        not_after,
+        uses: _,
+        runtimes,
+    } = claims
     else {
         return Err(vec![(Code::EvidenceMissing, "it is no execution-authorization".to_owned())]);
     };
@@ -127,6 +136,16 @@ fn permits(request: &AuthorizeRequest, claims: &Claims, now: Millis) -> Result<M
     {
         let detail = format!("the artifact is meant for environment `{environment}`");
         lacks.push((Code::EnvironmentMismatch, detail));
+    }
+    if let Some(runtimes) = runtimes
+        && !request.runtime.as_ref().is_some_and(|asked| runtimes.contains(asked))
+        && !mutant::is_active(Mutant::IgnoreBoundRuntime)
+    {
+        let detail = match &request.runtime {
+            Some(asked) => format!("the artifact is not meant for runtime `{asked}`"),
+            None => "the artifact is meant for certain runtimes, and the request names none".to_owned(),
+        };
+        lacks.push((Code::RuntimeMismatch, detail));
     }
     if lacks.is_empty() { Ok(not_after.to_millis()) } else { Err(lacks) }
 }

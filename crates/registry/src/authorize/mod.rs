@@ -23,7 +23,7 @@ use crate::said::{Chain, Half, Said, Slot, Walk};
 use crate::view::{OpenLineages, View};
 
 pub(crate) use permit::digest as request_digest;
-pub use verdict::{Allow, Decision, Reason, Verdict};
+pub use verdict::{Allow, Decision, JudgedBy, Reason, Verdict};
 use verdict::{Findings, Grounds};
 
 /// Decides whether the request may execute at `now`, which is the later of the caller's clock and registry
@@ -125,7 +125,7 @@ fn evaluate(
         findings.deny(Code::PolicyMissing, detail, None);
         return Ok((verdict::conclude(findings, None), BTreeSet::new()));
     };
-    findings.policy = Some(policy.evidence_id);
+    findings.policy = Some(JudgedBy::new(policy.evidence_id, &policy.body));
     if view.is_void(&policy.evidence_id)? {
         let detail = "the domain's policy is void, and its predecessor does not come back".to_owned();
         findings.deny(Code::InheritanceUnverifiable, detail, Some(policy.evidence_id));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use assent_proof::{Code, EvidenceId, Millis};
+use assent_proof::{Code, EvidenceId, Millis, PolicyBody, Unchecked};
 
 use super::evidence::Flawed;
 use crate::command::Receipt;
@@ -43,6 +43,21 @@ pub struct Reason {
     pub detail: String,
 }
 
+/// The policy that judges, as those who rely on its decisions have to know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JudgedBy {
+    /// The statement that set it.
+    pub evidence_id: EvidenceId,
+    /// What it does not check though it could.
+    pub unchecked: Vec<Unchecked>,
+}
+
+impl JudgedBy {
+    pub(crate) fn new(evidence_id: EvidenceId, policy: &PolicyBody) -> Self {
+        Self { evidence_id, unchecked: policy.unchecked() }
+    }
+}
+
 /// The answer to one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
@@ -57,7 +72,7 @@ pub struct Decision {
     /// The lineage's head, where a lineage was found.
     pub head: Option<EvidenceId>,
     /// The policy that judged, where there is one.
-    pub policy: Option<EvidenceId>,
+    pub policy: Option<JudgedBy>,
     /// When it was decided.
     pub evaluated_at: Millis,
     /// It holds until then, exclusive; for a deny that is when it was decided.
@@ -90,7 +105,7 @@ pub(super) struct Findings {
     now: Millis,
     revision: u64,
     pub(super) head: Option<EvidenceId>,
-    pub(super) policy: Option<EvidenceId>,
+    pub(super) policy: Option<JudgedBy>,
     pub(super) permit: Option<Receipt>,
     /// The first of them, in order.
     reasons: BTreeSet<Reason>,
@@ -155,7 +170,8 @@ pub(super) fn conclude(findings: Findings, grounds: Option<Grounds>) -> Decision
         grounds = grounds.or_else(|| out_of_nothing(&mut reasons, &mut policy));
     }
     let unopposed = reasons.is_empty() && more == 0;
-    if let Some(grounds) = grounds.filter(|grounds| unopposed && policy == Some(grounds.policy)) {
+    let judged_by = policy.as_ref().map(|policy| policy.evidence_id);
+    if let Some(grounds) = grounds.filter(|grounds| unopposed && judged_by == Some(grounds.policy)) {
         let ttl = Millis(now.0.saturating_add(i64::from(grounds.ttl_seconds).saturating_mul(1000)));
         let valid_until = until.map_or(ttl, |until| until.min(ttl));
         if valid_until > now {
@@ -190,13 +206,14 @@ pub(super) fn conclude(findings: Findings, grounds: Option<Grounds>) -> Decision
 }
 
 /// A mutant's grounds: where nothing could be known, it knows of nothing against it.
-fn out_of_nothing(reasons: &mut BTreeSet<Reason>, policy: &mut Option<EvidenceId>) -> Option<Grounds> {
+fn out_of_nothing(reasons: &mut BTreeSet<Reason>, policy: &mut Option<JudgedBy>) -> Option<Grounds> {
     use Code::{DeadlineExceeded, EvidenceMutated, NoQuorum, PolicyMissing};
     let unknown = |code| matches!(code, NoQuorum | DeadlineExceeded | EvidenceMutated | PolicyMissing);
     if reasons.is_empty() || !reasons.iter().all(|reason| unknown(reason.code)) {
         return None;
     }
     reasons.clear();
-    let nothing = *policy.get_or_insert(EvidenceId([0; 32]));
+    let nothing = || JudgedBy { evidence_id: EvidenceId([0; 32]), unchecked: Vec::new() };
+    let nothing = policy.get_or_insert_with(nothing).evidence_id;
     Some(Grounds::new(nothing, nothing, 1))
 }

@@ -249,6 +249,21 @@ pub fn authorization_with(
         not_before: at(-60),
         not_after: at(7200),
         uses,
+        runtimes: None,
+    };
+    draft(EvidenceKind::ExecutionAuthorization, claims.to_json())
+}
+
+/// An authorization that is for these runtimes only.
+pub fn authorization_on(actions: &[&str], runtimes: &[&str]) -> Draft {
+    let claims = Claims::ExecutionAuthorization {
+        actions: actions.iter().map(|a| (*a).to_owned()).collect(),
+        audience: None,
+        environment: None,
+        not_before: at(-60),
+        not_after: at(7200),
+        uses: None,
+        runtimes: Some(runtimes.iter().map(|name| name.parse().unwrap()).collect()),
     };
     draft(EvidenceKind::ExecutionAuthorization, claims.to_json())
 }

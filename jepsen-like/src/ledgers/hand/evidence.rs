@@ -1,6 +1,8 @@
 //! Evidence about executions and runtimes.
 
-use assent_proof::{AttestationStatus, Claims, EvidenceId, EvidenceKind, PolicyVerdict, Seconds};
+use assent_proof::{
+    AttestationStatus, Claims, EvidenceId, EvidenceKind, LineageName, PolicyVerdict, Seconds,
+};
 
 use super::super::both::T0;
 use super::super::draft::Draft;
@@ -23,7 +25,19 @@ impl Hand<'_> {
             not_before: from,
             not_after: self.now().saturating_add(lasts),
             uses: self.once_in(uses_one_in).then(|| if self.once_in(2) { 1 } else { 2 }),
+            runtimes: self.once_in(8).then(|| self.bound_runtimes()),
         }
+    }
+
+    /// The runtimes that an authorization is for: mostly the one that requests name, now and then another one or none.
+    fn bound_runtimes(&mut self) -> Vec<LineageName> {
+        let names: &[&str] = match self.dice.below(6) {
+            0 => &[],
+            1 => &["host-2"],
+            2 => &["host-2", "host-1"],
+            _ => &["host-1"],
+        };
+        names.iter().filter_map(|name| name.parse().ok()).collect()
     }
 
     /// What an attester says, from a pool so small that it says the same again and again.
@@ -92,5 +106,6 @@ pub(super) fn plain_authorization() -> Claims {
         not_before: Seconds(T0 - 60),
         not_after: Seconds(T0 + 80_000),
         uses: None,
+        runtimes: None,
     }
 }

@@ -23,6 +23,10 @@ impl Client {
         if self.dice.chance(1, 30) {
             set(&mut request, "action", "destroy");
         }
+        if request.get("runtime").is_some() && self.dice.chance(1, 4) {
+            // Its authorization is bound to that runtime.
+            remove(&mut request, "runtime");
+        }
         let node = self.any_node();
         self.ask(Op::Authorize, domain, node, request, "/v1/authorize").await;
     }
@@ -115,15 +119,25 @@ impl Client {
     }
 }
 
-/// A request about an execution.
+/// A request about an execution, on the runtime that it is bound to.
 fn about(domain: &DomainBook, lineage: &Lineage) -> Value {
-    json!({"domain": domain.name.to_string(), "lineage": lineage.name, "action": lineage.action,
-        "subject": {"digest": {"sha256": lineage.subject.to_string()}}})
+    let mut request = json!({"domain": domain.name.to_string(), "lineage": lineage.name,
+        "action": lineage.action, "subject": {"digest": {"sha256": lineage.subject.to_string()}}});
+    if let Some(runtime) = &lineage.runtime {
+        set(&mut request, "runtime", runtime.as_ref());
+    }
+    request
 }
 
 fn set(request: &mut Value, field: &str, to: &str) {
     if let Some(fields) = request.as_object_mut() {
         fields.insert(field.to_owned(), json!(to));
+    }
+}
+
+fn remove(request: &mut Value, field: &str) {
+    if let Some(fields) = request.as_object_mut() {
+        fields.remove(field);
     }
 }
 

@@ -5,7 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use assent_proof::{
-    DomainName, Envelope, EvidenceId, Millis, PublicKey, Role, Seconds, Sha256, SigningKey, Statement,
+    DomainName, Envelope, EvidenceId, LineageName, Millis, PublicKey, Role, Seconds, Sha256, SigningKey,
+    Statement,
 };
 use serde_json::Value;
 
@@ -93,6 +94,8 @@ pub(super) struct Lineage {
     pub(super) closed: bool,
     /// Evidence in it that others may reference.
     pub(super) first: Option<EvidenceId>,
+    /// The one runtime that its authorization is bound to, if it is.
+    pub(super) runtime: Option<LineageName>,
 }
 
 /// One issuer's chain.

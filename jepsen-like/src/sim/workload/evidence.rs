@@ -31,6 +31,8 @@ impl Client {
         let short = self.dice.chance(1, 4);
         let until = if short { Seconds(now().0.saturating_add(self.between(3, 15))) } else { GRANTED_UNTIL };
         let uses = self.dice.chance(1, 3).then(|| u32::try_from(self.dice.between(1, 3)).unwrap_or(1));
+        // Another execution's lineage serves as the runtime: it is there, and others say good and bad things in it.
+        let runtime = if self.dice.chance(1, 8) { self.newest_lineage(at) } else { None };
         let lineage = Lineage {
             subject: Sha256::of(name.as_bytes()),
             name,
@@ -38,6 +40,7 @@ impl Client {
             until,
             closed: false,
             first: None,
+            runtime,
         };
         let claims = Claims::ExecutionAuthorization {
             actions: vec![lineage.action.to_owned()],
@@ -46,6 +49,7 @@ impl Client {
             not_before: Seconds(now().0.saturating_sub(10)),
             not_after: lineage.until,
             uses,
+            runtimes: lineage.runtime.clone().map(|runtime| vec![runtime]),
         };
         let draft = draft(&domain, &lineage, EvidenceKind::ExecutionAuthorization, claims)?;
         let chain = chain(at, &lineage, &governance);
@@ -67,6 +71,12 @@ impl Client {
             self.say_wanted_word(at, &lineage).await;
         }
         Some((at, lineage))
+    }
+
+    /// The lineage of a domain that was begun last.
+    fn newest_lineage(&self, at: usize) -> Option<LineageName> {
+        let book = self.shared.book.borrow();
+        book.domains.get(at)?.lineages.last()?.name.parse().ok()
     }
 
     /// Somebody says something about an execution.

@@ -1,0 +1,42 @@
+//! What a policy does not check though it could, in words for people.
+
+use std::fmt::{Display, Formatter};
+
+use super::Of;
+use crate::kind::EvidenceKind;
+
+/// One thing that a policy does not check. Its text is for people and names everything that they need to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unchecked {
+    /// The policy requires no evidence of its own.
+    Requirements,
+    /// Any attestation status is accepted.
+    AttestationStatus,
+    /// Any measurement is accepted.
+    Measurements,
+    /// A validation counts whatever policy was checked.
+    PolicyDigests,
+    /// Evidence that is required counts at any age.
+    Age {
+        /// The kind that is required.
+        kind: EvidenceKind,
+        /// Of the execution or of its runtime.
+        of: Of,
+    },
+}
+
+impl Display for Unchecked {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Unchecked::Requirements => {
+                f.write_str("no kind of evidence is required besides the `execution-authorization`")
+            }
+            Unchecked::AttestationStatus => {
+                f.write_str("any attestation status is accepted, `contraindicated` too")
+            }
+            Unchecked::Measurements => f.write_str("any measurement is accepted"),
+            Unchecked::PolicyDigests => f.write_str("a `pass` for any policy digest counts"),
+            Unchecked::Age { kind, of } => write!(f, "`{kind}` of the {of} counts at any age"),
+        }
+    }
+}
