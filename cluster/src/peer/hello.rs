@@ -6,9 +6,9 @@ use crate::raft::types::NodeId;
 use super::frame::FRAME_HEAD;
 
 /// The version of the messages that this build speaks. Both sides speak the highest version that both know.
-pub const PROTOCOL_VERSION: u16 = 4;
+pub const PROTOCOL_VERSION: u16 = 5;
 /// The oldest version of the messages that this build still speaks.
-pub const PROTOCOL_VERSION_MIN: u16 = 4;
+pub const PROTOCOL_VERSION_MIN: u16 = 5;
 const MAGIC: [u8; 8] = *b"assentp\n";
 const HELLO_BYTES: usize = 8 + 2 + 2 + 4 + 32 + 8 + 16 + 8 + 1 + 8 + 8;
 
@@ -142,7 +142,7 @@ mod tests {
         let expected = format!(
             "{}{}{}{}{}{}{}{}{}{}",
             "617373656e74700a",
-            "00040004",
+            "00050005",
             "00000001",
             "aa".repeat(32),
             "0000000000000001",

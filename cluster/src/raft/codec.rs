@@ -13,7 +13,7 @@ use assent_registry::UnknownVersionError;
 
 use super::types::{NodeId, PeerNode, Proposal, TypeConfig};
 
-/// The version of every encoding here.
+/// The newest version of every encoding here, and the one that is written; all from 1 on are read.
 const VERSION: u8 = 1;
 
 const BLANK: u8 = 0;

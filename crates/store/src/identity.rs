@@ -3,8 +3,10 @@
 use crate::StoreError;
 use crate::bytes_codec::{CodecProblem, Reader};
 
-/// The format of both databases. A build opens its own only.
-pub(crate) const FORMAT: u8 = 5;
+/// The newest format of both databases, which new ones get. A build opens every one since [`FORMAT_OLDEST`].
+pub const FORMAT: u8 = 6;
+/// The oldest format that is opened. Formats before it are of builds before any release.
+const FORMAT_OLDEST: u8 = 6;
 
 /// Which of the two databases it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +47,7 @@ impl Identity {
     /// Reads the row of `file`, which should have this role.
     pub(crate) fn decode(file: &str, role: Role, bytes: &[u8]) -> Result<Self, StoreError> {
         let format = bytes.first().copied().unwrap_or(0);
-        if format != FORMAT {
+        if !(FORMAT_OLDEST..=FORMAT).contains(&format) {
             return Err(StoreError::Format { file: file.to_owned(), found: format, known: FORMAT });
         }
         Self::read(role, bytes).map_err(|problem| StoreError::damaged(file, problem))
@@ -81,7 +83,7 @@ mod tests {
     fn an_identity_has_these_bytes() {
         let identity = Identity { role: Role::Registry, stage: Stage::Ready, store_id: *b"0123456789abcdef" };
         let bytes = identity.encode();
-        assert_eq!(bytes, b"\x05\x02\x010123456789abcdef");
+        assert_eq!(bytes, b"\x06\x02\x010123456789abcdef");
         assert_eq!(Identity::decode("f", Role::Registry, &bytes), Ok(identity));
     }
 
@@ -90,9 +92,9 @@ mod tests {
         let error = Identity::decode("log.redb", Role::Log, b"\x09rest").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "`log.redb` has format 9, this build reads format 5: start it with the build that wrote it"
+            "`log.redb` has format 9, this build reads format 6: start it with the build that wrote it"
         );
-        assert!(Identity::decode("f", Role::Log, b"\x05\x02\x010123456789abcdef").is_err());
-        assert!(Identity::decode("f", Role::Registry, b"\x05\x02\x010123456789abcdefg").is_err());
+        assert!(Identity::decode("f", Role::Log, b"\x06\x02\x010123456789abcdef").is_err());
+        assert!(Identity::decode("f", Role::Registry, b"\x06\x02\x010123456789abcdefg").is_err());
     }
 }

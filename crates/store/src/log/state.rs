@@ -9,7 +9,8 @@ use crate::StoreError;
 use crate::bytes_codec::{CodecProblem, Reader, put_bytes};
 use crate::database::LOG_FILE;
 
-const VERSION: u8 = 2;
+/// The newest version of the row, and the one that is written; all from 1 on are read.
+const VERSION: u8 = 1;
 
 /// What the log is, apart from the entries themselves.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -129,9 +130,9 @@ mod tests {
         let hex = |state: &LogState| state.encode().iter().map(|b| format!("{b:02x}")).collect::<String>();
         assert_eq!(
             hex(&full),
-            "0200000000000000070000000000000002010000000000000005000000000000000901000000000000000400000003706f730100000004766f74650100000004636f6d6d010000000372656d"
+            "0100000000000000070000000000000002010000000000000005000000000000000901000000000000000400000003706f730100000004766f74650100000004636f6d6d010000000372656d"
         );
-        assert_eq!(hex(&empty), "02000000000000000000000000000000010000000000");
+        assert_eq!(hex(&empty), "01000000000000000000000000000000010000000000");
         for state in [full, empty] {
             assert_eq!(LogState::decode(&state.encode()), Ok(state));
         }
@@ -153,7 +154,7 @@ mod tests {
         let error = LogState::decode(&bytes).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the state in `log.redb` has version 3, and this build reads version 2: start this node with a newer build"
+            "the state in `log.redb` has version 2, and this build reads version 1: start this node with a newer build"
         );
         assert!(matches!(LogState::decode(&bytes[..0]), Err(StoreError::Damaged { .. })));
     }

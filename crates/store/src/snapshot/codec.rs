@@ -13,7 +13,8 @@ use crate::StoreError;
 use crate::bytes_codec::{CodecProblem, Reader, put_bytes};
 
 /// The version of all three parts.
-const VERSION: u8 = 2;
+/// The newest version of each part, and the one that is written; all from 1 on are read.
+const VERSION: u8 = 1;
 const HEADER: u8 = 1;
 const CHUNK: u8 = 2;
 const SUMMARY: u8 = 3;
@@ -226,14 +227,14 @@ mod tests {
         let mut summing = Summing::new(&header.applied);
         summing.add(&chunk, 1);
         let summary = summing.summary();
-        assert_eq!(hex(&header.encode()), "020100000008706f736974696f6e0000000000000007");
+        assert_eq!(hex(&header.encode()), "010100000008706f736974696f6e0000000000000007");
         assert_eq!(
             hex(&chunk.encode()),
-            "02020000000000000000d1ac3c13e18322476657b7a52f029ea9d98d0d17908c57fa84c9a379c04427280000001101000000036b65790000000576616c7565"
+            "01020000000000000000d1ac3c13e18322476657b7a52f029ea9d98d0d17908c57fa84c9a379c04427280000001101000000036b65790000000576616c7565"
         );
         assert_eq!(
             hex(&summary.encode()),
-            "020300000000000000010000000000000001c9760da96a299104aa9df1e5c0ec49a4d8e886eb7380f091dc339719956c7de6"
+            "010300000000000000010000000000000001c9760da96a299104aa9df1e5c0ec49a4d8e886eb7380f091dc339719956c7de6"
         );
         assert_eq!(SnapshotHeader::decode(&header.encode()), Ok(header));
         assert_eq!(SnapshotChunk::decode(&chunk.encode()), Ok(chunk));
@@ -270,7 +271,7 @@ mod tests {
             assert_eq!(
                 error.to_string(),
                 format!(
-                    "a snapshot's {name} has version 3, and this build reads version 2: start this node with a newer build"
+                    "a snapshot's {name} has version 2, and this build reads version 1: start this node with a newer build"
                 )
             );
         }
