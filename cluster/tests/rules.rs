@@ -58,16 +58,6 @@ async fn signers(node: &Node) -> usize {
     found.await.unwrap()
 }
 
-async fn eventually(what: &str, done: impl Fn() -> bool) {
-    for _ in 0..600 {
-        if done() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    panic!("never: {what}");
-}
-
 /// Every row of a stopped node's registry, in order.
 async fn rows(config: &Config) -> Vec<u8> {
     let env = Environment::real(&config.data_dir).unwrap();

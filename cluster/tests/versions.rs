@@ -5,35 +5,10 @@ mod cluster_support;
 
 use std::time::Duration;
 
-use assent_cluster::config::Config;
-use assent_cluster::raft::log::LogRecord;
 use assent_cluster::usecase::{Caller, Submitted};
-use assent_registry::{RowError, Table};
-use assent_store::{Store, StoreOptions, WriteError};
+use assent_registry::Table;
 use bytes::Bytes;
 use cluster_support::*;
-
-/// Makes every row of a table one of the next version, in a stopped node's registry.
-async fn raise_rows(config: &Config, table: Table) {
-    let env = environment(config).await;
-    let opened =
-        Store::<LogRecord>::open(env.disk.clone(), env.run_blocking(), [0; 16], StoreOptions::default());
-    let store = opened.await.unwrap();
-    let registry = store.registry.clone();
-    let raised = tokio::task::spawn_blocking(move || {
-        let written: Result<(), WriteError<RowError>> = registry.write(None, |rows| {
-            for (key, mut value) in rows.scan(table, b"", None, usize::MAX)? {
-                value[0] += 1;
-                rows.put(table, &key, &value)?;
-            }
-            Ok(())
-        });
-        written.unwrap();
-        registry.close().unwrap();
-    });
-    raised.await.unwrap();
-    store.log.close().await.unwrap();
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_decides_on_a_row_of_the_next_version_denies_and_stops_with_its_reason() {
@@ -52,7 +27,7 @@ async fn a_node_that_decides_on_a_row_of_the_next_version_denies_and_stops_with_
     assert_eq!(nodes[0].service().authorize(&caller, vec![request()]).await[0].status, 200);
 
     nodes.remove(0).shutdown().await;
-    raise_rows(&configs[0], Table::Policies).await;
+    raise_rows(&configs[0], Table::Policies, 1).await;
     nodes.insert(0, start(&configs[0]).await);
     ready(&nodes[0]).await;
     assert_ne!(nodes[0].service().authorize(&caller, vec![request()]).await[0].status, 200);

@@ -13,6 +13,9 @@
     reason = "tests fail by panicking"
 )]
 
+pub mod edge;
+pub mod load;
+
 use std::path::Path;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
@@ -20,12 +23,14 @@ use std::time::Duration;
 use assent_cluster::config::{Config, VoterConfig};
 use assent_cluster::env::Environment;
 use assent_cluster::node::Node;
+use assent_cluster::raft::log::LogRecord;
 use assent_cluster::usecase::Caller;
 use assent_proof::{
     AuthorizeRequest, Claims, DomainName, Envelope, EvidenceKind, LineageName, PolicyBody, PublicKey, Role,
     Seconds, Sha256, SigningKey, Statement, sign_statement,
 };
-use assent_registry::GenesisFile;
+use assent_registry::{GenesisFile, RowError, Table};
+use assent_store::{Store, StoreOptions, WriteError};
 
 pub const ORIGIN: &str = "registry.test/cluster";
 
@@ -63,18 +68,27 @@ pub fn sign(mut statement: Statement, keys: &[&SigningKey]) -> Vec<u8> {
 }
 
 pub fn grant(authority: PublicKey, role: Role, domain: DomainName) -> Statement {
+    grant_until(authority, role, domain, Seconds(now().0 + 3600))
+}
+
+pub fn grant_until(authority: PublicKey, role: Role, domain: DomainName, not_after: Seconds) -> Statement {
     let claims = Claims::AuthorityGrant {
         authority,
         name: role.to_string(),
         role,
         not_before: Seconds(now().0 - 60),
-        not_after: Seconds(now().0 + 3600),
+        not_after,
     };
     statement(EvidenceKind::AuthorityGrant, domain, &authority.to_string(), &claims)
 }
 
 /// Root, three node grants, a domain with a policy that requires nothing but an authorization.
 pub fn genesis() -> Vec<u8> {
+    genesis_until(Seconds(now().0 + 3600))
+}
+
+/// The same, with grants until then.
+pub fn genesis_until(not_after: Seconds) -> Vec<u8> {
     let (root, checkpoint, governance) = (key(1), key(2), key(3));
     let domain: DomainName = "prod.eu".parse().unwrap();
     let mut envelopes = Vec::new();
@@ -88,7 +102,7 @@ pub fn genesis() -> Vec<u8> {
         next
     };
     for node in 11..14 {
-        let next = grant(key(node).public(), Role::Registry, DomainName::root());
+        let next = grant_until(key(node).public(), Role::Registry, DomainName::root(), not_after);
         envelopes.push(sign(chained(&envelopes, next, 0), &[&root, &key(node)]));
     }
     let claims =
@@ -173,13 +187,18 @@ pub fn authorization() -> Vec<u8> {
 }
 
 pub fn authorization_for(lineage: &str) -> Vec<u8> {
+    authorization_until(lineage, Seconds(now().0 + 600), None)
+}
+
+/// An authorization that holds until then, and for so many permits if that is counted.
+pub fn authorization_until(lineage: &str, not_after: Seconds, uses: Option<u32>) -> Vec<u8> {
     let claims = Claims::ExecutionAuthorization {
         actions: vec!["run".to_owned()],
         audience: None,
         environment: None,
         not_before: Seconds(now().0 - 60),
-        not_after: Seconds(now().0 + 600),
-        uses: None,
+        not_after,
+        uses,
         runtimes: None,
     };
     let mut draft =
@@ -213,4 +232,36 @@ pub fn validation() -> Vec<u8> {
     let mut draft = statement(EvidenceKind::PolicyValidation, domain, "program", &claims);
     draft.lineage = "later".parse().unwrap();
     sign(draft, &[&key(3)])
+}
+
+pub async fn eventually(what: &str, done: impl Fn() -> bool) {
+    for _ in 0..600 {
+        if done() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("never: {what}");
+}
+
+/// Makes every row of a table one of a version so many later, in a stopped node's registry.
+pub async fn raise_rows(config: &Config, table: Table, by: u8) {
+    let env = environment(config).await;
+    let opened =
+        Store::<LogRecord>::open(env.disk.clone(), env.run_blocking(), [0; 16], StoreOptions::default());
+    let store = opened.await.unwrap();
+    let registry = store.registry.clone();
+    let raised = tokio::task::spawn_blocking(move || {
+        let written: Result<(), WriteError<RowError>> = registry.write(None, |rows| {
+            for (key, mut value) in rows.scan(table, b"", None, usize::MAX)? {
+                value[0] += by;
+                rows.put(table, &key, &value)?;
+            }
+            Ok(())
+        });
+        written.unwrap();
+        registry.close().unwrap();
+    });
+    raised.await.unwrap();
+    store.log.close().await.unwrap();
 }

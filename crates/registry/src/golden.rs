@@ -225,6 +225,19 @@ fn commands_and_outcomes_keep_their_bytes() {
     );
 }
 
+/// What the rules that are in no release add: each older version is read and written as before.
+#[test]
+fn every_version_keeps_its_bytes() {
+    let leaf = LeafRow { evidence_id: id(1), accepted_at: Millis(2) };
+    let group = Group { atomic: true, envelopes: vec![Bytes::from_static(b"{}")] };
+    let command = Command { proposed_at: Millis(1), groups: vec![group] };
+    let ones = "01".repeat(32);
+    assert_eq!(hex::encode(encode(&leaf, Rules::TEST)), format!("029202c420{ones}"));
+    assert_eq!(decode(&encode(&leaf, Rules::TEST)), Ok(leaf));
+    assert_eq!(hex::encode(encode(&command, Rules::TEST)), "02929192c391c4027b7d01");
+    assert_eq!(decode(&encode(&command, Rules::TEST)), Ok(command));
+}
+
 #[test]
 fn hostile_command_bytes_are_errors() {
     for bytes in [

@@ -4,7 +4,7 @@ use crate::StoreError;
 use crate::bytes_codec::{CodecProblem, Reader};
 
 /// The newest format of both databases, which new ones get. A build opens every one since [`FORMAT_OLDEST`].
-pub const FORMAT: u8 = 6;
+pub(crate) const FORMAT: u8 = 6;
 /// The oldest format that is opened. Formats before it are of builds before any release.
 const FORMAT_OLDEST: u8 = 6;
 

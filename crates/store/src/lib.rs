@@ -35,3 +35,6 @@ pub use crate::snapshot::{
     SnapshotChunk, SnapshotChunks, SnapshotHeader, SnapshotSource, SnapshotSummary, StagedSnapshot,
 };
 pub use crate::store::Store;
+
+/// The format of both databases that this build writes and opens.
+pub const FORMAT: u8 = identity::FORMAT;
