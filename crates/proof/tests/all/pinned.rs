@@ -2,9 +2,9 @@
 //!
 //! Replicas agree only while each says the same of the same bytes, so a dependency's new version must not change a
 //! verdict. The test reads the file and nothing else: the code below only makes new cases, each with the verdict that
-//! its author expects. `UPDATE_FIXTURES=1 cargo test -p assent-proof --test all pinned` adds the cases and versions that
-//! the file lacks, if the build says of them what is expected. It changes no verdict that is there, and nothing else
-//! may: what was accepted once has to be accepted for as long as there are ledgers that hold it.
+//! its author expects. `UPDATE_FIXTURES=1 cargo test -p assent-proof --test all pinned` adds the cases and versions
+//! that the file lacks, if the build says of them what is expected. It changes no verdict that is there, and nothing
+//! else may: what was accepted once has to be accepted for as long as there are ledgers that hold it.
 
 use assent_proof::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,9 +46,9 @@ const KINDS: &[(&str, usize)] = &[
     ("keyid/", 10),
     ("envelope/", 17),
     ("payload-type/", 13),
-    ("statement/time-", 40),
+    ("statement/time-", 30),
     ("statement/", 130),
-    ("numbers/", 13),
+    ("numbers/", 12),
     ("size/", 2),
     ("claims/", 75),
 ];
@@ -269,7 +269,7 @@ fn add(entries: &mut Vec<Entry>) -> Vec<String> {
         for version in VERSIONS {
             let expected = case.expected(*version);
             let said = entry.verdicts.entry(*version).or_insert_with(|| judge(*version, &case.input));
-            if said != expected {
+            if said.as_str() != expected {
                 found.push(format!("{}: version {version} says `{said}`, expected `{expected}`", case.name));
             }
         }

@@ -94,7 +94,7 @@ fn scalars() -> Vec<Trick> {
 fn points_r() -> Vec<Trick> {
     let forger = Forger::honest();
     // With S = k a, R is the neutral point to whoever multiplies by the cofactor.
-    let neutral = |name: String, r: [u8; 32]| Trick {
+    let neutral = move |name: String, r: [u8; 32]| Trick {
         name,
         key: forger.public,
         sign: Box::new(move |message| forger.respond(Scalar::ZERO, r, message).to_vec()),
@@ -253,6 +253,10 @@ pub fn cases() -> Vec<Case> {
             input: Input::Signature { key: trick.key.to_vec(), message, signature },
             expect: (trick.expect == Expect::Holds).to_string(),
         });
+        // The bare signatures show every spelling of a low order; one as an envelope is enough.
+        if trick.name.starts_with("r-low-order") && trick.name != "r-low-order-0" {
+            continue;
+        }
         let payload = payload_by(&[format!("ed25519:{}", hex::encode(trick.key))]);
         let signature = (trick.sign)(&pae(STATEMENT_PAYLOAD_TYPE, &payload));
         let expect = match trick.expect {

@@ -324,7 +324,7 @@ fn base64() -> Vec<Case> {
         ("star-inside", two, insert("*"), at),
         ("full-width-inside", two, insert("Ａ"), at),
         ("pads-only", two, "==".to_owned(), at),
-        ("empty", &[][..], String::new(), MALFORMED),
+        ("empty", &b""[..], String::new(), MALFORMED),
     ]);
     let mut cases: Vec<Case> = Vec::new();
     for (name, payload, text, expect) in given {
@@ -382,7 +382,8 @@ fn keys() -> Vec<Case> {
     let sig = encode_base64(&signature(1, &payload));
     let body = encode_base64(&payload);
     let envelope = format!(
-        "{{\"signatures\":[{{\"sig\":\"{sig}\"}}],\"payloadType\":\"{STATEMENT_PAYLOAD_TYPE}\",\"payload\":\"{body}\"}}"
+        "{{\"signatures\":[{{\"sig\":\"{sig}\"}}],\
+         \"payloadType\":\"{STATEMENT_PAYLOAD_TYPE}\",\"payload\":\"{body}\"}}"
     );
     let issuers = texts([public(1)]);
     let statement = format!(
