@@ -21,6 +21,7 @@ mod make;
 mod merkle;
 mod names_and_times;
 mod notes;
+mod pinned;
 mod properties;
 mod receipts;
 mod requests;

@@ -1,0 +1,322 @@
+//! `crates/proof/vectors/hostile.json`: what each version of the rules says of hostile input, for good.
+//!
+//! Replicas agree only while each says the same of the same bytes, so a dependency's new version must not change a
+//! verdict. The test reads the file and nothing else: the code below only makes new cases, each with the verdict that
+//! its author expects. `UPDATE_FIXTURES=1 cargo test -p assent-proof --test all pinned` adds the cases and versions
+//! that the file lacks, if the build says of them what is expected. It changes no verdict that is there, and nothing
+//! else may: what was accepted once has to be accepted for as long as there are ledgers that hold it.
+
+use assent_proof::*;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+
+mod build;
+mod forge;
+mod signatures;
+mod texts;
+mod values;
+
+/// The versions of the rules that this build knows.
+const VERSIONS: &[u32] = &[1];
+
+/// Verdicts that a later version of the rules changed: from that version on, of this case, to this.
+const CHANGED: &[(u32, &str, &str)] = &[];
+
+/// What begins the names of the file's cases, and how many there are at least.
+const KINDS: &[(&str, usize)] = &[
+    ("signature/s-", 12),
+    ("signature/r-", 18),
+    ("signature/a-", 30),
+    ("signature/ed25519", 3),
+    ("envelope-signature/a-low-order", 14),
+    ("envelope-signature/a-of-order-", 6),
+    ("envelope-signature/", 40),
+    ("json/surrogate", 10),
+    ("json/overlong", 4),
+    ("json/number-", 35),
+    ("json/depth-", 6),
+    ("json/keys-", 10),
+    ("json/", 110),
+    ("payload-frame/", 20),
+    ("envelope-frame/", 20),
+    ("duplicate/", 18),
+    ("base64-payload/", 35),
+    ("base64-signature/", 13),
+    ("keys/", 9),
+    ("keyid/", 10),
+    ("envelope/", 17),
+    ("payload-type/", 13),
+    ("statement/time-", 30),
+    ("statement/", 130),
+    ("numbers/", 12),
+    ("size/", 2),
+    ("claims/", 75),
+];
+
+/// Most bytes that the file may have.
+const FILE_BYTES_MAX: usize = 400_000;
+
+/// How far an envelope is followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Until it is verified.
+    Verify,
+    /// Until its claims are read.
+    Claims,
+}
+
+/// What is judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// An envelope, for the registry of this origin.
+    Envelope {
+        origin: String,
+        bytes: Vec<u8>,
+        /// Spaces follow the bytes until there are so many of them.
+        pad_to: Option<usize>,
+        stage: Stage,
+    },
+    /// A signature that is to be one of this key over this message.
+    Signature { key: Vec<u8>, message: Vec<u8>, signature: Vec<u8> },
+}
+
+/// A case that this build makes, and what its author expects of the first version of the rules.
+pub struct Case {
+    pub name: String,
+    pub input: Input,
+    pub expect: String,
+}
+
+impl Case {
+    /// What is expected of this version.
+    fn expected(&self, version: u32) -> &str {
+        let changed = CHANGED.iter().filter(|(since, name, _)| *since <= version && *name == self.name);
+        changed.max_by_key(|(since, _, _)| *since).map_or(self.expect.as_str(), |(_, _, verdict)| *verdict)
+    }
+}
+
+fn made() -> Vec<Case> {
+    [signatures::cases(), texts::cases(), values::cases()].into_iter().flatten().collect()
+}
+
+/// What this version of the rules says: `accepted`, or the code and where; of a signature, whether it is one.
+fn judge(version: u32, input: &Input) -> String {
+    assert_eq!(version, 1, "this build knows no such version");
+    let result = match input {
+        Input::Envelope { origin, bytes, pad_to, stage } => {
+            let mut bytes = bytes.clone();
+            bytes.resize(pad_to.unwrap_or(bytes.len()), b' ');
+            verify(&bytes, origin).and_then(|verified| match stage {
+                Stage::Verify => Ok(()),
+                Stage::Claims => {
+                    let statement = verified.statement();
+                    Claims::parse(statement.kind, &statement.claims).map(drop)
+                }
+            })
+        }
+        Input::Signature { key, message, signature } => {
+            let key = <[u8; 32]>::try_from(&key[..]).ok().and_then(|key| PublicKey::from_bytes(&key).ok());
+            return key.is_some_and(|key| key.verify(message, signature)).to_string();
+        }
+    };
+    match result {
+        Ok(()) => "accepted".to_owned(),
+        Err(Refusal { code, field: Some(field), .. }) => format!("{code} at {field}"),
+        Err(Refusal { code, field: None, .. }) => code.to_string(),
+    }
+}
+
+/// A case as the file has it.
+struct Entry {
+    name: String,
+    input: Input,
+    verdicts: BTreeMap<u32, String>,
+}
+
+impl Entry {
+    fn read(json: &Json) -> Entry {
+        let text = |name: &str| json.get(name).map(|value| value.as_str().unwrap().to_owned());
+        let base64 = |text: &str| decode_base64(text).unwrap();
+        let hexed = |name: &str| text(name).map(|text| hex::decode(text).unwrap());
+        let input = match hexed("key") {
+            Some(key) => Input::Signature {
+                key,
+                message: hexed("message").unwrap(),
+                signature: hexed("signature").unwrap(),
+            },
+            None => Input::Envelope {
+                origin: text("origin").unwrap(),
+                bytes: match text("envelope") {
+                    Some(envelope) => base64(&envelope),
+                    None => {
+                        let signatures = json.get("signatures").unwrap().as_array().unwrap().iter();
+                        let signatures: Vec<Vec<u8>> =
+                            signatures.map(|s| base64(s.as_str().unwrap())).collect();
+                        build::enclosed(text("payload").unwrap().as_bytes(), &signatures)
+                    }
+                },
+                pad_to: json.get("padTo").map(|size| usize::try_from(size.as_i64().unwrap()).unwrap()),
+                stage: match text("stage").unwrap().as_str() {
+                    "verify" => Stage::Verify,
+                    "claims" => Stage::Claims,
+                    other => panic!("`{other}` is no stage"),
+                },
+            },
+        };
+        let verdict = |verdict: &Json| match verdict.as_bool() {
+            Some(holds) => holds.to_string(),
+            None => verdict.as_str().unwrap().to_owned(),
+        };
+        let verdicts = json.get("verdicts").unwrap().as_object().unwrap().iter();
+        let verdicts: BTreeMap<u32, String> =
+            verdicts.map(|(version, said)| (version.parse().unwrap(), verdict(said))).collect();
+        Entry { name: text("name").unwrap(), input, verdicts }
+    }
+
+    fn to_json(&self) -> Json {
+        let mut fields = vec![("name".to_owned(), Json::text(&self.name))];
+        let mut put = |name: &str, value: Json| fields.push((name.to_owned(), value));
+        match &self.input {
+            Input::Envelope { origin, bytes, pad_to, stage } => {
+                put("origin", Json::text(origin));
+                put("stage", Json::text(if *stage == Stage::Verify { "verify" } else { "claims" }));
+                match plain(bytes) {
+                    Some((payload, signatures)) => {
+                        put("payload", Json::Text(payload));
+                        put("signatures", Json::texts(signatures.iter().map(|s| encode_base64(s))));
+                    }
+                    None => put("envelope", Json::Text(encode_base64(bytes))),
+                }
+                if let Some(size) = pad_to {
+                    put("padTo", Json::Int(i64::try_from(*size).unwrap()));
+                }
+            }
+            Input::Signature { key, message, signature } => {
+                put("key", Json::Text(hex::encode(key)));
+                put("message", Json::Text(hex::encode(message)));
+                put("signature", Json::Text(hex::encode(signature)));
+            }
+        }
+        let verdict = |said: &String| match (&self.input, said.as_str()) {
+            (Input::Signature { .. }, said) => Json::Bool(said == "true"),
+            (Input::Envelope { .. }, said) => Json::text(said),
+        };
+        let verdicts = self.verdicts.iter().map(|(version, said)| (version.to_string(), verdict(said)));
+        put("verdicts", Json::object(verdicts));
+        Json::object(fields)
+    }
+}
+
+/// The payload as text and the signatures of an envelope that says no more than these and says it without frills. The
+/// file has those instead of its bytes, which would take twice the space and tell a reader nothing.
+fn plain(bytes: &[u8]) -> Option<(String, Vec<Vec<u8>>)> {
+    let envelope = Envelope::parse(bytes).ok()?;
+    let signatures: Vec<Vec<u8>> = envelope.signatures.into_iter().map(|signature| signature.sig).collect();
+    let is_plain = build::enclosed(&envelope.payload, &signatures) == bytes;
+    let payload = String::from_utf8(envelope.payload).ok()?;
+    is_plain.then_some((payload, signatures))
+}
+
+fn path() -> String {
+    format!("{}/vectors/hostile.json", env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read() -> Vec<Entry> {
+    let Ok(bytes) = std::fs::read(path()) else { return Vec::new() };
+    let file = json::parse(&bytes).unwrap();
+    let list = |name: &str| file.get(name).unwrap().as_array().unwrap().to_vec();
+    [list("cases"), list("signatures")].concat().iter().map(Entry::read).collect()
+}
+
+/// One line for each case, so that a change is one as well.
+fn write(entries: &[Entry]) {
+    let list = |bare: bool| {
+        let chosen = entries.iter().filter(|entry| matches!(entry.input, Input::Signature { .. }) == bare);
+        chosen.map(|entry| entry.to_json().to_text()).collect::<Vec<_>>().join(",\n")
+    };
+    let text = format!("{{\"cases\":[\n{}\n],\"signatures\":[\n{}\n]}}\n", list(false), list(true));
+    std::fs::write(path(), text).unwrap();
+}
+
+/// Where the file and this build differ.
+fn differences(entries: &[Entry]) -> Vec<String> {
+    let mut found = Vec::new();
+    for Entry { name, input, verdicts } in entries {
+        for (version, pinned) in verdicts.iter().filter(|(version, _)| VERSIONS.contains(version)) {
+            let said = judge(*version, input);
+            if said != *pinned {
+                found.push(format!("{name}: version {version} said `{pinned}` and this build says `{said}`"));
+            }
+        }
+    }
+    found
+}
+
+/// Adds what is lacking, or says what is not as expected.
+fn add(entries: &mut Vec<Entry>) -> Vec<String> {
+    let mut found = Vec::new();
+    for case in made() {
+        let at = entries.iter().position(|entry| entry.name == case.name).unwrap_or_else(|| {
+            let (name, input) = (case.name.clone(), case.input.clone());
+            entries.push(Entry { name, input, verdicts: BTreeMap::new() });
+            entries.len() - 1
+        });
+        let entry = &mut entries[at];
+        if entry.input != case.input {
+            found.push(format!("{}: is made otherwise than it was; give the new case a new name", case.name));
+            continue;
+        }
+        for version in VERSIONS {
+            let expected = case.expected(*version);
+            let said = entry.verdicts.entry(*version).or_insert_with(|| judge(*version, &case.input));
+            if said.as_str() != expected {
+                found.push(format!("{}: version {version} says `{said}`, expected `{expected}`", case.name));
+            }
+        }
+    }
+    found
+}
+
+/// The file, with what was to be added to it.
+static PINNED: LazyLock<Vec<Entry>> = LazyLock::new(|| {
+    let mut entries = read();
+    if std::env::var_os("UPDATE_FIXTURES").is_some() {
+        let mut found = differences(&entries);
+        found.extend(add(&mut entries));
+        assert!(found.is_empty(), "nothing was written:\n{}", found.join("\n"));
+        write(&entries);
+    }
+    entries
+});
+
+#[test]
+fn every_version_of_the_rules_says_what_it_always_said() {
+    let found = differences(&PINNED);
+    assert!(found.is_empty(), "{}", found.join("\n"));
+    for Entry { name, verdicts, .. } in PINNED.iter() {
+        let versions: Vec<u32> = verdicts.keys().copied().collect();
+        assert_eq!(versions, VERSIONS, "{name}: the versions that are pinned; see this file's head");
+    }
+}
+
+#[test]
+fn nothing_that_was_pinned_is_lost() {
+    let names: BTreeSet<&str> = PINNED.iter().map(|entry| entry.name.as_str()).collect();
+    assert_eq!(names.len(), PINNED.len(), "two cases have one name");
+    for (kind, least) in KINDS {
+        let count = names.iter().filter(|name| name.starts_with(*kind)).count();
+        assert!(count >= *least, "`{kind}`: {count} cases, of at least {least}; see this file's head");
+    }
+    let missing: Vec<String> =
+        made().into_iter().map(|case| case.name).filter(|name| !names.contains(name.as_str())).collect();
+    assert!(missing.is_empty(), "not in the file, see this file's head: {missing:?}");
+    // Both verdicts of every kind of question: a judge that says the same of everything pins nothing.
+    let said: Vec<&str> =
+        PINNED.iter().flat_map(|entry| entry.verdicts.values()).map(String::as_str).collect();
+    for (verdict, least) in [("accepted", 80), ("true", 6), ("false", 60), ("malformed", 100)] {
+        let count = said.iter().filter(|said| **said == verdict).count();
+        assert!(count >= least, "`{verdict}`: {count} times, of at least {least}");
+    }
+    let size = std::fs::metadata(path()).unwrap().len();
+    assert!(size < u64::try_from(FILE_BYTES_MAX).unwrap(), "the file has {size} bytes");
+}
