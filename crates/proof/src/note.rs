@@ -293,7 +293,7 @@ pub fn sign_note(text: &str, name: &str, key: &SigningKey) -> NoteSignature {
 pub fn is_key_name(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= MAX_KEY_NAME_BYTES
-        && !name.chars().any(|c| c == '+' || c < ' ' || c.is_whitespace())
+        && !name.chars().any(|c| c == '+' || c < ' ' || is_space(c))
 }
 
 pub(crate) fn key_id(name: &str, kind: NoteKeyKind, key: &PublicKey) -> [u8; 4] {
@@ -318,4 +318,21 @@ pub(crate) fn malformed(detail: impl Into<String>) -> Refusal {
 
 fn too_large(detail: String) -> Refusal {
     Refusal::new(Code::TooLarge, detail)
+}
+/// Unicode's property White_Space, as of Unicode 16. Written out: what a name is must not depend on the tables of the standard
+/// library that a build came with.
+fn is_space(c: char) -> bool {
+    let spaces = [
+        '\u{9}'..='\u{d}',
+        '\u{20}'..='\u{20}',
+        '\u{85}'..='\u{85}',
+        '\u{a0}'..='\u{a0}',
+        '\u{1680}'..='\u{1680}',
+        '\u{2000}'..='\u{200a}',
+        '\u{2028}'..='\u{2029}',
+        '\u{202f}'..='\u{202f}',
+        '\u{205f}'..='\u{205f}',
+        '\u{3000}'..='\u{3000}',
+    ];
+    spaces.iter().any(|range| range.contains(&c))
 }
