@@ -415,7 +415,7 @@ async fn a_snapshot_of_the_next_version_stops_the_receiver_with_its_reason() {
     let begin = SnapshotBegin { transfer: 78, vote, meta: Default::default(), header: header.into() };
     let refused = sender.hub.call(receiver.id, &begin, SOON).await;
     assert!(matches!(refused, Err(PeerError::Refused(_))), "{refused:?}");
-    let reason = "a snapshot's header has version 3, and this build reads version 2: start this node with a newer build";
+    let reason = "a snapshot's header has version 2, and this build reads version 1: start this node with a newer build";
     assert_eq!(receiver.store.health().poisoned().as_deref(), Some(reason));
 }
 
