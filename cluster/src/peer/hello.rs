@@ -5,7 +5,8 @@ use crate::raft::types::NodeId;
 
 use super::frame::FRAME_HEAD;
 
-/// The version of the messages that this build speaks. Both sides speak the highest version that both know.
+/// The version of the messages that this build speaks. Both sides speak the highest version that both know. Version 5 is the first
+/// that counts: entries hold commands, and snapshots hold rows, of versions that earlier builds do not tell apart.
 pub const PROTOCOL_VERSION: u16 = 5;
 /// The oldest version of the messages that this build still speaks.
 pub const PROTOCOL_VERSION_MIN: u16 = 5;

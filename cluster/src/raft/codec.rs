@@ -13,7 +13,7 @@ use assent_registry::UnknownVersionError;
 
 use super::types::{NodeId, PeerNode, Proposal, TypeConfig};
 
-/// The newest version of every encoding here, and the one that is written; all from 1 on are read.
+/// The newest version of every encoding here, and the one that is written. To add one: ARCHITECTURE.md, "Versions".
 const VERSION: u8 = 1;
 
 const BLANK: u8 = 0;
@@ -188,11 +188,13 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Behind the version byte.
+    /// Behind the byte of version 1.
     fn versioned(bytes: &'a [u8]) -> Result<Self, RaftCodecError> {
         let mut reader = Self { rest: bytes };
-        UnknownVersionError::check(reader.u8()?, VERSION).map_err(RaftCodecError::Version)?;
-        Ok(reader)
+        match reader.u8()? {
+            1 => Ok(reader),
+            found => Err(RaftCodecError::Version(UnknownVersionError { found, known: VERSION })),
+        }
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], RaftCodecError> {

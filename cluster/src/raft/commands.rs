@@ -1,5 +1,5 @@
-//! From committed entries to rows: each envelope is verified by this replica itself under the rules in force where it stands, a raise of the rules also against the
-//! voters before its entry, and all entries of a batch are applied in one transaction.
+//! From committed entries to rows: this replica verifies each envelope itself, under the rules in force where it stands, and
+//! holds a raise of the rules also against the voters before its entry. All entries of a batch are applied in one transaction.
 //!
 //! A command of a version that this build does not know may be a revocation, so it is never passed over: nothing of its batch is
 //! applied, and the node stops. A command of a known version that does not decode is garbage on every node alike, and changes
@@ -8,7 +8,7 @@
 use assent_proof::Rules;
 use assent_registry::mutant::{self, Mutant};
 use assent_registry::{
-    Checked, CodecError, Command, Outcomes, RowError, Rows, RowsMut, RulesVersion, Submission, query,
+    Checked, CodecError, Command, Outcomes, RowError, Rows, RowsMut, RulesVersion, ToVerify, query,
     rules_in_force,
 };
 use assent_store::{RegistryStore, WriteError};
@@ -63,7 +63,7 @@ pub(super) fn apply_steps(
     let commands: Result<Vec<_>, RowError> =
         steps.iter().map(|step| read(step, known, &mut voters)).collect();
     let mut commands = commands.map_err(WriteError::Refused)?;
-    // Before the transaction, which is to be short. Under other rules it is done again inside.
+    // Ahead of the transaction, so that it stays short. If the rules are raised meanwhile, inside it again.
     for command in commands.iter().flatten() {
         command.verify_ahead(verifier);
     }
@@ -90,13 +90,13 @@ struct ReadCommand {
 }
 
 /// An envelope of a command, which this replica verifies itself.
-struct Held<'a> {
+struct EntryEnvelope<'a> {
     bytes: &'a Bytes,
     verifier: &'a Verifier,
     voters: &'a Voters,
 }
 
-impl Submission for Held<'_> {
+impl ToVerify for EntryEnvelope<'_> {
     fn verified(&self, rules: Rules) -> Checked {
         self.voters.unless_unsigned_raise(self.verifier.check(self.bytes, rules))
     }
@@ -105,7 +105,7 @@ impl Submission for Held<'_> {
 impl ReadCommand {
     /// Has every envelope verified under the rules that are followed now.
     fn verify_ahead(&self, verifier: &Verifier) {
-        let rules = verifier.follows();
+        let rules = verifier.in_force();
         for envelope in self.command.groups.iter().flat_map(|group| &group.envelopes) {
             verifier.check(envelope, rules);
         }
@@ -117,12 +117,12 @@ impl ReadCommand {
         verifier: &Verifier,
         known: RulesVersion,
     ) -> Result<Outcomes, RowError> {
-        let held = |bytes| Held { bytes, verifier, voters: &self.voters };
-        let groups: Vec<(bool, Vec<Held<'_>>)> = self
+        let envelope = |bytes| EntryEnvelope { bytes, verifier, voters: &self.voters };
+        let groups: Vec<(bool, Vec<EntryEnvelope<'_>>)> = self
             .command
             .groups
             .iter()
-            .map(|group| (group.atomic, group.envelopes.iter().map(held).collect()))
+            .map(|group| (group.atomic, group.envelopes.iter().map(envelope).collect()))
             .collect();
         assent_registry::apply(rows, known, self.command.proposed_at, &groups)
             .map(|groups| Outcomes { groups })
@@ -146,7 +146,12 @@ fn read(step: &Step, known: RulesVersion, voters: &mut Voters) -> Result<Option<
     match Command::decode(bytes) {
         Ok(command) => Ok(Some(ReadCommand { command, voters: voters.clone() })),
         Err(CodecError::Version(version)) => Err(RowError::CommandVersion(version)),
-        Err(error @ (CodecError::Empty | CodecError::Encoding(_) | CodecError::Trailing(_))) => {
+        Err(
+            error @ (CodecError::Empty
+            | CodecError::Encoding(_)
+            | CodecError::Trailing(_)
+            | CodecError::NotCanonical),
+        ) => {
             tracing::error!(%error, "a committed command does not decode and changes nothing");
             Ok(None)
         }

@@ -73,7 +73,7 @@ impl Machine {
         known: RulesVersion,
     ) -> io::Result<Self> {
         let (state, at, rules) = position(&registry)?;
-        verifier.follow(rules);
+        verifier.set_in_force(rules);
         let highest_id = at.highest_id;
         let applied = watch::Sender::new(at);
         Ok(Self { registry, verifier, run, guard, known, state, highest_id, applied })
@@ -107,7 +107,7 @@ impl Machine {
         let work = move || apply_steps(&registry, &verifier, known, voters, &applied, &steps);
         let AppliedSteps { outcomes, revision, rules } =
             blocking(&self.run, work).await?.map_err(io::Error::other)?;
-        self.verifier.follow(rules);
+        self.verifier.set_in_force(rules);
 
         let log_index = state.last_log_id.map(|log_id| log_id.index);
         self.state = state;
@@ -131,7 +131,7 @@ impl Machine {
     async fn reload(&mut self) -> io::Result<()> {
         let registry = self.registry.clone();
         let (state, at, rules) = blocking(&self.run, move || position(&registry)).await??;
-        self.verifier.follow(rules);
+        self.verifier.set_in_force(rules);
         self.state = state;
         self.highest_id = at.highest_id;
         self.applied.send_replace(at);

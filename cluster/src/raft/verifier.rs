@@ -7,11 +7,11 @@
 //! node's word.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
-use assent_proof::{Rules, RulesVersion};
-use assent_registry::{Checked, Command, Submission, Unverified};
+use assent_proof::Rules;
+use assent_registry::{Checked, Command, ToVerify, Unverified};
 use assent_store::RunBlocking;
 use bytes::Bytes;
 
@@ -39,8 +39,9 @@ pub struct Verifier {
     limits: VerifierLimits,
     cache: Mutex<Cache>,
     prefetches: AtomicUsize,
-    /// The version of the rules that this node follows now: what comes next will most likely be verified under it.
-    follows: AtomicU32,
+    /// The rules that the registry followed when this node last applied something: what comes next will most likely be verified
+    /// under them.
+    in_force: RwLock<Rules>,
 }
 
 type Answer = Arc<OnceLock<Checked>>;
@@ -68,7 +69,7 @@ impl Verifier {
             limits,
             cache: Mutex::new(Cache::default()),
             prefetches: AtomicUsize::new(0),
-            follows: AtomicU32::new(RulesVersion::GENESIS.0),
+            in_force: RwLock::new(Rules::GENESIS),
         })
     }
 
@@ -78,14 +79,14 @@ impl Verifier {
         answer.get_or_init(|| Unverified { bytes: envelope, origin: &self.origin }.verified(rules)).clone()
     }
 
-    /// From here on the registry follows these rules.
-    pub fn follow(&self, rules: Rules) {
-        self.follows.store(rules.version().0, Ordering::Relaxed);
+    /// From here on these rules are in force.
+    pub fn set_in_force(&self, rules: Rules) {
+        *self.in_force.write().unwrap_or_else(PoisonError::into_inner) = rules;
     }
 
-    /// The rules that this node followed when it last applied something.
-    pub fn follows(&self) -> Rules {
-        Rules::of(RulesVersion(self.follows.load(Ordering::Relaxed))).unwrap_or(Rules::NEWEST)
+    /// The rules that were in force when this node last applied something.
+    pub fn in_force(&self) -> Rules {
+        *self.in_force.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Begins to verify the envelopes of encoded commands, in the background and best effort.
@@ -97,7 +98,7 @@ impl Verifier {
                 self.prefetches.fetch_sub(1, Ordering::Relaxed);
                 return;
             }
-            let (verifier, rules) = (self.clone(), self.follows());
+            let (verifier, rules) = (self.clone(), self.in_force());
             let work = (self.run)(Box::new(move || {
                 let _under_way = UnderWay(&verifier.prefetches);
                 for command in some.iter().filter_map(|bytes| Command::decode(bytes).ok()) {

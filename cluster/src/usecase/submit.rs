@@ -148,10 +148,10 @@ impl Service {
             let busy = || Refusal::new(Code::Overloaded, "too many envelopes wait to be verified");
             return envelopes.iter().map(|_| Some(busy())).collect();
         };
-        let verifier = self.parts().verifier.clone();
+        let (verifier, known) = (self.parts().verifier.clone(), RulesVersion(self.parts().rules_known()));
         let given = envelopes.to_vec();
         let checked = blocking(&*self.parts().env.blocking, move || {
-            let verdict = |bytes: &Bytes| match admitted(&verifier, bytes) {
+            let verdict = |bytes: &Bytes| match admitted(&verifier, known, bytes) {
                 Checked::Verified(envelope) => sender.refuses(envelope.statement().kind),
                 Checked::Refused(refusal) => Some(refusal),
             };
@@ -388,7 +388,7 @@ impl Parts {
         let Some(proposed_at) = self.sure_now() else { return Err(SubmitError::ClockUncertain) };
         let command = Command { proposed_at, groups: groups.to_vec() };
         // In a version that every voter reads: by the rules that are in force each has said so.
-        let bytes = Bytes::from(command.encode(self.verifier.follows()));
+        let bytes = Bytes::from(command.encode(self.verifier.in_force()));
         if mutant::is_active(Mutant::AckBeforeQuorum)
             && let Some(outcomes) = self.acknowledge_ahead(bytes.clone()).await
         {
@@ -474,6 +474,24 @@ fn sort_out(groups: Vec<Group>, refusals: Vec<Option<Refusal>>) -> (Vec<Group>, 
     (good, answers)
 }
 
+/// What this node makes of an envelope that a caller hands in. One that verifies under any rules that its build knows is let in,
+/// and applying decides by those in force where it comes to stand: this node may be behind a raise, or the envelope may have been
+/// accepted before one.
+fn admitted(verifier: &Verifier, known: RulesVersion, envelope: &[u8]) -> Checked {
+    let in_force = verifier.in_force();
+    let now = verifier.check(envelope, in_force);
+    let mut others = Rules::all().filter(|rules| *rules != in_force && rules.version() <= known);
+    match now {
+        Checked::Verified(_) => now,
+        Checked::Refused(_) => others
+            .find_map(|rules| match verifier.check(envelope, rules) {
+                verified @ Checked::Verified(_) => Some(verified),
+                Checked::Refused(_) => None,
+            })
+            .unwrap_or(now),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -510,21 +528,5 @@ mod tests {
         // An answer too few refuses; nothing slips through unseen.
         let (good, answers) = sort_out(vec![group(&["a"])], Vec::new());
         assert!(good.is_empty() && answers[0].is_some());
-    }
-}
-
-/// What this node makes of an envelope under the rules that it follows. One that verified under earlier rules only is let in:
-/// if it was accepted then, applying gives its first receipt again, and refuses it otherwise.
-fn admitted(verifier: &Verifier, envelope: &[u8]) -> Checked {
-    let rules = verifier.follows();
-    let now = verifier.check(envelope, rules);
-    let earlier =
-        (RulesVersion::GENESIS.0..rules.version().0).rev().filter_map(|n| Rules::of(RulesVersion(n)));
-    match now {
-        Checked::Verified(_) => now,
-        Checked::Refused(_) => earlier
-            .map(|rules| verifier.check(envelope, rules))
-            .find(|checked| matches!(checked, Checked::Verified(_)))
-            .unwrap_or(now),
     }
 }

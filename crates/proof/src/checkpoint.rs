@@ -11,6 +11,7 @@ use crate::key::{PublicKey, SigningKey};
 use crate::note::{COSIGNATURE_HEADER, Note, NoteKey, NoteKeyKind, NoteSignature, is_key_name, key_id};
 use crate::note::{malformed, strict_base64};
 use crate::refusal::Refusal;
+use crate::rules::Rules;
 use crate::text::shown;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -148,12 +149,13 @@ impl VerifiedCheckpoint {
 /// distinct `node_keys`.
 ///
 /// Lines by other keys, even under a known name, are ignored; several lines by one key count once. Without any node key
-/// there is no majority.
+/// there is no majority. So far this is the same under all rules.
 ///
 /// # Errors
 /// `too_large` or `malformed` for the form; `wrong_registry` for another origin; `signature_invalid` when any line by a
 /// known key does not verify; `unsigned_evidence` when the registry's signature or a majority is missing.
 pub fn verify_checkpoint(
+    _: Rules,
     note: &[u8],
     origin: &str,
     registry_key: &PublicKey,

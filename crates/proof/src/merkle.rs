@@ -2,6 +2,7 @@
 
 use crate::code::Code;
 use crate::refusal::Refusal;
+use crate::rules::Rules;
 use sha2::{Digest, Sha256};
 
 /// Most hashes of a consistency proof (`c2sp.org/tlog-witness`).
@@ -129,12 +130,13 @@ pub fn consistency_proof(leaf_hashes: &[[u8; 32]], old_size: usize) -> Vec<[u8; 
 /// root `new_root` (RFC 9162 §2.1.4.2).
 ///
 /// Nothing is a prefix of everything: with an `old_size` of 0 the proof is empty and `old_root` is not looked at, unless
-/// `new_size` is 0 too. Equal sizes need equal roots and an empty proof.
+/// `new_size` is 0 too. Equal sizes need equal roots and an empty proof. So far this is the same under all rules.
 ///
 /// # Errors
 /// `malformed` for an old size above the new one or a proof of more than 63 hashes; `registry_diverged` when the proof
 /// does not prove it.
 pub fn verify_consistency(
+    _: Rules,
     old_size: u64,
     old_root: &[u8; 32],
     new_size: u64,

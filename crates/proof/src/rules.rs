@@ -59,12 +59,22 @@ impl Rules {
 
     /// The rules of a version; none if this build does not know it.
     pub fn of(version: RulesVersion) -> Option<Self> {
-        match version {
-            RulesVersion::GENESIS => Some(Self::GENESIS),
+        Self::all().find(|rules| rules.version == version)
+    }
+
+    /// Every version that this build knows, the oldest first.
+    pub fn all() -> impl DoubleEndedIterator<Item = Self> {
+        let versions = [
+            Self::GENESIS,
             #[cfg(feature = "test-rules")]
-            RulesVersion::TEST => Some(Self::TEST),
-            RulesVersion(_) => None,
-        }
+            Self::TEST,
+        ];
+        versions.into_iter()
+    }
+
+    /// Every version before this one, the oldest first.
+    pub fn earlier(self) -> impl DoubleEndedIterator<Item = Self> {
+        Self::all().filter(move |rules| rules.version < self.version)
     }
 
     /// Which version it is.

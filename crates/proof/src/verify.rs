@@ -41,14 +41,14 @@ impl VerifiedEnvelope {
         &self.bytes
     }
 
-    /// The rules that it was verified under. Under others it may be none.
+    /// The rules that it was verified under. Under other rules it may not verify.
     pub fn rules(&self) -> Rules {
         self.rules
     }
 }
 
-/// Verifies an envelope that was submitted to the registry with this origin (RFC-EG-033 §6), under the rules that this
-/// registry follows where the envelope comes in its ledger.
+/// Verifies an envelope that was submitted to the registry with this origin (RFC-EG-033 §6), under the rules that
+/// are in force where the envelope's turn comes in the ledger.
 ///
 /// # Errors
 /// In the order of the checks: `too_large`, `malformed` (with the field at fault), `wrong_registry`,

@@ -5,37 +5,54 @@
 //! those rules each voter has said that its build reads it. Trailing bytes and unknown versions are errors, never ignored. An
 //! unknown version is told apart from damage: another build wrote it, and this one must stop instead of passing it over.
 //!
-//! **To give a type another version:** raise its [`Versioned::NEWEST`]; let [`Versioned::read`] turn the older shapes into the
-//! type as it is now, and [`Versioned::write`] write them still; name the new version in [`Versioned::version_under`] for a new
-//! version of the rules and for none that is there already. Add golden bytes, and keep the old ones, which have to be read and
+//! **To give a type another version:** implement [`Versioned`] for it by hand, or raise its `NEWEST`; let `read` turn the older
+//! shapes into the type as it is now, and `write` write them still; name the new version in `version_under` for a new version
+//! of the rules and for none that is there already. Add golden bytes, and keep the old ones, which have to be read and
 //! written as before. Then add a fixture (`cluster/tests/data`). The tests below have a type with two versions.
 
 use std::fmt;
 
 use assent_proof::Rules;
-use serde::de::DeserializeOwned;
-use serde::{Deserializer, Serialize, Serializer};
+use serde::{Deserializer, Serializer};
 
-/// A stored or replicated type with versions of its encoding.
-pub(crate) trait Versioned: Serialize + DeserializeOwned {
+/// A stored or replicated type with versions of its encoding. Nothing here has a default: a type that gets a second version
+/// does not compile until it says all of this.
+pub(crate) trait Versioned: Sized {
     /// The newest version; every one from 1 to it is read.
     const NEWEST: u8;
 
     /// The version that is written under these rules.
-    fn version_under(_rules: Rules) -> u8 {
-        1
-    }
+    fn version_under(rules: Rules) -> u8;
 
     /// Writes it as `version`, from 1 to [`Self::NEWEST`], has it.
-    fn write<S: Serializer>(&self, _version: u8, to: S) -> Result<S::Ok, S::Error> {
-        self.serialize(to)
-    }
+    fn write<S: Serializer>(&self, version: u8, to: S) -> Result<S::Ok, S::Error>;
 
     /// Reads what `version`, from 1 to [`Self::NEWEST`], wrote.
-    fn read<'de, D: Deserializer<'de>>(_version: u8, from: D) -> Result<Self, D::Error> {
-        Self::deserialize(from)
-    }
+    fn read<'de, D: Deserializer<'de>>(version: u8, from: D) -> Result<Self, D::Error>;
 }
+
+/// Types that have one version so far, the first, under all rules.
+macro_rules! of_one_version {
+    ($($kind:ty),+ $(,)?) => {
+        $(impl $crate::codec::Versioned for $kind {
+            const NEWEST: u8 = 1;
+
+            fn version_under(_: assent_proof::Rules) -> u8 {
+                1
+            }
+
+            fn write<S: serde::Serializer>(&self, _: u8, to: S) -> Result<S::Ok, S::Error> {
+                serde::Serialize::serialize(self, to)
+            }
+
+            fn read<'de, D: serde::Deserializer<'de>>(_: u8, from: D) -> Result<Self, D::Error> {
+                serde::Deserialize::deserialize(from)
+            }
+        })+
+    };
+}
+
+pub(crate) use of_one_version;
 
 /// A version that this build does not know, of something stored or replicated. What carries it is not damaged: another
 /// build wrote it. A node that meets one stops.
@@ -81,6 +98,9 @@ pub enum CodecError {
     /// Bytes are left over after the value.
     #[error("{0} bytes are left over")]
     Trailing(u64),
+    /// The value has an encoding, and it is another one.
+    #[error("it is not how this value is written")]
+    NotCanonical,
 }
 
 /// The value's bytes, in the version that these rules name.
@@ -117,9 +137,17 @@ pub(crate) fn decode<T: Versioned>(bytes: &[u8]) -> Result<T, CodecError> {
     Ok(value)
 }
 
+/// The value that `bytes` hold, if they are the ones that [`encode`] makes of it. For what a peer wrote: what other bytes the
+/// decoder takes for the same value may change with its version, and must not decide what becomes of an entry.
+pub(crate) fn decode_canonical<T: Versioned>(bytes: &[u8]) -> Result<T, CodecError> {
+    let value: T = decode(bytes)?;
+    let version = bytes.first().copied().ok_or(CodecError::Empty)?;
+    if encode_as(&value, version) == bytes { Ok(value) } else { Err(CodecError::NotCanonical) }
+}
+
 #[cfg(test)]
 mod tests {
-    use serde::Deserialize;
+    use serde::{Deserialize, Serialize};
 
     use super::*;
 

@@ -28,9 +28,7 @@ pub struct Group {
 }
 
 #[cfg(not(feature = "test-rules"))]
-impl Versioned for Command {
-    const NEWEST: u8 = 1;
-}
+codec::of_one_version!(Command);
 
 /// Under the rules that are in no release, commands have a second version: groups first.
 #[cfg(feature = "test-rules")]
@@ -57,10 +55,6 @@ impl Versioned for Command {
     }
 }
 
-impl Versioned for Outcomes {
-    const NEWEST: u8 = 1;
-}
-
 impl Command {
     /// The bytes of the log entry. The rules are those that the leader follows, so that every voter reads them.
     pub fn encode(&self, rules: Rules) -> Vec<u8> {
@@ -71,22 +65,23 @@ impl Command {
     ///
     /// # Errors
     /// [`CodecError::Version`] for a version that this build does not know: it may be a revocation to a newer build, so the
-    /// node must stop. Any other error is garbage to every build that knows the version; it changes nothing on any node.
+    /// node must stop. Any other error is garbage to every build that knows the version, bytes that [`Self::encode`] would write otherwise
+    /// included; it changes nothing on any node.
     pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
-        codec::decode(bytes)
+        codec::decode_canonical(bytes)
     }
 
     /// Whether a node that knows the rules up to `known` reads the version of a log entry's command. Bytes without a version are
     /// garbage to every build, and not of another version.
     pub fn version_known(bytes: &[u8], known: RulesVersion) -> Result<(), UnknownVersionError> {
-        let newest = Rules::of(known).map_or(Self::NEWEST, Self::version_under);
+        let newest = Rules::of(known).map_or(1, Self::version_under);
         bytes.first().map_or(Ok(()), |found| UnknownVersionError::check(*found, newest))
     }
 }
 
 /// An envelope as `apply` takes it. Which rules it is verified under is known only once everything before it is applied, so
 /// `apply` asks.
-pub trait Submission {
+pub trait ToVerify {
     /// What this very replica makes of the envelope under these rules. Never another's word.
     fn verified(&self, rules: Rules) -> Checked;
 }
@@ -100,7 +95,7 @@ pub struct Unverified<'a> {
     pub origin: &'a str,
 }
 
-impl Submission for Unverified<'_> {
+impl ToVerify for Unverified<'_> {
     fn verified(&self, rules: Rules) -> Checked {
         match verify(self.bytes, self.origin, rules) {
             Ok(envelope) => Checked::Verified(Arc::new(envelope)),
@@ -171,16 +166,4 @@ impl Outcome {
 pub struct Outcomes {
     /// The groups' outcomes.
     pub groups: Vec<Vec<Outcome>>,
-}
-
-impl Outcomes {
-    /// Their bytes, as a leader that follows these rules answers a follower.
-    pub fn encode(&self, rules: Rules) -> Vec<u8> {
-        codec::encode(self, rules)
-    }
-
-    /// Reads what [`Self::encode`] wrote.
-    pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
-        codec::decode(bytes)
-    }
 }

@@ -4,12 +4,12 @@
 use bytes::Bytes;
 
 use assent_proof::{
-    AttestationStatus, Claims, Code, Containment, EvidenceId, EvidenceKind, Millis, Of, PolicyBody, Refusal,
-    Requirement, RevocationReason, Role, Rules, Seconds, Sha256, SigningKey,
+    AttestationStatus, Claims, Containment, EvidenceId, EvidenceKind, Millis, Of, PolicyBody, Requirement,
+    RevocationReason, Role, Rules, Seconds, Sha256, SigningKey,
 };
 
 use crate::codec::{CodecError, UnknownVersionError, Versioned, decode, encode};
-use crate::command::{Command, Group, Outcome, Outcomes, Receipt};
+use crate::command::{Command, Group};
 use crate::record::*;
 
 #[track_caller]
@@ -39,10 +39,6 @@ fn key() -> assent_proof::PublicKey {
 
 fn contained() -> Contained {
     Contained { unreleased: 2, released: vec![ReleasedBy { signers: [7; 32], newest: 300 }] }
-}
-
-fn receipt() -> Receipt {
-    Receipt { evidence_id: id(7), ledger_index: 8, revision: 9, accepted_at: Millis(10) }
 }
 
 #[test]
@@ -198,30 +194,13 @@ fn rows_keep_their_bytes() {
 }
 
 #[test]
-fn commands_and_outcomes_keep_their_bytes() {
+fn commands_keep_their_bytes() {
     golden(
         &Command {
             proposed_at: Millis(1),
             groups: vec![Group { atomic: true, envelopes: vec![Bytes::from_static(b"{}")] }],
         },
         include_str!("golden/command.hex").trim(),
-    );
-    golden(
-        &Outcomes {
-            groups: vec![vec![
-                Outcome::Accepted { receipt: receipt(), fresh: true },
-                Outcome::Equivocation {
-                    receipt: receipt(),
-                    refusal: Refusal::new(Code::AuthorityInconsistent, "d"),
-                },
-                Outcome::Refused {
-                    refusal: Refusal::at(Code::HeadMoved, "f", "d"),
-                    head: Some(id(1)),
-                    next_sequence: Some(2),
-                },
-            ]],
-        },
-        include_str!("golden/outcomes.hex").trim(),
     );
 }
 

@@ -34,7 +34,7 @@ mod view;
 pub use assent_proof::RulesVersion;
 pub use authorize::{Allow, Decision, JudgedBy, Reason, Verdict, authorize, authorize_permitted};
 pub use codec::{CodecError, UnknownVersionError};
-pub use command::{Checked, Command, Group, Outcome, Outcomes, Receipt, Submission, Unverified};
+pub use command::{Checked, Command, Group, Outcome, Outcomes, Receipt, ToVerify, Unverified};
 pub use genesis::{ClusterId, GenesisError, GenesisFile};
 pub use rows::{MemoryRows, Row, RowError, Rows, RowsMut, Table};
 pub use rules::{rules_in_force, rules_known};

@@ -38,6 +38,3 @@ pub const CONTAINMENTS_NAMED: usize = 33;
 
 /// Most reasons that one decision names; it says how many more there are. No decision denies by as many codes.
 pub const REASONS: usize = 32;
-
-/// The newest version of the rules in this build; peers announce it to one another.
-pub const RULES_VERSION: u32 = crate::RulesVersion::NEWEST.0;

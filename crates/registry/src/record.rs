@@ -11,36 +11,32 @@ use assent_proof::{
     RevocationReason, Role, Seconds, Sha256,
 };
 
+#[cfg(feature = "test-rules")]
 use crate::codec::Versioned;
+use crate::codec::of_one_version;
 
-macro_rules! versioned {
-    ($($record:ty = $newest:literal),+ $(,)?) => {
-        $(impl Versioned for $record { const NEWEST: u8 = $newest; })+
-    };
-}
-
-versioned!(
-    MetaRow = 1,
-    EvidenceRow = 1,
-    AuthorityRow = 1,
-    DomainRow = 1,
-    PolicyRow = 1,
-    LineageRow = 1,
-    IssuerRow = 1,
-    SlotRow = 1,
-    OpenSubjectRow = 1,
-    PeerRow = 1,
-    PeerListRow = 1,
-    PeerListsRow = 1,
-    CheckpointRow = 1,
-    PermitRow = 1,
-    ReleaseRow = 1,
-    RestrictionRow = 1,
-    TrustRow = 1,
+of_one_version!(
+    MetaRow,
+    EvidenceRow,
+    AuthorityRow,
+    DomainRow,
+    PolicyRow,
+    LineageRow,
+    IssuerRow,
+    SlotRow,
+    OpenSubjectRow,
+    PeerRow,
+    PeerListRow,
+    PeerListsRow,
+    CheckpointRow,
+    PermitRow,
+    ReleaseRow,
+    RestrictionRow,
+    TrustRow,
 );
 
 #[cfg(not(feature = "test-rules"))]
-versioned!(LeafRow = 1);
+of_one_version!(LeafRow);
 
 /// Under the rules that are in no release, leaves have a second version: time first.
 #[cfg(feature = "test-rules")]

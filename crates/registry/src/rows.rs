@@ -154,9 +154,10 @@ impl RowError {
     pub(crate) fn undecoded(table: Table, key: &[u8], error: CodecError) -> Self {
         match error {
             CodecError::Version(version) => RowError::RowVersion { table, version },
-            CodecError::Empty | CodecError::Encoding(_) | CodecError::Trailing(_) => {
-                RowError::Mutated { table, key: key.to_vec() }
-            }
+            CodecError::Empty
+            | CodecError::Encoding(_)
+            | CodecError::Trailing(_)
+            | CodecError::NotCanonical => RowError::Mutated { table, key: key.to_vec() },
         }
     }
 

@@ -8,7 +8,7 @@ use assent_proof::{Rules, RulesVersion};
 use crate::rows::RowError;
 use crate::view::View;
 
-/// Whether somebody who knows the rules up to `known` can follow `version`.
+/// Whether a build that knows the rules up to `known` can follow `version`.
 pub(crate) fn reaches(known: RulesVersion, version: u32) -> Result<(), RowError> {
     if version <= known.0 { Ok(()) } else { Err(RowError::RulesUnknown { version, known: known.0 }) }
 }
@@ -35,7 +35,7 @@ pub fn rules_in_force(rows: &dyn crate::Rows) -> Result<Rules, RowError> {
     View::new(rows).rules()
 }
 
-/// Whether somebody who knows the rules up to `known` can follow those of this state. To be asked of a state before it is
+/// Whether a build that knows the rules up to `known` can follow those of this state. To be asked of a state before it is
 /// served or taken over: when a node starts, and of a snapshot before it is installed.
 ///
 /// # Errors

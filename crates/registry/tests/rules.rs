@@ -7,7 +7,7 @@ use assent_proof::{
     Claims, Code, DomainName, Envelope, EvidenceId, EvidenceKind, LineageName, Millis, Role, Rules,
 };
 use assent_registry::{
-    Checked, GenesisFile, MemoryRows, Outcome, RowError, Rows, RulesVersion, Submission, Table, Unverified,
+    Checked, GenesisFile, MemoryRows, Outcome, RowError, Rows, RulesVersion, Table, ToVerify, Unverified,
     apply, bootstrap, query, rules_in_force, rules_known,
 };
 use support::*;
@@ -380,7 +380,7 @@ fn an_envelope_is_verified_under_the_rules_in_force_where_its_turn_comes() {
 fn an_envelope_that_was_verified_under_other_rules_stops_the_replica() {
     let world = World::new();
     struct Stale<'a>(&'a [u8]);
-    impl Submission for Stale<'_> {
+    impl ToVerify for Stale<'_> {
         fn verified(&self, _: Rules) -> Checked {
             unverified(self.0).verified(Rules::TEST)
         }

@@ -31,14 +31,15 @@ pub enum StoreError {
     },
     /// The file was written by a build that this one does not understand.
     #[error(
-        "`{file}` has format {found}, this build reads format {known}: start it with the build that wrote it"
+        "`{file}` has format {found}, and this build reads format {known}: start it with {}",
+        if found > known { "a newer build" } else { "the build that wrote it" }
     )]
     Format {
         /// The file's name.
         file: String,
         /// The format found.
         found: u8,
-        /// The format that this build reads.
+        /// The newest format that this build reads.
         known: u8,
     },
     /// Something stored or received has a version that this build does not know. It is not damaged.
@@ -97,10 +98,9 @@ impl StoreError {
         StoreError::Unusable(error.to_string())
     }
 
-    /// Nothing if `found` is the version of `what` that this build reads, otherwise the error.
-    pub(crate) fn check_version(what: &str, found: u8, known: u8) -> Result<(), Self> {
-        UnknownVersionError::check(found, known)
-            .map_err(|version| StoreError::Version { what: what.to_owned(), version })
+    /// `what` has version `found`, and this build reads versions up to `known`.
+    pub(crate) fn unknown_version(what: &str, found: u8, known: u8) -> Self {
+        StoreError::Version { what: what.to_owned(), version: UnknownVersionError { found, known } }
     }
 
     /// Whether only another build can go on: a node that meets this stops with it as its reason, and passes nothing over.

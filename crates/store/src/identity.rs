@@ -92,7 +92,7 @@ mod tests {
         let error = Identity::decode("log.redb", Role::Log, b"\x09rest").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "`log.redb` has format 9, this build reads format 6: start it with the build that wrote it"
+            "`log.redb` has format 9, and this build reads format 6: start it with a newer build"
         );
         assert!(Identity::decode("f", Role::Log, b"\x06\x02\x010123456789abcdef").is_err());
         assert!(Identity::decode("f", Role::Registry, b"\x06\x02\x010123456789abcdefg").is_err());

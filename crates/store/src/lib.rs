@@ -36,5 +36,5 @@ pub use crate::snapshot::{
 };
 pub use crate::store::Store;
 
-/// The format of both databases that this build writes and opens.
+/// The newest format of both databases, which new ones get.
 pub const FORMAT: u8 = identity::FORMAT;

@@ -311,7 +311,7 @@ fn hash(text: &str) -> Option<Hash> {
 
 #[cfg(test)]
 mod tests {
-    use assent_proof::{BatchTree, consistency_proof, leaf_hash, verify_consistency};
+    use assent_proof::{BatchTree, Rules, consistency_proof, leaf_hash, verify_consistency};
 
     use super::*;
 
@@ -334,8 +334,15 @@ mod tests {
                 let (before, after) = (of(&leaves[..old]), of(&leaves[..new]));
                 for proof in &proofs {
                     let extends = before.is_extended_by(&after, proof);
-                    let known =
-                        verify_consistency(before.size, &before.root, after.size, &after.root, proof).is_ok();
+                    let known = verify_consistency(
+                        Rules::NEWEST,
+                        before.size,
+                        &before.root,
+                        after.size,
+                        &after.root,
+                        proof,
+                    )
+                    .is_ok();
                     assert_eq!(extends, known, "{old} {new} {proof:?}");
                     proven += u32::from(extends);
                 }

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use assent_proof::{
-    Envelope, Json, Millis, PublicKey, Rules, RulesVersion, STATEMENT_PAYLOAD_TYPE, Statement, json, verify,
-    verify_decision,
+    Envelope, Json, Millis, PublicKey, Rules, RulesVersion, STATEMENT_PAYLOAD_TYPE, Statement,
+    VerifiedEnvelope, json, verify, verify_decision,
 };
 use clap::Args as ClapArgs;
 
@@ -30,19 +30,26 @@ pub(crate) struct Args {
     /// Refuse an envelope that was made for another registry
     #[arg(long)]
     origin: Option<String>,
-    /// Verify an envelope under this version of the rules, the one that its registry followed when it accepted it; by default the newest that this build knows
+    /// Verify an envelope under this version of the rules: the one that its registry followed when it accepted it, which is one more than the number of `rules` leaves before it. By default every version that this build knows is tried, the newest first, and the one that fits is printed
     #[arg(long, value_name = "VERSION")]
     rules: Option<u32>,
 }
 
 impl Args {
-    fn rules(&self) -> Result<Rules, CliError> {
-        let Some(version) = self.rules else { return Ok(Rules::NEWEST) };
-        Rules::of(RulesVersion(version)).ok_or_else(|| {
-            let newest = RulesVersion::NEWEST;
-            let detail = format!("this build knows the rules up to version {newest}, not version {version}");
-            CliError::new("rules_unknown", detail, "verify with a build that knows them")
-        })
+    /// Verifies under the version that was asked for, or under the newest one by which the envelope verifies.
+    fn verify(&self, bytes: &[u8], origin: &str) -> Result<VerifiedEnvelope, CliError> {
+        if let Some(version) = self.rules {
+            let rules = Rules::of(RulesVersion(version)).ok_or_else(|| {
+                let newest = RulesVersion::NEWEST;
+                let detail =
+                    format!("this build knows the rules up to version {newest}, not version {version}");
+                CliError::new("rules_unknown", detail, "verify with a build that knows them")
+            })?;
+            return Ok(verify(bytes, origin, rules)?);
+        }
+        let newest = verify(bytes, origin, Rules::NEWEST);
+        let earlier = || Rules::NEWEST.earlier().rev().find_map(|rules| verify(bytes, origin, rules).ok());
+        Ok(newest.or_else(|refusal| earlier().ok_or(refusal))?)
     }
 }
 
@@ -81,6 +88,9 @@ fn decision(bytes: &[u8], trusted: &[PublicKey], output: Output) -> Result<Exit,
         if let Some(more) = verified.decision.get("moreReasons").and_then(Json::as_i64) {
             text.push_str(&format!("\n  and {more} more"));
         }
+        for what in unchecked(&verified.decision) {
+            text.push_str(&format!("\n  not checked: {what}"));
+        }
         match until.filter(|_| verified.allow) {
             Some(until) if over => text.push_str(&format!(
                 "\nit was valid until {}, which is over by this clock",
@@ -96,13 +106,18 @@ fn decision(bytes: &[u8], trusted: &[PublicKey], output: Output) -> Result<Exit,
     Ok(Exit::Ok)
 }
 
+/// What the policy of a decision does not check, in its words.
+fn unchecked(decision: &Json) -> impl Iterator<Item = &str> {
+    let words = decision.get("policy").and_then(|policy| policy.get("unchecked")).and_then(Json::as_array);
+    words.unwrap_or_default().iter().filter_map(Json::as_str)
+}
+
 fn envelope(args: &Args, bytes: &[u8], trusted: &[PublicKey], output: Output) -> Result<Exit, CliError> {
     let origin = match &args.origin {
         Some(origin) => origin.clone(),
         None => origin_of(bytes, &args.file)?,
     };
-    let rules = args.rules()?;
-    let verified = verify(bytes, &origin, rules)?;
+    let verified = args.verify(bytes, &origin)?;
     let statement = verified.statement();
     if let Some(stranger) = statement.issuers.iter().find(|issuer| !trusted.contains(issuer)) {
         let detail = format!("issuer `{stranger}` is not among the trusted keys");
@@ -115,17 +130,19 @@ fn envelope(args: &Args, bytes: &[u8], trusted: &[PublicKey], output: Output) ->
     let value = serde_json::json!({
         "verified": "envelope", "evidenceId": verified.id(), "kind": statement.kind, "issuers": statement.issuers,
         "registry": statement.registry, "domain": statement.domain, "lineage": statement.lineage,
-        "rules": rules.version().0,
+        "rules": verified.rules().version().0, "registryChecked": args.origin.is_some(),
     });
     output.result(&value, || {
         let issuers: Vec<String> = statement.issuers.iter().map(ToString::to_string).collect();
         format!(
-            "verified: {} {}\nin {}/{} of {}\nsigned by {}",
+            "verified: {} {}\nin {}/{} of {}{}\nunder rules {}\nsigned by {}",
             statement.kind,
             verified.id(),
             statement.domain,
             statement.lineage,
             statement.registry,
+            if args.origin.is_some() { "" } else { " (not checked: give yours with `--origin`)" },
+            verified.rules().version(),
             issuers.join("\n          ")
         )
     })?;

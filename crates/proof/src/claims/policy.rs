@@ -84,7 +84,7 @@ fn judged_by(kind: EvidenceKind) -> &'static [List] {
 /// is required, the JSON must have it, and `null` says there that it is not checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyBody {
-    /// The evidence that must be there, besides the execution-authorization that always must; at most 64.
+    /// The evidence that must be there, besides the execution-authorization that always must; at most 16.
     pub require: Vec<Requirement>,
     /// The attestation statuses that are accepted; `None`: any.
     pub attestation_status: Option<Vec<AttestationStatus>>,
@@ -162,11 +162,15 @@ impl PolicyBody {
         Json::object(fields.into_iter().flatten())
     }
 
-    /// What the policy does not check though it could, in the order of [`Unchecked`] and without repetitions.
+    /// What the policy does not check though it could, in the order of [`Unchecked`], ages in the order of the requirements,
+    /// and without repetitions.
     pub fn unchecked(&self) -> Vec<Unchecked> {
         let mut unchecked = Vec::new();
         if self.require.is_empty() {
             unchecked.push(Unchecked::Requirements);
+        }
+        if !self.require.iter().any(|required| required.of == Of::Runtime) {
+            unchecked.push(Unchecked::Runtime);
         }
         for list in List::ALL {
             let required = self.requires_judged_by(list);

@@ -10,6 +10,8 @@ use crate::kind::EvidenceKind;
 pub enum Unchecked {
     /// The policy requires no evidence of its own.
     Requirements,
+    /// The policy requires nothing of the runtime.
+    Runtime,
     /// Any attestation status is accepted.
     AttestationStatus,
     /// Any measurement is accepted.
@@ -30,6 +32,9 @@ impl Display for Unchecked {
         match self {
             Unchecked::Requirements => {
                 f.write_str("no kind of evidence is required besides the `execution-authorization`")
+            }
+            Unchecked::Runtime => {
+                f.write_str("nothing is required of the runtime, and a request need not name one")
             }
             Unchecked::AttestationStatus => {
                 f.write_str("any attestation status is accepted, `contraindicated` too")

@@ -45,7 +45,7 @@ fn noted(lines: &[NoteSignature]) -> Vec<u8> {
 }
 
 fn verify_noted(note: &[u8], nodes: &[PublicKey]) -> Result<VerifiedCheckpoint, Refusal> {
-    verify_checkpoint(note, ORIGIN, &key(1).public(), nodes)
+    verify_checkpoint(Rules::NEWEST, note, ORIGIN, &key(1).public(), nodes)
 }
 
 #[test]

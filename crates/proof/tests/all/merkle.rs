@@ -151,7 +151,7 @@ fn every_size_is_proven_consistent_with_every_smaller_one_and_by_its_own_proof_a
             assert_eq!(proof, proof_by_definition(&leaves[..new], old, true), "{old} to {new}");
             let check =
                 |old: usize, old_root: &[u8; 32], new: usize, new_root: &[u8; 32], proof: &[[u8; 32]]| {
-                    verify_consistency(old as u64, old_root, new as u64, new_root, proof)
+                    verify_consistency(Rules::NEWEST, old as u64, old_root, new as u64, new_root, proof)
                 };
             let refused = |result| assert_eq!(code_of(result), Code::RegistryDiverged, "{old} to {new}");
             check(old, &roots[old], new, &roots[new], &proof).unwrap();
@@ -192,7 +192,7 @@ fn a_tree_whose_past_was_altered_is_never_consistent() {
             forked[altered] = leaf_hash(b"another");
             let proof = consistency_proof(&forked, old);
             let root = BatchTree::new(forked).root();
-            let result = verify_consistency(old as u64, &old_root, 20, &root, &proof);
+            let result = verify_consistency(Rules::NEWEST, old as u64, &old_root, 20, &root, &proof);
             assert_eq!(result.is_ok(), altered >= old, "{altered} of {old}");
         }
     }
@@ -201,9 +201,9 @@ fn a_tree_whose_past_was_altered_is_never_consistent() {
 #[test]
 fn sizes_at_the_edges_need_what_the_documentation_says() {
     let (a, b) = (leaf_hash(b"a"), leaf_hash(b"b"));
-    verify_consistency(0, &a, 5, &b, &[]).unwrap();
-    verify_consistency(0, &a, 0, &a, &[]).unwrap();
-    verify_consistency(u64::MAX, &a, u64::MAX, &a, &[]).unwrap();
+    verify_consistency(Rules::NEWEST, 0, &a, 5, &b, &[]).unwrap();
+    verify_consistency(Rules::NEWEST, 0, &a, 0, &a, &[]).unwrap();
+    verify_consistency(Rules::NEWEST, u64::MAX, &a, u64::MAX, &a, &[]).unwrap();
     type Case<'proof> = (u64, [u8; 32], u64, [u8; 32], &'proof [[u8; 32]]);
     let diverged: [Case; 8] = [
         (0, a, 5, b, &[a]),
@@ -216,7 +216,7 @@ fn sizes_at_the_edges_need_what_the_documentation_says() {
         (u64::MAX - 1, a, u64::MAX, b, &[b; 63]),
     ];
     for (old, old_root, new, new_root, proof) in diverged {
-        let result = verify_consistency(old, &old_root, new, &new_root, proof);
+        let result = verify_consistency(Rules::NEWEST, old, &old_root, new, &new_root, proof);
         assert_eq!(code_of(result), Code::RegistryDiverged, "{old} to {new}");
     }
     assert_eq!(code_of(verify_consistency(6, &a, 5, &a, &[])), Code::Malformed);
@@ -230,10 +230,11 @@ fn sizes_at_the_edges_need_what_the_documentation_says() {
 fn a_proof_of_the_most_hashes_that_64_bits_need_verifies() {
     // 2^63 leaves before one more: the new root is over the old one and the new leaf.
     let (old, leaf) = (leaf_hash(b"old"), leaf_hash(b"leaf"));
-    verify_consistency(1 << 63, &old, (1 << 63) + 1, &node_hash(&old, &leaf), &[leaf]).unwrap();
+    verify_consistency(Rules::NEWEST, 1 << 63, &old, (1 << 63) + 1, &node_hash(&old, &leaf), &[leaf])
+        .unwrap();
     // From 1 leaf to 2^63: a sibling at each of 63 levels.
     let siblings: Vec<[u8; 32]> = (0..63u8).map(|i| leaf_hash(&[i])).collect();
     let root = siblings.iter().fold(old, |left, right| node_hash(&left, right));
-    verify_consistency(1, &old, 1 << 63, &root, &siblings).unwrap();
+    verify_consistency(Rules::NEWEST, 1, &old, 1 << 63, &root, &siblings).unwrap();
     assert_eq!(code_of(verify_consistency(1, &old, 1 << 63, &root, &siblings[1..])), Code::RegistryDiverged);
 }

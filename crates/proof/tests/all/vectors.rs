@@ -125,7 +125,7 @@ fn a_cosigned_checkpoint_is_the_vector() {
     }
     let note = Note { text: body, signatures }.to_vec();
     let keys: Vec<PublicKey> = nodes.iter().map(SigningKey::public).collect();
-    verify_checkpoint(&note, ORIGIN, &registry.public(), &keys).unwrap();
+    verify_checkpoint(Rules::NEWEST, &note, ORIGIN, &registry.public(), &keys).unwrap();
     let vector = Json::object([
         ("origin", text(ORIGIN)),
         ("registryKey", text(registry.public().to_string())),

@@ -18,7 +18,7 @@ use std::rc::Rc;
 use assent_proof::{Claims, EvidenceId, Millis, PublicKey, Refusal, Rules, RulesVersion, VerifiedEnvelope};
 
 use crate::authorize::Allow;
-use crate::command::{Checked, Outcome, Receipt, Submission};
+use crate::command::{Checked, Outcome, Receipt, ToVerify};
 use crate::record::{CheckpointRow, CountedSigner, IssuerRow, LineageRow, MetaRow};
 use crate::rows::{Overlay, RowError, Rows, RowsMut};
 use crate::rules::rules_known;
@@ -36,7 +36,7 @@ pub(crate) use check::Occasion;
 /// # Errors
 /// This node's store failed, or the state follows rules beyond `known` or would from here on: then this node has to
 /// stop, since others go on under rules that it cannot follow. Nothing of the command may be kept.
-pub fn apply<S: Submission>(
+pub fn apply<S: ToVerify>(
     rows: &mut dyn RowsMut,
     known: RulesVersion,
     proposed_at: Millis,
@@ -82,7 +82,7 @@ pub fn would_accept(
 fn apply_each(
     rows: &mut dyn RowsMut,
     occasion: Occasion,
-    envelopes: &[impl Submission],
+    envelopes: &[impl ToVerify],
 ) -> Result<Vec<Outcome>, RowError> {
     envelopes.iter().map(|envelope| submit(rows, occasion, envelope)).collect()
 }
@@ -90,7 +90,7 @@ fn apply_each(
 fn apply_atomically(
     rows: &mut dyn RowsMut,
     occasion: Occasion,
-    envelopes: &[impl Submission],
+    envelopes: &[impl ToVerify],
 ) -> Result<Vec<Outcome>, RowError> {
     let before = View::new(rows).meta()?.map_or(0, |meta| meta.revision);
     let mut overlay = Overlay::new(rows);
@@ -126,11 +126,7 @@ fn apply_atomically(
     Ok(outcomes.into_iter().map(not_applied).collect())
 }
 
-fn submit(
-    rows: &mut dyn RowsMut,
-    occasion: Occasion,
-    envelope: &impl Submission,
-) -> Result<Outcome, RowError> {
+fn submit(rows: &mut dyn RowsMut, occasion: Occasion, envelope: &impl ToVerify) -> Result<Outcome, RowError> {
     let rules = View::new(rows).rules()?;
     match envelope.verified(rules) {
         Checked::Refused(refusal) => Ok(match accepted_before(rows, rules, envelope)? {
@@ -145,10 +141,10 @@ fn submit(
 fn accepted_before(
     rows: &dyn Rows,
     rules: Rules,
-    envelope: &impl Submission,
+    envelope: &impl ToVerify,
 ) -> Result<Option<Outcome>, RowError> {
     let view = View::new(rows);
-    for earlier in (RulesVersion::GENESIS.0..rules.version().0).filter_map(|n| Rules::of(RulesVersion(n))) {
+    for earlier in rules.earlier() {
         let Checked::Verified(envelope) = envelope.verified(earlier) else { continue };
         let row = view.evidence(&envelope.id())?;
         if row.is_some_and(|row| row.rules == earlier.version().0) {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use assent_proof::{
-    Claims, Code, DomainName, EvidenceId, Millis, PublicKey, Refusal, Statement, TreeHash,
+    Claims, Code, DomainName, EvidenceId, Millis, PublicKey, Refusal, Rules, Statement, TreeHash,
     merkle::verify_consistency, verify_checkpoint,
 };
 
@@ -33,7 +33,9 @@ pub(super) fn check(
         OfPeer::Nothing | OfPeer::Trust { .. } => return Ok(None),
     };
     let (trust_id, trust) = trust(view, statement, now)?;
-    let verified = verify_checkpoint(note.as_bytes(), &trust.peer, &trust.registry_key, &trust.node_keys);
+    let rules = view.rules()?;
+    let verified =
+        verify_checkpoint(rules, note.as_bytes(), &trust.peer, &trust.registry_key, &trust.node_keys);
     let verified = verified.map_err(|refusal| at_checkpoint(&refusal))?;
     let found = verified.checkpoint();
     let checkpoint =
@@ -42,7 +44,7 @@ pub(super) fn check(
     has_room_for_trust(view, &statement.domain, issuer, &checkpoint)?;
     if !placement.is_second() {
         let last = last(view, &statement.domain, &checkpoint.origin)?;
-        extends(&last, &checkpoint, consistency)?;
+        extends(rules, &last, &checkpoint, consistency)?;
     }
     Ok(Some(checkpoint))
 }
@@ -183,7 +185,12 @@ fn doubt(origin: &str) -> Refusal {
     Refusal::at(Code::InheritanceUnverifiable, "predicate.claims.checkpoint", detail)
 }
 
-fn extends(last: &[CheckpointRow], new: &CheckpointRow, proof: &[TreeHash]) -> Result<(), Refusal> {
+fn extends(
+    rules: Rules,
+    last: &[CheckpointRow],
+    new: &CheckpointRow,
+    proof: &[TreeHash],
+) -> Result<(), Refusal> {
     let hashes: Vec<[u8; 32]> = proof.iter().map(|hash| hash.0).collect();
     let diverged =
         |detail: String| Refusal::at(Code::RegistryDiverged, "predicate.claims.consistency", detail);
@@ -193,10 +200,15 @@ fn extends(last: &[CheckpointRow], new: &CheckpointRow, proof: &[TreeHash]) -> R
         ));
     }
     for before in last {
-        verify_consistency(before.size, &before.root, new.size, &new.root, &hashes).map_err(|refusal| {
-            let size = before.size;
-            diverged(format!("it does not extend the peer's checkpoint of size {size}: {}", refusal.detail))
-        })?;
+        verify_consistency(rules, before.size, &before.root, new.size, &new.root, &hashes).map_err(
+            |refusal| {
+                let size = before.size;
+                diverged(format!(
+                    "it does not extend the peer's checkpoint of size {size}: {}",
+                    refusal.detail
+                ))
+            },
+        )?;
     }
     Ok(())
 }

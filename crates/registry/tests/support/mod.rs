@@ -15,7 +15,7 @@ use assent_proof::{
     RevocationReason, Role, Seconds, Sha256, SigningKey, Statement, VerifiedEnvelope, sign_statement,
 };
 use assent_registry::{
-    Checked, Decision, GenesisFile, MemoryRows, Outcome, Receipt, RulesVersion, Submission, Unverified, View,
+    Checked, Decision, GenesisFile, MemoryRows, Outcome, Receipt, RulesVersion, ToVerify, Unverified, View,
     apply, authorize, bootstrap, query, rules_in_force, would_accept,
 };
 

@@ -9,7 +9,7 @@ use crate::StoreError;
 use crate::bytes_codec::{CodecProblem, Reader, put_bytes};
 use crate::database::LOG_FILE;
 
-/// The newest version of the row, and the one that is written; all from 1 on are read.
+/// The newest version of the row, and the one that is written. To add one: ARCHITECTURE.md, "Versions".
 const VERSION: u8 = 1;
 
 /// What the log is, apart from the entries themselves.
@@ -60,11 +60,13 @@ impl LogState {
         let damaged = |problem: CodecProblem| StoreError::damaged(LOG_FILE, problem);
         let mut reader = Reader::new(bytes);
         let version = reader.u8().map_err(damaged)?;
-        StoreError::check_version(&format!("the state in `{LOG_FILE}`"), version, VERSION)?;
-        Self::read(reader).map_err(damaged)
+        match version {
+            1 => Self::read(reader).map_err(damaged),
+            found => Err(StoreError::unknown_version(&format!("the state in `{LOG_FILE}`"), found, VERSION)),
+        }
     }
 
-    /// Reads what follows the version.
+    /// Reads what follows version 1.
     fn read(mut reader: Reader<'_>) -> Result<Self, CodecProblem> {
         let (commit, generation) = (reader.u64()?, reader.u64()?);
         let range = if flag(&mut reader)? { Some((reader.u64()?, reader.u64()?)) } else { None };
