@@ -388,7 +388,11 @@ impl Parts {
         let Some(proposed_at) = self.sure_now() else { return Err(SubmitError::ClockUncertain) };
         let command = Command { proposed_at, groups: groups.to_vec() };
         // In a version that every voter reads: by the rules that are in force each has said so.
-        let bytes = Bytes::from(command.encode(self.verifier.in_force()));
+        let mut rules = self.verifier.in_force();
+        if mutant::is_active(Mutant::WriteNewestVersion) {
+            rules = Rules::of(RulesVersion(self.rules_known())).unwrap_or(rules);
+        }
+        let bytes = Bytes::from(command.encode(rules));
         if mutant::is_active(Mutant::AckBeforeQuorum)
             && let Some(outcomes) = self.acknowledge_ahead(bytes.clone()).await
         {

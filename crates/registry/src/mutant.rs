@@ -107,6 +107,8 @@ mutants! {
     StaleRevisionInAnswer = "stale-revision-in-answer", caught by ["S2"];
     /// A leader raises the rules as soon as its own build knows the next version.
     RaiseBeforeAllKnow = "raise-before-all-know", caught by ["S18"];
+    /// A leader writes commands in the newest version that its own build knows, whatever rules are in force.
+    WriteNewestVersion = "write-newest-version", caught by ["S18"];
 }
 
 impl std::fmt::Display for Mutant {

@@ -148,7 +148,7 @@ fn a_contraindicated_attestation_counts_only_where_the_policy_says_so_and_the_de
     accepted(&world.submit(&bad));
     let decision = world.decide();
     assert_eq!(codes(&decision), [Code::AttestationNotAffirming]);
-    assert_eq!(decision.policy.unwrap().unchecked, [Unchecked::Measurements]);
+    assert_eq!(decision.policy.unwrap().unchecked, [Unchecked::Runtime, Unchecked::Measurements]);
     let any = PolicyBody {
         require: vec![require(EvidenceKind::RuntimeAttestation, Of::Execution, 1, None)],
         attestation_status: None,
@@ -163,6 +163,7 @@ fn a_contraindicated_attestation_counts_only_where_the_policy_says_so_and_the_de
     assert_eq!(
         words,
         [
+            "nothing is required of the runtime, and a request need not name one",
             "any attestation status is accepted, `contraindicated` too",
             "any measurement is accepted",
             "`runtime-attestation` of the execution counts at any age",

@@ -202,7 +202,7 @@ fn focus(mutant: Mutant) -> Option<&'static str> {
             Some("power-cut-all,isolate")
         }
         Mutant::SwapSnapshotNonatomically => Some("churn,crash-loop"),
-        Mutant::RaiseBeforeAllKnow => Some("upgrade,transfer"),
+        Mutant::RaiseBeforeAllKnow | Mutant::WriteNewestVersion => Some("upgrade,transfer"),
         Mutant::ForgetDedupeInSnapshot => Some("churn,isolate,kill"),
         Mutant::RememberBeforeAccepted => Some("lie,crash-loop,kill"),
         _ => None,

@@ -283,7 +283,7 @@ fn a_checkpoint_of_another_origin_is_refused_however_well_signed() {
     ];
     let note = Note { text: text.clone(), signatures }.to_vec();
     refused(verify_noted(&note, &nodes([2])), Code::WrongRegistry, "origin");
-    assert!(verify_checkpoint(&note, &other.origin, &key(1).public(), &nodes([2])).is_ok());
+    assert!(verify_checkpoint(Rules::NEWEST, &note, &other.origin, &key(1).public(), &nodes([2])).is_ok());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The Merkle tree against RFC 6962's definitions and public test vectors.
 
 use assent_proof::Code;
+use assent_proof::Rules;
 use assent_proof::merkle::{
     BatchTree, consistency_proof, leaf_hash, node_hash, verify_consistency, verify_inclusion,
 };
@@ -219,8 +220,8 @@ fn sizes_at_the_edges_need_what_the_documentation_says() {
         let result = verify_consistency(Rules::NEWEST, old, &old_root, new, &new_root, proof);
         assert_eq!(code_of(result), Code::RegistryDiverged, "{old} to {new}");
     }
-    assert_eq!(code_of(verify_consistency(6, &a, 5, &a, &[])), Code::Malformed);
-    assert_eq!(code_of(verify_consistency(1, &a, u64::MAX, &b, &[b; 64])), Code::Malformed);
+    assert_eq!(code_of(verify_consistency(Rules::NEWEST, 6, &a, 5, &a, &[])), Code::Malformed);
+    assert_eq!(code_of(verify_consistency(Rules::NEWEST, 1, &a, u64::MAX, &b, &[b; 64])), Code::Malformed);
     assert_eq!(consistency_proof(&[a, b], 0), Vec::<[u8; 32]>::new());
     assert_eq!(consistency_proof(&[a, b], 3), Vec::<[u8; 32]>::new());
     assert_eq!(consistency_proof(&[], 1), Vec::<[u8; 32]>::new());
@@ -236,5 +237,8 @@ fn a_proof_of_the_most_hashes_that_64_bits_need_verifies() {
     let siblings: Vec<[u8; 32]> = (0..63u8).map(|i| leaf_hash(&[i])).collect();
     let root = siblings.iter().fold(old, |left, right| node_hash(&left, right));
     verify_consistency(Rules::NEWEST, 1, &old, 1 << 63, &root, &siblings).unwrap();
-    assert_eq!(code_of(verify_consistency(1, &old, 1 << 63, &root, &siblings[1..])), Code::RegistryDiverged);
+    assert_eq!(
+        code_of(verify_consistency(Rules::NEWEST, 1, &old, 1 << 63, &root, &siblings[1..])),
+        Code::RegistryDiverged
+    );
 }
