@@ -3,7 +3,7 @@
 //!
 //! All nodes here run the same code. A newer build is one whose words are rewritten where they leave it: on the way to its
 //! peers (`cluster_support/edge.rs`), or on its disk. So these tests say what this build does with the words of another one, and
-//! nothing of what another build does.
+//! nothing of what another build does. Builds that differ in the rules that they know: `mixed_rules.rs`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -23,13 +23,13 @@ use assent_cluster::node::Node;
 use assent_cluster::peer::{PROTOCOL_VERSION, PROTOCOL_VERSION_MIN};
 use assent_cluster::usecase::{Caller, Submitted};
 use assent_registry::Table;
-use assent_store::{EntryError, LogEntry, Store, StoreOptions};
 use bytes::Bytes;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep, timeout};
 
 use cluster_support::edge::*;
 use cluster_support::load::{Load, Said};
+use cluster_support::record::{closed, store_of};
 use cluster_support::*;
 
 /// What the reason says for which an older build stops.
@@ -96,7 +96,7 @@ impl Cluster {
             if let Some(place) = (0..3).find(leads) {
                 return place;
             }
-            assert!(Instant::now() < until, "nobody leads");
+            assert!(Instant::now() < until, "no node leads");
             sleep(Duration::from_millis(25)).await;
         }
     }
@@ -122,15 +122,15 @@ impl Cluster {
                 }
                 sleep(Duration::from_millis(5)).await;
             }
-            // Another one leads by now.
-            self.be_honest();
+            // Another node leads by now.
+            self.stop_rewriting();
         }
         panic!("no command of a later version was sent");
     }
 
-    fn be_honest(&self) {
+    fn stop_rewriting(&self) {
         for edge in &self.edges {
-            edge.be_honest();
+            edge.stop_rewriting();
         }
     }
 
@@ -155,7 +155,7 @@ impl Cluster {
         let until = Instant::now() + SURELY * 2;
         for number in 0_u32.. {
             let envelope = authorization_for(&format!("behind-{number}"));
-            // One that is not accepted, since somebody else leads now, makes no difference.
+            // An envelope that is not accepted, since another node leads now, makes no difference.
             let _ = self.node(others[0]).service().submit(&Caller::Anonymous, envelope.into()).await;
             if others.iter().all(|other| self.status(*other).log.first > Some(last + 1)) {
                 return;
@@ -193,7 +193,7 @@ impl Cluster {
 
 fn as_it_is(_config: &mut Config) {}
 
-/// Whoever misses some entries needs a snapshot.
+/// A node that misses some entries needs a snapshot.
 fn short_log(config: &mut Config) {
     (config.raft.snapshot_every_entries, config.raft.keep_entries, config.raft.lag_entries) = (5, 2, 5);
 }
@@ -250,7 +250,7 @@ async fn two_old_builds_stop_at_a_newer_leaders_command_and_have_neither_acknowl
     assert!(committed < stopped.iter().max().copied(), "{committed:?} was committed with {stopped:?}");
 
     // What they can read they take, once started again.
-    cluster.be_honest();
+    cluster.stop_rewriting();
     for place in old {
         cluster.stop(place).await;
         cluster.start(place).await;
@@ -276,43 +276,15 @@ async fn one_old_build_stops_at_a_newer_leaders_command_and_the_two_that_read_it
         // What is handed in at the old one until its process is gone may reach the leader, which answers for it.
         assert!(said.accepted_after(by_then) > 0 || place == old, "node {}", place + 1);
     }
-    cluster.be_honest();
+    cluster.stop_rewriting();
     cluster.stop(old).await;
     cluster.start(old).await;
     cluster.is_whole().await;
 }
 
-/// A record of the log as it lies on disk: version, kind, term and index, and what follows.
-#[derive(Debug, Clone)]
-struct Record(Vec<u8>);
-
-impl LogEntry for Record {
-    fn index(&self) -> u64 {
-        u64::from_be_bytes(self.0[10..18].try_into().unwrap())
-    }
-
-    fn size(&self) -> usize {
-        self.0.len()
-    }
-
-    fn encode(&self) -> Vec<u8> {
-        self.0.clone()
-    }
-
-    fn decode(bytes: &[u8]) -> Result<Self, EntryError> {
-        if bytes.len() < 18 {
-            return Err(EntryError::Damaged("it is cut short".to_owned()));
-        }
-        Ok(Self(bytes.to_vec()))
-    }
-}
-
 /// Changes the version of the last record in a stopped node's log.
 async fn change_last_record(config: &Config, change: fn(u8) -> u8) {
-    let env = environment(config).await;
-    let opened =
-        Store::<Record>::open(env.disk.clone(), env.run_blocking(), [0; 16], StoreOptions::default());
-    let store = opened.await.unwrap();
+    let store = store_of(config).await;
     let (_, last) = store.log.range().unwrap();
     let mut record = store.log.read(last, last + 1, usize::MAX).await.unwrap().remove(0);
     record.0[0] = change(record.0[0]);
@@ -320,20 +292,7 @@ async fn change_last_record(config: &Config, change: fn(u8) -> u8) {
     let (tell, told) = tokio::sync::oneshot::channel();
     store.log.append(vec![record], Box::new(move |durable| tell.send(durable).unwrap())).await.unwrap();
     told.await.unwrap().unwrap();
-    store.log.close().await.unwrap();
-    store.registry.close().unwrap();
-}
-
-/// Why a node does not start. It is tried on threads of their own: a node that does not start leaves it to the end of its process
-/// to stop what has begun.
-async fn refuses_to_start(config: &Config) -> String {
-    let (config, env) = (config.clone(), environment(config).await);
-    let trying = move || {
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        runtime.block_on(Node::start(config, env)).err().unwrap().to_string()
-    };
-    let waiting = tokio::task::spawn_blocking(move || std::thread::spawn(trying).join().unwrap());
-    waiting.await.unwrap()
+    closed(store).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -405,7 +364,7 @@ async fn an_old_build_stops_at_a_newer_leaders_snapshot_and_has_installed_nothin
     cluster.stop(old).await;
     assert_eq!(generations(&cluster.configs[old].data_dir), before);
 
-    cluster.be_honest();
+    cluster.stop_rewriting();
     cluster.start(old).await;
     cluster.is_whole().await;
     assert_ne!(generations(&cluster.configs[old].data_dir), before, "it took no snapshot");
@@ -419,7 +378,7 @@ async fn an_old_build_never_decides_on_a_newer_builds_row_that_came_in_a_snapsho
     let others: Vec<usize> = (0..3).filter(|place| *place != old).collect();
     let last = cluster.status(others[0]).log.last.unwrap();
     cluster.leave_behind(old, last).await;
-    // Nobody asks these two for a decision: their code would not read the rows either. Submissions do not need them.
+    // The load asks these two nodes for no decision: their code would not read the rows either. Submissions do not need them.
     for place in &others {
         cluster.stop(*place).await;
     }
@@ -483,7 +442,7 @@ async fn a_build_that_speaks_other_protocol_versions_is_told_both_ranges_and_the
     for place in 0..3 {
         assert!(cluster.is_running(place).await, "node {}", place + 1);
     }
-    cluster.be_honest();
+    cluster.stop_rewriting();
     cluster.is_whole().await;
 }
 
@@ -503,6 +462,6 @@ async fn a_request_that_only_newer_builds_know_is_answered_as_unsupported_and_no
         assert!(cluster.is_running(place).await, "node {}", place + 1);
         eventually("an answer", || edge.unsupported() > 0).await;
     }
-    cluster.be_honest();
+    cluster.stop_rewriting();
     cluster.is_whole().await;
 }

@@ -67,7 +67,7 @@ impl Edge {
     }
 
     /// From now on frames go as they are.
-    pub fn be_honest(&self) {
+    pub fn stop_rewriting(&self) {
         self.state.lock().unwrap().rewrite = None;
     }
 

@@ -1,4 +1,4 @@
-//! Somebody who asks a node and hands envelopes in, all the time, and remembers every answer.
+//! A client that asks a node and hands envelopes in, all the time, and remembers every answer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -15,6 +15,7 @@
 
 pub mod edge;
 pub mod load;
+pub mod record;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -123,7 +124,7 @@ pub fn genesis_until(not_after: Seconds) -> Vec<u8> {
     GenesisFile::format(&envelopes).unwrap()
 }
 
-/// A port that nobody listens on, below those that the system gives to outgoing connections: one of these could be taken by
+/// A port that no process listens on, below those that the system gives to outgoing connections: one of these could be taken by
 /// another test's connection before the node binds it.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
@@ -159,6 +160,18 @@ pub fn configs(folder: &Path) -> Vec<Config> {
 
 pub async fn start(config: &Config) -> Node {
     Node::start(config.clone(), environment(config).await).await.unwrap()
+}
+
+/// Why a node does not start. It is tried on threads of their own: a node that does not start leaves it to the end of its process
+/// to stop what has begun.
+pub async fn refuses_to_start(config: &Config) -> String {
+    let (config, env) = (config.clone(), environment(config).await);
+    let trying = move || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(Node::start(config, env)).err().unwrap().to_string()
+    };
+    let waiting = tokio::task::spawn_blocking(move || std::thread::spawn(trying).join().unwrap());
+    waiting.await.unwrap()
 }
 
 pub async fn environment(config: &Config) -> Environment {

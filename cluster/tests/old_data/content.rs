@@ -1,0 +1,342 @@
+//! What lies in a fixture: evidence of every kind that decisions rest on, in lineages that each end another way, and what is asked
+//! of it.
+//!
+//! - `prod.eu`, whose policy requires an attestation: an isolation that was released; lineages with an allow (`plain`), counted uses
+//!   (`counted`), a bound runtime (`bound`, on `runtime-1`), a quarantine that holds (`held`) and one that was released
+//!   (`released`), an equivocation (`twice`) and a reconciled one (`settled`), an attestation that was invalidated (`invalid`), and
+//!   one by a key that was revoked since (`revoked`).
+//! - `open.eu`, whose policy requires an attestation, a policy validation and a checkpoint of another registry, and states `null` for
+//!   every list and every age: a lineage (`nulls`), and one with a trust and two checkpoints under it (`peer`).
+//! - `frozen.eu`, which is isolated: an authorization from before (`frozen`).
+
+use assent_cluster::node::Node;
+use assent_cluster::usecase::{Caller, Submitted};
+use assent_proof::{
+    AttestationStatus, AuthorizeRequest, Checkpoint, Claims, Code, Containment, DomainName, Envelope,
+    EvidenceId, EvidenceKind, LineageName, Note, Of, PolicyBody, PolicyVerdict, Requirement,
+    RevocationReason, Role, Seconds, SigningKey, Statement, TreeHash, cosign, cosigner_name,
+    merkle::{BatchTree, consistency_proof, leaf_hash},
+    sign_note,
+};
+use assent_registry::query;
+use bytes::Bytes;
+
+use crate::cluster_support::*;
+
+/// The origin of the other registry.
+const PEER: &str = "registry.test/peer";
+/// When its nodes cosigned, in seconds since 1970.
+const COSIGNED_AT: u64 = 1_795_374_000;
+
+/// Until when everything holds that can end.
+pub(crate) fn far() -> Seconds {
+    "2200-01-01T00:00:00Z".parse().unwrap()
+}
+
+fn prod() -> DomainName {
+    "prod.eu".parse().unwrap()
+}
+
+fn open() -> DomainName {
+    "open.eu".parse().unwrap()
+}
+
+fn frozen() -> DomainName {
+    "frozen.eu".parse().unwrap()
+}
+
+/// Attests in `prod.eu`.
+fn attester() -> SigningKey {
+    key(20)
+}
+
+async fn accepted(node: &Node, envelope: Vec<u8>) -> EvidenceId {
+    match node.service().submit(&Caller::Anonymous, Bytes::from(envelope)).await {
+        Submitted::Accepted { receipt, .. } => receipt.evidence_id,
+        Submitted::Problem(problem) => panic!("{problem:?}"),
+    }
+}
+
+/// In the next slot of its domain's governance.
+async fn governed(node: &Node, mut draft: Statement, keys: &[&SigningKey]) -> EvidenceId {
+    let domain = draft.domain.clone();
+    let slot =
+        node.service().read(&Caller::Anonymous, move |rows, _| query::governance_slot(rows, &domain)).await;
+    (draft.sequence, draft.parent) = slot.unwrap();
+    accepted(node, sign(draft, keys)).await
+}
+
+/// A new domain with one governance key.
+async fn found(node: &Node, domain: &DomainName, governance: &SigningKey) {
+    let claims =
+        Claims::Domain { domain: domain.clone(), governance: vec![governance.public()], threshold: 1 };
+    let draft = statement(EvidenceKind::Domain, DomainName::root(), domain.as_ref(), &claims);
+    governed(node, draft, &[&key(1), governance]).await;
+}
+
+async fn grant_role(node: &Node, domain: &DomainName, governance: &SigningKey, of: &SigningKey, role: Role) {
+    let draft = grant_until(of.public(), role, domain.clone(), far());
+    governed(node, draft, &[governance, of]).await;
+}
+
+/// A policy that approves any measurement, any policy digest and any age, and these attestation statuses, or any.
+async fn set_policy(
+    node: &Node,
+    domain: &DomainName,
+    governance: &SigningKey,
+    require: &[(EvidenceKind, Of)],
+    attestation_status: Option<Vec<AttestationStatus>>,
+) {
+    let requirement = |(kind, of): &(EvidenceKind, Of)| Requirement {
+        kind: *kind,
+        of: *of,
+        min_issuers: 1,
+        max_age_seconds: None,
+    };
+    let body = PolicyBody {
+        require: require.iter().map(requirement).collect(),
+        attestation_status,
+        measurements: None,
+        policy_digests: None,
+        decision_ttl_seconds: 10,
+        permit_always: false,
+    };
+    let draft = statement(EvidenceKind::Policy, domain.clone(), domain.as_ref(), &Claims::Policy(body));
+    governed(node, draft, &[governance]).await;
+}
+
+/// A statement about the program, for the first slot of a lineage.
+fn first_slot(domain: &DomainName, lineage: &str, claims: &Claims) -> Statement {
+    let mut draft = statement(claims.kind(), domain.clone(), "program", claims);
+    draft.lineage = lineage.parse().unwrap();
+    draft
+}
+
+fn authorization_in(domain: &DomainName, lineage: &str, runtimes: Option<Vec<LineageName>>) -> Statement {
+    let claims = Claims::ExecutionAuthorization {
+        actions: vec!["run".to_owned()],
+        audience: None,
+        environment: None,
+        not_before: Seconds(now().0 - 60),
+        not_after: far(),
+        uses: None,
+        runtimes,
+    };
+    first_slot(domain, lineage, &claims)
+}
+
+fn attestation(domain: &DomainName, lineage: &str, measurement: &str, signer: &SigningKey) -> Vec<u8> {
+    let claims = Claims::RuntimeAttestation {
+        verifier: "verifier-1".to_owned(),
+        status: AttestationStatus::Affirming,
+        measurement: measurement.to_owned(),
+    };
+    sign(first_slot(domain, lineage, &claims), &[signer])
+}
+
+/// All that an execution in `prod.eu` needs; returns the attestation.
+async fn grounds_by(node: &Node, lineage: &str, uses: Option<u32>, attester: &SigningKey) -> EvidenceId {
+    accepted(node, authorization_until(lineage, far(), uses)).await;
+    accepted(node, attestation(&prod(), lineage, "m1", attester)).await
+}
+
+/// All that one more execution in `prod.eu` needs.
+pub(crate) async fn grounds(node: &Node, lineage: &str) {
+    grounds_by(node, lineage, None, &attester()).await;
+}
+
+async fn contain(
+    node: &Node,
+    domain: &DomainName,
+    containment: Containment,
+    signer: &SigningKey,
+) -> EvidenceId {
+    let target = containment.target();
+    let claims = Claims::Containment(containment);
+    let mut draft = statement(EvidenceKind::Containment, domain.clone(), &target, &claims);
+    draft.sequence = None;
+    accepted(node, sign(draft, &[signer])).await
+}
+
+async fn release(node: &Node, domain: &DomainName, containment: EvidenceId, governance: &SigningKey) {
+    let claims = Claims::Release { containment };
+    let draft = statement(EvidenceKind::Release, domain.clone(), &containment.to_string(), &claims);
+    governed(node, draft, &[governance]).await;
+}
+
+/// A second statement for the first slot of the attester; it is kept as proof.
+async fn equivocate(node: &Node, lineage: &str) -> EvidenceId {
+    let second = attestation(&prod(), lineage, "m2", &attester());
+    match node.service().submit(&Caller::Anonymous, Bytes::from(second.clone())).await {
+        Submitted::Problem(problem) if problem.code == Code::AuthorityInconsistent => {}
+        other => panic!("{other:?}"),
+    }
+    Envelope::parse(&second).unwrap().id()
+}
+
+/// Everything that lies in the fixture.
+pub(crate) async fn hand_in(node: &Node) {
+    hand_in_prod(node).await;
+    hand_in_open(node).await;
+    hand_in_frozen(node).await;
+}
+
+async fn hand_in_prod(node: &Node) {
+    let (domain, governance) = (prod(), key(3));
+    // The second one attested until its key was revoked.
+    let (attester, revoked) = (attester(), key(21));
+    for attester in [&attester, &revoked] {
+        grant_role(node, &domain, &governance, attester, Role::Attestation).await;
+    }
+    let attested = (EvidenceKind::RuntimeAttestation, Of::Execution);
+    set_policy(node, &domain, &governance, &[attested], Some(vec![AttestationStatus::Affirming])).await;
+    let isolation = contain(node, &domain, Containment::Isolate(domain.clone()), &governance).await;
+    release(node, &domain, isolation, &governance).await;
+
+    grounds(node, "plain").await;
+    grounds_by(node, "counted", Some(2), &attester).await;
+    accepted(node, attestation(&domain, "runtime-1", "m1", &attester)).await;
+    let bound = authorization_in(&domain, "bound", Some(vec!["runtime-1".parse().unwrap()]));
+    accepted(node, sign(bound, &[&governance])).await;
+    accepted(node, attestation(&domain, "bound", "m1", &attester)).await;
+
+    let quarantine = |lineage: &str| Containment::Quarantine(lineage.parse().unwrap());
+    grounds(node, "held").await;
+    contain(node, &domain, quarantine("held"), &governance).await;
+    grounds(node, "released").await;
+    let held = contain(node, &domain, quarantine("released"), &governance).await;
+    release(node, &domain, held, &governance).await;
+
+    grounds(node, "twice").await;
+    equivocate(node, "twice").await;
+    let canonical = grounds_by(node, "settled", None, &attester).await;
+    let conflict = [canonical, equivocate(node, "settled").await];
+    let claims = Claims::Reconciliation { conflict, canonical };
+    let reconciled = statement(EvidenceKind::Reconciliation, domain.clone(), &canonical.to_string(), &claims);
+    governed(node, reconciled, &[&governance]).await;
+
+    let void = grounds_by(node, "invalid", None, &attester).await;
+    contain(node, &domain, Containment::Invalidate(void), &governance).await;
+
+    grounds_by(node, "revoked", None, &revoked).await;
+    let claims = Claims::Revocation {
+        authority: revoked.public(),
+        reason: RevocationReason::KeyCompromise,
+        invalid_since: None,
+    };
+    let subject = revoked.public().to_string();
+    let mut revocation = statement(EvidenceKind::Revocation, domain, &subject, &claims);
+    revocation.sequence = None;
+    accepted(node, sign(revocation, &[&governance])).await;
+}
+
+async fn hand_in_open(node: &Node) {
+    let (domain, governance, zone, attester) = (open(), key(5), key(22), key(24));
+    found(node, &domain, &governance).await;
+    grant_role(node, &domain, &governance, &attester, Role::Attestation).await;
+    grant_role(node, &domain, &governance, &zone, Role::Zone).await;
+    let require = [
+        (EvidenceKind::RuntimeAttestation, Of::Execution),
+        (EvidenceKind::PolicyValidation, Of::Execution),
+        (EvidenceKind::SynchronizationContinuity, Of::Runtime),
+    ];
+    set_policy(node, &domain, &governance, &require, None).await;
+
+    let artifact = accepted(node, sign(authorization_in(&domain, "nulls", None), &[&governance])).await;
+    let claims = Claims::PolicyValidation { policy_digest: "p1".to_owned(), verdict: PolicyVerdict::Pass };
+    let mut validated = first_slot(&domain, "nulls", &claims);
+    (validated.sequence, validated.parent) = (Some(1), Some(artifact));
+    accepted(node, sign(validated, &[&governance])).await;
+    accepted(node, attestation(&domain, "nulls", "m1", &attester)).await;
+
+    let peer = Peer::new();
+    let trust = accepted(node, sign(first_slot(&domain, "peer", &peer.trust()), &[&zone])).await;
+    let mut parent = trust;
+    for (sequence, before, size) in [(1, 0, 7), (2, 7, 12)] {
+        let mut continued = first_slot(&domain, "peer", &peer.continuity(before, size));
+        (continued.sequence, continued.parent) = (Some(sequence), Some(parent));
+        continued.references = vec![trust];
+        parent = accepted(node, sign(continued, &[&zone])).await;
+    }
+}
+
+async fn hand_in_frozen(node: &Node) {
+    let (domain, governance) = (frozen(), key(4));
+    found(node, &domain, &governance).await;
+    set_policy(node, &domain, &governance, &[], None).await;
+    accepted(node, sign(authorization_in(&domain, "frozen", None), &[&governance])).await;
+    contain(node, &domain, Containment::Isolate(domain.clone()), &governance).await;
+}
+
+/// Another registry: its keys and a ledger.
+struct Peer {
+    registry: SigningKey,
+    nodes: Vec<SigningKey>,
+    leaves: Vec<[u8; 32]>,
+}
+
+impl Peer {
+    fn new() -> Self {
+        Self {
+            registry: key(80),
+            nodes: (81..84).map(key).collect(),
+            leaves: (0..12_u8).map(|leaf| leaf_hash(&[leaf])).collect(),
+        }
+    }
+
+    fn trust(&self) -> Claims {
+        Claims::SovereignTrust {
+            peer: PEER.to_owned(),
+            registry_key: self.registry.public(),
+            node_keys: self.nodes.iter().map(SigningKey::public).collect(),
+            not_after: far(),
+        }
+    }
+
+    /// Its checkpoint of so many leaves, signed by it and cosigned by two of its three nodes; it had `before` leaves in the last
+    /// one.
+    fn continuity(&self, before: usize, size: usize) -> Claims {
+        let leaves = &self.leaves[..size];
+        let root = BatchTree::new(leaves.to_vec()).root();
+        let text = Checkpoint { origin: PEER.to_owned(), size: size as u64, root }.to_text();
+        let mut signatures = vec![sign_note(&text, PEER, &self.registry)];
+        for node in &self.nodes[..2] {
+            signatures.push(cosign(&text, &cosigner_name(PEER, &node.public()), node, COSIGNED_AT));
+        }
+        let checkpoint = Note { text, signatures }.to_string();
+        let consistency = consistency_proof(leaves, before).into_iter().map(TreeHash).collect();
+        Claims::SynchronizationContinuity { checkpoint, consistency }
+    }
+}
+
+pub(crate) fn request_for(lineage: &str) -> AuthorizeRequest {
+    AuthorizeRequest { lineage: Some(lineage.parse().unwrap()), ..request() }
+}
+
+/// What is asked of every build, and whether the answer is an allow.
+pub(crate) fn requests() -> Vec<(AuthorizeRequest, bool)> {
+    let on = |runtime: &str, request: AuthorizeRequest| AuthorizeRequest {
+        runtime: Some(runtime.parse().unwrap()),
+        ..request
+    };
+    let nulls = AuthorizeRequest { domain: open(), ..request_for("nulls") };
+    vec![
+        (request_for("plain"), true),
+        // It takes a permit.
+        (request_for("counted"), false),
+        (on("runtime-1", request_for("bound")), true),
+        (on("plain", request_for("bound")), false),
+        (request_for("bound"), false),
+        (request_for("held"), false),
+        (request_for("released"), true),
+        (request_for("twice"), false),
+        (request_for("settled"), true),
+        (request_for("invalid"), false),
+        (request_for("revoked"), false),
+        (request_for("unheard-of"), false),
+        (AuthorizeRequest { action: "stop".to_owned(), ..request_for("plain") }, false),
+        (on("peer", nulls.clone()), true),
+        (nulls, false),
+        (AuthorizeRequest { domain: frozen(), ..request_for("frozen") }, false),
+    ]
+}
