@@ -62,7 +62,8 @@ async fn governed(node: &Node, mut draft: Statement, keys: &[&SigningKey]) -> Ev
     let domain = draft.domain.clone();
     let slot =
         node.service().read(&Caller::Anonymous, move |rows, _| query::governance_slot(rows, &domain)).await;
-    (draft.sequence, draft.parent) = slot.unwrap();
+    let (sequence, parent) = slot.unwrap();
+    (draft.sequence, draft.parent) = (Some(sequence), parent);
     accepted(node, sign(draft, keys)).await
 }
 
