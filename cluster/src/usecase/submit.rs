@@ -498,7 +498,63 @@ fn admitted(verifier: &Verifier, known: RulesVersion, envelope: &[u8]) -> Checke
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use assent_proof::{Claims, Envelope, Sha256, SigningKey, Statement};
+
     use super::*;
+    use crate::raft::verifier::VerifierLimits;
+
+    /// An envelope of this payload type, whose signature has its key id or not.
+    fn envelope(payload_type: &str, keyid: bool) -> Vec<u8> {
+        let key = SigningKey::from_seed([1; 32]);
+        let claims = Claims::RuntimeIntegrity { measured: "m".to_owned() };
+        let statement = Statement {
+            subject_name: None,
+            subject: Sha256::of(b"program"),
+            kind: claims.kind(),
+            registry: "registry.test/1".to_owned(),
+            domain: "prod.eu".parse().unwrap(),
+            lineage: "exec-1".parse().unwrap(),
+            issuers: vec![key.public()],
+            sequence: Some(0),
+            parent: None,
+            references: Vec::new(),
+            issued_at: assent_proof::Seconds(0),
+            expires_at: None,
+            claims: claims.to_json(),
+        };
+        let mut envelope = Envelope::unsigned(payload_type, statement.to_vec());
+        envelope.sign_with(&key);
+        if !keyid {
+            envelope.signatures[0].keyid = None;
+        }
+        envelope.to_vec()
+    }
+
+    #[test]
+    fn what_only_rules_before_or_to_come_verify_is_not_refused_for_good_by_a_node_that_may_be_behind() {
+        let run: assent_store::RunBlocking = Arc::new(|work| {
+            work();
+            Box::pin(std::future::ready(()))
+        });
+        let verifier = Verifier::new("registry.test/1".to_owned(), run, VerifierLimits::default());
+        let by = |known, bytes: &[u8]| match admitted(&verifier, known, bytes) {
+            Checked::Verified(envelope) => Ok(envelope.rules()),
+            Checked::Refused(refusal) => Err(refusal.code),
+        };
+        let (usual, to_come) = ("application/vnd.in-toto+json", "application/vnd.in-toto.test+json");
+        let (old, new) = (RulesVersion::GENESIS, RulesVersion::TEST);
+        // Before the raise: what the next rules take is let in by a build that knows them, and by no other.
+        assert_eq!(by(new, &envelope(to_come, true)), Ok(Rules::TEST));
+        assert_eq!(by(old, &envelope(to_come, true)), Err(Code::Malformed));
+        assert_eq!(by(new, &envelope(usual, true)), Ok(Rules::GENESIS));
+        assert_eq!(by(new, &envelope(to_come, false)), Err(Code::Malformed), "no rules take it");
+        // After it: what the rules before took may have been accepted then.
+        verifier.set_in_force(Rules::TEST);
+        assert_eq!(by(new, &envelope(usual, false)), Ok(Rules::GENESIS));
+        assert_eq!(by(new, &envelope(usual, true)), Ok(Rules::TEST));
+    }
 
     #[test]
     fn clients_hand_in_no_permits_and_nobody_hands_in_rules_or_a_recovery() {

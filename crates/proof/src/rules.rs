@@ -35,6 +35,8 @@ impl fmt::Display for RulesVersion {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Rules {
     version: RulesVersion,
+    /// A second `payloadType` that a statement may have.
+    pub(crate) other_payload_type: Option<&'static str>,
     /// Whether each signature must carry its key id.
     pub(crate) signature_needs_keyid: bool,
     /// Whether an audit event must carry `detail`.
@@ -45,6 +47,7 @@ impl Rules {
     /// The rules that every registry begins with.
     pub const GENESIS: Rules = Rules {
         version: RulesVersion::GENESIS,
+        other_payload_type: None,
         signature_needs_keyid: false,
         audit_event_needs_detail: false,
     };
@@ -54,8 +57,12 @@ impl Rules {
 
     /// Rules that are in no release, to test what a raise does.
     #[cfg(feature = "test-rules")]
-    pub const TEST: Rules =
-        Rules { version: RulesVersion::TEST, signature_needs_keyid: true, audit_event_needs_detail: true };
+    pub const TEST: Rules = Rules {
+        version: RulesVersion::TEST,
+        other_payload_type: Some("application/vnd.in-toto.test+json"),
+        signature_needs_keyid: true,
+        audit_event_needs_detail: true,
+    };
 
     /// The rules of a version; none if this build does not know it.
     pub fn of(version: RulesVersion) -> Option<Self> {

@@ -57,7 +57,8 @@ impl VerifiedEnvelope {
 /// signatures are.
 pub fn verify(bytes: &[u8], origin: &str, rules: Rules) -> Result<VerifiedEnvelope, Refusal> {
     let envelope = Envelope::parse(bytes)?;
-    if envelope.payload_type != STATEMENT_PAYLOAD_TYPE {
+    let payload_type = envelope.payload_type.as_str();
+    if payload_type != STATEMENT_PAYLOAD_TYPE && rules.other_payload_type != Some(payload_type) {
         return Err(Refusal::at(
             Code::Malformed,
             "payloadType",
