@@ -383,7 +383,7 @@ async fn an_old_build_never_decides_on_a_newer_builds_row_that_came_in_a_snapsho
         cluster.stop(*place).await;
     }
     for place in &others {
-        raise_rows(&cluster.configs[*place], Table::Policies, AHEAD).await;
+        raise_rows(&cluster.configs[*place], Table::Policies, "", AHEAD).await;
         cluster.start(*place).await;
     }
     for place in &others {

@@ -6,6 +6,7 @@ mod cluster_support;
 use std::time::Duration;
 
 use assent_cluster::usecase::{Caller, Submitted};
+use assent_proof::AuthorizeRequest;
 use assent_registry::Table;
 use bytes::Bytes;
 use cluster_support::*;
@@ -27,7 +28,7 @@ async fn a_node_that_decides_on_a_row_of_the_next_version_denies_and_stops_with_
     assert_eq!(nodes[0].service().authorize(&caller, vec![request()]).await[0].status, 200);
 
     nodes.remove(0).shutdown().await;
-    raise_rows(&configs[0], Table::Policies, 1).await;
+    raise_rows(&configs[0], Table::Policies, "", 1).await;
     nodes.insert(0, start(&configs[0]).await);
     ready(&nodes[0]).await;
     assert_ne!(nodes[0].service().authorize(&caller, vec![request()]).await[0].status, 200);
@@ -44,4 +45,36 @@ async fn a_node_that_decides_on_a_row_of_the_next_version_denies_and_stops_with_
         ready(node).await;
         assert_eq!(node.service().authorize(&caller, vec![request()]).await[0].status, 200);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_allow_is_signed_beside_or_after_a_question_that_met_a_row_of_the_next_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let configs = configs(folder.path());
+    let mut nodes = Vec::new();
+    for config in &configs {
+        nodes.push(start(config).await);
+    }
+    for node in &nodes {
+        ready(node).await;
+    }
+    let caller = Caller::Anonymous;
+    for envelope in [authorization(), authorization_for("unread")] {
+        let accepted = nodes[0].service().submit(&caller, Bytes::from(envelope)).await;
+        assert!(matches!(accepted, Submitted::Accepted { .. }), "{accepted:?}");
+    }
+    nodes.remove(0).shutdown().await;
+    raise_rows(&configs[0], Table::Lineages, "unread", 1).await;
+    nodes.insert(0, start(&configs[0]).await);
+    ready(&nodes[0]).await;
+    assert_eq!(nodes[0].service().authorize(&caller, vec![request()]).await[0].status, 200);
+    // A long batch, of several slices: the one that cannot be read lies in the middle of the first.
+    let unread = AuthorizeRequest { lineage: Some("unread".parse().unwrap()), ..request() };
+    let mut batch = vec![request(); 200];
+    batch[30] = unread;
+    let answers = nodes[0].service().authorize(&caller, batch).await;
+    let allowed = answers.iter().filter(|answer| answer.status == 200).count();
+    assert_eq!(allowed, 0, "of {}", answers.len());
+    let cause = tokio::time::timeout(Duration::from_secs(20), nodes[0].failed()).await.unwrap();
+    assert!(cause.ends_with("start this node with a newer build"), "{cause}");
 }

@@ -168,7 +168,8 @@ impl Inner {
     }
 
     /// Runs `work` with what it takes to decide a slice on these rows. What is read of them is remembered for the slice, which
-    /// bounds the memory that it takes. A row of a version that this build does not know denies, and ends the node.
+    /// bounds the memory that it takes. A row of a version that this build does not know denies, also whatever else is asked then,
+    /// and ends the node.
     fn at_desk<T>(
         &self,
         rows: &Result<RegistryView, Denied>,
@@ -179,11 +180,7 @@ impl Inner {
             Ok(rows) => {
                 let timed = Timed::new(rows);
                 let view = View::new(&timed);
-                let done = work(&Desk { inner: self, now, state: Ok((&timed, &view)) });
-                if let Some(error) = view.takes_another_build() {
-                    self.parts.stop_if_unknown(&error);
-                }
-                done
+                work(&Desk { inner: self, now, state: Ok((&timed, &view)) })
             }
             Err(denied) => work(&Desk { inner: self, now, state: Err(denied) }),
         }
@@ -202,13 +199,29 @@ impl Desk<'_> {
     fn answer(&self, asked: &[Asked<'_>]) -> Vec<Answered> {
         // What is denied without being evaluated is small, and bounded by the requests that may wait.
         let room = self.state.as_ref().ok().and_then(|_| self.inner.answer_room.take(asked.len()));
-        let decided: Vec<(AuthorizeRequest, Decision)> = asked
+        let mut decided: Vec<(AuthorizeRequest, Decision)> = asked
             .iter()
             .map(|(question, request, until)| {
                 ((*request).clone(), self.decide(*question, request, *until, room.is_some()))
             })
             .collect();
+        self.allow_nothing_if_stopping(&mut decided);
         self.inner.parts.sign(&decided, room)
+    }
+
+    /// Turns every allow of a slice into a deny if this node has met what it cannot read, or cannot go on for another reason: it
+    /// signs no allow any more, also of what it decided before it met that.
+    fn allow_nothing_if_stopping(&self, decided: &mut [(AuthorizeRequest, Decision)]) {
+        let parts = &self.inner.parts;
+        if let Ok((_, view)) = &self.state
+            && let Some(error) = view.takes_another_build()
+        {
+            parts.stop_if_unknown(&error);
+        }
+        let Some(cause) = parts.fatal() else { return };
+        for (_, decision) in decided.iter_mut().filter(|(_, decision)| decision.is_allow()) {
+            *decision = Decision::deny(Code::EvidenceMutated, format!("this node stops: {cause}"), self.now);
+        }
     }
 
     fn decide(

@@ -257,8 +257,8 @@ pub async fn eventually(what: &str, done: impl Fn() -> bool) {
     panic!("never: {what}");
 }
 
-/// Makes every row of a table one of a version so many later, in a stopped node's registry.
-pub async fn raise_rows(config: &Config, table: Table, by: u8) {
+/// Makes every row of a table whose key holds `part` one of a version so many later, in a stopped node's registry.
+pub async fn raise_rows(config: &Config, table: Table, part: &'static str, by: u8) {
     let env = environment(config).await;
     let opened =
         Store::<LogRecord>::open(env.disk.clone(), env.run_blocking(), [0; 16], StoreOptions::default());
@@ -267,6 +267,9 @@ pub async fn raise_rows(config: &Config, table: Table, by: u8) {
     let raised = tokio::task::spawn_blocking(move || {
         let written: Result<(), WriteError<RowError>> = registry.write(None, |rows| {
             for (key, mut value) in rows.scan(table, b"", None, usize::MAX)? {
+                if !String::from_utf8_lossy(&key).contains(part) {
+                    continue;
+                }
                 value[0] += by;
                 rows.put(table, &key, &value)?;
             }

@@ -147,6 +147,7 @@ pub fn lineage(
     let view = View::new(rows);
     let Some(row) = view.lineage(domain, lineage)? else { return Ok(None) };
     let (entries, next) = entries(&view, domain, lineage, after, limit)?;
+    view.begin();
     let quarantined_by: Vec<_> = view.quarantines(domain, lineage, &row)?.into_iter().collect();
     let conflicts: Result<Vec<_>, RowError> = row
         .conflicts
@@ -215,6 +216,7 @@ fn entries(
         .map(|(key, value)| {
             let mutated = || RowError::Mutated { table: Table::LineageEntries, key: key.clone() };
             let id = EvidenceId(value.as_slice().try_into().map_err(|_| mutated())?);
+            view.begin();
             entry(view, id)?.ok_or_else(mutated)
         })
         .collect();
@@ -274,6 +276,7 @@ pub fn domains(
             let row: DomainRow =
                 codec::decode(&value).map_err(|error| RowError::undecoded(Table::Domains, &key, error))?;
             let domain = domain.ok_or_else(mutated)?;
+            view.begin();
             Ok(DomainEntry {
                 isolated_by: view.isolations(&domain, &row)?.into_iter().collect(),
                 policy: view.policy(&domain)?.map(|policy| JudgedBy::new(policy.evidence_id, &policy.body)),

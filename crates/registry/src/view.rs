@@ -119,7 +119,7 @@ impl<'a> View<'a> {
         self.memo.borrow_mut().void.insert(id, void);
     }
 
-    /// An evaluation begins. It works out anew what is void, on rows that were read before, so that its answer depends on nothing
+    /// An evaluation, or an entry of a page, begins. It works out anew what is void, on rows that were read before, so that its answer depends on nothing
     /// that was asked before it.
     pub(crate) fn begin(&self) {
         let mut memo = self.memo.borrow_mut();

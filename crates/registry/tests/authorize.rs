@@ -163,7 +163,7 @@ fn a_contraindicated_attestation_counts_only_where_the_policy_says_so_and_the_de
     assert_eq!(
         words,
         [
-            "nothing is required of the runtime, and a request need not name one",
+            "the policy requires nothing of the runtime",
             "any attestation status is accepted, `contraindicated` too",
             "any measurement is accepted",
             "`runtime-attestation` of the execution counts at any age",

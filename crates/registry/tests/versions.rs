@@ -3,7 +3,7 @@
 
 mod support;
 
-use assent_proof::{Code, Rules};
+use assent_proof::{AuthorizeRequest, Code, Rules};
 use assent_registry::{
     CodecError, Command, Group, MemoryRows, RowError, Rows, RowsMut, RulesVersion, Table,
     UnknownVersionError, View, apply, authorize, query,
@@ -97,4 +97,24 @@ fn a_command_is_written_in_the_version_that_the_rules_name_and_every_version_is_
     }
     let of_an_older_build = Command::version_known(&newer, RulesVersion(1));
     assert_eq!(of_an_older_build, Err(UnknownVersionError { found: 2, known: 1 }));
+}
+
+#[test]
+fn what_one_decision_could_not_read_no_later_one_on_the_same_state_passes_by() {
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    world.grounds();
+    accepted(&world.submit(&authorization(&["run"]).lineage("exec-2").sign(&[&keys.governance[0]])));
+    let mut newer = world.rows.clone();
+    for (key, mut value) in world.rows.scan(Table::Lineages, b"", None, usize::MAX).unwrap() {
+        if key.windows(6).any(|part| part == b"exec-2") {
+            value[0] += 1;
+            newer.put(Table::Lineages, &key, &value).unwrap();
+        }
+    }
+    let other = AuthorizeRequest { lineage: Some("exec-2".parse().unwrap()), ..request() };
+    let view = View::new(&newer);
+    assert!(authorize(&view, &request(), ms(0)).is_allow(), "nothing that it rests on is of another version");
+    assert_eq!(codes(&authorize(&view, &other, ms(0))), [Code::EvidenceMutated]);
+    assert_eq!(codes(&authorize(&view, &request(), ms(0))), [Code::EvidenceMutated]);
 }

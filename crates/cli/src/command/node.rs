@@ -75,7 +75,11 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     notify_ready(&format!("node {id} serves clients on {client}"));
     tokio::select! {
         cause = node.failed() => {
-            let remedy = "look at the disk and the log, then start the node again";
+            // The cause says itself which build to start.
+            let remedy = match cause.contains("start this node with") {
+                true => "install that build, then start the node again; nothing on its disk is damaged",
+                false => "look at the disk and the log, then start the node again",
+            };
             output.error(&CliError::new("node_failed", cause, remedy));
             // What is on disk is in doubt. No destructor may write to it any more, and work that hangs on a
             // dead disk must not keep the process alive.

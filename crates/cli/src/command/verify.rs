@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use assent_proof::{
-    Envelope, Json, Millis, PublicKey, Rules, RulesVersion, STATEMENT_PAYLOAD_TYPE, Statement,
-    VerifiedEnvelope, json, verify, verify_decision,
+    Claims, Envelope, Json, Millis, PublicKey, Refusal, Rules, RulesVersion, STATEMENT_PAYLOAD_TYPE,
+    Statement, VerifiedEnvelope, json, verify, verify_decision,
 };
 use clap::Args as ClapArgs;
 
@@ -45,12 +45,20 @@ impl Args {
                     format!("this build knows the rules up to version {newest}, not version {version}");
                 CliError::new("rules_unknown", detail, "verify with a build that knows them")
             })?;
-            return Ok(verify(bytes, origin, rules)?);
+            return Ok(verified(bytes, origin, rules)?);
         }
-        let newest = verify(bytes, origin, Rules::NEWEST);
-        let earlier = || Rules::NEWEST.earlier().rev().find_map(|rules| verify(bytes, origin, rules).ok());
+        let newest = verified(bytes, origin, Rules::NEWEST);
+        let earlier = || Rules::NEWEST.earlier().rev().find_map(|rules| verified(bytes, origin, rules).ok());
         Ok(newest.or_else(|refusal| earlier().ok_or(refusal))?)
     }
+}
+
+/// An envelope whose signatures are right and whose claims read, under these rules.
+fn verified(bytes: &[u8], origin: &str, rules: Rules) -> Result<VerifiedEnvelope, Refusal> {
+    let envelope = verify(bytes, origin, rules)?;
+    let statement = envelope.statement();
+    Claims::parse(rules, statement.kind, &statement.claims)?;
+    Ok(envelope)
 }
 
 pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
@@ -62,6 +70,10 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
 fn check(args: &Args, bytes: &[u8], trusted: &[PublicKey], output: Output) -> Result<Exit, CliError> {
     let value = json::parse(bytes).map_err(assent_proof::Refusal::from)?;
     if value.get("decision").is_some() {
+        if args.origin.is_some() || args.rules.is_some() {
+            let detail = "`--origin` and `--rules` are for envelopes, and this is a decision: what is printed of it says which cluster decided what";
+            return Err(CliError::usage(detail));
+        }
         return decision(bytes, trusted, output);
     }
     if value.get("payload").is_some() {
@@ -78,9 +90,16 @@ fn decision(bytes: &[u8], trusted: &[PublicKey], output: Output) -> Result<Exit,
     let verdict = if verified.allow { "allow" } else { "deny" };
     let value = serde_json::json!({
         "verified": "decision", "decision": verdict, "signer": verified.signer, "validUntil": until, "over": over,
+        "request": verified.decision.get("request"), "clusterId": verified.decision.get("clusterId"),
+        "revision": verified.decision.get("revision"),
     });
     output.result(&value, || {
         let mut text = format!("verified: decision `{verdict}`, signed by {}", verified.signer);
+        for field in ["clusterId", "revision", "request"] {
+            if let Some(value) = verified.decision.get(field) {
+                text.push_str(&format!("\n  {field}: {}", value.to_text()));
+            }
+        }
         for reason in verified.decision.get("reasons").and_then(Json::as_array).unwrap_or_default() {
             let part = |name: &str| reason.get(name).and_then(Json::as_str).unwrap_or_default();
             text.push_str(&format!("\n  {}: {}", part("code"), part("detail")));

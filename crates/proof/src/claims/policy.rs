@@ -174,16 +174,20 @@ impl PolicyBody {
         }
         for list in List::ALL {
             let required = self.requires_judged_by(list);
-            let (absent, what) = match list {
-                // Without these two lists, a negative of a kind that is not required does not deny either.
-                List::AttestationStatus => (self.attestation_status.is_none(), Unchecked::AttestationStatus),
-                List::Measurements => (self.measurements.is_none(), Unchecked::Measurements),
-                // This one judges what counts towards a requirement, and nothing else.
-                List::PolicyDigests => (self.policy_digests.is_none() && required, Unchecked::PolicyDigests),
+            // The first two judge negatives of kinds that are not required as well; the third what is required, and nothing else.
+            let what = match list {
+                List::AttestationStatus if self.attestation_status.is_none() => {
+                    Some(Unchecked::AttestationStatus)
+                }
+                List::AttestationStatus => (!required).then_some(Unchecked::AttestationsNotRequired),
+                List::Measurements if self.measurements.is_none() => Some(Unchecked::Measurements),
+                List::Measurements => (!required).then_some(Unchecked::MeasurementsNotRequired),
+                List::PolicyDigests if self.policy_digests.is_none() => {
+                    required.then_some(Unchecked::PolicyDigests)
+                }
+                List::PolicyDigests => (!required).then_some(Unchecked::ValidationsNotRequired),
             };
-            if absent {
-                unchecked.push(what);
-            }
+            unchecked.extend(what);
         }
         for Requirement { kind, of, max_age_seconds, .. } in &self.require {
             let age = Unchecked::Age { kind: *kind, of: *of };

@@ -18,6 +18,12 @@ pub enum Unchecked {
     Measurements,
     /// A validation counts whatever policy was checked.
     PolicyDigests,
+    /// There is a list of statuses, and no attestation is required.
+    AttestationsNotRequired,
+    /// There is a list of measurements, and nothing that is measured is required.
+    MeasurementsNotRequired,
+    /// There is a list of policy digests, and no validation is required.
+    ValidationsNotRequired,
     /// Evidence that is required counts at any age.
     Age {
         /// The kind that is required.
@@ -34,13 +40,23 @@ impl Display for Unchecked {
                 f.write_str("no kind of evidence is required besides the `execution-authorization`")
             }
             Unchecked::Runtime => {
-                f.write_str("nothing is required of the runtime, and a request need not name one")
+                f.write_str("the policy requires nothing of the runtime")
             }
             Unchecked::AttestationStatus => {
                 f.write_str("any attestation status is accepted, `contraindicated` too")
             }
             Unchecked::Measurements => f.write_str("any measurement is accepted"),
             Unchecked::PolicyDigests => f.write_str("a `pass` for any policy digest counts"),
+            Unchecked::AttestationsNotRequired => f.write_str(
+                "no `runtime-attestation` is required: its status is looked at only where there is one",
+            ),
+            Unchecked::MeasurementsNotRequired => f.write_str(
+                "no `runtime-attestation` and no `runtime-integrity` is required: measurements are looked at only where there \
+                 are any",
+            ),
+            Unchecked::ValidationsNotRequired => {
+                f.write_str("no `policy-validation` is required, so that `policyDigests` is not looked at")
+            }
             Unchecked::Age { kind, of } => write!(f, "`{kind}` of the {of} counts at any age"),
         }
     }

@@ -188,12 +188,13 @@ fn a_policy_says_in_words_what_it_does_not_check() {
     };
     let any_status = "any attestation status is accepted, `contraindicated` too";
     let any_measurement = "any measurement is accepted";
-    let no_runtime = "nothing is required of the runtime, and a request need not name one";
+    let no_runtime = "the policy requires nothing of the runtime";
     let strict = words(read(EvidenceKind::Policy, &example(EvidenceKind::Policy)).unwrap());
-    assert!(strict.is_empty(), "{strict:?}");
+    let no_validation = "no `policy-validation` is required, so that `policyDigests` is not looked at";
+    assert_eq!(strict, [no_validation]);
     assert_eq!(
         words(with(EvidenceKind::Policy, "300", "null").unwrap()),
-        ["`runtime-attestation` of the runtime counts at any age"]
+        [no_validation, "`runtime-attestation` of the runtime counts at any age"]
     );
     assert_eq!(
         words(read(EvidenceKind::Policy, r#"{"require":[],"decisionTtlSeconds":10}"#).unwrap()),
@@ -219,7 +220,19 @@ fn a_policy_says_in_words_what_it_does_not_check() {
         .replace("300", "null")
         .replace("[{", r#"[{"kind":"runtime-attestation","of":"runtime","maxAgeSeconds":null},{"#);
     let twice = words(read(EvidenceKind::Policy, &twice).unwrap());
-    assert_eq!(twice, ["`runtime-attestation` of the runtime counts at any age"], "said once");
+    assert_eq!(twice, [no_validation, "`runtime-attestation` of the runtime counts at any age"], "said once");
+    let lists = r#""attestationStatus":["affirming"],"measurements":["m"],"policyDigests":["d"]"#;
+    let idle = format!(
+        r#"{{"require":[{{"kind":"audit-lineage","of":"runtime","maxAgeSeconds":1}}],{lists},"decisionTtlSeconds":10}}"#
+    );
+    let idle = words(read(EvidenceKind::Policy, &idle).unwrap());
+    let said = |what: &str| idle.iter().filter(|words| words.contains(what)).count();
+    assert_eq!(idle.len(), 3, "lists that judge no required kind are no checks: {idle:?}");
+    assert_eq!(
+        (said("`policy-validation` is required"), said("no `runtime-attestation`")),
+        (1, 2),
+        "{idle:?}"
+    );
 }
 
 #[test]

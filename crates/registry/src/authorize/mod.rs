@@ -105,6 +105,10 @@ fn evaluate(
         return Ok((Decision::deny(Code::DomainUnknown, detail, now), BTreeSet::new()));
     };
     view.rules()?;
+    // What one decision could not read, no later one on this state may pass by.
+    if let Some(error) = view.takes_another_build() {
+        return Err(error);
+    }
     view.begin();
     let now = if mutant::is_active(Mutant::ExpireByLeadersClock) { now } else { now.max(meta.registry_time) };
     let mut findings = Findings::new(now, meta.revision);
