@@ -197,7 +197,7 @@ fn issuers(
     Ok(shown.collect())
 }
 
-fn entries(
+pub(crate) fn entries(
     view: &View<'_>,
     domain: &DomainName,
     lineage: &LineageName,

@@ -347,6 +347,25 @@ mod tests {
     }
 
     #[test]
+    fn what_a_page_says_of_an_entry_does_not_depend_on_the_others_of_the_page() {
+        let half = limit::JUDGED_STATEMENTS / 2 + 10;
+        let mut rows = chain(half * 2, i64::from(u32::MAX));
+        // Two chains, each of which one evaluation may judge, and both of which it may not.
+        let second = id(half + 1);
+        let mut row: EvidenceRow = (*View::new(&rows).evidence(&second).unwrap().unwrap()).clone();
+        row.references.clear();
+        put(&mut rows, Table::Evidence, &second.0, &row);
+        let (domain, lineage) = (row.domain, row.lineage);
+        for number in [half, half * 2] {
+            let key = row_key::entry(&domain, &lineage, number as u64);
+            rows.put(Table::LineageEntries, &key, &id(number).0).unwrap();
+        }
+        let (page, _) = crate::query::entries(&View::new(&rows), &domain, &lineage, None, 10).unwrap();
+        let void: Vec<bool> = page.iter().map(|entry| entry.void).collect();
+        assert_eq!(void, [false, false]);
+    }
+
+    #[test]
     fn a_chain_that_is_longer_than_the_bound_is_in_doubt_and_so_void() {
         let length = limit::JUDGED_STATEMENTS + 1;
         let sound = chain(length, i64::from(u32::MAX));
