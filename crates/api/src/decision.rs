@@ -162,7 +162,7 @@ pub fn authorize_batch_body(requests: &[AuthorizeRequest]) -> Vec<u8> {
     Json::object([("requests", Json::Array(requests))]).to_vec()
 }
 
-/// Reads the body of `POST /v1/authorize:batch`: `{requests[]}`, at most [`MAX_BATCH`](crate::MAX_BATCH) requests and
+/// Reads the body of `POST /v1/authorize:batch`: `{requests[]}`, 1 to [`MAX_BATCH`](crate::MAX_BATCH) requests and
 /// [`MAX_BATCH_BYTES`](crate::MAX_BATCH_BYTES).
 ///
 /// # Errors
@@ -294,6 +294,7 @@ mod tests {
             (r#"{"requests":[{"domain":1}]}"#, Some("requests[0].domain")),
             (r#"{"requests":[[]]}"#, Some("requests[0]")),
             (r#"{"requests":[],"x":1}"#, Some("x")),
+            (r#"{"requests":[]}"#, Some("requests")),
             (r#"{}"#, Some("requests")),
             (r#"[]"#, None),
         ] {

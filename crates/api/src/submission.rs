@@ -103,7 +103,7 @@ pub fn batch_body(mode: BatchMode, envelopes: &[impl AsRef<[u8]>]) -> Vec<u8> {
     body
 }
 
-/// Reads the body of `POST /v1/envelopes:batch`: `{mode?: each|all, envelopes[]}`, at most [`MAX_BATCH`] envelopes and
+/// Reads the body of `POST /v1/envelopes:batch`: `{mode?: each|all, envelopes[]}`, 1 to [`MAX_BATCH`] envelopes and
 /// [`MAX_BATCH_BYTES`]. The envelopes are the original bytes of each element, so that `GET` returns what was submitted.
 ///
 /// # Errors
@@ -148,8 +148,11 @@ pub(crate) fn bound(bytes: &[u8]) -> Result<(), Refusal> {
     Err(Refusal::new(Code::TooLarge, detail))
 }
 
-/// Refuses a batch of too many elements.
+/// Refuses a batch of no elements, to which any answer would say that all of it went well, and one of too many.
 pub(crate) fn bound_count(count: usize, field: &str) -> Result<(), Refusal> {
+    if count == 0 {
+        return Err(Refusal::at(Code::Malformed, field, format!("is empty: give 1 to {MAX_BATCH} elements")));
+    }
     if count <= MAX_BATCH {
         return Ok(());
     }
@@ -159,6 +162,13 @@ pub(crate) fn bound_count(count: usize, field: &str) -> Result<(), Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_batch_of_nothing_is_refused() {
+        let code = |count| bound_count(count, "requests").map_err(|refusal| refusal.code);
+        assert_eq!((code(0), code(1)), (Err(Code::Malformed), Ok(())));
+        assert_eq!((code(MAX_BATCH), code(MAX_BATCH + 1)), (Ok(()), Err(Code::TooLarge)));
+    }
 
     #[test]
     fn a_receipt_is_written_in_the_documented_order() {
@@ -199,6 +209,7 @@ mod tests {
             (r#"{"envelopes":{}}"#, Code::Malformed, Some("envelopes")),
             (r#"{"mode":"each"}"#, Code::Malformed, Some("envelopes")),
             (r#"{"envelopes":[],"extra":1}"#, Code::Malformed, Some("extra")),
+            (r#"{"envelopes":[]}"#, Code::Malformed, Some("envelopes")),
             (r#"{"envelopes":[{}],"envelopes":[]}"#, Code::Malformed, None),
             (r#"{"envelopes":[{}]} x"#, Code::Malformed, None),
             (r#"[[{}]]"#, Code::Malformed, None),

@@ -55,7 +55,7 @@ impl Client {
         Ok(decision)
     }
 
-    /// Asks about up to 1000 requests at once, answered on one state. The decisions come in the order asked.
+    /// Asks about 1 to 1000 requests at once, answered on one state. The decisions come in the order asked.
     ///
     /// # Errors
     /// As for [`Client::authorize`]; one allow that cannot be relied on fails them all.
