@@ -21,13 +21,7 @@ use cluster_support::*;
 async fn three_nodes_form_a_cluster_and_answer_alike() {
     let folder = tempfile::tempdir().unwrap();
     let configs = configs(folder.path());
-    let mut nodes = Vec::new();
-    for config in &configs {
-        nodes.push(start(config).await);
-    }
-    for node in &nodes {
-        ready(node).await;
-    }
+    let nodes = start_all(&configs).await;
     let before = nodes[1].service().authorize(&Caller::Anonymous, vec![request()]).await;
     assert_eq!(before[0].status, 403);
     let bytes = Bytes::from(authorization());
@@ -67,13 +61,7 @@ async fn three_nodes_form_a_cluster_and_answer_alike() {
 async fn a_wiped_disk_never_rejoins_as_itself() {
     let folder = tempfile::tempdir().unwrap();
     let configs = configs(folder.path());
-    let mut nodes = Vec::new();
-    for config in &configs {
-        nodes.push(start(config).await);
-    }
-    for node in &nodes {
-        ready(node).await;
-    }
+    let mut nodes = start_all(&configs).await;
     nodes.remove(2).shutdown().await;
     std::fs::remove_dir_all(&configs[2].data_dir).unwrap();
     let wiped = start(&configs[2]).await;
@@ -117,13 +105,7 @@ async fn a_node_whose_key_is_not_granted_votes_and_speaks_for_nobody() {
 async fn a_stranger_with_a_new_number_is_not_talked_to() {
     let folder = tempfile::tempdir().unwrap();
     let configs = configs(folder.path());
-    let mut nodes = Vec::new();
-    for config in &configs {
-        nodes.push(start(config).await);
-    }
-    for node in &nodes {
-        ready(node).await;
-    }
+    let nodes = start_all(&configs).await;
     let genesis = assent_registry::GenesisFile::parse(&std::fs::read(&configs[0].genesis).unwrap()).unwrap();
     let term = nodes[0].service().status(&Caller::Anonymous).term;
     for id in [4, u64::MAX] {

@@ -15,13 +15,7 @@ use cluster_support::*;
 async fn a_node_that_decides_on_a_row_of_the_next_version_denies_and_stops_with_its_reason() {
     let folder = tempfile::tempdir().unwrap();
     let configs = configs(folder.path());
-    let mut nodes = Vec::new();
-    for config in &configs {
-        nodes.push(start(config).await);
-    }
-    for node in &nodes {
-        ready(node).await;
-    }
+    let mut nodes = start_all(&configs).await;
     let caller = Caller::Anonymous;
     let first = nodes[0].service().submit(&caller, Bytes::from(authorization())).await;
     assert!(matches!(first, Submitted::Accepted { .. }), "{first:?}");
@@ -51,13 +45,7 @@ async fn a_node_that_decides_on_a_row_of_the_next_version_denies_and_stops_with_
 async fn no_allow_is_signed_beside_or_after_a_question_that_met_a_row_of_the_next_version() {
     let folder = tempfile::tempdir().unwrap();
     let configs = configs(folder.path());
-    let mut nodes = Vec::new();
-    for config in &configs {
-        nodes.push(start(config).await);
-    }
-    for node in &nodes {
-        ready(node).await;
-    }
+    let mut nodes = start_all(&configs).await;
     let caller = Caller::Anonymous;
     for envelope in [authorization(), authorization_for("unread")] {
         let accepted = nodes[0].service().submit(&caller, Bytes::from(envelope)).await;

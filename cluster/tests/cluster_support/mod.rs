@@ -162,6 +162,18 @@ pub async fn start(config: &Config) -> Node {
     Node::start(config.clone(), environment(config).await).await.unwrap()
 }
 
+/// All of them, once each is ready.
+pub async fn start_all(configs: &[Config]) -> Vec<Node> {
+    let mut nodes = Vec::new();
+    for config in configs {
+        nodes.push(start(config).await);
+    }
+    for node in &nodes {
+        ready(node).await;
+    }
+    nodes
+}
+
 /// Why a node does not start. It is tried on threads of their own: a node that does not start leaves it to the end of its process
 /// to stop what has begun.
 pub async fn refuses_to_start(config: &Config) -> String {
