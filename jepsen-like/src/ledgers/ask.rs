@@ -1,14 +1,14 @@
 //! Requests, to both.
 
-use assent_proof::{AuthorizeRequest, Claims, EvidenceId, Millis, verify};
+use assent_proof::{AuthorizeRequest, Claims, EvidenceId, Millis};
 use assent_registry::{Decision, View, authorize, authorize_permitted, query, rules_in_force};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 use super::both::{Both, Known, LedgerError};
-use super::draft::{Draft, ORIGIN};
+use super::draft::Draft;
 use super::keys::NODE;
-use super::submit::{of, text};
+use super::submit::{VerifiedOnce, of, text};
 use crate::history::{Op, Outcome as Ended};
 use crate::model::Judgement;
 
@@ -54,9 +54,12 @@ impl Both {
         let mut draft = Draft::new(request.domain.clone(), lineage, claims, [NODE], issued_at);
         draft.subject = Some(request.subject);
         let bytes = draft.sign();
-        let id = verify(&bytes, ORIGIN, rules_in_force(&self.rows)?)?.id();
+        let verified = VerifiedOnce::under(rules_in_force(&self.rows)?, &bytes);
+        let Some(id) = verified.id() else {
+            return Err(LedgerError::unexpected("a permit that does not verify"));
+        };
         let revision = query::revision(&self.rows)?;
-        self.apply(&bytes)?;
+        self.apply(verified)?;
         if query::revision(&self.rows)? == revision {
             if judged.allows() && judged.permit.is_none() {
                 self.differ("permit: not recorded, the model would".to_owned(), value.to_string());

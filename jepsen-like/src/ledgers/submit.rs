@@ -1,7 +1,9 @@
 //! What comes in, to both.
 
-use assent_proof::{EvidenceId, Millis, verify};
-use assent_registry::{Outcome, Receipt, RulesVersion, Unverified, apply, query, rules_in_force};
+use assent_proof::{EvidenceId, Millis, Rules};
+use assent_registry::{
+    Checked, Outcome, Receipt, RulesVersion, ToVerify, Unverified, apply, query, rules_in_force,
+};
 use serde_json::{Value, json};
 
 use super::both::{Both, Known, LedgerError};
@@ -16,15 +18,45 @@ type Said = (String, Option<u64>);
 /// out anew.
 const SMALL: u64 = 40;
 
+/// An envelope that was verified once, which is half of what a step costs. Under other rules it is verified anew.
+pub(super) struct VerifiedOnce<'a> {
+    envelope: Unverified<'a>,
+    rules: Rules,
+    checked: Checked,
+}
+
+impl<'a> VerifiedOnce<'a> {
+    /// Verifies the bytes under these rules.
+    pub(super) fn under(rules: Rules, bytes: &'a [u8]) -> Self {
+        let envelope = Unverified { bytes, origin: ORIGIN };
+        let checked = envelope.verified(rules);
+        Self { envelope, rules, checked }
+    }
+
+    /// Its id, if it verifies.
+    pub(super) fn id(&self) -> Option<EvidenceId> {
+        match &self.checked {
+            Checked::Verified(envelope) => Some(envelope.id()),
+            Checked::Refused(_) => None,
+        }
+    }
+}
+
+impl ToVerify for VerifiedOnce<'_> {
+    fn verified(&self, rules: Rules) -> Checked {
+        if rules == self.rules { self.checked.clone() } else { self.envelope.verified(rules) }
+    }
+}
+
 impl Both {
     /// Submits to both and compares.
     pub(super) fn submit(&mut self, draft: &Draft) -> Result<(Option<EvidenceId>, String), LedgerError> {
         let bytes = draft.sign();
         let text = text(&bytes)?;
         let index = u64::try_from(self.model.len()).unwrap_or(u64::MAX);
-        let verified = verify(&bytes, ORIGIN, rules_in_force(&self.rows)?);
-        let id = verified.ok().map(|envelope| envelope.id());
-        let outcome = self.apply(&bytes)?;
+        let verified = VerifiedOnce::under(rules_in_force(&self.rows)?, &bytes);
+        let id = verified.id();
+        let outcome = self.apply(verified)?;
         let real: Said = match &outcome {
             Outcome::Accepted { receipt, .. } if receipt.ledger_index == index => {
                 ("accepted".to_owned(), Some(receipt.ledger_index))
@@ -75,8 +107,11 @@ impl Both {
     pub(super) fn raise(&mut self, draft: &Draft) -> Result<(Option<EvidenceId>, String), LedgerError> {
         let bytes = draft.sign();
         let text = text(&bytes)?;
-        let id = verify(&bytes, ORIGIN, rules_in_force(&self.rows)?)?.id();
-        let real = match self.apply(&bytes)? {
+        let verified = VerifiedOnce::under(rules_in_force(&self.rows)?, &bytes);
+        let Some(id) = verified.id() else {
+            return Err(LedgerError::unexpected("rules that do not verify"));
+        };
+        let real = match self.apply(verified)? {
             Outcome::Refused { refusal, .. } => refusal.code.to_string(),
             Outcome::Accepted { fresh: false, .. } => "again".to_owned(),
             Outcome::Accepted { .. } | Outcome::Equivocation { .. } => "accepted".to_owned(),
@@ -98,8 +133,8 @@ impl Both {
     }
 
     /// What becomes of one envelope by the rules.
-    pub(super) fn apply(&mut self, bytes: &[u8]) -> Result<Outcome, LedgerError> {
-        let batch = [(false, vec![Unverified { bytes, origin: ORIGIN }])];
+    pub(super) fn apply(&mut self, envelope: VerifiedOnce<'_>) -> Result<Outcome, LedgerError> {
+        let batch = [(false, vec![envelope])];
         let outcomes = apply(&mut self.rows, RulesVersion::TEST, Millis(self.now_ms), &batch)?;
         let outcome = outcomes.into_iter().flatten().next();
         outcome.ok_or_else(|| LedgerError::unexpected("the rules gave no outcome"))
