@@ -21,7 +21,7 @@ use crate::raft::types::{NodeId, TypeConfig};
 /// The pause before asking again while there is no leader.
 const RETRY_AFTER: Duration = Duration::from_millis(10);
 /// One try takes at most this long, so that a leader that fell silent is not waited for to the end.
-const TRY_AT_MOST: Duration = Duration::from_millis(150);
+pub(super) const TRY_AT_MOST: Duration = Duration::from_millis(150);
 
 /// How long the mutant waits that knows no bound.
 pub(super) const FOR_EVER: Duration = Duration::from_secs(3600);
@@ -48,7 +48,7 @@ pub(super) struct LastTry(Mutex<String>);
 
 impl Default for LastTry {
     fn default() -> Self {
-        Self(Mutex::new("no leader is known".to_owned()))
+        Self(Mutex::new("none has answered yet".to_owned()))
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use assent_registry::mutant::{self, Mutant};
 
 use super::authorize::Ask;
-use super::barrier::{BarrierError, FOR_EVER, LastTry};
+use super::barrier::{BarrierError, FOR_EVER, LastTry, TRY_AT_MOST};
 use super::decide::answer_all;
 use super::shed::Shed;
 use super::{Inner, Service};
@@ -130,7 +130,7 @@ async fn run_round(inner: Arc<Inner>, all: Vec<Joined>) {
     let started = Instant::now();
     let parts = &inner.parts;
     let waiting = on_time(all, started);
-    let longest = Duration::from_millis(parts.config.deadlines.authorize_ms);
+    let longest = Duration::from_millis(parts.config.deadlines.authorize_ms).max(TRY_AT_MOST);
     let Some(until) = lasts_until(&waiting, started, longest) else { return };
     let last_try = LastTry::default();
     let give_up = |over: Vec<Joined>| {
@@ -156,8 +156,8 @@ fn on_time(all: Vec<Joined>, now: Instant) -> Vec<Joined> {
     waiting
 }
 
-/// How long a round's barrier may take: until the last of its callers gives up, but no longer than an authorize may take, so that a
-/// patient read keeps no place of a round. No time if nobody waits.
+/// When a round's barrier ends at the latest: when the last of its callers gives up, but after no longer than an authorize may take, so
+/// that a patient read keeps no place of a round. `None` if nobody waits.
 fn lasts_until(waiting: &[Joined], started: Instant, longest: Duration) -> Option<Instant> {
     let latest = waiting.iter().map(Joined::until).max()?;
     Some(latest.min(started + longest).max(started + BARRIER_AT_LEAST))
