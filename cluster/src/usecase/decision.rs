@@ -49,7 +49,7 @@ impl Parts {
             .collect()
     }
 
-    /// One decision without a signature. No caller believes an allow that comes like this.
+    /// One decision without a signature, for denies alone: a caller that verifies believes no allow that comes like this.
     pub(super) fn unsigned(&self, request: &AuthorizeRequest, decision: &Decision) -> Answered {
         let body = self.body(request, decision);
         self.metrics.decided(decision.reasons.first().map(|reason| reason.code));
