@@ -9,6 +9,8 @@ Examples:
   cargo build --release && cargo run --release -p assent-benches
       three nodes on this machine, everything, about two minutes
   cargo run --release -p assent-benches -- --only authorize --clients 64 --seconds 30
+  cargo run --release -p assent-benches -- --only beside --clients 32
+      one caller of single authorizes, alone and then beside 32 connections that post batches of 1000
   cargo run --release -p assent-benches -- --dev-json ./dev-data/dev.json --output json > load.json
       a cluster that `assent dev` runs already; it gains many lineages
 ";
@@ -26,7 +28,7 @@ pub(crate) struct Args {
     /// How long each run warms up before that, in seconds.
     #[arg(long, default_value_t = 2)]
     pub(crate) warm_up: u64,
-    /// What to run.
+    /// What to run. `beside` needs to be named; there `clients` are those that post batches.
     #[arg(long, value_delimiter = ',', value_enum, default_values_t = [Scenario::Livez, Scenario::Authorize, Scenario::Submit])]
     pub(crate) only: Vec<Scenario>,
     /// How many lineages that allow are asked about.
@@ -78,6 +80,8 @@ pub(crate) enum Scenario {
     Authorize,
     /// `POST /v1/envelopes`: one signed envelope, durable on a majority.
     Submit,
+    /// `POST /v1/authorize` by one client, first alone and then beside others that post batches of 1000.
+    Beside,
 }
 
 impl Scenario {
@@ -87,6 +91,7 @@ impl Scenario {
             Scenario::Livez => "livez",
             Scenario::Authorize => "authorize",
             Scenario::Submit => "submit",
+            Scenario::Beside => "beside",
         }
     }
 }

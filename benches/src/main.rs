@@ -2,10 +2,12 @@
 //!
 //! It starts (or attaches to) a cluster of node processes, prepares lineages that allow, signs envelopes beforehand, and
 //! then measures three scenarios at each number of clients: `livez` (bare HTTP: what the same machine and the same load
-//! generator do when nothing is decided), `authorize` and `submit`. It checks that every answer is what it must be.
+//! generator do when nothing is decided), `authorize` and `submit`. With `--only beside` it measures how long one caller's
+//! authorizes take while others post batches. It checks that every answer is what it must be.
 //! Results go to stdout, talk to stderr; the exit code is 1 when any answer was wrong.
 
 mod args;
+mod beside;
 mod cluster;
 mod evidence;
 mod machine;

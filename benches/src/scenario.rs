@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::Failure;
 use crate::args::{Args, Scenario};
+use crate::beside;
 use crate::cluster::Cluster;
 use crate::evidence::{self, Place};
 use crate::machine::{Machine, cpu_seconds, own_pid};
@@ -62,7 +63,7 @@ impl Results {
     }
 }
 
-/// Runs what was asked for, in the order livez, authorize, submit: the evidence that allows grows old.
+/// Runs what was asked for, in the order livez, authorize, beside, submit: the evidence that allows grows old.
 pub(crate) async fn run_all(args: &Args, cluster: &Cluster) -> Result<Results, Failure> {
     let place = place(cluster);
     let client = cluster.client()?;
@@ -73,11 +74,18 @@ pub(crate) async fn run_all(args: &Args, cluster: &Cluster) -> Result<Results, F
             runs.push(measure(args, cluster, Scenario::Livez, *clients, work, judge_ok).await?);
         }
     }
+    let asks = [Scenario::Authorize, Scenario::Beside].iter().any(|scenario| args.only.contains(scenario));
+    let requests = if asks { prepare_authorize(args, cluster, &client, &place).await? } else { Vec::new() };
     if args.only.contains(&Scenario::Authorize) {
-        let calls = prepare_authorize(args, cluster, &client, &place).await?;
+        let calls = singles(&requests)?;
         for clients in &args.clients {
             let work = Work::Repeat(calls.clone());
             runs.push(measure(args, cluster, Scenario::Authorize, *clients, work, judge_authorize).await?);
+        }
+    }
+    if args.only.contains(&Scenario::Beside) {
+        for clients in &args.clients {
+            runs.extend(beside::run(args, cluster, &requests, *clients).await?);
         }
     }
     if args.only.contains(&Scenario::Submit) {
@@ -115,13 +123,13 @@ fn wall_clock() -> Millis {
     Millis(i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// Makes lineages that allow, and asks about some through the checking client.
+/// Makes lineages that allow, and asks about some through the checking client. The requests that are allowed.
 async fn prepare_authorize(
     args: &Args,
     cluster: &Cluster,
     client: &Client,
     place: &Place,
-) -> Result<Vec<Call>, Failure> {
+) -> Result<Vec<AuthorizeRequest>, Failure> {
     eprintln!("preparing {} lineages that allow", args.lineages);
     let (mut envelopes, mut requests) = (Vec::new(), Vec::new());
     for n in 0..args.lineages.max(1) {
@@ -134,6 +142,11 @@ async fn prepare_authorize(
     }
     let verified = verify_some(client, &requests).await?;
     eprintln!("verified {verified} signed allows against {} node keys", cluster.node_keys.as_slice().len());
+    Ok(requests)
+}
+
+/// Each request in a call of its own.
+pub(crate) fn singles(requests: &[AuthorizeRequest]) -> Result<Vec<Call>, Failure> {
     requests.iter().map(|request| Ok(Call::post("/v1/authorize", request.to_json().to_vec())?)).collect()
 }
 

@@ -163,9 +163,12 @@ impl Default for DeadlineConfig {
 pub struct LimitConfig {
     /// Client connections at once; one more is closed at once.
     pub connections: usize,
-    /// Authorize requests waiting for a read barrier; one more is denied as `overloaded`.
+    /// Authorize requests between their arrival and their answer; one more is denied as `overloaded`. Half of them are for calls of
+    /// more than 16 requests and the other half for all other calls, so that neither takes places from the other. At least
+    /// 2000, so that a full batch fits. As many batches with a large body as fit into their half if each is full are read and
+    /// decided at a time; others wait for a quarter of `deadlines.authorize_ms`.
     pub authorize_queue: usize,
-    /// Authorize requests decided under one read barrier.
+    /// Authorize requests decided under one read barrier. A call of more than 16 requests counts as one: it is decided apart.
     pub authorize_batch: usize,
     /// Memory of answers to authorizes under way, in KiB, from before they are decided until they are written; beyond it requests are
     /// denied as `overloaded`. At least 8192, which 64 decisions take while they are made.
@@ -421,6 +424,16 @@ fn validate_address(field: &str, address: &str) -> Result<(), ConfigError> {
 }
 
 impl LimitConfig {
+    /// How many requests of long calls there may be between arrival and answer.
+    pub(crate) fn long_queue(&self) -> usize {
+        self.authorize_queue / 2
+    }
+
+    /// How many requests of all other calls there may be between arrival and answer.
+    pub(crate) fn short_queue(&self) -> usize {
+        self.authorize_queue.saturating_sub(self.long_queue())
+    }
+
     fn validate(&self) -> Result<(), ConfigError> {
         for (field, value) in [
             ("limits.connections", self.connections),
@@ -440,11 +453,13 @@ impl LimitConfig {
             at_least(field, value, 1)?;
             at_most(field, value, 1 << 24)?;
         }
-        // A full batch has to fit.
-        for (field, value) in
-            [("limits.submit_queue", self.submit_queue), ("limits.authorize_queue", self.authorize_queue)]
-        {
-            at_least(field, u64::try_from(value).unwrap_or(u64::MAX), assent_api::MAX_BATCH as u64)?;
+        // A full batch has to fit; of authorizes, into half of the queue.
+        for (field, value, batches) in [
+            ("limits.submit_queue", self.submit_queue, 1),
+            ("limits.authorize_queue", self.authorize_queue, 2),
+        ] {
+            let least = (assent_api::MAX_BATCH as u64).saturating_mul(batches);
+            at_least(field, u64::try_from(value).unwrap_or(u64::MAX), least)?;
         }
         // As much as is decided together has to fit, however large it gets.
         let answers = u64::try_from(self.answer_kib).unwrap_or(u64::MAX);

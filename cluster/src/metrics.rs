@@ -51,6 +51,7 @@ struct ByOutcome {
 pub struct Metrics {
     registry: Registry,
     decisions: Family<ByCode, Counter>,
+    signatures: Counter<u64, AtomicU64>,
     submissions: Family<ByCode, Counter>,
     barriers: Family<ByOutcome, Counter>,
     authorize_seconds: Histogram,
@@ -98,6 +99,7 @@ impl Metrics {
         let mut registry = Registry::with_prefix("assent");
         let metrics = Self {
             decisions: Family::default(),
+            signatures: Counter::default(),
             submissions: Family::default(),
             barriers: Family::default(),
             authorize_seconds: latency(),
@@ -116,6 +118,11 @@ impl Metrics {
             "decisions",
             "Decisions by their first reason, `allow` where there is none",
             m.decisions.clone(),
+        );
+        registry.register(
+            "decision_signatures",
+            "Signatures over decisions, each over up to 64 of them",
+            m.signatures.clone(),
         );
         registry.register("submissions", "Envelopes by what became of them", m.submissions.clone());
         registry.register("barriers", "Read barriers, passed or not", m.barriers.clone());
@@ -191,6 +198,16 @@ impl Metrics {
     pub(crate) fn decided(&self, code: Option<Code>) {
         let label = CodeLabel(code.map_or("allow", Code::as_str));
         self.decisions.get_or_create(&ByCode { code: label }).inc();
+    }
+
+    /// Decisions were signed together.
+    pub(crate) fn signed(&self) {
+        self.signatures.inc();
+    }
+
+    /// How often this node has signed decisions, up to 64 of them together.
+    pub fn decision_signatures(&self) -> u64 {
+        self.signatures.get()
     }
 
     /// What became of a submission.

@@ -40,6 +40,7 @@ fn a_wrong_field_is_named() {
         (|c| c.deadlines.authorize_ms = 0, "deadlines.authorize_ms"),
         (|c| c.deadlines.authorize_ms = 5_000, "deadlines.authorize_ms"),
         (|c| c.limits.authorize_queue = 0, "limits.authorize_queue"),
+        (|c| c.limits.authorize_queue = 1_999, "limits.authorize_queue"),
         (|c| c.limits.submit_queue = 999, "limits.submit_queue"),
         (|c| c.clock_bound_ms = 501, "clock_bound_ms"),
         (|c| c.limits.submit_batch_bytes = 16 << 20, "limits.submit_batch_bytes"),

@@ -12,12 +12,12 @@ use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
 
-use assent_api::{Call, JSON_CONTENT_TYPE, parse_authorize_batch};
+use assent_api::{Call, JSON_CONTENT_TYPE};
 use assent_proof::{AuthorizeRequest, Code};
 
-use super::reply::{problem, refusal, reply};
+use super::reply::{problem, refusal, reply, shed};
 use super::{AUTHORIZE_BODY, BATCH_BODY, body};
-use crate::usecase::{Caller, Service};
+use crate::usecase::{Caller, NoBatch, Service};
 
 /// One request; a request that could be read is always answered with a decision.
 pub(super) async fn one(State(service): State<Service>, request: Body) -> Response {
@@ -51,22 +51,23 @@ pub(super) async fn permit(State(service): State<Service>, request: Body) -> Res
     }
 }
 
-/// Up to 1000 requests under one barrier. The status is 200; each decision says for itself.
+/// Up to 1000 requests under one barrier. The status is 200, and each decision says for itself; a batch of which nothing was evaluated is
+/// refused as a whole.
 pub(super) async fn batch(State(service): State<Service>, request: Body) -> Response {
     // The room is held until the answer.
     let body = match body::read(&service, request, BATCH_BODY).await {
         Ok(body) => body,
         Err(answer) => return answer,
     };
-    let requests = match parse_authorize_batch(&body.bytes) {
-        Ok(requests) => requests,
-        Err(why) => return refusal(&why, Call::Authorize),
+    let batch = match service.read_batch(body.bytes.clone()).await {
+        Ok(batch) => batch,
+        Err(NoBatch::Refused(why)) => return refusal(&why, Call::Authorize),
+        Err(NoBatch::Shed(why)) => return shed(&why),
     };
-    let asked = requests.len();
-    let decisions = service.authorize(&Caller::Anonymous, requests).await;
-    if decisions.len() != asked {
-        return problem(Code::NoQuorum, 503, "there are not as many decisions as requests");
-    }
+    let decisions = match service.authorize_batch(&Caller::Anonymous, batch).await {
+        Ok(decisions) => decisions,
+        Err(why) => return shed(&why),
+    };
     let bytes = decisions.iter().map(|decision| decision.body.len()).sum();
     let Some(room) = service.room_for_batch(bytes) else {
         return problem(

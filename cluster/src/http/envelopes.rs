@@ -3,9 +3,8 @@
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use bytes::Bytes;
 
-use assent_api::{BatchResponse, BatchResult, Call, parse_batch};
+use assent_api::{BatchResponse, BatchResult, Call};
 
 use super::reply::{json, problem_body, refusal};
 use super::{BATCH_BODY, ENVELOPE_BODY, body};
@@ -30,11 +29,10 @@ pub(super) async fn submit_batch(State(service): State<Service>, request: Body) 
         Ok(body) => body,
         Err(answer) => return answer,
     };
-    let (mode, envelopes) = match parse_batch(&body.bytes) {
+    let (mode, envelopes) = match service.read_envelopes(body.bytes.clone()).await {
         Ok(batch) => batch,
         Err(why) => return refusal(&why, Call::Submission),
     };
-    let envelopes = envelopes.into_iter().map(Bytes::from).collect();
     let results = service.submit_batch(&Caller::Anonymous, mode, envelopes).await;
     let results = results
         .into_iter()

@@ -9,6 +9,8 @@ use serde::Serialize;
 use assent_api::{Call, JSON_CONTENT_TYPE, PROBLEM_CONTENT_TYPE, Problem, status_of};
 use assent_proof::{Code, Refusal};
 
+use crate::usecase::Shed;
+
 /// A body with a status and a content type.
 pub(super) fn reply(status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Response {
     let mut response = Response::new(Body::from(body.into()));
@@ -38,6 +40,11 @@ pub(super) fn problem(code: Code, status: u16, detail: &str) -> Response {
 /// Input that was refused before any use case saw it.
 pub(super) fn refusal(refusal: &Refusal, call: Call) -> Response {
     problem_body(&Problem::from_refusal(refusal, status_of(refusal.code, call)))
+}
+
+/// A batch of authorize requests of which nothing was evaluated.
+pub(super) fn shed(why: &Shed) -> Response {
+    problem(why.code(), status_of(why.code(), Call::Authorize), why.detail())
 }
 
 /// What the framework refuses by itself (a path that is no UTF-8, a query that does not parse) becomes a

@@ -15,7 +15,9 @@ use assent_registry::Decision;
 use assent_registry::mutant::{self, Mutant};
 
 use super::barrier::FOR_EVER;
+use super::lane::SHORT;
 use super::round::Joined;
+use super::shed::Shed;
 use super::{Caller, Parts, Service, within};
 use crate::env::blocking;
 
@@ -23,12 +25,12 @@ use crate::env::blocking;
 /// deadline passed.
 const GRACE: Duration = Duration::from_millis(150);
 
-/// A signed decision on the wire.
+/// A decision on the wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answered {
     /// The HTTP status: 200 allow, 403 deny, 503 deny because the registry cannot know.
     pub status: u16,
-    /// The DecisionBody with its receipt, JSON.
+    /// The DecisionBody, JSON. It has its receipt unless it is a deny that was made without an evaluation.
     pub body: Bytes,
 }
 
@@ -46,8 +48,19 @@ pub(crate) struct Ask {
     pub(super) requests: Arc<Vec<AuthorizeRequest>>,
     pub(super) question: Question,
     pub(super) until: Instant,
-    pub(super) reply: oneshot::Sender<Vec<Answered>>,
-    _room: OwnedSemaphorePermit,
+    pub(super) reply: Reply,
+    /// Given back with the answer.
+    pub(super) room: OwnedSemaphorePermit,
+}
+
+/// Where a call's answer goes: one decision a request in order, or why none was evaluated.
+pub(super) type Reply = oneshot::Sender<Result<Vec<Answered>, Shed>>;
+
+impl Ask {
+    /// Whether it is decided apart from its round, in the lane of long calls.
+    pub(super) fn is_long(&self) -> bool {
+        self.requests.len() > SHORT
+    }
 }
 
 impl Service {
@@ -64,77 +77,100 @@ impl Service {
         self.inner.batch_room.clone().try_acquire_many_owned(kib).ok()
     }
 
-    /// Decides the requests; the question is the same for all of them.
+    /// Decides the requests; the question is the same for all of them. What was not evaluated is denied without a signature.
     pub(super) async fn ask(&self, question: Question, requests: Vec<AuthorizeRequest>) -> Vec<Answered> {
-        let parts = self.parts();
-        let started = Instant::now();
-        let until = within(parts.config.deadlines.authorize_ms);
-        if let Some(answers) = self.inner.repeated.allowed_before(&requests) {
-            return answers;
-        }
         let requests = Arc::new(requests);
-        let (reply, answered) = oneshot::channel();
-        let most = parts.config.limits.authorize_queue;
-        let permits = u32::try_from(requests.len()).unwrap_or(u32::MAX);
-        let answers = match self.inner.authorize_room.clone().try_acquire_many_owned(permits) {
-            Err(_) => self.deny(requests, Code::Overloaded, format!("{most} requests wait already")).await,
-            Ok(room) => {
-                let ask = Ask { requests: requests.clone(), question, until, reply, _room: room };
-                match self.join(Joined::Ask(ask)) {
-                    Err(full) => self.deny(requests, Code::Overloaded, full).await,
-                    Ok(()) => self.answered(requests, until, answered).await,
-                }
-            }
+        let until = within(self.parts().config.deadlines.authorize_ms);
+        match self.try_ask(question, &requests, until).await {
+            Ok(answers) => answers,
+            Err(shed) => self.parts().denied_unsigned(&requests, &shed),
+        }
+    }
+
+    /// Decides the requests by `until`, or says why none of them was evaluated.
+    pub(super) async fn try_ask(
+        &self,
+        question: Question,
+        requests: &Arc<Vec<AuthorizeRequest>>,
+        until: Instant,
+    ) -> Result<Vec<Answered>, Shed> {
+        let started = Instant::now();
+        if let Some(answers) = self.inner.repeated.allowed_before(requests) {
+            return Ok(answers);
+        }
+        let answers = match self.enter(question, requests, until) {
+            Ok(answered) => self.answered(requests, until, answered).await,
+            Err(shed) => Err(shed),
         };
-        parts.metrics.authorize_took(started.elapsed());
+        self.parts().metrics.authorize_took(started.elapsed());
         answers
+    }
+
+    /// Takes room for the requests and joins the next round, without waiting for anything.
+    fn enter(
+        &self,
+        question: Question,
+        requests: &Arc<Vec<AuthorizeRequest>>,
+        until: Instant,
+    ) -> Result<oneshot::Receiver<Result<Vec<Answered>, Shed>>, Shed> {
+        let limits = &self.parts().config.limits;
+        // Long calls take no places from the others, however many there are.
+        let (room, most, of) = if requests.len() > SHORT {
+            (self.inner.lane.room(), limits.long_queue(), "in long calls ")
+        } else {
+            (&self.inner.authorize_room, limits.short_queue(), "")
+        };
+        let permits = u32::try_from(requests.len()).unwrap_or(u32::MAX);
+        let Ok(room) = room.clone().try_acquire_many_owned(permits) else {
+            return Err(Shed::Overloaded(format!("{most} requests {of}wait already")));
+        };
+        let (reply, answered) = oneshot::channel();
+        let ask = Ask { requests: requests.clone(), question, until, reply, room };
+        self.join(Joined::Ask(ask)).map_err(Shed::Overloaded)?;
+        Ok(answered)
     }
 
     /// Waits for the round's answer. Past the deadline nothing is allowed any more.
     async fn answered(
         &self,
-        requests: Arc<Vec<AuthorizeRequest>>,
+        requests: &Arc<Vec<AuthorizeRequest>>,
         until: Instant,
-        answered: oneshot::Receiver<Vec<Answered>>,
-    ) -> Vec<Answered> {
+        answered: oneshot::Receiver<Result<Vec<Answered>, Shed>>,
+    ) -> Result<Vec<Answered>, Shed> {
         let ms = self.parts().config.deadlines.authorize_ms;
-        let late = || format!("no decision within {ms} ms");
+        let late = || Shed::Late(format!("no decision within {ms} ms"));
         let grace = if mutant::is_active(Mutant::WaitForApplyUnbounded) { FOR_EVER } else { GRACE };
         match timeout_at(until + grace, answered).await {
-            Ok(Ok(answers)) if answers.len() == requests.len() => {
+            Ok(Ok(Ok(answers))) if answers.len() == requests.len() => {
                 let allows = answers.iter().any(|answer| answer.status == 200);
                 if allows && Instant::now() > until {
-                    return self.deny(requests, Code::DeadlineExceeded, late()).await;
+                    return Err(late());
                 }
-                self.inner.repeated.remember(&requests, &answers);
-                answers
+                self.inner.repeated.remember(requests, &answers);
+                Ok(answers)
             }
-            Ok(_) => {
-                self.deny(requests, Code::NoQuorum, "the decision was lost inside the node".to_owned()).await
-            }
-            Err(_) => self.deny(requests, Code::DeadlineExceeded, late()).await,
+            Ok(Ok(Err(shed))) => Err(shed),
+            Ok(Ok(Ok(_)) | Err(_)) => Err(Shed::Lost),
+            Err(_) => Err(late()),
         }
     }
 
-    /// Denies without having evaluated anything, signed like every decision.
+    /// Denies one request that was looked at, signed like what was evaluated.
     pub(super) async fn deny(
         &self,
-        requests: Arc<Vec<AuthorizeRequest>>,
+        request: AuthorizeRequest,
         code: Code,
         detail: String,
-    ) -> Vec<Answered> {
+    ) -> Option<Answered> {
         let inner = self.inner.clone();
-        let denied =
-            blocking(&*self.parts().env.blocking, move || inner.parts.deny(&requests, code, &detail));
-        denied.await.unwrap_or_default()
+        let denied = blocking(&*self.parts().env.blocking, move || inner.parts.deny(request, code, &detail));
+        denied.await.ok().flatten()
     }
 }
 
 impl Parts {
-    fn deny(&self, requests: &[AuthorizeRequest], code: Code, detail: &str) -> Vec<Answered> {
-        let now = self.env.clock.now();
-        let denied: Vec<_> =
-            requests.iter().map(|request| (request.clone(), Decision::deny(code, detail, now))).collect();
-        self.sign(&denied, None)
+    fn deny(&self, request: AuthorizeRequest, code: Code, detail: &str) -> Option<Answered> {
+        let decision = Decision::deny(code, detail, self.env.clock.now());
+        self.sign(&[(request, decision)], None).pop()
     }
 }

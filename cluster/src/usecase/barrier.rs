@@ -3,6 +3,7 @@
 //! ReadIndex (Raft dissertation §6.4), always: never a lease, never this node's own belief that it leads.
 //! A follower takes the read index from the leader and waits until it has applied that far itself.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use openraft::ReadPolicy;
@@ -20,7 +21,7 @@ use crate::raft::types::{NodeId, TypeConfig};
 /// The pause before asking again while there is no leader.
 const RETRY_AFTER: Duration = Duration::from_millis(10);
 /// One try takes at most this long, so that a leader that fell silent is not waited for to the end.
-const TRY_AT_MOST: Duration = Duration::from_millis(150);
+pub(super) const TRY_AT_MOST: Duration = Duration::from_millis(150);
 
 /// How long the mutant waits that knows no bound.
 pub(super) const FOR_EVER: Duration = Duration::from_secs(3600);
@@ -42,10 +43,34 @@ pub(crate) enum BarrierError {
     Fatal(String),
 }
 
+/// What the last try of a barrier said, for those who give up before the barrier ends.
+pub(super) struct LastTry(Mutex<String>);
+
+impl Default for LastTry {
+    fn default() -> Self {
+        Self(Mutex::new("none has answered yet".to_owned()))
+    }
+}
+
+impl LastTry {
+    fn said(&self, problem: String) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = problem;
+    }
+
+    /// What a caller is told that waits no longer.
+    pub(super) fn given_up(&self) -> BarrierError {
+        BarrierError::NoQuorum(self.0.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+}
+
 impl Parts {
     /// Passes a barrier by `until`. What was acknowledged before the call is in every view opened after it.
     pub(crate) async fn barrier(&self, until: Instant) -> Result<(), BarrierError> {
-        let mut last = "no leader is known".to_owned();
+        self.barrier_of_many(until, &LastTry::default()).await
+    }
+
+    /// The same for callers of whom some give up earlier.
+    pub(super) async fn barrier_of_many(&self, until: Instant, last: &LastTry) -> Result<(), BarrierError> {
         let unbounded = mutant::is_active(Mutant::WaitForApplyUnbounded);
         let until = if unbounded { until + FOR_EVER } else { until };
         loop {
@@ -60,13 +85,13 @@ impl Parts {
             }
             let now = Instant::now();
             if now >= until {
-                return Err(BarrierError::NoQuorum(last));
+                return Err(last.given_up());
             }
             let try_until = until.min(now + TRY_AT_MOST);
             match self.try_barrier(try_until).await {
                 // It may have learnt meanwhile that it must end.
                 Ok(()) => return self.fatal().map_or(Ok(()), |cause| Err(BarrierError::Fatal(cause))),
-                Err(problem) => last = problem,
+                Err(problem) => last.said(problem),
             }
             sleep(RETRY_AFTER.min(until.saturating_duration_since(Instant::now()))).await;
         }

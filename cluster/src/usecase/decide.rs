@@ -1,43 +1,48 @@
 //! decide: the calls that passed one barrier are answered in slices, short ones first.
 //!
 //! What passed a barrier is decided on the state behind it, a slice at a time, and each slice is signed with one signature. A
-//! long batch is decided apart from the others, a slice in turn with other long batches, so that neither the questions
-//! that passed with it nor those that come after it wait for it. A request whose time is over is denied without being
-//! evaluated, and one whose time runs out while it is evaluated is interrupted.
+//! long call is decided after the others of its round and apart from them, a slice in turn with other long calls, so that neither the
+//! questions that passed with it nor those that come after it wait for it. A request whose time is over is denied without being
+//! evaluated, and one whose time runs out while it is evaluated is interrupted. A call of which nothing is evaluated is shed
+//! (`shed.rs`), and costs no signature.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use assent_proof::{AuthorizeRequest, Code, DomainName, Millis};
 use assent_registry::mutant::{self, Mutant};
 use assent_registry::{Decision, View, authorize, authorize_permitted};
 use assent_store::RegistryView;
 
-use super::authorize::{Answered, Ask, Question};
+use super::answer_room::Taken;
+use super::authorize::{Answered, Ask, Question, Reply};
 use super::barrier::BarrierError;
+use super::shed::Shed;
 use super::timed::Timed;
 use super::{Inner, Parts};
 use crate::env::blocking;
 
 /// Most requests decided and signed together.
 pub(crate) const SLICE: usize = 64;
-/// A call with more requests than this is a long batch. One that is not always fits a slice.
-const SHORT: usize = 16;
-/// Long batches of which a slice is decided at a time.
-pub(super) const LONG_AT_ONCE: usize = 1;
-
 /// How many evaluations that take all the time they are given fit into a call's deadline.
 const SHARES: u64 = 4;
+
+/// No request of a long call is evaluated in the last one part in so many of the call's time, so that what was allowed before is answered
+/// in time.
+const CLOSING_SHARE: u64 = 8;
+
+/// Beyond its deadline a long call waits so long for a turn in which it is told why its barrier was not passed.
+const DENIED_WITHIN: Duration = Duration::from_millis(100);
 
 /// Why nothing is evaluated.
 type Denied = (Code, String);
 /// A request, what is asked of the rules, and until when.
 type Asked<'a> = (Question, &'a AuthorizeRequest, Instant);
 
-/// Answers the calls that passed this barrier, or failed to. Long batches are answered later, by tasks of their own.
+/// Answers the calls that passed this barrier, or failed to. Long calls are answered later, by tasks of their own.
 pub(super) async fn answer_all(inner: Arc<Inner>, mut asks: Vec<Ask>, passed: Result<(), BarrierError>) {
     // A caller that gave up has been answered.
     asks.retain(|ask| !ask.reply.is_closed());
@@ -59,17 +64,15 @@ pub(super) async fn answer_all(inner: Arc<Inner>, mut asks: Vec<Ask>, passed: Re
         }
         (Ok(()), Some(_)) => None,
     };
-    let (short, long): (Vec<Ask>, Vec<Ask>) = asks.into_iter().partition(|ask| ask.requests.len() <= SHORT);
-    let short = in_turns(short);
+    let (long, short): (Vec<Ask>, Vec<Ask>) = asks.into_iter().partition(Ask::is_long);
+    if !short.is_empty() {
+        let (short, worker, denied) = (in_turns(short), inner.clone(), denied.clone());
+        // A failed evaluation drops the replies, and each caller is told that its decision was lost.
+        let _ = blocking(&*parts.env.blocking, move || worker.answer_short(short, denied, now)).await;
+    }
     for ask in long {
         tokio::spawn(answer_long(inner.clone(), ask, denied.clone(), now));
     }
-    if short.is_empty() {
-        return;
-    }
-    let worker = inner.clone();
-    // A failed evaluation drops the replies, and each caller is told that its decision was lost.
-    let _ = blocking(&*parts.env.blocking, move || worker.answer_short(short, denied, now)).await;
 }
 
 /// The calls in turns of their domains: the first of each domain, then the second of each. So the questions of one domain,
@@ -91,37 +94,71 @@ fn in_turns(asks: Vec<Ask>) -> Vec<Ask> {
     asks.into_iter().map(|(_, ask)| ask).collect()
 }
 
-/// Answers one long batch, all of it on one state, a slice whenever it is its turn.
+/// Answers one long call, all of it on one state, a slice whenever it is its turn.
 async fn answer_long(inner: Arc<Inner>, ask: Ask, denied: Option<Denied>, now: Millis) {
-    let mut answers: Vec<Answered> = Vec::with_capacity(ask.requests.len());
+    let Ask { requests, question, until, reply, room: _room } = ask;
+    let closing = Duration::from_millis(inner.parts.config.deadlines.authorize_ms / CLOSING_SHARE);
+    let until = match &denied {
+        None => until.checked_sub(closing).unwrap_or(until),
+        Some(_) => until.max(Instant::now()) + DENIED_WITHIN,
+    };
+    let mut answers: Vec<Answered> = Vec::with_capacity(requests.len());
     let mut opened = None;
-    while answers.len() < ask.requests.len() {
-        if ask.reply.is_closed() {
+    while answers.len() < requests.len() {
+        if reply.is_closed() {
             return;
         }
-        // Past the deadline there is nothing to wait for: the rest is only denied.
-        let turn = timeout_at(ask.until, inner.long_turns.acquire()).await;
-        let worker = inner.clone();
-        let (requests, from) = (ask.requests.clone(), answers.len());
-        let (question, until, denied, kept) = (ask.question, ask.until, denied.clone(), opened.take());
+        let turn = inner.lane.turn(until).await.filter(|_| Instant::now() < until);
+        let Some(turn) = turn else {
+            let shed = Shed::Late("the deadline passed before this request was evaluated".to_owned());
+            return answer_rest_unsigned(&inner, &requests, answers, shed, reply).await;
+        };
+        let (worker, given, from) = (inner.clone(), requests.clone(), answers.len());
+        let (denied, kept) = (denied.clone(), opened.take());
         let work = move || {
+            let _turn = turn;
             let rows = kept.unwrap_or_else(|| worker.parts.open(denied, now));
             let slice: Vec<Asked<'_>> =
-                requests.iter().skip(from).take(SLICE).map(|request| (question, request, until)).collect();
+                given.iter().skip(from).take(SLICE).map(|request| (question, request, until)).collect();
             let some = worker.at_desk(&rows, now, |desk| desk.answer(&slice));
             (rows, some)
         };
-        let done = blocking(&*inner.parts.env.blocking, work).await;
-        drop(turn);
-        let Ok((rows, some)) = done else { return };
-        if some.is_empty() {
-            return;
+        match blocking(&*inner.parts.env.blocking, work).await {
+            Ok((rows, Ok(some))) if !some.is_empty() => {
+                opened = Some(rows);
+                answers.extend(some);
+            }
+            Ok((_, Err(shed))) => {
+                return answer_rest_unsigned(&inner, &requests, answers, shed, reply).await;
+            }
+            Ok((_, Ok(_))) | Err(_) => return,
         }
-        opened = Some(rows);
-        answers.extend(some);
     }
     // A caller that went away meanwhile needs no answer.
-    let _ = ask.reply.send(answers);
+    let _ = reply.send(Ok(answers));
+}
+
+/// Answers a long call of which the rest is not evaluated. The rest is denied without a signature, and if nothing was evaluated the call
+/// is shed as a whole.
+async fn answer_rest_unsigned(
+    inner: &Arc<Inner>,
+    requests: &Arc<Vec<AuthorizeRequest>>,
+    mut answers: Vec<Answered>,
+    shed: Shed,
+    reply: Reply,
+) {
+    // A caller that went away meanwhile needs no answer.
+    if answers.is_empty() {
+        let _ = reply.send(Err(shed));
+        return;
+    }
+    let (worker, given, from) = (inner.clone(), requests.clone(), answers.len());
+    let rest = blocking(&*inner.parts.env.blocking, move || {
+        worker.parts.denied_unsigned(given.get(from..).unwrap_or_default(), &shed)
+    });
+    let Ok(rest) = rest.await else { return };
+    answers.extend(rest);
+    let _ = reply.send(Ok(answers));
 }
 
 impl Parts {
@@ -151,18 +188,37 @@ impl Inner {
         while asks.peek().is_some() {
             let (mut slice, mut requests) = (Vec::new(), 0usize);
             while let Some(ask) = asks.next_if(|ask| requests.saturating_add(ask.requests.len()) <= SLICE) {
+                // Why a barrier was not passed is worth a signature, also for a caller whose time that took.
+                if rows.is_ok() && Instant::now() >= ask.until {
+                    let detail = "the deadline passed before this request was evaluated".to_owned();
+                    let _ = ask.reply.send(Err(Shed::Late(detail)));
+                    continue;
+                }
                 requests = requests.saturating_add(ask.requests.len());
                 slice.push(ask);
+            }
+            if slice.is_empty() {
+                continue;
             }
             let asked: Vec<Asked<'_>> = slice
                 .iter()
                 .flat_map(|ask| ask.requests.iter().map(move |request| (ask.question, request, ask.until)))
                 .collect();
-            let mut answers = self.at_desk(&rows, now, |desk| desk.answer(&asked)).into_iter();
-            for ask in slice {
-                let own = answers.by_ref().take(ask.requests.len()).collect();
-                // A caller that went away meanwhile needs no answer.
-                let _ = ask.reply.send(own);
+            let answered = self.at_desk(&rows, now, |desk| desk.answer(&asked));
+            // A caller that went away meanwhile needs no answer.
+            match answered {
+                Ok(answers) => {
+                    let mut answers = answers.into_iter();
+                    for ask in slice {
+                        let own = answers.by_ref().take(ask.requests.len()).collect();
+                        let _ = ask.reply.send(Ok(own));
+                    }
+                }
+                Err(shed) => {
+                    for ask in slice {
+                        let _ = ask.reply.send(Err(shed.clone()));
+                    }
+                }
             }
         }
     }
@@ -195,18 +251,27 @@ struct Desk<'a> {
 }
 
 impl Desk<'_> {
-    /// Decides a slice and signs it together.
-    fn answer(&self, asked: &[Asked<'_>]) -> Vec<Answered> {
-        // What is denied without being evaluated is small, and bounded by the requests that may wait.
-        let room = self.state.as_ref().ok().and_then(|_| self.inner.answer_room.take(asked.len()));
+    /// Decides a slice and signs it together, or sheds it if there is no room for its answers.
+    fn answer(&self, asked: &[Asked<'_>]) -> Result<Vec<Answered>, Shed> {
+        let room = match &self.state {
+            // What is denied without being evaluated is small, and bounded by the requests that may wait.
+            Err(_) => None,
+            Ok(_) => Some(self.room(asked.len())?),
+        };
         let mut decided: Vec<(AuthorizeRequest, Decision)> = asked
             .iter()
-            .map(|(question, request, until)| {
-                ((*request).clone(), self.decide(*question, request, *until, room.is_some()))
-            })
+            .map(|(question, request, until)| ((*request).clone(), self.decide(*question, request, *until)))
             .collect();
         self.allow_nothing_if_stopping(&mut decided);
-        self.inner.parts.sign(&decided, room)
+        Ok(self.inner.parts.sign(&decided, room))
+    }
+
+    /// Room for so many answers.
+    fn room(&self, answers: usize) -> Result<Taken, Shed> {
+        self.inner.answer_room.take(answers).ok_or_else(|| {
+            let kib = self.inner.parts.config.limits.answer_kib;
+            Shed::Overloaded(format!("answers of {kib} KiB are under way already"))
+        })
     }
 
     /// Turns every allow of a slice into a deny if this node has met what it cannot read, or cannot go on for another reason: it
@@ -224,13 +289,7 @@ impl Desk<'_> {
         }
     }
 
-    fn decide(
-        &self,
-        question: Question,
-        request: &AuthorizeRequest,
-        until: Instant,
-        has_room: bool,
-    ) -> Decision {
+    fn decide(&self, question: Question, request: &AuthorizeRequest, until: Instant) -> Decision {
         let (timed, view) = match &self.state {
             Ok(state) => *state,
             Err((code, detail)) => return Decision::deny(*code, detail.as_str(), self.now),
@@ -238,11 +297,6 @@ impl Desk<'_> {
         if Instant::now() >= until {
             let detail = "the deadline passed before this request was evaluated";
             return Decision::deny(Code::DeadlineExceeded, detail, self.now);
-        }
-        if !has_room {
-            let kib = self.inner.parts.config.limits.answer_kib;
-            let detail = format!("answers of {kib} KiB are under way already");
-            return Decision::deny(Code::Overloaded, detail, self.now);
         }
         // One evaluation has a share of the time that a call has, so that the others of its round have some left.
         let share = Duration::from_millis(self.inner.parts.config.deadlines.authorize_ms / SHARES);

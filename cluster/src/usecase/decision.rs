@@ -1,4 +1,6 @@
-//! From the registry's decisions to signed bytes: the only way, for allows and denies alike.
+//! From the registry's decisions to bytes: the only way, for allows and denies alike.
+//!
+//! What was evaluated is signed. What was shed (`shed.rs`) is not.
 
 use assent_api::{DecisionBody, JudgedByBody, ReasonBody, ReceiptBody, Verdict, leaf_bytes, signed_bytes};
 use assent_proof::{AuthorizeRequest, sign_batch};
@@ -31,6 +33,7 @@ impl Parts {
             unsigned.push((body.status(), bytes, code));
         }
         let receipts = sign_batch(leaves, &self.key);
+        self.metrics.signed();
         unsigned
             .into_iter()
             .zip(receipts)
@@ -44,6 +47,13 @@ impl Parts {
                 Answered { status, body }
             })
             .collect()
+    }
+
+    /// One decision without a signature, for denies alone: a caller that verifies believes no allow that comes like this.
+    pub(super) fn unsigned(&self, request: &AuthorizeRequest, decision: &Decision) -> Answered {
+        let body = self.body(request, decision);
+        self.metrics.decided(decision.reasons.first().map(|reason| reason.code));
+        Answered { status: body.status(), body: body.to_vec().into() }
     }
 
     fn body(&self, request: &AuthorizeRequest, decision: &Decision) -> DecisionBody {

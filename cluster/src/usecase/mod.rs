@@ -7,6 +7,7 @@
 mod answer_room;
 mod authorize;
 mod barrier;
+mod batch;
 mod decide;
 mod decision;
 mod digest;
@@ -15,6 +16,7 @@ mod events;
 mod follow;
 mod form;
 mod keep_log;
+mod lane;
 mod members;
 mod membership;
 mod mutant;
@@ -22,6 +24,7 @@ mod permit;
 mod raise;
 mod read;
 mod round;
+mod shed;
 mod status;
 mod stop;
 mod submit;
@@ -57,6 +60,7 @@ use crate::raft::verifier::Verifier;
 
 pub(crate) use answer_room::DECISION_KIB;
 pub use authorize::Answered;
+pub(crate) use batch::NoBatch;
 pub(crate) use decide::SLICE;
 pub(crate) use epoch::{ended_in, follow_epoch};
 pub use events::{EventsAsk, PollAsk};
@@ -64,6 +68,7 @@ pub(crate) use follow::{follow_members, remember_voters};
 pub(crate) use form::form;
 pub(crate) use keep_log::keep_log;
 pub(crate) use raise::raise_rules;
+pub(crate) use shed::Shed;
 pub use submit::Submitted;
 pub(crate) use supervise::{flush_registry, supervise_clock};
 
@@ -136,14 +141,14 @@ pub(crate) struct Inner {
     parts: Parts,
     started: Instant,
     rounds: mpsc::Sender<round::Joined>,
-    /// One permit an authorize request, from its arrival to its answer.
+    /// One permit an authorize request of a call that is not long, from its arrival to its answer.
     authorize_room: Arc<Semaphore>,
+    /// What long calls may take.
+    lane: lane::Lane,
     /// What the answers under way may take.
     answer_room: answer_room::AnswerRoom,
     /// One permit a KiB of answers to batches that are being written.
     batch_room: Arc<Semaphore>,
-    /// One permit a long batch of which a slice is being decided.
-    long_turns: Semaphore,
     submissions: mpsc::Sender<submit::Pending>,
     /// One permit an envelope, from its arrival to its answer.
     submit_room: Arc<Semaphore>,
@@ -162,16 +167,17 @@ impl Service {
     /// Starts the queues' tasks on `tasks`.
     pub(crate) fn start(parts: Parts, tasks: &TaskTracker) -> Self {
         let limits = parts.config.limits.clone();
-        let (rounds, joined) = mpsc::channel(limits.authorize_queue);
+        // Every authorize that has room, and a read of every connection.
+        let (rounds, joined) = mpsc::channel(limits.authorize_queue.saturating_add(limits.connections));
         let (submissions, submitted) = mpsc::channel(limits.submit_queue);
         let inner = Inner {
             parts,
             started: Instant::now(),
             rounds,
-            authorize_room: Arc::new(Semaphore::new(limits.authorize_queue)),
+            authorize_room: Arc::new(Semaphore::new(limits.short_queue())),
+            lane: lane::Lane::new(&limits),
             answer_room: answer_room::AnswerRoom::new(limits.answer_kib),
             batch_room: Arc::new(Semaphore::new(limits.answer_kib)),
-            long_turns: Semaphore::new(decide::LONG_AT_ONCE),
             submissions,
             submit_room: Arc::new(Semaphore::new(limits.submit_queue)),
             verifications: Semaphore::new(limits.verifications),
@@ -208,8 +214,9 @@ impl Service {
     /// How much waits: requests for a barrier, envelopes to be proposed.
     pub(crate) fn waiting(&self) -> (usize, usize) {
         let limits = &self.config().limits;
+        let short = limits.short_queue().saturating_sub(self.inner.authorize_room.available_permits());
         (
-            limits.authorize_queue.saturating_sub(self.inner.authorize_room.available_permits()),
+            short.saturating_add(self.inner.lane.waiting()),
             limits.submit_queue.saturating_sub(self.inner.submit_room.available_permits()),
         )
     }

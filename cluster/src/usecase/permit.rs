@@ -5,11 +5,10 @@
 //! authorize, behind a barrier of its own, from what the ledger holds by then. So a retry with the same request and nonce
 //! returns the first permit, and only while everything but the use still allows.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 
 use super::authorize::Question;
+use super::shed::Shed;
 use super::{Answered, Caller, Service, Submitted};
 use assent_api::{BatchMode, DecisionBody, Problem};
 use assent_proof::{
@@ -57,7 +56,10 @@ impl Service {
     }
 
     async fn denied(&self, request: AuthorizeRequest, code: Code, detail: String) -> Answered {
-        only(self.deny(Arc::new(vec![request]), code, detail).await)
+        if code == Code::Overloaded {
+            return only(self.parts().denied_unsigned(&[request], &Shed::Overloaded(detail)));
+        }
+        only(self.deny(request, code, detail).await.into_iter().collect())
     }
 
     /// Submits a statement of this node's own.

@@ -2,7 +2,11 @@
 //!
 //! A round takes all that waits and starts one barrier for it; several rounds may be under way, and each takes
 //! only what arrived before it started. So the number of barriers does not grow with the number of callers.
+//!
+//! A round's barrier lasts until the latest deadline in it. A caller whose deadline is earlier gives up by itself, and takes no
+//! time from the others.
 
+use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -10,14 +14,20 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
+use assent_registry::mutant::{self, Mutant};
+
 use super::authorize::Ask;
-use super::barrier::BarrierError;
+use super::barrier::{BarrierError, FOR_EVER, LastTry, TRY_AT_MOST};
 use super::decide::answer_all;
+use super::shed::Shed;
 use super::{Inner, Service};
 use crate::config::LimitConfig;
 
 /// A barrier is given at least this long, even for a caller whose deadline is nearer.
 const BARRIER_AT_LEAST: Duration = Duration::from_millis(100);
+
+/// Callers of a round whose deadlines lie so close together give up together, so that a round without a quorum signs few denies.
+const TOGETHER: Duration = Duration::from_millis(10);
 
 /// Somebody who waits for a barrier.
 pub(crate) enum Joined {
@@ -40,10 +50,26 @@ impl Joined {
         }
     }
 
+    /// How many requests a round decides for it. A long call is decided apart, and counts as one.
     fn requests(&self) -> usize {
         match self {
+            Joined::Ask(ask) if ask.is_long() => 1,
             Joined::Ask(ask) => ask.requests.len(),
             Joined::Read { .. } => 1,
+        }
+    }
+
+    /// Tells a caller that its time was over before a barrier could begin.
+    fn too_late(self) {
+        let detail = "the deadline passed before a read barrier began".to_owned();
+        // A caller that gave up needs no answer.
+        match self {
+            Joined::Ask(ask) => {
+                let _ = ask.reply.send(Err(Shed::Late(detail)));
+            }
+            Joined::Read { reply, .. } => {
+                let _ = reply.send(Err(BarrierError::NoQuorum(detail)));
+            }
         }
     }
 }
@@ -53,7 +79,7 @@ impl Service {
     pub(super) fn join(&self, joined: Joined) -> Result<(), String> {
         self.inner.rounds.try_send(joined).map_err(|error| match error {
             TrySendError::Full(_) => {
-                format!("{} calls wait for a read barrier", self.parts().config.limits.authorize_queue)
+                format!("{} calls wait for a read barrier", self.inner.rounds.max_capacity())
             }
             TrySendError::Closed(_) => "the node is stopping".to_owned(),
         })
@@ -65,7 +91,7 @@ impl Service {
             let (reply, passed) = oneshot::channel();
             self.join(Joined::Read { until, reply }).map_err(BarrierError::Overloaded)?;
             match timeout_at(until, passed).await {
-                // The round ended with somebody's nearer deadline; this call has time for another.
+                // A round lasts no longer than an authorize may take; this call has time for another.
                 Ok(Ok(Err(BarrierError::NoQuorum(_)))) if Instant::now() < until => {}
                 Ok(Ok(passed)) => return passed,
                 Ok(Err(_)) => return Err(BarrierError::Fatal("the node is stopping".to_owned())),
@@ -102,11 +128,74 @@ pub(crate) async fn run_rounds(
 
 async fn run_round(inner: Arc<Inner>, all: Vec<Joined>) {
     let started = Instant::now();
-    let earliest = all.iter().map(Joined::until).min().unwrap_or(started);
-    let passed = inner.parts.barrier(earliest.max(started + BARRIER_AT_LEAST)).await;
-    inner.parts.metrics.barrier_took(started.elapsed(), passed.is_ok());
+    let parts = &inner.parts;
+    let waiting = on_time(all, started);
+    let longest = Duration::from_millis(parts.config.deadlines.authorize_ms).max(TRY_AT_MOST);
+    let Some(until) = lasts_until(&waiting, started, longest) else { return };
+    let last_try = LastTry::default();
+    let give_up = |over: Vec<Joined>| {
+        let error = last_try.given_up();
+        let asks = tell_reads(over, &Err(error.clone()));
+        tokio::spawn(answer_all(inner.clone(), asks, Err(error)));
+    };
+    let gives_up = |joined: &Joined| gives_up_at(joined, started);
+    let barrier = parts.barrier_of_many(until, &last_try);
+    let (waiting, passed) = together(barrier, waiting, gives_up, give_up).await;
+    parts.metrics.barrier_took(started.elapsed(), passed.is_ok());
+    let asks = tell_reads(waiting, &passed);
+    answer_all(inner, asks, passed).await;
+}
+
+/// Those whose time is not over. The others are told so and take no part in the round.
+fn on_time(all: Vec<Joined>, now: Instant) -> Vec<Joined> {
+    let (waiting, late): (Vec<Joined>, Vec<Joined>) =
+        all.into_iter().partition(|joined| joined.until() > now);
+    for joined in late {
+        joined.too_late();
+    }
+    waiting
+}
+
+/// When a round's barrier ends at the latest: when the last of its callers gives up, but after no longer than an authorize may take, so
+/// that a patient read keeps no place of a round. `None` if nobody waits.
+fn lasts_until(waiting: &[Joined], started: Instant, longest: Duration) -> Option<Instant> {
+    let latest = waiting.iter().map(Joined::until).max()?;
+    Some(latest.min(started + longest).max(started + BARRIER_AT_LEAST))
+}
+
+/// When a caller of a round gives up if its barrier goes on.
+fn gives_up_at(joined: &Joined, started: Instant) -> Instant {
+    let until = joined.until().max(started + BARRIER_AT_LEAST);
+    if mutant::is_active(Mutant::WaitForApplyUnbounded) { until + FOR_EVER } else { until }
+}
+
+/// Waits for a barrier. Callers that give up before it ends are handed to `give_up`; the others come back with how it ended.
+async fn together(
+    barrier: impl Future<Output = Result<(), BarrierError>>,
+    mut waiting: Vec<Joined>,
+    gives_up: impl Fn(&Joined) -> Instant,
+    mut give_up: impl FnMut(Vec<Joined>),
+) -> (Vec<Joined>, Result<(), BarrierError>) {
+    let mut barrier = pin!(barrier);
+    loop {
+        let Some(next) = waiting.iter().map(&gives_up).min() else {
+            return (waiting, Err(BarrierError::NoQuorum("every caller has given up".to_owned())));
+        };
+        if let Ok(passed) = timeout_at(next + TOGETHER, barrier.as_mut()).await {
+            return (waiting, passed);
+        }
+        let now = Instant::now();
+        let (over, left): (Vec<Joined>, Vec<Joined>) =
+            waiting.into_iter().partition(|joined| gives_up(joined) <= now);
+        waiting = left;
+        give_up(over);
+    }
+}
+
+/// Tells the reads of a round how its barrier ended. The authorizes among its callers are left to be answered.
+fn tell_reads(members: Vec<Joined>, passed: &Result<(), BarrierError>) -> Vec<Ask> {
     let mut asks = Vec::new();
-    for joined in all {
+    for joined in members {
         match joined {
             Joined::Ask(ask) => asks.push(ask),
             Joined::Read { reply, .. } => {
@@ -115,5 +204,114 @@ async fn run_round(inner: Arc<Inner>, all: Vec<Joined>) {
             }
         }
     }
-    answer_all(inner, asks, passed).await;
+    asks
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{advance, sleep};
+
+    use assent_proof::{AuthorizeRequest, Sha256};
+
+    use super::super::authorize::{Answered, Question};
+    use super::super::lane::SHORT;
+    use super::*;
+
+    type Told<T, E> = oneshot::Receiver<Result<T, E>>;
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn read(until: Instant) -> (Joined, Told<(), BarrierError>) {
+        let (reply, told) = oneshot::channel();
+        (Joined::Read { until, reply }, told)
+    }
+
+    fn ask(until: Instant, requests: usize) -> (Joined, Told<Vec<Answered>, Shed>) {
+        let request = AuthorizeRequest {
+            domain: "prod.eu".parse().unwrap(),
+            lineage: None,
+            runtime: None,
+            action: "run".to_owned(),
+            subject: Sha256([3; 32]),
+            audience: None,
+            environment: None,
+            nonce: None,
+            expected_head: None,
+            min_revision: None,
+        };
+        let room = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let (reply, told) = oneshot::channel();
+        let requests = Arc::new(vec![request; requests]);
+        (Joined::Ask(Ask { requests, question: Question::Read, until, reply, room }), told)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_with_a_near_deadline_does_not_end_the_barrier_of_the_others() {
+        let now = Instant::now();
+        let (near, _near_told) = ask(now + ms(20), 1);
+        let (far, _far_told) = ask(now + ms(200), 1);
+        let barrier = async {
+            sleep(ms(150)).await;
+            Ok(())
+        };
+        let mut gone = Vec::new();
+        let (left, passed) =
+            together(barrier, vec![near, far], Joined::until, |over| gone.push((over.len(), now.elapsed())))
+                .await;
+        assert_eq!(passed, Ok(()));
+        assert_eq!(left.iter().map(Joined::until).collect::<Vec<_>>(), [now + ms(200)]);
+        let [(1, at)] = gone[..] else { panic!("{gone:?}") };
+        assert!(at >= ms(20) && at < ms(150), "{at:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_that_give_up_close_together_do_so_at_once_and_a_barrier_without_callers_ends() {
+        let now = Instant::now();
+        let (members, _told): (Vec<_>, Vec<_>) = (20..=25).map(|at| read(now + ms(at))).unzip();
+        let mut gone = Vec::new();
+        let never = std::future::pending::<Result<(), BarrierError>>();
+        let (left, passed) = together(never, members, Joined::until, |over| gone.push(over.len())).await;
+        assert!(left.is_empty() && passed.is_err());
+        assert_eq!(gone, [6]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_whose_time_is_over_when_a_round_starts_take_no_part_in_it() {
+        let now = Instant::now();
+        let (late, mut late_told) = ask(now + ms(10), 1);
+        let (late_read, mut late_read_told) = read(now + ms(10));
+        let (live, mut live_told) = ask(now + ms(100), 1);
+        advance(ms(20)).await;
+        let waiting = on_time(vec![late, live, late_read], Instant::now());
+        assert_eq!(waiting.iter().map(Joined::until).collect::<Vec<_>>(), [now + ms(100)]);
+        assert!(matches!(late_told.try_recv(), Ok(Err(Shed::Late(_)))));
+        assert!(matches!(late_read_told.try_recv(), Ok(Err(BarrierError::NoQuorum(_)))));
+        assert!(live_told.try_recv().is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rounds_barrier_lasts_until_the_latest_of_its_deadlines_within_an_authorizes_time() {
+        let started = Instant::now();
+        let longest = ms(250);
+        let (near, _near_told) = ask(started + ms(1), 1);
+        let (far, _far_told) = ask(started + ms(240), 1);
+        let (patient, _patient_told) = read(started + ms(60_000));
+        assert_eq!(lasts_until(&[], started, longest), None);
+        let mut waiting = vec![near];
+        assert_eq!(lasts_until(&waiting, started, longest), Some(started + BARRIER_AT_LEAST));
+        waiting.push(far);
+        assert_eq!(lasts_until(&waiting, started, longest), Some(started + ms(240)));
+        waiting.push(patient);
+        assert_eq!(lasts_until(&waiting, started, longest), Some(started + longest));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_call_takes_no_more_of_a_round_than_a_single_question() {
+        let until = Instant::now() + ms(250);
+        for (requests, counted) in [(1, 1), (SHORT, SHORT), (SHORT + 1, 1), (1_000, 1)] {
+            assert_eq!(ask(until, requests).0.requests(), counted);
+        }
+    }
 }

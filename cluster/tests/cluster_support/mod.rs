@@ -14,6 +14,7 @@
 )]
 
 pub mod edge;
+pub mod held;
 pub mod load;
 pub mod record;
 

@@ -52,7 +52,8 @@ pub struct DecisionBody {
     /// The permit that was recorded for this request; only on `POST /v1/permits`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permit: Option<ReceiptBody>,
-    /// The node's signature over it, [`DecisionReceipt::to_json`]; absent only where a deny could not be signed.
+    /// The node's signature over it, [`DecisionReceipt::to_json`]; absent only from a deny that was made without an evaluation, because
+    /// the node had too much to do or the deadline was over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<Json>,
 }

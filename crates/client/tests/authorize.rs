@@ -269,6 +269,25 @@ async fn with_nobody_there_the_answer_is_an_error_in_time() {
 }
 
 #[tokio::test]
+async fn a_batch_that_a_node_sheds_is_asked_elsewhere_and_allows_nothing_where_all_shed_it() {
+    let requests = [request("run")];
+    let shed = || problem(Code::Overloaded, 503);
+    let good = format!("{{\"decisions\":[{}]}}", String::from_utf8(nine_seconds()).unwrap());
+    let (a, b) = (
+        Server::start(vec![shed(), shed()]).await,
+        Server::start(vec![shed(), Do::Answer(200, good.into_bytes())]).await,
+    );
+    let client = client(&[&a.endpoint, &b.endpoint], keys());
+    let error = client.authorize_batch(&requests).await.unwrap_err();
+    assert_eq!(
+        (error.code(), error.problem().map(|problem| problem.code)),
+        ("unavailable", Some(Code::Overloaded))
+    );
+    assert!(client.authorize_batch(&requests).await.unwrap()[0].is_allow());
+    assert_eq!((a.requests(), b.requests()), (2, 2));
+}
+
+#[tokio::test]
 async fn a_batch_is_checked_one_by_one() {
     let requests = [request("run"), request("delete")];
     let good = signed(&allow(), &node_key());

@@ -1,0 +1,81 @@
+//! Blocking work that a test holds, and lets go of piece by piece.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use assent_cluster::env::{Blocking, ThreadPool};
+use futures_util::future::BoxFuture;
+use tokio::sync::oneshot;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// tokio's pool of blocking threads, until it is told to hold what it is given.
+#[derive(Default)]
+pub struct Held {
+    holds: AtomicBool,
+    /// In the order in which they came, each with whom to tell that it has run.
+    jobs: Mutex<VecDeque<(Job, oneshot::Sender<()>)>>,
+}
+
+impl Held {
+    /// From now on nothing runs by itself.
+    pub fn hold(&self) {
+        self.holds.store(true, Ordering::SeqCst);
+    }
+
+    /// How many jobs are held.
+    pub fn count(&self) -> usize {
+        self.jobs.lock().unwrap().len()
+    }
+
+    /// Runs the job that came first; whether there was one.
+    pub fn step(&self) -> bool {
+        let next = self.jobs.lock().unwrap().pop_front();
+        let Some((job, done)) = next else { return false };
+        job();
+        let _ = done.send(());
+        true
+    }
+
+    /// Runs job after job until `done` says so.
+    pub async fn step_until(&self, what: &str, done: impl Fn() -> bool) {
+        for _ in 0..20_000 {
+            if done() {
+                return;
+            }
+            if !self.step() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        panic!("never: {what}");
+    }
+
+    /// What was held runs, and what comes from now on.
+    pub fn let_go(&self) {
+        self.holds.store(false, Ordering::SeqCst);
+        for (job, done) in std::mem::take(&mut *self.jobs.lock().unwrap()) {
+            // It runs whether or not anybody waits for it.
+            drop(ThreadPool.run(Box::new(move || {
+                job();
+                let _ = done.send(());
+            })));
+        }
+    }
+}
+
+impl Blocking for Held {
+    fn run(&self, job: Job) -> BoxFuture<'static, ()> {
+        let mut jobs = self.jobs.lock().unwrap();
+        // Looked at under the lock, so that nothing is left behind by `let_go`.
+        if !self.holds.load(Ordering::SeqCst) {
+            return ThreadPool.run(job);
+        }
+        let (done, has_run) = oneshot::channel();
+        jobs.push_back((job, done));
+        Box::pin(async move {
+            let _ = has_run.await;
+        })
+    }
+}
