@@ -62,7 +62,7 @@ pub(super) async fn answer_all(inner: Arc<Inner>, mut asks: Vec<Ask>, passed: Re
     let (short, long): (Vec<Ask>, Vec<Ask>) = asks.into_iter().partition(|ask| ask.requests.len() <= SHORT);
     let short = in_turns(short);
     for ask in long {
-        tokio::spawn(answer_long(inner.clone(), ask, denied.clone(), now));
+        parts.tasks.passing("long batch", answer_long(inner.clone(), ask, denied.clone(), now));
     }
     if short.is_empty() {
         return;
