@@ -154,10 +154,11 @@ impl Node {
         let _ = handler.service.set(service.downgrade());
         let watching = handler.clone();
         let of = || service.clone();
-        let flushes = LATE_AFTER + Duration::from_millis(config.limits.registry_flush_ms) * 2;
-        let raises = LATE_AFTER + Duration::from_millis(config.deadlines.submit_ms);
+        let flushes = LATE_AFTER
+            .saturating_add(Duration::from_millis(config.limits.registry_flush_ms).saturating_mul(2));
+        let raises = LATE_AFTER.saturating_add(Duration::from_millis(config.deadlines.submit_ms));
         // A leader completes changes of the membership that nobody completes.
-        let remembers = LATE_AFTER + Duration::from_millis(config.deadlines.membership_ms);
+        let remembers = LATE_AFTER.saturating_add(Duration::from_millis(config.deadlines.membership_ms));
         let watches = vec![
             tasks.ticking("clock", LATE_AFTER, |pulse| supervise_clock(of(), pulse)),
             tasks.ticking("flush the registry", flushes, |pulse| flush_registry(of(), pulse)),
