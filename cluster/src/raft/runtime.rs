@@ -134,6 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "a test is no node")]
     fn a_seeded_thread_draws_the_same_numbers_again_and_others_do_not() {
         let draw = || (0..4).map(|_| Tokio::thread_rng().next_u64()).collect::<Vec<_>>();
         let real = draw();
