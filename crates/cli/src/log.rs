@@ -93,7 +93,9 @@ fn start(form: Option<LogForm>) -> Log {
     // Without a thread the queue is closed: every line is lost, and counted.
     let _ = thread::Builder::new().name("log".to_owned()).spawn(move || writing.run(stderr()));
     let of_panics = log.clone();
-    std::panic::set_hook(Box::new(move |panic| of_panics.push(of_panics.panicked(panic))));
+    std::panic::set_hook(Box::new(move |panic: &PanicHookInfo<'_>| {
+        of_panics.push(of_panics.panicked(panic));
+    }));
     // The first one stays; there is no second.
     let _ = LOG.set(log.clone());
     log
