@@ -187,7 +187,10 @@ impl Handler for PeerHandler {
     fn recovered(&self, hello: &Hello, envelope: &Bytes) {
         if let Some(service) = self.service() {
             let (from, store_id, envelope) = (hello.node_id, hello.store_id, envelope.clone());
-            tokio::spawn(async move { service.parts().heed_recovery(from, &store_id, &envelope).await });
+            let tasks = service.parts().tasks.clone();
+            tasks.passing("recovery", async move {
+                service.parts().heed_recovery(from, &store_id, &envelope).await;
+            });
         }
     }
 

@@ -14,4 +14,6 @@ pub mod observe;
 pub mod peer;
 pub mod raft;
 pub mod recover;
+mod seldom;
+pub mod tasks;
 pub mod usecase;

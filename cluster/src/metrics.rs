@@ -1,6 +1,7 @@
 //! What Prometheus sees. Counters and histograms live here; gauges are read when the page is.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
@@ -62,6 +63,10 @@ pub struct Metrics {
     refused_connections: Counter<u64, AtomicU64>,
     event_feeds: Gauge,
     events: Counter<u64, AtomicU64>,
+    task_panics: Counter<u64, AtomicU64>,
+    lost_lines: Counter<u64, AtomicU64>,
+    /// Where the process counts the lines of its log that were lost.
+    log: OnceLock<Arc<AtomicU64>>,
     gauges: Gauges,
 }
 
@@ -86,6 +91,10 @@ struct Gauges {
     log_first: Gauge,
     snapshot_rows: Family<ByTransfer, Gauge>,
     snapshot_rows_total: Family<ByTransfer, Gauge>,
+    tasks_late: Gauge,
+    connections_max: Gauge,
+    open_files: Gauge,
+    open_files_max: Gauge,
 }
 
 /// 0.1 ms to about 3 s, doubling.
@@ -110,6 +119,9 @@ impl Metrics {
             refused_connections: Counter::default(),
             event_feeds: Gauge::default(),
             events: Counter::default(),
+            task_panics: Counter::default(),
+            lost_lines: Counter::default(),
+            log: OnceLock::new(),
             gauges: Gauges::default(),
             registry: Registry::default(),
         };
@@ -142,6 +154,16 @@ impl Metrics {
         );
         registry.register("event_feeds", "Streams and long polls of events now", m.event_feeds.clone());
         registry.register("events_sent", "Events handed to followers", m.events.clone());
+        registry.register(
+            "task_panics",
+            "Tasks of one connection or one call that panicked",
+            m.task_panics.clone(),
+        );
+        registry.register(
+            "log_lines_lost",
+            "Lines of the log that nobody took in time, or that could not be written",
+            m.lost_lines.clone(),
+        );
         let g = &m.gauges;
         registry.register("revision", "The ledger's size, as applied here", g.revision.clone());
         registry.register("raft_term", "Raft's term", g.term.clone());
@@ -153,7 +175,11 @@ impl Metrics {
             "Whether a quorum agrees with this node's clock",
             g.clock_sure.clone(),
         );
-        registry.register("healthy", "0 once the store has failed or Raft has stopped", g.healthy.clone());
+        registry.register(
+            "healthy",
+            "0 once the store has failed, Raft has stopped or a task has ended that the node needs",
+            g.healthy.clone(),
+        );
         for (name, help, gauge) in [
             ("voters", "Voters of the cluster, as this node knows", &g.voters),
             ("learners", "Learners of the cluster, as this node knows", &g.learners),
@@ -161,6 +187,10 @@ impl Metrics {
             ("rules_version", "The version of the rules that the registry follows here", &g.rules),
             ("raft_log_bytes", "Bytes of the Raft log's entries", &g.log_bytes),
             ("raft_first_log_index", "The first log index that is still there", &g.log_first),
+            ("tasks_late", "Whether a task that ticks has not done so for too long", &g.tasks_late),
+            ("connections_max", "Client connections that there may be", &g.connections_max),
+            ("open_files", "Open files of the process", &g.open_files),
+            ("open_files_max", "Open files that the process may have", &g.open_files_max),
         ] {
             registry.register(name, help, gauge.clone());
         }
@@ -247,6 +277,23 @@ impl Metrics {
         self.connections.dec();
     }
 
+    /// Client connections now.
+    pub(crate) fn connections_now(&self) -> u64 {
+        u64::try_from(self.connections.get()).unwrap_or(0)
+    }
+
+    /// From now on the page shows what is counted there: the lines of the process's log that were lost. Only the first place
+    /// counts: a process has one log.
+    pub fn count_lost_lines(&self, lost: Arc<AtomicU64>) {
+        let _ = self.log.set(lost);
+    }
+
+    /// How the node's tasks are doing, for the next page.
+    pub(crate) fn tasks(&self, late: bool, panics: u64) {
+        self.gauges.tasks_late.set(i64::from(late));
+        self.task_panics.inner().store(panics, Ordering::Relaxed);
+    }
+
     pub(crate) fn connection_refused(&self) {
         self.refused_connections.inc();
     }
@@ -278,6 +325,14 @@ impl Metrics {
         gauges.healthy.set(i64::from(healthy));
         for reading in &status.clock.readings {
             gauges.clock_offset.get_or_create(&ByPeer { peer: reading.peer }).set(reading.offset_ms);
+        }
+        if let Some(process) = status.process {
+            gauges.connections_max.set(number(process.connections_max));
+            gauges.open_files.set(number(process.open_files.unwrap_or(0)));
+            gauges.open_files_max.set(number(process.open_files_max));
+        }
+        if let Some(lost) = self.log.get() {
+            self.lost_lines.inner().store(lost.load(Ordering::Relaxed), Ordering::Relaxed);
         }
         self.show_members(status);
         let mut page = String::new();

@@ -5,10 +5,9 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use openraft::{Raft, SnapshotPolicy};
+use openraft::SnapshotPolicy;
 use tokio::sync::watch;
 use tokio::time::sleep;
-use tokio_util::task::TaskTracker;
 
 use assent_proof::SigningKey;
 use assent_registry::mutant::{Mutant, is_active};
@@ -28,9 +27,10 @@ use crate::raft::machine::Machine;
 use crate::raft::memory::Memory;
 use crate::raft::network::{PeerNetworkFactory, RaftService, Transfers};
 use crate::raft::verifier::{Verifier, VerifierLimits};
+use crate::tasks::{LATE_AFTER, Tasks};
 use crate::usecase::{
-    Parts, Service, ended_in, flush_registry, follow_epoch, follow_members, form, keep_log, raise_rules,
-    remember_voters, supervise_clock,
+    Core, Parts, Service, ended_in, flush_registry, follow_epoch, follow_members, form, keep_log,
+    raise_rules, remember_voters, supervise_clock,
 };
 
 /// How often a node looks whether it has to end.
@@ -44,7 +44,6 @@ pub struct Node {
     serving: http::Serving,
     hub: PeerHub,
     store: Store<LogRecord>,
-    tasks: TaskTracker,
     watches: Vec<tokio::task::JoinHandle<()>>,
     env: Environment,
 }
@@ -110,21 +109,20 @@ impl Node {
             key: key.public(),
             founders: config.is_founder().then(|| config.voters.iter().map(|voter| voter.id).collect()),
         });
-        let hub = start_hub(&config, &env, cluster_id, store.store_id, handler.clone()).await?;
-        let raft = Raft::new(
+        let tasks = Tasks::new();
+        let hub = start_hub(&config, &env, cluster_id, store.store_id, handler.clone(), tasks.part()).await?;
+        let raft = Core::new(
             config.node_id,
             Arc::new(raft_config(&config, cluster_id)?),
             PeerNetworkFactory::new(hub.clone(), env.blocking.clone(), memory.clone(), transfers.clone()),
             RaftLog::new(store.log.clone(), verifier.clone(), known, config.node_id),
             machine,
-        )
-        .await
-        .map_err(failed("starting raft"))?;
+        );
+        let raft = tasks.owning(raft).await.map_err(failed("starting raft"))?;
         // Until it has begun its loop Raft shows an empty membership, by which peers that it has to refuse would be let in.
         raft.with_raft_state(|_| ()).await.map_err(failed("starting raft"))?;
         service_of_raft.attach(raft.clone());
 
-        let tasks = TaskTracker::new();
         let recovery = watch::channel(None);
         let metrics = Arc::new(Metrics::new());
         let parts = Parts {
@@ -140,7 +138,8 @@ impl Node {
             origin: genesis.origin().to_owned(),
             applied,
             metrics: metrics.clone(),
-            ends: OnceLock::new(),
+            ends: tasks.ends(),
+            tasks: tasks.clone(),
             store_id: store.store_id,
             log: store.log.clone(),
             transfers,
@@ -150,24 +149,30 @@ impl Node {
             stopping: AtomicBool::new(false),
             managing: tokio::sync::Mutex::default(),
         };
-        let service = Service::start(parts, &tasks);
+        let service = Service::start(parts);
         // Set once, here; the peers are told to wait until it is.
         let _ = handler.service.set(service.downgrade());
         let watching = handler.clone();
+        let of = || service.clone();
+        let flushes = LATE_AFTER
+            .saturating_add(Duration::from_millis(config.limits.registry_flush_ms).saturating_mul(2));
+        let raises = LATE_AFTER.saturating_add(Duration::from_millis(config.deadlines.submit_ms));
+        // A leader completes changes of the membership that nobody completes.
+        let remembers = LATE_AFTER.saturating_add(Duration::from_millis(config.deadlines.membership_ms));
         let watches = vec![
-            tokio::spawn(supervise_clock(service.clone())),
-            tokio::spawn(flush_registry(service.clone())),
-            tokio::spawn(form(service.clone(), store.store_id, move || watching.started())),
-            tokio::spawn(follow_members(service.clone())),
-            tokio::spawn(remember_voters(service.clone(), memory)),
-            tokio::spawn(keep_log(service.clone())),
-            tokio::spawn(raise_rules(service.clone())),
-            tokio::spawn(follow_epoch(service.clone(), recovery.0)),
+            tasks.ticking("clock", LATE_AFTER, |pulse| supervise_clock(of(), pulse)),
+            tasks.ticking("flush the registry", flushes, |pulse| flush_registry(of(), pulse)),
+            tasks.finite("form the cluster", form(of(), store.store_id, move || watching.started())),
+            tasks.ticking("follow the members", LATE_AFTER, |pulse| follow_members(of(), pulse)),
+            tasks.ticking("remember the voters", remembers, |pulse| remember_voters(of(), memory, pulse)),
+            tasks.ticking("keep the log", LATE_AFTER, |pulse| keep_log(of(), pulse)),
+            tasks.ticking("raise the rules", raises, |pulse| raise_rules(of(), pulse)),
+            tasks.lasting("follow the epoch", follow_epoch(of(), recovery.0)),
         ];
-        let serving = http::serve(&env.net, &config, http::router(service.clone()), metrics)
+        let serving = http::serve(&env.net, &config, http::router(service.clone()), metrics, &tasks)
             .await
             .map_err(failed(format!("listening for clients on `{}`", config.client_listen)))?;
-        Ok(Self { service, serving, hub, store, tasks, watches, env })
+        Ok(Self { service, serving, hub, store, watches, env })
     }
 
     /// Where clients reach it.
@@ -185,8 +190,8 @@ impl Node {
         &self.service
     }
 
-    /// Resolves with the cause when the node has to end: its store failed, or Raft stopped. From then on it
-    /// denies everything; its process should exit.
+    /// Resolves with the cause when the node has to end: its store failed, Raft stopped, or a task ended that runs as long as the
+    /// node. From then on it denies everything; its process should exit.
     pub async fn failed(&self) -> String {
         let parts = self.service.parts();
         let mut health = self.store.health().watch();
@@ -228,7 +233,6 @@ impl Node {
             Ok(Err(error)) => tracing::warn!(%error, "the registry was not made durable; the log replays it"),
             Err(error) => tracing::warn!(%error, "the registry was not made durable; the log replays it"),
         }
-        self.tasks.close();
     }
 }
 
@@ -336,12 +340,13 @@ async fn start_hub(
     cluster_id: ClusterId,
     store_id: [u8; 16],
     handler: Arc<PeerHandler>,
+    tasks: Tasks,
 ) -> Result<PeerHub, NodeError> {
     let rules_version = config.rules_known;
     let identity = Identity { cluster_id: cluster_id.0, node_id: config.node_id, store_id, rules_version };
     let peers =
         config.voters.iter().map(|voter| PeerAddress { id: voter.id, addr: voter.peer.clone() }).collect();
-    PeerHub::start(env, identity, config.peer_listen.clone(), peers, handler, PeerLimits::default())
+    PeerHub::start(env, identity, config.peer_listen.clone(), peers, handler, PeerLimits::default(), tasks)
         .await
         .map_err(failed(format!("listening for peers on `{}`", config.peer_listen)))
 }

@@ -4,6 +4,7 @@
 //! All nodes here run the same code; an older build is one whose `rules_known` is lower. Under the rules of version 2, which are in
 //! no release, commands and leaves have a second version.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
+#![allow(clippy::disallowed_methods, reason = "tests are no nodes: what they spawn they wait for")]
 
 mod cluster_support;
 

@@ -6,6 +6,7 @@
     clippy::indexing_slicing,
     reason = "tests fail by panicking"
 )]
+#![allow(clippy::disallowed_methods, reason = "tests are no nodes: what they spawn they wait for")]
 
 mod peer_support;
 

@@ -25,6 +25,7 @@ use assent_cluster::raft::memory::Memory;
 use assent_cluster::raft::network::{Direction, PeerNetworkFactory, RaftService, Transfers};
 use assent_cluster::raft::types::{NodeId, PeerNode, Proposal, TypeConfig};
 use assent_cluster::raft::verifier::{Verifier, VerifierLimits};
+use assent_cluster::tasks::Tasks;
 use assent_registry::{Group, Rows, RowsMut, RulesVersion, Table};
 use assent_store::{Store, StoreOptions};
 use bytes::Bytes;
@@ -131,7 +132,8 @@ impl RaftNode {
         let limits = PeerLimits { redial_max: Duration::from_millis(100), ..PeerLimits::default() };
         let handler = Arc::new(Delegate(service.clone()));
         let hub =
-            PeerHub::start(&env, identity(id), "127.0.0.1:0".into(), vec![], handler, limits).await.unwrap();
+            PeerHub::start(&env, identity(id), "127.0.0.1:0".into(), vec![], handler, limits, Tasks::new());
+        let hub = hub.await.unwrap();
         let verifier = Verifier::new("test".into(), run.clone(), VerifierLimits::default());
         let guard = Arc::new(|_: &dyn Rows| Ok(()));
         let machine =

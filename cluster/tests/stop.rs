@@ -1,5 +1,6 @@
 //! Leaving a cluster in order, and the digest that nodes are compared by.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
+#![allow(clippy::disallowed_methods, reason = "tests are no nodes: what they spawn they wait for")]
 
 mod cluster_support;
 

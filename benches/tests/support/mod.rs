@@ -290,6 +290,7 @@ fn status(rows: &MemoryRows) -> StatusBody {
         peers: vec![],
         log: LogBody { first: None, last: None, bytes: 0 },
         snapshots: vec![],
+        process: None,
         version: "0".to_owned(),
         uptime_ms: None,
     }

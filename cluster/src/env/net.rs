@@ -7,6 +7,8 @@ use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::files::OpenFiles;
+
 /// A byte stream both ways.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 
@@ -22,6 +24,11 @@ pub trait Net: Send + Sync + 'static {
 
     /// Listens on `addr`, `host:port`; port 0 takes a free one.
     fn listen(&self, addr: String) -> BoxFuture<'static, io::Result<Box<dyn Listener>>>;
+
+    /// The open files of this process, if each stream is one of them. For people: nothing is decided on it.
+    fn open_files(&self) -> Option<OpenFiles> {
+        None
+    }
 }
 
 /// Accepts streams.
@@ -52,6 +59,10 @@ impl Net for RealNet {
             let listener = TcpListener::bind(addr).await?;
             Ok(Box::new(RealListener(listener)) as Box<dyn Listener>)
         })
+    }
+
+    fn open_files(&self) -> Option<OpenFiles> {
+        OpenFiles::now()
     }
 }
 

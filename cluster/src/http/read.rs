@@ -252,9 +252,9 @@ pub(super) async fn digest(State(service): State<Service>) -> Response {
     }
 }
 
-/// Whether the process should go on.
+/// Whether the process should go on: the node can, and all its tasks do.
 pub(super) async fn livez(State(service): State<Service>) -> Response {
-    match service.live() {
+    match service.alive() {
         Ok(()) => reply(200, "text/plain; charset=utf-8", "ok\n"),
         Err(why) => problem_body(&why),
     }
@@ -270,6 +270,7 @@ pub(super) async fn readyz(State(service): State<Service>) -> Response {
 
 /// The metrics in Prometheus' text format.
 pub(super) async fn metrics(State(service): State<Service>) -> Response {
+    service.show_tasks();
     let page = service.metrics().page(
         &service.status(&Caller::Anonymous),
         service.live().is_ok(),

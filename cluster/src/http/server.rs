@@ -9,15 +9,16 @@ use axum::{Extension, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::env::{BoxStream, Listener, Net};
 use crate::metrics::Metrics;
+use crate::seldom::Seldom;
+use crate::tasks::{Tasks, Why};
 
 /// The pause after the listener failed to accept, as it does without file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -30,7 +31,7 @@ pub(super) struct Stopping(pub(super) CancellationToken);
 pub(crate) struct Serving {
     local_addr: SocketAddr,
     stop: CancellationToken,
-    connections: TaskTracker,
+    connections: Tasks,
 }
 
 /// Listens on the client address and serves `router` until it is told to stop.
@@ -39,11 +40,12 @@ pub(crate) async fn serve(
     config: &Config,
     router: Router,
     metrics: Arc<Metrics>,
+    tasks: &Tasks,
 ) -> io::Result<Serving> {
     let listener = net.listen(config.client_listen.clone()).await?;
     let local_addr = listener.local_addr()?;
     let stop = CancellationToken::new();
-    let connections = TaskTracker::new();
+    let connections = tasks.part();
     let acceptor = Acceptor {
         router: router.layer(Extension(Stopping(stop.clone()))),
         metrics,
@@ -53,7 +55,7 @@ pub(crate) async fn serve(
         stop: stop.clone(),
         connections: connections.clone(),
     };
-    tokio::spawn(acceptor.run(listener));
+    tasks.lasting("accept clients", acceptor.run(listener));
     Ok(Serving { local_addr, stop, connections })
 }
 
@@ -66,9 +68,8 @@ impl Serving {
     /// Takes no more connections, ends streams, lets requests under way end, and after `within` ends them.
     pub(crate) async fn shutdown(&self, within: Duration) {
         self.stop.cancel();
-        self.connections.close();
         // What has not ended by then is dropped with the process.
-        let _ = timeout(within, self.connections.wait()).await;
+        let _ = timeout(within, self.connections.all_ended()).await;
     }
 }
 
@@ -79,30 +80,50 @@ struct Acceptor {
     head_within: Duration,
     write_within: Duration,
     stop: CancellationToken,
-    connections: TaskTracker,
+    connections: Tasks,
+}
+
+/// A connection as it is counted, however it ends.
+struct Counted {
+    metrics: Arc<Metrics>,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Counted {
+    fn new(metrics: Arc<Metrics>, room: OwnedSemaphorePermit) -> Self {
+        metrics.connected();
+        Self { metrics, _room: room }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.metrics.disconnected();
+    }
 }
 
 impl Acceptor {
-    async fn run(self, mut listener: Box<dyn Listener>) {
+    async fn run(self, mut listener: Box<dyn Listener>) -> Why {
+        let mut trouble = Seldom::default();
         loop {
             let accepted = tokio::select! {
-                () = self.stop.cancelled() => return,
+                () = self.stop.cancelled() => return "the node stops",
                 accepted = listener.accept() => accepted,
             };
             match accepted {
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept a client connection");
+                    if let Some(more) = trouble.tell() {
+                        tracing::warn!(%error, more, "cannot accept a client connection");
+                    }
                     sleep(ACCEPT_PAUSE).await;
                 }
                 Ok((stream, _)) => match self.room.clone().try_acquire_owned() {
                     Ok(room) => {
                         let connection = self.connection(stream);
-                        let metrics = self.metrics.clone();
-                        self.connections.spawn(async move {
-                            metrics.connected();
+                        let counted = Counted::new(self.metrics.clone(), room);
+                        self.connections.passing("connection of a client", async move {
+                            let _counted = counted;
                             connection.await;
-                            metrics.disconnected();
-                            drop(room);
                         });
                     }
                     // At the bound a connection is closed at once: its client tries another node.

@@ -48,6 +48,19 @@ pub(super) struct Connection {
     closing: CancellationToken,
 }
 
+/// Why a connection ends whose reader, writer, lane or keeper is gone, unless one of them has said it.
+pub(super) const TASK_ENDED: &str = "a task of the connection ended";
+
+/// Held by a task that a connection cannot do without: dropped, by the task's end or by its panic, it ends the connection. A
+/// connection of which only a part runs would look alive and answer nothing.
+pub(super) struct EndsWith(pub(super) Arc<Connection>);
+
+impl Drop for EndsWith {
+    fn drop(&mut self) {
+        self.0.close(TASK_ENDED);
+    }
+}
+
 /// The calls that wait, by request id.
 struct Calls {
     next_id: u64,

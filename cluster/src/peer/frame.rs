@@ -188,6 +188,7 @@ mod tests {
     }
 
     #[tokio::test]
+    #[expect(clippy::disallowed_methods, reason = "a test is no node")]
     async fn a_large_announcement_costs_only_what_arrives() {
         let (near, far) = tokio::io::duplex(64);
         let mut reader = FrameReader::new(far);

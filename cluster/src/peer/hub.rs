@@ -14,17 +14,18 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use assent_proof::Millis;
 use assent_registry::mutant::{self, Mutant};
 
 use crate::env::{BoxStream, Clock, Environment, Listener, Net};
 use crate::raft::types::NodeId;
+use crate::seldom::Seldom;
+use crate::tasks::{Tasks, Why};
 
 use super::bounds::claim_max;
 use super::clock::{ClockReadings, ReadingBook};
-use super::connection::Connection;
+use super::connection::{Connection, EndsWith, TASK_ENDED};
 use super::error::PeerError;
 use super::handler::Handler;
 use super::handshake::{self, Opened};
@@ -84,7 +85,7 @@ struct Inner {
     local_addr: SocketAddr,
     peers: Mutex<BTreeMap<NodeId, Arc<Peer>>>,
     readings: Arc<Mutex<ReadingBook>>,
-    tasks: TaskTracker,
+    tasks: Tasks,
     stopping: CancellationToken,
     /// Trouble with connections that name no admissible peer.
     strangers: Mutex<Problem>,
@@ -158,7 +159,7 @@ impl Problem {
 
 impl PeerHub {
     /// Listens on `listen_addr` (port 0 takes a free one), accepts peers and dials those of `peers`; this node's own entry is
-    /// passed over. Returns once the listener is bound.
+    /// passed over. Returns once the listener is bound. `tasks` are the hub's own part of its node's.
     pub async fn start(
         env: &Environment,
         identity: Identity,
@@ -166,6 +167,7 @@ impl PeerHub {
         peers: Vec<PeerAddress>,
         handler: Arc<dyn Handler>,
         limits: PeerLimits,
+        tasks: Tasks,
     ) -> Result<Self, PeerError> {
         let failed = |error: std::io::Error| PeerError::Listen {
             addr: listen_addr.clone(),
@@ -182,7 +184,7 @@ impl PeerHub {
             local_addr,
             peers: Mutex::default(),
             readings: Arc::default(),
-            tasks: TaskTracker::new(),
+            tasks,
             stopping: CancellationToken::new(),
             strangers: Mutex::default(),
         });
@@ -190,7 +192,7 @@ impl PeerHub {
         for peer in peers {
             hub.ensure_peer(peer.id, &peer.addr);
         }
-        hub.inner.tasks.spawn(hub.inner.clone().accept_all(listener));
+        hub.inner.tasks.lasting("accept peers", hub.inner.clone().accept_all(listener));
         Ok(hub)
     }
 
@@ -250,7 +252,7 @@ impl PeerHub {
             connection.close("the peer is known at another address now");
         }
         if first && !self.inner.stopping.is_cancelled() {
-            self.inner.tasks.spawn(self.inner.clone().dial_forever(peer));
+            self.inner.tasks.finite("dial a peer", self.inner.clone().dial_forever(peer));
         }
     }
 
@@ -319,6 +321,7 @@ impl PeerHub {
 
     /// Ends every connection and waits until nothing of the hub runs any more.
     pub async fn shutdown(&self) {
+        self.inner.tasks.begin_stop();
         self.inner.stopping.cancel();
         let peers: Vec<Arc<Peer>> = lock(&self.inner.peers).values().cloned().collect();
         for peer in peers {
@@ -327,8 +330,7 @@ impl PeerHub {
                 connection.close("this node is stopping");
             }
         }
-        self.inner.tasks.close();
-        self.inner.tasks.wait().await;
+        self.inner.tasks.all_ended().await;
     }
 
     fn connection(&self, to: NodeId) -> Option<Arc<Connection>> {
@@ -371,12 +373,13 @@ impl Inner {
     }
 
     /// Accepts until the hub stops.
-    async fn accept_all(self: Arc<Self>, mut listener: Box<dyn Listener>) {
+    async fn accept_all(self: Arc<Self>, mut listener: Box<dyn Listener>) -> Why {
+        let mut trouble = Seldom::default();
         let handshakes = Arc::new(Semaphore::new(self.limits.handshakes_max));
         loop {
             let accepted = tokio::select! {
                 biased;
-                () = self.stopping.cancelled() => return,
+                () = self.stopping.cancelled() => return "the node stops",
                 accepted = listener.accept() => accepted,
             };
             match accepted {
@@ -384,7 +387,7 @@ impl Inner {
                 Ok((stream, remote)) => {
                     if let Ok(permit) = handshakes.clone().try_acquire_owned() {
                         let inner = self.clone();
-                        self.tasks.spawn(async move {
+                        self.tasks.passing("connection from a peer", async move {
                             let opened = inner.accept_one(stream, &remote).await;
                             drop(permit);
                             if let Some(opened) = opened {
@@ -395,7 +398,9 @@ impl Inner {
                     }
                 }
                 Err(error) => {
-                    lock(&self.strangers).note(None, format!("cannot accept: {error}"));
+                    if let Some(more) = trouble.tell() {
+                        tracing::warn!(%error, more, "cannot accept a peer's connection");
+                    }
                     self.pause(ACCEPT_PAUSE).await;
                 }
             }
@@ -427,9 +432,15 @@ impl Inner {
         let mut pause = self.limits.redial_min;
         while !peer.gone.is_cancelled() {
             let started = Instant::now();
-            match self.dial_once(&peer).await {
-                Ok((opened, addr)) => {
-                    self.run(&peer, opened, Some(addr)).await;
+            // A task of its own: what panics on one connection must not keep the next one from being made.
+            let (inner, dialed) = (self.clone(), peer.clone());
+            let one = self.tasks.passing("connection to a peer", async move {
+                let (opened, addr) = inner.dial_once(&dialed).await?;
+                inner.run(&dialed, opened, Some(addr)).await;
+                Ok::<(), String>(())
+            });
+            match one.await {
+                Ok(Ok(())) => {
                     if mutant::is_active(Mutant::NeverRetryLeader) {
                         return;
                     }
@@ -437,7 +448,11 @@ impl Inner {
                         pause = self.limits.redial_min;
                     }
                 }
-                Err(problem) => lock(&peer.problem).note(Some(peer.id), problem),
+                Ok(Err(problem)) => lock(&peer.problem).note(Some(peer.id), problem),
+                Err(error) => {
+                    lock(&peer.problem)
+                        .note(Some(peer.id), format!("a task of the connection failed: {error}"));
+                }
             }
             tokio::select! {
                 biased;
@@ -482,9 +497,12 @@ impl Inner {
 
     /// Puts a connection into its peer's slot and runs it until it ends.
     async fn run(self: &Arc<Self>, peer: &Arc<Peer>, opened: Opened, dialed_to: Option<String>) {
-        let (hello, clock) = (opened.hello, self.clock.clone());
+        let Opened { hello, reader, writer } = opened;
+        let clock = self.clock.clone();
         let connection = Arc::new(Connection::new(peer.id, hello, dialed_to, self.limits.clone(), clock));
         let former = lock(&peer.slots).put(connection.clone());
+        // However this ends, the connection has ended then.
+        let _slot = Slot { peer: peer.clone(), connection: connection.clone() };
         if let Some(former) = former {
             former.close("the peer connected anew");
         }
@@ -506,18 +524,20 @@ impl Inner {
             on_pong: if dialed { self.pong_recorder(peer.id) } else { Box::new(|_, _, _| {}) },
         };
         // One task each, so that a large body being decoded holds up neither pings nor writing.
-        let reading = self.tasks.spawn(server.read(opened.reader));
-        let keeper = connection.clone();
-        let keeping = self.tasks.spawn(async move { keeper.keep_alive().await });
-        connection.write(opened.writer).await;
+        let read = EndsWith(connection.clone());
+        let reading = self.tasks.passing("read from a peer", async move {
+            let _read = read;
+            server.read(reader).await;
+        });
+        let (kept, keeper) = (EndsWith(connection.clone()), connection.clone());
+        let keeping = self.tasks.passing("keep a connection to a peer alive", async move {
+            let _kept = kept;
+            keeper.keep_alive().await;
+        });
+        connection.write(writer).await;
         for task in [reading, keeping] {
-            if task.await.is_err() {
-                connection.close("a task of the connection failed");
-            }
-        }
-        let mut slots = lock(&peer.slots);
-        if slots.remove(&connection) {
-            lock(&peer.problem).text = connection.ended();
+            // It has said itself what it failed of.
+            let _ = task.await;
         }
     }
 
@@ -533,6 +553,22 @@ impl Inner {
             biased;
             () = self.stopping.cancelled() => {}
             () = sleep(pause) => {}
+        }
+    }
+}
+
+/// A connection in its peer's slot. Dropped, the connection has ended and is out of it.
+struct Slot {
+    peer: Arc<Peer>,
+    connection: Arc<Connection>,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.connection.close(TASK_ENDED);
+        let mut slots = lock(&self.peer.slots);
+        if slots.remove(&self.connection) {
+            lock(&self.peer.problem).text = self.connection.ended();
         }
     }
 }

@@ -14,13 +14,13 @@ use serde::de::DeserializeOwned;
 use tokio::io::AsyncRead;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
-use tokio_util::task::TaskTracker;
 
 use crate::env::Clock;
+use crate::tasks::Tasks;
 
 use super::bounds::{Bounded, claim_max};
 use super::codec;
-use super::connection::Connection;
+use super::connection::{Connection, EndsWith};
 use super::frame::{Frame, FrameReader, kind};
 use super::handler::{Answer, Handler, SnapshotStep};
 use super::handshake::RECOVERED_WITHOUT;
@@ -65,7 +65,7 @@ pub(super) struct Server {
     pub(super) handler: Arc<dyn Handler>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) admission: Arc<Admission>,
-    pub(super) tasks: TaskTracker,
+    pub(super) tasks: Tasks,
     /// Told of every pong: when its ping was sent, when it arrived, and the peer's clock.
     pub(super) on_pong: Box<dyn Fn(Instant, Instant, i64) + Send + Sync>,
 }
@@ -74,7 +74,8 @@ impl Server {
     /// Reads until the connection ends.
     pub(super) async fn read(self, mut reader: FrameReader<impl AsyncRead + Unpin>) {
         let (lane, appends) = mpsc::channel(self.connection.limits().append_lane_max);
-        self.tasks.spawn(run_lane(self.connection.clone(), self.handler.clone(), appends));
+        self.tasks
+            .passing("appends of a peer", run_lane(self.connection.clone(), self.handler.clone(), appends));
         let max = self.connection.limits().frame_bytes_max;
         let reason = loop {
             let frame = tokio::select! {
@@ -205,7 +206,7 @@ impl Server {
         };
         let work = start();
         let connection = self.connection.clone();
-        self.tasks.spawn(async move {
+        self.tasks.passing("request of a peer", async move {
             let done = tokio::select! {
                 biased;
                 () = connection.closing().cancelled() => None,
@@ -225,6 +226,7 @@ async fn run_lane(
     handler: Arc<dyn Handler>,
     mut appends: mpsc::Receiver<(u64, Append)>,
 ) {
+    let _lane = EndsWith(connection.clone());
     let max = connection.limits().append_lane_max;
     let mut in_work = FuturesUnordered::new();
     loop {

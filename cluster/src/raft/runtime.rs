@@ -1,4 +1,5 @@
-//! Where openraft's tasks run: tokio, with a random number generator that a simulation can seed.
+//! Where openraft's tasks run: tokio, with a random number generator that a simulation can seed. A panic in one of them ends the
+//! node.
 //!
 //! openraft draws election timeouts through a function without arguments, so the seed is a thread's. A node never
 //! sets it; its timeouts come from the operating system's randomness.
@@ -11,6 +12,8 @@ use assent_registry::mutant::{self, Mutant};
 use openraft::{AsyncRuntime, OptionalSend, TokioRuntime};
 use rand::rngs::{SmallRng, ThreadRng};
 use rand::{Rng, SeedableRng, TryRng};
+
+use crate::tasks;
 
 thread_local! {
     static SEEDED: RefCell<Option<SmallRng>> = const { RefCell::new(None) };
@@ -81,7 +84,7 @@ impl AsyncRuntime for Tokio {
         T: Future + OptionalSend + 'static,
         T::Output: OptionalSend + 'static,
     {
-        TokioRuntime::spawn(future)
+        TokioRuntime::spawn(tasks::owned(future))
     }
 
     fn sleep(duration: Duration) -> Self::Sleep {
@@ -131,6 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "a test is no node")]
     fn a_seeded_thread_draws_the_same_numbers_again_and_others_do_not() {
         let draw = || (0..4).map(|_| Tokio::thread_rng().next_u64()).collect::<Vec<_>>();
         let real = draw();

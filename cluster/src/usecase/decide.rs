@@ -71,7 +71,7 @@ pub(super) async fn answer_all(inner: Arc<Inner>, mut asks: Vec<Ask>, passed: Re
         let _ = blocking(&*parts.env.blocking, move || worker.answer_short(short, denied, now)).await;
     }
     for ask in long {
-        tokio::spawn(answer_long(inner.clone(), ask, denied.clone(), now));
+        parts.tasks.passing("long batch", answer_long(inner.clone(), ask, denied.clone(), now));
     }
 }
 

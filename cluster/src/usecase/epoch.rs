@@ -11,12 +11,13 @@ use assent_registry::{RowError, Rows, RulesVersion, query, rules_in_force, would
 
 use super::{Parts, Service};
 use crate::raft::types::NodeId;
+use crate::tasks::Why;
 
 /// Entries of `_root`'s `_governance` that are read at a time.
 const PAGE: usize = 256;
 
 /// Keeps the newest recovery statement at hand, as long as the node runs.
-pub(crate) async fn follow_epoch(service: Service, recovery: watch::Sender<Option<Bytes>>) {
+pub(crate) async fn follow_epoch(service: Service, recovery: watch::Sender<Option<Bytes>>) -> Why {
     let parts = service.parts();
     let mut applied = parts.applied.clone();
     let mut seen = 0;
@@ -38,7 +39,7 @@ pub(crate) async fn follow_epoch(service: Service, recovery: watch::Sender<Optio
             }
         }
         if applied.changed().await.is_err() {
-            return;
+            return "nothing is applied any more";
         }
     }
 }

@@ -13,6 +13,7 @@ use super::{Parts, Service};
 use crate::peer::{Acknowledged, Introduce};
 use crate::raft::memory::Memory;
 use crate::raft::types::{NodeId, PeerNode};
+use crate::tasks::{Pulse, Why};
 
 /// How often it is looked who the members are, at most.
 const MEMBERS_EVERY: Duration = Duration::from_millis(100);
@@ -30,13 +31,14 @@ const SLOW_ROUNDS: u32 = 10;
 
 /// Keeps a way to every member that the membership names and to nobody who has left it, and checks what it says of
 /// this node.
-pub(crate) async fn follow_members(service: Service) {
+pub(crate) async fn follow_members(service: Service, pulse: Pulse) -> Why {
     let parts = service.parts();
     let me = parts.config.node_id;
     let mut metrics = parts.raft.metrics();
     let mut was_member = false;
     let mut leaving: BTreeMap<NodeId, Instant> = BTreeMap::new();
     loop {
+        pulse.beat();
         let members: Vec<(NodeId, PeerNode)> = metrics
             .borrow_watched()
             .membership_config
@@ -79,7 +81,7 @@ pub(crate) async fn follow_members(service: Service) {
         was_member = is_member(me);
         // Introductions come without a change of Raft's, so it is looked now and again all the same.
         if let Ok(Err(_)) = timeout(LOOK_AT_LEAST_EVERY, metrics.changed()).await {
-            return;
+            return "raft is gone";
         }
         sleep(MEMBERS_EVERY).await;
     }
@@ -95,11 +97,12 @@ impl Parts {
 }
 
 /// Keeps what the voters acknowledged, and as leader tells it.
-pub(crate) async fn remember_voters(service: Service, memory: Arc<Memory>) {
+pub(crate) async fn remember_voters(service: Service, memory: Arc<Memory>, pulse: Pulse) -> Why {
     let mut ticks = interval(REMEMBER_EVERY);
     let mut rounds: u32 = 0;
     loop {
         ticks.tick().await;
+        pulse.beat();
         let parts = service.parts();
         let leads = parts.believed_leader() == Some(parts.config.node_id);
         memory.tell(if leads { acknowledged(parts) } else { Vec::new() });
@@ -131,7 +134,7 @@ fn introduce(parts: &Parts) {
     let message = Introduce { members };
     for (id, _) in message.members.iter().filter(|(id, _)| *id != me && parts.hub.is_connected(*id)) {
         // Said again in a second; nobody waits for the answer.
-        tokio::spawn(parts.hub.call(*id, &message, INTRODUCE_WITHIN));
+        parts.tasks.passing("introduction", parts.hub.call(*id, &message, INTRODUCE_WITHIN));
     }
 }
 

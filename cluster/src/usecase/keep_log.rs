@@ -11,6 +11,7 @@ use tokio::time::{Instant, interval, timeout};
 
 use super::Service;
 use crate::config::RaftConfig;
+use crate::tasks::{Pulse, Why};
 
 /// How often it is looked.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -76,12 +77,13 @@ fn cut(raft: &RaftConfig, log: Extent, too_old: Option<u64>, factor: u64) -> Opt
 }
 
 /// Cuts the log now and again, as long as the node runs.
-pub(crate) async fn keep_log(service: Service) {
+pub(crate) async fn keep_log(service: Service, pulse: Pulse) -> Why {
     let mut ticks = interval(LOOK_EVERY);
     let mut marks = Marks::default();
     let mut held_back = None;
     loop {
         ticks.tick().await;
+        pulse.beat();
         let parts = service.parts();
         let raft = &parts.config.raft;
         let Some((first, last)) = parts.log.range() else { continue };

@@ -40,7 +40,6 @@ use openraft::Raft;
 use openraft::async_runtime::watch::WatchReceiver;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::Instant;
-use tokio_util::task::TaskTracker;
 
 use assent_proof::{Millis, Rules, SigningKey};
 use assent_registry::{ClusterId, RowError, Rows, query, rules_in_force};
@@ -57,6 +56,7 @@ use crate::raft::memory::Memory;
 use crate::raft::network::Transfers;
 use crate::raft::types::{NodeId, TypeConfig};
 use crate::raft::verifier::Verifier;
+use crate::tasks::Tasks;
 
 pub(crate) use answer_room::DECISION_KIB;
 pub use authorize::Answered;
@@ -96,9 +96,11 @@ pub(crate) struct Parts {
     pub(crate) origin: String,
     pub(crate) applied: watch::Receiver<AppliedAt>,
     pub(crate) metrics: Arc<Metrics>,
-    /// Why this node ends, once it does: the membership binds another store to its id, the cluster was recovered without it, or its
-    /// log is not the leader's.
-    pub(crate) ends: OnceLock<String>,
+    /// Why this node ends, once it does: the membership binds another store to its id, the cluster was recovered without it, its
+    /// log is not the leader's, or one of its tasks ended.
+    pub(crate) ends: Arc<OnceLock<String>>,
+    /// Its tasks.
+    pub(crate) tasks: Tasks,
     /// This node's store.
     pub(crate) store_id: [u8; 16],
     /// The Raft log, for how large it is.
@@ -164,8 +166,8 @@ pub(crate) struct Inner {
 }
 
 impl Service {
-    /// Starts the queues' tasks on `tasks`.
-    pub(crate) fn start(parts: Parts, tasks: &TaskTracker) -> Self {
+    /// Starts the queues' tasks.
+    pub(crate) fn start(parts: Parts) -> Self {
         let limits = parts.config.limits.clone();
         // Every authorize that has room, and a read of every connection.
         let (rounds, joined) = mpsc::channel(limits.authorize_queue.saturating_add(limits.connections));
@@ -187,8 +189,11 @@ impl Service {
             repeated: mutant::Repeated::default(),
         };
         let service = Self { inner: Arc::new(inner) };
-        tasks.spawn(round::run_rounds(Arc::downgrade(&service.inner), joined, limits.clone()));
-        tasks.spawn(submit::propose_batches(Arc::downgrade(&service.inner), submitted, limits));
+        let rounds = round::run_rounds(Arc::downgrade(&service.inner), joined, limits.clone());
+        let proposals = submit::propose_batches(Arc::downgrade(&service.inner), submitted, limits);
+        let tasks = &service.inner.parts.tasks;
+        tasks.lasting("rounds", rounds);
+        tasks.lasting("proposals", proposals);
         service
     }
 

@@ -61,7 +61,7 @@ impl Parts {
         })
         .await;
         let raft = self.raft.clone();
-        tokio::spawn(async move { raft.client_write(Proposal(command)).await });
+        self.tasks.passing("proposal ahead", async move { raft.client_write(Proposal(command)).await });
         foretold.ok().flatten()
     }
 }

@@ -25,6 +25,7 @@ use super::{Parts, Service, Submitted, within};
 use crate::peer::{CosignRules, CosignRulesReply};
 use crate::raft::types::NodeId;
 use crate::raft::voters::Voters;
+use crate::tasks::{Pulse, Why};
 
 /// How often the leader looks whether all voters know the next version.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -40,12 +41,13 @@ const CLOCK: &str = "it does not trust its clock";
 const SUBJECT: &[u8] = b"rules";
 
 /// Raises the rules whenever this node leads and every voter knows the next version.
-pub(crate) async fn raise_rules(service: Service) {
+pub(crate) async fn raise_rules(service: Service, pulse: Pulse) -> Why {
     let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut said = None;
     loop {
         ticks.tick().await;
+        pulse.beat();
         match service.parts().raise().await {
             Ok(None) => said = None,
             Ok(Some(version)) => tracing::info!(version, "the rules are raised"),

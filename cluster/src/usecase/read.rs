@@ -73,4 +73,19 @@ impl Service {
             Some(cause) => Err(Box::new(Problem::new(Code::NoQuorum, 503, cause))),
         }
     }
+
+    /// Whether the node can go on, and each of its tasks that ticks has done so lately. Neither a leader nor a sure clock is needed.
+    pub fn alive(&self) -> Result<(), Box<Problem>> {
+        self.live()?;
+        match self.parts().tasks.late() {
+            None => Ok(()),
+            Some(late) => Err(Box::new(Problem::new(Code::NoQuorum, 503, late))),
+        }
+    }
+
+    /// Hands the tasks' state to the metrics.
+    pub(crate) fn show_tasks(&self) {
+        let parts = self.parts();
+        parts.metrics.tasks(parts.tasks.late().is_some(), parts.tasks.panics());
+    }
 }

@@ -22,6 +22,7 @@ use super::decide::answer_all;
 use super::shed::Shed;
 use super::{Inner, Service};
 use crate::config::LimitConfig;
+use crate::tasks::Why;
 
 /// A barrier is given at least this long, even for a caller whose deadline is nearer.
 const BARRIER_AT_LEAST: Duration = Duration::from_millis(100);
@@ -106,10 +107,10 @@ pub(crate) async fn run_rounds(
     service: Weak<Inner>,
     mut joined: mpsc::Receiver<Joined>,
     limits: LimitConfig,
-) {
+) -> Why {
     let rounds = Arc::new(Semaphore::new(limits.barriers));
     while let Some(first) = joined.recv().await {
-        let Ok(round) = rounds.clone().acquire_owned().await else { return };
+        let Ok(round) = rounds.clone().acquire_owned().await else { return "there is no room for rounds" };
         let mut requests = first.requests();
         let mut all = vec![first];
         while requests < limits.authorize_batch
@@ -118,12 +119,14 @@ pub(crate) async fn run_rounds(
             requests = requests.saturating_add(next.requests());
             all.push(next);
         }
-        let Some(inner) = service.upgrade() else { return };
-        tokio::spawn(async move {
+        let Some(inner) = service.upgrade() else { return "the node is gone" };
+        let tasks = inner.parts.tasks.clone();
+        tasks.passing("round", async move {
             run_round(inner, all).await;
             drop(round);
         });
     }
+    "nobody is left who could join a round"
 }
 
 async fn run_round(inner: Arc<Inner>, all: Vec<Joined>) {

@@ -1,8 +1,8 @@
 //! How this node sees the cluster. Local: no barrier, and no decision rests on it.
 
 use assent_api::{
-    ClockBody, ClockReading, LogBody, NodeRole, PeerBody, SelfBody, SnapshotBody, SnapshotDirection,
-    StatusBody,
+    ClockBody, ClockReading, LogBody, NodeRole, PeerBody, ProcessBody, SelfBody, SnapshotBody,
+    SnapshotDirection, StatusBody,
 };
 use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver;
@@ -63,9 +63,22 @@ impl Service {
                 bytes: parts.log.bytes(),
             },
             snapshots: parts.transfers.all().into_iter().map(snapshot_body).collect(),
+            process: self.process(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_ms: u64::try_from(self.inner.started.elapsed().as_millis()).ok(),
         }
+    }
+
+    /// What this process has open, where streams are open files.
+    fn process(&self) -> Option<ProcessBody> {
+        let parts = self.parts();
+        let files = parts.env.net.open_files()?;
+        Some(ProcessBody {
+            connections: parts.metrics.connections_now(),
+            connections_max: u64::try_from(parts.config.limits.connections).unwrap_or(u64::MAX),
+            open_files: files.used,
+            open_files_max: files.limit,
+        })
     }
 }
 

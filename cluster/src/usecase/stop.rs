@@ -23,6 +23,8 @@ impl Service {
     /// From now on this node is not ready, campaigns no more and refuses leadership. It still answers and votes.
     pub(crate) fn begin_stop(&self) {
         let parts = self.parts();
+        // First: what ends because of the one must not be taken for an end by itself.
+        parts.tasks.begin_stop();
         parts.stopping.store(true, Ordering::Relaxed);
         parts.raft.runtime_config().elect(false);
     }

@@ -23,6 +23,7 @@ use crate::env::blocking;
 use crate::peer::{PeerError, Submit, SubmitError};
 use crate::raft::types::Proposal;
 use crate::raft::verifier::Verifier;
+use crate::tasks::Why;
 
 /// The pause before trying again while there is no leader.
 const RETRY_AFTER: Duration = Duration::from_millis(20);
@@ -284,7 +285,7 @@ pub(crate) async fn propose_batches(
     service: Weak<Inner>,
     mut submitted: mpsc::Receiver<Pending>,
     limits: LimitConfig,
-) {
+) -> Why {
     let proposals = Arc::new(Semaphore::new(limits.proposals));
     let mut held: Option<Pending> = None;
     loop {
@@ -292,10 +293,12 @@ pub(crate) async fn propose_batches(
             Some(pending) => pending,
             None => match submitted.recv().await {
                 Some(pending) => pending,
-                None => return,
+                None => return "nobody is left who could submit",
             },
         };
-        let Ok(proposal) = proposals.clone().acquire_owned().await else { return };
+        let Ok(proposal) = proposals.clone().acquire_owned().await else {
+            return "there is no room for proposals";
+        };
         let (mut count, mut bytes) = (first.group.envelopes.len(), first.bytes);
         let mut batch = vec![first];
         while count < limits.submit_batch
@@ -309,8 +312,9 @@ pub(crate) async fn propose_batches(
             }
             batch.push(pending);
         }
-        let Some(inner) = service.upgrade() else { return };
-        tokio::spawn(async move {
+        let Some(inner) = service.upgrade() else { return "the node is gone" };
+        let tasks = inner.parts.tasks.clone();
+        tasks.passing("proposal", async move {
             let groups = batch.iter().map(|pending| pending.group.clone()).collect();
             let until = batch.iter().map(|pending| pending.until).max().unwrap_or_else(Instant::now);
             let result = inner.parts.route(groups, until).await;

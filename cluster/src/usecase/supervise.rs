@@ -7,6 +7,7 @@ use tokio::time::{interval, sleep};
 
 use super::Service;
 use crate::env::blocking;
+use crate::tasks::{Pulse, Why};
 
 /// How often the clock is judged.
 const CLOCK_EVERY: Duration = Duration::from_millis(100);
@@ -16,15 +17,16 @@ const HANDOVER_PAUSE: Duration = Duration::from_secs(1);
 const UNSURE_TICKS: u32 = 3;
 
 /// A node that is unsure of its clock does not campaign, and hands leadership over if it has it.
-pub(crate) async fn supervise_clock(service: Service) {
+pub(crate) async fn supervise_clock(service: Service, pulse: Pulse) -> Why {
     let mut ticks = interval(CLOCK_EVERY);
     let mut campaigns = None;
     let mut unsure_ticks: u32 = 0;
     loop {
         ticks.tick().await;
+        pulse.beat();
         let parts = service.parts();
         if parts.is_stopping() {
-            return;
+            return "the node stops";
         }
         let sure = parts.clock_is_sure();
         if campaigns != Some(sure) {
@@ -59,12 +61,15 @@ impl Service {
 }
 
 /// Makes the registry durable now and again; the Raft log covers what is between.
-pub(crate) async fn flush_registry(service: Service) {
+pub(crate) async fn flush_registry(service: Service, pulse: Pulse) -> Why {
     let mut ticks = interval(Duration::from_millis(service.config().limits.registry_flush_ms));
     loop {
         ticks.tick().await;
+        pulse.beat();
         let registry = service.parts().registry.clone();
         // A failure poisons the store, which ends the node.
-        let _ = blocking(&*service.parts().env.blocking, move || registry.flush()).await;
+        if blocking(&*service.parts().env.blocking, move || registry.flush()).await.is_err() {
+            return "making the registry durable panicked";
+        }
     }
 }

@@ -12,6 +12,7 @@
     clippy::panic,
     reason = "tests fail by panicking"
 )]
+#![allow(clippy::disallowed_methods, reason = "tests are no nodes: what they spawn they wait for")]
 
 pub mod edge;
 pub mod held;

@@ -18,6 +18,7 @@ use assent_cluster::raft::log::LogRecord;
 use assent_cluster::raft::memory::Memory;
 use assent_cluster::raft::network::{PeerNetworkFactory, Transfers};
 use assent_cluster::raft::types::{NodeId, Proposal, TypeConfig};
+use assent_cluster::tasks::Tasks;
 use assent_proof::Millis;
 use assent_registry::Group;
 use assent_store::{Store, StoreOptions};
@@ -227,7 +228,8 @@ pub async fn node_as(
     env.clock = Arc::new(SkewedClock(skew));
     let script = Arc::new(Script::default());
     let peers = peers.iter().map(|(id, addr)| PeerAddress { id: *id, addr: addr.clone() }).collect();
-    let hub = PeerHub::start(&env, identity, listen.to_owned(), peers, script.clone(), limits).await.unwrap();
+    let hub = PeerHub::start(&env, identity, listen.to_owned(), peers, script.clone(), limits, Tasks::new());
+    let hub = hub.await.unwrap();
     Node { hub, script, env, _dir: dir }
 }
 

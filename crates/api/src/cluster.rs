@@ -59,6 +59,9 @@ pub struct StatusBody {
     pub log: LogBody,
     /// The snapshots on their way to or from it.
     pub snapshots: Vec<SnapshotBody>,
+    /// What its process has open; absent where nobody counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<ProcessBody>,
     /// The program's version.
     pub version: String,
     /// How long it has run, in milliseconds.
@@ -111,6 +114,20 @@ pub struct LogBody {
     pub last: Option<u64>,
     /// Bytes of its entries.
     pub bytes: u64,
+}
+
+/// What a node's process has open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProcessBody {
+    /// Client connections now.
+    pub connections: u64,
+    /// How many there may be: `limits.connections`, or fewer where the limit of open files leaves no room for more.
+    pub connections_max: u64,
+    /// Open files now; null where the system does not say.
+    pub open_files: Option<u64>,
+    /// How many there may be: the soft limit, `RLIMIT_NOFILE`.
+    pub open_files_max: u64,
 }
 
 /// Which way a snapshot goes.
@@ -237,6 +254,12 @@ mod tests {
                 resumed: 0,
                 age_ms: 5,
             }],
+            process: Some(ProcessBody {
+                connections: 7,
+                connections_max: 4096,
+                open_files: Some(30),
+                open_files_max: 5000,
+            }),
             version: "0.1.0".to_owned(),
             uptime_ms: Some(5000),
         };
@@ -253,6 +276,7 @@ mod tests {
                 r#""peers":[{"id":1,"connected":true,"rttMs":1,"problem":null}],"#,
                 r#""log":{"first":1,"last":40,"bytes":9},"#,
                 r#""snapshots":[{"direction":"sending","peer":4,"rows":1,"rowsTotal":2,"bytes":3,"resumed":0,"ageMs":5}],"#,
+                r#""process":{"connections":7,"connectionsMax":4096,"openFiles":30,"openFilesMax":5000},"#,
                 r#""version":"0.1.0","uptimeMs":5000}"#
             )
         );

@@ -21,8 +21,8 @@ mod status;
 mod submission;
 
 pub use cluster::{
-    AppliedBody, ClockBody, ClockReading, DigestBody, LogBody, NodeRole, PeerBody, SelfBody, SnapshotBody,
-    SnapshotDirection, StatusBody,
+    AppliedBody, ClockBody, ClockReading, DigestBody, LogBody, NodeRole, PeerBody, ProcessBody, SelfBody,
+    SnapshotBody, SnapshotDirection, StatusBody,
 };
 pub use decision::{
     DecisionBody, DecisionsBody, JudgedByBody, ReasonBody, Verdict, authorize_batch_body, leaf_bytes,

@@ -17,6 +17,7 @@ mod fake;
 mod files;
 mod govern;
 mod keys;
+mod log;
 mod output;
 mod signals;
 mod watch;
@@ -134,12 +135,12 @@ fn main() -> ExitCode {
         output.error(&error);
         return error.exit.into();
     }
-    run(cli)
-        .unwrap_or_else(|error| {
-            output.error(&error);
-            error.exit
-        })
-        .into()
+    let exit = run(cli).unwrap_or_else(|error| {
+        output.error(&error);
+        error.exit
+    });
+    log::finish();
+    exit.into()
 }
 
 /// Whether nothing stands behind the first `--`, as happens when a script's variable is empty. The command that was to be

@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::exit::CliError;
+use crate::log;
 
 /// The form of the results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, ValueEnum)]
@@ -63,10 +64,12 @@ impl Output {
         }
     }
 
-    /// Says something on stderr.
+    /// Says something on stderr. A long-running command waits for nobody who reads it.
     pub(crate) fn say(self, text: &str) {
-        // Nobody is left to tell when stderr is gone.
-        let _ = writeln!(std::io::stderr().lock(), "{text}");
+        if !log::say(text) {
+            // Nobody is left to tell when stderr is gone.
+            let _ = writeln!(std::io::stderr().lock(), "{text}");
+        }
     }
 
     /// Prints an error on stderr.

@@ -10,7 +10,7 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -262,6 +262,42 @@ fn a_watched_command_ends_with_its_allow_though_this_wall_clock_is_an_hour_slow(
     assert_eq!((ended.code, ended.ran), (13, true), "{}", ended.said);
     let lasted = started.elapsed();
     assert!(lasted >= Duration::from_secs(4) && lasted < Duration::from_secs(120), "{lasted:?}");
+}
+
+#[test]
+fn a_watched_command_is_stopped_in_time_though_nobody_reads_what_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Fake { lasts: 5_000, answers: 1, ..Fake::new() }.start();
+    let subject = format!("sha256:{}", "00".repeat(32));
+    // The command fills the pipe that it shares with the program that watches it, and nobody empties it.
+    let script = "head -c 1000000 /dev/zero >&2 & touch ran; exec sleep 600";
+    let mut watch = Command::new(env!("CARGO_BIN_EXE_assent"))
+        .current_dir(dir.path())
+        .args(["watch", "--endpoint", &server.endpoint, "--domain", "d", "--lineage", "job-1"])
+        .args(["--action", "run", "--subject", &subject, "--timeout", "5000", "--unverified", "--grace", "1"])
+        .args(["--", "sh", "-c", script])
+        .env_remove("ASSENT_NODE_KEYS")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let until = Instant::now() + Duration::from_secs(60);
+    let ended = loop {
+        if let Some(status) = watch.try_wait().unwrap() {
+            break Some(status);
+        }
+        if Instant::now() >= until {
+            break None;
+        }
+        thread::sleep(Duration::from_millis(50));
+    };
+    if ended.is_none() {
+        watch.kill().unwrap();
+        watch.wait().unwrap();
+    }
+    assert!(dir.path().join("ran").exists());
+    assert_eq!(ended.and_then(|status| status.code()), Some(13), "it waits for its reader for ever");
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Whether the store may still acknowledge anything.
 
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use tokio::sync::watch;
 
 use crate::StoreError;
@@ -50,5 +52,37 @@ impl Health {
             *current = Some(cause.to_string().into());
             true
         });
+    }
+
+    /// Runs a task that the store cannot do without. If it panics, the store is poisoned: what it had begun is in doubt, and nobody
+    /// goes on with it.
+    pub(crate) async fn watched(self, task: &'static str, work: impl Future<Output = ()> + Send) {
+        let Err(panic) = AssertUnwindSafe(work).catch_unwind().await else { return };
+        let text = match (panic.downcast_ref::<&'static str>(), panic.downcast_ref::<String>()) {
+            (Some(text), _) => (*text).to_owned(),
+            (None, Some(text)) => text.clone(),
+            (None, None) => "it says nothing".to_owned(),
+        };
+        self.poison(&StoreError::Unusable(format!("the task that {task} panicked: {text}")));
+        resume_unwind(panic)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn panics() {
+        panic!("on purpose")
+    }
+
+    #[tokio::test]
+    async fn a_task_of_the_store_that_panics_poisons_it_and_one_that_ends_does_not() {
+        let health = Health::new();
+        health.clone().watched("rests", std::future::ready(())).await;
+        assert_eq!(health.poisoned(), None);
+        assert!(tokio::spawn(health.clone().watched("writes the log", panics())).await.is_err());
+        let cause = health.poisoned().unwrap();
+        assert!(cause.contains("the task that writes the log panicked: on purpose"), "{cause}");
     }
 }

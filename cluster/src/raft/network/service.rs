@@ -290,6 +290,7 @@ impl Inner {
 }
 
 /// Runs `work` to its end, whoever still waits for it.
+#[expect(clippy::disallowed_methods, reason = "one call's, which is told how it ended")]
 async fn uncut<T, F>(work: F) -> Result<T, String>
 where
     T: Send + 'static,

@@ -161,7 +161,7 @@ impl Service {
             stop,
         );
         let metrics = self.metrics().clone();
-        tokio::spawn(async move {
+        self.parts().tasks.passing("stream of events", async move {
             pump.run(|events| metrics.events_sent(events)).await;
             drop(place);
         });

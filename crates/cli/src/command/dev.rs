@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::dev::{Chaos, Layout, Lock, Nodes};
 use crate::exit::{CliError, Exit};
+use crate::log;
 use crate::output::Output;
 use crate::signals::Signals;
 
@@ -56,6 +57,7 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     if args.nodes == Some(4) {
         return Err(CliError::usage("a cluster has 3 or 5 nodes"));
     }
+    log::start_talk();
     std::fs::create_dir_all(&args.data).map_err(|error| CliError::file("make", &args.data, &error))?;
     let _lock = Lock::take(&args.data)?;
     let layout = Layout::open(&args.data, args.nodes, args.base_port)?;

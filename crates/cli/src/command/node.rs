@@ -3,15 +3,15 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args as ClapArgs, ValueEnum};
+use clap::Args as ClapArgs;
 use tokio::time::{Instant, sleep, timeout};
-use tracing_subscriber::EnvFilter;
 
 use assent_cluster::config::Config;
-use assent_cluster::env::Environment;
+use assent_cluster::env::{Environment, make_room};
 use assent_cluster::node::Node;
 
 use crate::exit::{CliError, Exit};
+use crate::log::{self, LogForm};
 use crate::output::Output;
 use crate::signals::{Signals, notify_ready, notify_stopping, survive_hangups};
 
@@ -20,20 +20,13 @@ const DIRECTORY_WITHIN: Duration = Duration::from_secs(5);
 /// Longest that a node goes on without the process that started it.
 const PARENTLESS_FOR: Duration = Duration::from_secs(1);
 
-/// The form of the log on stderr.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LogForm {
-    /// For people.
-    Text,
-    /// For programs: one JSON object a line.
-    Json,
-}
-
 /// Run one node of a cluster, until SIGTERM or Ctrl-C.
 ///
-/// The node's log goes to stderr; `ASSENT_LOG` filters it (`info`, `assent_cluster=debug`, …). The first signal stops it in
-/// order: leadership is handed over, what is under way is answered. A second one ends it at once. SIGHUP changes nothing.
-/// Under systemd use `Type=notify`: the node reports when it serves and when it stops.
+/// The node's log goes to stderr; `ASSENT_LOG` filters it (`info`, `assent_cluster=debug`, …). Lines that nobody reads in time
+/// are lost and counted; the node never waits for them. The first signal stops it in order: leadership is handed over, what is
+/// under way is answered. A second one ends it at once. SIGHUP changes nothing. Under systemd use `Type=notify`: the node reports
+/// when it serves and when it stops. It raises its limit of open files as far as the hard limit (`LimitNOFILE=`) allows, and has
+/// as many client connections as that leaves room for, at most `limits.connections`.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Example:\n  assent node --config /etc/assent/node-1.toml")]
 pub(crate) struct Args {
@@ -50,12 +43,13 @@ pub(crate) struct Args {
 
 /// Runs the node.
 pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
-    start_log(args.log);
+    let lost_lines = log::start_node(args.log);
     let mut signals = Signals::listen();
     survive_hangups();
     let remedy = "mend what the error names and start the node again";
-    let config = Config::load(&args.config)
+    let mut config = Config::load(&args.config)
         .map_err(|error| CliError::new("config_invalid", error.to_string(), remedy))?;
+    cap_connections(&mut config)?;
     let id = config.node_id;
     let env = data_directory(&config).await?;
     let node = tokio::select! {
@@ -65,25 +59,20 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
         () = signals.told_to_stop() => {
             output.say("told to stop before it served: nothing was promised yet");
             // As a crash here would: opening a large store must not hold the end up.
-            std::process::exit(0)
+            end(0)
         }
     };
+    node.service().metrics().count_lost_lines(lost_lines);
     let client = node.client_addr().to_string();
-    output.result(&serde_json::json!({ "node": id, "client": client }), || {
-        format!("ready: node {id} serves clients on {client}")
-    })?;
+    say_ready(output, id, client.clone());
     notify_ready(&format!("node {id} serves clients on {client}"));
     tokio::select! {
         cause = node.failed() => {
-            // The cause says itself which build to start.
-            let remedy = match cause.contains("start this node with") {
-                true => "install that build, then start the node again; nothing on its disk is damaged",
-                false => "look at the disk and the log, then start the node again",
-            };
+            let remedy = remedy_for(&cause);
             output.error(&CliError::new("node_failed", cause, remedy));
             // What is on disk is in doubt. No destructor may write to it any more, and work that hangs on a
             // dead disk must not keep the process alive.
-            std::process::exit(1)
+            end(1)
         }
         () = signals.told_to_stop() => {
             tracing::info!("stopping; a second signal ends it at once");
@@ -94,7 +83,7 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
                     let detail = "ended at once by a second signal; what was acknowledged is on disk";
                     let remedy = "start the node again; it replays its log";
                     output.error(&CliError::new("stopped_at_once", detail, remedy));
-                    std::process::exit(1)
+                    end(1)
                 }
             }
         }
@@ -120,15 +109,57 @@ async fn data_directory(config: &Config) -> Result<Environment, CliError> {
     }
 }
 
-fn start_log(form: LogForm) {
-    let filter =
-        EnvFilter::try_from_env("ASSENT_LOG").unwrap_or_else(|_| EnvFilter::new("info,openraft=error"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // There is one log a process; a second one would be a mistake that changes nothing.
-    let _ = match form {
-        LogForm::Text => log.with_ansi(false).try_init(),
-        LogForm::Json => log.json().try_init(),
+/// Makes room for the node's open files, and caps its client connections at what fits.
+fn cap_connections(config: &mut Config) -> Result<(), CliError> {
+    let remedy = "raise the hard limit of open files: `LimitNOFILE=` under systemd, `ulimit -Hn` in a shell";
+    let wanted = config.limits.connections;
+    let room =
+        make_room(wanted).map_err(|error| CliError::new("too_few_files", error.to_string(), remedy))?;
+    if room.connections < wanted {
+        tracing::warn!(
+            connections = room.connections,
+            wanted,
+            open_files_max = room.limit,
+            needed = room.needed,
+            remedy,
+            "fewer client connections than `limits.connections`: the limit of open files leaves no room for more"
+        );
+        config.limits.connections = room.connections;
+    }
+    Ok(())
+}
+
+/// Says that the node serves. Nobody waits until it is read: that may be never.
+fn say_ready(output: Output, id: u64, client: String) {
+    let saying = move || {
+        let said = output.result(&serde_json::json!({ "node": id, "client": client }), || {
+            format!("ready: node {id} serves clients on {client}")
+        });
+        if let Err(error) = said {
+            tracing::warn!(%error, "stdout takes nothing");
+        }
     };
+    if let Err(error) = std::thread::Builder::new().name("ready".to_owned()).spawn(saying) {
+        tracing::warn!(%error, "no thread to say on stdout that the node serves");
+    }
+}
+
+/// What to do about a node that ended by itself.
+fn remedy_for(cause: &str) -> &'static str {
+    // The cause says itself which build to start.
+    if cause.contains("start this node with") {
+        return "install that build, then start the node again; nothing on its disk is damaged";
+    }
+    if cause.starts_with("the task `") {
+        return "start the node again, and report this with the log: it is a defect of the program";
+    }
+    "look at the disk and the log, then start the node again"
+}
+
+/// Ends the process, with its last words said.
+fn end(code: i32) -> ! {
+    log::finish();
+    std::process::exit(code)
 }
 
 /// Waits until stdin ends. What is written to it means nothing.

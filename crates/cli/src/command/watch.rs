@@ -9,6 +9,7 @@ use clap::Args as ClapArgs;
 use super::authorize::{QuestionArgs, still_allowed, unanswered};
 use crate::edge;
 use crate::exit::{CliError, Exit};
+use crate::log;
 use crate::output::Output;
 use crate::watch::{Asking, Execution, Hearing, Patience, Signals, Standing, Watch, become_child, guard};
 
@@ -43,6 +44,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
+    // The command writes to the same stderr: if nobody reads that, the command is stopped in time all the same.
+    log::start_talk();
     let question = args.question;
     let Some((program, arguments)) = question.command() else {
         return Err(CliError::usage("give the command to run behind `--`"));

@@ -142,7 +142,8 @@ impl<E: LogEntry> LogStore<E> {
     ) -> Self {
         let tail = Tail::new(state, options.recent_bytes_max);
         let commits = watch::Sender::new(());
-        tokio::spawn(mark::keep_synced(database.mark(), commits.subscribe(), health.clone(), run.clone()));
+        let syncing = mark::keep_synced(database.mark(), commits.subscribe(), health.clone(), run.clone());
+        tokio::spawn(health.clone().watched("syncs the mark", syncing));
         let shared = Arc::new(Shared {
             state: Mutex::new(State { tail, database: Some(Arc::new(database)) }),
             health,
@@ -158,7 +159,7 @@ impl<E: LogEntry> LogStore<E> {
             run: run.clone(),
             options: options.clone(),
         };
-        tokio::spawn(committer.run());
+        tokio::spawn(shared.health.clone().watched("writes the log", committer.run()));
         let room_max = options.queue_bytes_max.div_ceil(ROOM_UNIT).clamp(1, u32::MAX as usize >> 3);
         Self { queue: sender, shared, room: Arc::new(Semaphore::new(room_max)), room_max, run }
     }

@@ -1,5 +1,6 @@
 //! Streams and long polls over a ledger that a test makes up, in a time of its own.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
+#![allow(clippy::disallowed_methods, reason = "tests are no nodes: what they spawn they wait for")]
 
 use std::sync::{Arc, Mutex};
 

@@ -1,0 +1,151 @@
+//! Open files: how many this process may have, has, and what that leaves to clients.
+//!
+//! A connection is an open file too. Clients must not take those that the node needs to go on, so a part is kept for the peers,
+//! the log, the registry and snapshots, and client connections are capped below the rest.
+
+use std::io;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+/// Kept for peers: two connections each with up to 32 of them, and 64 that shake hands.
+const PEERS: u64 = 128;
+/// Kept for the log, its mark, two registries while a snapshot is installed, the listeners, the runtime, and what is opened for a
+/// moment: directories to be synced, names to be resolved, the genesis file.
+const OWN: u64 = 48;
+/// With fewer client connections than this a node does not start, unless its configuration asks for fewer.
+const CLIENTS_MIN: u64 = 16;
+/// Taken for what this process has open at its start, where the system does not say.
+const AT_START: u64 = 16;
+/// Where Linux lists this process's open files.
+const LISTED_IN: &str = "/proc/self/fd";
+
+/// The open files of this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenFiles {
+    /// How many there may be: the soft limit, `RLIMIT_NOFILE`.
+    pub limit: u64,
+    /// How many there are, where the system says so.
+    pub used: Option<u64>,
+}
+
+impl OpenFiles {
+    /// As they are now. None if the system does not tell the limit.
+    pub fn now() -> Option<Self> {
+        let (limit, _) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
+        Some(Self { limit, used: used() })
+    }
+}
+
+/// How many files this process has open. The listing is one of them, and is not counted.
+fn used() -> Option<u64> {
+    let listed = std::fs::read_dir(LISTED_IN).ok()?.count();
+    u64::try_from(listed).ok()?.checked_sub(1)
+}
+
+/// What the limit of open files leaves to clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Client connections: as many as wanted, or as many as fit.
+    pub connections: usize,
+    /// The soft limit that holds now.
+    pub limit: u64,
+    /// The limit that all the client connections that were wanted would need.
+    pub needed: u64,
+}
+
+/// Why a node cannot have its files.
+#[derive(Debug, thiserror::Error)]
+pub enum FilesError {
+    /// The system does not tell the limit.
+    #[error("the limit of open files (RLIMIT_NOFILE) cannot be read: {0}")]
+    Unreadable(io::Error),
+    /// Not even a few clients fit.
+    #[error(
+        "this process may have {limit} files open, and needs at least {least}: {taken} that it has open, {kept} for peers, log, \
+         registry and snapshots, and {clients} for clients"
+    )]
+    TooFew {
+        /// What the hard limit allows.
+        limit: u64,
+        /// What is needed at least.
+        least: u64,
+        /// What was open at the start.
+        taken: u64,
+        /// What is kept.
+        kept: u64,
+        /// The fewest clients that a node starts with.
+        clients: u64,
+    },
+}
+
+/// Raises this process's soft limit of open files to what `connections` client connections and the node itself need, as far as
+/// the hard limit allows. Answers how many client connections fit. Call it once, before the node opens anything.
+///
+/// # Errors
+/// If not even a few clients fit beside what the node needs for itself.
+pub fn make_room(connections: usize) -> Result<Room, FilesError> {
+    let (soft, hard) =
+        getrlimit(Resource::RLIMIT_NOFILE).map_err(|error| FilesError::Unreadable(io::Error::from(error)))?;
+    let taken = used().unwrap_or(AT_START);
+    let wanted = u64::try_from(connections).unwrap_or(u64::MAX);
+    let needed = needed(wanted, taken);
+    let mut limit = soft;
+    // A system that refuses to raise it leaves it as it is.
+    if soft < needed && setrlimit(Resource::RLIMIT_NOFILE, needed.min(hard), hard).is_ok() {
+        limit = needed.min(hard);
+    }
+    let fit = fit(wanted, taken, limit)?;
+    Ok(Room { connections: usize::try_from(fit).unwrap_or(connections), limit, needed })
+}
+
+fn needed(clients: u64, taken: u64) -> u64 {
+    clients.saturating_add(taken).saturating_add(PEERS).saturating_add(OWN)
+}
+
+/// How many of the wanted client connections fit under the limit.
+fn fit(wanted: u64, taken: u64, limit: u64) -> Result<u64, FilesError> {
+    let clients = wanted.min(CLIENTS_MIN);
+    let least = needed(clients, taken);
+    if limit < least {
+        return Err(FilesError::TooFew { limit, least, taken, kept: PEERS.saturating_add(OWN), clients });
+    }
+    Ok(wanted.min(limit.saturating_sub(needed(0, taken))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_are_wanted_fit_under_a_high_limit_and_under_a_lower_one_what_the_node_leaves() {
+        assert_eq!(needed(4096, 10), 4282);
+        assert_eq!(fit(4096, 10, 4282).unwrap(), 4096);
+        assert_eq!(fit(4096, 10, u64::MAX).unwrap(), 4096);
+        assert_eq!(fit(4096, 10, 256).unwrap(), 70);
+        assert_eq!(fit(4096, 10, 202).unwrap(), 16);
+    }
+
+    #[test]
+    fn where_not_even_a_few_fit_the_error_has_the_numbers() {
+        let error = fit(4096, 10, 201).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "this process may have 201 files open, and needs at least 202: 10 that it has open, 176 for peers, log, registry \
+             and snapshots, and 16 for clients"
+        );
+        // A node that is to have few clients needs room for no more.
+        assert_eq!(fit(4, 10, 190).unwrap(), 4);
+        assert!(fit(4, 10, 189).is_err());
+    }
+
+    #[test]
+    fn what_this_process_has_open_is_counted() {
+        let before = OpenFiles::now().unwrap();
+        let open: Vec<_> = (0..64).map(|_| std::fs::File::open("/dev/null").unwrap()).collect();
+        let now = OpenFiles::now().unwrap();
+        // Other tests of this process open and close files too.
+        assert!(now.used >= before.used.map(|used| used + 32), "{before:?}, then {now:?}");
+        assert!(now.limit >= now.used.unwrap());
+        drop(open);
+    }
+}

@@ -1,0 +1,392 @@
+//! The tasks of a node, and what it means when one of them ends.
+//!
+//! Each task is spawned here, as one of three kinds. A *lasting* task runs as long as the node: if it returns or panics, the node
+//! ends with that as the cause. A *finite* task ends once its work is done: only a panic ends the node. A *passing* task serves
+//! one connection or one call: if it panics, that is logged and counted. openraft spawns its own tasks through [`owned`], so that
+//! a panic in one of them ends the node too.
+//!
+//! Owns the cause for which a node ends, and the pulses of the tasks that tick. Never starts a task again: what it held when it
+//! panicked is in doubt, and a new process begins with what is on disk.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+/// A task that ticks at least once a second has stopped if it says nothing for so long. A slow disk may hold one up for a while;
+/// neither the lack of a leader nor that of a sure clock does.
+pub(crate) const LATE_AFTER: Duration = Duration::from_secs(30);
+
+tokio::task_local! {
+    /// The node whose openraft runs here.
+    static OWNER: Option<Tasks>;
+}
+
+/// Why a lasting task returned.
+pub type Why = &'static str;
+
+/// The tasks of one part of a node. Clones share them.
+#[derive(Clone, Default)]
+pub struct Tasks {
+    node: Arc<OfNode>,
+    tracker: TaskTracker,
+}
+
+/// What all parts of a node share.
+#[derive(Default)]
+struct OfNode {
+    /// Why the node ends, once it does.
+    ends: Arc<OnceLock<String>>,
+    stopping: AtomicBool,
+    panics: AtomicU64,
+    pulses: Mutex<Vec<Pulse>>,
+}
+
+/// Where a task that ticks says that it goes on.
+#[derive(Clone)]
+pub struct Pulse {
+    task: &'static str,
+    within: Duration,
+    last: Arc<Mutex<Instant>>,
+}
+
+impl Pulse {
+    /// Says that the task has come round again.
+    pub fn beat(&self) {
+        *lock(&self.last) = Instant::now();
+    }
+
+    fn late(&self) -> Option<String> {
+        let silent = lock(&self.last).elapsed();
+        (silent > self.within).then(|| {
+            let (task, silent, within) = (self.task, silent.as_secs(), self.within.as_secs());
+            format!("the task `{task}` has not gone on for {silent} s, and it should within {within} s")
+        })
+    }
+}
+
+impl Tasks {
+    /// None yet, of a node of its own.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Another part of the same node, whose tasks are waited for apart.
+    pub fn part(&self) -> Self {
+        Self { node: self.node.clone(), tracker: TaskTracker::new() }
+    }
+
+    /// Spawns a task that runs as long as the node. What it returns is why it ended; unless the node is stopping, that ends the node.
+    pub fn lasting<F>(&self, task: &'static str, work: F) -> JoinHandle<()>
+    where
+        F: Future<Output = Why> + Send + 'static,
+    {
+        let node = self.node.clone();
+        self.spawn(async move {
+            let mut cut = Cut { node: node.clone(), task, armed: true };
+            let ended = AssertUnwindSafe(work).catch_unwind().await;
+            cut.armed = false;
+            match ended {
+                Ok(why) => node.returned(task, why),
+                Err(panic) => {
+                    node.panicked(task, &*panic);
+                    resume_unwind(panic)
+                }
+            }
+        })
+    }
+
+    /// Spawns a lasting task that ticks: it has to beat its pulse within this time, again and again, or it counts as stopped.
+    pub fn ticking<F>(
+        &self,
+        task: &'static str,
+        within: Duration,
+        work: impl FnOnce(Pulse) -> F,
+    ) -> JoinHandle<()>
+    where
+        F: Future<Output = Why> + Send + 'static,
+    {
+        let pulse = Pulse { task, within, last: Arc::new(Mutex::new(Instant::now())) };
+        lock(&self.node.pulses).push(pulse.clone());
+        self.lasting(task, work(pulse))
+    }
+
+    /// Spawns a task that ends once its work is done. If it panics, the node ends.
+    pub fn finite<F>(&self, task: &'static str, work: F) -> JoinHandle<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let node = self.node.clone();
+        self.spawn(async move {
+            if let Err(panic) = AssertUnwindSafe(work).catch_unwind().await {
+                node.panicked(task, &*panic);
+                resume_unwind(panic)
+            }
+        })
+    }
+
+    /// Spawns a task of one connection or one call. If it panics, that is logged and counted.
+    pub fn passing<F>(&self, task: &'static str, work: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let node = self.node.clone();
+        self.spawn(async move {
+            match AssertUnwindSafe(work).catch_unwind().await {
+                Ok(done) => done,
+                Err(panic) => {
+                    node.panics.fetch_add(1, Ordering::Relaxed);
+                    let text = text(&*panic);
+                    tracing::error!(task, panic = text, "a task of one connection or call panicked");
+                    resume_unwind(panic)
+                }
+            }
+        })
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that spawns: whoever comes here has said which kind of task it is"
+    )]
+    fn spawn<F>(&self, work: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.tracker.spawn(work)
+    }
+
+    /// Runs `work`, in which openraft starts: a panic in one of openraft's tasks ends this node.
+    pub(crate) async fn owning<F: Future>(&self, work: F) -> F::Output {
+        OWNER.scope(Some(self.clone()), work).await
+    }
+
+    /// The cause for which the node ends. The first one is kept.
+    pub(crate) fn ends(&self) -> Arc<OnceLock<String>> {
+        self.node.ends.clone()
+    }
+
+    /// Why the node ends, if it does.
+    pub fn cause(&self) -> Option<&str> {
+        self.node.ends.get().map(String::as_str)
+    }
+
+    /// Which task that ticks has not done so for too long, if one has not.
+    pub fn late(&self) -> Option<String> {
+        if self.node.is_stopping() {
+            return None;
+        }
+        lock(&self.node.pulses).iter().find_map(Pulse::late)
+    }
+
+    /// How many tasks of one connection or one call have panicked.
+    pub fn panics(&self) -> u64 {
+        self.node.panics.load(Ordering::Relaxed)
+    }
+
+    /// From now on the node is stopping: a lasting task may return.
+    pub(crate) fn begin_stop(&self) {
+        self.node.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits until no task of this part runs any more.
+    pub(crate) async fn all_ended(&self) {
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+}
+
+impl OfNode {
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    fn returned(&self, task: &str, why: Why) {
+        if !self.is_stopping() {
+            self.end(format!("the task `{task}`, which runs as long as the node, has ended: {why}"));
+        }
+    }
+
+    fn panicked(&self, task: &str, panic: &(dyn Any + Send)) {
+        self.end(format!("the task `{task}` panicked: {}", text(panic)));
+    }
+
+    fn end(&self, cause: String) {
+        tracing::error!(cause, "this node cannot go on");
+        // Only the first cause is kept.
+        let _ = self.ends.set(cause);
+    }
+}
+
+/// Tells that a lasting task was dropped in the middle of its work.
+struct Cut {
+    node: Arc<OfNode>,
+    task: &'static str,
+    armed: bool,
+}
+
+impl Drop for Cut {
+    fn drop(&mut self) {
+        if self.armed && !self.node.is_stopping() {
+            // Not logged: it is so whenever a runtime is dropped, with all that runs on it.
+            let _ = self.node.ends.set(format!("the task `{}` was cut off", self.task));
+        }
+    }
+}
+
+/// What a panic says.
+fn text(panic: &(dyn Any + Send)) -> &str {
+    if let Some(text) = panic.downcast_ref::<&'static str>() {
+        return text;
+    }
+    panic.downcast_ref::<String>().map_or("it says nothing", String::as_str)
+}
+
+/// A task of openraft, as it is to be spawned: if it panics, the node ends whose openraft it is.
+pub(crate) fn owned<T>(future: T) -> impl Future<Output = T::Output> + Send + 'static
+where
+    T: Future + Send + 'static,
+    T::Output: Send + 'static,
+{
+    // Inherited: what such a task spawns is openraft's too. Tests use openraft without a node.
+    let owner = OWNER.try_with(Option::clone).ok().flatten();
+    let node = owner.as_ref().map(|tasks| tasks.node.clone());
+    OWNER.scope(owner, AssertUnwindSafe(future).catch_unwind()).map(move |ended| match ended {
+        Ok(output) => output,
+        Err(panic) => {
+            if let Some(node) = node {
+                node.panicked("raft", &*panic);
+            }
+            resume_unwind(panic)
+        }
+    })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing that holds one panics halfway through a change.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use openraft::AsyncRuntime;
+
+    use super::*;
+    use crate::raft::runtime::Tokio;
+
+    /// Longer than any task has.
+    const TOO_LONG: Duration = Duration::from_secs(31);
+
+    async fn panics<T>() -> T {
+        panic!("on purpose {}", 2)
+    }
+
+    #[tokio::test]
+    async fn a_lasting_task_that_returns_or_panics_ends_the_node_with_its_name_and_the_first_cause_is_kept() {
+        let tasks = Tasks::new();
+        tasks.lasting("one", async { "it had nothing more to do" }).await.unwrap();
+        let cause = "the task `one`, which runs as long as the node, has ended: it had nothing more to do";
+        assert_eq!(tasks.cause(), Some(cause));
+        assert!(tasks.part().lasting("two", panics()).await.is_err());
+        assert_eq!(tasks.cause(), Some(cause));
+
+        let tasks = Tasks::new();
+        // Another part of it is the same node.
+        assert!(tasks.part().lasting("two", panics()).await.is_err());
+        assert_eq!(tasks.cause(), Some("the task `two` panicked: on purpose 2"));
+    }
+
+    #[tokio::test]
+    async fn a_lasting_task_that_is_cut_off_ends_the_node_unless_it_is_stopping() {
+        for stopping in [false, true] {
+            let tasks = Tasks::new();
+            let task = tasks.lasting("one", async {
+                pending::<()>().await;
+                "never"
+            });
+            tokio::task::yield_now().await;
+            if stopping {
+                tasks.begin_stop();
+            }
+            task.abort();
+            assert!(task.await.unwrap_err().is_cancelled());
+            assert_eq!(tasks.cause(), (!stopping).then_some("the task `one` was cut off"));
+        }
+    }
+
+    #[tokio::test]
+    async fn while_the_node_stops_a_lasting_task_may_return_and_a_panic_is_a_cause_all_the_same() {
+        let tasks = Tasks::new();
+        tasks.begin_stop();
+        tasks.lasting("one", ready("the node stops")).await.unwrap();
+        assert_eq!(tasks.cause(), None);
+        assert!(tasks.lasting("two", panics()).await.is_err());
+        assert_eq!(tasks.cause(), Some("the task `two` panicked: on purpose 2"));
+    }
+
+    #[tokio::test]
+    async fn a_finite_task_may_return_and_may_not_panic() {
+        let tasks = Tasks::new();
+        tasks.finite("one", ready(())).await.unwrap();
+        assert_eq!(tasks.cause(), None);
+        assert!(tasks.finite("two", panics()).await.is_err());
+        assert_eq!(tasks.cause(), Some("the task `two` panicked: on purpose 2"));
+    }
+
+    #[tokio::test]
+    async fn a_passing_task_that_panics_is_counted_and_ends_nothing() {
+        let tasks = Tasks::new();
+        assert_eq!(tasks.passing("one", ready(7)).await.unwrap(), 7);
+        assert!(tasks.part().passing("two", panics::<()>()).await.is_err());
+        assert_eq!((tasks.panics(), tasks.cause()), (1, None));
+        tasks.all_ended().await;
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_a_task_of_openraft_or_in_one_that_it_spawned_ends_the_node_that_it_runs_in() {
+        let (tasks, other) = (Tasks::new(), Tasks::new());
+        let inner =
+            tasks.owning(async { Tokio::spawn(async { Tokio::spawn(panics::<()>()).await.is_err() }) });
+        assert!(inner.await.await.unwrap());
+        assert_eq!(tasks.cause(), Some("the task `raft` panicked: on purpose 2"));
+        // Of nobody's openraft, and of another node's, it is told nothing.
+        assert!(Tokio::spawn(panics::<()>()).await.is_err());
+        assert_eq!(other.cause(), None);
+        assert_eq!(other.owning(async { Tokio::spawn(ready(7)) }).await.await.unwrap(), 7);
+        assert_eq!(other.cause(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_ticks_is_late_once_it_has_not_beaten_for_its_time_and_no_more_once_it_does() {
+        let tasks = Tasks::new();
+        let (go_on, mut told) = tokio::sync::mpsc::channel::<()>(1);
+        tasks.ticking("clock", LATE_AFTER, |pulse| async move {
+            while told.recv().await.is_some() {
+                pulse.beat();
+            }
+            "it is told nothing more"
+        });
+        assert_eq!(tasks.late(), None);
+        tokio::time::advance(TOO_LONG).await;
+        let late = "the task `clock` has not gone on for 31 s, and it should within 30 s";
+        assert_eq!(tasks.late().as_deref(), Some(late));
+        go_on.send(()).await.unwrap();
+        while tasks.late().is_some() {
+            tokio::task::yield_now().await;
+        }
+        tokio::time::advance(TOO_LONG).await;
+        assert!(tasks.late().is_some());
+        // On its way out a node has tasks that tick no more.
+        tasks.begin_stop();
+        assert_eq!(tasks.late(), None);
+    }
+}
