@@ -224,7 +224,7 @@ struct Settling {
 
 /// The difference between wall clock and boot time that this node trusts, or what it takes until there is one.
 #[derive(Debug)]
-pub(super) struct Anchor {
+pub(crate) struct Anchor {
     bound_ms: u64,
     settle: Duration,
     trusted: Option<Trusted>,
@@ -234,7 +234,7 @@ pub(super) struct Anchor {
 
 impl Anchor {
     /// None yet. A clock may be off by `bound_ms`, and settles in `settle_ms`.
-    pub(super) fn new(bound_ms: u64, settle_ms: u64) -> Self {
+    pub(crate) fn new(bound_ms: u64, settle_ms: u64) -> Self {
         let settle = Duration::from_millis(settle_ms);
         Self { bound_ms, settle, trusted: None, settling: None, confirmed: None }
     }
