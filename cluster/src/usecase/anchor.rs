@@ -28,7 +28,7 @@ use crate::env::Moment;
 /// A wall clock that is at most so far ahead of registry time is trusted at once: as much as it can leap in a restart.
 pub(super) const SMALL_LEAP_MS: i64 = 10 * 60 * 1_000;
 /// A wall clock that is at most so far ahead of registry time is trusted without an operator, once it has settled: 31 days.
-pub(super) const AHEAD_MS_MAX: i64 = 31 * DAY_MS;
+pub(crate) const AHEAD_MS_MAX: i64 = 31 * DAY_MS;
 const DAY_MS: i64 = 24 * 3_600 * 1_000;
 /// The anchor follows the wall clock by one millisecond in so many of boot time. That is twice the 500 ppm by which NTP slews, so that
 /// slewing, and small steps over weeks, are no leap; and an hour takes it 42 days, in which an operator sees it coming.

@@ -13,7 +13,7 @@ use super::anchor::{Anchor, Look, Unsure, judge};
 use super::{Caller, Parts, Service};
 
 /// The time that an operator names is at most so far from the node's clock, in milliseconds: it is this clock that was read.
-const NAMED_WITHIN_MS: u64 = 60_000;
+pub(crate) const NAMED_WITHIN_MS: u64 = 60_000;
 
 /// What the watch over the clock has found.
 pub(super) struct Watched {

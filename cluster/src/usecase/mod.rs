@@ -57,9 +57,10 @@ use crate::raft::network::Transfers;
 use crate::raft::types::{NodeId, TypeConfig};
 use crate::raft::verifier::Verifier;
 
-pub(crate) use anchor::Anchor;
+pub(crate) use anchor::{AHEAD_MS_MAX as CLOCK_AHEAD_MS_MAX, Anchor};
 pub(crate) use answer_room::DECISION_KIB;
 pub use authorize::Answered;
+pub(crate) use clock::NAMED_WITHIN_MS as CLOCK_NAMED_WITHIN_MS;
 pub(crate) use decide::SLICE;
 pub(crate) use epoch::{ended_in, follow_epoch};
 pub use events::{EventsAsk, PollAsk};
