@@ -5,13 +5,16 @@
 mod cluster_support;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use assent_api::ClockStanding;
 use assent_cluster::config::Config;
+use assent_cluster::env::{Clock, Environment};
 use assent_cluster::node::Node;
+use assent_cluster::recover::{inspect, recover, recover_at};
 use assent_cluster::usecase::{Caller, Submitted};
-use assent_proof::{Code, Seconds};
+use assent_proof::{Claims, Code, DomainName, EvidenceKind, Seconds};
 use bytes::Bytes;
 use cluster_support::clocks::{Moved, clock_of, start_by, until, until_unsure};
 use cluster_support::*;
@@ -106,7 +109,7 @@ async fn stop(nodes: Vec<Node>) {
 }
 
 fn confirm(node: &Node, clock: &Moved) -> Result<assent_api::ClockBody, Code> {
-    let time = assent_cluster::env::Clock::now(clock).to_seconds();
+    let time = Clock::now(clock).to_seconds();
     node.service().confirm_clock(&Caller::Anonymous, time).map_err(|problem| problem.code)
 }
 
@@ -262,4 +265,27 @@ async fn clocks_behind_registry_time_are_unsure_until_they_reach_it() {
     assert!(clock_of(&nodes[0]).registry_time_ahead_ms.unwrap() > 0);
     all_allow(&nodes).await;
     stop(nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recovery_is_not_stamped_eleven_years_ahead_without_an_operators_word() {
+    let folder = tempfile::tempdir().unwrap();
+    let (configs, nodes, clocks) = allowing(folder.path(), SETTLE_MS).await;
+    stop(nodes).await;
+    clocks[0].set(11 * YEAR_MS);
+    let env = environment(&configs[0]).await;
+    let env = Environment { clock: Arc::new(clocks[0].clone()), ..env };
+    let before = inspect(&configs[0], &env).await.unwrap();
+    let claims = Claims::Recovery { epoch: before.epoch + 1, voters: vec![before.key] };
+    let mut recovery = statement(EvidenceKind::Recovery, DomainName::root(), ORIGIN, &claims);
+    let time = Clock::now(&clocks[0]).to_seconds();
+    (recovery.sequence, recovery.parent, recovery.issued_at) = (Some(before.sequence), before.parent, time);
+    let envelope = sign(recovery, &[&key(1)]);
+    let refused = recover(&configs[0], &env, &envelope).await.unwrap_err().to_string();
+    assert!(refused.contains("more than 31 days ahead of registry time"), "{refused}");
+    let refused = recover_at(&configs[0], &env, &envelope, Some(now())).await.unwrap_err().to_string();
+    assert!(refused.contains("is not within a minute"), "{refused}");
+    assert_eq!(inspect(&configs[0], &env).await.unwrap(), before, "nothing was written");
+    let after = recover_at(&configs[0], &env, &envelope, Some(time)).await.unwrap();
+    assert_eq!((after.epoch, after.revision), (before.epoch + 1, before.revision + 1));
 }
