@@ -29,8 +29,8 @@ use crate::raft::memory::Memory;
 use crate::raft::network::{PeerNetworkFactory, RaftService, Transfers};
 use crate::raft::verifier::{Verifier, VerifierLimits};
 use crate::usecase::{
-    Anchor, Parts, Service, ended_in, flush_registry, follow_epoch, follow_members, form, keep_log, raise_rules,
-    remember_voters, supervise_clock,
+    Anchor, Parts, Service, ended_in, flush_registry, follow_epoch, follow_members, form, keep_log,
+    raise_rules, remember_voters, supervise_clock,
 };
 
 /// How often a node looks whether it has to end.

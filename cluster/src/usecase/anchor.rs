@@ -171,8 +171,6 @@ pub(super) enum How {
     Vouched,
     /// A quorum has agreed for long enough.
     Settled,
-    /// An operator has confirmed it.
-    Confirmed,
 }
 
 /// What a look has changed.
