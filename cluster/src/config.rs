@@ -57,6 +57,10 @@ pub struct Config {
     /// How far a clock may lie from a quorum's before the node stops trusting its own, in milliseconds.
     #[serde(default = "default_clock_bound_ms")]
     pub clock_bound_ms: u64,
+    /// How long a quorum's clocks have to agree before they are trusted, in milliseconds, after a start or a leap if they are more
+    /// than 10 minutes and at most 31 days ahead of registry time.
+    #[serde(default = "default_clock_settle_ms")]
+    pub clock_settle_ms: u64,
 }
 
 /// A genesis voter.
@@ -221,6 +225,10 @@ fn default_clock_bound_ms() -> u64 {
     500
 }
 
+fn default_clock_settle_ms() -> u64 {
+    60_000
+}
+
 /// Why a configuration was refused: which field, what is wrong, what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -280,6 +288,7 @@ impl Config {
             limits: LimitConfig::default(),
             rules_known: newest_rules(),
             clock_bound_ms: default_clock_bound_ms(),
+            clock_settle_ms: default_clock_settle_ms(),
         }
     }
 
@@ -343,6 +352,8 @@ impl Config {
         at_most("deadlines.authorize_ms", deadlines.authorize_ms, 1_000)?;
         // The rules refuse what is issued more than this ahead of registry time; a looser clock could not submit.
         at_most("clock_bound_ms", self.clock_bound_ms, CLOCK_BOUND_MS.unsigned_abs())?;
+        at_least("clock_settle_ms", self.clock_settle_ms, 1)?;
+        at_most("clock_settle_ms", self.clock_settle_ms, 3_600_000)?;
         at_most("deadlines.shutdown_ms", deadlines.shutdown_ms, 60_000)?;
         at_most("deadlines.drain_ms", deadlines.drain_ms, 60_000)?;
         self.limits.validate()

@@ -78,6 +78,8 @@ struct Gauges {
     last_log: Gauge,
     leader: Gauge,
     clock_sure: Gauge,
+    clock_anchored: Gauge,
+    registry_time_ahead: Gauge<f64, AtomicU64>,
     healthy: Gauge,
     authorize_waiting: Gauge,
     submit_waiting: Gauge,
@@ -95,6 +97,11 @@ struct Gauges {
     connections_max: Gauge,
     open_files: Gauge,
     open_files_max: Gauge,
+}
+
+/// Milliseconds as seconds. Beyond 2^53 ms the last digits are lost.
+fn seconds(ms: i64) -> f64 {
+    ms as f64 / 1000.0
 }
 
 /// 0.1 ms to about 3 s, doubling.
@@ -170,10 +177,17 @@ impl Metrics {
         registry.register("raft_applied_index", "The last applied log index", g.applied.clone());
         registry.register("raft_last_log_index", "The last log index", g.last_log.clone());
         registry.register("raft_is_leader", "Whether this node believes that it leads", g.leader.clone());
+        registry.register("clock_sure", "Whether this node uses its clock", g.clock_sure.clone());
         registry.register(
-            "clock_sure",
-            "Whether a quorum agrees with this node's clock",
-            g.clock_sure.clone(),
+            "clock_anchored",
+            "Whether this node's clock is where it is trusted to be by its boot time",
+            g.clock_anchored.clone(),
+        );
+        registry.register_with_unit(
+            "registry_time_ahead",
+            "Registry time minus this node's clock",
+            Unit::Seconds,
+            g.registry_time_ahead.clone(),
         );
         registry.register(
             "healthy",
@@ -322,6 +336,8 @@ impl Metrics {
         gauges.last_log.set(number(status.last_log.unwrap_or(0)));
         gauges.leader.set(i64::from(status.leader == Some(status.node_id)));
         gauges.clock_sure.set(i64::from(status.clock.sure));
+        gauges.clock_anchored.set(i64::from(status.clock.anchored));
+        gauges.registry_time_ahead.set(seconds(status.clock.registry_time_ahead_ms.unwrap_or(0)));
         gauges.healthy.set(i64::from(healthy));
         for reading in &status.clock.readings {
             gauges.clock_offset.get_or_create(&ByPeer { peer: reading.peer }).set(reading.offset_ms);

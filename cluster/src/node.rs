@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use openraft::SnapshotPolicy;
@@ -29,7 +29,7 @@ use crate::raft::network::{PeerNetworkFactory, RaftService, Transfers};
 use crate::raft::verifier::{Verifier, VerifierLimits};
 use crate::tasks::{LATE_AFTER, Tasks};
 use crate::usecase::{
-    Core, Parts, Service, ended_in, flush_registry, follow_epoch, follow_members, form, keep_log,
+    Anchor, Core, Parts, Service, ended_in, flush_registry, follow_epoch, follow_members, form, keep_log,
     raise_rules, remember_voters, supervise_clock,
 };
 
@@ -147,6 +147,7 @@ impl Node {
             introductions,
             recovery: recovery.1,
             stopping: AtomicBool::new(false),
+            anchor: Mutex::new(Anchor::new(config.clock_bound_ms, config.clock_settle_ms)),
             managing: tokio::sync::Mutex::default(),
         };
         let service = Service::start(parts);

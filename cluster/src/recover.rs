@@ -16,7 +16,9 @@ use openraft::entry::RaftEntry;
 use openraft::{EntryPayload, Membership};
 use tokio::sync::oneshot;
 
-use assent_proof::{Code, DomainName, EvidenceId, PublicKey, Refusal, Rules, VerifiedEnvelope, verify};
+use assent_proof::{
+    Code, DomainName, EvidenceId, Millis, PublicKey, Refusal, Rules, Seconds, VerifiedEnvelope, verify,
+};
 use assent_registry::{
     ClusterId, Command, Group, RowError, Rows, RulesVersion, query, rules_in_force, would_accept,
 };
@@ -32,6 +34,7 @@ use crate::raft::log::LogRecord;
 use crate::raft::types::{NodeId, PeerNode, Proposal, TypeConfig};
 use crate::raft::verifier::{Verifier, VerifierLimits};
 use crate::raft::voters::Voters;
+use crate::usecase::{CLOCK_AHEAD_MS_MAX, CLOCK_NAMED_WITHIN_MS};
 
 /// What a stopped node holds, with everything in its log counted in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +53,8 @@ pub struct Survivor {
     pub epoch: u64,
     /// The ledger's size.
     pub revision: u64,
+    /// The registry's time.
+    pub registry_time: Millis,
     /// The last index of its log.
     pub log_last: u64,
     /// The newest term that it has voted in.
@@ -93,8 +98,22 @@ pub async fn inspect(config: &Config, env: &Environment) -> Result<Survivor, Nod
 /// # Errors
 /// Whatever is wrong with the statement or with the data, and if the data leaves no term to lead in; nothing was written then.
 pub async fn recover(config: &Config, env: &Environment, envelope: &[u8]) -> Result<Survivor, NodeError> {
+    recover_at(config, env, envelope, None).await
+}
+
+/// The same, by an operator's word that this machine's clock, which shows about `confirmed`, is right, however far it is ahead of
+/// registry time. The recovery is stamped with it, and registry time never goes back.
+///
+/// # Errors
+/// As of [`recover`], and if `confirmed` is not within a minute of the clock.
+pub async fn recover_at(
+    config: &Config,
+    env: &Environment,
+    envelope: &[u8],
+    confirmed: Option<Seconds>,
+) -> Result<Survivor, NodeError> {
     let opened = open(config, env).await?;
-    let outcome = opened.write(env, envelope).await;
+    let outcome = opened.write(env, envelope, confirmed).await;
     opened.close().await;
     outcome?;
     let Survivor { epoch, revision, log_last, .. } = opened.survivor;
@@ -127,6 +146,7 @@ async fn open(config: &Config, env: &Environment) -> Result<Opened, NodeError> {
         rules: seen.rules,
         epoch: seen.epoch,
         revision: seen.revision,
+        registry_time: seen.registry_time,
         log_last: held.last.index,
         term: held.term,
         voters: held.membership.voter_ids().collect(),
@@ -224,6 +244,7 @@ struct Surveyed {
     rules: Rules,
     epoch: u64,
     revision: u64,
+    registry_time: Millis,
     slot: (u64, Option<EvidenceId>),
     root_keys: Vec<PublicKey>,
     threshold: u32,
@@ -238,6 +259,7 @@ fn survey(rows: &dyn Rows) -> Result<Surveyed, RowError> {
         rules: rules_in_force(rows)?,
         epoch: summary.as_ref().map_or(0, |summary| summary.epoch),
         revision: summary.as_ref().map_or(0, |summary| summary.revision),
+        registry_time: summary.as_ref().map_or(Millis(0), |summary| summary.registry_time),
         slot: query::governance_slot(rows, &root)?,
         threshold: found.as_ref().map_or(0, |root| root.threshold),
         root_keys: found.map(|root| root.governance).unwrap_or_default(),
@@ -269,7 +291,12 @@ async fn look<T: Send + 'static>(
 
 impl Opened {
     /// Checks the statement against what the node holds, and writes both entries in one commit.
-    async fn write(&self, env: &Environment, envelope: &[u8]) -> Result<(), NodeError> {
+    async fn write(
+        &self,
+        env: &Environment,
+        envelope: &[u8],
+        confirmed: Option<Seconds>,
+    ) -> Result<(), NodeError> {
         let term = self.next_term(env)?;
         let refused = |refusal: Refusal| {
             let place = refusal.field.map(|field| format!("`{field}`: ")).unwrap_or_default();
@@ -278,6 +305,7 @@ impl Opened {
         let verified = verify(envelope, &self.survivor.origin, self.survivor.rules).map_err(refused)?;
         self.names_this_node(&verified).map_err(refused)?;
         let (now, known) = (env.clock.now(), self.known);
+        self.stamps(now, confirmed)?;
         let accepted = look(env, &self.store, &self.verifier, known, &self.tail, move |rows| {
             would_accept(rows, known, now, &verified)
         });
@@ -311,6 +339,28 @@ impl Opened {
         let records = entries.into_iter().map(LogRecord).collect();
         self.store.log.append(records, on_durable).await.map_err(failed(doing))?;
         durable.await.map_err(failed(doing))?.map_err(failed(doing))
+    }
+
+    /// Whether the recovery may be stamped with `now`. No quorum is there to agree with this machine's clock, so only its distance
+    /// from registry time tells.
+    fn stamps(&self, now: Millis, confirmed: Option<Seconds>) -> Result<(), NodeError> {
+        let refuse = |problem: String| Err(failed("looking at this machine's clock")(problem));
+        let shows = now.to_seconds();
+        if let Some(time) = confirmed {
+            let away_ms = now.since(time.to_millis()).unsigned_abs();
+            return match away_ms <= CLOCK_NAMED_WITHIN_MS {
+                true => Ok(()),
+                false => refuse(format!("it shows `{shows}`, and `{time}` is not within a minute of that")),
+            };
+        }
+        if now.since(self.survivor.registry_time) <= CLOCK_AHEAD_MS_MAX {
+            return Ok(());
+        }
+        refuse(format!(
+            "it shows `{shows}`, more than 31 days ahead of registry time, `{}`: set it right, or name the present time with \
+             `--confirm-clock` if it is right; nothing was changed",
+            self.survivor.registry_time.to_seconds()
+        ))
     }
 
     /// The term that this node will lead in. It is written down for good, and the nodes that join later take no term and no log

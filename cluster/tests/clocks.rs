@@ -3,45 +3,25 @@
 
 mod cluster_support;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use assent_api::{DecisionBody, ReasonBody};
 use assent_cluster::config::Config;
-use assent_cluster::env::{Clock, Environment, RealClock};
 use assent_cluster::node::Node;
 use assent_cluster::usecase::{Caller, Submitted};
-use assent_proof::{Code, Millis};
+use assent_proof::Code;
 use bytes::Bytes;
+use cluster_support::clocks::{Moved, reasons, start_by, until, until_unsure};
 use cluster_support::*;
 
-/// The real clock, some milliseconds off.
-#[derive(Clone, Default)]
-struct Skewed(Arc<AtomicI64>);
-
-impl Clock for Skewed {
-    fn now(&self) -> Millis {
-        RealClock.now().saturating_add(self.0.load(Ordering::Relaxed))
-    }
-}
-
-impl Skewed {
-    fn set(&self, ms: i64) {
-        self.0.store(ms, Ordering::Relaxed);
-    }
-}
-
 /// Three nodes, each with a clock that can be set.
-async fn cluster(folder: &std::path::Path) -> (Vec<Config>, Vec<Node>, Vec<Skewed>) {
-    let configs = configs(folder);
+async fn cluster(folder: &std::path::Path) -> (Vec<Config>, Vec<Node>, Vec<Moved>) {
+    let mut configs = configs(folder);
     let mut nodes = Vec::new();
     let mut clocks = Vec::new();
-    for config in &configs {
-        let clock = Skewed::default();
-        let env =
-            Environment { clock: Arc::new(clock.clone()), ..Environment::real(&config.data_dir).unwrap() };
-        nodes.push(Node::start(config.clone(), env).await.unwrap());
+    for config in &mut configs {
+        config.clock_settle_ms = 500;
+        let clock = Moved::default();
+        nodes.push(start_by(config, &clock).await);
         clocks.push(clock);
     }
     for node in &nodes {
@@ -52,25 +32,6 @@ async fn cluster(folder: &std::path::Path) -> (Vec<Config>, Vec<Node>, Vec<Skewe
         other => panic!("{other:?}"),
     }
     (configs, nodes, clocks)
-}
-
-async fn reasons(node: &Node) -> Vec<Code> {
-    let answer = node.service().authorize(&Caller::Anonymous, vec![request()]).await.remove(0);
-    let body: DecisionBody = serde_json::from_slice(&answer.body).unwrap();
-    body.reasons.iter().map(|reason: &ReasonBody| reason.code).collect()
-}
-
-/// Asks until the node answers with exactly these reasons.
-async fn until(node: &Node, expected: &[Code]) {
-    let mut last = Vec::new();
-    for _ in 0..400 {
-        last = reasons(node).await;
-        if last == expected {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    panic!("it answers {last:?}, not {expected:?}");
 }
 
 fn leader(nodes: &[Node]) -> usize {
@@ -90,7 +51,7 @@ async fn a_clock_out_of_bounds_silences_its_node_and_no_other_until_it_is_right_
     clocks[follower].set(-3_000);
     until(&nodes[follower], &[Code::ClockUncertain]).await;
     for (place, node) in nodes.iter().enumerate().filter(|(place, _)| *place != follower) {
-        assert_eq!(reasons(node).await, [], "node {place}");
+        assert_eq!(reasons(node).await, vec![], "node {place}");
     }
     clocks[follower].set(0);
     until(&nodes[follower], &[]).await;
@@ -143,12 +104,18 @@ async fn what_has_expired_stays_expired_whoever_leads() {
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
     assert!(matches!(last, Some(Submitted::Accepted { .. })), "{last:?}");
-    // The clocks run back, and the leader goes: registry time does not.
+    // The clocks run back, and the leader goes: registry time does not, and nothing is decided as of a time before it.
     for clock in &clocks {
         clock.set(0);
     }
     let gone = nodes.remove(leader(&nodes));
     gone.shutdown().await;
+    for node in &nodes {
+        until_unsure(node, "behind registry time").await;
+    }
+    for clock in &clocks {
+        clock.set(1_200_000);
+    }
     for node in &nodes {
         until(node, &[Code::EvidenceExpired]).await;
     }

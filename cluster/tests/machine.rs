@@ -157,11 +157,12 @@ async fn applying_a_log_gives_what_the_rules_give_and_forged_or_unreadable_entri
     replica.apply(&entries).await;
     assert!(replica.rows() == expected);
     let last = entries.last().unwrap().log_id();
-    let revision = query::revision(&replica.store.registry.view().unwrap()).unwrap();
+    let summary = query::summary(&replica.store.registry.view().unwrap()).unwrap().unwrap();
+    let (revision, registry_time) = (summary.revision, Some(summary.registry_time));
     assert!(revision > 3);
     assert_eq!(
         replica.at(),
-        AppliedAt { log_index: Some(last.index), revision, highest_id: replica.at().highest_id }
+        AppliedAt { log_index: Some(last.index), revision, registry_time, ..replica.at() }
     );
     let (applied, membership) = replica.machine.applied_state().await.unwrap();
     assert_eq!(applied, Some(last));

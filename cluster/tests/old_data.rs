@@ -188,7 +188,7 @@ async fn make() -> Made {
     let genesis = genesis_until(far());
     let mut config = alone(folder.path(), &genesis);
     config.limits.registry_flush_ms = 60_000;
-    let node = start(&config).await;
+    let node = start_confirmed(&config).await;
     ready(&node).await;
     hand_in(&node).await;
     eventually("the newest rules", || status(&node).rules == RulesVersion::NEWEST.0).await;
@@ -211,7 +211,7 @@ async fn make() -> Made {
 
     config.raft =
         RaftConfig { snapshot_every_entries: 5, keep_entries: 5, lag_entries: 5, ..RaftConfig::default() };
-    let node = start(&config).await;
+    let node = start_confirmed(&config).await;
     ready(&node).await;
     for number in 0..50 {
         if status(&node).log.first > Some(1) {
@@ -287,7 +287,7 @@ async fn answers_the_same(node: &Node, expected: &Value) {
 /// Starts a node that knows no newer rules than those of the data: newer ones are a statement in the ledger.
 async fn start_as_it_was(config: &Config, state: &Value) -> Node {
     let rules = u32::try_from(state["rules"].as_u64().unwrap()).unwrap();
-    let node = start(&Config { rules_known: rules, ..config.clone() }).await;
+    let node = start_confirmed(&Config { rules_known: rules, ..config.clone() }).await;
     ready(&node).await;
     node
 }
@@ -312,7 +312,7 @@ async fn goes_on(fixture: &Path) {
     let revision = status(&node).revision;
     assert_eq!(revision, before + 2);
     node.shutdown().await;
-    let node = start(&config).await;
+    let node = start_confirmed(&config).await;
     ready(&node).await;
     assert!(status(&node).revision >= revision);
     assert_eq!(decided(&node, &request_for("after")).await["status"], 200);
@@ -323,7 +323,7 @@ async fn goes_on(fixture: &Path) {
 /// Rules that are in no release, under which commands and leaves have a second version, follow on the rules of the data.
 async fn is_raised(config: &Config, expected: &Value) {
     let next = RulesVersion::TEST.0;
-    let node = start(&Config { rules_known: next, ..config.clone() }).await;
+    let node = start_confirmed(&Config { rules_known: next, ..config.clone() }).await;
     ready(&node).await;
     eventually("the next rules", || status(&node).rules == next).await;
     answers_the_same(&node, expected).await;

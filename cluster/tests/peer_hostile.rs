@@ -220,7 +220,7 @@ async fn who_dials_in_is_asked_nothing_and_its_clock_is_not_believed() {
                 break id;
             }
         };
-        raw.frame(5, id, &[0x91, 0x00]).await;
+        raw.frame(5, id, &[0x92, 0x00, 0xc3]).await;
     }
     raw.ping(7).await;
     while raw.read().await.unwrap().0 != 5 {}

@@ -119,6 +119,37 @@ async fn an_incident_is_contained_released_and_reconciled_from_the_command_line(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn clock_shows_how_each_node_stands_and_confirms_no_other_time_than_the_present() {
+    let cluster = Cluster::start(3).await.unwrap();
+    cluster.ready(std::time::Duration::from_secs(60)).await.unwrap();
+    let endpoints: Vec<String> = cluster.nodes.iter().map(|node| format!("http://{}", node.client)).collect();
+    let endpoints = endpoints.join(",");
+    let shown = assent(&cluster, &["clock", "--endpoint", &endpoints, "--output", "json"]);
+    assert!(shown.status.success(), "{shown:?}");
+    let json: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+    let nodes = json["nodes"].as_array().unwrap();
+    assert_eq!(nodes.len(), 3, "{json}");
+    for node in nodes {
+        assert_eq!(node["clock"]["standing"], "sure", "{json}");
+        assert_eq!(node["clock"]["anchored"], true, "{json}");
+    }
+    let text = assent(&cluster, &["clock"]);
+    assert!(String::from_utf8_lossy(&text.stdout).contains("standing       sure"), "{text:?}");
+
+    let wrong = assent(&cluster, &["clock", "confirm", "--time", "2037-07-01T12:00:00Z"]);
+    assert!(!wrong.status.success(), "{wrong:?}");
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("times_invalid"), "{wrong:?}");
+    // The node's own clock, as it says it.
+    let wall = assent_proof::Millis(nodes[0]["clock"]["wall"].as_i64().unwrap()).to_seconds().to_string();
+    let confirmed = assent(&cluster, &["clock", "confirm", "--time", &wall, "--output", "json"]);
+    assert!(confirmed.status.success(), "{confirmed:?}");
+    let json: serde_json::Value = serde_json::from_slice(&confirmed.stdout).unwrap();
+    // It was trusted already, so that there was nothing to take a word for.
+    assert_eq!(json["standing"], "sure", "{json}");
+    assert!(json["confirmed"].is_null(), "{json}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn status_compares_what_the_nodes_hold_by_digest() {
     let cluster = Cluster::start(3).await.unwrap();
     let evidence = Evidence::new(&cluster, "exec").await.unwrap();

@@ -2,7 +2,7 @@
 //!
 //! Owns the traits and their real implementations. It decides nothing: no protocol, no format, no policy. The
 //! same node code runs on these and on simulated ones; nothing else in `cluster` may touch a socket, a file, the
-//! wall clock or the system's randomness. (Elapsed time is `tokio::time::Instant`, which a simulation controls.)
+//! wall clock, boot time or the system's randomness. (Elapsed time is `tokio::time::Instant`, which a simulation controls.)
 
 mod blocking;
 mod clock;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 pub use assent_store::{Disk, RunBlocking};
 
 pub use self::blocking::{Blocking, BlockingError, Inline, ThreadPool, blocking};
-pub use self::clock::{Clock, RealClock};
+pub use self::clock::{Clock, Moment, RealClock};
 pub use self::disk::FileDisk;
 pub use self::entropy::{Entropy, RealEntropy};
 pub use self::files::{FilesError, OpenFiles, Room, make_room};
@@ -31,7 +31,7 @@ pub struct Environment {
     pub net: Arc<dyn Net>,
     /// The node's data directory.
     pub disk: Arc<dyn Disk>,
-    /// The wall clock.
+    /// The wall clock and boot time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub entropy: Arc<dyn Entropy>,

@@ -1,10 +1,12 @@
-//! `/v1/cluster/members` and `/v1/cluster/leader`.
+//! What operators change: `/v1/cluster/members`, `/v1/cluster/leader` and `/v1/clock/confirm`.
 
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
 
-use assent_api::{Call, MAX_MEMBER_BYTES, MembersBody, NewMember, Problem, parse_transfer};
+use assent_api::{
+    Call, ConfirmClock, MAX_CLOCK_BYTES, MAX_MEMBER_BYTES, MembersBody, NewMember, Problem, parse_transfer,
+};
 use assent_proof::{Code, Refusal};
 
 use super::body;
@@ -70,5 +72,21 @@ pub(super) async fn transfer(State(service): State<Service>, request: Body) -> R
     match parse_transfer(&bytes) {
         Ok(to) => answered(service.transfer_leader(&Caller::Anonymous, to).await),
         Err(why) => refusal(&why, Call::Manage),
+    }
+}
+
+/// An operator's word that this node's clock is right.
+pub(super) async fn confirm_clock(State(service): State<Service>, request: Body) -> Response {
+    let bytes = match body::read(&service, request, MAX_CLOCK_BYTES.saturating_add(1)).await {
+        Ok(body) => body.bytes,
+        Err(answer) => return answer,
+    };
+    let confirmed = match ConfirmClock::parse(&bytes) {
+        Ok(ConfirmClock { time }) => service.confirm_clock(&Caller::Anonymous, time),
+        Err(why) => return refusal(&why, Call::Manage),
+    };
+    match confirmed {
+        Ok(clock) => json(200, &clock),
+        Err(why) => problem_body(&why),
     }
 }

@@ -45,6 +45,7 @@ pub(crate) fn router(service: Service) -> Router {
         .route("/v1/cluster/members/{id}", only("DELETE", delete(members::remove)))
         .route("/v1/cluster/members/{id}/promote", only("POST", post(members::promote)))
         .route("/v1/cluster/leader", only("POST", post(members::transfer)))
+        .route("/v1/clock/confirm", only("POST", post(members::confirm_clock)))
         .route("/livez", only("GET", get(read::livez)))
         .route("/readyz", only("GET", get(read::readyz)))
         .route("/metrics", only("GET", get(read::metrics)))

@@ -2,7 +2,8 @@
 //!
 //! A reading binds the peer's wall clock to a moment of local elapsed time: halfway between ping and pong. It is
 //! compared with the own wall clock only when asked, so a jump of the own clock shows at once and not with the
-//! next ping. Owns the readings; never reads a clock itself and never adjusts one.
+//! next ping. Owns the readings; never reads a clock itself and never adjusts one. Whether the peers' clocks and the own one have
+//! leapt together does not show here: that is `usecase::anchor`'s.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use tokio::time::Instant;
 
 use assent_proof::Millis;
 
+use crate::env::Moment;
 use crate::raft::types::NodeId;
 
 /// A reading older than this says nothing any more.
@@ -25,6 +27,8 @@ struct Reading {
     at: Instant,
     /// The peer's wall clock at that moment.
     theirs: Millis,
+    /// Whether the peer trusted its clock at that moment by its own boot time.
+    anchored: bool,
     /// How long ping and pong took together: the reading is off by at most half of it.
     rtt: Duration,
 }
@@ -37,13 +41,20 @@ pub(super) struct ReadingBook {
 
 impl ReadingBook {
     /// A pong arrived at `received` for a ping sent at `sent`.
-    pub(super) fn record(&mut self, peer: NodeId, sent: Instant, received: Instant, theirs: Millis) {
+    pub(super) fn record(
+        &mut self,
+        peer: NodeId,
+        sent: Instant,
+        received: Instant,
+        theirs: Millis,
+        anchored: bool,
+    ) {
         let rtt = received.saturating_duration_since(sent);
         let readings = self.peers.entry(peer).or_default();
         if readings.len() >= READINGS_MAX {
             readings.pop_front();
         }
-        readings.push_back(Reading { at: sent + rtt / 2, theirs, rtt });
+        readings.push_back(Reading { at: sent + rtt / 2, theirs, anchored, rtt });
     }
 
     /// The last round trip to the peer.
@@ -51,8 +62,8 @@ impl ReadingBook {
         Some(self.peers.get(&peer)?.back()?.rtt)
     }
 
-    /// The readings, to be compared with `own`, the wall clock at `now`.
-    pub(super) fn at(&self, now: Instant, own: Millis) -> ClockReadings {
+    /// The readings, to be compared with `own`, this node's clocks at `now`.
+    pub(super) fn at(&self, now: Instant, own: Moment) -> ClockReadings {
         ClockReadings { peers: self.peers.clone(), now, own }
     }
 }
@@ -64,6 +75,8 @@ pub struct PeerClock {
     pub peer: NodeId,
     /// Theirs minus ours, in milliseconds.
     pub offset_ms: i64,
+    /// Whether the peer trusted its clock by its own boot time when it was read.
+    pub anchored: bool,
     /// How long ago it was read, in milliseconds.
     pub age_ms: u64,
     /// The round trip of that reading, in milliseconds: the offset is off by at most half of it.
@@ -75,31 +88,57 @@ pub struct PeerClock {
 pub struct ClockReadings {
     peers: BTreeMap<NodeId, VecDeque<Reading>>,
     now: Instant,
-    own: Millis,
+    own: Moment,
+}
+
+/// Who agrees with the own clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Agreement {
+    /// Whether a quorum of voters does, this node included.
+    pub quorum: bool,
+    /// Whether another voter does that trusts its own clock by its boot time.
+    pub vouched: bool,
 }
 
 impl ClockReadings {
-    /// The own clock that these readings are held against.
-    pub fn own(&self) -> Millis {
+    /// The own clocks that these readings are held against.
+    pub fn own(&self) -> Moment {
         self.own
+    }
+
+    /// When the own clocks were read.
+    pub fn read_at(&self) -> Instant {
+        self.now
     }
 
     /// Whether a quorum of `voters`, `me` included, read within the last 5 s, lies within `bound_ms` of the own
     /// clock. A reading whose round trip is over the bound cannot tell and is passed over. A single voter is
     /// always sure; no voters at all never are.
     pub fn sure(&self, voters: &[NodeId], me: NodeId, bound_ms: u64) -> bool {
+        self.agreement(voters, me, bound_ms).quorum
+    }
+
+    /// Who of `voters`, `me` included, agrees with the own clock, by the rules of [`sure`](Self::sure).
+    pub fn agreement(&self, voters: &[NodeId], me: NodeId, bound_ms: u64) -> Agreement {
         let mut distinct = voters.to_vec();
         distinct.sort_unstable();
         distinct.dedup();
-        let agreeing =
-            distinct.iter().filter(|voter| **voter == me || self.agrees(**voter, bound_ms)).count();
-        agreeing > distinct.len() / 2
+        let (mut agreeing, mut vouched) = (0usize, false);
+        for voter in &distinct {
+            if *voter == me {
+                agreeing = agreeing.saturating_add(1);
+            } else if let Some(clock) = self.agrees(*voter, bound_ms) {
+                agreeing = agreeing.saturating_add(1);
+                vouched |= clock.anchored;
+            }
+        }
+        Agreement { quorum: agreeing > distinct.len() / 2, vouched }
     }
 
-    /// Whether the peer's newest reading that can tell lies within the bound.
-    fn agrees(&self, peer: NodeId, bound_ms: u64) -> bool {
+    /// The peer's newest reading that can tell, if it lies within the bound.
+    fn agrees(&self, peer: NodeId, bound_ms: u64) -> Option<PeerClock> {
         self.newest(peer, Duration::from_millis(bound_ms))
-            .is_some_and(|clock| clock.offset_ms.unsigned_abs() <= bound_ms)
+            .filter(|clock| clock.offset_ms.unsigned_abs() <= bound_ms)
     }
 
     /// The newest fresh reading of a peer with a round trip of at most `rtt_max`.
@@ -113,7 +152,8 @@ impl ClockReadings {
         let age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
         let theirs_now = reading.theirs.0.saturating_add_unsigned(age_ms);
         let rtt_ms = u64::try_from(reading.rtt.as_millis()).unwrap_or(u64::MAX);
-        Some(PeerClock { peer, offset_ms: theirs_now.saturating_sub(self.own.0), age_ms, rtt_ms })
+        let offset_ms = theirs_now.saturating_sub(self.own.wall.0);
+        Some(PeerClock { peer, offset_ms, anchored: reading.anchored, age_ms, rtt_ms })
     }
 
     /// The newest fresh reading of each peer, by node id.
@@ -136,9 +176,9 @@ mod tests {
         for (peer, offset, rtt, age) in of {
             let middle = now - MS(*age);
             let theirs = Millis(own.0 - i64::try_from(*age).unwrap() + offset);
-            book.record(*peer, middle - MS(*rtt) / 2, middle + MS(*rtt) / 2, theirs);
+            book.record(*peer, middle - MS(*rtt) / 2, middle + MS(*rtt) / 2, theirs, false);
         }
-        book.at(now, own)
+        book.at(now, Moment { wall: own, boot_ms: 0 })
     }
 
     #[tokio::test]
@@ -201,7 +241,7 @@ mod tests {
     async fn a_jump_of_the_own_clock_shows_before_the_next_ping() {
         let mut after_jump = readings(&[(2, 0, 10, 100), (3, 0, 10, 100)]);
         assert!(after_jump.sure(&[1, 2, 3], 1, 500));
-        after_jump.own = Millis(after_jump.own.0 + 3_600_000);
+        after_jump.own.wall = after_jump.own.wall.saturating_add(3_600_000);
         assert!(!after_jump.sure(&[1, 2, 3], 1, 500));
         assert_eq!(after_jump.offsets()[0].offset_ms, -3_600_000);
     }
@@ -210,10 +250,26 @@ mod tests {
     async fn extreme_clocks_saturate_instead_of_wrapping() {
         let now = Instant::now() + Duration::from_secs(60);
         let mut book = ReadingBook::default();
-        book.record(2, now, now, Millis(i64::MIN));
-        book.record(3, now, now, Millis(i64::MAX));
-        assert!(!book.at(now, Millis(i64::MAX)).sure(&[1, 2, 4], 1, 500));
-        assert!(!book.at(now, Millis(i64::MIN)).sure(&[1, 3, 4], 1, 500));
+        book.record(2, now, now, Millis(i64::MIN), true);
+        book.record(3, now, now, Millis(i64::MAX), true);
+        let at = |wall: i64| book.at(now, Moment { wall: Millis(wall), boot_ms: 0 });
+        assert!(!at(i64::MAX).sure(&[1, 2, 4], 1, 500));
+        assert!(!at(i64::MIN).sure(&[1, 3, 4], 1, 500));
+    }
+
+    #[tokio::test]
+    async fn only_another_voter_that_agrees_and_is_anchored_vouches() {
+        let now = Instant::now() + Duration::from_secs(60);
+        let vouched = |peer: NodeId, theirs: i64, anchored: bool| {
+            let mut book = ReadingBook::default();
+            book.record(peer, now, now, Millis(theirs), anchored);
+            let own = Moment { wall: Millis(1_000_000), boot_ms: 7 };
+            book.at(now, own).agreement(&[1, 2, 3], 1, 500)
+        };
+        assert_eq!(vouched(2, 1_000_500, true), Agreement { quorum: true, vouched: true });
+        assert_eq!(vouched(2, 1_000_500, false), Agreement { quorum: true, vouched: false });
+        assert_eq!(vouched(2, 1_000_501, true), Agreement { quorum: false, vouched: false });
+        assert_eq!(vouched(9, 1_000_000, true), Agreement { quorum: false, vouched: false }, "no voter");
     }
 
     #[tokio::test]
@@ -221,7 +277,7 @@ mod tests {
         let now = Instant::now();
         let mut book = ReadingBook::default();
         for _ in 0..1000 {
-            book.record(2, now, now + MS(1), Millis(0));
+            book.record(2, now, now + MS(1), Millis(0), false);
         }
         assert_eq!(book.peers[&2].len(), READINGS_MAX);
         assert_eq!(book.rtt(2), Some(MS(1)));

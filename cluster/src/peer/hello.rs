@@ -5,11 +5,11 @@ use crate::raft::types::NodeId;
 
 use super::frame::FRAME_HEAD;
 
-/// The version of the messages that this build speaks. Both sides speak the highest version that both know. Version 5 is the first
-/// that counts: entries hold commands, and snapshots hold rows, of versions that earlier builds do not tell apart.
-pub const PROTOCOL_VERSION: u16 = 5;
+/// The version of the messages that this build speaks. Both sides speak the highest version that both know. Version 6 says in each
+/// pong whether its sender trusts its own clock: a node that does not hear that could trust clocks that leapt together.
+pub const PROTOCOL_VERSION: u16 = 6;
 /// The oldest version of the messages that this build still speaks.
-pub const PROTOCOL_VERSION_MIN: u16 = 5;
+pub const PROTOCOL_VERSION_MIN: u16 = 6;
 const MAGIC: [u8; 8] = *b"assentp\n";
 const HELLO_BYTES: usize = 8 + 2 + 2 + 4 + 32 + 8 + 16 + 8 + 1 + 8 + 8;
 

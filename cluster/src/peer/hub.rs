@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use assent_proof::Millis;
 use assent_registry::mutant::{self, Mutant};
 
-use crate::env::{BoxStream, Clock, Environment, Listener, Net};
+use crate::env::{BoxStream, Clock, Environment, Listener, Moment, Net};
 use crate::raft::types::NodeId;
 use crate::seldom::Seldom;
 use crate::tasks::{Tasks, Why};
@@ -31,9 +31,10 @@ use super::handler::Handler;
 use super::handshake::{self, Opened};
 use super::hello::{Hello, Identity};
 use super::limits::PeerLimits;
-use super::message::Message;
+use super::message::{Message, Pong};
 use super::serve::{Admission, Server};
 use super::sync::lock;
+use super::trusted::TrustedOffset;
 
 /// The same trouble with the same peer is logged at most so often,
 const REPEAT_LOG_AFTER: Duration = Duration::from_secs(30);
@@ -85,6 +86,7 @@ struct Inner {
     local_addr: SocketAddr,
     peers: Mutex<BTreeMap<NodeId, Arc<Peer>>>,
     readings: Arc<Mutex<ReadingBook>>,
+    trusted: Arc<TrustedOffset>,
     tasks: Tasks,
     stopping: CancellationToken,
     /// Trouble with connections that name no admissible peer.
@@ -184,6 +186,7 @@ impl PeerHub {
             local_addr,
             peers: Mutex::default(),
             readings: Arc::default(),
+            trusted: Arc::default(),
             tasks,
             stopping: CancellationToken::new(),
             strangers: Mutex::default(),
@@ -295,7 +298,12 @@ impl PeerHub {
 
     /// The peers' clocks against this node's, now.
     pub fn clock(&self) -> ClockReadings {
-        lock(&self.inner.readings).at(Instant::now(), self.inner.clock.now())
+        lock(&self.inner.readings).at(Instant::now(), Moment::of(&*self.inner.clock))
+    }
+
+    /// How far this node's wall clock is trusted to be ahead of its boot time. Each pong tells whether it is there.
+    pub fn trusted(&self) -> &TrustedOffset {
+        &self.inner.trusted
     }
 
     /// How every known peer stands, by node id.
@@ -519,6 +527,7 @@ impl Inner {
             connection: connection.clone(),
             handler: self.handler.clone(),
             clock: self.clock.clone(),
+            trusted: self.trusted.clone(),
             admission: peer.admission.clone(),
             tasks: self.tasks.clone(),
             on_pong: if dialed { self.pong_recorder(peer.id) } else { Box::new(|_, _, _| {}) },
@@ -543,9 +552,11 @@ impl Inner {
 
     /// Where pongs of that peer are recorded. Only of a connection that this node dialed: on another one, whoever dialed in could tell
     /// any time.
-    fn pong_recorder(&self, peer: NodeId) -> Box<dyn Fn(Instant, Instant, i64) + Send + Sync> {
+    fn pong_recorder(&self, peer: NodeId) -> Box<dyn Fn(Instant, Instant, Pong) + Send + Sync> {
         let readings = self.readings.clone();
-        Box::new(move |sent, received, theirs| lock(&readings).record(peer, sent, received, Millis(theirs)))
+        Box::new(move |sent, received, Pong { now_ms, anchored }| {
+            lock(&readings).record(peer, sent, received, Millis(now_ms), anchored);
+        })
     }
 
     async fn pause(&self, pause: Duration) {

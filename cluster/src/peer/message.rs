@@ -290,6 +290,8 @@ pub(super) struct Ping {
 pub(super) struct Pong {
     /// The answering side's wall clock, in Unix milliseconds.
     pub(super) now_ms: i64,
+    /// Whether the answering side trusted that clock, at that very moment, by its own boot time.
+    pub(super) anchored: bool,
 }
 
 #[cfg(test)]

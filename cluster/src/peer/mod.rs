@@ -15,7 +15,8 @@
 //! - `handshake`, [`Hello`]: who may talk at all.
 //! - [`Bounded`]: how large the terms and log indices may be that a peer claims.
 //! - `outbound`, `frame`, `codec`: bounded queue, frames, bodies.
-//! - [`ClockReadings`]: what the peers' clocks said, and whether this node may trust its own.
+//! - [`ClockReadings`]: what the peers' clocks said, and whether a quorum agrees with the own one.
+//! - [`TrustedOffset`]: how far the own wall clock is trusted to be ahead of boot time, which each pong tells of.
 
 mod bounds;
 mod clock;
@@ -32,9 +33,10 @@ mod message;
 mod outbound;
 mod serve;
 mod sync;
+mod trusted;
 
 pub use self::bounds::{Bounded, claim_max};
-pub use self::clock::{ClockReadings, PeerClock};
+pub use self::clock::{Agreement, ClockReadings, PeerClock};
 pub use self::codec::{read_request, request_frame};
 pub use self::error::PeerError;
 pub use self::handler::{Answer, Handler, SnapshotStep};
@@ -46,3 +48,4 @@ pub use self::message::{
     Message, PreVote, Probe, ProbeReply, ReadIndex, ReadIndexError, ReadIndexReply, SnapshotBegin,
     SnapshotChunk, SnapshotEnd, SnapshotReply, Submit, SubmitError, SubmitReply, TransferLeader, Vote,
 };
+pub use self::trusted::TrustedOffset;

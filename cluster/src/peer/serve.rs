@@ -15,7 +15,7 @@ use tokio::io::AsyncRead;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
-use crate::env::Clock;
+use crate::env::{Clock, Moment};
 use crate::tasks::Tasks;
 
 use super::bounds::{Bounded, claim_max};
@@ -29,6 +29,7 @@ use super::message::{
     Append, CosignRules, Failure, Introduce, Manage, Message, Ping, Pong, PreVote, Probe, ReadIndex,
     SnapshotBegin, SnapshotChunk, SnapshotEnd, Submit, TransferLeader, Vote,
 };
+use super::trusted::TrustedOffset;
 
 /// What one peer may have in work here at once, over all its connections: a peer that reconnects in a loop
 /// multiplies nothing.
@@ -64,10 +65,12 @@ pub(super) struct Server {
     pub(super) connection: Arc<Connection>,
     pub(super) handler: Arc<dyn Handler>,
     pub(super) clock: Arc<dyn Clock>,
+    /// Told in each pong, as of its moment.
+    pub(super) trusted: Arc<TrustedOffset>,
     pub(super) admission: Arc<Admission>,
     pub(super) tasks: Tasks,
-    /// Told of every pong: when its ping was sent, when it arrived, and the peer's clock.
-    pub(super) on_pong: Box<dyn Fn(Instant, Instant, i64) + Send + Sync>,
+    /// Told of every pong: when its ping was sent, when it arrived, and what it says of the peer's clock.
+    pub(super) on_pong: Box<dyn Fn(Instant, Instant, Pong) + Send + Sync>,
 }
 
 impl Server {
@@ -101,7 +104,9 @@ impl Server {
             kind::PING => {
                 let Ping { received } = decode(&frame, "ping")?;
                 self.connection.pinged(received);
-                self.connection.pong(frame.id, &Pong { now_ms: self.clock.now().0 });
+                let moment = Moment::of(&*self.clock);
+                let pong = Pong { now_ms: moment.wall.0, anchored: self.trusted.holds(moment) };
+                self.connection.pong(frame.id, &pong);
             }
             kind::PONG => self.pong(&frame)?,
             kind::APPEND => self.enqueue_append(&frame, lane)?,
@@ -148,7 +153,7 @@ impl Server {
         let received = Instant::now();
         let pong: Pong = decode(frame, "pong")?;
         if let Some(sent) = self.connection.ponged(frame.id) {
-            (self.on_pong)(sent, received, pong.now_ms);
+            (self.on_pong)(sent, received, pong);
         }
         Ok(())
     }

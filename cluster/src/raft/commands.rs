@@ -5,7 +5,7 @@
 //! applied, and the node stops. A command of a known version that does not decode is garbage on every node alike, and changes
 //! nothing.
 
-use assent_proof::Rules;
+use assent_proof::{Millis, Rules};
 use assent_registry::mutant::{self, Mutant};
 use assent_registry::{
     Checked, CodecError, Command, Outcomes, RowError, Rows, RowsMut, RulesVersion, ToVerify, query,
@@ -47,6 +47,8 @@ pub(super) struct AppliedSteps {
     pub(super) outcomes: Vec<Outcomes>,
     /// The ledger's size.
     pub(super) revision: u64,
+    /// The registry's time; none before genesis.
+    pub(super) registry_time: Option<Millis>,
     /// The rules that the registry follows from here on.
     pub(super) rules: Rules,
 }
@@ -79,7 +81,13 @@ pub(super) fn apply_steps(
             });
         }
         let rows: &dyn Rows = rows;
-        Ok(AppliedSteps { outcomes, revision: query::revision(rows)?, rules: rules_in_force(rows)? })
+        let summary = query::summary(rows)?;
+        Ok(AppliedSteps {
+            outcomes,
+            revision: summary.as_ref().map_or(0, |summary| summary.revision),
+            registry_time: summary.map(|summary| summary.registry_time),
+            rules: rules_in_force(rows)?,
+        })
     })
 }
 

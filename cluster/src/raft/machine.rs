@@ -8,7 +8,7 @@
 use std::io;
 use std::sync::Arc;
 
-use assent_proof::Rules;
+use assent_proof::{Millis, Rules};
 use assent_registry::{RulesVersion, query, rules_in_force};
 use assent_store::{
     RegistryStore, RunBlocking, SnapshotGuard, SnapshotSource, StagedSnapshot, StoreError, blocking,
@@ -46,6 +46,8 @@ pub struct AppliedAt {
     pub log_index: Option<u64>,
     /// The ledger's size there.
     pub revision: u64,
+    /// The registry's time there; none before genesis.
+    pub registry_time: Option<Millis>,
     /// The largest node id that was ever a member there. A new member's is larger: an id is used once.
     pub highest_id: NodeId,
 }
@@ -105,14 +107,14 @@ impl Machine {
         let applied = codec::encode_position(&state, highest_id);
         let known = self.known;
         let work = move || apply_steps(&registry, &verifier, known, voters, &applied, &steps);
-        let AppliedSteps { outcomes, revision, rules } =
+        let AppliedSteps { outcomes, revision, registry_time, rules } =
             blocking(&self.run, work).await?.map_err(io::Error::other)?;
         self.verifier.set_in_force(rules);
 
         let log_index = state.last_log_id.map(|log_id| log_id.index);
         self.state = state;
         self.highest_id = highest_id;
-        self.applied.send_replace(AppliedAt { log_index, revision, highest_id });
+        self.applied.send_replace(AppliedAt { log_index, revision, registry_time, highest_id });
         for (responder, outcomes) in responders.into_iter().zip(outcomes) {
             if let Some(responder) = responder {
                 responder.send(Applied(outcomes));
@@ -143,10 +145,12 @@ impl Machine {
 fn position(registry: &RegistryStore) -> io::Result<(SnapshotMetaOf<TypeConfig>, AppliedAt, Rules)> {
     let view = registry.view()?;
     let (state, highest_id) = decode_position(&view.applied()?.unwrap_or_default())?;
-    let revision = query::revision(&view).map_err(io::Error::other)?;
+    let summary = query::summary(&view).map_err(io::Error::other)?;
+    let revision = summary.as_ref().map_or(0, |summary| summary.revision);
+    let registry_time = summary.map(|summary| summary.registry_time);
     let log_index = state.last_log_id.map(|log_id| log_id.index);
     let rules = rules_in_force(&view).map_err(io::Error::other)?;
-    Ok((state, AppliedAt { log_index, revision, highest_id }, rules))
+    Ok((state, AppliedAt { log_index, revision, registry_time, highest_id }, rules))
 }
 
 /// An applied position; there are no bytes before anything was applied.

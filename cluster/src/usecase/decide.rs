@@ -51,18 +51,19 @@ pub(super) async fn answer_all(inner: Arc<Inner>, mut asks: Vec<Ask>, passed: Re
     }
     let parts = &inner.parts;
     // The clock is judged and read after the barrier, in one reading.
-    let sure = parts.sure_now();
-    let now = sure.unwrap_or_else(|| parts.env.clock.now());
+    let sure = parts.judged();
+    let now = sure.unwrap_or_else(|_| parts.env.clock.now());
     let denied = match (passed, sure) {
-        (Err(error), _) => Some((Code::NoQuorum, error.to_string())),
-        (Ok(()), None) => {
-            let bound = parts.config.clock_bound_ms;
-            Some((Code::ClockUncertain, format!("this node's clock is not within {bound} ms of a quorum's")))
+        // Without a quorum there is nobody whose clock could agree: the barrier says more.
+        (Err(error), Ok(_)) => Some((Code::NoQuorum, error.to_string())),
+        (Err(error), Err(unsure)) if unsure.is_for_want_of_a_quorum() => {
+            Some((Code::NoQuorum, error.to_string()))
         }
-        (Ok(()), Some(_)) if mutant::is_active(Mutant::AlwaysDeny) => {
+        (_, Err(unsure)) => Some((Code::ClockUncertain, unsure.told())),
+        (Ok(()), Ok(_)) if mutant::is_active(Mutant::AlwaysDeny) => {
             Some((Code::NoQuorum, "this node denies everything".to_owned()))
         }
-        (Ok(()), Some(_)) => None,
+        (Ok(()), Ok(_)) => None,
     };
     let (long, short): (Vec<Ask>, Vec<Ask>) = asks.into_iter().partition(Ask::is_long);
     if !short.is_empty() {

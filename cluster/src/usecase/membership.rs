@@ -170,9 +170,9 @@ impl Parts {
 
     /// Whether the key stands granted, as of the barrier.
     fn granted(&self, key: &PublicKey) -> Changed<()> {
-        let now = self
-            .sure_now()
-            .map_or_else(|| refused(Code::ClockUncertain, "the leader does not trust its clock"), Ok)?;
+        let now = self.judged().or_else(|unsure| {
+            refused(Code::ClockUncertain, format!("the leader does not trust its clock: {}", unsure.told()))
+        })?;
         let granted = self
             .registry
             .view()

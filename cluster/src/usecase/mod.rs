@@ -4,10 +4,12 @@
 //! way from the registry's decisions to what goes over the wire. It never decides: `assent_registry` does.
 //! HTTP and the peers call it; it knows neither.
 
+mod anchor;
 mod answer_room;
 mod authorize;
 mod barrier;
 mod batch;
+mod clock;
 mod decide;
 mod decision;
 mod digest;
@@ -32,7 +34,7 @@ mod supervise;
 mod timed;
 
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -58,9 +60,11 @@ use crate::raft::types::{NodeId, TypeConfig};
 use crate::raft::verifier::Verifier;
 use crate::tasks::Tasks;
 
+pub(crate) use anchor::{AHEAD_MS_MAX as CLOCK_AHEAD_MS_MAX, Anchor};
 pub(crate) use answer_room::DECISION_KIB;
 pub use authorize::Answered;
 pub(crate) use batch::NoBatch;
+pub(crate) use clock::NAMED_WITHIN_MS as CLOCK_NAMED_WITHIN_MS;
 pub(crate) use decide::SLICE;
 pub(crate) use epoch::{ended_in, follow_epoch};
 pub use events::{EventsAsk, PollAsk};
@@ -115,6 +119,8 @@ pub(crate) struct Parts {
     pub(crate) recovery: watch::Receiver<Option<Bytes>>,
     /// Whether this node is on its way out.
     pub(crate) stopping: AtomicBool,
+    /// What this node trusts of its clock.
+    pub(crate) anchor: Mutex<Anchor>,
     /// Held while the membership is being changed.
     pub(crate) managing: tokio::sync::Mutex<()>,
 }
@@ -238,19 +244,6 @@ impl Parts {
         let voters: Vec<NodeId> =
             self.raft.metrics().borrow_watched().membership_config.voter_ids().collect();
         if voters.is_empty() { self.config.voters.iter().map(|voter| voter.id).collect() } else { voters }
-    }
-
-    /// The clock, if this node may trust it. The reading that was judged is the one to use: another could fall
-    /// behind a jump.
-    pub(crate) fn sure_now(&self) -> Option<Millis> {
-        let readings = self.hub.clock();
-        let sure = readings.sure(&self.voters(), self.config.node_id, self.config.clock_bound_ms);
-        sure.then(|| readings.own())
-    }
-
-    /// Whether this node may trust its clock.
-    pub(crate) fn clock_is_sure(&self) -> bool {
-        self.sure_now().is_some()
     }
 
     /// Why this node may not speak for the registry, as `rows` and `now` have it: its key is not granted, or

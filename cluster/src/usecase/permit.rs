@@ -34,10 +34,9 @@ impl Service {
         if !lacks_only_its_permit(&asked) {
             return Ok(asked);
         }
-        let Some(now) = self.parts().sure_now() else {
-            return Ok(self
-                .denied(request, Code::ClockUncertain, "this node's clock is not sure".to_owned())
-                .await);
+        let now = match self.parts().judged() {
+            Ok(now) => now,
+            Err(unsure) => return Ok(self.denied(request, Code::ClockUncertain, unsure.told()).await),
         };
         let bytes = self.parts().permit_statement(&request, now);
         match self.submit_own(bytes).await {

@@ -53,10 +53,14 @@ impl Service {
         if parts.is_stopping() {
             return Err(problem(Code::NoQuorum, "this node is stopping: ask another one"));
         }
+        // Without a quorum there is nobody whose clock could agree: the barrier says more.
+        if let Err(unsure) = parts.judged()
+            && !unsure.is_for_want_of_a_quorum()
+        {
+            return Err(unsure.problem(Call::Read));
+        }
         self.pass(within(parts.config.deadlines.authorize_ms)).await.map_err(|error| unconfirmed(&error))?;
-        let Some(now) = parts.sure_now() else {
-            return Err(problem(Code::ClockUncertain, "this node does not trust its clock yet"));
-        };
+        let now = parts.judged().map_err(|unsure| unsure.problem(Call::Read))?;
         let view =
             parts.registry.view().map_err(|error| problem(Code::EvidenceMutated, error.to_string()))?;
         match parts.silenced(&view, now) {

@@ -1,8 +1,7 @@
 //! How this node sees the cluster. Local: no barrier, and no decision rests on it.
 
 use assent_api::{
-    ClockBody, ClockReading, LogBody, NodeRole, PeerBody, ProcessBody, SelfBody, SnapshotBody,
-    SnapshotDirection, StatusBody,
+    LogBody, NodeRole, PeerBody, ProcessBody, SelfBody, SnapshotBody, SnapshotDirection, StatusBody,
 };
 use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver;
@@ -21,7 +20,6 @@ impl Service {
         let membership = &metrics.membership_config;
         let voters: Vec<u64> = membership.voter_ids().collect();
         let learners = membership.nodes().map(|(id, _)| *id).filter(|id| !voters.contains(id)).collect();
-        let readings = parts.hub.clock().offsets();
         let (peer, client) = parts.config.addresses();
         StatusBody {
             cluster_id: parts.cluster_id.to_string(),
@@ -40,18 +38,7 @@ impl Service {
             applied: metrics.last_applied.map(|log_id| log_id.index),
             voters,
             learners,
-            clock: ClockBody {
-                sure: parts.clock_is_sure(),
-                bound_ms: parts.config.clock_bound_ms,
-                readings: readings
-                    .iter()
-                    .map(|clock| ClockReading {
-                        peer: clock.peer,
-                        offset_ms: clock.offset_ms,
-                        age_ms: clock.age_ms,
-                    })
-                    .collect(),
-            },
+            clock: parts.clock_body(),
             node: SelfBody { peer, client, store_id: hex(&parts.store_id), key: parts.key.public() },
             member: parts.is_member(),
             rules: parts.rules().unwrap_or(0),

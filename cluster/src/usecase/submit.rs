@@ -17,6 +17,7 @@ use assent_proof::{Code, EvidenceKind, Refusal, Rules, RulesVersion};
 use assent_registry::mutant::{self, Mutant};
 use assent_registry::{Checked, Command, Group, Outcome, Outcomes};
 
+use super::anchor::Unsure;
 use super::{Caller, Inner, Parts, Service, within};
 use crate::config::LimitConfig;
 use crate::env::blocking;
@@ -87,8 +88,8 @@ enum Failure {
     NoQuorum(String),
     /// It may have been committed, or may still be.
     Unknown(String),
-    /// The leader does not trust its clock.
-    ClockUncertain,
+    /// The leader, or this node while there is none, does not trust its clock.
+    ClockUncertain(Option<Unsure>),
     /// Too much is waiting.
     Overloaded(String),
 }
@@ -99,7 +100,10 @@ impl Failure {
         match self {
             Failure::NoQuorum(detail) => refuse(Code::NoQuorum, detail),
             Failure::Unknown(detail) => Problem::unknown_outcome(detail.clone()),
-            Failure::ClockUncertain => refuse(Code::ClockUncertain, "the leader does not trust its clock"),
+            Failure::ClockUncertain(None) => {
+                refuse(Code::ClockUncertain, "the leader does not trust its clock")
+            }
+            Failure::ClockUncertain(Some(unsure)) => *unsure.problem(Call::Submission),
             Failure::Overloaded(detail) => refuse(Code::Overloaded, detail),
         }
     }
@@ -350,7 +354,12 @@ impl Parts {
             if Instant::now() >= until {
                 return Err(match maybe_proposed {
                     Some(detail) => Failure::Unknown(detail),
-                    None => Failure::NoQuorum(format!("not proposed in time: {last}")),
+                    None => match self.judged() {
+                        Err(unsure) if !unsure.is_for_want_of_a_quorum() => {
+                            Failure::ClockUncertain(Some(unsure))
+                        }
+                        Ok(_) | Err(_) => Failure::NoQuorum(format!("not proposed in time: {last}")),
+                    },
                 });
             }
             let attempt = match self.believed_leader() {
@@ -376,7 +385,8 @@ impl Parts {
                 Err(SubmitError::Unknown(detail)) => maybe_proposed = Some(detail),
                 Err(SubmitError::NotLeader { .. }) => {}
                 Err(SubmitError::ClockUncertain) if maybe_proposed.is_none() => {
-                    return Err(Failure::ClockUncertain);
+                    // If it is this node, or what is wrong with the leader's clock is wrong with this one's, this node says what.
+                    return Err(Failure::ClockUncertain(self.judged().err()));
                 }
                 Err(SubmitError::Overloaded) if maybe_proposed.is_none() => {
                     return Err(Failure::Overloaded("the leader is overloaded".to_owned()));

@@ -5,7 +5,11 @@ use std::time::Duration;
 
 use tokio::time::{interval, sleep};
 
+use assent_api::ClockStanding;
+
 use super::Service;
+use super::anchor::Unsure;
+use super::clock::Watched;
 use crate::env::blocking;
 use crate::tasks::{Pulse, Why};
 
@@ -13,13 +17,17 @@ use crate::tasks::{Pulse, Why};
 const CLOCK_EVERY: Duration = Duration::from_millis(100);
 /// How long a handed-over leadership is given to arrive before it is handed over again.
 const HANDOVER_PAUSE: Duration = Duration::from_secs(1);
-/// A leader hands over once it was unsure so many times in a row.
+/// A leader hands over once no quorum agreed with it so many times in a row.
 const UNSURE_TICKS: u32 = 3;
 
-/// A node that is unsure of its clock does not campaign, and hands leadership over if it has it.
+/// Looks at the clock. A node with whose clock no quorum agrees does not campaign, and hands leadership over if it has it. What else
+/// is wrong with a clock with which a quorum agrees is wrong with all of the quorum's: another leader would stamp nothing either, and
+/// this one is still good for reading.
 pub(crate) async fn supervise_clock(service: Service, pulse: Pulse) -> Why {
     let mut ticks = interval(CLOCK_EVERY);
     let mut campaigns = None;
+    // So every node of several begins, which needs no word.
+    let mut said = Some(ClockStanding::NoQuorum);
     let mut unsure_ticks: u32 = 0;
     loop {
         ticks.tick().await;
@@ -28,15 +36,25 @@ pub(crate) async fn supervise_clock(service: Service, pulse: Pulse) -> Why {
         if parts.is_stopping() {
             return "the node stops";
         }
-        let sure = parts.clock_is_sure();
-        if campaigns != Some(sure) {
-            if campaigns.is_some() {
-                tracing::warn!(sure, "the clock's standing changed");
+        let Watched { quorum, unsure } = parts.watch_clock();
+        let standing = unsure.map(Unsure::standing);
+        if said != standing {
+            match unsure {
+                Some(unsure) => tracing::warn!(
+                    standing = unsure.standing().as_str(),
+                    remedy = unsure.remedy(),
+                    "{}",
+                    unsure.detail()
+                ),
+                None => tracing::info!("this node is sure of its clock"),
             }
-            parts.raft.runtime_config().elect(sure);
-            campaigns = Some(sure);
+            said = standing;
         }
-        unsure_ticks = if sure { 0 } else { unsure_ticks.saturating_add(1) };
+        if campaigns != Some(quorum) {
+            parts.raft.runtime_config().elect(quorum);
+            campaigns = Some(quorum);
+        }
+        unsure_ticks = if quorum { 0 } else { unsure_ticks.saturating_add(1) };
         let leads = parts.believed_leader() == Some(parts.config.node_id);
         if leads && unsure_ticks >= UNSURE_TICKS && service.hand_over().await {
             // openraft keeps a transfer for ever, and a leader that transfers sends no heartbeats: if the successor does

@@ -14,6 +14,7 @@
 )]
 #![allow(clippy::disallowed_methods, reason = "tests are no nodes: what they spawn they wait for")]
 
+pub mod clocks;
 pub mod edge;
 pub mod held;
 pub mod load;
@@ -162,6 +163,18 @@ pub fn configs(folder: &Path) -> Vec<Config> {
 
 pub async fn start(config: &Config) -> Node {
     Node::start(config.clone(), environment(config).await).await.unwrap()
+}
+
+/// Starts a node on data of long ago, and says that its clock is right all the same.
+pub async fn start_confirmed(config: &Config) -> Node {
+    let node = start(config).await;
+    for _ in 0..400 {
+        if node.service().confirm_clock(&Caller::Anonymous, now()).is_ok() {
+            return node;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("{:?}", node.service().confirm_clock(&Caller::Anonymous, now()));
 }
 
 /// All of them, once each is ready.

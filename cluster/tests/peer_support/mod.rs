@@ -176,6 +176,10 @@ impl Clock for SkewedClock {
     fn now(&self) -> Millis {
         Millis(RealClock.now().0 + self.0)
     }
+
+    fn boot_ms(&self) -> u64 {
+        RealClock.boot_ms()
+    }
 }
 
 pub struct Node {

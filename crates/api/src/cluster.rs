@@ -1,7 +1,9 @@
 //! The cluster as one node sees it.
 
-use assent_proof::PublicKey;
+use assent_proof::{Millis, PublicKey};
 use serde::{Deserialize, Serialize};
+
+use crate::clock::{ClockConfirmed, ClockStanding};
 
 /// What a node is in Raft.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -164,12 +166,46 @@ pub struct SnapshotBody {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClockBody {
-    /// Whether a quorum of voters lies within the bound.
+    /// Whether it uses its clock.
     pub sure: bool,
     /// The bound, in milliseconds.
     pub bound_ms: u64,
     /// What the peers' clocks read.
     pub readings: Vec<ClockReading>,
+    /// How sure it is, in one word; null if the node does not say.
+    #[serde(default)]
+    pub standing: Option<ClockStanding>,
+    /// What is wrong, one sentence for people; null if nothing is.
+    #[serde(default)]
+    pub detail: Option<String>,
+    /// What to do about it; null if nothing is wrong.
+    #[serde(default)]
+    pub remedy: Option<String>,
+    /// Whether its wall clock is where it trusts it to be by its boot time.
+    #[serde(default)]
+    pub anchored: bool,
+    /// Its wall clock; null if the node does not say.
+    #[serde(default)]
+    pub wall: Option<Millis>,
+    /// Registry time, as this node has applied it; null if the node does not say.
+    #[serde(default)]
+    pub registry_time: Option<Millis>,
+    /// Registry time minus its wall clock, in milliseconds: positive if registry time is ahead.
+    #[serde(default)]
+    pub registry_time_ahead_ms: Option<i64>,
+    /// How long a quorum still has to agree before it is anchored, in milliseconds; null unless it is settling.
+    #[serde(default)]
+    pub settle_left_ms: Option<u64>,
+    /// What an operator has confirmed since its clock last leapt; null for nothing.
+    #[serde(default)]
+    pub confirmed: Option<ClockConfirmed>,
+}
+
+impl ClockBody {
+    /// The body, as compact JSON.
+    pub fn to_vec(&self) -> Vec<u8> {
+        crate::status::to_vec(self)
+    }
 }
 
 /// What one peer's clock read.
@@ -233,6 +269,15 @@ mod tests {
                 sure: true,
                 bound_ms: 500,
                 readings: vec![ClockReading { peer: 1, offset_ms: -2, age_ms: 310 }],
+                standing: Some(ClockStanding::Sure),
+                detail: None,
+                remedy: None,
+                anchored: true,
+                wall: Some(Millis(1_000)),
+                registry_time: Some(Millis(990)),
+                registry_time_ahead_ms: Some(-10),
+                settle_left_ms: None,
+                confirmed: Some(ClockConfirmed { wall: Millis(100), ahead_ms: 7 }),
             },
             node: SelfBody {
                 peer: "a:1".to_owned(),
@@ -269,7 +314,9 @@ mod tests {
             concat!(
                 r#"{"clusterId":"blake3:00","origin":"registry.example/eu-1","nodeId":2,"role":"follower","leader":1,"#,
                 r#""term":3,"revision":17,"lastLog":40,"applied":39,"voters":[1,2,3],"learners":[],"#,
-                r#""clock":{"sure":true,"boundMs":500,"readings":[{"peer":1,"offsetMs":-2,"ageMs":310}]},"#,
+                r#""clock":{"sure":true,"boundMs":500,"readings":[{"peer":1,"offsetMs":-2,"ageMs":310}],"#,
+                r#""standing":"sure","detail":null,"remedy":null,"anchored":true,"wall":1000,"registryTime":990,"#,
+                r#""registryTimeAheadMs":-10,"settleLeftMs":null,"confirmed":{"wall":100,"aheadMs":7}},"#,
                 r#""node":{"peer":"a:1","client":"a:2","storeId":"0f","#,
                 r#""key":"ed25519:8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c"},"#,
                 r#""member":true,"rules":1,"rulesKnown":1,"#,

@@ -10,6 +10,7 @@
 //!
 //! Names are camelCase. Times are integer milliseconds since 1970-01-01T00:00:00Z unless a field says otherwise.
 
+mod clock;
 mod cluster;
 mod decision;
 mod domain;
@@ -20,6 +21,7 @@ mod problem;
 mod status;
 mod submission;
 
+pub use clock::{ClockConfirmed, ClockStanding, ConfirmClock, MAX_CLOCK_BYTES};
 pub use cluster::{
     AppliedBody, ClockBody, ClockReading, DigestBody, LogBody, NodeRole, PeerBody, ProcessBody, SelfBody,
     SnapshotBody, SnapshotDirection, StatusBody,

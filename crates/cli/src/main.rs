@@ -77,6 +77,7 @@ enum Command {
     Status(command::status::Args),
     Member(Box<command::member::Args>),
     Leader(command::leader::Args),
+    Clock(command::clock::Args),
     Recover(command::recover::Args),
     Verify(command::verify::Args),
     #[command(hide = true)]
@@ -111,6 +112,7 @@ impl Command {
             Command::Status(args) => command::status::run(args, output).await,
             Command::Member(args) => command::member::run(*args, output).await,
             Command::Leader(args) => command::leader::run(args, output).await,
+            Command::Clock(args) => command::clock::run(args, output).await,
             Command::Recover(args) => command::recover::run(args, output).await,
             Command::Verify(args) => command::verify::run(args, output).await,
             Command::WatchChild(args) => command::watch::run_child(&args),

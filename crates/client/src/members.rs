@@ -1,7 +1,8 @@
 //! The cluster's members: who they are, and changing that. Every change may be asked for again: what is as asked for
 //! stays so.
 
-use assent_api::{MembersBody, NewMember};
+use assent_api::{ClockBody, ConfirmClock, MembersBody, NewMember};
+use assent_proof::Seconds;
 use http::Method;
 
 use crate::client::{Client, not_the_api, refused};
@@ -48,6 +49,21 @@ impl Client {
     pub async fn transfer_leader(&self, to: Option<u64>) -> Result<MembersBody, ClientError> {
         let body = to.map_or_else(|| "{}".to_owned(), |to| format!(r#"{{"to":{to}}}"#));
         self.change(Ask::post("/v1/cluster/leader", body)).await
+    }
+
+    /// Says that a node's clock, which shows `time`, is right, however far it is ahead of registry time. The other nodes follow the one
+    /// that takes it. Answers how that one stands with its clock.
+    ///
+    /// # Errors
+    /// `times_invalid` if `time` is not within a minute of the node's clock; `clock_uncertain` if no quorum agrees with it, or it is
+    /// behind registry time.
+    pub async fn confirm_clock(&self, time: Seconds) -> Result<ClockBody, ClientError> {
+        let answer: Answer =
+            self.ask(&Ask::post("/v1/clock/confirm", ConfirmClock { time }.to_vec())).await?;
+        if answer.status != 200 {
+            return Err(refused(&answer));
+        }
+        serde_json::from_slice(&answer.body).map_err(|error| not_the_api(&answer, error))
     }
 
     async fn change(&self, ask: Ask) -> Result<MembersBody, ClientError> {

@@ -109,6 +109,8 @@ mutants! {
     RaiseBeforeAllKnow = "raise-before-all-know", caught by ["S18"];
     /// A leader writes commands in the newest version that its own build knows, whatever rules are in force.
     WriteNewestVersion = "write-newest-version", caught by ["S18"];
+    /// A node trusts its clock as soon as a quorum agrees with it, though all of them have leapt against boot time.
+    TrustLeaptClock = "trust-leapt-clock", caught by ["S19"];
 }
 
 impl std::fmt::Display for Mutant {

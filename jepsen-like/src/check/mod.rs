@@ -4,6 +4,7 @@
 //! to look at does not pass for one that it passed.
 
 mod book;
+mod clocks_leap;
 mod converges;
 mod cut_denies;
 mod expired_stays;
@@ -141,6 +142,11 @@ pub const INVARIANTS: &[Invariant] = &[
         id: "S18",
         says: "the rules are raised once every voter knows them, and nobody decides by rules that its build does not know",
         check: rules_wait::check,
+    },
+    Invariant {
+        id: "S19",
+        says: "on clocks that leapt together nothing is allowed and nothing accepted before they have settled",
+        check: clocks_leap::check,
     },
     Invariant {
         id: "L1",

@@ -1,5 +1,8 @@
-//! A node's wall clock: the simulated time, moved, jumping and drifting.
+//! A node's clocks: the wall clock is the simulated time, moved, jumping and drifting; boot time goes on as simulated time does.
+//!
+//! Time can pass for everybody at once that no boot time has counted, as when every machine is switched off, or paused together.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -8,6 +11,30 @@ use assent_proof::Millis;
 
 /// When every simulation begins: 2026-01-01, in unix milliseconds.
 pub const BEGIN_MS: i64 = 1_767_225_600_000;
+
+thread_local! {
+    /// Milliseconds that have passed in the run of this thread beside the simulated time.
+    static PASSED_MS: Cell<i64> = const { Cell::new(0) };
+}
+
+/// A run begins on this thread.
+pub fn begin_this_thread() {
+    PASSED_MS.set(0);
+}
+
+/// So much time passes at once, for nodes and callers alike. Only boot time has not counted it.
+pub fn let_pass(ms: i64) {
+    PASSED_MS.set(PASSED_MS.get().saturating_add(ms));
+}
+
+/// The right wall clock, in unix milliseconds. Nodes cannot read it.
+pub fn right_ms() -> i64 {
+    right_at(elapsed_ms())
+}
+
+fn right_at(now_ms: i64) -> i64 {
+    BEGIN_MS.saturating_add(now_ms).saturating_add(PASSED_MS.get())
+}
 
 /// One node's clock. Clones are the same clock.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +46,8 @@ pub struct SimClock {
 struct State {
     /// How far it is ahead of the simulated time, in milliseconds.
     ahead_ms: AtomicI64,
+    /// How far all clocks have leapt together, in milliseconds; nothing but going back undoes it.
+    leapt_ms: AtomicI64,
     /// How much it gains in a million milliseconds.
     drift_ppm: AtomicI64,
     /// Since when it drifts so, in milliseconds of the run.
@@ -37,6 +66,11 @@ impl SimClock {
         self.state.ahead_ms.fetch_add(by_ms, Ordering::Relaxed);
     }
 
+    /// Leaps by so many milliseconds, together with the clocks of all other nodes, until it leaps back.
+    pub fn leap(&self, by_ms: i64) {
+        self.state.leapt_ms.fetch_add(by_ms, Ordering::Relaxed);
+    }
+
     /// From `now_ms` of the run on it gains so many milliseconds in a million; what it gained so far stays.
     pub fn drift(&self, ppm: i64, now_ms: i64) {
         let gained = self.gained(now_ms);
@@ -45,7 +79,7 @@ impl SimClock {
         self.state.since_ms.store(now_ms, Ordering::Relaxed);
     }
 
-    /// Is right again, and stays so.
+    /// Is as right as the clocks of all other nodes again.
     pub fn set_right(&self) {
         self.state.ahead_ms.store(0, Ordering::Relaxed);
         self.state.drift_ppm.store(0, Ordering::Relaxed);
@@ -58,13 +92,18 @@ impl SimClock {
 
     fn at(&self, now_ms: i64) -> i64 {
         let ahead = self.state.ahead_ms.load(Ordering::Relaxed);
-        BEGIN_MS.saturating_add(now_ms).saturating_add(ahead).saturating_add(self.gained(now_ms))
+        let leapt = self.state.leapt_ms.load(Ordering::Relaxed);
+        right_at(now_ms).saturating_add(ahead).saturating_add(leapt).saturating_add(self.gained(now_ms))
     }
 }
 
 impl Clock for SimClock {
     fn now(&self) -> Millis {
         Millis(self.at(elapsed_ms()))
+    }
+
+    fn boot_ms(&self) -> u64 {
+        u64::try_from(elapsed_ms()).unwrap_or(0)
     }
 }
 
@@ -84,5 +123,20 @@ mod tests {
         assert_eq!(clock.at(9_000), BEGIN_MS + 9_000 - 2_000 + 100);
         clock.set_right();
         assert_eq!(clock.at(9_000), BEGIN_MS + 9_000);
+    }
+
+    #[test]
+    fn a_leap_of_all_clocks_stays_until_it_is_taken_back_and_time_that_passed_stays_for_ever() {
+        begin_this_thread();
+        let clock = SimClock::default();
+        clock.leap(3_600_000);
+        clock.jump(5);
+        clock.set_right();
+        assert_eq!(clock.at(500), BEGIN_MS + 500 + 3_600_000);
+        clock.leap(-3_600_000);
+        let_pass(1_000);
+        assert_eq!((clock.at(500), right_at(500)), (BEGIN_MS + 1_500, BEGIN_MS + 1_500));
+        begin_this_thread();
+        assert_eq!(clock.at(500), BEGIN_MS + 500);
     }
 }

@@ -205,6 +205,7 @@ fn focus(mutant: Mutant) -> Option<&'static str> {
         Mutant::RaiseBeforeAllKnow | Mutant::WriteNewestVersion => Some("upgrade,transfer"),
         Mutant::ForgetDedupeInSnapshot => Some("churn,isolate,kill"),
         Mutant::RememberBeforeAccepted => Some("lie,crash-loop,kill"),
+        Mutant::TrustLeaptClock => Some("clocks-leap,time-passes"),
         _ => None,
     }
 }

@@ -23,6 +23,8 @@ pub const SOMETIMES: &[(&str, &str)] = &[
     ("permit repeated", "the same permit was asked for again and allowed again"),
     ("unknown resolved", "a submission of unknown outcome had been accepted, as its repetition showed"),
     ("clock unsure", "a node denied because it was not sure of its clock"),
+    ("clocks leapt", "a node denied because all clocks had leapt together"),
+    ("clocks settled", "a node allowed again after time had passed that no boot time had counted"),
     ("leader changed meanwhile", "a question was answered by the rules, and the leader changed while it was"),
     ("message came late", "a message was held, and came after others that were said later"),
     ("message said again", "a peer heard the same message more than once"),
@@ -54,6 +56,7 @@ pub fn rare(history: &History) -> BTreeMap<String, u64> {
     }
     seen.races(history);
     seen.changes(history);
+    seen.leaps(history);
     seen.mixed(history);
     if history.of(Op::Ledger).any(|(_, record)| has_rules(&record.output)) {
         seen.reached("rules raised");
@@ -167,6 +170,32 @@ impl Seen {
         let count = spans.filter(within).count();
         for _ in 0..count {
             self.reached("leader changed meanwhile");
+        }
+    }
+
+    /// All clocks leapt together, nodes noticed, and trusted in the end that it had become so late.
+    fn leaps(&mut self, history: &History) {
+        for (_, leap) in history.of(Op::Fault) {
+            let kind = leap.input.get("kind").and_then(Value::as_str).unwrap_or_default();
+            if kind != "clocks-leap" && kind != "time-passes" {
+                continue;
+            }
+            let ended = leap.return_ns.unwrap_or(u64::MAX);
+            let mut asked = history
+                .records
+                .iter()
+                .filter(|record| record.node == leap.node && record.invoke_ns > leap.invoke_ns);
+            let is_doubt = |record: &&Record| {
+                record.outcome == Outcome::Deny
+                    && record.return_ns.is_some_and(|returned| returned < ended)
+                    && has_code(record, "clock_uncertain")
+            };
+            if asked.clone().any(|record| is_doubt(&record)) {
+                self.reached("clocks leapt");
+            }
+            if kind == "time-passes" && asked.any(|record| record.is_allow() && record.invoke_ns > ended) {
+                self.reached("clocks settled");
+            }
         }
     }
 

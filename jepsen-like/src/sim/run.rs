@@ -7,7 +7,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::clock::BEGIN_MS;
+use super::clock::{self, BEGIN_MS};
 use super::dice::Dice;
 use super::disk::SimDisk;
 use super::ground::{Ground, GroundError, NODES_MAX};
@@ -84,6 +84,7 @@ pub enum RunError {
 pub fn run(config: &Config, folder: &Path, progress: &mut dyn FnMut(Duration)) -> Result<Ran, RunError> {
     let dice = Dice::new(config.seed);
     assent_cluster::raft::runtime::seed_this_thread(dice.fork("raft").next_u64());
+    clock::begin_this_thread();
     let plans = domains(&mut dice.fork("domains"))?;
     let ground = Ground::lay(folder, config.nodes, &plans)?;
     let heads = ground.heads().to_vec();

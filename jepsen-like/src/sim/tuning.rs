@@ -4,8 +4,13 @@ use assent_cluster::config::Config;
 
 use super::dice::Dice;
 
+/// How long clocks settle here, in milliseconds: longer than they are left wrong together, and short of the ten seconds in which a
+/// cluster with nothing wrong has to serve.
+pub(super) const SETTLE_MS: u64 = 2_500;
+
 /// Changes a node's configuration as the seed has it; the same for every node of a run.
 pub(super) fn tune(config: &mut Config, dice: &Dice) {
+    config.clock_settle_ms = SETTLE_MS;
     let mut dice = dice.fork("tuning");
     if dice.chance(3, 4) {
         let every = dice.between(10, 120);

@@ -3,11 +3,13 @@
 use assent_jepsen::history::{Op, Outcome};
 use serde_json::{Value, json};
 
-use crate::story::{Shelf, Story, request};
+use crate::story::{Shelf, Story, attestation, request};
 
 pub(crate) fn stories() -> Shelf {
     [
         ("bad-S9-allow-in-a-cut", allow_in_a_cut()),
+        ("bad-S19-allow-on-leapt-clocks", on_leapt_clocks(false)),
+        ("bad-S19-accepted-on-leapt-clocks", on_leapt_clocks(true)),
         ("bad-L1-silent-in-a-cut", in_a_cut(None)),
         ("bad-L1-slow-in-a-cut", in_a_cut(Some(2200))),
         ("bad-L2-never-resumes", never_resumes()),
@@ -26,6 +28,22 @@ fn allow_in_a_cut() -> Story {
     story.fault("cut", 3, 100, Some(5000));
     story.allow(1, 110, 120);
     story.allow(3, 110, 120);
+    story
+}
+
+fn on_leapt_clocks(accepts: bool) -> Story {
+    let mut story = Story::authorized();
+    let kind = if accepts { "time-passes" } else { "clocks-leap" };
+    story.fault(kind, 1, 100, Some(2100));
+    story.allow(1, 90, 120);
+    match accepts {
+        true => {
+            story.accept(110, 120, &attestation("a"));
+        }
+        false => story.allow(1, 110, 120),
+    }
+    story.allow(1, 2200, 2210);
+    story.ledgers(2300);
     story
 }
 

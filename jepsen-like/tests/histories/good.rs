@@ -17,6 +17,7 @@ pub(crate) fn stories() -> Shelf {
         ("good-timeouts", timeouts()),
         ("good-restriction-that-adds-nothing", adds_nothing()),
         ("good-cut-edges", cut_edges()),
+        ("good-leapt-clocks", leapt_clocks()),
         ("good-raft", raft()),
         ("good-permits", permits()),
         ("good-expiry", expiry()),
@@ -196,6 +197,21 @@ fn cut_edges() -> Story {
     lost_connection(&mut story);
     story.silent(Op::Authorize, 3, 4500, request());
     story.allow(3, 5200, 5210);
+    story
+}
+
+/// Asked before the clocks leapt, answered after that; denied meanwhile, and allowed when it is over. Another node is not among them.
+fn leapt_clocks() -> Story {
+    let mut story = Story::authorized();
+    for (node, kind) in [(1, "clocks-leap"), (2, "time-passes")] {
+        story.fault(kind, node, 100, Some(2100));
+        story.allow(node, 90, 110);
+        story.deny(node, 120, 130, "clock_uncertain");
+        story.refuse(140, 150, &attestation("a"), "clock_uncertain");
+        story.allow(node, 2000, 2110);
+    }
+    story.allow(3, 200, 210);
+    story.ledgers(2200);
     story
 }
 

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use assent_cluster::config::Config;
 use assent_cluster::env::Environment;
-use assent_cluster::recover::{Survivor, inspect, recover};
-use assent_proof::{Claims, DomainName, Envelope, LineageName, PublicKey, Sha256, Statement};
+use assent_cluster::recover::{Survivor, inspect, recover_at};
+use assent_proof::{Claims, DomainName, Envelope, LineageName, PublicKey, Seconds, Sha256, Statement};
 use clap::Args as ClapArgs;
 
 use crate::exit::{CliError, Exit};
@@ -41,6 +41,10 @@ pub(crate) struct Args {
     /// The signed statement: carry it out
     #[arg(long, value_name = "FILE")]
     statement: Option<PathBuf>,
+    /// With --statement: the present time by a clock that you trust, if this machine's is more than 31 days ahead of registry
+    /// time and right
+    #[arg(long, value_name = "YYYY-MM-DDTHH:MM:SSZ", requires = "statement")]
+    confirm_clock: Option<Seconds>,
 }
 
 pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
@@ -59,7 +63,8 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     };
     if let Some(file) = &args.statement {
         let envelope = files::read(file)?;
-        let survivor = recover(&config, &env, envelope.trim_ascii()).await.map_err(not_recovered)?;
+        let recovered = recover_at(&config, &env, envelope.trim_ascii(), args.confirm_clock).await;
+        let survivor = recovered.map_err(not_recovered)?;
         output.result(&json(&survivor), || {
             format!(
                 "recovered: node {} is a cluster of its own in epoch {}\nstart it, and add other nodes as new members, with \
@@ -111,6 +116,7 @@ fn json(survivor: &Survivor) -> serde_json::Value {
         "origin": survivor.origin,
         "epoch": survivor.epoch,
         "revision": survivor.revision,
+        "registryTime": survivor.registry_time,
         "lastLog": survivor.log_last,
         "term": survivor.term,
         "voters": survivor.voters,

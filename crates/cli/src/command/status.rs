@@ -101,12 +101,16 @@ fn digest_line((row, digest): (&Row, &Result<DigestBody, ClientError>)) -> Strin
     }
 }
 
-/// What else is worth knowing of a node: it is no member, a peer is missing, a snapshot is on its way.
+/// What else is worth knowing of a node: it is no member, its clock is in doubt, a peer is missing, a snapshot is on its way.
 fn notes(status: &StatusBody) -> Vec<String> {
     let id = status.node_id;
     let mut notes = Vec::new();
     if !status.member {
         notes.push(format!("node {id} is not a member of the cluster"));
+    }
+    if let Some(detail) = &status.clock.detail {
+        let remedy = status.clock.remedy.as_deref().unwrap_or("see `assent clock`");
+        notes.push(format!("node {id} is not sure of its clock: {detail}: {remedy}"));
     }
     notes.extend(status.peers.iter().filter_map(|peer| {
         let problem = peer.problem.as_ref()?;

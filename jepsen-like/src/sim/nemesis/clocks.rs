@@ -1,5 +1,6 @@
 //! Faults of clocks.
 
+use super::super::clock::let_pass;
 use super::super::dice::Dice;
 use super::super::stage::Stage;
 use super::Undo;
@@ -7,8 +8,20 @@ use super::kind::Kind;
 
 /// The largest jump, in milliseconds.
 const HOUR_MS: u64 = 3_600_000;
+/// More than clocks are trusted by themselves to be ahead of registry time, in milliseconds.
+const ELEVEN_YEARS_MS: u64 = 11 * 365 * 24 * HOUR_MS;
+/// The least of a leap, in milliseconds: twice as much as a clock that is trusted at once may be ahead of registry time.
+const LEAP_MS_MIN: u64 = 1_200_000;
 
 pub(super) fn begin(kind: Kind, stage: &mut Stage<'_>, dice: &mut Dice) -> Option<(Vec<u64>, Undo)> {
+    match kind {
+        Kind::ClocksLeap => return leap(stage, dice),
+        Kind::TimePasses => {
+            let_pass(i64::try_from(dice.between(LEAP_MS_MIN, HOUR_MS)).ok()?);
+            return Some((stage.ids(), Undo::Nothing));
+        }
+        _ => {}
+    }
     let id = *dice.pick(&stage.running())?;
     let machine = stage.machine(id)?;
     let sign = if dice.chance(1, 2) { 1 } else { -1 };
@@ -26,4 +39,18 @@ pub(super) fn begin(kind: Kind, stage: &mut Stage<'_>, dice: &mut Dice) -> Optio
     };
     machine.clock.jump(sign * i64::try_from(far).ok()?);
     Some((vec![id], Undo::Clock(id)))
+}
+
+/// The clocks of all machines leap by the same, also of those that are down.
+fn leap(stage: &mut Stage<'_>, dice: &mut Dice) -> Option<(Vec<u64>, Undo)> {
+    let far = dice.chance(1, 2);
+    let by = if far { ELEVEN_YEARS_MS } else { dice.between(LEAP_MS_MIN, HOUR_MS) };
+    let by = i64::try_from(by).ok()?;
+    // An hour back could be where registry time is, if much time has passed of which no stamp has told yet.
+    let by = if far && dice.chance(1, 4) { by.saturating_neg() } else { by };
+    let ids = stage.ids();
+    for id in &ids {
+        stage.machine(*id)?.clock.leap(by);
+    }
+    Some((ids.clone(), Undo::Clocks(ids, by)))
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::super::tuning::SETTLE_MS;
+
 /// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -71,6 +73,10 @@ pub enum Kind {
     BitFlip,
     /// One node after the other gets a build that knows newer rules.
     Upgrade,
+    /// All clocks leap together, by an hour or by eleven years, and leap back.
+    ClocksLeap,
+    /// Time passes for everybody at once, up to an hour, that no boot time has counted: all machines were off or paused.
+    TimePasses,
 }
 
 /// What part of the world a fault is in.
@@ -133,6 +139,8 @@ impl Kind {
         Kind::Wipe,
         Kind::BitFlip,
         Kind::Upgrade,
+        Kind::ClocksLeap,
+        Kind::TimePasses,
     ];
 
     const fn habits(self) -> Habits {
@@ -170,6 +178,9 @@ impl Kind {
             Kind::Wipe => habits("wipe", Members, 1, (1, 1)),
             Kind::BitFlip => habits("bit-flip", Members, 1, (1, 1)),
             Kind::Upgrade => habits("upgrade", Build, 3, (1, 1)),
+            // Shorter than clocks take to settle: until it is over nothing is allowed.
+            Kind::ClocksLeap => habits("clocks-leap", Clock, 1, (300, SETTLE_MS - 500)),
+            Kind::TimePasses => habits("time-passes", Clock, 1, (SETTLE_MS - 500, SETTLE_MS - 500)),
         }
     }
 

@@ -76,6 +76,8 @@ enum Undo {
     Start(Vec<u64>),
     /// A clock is right again.
     Clock(u64),
+    /// Clocks that leapt together by so many milliseconds leap back.
+    Clocks(Vec<u64>, i64),
     /// Disks are well again.
     Disks(Vec<u64>),
     /// Messages go out as they are said.
@@ -256,6 +258,11 @@ impl Nemesis {
             Undo::Clock(id) => {
                 if let Some(machine) = stage.machine(id) {
                     machine.clock.set_right();
+                }
+            }
+            Undo::Clocks(ids, by_ms) => {
+                for machine in ids.iter().filter_map(|id| stage.machine(*id)) {
+                    machine.clock.leap(by_ms.saturating_neg());
                 }
             }
             Undo::Disks(ids) => ids.into_iter().for_each(|id| disks::heal(stage, id)),

@@ -5,7 +5,7 @@ use assent_proof::{
     sign_statement,
 };
 
-use super::super::clock::{BEGIN_MS, elapsed_ms};
+use super::super::clock::right_ms;
 use super::super::ground::ORIGIN;
 
 /// How far behind the present statements are issued, if nothing else is wanted: registry time may lag a little.
@@ -32,7 +32,7 @@ pub(super) fn now() -> Seconds {
 
 /// The whole second that begins last before so long after the present.
 fn dated(ahead_ms: i64) -> Seconds {
-    Seconds(BEGIN_MS.saturating_add(elapsed_ms()).saturating_add(ahead_ms) / 1000)
+    Seconds(right_ms().saturating_add(ahead_ms) / 1000)
 }
 
 impl Draft {

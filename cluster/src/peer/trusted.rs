@@ -1,0 +1,61 @@
+//! By how much this node trusts its wall clock to be ahead of its boot time.
+//!
+//! Set by whoever judges the clock (`usecase::anchor`), and held against both clocks wherever they are read: before a decision or a
+//! stamp, and before each pong, which tells a peer whether this node trusts the time that it says. Reading it takes no lock.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use crate::env::Moment;
+
+/// Nothing is trusted.
+const NONE: i64 = i64::MIN;
+
+/// The trusted difference between wall clock and boot time; none to begin with.
+#[derive(Debug)]
+pub struct TrustedOffset {
+    offset_ms: AtomicI64,
+    bound_ms: AtomicU64,
+}
+
+impl Default for TrustedOffset {
+    fn default() -> Self {
+        Self { offset_ms: AtomicI64::new(NONE), bound_ms: AtomicU64::new(0) }
+    }
+}
+
+impl TrustedOffset {
+    /// Trusts a difference, with so much to either side, both in milliseconds; or none any more. A node's bound is always the
+    /// same.
+    pub fn set(&self, offset_ms: Option<i64>, bound_ms: u64) {
+        self.bound_ms.store(bound_ms, Ordering::Relaxed);
+        // The smallest number stands for none; no clock is there.
+        self.offset_ms.store(offset_ms.unwrap_or(NONE), Ordering::Relaxed);
+    }
+
+    /// Whether the wall clock is where it is trusted to be.
+    pub fn holds(&self, moment: Moment) -> bool {
+        let trusted = self.offset_ms.load(Ordering::Relaxed);
+        let bound_ms = self.bound_ms.load(Ordering::Relaxed);
+        trusted != NONE && moment.offset_ms().abs_diff(trusted) <= bound_ms
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use assent_proof::Millis;
+
+    use super::*;
+
+    #[test]
+    fn a_clock_is_trusted_within_the_bound_of_what_was_trusted_and_not_before_anything_was() {
+        let at = |wall: i64| Moment { wall: Millis(wall), boot_ms: 100 };
+        let trusted = TrustedOffset::default();
+        assert!(!trusted.holds(at(0)));
+        assert!(!trusted.holds(Moment { wall: Millis(i64::MIN), boot_ms: 0 }));
+        trusted.set(Some(900), 500);
+        assert!(trusted.holds(at(1_000)) && trusted.holds(at(500)) && trusted.holds(at(1_500)));
+        assert!(!trusted.holds(at(499)) && !trusted.holds(at(1_501)));
+        trusted.set(None, 500);
+        assert!(!trusted.holds(at(1_000)));
+    }
+}

@@ -1,0 +1,156 @@
+//! The clock of this node: what it may be used for, what watches it, and an operator's word for it.
+//!
+//! Owns how the [`Anchor`](super::anchor::Anchor) is fed and asked. Everything that is stamped or decided takes its time from
+//! [`Parts::judged`], and from one reading.
+
+use std::sync::PoisonError;
+
+use assent_api::{Call, ClockBody, ClockConfirmed, ClockReading, ClockStanding, Problem, status_of};
+use assent_proof::{Code, Millis, Refusal, Seconds};
+use assent_registry::mutant::{self, Mutant};
+
+use super::anchor::{Anchor, Look, Unsure, judge};
+use super::{Caller, Parts, Service};
+
+/// The time that an operator names is at most so far from the node's clock, in milliseconds: it is this clock that was read.
+pub(crate) const NAMED_WITHIN_MS: u64 = 60_000;
+
+/// What the watch over the clock has found.
+pub(super) struct Watched {
+    /// Whether a quorum agrees.
+    pub(super) quorum: bool,
+    /// Why the node is not sure, if it is not.
+    pub(super) unsure: Option<Unsure>,
+}
+
+impl Unsure {
+    /// As a problem, with its own remedy.
+    pub(super) fn problem(self, call: Call) -> Box<Problem> {
+        let code = Code::ClockUncertain;
+        let problem = Problem::new(code, status_of(code, call), self.detail());
+        Box::new(Problem { remedy: self.remedy().to_owned(), ..problem })
+    }
+}
+
+impl Parts {
+    /// Everything to judge the clock by, now.
+    fn look(&self) -> Look {
+        let readings = self.hub.clock();
+        let agreement = readings.agreement(&self.voters(), self.config.node_id, self.config.clock_bound_ms);
+        Look {
+            moment: readings.own(),
+            at: readings.read_at(),
+            quorum: agreement.quorum,
+            vouched: agreement.vouched,
+            // A registry always has a genesis; without one, nothing is near its time.
+            registry_time: self.applied.borrow().registry_time.unwrap_or(Millis(0)),
+        }
+    }
+
+    fn with_anchor<T>(&self, work: impl FnOnce(&mut Anchor) -> T) -> T {
+        let mut anchor = self.anchor.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = work(&mut anchor);
+        // While it is held, so that the newest is what stays.
+        self.hub.trusted().set(anchor.offset_ms(), self.config.clock_bound_ms);
+        done
+    }
+
+    /// The clock, or why this node is not sure of it. The reading that was judged is the one to use: another could fall
+    /// behind a leap. Takes no lock on the anchor unless the node has to settle.
+    pub(crate) fn judged(&self) -> Result<Millis, Unsure> {
+        self.judge(&self.look())
+    }
+
+    fn judge(&self, look: &Look) -> Result<Millis, Unsure> {
+        let holds = self.hub.trusted().holds(look.moment) || mutant::is_active(Mutant::TrustLeaptClock);
+        let left_ms = || self.with_anchor(|anchor| anchor.left_ms(look.at));
+        judge(look, holds, self.config.clock_bound_ms, left_ms)
+    }
+
+    /// The clock, if this node may trust it.
+    pub(crate) fn sure_now(&self) -> Option<Millis> {
+        self.judged().ok()
+    }
+
+    /// Looks at the clock and moves the anchor. Called several times a second, by the watch alone.
+    pub(super) fn watch_clock(&self) -> Watched {
+        let look = self.look();
+        let changes = self.with_anchor(|anchor| anchor.look(&look));
+        let ahead_ms = look.ahead_ms();
+        if let Some(leapt_ms) = changes.leapt_ms {
+            tracing::warn!(leapt_ms, ahead_ms, "the wall clock leapt against boot time, and is not trusted");
+        }
+        if let Some(how) = changes.anchored {
+            tracing::info!(?how, ahead_ms, "the wall clock is trusted from here on");
+        }
+        Watched { quorum: look.quorum, unsure: self.judge(&look).err() }
+    }
+
+    /// How this node stands with its clock. Local: no decision rests on it.
+    pub(super) fn clock_body(&self) -> ClockBody {
+        let look = self.look();
+        let unsure = self.judge(&look).err();
+        let confirmed = self.with_anchor(|anchor| anchor.confirmed());
+        let settle_left_ms = match unsure {
+            Some(Unsure::Settling { left_ms, .. }) => Some(left_ms),
+            Some(Unsure::NoQuorum { .. } | Unsure::Behind { .. } | Unsure::TooFarAhead { .. }) | None => None,
+        };
+        let offsets = self.hub.clock().offsets();
+        let readings = offsets.iter().map(|clock| ClockReading {
+            peer: clock.peer,
+            offset_ms: clock.offset_ms,
+            age_ms: clock.age_ms,
+        });
+        ClockBody {
+            sure: unsure.is_none(),
+            bound_ms: self.config.clock_bound_ms,
+            readings: readings.collect(),
+            standing: Some(unsure.map_or(ClockStanding::Sure, Unsure::standing)),
+            detail: unsure.map(Unsure::detail),
+            remedy: unsure.map(|unsure| unsure.remedy().to_owned()),
+            anchored: self.hub.trusted().holds(look.moment),
+            wall: Some(look.moment.wall),
+            registry_time: Some(look.registry_time),
+            registry_time_ahead_ms: Some(look.ahead_ms().saturating_neg()),
+            settle_left_ms,
+            confirmed: confirmed
+                .map(|confirmed| ClockConfirmed { wall: confirmed.wall, ahead_ms: confirmed.ahead_ms }),
+        }
+    }
+}
+
+impl Service {
+    /// Takes an operator's word that this node's clock, which shows `time`, is right, however far it is ahead of registry time. The
+    /// other nodes follow the one that was told. It holds until the clock leaps again or the node stops.
+    ///
+    /// # Errors
+    /// `times_invalid` if `time` is not within a minute of the node's clock; `clock_uncertain` if no quorum agrees, or the clock is
+    /// behind registry time.
+    pub fn confirm_clock(&self, caller: &Caller, time: Seconds) -> Result<ClockBody, Box<Problem>> {
+        let parts = self.parts();
+        let look = parts.look();
+        let wall = look.moment.wall;
+        if wall.since(time.to_millis()).unsigned_abs() > NAMED_WITHIN_MS {
+            let detail = format!(
+                "`{time}` is not within a minute of this node's clock, which shows `{}`",
+                wall.to_seconds()
+            );
+            let refusal = Refusal::at(Code::TimesInvalid, "time", detail);
+            let problem = Problem::from_refusal(&refusal, status_of(refusal.code, Call::Manage));
+            let remedy =
+                "name the present time by a clock that you trust; if the node's differs, set that one right";
+            return Err(Box::new(Problem { remedy: remedy.to_owned(), ..problem }));
+        }
+        match parts.with_anchor(|anchor| anchor.confirm(&look)) {
+            Ok(Some(confirmed)) => {
+                let ahead_ms = confirmed.ahead_ms;
+                tracing::warn!(?caller, %time, ahead_ms, "an operator has confirmed this node's clock");
+            }
+            Ok(None) => {
+                tracing::info!(?caller, %time, "an operator has confirmed a clock that is trusted already")
+            }
+            Err(unsure) => return Err(unsure.problem(Call::Manage)),
+        }
+        Ok(parts.clock_body())
+    }
+}

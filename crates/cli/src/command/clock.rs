@@ -1,0 +1,135 @@
+//! `clock`: how the nodes stand with their clocks, and an operator's word for them.
+
+use assent_api::{ClockBody, StatusBody};
+use assent_client::ClientError;
+use assent_proof::Seconds;
+use clap::{Args as ClapArgs, Subcommand};
+use tokio::task::JoinSet;
+
+use crate::connect::Endpoints;
+use crate::exit::{CliError, Exit};
+use crate::output::Output;
+
+const EXAMPLE: &str = "\
+Example:
+  assent clock --endpoint http://127.0.0.1:7400,http://127.0.0.1:7401,http://127.0.0.1:7402
+  assent clock confirm --time 2037-07-01T12:00:00Z --endpoint http://127.0.0.1:7400";
+
+/// Show how each node stands with its clock: whether it uses it, and what is wrong if not. Fails if no node answers.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = EXAMPLE, args_conflicts_with_subcommands = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Option<ClockCommand>,
+    #[command(flatten)]
+    endpoints: Endpoints,
+}
+
+#[derive(Debug, Subcommand)]
+enum ClockCommand {
+    Confirm(Confirm),
+}
+
+/// Say that the nodes' clocks are right, although they are more than 31 days ahead of registry time.
+///
+/// Do this only if you have read the time from a clock that you trust. From then on the registry's time is what the nodes' clocks
+/// say, and it never goes back: if they are wrong, everything that is signed by right clocks counts as stale. One node is
+/// told, the first that can take it, and the others follow it. The word holds until that node's clock leaps again or the node
+/// stops.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = EXAMPLE)]
+struct Confirm {
+    /// The present time by a clock that you trust; the node's clock has to be within a minute of it
+    #[arg(long, value_name = "YYYY-MM-DDTHH:MM:SSZ")]
+    time: Seconds,
+    #[command(flatten)]
+    endpoints: Endpoints,
+}
+
+/// What one endpoint said.
+struct Row {
+    endpoint: String,
+    status: Result<StatusBody, ClientError>,
+}
+
+pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
+    if let Some(ClockCommand::Confirm(confirm)) = args.command {
+        let clock = confirm.endpoints.client()?.confirm_clock(confirm.time).await?;
+        output.result(&clock, || {
+            format!("confirmed: the clock that shows {} is trusted\n{}", confirm.time, told(&clock))
+        })?;
+        return Ok(Exit::Ok);
+    }
+    let client = args.endpoints.client()?;
+    let mut asked = JoinSet::new();
+    for (place, endpoint) in args.endpoints.endpoints.iter().enumerate() {
+        let (client, endpoint) = (client.clone(), endpoint.clone());
+        asked.spawn(async move {
+            let status = client.status_at(&endpoint).await;
+            (place, Row { endpoint, status })
+        });
+    }
+    let mut rows = asked.join_all().await;
+    rows.sort_by_key(|(place, _)| *place);
+    let rows: Vec<Row> = rows.into_iter().map(|(_, row)| row).collect();
+    let json: Vec<serde_json::Value> = rows.iter().map(json).collect();
+    output.result(&serde_json::json!({ "nodes": json }), || {
+        rows.iter().map(lines).collect::<Vec<_>>().join("\n")
+    })?;
+    if rows.iter().any(|row| row.status.is_ok()) {
+        return Ok(Exit::Ok);
+    }
+    Err(CliError::new("unavailable", "no node answered", "check the endpoints and that the nodes run"))
+}
+
+fn json(row: &Row) -> serde_json::Value {
+    match &row.status {
+        Ok(status) => serde_json::json!({
+            "endpoint": row.endpoint,
+            "nodeId": status.node_id,
+            "clock": status.clock,
+        }),
+        Err(error) => {
+            serde_json::json!({ "endpoint": row.endpoint, "error": CliError::from(error.clone()).to_json() })
+        }
+    }
+}
+
+fn lines(row: &Row) -> String {
+    match &row.status {
+        Ok(status) => format!("{} node {}\n{}", row.endpoint, status.node_id, told(&status.clock)),
+        Err(error) => format!("{} {}: {error}", row.endpoint, error.code()),
+    }
+}
+
+/// How a node stands with its clock, a line a fact.
+fn told(clock: &ClockBody) -> String {
+    let standing =
+        clock.standing.map_or(if clock.sure { "sure" } else { "doubt" }, |standing| standing.as_str());
+    let mut lines = vec![format!("  standing       {standing}")];
+    if let Some(detail) = &clock.detail {
+        lines.push(format!("  what is wrong  {detail}"));
+    }
+    if let Some(remedy) = &clock.remedy {
+        lines.push(format!("  what to do     {remedy}"));
+    }
+    if let Some(wall) = clock.wall {
+        lines.push(format!("  its clock      {}", wall.to_seconds()));
+    }
+    if let (Some(time), Some(ahead_ms)) = (clock.registry_time, clock.registry_time_ahead_ms) {
+        let way = if ahead_ms > 0 { "ahead of" } else { "behind" };
+        let by = ahead_ms.unsigned_abs();
+        lines.push(format!("  registry time  {}, {by} ms {way} its clock", time.to_seconds()));
+    }
+    if let Some(confirmed) = &clock.confirmed {
+        lines.push(format!(
+            "  confirmed      when it showed {}, {} ms ahead of registry time",
+            confirmed.wall.to_seconds(),
+            confirmed.ahead_ms
+        ));
+    }
+    lines.extend(clock.readings.iter().map(|reading| {
+        format!("  node {:<9} {:+} ms, {} ms ago", reading.peer, reading.offset_ms, reading.age_ms)
+    }));
+    lines.join("\n")
+}
