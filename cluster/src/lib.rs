@@ -15,3 +15,4 @@ pub mod peer;
 pub mod raft;
 pub mod recover;
 pub mod usecase;
+mod whereabouts;

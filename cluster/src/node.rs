@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use openraft::{Raft, SnapshotPolicy};
@@ -146,6 +146,8 @@ impl Node {
             transfers,
             memory: memory.clone(),
             introductions,
+            whereabouts: Whereabouts::default(),
+            not_founded: Mutex::default(),
             recovery: recovery.1,
             stopping: AtomicBool::new(false),
             managing: tokio::sync::Mutex::default(),

@@ -16,7 +16,7 @@ use std::time::Duration;
 use assent_cluster::env::Environment;
 use assent_cluster::peer::{
     Answer, Append, CosignRules, CosignRulesReply, Handler, Hello, Introduce, Manage, ManageError,
-    ManageReply, PeerError, PeerHub, PeerLimits, ProbeReply, ReadIndexError, ReadIndexReply, SnapshotBegin,
+    ManageReply, Moved, MovedReply, PeerError, PeerHub, PeerLimits, ProbeReply, ReadIndexError, ReadIndexReply, SnapshotBegin,
     SnapshotChunk, SnapshotEnd, SnapshotReply, SnapshotStep, Standing, SubmitError, SubmitReply,
 };
 use assent_cluster::raft::log::{LogRecord, RaftLog};
@@ -56,6 +56,9 @@ impl Handler for Delegate {
         None
     }
     fn recovered(&self, _hello: &Hello, _envelope: &Bytes) {}
+    fn moved(&self, _from: NodeId, _moved: Moved) -> BoxFuture<'static, MovedReply> {
+        std::future::ready(Err("not here".to_owned())).boxed()
+    }
     fn introduce(&self, _from: NodeId, _introduce: Introduce) {}
     fn append(&self, from: NodeId, append: Append) -> Answer<AppendEntriesResponse<TypeConfig>> {
         self.0.append(from, append.rpc)

@@ -13,10 +13,12 @@
 //! - `connection`: one live connection: the calls that wait for answers, its liveness.
 //! - `serve`: the requests that come in on it: appends in order, everything else concurrently and bounded.
 //! - `handshake`, [`Hello`]: who may talk at all.
+//! - `addresses`: where a peer may be found, tried in turn; [`Moved`]: a member's own word on that.
 //! - [`Bounded`]: how large the terms and log indices may be that a peer claims.
 //! - `outbound`, `frame`, `codec`: bounded queue, frames, bodies.
 //! - [`ClockReadings`]: what the peers' clocks said, and whether this node may trust its own.
 
+mod addresses;
 mod bounds;
 mod clock;
 mod codec;
@@ -29,6 +31,7 @@ mod hello;
 mod hub;
 mod limits;
 mod message;
+mod moved;
 mod outbound;
 mod serve;
 mod sync;
@@ -38,9 +41,12 @@ pub use self::clock::{ClockReadings, PeerClock};
 pub use self::codec::{read_request, request_frame};
 pub use self::error::PeerError;
 pub use self::handler::{Answer, Handler, SnapshotStep};
+pub(crate) use self::handshake::REMOVED;
+pub(crate) use self::hello::MANAGE_UPDATE_SINCE;
 pub use self::hello::{Hello, Identity, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN, Standing};
 pub use self::hub::{PeerAddress, PeerHub, PeerStatus};
 pub use self::limits::PeerLimits;
+pub use self::moved::{Moved, MovedReply};
 pub use self::message::{
     Acknowledged, Append, CosignRules, CosignRulesReply, Introduce, Manage, ManageError, ManageReply,
     Message, PreVote, Probe, ProbeReply, ReadIndex, ReadIndexError, ReadIndexReply, SnapshotBegin,

@@ -52,7 +52,7 @@ pub(crate) async fn follow_members(service: Service) {
                 // Only the first cause is kept.
                 let _ = parts.ends.set(cause.to_owned());
             }
-            parts.hub.ensure_peer(*id, parts.peer_address(*id, node));
+            parts.hub.ensure_peer_at(*id, parts.peer_addresses(*id, node));
         }
         let introduced = parts.introductions.all();
         for (id, node) in &introduced {
@@ -85,15 +85,6 @@ pub(crate) async fn follow_members(service: Service) {
     }
 }
 
-impl Parts {
-    /// Where a member is dialed: as this node's configuration has it, so that a cluster may move, or else as the membership has it.
-    /// Never where a peer has said that it is.
-    pub(super) fn peer_address<'a>(&'a self, id: NodeId, node: &'a PeerNode) -> &'a str {
-        let configured = self.config.voters.iter().find(|voter| voter.id == id);
-        configured.map_or(node.peer_addr.as_str(), |voter| voter.peer.as_str())
-    }
-}
-
 /// Keeps what the voters acknowledged, and as leader tells it.
 pub(crate) async fn remember_voters(service: Service, memory: Arc<Memory>) {
     let mut ticks = interval(REMEMBER_EVERY);
@@ -112,6 +103,8 @@ pub(crate) async fn remember_voters(service: Service, memory: Arc<Memory>) {
         let _ = memory.save(now, |id| membership.get_node(&id).is_some()).await;
         if now {
             introduce(parts);
+            service.say_where();
+            parts.whereabouts.retain(|id| membership.get_node(&id).is_some());
         }
         if leads && now {
             parts.finish_joint().await;

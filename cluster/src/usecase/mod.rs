@@ -17,10 +17,12 @@ mod form;
 mod keep_log;
 mod members;
 mod membership;
+mod moved;
 mod mutant;
 mod permit;
 mod raise;
 mod read;
+mod removed;
 mod round;
 mod status;
 mod stop;
@@ -29,7 +31,7 @@ mod supervise;
 mod timed;
 
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -39,7 +41,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use assent_proof::{Millis, Rules, SigningKey};
+use assent_proof::{Millis, Refusal, Rules, SigningKey};
 use assent_registry::{ClusterId, RowError, Rows, query, rules_in_force};
 use assent_store::{Health, LogStore, RegistryStore, StoreError};
 
@@ -54,6 +56,7 @@ use crate::raft::memory::Memory;
 use crate::raft::network::Transfers;
 use crate::raft::types::{NodeId, TypeConfig};
 use crate::raft::verifier::Verifier;
+use crate::whereabouts::Whereabouts;
 
 pub(crate) use answer_room::DECISION_KIB;
 pub use authorize::Answered;
@@ -104,6 +107,10 @@ pub(crate) struct Parts {
     pub(crate) memory: Arc<Memory>,
     /// Members that others have named.
     pub(crate) introductions: Introductions,
+    /// Where members say that they are.
+    pub(crate) whereabouts: Whereabouts,
+    /// Why the founders do not found the cluster, as long as this node finds something wrong with them.
+    pub(crate) not_founded: Mutex<Option<Refusal>>,
     /// Root's newest recovery statement, if there ever was one.
     pub(crate) recovery: watch::Receiver<Option<Bytes>>,
     /// Whether this node is on its way out.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use assent_cluster::env::{Clock, Environment, RealClock};
 use assent_cluster::peer::{
     Answer, Append, CosignRules, CosignRulesReply, Handler, Hello, Identity, Introduce, Manage, ManageError,
-    ManageReply, Message, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN, PeerAddress, PeerError, PeerHub,
+    ManageReply, Message, Moved, MovedReply, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN, PeerAddress, PeerError, PeerHub,
     PeerLimits, ProbeReply, ReadIndexError, ReadIndexReply, SnapshotReply, SnapshotStep, Standing,
     SubmitError, SubmitReply,
 };
@@ -92,6 +92,10 @@ impl Handler for Script {
 
     fn recovered(&self, hello: &Hello, _envelope: &Bytes) {
         self.recovered.lock().unwrap().push(hello.node_id);
+    }
+
+    fn moved(&self, _from: NodeId, _moved: Moved) -> BoxFuture<'static, MovedReply> {
+        ready(Err("not here".to_owned())).boxed()
     }
 
     fn introduce(&self, _from: NodeId, _introduce: Introduce) {}

@@ -16,13 +16,14 @@ mod domain;
 mod events;
 mod lineage;
 mod members;
+mod node_id;
 mod problem;
 mod status;
 mod submission;
 
 pub use cluster::{
-    AppliedBody, ClockBody, ClockReading, DigestBody, LogBody, NodeRole, PeerBody, SelfBody, SnapshotBody,
-    SnapshotDirection, StatusBody,
+    AppliedBody, ClockBody, ClockReading, DigestBody, LogBody, NodeRole, PeerBody, RemovedBody, SelfBody,
+    SnapshotBody, SnapshotDirection, StatusBody,
 };
 pub use decision::{
     DecisionBody, DecisionsBody, JudgedByBody, ReasonBody, Verdict, authorize_batch_body, leaf_bytes,
@@ -34,7 +35,12 @@ pub use events::{
     NDJSON_CONTENT_TYPE, RestrictsBody, SSE_CONTENT_TYPE,
 };
 pub use lineage::{ConflictBody, IssuerBody, LineageBody, LineageEntryBody, LineageStatus};
-pub use members::{MAX_MEMBER_BYTES, MemberBody, MemberRole, MembersBody, NewMember, parse_transfer};
+pub use members::{
+    MAX_MEMBER_BYTES, MemberAddresses, MemberBody, MemberRole, MembersBody, NewMember, is_address, parse_transfer,
+};
+pub use node_id::{
+    FOUNDER_ID_MAX, NODE_ID_MAX, NODE_ID_STEP_MAX, NodeIdError, check_founder_id, check_new_id, check_node_id,
+};
 pub use problem::{OUTCOME_UNKNOWN, PROBLEM_CONTENT_TYPE, Problem};
 pub use status::{Call, status_of};
 pub use submission::{BatchMode, BatchResponse, BatchResult, ReceiptBody, batch_body, parse_batch};
