@@ -32,6 +32,7 @@ use crate::usecase::{
     Parts, Service, ended_in, flush_registry, follow_epoch, follow_members, form, keep_log, raise_rules,
     remember_voters, supervise_clock,
 };
+use crate::whereabouts::Whereabouts;
 
 /// How often a node looks whether it has to end.
 const LOOK_EVERY: Duration = Duration::from_millis(100);

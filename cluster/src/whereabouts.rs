@@ -17,6 +17,8 @@ pub(crate) struct Whereabouts {
     members: Arc<Mutex<BTreeMap<NodeId, Heard>>>,
     /// Whether the membership has had this node's own addresses since it was started.
     settled: Arc<AtomicBool>,
+    /// What was written to the log last of this node's own word, so that it is not written every second.
+    told: Arc<Mutex<Option<String>>>,
 }
 
 /// A member's newest word.
@@ -66,6 +68,14 @@ impl Whereabouts {
     /// Whether the membership has had this node's own addresses.
     pub(crate) fn is_settled(&self) -> bool {
         self.settled.load(Ordering::Relaxed)
+    }
+
+    /// Whether this is something else than what was written to the log last.
+    pub(crate) fn is_news(&self, text: &str) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = told.as_deref() != Some(text);
+        *told = Some(text.to_owned());
+        news
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<NodeId, Heard>> {

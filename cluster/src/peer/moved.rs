@@ -14,7 +14,7 @@ use crate::raft::types::{NodeId, PeerNode};
 const MOVED_PAYLOAD_TYPE: &str = "application/vnd.egpep.member-moved.v1";
 /// How far the time of such a word may lie from the clock of the node that hears it, in milliseconds. An older one says where a
 /// member was.
-pub(crate) const MOVED_USABLE_MS: u64 = 60_000;
+const MOVED_USABLE_MS: u64 = 60_000;
 
 /// A member says where it is reached from now on. Its neighbours pass it on, so it proves itself, whoever brings it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,8 +71,7 @@ impl Moved {
         }
         if self.at_ms.abs_diff(now.0) > MOVED_USABLE_MS {
             return Err(format!(
-                "it was said at `{}` ms, and it is `{}` ms here: more than {MOVED_USABLE_MS} ms apart; set the clocks right",
-                self.at_ms, now.0
+                "node {id} said it more than {MOVED_USABLE_MS} ms before or after the time here: set the clocks right"
             ));
         }
         Ok(key)

@@ -34,7 +34,7 @@ pub(crate) async fn follow_members(service: Service) {
     let parts = service.parts();
     let me = parts.config.node_id;
     let mut metrics = parts.raft.metrics();
-    let mut was_member = false;
+    let mut told: Option<String> = None;
     let mut leaving: BTreeMap<NodeId, Instant> = BTreeMap::new();
     loop {
         let members: Vec<(NodeId, PeerNode)> = metrics
@@ -71,12 +71,13 @@ pub(crate) async fn follow_members(service: Service) {
                 parts.hub.forget(id, "it is no member any more");
             }
         }
-        if was_member && !is_member(me) {
-            tracing::warn!(
-                "this node was removed from the cluster; stop it and keep its data for the auditors"
-            );
+        let removed = parts.belonging().removed().map(|removed| removed.detail);
+        if removed != told {
+            if let Some(detail) = &removed {
+                tracing::warn!("{detail}; stop it and keep its data for the auditors");
+            }
+            told = removed;
         }
-        was_member = is_member(me);
         // Introductions come without a change of Raft's, so it is looked now and again all the same.
         if let Ok(Err(_)) = timeout(LOOK_AT_LEAST_EVERY, metrics.changed()).await {
             return;

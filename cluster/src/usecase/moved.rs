@@ -6,16 +6,20 @@
 
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use openraft::async_runtime::watch::WatchReceiver;
 
 use assent_registry::query;
 
 use super::{Parts, Service, within};
-use crate::peer::{Manage, ManageError, Moved, MovedReply};
+use crate::peer::{Manage, ManageError, Moved, MovedReply, PeerError};
 use crate::raft::types::{NodeId, PeerNode};
 
 /// How long a peer may take to hear where a member is. As leader it changes the membership first.
 const HEEDED_WITHIN: Duration = Duration::from_millis(900);
+
+/// A member's answer, on its way.
+type Answering = BoxFuture<'static, Result<MovedReply, PeerError>>;
 
 impl Parts {
     /// What the membership says of this node, if it is a member with this store.
@@ -74,14 +78,17 @@ impl Parts {
         }
     }
 
-    /// Says it to every member that is connected, this once.
-    fn pass_on(&self, moved: &Moved) {
+    /// Says it to every member that is connected, but to the one that it is about: whom, and the answer.
+    fn pass_on(&self, moved: &Moved) -> Vec<(NodeId, Answering)> {
         let metrics = self.metrics_now();
         let others = metrics.membership_config.nodes().map(|(id, _)| *id);
-        for id in others.filter(|id| *id != moved.node_id && self.hub.is_connected(*id)) {
-            // Said again in a second, by whom it is about; nobody waits for the answer.
-            tokio::spawn(self.hub.call(id, moved, HEEDED_WITHIN));
-        }
+        let connected = others.filter(|id| *id != moved.node_id && self.hub.is_connected(*id));
+        connected
+            .map(|id| {
+                let call: Answering = Box::pin(self.hub.call(id, moved, HEEDED_WITHIN));
+                (id, call)
+            })
+            .collect()
     }
 }
 
@@ -90,19 +97,29 @@ impl Service {
     pub(super) fn say_where(&self) {
         let parts = self.parts();
         let Some(moved) = parts.own_word() else { return };
-        tracing::info!(
-            peer = moved.peer_addr,
-            client = moved.client_addr,
-            "the membership has this node at other addresses: it says where it is"
-        );
-        parts.pass_on(&moved);
+        for (id, call) in parts.pass_on(&moved) {
+            let service = self.clone();
+            tokio::spawn(async move {
+                // No answer is none: it is said again in a second.
+                if let Ok(Err(why)) = call.await {
+                    service.say_unheeded(Some(id), why);
+                }
+            });
+        }
         if parts.believed_leader() == Some(parts.config.node_id) {
             let service = self.clone();
             tokio::spawn(async move {
                 if let Err(why) = service.correct(&moved).await {
-                    tracing::warn!(why, "the membership still has this node elsewhere");
+                    service.say_unheeded(None, why);
                 }
             });
+        }
+    }
+
+    /// The membership still has this node elsewhere: says why, once.
+    fn say_unheeded(&self, by: Option<NodeId>, why: String) {
+        if self.parts().whereabouts.is_news(&why) {
+            tracing::warn!(by, why, "the membership has this node at other addresses than it has, and is not corrected");
         }
     }
 
@@ -112,15 +129,16 @@ impl Service {
         if moved.node_id == parts.config.node_id {
             return Err("it is about this node itself".to_owned());
         }
-        let known = parts.check_moved(&moved).inspect_err(|why| {
-            tracing::warn!(node = moved.node_id, from, why, "a member says that it moved: it is not heeded");
-        })?;
+        // Whoever is not heeded is told why, and writes that to its own log.
+        let known = parts.check_moved(&moved)?;
         if !parts.whereabouts.heed(&moved, &known) {
             return Ok(());
         }
         parts.hub.ensure_peer_at(moved.node_id, parts.peer_addresses(moved.node_id, &known));
         if from == moved.node_id {
-            parts.pass_on(&moved);
+            for (_, call) in parts.pass_on(&moved) {
+                tokio::spawn(call);
+            }
         }
         if parts.believed_leader() == Some(parts.config.node_id) { self.correct(&moved).await } else { Ok(()) }
     }
