@@ -23,8 +23,8 @@ use assent_store::LogStore;
 use crate::introductions::Introductions;
 use crate::peer::{
     Answer, Append, CosignRules, CosignRulesReply, Handler, Hello, Introduce, Manage, ManageError,
-    ManageReply, Moved, MovedReply, ProbeReply, REMOVED, ReadIndexError, ReadIndexReply, SnapshotReply, SnapshotStep, Standing,
-    SubmitError, SubmitReply,
+    ManageReply, Moved, MovedReply, ProbeReply, REMOVED, ReadIndexError, ReadIndexReply, SnapshotReply,
+    SnapshotStep, Standing, SubmitError, SubmitReply,
 };
 use crate::raft::codec;
 use crate::raft::log::LogRecord;

@@ -38,11 +38,8 @@ impl Whereabouts {
         if members.get(&moved.node_id).is_some_and(|heard| heard.at_ms >= moved.at_ms) {
             return false;
         }
-        let heard = Heard {
-            at_ms: moved.at_ms,
-            peer_addr: moved.peer_addr.clone(),
-            instead_of: known.clone(),
-        };
+        let heard =
+            Heard { at_ms: moved.at_ms, peer_addr: moved.peer_addr.clone(), instead_of: known.clone() };
         members.insert(moved.node_id, heard);
         true
     }

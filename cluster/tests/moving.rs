@@ -159,8 +159,7 @@ async fn a_members_addresses_can_be_changed_and_no_two_members_have_one() {
 /// A peer that says that it is node 3, with its store, and dials these.
 async fn third(configs: &[Config], store_id: [u8; 16], to: &[u64]) -> peer_support::Node {
     let genesis = GenesisFile::parse(&std::fs::read(&configs[0].genesis).unwrap()).unwrap();
-    let identity =
-        Identity { cluster_id: genesis.cluster_id().0, node_id: 3, store_id, rules_version: 1 };
+    let identity = Identity { cluster_id: genesis.cluster_id().0, node_id: 3, store_id, rules_version: 1 };
     let peer = node_as(identity, "127.0.0.1:0", &[], quick(), 0).await;
     let standing = assent_cluster::peer::Standing { started: true, term: 1 << 30, log_end: 1 << 30 };
     *peer.script.standing.lock().unwrap() = Some(standing);
@@ -310,10 +309,8 @@ async fn no_leaders_name_brings_a_member_in_whose_id_would_end_growth() {
     for far in [3 + (1 << 20) + 2, 1 << 32, (1 << 63) - 1] {
         let members = [1, 2, 3, far].map(|id: u64| (id, PeerNode::default()));
         let voters = std::collections::BTreeSet::from([1, 2, 3]);
-        let membership =
-            Membership::new(vec![voters], std::collections::BTreeMap::from(members)).unwrap();
-        let entry =
-            EntryOf::<TypeConfig>::new(at(last + 1, term), EntryPayload::Membership(membership));
+        let membership = Membership::new(vec![voters], std::collections::BTreeMap::from(members)).unwrap();
+        let entry = EntryOf::<TypeConfig>::new(at(last + 1, term), EntryPayload::Membership(membership));
         let rpc = AppendEntriesRequest::<TypeConfig> {
             vote: openraft::Vote::new_committed(term, 3),
             prev_log_id: Some(at(last, status.term)),

@@ -16,8 +16,9 @@ use std::time::Duration;
 use assent_cluster::env::Environment;
 use assent_cluster::peer::{
     Answer, Append, CosignRules, CosignRulesReply, Handler, Hello, Introduce, Manage, ManageError,
-    ManageReply, Moved, MovedReply, PeerError, PeerHub, PeerLimits, ProbeReply, ReadIndexError, ReadIndexReply, SnapshotBegin,
-    SnapshotChunk, SnapshotEnd, SnapshotReply, SnapshotStep, Standing, SubmitError, SubmitReply,
+    ManageReply, Moved, MovedReply, PeerError, PeerHub, PeerLimits, ProbeReply, ReadIndexError,
+    ReadIndexReply, SnapshotBegin, SnapshotChunk, SnapshotEnd, SnapshotReply, SnapshotStep, Standing,
+    SubmitError, SubmitReply,
 };
 use assent_cluster::raft::log::{LogRecord, RaftLog};
 use assent_cluster::raft::machine::Machine;

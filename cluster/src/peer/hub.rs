@@ -255,8 +255,7 @@ impl PeerHub {
             return;
         }
         let peer = self.inner.peer(id);
-        let elsewhere =
-            lock(&peer.slots).dialed.clone().filter(|connection| !is_among(connection, &addrs));
+        let elsewhere = lock(&peer.slots).dialed.clone().filter(|connection| !is_among(connection, &addrs));
         let first = lock(&peer.addresses).set(addrs);
         if let Some(connection) = elsewhere {
             connection.close("the peer is known at another address now");

@@ -46,9 +46,9 @@ pub(crate) use self::hello::MANAGE_UPDATE_SINCE;
 pub use self::hello::{Hello, Identity, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN, Standing};
 pub use self::hub::{PeerAddress, PeerHub, PeerStatus};
 pub use self::limits::PeerLimits;
-pub use self::moved::{Moved, MovedReply};
 pub use self::message::{
     Acknowledged, Append, CosignRules, CosignRulesReply, Introduce, Manage, ManageError, ManageReply,
     Message, PreVote, Probe, ProbeReply, ReadIndex, ReadIndexError, ReadIndexReply, SnapshotBegin,
     SnapshotChunk, SnapshotEnd, SnapshotReply, Submit, SubmitError, SubmitReply, TransferLeader, Vote,
 };
+pub use self::moved::{Moved, MovedReply};

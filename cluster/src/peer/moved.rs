@@ -58,7 +58,12 @@ impl Moved {
     }
 
     /// Whether it is the word of this member of this cluster, as the membership has it, and said about `now`.
-    pub(crate) fn is_by(&self, cluster_id: &[u8; 32], node: &PeerNode, now: Millis) -> Result<PublicKey, String> {
+    pub(crate) fn is_by(
+        &self,
+        cluster_id: &[u8; 32],
+        node: &PeerNode,
+        now: Millis,
+    ) -> Result<PublicKey, String> {
         let id = self.node_id;
         if self.store_id != node.store_id {
             return Err(format!("node {id} is bound to another store"));

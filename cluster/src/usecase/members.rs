@@ -84,7 +84,8 @@ impl Service {
                     self.manage_as_leader(manage.clone(), until).await
                 }
                 Some(leader) if !parts.takes(leader, &manage) => {
-                    let detail = format!("the build of node {leader}, which leads, does not know this change yet");
+                    let detail =
+                        format!("the build of node {leader}, which leads, does not know this change yet");
                     Err(ManageError::Refused(Refusal::new(Code::MemberBehind, detail)))
                 }
                 Some(leader) => {

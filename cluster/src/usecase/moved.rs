@@ -119,7 +119,11 @@ impl Service {
     /// The membership still has this node elsewhere: says why, once.
     fn say_unheeded(&self, by: Option<NodeId>, why: String) {
         if self.parts().whereabouts.is_news(&why) {
-            tracing::warn!(by, why, "the membership has this node at other addresses than it has, and is not corrected");
+            tracing::warn!(
+                by,
+                why,
+                "the membership has this node at other addresses than it has, and is not corrected"
+            );
         }
     }
 
@@ -140,7 +144,11 @@ impl Service {
                 tokio::spawn(call);
             }
         }
-        if parts.believed_leader() == Some(parts.config.node_id) { self.correct(&moved).await } else { Ok(()) }
+        if parts.believed_leader() == Some(parts.config.node_id) {
+            self.correct(&moved).await
+        } else {
+            Ok(())
+        }
     }
 
     /// As leader: has the membership say it.

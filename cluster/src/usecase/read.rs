@@ -81,7 +81,9 @@ impl Service {
         let waits = belonging == Belonging::Waiting && !parts.config.is_founder();
         match belonging.removed() {
             Some(removed) => problem(Code::MemberRemoved, removed.detail),
-            None if waits => problem(Code::NoQuorum, "this node is not a voter of the cluster: it waits to be added"),
+            None if waits => {
+                problem(Code::NoQuorum, "this node is not a voter of the cluster: it waits to be added")
+            }
             None => unconfirmed(error),
         }
     }

@@ -34,7 +34,10 @@ impl Belonging {
             true => "this node was removed from the cluster, as its own log says".to_owned(),
             false => {
                 let ids: Vec<String> = said_by.iter().map(ToString::to_string).collect();
-                format!("this node was removed from the cluster: the members that refuse it say so: {}", ids.join(", "))
+                format!(
+                    "this node was removed from the cluster: the members that refuse it say so: {}",
+                    ids.join(", ")
+                )
             }
         };
         Some(RemovedBody { said_by, detail, remedy: Code::MemberRemoved.remedy().to_owned() })
@@ -51,7 +54,8 @@ impl Parts {
             return Belonging::Waiting;
         }
         if membership.get_node(&me).is_none() {
-            let highest = membership.nodes().map(|(id, _)| *id).fold(self.applied.borrow().highest_id, NodeId::max);
+            let highest =
+                membership.nodes().map(|(id, _)| *id).fold(self.applied.borrow().highest_id, NodeId::max);
             return if me <= highest { Belonging::Removed(Vec::new()) } else { Belonging::Waiting };
         }
         // A node that a quorum talks to is a member, whatever another peer says.

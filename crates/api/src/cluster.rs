@@ -278,7 +278,8 @@ mod tests {
 
     #[test]
     fn a_node_that_was_removed_says_whose_word_that_is() {
-        let removed = RemovedBody { said_by: vec![1, 3], detail: "why".to_owned(), remedy: "what".to_owned() };
+        let removed =
+            RemovedBody { said_by: vec![1, 3], detail: "why".to_owned(), remedy: "what".to_owned() };
         let text = r#"{"saidBy":[1,3],"detail":"why","remedy":"what"}"#;
         assert_eq!(serde_json::to_string(&removed).unwrap(), text);
         assert_eq!(serde_json::from_str::<RemovedBody>(text).unwrap(), removed);

@@ -23,7 +23,9 @@ pub enum NodeIdError {
         id: u64,
     },
     /// A founder's ids are small, so that they leave room.
-    #[error("node id {id} of a founder must be from 1 to {FOUNDER_ID_MAX}, so that later members, whose ids are larger, have room")]
+    #[error(
+        "node id {id} of a founder must be from 1 to {FOUNDER_ID_MAX}, so that later members, whose ids are larger, have room"
+    )]
     FarFounder {
         /// The number.
         id: u64,

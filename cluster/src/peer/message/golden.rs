@@ -230,10 +230,7 @@ fn a_members_word_on_where_it_is_is_pinned() {
         at_ms: 1_800_000_000_123,
         signature: Bytes::from_static(&[7; 2]),
     };
-    pinned(
-        &moved,
-        "9604dc001001010101010101010101010101010101a3613a31a3613a32cf000001a3185c507bc4020707",
-    );
+    pinned(&moved, "9604dc001001010101010101010101010101010101a3613a31a3613a32cf000001a3185c507bc4020707");
     pinned::<MovedReply>(&Ok(()), "81a24f6bc0");
     pinned::<MovedReply>(&Err("why".into()), "81a3457272a3776879");
 }

@@ -89,7 +89,9 @@ struct One {
 /// Write the addresses into its configuration too (`peer_advertise`, `client_advertise`): when it is started again it says what
 /// stands there.
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "Example:\n  assent member update --id 2 --peer-addr 10.0.0.22:7500 --client-addr 10.0.0.22:7400")]
+#[command(
+    after_help = "Example:\n  assent member update --id 2 --peer-addr 10.0.0.22:7500 --client-addr 10.0.0.22:7400"
+)]
 struct Update {
     /// The member's number
     #[arg(long, value_name = "ID", value_parser = member_id())]

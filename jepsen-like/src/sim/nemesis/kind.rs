@@ -71,6 +71,8 @@ pub enum Kind {
     BitFlip,
     /// One node after the other gets a build that knows newer rules.
     Upgrade,
+    /// A minority of the voters ends at once, and each is started again at another address.
+    Move,
 }
 
 /// What part of the world a fault is in.
@@ -133,6 +135,7 @@ impl Kind {
         Kind::Wipe,
         Kind::BitFlip,
         Kind::Upgrade,
+        Kind::Move,
     ];
 
     const fn habits(self) -> Habits {
@@ -170,6 +173,7 @@ impl Kind {
             Kind::Wipe => habits("wipe", Members, 1, (1, 1)),
             Kind::BitFlip => habits("bit-flip", Members, 1, (1, 1)),
             Kind::Upgrade => habits("upgrade", Build, 3, (1, 1)),
+            Kind::Move => habits("move", Members, 2, (20, 3_000)),
         }
     }
 
