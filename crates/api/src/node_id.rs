@@ -17,7 +17,7 @@ pub const FOUNDER_ID_MAX: u64 = NODE_ID_STEP_MAX;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NodeIdError {
     /// It is no node's anywhere.
-    #[error("node id {id} must be from 1 to {NODE_ID_MAX}")]
+    #[error("node id {id} must be from 1 to {most}", most = NODE_ID_MAX)]
     OutOfRange {
         /// The number.
         id: u64,
@@ -40,7 +40,8 @@ pub enum NodeIdError {
     },
     /// It leaves too many unused before it.
     #[error(
-        "node id {id} skips more than {NODE_ID_STEP_MAX} ids, which would never be used: the next free one is {next}"
+        "node id {id} skips more than {most} ids, which would never be used: the next free one is {next}",
+        most = NODE_ID_STEP_MAX
     )]
     FarAhead {
         /// The number.
