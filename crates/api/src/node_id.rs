@@ -24,7 +24,8 @@ pub enum NodeIdError {
     },
     /// A founder's ids are small, so that they leave room.
     #[error(
-        "node id {id} of a founder must be from 1 to {FOUNDER_ID_MAX}, so that later members, whose ids are larger, have room"
+        "node id {id} of a founder must be from 1 to {most}, so that later members, whose ids are larger, have room",
+        most = FOUNDER_ID_MAX
     )]
     FarFounder {
         /// The number.
