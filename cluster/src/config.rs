@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use assent_api::is_address;
 use assent_registry::RulesVersion;
 use assent_registry::limit::CLOCK_BOUND_MS;
 
-use crate::raft::types::{NODE_ID_MAX, NodeId};
+use crate::raft::types::{NodeId, check_founder_id, check_node_id};
 use crate::usecase::{DECISION_KIB, SLICE};
 
 /// Everything a node is told when it starts. Unknown fields are refused. Relative paths are relative to the
@@ -17,7 +18,7 @@ use crate::usecase::{DECISION_KIB, SLICE};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// This node's number, 1 and up. A number is used once, for one disk.
+    /// This node's number, from 1 to 4294967296. A number is used once, for one disk.
     pub node_id: NodeId,
     /// Where its two databases live. Made if it is missing; only the node may write there.
     pub data_dir: PathBuf,
@@ -42,6 +43,11 @@ pub struct Config {
     pub peer_advertise: Option<String>,
     /// The genesis voters: 1, 3 or 5. A node that is not among them waits until it is added as a member.
     pub voters: Vec<VoterConfig>,
+    /// Where members are now, of which the membership does not know it yet: tried beside the addresses that the membership
+    /// has, and needed only if so many have moved at once that they do not find one another. Who answers there is told by its
+    /// store, not by its address. May name this node too, so that all nodes can have the same list.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub peers: Vec<PeerConfig>,
     /// Raft's timing and snapshots.
     #[serde(default)]
     pub raft: RaftConfig,
@@ -67,12 +73,22 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VoterConfig {
-    /// Its number.
+    /// Its number, from 1 to 1048576: a founder's is small, so that later members, whose numbers are larger, have room.
     pub id: NodeId,
     /// Where peers reach it, `host:port`.
     pub peer: String,
     /// Where clients reach it, `host:port`.
     pub client: String,
+}
+
+/// Where a member is now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PeerConfig {
+    /// Its number.
+    pub id: NodeId,
+    /// Where peers reach it, `host:port`.
+    pub peer: String,
 }
 
 /// Raft's timing and snapshots. The defaults fit a local network.
@@ -217,6 +233,9 @@ impl Default for LimitConfig {
     }
 }
 
+/// Most entries of `peers`: more than there can be members.
+const PEERS_MAX: u64 = 16;
+
 fn newest_rules() -> u32 {
     RulesVersion::NEWEST.0
 }
@@ -283,6 +302,7 @@ impl Config {
             client_advertise: None,
             peer_advertise: None,
             voters,
+            peers: Vec::new(),
             raft: RaftConfig::default(),
             deadlines: DeadlineConfig::default(),
             limits: LimitConfig::default(),
@@ -314,6 +334,7 @@ impl Config {
     /// Checks everything that can be wrong without looking at the disk or the network.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.validate_voters()?;
+        self.validate_peers()?;
         for (field, address) in [("client_listen", &self.client_listen), ("peer_listen", &self.peer_listen)] {
             self.validate_listen(field, address)?;
         }
@@ -368,9 +389,10 @@ impl Config {
         let mut ids = BTreeSet::new();
         let mut addresses = BTreeSet::new();
         for (place, voter) in self.voters.iter().enumerate() {
-            if !(1..=NODE_ID_MAX).contains(&voter.id) || !ids.insert(voter.id) {
-                let problem = format!("must be from 1 to {NODE_ID_MAX}, and each once");
-                return Err(invalid(format!("voters[{place}].id"), problem));
+            let field = format!("voters[{place}].id");
+            check_founder_id(voter.id).map_err(|error| invalid(&field, error.to_string()))?;
+            if !ids.insert(voter.id) {
+                return Err(invalid(field, format!("{} is given twice", voter.id)));
             }
             for (name, address) in [("peer", &voter.peer), ("client", &voter.client)] {
                 let field = format!("voters[{place}].{name}");
@@ -380,14 +402,26 @@ impl Config {
                 }
             }
         }
-        at_least("node_id", self.node_id, 1)?;
-        at_most("node_id", self.node_id, NODE_ID_MAX)?;
+        check_node_id(self.node_id).map_err(|error| invalid("node_id", error.to_string()))?;
         for (field, address) in
             [("client_advertise", &self.client_advertise), ("peer_advertise", &self.peer_advertise)]
         {
             address.as_ref().map_or(Ok(()), |address| validate_address(field, address))?;
         }
         Ok(())
+    }
+
+    fn validate_peers(&self) -> Result<(), ConfigError> {
+        let mut ids = BTreeSet::new();
+        for (place, peer) in self.peers.iter().enumerate() {
+            let field = format!("peers[{place}].id");
+            check_node_id(peer.id).map_err(|error| invalid(&field, error.to_string()))?;
+            if !ids.insert(peer.id) {
+                return Err(invalid(field, format!("{} is given twice", peer.id)));
+            }
+            validate_address(&format!("peers[{place}].peer"), &peer.peer)?;
+        }
+        at_most("peers", u64::try_from(self.peers.len()).unwrap_or(u64::MAX), PEERS_MAX)
     }
 
     /// Whether this node founds the cluster together with the others that the genesis file begins with.
@@ -428,10 +462,7 @@ impl Config {
 }
 
 fn validate_address(field: &str, address: &str) -> Result<(), ConfigError> {
-    let good = address
-        .rsplit_once(':')
-        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0));
-    if good { Ok(()) } else { Err(invalid(field, format!("`{address}` must be `host:port`"))) }
+    if is_address(address) { Ok(()) } else { Err(invalid(field, format!("`{address}` must be `host:port`"))) }
 }
 
 impl LimitConfig {

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use openraft::EntryPayload;
 use openraft::alias::{EntryOf, StoredMembershipOf};
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::raft::{
@@ -22,15 +23,15 @@ use assent_store::LogStore;
 use crate::introductions::Introductions;
 use crate::peer::{
     Answer, Append, CosignRules, CosignRulesReply, Handler, Hello, Introduce, Manage, ManageError,
-    ManageReply, ProbeReply, ReadIndexError, ReadIndexReply, SnapshotReply, SnapshotStep, Standing,
-    SubmitError, SubmitReply,
+    ManageReply, Moved, MovedReply, ProbeReply, REMOVED, ReadIndexError, ReadIndexReply, SnapshotReply,
+    SnapshotStep, Standing, SubmitError, SubmitReply,
 };
 use crate::raft::codec;
 use crate::raft::log::LogRecord;
 use crate::raft::machine::AppliedAt;
 use crate::raft::memory::Memory;
 use crate::raft::network::RaftService;
-use crate::raft::types::{NodeId, TypeConfig};
+use crate::raft::types::{NodeId, TypeConfig, check_new_id};
 use crate::usecase::{Service, WeakService, within};
 
 /// The node's side of the peers' requests.
@@ -56,6 +57,14 @@ impl PeerHandler {
     /// The largest id that was ever a member, as far as this node knows.
     fn highest_id(&self, membership: &StoredMembershipOf<TypeConfig>) -> NodeId {
         membership.nodes().map(|(id, _)| *id).fold(self.applied.borrow().highest_id, NodeId::max)
+    }
+
+    /// The same, by this node's newest membership; 0 before there is one.
+    fn highest_known(&self) -> NodeId {
+        let Some(raft) = self.raft.raft() else { return self.applied.borrow().highest_id };
+        let metrics = raft.metrics();
+        let metrics = metrics.borrow_watched();
+        self.highest_id(&metrics.membership_config)
     }
 
     /// Whether this node's store has ever started.
@@ -101,6 +110,22 @@ fn contradiction(held: &[LogRecord], said: &[EntryOf<TypeConfig>]) -> Option<Str
          nodes hold (`assent status --digest`) and replace the one that differs",
         other.log_id
     ))
+}
+
+/// Why one of these entries would leave no ids for later members: it makes a member of a node whose id is further beyond all before it
+/// than a new member's may be. No leader proposes that, and whoever takes such an entry in never gets below its id again.
+fn too_far_ahead(said: &[EntryOf<TypeConfig>], mut highest: NodeId) -> Option<String> {
+    for entry in said {
+        let EntryPayload::Membership(membership) = &entry.payload else { continue };
+        let ids: Vec<NodeId> = membership.nodes().map(|(id, _)| *id).collect();
+        let next = highest.saturating_add(1);
+        let far = ids.iter().filter(|id| **id > highest).find_map(|id| check_new_id(*id, next).err());
+        if let Some(error) = far {
+            return Some(format!("a membership in which {error}"));
+        }
+        highest = ids.into_iter().fold(highest, NodeId::max);
+    }
+    None
 }
 
 /// The indices of these entries, as `from..until`.
@@ -151,6 +176,10 @@ impl Handler for PeerHandler {
                     || self.introductions.name(hello.node_id, &hello.store_id)) =>
             {
                 Ok(())
+            }
+            // Ids only grow: whoever has one of the past, and is no member, was one.
+            None if hello.node_id <= highest => {
+                Err(format!("{REMOVED}: node {} is not a member of this cluster any more", hello.node_id))
             }
             None => stranger(),
             Some(_) if mutant::is_active(Mutant::WipedVoterRejoins) => Ok(()),
@@ -209,6 +238,10 @@ impl Handler for PeerHandler {
         let heeded = rpc.vote.leader_id().voted_for == from && term >= self.standing().term;
         if heeded && let Some(cause) = contradiction(&self.log.recent(from_index, until), &said) {
             return Box::pin(std::future::ready(Err(end(self.service().as_ref(), cause))));
+        }
+        let changes = said.iter().any(|entry| matches!(entry.payload, EntryPayload::Membership(_)));
+        if changes && let Some(why) = too_far_ahead(&said, self.highest_known()) {
+            return Box::pin(std::future::ready(Err(why)));
         }
         let appended = self.raft.append(from, rpc);
         let (raft, memory, log, service) =
@@ -301,6 +334,15 @@ impl Handler for PeerHandler {
             let Some(service) = service else { return Err(ManageError::NotLeader { leader: None }) };
             let until = within(service.parts().config.deadlines.membership_ms);
             service.manage_as_leader(manage, until).await
+        })
+    }
+
+    /// Believed of the member that it names, by its signature.
+    fn moved(&self, from: NodeId, moved: Moved) -> BoxFuture<'static, MovedReply> {
+        let service = self.service();
+        Box::pin(async move {
+            let service = service.ok_or("it is starting")?;
+            service.heed_moved(from, moved).await
         })
     }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::raft::types::{NodeId, PeerNode};
+use crate::raft::types::{NodeId, PeerNode, check_node_id};
 
 /// Most members that one can be told of: more than there can be.
 const INTRODUCED_MAX: usize = 16;
@@ -20,7 +20,8 @@ pub(crate) struct Introductions {
 impl Introductions {
     /// A known member names the members; those with larger ids than any that this node knows of are new to it.
     pub(crate) fn heed(&self, members: Vec<(NodeId, PeerNode)>, highest: NodeId) {
-        let new = members.into_iter().filter(|(id, _)| *id > highest).take(INTRODUCED_MAX);
+        let is_new = |id: NodeId| id > highest && check_node_id(id).is_ok();
+        let new = members.into_iter().filter(|(id, _)| is_new(*id)).take(INTRODUCED_MAX);
         *self.lock() = new.collect();
     }
 
@@ -37,5 +38,20 @@ impl Introductions {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<NodeId, PeerNode>> {
         // Nothing that holds it panics halfway through a change.
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_introduced_with_an_id_that_none_can_have() {
+        let introductions = Introductions::default();
+        let named = |id| (id, PeerNode { store_id: [9; 16], ..PeerNode::default() });
+        introductions.heed(vec![named(3), named(4), named((1 << 63) - 1)], 3);
+        let ids: Vec<NodeId> = introductions.all().into_iter().map(|(id, _)| id).collect();
+        assert_eq!(ids, [4]);
+        assert!(introductions.name(4, &[9; 16]) && !introductions.name(3, &[9; 16]));
     }
 }

@@ -17,3 +17,4 @@ pub mod recover;
 mod seldom;
 pub mod tasks;
 pub mod usecase;
+mod whereabouts;

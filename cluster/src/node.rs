@@ -32,6 +32,7 @@ use crate::usecase::{
     Anchor, Core, Parts, Service, ended_in, flush_registry, follow_epoch, follow_members, form, keep_log,
     raise_rules, remember_voters, supervise_clock,
 };
+use crate::whereabouts::Whereabouts;
 
 /// How often a node looks whether it has to end.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -145,6 +146,8 @@ impl Node {
             transfers,
             memory: memory.clone(),
             introductions,
+            whereabouts: Whereabouts::default(),
+            not_founded: Mutex::default(),
             recovery: recovery.1,
             stopping: AtomicBool::new(false),
             anchor: Mutex::new(Anchor::new(config.clock_bound_ms, config.clock_settle_ms)),

@@ -93,6 +93,12 @@ impl Service {
         })
     }
 
+    /// Where peers reach a member, by this node's newest membership.
+    pub fn peer_known(&self, node: NodeId) -> Option<String> {
+        let metrics = self.parts().raft.metrics().borrow_watched().clone();
+        metrics.membership_config.get_node(&node).map(|known| known.peer_addr.clone())
+    }
+
     /// Term and log index that this node knows a member to have acknowledged, as long as this process runs.
     pub fn remembers(&self, node: NodeId) -> Option<(u64, u64)> {
         self.parts().memory.known(node)

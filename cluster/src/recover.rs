@@ -81,6 +81,8 @@ struct Opened {
     last: LogIdOf<TypeConfig>,
     survivor: Survivor,
     own: PeerNode,
+    /// Another member that has the key of this node, as the membership has it.
+    twin: Option<NodeId>,
 }
 
 /// What a look at rows came to, on its way out of a transaction that is not to be kept.
@@ -157,7 +159,9 @@ async fn open(config: &Config, env: &Environment) -> Result<Opened, NodeError> {
     };
     // Root's statement names the key that this node has now.
     let own = PeerNode { key: Some(survivor.key), ..own };
-    Ok(Opened { store, verifier, known, tail: held.tail, last: held.last, survivor, own })
+    let others = held.membership.nodes().filter(|(id, _)| **id != config.node_id);
+    let twin = others.filter(|(_, node)| node.key == Some(survivor.key)).map(|(id, _)| *id).min();
+    Ok(Opened { store, verifier, known, tail: held.tail, last: held.last, survivor, own, twin })
 }
 
 async fn open_store(config: &Config, env: &Environment) -> Result<Store<LogRecord>, NodeError> {
@@ -297,6 +301,7 @@ impl Opened {
         envelope: &[u8],
         confirmed: Option<Seconds>,
     ) -> Result<(), NodeError> {
+        self.key_is_its_own()?;
         let term = self.next_term(env)?;
         let refused = |refusal: Refusal| {
             let place = refusal.field.map(|field| format!("`{field}`: ")).unwrap_or_default();
@@ -376,6 +381,17 @@ impl Opened {
             "its disk holds term {term} and log index {index}, and by this machine's clock no node takes either above {most}: \
              recover by another node's data, whose term is lower (`assent recover --config` says it), or set the clock \
              right; nothing was changed"
+        )))
+    }
+
+    /// A former member with the key that the statement names would take itself for the voter that goes on, and not end.
+    fn key_is_its_own(&self) -> Result<(), NodeError> {
+        let Some(twin) = self.twin else { return Ok(()) };
+        Err(failed("checking the node's key")(format!(
+            "{}: node {twin} has the same key `{}`: recover by the data of a node whose key no other member \
+             has; nothing was changed",
+            Code::MemberExists,
+            self.survivor.key
         )))
     }
 

@@ -3,10 +3,14 @@
 
 use std::path::Path;
 
-use assent_cluster::config::{Config, ConfigError};
+use assent_cluster::config::{Config, ConfigError, PeerConfig};
 
 fn example() -> Config {
     Config::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/three-nodes/node-1.toml")).unwrap()
+}
+
+fn peer(id: u64, peer: &str) -> PeerConfig {
+    PeerConfig { id, peer: peer.to_owned() }
 }
 
 #[test]
@@ -25,6 +29,15 @@ fn a_wrong_field_is_named() {
     type Spoil = fn(&mut Config);
     let cases: Vec<(Spoil, &str)> = vec![
         (|c| c.node_id = 0, "node_id"),
+        (|c| c.node_id = (1 << 63) - 1, "node_id"),
+        // A founder far away would leave no ids for later members.
+        (|c| c.voters[1].id = (1 << 20) + 1, "voters[1].id"),
+        (|c| c.voters[1].id = 1 << 32, "voters[1].id"),
+        (|c| c.voters[1].id = (1 << 63) - 1, "voters[1].id"),
+        (|c| c.peers = vec![peer(0, "a:1")], "peers[0].id"),
+        (|c| c.peers = vec![peer((1 << 63) - 1, "a:1")], "peers[0].id"),
+        (|c| c.peers = vec![peer(2, "a:1"), peer(2, "a:2")], "peers[1].id"),
+        (|c| c.peers = vec![peer(2, "nowhere")], "peers[0].peer"),
         (|c| c.peer_advertise = Some("node-4".into()), "peer_advertise"),
         (|c| c.raft.log_mib = 0, "raft.log_mib"),
         (|c| c.deadlines.membership_ms = 0, "deadlines.membership_ms"),

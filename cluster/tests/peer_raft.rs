@@ -16,8 +16,9 @@ use std::time::Duration;
 use assent_cluster::env::Environment;
 use assent_cluster::peer::{
     Answer, Append, CosignRules, CosignRulesReply, Handler, Hello, Introduce, Manage, ManageError,
-    ManageReply, PeerError, PeerHub, PeerLimits, ProbeReply, ReadIndexError, ReadIndexReply, SnapshotBegin,
-    SnapshotChunk, SnapshotEnd, SnapshotReply, SnapshotStep, Standing, SubmitError, SubmitReply,
+    ManageReply, Moved, MovedReply, PeerError, PeerHub, PeerLimits, ProbeReply, ReadIndexError,
+    ReadIndexReply, SnapshotBegin, SnapshotChunk, SnapshotEnd, SnapshotReply, SnapshotStep, Standing,
+    SubmitError, SubmitReply,
 };
 use assent_cluster::raft::log::{LogRecord, RaftLog};
 use assent_cluster::raft::machine::Machine;
@@ -57,6 +58,9 @@ impl Handler for Delegate {
         None
     }
     fn recovered(&self, _hello: &Hello, _envelope: &Bytes) {}
+    fn moved(&self, _from: NodeId, _moved: Moved) -> BoxFuture<'static, MovedReply> {
+        std::future::ready(Err("not here".to_owned())).boxed()
+    }
     fn introduce(&self, _from: NodeId, _introduce: Introduce) {}
     fn append(&self, from: NodeId, append: Append) -> Answer<AppendEntriesResponse<TypeConfig>> {
         self.0.append(from, append.rpc)

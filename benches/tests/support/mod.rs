@@ -298,6 +298,7 @@ fn status(rows: &MemoryRows) -> StatusBody {
             key: key(1).public(),
         },
         member: true,
+        removed: None,
         rules: 1,
         rules_known: 1,
         peers: vec![],

@@ -5,7 +5,8 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 
 use assent_api::{
-    Call, ConfirmClock, MAX_CLOCK_BYTES, MAX_MEMBER_BYTES, MembersBody, NewMember, Problem, parse_transfer,
+    Call, ConfirmClock, MAX_CLOCK_BYTES, MAX_MEMBER_BYTES, MemberAddresses, MembersBody, NewMember, Problem,
+    check_node_id, parse_transfer,
 };
 use assent_proof::{Code, Refusal};
 
@@ -23,7 +24,8 @@ fn answered(changed: Result<MembersBody, Box<Problem>>) -> Response {
 #[expect(clippy::result_large_err, reason = "the error is the finished answer")]
 fn member_id(text: &str) -> Result<u64, Response> {
     // One spelling a number.
-    let number = text.parse::<u64>().ok().filter(|id| *id > 0 && id.to_string() == text);
+    let number = text.parse::<u64>().ok().filter(|id| id.to_string() == text);
+    let number = number.and_then(|id| check_node_id(id).ok());
     number.ok_or_else(|| {
         let why = Refusal::at(Code::Malformed, "id", format!("`{text}` is not a member's number"));
         refusal(&why, Call::Manage)
@@ -52,6 +54,26 @@ pub(super) async fn promote(State(service): State<Service>, Path(id): Path<Strin
     match member_id(&id) {
         Ok(id) => answered(service.promote_member(&Caller::Anonymous, id).await),
         Err(answer) => answer,
+    }
+}
+
+/// A member is elsewhere.
+pub(super) async fn update(
+    State(service): State<Service>,
+    Path(id): Path<String>,
+    request: Body,
+) -> Response {
+    let id = match member_id(&id) {
+        Ok(id) => id,
+        Err(answer) => return answer,
+    };
+    let bytes = match body::read(&service, request, MAX_MEMBER_BYTES.saturating_add(1)).await {
+        Ok(body) => body.bytes,
+        Err(answer) => return answer,
+    };
+    match MemberAddresses::parse(&bytes) {
+        Ok(to) => answered(service.update_member(&Caller::Anonymous, id, to).await),
+        Err(why) => refusal(&why, Call::Manage),
     }
 }
 

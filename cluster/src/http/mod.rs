@@ -42,7 +42,10 @@ pub(crate) fn router(service: Service) -> Router {
         .route("/v1/cluster/status", only("GET", get(read::status)))
         .route("/v1/cluster/digest", only("GET", get(read::digest)))
         .route("/v1/cluster/members", only("GET, POST", get(members::list).post(members::add)))
-        .route("/v1/cluster/members/{id}", only("DELETE", delete(members::remove)))
+        .route(
+            "/v1/cluster/members/{id}",
+            only("DELETE, PATCH", delete(members::remove).patch(members::update)),
+        )
         .route("/v1/cluster/members/{id}/promote", only("POST", post(members::promote)))
         .route("/v1/cluster/leader", only("POST", post(members::transfer)))
         .route("/v1/clock/confirm", only("POST", post(members::confirm_clock)))

@@ -15,15 +15,17 @@ use openraft::raft::{
 };
 use openraft::{EntryPayload, Membership};
 
+use assent_api::is_address;
 use assent_proof::Millis;
 
-use crate::raft::types::{MEMBERS_MAX, NODE_ID_MAX, NodeId, PeerNode, TypeConfig, VOTERS_MAX};
+use crate::raft::types::{MEMBERS_MAX, NodeId, PeerNode, TypeConfig, VOTERS_MAX, check_node_id};
 
 use super::message::{
     Append, CosignRules, CosignRulesReply, Introduce, Manage, ManageReply, PreVote, Probe, ProbeReply,
     ReadIndex, ReadIndexReply, SnapshotBegin, SnapshotChunk, SnapshotEnd, SnapshotReply, Submit, SubmitReply,
     TransferLeader, Vote,
 };
+use super::moved::{Moved, MovedReply};
 
 /// Elections, or log entries, that a cluster may have had in each millisecond since 1970: more than any has.
 const A_MILLISECOND: u64 = 1_000;
@@ -93,10 +95,18 @@ fn members(claimed: &Membership<NodeId, PeerNode>) -> Result<(), String> {
     if count > MEMBERS_MAX {
         return Err(format!("a membership of `{count}` nodes"));
     }
-    match claimed.nodes().find(|(id, _)| **id > NODE_ID_MAX) {
-        None => Ok(()),
-        Some((id, _)) => Err(format!("a membership with node id `{id}`, larger than `{NODE_ID_MAX}`")),
-    }
+    let out_of_range = claimed.nodes().find_map(|(id, _)| check_node_id(*id).err());
+    out_of_range.map_or(Ok(()), |error| Err(format!("a membership in which {error}")))
+}
+
+/// A node that a message names.
+pub(super) fn node_id(claimed: NodeId) -> Result<(), String> {
+    check_node_id(claimed).map(|_| ()).map_err(|error| error.to_string())
+}
+
+/// An address that a message names.
+fn address(claimed: &str) -> Result<(), String> {
+    if is_address(claimed) { Ok(()) } else { Err("an address that is not `host:port`".to_owned()) }
 }
 
 /// The log takes entries only one after another, and none is of a later term than the leader that sends it.
@@ -227,7 +237,43 @@ impl Bounded for ReadIndexReply {
     }
 }
 
-/// What names no term and no log index.
+impl Bounded for Introduce {
+    fn within(&self, _most: u64) -> Result<(), String> {
+        let count = self.members.len();
+        if count > MEMBERS_MAX {
+            return Err(format!("`{count}` members"));
+        }
+        self.members.iter().try_for_each(|(id, _)| node_id(*id))
+    }
+}
+
+impl Bounded for Manage {
+    fn within(&self, _most: u64) -> Result<(), String> {
+        match self {
+            Manage::List | Manage::Transfer(None) => Ok(()),
+            Manage::Promote(id) | Manage::Remove(id) | Manage::Transfer(Some(id)) => node_id(*id),
+            Manage::Add { id, node } => {
+                node_id(*id)?;
+                address(&node.peer_addr)?;
+                address(&node.client_addr)
+            }
+            Manage::Update { id, peer_addr, client_addr } => {
+                node_id(*id)?;
+                peer_addr.iter().chain(client_addr).try_for_each(|claimed| address(claimed))
+            }
+        }
+    }
+}
+
+impl Bounded for Moved {
+    fn within(&self, _most: u64) -> Result<(), String> {
+        node_id(self.node_id)?;
+        address(&self.peer_addr)?;
+        address(&self.client_addr)
+    }
+}
+
+/// What names no term, no log index and no new node.
 macro_rules! without_numbers {
     ($($message:ty),* $(,)?) => {
         $(impl Bounded for $message {
@@ -239,7 +285,7 @@ macro_rules! without_numbers {
 }
 
 without_numbers! {
-    (), CosignRules, CosignRulesReply, Introduce, Manage, ManageReply, Probe, ProbeReply, ReadIndex, SnapshotChunk, SnapshotEnd, Submit, SubmitReply,
+    (), CosignRules, CosignRulesReply, ManageReply, MovedReply, Probe, ProbeReply, ReadIndex, SnapshotChunk, SnapshotEnd, Submit, SubmitReply,
 }
 
 #[cfg(test)]
@@ -384,6 +430,7 @@ mod tests {
             (of(&[&[1, 9]], all(1)), "nothing of its voter `9`"),
             (of(&[&[1]], all(10)), "`10` nodes"),
             (of(&[&[1]], vec![node(1), node(u64::MAX)]), "node id"),
+            (of(&[&[1]], vec![node(1), node(0)]), "node id"),
         ];
         for (membership, why) in refused {
             for refused in told(membership) {
@@ -394,6 +441,39 @@ mod tests {
         for fine in [of(&[&[1]], all(1)), of(&[&[1, 2], &[2, 3]], all(9)), of(&[&eight[..7]], all(7))] {
             assert_eq!(told(fine), [Ok(()), Ok(())]);
         }
+    }
+
+    #[test]
+    fn a_message_that_names_a_node_with_an_id_that_none_can_have_is_refused() {
+        let to = || Some("a:1".to_owned());
+        for id in [0, (1 << 32) + 1, (1 << 63) - 1, u64::MAX] {
+            let introduce = Introduce { members: vec![(1, PeerNode::default()), (id, PeerNode::default())] };
+            let moved = Moved {
+                node_id: id,
+                store_id: [1; 16],
+                peer_addr: "a:1".into(),
+                client_addr: "a:2".into(),
+                at_ms: 0,
+                signature: Bytes::new(),
+            };
+            let refused = [
+                introduce.within(most()),
+                Manage::Add { id, node: PeerNode::default() }.within(most()),
+                Manage::Promote(id).within(most()),
+                Manage::Remove(id).within(most()),
+                Manage::Transfer(Some(id)).within(most()),
+                Manage::Update { id, peer_addr: to(), client_addr: None }.within(most()),
+                moved.within(most()),
+            ];
+            for refused in refused {
+                let why = refused.unwrap_err();
+                assert!(why.contains("node id"), "{why}");
+            }
+        }
+        assert_eq!(Manage::Update { id: 1, peer_addr: to(), client_addr: to() }.within(most()), Ok(()));
+        let nowhere = Manage::Update { id: 1, peer_addr: to(), client_addr: Some("here".into()) };
+        assert!(nowhere.within(most()).is_err());
+        assert!(Introduce { members: vec![(1, PeerNode::default()); 10] }.within(most()).is_err());
     }
 
     /// A membership's fields.

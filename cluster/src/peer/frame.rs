@@ -54,6 +54,8 @@ pub(super) mod kind {
     pub(crate) const MANAGE: u8 = 0x23;
     pub(crate) const INTRODUCE: u8 = 0x24;
     pub(crate) const COSIGN_RULES: u8 = 0x25;
+    /// A member says where it is now.
+    pub(crate) const MOVED: u8 = 0x26;
     /// Set in the kind of an answer, beside the request's own kind.
     pub(crate) const ANSWER: u8 = 0x80;
     /// The answer that there is none, with the cause.

@@ -15,6 +15,7 @@ use super::message::{
     Append, CosignRules, CosignRulesReply, Introduce, Manage, ManageReply, ProbeReply, ReadIndexReply,
     SnapshotBegin, SnapshotChunk, SnapshotEnd, SnapshotReply, SubmitReply,
 };
+use super::moved::{Moved, MovedReply};
 
 /// An answer, or why there is none: the text goes to the peer, which treats it as a failure to reach this node.
 pub type Answer<T> = BoxFuture<'static, Result<T, String>>;
@@ -86,6 +87,9 @@ pub trait Handler: Send + Sync + 'static {
 
     /// Change the membership, if this node leads.
     fn manage(&self, from: NodeId, manage: Manage) -> BoxFuture<'static, ManageReply>;
+
+    /// A member says where it is now. The word is the one of the member that it names, whoever brings it.
+    fn moved(&self, from: NodeId, moved: Moved) -> BoxFuture<'static, MovedReply>;
 
     /// A peer says who the members are.
     fn introduce(&self, from: NodeId, introduce: Introduce);

@@ -11,7 +11,7 @@ use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
 use crate::env::BoxStream;
 use crate::raft::types::NodeId;
 
-use super::bounds::number;
+use super::bounds::{node_id, number};
 use super::frame::{FRAME_HEAD, FrameError, FrameReader, HANDSHAKE_FRAME_MAX, kind, small_frame};
 use super::handler::Handler;
 use super::hello::{Hello, Identity, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN};
@@ -20,6 +20,9 @@ use super::hello::{Hello, Identity, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN};
 const REASON_MAX: usize = 512;
 /// The longest recovery statement that is told, in bytes.
 const RECOVERY_MAX: usize = HANDSHAKE_FRAME_MAX - FRAME_HEAD;
+/// Begins the reason for which a node that was a member, and is none any more, is refused. A build that is refused so knows by these
+/// words what became of it, so they never change.
+pub(crate) const REMOVED: &str = "this node was removed from the cluster";
 /// What ends a connection on which root's statement came in place of a refusal.
 pub(super) const RECOVERED_WITHOUT: &str = "it says that the cluster was recovered without this node";
 
@@ -51,6 +54,13 @@ pub(super) enum HandshakeError {
     /// The other side refuses.
     #[error("refused by the peer: {0}")]
     RefusedByPeer(String),
+}
+
+impl HandshakeError {
+    /// Whether the other side refuses this node as one that was removed from the cluster.
+    pub(super) fn says_removed(&self) -> bool {
+        matches!(self, HandshakeError::RefusedByPeer(reason) if reason.starts_with(REMOVED))
+    }
 }
 
 /// Opens a connection as the side that dialed `target`. The peer may claim terms and log indices up to `most`.
@@ -184,6 +194,9 @@ fn check_both(hello: &Hello, identity: &Identity, most: u64) -> Result<(), Strin
     }
     if hello.cluster_id != identity.cluster_id {
         return Err("it belongs to another cluster".to_owned());
+    }
+    if let Err(why) = node_id(hello.node_id) {
+        return Err(format!("node {} is not a member of this cluster: {why}", hello.node_id));
     }
     if hello.target != identity.node_id {
         return Err(format!("this is node `{}`, not node `{}`", identity.node_id, hello.target));

@@ -6,10 +6,13 @@ use crate::raft::types::NodeId;
 use super::frame::FRAME_HEAD;
 
 /// The version of the messages that this build speaks. Both sides speak the highest version that both know. Version 6 says in each
-/// pong whether its sender trusts its own clock: a node that does not hear that could trust clocks that leapt together.
+/// pong whether its sender trusts its own clock: a node that does not hear that could trust clocks that leapt together. It also adds
+/// changes of a member's addresses.
 pub const PROTOCOL_VERSION: u16 = 6;
 /// The oldest version of the messages that this build still speaks.
 pub const PROTOCOL_VERSION_MIN: u16 = 6;
+/// The first version whose builds take a change of a member's addresses (`Manage::Update`).
+pub(crate) const MANAGE_UPDATE_SINCE: u16 = 6;
 const MAGIC: [u8; 8] = *b"assentp\n";
 const HELLO_BYTES: usize = 8 + 2 + 2 + 4 + 32 + 8 + 16 + 8 + 1 + 8 + 8;
 
@@ -143,7 +146,7 @@ mod tests {
         let expected = format!(
             "{}{}{}{}{}{}{}{}{}{}",
             "617373656e74700a",
-            "00050005",
+            "00050006",
             "00000001",
             "aa".repeat(32),
             "0000000000000001",

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use crate::raft::types::NodeId;
 use crate::seldom::Seldom;
 use crate::tasks::{Tasks, Why};
 
+use super::addresses::Addresses;
 use super::bounds::claim_max;
 use super::clock::{ClockReadings, ReadingBook};
 use super::connection::{Connection, EndsWith, TASK_ENDED};
@@ -69,6 +71,8 @@ pub struct PeerStatus {
     pub rtt_ms: Option<u64>,
     /// Why there was no connection, or no longer, the last time.
     pub problem: Option<String>,
+    /// Whether it refused this node as one that was removed from the cluster, when this node dialed it last.
+    pub says_removed: bool,
 }
 
 /// The node's side of every peer connection. Clones share one hub.
@@ -98,7 +102,9 @@ struct Peer {
     id: NodeId,
     /// Ends its dialing.
     gone: CancellationToken,
-    addr: Mutex<Option<String>>,
+    addresses: Mutex<Addresses>,
+    /// Whether it refused this node as removed, the last time that there was an answer.
+    says_removed: AtomicBool,
     slots: Mutex<Slots>,
     /// Told when the peer has dialed this node: it is up, so dialing it need not wait.
     is_up: Notify,
@@ -223,19 +229,19 @@ impl PeerHub {
         async move { queued?.reply::<M>(patience, deadline).await }
     }
 
-    /// Like [`call`](Self::call), only if this node has dialed the peer at `addr`, and the peer has said that its store is
-    /// `store_id`.
+    /// Like [`call`](Self::call), only if this node has dialed the peer at one of these addresses, and the peer has said that its
+    /// store is `store_id`.
     pub fn call_dialed<M: Message>(
         &self,
         to: NodeId,
-        addr: &str,
+        addrs: &[String],
         store_id: [u8; 16],
         message: &M,
         deadline: Duration,
     ) -> impl Future<Output = Result<M::Reply, PeerError>> + Send + 'static + use<M> {
         let peer = lock(&self.inner.peers).get(&to).cloned();
         let dialed = peer.and_then(|peer| lock(&peer.slots).dialed.clone()).filter(|connection| {
-            connection.dialed_to() == Some(addr)
+            is_among(connection, addrs)
                 && (connection.hello().store_id == store_id || mutant::is_active(Mutant::WipedVoterRejoins))
         });
         let queued = dialed.ok_or(PeerError::NotDialed(to)).and_then(|c| c.request(message));
@@ -244,13 +250,18 @@ impl PeerHub {
 
     /// Makes sure that node `id` is known and reached at `addr`. If it was dialed elsewhere, that connection ends.
     pub fn ensure_peer(&self, id: NodeId, addr: &str) {
-        if id == self.inner.identity.node_id {
+        self.ensure_peer_at(id, vec![addr.to_owned()]);
+    }
+
+    /// Makes sure that node `id` is known and reached at one of these addresses, which are tried in turn, the first one first. If
+    /// it was dialed elsewhere, that connection ends. Who answers there is told by its hello, never by the address.
+    pub fn ensure_peer_at(&self, id: NodeId, addrs: Vec<String>) {
+        if id == self.inner.identity.node_id || addrs.is_empty() {
             return;
         }
         let peer = self.inner.peer(id);
-        let first = lock(&peer.addr).replace(addr.to_owned()).is_none();
-        let elsewhere =
-            lock(&peer.slots).dialed.clone().filter(|connection| connection.dialed_to() != Some(addr));
+        let elsewhere = lock(&peer.slots).dialed.clone().filter(|connection| !is_among(connection, &addrs));
+        let first = lock(&peer.addresses).set(addrs);
         if let Some(connection) = elsewhere {
             connection.close("the peer is known at another address now");
         }
@@ -262,7 +273,8 @@ impl PeerHub {
     /// Makes sure that node `id` is known; `addr` counts only if no address of it is known yet. The configuration's
     /// addresses were there first, so a cluster may move.
     pub fn ensure_known(&self, id: NodeId, addr: &str) {
-        let known = lock(&self.inner.peers).get(&id).is_some_and(|peer| lock(&peer.addr).is_some());
+        let known =
+            lock(&self.inner.peers).get(&id).is_some_and(|peer| lock(&peer.addresses).present().is_some());
         if !known {
             self.ensure_peer(id, addr);
         }
@@ -348,6 +360,11 @@ impl PeerHub {
     }
 }
 
+/// Whether this node has dialed the connection at one of these addresses.
+fn is_among(connection: &Connection, addrs: &[String]) -> bool {
+    connection.dialed_to().is_some_and(|dialed| addrs.iter().any(|addr| addr == dialed))
+}
+
 impl Inner {
     /// The peer's entry, made if there is none yet.
     fn peer(&self, id: NodeId) -> Arc<Peer> {
@@ -357,7 +374,8 @@ impl Inner {
                 Arc::new(Peer {
                     id,
                     gone: self.stopping.child_token(),
-                    addr: Mutex::default(),
+                    addresses: Mutex::default(),
+                    says_removed: AtomicBool::new(false),
                     slots: Mutex::default(),
                     is_up: Notify::new(),
                     problem: Mutex::default(),
@@ -372,11 +390,12 @@ impl Inner {
         let rtt = lock(&self.readings).rtt(peer.id);
         PeerStatus {
             id: peer.id,
-            addr: lock(&peer.addr).clone(),
+            addr: lock(&peer.addresses).present(),
             connected: connection.is_some(),
             store_id: connection.map(|connection| connection.hello().store_id),
             rtt_ms: rtt.map(|rtt| u64::try_from(rtt.as_millis()).unwrap_or(u64::MAX)),
             problem: lock(&peer.problem).text.clone(),
+            says_removed: peer.says_removed.load(Ordering::Relaxed),
         }
     }
 
@@ -475,10 +494,20 @@ impl Inner {
         }
     }
 
-    /// Dials, and answers where.
+    /// Dials, and answers where. After a failure another address comes next, if there is one.
     async fn dial_once(&self, peer: &Peer) -> Result<(Opened, String), String> {
-        let addr = lock(&peer.addr).clone().ok_or("its address is not known")?;
-        let connect = timeout(self.limits.connect_timeout, self.net.connect(addr.clone()));
+        let addr = lock(&peer.addresses).present().ok_or("its address is not known")?;
+        match self.dial_at(peer, &addr).await {
+            Ok(opened) => Ok((opened, addr)),
+            Err(problem) => {
+                lock(&peer.addresses).failed(&addr);
+                Err(problem)
+            }
+        }
+    }
+
+    async fn dial_at(&self, peer: &Peer, addr: &str) -> Result<Opened, String> {
+        let connect = timeout(self.limits.connect_timeout, self.net.connect(addr.to_owned()));
         let stream = tokio::select! {
             biased;
             () = self.stopping.cancelled() => return Err("this node is stopping".to_owned()),
@@ -497,8 +526,14 @@ impl Inner {
             opened = timeout(self.limits.handshake_timeout, shaking) => opened,
         };
         match opened {
-            Ok(Ok(opened)) => Ok((opened, addr)),
-            Ok(Err(error)) => Err(error.to_string()),
+            Ok(Ok(opened)) => {
+                peer.says_removed.store(false, Ordering::Relaxed);
+                Ok(opened)
+            }
+            Ok(Err(error)) => {
+                peer.says_removed.store(error.says_removed(), Ordering::Relaxed);
+                Err(error.to_string())
+            }
             Err(_) => Err(format!("no handshake with `{addr}` within the deadline")),
         }
     }

@@ -18,6 +18,7 @@ use crate::raft::types::{NodeId, PeerNode, TypeConfig};
 
 use super::bounds::Bounded;
 use super::frame::kind;
+use super::moved::{Moved, MovedReply};
 
 /// A request with one kind of answer. Bodies are encoded by position: a field is never moved or removed, and any
 /// change raises the protocol version.
@@ -54,6 +55,7 @@ messages! {
     Manage, kind::MANAGE, "manage" => ManageReply;
     Introduce, kind::INTRODUCE, "introduce" => ();
     CosignRules, kind::COSIGN_RULES, "cosign_rules" => CosignRulesReply;
+    Moved, kind::MOVED, "moved" => MovedReply;
 }
 
 /// Raft AppendEntries (§5.3). The peer's Raft core gets them in the order sent.
@@ -240,6 +242,15 @@ pub enum Manage {
     Remove(NodeId),
     /// Hand leadership to this voter, or to any.
     Transfer(Option<NodeId>),
+    /// A member is elsewhere from now on. Of an address that is left out, what the membership has. Since protocol version 6.
+    Update {
+        /// The member.
+        id: NodeId,
+        /// Where peers reach it.
+        peer_addr: Option<String>,
+        /// Where clients reach it.
+        client_addr: Option<String>,
+    },
 }
 
 /// The answer to [`Manage`]: every member afterwards, or why nothing was changed.

@@ -13,11 +13,13 @@
 //! - `connection`: one live connection: the calls that wait for answers, its liveness.
 //! - `serve`: the requests that come in on it: appends in order, everything else concurrently and bounded.
 //! - `handshake`, [`Hello`]: who may talk at all.
+//! - `addresses`: where a peer may be found, tried in turn; [`Moved`]: a member's own word on that.
 //! - [`Bounded`]: how large the terms and log indices may be that a peer claims.
 //! - `outbound`, `frame`, `codec`: bounded queue, frames, bodies.
 //! - [`ClockReadings`]: what the peers' clocks said, and whether a quorum agrees with the own one.
 //! - [`TrustedOffset`]: how far the own wall clock is trusted to be ahead of boot time, which each pong tells of.
 
+mod addresses;
 mod bounds;
 mod clock;
 mod codec;
@@ -30,6 +32,7 @@ mod hello;
 mod hub;
 mod limits;
 mod message;
+mod moved;
 mod outbound;
 mod serve;
 mod sync;
@@ -40,6 +43,8 @@ pub use self::clock::{Agreement, ClockReadings, PeerClock};
 pub use self::codec::{read_request, request_frame};
 pub use self::error::PeerError;
 pub use self::handler::{Answer, Handler, SnapshotStep};
+pub(crate) use self::handshake::REMOVED;
+pub(crate) use self::hello::MANAGE_UPDATE_SINCE;
 pub use self::hello::{Hello, Identity, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN, Standing};
 pub use self::hub::{PeerAddress, PeerHub, PeerStatus};
 pub use self::limits::PeerLimits;
@@ -48,4 +53,5 @@ pub use self::message::{
     Message, PreVote, Probe, ProbeReply, ReadIndex, ReadIndexError, ReadIndexReply, SnapshotBegin,
     SnapshotChunk, SnapshotEnd, SnapshotReply, Submit, SubmitError, SubmitReply, TransferLeader, Vote,
 };
+pub use self::moved::{Moved, MovedReply};
 pub use self::trusted::TrustedOffset;

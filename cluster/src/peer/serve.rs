@@ -29,6 +29,7 @@ use super::message::{
     Append, CosignRules, Failure, Introduce, Manage, Message, Ping, Pong, PreVote, Probe, ReadIndex,
     SnapshotBegin, SnapshotChunk, SnapshotEnd, Submit, TransferLeader, Vote,
 };
+use super::moved::Moved;
 use super::trusted::TrustedOffset;
 
 /// What one peer may have in work here at once, over all its connections: a peer that reconnects in a loop
@@ -136,6 +137,7 @@ impl Server {
             kind::COSIGN_RULES => {
                 self.control::<CosignRules, _>(&frame, |m| certain(handler.cosign_rules(peer, m)))?;
             }
+            kind::MOVED => self.control::<Moved, _>(&frame, |m| certain(handler.moved(peer, m)))?,
             kind::SUBMIT => self.submit(&frame)?,
             kind::RECOVERED => {
                 handler.recovered(self.connection.hello(), &frame.body);

@@ -11,8 +11,8 @@ use assent_registry::Outcomes;
 /// A node's number in the cluster, 1 and up. An id is used once, for one disk.
 pub type NodeId = u64;
 
-/// The largest node id. Later members need larger ones, so that an id far away would leave none.
-pub(crate) const NODE_ID_MAX: NodeId = 1 << 32;
+/// The range of ids is checked by these functions and by nothing else.
+pub(crate) use assent_api::{NodeIdError, check_founder_id, check_new_id, check_node_id};
 /// Most members, learners included.
 pub(crate) const MEMBERS_MAX: usize = 9;
 /// Most voters. More only make every write wait for more disks; one above five is for replacing a member.
@@ -31,6 +31,28 @@ pub struct PeerNode {
     /// Its signing key, which must stand granted; none in what an older build wrote.
     #[serde(default)]
     pub key: Option<PublicKey>,
+}
+
+impl PeerNode {
+    /// What two members have in common that each must have for itself; none if there is nothing.
+    pub(crate) fn shares(&self, other: &PeerNode) -> Option<&'static str> {
+        if self.store_id == other.store_id {
+            return Some("store");
+        }
+        if self.key.is_some() && self.key == other.key {
+            return Some("key");
+        }
+        self.shares_address(other)
+    }
+
+    /// Which address two members have in common.
+    pub(crate) fn shares_address(&self, other: &PeerNode) -> Option<&'static str> {
+        let of_other = [&other.peer_addr, &other.client_addr];
+        if of_other.contains(&&self.peer_addr) {
+            return Some("peer address");
+        }
+        of_other.contains(&&self.client_addr).then_some("client address")
+    }
 }
 
 impl fmt::Display for PeerNode {
@@ -70,3 +92,34 @@ openraft::declare_raft_types!(
         AsyncRuntime = crate::raft::runtime::Tokio,
         LeaderId = openraft::impls::leader_id_std::LeaderId<Self::Term, Self::NodeId>,
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_members_share_neither_store_nor_key_nor_address() {
+        let key = |seed: u8| Some(assent_proof::SigningKey::from_seed([seed; 32]).public());
+        let node = |number: u8| PeerNode {
+            peer_addr: format!("a:{number}"),
+            client_addr: format!("b:{number}"),
+            store_id: [number; 16],
+            key: key(number),
+        };
+        let one = node(1);
+        assert_eq!(one.shares(&node(2)), None);
+        for (other, what) in [
+            (PeerNode { store_id: [1; 16], ..node(2) }, "store"),
+            (PeerNode { key: key(1), ..node(2) }, "key"),
+            (PeerNode { peer_addr: "a:1".into(), ..node(2) }, "peer address"),
+            (PeerNode { client_addr: "a:1".into(), ..node(2) }, "peer address"),
+            (PeerNode { client_addr: "b:1".into(), ..node(2) }, "client address"),
+        ] {
+            assert_eq!(one.shares(&other), Some(what));
+            assert!(other.shares(&one).is_some());
+        }
+        // Of two whose keys nobody knows it cannot be said that they are one.
+        let nameless = |number: u8| PeerNode { key: None, ..node(number) };
+        assert_eq!(nameless(1).shares(&nameless(2)), None);
+    }
+}

@@ -156,7 +156,7 @@ impl Parts {
     }
 
     /// As follower: how far the leader says that a read must have applied. It is asked on a connection that this node has dialed
-    /// to the address and the store of that voter, since a node that dials this one may say that it is the leader. An answer
+    /// to an address and the store of that voter, since a node that dials this one may say that it is the leader. An answer
     /// below what this node has seen committed before it asked is not a leader's.
     async fn ask_leader(&self, leader: NodeId, until: Instant) -> Result<ReadLogId<TypeConfig>, String> {
         let metrics = self.metrics_now();
@@ -166,8 +166,8 @@ impl Parts {
             return Err(format!("node {leader} is not a voter as this node knows the members"));
         };
         let left = until.saturating_duration_since(Instant::now());
-        let addr = self.peer_address(leader, node);
-        match self.hub.call_dialed(leader, addr, node.store_id, &ReadIndex {}, left).await {
+        let addrs = self.peer_addresses(leader, node);
+        match self.hub.call_dialed(leader, &addrs, node.store_id, &ReadIndex {}, left).await {
             Ok(Ok(read)) => not_below(leader, read, metrics.local_committed.map(|seen| seen.index)),
             Ok(Err(error)) => Err(format!("node {leader} says that {error}")),
             Err(error) => Err(format!("node {leader}: {error}")),

@@ -35,7 +35,7 @@ pub(crate) async fn follow_members(service: Service, pulse: Pulse) -> Why {
     let parts = service.parts();
     let me = parts.config.node_id;
     let mut metrics = parts.raft.metrics();
-    let mut was_member = false;
+    let mut told: Option<String> = None;
     let mut leaving: BTreeMap<NodeId, Instant> = BTreeMap::new();
     loop {
         pulse.beat();
@@ -54,7 +54,7 @@ pub(crate) async fn follow_members(service: Service, pulse: Pulse) -> Why {
                 // Only the first cause is kept.
                 let _ = parts.ends.set(cause.to_owned());
             }
-            parts.hub.ensure_peer(*id, parts.peer_address(*id, node));
+            parts.hub.ensure_peer_at(*id, parts.peer_addresses(*id, node));
         }
         let introduced = parts.introductions.all();
         for (id, node) in &introduced {
@@ -73,26 +73,18 @@ pub(crate) async fn follow_members(service: Service, pulse: Pulse) -> Why {
                 parts.hub.forget(id, "it is no member any more");
             }
         }
-        if was_member && !is_member(me) {
-            tracing::warn!(
-                "this node was removed from the cluster; stop it and keep its data for the auditors"
-            );
+        let removed = parts.belonging().removed().map(|removed| removed.detail);
+        if removed != told {
+            if let Some(detail) = &removed {
+                tracing::warn!("{detail}; stop it and keep its data for the auditors");
+            }
+            told = removed;
         }
-        was_member = is_member(me);
         // Introductions come without a change of Raft's, so it is looked now and again all the same.
         if let Ok(Err(_)) = timeout(LOOK_AT_LEAST_EVERY, metrics.changed()).await {
             return "raft is gone";
         }
         sleep(MEMBERS_EVERY).await;
-    }
-}
-
-impl Parts {
-    /// Where a member is dialed: as this node's configuration has it, so that a cluster may move, or else as the membership has it.
-    /// Never where a peer has said that it is.
-    pub(super) fn peer_address<'a>(&'a self, id: NodeId, node: &'a PeerNode) -> &'a str {
-        let configured = self.config.voters.iter().find(|voter| voter.id == id);
-        configured.map_or(node.peer_addr.as_str(), |voter| voter.peer.as_str())
     }
 }
 
@@ -115,6 +107,8 @@ pub(crate) async fn remember_voters(service: Service, memory: Arc<Memory>, pulse
         let _ = memory.save(now, |id| membership.get_node(&id).is_some()).await;
         if now {
             introduce(parts);
+            service.say_where();
+            parts.whereabouts.retain(|id| membership.get_node(&id).is_some());
         }
         if leads && now {
             parts.finish_joint().await;

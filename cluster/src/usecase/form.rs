@@ -6,9 +6,13 @@
 //! never returns as itself.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use tokio::time::sleep;
+
+use assent_proof::{Code, Refusal};
 
 use super::{Parts, Service};
 use crate::peer::Probe;
@@ -30,11 +34,16 @@ pub(crate) async fn form(service: Service, store_id: [u8; 16], started: impl Fn(
     let mut asked: u32 = 0;
     while !started() {
         match fresh_voters(&service, store_id).await {
-            Ok(members) if first => match parts.raft.initialize(members).await {
-                Ok(()) => tracing::info!("the cluster is formed"),
-                Err(error) => tracing::warn!(%error, "the cluster could not be formed yet"),
-            },
-            Ok(_) => {}
+            Ok(members) => {
+                let wrong = two_in_one(&members);
+                say_wrong(parts, wrong.as_ref());
+                if wrong.is_none() && first {
+                    match parts.raft.initialize(members).await {
+                        Ok(()) => tracing::info!("the cluster is formed"),
+                        Err(error) => tracing::warn!(%error, "the cluster could not be formed yet"),
+                    }
+                }
+            }
             Err(waiting_for) => {
                 if asked.is_multiple_of(SAY_EVERY) {
                     tracing::info!(waiting_for, "this store is new");
@@ -43,6 +52,32 @@ pub(crate) async fn form(service: Service, store_id: [u8; 16], started: impl Fn(
             }
         }
         sleep(ASK_EVERY).await;
+    }
+    say_wrong(parts, None);
+}
+
+/// Why these are not as many founders as they seem: two have a store, a key or an address in common. A cluster that was founded so
+/// would count one signature for two nodes, and could not lose one of the two without the other.
+fn two_in_one(members: &BTreeMap<NodeId, PeerNode>) -> Option<Refusal> {
+    members.iter().find_map(|(id, node)| {
+        let mut others = members.range((Bound::Excluded(*id), Bound::Unbounded));
+        let (other, what) = others.find_map(|(other, known)| Some((other, node.shares(known)?)))?;
+        let detail = format!(
+            "nodes {id} and {other} have the same {what}: the cluster is not founded until each has its own"
+        );
+        Some(Refusal::new(Code::MemberExists, detail))
+    })
+}
+
+/// Keeps what is wrong with the founders, for `/readyz`, and logs it once.
+fn say_wrong(parts: &Parts, wrong: Option<&Refusal>) {
+    let mut said = parts.not_founded.lock().unwrap_or_else(PoisonError::into_inner);
+    if said.as_ref() != wrong {
+        if let Some(refusal) = wrong {
+            let (code, remedy) = (refusal.code.as_str(), refusal.code.remedy());
+            tracing::error!(code, problem = refusal.detail, remedy, "the cluster cannot be founded");
+        }
+        *said = wrong.cloned();
     }
 }
 
@@ -98,4 +133,39 @@ async fn fresh_voters(service: &Service, store_id: [u8; 16]) -> Result<BTreeMap<
         members.insert(voter.id, node);
     }
     Ok(members)
+}
+
+#[cfg(test)]
+mod tests {
+    use assent_proof::SigningKey;
+
+    use super::*;
+
+    fn founder(number: u8) -> (NodeId, PeerNode) {
+        let node = PeerNode {
+            peer_addr: format!("a:{number}"),
+            client_addr: format!("b:{number}"),
+            store_id: [number; 16],
+            key: Some(SigningKey::from_seed([number; 32]).public()),
+        };
+        (u64::from(number), node)
+    }
+
+    #[test]
+    fn two_founders_with_one_store_key_or_address_found_no_cluster() {
+        let all = BTreeMap::from([founder(1), founder(2), founder(3)]);
+        assert_eq!(two_in_one(&all), None);
+        let one = founder(1).1;
+        for (second, what) in [
+            (PeerNode { store_id: one.store_id, ..founder(3).1 }, "store"),
+            (PeerNode { key: one.key, ..founder(3).1 }, "key"),
+            (PeerNode { peer_addr: one.client_addr.clone(), ..founder(3).1 }, "client address"),
+        ] {
+            let members = BTreeMap::from([founder(1), founder(2), (3, second)]);
+            let refusal = two_in_one(&members).unwrap();
+            assert_eq!(refusal.code, Code::MemberExists);
+            let said = format!("nodes 1 and 3 have the same {what}");
+            assert!(refusal.detail.starts_with(&said), "{}", refusal.detail);
+        }
+    }
 }

@@ -5,12 +5,12 @@ use std::time::Duration;
 use openraft::async_runtime::watch::WatchReceiver;
 use tokio::time::{Instant, sleep};
 
-use assent_api::{Call, MemberBody, MemberRole, MembersBody, NewMember, Problem, status_of};
+use assent_api::{Call, MemberAddresses, MemberBody, MemberRole, MembersBody, NewMember, Problem, status_of};
 use assent_proof::{Code, Refusal};
 use assent_registry::{Rows, query};
 
 use super::{Caller, Parts, Service, within};
-use crate::peer::{Manage, ManageError, PeerError};
+use crate::peer::{MANAGE_UPDATE_SINCE, Manage, ManageError, PeerError};
 use crate::raft::types::{NodeId, PeerNode};
 
 /// The pause before asking again while there is no leader.
@@ -47,6 +47,16 @@ impl Service {
         self.manage(caller, Manage::Promote(id)).await
     }
 
+    /// A member is elsewhere from now on.
+    pub async fn update_member(
+        &self,
+        caller: &Caller,
+        id: NodeId,
+        to: MemberAddresses,
+    ) -> Result<MembersBody, Box<Problem>> {
+        self.manage(caller, Manage::Update { id, peer_addr: to.peer, client_addr: to.client }).await
+    }
+
     /// Takes a member out.
     pub async fn remove_member(&self, caller: &Caller, id: NodeId) -> Result<MembersBody, Box<Problem>> {
         self.manage(caller, Manage::Remove(id)).await
@@ -72,6 +82,11 @@ impl Service {
                 None => Err(ManageError::NotLeader { leader: None }),
                 Some(leader) if leader == parts.config.node_id => {
                     self.manage_as_leader(manage.clone(), until).await
+                }
+                Some(leader) if !parts.takes(leader, &manage) => {
+                    let detail =
+                        format!("the build of node {leader}, which leads, does not know this change yet");
+                    Err(ManageError::Refused(Refusal::new(Code::MemberBehind, detail)))
                 }
                 Some(leader) => {
                     let left = until.saturating_duration_since(Instant::now());
@@ -121,6 +136,20 @@ fn problem(refusal: &Refusal) -> Box<Problem> {
 }
 
 impl Parts {
+    /// Whether the build of that leader takes this change, as far as its hello says.
+    fn takes(&self, leader: NodeId, manage: &Manage) -> bool {
+        match manage {
+            Manage::Update { .. } => {
+                self.hub.hello(leader).is_none_or(|hello| hello.versions.1 >= MANAGE_UPDATE_SINCE)
+            }
+            Manage::List
+            | Manage::Add { .. }
+            | Manage::Promote(_)
+            | Manage::Remove(_)
+            | Manage::Transfer(_) => true,
+        }
+    }
+
     /// The members as this node sees them.
     pub(super) fn members(&self) -> MembersBody {
         let metrics = self.raft.metrics().borrow_watched().clone();

@@ -17,10 +17,8 @@ use assent_registry::query;
 
 use super::{Parts, Service};
 use crate::peer::{Manage, ManageError, ManageReply};
-use crate::raft::types::{MEMBERS_MAX, NODE_ID_MAX, NodeId, PeerNode, TypeConfig, VOTERS_MAX};
+use crate::raft::types::{MEMBERS_MAX, NodeId, NodeIdError, PeerNode, TypeConfig, VOTERS_MAX, check_new_id};
 
-/// Most ids that a new member's may skip.
-const IDS_SKIPPED_MAX: u64 = 1 << 20;
 /// A voter counts as there if it answered within so many longest elections.
 const THERE_WITHIN_ELECTIONS: u32 = 3;
 /// How long a learner may take to reach what the log held when its promotion was asked for.
@@ -37,26 +35,30 @@ fn refused<T>(code: Code, detail: impl Into<String>) -> Changed<T> {
     Err(ManageError::Refused(Refusal::new(code, detail)))
 }
 
-/// Whether a new member may have this id. Later ones need larger ids, so that one far ahead would leave none for them.
+/// Whether a new member may have this id.
 fn is_free(id: NodeId, next: NodeId) -> Changed<()> {
-    if id < next {
-        let detail =
-            format!("node id {id} was used before, and an id is used once: the next free one is {next}");
-        return refused(Code::MemberExists, detail);
+    match check_new_id(id, next) {
+        Ok(_) => Ok(()),
+        Err(error @ NodeIdError::Used { .. }) => refused(Code::MemberExists, error.to_string()),
+        Err(
+            error @ (NodeIdError::OutOfRange { .. }
+            | NodeIdError::FarFounder { .. }
+            | NodeIdError::FarAhead { .. }),
+        ) => refused(Code::Malformed, error.to_string()),
     }
-    if id > NODE_ID_MAX {
-        return refused(
-            Code::Malformed,
-            format!("node id {id} is larger than {NODE_ID_MAX}, the largest there is"),
-        );
+}
+
+/// Refuses a member that has something in common with another one that each must have for itself.
+fn is_its_own(
+    members: &BTreeMap<NodeId, PeerNode>,
+    id: NodeId,
+    shares: impl Fn(&PeerNode) -> Option<&'static str>,
+) -> Changed<()> {
+    let mut others = members.iter().filter(|(other, _)| **other != id);
+    match others.find_map(|(other, known)| Some((other, shares(known)?))) {
+        None => Ok(()),
+        Some((other, what)) => refused(Code::MemberExists, format!("node {other} has the same {what}")),
     }
-    if id.saturating_sub(next) > IDS_SKIPPED_MAX {
-        let detail = format!(
-            "node id {id} skips more than {IDS_SKIPPED_MAX} ids, which would never be used: the next free one is {next}"
-        );
-        return refused(Code::Malformed, detail);
-    }
-    Ok(())
 }
 
 impl Service {
@@ -81,6 +83,9 @@ impl Service {
             Manage::List => {}
             Manage::Add { id, node } => parts.add(id, node, until).await?,
             Manage::Promote(id) => parts.promote(id, until).await?,
+            Manage::Update { id, peer_addr, client_addr } => {
+                parts.update(id, peer_addr, client_addr, until).await?;
+            }
             Manage::Remove(id) if id == parts.config.node_id => {
                 parts.removable(id)?;
                 // A leader does not remove itself: another one does, once it leads.
@@ -207,17 +212,7 @@ impl Parts {
             return Ok(());
         }
         is_free(id, self.highest_id().saturating_add(1))?;
-        for (other, known) in &members {
-            let shared = [
-                ("store", known.store_id == node.store_id),
-                ("key", known.key.is_some() && known.key == node.key),
-                ("peer address", known.peer_addr == node.peer_addr),
-                ("client address", known.client_addr == node.client_addr),
-            ];
-            if let Some((what, _)) = shared.iter().find(|(_, shared)| *shared) {
-                return refused(Code::MemberExists, format!("node {other} has the same {what}"));
-            }
-        }
+        is_its_own(&members, id, |known| node.shares(known))?;
         if members.len() >= MEMBERS_MAX {
             return refused(Code::QuorumAtRisk, format!("a cluster has at most {MEMBERS_MAX} members"));
         }
@@ -227,6 +222,35 @@ impl Parts {
         }
         tracing::info!(id, addr = node.peer_addr, "adding a learner");
         done(timeout_at(until, self.raft.add_learner(id, node, false)).await)
+    }
+
+    /// A member is elsewhere from now on. Nothing else about it changes, so no quorum does.
+    async fn update(
+        &self,
+        id: NodeId,
+        peer_addr: Option<String>,
+        client_addr: Option<String>,
+        until: Instant,
+    ) -> Changed<()> {
+        let metrics = self.settled()?;
+        let members: BTreeMap<NodeId, PeerNode> =
+            metrics.membership_config.nodes().map(|(id, node)| (*id, node.clone())).collect();
+        let Some(known) = members.get(&id) else { return unknown(id) };
+        let node = PeerNode {
+            peer_addr: peer_addr.unwrap_or_else(|| known.peer_addr.clone()),
+            client_addr: client_addr.unwrap_or_else(|| known.client_addr.clone()),
+            ..known.clone()
+        };
+        if node == *known {
+            return Ok(());
+        }
+        if node.peer_addr == node.client_addr {
+            return refused(Code::Malformed, "its peers and its clients cannot reach it at one address");
+        }
+        is_its_own(&members, id, |other| node.shares_address(other))?;
+        tracing::info!(id, peer = node.peer_addr, client = node.client_addr, "a member moved");
+        let change = ChangeMembers::SetNodes(BTreeMap::from([(id, node)]));
+        done(timeout_at(until, self.raft.change_membership(change, false)).await)
     }
 
     async fn promote(&self, id: NodeId, until: Instant) -> Changed<()> {
@@ -360,10 +384,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_new_members_id_is_larger_than_all_before_it_and_leaves_ids_for_those_after_it() {
-        assert!(is_free(4, 4).is_ok() && is_free(4 + IDS_SKIPPED_MAX, 4).is_ok());
-        for refused in [3, 5 + IDS_SKIPPED_MAX, u64::MAX] {
-            assert!(is_free(refused, 4).is_err(), "{refused}");
+    fn an_id_that_was_used_and_one_that_none_may_have_are_refused_each_with_its_code() {
+        let code = |id, next| match is_free(id, next) {
+            Err(ManageError::Refused(refusal)) => Some(refusal.code),
+            other => {
+                assert_eq!(other, Ok(()));
+                None
+            }
+        };
+        assert_eq!(code(4, 4), None);
+        assert_eq!(code(3, 4), Some(Code::MemberExists));
+        for far in [5 + (1 << 20), (1 << 32) + 1, (1 << 63) - 1, u64::MAX] {
+            assert_eq!(code(far, 4), Some(Code::Malformed), "{far}");
         }
     }
 }

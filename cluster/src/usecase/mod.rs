@@ -21,10 +21,12 @@ mod keep_log;
 mod lane;
 mod members;
 mod membership;
+mod moved;
 mod mutant;
 mod permit;
 mod raise;
 mod read;
+mod removed;
 mod round;
 mod shed;
 mod status;
@@ -43,7 +45,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 
-use assent_proof::{Millis, Rules, SigningKey};
+use assent_proof::{Millis, Refusal, Rules, SigningKey};
 use assent_registry::{ClusterId, RowError, Rows, query, rules_in_force};
 use assent_store::{Health, LogStore, RegistryStore, StoreError};
 
@@ -59,6 +61,7 @@ use crate::raft::network::Transfers;
 use crate::raft::types::{NodeId, TypeConfig};
 use crate::raft::verifier::Verifier;
 use crate::tasks::Tasks;
+use crate::whereabouts::Whereabouts;
 
 pub(crate) use anchor::{AHEAD_MS_MAX as CLOCK_AHEAD_MS_MAX, Anchor};
 pub(crate) use answer_room::DECISION_KIB;
@@ -115,6 +118,10 @@ pub(crate) struct Parts {
     pub(crate) memory: Arc<Memory>,
     /// Members that others have named.
     pub(crate) introductions: Introductions,
+    /// Where members say that they are.
+    pub(crate) whereabouts: Whereabouts,
+    /// Why the founders do not found the cluster, as long as this node finds something wrong with them.
+    pub(crate) not_founded: Mutex<Option<Refusal>>,
     /// Root's newest recovery statement, if there ever was one.
     pub(crate) recovery: watch::Receiver<Option<Bytes>>,
     /// Whether this node is on its way out.

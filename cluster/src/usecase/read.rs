@@ -1,10 +1,13 @@
 //! Reading what the registry holds, as of a state that a quorum has just confirmed.
 
+use std::sync::PoisonError;
+
 use assent_api::{Call, Problem, status_of};
 use assent_proof::{Code, Millis};
 use assent_registry::{RowError, Rows};
 
 use super::barrier::BarrierError;
+use super::removed::Belonging;
 use super::{Caller, Service, within};
 use crate::env::blocking;
 
@@ -59,7 +62,8 @@ impl Service {
         {
             return Err(unsure.problem(Call::Read));
         }
-        self.pass(within(parts.config.deadlines.authorize_ms)).await.map_err(|error| unconfirmed(&error))?;
+        let passed = self.pass(within(parts.config.deadlines.authorize_ms)).await;
+        passed.map_err(|error| self.why_not_ready(&error))?;
         let now = parts.judged().map_err(|unsure| unsure.problem(Call::Read))?;
         let view =
             parts.registry.view().map_err(|error| problem(Code::EvidenceMutated, error.to_string()))?;
@@ -67,6 +71,24 @@ impl Service {
             Ok(None) => Ok(()),
             Ok(Some(why)) => Err(problem(Code::NoQuorum, why)),
             Err(error) => Err(problem(Code::EvidenceMutated, parts.unread(&error))),
+        }
+    }
+
+    /// Why no barrier was passed: what this node is to the cluster comes first, since nothing else helps until that changes.
+    fn why_not_ready(&self, error: &BarrierError) -> Box<Problem> {
+        let parts = self.parts();
+        let not_founded = parts.not_founded.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(refusal) = not_founded {
+            return Box::new(Problem::from_refusal(&refusal, 503));
+        }
+        let belonging = parts.belonging();
+        let waits = belonging == Belonging::Waiting && !parts.config.is_founder();
+        match belonging.removed() {
+            Some(removed) => problem(Code::MemberRemoved, removed.detail),
+            None if waits => {
+                problem(Code::NoQuorum, "this node is not a voter of the cluster: it waits to be added")
+            }
+            None => unconfirmed(error),
         }
     }
 

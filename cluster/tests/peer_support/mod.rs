@@ -10,8 +10,8 @@ use std::time::Duration;
 use assent_cluster::env::{Clock, Environment, RealClock};
 use assent_cluster::peer::{
     Answer, Append, CosignRules, CosignRulesReply, Handler, Hello, Identity, Introduce, Manage, ManageError,
-    ManageReply, Message, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN, PeerAddress, PeerError, PeerHub,
-    PeerLimits, ProbeReply, ReadIndexError, ReadIndexReply, SnapshotReply, SnapshotStep, Standing,
+    ManageReply, Message, Moved, MovedReply, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN, PeerAddress, PeerError,
+    PeerHub, PeerLimits, ProbeReply, ReadIndexError, ReadIndexReply, SnapshotReply, SnapshotStep, Standing,
     SubmitError, SubmitReply,
 };
 use assent_cluster::raft::log::LogRecord;
@@ -93,6 +93,10 @@ impl Handler for Script {
 
     fn recovered(&self, hello: &Hello, _envelope: &Bytes) {
         self.recovered.lock().unwrap().push(hello.node_id);
+    }
+
+    fn moved(&self, _from: NodeId, _moved: Moved) -> BoxFuture<'static, MovedReply> {
+        ready(Err("not here".to_owned())).boxed()
     }
 
     fn introduce(&self, _from: NodeId, _introduce: Introduce) {}

@@ -49,8 +49,12 @@ pub struct StatusBody {
     pub clock: ClockBody,
     /// Who this node is, which is what it takes to add it to a cluster.
     pub node: SelfBody,
-    /// Whether it is a member as far as it knows; a new node waits to be added, a removed one serves nobody.
+    /// Whether it is a member as far as it knows; a new node waits to be added.
     pub member: bool,
+    /// That it was a member and was removed, for good; left out of a node that was not. A node that is no member and was not
+    /// removed waits to be added.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed: Option<RemovedBody>,
     /// The version of the rules that the registry follows here.
     pub rules: u32,
     /// The newest rules that this build knows.
@@ -76,6 +80,18 @@ impl StatusBody {
     pub fn to_vec(&self) -> Vec<u8> {
         crate::status::to_vec(self)
     }
+}
+
+/// That a node was removed from the cluster. It serves nobody any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RemovedBody {
+    /// Whose word that is: the members that refused this node as removed. Empty if its own log says so.
+    pub said_by: Vec<u64>,
+    /// How it is known, one sentence for people.
+    pub detail: String,
+    /// What to do, one line.
+    pub remedy: String,
 }
 
 /// Who a node is.
@@ -286,6 +302,7 @@ mod tests {
                 key: assent_proof::SigningKey::from_seed([1; 32]).public(),
             },
             member: true,
+            removed: None,
             rules: 1,
             rules_known: 1,
             peers: vec![PeerBody { id: 1, connected: true, rtt_ms: Some(1), problem: None }],
@@ -328,6 +345,15 @@ mod tests {
             )
         );
         assert_eq!(serde_json::from_str::<StatusBody>(&text).unwrap(), body);
+    }
+
+    #[test]
+    fn a_node_that_was_removed_says_whose_word_that_is() {
+        let removed =
+            RemovedBody { said_by: vec![1, 3], detail: "why".to_owned(), remedy: "what".to_owned() };
+        let text = r#"{"saidBy":[1,3],"detail":"why","remedy":"what"}"#;
+        assert_eq!(serde_json::to_string(&removed).unwrap(), text);
+        assert_eq!(serde_json::from_str::<RemovedBody>(text).unwrap(), removed);
     }
 
     #[test]

@@ -17,14 +17,15 @@ mod domain;
 mod events;
 mod lineage;
 mod members;
+mod node_id;
 mod problem;
 mod status;
 mod submission;
 
 pub use clock::{ClockConfirmed, ClockStanding, ConfirmClock, MAX_CLOCK_BYTES};
 pub use cluster::{
-    AppliedBody, ClockBody, ClockReading, DigestBody, LogBody, NodeRole, PeerBody, ProcessBody, SelfBody,
-    SnapshotBody, SnapshotDirection, StatusBody,
+    AppliedBody, ClockBody, ClockReading, DigestBody, LogBody, NodeRole, PeerBody, ProcessBody, RemovedBody,
+    SelfBody, SnapshotBody, SnapshotDirection, StatusBody,
 };
 pub use decision::{
     DecisionBody, DecisionsBody, JudgedByBody, ReasonBody, Verdict, authorize_batch_body, leaf_bytes,
@@ -36,7 +37,13 @@ pub use events::{
     NDJSON_CONTENT_TYPE, RestrictsBody, SSE_CONTENT_TYPE,
 };
 pub use lineage::{ConflictBody, IssuerBody, LineageBody, LineageEntryBody, LineageStatus};
-pub use members::{MAX_MEMBER_BYTES, MemberBody, MemberRole, MembersBody, NewMember, parse_transfer};
+pub use members::{
+    MAX_MEMBER_BYTES, MemberAddresses, MemberBody, MemberRole, MembersBody, NewMember, is_address,
+    parse_transfer,
+};
+pub use node_id::{
+    FOUNDER_ID_MAX, NODE_ID_MAX, NODE_ID_STEP_MAX, NodeIdError, check_founder_id, check_new_id, check_node_id,
+};
 pub use problem::{OUTCOME_UNKNOWN, PROBLEM_CONTENT_TYPE, Problem};
 pub use status::{Call, status_of};
 pub use submission::{BatchMode, BatchResponse, BatchResult, ReceiptBody, batch_body, parse_batch};

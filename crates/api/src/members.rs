@@ -3,6 +3,8 @@
 use assent_proof::{Fields, PublicKey, Refusal, json};
 use serde::{Deserialize, Serialize};
 
+use crate::node_id::{NODE_ID_MAX, check_node_id};
+
 /// Longest body of a change, in bytes.
 pub const MAX_MEMBER_BYTES: usize = 4096;
 
@@ -103,10 +105,7 @@ impl NewMember {
         let mut fields = Fields::of(&body, "")?;
         let id = fields.int("id")?;
         let member = Self {
-            id: u64::try_from(id)
-                .ok()
-                .filter(|id| *id > 0)
-                .ok_or_else(|| malformed("id", "must be 1 or more"))?,
+            id: node_id(id, "id")?,
             peer: address(fields.text("peer")?, "peer")?,
             client: address(fields.text("client")?, "client")?,
             store_id: fields.text("storeId")?.to_owned(),
@@ -134,6 +133,41 @@ impl NewMember {
     }
 }
 
+/// `PATCH /v1/cluster/members/{id}`: where a member is from now on. What is left out stays as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MemberAddresses {
+    /// Where peers reach it, `host:port`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
+    /// Where clients reach it, `host:port`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+}
+
+impl MemberAddresses {
+    /// Reads `{peer?, client?}`, at least one of them.
+    ///
+    /// # Errors
+    /// `malformed` with the field at fault.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Refusal> {
+        let body = json::parse(bytes)?;
+        let mut fields = Fields::of(&body, "")?;
+        let peer = fields.opt_text("peer")?.map(|text| address(text, "peer")).transpose()?;
+        let client = fields.opt_text("client")?.map(|text| address(text, "client")).transpose()?;
+        fields.finish()?;
+        if peer.is_none() && client.is_none() {
+            return Err(malformed("peer", "or `client` must be given"));
+        }
+        Ok(Self { peer, client })
+    }
+
+    /// The body, as compact JSON.
+    pub fn to_vec(&self) -> Vec<u8> {
+        crate::status::to_vec(self)
+    }
+}
+
 /// Reads the body of `POST /v1/cluster/leader`: `{to?}`, the voter that is to lead.
 ///
 /// # Errors
@@ -143,7 +177,14 @@ pub fn parse_transfer(bytes: &[u8]) -> Result<Option<u64>, Refusal> {
     let mut fields = Fields::of(&body, "")?;
     let to = fields.opt_int("to")?;
     fields.finish()?;
-    to.map(|to| u64::try_from(to).map_err(|_| malformed("to", "must be 1 or more"))).transpose()
+    to.map(|to| node_id(to, "to")).transpose()
+}
+
+/// A member's number out of a body.
+fn node_id(number: i64, field: &str) -> Result<u64, Refusal> {
+    // What is below the range is 0 to whoever checks it, and refused.
+    let checked = check_node_id(u64::try_from(number).unwrap_or(0));
+    checked.map_err(|_| malformed(field, &format!("must be from 1 to {NODE_ID_MAX}")))
 }
 
 fn malformed(field: &str, problem: &str) -> Refusal {
@@ -152,14 +193,18 @@ fn malformed(field: &str, problem: &str) -> Refusal {
 
 /// `host:port`, in characters that need no escape anywhere.
 fn address(text: &str, field: &str) -> Result<String, Refusal> {
+    if is_address(text) { Ok(text.to_owned()) } else { Err(malformed(field, "must be `host:port`")) }
+}
+
+/// Whether this is an address that a member may have: `host:port`, at most 256 bytes, in characters that need no escape anywhere.
+pub fn is_address(text: &str) -> bool {
     let plain = |host: &str| {
         !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte))
     };
-    let good = text.len() <= MAX_ADDRESS_BYTES
+    text.len() <= MAX_ADDRESS_BYTES
         && text
             .rsplit_once(':')
-            .is_some_and(|(host, port)| plain(host) && port.parse::<u16>().is_ok_and(|port| port > 0));
-    if good { Ok(text.to_owned()) } else { Err(malformed(field, "must be `host:port`")) }
+            .is_some_and(|(host, port)| plain(host) && port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
 #[cfg(test)]
@@ -187,6 +232,8 @@ mod tests {
         for (from, to, field) in [
             (r#""id":4"#, r#""id":0"#, "id"),
             (r#""id":4"#, r#""id":-1"#, "id"),
+            (r#""id":4"#, r#""id":4294967297"#, "id"),
+            (r#""id":4"#, r#""id":9007199254740991"#, "id"),
             (r#""id":4"#, r#""id":"4""#, "id"),
             ("10.0.0.4:7500", "10.0.0.4", "peer"),
             ("10.0.0.4:7500", "10.0.0.4:0", "peer"),
@@ -204,10 +251,30 @@ mod tests {
     }
 
     #[test]
+    fn new_addresses_of_a_member_are_one_or_two() {
+        let both = r#"{"peer":"10.0.0.9:7500","client":"node-9:7400"}"#;
+        let read = MemberAddresses::parse(both.as_bytes()).unwrap();
+        assert_eq!(String::from_utf8(read.to_vec()).unwrap(), both);
+        let one = MemberAddresses::parse(br#"{"client":"node-9:7400"}"#).unwrap();
+        assert_eq!((one.peer, one.client.as_deref()), (None, Some("node-9:7400")));
+        for (text, field) in [
+            ("{}", "peer"),
+            (r#"{"peer":"here"}"#, "peer"),
+            (r#"{"peer":"a:1","client":"a b:1"}"#, "client"),
+            (r#"{"peer":"a:1","more":1}"#, "more"),
+        ] {
+            let refusal = MemberAddresses::parse(text.as_bytes()).unwrap_err();
+            assert_eq!(refusal.field.as_deref(), Some(field), "{text}");
+        }
+    }
+
+    #[test]
     fn a_transfer_names_a_voter_or_nobody() {
         assert_eq!(parse_transfer(b"{}"), Ok(None));
         assert_eq!(parse_transfer(br#"{"to":2}"#), Ok(Some(2)));
         assert!(parse_transfer(br#"{"to":-2}"#).is_err());
+        assert!(parse_transfer(br#"{"to":0}"#).is_err());
+        assert!(parse_transfer(br#"{"to":4294967297}"#).is_err());
         assert!(parse_transfer(br#"[]"#).is_err());
         assert!(parse_transfer(b"").is_err());
     }

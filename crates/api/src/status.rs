@@ -34,6 +34,8 @@ pub fn status_of(code: Code, call: Call) -> u16 {
         | Code::EvidenceMutated
         | Code::RevisionNotReached => 503,
         _ if call == Call::Authorize => 403,
+        // It never answers again; another node does.
+        Code::MemberRemoved => 503,
         // The slot, the head, the nonce, an equivocation.
         Code::LineageFragmented
         | Code::HeadMoved

@@ -39,6 +39,11 @@ impl GovernArgs {
         self.domain.required()
     }
 
+    /// Whether the envelope is not sent, but printed.
+    pub(crate) fn is_only_printed(&self) -> bool {
+        self.print
+    }
+
     /// Makes the statement of these claims, signs it and sends it. What needs a slot takes the next free one.
     pub(crate) async fn send(&self, claims: &Claims, output: Output) -> Result<Exit, CliError> {
         let signers = keys::read_all_signing(&self.keys)?;

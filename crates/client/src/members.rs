@@ -1,7 +1,7 @@
 //! The cluster's members: who they are, and changing that. Every change may be asked for again: what is as asked for
 //! stays so.
 
-use assent_api::{ClockBody, ConfirmClock, MembersBody, NewMember};
+use assent_api::{ClockBody, ConfirmClock, MemberAddresses, MembersBody, NewMember};
 use assent_proof::Seconds;
 use http::Method;
 
@@ -32,6 +32,16 @@ impl Client {
     /// `member_unknown`, `member_behind`, `quorum_at_risk`, `membership_busy`, `no_quorum`.
     pub async fn promote_member(&self, id: u64) -> Result<MembersBody, ClientError> {
         self.change(Ask::post(&format!("{MEMBERS}/{id}/promote"), Vec::new())).await
+    }
+
+    /// Has the membership say where a member is now; what is left out stays as it is.
+    ///
+    /// # Errors
+    /// `member_unknown`; `member_exists` for an address that another member has; `member_behind` for a leader whose build does
+    /// not know this yet; `membership_busy`, `no_quorum`.
+    pub async fn update_member(&self, id: u64, to: &MemberAddresses) -> Result<MembersBody, ClientError> {
+        let ask = Ask { method: Method::PATCH, ..Ask::post(&format!("{MEMBERS}/{id}"), to.to_vec()) };
+        self.change(ask).await
     }
 
     /// Takes a member out for good: neither its id nor its store ever comes back.

@@ -97,7 +97,7 @@ impl Transport {
         *request.method_mut() = ask.method.clone();
         *request.uri_mut() = uri;
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static("*/*"));
-        if ask.method == Method::POST {
+        if [Method::POST, Method::PATCH].contains(&ask.method) {
             request
                 .headers_mut()
                 .insert(CONTENT_TYPE, HeaderValue::from_static(assent_api::JSON_CONTENT_TYPE));

@@ -14,7 +14,7 @@ pub enum CodeUse {
     Denies,
     /// It does either.
     RefusesAndDenies,
-    /// It refuses a change of the cluster's membership.
+    /// It refuses a change of the cluster's membership, or says why a node has no part in it.
     RefusesChange,
 }
 
@@ -218,4 +218,7 @@ codes! {
     /// Another change of the membership is under way.
     MembershipBusy = "membership_busy", RefusesChange, "§5",
         "try again when it is done";
+    /// This node was removed from the cluster, for good.
+    MemberRemoved = "member_removed", RefusesChange, "§5",
+        "stop this node and keep its data for the auditors; its machine may join as a new member, with an id that was never used, an empty data directory and a key of its own";
 }

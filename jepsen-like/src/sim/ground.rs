@@ -19,6 +19,8 @@ pub const ORIGIN: &str = "registry.example/simulated";
 pub const CLIENT_PORT: u16 = 7000;
 /// Where peers reach a node.
 pub const PEER_PORT: u16 = 7001;
+/// Where peers reach a node that has moved, and has not moved back.
+pub const PEER_PORT_MOVED: u16 = 7002;
 /// How many nodes may ever be members of one run: those of the beginning and those that join.
 pub const NODES_MAX: u64 = 9;
 /// When the genesis file was signed: so lately that the nodes' clocks are trusted at once.
@@ -108,6 +110,14 @@ impl Ground {
         config.rules_known = RulesVersion::GENESIS.0;
         config
     }
+}
+
+/// Puts a node at its other port for peers, from its next start on.
+pub fn move_peer_port(config: &mut Config) {
+    let is_at_first = config.peer_listen.ends_with(&format!(":{PEER_PORT}"));
+    let port = if is_at_first { PEER_PORT_MOVED } else { PEER_PORT };
+    config.peer_listen = format!("0.0.0.0:{port}");
+    config.peer_advertise = Some(format!("{}:{port}", node_name(config.node_id)));
 }
 
 /// A domain of the beginning.

@@ -120,6 +120,16 @@ impl Machine {
         self.state.service.borrow().as_ref().map(|service| service.status(&Caller::Anonymous).rules)
     }
 
+    /// Where peers reach the node from its next start on.
+    pub fn peer_configured(&self) -> String {
+        self.state.config.borrow().addresses().0
+    }
+
+    /// Where this node's own membership has another one, if it runs and knows it.
+    pub fn peer_known(&self, node: u64) -> Option<String> {
+        self.state.service.borrow().as_ref().and_then(|service| service.peer_known(node))
+    }
+
     /// Asks the process to stop, as SIGTERM does.
     pub fn ask_to_stop(&self) {
         self.state.stop.notify_one();

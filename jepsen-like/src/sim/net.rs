@@ -7,7 +7,7 @@ use assent_cluster::env::{BoxStream, Listener, Net};
 use futures_util::future::BoxFuture;
 use turmoil::net::{TcpListener, TcpStream};
 
-use super::ground::PEER_PORT;
+use super::ground::{PEER_PORT, PEER_PORT_MOVED};
 use super::wire::Wires;
 
 /// TCP between simulated hosts. It loses nothing by itself; what is cut or delayed is decided outside, and what becomes of
@@ -26,7 +26,8 @@ impl SimNet {
 
 /// Whether it is where peers are reached.
 fn is_of_peers(addr: &str) -> bool {
-    addr.rsplit_once(':').is_some_and(|(_, port)| port.parse() == Ok(PEER_PORT))
+    let port = addr.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+    port.is_some_and(|port: u16| [PEER_PORT, PEER_PORT_MOVED].contains(&port))
 }
 
 impl Net for SimNet {

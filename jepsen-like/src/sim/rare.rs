@@ -17,6 +17,7 @@ pub const SOMETIMES: &[(&str, &str)] = &[
     ("log truncated", "a node took back entries that another leader had not"),
     ("log purged", "a node cut off the beginning of its log"),
     ("member added", "a node voted that had not from the beginning"),
+    ("member moved", "the membership has a node at the address that it has moved to"),
     ("node refused to start", "a node did not start on what its disk had"),
     ("allow raced a restriction", "an allow was under way while its domain was restricted"),
     ("equivocation recorded", "two statements for one slot were accepted"),

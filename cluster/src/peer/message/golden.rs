@@ -64,6 +64,7 @@ fn the_kinds_have_these_numbers() {
         (Manage::KIND, 0x23),
         (Introduce::KIND, 0x24),
         (CosignRules::KIND, 0x25),
+        (Moved::KIND, 0x26),
         (kind::HELLO, 1),
         (kind::REFUSAL, 2),
         (kind::READY, 3),
@@ -203,6 +204,8 @@ fn changes_of_the_membership_are_pinned() {
     pinned(&Manage::Promote(4), "81a750726f6d6f746504");
     pinned(&Manage::Remove(4), "81a652656d6f766504");
     pinned(&Manage::Transfer(Some(4)), "81a85472616e7366657204");
+    let update = Manage::Update { id: 4, peer_addr: Some("a:3".into()), client_addr: None };
+    pinned(&update, "81a65570646174659304a3613a33c0");
     let members = MembersBody { node_id: 1, leader: Some(1), changing: false, next_id: 4, members: vec![] };
     pinned::<ManageReply>(&Ok(members), "81a24f6b950101c20490");
     pinned::<ManageReply>(
@@ -215,6 +218,21 @@ fn changes_of_the_membership_are_pinned() {
         "81a345727281a75265667573656493ad6d656d6265725f626568696e64c0a3776879",
     );
     pinned::<ManageReply>(&Err(ManageError::Unknown("why".into())), "81a345727281a7556e6b6e6f776ea3776879");
+}
+
+#[test]
+fn a_members_word_on_where_it_is_is_pinned() {
+    let moved = Moved {
+        node_id: 4,
+        store_id: [1; 16],
+        peer_addr: "a:1".into(),
+        client_addr: "a:2".into(),
+        at_ms: 1_800_000_000_123,
+        signature: Bytes::from_static(&[7; 2]),
+    };
+    pinned(&moved, "9604dc001001010101010101010101010101010101a3613a31a3613a32cf000001a3185c507bc4020707");
+    pinned::<MovedReply>(&Ok(()), "81a24f6bc0");
+    pinned::<MovedReply>(&Err("why".into()), "81a3457272a3776879");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! The file is founded in memory before it is written, so one that a node would refuse is never made.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use assent_proof::{
@@ -79,8 +80,15 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     }
     let mut chain = Chain::begin(&args)?;
     chain.root(args.threshold, &keys::read_signing(&args.registry_key)?)?;
+    let mut node_keys = BTreeSet::new();
     for (path, number) in args.node_keys.iter().zip(1_u32..) {
-        chain.node(&keys::read_signing(path)?, number, args.node_key_days)?;
+        let key = keys::read_signing(path)?;
+        if !node_keys.insert(key.public()) {
+            let detail = format!("`{}` is the key of an earlier node too", path.display());
+            let remedy = "give each node a key of its own: two founders with one key found no cluster";
+            return Err(CliError::new("member_exists", detail, remedy));
+        }
+        chain.node(&key, number, args.node_key_days)?;
     }
     for path in &args.envelopes {
         let envelope =

@@ -30,7 +30,7 @@ enum LeaderCommand {
 #[command(after_help = EXAMPLE)]
 struct Transfer {
     /// The voter that is to lead; without it, the one that is furthest
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = member::member_id())]
     to: Option<u64>,
     #[command(flatten)]
     endpoints: Endpoints,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use assent_api::{MemberBody, MemberRole, MembersBody, NewMember, StatusBody};
+use assent_api::{MemberAddresses, MemberBody, MemberRole, MembersBody, NODE_ID_MAX, NewMember, StatusBody};
 use assent_client::Client;
 use clap::{Args as ClapArgs, Subcommand};
 use tokio::time::{Instant, sleep};
@@ -18,6 +18,7 @@ Example:
   assent member add --node http://10.0.0.14:7400 --promote
   assent member promote 4
   assent member remove 2
+  assent member update --id 2 --peer-addr 10.0.0.22:7500
   assent member replace 2 --node http://10.0.0.14:7400 --root-key root.pem --node-key node-4.pem";
 
 /// How often a learner is asked after while it catches up.
@@ -25,7 +26,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// A change of the membership takes the node so long at most.
 const CHANGE_WITHIN: Duration = Duration::from_secs(12);
 
-/// List, add, promote, remove and replace members of the cluster.
+/// List, add, promote, move, remove and replace members of the cluster.
 ///
 /// A node id is used once, for one disk: whoever comes back with an empty or an older disk comes as a new member.
 #[derive(Debug, ClapArgs)]
@@ -41,6 +42,7 @@ enum MemberCommand {
     Add(Add),
     Promote(One),
     Remove(One),
+    Update(Update),
     Replace(replace::Args),
 }
 
@@ -75,9 +77,38 @@ struct Add {
 #[command(after_help = "Example:\n  assent member promote 4\n  assent member remove 2")]
 struct One {
     /// The member's number
+    #[arg(value_parser = member_id())]
     id: u64,
     #[command(flatten)]
     endpoints: Endpoints,
+}
+
+/// Say where a member is now. Its number, disk and key stay what they are.
+///
+/// A node that reaches any other member says by itself where it is, as its configuration has it; this is for one that reaches none.
+/// Write the addresses into its configuration too (`peer_advertise`, `client_advertise`): when it is started again it says what
+/// stands there.
+#[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "Example:\n  assent member update --id 2 --peer-addr 10.0.0.22:7500 --client-addr 10.0.0.22:7400"
+)]
+struct Update {
+    /// The member's number
+    #[arg(long, value_name = "ID", value_parser = member_id())]
+    id: u64,
+    /// Where peers reach it from now on
+    #[arg(long, value_name = "HOST:PORT", required_unless_present = "client_addr")]
+    peer_addr: Option<String>,
+    /// Where clients reach it from now on
+    #[arg(long, value_name = "HOST:PORT")]
+    client_addr: Option<String>,
+    #[command(flatten)]
+    endpoints: Endpoints,
+}
+
+/// Reads a member's number, in the range that there is.
+pub(crate) fn member_id() -> clap::builder::RangedU64ValueParser<u64> {
+    clap::value_parser!(u64).range(1..=NODE_ID_MAX)
 }
 
 pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
@@ -93,6 +124,10 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
         }
         MemberCommand::Promote(args) => patient(&args.endpoints)?.promote_member(args.id).await?,
         MemberCommand::Remove(args) => patient(&args.endpoints)?.remove_member(args.id).await?,
+        MemberCommand::Update(args) => {
+            let to = MemberAddresses { peer: args.peer_addr, client: args.client_addr };
+            patient(&args.endpoints)?.update_member(args.id, &to).await?
+        }
         MemberCommand::Replace(args) => return replace::run(args, output).await,
     };
     output.result(&members, || table(&members))?;

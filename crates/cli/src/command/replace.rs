@@ -9,7 +9,7 @@ use assent_client::Client;
 use assent_proof::{Claims, DomainName, PublicKey, RevocationReason, Role, Seconds, SigningKey};
 use clap::Args as ClapArgs;
 
-use super::member::{introduce, patient, promote, table};
+use super::member::{introduce, member_id, patient, promote, table};
 use crate::args::OriginArg;
 use crate::connect::Endpoints;
 use crate::exit::{CliError, Exit};
@@ -18,7 +18,7 @@ use crate::{deliver, edge, govern, keys};
 
 /// Replace a member by a new node, with a new id, an empty data directory and a key of its own.
 ///
-/// The old node's key is revoked, the new one's granted, the old member removed, the new node added, and promoted once it
+/// The old node's key is revoked, unless another member has it too, the new one's granted, the old member removed, the new node added, and promoted once it
 /// has caught up. Started again, it goes on where it stopped. Without the root keys it says which statements root has to
 /// sign; sign them where the keys are, submit them, and start it again.
 #[derive(Debug, ClapArgs)]
@@ -27,6 +27,7 @@ Example:
   assent member replace 2 --node http://10.0.0.14:7400 --root-key root.pem --node-key node-4.pem")]
 pub(crate) struct Args {
     /// The member that is lost
+    #[arg(value_parser = member_id())]
     old: u64,
     /// The new node's client address; it says itself who it is
     #[arg(long, value_name = "URL")]
@@ -77,7 +78,10 @@ impl Replacement {
         self.is_sane(&members)?;
         match members.member(self.args.old).map(|old| old.key) {
             // Its key goes before it does: from then on it speaks for nobody, wherever its old disk turns up.
-            Some(Some(key)) => self.revoke_old(&key).await?,
+            Some(Some(key)) => match others_with(&members, self.args.old, &key).as_slice() {
+                [] => self.revoke_old(&key).await?,
+                others => self.output.say(&kept(&key, others)),
+            },
             Some(None) => self
                 .output
                 .say("1. the membership does not say which key the old node has: revoke it by hand"),
@@ -105,6 +109,12 @@ impl Replacement {
             let detail =
                 format!("`{}` is node {}, a voter of this cluster already", self.args.node, self.new.id);
             let remedy = "name a new node, with an id that was never used and an empty data directory";
+            return Err(CliError::new("member_exists", detail, remedy));
+        }
+        // Its grant would be refused once the old key is revoked, and a key speaks for one node.
+        if let Some(other) = others_with(members, self.new.id, &self.new.key).first() {
+            let detail = format!("`{}` has the key of node {other}, {}", self.args.node, self.new.key);
+            let remedy = "give the new node a key of its own: `assent key generate`";
             return Err(CliError::new("member_exists", detail, remedy));
         }
         Ok(())
@@ -177,6 +187,22 @@ impl Replacement {
     }
 }
 
+/// The members beside this one that have that key.
+fn others_with(members: &MembersBody, id: u64, key: &PublicKey) -> Vec<u64> {
+    let others = members.members.iter().filter(|member| member.id != id && member.key.as_ref() == Some(key));
+    others.map(|member| member.id).collect()
+}
+
+/// What is said in place of a revocation that would silence other members.
+fn kept(key: &PublicKey, others: &[u64]) -> String {
+    let others: Vec<String> = others.iter().map(ToString::to_string).collect();
+    let others = others.join(", ");
+    format!(
+        "1. the old key {key} is kept, since node {others} has it too and would speak for nobody without it; replace node \
+         {others} as well, by a node with a key of its own, and the key is revoked with the last one"
+    )
+}
+
 fn is_node(authority: &AuthorityBody) -> bool {
     authority.status == AuthorityStatus::Active && authority.role == Role::Registry
 }
@@ -185,4 +211,41 @@ fn is_node(authority: &AuthorityBody) -> bool {
 fn pending(step: &str, command: &str) -> CliError {
     let detail = format!("root has to {step}, and no keys are given for it");
     CliError::new("signature_pending", detail, format!("{command}; then start this command again"))
+}
+
+#[cfg(test)]
+mod tests {
+    use assent_api::MemberBody;
+
+    use super::*;
+
+    fn member(id: u64, seed: u8) -> MemberBody {
+        MemberBody {
+            id,
+            role: MemberRole::Voter,
+            peer: format!("a:{id}"),
+            client: format!("b:{id}"),
+            store_id: "00".repeat(16),
+            key: Some(SigningKey::from_seed([seed; 32]).public()),
+            key_granted: true,
+            connected: true,
+            matched: None,
+            behind: None,
+            rules_known: None,
+            problem: None,
+        }
+    }
+
+    #[test]
+    fn a_key_that_another_member_has_is_not_revoked_with_the_one_that_is_lost() {
+        let all = vec![member(1, 1), member(2, 2), member(3, 1)];
+        let members = MembersBody { node_id: 1, leader: Some(1), changing: false, next_id: 4, members: all };
+        let key = |seed: u8| SigningKey::from_seed([seed; 32]).public();
+        assert_eq!(others_with(&members, 1, &key(1)), [3]);
+        assert_eq!(others_with(&members, 3, &key(1)), [1]);
+        assert_eq!(others_with(&members, 2, &key(2)), Vec::<u64>::new());
+        // Of a new node that is no member yet.
+        assert_eq!(others_with(&members, 4, &key(2)), [2]);
+        assert!(kept(&key(1), &[3]).contains("node 3 has it too"));
+    }
 }

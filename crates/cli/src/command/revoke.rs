@@ -27,7 +27,25 @@ pub(crate) struct Args {
     govern: GovernArgs,
 }
 
+/// Says which members of the cluster the key is of, and what they lost with it: that may be more than one.
+async fn say_whose_key(authority: &PublicKey, govern: &GovernArgs, output: Output) {
+    if govern.is_only_printed() {
+        return;
+    }
+    let Ok(client) = govern.endpoints.client() else { return };
+    let Ok(members) = client.members().await else { return };
+    for member in members.members.iter().filter(|member| member.key.as_ref() == Some(authority)) {
+        output.say(&format!(
+            "this is the key of node {}, a member of the cluster, which speaks for nobody any more: replace it",
+            member.id
+        ));
+    }
+}
+
 pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     let Args { authority, reason, invalid_since, govern } = args;
-    govern.send(&Claims::Revocation { authority, reason, invalid_since }, output).await
+    let exit = govern.send(&Claims::Revocation { authority, reason, invalid_since }, output).await?;
+    // Afterwards: a revocation waits for nothing.
+    say_whose_key(&authority, &govern, output).await;
+    Ok(exit)
 }

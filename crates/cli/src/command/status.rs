@@ -101,12 +101,17 @@ fn digest_line((row, digest): (&Row, &Result<DigestBody, ClientError>)) -> Strin
     }
 }
 
-/// What else is worth knowing of a node: it is no member, its clock is in doubt, a peer is missing, a snapshot is on its way.
+/// What else is worth knowing of a node: it is no member, or no longer, its clock is in doubt, a peer is missing, a snapshot is on
+/// its way.
 fn notes(status: &StatusBody) -> Vec<String> {
     let id = status.node_id;
     let mut notes = Vec::new();
-    if !status.member {
-        notes.push(format!("node {id} is not a member of the cluster"));
+    match &status.removed {
+        Some(removed) => notes.push(format!("node {id}: {}; {}", removed.detail, removed.remedy)),
+        None if !status.member => {
+            notes.push(format!("node {id} is not a member of the cluster: it waits to be added"));
+        }
+        None => {}
     }
     if let Some(detail) = &status.clock.detail {
         let remedy = status.clock.remedy.as_deref().unwrap_or("see `assent clock`");
@@ -144,6 +149,10 @@ fn line(row: &Row) -> String {
         status.revision,
         or_none(status.applied),
         if status.clock.sure { "sure" } else { "doubt" },
-        if row.ready { "yes" } else { "no" },
+        match (row.ready, &status.removed) {
+            (true, _) => "yes",
+            (false, Some(_)) => "removed",
+            (false, None) => "no",
+        },
     )
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use assent_cluster::config::{Config, VoterConfig};
+use assent_cluster::config::{Config, PeerConfig, VoterConfig};
 use assent_proof::{DomainName, EvidenceKind, VerifiedEnvelope};
 use assent_registry::GenesisFile;
 
@@ -141,7 +141,10 @@ impl Layout {
             // so that a copy of the directory is a cluster of its own.
             let config = if path.exists() {
                 let found = Config::load(&path).map_err(invalid)?;
-                Config { raft: found.raft, deadlines: found.deadlines, limits: found.limits, ..new }
+                // On other ports than before, no node is where the membership says: each is told where the others are.
+                let here = voters.iter().map(|voter| PeerConfig { id: voter.id, peer: voter.peer.clone() });
+                let peers = if found.voters == voters { found.peers } else { here.collect() };
+                Config { raft: found.raft, deadlines: found.deadlines, limits: found.limits, peers, ..new }
             } else {
                 new
             };

@@ -39,7 +39,7 @@ fn codes_keep_the_order_in_which_a_decision_lists_its_reasons() {
         evidence_invalidated attestation_not_affirming measurement_not_approved policy_validation_failed \
         action_not_permitted audience_mismatch environment_mismatch runtime_mismatch permit_required \
         authorization_consumed nonce_reused head_mismatch revision_not_reached member_unknown member_exists \
-        member_behind quorum_at_risk membership_busy";
+        member_behind quorum_at_risk membership_busy member_removed";
     assert_eq!(order, expected.split_whitespace().collect::<Vec<_>>());
     assert!(Code::ALL.is_sorted());
 }

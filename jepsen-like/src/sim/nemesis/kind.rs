@@ -77,6 +77,8 @@ pub enum Kind {
     ClocksLeap,
     /// Time passes for everybody at once, up to an hour, that no boot time has counted: all machines were off or paused.
     TimePasses,
+    /// A minority of the voters ends at once, and each is started again at another address.
+    Move,
 }
 
 /// What part of the world a fault is in.
@@ -141,6 +143,7 @@ impl Kind {
         Kind::Upgrade,
         Kind::ClocksLeap,
         Kind::TimePasses,
+        Kind::Move,
     ];
 
     const fn habits(self) -> Habits {
@@ -181,6 +184,7 @@ impl Kind {
             // Shorter than clocks take to settle: until it is over nothing is allowed.
             Kind::ClocksLeap => habits("clocks-leap", Clock, 1, (300, SETTLE_MS - 500)),
             Kind::TimePasses => habits("time-passes", Clock, 1, (SETTLE_MS - 500, SETTLE_MS - 500)),
+            Kind::Move => habits("move", Members, 2, (20, 3_000)),
         }
     }
 

@@ -9,12 +9,13 @@ use serde_json::{Value, json};
 
 use super::super::dice::Dice;
 use super::super::disk::{Image, SimDisk, Unsynced};
+use super::super::ground::move_peer_port;
 use super::super::host::Machine;
 use super::super::operator::{Desk, Task};
 use super::super::stage::{End, Stage};
-use super::Undo;
 use super::kind::Kind;
 use super::upgrade::Shelf;
+use super::{Undo, down};
 
 /// How old a copy of a disk has to be, so that what its node acknowledged since has reached the disks of its peers.
 const IMAGE_AGE: Duration = Duration::from_secs(4);
@@ -61,6 +62,8 @@ pub(super) struct Membership {
     next_image: Duration,
     /// Nodes whose disk is lost, and since when.
     lost: BTreeMap<u64, Duration>,
+    /// Nodes that were given another address, until the leader's membership has it.
+    moving: BTreeSet<u64>,
     /// Nodes that were removed: their machines stay dark.
     gone: BTreeSet<u64>,
     /// What the others knew the node to have acknowledged that was rolled back last, until it is written down.
@@ -78,6 +81,7 @@ impl Membership {
             images: BTreeMap::new(),
             next_image: Duration::ZERO,
             lost: BTreeMap::new(),
+            moving: BTreeSet::new(),
             gone: BTreeSet::new(),
             remembered: None,
         }
@@ -112,6 +116,7 @@ impl Membership {
                 Some((vec![new, old], Undo::Nothing))
             }
             Kind::Wipe | Kind::Rollback | Kind::BitFlip => self.lose(kind, stage),
+            Kind::Move => self.relocate(stage),
             _ => None,
         }
     }
@@ -165,6 +170,38 @@ impl Membership {
         lost.then(|| (vec![id], Undo::Nothing))
     }
 
+    /// A minority ends, and is started again at another address. Only while every voter runs and knows where all are: one that
+    /// has missed a move could not find those that moved, and nobody could find it if it moved as well.
+    fn relocate(&mut self, stage: &mut Stage<'_>) -> Option<(Vec<u64>, Undo)> {
+        let mut voters = stage.voters();
+        let knows_all = |id: &u64| !stage.is_down(*id) && voters.iter().all(|of| is_known(stage, *id, *of));
+        let minority = voters.len().saturating_sub(1) / 2;
+        if minority == 0 || !self.moving.is_empty() || !voters.iter().all(knows_all) {
+            return None;
+        }
+        let count = self.dice.between(1, u64::try_from(minority).unwrap_or(1));
+        self.dice.shuffle(&mut voters);
+        voters.truncate(usize::try_from(count).unwrap_or(1));
+        for id in &voters {
+            stage.machine(*id)?.configure(move_peer_port);
+            self.moving.insert(*id);
+        }
+        down(stage, &voters, End::Kill, &mut self.dice)
+    }
+
+    /// Who is where the leader's membership has it has moved.
+    fn see_who_moved(&mut self, stage: &mut Stage<'_>) {
+        let Some(leader) = stage.leader().filter(|_| !self.moving.is_empty()) else { return };
+        let members = stage.members();
+        let moved: Vec<u64> = self.moving.iter().copied().filter(|id| is_known(stage, leader, *id)).collect();
+        for id in moved {
+            self.moving.remove(&id);
+            stage.tally.reached("member moved");
+        }
+        // Who was removed meanwhile needs no address.
+        self.moving.retain(|id| members.contains(id));
+    }
+
     /// A machine with an empty disk, waiting to be added.
     fn newcomer(&mut self, stage: &mut Stage<'_>) -> Option<u64> {
         let id = self.spare.pop_front()?;
@@ -188,6 +225,7 @@ impl Membership {
                 self.images.insert(id, (now, machine.disk.snapshot()));
             }
         }
+        self.see_who_moved(stage);
         for done in self.crew.desk.take_done() {
             if let (Task::Remove(id), true) = (done.task, done.well) {
                 self.lost.remove(&id);
@@ -217,6 +255,12 @@ impl Membership {
         }
         new
     }
+}
+
+/// Whether a node's own membership has another one where it is.
+fn is_known(stage: &Stage<'_>, by: u64, id: u64) -> bool {
+    let (Some(by), Some(of)) = (stage.machine(by), stage.machine(id)) else { return false };
+    by.peer_known(id) == Some(of.peer_configured())
 }
 
 /// Whether every other voter runs, and all know the same of what a node has acknowledged.

@@ -1,0 +1,151 @@
+//! A member's own word on where it is, signed with the key that the membership has for it.
+//!
+//! Owns the bytes that are signed, and how they are checked. Addresses are all that it may change: node id, store and key are the
+//! membership's. What is done about it is decided in `usecase/moved.rs`.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use assent_proof::{Millis, PublicKey, SigningKey, pae};
+
+use crate::raft::types::{NodeId, PeerNode};
+
+/// What is signed, so that the signature is good for nothing else.
+const MOVED_PAYLOAD_TYPE: &str = "application/vnd.egpep.member-moved.v1";
+/// How far the time of such a word may lie from the clock of the node that hears it, in milliseconds. An older one says where a
+/// member was.
+const MOVED_USABLE_MS: u64 = 60_000;
+
+/// A member says where it is reached from now on. Its neighbours pass it on, so it proves itself, whoever brings it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved {
+    /// The member.
+    pub node_id: NodeId,
+    /// The random id of its store.
+    pub store_id: [u8; 16],
+    /// `host:port` where peers reach it now.
+    pub peer_addr: String,
+    /// `host:port` where clients reach it now.
+    pub client_addr: String,
+    /// When it said so, by its own clock, in Unix milliseconds. A later word replaces an earlier one.
+    pub at_ms: i64,
+    /// The 64 bytes of its key's Ed25519 signature.
+    pub signature: Bytes,
+}
+
+/// The answer to [`Moved`]: it is heeded, or why not.
+pub type MovedReply = Result<(), String>;
+
+impl Moved {
+    /// The word of the member `node_id` of a cluster, signed with its key. Of `node` everything but the key is said.
+    pub fn signed(
+        cluster_id: &[u8; 32],
+        node_id: NodeId,
+        node: &PeerNode,
+        at: Millis,
+        key: &SigningKey,
+    ) -> Self {
+        let mut moved = Self {
+            node_id,
+            store_id: node.store_id,
+            peer_addr: node.peer_addr.clone(),
+            client_addr: node.client_addr.clone(),
+            at_ms: at.0,
+            signature: Bytes::new(),
+        };
+        moved.signature = Bytes::copy_from_slice(&key.sign(&moved.message(cluster_id)));
+        moved
+    }
+
+    /// Whether it is the word of this member of this cluster, as the membership has it, and said about `now`.
+    pub(crate) fn is_by(
+        &self,
+        cluster_id: &[u8; 32],
+        node: &PeerNode,
+        now: Millis,
+    ) -> Result<PublicKey, String> {
+        let id = self.node_id;
+        if self.store_id != node.store_id {
+            return Err(format!("node {id} is bound to another store"));
+        }
+        let Some(key) = node.key else {
+            return Err(format!("the membership names no key of node {id}, so it cannot prove where it is"));
+        };
+        if !key.verify(&self.message(cluster_id), &self.signature) {
+            return Err(format!("it is not signed by the key of node {id}, `{key}`"));
+        }
+        if self.at_ms.abs_diff(now.0) > MOVED_USABLE_MS {
+            return Err(format!(
+                "node {id} said it more than {MOVED_USABLE_MS} ms before or after the time here: set the clocks right"
+            ));
+        }
+        Ok(key)
+    }
+
+    /// The bytes that are signed: the cluster, the node, its store, the time, and both addresses, each behind its length.
+    fn message(&self, cluster_id: &[u8; 32]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        bytes.extend_from_slice(cluster_id);
+        bytes.extend_from_slice(&self.node_id.to_be_bytes());
+        bytes.extend_from_slice(&self.store_id);
+        bytes.extend_from_slice(&self.at_ms.to_be_bytes());
+        for text in [&self.peer_addr, &self.client_addr] {
+            let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
+            bytes.extend_from_slice(&length.to_be_bytes());
+            bytes.extend_from_slice(text.as_bytes());
+        }
+        pae(MOVED_PAYLOAD_TYPE, &bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLUSTER: [u8; 32] = [7; 32];
+    const NOW: Millis = Millis(1_790_000_000_000);
+
+    fn node(seed: u8) -> (PeerNode, SigningKey) {
+        let key = SigningKey::from_seed([seed; 32]);
+        let node = PeerNode {
+            peer_addr: "a:1".into(),
+            client_addr: "a:2".into(),
+            store_id: [seed; 16],
+            key: Some(key.public()),
+        };
+        (node, key)
+    }
+
+    #[test]
+    fn a_members_word_counts_if_its_own_key_signed_it_for_this_cluster_lately() {
+        let (member, key) = node(1);
+        let moved = Moved::signed(&CLUSTER, 3, &member, NOW, &key);
+        assert_eq!(moved.is_by(&CLUSTER, &member, NOW), Ok(key.public()));
+        assert_eq!(moved.is_by(&CLUSTER, &member, Millis(NOW.0 + 60_000)), Ok(key.public()));
+        for (other, why) in [
+            (Moved { peer_addr: "b:1".into(), ..moved.clone() }, "not signed"),
+            (Moved { client_addr: "b:1".into(), ..moved.clone() }, "not signed"),
+            (Moved { node_id: 4, ..moved.clone() }, "not signed"),
+            (Moved { at_ms: NOW.0 + 1, ..moved.clone() }, "not signed"),
+            (Moved { store_id: [2; 16], ..moved.clone() }, "another store"),
+            (Moved::signed(&CLUSTER, 3, &member, NOW, &node(2).1), "not signed"),
+            (Moved::signed(&[8; 32], 3, &member, NOW, &key), "not signed"),
+            (Moved::signed(&CLUSTER, 3, &member, Millis(NOW.0 - 60_001), &key), "set the clocks right"),
+            (Moved::signed(&CLUSTER, 3, &member, Millis(i64::MIN), &key), "set the clocks right"),
+        ] {
+            let refused = other.is_by(&CLUSTER, &member, NOW).unwrap_err();
+            assert!(refused.contains(why), "{refused}");
+        }
+        let nameless = PeerNode { key: None, ..member };
+        assert!(moved.is_by(&CLUSTER, &nameless, NOW).unwrap_err().contains("names no key"));
+    }
+
+    #[test]
+    fn letters_cannot_wander_from_one_address_into_the_other() {
+        let (member, key) = node(1);
+        let one = PeerNode { peer_addr: "a:12".into(), client_addr: "b:3".into(), ..member.clone() };
+        let moved = Moved::signed(&CLUSTER, 3, &one, NOW, &key);
+        let shifted = Moved { peer_addr: "a:1".into(), client_addr: "2b:3".into(), ..moved };
+        assert!(shifted.is_by(&CLUSTER, &member, NOW).is_err());
+    }
+}

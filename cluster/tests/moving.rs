@@ -1,0 +1,333 @@
+//! Members that move to other addresses, and members that were removed: what the membership says of them, and what they know of it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+mod cluster_support;
+mod peer_support;
+
+use std::time::Duration;
+
+use assent_api::{MemberAddresses, MemberBody, Problem};
+use assent_cluster::config::{Config, PeerConfig};
+use assent_cluster::env::{Clock, RealClock};
+use assent_cluster::node::Node;
+use assent_cluster::peer::{Append, Identity, Introduce, Moved, PeerError};
+use assent_cluster::raft::types::{PeerNode, TypeConfig};
+use assent_cluster::usecase::Caller;
+use assent_proof::{Code, Millis, SigningKey};
+use assent_registry::GenesisFile;
+use openraft::alias::EntryOf;
+use openraft::entry::RaftEntry;
+use openraft::raft::AppendEntriesRequest;
+use openraft::vote::leader_id_std::CommittedLeaderId;
+use openraft::{EntryPayload, Membership};
+use tokio::time::sleep;
+
+use cluster_support::*;
+use peer_support::{asked, connected, node_as, quick};
+
+fn address() -> String {
+    format!("127.0.0.1:{}", free_port())
+}
+
+/// The node listens on other ports from its next start on, and says so.
+fn moves(config: &mut Config) {
+    (config.peer_listen, config.client_listen) = (address(), address());
+    config.peer_advertise = Some(config.peer_listen.clone());
+    config.client_advertise = Some(config.client_listen.clone());
+}
+
+async fn member(node: &Node, id: u64) -> MemberBody {
+    node.service().members(&Caller::Anonymous).await.member(id).unwrap().clone()
+}
+
+/// Waits until every node sees every member where its configuration has it.
+async fn are_where_they_are(nodes: &[Node], configs: &[Config]) {
+    for node in nodes {
+        for config in configs {
+            let mut seen = member(node, config.node_id).await;
+            for _ in 0..400 {
+                if (&seen.peer, &seen.client) == (&config.addresses().0, &config.addresses().1) {
+                    break;
+                }
+                sleep(Duration::from_millis(50)).await;
+                seen = member(node, config.node_id).await;
+            }
+            assert_eq!((seen.peer, seen.client), config.addresses());
+        }
+    }
+}
+
+async fn stop(nodes: Vec<Node>) {
+    for node in nodes {
+        node.shutdown().await;
+    }
+}
+
+async fn ready_all(configs: &[Config]) -> Vec<Node> {
+    let nodes = start_all(configs).await;
+    are_where_they_are(&nodes, configs).await;
+    nodes
+}
+
+/// What `/readyz` says until it says that code.
+async fn ready_says(node: &Node, code: Code) -> Box<Problem> {
+    for _ in 0..400 {
+        match node.service().ready().await {
+            Err(problem) if problem.code == code => return problem,
+            _ => sleep(Duration::from_millis(25)).await,
+        }
+    }
+    panic!("never {code}: {:?}", node.service().ready().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_voters_that_both_moved_find_each_other_and_the_membership_says_where_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut configs = configs(folder.path());
+    stop(ready_all(&configs).await).await;
+    // No node's configuration says where the others are now.
+    moves(&mut configs[0]);
+    moves(&mut configs[1]);
+    let nodes = ready_all(&configs).await;
+    stop(nodes).await;
+    // From here on the membership says it: the third may be away, whose word brought the two together.
+    let two = ready_all(&configs[..2]).await;
+    stop(two).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_voters_that_all_moved_find_each_other_where_their_configurations_say() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut configs = configs(folder.path());
+    stop(ready_all(&configs).await).await;
+    configs.iter_mut().for_each(moves);
+    let peers: Vec<PeerConfig> = configs
+        .iter()
+        .map(|config| PeerConfig { id: config.node_id, peer: config.peer_listen.clone() })
+        .collect();
+    for config in &mut configs {
+        config.peers = peers.clone();
+    }
+    stop(ready_all(&configs).await).await;
+    for config in &mut configs {
+        config.peers = Vec::new();
+    }
+    stop(ready_all(&configs).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_members_addresses_can_be_changed_and_no_two_members_have_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let configs = configs(folder.path());
+    let nodes = ready_all(&configs).await;
+    let before = member(&nodes[0], 3).await;
+    // Until node 3 has seen that the membership has it where it is: before that it would say so itself.
+    sleep(Duration::from_secs(3)).await;
+    let update = async |id, peer: Option<&str>, client: Option<&str>| {
+        let to = MemberAddresses { peer: peer.map(str::to_owned), client: client.map(str::to_owned) };
+        nodes[0].service().update_member(&Caller::Anonymous, id, to).await
+    };
+    let taken = &configs[0].client_listen;
+    for (peer, client) in [(Some(taken.as_str()), None), (None, Some(taken.as_str()))] {
+        let refused = update(3, peer, client).await.unwrap_err();
+        assert_eq!((refused.code, refused.status), (Code::MemberExists, 409), "{refused:?}");
+    }
+    let refused = update(9, Some("10.0.0.9:7500"), None).await.unwrap_err();
+    assert_eq!((refused.code, refused.status), (Code::MemberUnknown, 404), "{refused:?}");
+    let moved = address();
+    let members = update(3, None, Some(&moved)).await.unwrap();
+    let after = members.member(3).unwrap().clone();
+    assert_eq!(after.client, moved);
+    assert_eq!((&after.peer, &after.store_id, after.key), (&before.peer, &before.store_id, before.key));
+    assert_eq!(after.role, before.role);
+    // The same again is no mistake, and what an operator says holds until the node is started again.
+    update(3, None, Some(&moved)).await.unwrap();
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(member(&nodes[1], 3).await.client, moved);
+    for node in &nodes {
+        ready(node).await;
+    }
+    stop(nodes).await;
+}
+
+/// A peer that says that it is node 3, with its store, and dials these.
+async fn third(configs: &[Config], store_id: [u8; 16], to: &[u64]) -> peer_support::Node {
+    let genesis = GenesisFile::parse(&std::fs::read(&configs[0].genesis).unwrap()).unwrap();
+    let identity = Identity { cluster_id: genesis.cluster_id().0, node_id: 3, store_id, rules_version: 1 };
+    let peer = node_as(identity, "127.0.0.1:0", &[], quick(), 0).await;
+    let standing = assent_cluster::peer::Standing { started: true, term: 1 << 30, log_end: 1 << 30 };
+    *peer.script.standing.lock().unwrap() = Some(standing);
+    for to in to {
+        peer.hub.ensure_peer(*to, &configs[*to as usize - 1].peer_listen);
+    }
+    for to in to {
+        connected(&peer, *to).await;
+    }
+    peer
+}
+
+async fn store_of(node: &Node) -> [u8; 16] {
+    hex::decode(node.service().status(&Caller::Anonymous).node.store_id).unwrap().try_into().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_the_word_of_a_members_own_key_said_lately_moves_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let configs = configs(folder.path());
+    let mut nodes = ready_all(&configs).await;
+    let store_id = store_of(&nodes[2]).await;
+    nodes.remove(2).shutdown().await;
+    ready(&nodes[0]).await;
+    let before = member(&nodes[0], 3).await;
+    let peer = third(&configs, store_id, &[1, 2]).await;
+    let cluster_id = GenesisFile::parse(&std::fs::read(&configs[0].genesis).unwrap()).unwrap().cluster_id().0;
+    let elsewhere = PeerNode { peer_addr: address(), client_addr: address(), store_id, key: None };
+    let said = |id, store_id, ago_ms: i64, key: &SigningKey| {
+        let node = PeerNode { store_id, ..elsewhere.clone() };
+        Moved::signed(&cluster_id, id, &node, Millis(RealClock.now().0 - ago_ms), key)
+    };
+    let own = key(13);
+    for (false_word, why) in [
+        (said(3, store_id, 0, &key(12)), "not signed"),
+        (said(3, [9; 16], 0, &own), "another store"),
+        (said(4, store_id, 0, &own), "not a member"),
+        (said(3, store_id, 120_000, &own), "set the clocks right"),
+        (said(3, store_id, -120_000, &own), "set the clocks right"),
+        (Moved { peer_addr: address(), ..said(3, store_id, 0, &own) }, "not signed"),
+    ] {
+        for to in [1, 2] {
+            let answer = asked(&peer, to, &false_word).await.unwrap();
+            let refused = answer.unwrap_err();
+            assert!(refused.contains(why), "{refused}");
+        }
+    }
+    let now = member(&nodes[0], 3).await;
+    assert_eq!((now.peer, now.client), (before.peer, before.client));
+    // Its own word moves it, through whichever node it says it.
+    for node in &nodes {
+        let mut now = member(node, 3).await;
+        for _ in 0..100 {
+            if now.peer == elsewhere.peer_addr {
+                break;
+            }
+            // It says it again and again, as a node does: another change may be under way.
+            let _ = asked(&peer, 1, &said(3, store_id, 0, &own)).await.unwrap();
+            sleep(Duration::from_millis(100)).await;
+            now = member(node, 3).await;
+        }
+        assert_eq!((now.peer, now.client), (elsewhere.peer_addr.clone(), elsewhere.client_addr.clone()));
+    }
+    peer.hub.shutdown().await;
+    stop(nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_founders_with_one_key_found_no_cluster_and_say_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut configs = configs(folder.path());
+    let shared = configs[0].node_key.clone();
+    let own = std::mem::replace(&mut configs[2].node_key, shared);
+    let mut nodes = Vec::new();
+    for config in &configs {
+        nodes.push(start(config).await);
+    }
+    for node in &nodes {
+        let problem = ready_says(node, Code::MemberExists).await;
+        assert!(problem.detail.contains("nodes 1 and 3 have the same key"), "{problem:?}");
+        assert!(node.service().status(&Caller::Anonymous).voters.is_empty());
+    }
+    // With a key of its own the cluster is founded.
+    nodes.remove(2).shutdown().await;
+    configs[2].node_key = own;
+    nodes.push(start(&configs[2]).await);
+    for node in &nodes {
+        ready(node).await;
+    }
+    stop(nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_removed_node_says_that_it_was_removed_whether_its_log_says_so_or_its_peers_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let configs = configs(folder.path());
+    let mut nodes = ready_all(&configs).await;
+    assert_eq!(nodes[2].service().status(&Caller::Anonymous).removed, None);
+    // It is down when it is removed, and never gets the entry that says so.
+    nodes.remove(2).shutdown().await;
+    ready(&nodes[0]).await;
+    let removed = async |nodes: &[Node], id| {
+        for _ in 0..100 {
+            if nodes[0].service().remove_member(&Caller::Anonymous, id).await.is_ok() {
+                return;
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+        panic!("node {id} was never removed");
+    };
+    removed(&nodes, 3).await;
+    let third = start(&configs[2]).await;
+    let problem = ready_says(&third, Code::MemberRemoved).await;
+    assert_eq!(problem.status, 503);
+    assert!(problem.detail.contains("members that refuse it say so"), "{problem:?}");
+    assert!(problem.remedy.contains("new member"), "{problem:?}");
+    let status = third.service().status(&Caller::Anonymous);
+    assert!(status.member, "by its own log it is one");
+    assert!(!status.removed.unwrap().said_by.is_empty());
+    third.shutdown().await;
+    // One that runs when it is removed has it in its log, if the entry reached it, and after a start too.
+    removed(&nodes, 2).await;
+    let second = nodes.remove(1);
+    ready_says(&second, Code::MemberRemoved).await;
+    assert!(second.service().status(&Caller::Anonymous).removed.is_some());
+    second.shutdown().await;
+    let second = start(&configs[1]).await;
+    ready_says(&second, Code::MemberRemoved).await;
+    second.shutdown().await;
+    ready(&nodes[0]).await;
+    assert_eq!(nodes[0].service().status(&Caller::Anonymous).removed, None);
+    stop(nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_leaders_name_brings_a_member_in_whose_id_would_end_growth() {
+    let folder = tempfile::tempdir().unwrap();
+    let configs = configs(folder.path());
+    let mut nodes = ready_all(&configs).await;
+    let store_id = store_of(&nodes[2]).await;
+    nodes.remove(2).shutdown().await;
+    ready(&nodes[0]).await;
+    let peer = third(&configs, store_id, &[1]).await;
+    let status = nodes[0].service().status(&Caller::Anonymous);
+    let last = status.last_log.unwrap();
+    let term = status.term + 1;
+    let at = |index: u64, term: u64| openraft::LogId::new(CommittedLeaderId::new(term), index);
+    for far in [3 + (1 << 20) + 2, 1 << 32, (1 << 63) - 1] {
+        let members = [1, 2, 3, far].map(|id: u64| (id, PeerNode::default()));
+        let voters = std::collections::BTreeSet::from([1, 2, 3]);
+        let membership = Membership::new(vec![voters], std::collections::BTreeMap::from(members)).unwrap();
+        let entry = EntryOf::<TypeConfig>::new(at(last + 1, term), EntryPayload::Membership(membership));
+        let rpc = AppendEntriesRequest::<TypeConfig> {
+            vote: openraft::Vote::new_committed(term, 3),
+            prev_log_id: Some(at(last, status.term)),
+            entries: vec![entry],
+            leader_commit: None,
+        };
+        let answer = asked(&peer, 1, &Append { rpc, acknowledged: Vec::new() }).await;
+        match answer {
+            Err(PeerError::Refused(why)) => assert!(why.contains("skips more than"), "{why}"),
+            Err(PeerError::Lost(_)) => connected(&peer, 1).await,
+            other => panic!("{other:?}"),
+        }
+    }
+    let introduced = Introduce { members: vec![((1 << 63) - 1, PeerNode::default())] };
+    assert!(matches!(asked(&peer, 1, &introduced).await, Err(PeerError::Lost(_))));
+    peer.hub.shutdown().await;
+    assert_eq!(nodes[0].service().members(&Caller::Anonymous).await.next_id, 4);
+    stop(nodes).await;
+}

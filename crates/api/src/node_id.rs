@@ -1,0 +1,123 @@
+//! The range of a node's id, in one place: whatever takes an id in asks here.
+//!
+//! An id is used once, and a new member's is larger than all before it. So an id far away would leave none for later members,
+//! and whoever brings one in would end the cluster's growth for ever. Every entrance is bounded: configuration, founding, the
+//! API, the command line, and what peers say.
+
+/// The largest node id.
+pub const NODE_ID_MAX: u64 = 1 << 32;
+
+/// Most ids that a new member's may skip. Growth goes on after thousands of members that skip as many as they may.
+pub const NODE_ID_STEP_MAX: u64 = 1 << 20;
+
+/// The largest id of a founder, which follows no other: as if id 0 had been there before.
+pub const FOUNDER_ID_MAX: u64 = NODE_ID_STEP_MAX;
+
+/// Why a number is no node id here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NodeIdError {
+    /// It is no node's anywhere.
+    #[error("node id {id} must be from 1 to {most}", most = NODE_ID_MAX)]
+    OutOfRange {
+        /// The number.
+        id: u64,
+    },
+    /// A founder's ids are small, so that they leave room.
+    #[error(
+        "node id {id} of a founder must be from 1 to {most}, so that later members, whose ids are larger, have room",
+        most = FOUNDER_ID_MAX
+    )]
+    FarFounder {
+        /// The number.
+        id: u64,
+    },
+    /// It, or a larger one, was used before.
+    #[error("node id {id} was used before, and an id is used once: the next free one is {next}")]
+    Used {
+        /// The number.
+        id: u64,
+        /// The smallest free id.
+        next: u64,
+    },
+    /// It leaves too many unused before it.
+    #[error(
+        "node id {id} skips more than {most} ids, which would never be used: the next free one is {next}",
+        most = NODE_ID_STEP_MAX
+    )]
+    FarAhead {
+        /// The number.
+        id: u64,
+        /// The smallest free id.
+        next: u64,
+    },
+}
+
+/// The id, if a node may have it at all: 1 to [`NODE_ID_MAX`].
+///
+/// # Errors
+/// [`NodeIdError::OutOfRange`].
+pub fn check_node_id(id: u64) -> Result<u64, NodeIdError> {
+    if (1..=NODE_ID_MAX).contains(&id) { Ok(id) } else { Err(NodeIdError::OutOfRange { id }) }
+}
+
+/// The id, if a founder of a cluster may have it: 1 to [`FOUNDER_ID_MAX`].
+///
+/// # Errors
+/// [`NodeIdError::FarFounder`].
+pub fn check_founder_id(id: u64) -> Result<u64, NodeIdError> {
+    if (1..=FOUNDER_ID_MAX).contains(&id) { Ok(id) } else { Err(NodeIdError::FarFounder { id }) }
+}
+
+/// The id, if the next new member may have it. `next` is one more than the largest id that there ever was.
+///
+/// # Errors
+/// [`NodeIdError::OutOfRange`], [`NodeIdError::Used`], [`NodeIdError::FarAhead`].
+pub fn check_new_id(id: u64, next: u64) -> Result<u64, NodeIdError> {
+    if id < next {
+        return Err(NodeIdError::Used { id, next });
+    }
+    check_node_id(id)?;
+    match id.saturating_sub(next) > NODE_ID_STEP_MAX {
+        true => Err(NodeIdError::FarAhead { id, next }),
+        false => Ok(id),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ids that would leave none, or almost none, for later members.
+    const FAR: [u64; 4] = [NODE_ID_MAX + 1, 1 << 62, (1 << 63) - 1, u64::MAX];
+
+    #[test]
+    fn no_entrance_takes_an_id_that_would_end_growth() {
+        for id in FAR {
+            assert_eq!(check_node_id(id), Err(NodeIdError::OutOfRange { id }));
+            assert_eq!(check_founder_id(id), Err(NodeIdError::FarFounder { id }));
+            assert_eq!(check_new_id(id, 4), Err(NodeIdError::OutOfRange { id }));
+        }
+        assert_eq!(check_node_id(0), Err(NodeIdError::OutOfRange { id: 0 }));
+        assert_eq!(check_founder_id(NODE_ID_MAX), Err(NodeIdError::FarFounder { id: NODE_ID_MAX }));
+        assert_eq!(check_node_id(NODE_ID_MAX), Ok(NODE_ID_MAX));
+    }
+
+    #[test]
+    fn a_new_members_id_is_larger_than_all_before_it_and_leaves_ids_for_those_after_it() {
+        assert_eq!(check_new_id(4, 4), Ok(4));
+        assert_eq!(check_new_id(4 + NODE_ID_STEP_MAX, 4), Ok(4 + NODE_ID_STEP_MAX));
+        assert_eq!(check_new_id(3, 4), Err(NodeIdError::Used { id: 3, next: 4 }));
+        let far = 5 + NODE_ID_STEP_MAX;
+        assert_eq!(check_new_id(far, 4), Err(NodeIdError::FarAhead { id: far, next: 4 }));
+    }
+
+    #[test]
+    fn one_member_with_a_far_id_cannot_end_growth() {
+        let mut next = 1;
+        // Each takes the farthest that it may, a founder first.
+        for _ in 0..4_000 {
+            let id = next + NODE_ID_STEP_MAX;
+            next = check_new_id(id, next).unwrap() + 1;
+        }
+    }
+}
