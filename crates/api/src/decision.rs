@@ -196,6 +196,7 @@ mod tests {
             nonce: Some("n".to_owned()),
             expected_head: None,
             min_revision: None,
+            history: None,
         }
     }
 

@@ -63,6 +63,7 @@ pub(crate) async fn allow(clock: &Arc<ToldClock>) -> Decision {
         nonce: None,
         expected_head: None,
         min_revision: None,
+        history: None,
     };
     let body = DecisionBody {
         decision: Verdict::Allow,

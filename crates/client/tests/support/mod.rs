@@ -146,6 +146,7 @@ pub fn request(action: &str) -> AuthorizeRequest {
         nonce: None,
         expected_head: None,
         min_revision: None,
+        history: None,
     }
 }
 
