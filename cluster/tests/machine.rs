@@ -159,10 +159,7 @@ async fn applying_a_log_gives_what_the_rules_give_and_forged_or_unreadable_entri
     let last = entries.last().unwrap().log_id();
     let revision = query::revision(&replica.store.registry.view().unwrap()).unwrap();
     assert!(revision > 3);
-    assert_eq!(
-        replica.at(),
-        AppliedAt { log_index: Some(last.index), revision, highest_id: replica.at().highest_id }
-    );
+    assert_eq!(replica.at(), AppliedAt { log_index: Some(last.index), revision, ..replica.at() });
     let (applied, membership) = replica.machine.applied_state().await.unwrap();
     assert_eq!(applied, Some(last));
     assert_eq!(membership.voter_ids().collect::<Vec<_>>(), [1]);

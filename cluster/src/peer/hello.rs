@@ -5,11 +5,12 @@ use crate::raft::types::NodeId;
 
 use super::frame::FRAME_HEAD;
 
-/// The version of the messages that this build speaks. Both sides speak the highest version that both know. Version 5 is the first
-/// that counts: entries hold commands, and snapshots hold rows, of versions that earlier builds do not tell apart.
-pub const PROTOCOL_VERSION: u16 = 5;
+/// The version of the messages that this build speaks. Both sides speak the highest version that both know. Since version 5 entries
+/// hold commands, and snapshots hold rows, of versions that earlier builds do not tell apart; since version 6 the outcomes of a
+/// submission name the history that they are of, without which no node may hand on a receipt.
+pub const PROTOCOL_VERSION: u16 = 6;
 /// The oldest version of the messages that this build still speaks.
-pub const PROTOCOL_VERSION_MIN: u16 = 5;
+pub const PROTOCOL_VERSION_MIN: u16 = 6;
 const MAGIC: [u8; 8] = *b"assentp\n";
 const HELLO_BYTES: usize = 8 + 2 + 2 + 4 + 32 + 8 + 16 + 8 + 1 + 8 + 8;
 
@@ -143,7 +144,7 @@ mod tests {
         let expected = format!(
             "{}{}{}{}{}{}{}{}{}{}",
             "617373656e74700a",
-            "00050005",
+            "00060006",
             "00000001",
             "aa".repeat(32),
             "0000000000000001",

@@ -5,7 +5,7 @@
 //! applied, and the node stops. A command of a known version that does not decode is garbage on every node alike, and changes
 //! nothing.
 
-use assent_proof::Rules;
+use assent_proof::{History, Rules};
 use assent_registry::mutant::{self, Mutant};
 use assent_registry::{
     Checked, CodecError, Command, Outcomes, RowError, Rows, RowsMut, RulesVersion, ToVerify, query,
@@ -45,6 +45,8 @@ impl Step {
 pub(super) struct AppliedSteps {
     /// One a step.
     pub(super) outcomes: Vec<Outcomes>,
+    /// The history in force.
+    pub(super) history: Option<History>,
     /// The ledger's size.
     pub(super) revision: u64,
     /// The rules that the registry follows from here on.
@@ -79,7 +81,8 @@ pub(super) fn apply_steps(
             });
         }
         let rows: &dyn Rows = rows;
-        Ok(AppliedSteps { outcomes, revision: query::revision(rows)?, rules: rules_in_force(rows)? })
+        let (history, revision) = (query::history(rows)?, query::revision(rows)?);
+        Ok(AppliedSteps { outcomes, history, revision, rules: rules_in_force(rows)? })
     })
 }
 
@@ -124,8 +127,9 @@ impl ReadCommand {
             .iter()
             .map(|group| (group.atomic, group.envelopes.iter().map(envelope).collect()))
             .collect();
-        assent_registry::apply(rows, known, self.command.proposed_at, &groups)
-            .map(|groups| Outcomes { groups })
+        let groups = assent_registry::apply(rows, known, self.command.proposed_at, &groups)?;
+        let history = query::history(&*rows)?;
+        Ok(Outcomes { groups, history })
     }
 }
 

@@ -8,7 +8,7 @@
 use std::io;
 use std::sync::Arc;
 
-use assent_proof::Rules;
+use assent_proof::{History, Rules};
 use assent_registry::{RulesVersion, query, rules_in_force};
 use assent_store::{
     RegistryStore, RunBlocking, SnapshotGuard, SnapshotSource, StagedSnapshot, StoreError, blocking,
@@ -44,6 +44,8 @@ pub enum SnapshotData {
 pub struct AppliedAt {
     /// The last applied log index.
     pub log_index: Option<u64>,
+    /// The history in force there; none before genesis.
+    pub history: Option<History>,
     /// The ledger's size there.
     pub revision: u64,
     /// The largest node id that was ever a member there. A new member's is larger: an id is used once.
@@ -105,14 +107,14 @@ impl Machine {
         let applied = codec::encode_position(&state, highest_id);
         let known = self.known;
         let work = move || apply_steps(&registry, &verifier, known, voters, &applied, &steps);
-        let AppliedSteps { outcomes, revision, rules } =
+        let AppliedSteps { outcomes, history, revision, rules } =
             blocking(&self.run, work).await?.map_err(io::Error::other)?;
         self.verifier.set_in_force(rules);
 
         let log_index = state.last_log_id.map(|log_id| log_id.index);
         self.state = state;
         self.highest_id = highest_id;
-        self.applied.send_replace(AppliedAt { log_index, revision, highest_id });
+        self.applied.send_replace(AppliedAt { log_index, history, revision, highest_id });
         for (responder, outcomes) in responders.into_iter().zip(outcomes) {
             if let Some(responder) = responder {
                 responder.send(Applied(outcomes));
@@ -144,9 +146,10 @@ fn position(registry: &RegistryStore) -> io::Result<(SnapshotMetaOf<TypeConfig>,
     let view = registry.view()?;
     let (state, highest_id) = decode_position(&view.applied()?.unwrap_or_default())?;
     let revision = query::revision(&view).map_err(io::Error::other)?;
+    let history = query::history(&view).map_err(io::Error::other)?;
     let log_index = state.last_log_id.map(|log_id| log_id.index);
     let rules = rules_in_force(&view).map_err(io::Error::other)?;
-    Ok((state, AppliedAt { log_index, revision, highest_id }, rules))
+    Ok((state, AppliedAt { log_index, history, revision, highest_id }, rules))
 }
 
 /// An applied position; there are no bytes before anything was applied.

@@ -7,6 +7,7 @@
 mod answer_room;
 mod authorize;
 mod barrier;
+mod cursor;
 mod decide;
 mod decision;
 mod digest;

@@ -1,6 +1,6 @@
 //! A lineage as it is read.
 
-use assent_proof::{DomainName, EvidenceId, EvidenceKind, LineageName, Millis, PublicKey, Sha256};
+use assent_proof::{DomainName, EvidenceId, EvidenceKind, History, LineageName, Millis, PublicKey, Sha256};
 use serde::{Deserialize, Serialize};
 
 /// How a lineage is.
@@ -15,7 +15,7 @@ pub enum LineageStatus {
     Quarantined,
 }
 
-/// `GET /v1/lineages/{domain}/{lineage}?after=<ledger index>&limit=<1..=1000>`: a lineage and one page of its entries.
+/// `GET /v1/lineages/{domain}/{lineage}?history=&after=<ledger index>&limit=<1..=1000>`: a lineage and one page of its entries.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LineageBody {
@@ -23,6 +23,8 @@ pub struct LineageBody {
     pub domain: DomainName,
     /// Its name.
     pub lineage: LineageName,
+    /// The history in which it is so. `after` of the next page goes with it.
+    pub history: History,
     /// How it is. Quarantined outweighs closed.
     pub status: LineageStatus,
     /// The digest of what it is about; null for `_governance`.
