@@ -87,7 +87,7 @@ impl Fake {
     fn allow(&self, request: &[u8], evaluated: i64) -> Vec<u8> {
         let request: Value = serde_json::from_slice(request).unwrap();
         let decision = json!({
-            "decision": "allow", "request": request, "clusterId": "blake3:00", "nodeId": 1, "revision": 2,
+            "decision": "allow", "request": request, "history": history(), "nodeId": 1, "revision": 2,
             "head": null, "policy": null, "evaluatedAt": evaluated, "validUntil": evaluated + self.lasts,
             "reasons": [],
         });
@@ -100,6 +100,11 @@ impl Fake {
             }
         }
     }
+}
+
+/// The history that the server answers in.
+fn history() -> String {
+    format!("blake3:{}/e1", "00".repeat(32))
 }
 
 /// Path and body of a request; none if the connection ends before.
