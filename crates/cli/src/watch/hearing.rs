@@ -66,16 +66,13 @@ impl Hearing {
                         deaf = false;
                     }
                     Err(error) => {
-                        if !deaf {
-                            output.say(&format!("no events are heard, asking by the clock alone: {error}"));
-                        }
                         if let Some(from) = on_from(&error) {
                             go_on(&mut follower, from, &hear);
-                            output.say(&format!("asking at once, and listening on after `{from}`"));
-                            deaf = false;
-                            continue;
+                            output.say(&format!("{error}: asking at once, and listening on after `{from}`"));
+                        } else if !deaf {
+                            output.say(&format!("no events are heard, asking by the clock alone: {error}"));
                         }
-                        deaf = true;
+                        deaf = on_from(&error).is_none();
                         // The follower has tried for as long as a call may take, or is refused at once.
                         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
                     }
