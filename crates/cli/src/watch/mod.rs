@@ -20,6 +20,7 @@ use crate::command::authorize::{explain, unanswered};
 use crate::exit::{CliError, Exit};
 use crate::output::Output;
 pub(crate) use execution::{Execution, Signals, become_child, guard};
+use hearing::Heard;
 pub(crate) use hearing::Hearing;
 
 /// Events that come thick and fast are asked about together, once in so long.
@@ -168,8 +169,9 @@ async fn until_it_may_not<F: Fn() -> Asking>(
 ) -> Why {
     let mut asking: Option<Asking> = None;
     // What had been heard when the question was asked that is under way, and when the one was that is answered by `standing`.
-    let mut asking_about = hearing.heard();
-    let mut asked_about = asking_about;
+    // The listener began before this, and may have heard something already.
+    let mut asked_about = Heard::nothing_since(standing.decided_at);
+    let mut asking_about = asked_about;
     let (mut asked_last, mut retry_at) = (Instant::now(), None);
     let (mut retry, mut problem) = (RETRY_MIN, "no answer came in time".to_owned());
     loop {
