@@ -97,6 +97,7 @@ pub(crate) fn allowing(
         nonce: None,
         expected_head: None,
         min_revision: None,
+        history: None,
     };
     let envelopes =
         [sign_statement(&authorized, &[governance]).into(), sign_statement(&attested, &[attester]).into()];

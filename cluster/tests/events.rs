@@ -17,7 +17,7 @@ use assent_api::BatchMode;
 use assent_cluster::config::Config;
 use assent_cluster::node::Node;
 use assent_cluster::usecase::{Caller, Submitted};
-use assent_proof::{Claims, EvidenceKind, PolicyVerdict};
+use assent_proof::{Claims, Cursor, EvidenceKind, History, PolicyVerdict};
 use bytes::Bytes;
 use cluster_support::*;
 use serde_json::Value;
@@ -55,6 +55,16 @@ async fn get(node: &Node, path: &str, headers: &str) -> (u16, String) {
     timeout(SURELY, stream.read_to_string(&mut text)).await.unwrap().unwrap();
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+/// The history that the node is in.
+fn history(node: &Node) -> History {
+    node.service().status(&Caller::Anonymous).history
+}
+
+/// What follows a revision of the node's history.
+fn after(node: &Node, revision: u64) -> String {
+    format!("/v1/events?history={}&after={revision}", history(node))
 }
 
 /// The revisions of an answer's events, and its last line.
@@ -117,7 +127,10 @@ impl Stream {
             }
             found.push(line.split_once(": ").unwrap().1.to_owned());
         }
-        Some((found[0].parse().unwrap(), found[1].clone(), serde_json::from_str(&found[2]).unwrap()))
+        let id: Cursor = found[0].parse().unwrap();
+        let data: Value = serde_json::from_str(&found[2]).unwrap();
+        assert_eq!(data["history"], id.history.to_string());
+        Some((id.revision, found[1].clone(), data))
     }
 
     /// The next event that is no heartbeat.
@@ -144,7 +157,8 @@ async fn a_poll_wakes_with_what_it_waits_for_and_filters_go_on_behind_the_rest()
     assert_eq!(last["heartbeat"]["revision"], GENESIS);
 
     let from = Instant::now();
-    let path = format!("/v1/events?after={GENESIS}&waitMs=15000");
+    assert_eq!(last["heartbeat"]["history"], history(&node).to_string());
+    let path = format!("{}&waitMs=15000", after(&node, GENESIS));
     let waiting = get(&node, &path, "");
     let (answer, ()) = tokio::join!(waiting, async {
         tokio::time::sleep(Duration::from_millis(300)).await;
@@ -160,9 +174,10 @@ async fn a_poll_wakes_with_what_it_waits_for_and_filters_go_on_behind_the_rest()
         ("lineage=exec-1", vec![7], GENESIS + 1),
         ("lineage=nothing", vec![], GENESIS + 1),
         ("after=3&domain=prod.eu&confirmed=true", vec![6, 7], GENESIS + 1),
-        ("after=100", vec![], 100),
+        ("after=7", vec![], GENESIS + 1),
     ] {
-        let (status, body) = get(&node, &format!("/v1/events?{filter}"), "").await;
+        let path = format!("/v1/events?history={}&{filter}", history(&node));
+        let (status, body) = get(&node, &path, "").await;
         let (revisions, last) = lines(&body);
         assert_eq!((status, revisions), (200, expected), "{filter}: {body}");
         assert_eq!(last["heartbeat"]["revision"], covered, "{filter}");
@@ -180,6 +195,8 @@ async fn bad_parameters_are_refused_by_name() {
         ("after=-1", "after"),
         ("after=x", "after"),
         ("after=1&after=2", "after"),
+        ("after=1", "history"),
+        ("history=blake3:00/e1&after=1", "history"),
         ("kind=nonsense", "kind"),
         ("domain=UPPER", "domain"),
         ("lineage=_other", "lineage"),
@@ -194,9 +211,12 @@ async fn bad_parameters_are_refused_by_name() {
         let problem: Value = serde_json::from_str(&body).unwrap();
         assert_eq!((status, problem["field"].as_str()), (400, Some(field)), "{query}: {body}");
     }
-    for (query, headers, field) in
-        [("waitMs=5", "", "waitMs"), ("limit=5", "", "limit"), ("", "last-event-id: x\r\n", "last-event-id")]
-    {
+    for (query, headers, field) in [
+        ("waitMs=5", "", "waitMs"),
+        ("limit=5", "", "limit"),
+        ("", "last-event-id: x\r\n", "last-event-id"),
+        ("", "last-event-id: 4\r\n", "last-event-id"),
+    ] {
         let headers = format!("accept: text/html, text/event-stream;q=0.9\r\n{headers}");
         let (status, body) = get(&node, &format!("/v1/events?{query}"), &headers).await;
         let problem: Value = serde_json::from_str(&body).unwrap();
@@ -213,7 +233,8 @@ async fn a_stream_resumes_after_the_last_event_seen_and_ends_when_the_node_stops
         config.deadlines.shutdown_ms = 60_000;
     })
     .await;
-    let mut stream = Stream::open(&node, "/v1/events?after=1", "last-event-id: 4\r\n").await;
+    let seen = Cursor { history: history(&node), revision: 4 };
+    let mut stream = Stream::open(&node, &after(&node, 1), &format!("last-event-id: {seen}\r\n")).await;
     let (id, name, data) = stream.next().await.unwrap();
     assert_eq!((id, name.as_str(), data["ledgerRevision"].as_u64()), (4, "heartbeat", Some(GENESIS)));
     for revision in 5..=GENESIS {
@@ -235,7 +256,12 @@ async fn a_stream_resumes_after_the_last_event_seen_and_ends_when_the_node_stops
     // Neither it nor a poll that waits holds the node up, which would give them a minute.
     let address = node.client_addr();
     let mut poll =
-        connected(address, "/v1/events?after=7&waitMs=30000", "", TcpSocket::new_v4().unwrap()).await;
+        connected(address, &format!("{}&waitMs=30000", after(&node, 7)), "", TcpSocket::new_v4().unwrap())
+            .await;
+    let end = format!(
+        "{{\"end\":{{\"reason\":\"stopping\",\"history\":\"{}\",\"revision\":7}}}}\n",
+        history(&node)
+    );
     open_feeds(&node, 2).await;
     let from = Instant::now();
     node.shutdown().await;
@@ -245,7 +271,7 @@ async fn a_stream_resumes_after_the_last_event_seen_and_ends_when_the_node_stops
     assert!(stream.next().await.is_none());
     let mut answer = String::new();
     poll.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.ends_with("{\"end\":{\"reason\":\"stopping\",\"revision\":7}}\n"), "{answer}");
+    assert!(answer.ends_with(&end), "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -253,9 +279,13 @@ async fn one_feed_too_many_is_refused_with_the_bound_and_a_left_one_gives_its_pl
     let folder = tempfile::tempdir().unwrap();
     let node = alone(folder.path(), |config| config.limits.event_streams = 2).await;
     let stream = Stream::open(&node, "/v1/events", "").await;
-    let poll =
-        connected(node.client_addr(), "/v1/events?after=6&waitMs=30000", "", TcpSocket::new_v4().unwrap())
-            .await;
+    let poll = connected(
+        node.client_addr(),
+        &format!("{}&waitMs=30000", after(&node, GENESIS)),
+        "",
+        TcpSocket::new_v4().unwrap(),
+    )
+    .await;
     open_feeds(&node, 2).await;
     for headers in ["", "accept: text/event-stream\r\n"] {
         let (status, body) = get(&node, "/v1/events", headers).await;

@@ -37,7 +37,7 @@ async fn another_cluster_another_target_another_version_and_the_own_id_are_refus
     let refused = refusal_of(&two, &hello_bytes(CLUSTER, 1, 3, SPOKEN)).await;
     assert_eq!(refused, "this is node `2`, not node `3`");
     let refused = refusal_of(&two, &hello_bytes(CLUSTER, 1, 2, (SPOKEN.1 + 1, 9))).await;
-    assert!(refused.contains("protocol versions `6` to `9`"), "{refused}");
+    assert!(refused.contains("protocol versions `7` to `9`"), "{refused}");
     let refused = refusal_of(&two, &hello_bytes(CLUSTER, 2, 2, SPOKEN)).await;
     assert_eq!(refused, "this is node `2` itself");
     assert!(!two.hub.is_connected(1) && !two.hub.is_connected(3));

@@ -44,17 +44,18 @@ fn lines(text: &str) -> Vec<(u64, String)> {
 
 /// One node's whole feed, page by page.
 async fn feed(cluster: &Cluster, id: u64) -> Vec<(u64, String)> {
-    let (mut all, mut after) = (Vec::new(), 0);
+    let (mut all, mut from) = (Vec::new(), String::new());
     loop {
-        let answer = cluster.get(id, &format!("/v1/events?after={after}&limit=17&confirmed=true")).await;
+        let answer = cluster.get(id, &format!("/v1/events?limit=17&confirmed=true{from}")).await;
         assert_eq!(answer.status, Some(200), "{answer:?}");
         let text = String::from_utf8(answer.bytes.to_vec()).unwrap();
         let last: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
         all.extend(lines(&text));
-        after = last["heartbeat"]["revision"].as_u64().unwrap();
-        if last["heartbeat"]["ledgerRevision"].as_u64() == Some(after) {
+        let heartbeat = &last["heartbeat"];
+        if heartbeat["ledgerRevision"] == heartbeat["revision"] {
             return all;
         }
+        from = format!("&history={}&after={}", heartbeat["history"].as_str().unwrap(), heartbeat["revision"]);
     }
 }
 
@@ -142,7 +143,8 @@ async fn events_are_listed_to_the_present_filtered_and_say_where_to_go_on_when_n
     let (governance, audit) = (cluster.key("governance").unwrap(), cluster.key("audit").unwrap());
     let revoked = cluster.accept(2, &evidence.revocation(&audit, &governance)).await.unwrap();
     let revision = revoked.number("revision").unwrap();
-    let after = (revision - 1).to_string();
+    let history = revoked.body["history"].as_str().unwrap().to_owned();
+    let after = format!("{history}:{}", revision - 1);
     // What was acknowledged by another node is there, at once.
     for filter in [
         &["--after", &after][..],

@@ -55,6 +55,10 @@ async fn a_lost_quorum_is_recovered_by_the_surviving_node_and_the_old_nodes_end(
     // A quorum has it; node 1, once it passes a barrier again.
     cluster.node_ready(1, SETTLES_WITHIN).await.unwrap();
 
+    let status = cluster.get(1, "/v1/cluster/status").await;
+    let history = status.body["history"].as_str().unwrap().to_owned();
+    let seen = format!("{history}:{}", status.number("revision").unwrap());
+
     // Nodes 2 and 3 are gone, as far as anyone knows; node 1 alone can do nothing.
     for id in [2, 3, 1] {
         cluster.kill(id).unwrap();
@@ -92,6 +96,19 @@ async fn a_lost_quorum_is_recovered_by_the_surviving_node_and_the_old_nodes_end(
     assert!(asked.is_allow(), "{asked:?}");
     let stored = cluster.get(1, &format!("/v1/envelopes/{}", id_of(&attested).unwrap())).await;
     assert_eq!(&stored.bytes[..], &attested[..]);
+    // A follower of the time before is told, and goes on where it is told.
+    let endpoint = format!("http://{}", cluster.node(1).unwrap().client);
+    let follow = |after: &str| assent(&["events", "--endpoint", &endpoint, "--after", after]);
+    let (told, on) = (follow(&seen), seen.replace("/e1:", "/e2:"));
+    assert_eq!(told.status.code(), Some(14), "{}", said(&told));
+    assert!(told.stdout.is_empty() && said(&told).contains(&format!("--after {on}")), "{}", said(&told));
+    let listed = follow(&on);
+    let lines = String::from_utf8_lossy(&listed.stdout).into_owned();
+    assert!(listed.status.success() && lines.lines().count() == 1, "{}", said(&listed));
+    assert!(lines.contains("  recovery  "), "{lines}");
+    let beyond = follow(&format!("{}:100000", on.rsplit_once(':').unwrap().0));
+    assert!(said(&beyond).contains("cursor_beyond_ledger"), "{}", said(&beyond));
+    assert_eq!(beyond.status.code(), Some(14), "{}", said(&beyond));
     // It shows in the ledger.
     let root = cluster.get(1, "/v1/lineages/_root/_governance?limit=1000").await;
     let last = root.body["entries"].as_array().unwrap().last().unwrap().clone();

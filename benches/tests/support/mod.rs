@@ -7,9 +7,9 @@ use assent_api::{
     Verdict, leaf_bytes, signed_bytes, status_of,
 };
 use assent_proof::{
-    AttestationStatus, AuthorizeRequest, Claims, DomainName, Envelope, EvidenceId, EvidenceKind, LineageName,
-    Millis, Of, PolicyBody, PublicKey, Requirement, Role, STATEMENT_PAYLOAD_TYPE, Seconds, Sha256,
-    SigningKey, Statement, pae, sign_batch, sign_statement,
+    AttestationStatus, AuthorizeRequest, Claims, DomainName, Envelope, EvidenceId, EvidenceKind, History,
+    LineageName, Millis, Of, PolicyBody, PublicKey, Requirement, Role, STATEMENT_PAYLOAD_TYPE, Seconds,
+    Sha256, SigningKey, Statement, pae, sign_batch, sign_statement,
 };
 use assent_registry::{
     GenesisFile, MemoryRows, Outcome, RulesVersion, Unverified, View, apply, authorize, bootstrap, query,
@@ -164,7 +164,7 @@ fn submit(rows: &mut MemoryRows, bytes: &[u8]) -> Outcome {
     apply(rows, RulesVersion::NEWEST, now(), &[group]).unwrap().remove(0).remove(0)
 }
 
-fn result(outcome: Outcome) -> BatchResult {
+fn result(outcome: Outcome, history: History) -> BatchResult {
     match outcome {
         Outcome::Accepted { receipt, fresh } => {
             let receipt = ReceiptBody {
@@ -172,6 +172,7 @@ fn result(outcome: Outcome) -> BatchResult {
                 ledger_index: receipt.ledger_index,
                 revision: receipt.revision,
                 accepted_at: receipt.accepted_at,
+                history,
             };
             BatchResult::accepted(receipt, fresh)
         }
@@ -207,13 +208,14 @@ async fn answer(
         "/v1/cluster/status" => (200, status(&rows).to_vec()),
         "/v1/authorities" => (200, serde_json::to_vec(&node_authorities(&rows)).unwrap()),
         "/v1/envelopes" => {
-            let result = result(submit(&mut rows, &body));
+            let result = result(submit(&mut rows, &body), history(&rows));
             let bytes = result.receipt.map(|receipt| receipt.to_vec());
             (result.status, bytes.unwrap_or_else(|| result.problem.unwrap().to_vec()))
         }
         "/v1/envelopes:batch" => {
             let (_, envelopes) = assent_api::parse_batch(&body).unwrap();
-            let results = envelopes.iter().map(|bytes| result(submit(&mut rows, bytes))).collect();
+            let results =
+                envelopes.iter().map(|bytes| result(submit(&mut rows, bytes), history(&rows))).collect();
             (200, BatchResponse { results }.to_vec())
         }
         "/v1/authorize" => decide(&rows, &AuthorizeRequest::parse(&body).unwrap()),
@@ -230,7 +232,7 @@ fn decide(rows: &MemoryRows, request: &AuthorizeRequest) -> (u16, Vec<u8>) {
     let body = DecisionBody {
         decision: if decision.is_allow() { Verdict::Allow } else { Verdict::Deny },
         request: request.to_json(),
-        cluster_id: "blake3:00".to_owned(),
+        history: history(rows),
         node_id: 1,
         revision: decision.revision,
         head: decision.head,
@@ -245,6 +247,10 @@ fn decide(rows: &MemoryRows, request: &AuthorizeRequest) -> (u16, Vec<u8>) {
     let unsigned = body.to_vec();
     let receipts = sign_batch(vec![leaf_bytes(&unsigned, &[0; 16])], &key(5));
     (body.status(), signed_bytes(&unsigned, &receipts[0]))
+}
+
+fn history(rows: &MemoryRows) -> History {
+    query::history(rows).unwrap().unwrap()
 }
 
 fn node_authorities(rows: &MemoryRows) -> AuthoritiesBody {
@@ -267,6 +273,7 @@ fn node_authorities(rows: &MemoryRows) -> AuthoritiesBody {
 fn status(rows: &MemoryRows) -> StatusBody {
     StatusBody {
         cluster_id: "blake3:00".to_owned(),
+        history: history(rows),
         origin: ORIGIN.to_owned(),
         node_id: 1,
         role: NodeRole::Leader,

@@ -18,7 +18,7 @@ use assent_api::{
     Call, DEFAULT_PAGE, MAX_EVENTS_FILTER, MAX_EVENTS_WAIT_MS, MAX_PAGE, NDJSON_CONTENT_TYPE,
     SSE_CONTENT_TYPE,
 };
-use assent_proof::{Code, Refusal};
+use assent_proof::{Code, Cursor, History, Refusal};
 
 use super::read::Parameters;
 use super::reply::{problem_body, refusal, reply};
@@ -42,7 +42,7 @@ pub(super) async fn events(
         Err(why) => return refusal(&why, Call::Read),
     };
     if streamed {
-        return match service.stream_events(&Caller::Anonymous, ask, stop) {
+        return match service.stream_events(&Caller::Anonymous, ask, stop).await {
             Ok(chunks) => stream(chunks),
             Err(why) => problem_body(&why),
         };
@@ -81,7 +81,8 @@ fn read(
     headers: &HeaderMap,
     streamed: bool,
 ) -> Result<(EventsAsk, PollAsk), Refusal> {
-    let mut ask = EventsAsk { filter: Default::default(), after: 0 };
+    let mut ask = EventsAsk { filter: Default::default(), after: None };
+    let (mut history, mut after): (Option<History>, u64) = (None, 0);
     let mut poll = PollAsk { limit: DEFAULT_PAGE, wait: Duration::ZERO, confirmed: false };
     let mut once = BTreeSet::new();
     for (name, value) in &parameters.0 {
@@ -90,7 +91,8 @@ fn read(
             return Err(malformed(name, "is given twice"));
         }
         match name.as_str() {
-            "after" => ask.after = valid(name, value)?,
+            "history" => history = Some(valid(name, value)?),
+            "after" => after = valid(name, value)?,
             "kind" => add(&mut ask.filter.kinds, name, value)?,
             "domain" => add(&mut ask.filter.domains, name, value)?,
             "lineage" => add(&mut ask.filter.lineages, name, value)?,
@@ -104,9 +106,15 @@ fn read(
             _ => return Err(malformed(name, "there is no such parameter")),
         }
     }
+    ask.after = history.map(|history| Cursor { history, revision: after });
+    if after > 0 && history.is_none() {
+        let problem =
+            "is missing: `after` is a revision of one history, which the answers that it is from name";
+        return Err(malformed("history", problem));
+    }
     if streamed && let Some(seen) = headers.get(LAST_EVENT_ID) {
         // It is newer than the address, which a browser keeps as it was.
-        ask.after = valid(LAST_EVENT_ID, seen.to_str().unwrap_or_default())?;
+        ask.after = Some(valid(LAST_EVENT_ID, seen.to_str().unwrap_or_default())?);
     }
     Ok((ask, poll))
 }

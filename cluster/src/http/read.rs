@@ -11,7 +11,7 @@ use assent_api::{
     DomainsBody, IssuerBody, JSON_CONTENT_TYPE, JudgedByBody, LineageBody, LineageEntryBody, LineageStatus,
     MAX_PAGE, PolicyBodyView,
 };
-use assent_proof::{Code, DomainName, EvidenceId, LineageName, PublicKey, Refusal};
+use assent_proof::{Code, Cursor, DomainName, EvidenceId, History, LineageName, PublicKey, Refusal};
 use assent_registry::query;
 
 use super::reply::{json, problem, problem_body, refusal, reply};
@@ -33,7 +33,8 @@ fn value<'a>(parameters: &'a Parameters, name: &str) -> Option<&'a str> {
     parameters.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
 }
 
-/// `after` and `limit`, and nothing else but what `others` names.
+/// `after` and `limit`, and nothing else but what `others` names. Names and keys say what they are in every history; an `after` that
+/// is a number of the ledger needs `history` beside it.
 #[expect(clippy::result_large_err, reason = "the error is the finished answer")]
 fn page<T: FromStr>(parameters: &Parameters, others: &[&str]) -> Result<(Option<T>, usize), Response> {
     let mut seen = BTreeSet::new();
@@ -84,10 +85,21 @@ pub(super) async fn lineage(
 ) -> Response {
     let domain: DomainName = given!(parse("domain", &domain));
     let lineage: LineageName = given!(parse("lineage", &lineage));
-    let (after, limit) = given!(page::<u64>(&parameters, &[]));
+    let (after, limit) = given!(page::<u64>(&parameters, &["history"]));
+    let history: Option<History> =
+        given!(value(&parameters, "history").map(|history| parse("history", history)).transpose());
+    if after.is_some() && history.is_none() {
+        let problem =
+            "is missing: `after` is a ledger index of one history, which the page that it is from names";
+        return refusal(&Refusal::at(Code::Malformed, "history", problem), Call::Read);
+    }
+    // The page before holds the leaf with that index, so its caller has seen the revision after it.
+    let seen = after.map_or(0, |after| after.saturating_add(1));
+    let cursor = history.map(|history| Cursor { history, revision: seen });
     let (d, l) = (domain.clone(), lineage.clone());
-    let found =
-        service.read(&Caller::Anonymous, move |rows, _| query::lineage(rows, &d, &l, after, limit)).await;
+    let found = service
+        .read_on(&Caller::Anonymous, cursor, move |rows, _| query::lineage(rows, &d, &l, after, limit))
+        .await;
     match found {
         Ok(Some(found)) => json(200, &lineage_body(domain, lineage, found)),
         Ok(None) => {
@@ -103,6 +115,7 @@ fn lineage_body(domain: DomainName, lineage: LineageName, found: query::LineageP
     LineageBody {
         domain,
         lineage,
+        history: found.history,
         status: match found.status {
             query::LineageStatus::Open => LineageStatus::Open,
             query::LineageStatus::Closed => LineageStatus::Closed,

@@ -5,9 +5,10 @@ use crate::raft::types::NodeId;
 
 use super::frame::FRAME_HEAD;
 
-/// The version of the messages that this build speaks. Both sides speak the highest version that both know. Version 6 says in each
-/// pong whether its sender trusts its own clock: a node that does not hear that could trust clocks that leapt together. It also adds
-/// changes of a member's addresses.
+/// The version of the messages that this build speaks. Both sides speak the highest version that both know. Since version 6 the
+/// outcomes of a submission name the history that they are of, without which no node may hand on a receipt, and each pong says whether
+/// its sender trusts its own clock: a node that does not hear that could trust clocks that leapt together. It also adds changes of a
+/// member's addresses.
 pub const PROTOCOL_VERSION: u16 = 6;
 /// The oldest version of the messages that this build still speaks.
 pub const PROTOCOL_VERSION_MIN: u16 = 6;
@@ -146,7 +147,7 @@ mod tests {
         let expected = format!(
             "{}{}{}{}{}{}{}{}{}{}",
             "617373656e74700a",
-            "00050006",
+            "00060006",
             "00000001",
             "aa".repeat(32),
             "0000000000000001",

@@ -5,7 +5,7 @@
 //! applied, and the node stops. A command of a known version that does not decode is garbage on every node alike, and changes
 //! nothing.
 
-use assent_proof::{Millis, Rules};
+use assent_proof::{History, Millis, Rules};
 use assent_registry::mutant::{self, Mutant};
 use assent_registry::{
     Checked, CodecError, Command, Outcomes, RowError, Rows, RowsMut, RulesVersion, ToVerify, query,
@@ -45,6 +45,8 @@ impl Step {
 pub(super) struct AppliedSteps {
     /// One a step.
     pub(super) outcomes: Vec<Outcomes>,
+    /// The history in force.
+    pub(super) history: Option<History>,
     /// The ledger's size.
     pub(super) revision: u64,
     /// The registry's time; none before genesis.
@@ -84,6 +86,7 @@ pub(super) fn apply_steps(
         let summary = query::summary(rows)?;
         Ok(AppliedSteps {
             outcomes,
+            history: query::history(rows)?,
             revision: summary.as_ref().map_or(0, |summary| summary.revision),
             registry_time: summary.map(|summary| summary.registry_time),
             rules: rules_in_force(rows)?,
@@ -132,8 +135,9 @@ impl ReadCommand {
             .iter()
             .map(|group| (group.atomic, group.envelopes.iter().map(envelope).collect()))
             .collect();
-        assent_registry::apply(rows, known, self.command.proposed_at, &groups)
-            .map(|groups| Outcomes { groups })
+        let groups = assent_registry::apply(rows, known, self.command.proposed_at, &groups)?;
+        let history = query::history(&*rows)?;
+        Ok(Outcomes { groups, history })
     }
 }
 

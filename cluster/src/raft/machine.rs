@@ -8,7 +8,7 @@
 use std::io;
 use std::sync::Arc;
 
-use assent_proof::{Millis, Rules};
+use assent_proof::{History, Millis, Rules};
 use assent_registry::{RulesVersion, query, rules_in_force};
 use assent_store::{
     RegistryStore, RunBlocking, SnapshotGuard, SnapshotSource, StagedSnapshot, StoreError, blocking,
@@ -44,6 +44,8 @@ pub enum SnapshotData {
 pub struct AppliedAt {
     /// The last applied log index.
     pub log_index: Option<u64>,
+    /// The history in force there; none before genesis.
+    pub history: Option<History>,
     /// The ledger's size there.
     pub revision: u64,
     /// The registry's time there; none before genesis.
@@ -107,14 +109,14 @@ impl Machine {
         let applied = codec::encode_position(&state, highest_id);
         let known = self.known;
         let work = move || apply_steps(&registry, &verifier, known, voters, &applied, &steps);
-        let AppliedSteps { outcomes, revision, registry_time, rules } =
+        let AppliedSteps { outcomes, history, revision, registry_time, rules } =
             blocking(&self.run, work).await?.map_err(io::Error::other)?;
         self.verifier.set_in_force(rules);
 
         let log_index = state.last_log_id.map(|log_id| log_id.index);
         self.state = state;
         self.highest_id = highest_id;
-        self.applied.send_replace(AppliedAt { log_index, revision, registry_time, highest_id });
+        self.applied.send_replace(AppliedAt { log_index, history, revision, registry_time, highest_id });
         for (responder, outcomes) in responders.into_iter().zip(outcomes) {
             if let Some(responder) = responder {
                 responder.send(Applied(outcomes));
@@ -148,9 +150,10 @@ fn position(registry: &RegistryStore) -> io::Result<(SnapshotMetaOf<TypeConfig>,
     let summary = query::summary(&view).map_err(io::Error::other)?;
     let revision = summary.as_ref().map_or(0, |summary| summary.revision);
     let registry_time = summary.map(|summary| summary.registry_time);
+    let history = query::history(&view).map_err(io::Error::other)?;
     let log_index = state.last_log_id.map(|log_id| log_id.index);
     let rules = rules_in_force(&view).map_err(io::Error::other)?;
-    Ok((state, AppliedAt { log_index, revision, registry_time, highest_id }, rules))
+    Ok((state, AppliedAt { log_index, history, revision, registry_time, highest_id }, rules))
 }
 
 /// An applied position; there are no bytes before anything was applied.

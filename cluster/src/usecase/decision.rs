@@ -63,10 +63,11 @@ impl Parts {
             .map(|reason| ReasonBody::new(reason.code, reason.detail.clone(), reason.evidence))
             .collect();
         let policy = decision.policy.as_ref();
+        let history = decision.history.unwrap_or_else(|| self.history());
         DecisionBody {
             decision: if decision.is_allow() { Verdict::Allow } else { Verdict::Deny },
             request: request.to_json(),
-            cluster_id: self.cluster_id.to_string(),
+            history,
             node_id: self.config.node_id,
             revision: decision.revision.saturating_add(u64::from(is_active(Mutant::StaleRevisionInAnswer))),
             head: decision.head,
@@ -80,6 +81,7 @@ impl Parts {
                 ledger_index: receipt.ledger_index,
                 revision: receipt.revision,
                 accepted_at: receipt.accepted_at,
+                history,
             }),
             receipt: None,
         }

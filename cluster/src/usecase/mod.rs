@@ -10,6 +10,7 @@ mod authorize;
 mod barrier;
 mod batch;
 mod clock;
+mod cursor;
 mod decide;
 mod decision;
 mod digest;

@@ -243,6 +243,7 @@ mod tests {
             nonce: None,
             expected_head: None,
             min_revision: None,
+            history: None,
         };
         let room = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
         let (reply, told) = oneshot::channel();

@@ -23,6 +23,7 @@ impl Service {
         let (peer, client) = parts.config.addresses();
         StatusBody {
             cluster_id: parts.cluster_id.to_string(),
+            history: parts.history(),
             origin: parts.origin.clone(),
             node_id: parts.config.node_id,
             role: match metrics.state {

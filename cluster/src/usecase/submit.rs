@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use assent_api::{BatchMode, Call, Problem, ReceiptBody, status_of};
-use assent_proof::{Code, EvidenceKind, Refusal, Rules, RulesVersion};
+use assent_proof::{Code, EvidenceKind, History, Refusal, Rules, RulesVersion};
 use assent_registry::mutant::{self, Mutant};
 use assent_registry::{Checked, Command, Group, Outcome, Outcomes};
 
@@ -77,8 +77,14 @@ pub(crate) struct Pending {
     group: Group,
     bytes: usize,
     until: Instant,
-    reply: oneshot::Sender<Result<Vec<Outcome>, Failure>>,
+    reply: oneshot::Sender<Result<Judged, Failure>>,
     _room: OwnedSemaphorePermit,
+}
+
+/// What became of one submission, and in which history.
+struct Judged {
+    outcomes: Vec<Outcome>,
+    history: Option<History>,
 }
 
 /// Why a submission has no outcome.
@@ -187,7 +193,9 @@ impl Service {
         let mut outcomes = match count {
             0 => Vec::new(),
             _ => match self.enqueue(mode, good, until).await {
-                Ok(outcomes) if outcomes.len() == count => outcomes.into_iter().map(answer).collect(),
+                Ok(Judged { outcomes, history }) if outcomes.len() == count => {
+                    outcomes.into_iter().map(|outcome| answer(outcome, history)).collect()
+                }
                 Ok(_) => vec![failed(&Failure::Unknown("the log entry did not decode".to_owned())); count],
                 Err(failure) => vec![failed(&failure); count],
             },
@@ -208,7 +216,7 @@ impl Service {
         mode: BatchMode,
         envelopes: Vec<Bytes>,
         until: Instant,
-    ) -> Result<Vec<Outcome>, Failure> {
+    ) -> Result<Judged, Failure> {
         let parts = self.parts();
         let most = parts.config.limits.submit_queue;
         let overloaded = || Failure::Overloaded(format!("{most} envelopes are waiting to be proposed"));
@@ -261,24 +269,32 @@ fn all_refused(refusals: &[Option<Refusal>]) -> Vec<Submitted> {
         .collect()
 }
 
-fn answer(outcome: Outcome) -> Submitted {
-    let body = |receipt: assent_registry::Receipt| ReceiptBody {
+fn answer(outcome: Outcome, history: Option<History>) -> Submitted {
+    let body = |receipt: assent_registry::Receipt, history| ReceiptBody {
         evidence_id: receipt.evidence_id,
         ledger_index: receipt.ledger_index,
         revision: receipt.revision,
         accepted_at: receipt.accepted_at,
+        history,
     };
+    // A receipt says nothing without the history that it is of. What was applied has one.
+    let of_none =
+        || failed(&Failure::Unknown("the history of the receipt was lost inside the node".to_owned()));
     match outcome {
-        Outcome::Accepted { receipt, fresh } => Submitted::Accepted { receipt: body(receipt), fresh },
+        Outcome::Accepted { receipt, fresh } => match history {
+            Some(history) => Submitted::Accepted { receipt: body(receipt, history), fresh },
+            None => of_none(),
+        },
         Outcome::Equivocation { receipt, refusal } => {
+            let Some(found) = history else { return of_none() };
             let status = status_of(refusal.code, Call::Submission);
-            let problem = Problem::from_refusal(&refusal, status).with_receipt(body(receipt));
-            Submitted::Problem(Box::new(problem))
+            let problem = Problem::from_refusal(&refusal, status).with_receipt(body(receipt, found));
+            Submitted::Problem(Box::new(problem.in_history(history)))
         }
         Outcome::Refused { refusal, head, next_sequence } => {
             let status = status_of(refusal.code, Call::Submission);
             let problem = Problem::from_refusal(&refusal, status).with_slot(head, next_sequence);
-            Submitted::Problem(Box::new(problem))
+            Submitted::Problem(Box::new(problem.in_history(history)))
         }
     }
 }
@@ -330,10 +346,11 @@ pub(crate) async fn propose_batches(
 
 fn spread(batch: Vec<Pending>, result: Result<Outcomes, Failure>) {
     match result {
-        Ok(outcomes) => {
-            let mut groups = outcomes.groups.into_iter();
+        Ok(Outcomes { groups, history }) => {
+            let mut groups = groups.into_iter();
             for pending in batch {
-                let _ = pending.reply.send(Ok(groups.next().unwrap_or_default()));
+                let outcomes = groups.next().unwrap_or_default();
+                let _ = pending.reply.send(Ok(Judged { outcomes, history }));
             }
         }
         Err(failure) => {
@@ -433,10 +450,10 @@ impl Parts {
         until: Instant,
     ) -> Result<Submitted, SubmitError> {
         let group = Group { atomic: false, envelopes: vec![envelope] };
-        let outcomes = self.propose(&[group], until).await?;
-        let outcome = outcomes.groups.into_iter().flatten().next();
-        Ok(outcome
-            .map_or_else(|| failed(&Failure::Unknown("the log entry did not decode".to_owned())), answer))
+        let Outcomes { groups, history } = self.propose(&[group], until).await?;
+        let lost = || failed(&Failure::Unknown("the log entry did not decode".to_owned()));
+        let outcome = groups.into_iter().flatten().next();
+        Ok(outcome.map_or_else(lost, |outcome| answer(outcome, history)))
     }
 }
 
@@ -456,14 +473,14 @@ impl Service {
         let envelopes: Vec<Bytes> = groups.iter().flat_map(|group| group.envelopes.iter().cloned()).collect();
         let refusals = self.check(Sender::Peer, &envelopes, until).await;
         let (good, refused) = sort_out(groups, refusals);
-        let mut proposed = match good.is_empty() {
-            true => Vec::new(),
-            false => parts.propose(&good, until).await?.groups,
-        }
-        .into_iter();
+        let Outcomes { groups: proposed, history } = match good.is_empty() {
+            true => Outcomes::default(),
+            false => parts.propose(&good, until).await?,
+        };
+        let mut proposed = proposed.into_iter();
         let groups =
             refused.into_iter().map(|group| group.unwrap_or_else(|| proposed.next().unwrap_or_default()));
-        Ok(Outcomes { groups: groups.collect() })
+        Ok(Outcomes { groups: groups.collect(), history })
     }
 }
 

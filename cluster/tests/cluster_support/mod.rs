@@ -259,6 +259,7 @@ pub fn request() -> AuthorizeRequest {
         nonce: None,
         expected_head: None,
         min_revision: None,
+        history: None,
     }
 }
 

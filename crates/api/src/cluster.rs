@@ -1,6 +1,6 @@
 //! The cluster as one node sees it.
 
-use assent_proof::{Millis, PublicKey};
+use assent_proof::{History, Millis, PublicKey};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{ClockConfirmed, ClockStanding};
@@ -25,6 +25,8 @@ pub enum NodeRole {
 pub struct StatusBody {
     /// Digest of the genesis file, `blake3:<hex>`.
     pub cluster_id: String,
+    /// The history that this node is in, by what it has applied: which cluster, in which of its lives.
+    pub history: History,
     /// The registry that evidence must name.
     pub origin: String,
     /// This node.
@@ -271,6 +273,7 @@ mod tests {
     fn a_status_is_written_in_the_documented_order() {
         let body = StatusBody {
             cluster_id: "blake3:00".to_owned(),
+            history: History::founded([0xab; 32]),
             origin: "registry.example/eu-1".to_owned(),
             node_id: 2,
             role: NodeRole::Follower,
@@ -326,10 +329,11 @@ mod tests {
             uptime_ms: Some(5000),
         };
         let text = String::from_utf8(body.to_vec()).unwrap();
+        let history = format!("blake3:{}/e1", "ab".repeat(32));
         assert_eq!(
-            text,
+            text.replace(&history, "HISTORY"),
             concat!(
-                r#"{"clusterId":"blake3:00","origin":"registry.example/eu-1","nodeId":2,"role":"follower","leader":1,"#,
+                r#"{"clusterId":"blake3:00","history":"HISTORY","origin":"registry.example/eu-1","nodeId":2,"role":"follower","leader":1,"#,
                 r#""term":3,"revision":17,"lastLog":40,"applied":39,"voters":[1,2,3],"learners":[],"#,
                 r#""clock":{"sure":true,"boundMs":500,"readings":[{"peer":1,"offsetMs":-2,"ageMs":310}],"#,
                 r#""standing":"sure","detail":null,"remedy":null,"anchored":true,"wall":1000,"registryTime":990,"#,

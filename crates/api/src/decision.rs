@@ -1,7 +1,8 @@
 //! The decision that authorize answers with, and batches of requests.
 
 use assent_proof::{
-    AuthorizeRequest, Code, DecisionReceipt, EvidenceId, Fields, Json, Millis, Refusal, Unchecked, json,
+    AuthorizeRequest, Code, DecisionReceipt, EvidenceId, Fields, History, Json, Millis, Refusal, Unchecked,
+    json,
 };
 use serde::{Deserialize, Serialize};
 
@@ -29,8 +30,9 @@ pub struct DecisionBody {
     pub decision: Verdict,
     /// The request as it was understood, [`AuthorizeRequest::to_json`].
     pub request: Json,
-    /// The cluster that answered, `blake3:<hex>`.
-    pub cluster_id: String,
+    /// The history in which it was decided: which cluster, in which of its lives. Of a deny without an evaluation, the one that the
+    /// node is in by what it has applied.
+    pub history: History,
     /// The node that answered.
     pub node_id: u64,
     /// The ledger's size at which it was decided; 0 when nothing could be read.
@@ -197,6 +199,7 @@ mod tests {
             nonce: Some("n".to_owned()),
             expected_head: None,
             min_revision: None,
+            history: None,
         }
     }
 
@@ -204,7 +207,7 @@ mod tests {
         DecisionBody {
             decision: verdict,
             request: request().to_json(),
-            cluster_id: format!("blake3:{}", "00".repeat(32)),
+            history: History::founded([0; 32]),
             node_id: 1,
             revision: 12,
             head: None,
@@ -225,7 +228,7 @@ mod tests {
         let expected = format!(
             concat!(
                 r#"{{"decision":"deny","request":{{"domain":"prod.eu","lineage":"exec-1","action":"run","#,
-                r#""subject":{{"digest":{{"sha256":"{}"}}}},"nonce":"n"}},"clusterId":"blake3:{}","nodeId":1,"#,
+                r#""subject":{{"digest":{{"sha256":"{}"}}}},"nonce":"n"}},"history":"blake3:{}/e1","nodeId":1,"#,
                 r#""revision":12,"head":null,"policy":{{"evidenceId":"blake3:{}"}},"evaluatedAt":1000,"#,
                 r#""validUntil":31000,"#,
                 r#""reasons":[{{"code":"policy_missing","clause":"RFC-EG-033 §7","#,

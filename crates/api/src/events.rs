@@ -1,10 +1,10 @@
 //! The events feed: everything that entered the ledger, in order.
 //!
 //! `GET /v1/events` answers JSON lines (`application/x-ndjson`): events, and as the last line a heartbeat or an end. With
-//! `Accept: text/event-stream` it goes on for ever as server-sent events: `id` is a revision to resume after, `event` is
+//! `Accept: text/event-stream` it goes on for ever as server-sent events: `id` is a cursor to resume after, `event` is
 //! the kind, `heartbeat` or `end`, `data` is the same JSON as the line's, without the name around it.
 
-use assent_proof::{DomainName, EvidenceId, EvidenceKind, LineageName, Millis, PublicKey};
+use assent_proof::{Cursor, DomainName, EvidenceId, EvidenceKind, History, LineageName, Millis, PublicKey};
 use serde::{Deserialize, Serialize};
 
 /// Content type of JSON lines.
@@ -23,6 +23,8 @@ pub const MAX_EVENTS_FILTER: usize = 32;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EventBody {
+    /// The history in which the revision means something: the one in force when this was told.
+    pub history: History,
     /// The ledger's size with it: resume after this one to go on with the next.
     pub revision: u64,
     /// Its place in the ledger, from 0: one less than `revision`.
@@ -62,9 +64,11 @@ pub struct RestrictsBody {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HeartbeatBody {
+    /// The history in which the revisions mean something.
+    pub history: History,
     /// Everything up to this revision was looked at: resume after it. What the filter left out is not asked for again.
     pub revision: u64,
-    /// The ledger's size, as this node has applied it. Less than `revision` where another node was ahead of this one.
+    /// The ledger's size, as this node has applied it.
     pub ledger_revision: u64,
 }
 
@@ -78,6 +82,9 @@ pub enum EndReason {
     Stopping,
     /// The node cannot read its registry.
     Failed,
+    /// The node has come to a later history while the feed went on, as a new member does that catches up with a recovery. What was
+    /// told is part of that one.
+    HistoryChanged,
 }
 
 impl EndReason {
@@ -87,6 +94,7 @@ impl EndReason {
             EndReason::TooSlow => "too_slow",
             EndReason::Stopping => "stopping",
             EndReason::Failed => "failed",
+            EndReason::HistoryChanged => "history_changed",
         }
     }
 }
@@ -96,6 +104,8 @@ impl EndReason {
 pub struct EndBody {
     /// Why.
     pub reason: EndReason,
+    /// The history in which the revision means something.
+    pub history: History,
     /// Everything up to this revision was sent: resume after it, on any node.
     pub revision: u64,
 }
@@ -129,17 +139,24 @@ impl EventLine {
     /// The same as a server-sent event.
     pub fn to_sse(&self) -> Vec<u8> {
         let (id, name, data) = match self {
-            EventLine::Event(event) => (event.revision, event.kind.as_str(), crate::status::to_vec(event)),
-            EventLine::Heartbeat { heartbeat } => {
-                (heartbeat.revision, "heartbeat", crate::status::to_vec(heartbeat))
+            EventLine::Event(event) => {
+                (cursor(event.history, event.revision), event.kind.as_str(), crate::status::to_vec(event))
             }
-            EventLine::End { end } => (end.revision, "end", crate::status::to_vec(end)),
+            EventLine::Heartbeat { heartbeat } => {
+                let id = cursor(heartbeat.history, heartbeat.revision);
+                (id, "heartbeat", crate::status::to_vec(heartbeat))
+            }
+            EventLine::End { end } => (cursor(end.history, end.revision), "end", crate::status::to_vec(end)),
         };
         let mut text = format!("id: {id}\nevent: {name}\ndata: ").into_bytes();
         text.extend_from_slice(&data);
         text.extend_from_slice(b"\n\n");
         text
     }
+}
+
+fn cursor(history: History, revision: u64) -> Cursor {
+    Cursor { history, revision }
 }
 
 #[cfg(test)]
@@ -149,6 +166,7 @@ mod tests {
 
     fn event(restricts: Option<RestrictsBody>) -> EventBody {
         EventBody {
+            history: history(),
             revision: 10,
             ledger_index: 9,
             evidence_id: EvidenceId([4; 32]),
@@ -163,6 +181,10 @@ mod tests {
         }
     }
 
+    fn history() -> History {
+        History::new([0xab; 32], 2).unwrap()
+    }
+
     fn text(bytes: Vec<u8>) -> String {
         String::from_utf8(bytes).unwrap()
     }
@@ -173,44 +195,54 @@ mod tests {
         let line = EventLine::Event(Box::new(event(Some(restricts))));
         let expected = format!(
             concat!(
-                r#"{{"revision":10,"ledgerIndex":9,"evidenceId":"blake3:{id}","kind":"revocation","domain":"prod.eu","#,
+                r#"{{"history":"{history}","revision":10,"ledgerIndex":9,"evidenceId":"blake3:{id}","kind":"revocation","domain":"prod.eu","#,
                 r#""lineage":"_governance","issuers":["{issuer}"],"sequence":null,"acceptedAt":5,"equivocation":false,"#,
                 r#""restricts":{{"action":"revoke","target":"ed25519:00"}}}}"#
             ),
+            history = history(),
             id = "04".repeat(32),
             issuer = SigningKey::from_seed([1; 32]).public()
         );
         assert_eq!(text(line.to_line()), format!("{expected}\n"));
-        assert_eq!(text(line.to_sse()), format!("id: 10\nevent: revocation\ndata: {expected}\n\n"));
+        assert_eq!(
+            text(line.to_sse()),
+            format!("id: {}:10\nevent: revocation\ndata: {expected}\n\n", history())
+        );
         assert_eq!(serde_json::from_str::<EventLine>(&expected).unwrap(), line);
         assert!(!text(EventLine::Event(Box::new(event(None))).to_line()).contains("restricts"));
     }
 
     #[test]
     fn heartbeats_and_ends_say_where_to_resume() {
-        let heartbeat = EventLine::Heartbeat { heartbeat: HeartbeatBody { revision: 7, ledger_revision: 9 } };
-        let end = EventLine::End { end: EndBody { reason: EndReason::TooSlow, revision: 7 } };
+        let heartbeat = EventLine::Heartbeat {
+            heartbeat: HeartbeatBody { history: history(), revision: 7, ledger_revision: 9 },
+        };
+        let end =
+            EventLine::End { end: EndBody { reason: EndReason::TooSlow, history: history(), revision: 7 } };
         for (line, json, sse) in [
             (
                 heartbeat,
-                r#"{"heartbeat":{"revision":7,"ledgerRevision":9}}"#,
-                "id: 7\nevent: heartbeat\ndata: {\"revision\":7,\"ledgerRevision\":9}\n\n",
+                r#"{"heartbeat":{"history":"HISTORY","revision":7,"ledgerRevision":9}}"#,
+                "id: HISTORY:7\nevent: heartbeat\ndata: {\"history\":\"HISTORY\",\"revision\":7,\"ledgerRevision\":9}\n\n",
             ),
             (
                 end,
-                r#"{"end":{"reason":"too_slow","revision":7}}"#,
-                "id: 7\nevent: end\ndata: {\"reason\":\"too_slow\",\"revision\":7}\n\n",
+                r#"{"end":{"reason":"too_slow","history":"HISTORY","revision":7}}"#,
+                "id: HISTORY:7\nevent: end\ndata: {\"reason\":\"too_slow\",\"history\":\"HISTORY\",\"revision\":7}\n\n",
             ),
         ] {
+            let told = |text: &str| text.replace("HISTORY", &history().to_string());
+            let json = told(json);
             assert_eq!(text(line.to_line()), format!("{json}\n"));
-            assert_eq!(text(line.to_sse()), sse);
-            assert_eq!(serde_json::from_str::<EventLine>(json).unwrap(), line);
+            assert_eq!(text(line.to_sse()), told(sse));
+            assert_eq!(serde_json::from_str::<EventLine>(&json).unwrap(), line);
         }
     }
 
     #[test]
     fn a_reason_reads_as_it_is_named() {
-        for reason in [EndReason::TooSlow, EndReason::Stopping, EndReason::Failed] {
+        for reason in [EndReason::TooSlow, EndReason::Stopping, EndReason::Failed, EndReason::HistoryChanged]
+        {
             assert_eq!(serde_json::to_string(&reason).unwrap(), format!("\"{}\"", reason.as_str()));
         }
     }

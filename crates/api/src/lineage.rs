@@ -1,6 +1,6 @@
 //! A lineage as it is read.
 
-use assent_proof::{DomainName, EvidenceId, EvidenceKind, LineageName, Millis, PublicKey, Sha256};
+use assent_proof::{DomainName, EvidenceId, EvidenceKind, History, LineageName, Millis, PublicKey, Sha256};
 use serde::{Deserialize, Serialize};
 
 /// How a lineage is.
@@ -15,7 +15,7 @@ pub enum LineageStatus {
     Quarantined,
 }
 
-/// `GET /v1/lineages/{domain}/{lineage}?after=<ledger index>&limit=<1..=1000>`: a lineage and one page of its entries.
+/// `GET /v1/lineages/{domain}/{lineage}?history=&after=<ledger index>&limit=<1..=1000>`: a lineage and one page of its entries.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LineageBody {
@@ -23,6 +23,8 @@ pub struct LineageBody {
     pub domain: DomainName,
     /// Its name.
     pub lineage: LineageName,
+    /// The history in which it is so. `after` of the next page goes with it.
+    pub history: History,
     /// How it is. Quarantined outweighs closed.
     pub status: LineageStatus,
     /// The digest of what it is about; null for `_governance`.
@@ -107,6 +109,7 @@ mod tests {
         let body = LineageBody {
             domain: "prod.eu".parse().unwrap(),
             lineage: "exec-1".parse().unwrap(),
+            history: History::founded([7; 32]),
             status: LineageStatus::Open,
             subject: Some(Sha256([3; 32])),
             subjects: vec![],
@@ -133,7 +136,7 @@ mod tests {
             text,
             format!(
                 concat!(
-                    r#"{{"domain":"prod.eu","lineage":"exec-1","status":"open","subject":"{subject}","head":"{head}","#,
+                    r#"{{"domain":"prod.eu","lineage":"exec-1","history":"{history}","status":"open","subject":"{subject}","head":"{head}","#,
                     r#""sequence":null,"issuers":[{{"issuer":"{issuer}","sequence":0,"head":"{head}"}}],"#,
                     r#""entries":[{{"ledgerIndex":9,"evidenceId":"{head}","kind":"runtime-attestation","#,
                     r#""issuers":["{issuer}"],"sequence":0,"acceptedAt":5,"void":false,"equivocation":false}}],"#,
@@ -141,6 +144,7 @@ mod tests {
                 ),
                 subject = subject,
                 head = head,
+                history = body.history,
                 issuer = issuer
             )
         );

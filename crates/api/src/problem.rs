@@ -1,6 +1,6 @@
 //! The problem document (RFC 9457): why a call did not do what was asked, and what to do about it.
 
-use assent_proof::{Code, EvidenceId, Refusal};
+use assent_proof::{Code, EvidenceId, History, Refusal};
 use serde::{Deserialize, Serialize};
 
 use crate::submission::ReceiptBody;
@@ -45,6 +45,16 @@ pub struct Problem {
     /// The chain's next free slot, when the slot was at fault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_sequence: Option<u64>,
+    /// The history in force: where it was judged, of a submission that the registry refused, or in place of the cursor's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<History>,
+    /// The revision up to and with which `history` and the cursor's are the same; 0 for another cluster, absent where the node
+    /// cannot tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared_revision: Option<u64>,
+    /// The size of the ledger that a quorum has confirmed, if the cursor lies beyond it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledger_revision: Option<u64>,
 }
 
 impl Problem {
@@ -63,6 +73,9 @@ impl Problem {
             receipt: None,
             head: None,
             next_sequence: None,
+            history: None,
+            shared_revision: None,
+            ledger_revision: None,
         }
     }
 
@@ -89,6 +102,11 @@ impl Problem {
     /// The same with the chain's true head and next free slot.
     pub fn with_slot(self, head: Option<EvidenceId>, next_sequence: Option<u64>) -> Self {
         Problem { head, next_sequence, ..self }
+    }
+
+    /// The same with the history in which it was judged.
+    pub fn in_history(self, history: Option<History>) -> Self {
+        Problem { history, ..self }
     }
 
     /// Whether the submission may have been accepted all the same.
@@ -146,6 +164,23 @@ mod tests {
             text.ends_with(&format!(r#""head":"blake3:{}","nextSequence":5}}"#, "01".repeat(32))),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_problem_with_a_cursor_says_which_history_is_in_force_and_up_to_where_both_are_the_same() {
+        let history = History::founded([3; 32]);
+        let problem = Problem {
+            history: Some(history),
+            shared_revision: Some(16),
+            ..Problem::new(Code::HistoryMismatch, status_of(Code::HistoryMismatch, Call::Read), "ended")
+        };
+        let text = String::from_utf8(problem.to_vec()).unwrap();
+        assert!(text.contains(r#""status":409,"code":"history_mismatch""#), "{text}");
+        assert!(text.ends_with(&format!(r#""history":"{history}","sharedRevision":16}}"#)), "{text}");
+        assert_eq!(serde_json::from_str::<Problem>(&text).unwrap(), problem);
+        let beyond = Problem { shared_revision: None, ledger_revision: Some(9), ..problem };
+        let text = String::from_utf8(beyond.to_vec()).unwrap();
+        assert!(text.ends_with(&format!(r#""history":"{history}","ledgerRevision":9}}"#)), "{text}");
     }
 
     #[test]

@@ -40,6 +40,9 @@ pub fn status_of(code: Code, call: Call) -> u16 {
         Code::LineageFragmented
         | Code::HeadMoved
         | Code::HeadMismatch
+        // Another history, or more than this one has.
+        | Code::HistoryMismatch
+        | Code::CursorBeyondLedger
         | Code::NonceReused
         | Code::AuthorityInconsistent
         | Code::MemberExists
@@ -125,8 +128,13 @@ mod tests {
             (NoQuorum, 503),
             (ClockUncertain, 503),
             (RulesNotYet, 400),
+            (HistoryMismatch, 409),
         ] {
             assert_eq!(status_of(code, Call::Submission), status, "{code}");
+        }
+        for (call, status) in [(Call::Authorize, 403), (Call::Read, 409)] {
+            assert_eq!(status_of(HistoryMismatch, call), status);
+            assert_eq!(status_of(CursorBeyondLedger, call), status);
         }
         assert_eq!(status_of(AuthorityUnknown, Call::Read), 404);
     }

@@ -1,6 +1,6 @@
 //! Submitting envelopes: the receipt, and batches.
 
-use assent_proof::{Code, EvidenceId, FieldError, Fields, Millis, Refusal, json};
+use assent_proof::{Code, Cursor, EvidenceId, FieldError, Fields, History, Millis, Refusal, json};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -19,9 +19,17 @@ pub struct ReceiptBody {
     pub revision: u64,
     /// When the registry accepted it, in milliseconds.
     pub accepted_at: Millis,
+    /// The history in force when this was answered, in whose ledger it lies. What a recovery left out is in no later one.
+    pub history: History,
 }
 
 impl ReceiptBody {
+    /// The first place in the ledger that contains it: a request that is answered not before it
+    /// ([`AuthorizeRequest::not_before`](assent_proof::AuthorizeRequest::not_before)) reads what was written.
+    pub fn cursor(&self) -> Cursor {
+        Cursor { history: self.history, revision: self.revision }
+    }
+
     /// The body, as compact JSON.
     pub fn to_vec(&self) -> Vec<u8> {
         crate::status::to_vec(self)
@@ -177,13 +185,15 @@ mod tests {
             ledger_index: 7,
             revision: 8,
             accepted_at: Millis(9),
+            history: History::founded([3; 32]),
         };
         let text = String::from_utf8(receipt.to_vec()).unwrap();
-        let id = "02".repeat(32);
-        assert_eq!(
-            text,
-            format!(r#"{{"evidenceId":"blake3:{id}","ledgerIndex":7,"revision":8,"acceptedAt":9}}"#)
+        let (id, cluster) = ("02".repeat(32), "03".repeat(32));
+        let expected = format!(
+            r#"{{"evidenceId":"blake3:{id}","ledgerIndex":7,"revision":8,"acceptedAt":9,"history":"blake3:{cluster}/e1"}}"#
         );
+        assert_eq!(text, expected);
+        assert_eq!(receipt.cursor().to_string(), format!("blake3:{cluster}/e1:8"));
         assert_eq!(serde_json::from_str::<ReceiptBody>(&text).unwrap(), receipt);
     }
 

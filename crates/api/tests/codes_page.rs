@@ -16,7 +16,7 @@ Every refusal of a submission or of a change of the cluster, and every reason of
 never given another meaning. A decision lists its reasons in the order of this page: at most 32, and every code that denies is among them.
 
 The clause is the one of RFC-EG-033 that asks for it. *Refuses* and *denies* are the HTTP status with which a code refuses a
-submission (or a change of the cluster's members) and denies an authorize; a code that only does the other has none there. A deny with 503 means that the registry cannot
+submission (or a change of the cluster's members, or a read that goes on from a cursor) and denies an authorize; a code that only does the other has none there. A deny with 503 means that the registry cannot
 know now, and another node may; any other deny stands until something changes.
 
 This page is generated from `crates/proof/src/code.rs` and compared with it by a test.
@@ -28,16 +28,18 @@ This page is generated from `crates/proof/src/code.rs` and compared with it by a
 fn page() -> String {
     let mut page = String::from(HEAD);
     for code in Code::ALL {
-        let refuses = matches!(code.usage(), CodeUse::Refuses | CodeUse::RefusesAndDenies);
-        let denies = matches!(code.usage(), CodeUse::Denies | CodeUse::RefusesAndDenies);
-        let manages = code.usage() == CodeUse::RefusesChange;
-        let status = |used: bool, call| if used { status_of(*code, call).to_string() } else { String::new() };
-        let clause = code.clause().trim_start_matches("RFC-EG-033 ");
-        let refuses = match manages {
-            true => status(true, Call::Manage),
-            false => status(refuses, Call::Submission),
+        let (refuses, denies) = match code.usage() {
+            CodeUse::Refuses => (Some(Call::Submission), None),
+            CodeUse::Denies => (None, Some(Call::Authorize)),
+            CodeUse::RefusesAndDenies => (Some(Call::Submission), Some(Call::Authorize)),
+            CodeUse::RefusesChange => (Some(Call::Manage), None),
+            CodeUse::RefusesRead => (Some(Call::Read), None),
+            CodeUse::RefusesReadAndDenies => (Some(Call::Read), Some(Call::Authorize)),
         };
-        let denies = status(denies, Call::Authorize);
+        let status =
+            |call: Option<Call>| call.map(|call| status_of(*code, call).to_string()).unwrap_or_default();
+        let clause = code.clause().trim_start_matches("RFC-EG-033 ");
+        let (refuses, denies) = (status(refuses), status(denies));
         let (meaning, remedy) = (code.meaning(), code.remedy());
         writeln!(page, "| `{code}` | {clause} | {refuses} | {denies} | {meaning} | {remedy} |").unwrap();
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use assent_api::ReceiptBody;
 use assent_client::{Client, ClientError, Outbox, Submitted};
-use assent_proof::{Code, EvidenceId};
+use assent_proof::{Code, EvidenceId, History};
 
 use crate::exit::CliError;
 use crate::output::Output;
@@ -21,7 +21,7 @@ pub(crate) async fn fresh(
     output: Output,
 ) -> Result<(), CliError> {
     if let Some(dir) = outbox {
-        return through_outbox(client, &[envelope.to_vec()], dir, output).await;
+        return through_outbox(client, &[envelope.to_vec()], dir, None, output).await;
     }
     match client.submit(envelope.to_vec()).await {
         Ok(submitted) => receipt(&submitted, output),
@@ -37,14 +37,19 @@ pub(crate) async fn fresh(
     }
 }
 
-/// Submits envelopes in order, each durable in the outbox before it is sent; what was pending there goes first.
+/// Submits envelopes in order, each durable in the outbox before it is sent; what was pending there goes first, and with `resend_in`
+/// also what was delivered in another history than that one.
 pub(crate) async fn through_outbox(
     client: &Client,
     envelopes: &[Vec<u8>],
     dir: &Path,
+    resend_in: Option<History>,
     output: Output,
 ) -> Result<(), CliError> {
     let mut outbox = Outbox::open(dir)?;
+    if let Some(history) = resend_in {
+        outbox.resend_in(history).await?;
+    }
     for envelope in envelopes {
         outbox.put(envelope)?;
     }
@@ -79,14 +84,16 @@ pub(crate) async fn accepted(client: &Client, envelope: &[u8]) -> Result<(), Cli
 
 /// Prints a receipt.
 pub(crate) fn receipt(submitted: &Submitted, output: Output) -> Result<(), CliError> {
-    let ReceiptBody { evidence_id, ledger_index, revision, .. } = &submitted.receipt;
+    let ReceiptBody { evidence_id, ledger_index, revision, history, .. } = &submitted.receipt;
     let accepted = match submitted {
         Submitted { in_force_already: true, .. } => "in force already, by",
         Submitted { fresh: true, .. } => "accepted",
         _ => "accepted before:",
     };
     output.result(&submitted.receipt, || {
-        format!("{accepted} {evidence_id}\nledger index {ledger_index}, revision {revision}")
+        format!(
+            "{accepted} {evidence_id}\nledger index {ledger_index}, revision {revision} of history {history}"
+        )
     })
 }
 

@@ -7,7 +7,7 @@ use std::process::{ExitCode, ExitStatus};
 
 use assent_api::Problem;
 use assent_client::{ClientError, OutboxError};
-use assent_proof::Refusal;
+use assent_proof::{Code, Refusal};
 
 /// How the program ends. The numbers are part of the command's interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub(crate) enum Exit {
     Stopped,
     /// 13: a watched command was stopped because nobody could say any more that it may go on.
     StoppedUnknown,
+    /// 14: what the caller has read or delivered is of another history than the one in force, or lies beyond its ledger.
+    OtherHistory,
     /// 64: the command line is wrong.
     Usage,
     /// A watched command's own.
@@ -40,6 +42,7 @@ impl Exit {
             Exit::CannotKnow => 11,
             Exit::Stopped => 12,
             Exit::StoppedUnknown => 13,
+            Exit::OtherHistory => 14,
             Exit::Usage => 64,
             Exit::Command(number) => number,
         }
@@ -132,6 +135,8 @@ impl From<ClientError> for CliError {
             // It was not refused: asking again may bring another answer.
             ClientError::Unavailable { .. } | ClientError::OutcomeUnknown { .. } => Exit::CannotKnow,
             ClientError::Refused(problem) if matches!(problem.status, 429 | 503 | 504) => Exit::CannotKnow,
+            ClientError::HistoryChanged(_) | ClientError::BeyondLedger { .. } => Exit::OtherHistory,
+            ClientError::Refused(problem) if problem.code == Code::HistoryMismatch => Exit::OtherHistory,
             ClientError::Refused(_) | ClientError::Answer { .. } | ClientError::Untrusted { .. } => {
                 Exit::Failed
             }
@@ -145,11 +150,12 @@ impl From<OutboxError> for CliError {
         if let OutboxError::Refused(refusal) = error {
             return refusal.into();
         }
-        CliError::new(
-            "outbox_failed",
-            error.to_string(),
-            "what was pending stays pending; mend it and submit again",
-        )
+        let changed = matches!(error, OutboxError::HistoryChanged { .. });
+        let (code, exit) = match changed {
+            true => (error.code(), Exit::OtherHistory),
+            false => ("outbox_failed", Exit::Failed),
+        };
+        CliError { exit, ..CliError::new(code, error.to_string(), error.remedy()) }
     }
 }
 
@@ -161,7 +167,27 @@ impl From<std::io::Error> for CliError {
 
 #[cfg(test)]
 mod tests {
+    use assent_client::HistoryChange;
+    use assent_proof::{Cursor, History};
+
     use super::*;
+
+    #[test]
+    fn another_history_has_an_exit_code_of_its_own_and_says_from_where_to_go_on() {
+        let history = |epoch| History::new([7; 32], epoch).unwrap();
+        let cursor = Cursor { history: history(1), revision: 9 };
+        for (shared_revision, says) in
+            [(Some(9), "go on after"), (Some(4), "read again after"), (None, "ask the nodes")]
+        {
+            let change = HistoryChange { cursor, in_force: history(2), shared_revision };
+            let error = CliError::from(ClientError::HistoryChanged(Box::new(change)));
+            assert_eq!((error.code.as_str(), error.exit.number()), ("history_mismatch", 14));
+            assert!(error.remedy.contains(says), "{error}");
+            assert!(error.detail.contains("/e1:9") && error.detail.contains("/e2"), "{error}");
+        }
+        let error = CliError::from(ClientError::BeyondLedger { cursor, ledger_revision: 8 });
+        assert_eq!((error.code.as_str(), error.exit.number()), ("cursor_beyond_ledger", 14));
+    }
 
     #[test]
     fn an_error_prints_code_detail_and_remedy() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use assent_api::{DecisionBody, Verdict};
 use assent_client::{Client, ClientConfig, Clock, Decision, Trust};
-use assent_proof::{AuthorizeRequest, Millis, Sha256};
+use assent_proof::{AuthorizeRequest, History, Millis, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -63,11 +63,12 @@ pub(crate) async fn allow(clock: &Arc<ToldClock>) -> Decision {
         nonce: None,
         expected_head: None,
         min_revision: None,
+        history: None,
     };
     let body = DecisionBody {
         decision: Verdict::Allow,
         request: request.to_json(),
-        cluster_id: "blake3:00".to_owned(),
+        history: History::founded([0; 32]),
         node_id: 1,
         revision: 2,
         head: None,

@@ -37,6 +37,8 @@ struct Fake {
     slow: Duration,
     /// How many questions it answers; then it closes every connection.
     answers: usize,
+    /// Whether it says that the history of its decisions is in force no more.
+    moved: bool,
 }
 
 /// A running server.
@@ -69,6 +71,10 @@ impl Fake {
     /// One answer a connection.
     fn serve(&self, mut stream: TcpStream, asked: &AtomicUsize) {
         let Some((path, body)) = request(&mut stream) else { return };
+        if self.moved && path.starts_with(&format!("/v1/events?history={}", history())) {
+            let _ = stream.write_all(&moved());
+            return;
+        }
         // Events are not told, and what is not told is asked for by the clock.
         if !path.starts_with("/v1/authorize") && !path.starts_with("/v1/permits") {
             return;
@@ -87,7 +93,7 @@ impl Fake {
     fn allow(&self, request: &[u8], evaluated: i64) -> Vec<u8> {
         let request: Value = serde_json::from_slice(request).unwrap();
         let decision = json!({
-            "decision": "allow", "request": request, "clusterId": "blake3:00", "nodeId": 1, "revision": 2,
+            "decision": "allow", "request": request, "history": history(), "nodeId": 1, "revision": 2,
             "head": null, "policy": null, "evaluatedAt": evaluated, "validUntil": evaluated + self.lasts,
             "reasons": [],
         });
@@ -100,6 +106,24 @@ impl Fake {
             }
         }
     }
+}
+
+/// The history that the server answers in.
+fn history() -> String {
+    format!("blake3:{}/e1", "00".repeat(32))
+}
+
+/// What a node answers whose cluster was recovered after revision 1.
+fn moved() -> Vec<u8> {
+    let problem = assent_api::Problem {
+        history: Some(history().replace("/e1", "/e2").parse().unwrap()),
+        shared_revision: Some(1),
+        ..assent_api::Problem::new(assent_proof::Code::HistoryMismatch, 409, "recovered")
+    };
+    let body = problem.to_vec();
+    let head =
+        format!("HTTP/1.1 409 Conflict\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+    [head.as_bytes(), body.as_slice()].concat()
 }
 
 /// Path and body of a request; none if the connection ends before.
@@ -308,4 +332,56 @@ fn a_watched_command_is_not_prolonged_by_an_allow_that_is_played_back() {
     let ended = run(dir.path(), &server, "watch", &options, "touch ran; exec sleep 600");
     assert_eq!((ended.code, ended.ran), (13, true), "{}", ended.said);
     assert!(server.asked.load(Ordering::SeqCst) > 1, "it asks again");
+}
+
+#[test]
+fn a_watch_asks_again_at_once_when_another_history_is_in_force_and_not_before() {
+    let dir = tempfile::tempdir().unwrap();
+    for (moved, asked) in [(false, 1), (true, 2)] {
+        // By the clock alone it would ask again after half a minute.
+        let server = Fake { lasts: 60_000, moved, ..Fake::new() }.start();
+        let ended = run(dir.path(), &server, "watch", &["--unverified"], "touch ran; sleep 5");
+        assert_eq!((ended.code, ended.ran), (0, true), "{}", ended.said);
+        assert_eq!(server.asked.load(Ordering::SeqCst), asked, "{}", ended.said);
+        assert_eq!(ended.said.contains("asking at once, and listening on after `"), moved, "{}", ended.said);
+    }
+}
+
+#[test]
+fn events_end_with_a_code_of_their_own_when_another_history_is_in_force_and_say_where_to_go_on() {
+    let server = Fake { moved: true, ..Fake::new() }.start();
+    for (revision, from) in [(2, 1), (1, 1)] {
+        let after = format!("{}:{revision}", history());
+        for follow in [&["--follow"][..], &[]] {
+            let output = Command::new(env!("CARGO_BIN_EXE_assent"))
+                .args(["events", "--endpoint", &server.endpoint, "--after", &after, "--timeout", "5000"])
+                .args(follow)
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(14), "{said}");
+            let on = format!("--after {}:{from}", history().replace("/e1", "/e2"));
+            assert!(said.contains("history_mismatch") && said.contains(&on), "{said}");
+        }
+    }
+}
+
+#[test]
+fn a_head_or_a_revision_without_its_history_is_wrong_usage_and_nothing_is_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Fake::new().start();
+    let head = format!("blake3:{}", "00".repeat(32));
+    for command in COMMANDS {
+        let named = history();
+        for options in
+            [["--unverified", "--min-revision", "3"], ["--unverified", "--expected-head", head.as_str()]]
+        {
+            let ended = run(dir.path(), &server, command, &options, MARK);
+            assert_eq!((ended.code, ended.ran), (64, false), "{command}: {}", ended.said);
+            assert!(ended.said.contains("--history"), "{}", ended.said);
+            let with = [&options[..], &["--history", named.as_str()][..]].concat();
+            let ended = run(dir.path(), &server, command, &with, MARK);
+            assert_eq!((ended.code, ended.ran), (0, true), "{command}: {}", ended.said);
+        }
+    }
 }

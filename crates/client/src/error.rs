@@ -1,6 +1,7 @@
 //! Why a call did not do what was asked, and what to do then.
 
 use assent_api::Problem;
+use assent_proof::{Cursor, History};
 
 /// Why a call did not do what was asked. No variant means that something may execute.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +37,20 @@ pub enum ClientError {
         /// What is wrong with it.
         detail: String,
     },
+    /// The cursor is of another history than the one that a quorum has confirmed to be in force: the cluster was recovered, or it
+    /// is another cluster.
+    #[error("{0}")]
+    HistoryChanged(Box<HistoryChange>),
+    /// The cursor lies beyond the ledger that a quorum has confirmed: in this very history less was written than the caller has read.
+    #[error(
+        "`{cursor}` lies beyond the ledger, which a quorum has confirmed to end at revision {ledger_revision}"
+    )]
+    BeyondLedger {
+        /// Where the caller was.
+        cursor: Cursor,
+        /// The ledger's size.
+        ledger_revision: u64,
+    },
     /// An allow that must not be relied on: its receipt does not verify, it answers another question, or it is over.
     #[error("an allow that cannot be relied on: {detail}")]
     Untrusted {
@@ -53,6 +68,8 @@ impl ClientError {
             ClientError::Refused(problem) => problem.code.as_str(),
             ClientError::OutcomeUnknown { .. } => "outcome_unknown",
             ClientError::Answer { .. } => "answer_invalid",
+            ClientError::HistoryChanged(_) => "history_mismatch",
+            ClientError::BeyondLedger { .. } => "cursor_beyond_ledger",
             ClientError::Untrusted { .. } => "decision_untrusted",
         }
     }
@@ -72,6 +89,11 @@ impl ClientError {
             ClientError::Answer { .. } => {
                 "check that the endpoint is an Assent node of this version".to_owned()
             }
+            ClientError::HistoryChanged(change) => change.remedy(),
+            ClientError::BeyondLedger { .. } => {
+                "find out whether the cluster was founded anew or its disks were put back; then read again from the beginning"
+                    .to_owned()
+            }
             ClientError::Untrusted { .. } => {
                 "do not execute; check the trusted node keys, the clock, and who answers at the endpoint"
                     .to_owned()
@@ -84,12 +106,62 @@ impl ClientError {
         match self {
             ClientError::Refused(problem) => Some(problem),
             ClientError::Unavailable { problem, .. } => problem.as_deref(),
-            _ => None,
+            ClientError::Config { .. }
+            | ClientError::OutcomeUnknown { .. }
+            | ClientError::Answer { .. }
+            | ClientError::HistoryChanged(_)
+            | ClientError::BeyondLedger { .. }
+            | ClientError::Untrusted { .. } => None,
         }
     }
 
     /// Whether a node has said for good that these bytes were not taken.
     pub fn is_definite(&self) -> bool {
         matches!(self, ClientError::Refused(_))
+    }
+}
+
+/// Where a caller was, and which history is in force instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{cursor}` is of another history than `{in_force}`, which is in force")]
+pub struct HistoryChange {
+    /// Where the caller was.
+    pub cursor: Cursor,
+    /// The history that a quorum has confirmed to be in force.
+    pub in_force: History,
+    /// The revision up to and with which both are the same; 0 for another cluster, none where the cluster has not come to the
+    /// cursor's epoch.
+    pub shared_revision: Option<u64>,
+}
+
+impl HistoryChange {
+    /// From where to read on in the history in force: where the caller was, or where the two histories part, if that is earlier.
+    pub fn resume_at(&self) -> Cursor {
+        let shared = self.shared_revision.unwrap_or(0);
+        Cursor { history: self.in_force, revision: shared.min(self.cursor.revision) }
+    }
+
+    /// Whether it is a later life of the same cluster: root has recovered it, and no earlier one comes back.
+    pub fn is_later(&self) -> bool {
+        let before = self.cursor.history;
+        self.in_force.cluster() == before.cluster() && self.in_force.epoch() > before.epoch()
+    }
+
+    /// Whether all that the caller has read is part of the history in force.
+    pub fn keeps_all(&self) -> bool {
+        self.resume_at().revision == self.cursor.revision
+    }
+
+    /// What to do about it, in one line.
+    pub fn remedy(&self) -> String {
+        let from = self.resume_at();
+        match self.shared_revision {
+            None => "ask the nodes of the recovered cluster: those that answered have not come to this epoch"
+                .to_owned(),
+            Some(_) if self.keeps_all() => format!("all that was read is part of it: go on after `{from}`"),
+            Some(_) => format!(
+                "what was read after `{from}` is not part of it: take it back, and read again after that"
+            ),
+        }
     }
 }

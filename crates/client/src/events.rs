@@ -1,18 +1,19 @@
 //! Following the ledger: everything that entered it after a revision, from whichever node answers.
 //!
-//! A follower asks by long polls and remembers the revision up to which it has been told everything, so it goes on behind a
-//! broken connection, a restart or on another node without gap or repeat. What a node answers is held against that: an
+//! A follower asks by long polls and remembers the history, and the revision in it up to which it has been told everything, so it goes
+//! on behind a broken connection, a restart or on another node without gap or repeat. When another history is in force, or the
+//! ledger ends before that revision, it says so and goes no further by itself. What a node answers is held against that: an
 //! answer that goes back, leaves something out or breaks off counts as none. After each wait in vain the next endpoint is
 //! asked, so that a node that is cut off, and hears of nothing, keeps the follower waiting only once a round.
 
-use assent_api::{EventBody, EventLine, MAX_PAGE};
-use assent_proof::{DomainName, EvidenceKind, LineageName};
+use assent_api::{EventBody, EventLine, MAX_PAGE, Problem};
+use assent_proof::{Code, Cursor, DomainName, EvidenceKind, LineageName};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-use crate::client::{Client, NoAnswer, cannot, refused};
-use crate::error::ClientError;
-use crate::transport::{Ask, Failure};
+use crate::client::{Client, NoAnswer, cannot, problem, refused};
+use crate::error::{ClientError, HistoryChange};
+use crate::transport::{Answer, Ask, Failure};
 
 /// How long one long poll waits at one endpoint.
 const WAIT: Duration = Duration::from_secs(5);
@@ -44,9 +45,9 @@ impl EventsFilter {
 pub struct EventsPage {
     /// What the filter takes, by revision. Empty when nothing came within a wait.
     pub events: Vec<EventBody>,
-    /// Everything up to this revision has been looked at.
-    pub revision: u64,
-    /// The ledger's size at the node that answered; less than `revision` where that node is behind.
+    /// Everything up to here has been looked at.
+    pub cursor: Cursor,
+    /// The ledger's size at the node that answered.
     pub ledger_revision: u64,
 }
 
@@ -55,36 +56,45 @@ pub struct EventsPage {
 pub struct EventFollower {
     client: Client,
     filter: EventsFilter,
-    revision: u64,
+    /// None until the first answer says in which history it begins.
+    cursor: Option<Cursor>,
     /// The endpoint to ask, by its place; the follower's own choice, since it wanders.
     place: usize,
 }
 
 impl Client {
-    /// Follows what enters the ledger after revision `after`; 0 is its beginning.
-    pub fn follow_events(&self, filter: EventsFilter, after: u64) -> EventFollower {
+    /// Follows what enters the ledger after `after`; without it, from the beginning of whichever history is in force.
+    pub fn follow_events(&self, filter: EventsFilter, after: Option<Cursor>) -> EventFollower {
         let (place, _) = self.choose();
-        EventFollower { client: self.clone(), filter, revision: after, place }
+        EventFollower { client: self.clone(), filter, cursor: after, place }
     }
 }
 
 impl EventFollower {
-    /// Everything up to this revision has been given out. Another follower can go on after it.
-    pub fn revision(&self) -> u64 {
-        self.revision
+    /// Everything up to here has been given out. Another follower can go on after it, also in another process: a cursor is written
+    /// and read as text. None before the first answer of a follower that begins at the beginning.
+    pub fn cursor(&self) -> Option<Cursor> {
+        self.cursor
+    }
+
+    /// Goes on after `cursor` from now on, as after [`ClientError::HistoryChanged`].
+    pub fn go_to(&mut self, cursor: Cursor) {
+        self.cursor = Some(cursor);
     }
 
     /// What comes next; waits up to 5 s for it, and then answers an empty page.
     ///
     /// # Errors
     /// `Unavailable` when no endpoint gave an answer for as long as a call may take; `Refused` for a filter that no node
-    /// takes. The follower stays where it is and can be asked again.
+    /// takes; `HistoryChanged` and `BeyondLedger` when a quorum has confirmed that the follower's place is not in its ledger. Unless
+    /// it is a later epoch of the same cluster, every other endpoint is asked once before. The follower stays where it is and can be
+    /// asked again.
     pub async fn next(&mut self) -> Result<EventsPage, ClientError> {
         self.page(WAIT, false).await
     }
 
     /// What there is by now, without waiting: with everything that was acknowledged before the call, which takes a
-    /// quorum. It is all there once a page's `revision` reaches the first page's `ledger_revision`.
+    /// quorum. It is all there once the revision of a page's cursor reaches the first page's `ledger_revision`.
     ///
     /// # Errors
     /// As for [`EventFollower::next`].
@@ -93,28 +103,49 @@ impl EventFollower {
     }
 
     async fn page(&mut self, wait: Duration, confirmed: bool) -> Result<EventsPage, ClientError> {
-        let ask = Ask::get(self.path(wait, confirmed));
-        let within = self.client.config().attempt_timeout.saturating_add(wait);
+        let mut ask = Ask::get(self.path(wait, confirmed));
+        let mut within = self.client.config().attempt_timeout.saturating_add(wait);
         let mut no_answer = NoAnswer::default();
         let (mut failures, mut pause, mut until) = (0_usize, PAUSE_MIN, None);
+        let mut elsewhere = None;
         loop {
             let endpoint = self.client.endpoint_at(self.place).clone();
             match self.client.attempt_for(&endpoint, &ask, within).await {
                 Ok(answer) if answer.status == 200 => match self.read(&answer.body) {
                     Ok(page) => {
-                        self.revision = page.revision;
-                        if page.events.is_empty() && !wait.is_zero() {
+                        self.cursor = Some(page.cursor);
+                        // One that still has the place, when another has not, is stayed with.
+                        if page.events.is_empty() && !wait.is_zero() && elsewhere.is_none() {
                             self.turn();
                         }
                         return Ok(page);
                     }
                     Err(problem) => no_answer.failed(&endpoint, &Failure::MaybeSent(problem)),
                 },
-                Ok(answer) if !cannot(answer.status) => return Err(refused(&answer)),
+                Ok(answer) if !cannot(answer.status) => match self.is_elsewhere(&answer) {
+                    None => return Err(refused(&answer)),
+                    // What root has recovered is in force for good; whoever answers otherwise has not heard of it.
+                    Some(ClientError::HistoryChanged(change)) if change.is_later() => {
+                        return Err(ClientError::HistoryChanged(change));
+                    }
+                    Some(error) => {
+                        // Another endpoint may still have the place: each is asked once, without a wait.
+                        elsewhere = elsewhere.or(Some((error, 0_usize)));
+                        ask = Ask::get(self.path(Duration::ZERO, confirmed));
+                        within = self.client.config().attempt_timeout;
+                    }
+                },
                 Ok(answer) => no_answer.answered(answer),
                 Err(failure) => no_answer.failed(&endpoint, &failure),
             }
             self.turn();
+            if let Some((error, asked)) = &mut elsewhere {
+                *asked = asked.saturating_add(1);
+                if *asked >= self.client.endpoint_count() {
+                    return Err(error.clone());
+                }
+                continue;
+            }
             failures = failures.saturating_add(1);
             // A wait in vain is no failure: the time that a call may take counts from the first one.
             let until = *until.get_or_insert_with(|| self.client.deadline());
@@ -132,9 +163,14 @@ impl EventFollower {
         self.place = self.place.saturating_add(1).checked_rem(self.client.endpoint_count()).unwrap_or(0);
     }
 
-    /// Path and query; names and kinds are of characters that need no escape.
+    /// Path and query; names, kinds and histories are of characters that need no escape.
     fn path(&self, wait: Duration, confirmed: bool) -> String {
-        let mut path = format!("/v1/events?after={}&limit={MAX_PAGE}", self.revision);
+        let mut path = match self.cursor {
+            None => format!("/v1/events?limit={MAX_PAGE}"),
+            Some(Cursor { history, revision }) => {
+                format!("/v1/events?history={history}&after={revision}&limit={MAX_PAGE}")
+            }
+        };
         let EventsFilter { kinds, domains, lineages, equivocations } = &self.filter;
         path.extend(kinds.iter().map(|kind| format!("&kind={kind}")));
         path.extend(domains.iter().map(|domain| format!("&domain={domain}")));
@@ -151,16 +187,41 @@ impl EventFollower {
         path
     }
 
+    /// The error of an answer that says that the follower's place is not in the ledger, as a quorum has confirmed it.
+    fn is_elsewhere(&self, answer: &Answer) -> Option<ClientError> {
+        let (cursor, problem) = (self.cursor?, problem(&answer.body)?);
+        match problem {
+            Problem { code: Code::HistoryMismatch, history: Some(in_force), shared_revision, .. }
+                if in_force != cursor.history =>
+            {
+                let change = HistoryChange { cursor, in_force, shared_revision };
+                Some(ClientError::HistoryChanged(Box::new(change)))
+            }
+            Problem { code: Code::CursorBeyondLedger, ledger_revision: Some(ledger_revision), .. }
+                if ledger_revision < cursor.revision =>
+            {
+                Some(ClientError::BeyondLedger { cursor, ledger_revision })
+            }
+            _ => None,
+        }
+    }
+
     /// Reads an answer, which must go on exactly where the follower is.
     fn read(&self, body: &[u8]) -> Result<EventsPage, String> {
         let mut events: Vec<EventBody> = Vec::new();
-        let mut last = self.revision;
+        let mut last = self.cursor.map_or(0, |cursor| cursor.revision);
+        let mut history = self.cursor.map(|cursor| cursor.history);
+        let mut of_one_history = |told| match *history.get_or_insert(told) {
+            known if known == told => Ok(()),
+            known => Err(format!("it tells of history `{told}` instead of `{known}`")),
+        };
         let mut lines = body.split_inclusive(|byte| *byte == b'\n');
         while let Some(line) = lines.next() {
             let read =
                 serde_json::from_slice(line).map_err(|error| format!("a line is no event: {error}"))?;
             let heartbeat = match read {
                 EventLine::Event(event) => {
+                    of_one_history(event.history)?;
                     let (found, next) = (event.revision, last.saturating_add(1));
                     let gap = self.filter.takes_everything() && found != next;
                     if found < next || gap || event.ledger_index.checked_add(1) != Some(found) {
@@ -173,12 +234,13 @@ impl EventFollower {
                 EventLine::End { end } => return Err(format!("the feed ended: {}", end.reason.as_str())),
                 EventLine::Heartbeat { heartbeat } => heartbeat,
             };
+            of_one_history(heartbeat.history)?;
             let gap = self.filter.takes_everything() && heartbeat.revision != last;
             if heartbeat.revision < last || gap || lines.next().is_some() {
                 return Err(format!("it says to be at {} and has come to {last}", heartbeat.revision));
             }
-            let (revision, ledger_revision) = (heartbeat.revision, heartbeat.ledger_revision);
-            return Ok(EventsPage { events, revision, ledger_revision });
+            let cursor = Cursor { history: heartbeat.history, revision: heartbeat.revision };
+            return Ok(EventsPage { events, cursor, ledger_revision: heartbeat.ledger_revision });
         }
         Err("the answer broke off".to_owned())
     }

@@ -40,11 +40,12 @@ mod transport;
 mod trust;
 
 pub use allowed::Allowed;
+pub use assent_proof::{Cursor, History};
 pub use client::Client;
 pub use clock::{Clock, SystemClock};
 pub use config::ClientConfig;
 pub use decision::Decision;
-pub use error::ClientError;
+pub use error::{ClientError, HistoryChange};
 pub use events::{EventFollower, EventsFilter, EventsPage};
 pub use outbox::{FlushReport, Outbox, OutboxError};
 pub use read::LineagePages;

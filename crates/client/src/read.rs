@@ -3,7 +3,7 @@
 use assent_api::{
     AuthoritiesBody, AuthorityBody, DigestBody, DomainsBody, LineageBody, PolicyBodyView, StatusBody,
 };
-use assent_proof::{DomainName, Envelope, EvidenceId, LineageName, PublicKey};
+use assent_proof::{DomainName, Envelope, EvidenceId, History, LineageName, PublicKey};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use std::fmt::Display;
@@ -26,15 +26,22 @@ impl Client {
         }
     }
 
-    /// A lineage with the page of its entries after ledger index `after`.
+    /// A lineage with the page of its entries after this ledger index of this history.
+    ///
+    /// # Errors
+    /// `history_mismatch` when another history is in force: begin with the first page again.
     pub async fn lineage(
         &self,
         domain: &DomainName,
         lineage: &LineageName,
-        after: Option<u64>,
+        after: Option<(History, u64)>,
         limit: Option<usize>,
     ) -> Result<Option<LineageBody>, ClientError> {
-        self.get_json(&paged(format!("/v1/lineages/{domain}/{lineage}"), after, limit)).await
+        let mut path = format!("/v1/lineages/{domain}/{lineage}");
+        if let Some((history, _)) = after {
+            path.push_str(&format!("?history={history}"));
+        }
+        self.get_json(&paged(path, after.map(|(_, index)| index), limit)).await
     }
 
     /// A lineage page by page.
@@ -167,19 +174,19 @@ pub struct LineagePages {
     domain: DomainName,
     lineage: LineageName,
     /// `None` when done; otherwise what to start after.
-    next: Option<Option<u64>>,
+    next: Option<Option<(History, u64)>>,
 }
 
 impl LineagePages {
     /// The next page; `None` after the last, or at once where the lineage does not exist. After an error the same page
-    /// is asked for again.
+    /// is asked for again. A page of another history is never joined to one before it: that is `history_mismatch`.
     pub async fn next(&mut self) -> Result<Option<LineageBody>, ClientError> {
         let Some(after) = self.next else { return Ok(None) };
         let page =
             self.client.lineage(&self.domain, &self.lineage, after, Some(assent_api::MAX_PAGE)).await?;
         // A node that answers the same place for ever must not keep us for ever.
-        let next =
-            page.as_ref().and_then(|page| page.next).filter(|next| after.is_none_or(|after| *next > after));
+        let next = page.as_ref().and_then(|page| Some((page.history, page.next?)));
+        let next = next.filter(|(_, next)| after.is_none_or(|(_, after)| *next > after));
         self.next = next.map(Some);
         Ok(page)
     }

@@ -9,6 +9,7 @@
 
 mod support;
 
+use assent_api::Problem;
 use assent_client::{Client, ClientConfig, Outbox, Trust};
 use assent_proof::Code;
 use std::fs;
@@ -27,7 +28,8 @@ fn files(dir: &Path) -> Vec<String> {
     let mut names: Vec<_> = fs::read_dir(dir)
         .unwrap()
         .map(|entry| entry.unwrap())
-        .filter(|entry| entry.file_type().unwrap().is_file() && entry.file_name() != "lock")
+        .filter(|entry| entry.file_type().unwrap().is_file())
+        .filter(|entry| entry.file_name() != "lock" && entry.file_name() != "history")
         .map(|entry| entry.file_name().into_string().unwrap())
         .collect();
     names.sort();
@@ -193,4 +195,93 @@ async fn a_pending_file_that_was_changed_is_never_sent() {
     fs::write(dir.path().join(&files(dir.path())[0]), envelope(2)).unwrap();
     let error = outbox.flush(&client(&server.endpoint)).await.unwrap_err();
     assert_eq!((error.code(), server.requests()), ("outbox_mutated", 0));
+}
+
+fn file_of_history(dir: &Path) -> Option<String> {
+    fs::read_to_string(dir.join("history")).ok()
+}
+
+#[tokio::test]
+async fn what_was_delivered_in_one_history_is_not_counted_in_another_and_is_sent_again_when_that_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = Server::start(vec![]).await;
+    let mut outbox = Outbox::open(dir.path()).unwrap();
+    for n in 1..=2 {
+        outbox.put(&envelope(n)).unwrap();
+    }
+    assert_eq!((outbox.history(), file_of_history(dir.path())), (None, None));
+    assert_eq!(outbox.flush(&client(&first.endpoint)).await.unwrap().accepted.len(), 2);
+    assert_eq!(outbox.history(), Some(history(1)));
+    assert_eq!(file_of_history(dir.path()), Some(format!("assent outbox history 1\n{}\n", history(1))));
+    drop(outbox);
+
+    // The cluster was recovered, and what the outbox delivered last is not in its ledger.
+    let taken = Do::Answer(201, receipt_in(history(2), &envelope(3)));
+    let recovered = Server::start(vec![taken]).await;
+    let mut outbox = Outbox::open(dir.path()).unwrap();
+    outbox.put(&envelope(3)).unwrap();
+    let error = outbox.flush(&client(&recovered.endpoint)).await.unwrap_err();
+    assert_eq!(error.code(), "outbox_history_changed");
+    let said = format!("{error}; {}", error.remedy());
+    assert!(said.contains(&history(1).to_string()) && said.contains(&history(2).to_string()), "{said}");
+    assert_eq!(
+        outbox.pending().collect::<Vec<_>>(),
+        [id(&envelope(3))],
+        "nothing is counted and nothing lost"
+    );
+    assert_eq!(files(&dir.path().join("done")).len(), 4);
+
+    // A crash while everything is made pending again loses nothing: it is said again, and asked for again.
+    let done = files(&dir.path().join("done"));
+    fs::rename(dir.path().join("done").join(&done[0]), dir.path().join(&done[0])).unwrap();
+    drop(outbox);
+    let mut outbox = Outbox::open(dir.path()).unwrap();
+    assert_eq!((outbox.pending().count(), outbox.history()), (2, Some(history(1))));
+    outbox.resend_in(history(2)).await.unwrap();
+    outbox.resend_in(history(2)).await.unwrap();
+    let all = (1..=3).map(|n| id(&envelope(n))).collect::<Vec<_>>();
+    assert_eq!(outbox.pending().collect::<Vec<_>>(), all, "in the order put");
+    drop(outbox);
+
+    let script = (1..=3).map(|n| Do::Answer(200, receipt_in(history(2), &envelope(n)))).collect();
+    let recovered = Server::start(script).await;
+    let mut outbox = Outbox::open(dir.path()).unwrap();
+    assert_eq!(outbox.history(), Some(history(2)));
+    assert_eq!(outbox.flush(&client(&recovered.endpoint)).await.unwrap().accepted.len(), 3);
+    assert_eq!(recovered.bodies(), [1, 2, 3].map(envelope));
+    let done = dir.path().join("done");
+    assert_eq!(files(&done).len(), 6);
+    let kept = files(&done).into_iter().filter(|name| name.ends_with(".receipt.json"));
+    assert!(kept.map(|name| fs::read_to_string(done.join(name)).unwrap()).all(|text| text.contains("/e2")));
+}
+
+#[tokio::test]
+async fn a_refusal_by_another_history_settles_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = Server::start(vec![]).await;
+    let mut outbox = Outbox::open(dir.path()).unwrap();
+    outbox.put(&envelope(1)).unwrap();
+    outbox.flush(&client(&first.endpoint)).await.unwrap();
+    // What came before it was lost, so its slot makes a gap there.
+    let gap = Problem::new(Code::LineageFragmented, 409, "a gap").in_history(Some(history(2)));
+    let recovered = Server::start(vec![Do::Answer(409, gap.to_vec())]).await;
+    outbox.put(&envelope(2)).unwrap();
+    let error = outbox.flush(&client(&recovered.endpoint)).await.unwrap_err();
+    assert_eq!(error.code(), "outbox_history_changed");
+    assert_eq!((outbox.pending().count(), files(&dir.path().join("refused")).len()), (1, 0));
+}
+
+#[test]
+fn a_file_of_history_that_cannot_be_read_is_not_guessed_at() {
+    for text in [
+        "",
+        "assent outbox history 2\nx\n",
+        "assent outbox history 1\n",
+        "assent outbox history 1\nblake3:00/e1\n",
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        drop(Outbox::open(dir.path()).unwrap());
+        fs::write(dir.path().join("history"), text).unwrap();
+        assert_eq!(Outbox::open(dir.path()).unwrap_err().code(), "outbox_history_unknown", "{text}");
+    }
 }

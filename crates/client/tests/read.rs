@@ -22,6 +22,7 @@ fn page(next: Option<u64>) -> Do {
     let body = LineageBody {
         domain: "prod.eu".parse().unwrap(),
         lineage: "exec-1".parse().unwrap(),
+        history: history(1),
         status: LineageStatus::Open,
         subject: None,
         subjects: vec![],
@@ -73,11 +74,20 @@ async fn a_lineage_is_read_page_by_page_to_its_end() {
     assert_eq!(
         paths,
         [
-            "/v1/lineages/prod.eu/exec-1?limit=1000",
-            "/v1/lineages/prod.eu/exec-1?after=7&limit=1000",
-            "/v1/lineages/prod.eu/exec-1?after=9&limit=1000"
+            "/v1/lineages/prod.eu/exec-1?limit=1000".to_owned(),
+            format!("/v1/lineages/prod.eu/exec-1?history={}&after=7&limit=1000", history(1)),
+            format!("/v1/lineages/prod.eu/exec-1?history={}&after=9&limit=1000", history(1)),
         ]
     );
+}
+
+#[tokio::test]
+async fn a_page_of_another_history_is_not_joined_to_those_before() {
+    let server = Server::start(vec![page(Some(7)), problem(Code::HistoryMismatch, 409)]).await;
+    let (domain, lineage) = names();
+    let mut pages = client(&server).lineage_pages(&domain, &lineage);
+    assert!(pages.next().await.unwrap().is_some());
+    assert_eq!(pages.next().await.unwrap_err().code(), "history_mismatch");
 }
 
 #[tokio::test]

@@ -16,6 +16,10 @@ pub enum CodeUse {
     RefusesAndDenies,
     /// It refuses a change of the cluster's membership, or says why a node has no part in it.
     RefusesChange,
+    /// It refuses to read on from where a caller says that it is.
+    RefusesRead,
+    /// It refuses to read on from where a caller says that it is, and denies an authorize.
+    RefusesReadAndDenies,
 }
 
 /// Declares [`Code`] from rows of what it means, variant, string, use, clause and remedy, so that none can be forgotten.
@@ -203,6 +207,12 @@ codes! {
     /// The node's state is older than the revision asked for.
     RevisionNotReached = "revision_not_reached", Denies, "§5",
         "try again, or ask another node";
+    /// What the request or the cursor points to is of another history than the one in force.
+    HistoryMismatch = "history_mismatch", RefusesReadAndDenies, "§5",
+        "take the history in force from the answer, read again what has changed in it, and ask with what you read there";
+    /// The cursor lies beyond the ledger that a quorum has confirmed.
+    CursorBeyondLedger = "cursor_beyond_ledger", RefusesRead, "§5",
+        "find out whether the cluster was founded anew or its disks were put back; then read again from the beginning";
     /// There is no such member of the cluster.
     MemberUnknown = "member_unknown", RefusesChange, "§5",
         "list the members and name one of them";

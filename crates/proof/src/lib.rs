@@ -44,6 +44,7 @@ pub mod checkpoint;
 pub mod claims;
 pub mod code;
 pub mod dsse;
+pub mod history;
 pub mod id;
 pub mod json;
 pub mod key;
@@ -69,6 +70,7 @@ pub use code::{Code, CodeUse};
 pub use dsse::{
     Envelope, EnvelopeSignature, MAX_ENVELOPE_BYTES, MAX_SIGNATURES, STATEMENT_PAYLOAD_TYPE, pae,
 };
+pub use history::{Cursor, EPOCH_MAX, History};
 pub use id::{EvidenceId, Sha256, blake3_256};
 pub use json::{FieldError, Fields, Json, MAX_DEPTH};
 pub use key::{KeyError, PublicKey, SigningKey};

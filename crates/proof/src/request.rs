@@ -1,6 +1,7 @@
 //! The question: may this execute, now?
 
 use crate::code::Code;
+use crate::history::{Cursor, History};
 use crate::id::{EvidenceId, Sha256};
 use crate::json::{self, FieldError, Fields, Json};
 use crate::name::{DomainName, LineageName, Token};
@@ -27,10 +28,13 @@ pub struct AuthorizeRequest {
     pub environment: Option<String>,
     /// The caller's own value, 1 to 128 printable ASCII characters, that ties the decision to this question.
     pub nonce: Option<String>,
-    /// Deny unless this is the lineage's head.
+    /// Deny unless this is the lineage's head. Goes with `history`.
     pub expected_head: Option<EvidenceId>,
-    /// Do not answer from a state before this revision.
+    /// Do not answer from a state before this revision. Goes with `history`.
     pub min_revision: Option<u64>,
+    /// Answer only in this history: the one in which `expected_head` and `min_revision` were read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<History>,
 }
 
 impl AuthorizeRequest {
@@ -60,14 +64,36 @@ impl AuthorizeRequest {
             nonce: fields.opt_parsed::<Token>("nonce")?.map(String::from),
             expected_head: fields.opt_parsed("expectedHead")?,
             min_revision: read_revision(&mut fields)?,
+            history: fields.opt_parsed("history")?,
         };
-        let at_runtime = fields.path_of("runtime");
+        let (at_runtime, at_history) = (fields.path_of("runtime"), fields.path_of("history"));
         fields.finish()?;
         if request.runtime.is_some() && request.runtime == request.lineage {
             let problem = "must not be the execution's own lineage";
             return Err(Refusal::at(Code::Malformed, at_runtime, problem));
         }
+        if request.history.is_none()
+            && let Some(given) = request.rests_on_a_history()
+        {
+            let problem =
+                format!("is missing: `{given}` means something only in the history that it was read in");
+            return Err(Refusal::at(Code::Malformed, at_history, problem));
+        }
         Ok(request)
+    }
+
+    /// The field that means something in one history only, if one is given.
+    fn rests_on_a_history(&self) -> Option<&'static str> {
+        let head = self.expected_head.map(|_| "expectedHead");
+        self.min_revision.map(|_| "minRevision").or(head)
+    }
+
+    /// The same request, answered from no state before `cursor`, and in its history only: so that a caller reads what it has
+    /// written.
+    #[must_use]
+    pub fn not_before(self, cursor: Cursor) -> Self {
+        let Cursor { history, revision } = cursor;
+        AuthorizeRequest { history: Some(history), min_revision: Some(revision), ..self }
     }
 
     /// The request as JSON; what is absent is omitted.
@@ -86,6 +112,7 @@ impl AuthorizeRequest {
             text("nonce", self.nonce.clone()),
             text("expectedHead", self.expected_head.map(|id| id.to_string())),
             revision.map(|n| ("minRevision", n)),
+            text("history", self.history.map(|history| history.to_string())),
         ];
         Json::object(fields.into_iter().flatten())
     }

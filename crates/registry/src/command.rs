@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use assent_proof::{EvidenceId, Millis, Refusal, Rules, RulesVersion, VerifiedEnvelope, verify};
+use assent_proof::{EvidenceId, History, Millis, Refusal, Rules, RulesVersion, VerifiedEnvelope, verify};
 
 use crate::codec::{self, CodecError, UnknownVersionError, Versioned};
 
@@ -166,4 +166,6 @@ impl Outcome {
 pub struct Outcomes {
     /// The groups' outcomes.
     pub groups: Vec<Vec<Outcome>>,
+    /// The history in which they are so, and which the receipts are of; none if nothing was applied.
+    pub history: Option<History>,
 }

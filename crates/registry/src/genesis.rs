@@ -7,7 +7,7 @@
 use std::fmt;
 
 use assent_proof::{
-    Code, Envelope, EvidenceKind, Fields, Json, Millis, Refusal, Rules, Statement, VerifiedEnvelope,
+    Code, Envelope, EvidenceKind, Fields, History, Json, Millis, Refusal, Rules, Statement, VerifiedEnvelope,
     blake3_256, json, verify,
 };
 
@@ -32,6 +32,13 @@ impl fmt::Display for ClusterId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("blake3:")?;
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// The history of the cluster as it is founded.
+impl From<ClusterId> for History {
+    fn from(cluster: ClusterId) -> Self {
+        History::founded(cluster.0)
     }
 }
 

@@ -378,6 +378,7 @@ mod tests {
             nonce: Some("one".to_owned()),
             expected_head: None,
             min_revision: None,
+            history: None,
         }
     }
 

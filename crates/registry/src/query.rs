@@ -2,10 +2,11 @@
 //! by the caller's limit and go on after the last key given.
 
 mod events;
+mod history;
 
 use assent_proof::{
-    DomainName, Envelope, EvidenceId, EvidenceKind, LineageName, Millis, PolicyBody, PublicKey, Role,
-    Seconds, Sha256,
+    DomainName, Envelope, EvidenceId, EvidenceKind, History, LineageName, Millis, PolicyBody, PublicKey,
+    Role, Seconds, Sha256,
 };
 
 use crate::authorize::JudgedBy;
@@ -19,6 +20,7 @@ use crate::submit;
 use crate::view::View;
 
 pub use events::{Event, EventFilter, EventPage, Restricts, events};
+pub use history::{Located, history, locate};
 
 /// The registry's name and size.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +75,8 @@ pub enum LineageStatus {
 /// A lineage with one page of its entries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LineagePage {
+    /// The history in which it is so, and in which `next` means something.
+    pub history: History,
     /// How it is. Quarantined outweighs closed.
     pub status: LineageStatus,
     /// What it is about; none for `_governance`. More than one only after an equivocation of its first slot.
@@ -165,6 +169,7 @@ pub fn lineage(
         None => LineageStatus::Open,
     };
     Ok(Some(LineagePage {
+        history: view.history_in_force()?,
         status,
         quarantined_by,
         conflicts,

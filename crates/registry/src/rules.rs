@@ -79,6 +79,7 @@ mod tests {
             nonce: None,
             expected_head: None,
             min_revision: None,
+            history: None,
         };
         let decision = authorize(&View::new(&rows), &request, Millis(0));
         let reasons: Vec<Code> = decision.reasons.iter().map(|reason| reason.code).collect();

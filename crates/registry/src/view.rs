@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use assent_proof::{DomainName, EvidenceId, EvidenceKind, LineageName, PublicKey, Sha256};
+use assent_proof::{DomainName, EvidenceId, EvidenceKind, History, LineageName, PublicKey, Sha256};
 
 use crate::codec::{self, Versioned};
 use crate::record::{
@@ -77,6 +77,19 @@ impl<'a> View<'a> {
         let meta = self.read::<MetaRow>(Table::Meta, row_key::META)?.map(Rc::new);
         self.memo.borrow_mut().meta.clone_from(&meta);
         Ok(meta)
+    }
+
+    /// The history in force; absent before genesis.
+    pub(crate) fn history(&self) -> Result<Option<History>, RowError> {
+        let Some(meta) = self.meta()? else { return Ok(None) };
+        // No ledger has as many recoveries as an epoch out of its bounds would take.
+        let mutated = || RowError::Mutated { table: Table::Meta, key: row_key::META.to_vec() };
+        History::new(meta.cluster_id, meta.epoch).map(Some).ok_or_else(mutated)
+    }
+
+    /// The history in force, for what can be asked of a founded registry only.
+    pub(crate) fn history_in_force(&self) -> Result<History, RowError> {
+        self.history()?.ok_or_else(|| RowError::Unreadable("this registry has no genesis".to_owned()))
     }
 
     /// An authority.

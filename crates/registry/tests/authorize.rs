@@ -68,6 +68,7 @@ fn every_reason_is_named_in_the_order_of_the_codes() {
         authorization_with(&["train"], Some(&["slurm"]), Some("prod"), Some(1)).sign(&[&keys.governance[0]]);
     accepted(&world.submit(&artifact));
     let mut asked = request();
+    asked.history = world.history();
     asked.min_revision = Some(1000);
     asked.subject = Sha256::of(b"another");
     asked.expected_head = Some(id_of(&affirming().sign(&[&keys.attestation])));
@@ -478,6 +479,7 @@ fn a_decision_names_at_most_32_reasons_every_code_among_them_and_counts_the_othe
         accepted(&world.submit(&isolate().sign(&[auditor])));
     }
     let mut asked = request();
+    asked.history = world.history();
     asked.min_revision = Some(10_000);
     let decision = world.decide_at(0, &asked);
     assert_eq!(decision.reasons.len(), assent_registry::limit::REASONS);

@@ -148,7 +148,7 @@ fn summary(ledger: &Value) -> String {
 fn excerpt(value: &Value) -> String {
     let mut value = value.clone();
     if let Some(fields) = value.as_object_mut() {
-        for long in ["envelope", "receipt", "request", "clusterId", "nodeId", "registry"] {
+        for long in ["envelope", "receipt", "request", "history", "nodeId", "registry"] {
             fields.remove(long);
         }
     }

@@ -50,7 +50,7 @@ pub enum Op {
     Authorize,
     /// A permit. Input is the request with its nonce, output the answer's whole body.
     Permit,
-    /// A page of events. Input `{after}`, output `{events: [{index, evidenceId}], revision}`.
+    /// A page of events. Input `{after}`, output `{events: [{index, evidenceId}], history, revision}`.
     Events,
     /// At the end, what a node holds. Output `{revision, applied, digest, leaves: [{index, evidenceId, acceptedAt, envelope}]}`;
     /// `envelope` is the stored text, and `applied` the log index at which `digest` (of all rows) was taken.

@@ -140,7 +140,7 @@ impl Both {
         let reasons: Vec<Value> = codes.iter().map(|code| json!({"code": code})).collect();
         let allowed = codes.is_empty();
         let mut output = json!({"decision": if allowed { "allow" } else { "deny" }, "reasons": reasons,
-            "revision": query::revision(&self.rows)?, "evaluatedAt": self.now_ms,
+            "history": decision.history, "revision": query::revision(&self.rows)?, "evaluatedAt": self.now_ms,
             "validUntil": decision.valid_until.0});
         if let (Some(receipt), Some(fields)) = (&decision.permit, output.as_object_mut()) {
             fields.insert("permit".to_owned(), of(receipt));

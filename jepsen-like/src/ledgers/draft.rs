@@ -154,7 +154,8 @@ impl Act {
     }
 }
 
-/// A request about what has another id now.
+/// A request about what has another id now. Its history stays: if a recovery is left out, it is another one than was in force, to
+/// both alike.
 pub(super) fn renamed_request(request: &AuthorizeRequest, ids: &Renamed) -> AuthorizeRequest {
     let expected_head = request.expected_head.map(|id| ids.get(&id).copied().unwrap_or(id));
     AuthorizeRequest { expected_head, ..request.clone() }

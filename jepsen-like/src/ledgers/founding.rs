@@ -10,6 +10,7 @@ use super::draft::{Draft, Slot};
 use super::keys::{self, CHECKPOINTS, NODE, public};
 use super::profile::Profile;
 use super::submit::text;
+use crate::model::Model;
 
 /// The roles that are granted in a domain of a wide ledger, to two keys each.
 const ROLES: [Role; 7] = [
@@ -154,6 +155,7 @@ impl Founding {
         }
         let file = GenesisFile::parse(&GenesisFile::format(&envelopes)?)?;
         bootstrap(&mut self.both.rows, &file)?;
+        self.both.model = Model::of_cluster(&file.cluster_id().to_string());
         for (index, bytes) in (0..).zip(&self.signed) {
             let (_, at) = query::leaf(&self.both.rows, index)?
                 .ok_or_else(|| LedgerError::unexpected("the founding has too few leaves"))?;

@@ -124,6 +124,13 @@ impl Model {
     fn weigh(&self, request: &Request<'_>) -> Judgement {
         let mut judgement = Judgement::default();
         let reasons = &mut judgement.reasons;
+        // What is about another history is not looked at any further.
+        if let Some(asked) = request.text("history")
+            && self.history().as_deref() != Some(asked)
+        {
+            reasons.insert("history_mismatch");
+            return judgement;
+        }
         let domain = request.text("domain").unwrap_or_default();
         if !self.standing().domains.contains_key(domain) {
             reasons.insert("domain_unknown");

@@ -32,6 +32,8 @@ pub struct Model {
 
 #[derive(Debug, Default)]
 struct Inner {
+    /// The cluster's name, if it is known: without it no history is this registry's.
+    cluster: Option<Arc<str>>,
     leaves: Vec<Arc<Leaf>>,
     digest: [u8; 32],
     /// What follows from the leaves, worked out when it is first asked for.
@@ -83,6 +85,17 @@ impl Judgement {
 }
 
 impl Model {
+    /// A registry of this cluster, `blake3:<hex>`, that holds nothing yet.
+    pub fn of_cluster(cluster: &str) -> Self {
+        let inner = Inner { cluster: Some(cluster.into()), ..Inner::default() };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The history in force: the cluster, and the epoch that the leaves have come to.
+    fn history(&self) -> Option<String> {
+        self.inner.cluster.as_ref().map(|cluster| format!("{cluster}/e{}", self.epoch()))
+    }
+
     /// How much was accepted.
     pub fn len(&self) -> usize {
         self.inner.leaves.len()
@@ -120,7 +133,8 @@ impl Model {
         digest.extend_from_slice(&accepted_ms.to_be_bytes());
         let mut leaves = self.inner.leaves.clone();
         leaves.push(Arc::new(Leaf { statement, accepted_ms, equivocation, takes }));
-        let inner = Inner { leaves, digest: blake3_256(&digest), standing: OnceLock::new() };
+        let cluster = self.inner.cluster.clone();
+        let inner = Inner { cluster, leaves, digest: blake3_256(&digest), standing: OnceLock::new() };
         Self { inner: Arc::new(inner) }
     }
 

@@ -40,10 +40,16 @@ async fn ledger(http: &mut Http, node: u64) -> Option<Value> {
     let digest = get(http, node, "/v1/cluster/digest").await?;
     let digest: Value = serde_json::from_str(&digest).ok()?;
     let mut leaves = Vec::new();
+    let mut history = String::new();
     loop {
-        let text =
-            get(http, node, &format!("/v1/events?after={}&limit={PAGE}&waitMs=0", leaves.len())).await?;
+        // The first page says in which history the others go on.
+        let after = match leaves.len() {
+            0 => String::new(),
+            seen => format!("&history={history}&after={seen}"),
+        };
+        let text = get(http, node, &format!("/v1/events?limit={PAGE}&waitMs=0{after}")).await?;
         let page = page(&text)?;
+        history = page.get("history")?.as_str()?.to_owned();
         let events = page.get("events")?.as_array()?.clone();
         if events.is_empty() {
             break;

@@ -14,6 +14,8 @@ pub(crate) const ORIGIN: &str = "registry.test";
 /// When the stories begin.
 pub(crate) const BEGIN: Seconds = Seconds(1_795_374_000);
 const MS: u64 = 1_000_000;
+/// The registry's history in every story.
+const HISTORY: &str = "blake3:00/e1";
 
 /// The key of somebody in the stories.
 pub(crate) fn key(who: &str) -> SigningKey {
@@ -217,7 +219,7 @@ impl Story {
         let verdict = if deny.is_some() { "deny" } else { "allow" };
         let reasons: Vec<Value> = deny.iter().map(|code| json!({"code": code})).collect();
         let policy = self.policy.as_ref().map(|id| json!({"evidenceId": id}));
-        let mut said = json!({"decision": verdict, "request": request, "clusterId": "blake3:00",
+        let mut said = json!({"decision": verdict, "request": request, "history": HISTORY,
             "nodeId": node, "revision": self.leaves.len(), "head": null, "policy": policy,
             "evaluatedAt": at, "validUntil": if deny.is_some() { at } else { at + 1000 }, "reasons": reasons});
         if let Some(permit) = permit {

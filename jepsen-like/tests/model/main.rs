@@ -46,6 +46,7 @@ fn the_ledgers_reach_every_event() {
     // Much is accepted and much is refused, and what is allowed is allowed for many reasons.
     let count = |what: &str| report.tally.get(what).copied().unwrap_or(0);
     assert!(count("authorize allow") * 20 > count("authorize deny"), "too little is allowed");
+    assert!(count("authorize history_mismatch") > 50, "too few ask about another history");
     for kind in [
         "runtime-attestation",
         "release",

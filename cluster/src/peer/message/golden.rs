@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use assent_proof::{Code, EvidenceId, Millis, Refusal};
+use assent_proof::{Code, EvidenceId, History, Millis, Refusal};
 use assent_registry::{Outcome, Receipt};
 use bytes::Bytes;
 use openraft::alias::{LogIdOf, SnapshotMetaOf};
@@ -170,9 +170,11 @@ fn submissions_are_pinned() {
         Outcome::Refused { refusal, head: Some(EvidenceId([0xee; 32])), next_sequence: Some(7) },
     ];
     pinned::<SubmitReply>(
-        &Ok(Outcomes { groups: vec![outcomes] }),
-        "81a24f6b91919381a841636365707465649294c420cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd040506c381ac45717569766f636174696f6e9294c420cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd04050693a96d616c666f726d6564c0a377687981a7526566757365649393a96d616c666f726d6564c0a3776879c420eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee07",
+        &Ok(Outcomes { groups: vec![outcomes], history: Some(History::founded([0xab; 32])) }),
+        "81a24f6b92919381a841636365707465649294c420cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd040506c381ac45717569766f636174696f6e9294c420cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd04050693a96d616c666f726d6564c0a377687981a7526566757365649393a96d616c666f726d6564c0a3776879c420eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee07d94a626c616b65333a616261626162616261626162616261626162616261626162616261626162616261626162616261626162616261626162616261626162616261626162616261622f6531",
     );
+    let nothing = Outcomes::default();
+    pinned::<SubmitReply>(&Ok(nothing), "81a24f6b9290c0");
     pinned::<SubmitReply>(
         &Err(SubmitError::NotLeader { leader: None }),
         "81a345727281a94e6f744c656164657291c0",

@@ -1,10 +1,12 @@
 //! From the registry's events to lines of the feed.
 
 use assent_api::{EndBody, EndReason, EventBody, EventLine, HeartbeatBody, RestrictsBody};
+use assent_proof::{Cursor, History};
 use assent_registry::query::Event;
 
-pub(super) fn event(event: Event) -> EventLine {
+pub(super) fn event(history: History, event: Event) -> EventLine {
     EventLine::Event(Box::new(EventBody {
+        history,
         revision: event.revision,
         ledger_index: event.ledger_index,
         evidence_id: event.evidence_id,
@@ -21,10 +23,12 @@ pub(super) fn event(event: Event) -> EventLine {
     }))
 }
 
-pub(super) fn heartbeat(revision: u64, ledger_revision: u64) -> EventLine {
-    EventLine::Heartbeat { heartbeat: HeartbeatBody { revision, ledger_revision } }
+pub(super) fn heartbeat(at: Cursor, ledger_revision: u64) -> EventLine {
+    let Cursor { history, revision } = at;
+    EventLine::Heartbeat { heartbeat: HeartbeatBody { history, revision, ledger_revision } }
 }
 
-pub(super) fn end(reason: EndReason, revision: u64) -> EventLine {
-    EventLine::End { end: EndBody { reason, revision } }
+pub(super) fn end(reason: EndReason, at: Cursor) -> EventLine {
+    let Cursor { history, revision } = at;
+    EventLine::End { end: EndBody { reason, history, revision } }
 }

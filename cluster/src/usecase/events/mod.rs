@@ -1,7 +1,8 @@
 //! events: everything that entered the ledger, from what this node has applied.
 //!
 //! What is applied is committed, so there is no barrier and a learner serves it too; only a caller who wants all that was
-//! acknowledged before its call asks for one. A node that is behind its caller waits, and never answers what the caller has.
+//! acknowledged before its call asks for one. Where the caller says that it is has to lie in this ledger: otherwise a quorum has
+//! to confirm that it does not, and the caller is told. A feed is of one history and ends if the node comes to a later one.
 //! The ledger itself is the buffer: a feed holds one page and a few chunks, whoever reads how slowly.
 
 mod lines;
@@ -16,7 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use assent_api::{Call, Problem, status_of};
-use assent_proof::Code;
+use assent_proof::{Code, Cursor};
 use assent_registry::RowError;
 use assent_registry::query::{self, EventFilter, EventPage};
 
@@ -37,8 +38,17 @@ const READS_AT_ONCE: usize = 4;
 pub struct EventsAsk {
     /// What of it.
     pub filter: EventFilter,
-    /// The revision that the caller has.
-    pub after: u64,
+    /// What the caller has; nothing: from the beginning, in whichever history is in force.
+    pub after: Option<Cursor>,
+}
+
+/// A feed whose beginning lies in this ledger.
+#[derive(Debug, Clone)]
+pub(super) struct Feed {
+    /// What of it.
+    filter: EventFilter,
+    /// What the caller has.
+    after: Cursor,
 }
 
 /// A long poll's own wishes.
@@ -115,8 +125,8 @@ impl Service {
     /// One answer of JSON lines: events, and how far it has come. Waits while there is nothing, until `stop`.
     ///
     /// # Errors
-    /// `overloaded` at the bound of feeds, `no_quorum` where it is to be confirmed, `evidence_mutated` where the
-    /// registry cannot be read.
+    /// `overloaded` at the bound of feeds, `no_quorum` where it is to be confirmed, `history_mismatch` and
+    /// `cursor_beyond_ledger` where the caller is elsewhere, `evidence_mutated` where the registry cannot be read.
     pub async fn poll_events(
         &self,
         _caller: &Caller,
@@ -128,8 +138,9 @@ impl Service {
         if poll.confirmed {
             self.confirmed().await?;
         }
+        let feed = self.feed(ask).await?;
         let until = within(u64::try_from(poll.wait.as_millis()).unwrap_or(u64::MAX));
-        match poll::answer(self, &ask, poll.limit, until, stop).await {
+        match poll::answer(self, &feed, poll.limit, until, stop).await {
             Ok(answer) => {
                 self.metrics().events_sent(answer.events);
                 Ok(answer.bytes.into())
@@ -141,8 +152,9 @@ impl Service {
     /// Server-sent events from here on, chunk by chunk, until the receiver is dropped, falls behind, or `stop`.
     ///
     /// # Errors
-    /// `overloaded` at the bound of feeds, `no_quorum` when the node cannot go on.
-    pub fn stream_events(
+    /// `overloaded` at the bound of feeds, `no_quorum` when the node cannot go on, `history_mismatch` and
+    /// `cursor_beyond_ledger` where the caller is elsewhere, `evidence_mutated` where the registry cannot be read.
+    pub async fn stream_events(
         &self,
         _caller: &Caller,
         ask: EventsAsk,
@@ -150,12 +162,13 @@ impl Service {
     ) -> Result<mpsc::Receiver<Bytes>, Box<Problem>> {
         let place = self.place()?;
         self.live()?;
+        let feed = self.feed(ask).await?;
         let deadlines = &self.config().deadlines;
         // Half of what breaks the connection: the end can still be read.
         let slow = deadlines.events_slow_ms.min(deadlines.http_write_ms / 2);
         let (pump, chunks) = Pump::new(
             self.clone(),
-            ask,
+            feed,
             Duration::from_millis(deadlines.events_heartbeat_ms),
             Duration::from_millis(slow),
             stop,
@@ -166,6 +179,11 @@ impl Service {
             drop(place);
         });
         Ok(chunks)
+    }
+
+    /// The feed, if where the caller is lies in this ledger.
+    async fn feed(&self, ask: EventsAsk) -> Result<Feed, Box<Problem>> {
+        Ok(Feed { filter: ask.filter, after: self.located(ask.after).await? })
     }
 
     fn place(&self) -> Result<Place, Box<Problem>> {

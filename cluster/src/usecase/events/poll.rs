@@ -4,8 +4,9 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use assent_api::EndReason;
+use assent_proof::Cursor;
 
-use super::{EventsAsk, Source, lines};
+use super::{Feed, Source, lines};
 
 /// Most reads of one answer. A filter that takes nothing gets an answer that says how far it has come.
 const READS_MAX: usize = 64;
@@ -16,25 +17,31 @@ pub(super) struct Answered {
     pub(super) events: usize,
 }
 
-/// The answer. The last line is a heartbeat, or an end where the node stops.
+/// The answer. The last line is a heartbeat, or an end where the node stops. If the node comes to a later history meanwhile, the
+/// answer is what was read before: the next question is told.
 pub(super) async fn answer(
     source: &impl Source,
-    ask: &EventsAsk,
+    feed: &Feed,
     limit: usize,
     until: Instant,
     stop: &CancellationToken,
 ) -> Result<Answered, String> {
     let mut applied = source.applied();
     let mut answered = Answered { bytes: Vec::new(), events: 0 };
-    let mut position = ask.after;
+    let Cursor { history, revision: mut position } = feed.after;
+    let at = |revision| Cursor { history, revision };
     for read in 1.. {
-        let page = source.page(&ask.filter, position, limit.saturating_sub(answered.events)).await?;
+        let page = source.page(&feed.filter, position, limit.saturating_sub(answered.events)).await?;
+        if page.history != history {
+            answered.bytes.extend_from_slice(&lines::heartbeat(at(position), page.revision).to_line());
+            return Ok(answered);
+        }
         position = page.covered;
         answered.events = answered.events.saturating_add(page.events.len());
         for event in page.events {
-            answered.bytes.extend_from_slice(&lines::event(event).to_line());
+            answered.bytes.extend_from_slice(&lines::event(history, event).to_line());
         }
-        let last = lines::heartbeat(position, page.revision);
+        let last = lines::heartbeat(at(position), page.revision);
         let full = answered.events >= limit || read >= READS_MAX;
         if full || (position >= page.revision && (answered.events > 0 || Instant::now() >= until)) {
             answered.bytes.extend_from_slice(&last.to_line());
@@ -46,7 +53,7 @@ pub(super) async fn answer(
         let more = tokio::select! {
             more = timeout_at(until, applied.wait_for(|at| at.revision > position)) => more,
             () = stop.cancelled() => {
-                answered.bytes.extend_from_slice(&lines::end(EndReason::Stopping, position).to_line());
+                answered.bytes.extend_from_slice(&lines::end(EndReason::Stopping, at(position)).to_line());
                 return Ok(answered);
             }
         };

@@ -8,9 +8,10 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use assent_api::{EndReason, EventLine};
+use assent_proof::Cursor;
 use assent_registry::query::EventPage;
 
-use super::{EventsAsk, PAGE_LEAVES, Source, lines};
+use super::{Feed, PAGE_LEAVES, Source, lines};
 use crate::raft::machine::AppliedAt;
 
 /// Chunks that wait for the consumer; one place more is kept for the end.
@@ -30,8 +31,8 @@ enum Over {
 pub(super) struct Pump<S> {
     source: S,
     applied: watch::Receiver<AppliedAt>,
-    ask: EventsAsk,
-    /// Everything up to here was handed over.
+    feed: Feed,
+    /// Everything up to this revision of the feed's history was handed over.
     position: u64,
     heartbeat: Duration,
     slow: Duration,
@@ -45,7 +46,7 @@ impl<S: Source> Pump<S> {
     /// A stream, and where its chunks come out. A consumer that takes nothing for `slow` is ended.
     pub(super) fn new(
         source: S,
-        ask: EventsAsk,
+        feed: Feed,
         heartbeat: Duration,
         slow: Duration,
         stop: CancellationToken,
@@ -54,8 +55,8 @@ impl<S: Source> Pump<S> {
         let pump = Self {
             applied: source.applied(),
             source,
-            position: ask.after,
-            ask,
+            position: feed.after.revision,
+            feed,
             heartbeat,
             slow,
             // The first one at once: it says that the stream stands, and from where it goes on.
@@ -75,18 +76,23 @@ impl<S: Source> Pump<S> {
             }
         };
         if let (Over::End(reason), Some(last)) = (over, self.last.take()) {
-            last.send(lines::end(reason, self.position).to_sse().into());
+            last.send(lines::end(reason, self.at()).to_sse().into());
         }
+    }
+
+    /// How far it has come.
+    fn at(&self) -> Cursor {
+        Cursor { revision: self.position, ..self.feed.after }
     }
 
     async fn step(&mut self, sent: &(impl Fn(usize) + Send)) -> Result<(), Over> {
         if Instant::now() >= self.next_beat {
             let ledger = self.applied.borrow().revision;
-            let beat = lines::heartbeat(self.position, ledger);
+            let beat = lines::heartbeat(self.at(), ledger);
             self.hand_over(beat.to_sse()).await?;
         }
         if self.applied.borrow().revision > self.position {
-            let read = self.source.page(&self.ask.filter, self.position, PAGE_LEAVES).await;
+            let read = self.source.page(&self.feed.filter, self.position, PAGE_LEAVES).await;
             let page = read.map_err(|error| {
                 tracing::warn!(%error, "a stream of events ends");
                 Over::End(EndReason::Failed)
@@ -106,13 +112,18 @@ impl<S: Source> Pump<S> {
     }
 
     async fn hand_over_page(&mut self, page: EventPage, sent: &(impl Fn(usize) + Send)) -> Result<(), Over> {
+        // What was handed over is part of the later history; its consumer has to hear of it, and does when it comes back.
+        let history = self.feed.after.history;
+        if page.history != history {
+            return Err(Over::End(EndReason::HistoryChanged));
+        }
         let mut chunk = Vec::new();
         let mut events = 0_usize;
         let covered = page.covered;
         let count = page.events.len();
         for (place, event) in page.events.into_iter().enumerate() {
             let revision = event.revision;
-            let line: EventLine = lines::event(event);
+            let line: EventLine = lines::event(history, event);
             chunk.extend_from_slice(&line.to_sse());
             events = events.saturating_add(1);
             if chunk.len() >= CHUNK_BYTES || place.saturating_add(1) == count {

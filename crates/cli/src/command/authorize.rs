@@ -4,7 +4,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use assent_client::{Allowed, Client, ClientError, Decision};
-use assent_proof::{AuthorizeRequest, EvidenceId, LineageName, Token};
+use assent_proof::{AuthorizeRequest, EvidenceId, History, LineageName, Token};
 use clap::Args as ClapArgs;
 
 use crate::args::{DomainArg, SubjectArg, TrustArgs};
@@ -19,6 +19,7 @@ use crate::output::Output;
 Example:
   assent authorize --lineage job-1 --action run --subject-file job.py --trust node-keys.pem
   assent authorize --lineage job-1 --action run --subject-file job.py --trust node-keys.pem -- python3 job.py
+  assent authorize --lineage job-1 --action run --subject-file job.py --trust node-keys.pem --min-revision 120 --history blake3:…/e1
 
 With a command behind `--`, it runs only on allow, in this program's place: its exit code is the exit code. It is not begun
 once the allow is over; what runs on beyond that needs `watch`.")]
@@ -59,12 +60,16 @@ pub(crate) struct QuestionArgs {
     /// A value of your own that ties the decision to this question; by default a random one
     #[arg(long)]
     nonce: Option<Token>,
-    /// Deny unless this is the lineage's head
-    #[arg(long, value_name = "EVIDENCE-ID")]
+    /// Deny unless this is the lineage's head; needs --history
+    #[arg(long, value_name = "EVIDENCE-ID", requires = "history")]
     expected_head: Option<EvidenceId>,
-    /// Do not answer from a state before this revision
-    #[arg(long, value_name = "REVISION")]
+    /// Do not answer from a state before this revision; needs --history
+    #[arg(long, value_name = "REVISION", requires = "history")]
     min_revision: Option<u64>,
+    /// Deny unless this history is in force, in which the head or the revision was read; receipts, decisions, events and `assent status`
+    /// name theirs
+    #[arg(long, value_name = "HISTORY")]
+    history: Option<History>,
     #[command(flatten)]
     trust: TrustArgs,
     #[command(flatten)]
@@ -127,6 +132,7 @@ impl QuestionArgs {
             nonce: Some(nonce),
             expected_head: self.expected_head,
             min_revision: self.min_revision,
+            history: self.history,
         };
         // The same reading as the node's: what it would refuse is wrong usage here.
         AuthorizeRequest::parse(&request.to_json().to_vec())
@@ -175,7 +181,8 @@ fn show(decision: &Decision, output: Output) -> Result<(), CliError> {
 pub(crate) fn explain(decision: &Decision) -> String {
     let body = decision.body();
     let reasons = body.reasons.iter().map(|reason| format!("{}: {}", reason.code, reason.detail));
-    format!("{} (at revision {})", reasons.collect::<Vec<_>>().join("; "), body.revision)
+    let reasons = reasons.collect::<Vec<_>>().join("; ");
+    format!("{reasons} (at revision {} of history {})", body.revision, body.history)
 }
 
 fn text(decision: &Decision) -> String {

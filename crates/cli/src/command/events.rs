@@ -1,8 +1,8 @@
 //! `events`: what entered the ledger, and what enters it.
 
 use assent_api::EventBody;
-use assent_client::{EventFollower, EventsFilter, EventsPage};
-use assent_proof::{DomainName, EvidenceKind, LineageName};
+use assent_client::{ClientError, EventFollower, EventsFilter, EventsPage};
+use assent_proof::{Cursor, DomainName, EvidenceKind, LineageName};
 use clap::Args as ClapArgs;
 
 use crate::connect::Endpoints;
@@ -14,14 +14,16 @@ use crate::output::Output;
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Example:
-  assent events --after 120
+  assent events --after blake3:…/e1:120
   assent events --follow --kind revocation --kind containment --domain prod.eu --output json
 
-It ends with exit code 11 when no node has answered for `--timeout`, and says where to go on.")]
+It ends with exit code 11 when no node has answered for `--timeout`, and says where to go on. A cursor names the history that it is
+of. It ends with exit code 14 when another history is in force, as after a recovery, or when the ledger is shorter than the cursor
+says; for another history it says whether all that was read is part of it, and after which cursor to read on.")]
 pub(crate) struct Args {
-    /// Show what came after this revision
-    #[arg(long, value_name = "REVISION", default_value_t = 0)]
-    after: u64,
+    /// Show what came after this cursor, `<history>:<revision>` as this command says it; by default everything
+    #[arg(long, value_name = "CURSOR")]
+    after: Option<Cursor>,
     /// Go on with what comes
     #[arg(long)]
     follow: bool,
@@ -56,7 +58,8 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
         }
         // What comes while it is shown is for the next call.
         let size = *size.get_or_insert(page.ledger_revision);
-        if !args.follow && page.revision >= size {
+        if !args.follow && page.cursor.revision >= size {
+            output.say(&format!("that is all up to now; go on with `--after {}`", page.cursor));
             return Ok(Exit::Ok);
         }
     }
@@ -65,9 +68,25 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
 async fn next(follower: &mut EventFollower, follow: bool) -> Result<EventsPage, CliError> {
     let page = if follow { follower.next().await } else { follower.next_confirmed().await };
     page.map_err(|error| {
+        let from = match &error {
+            ClientError::HistoryChanged(change) if change.shared_revision.is_some() => {
+                Some(change.resume_at())
+            }
+            ClientError::HistoryChanged(_) | ClientError::BeyondLedger { .. } => None,
+            ClientError::Config { .. }
+            | ClientError::Unavailable { .. }
+            | ClientError::Refused(_)
+            | ClientError::OutcomeUnknown { .. }
+            | ClientError::Answer { .. }
+            | ClientError::Untrusted { .. } => follower.cursor(),
+        };
         let error = CliError::from(error);
-        let remedy = format!("{}; go on with `--after {}`", error.remedy, follower.revision());
-        CliError { remedy, ..error }
+        match from {
+            Some(cursor) => {
+                CliError { remedy: format!("{}; go on with `--after {cursor}`", error.remedy), ..error }
+            }
+            None => error,
+        }
     })
 }
 

@@ -1,7 +1,7 @@
 //! `lineage show`: a lineage's state, chains and entries.
 
 use assent_api::LineageBody;
-use assent_proof::LineageName;
+use assent_proof::{History, LineageName};
 use clap::{Args as ClapArgs, Subcommand};
 
 use crate::args::DomainArg;
@@ -35,9 +35,12 @@ struct Show {
     name: LineageName,
     #[command(flatten)]
     domain: DomainArg,
-    /// Show the entries after this ledger index
-    #[arg(long, value_name = "LEDGER-INDEX")]
+    /// Show the entries after this ledger index; needs --history
+    #[arg(long, value_name = "LEDGER-INDEX", requires = "history")]
     after: Option<u64>,
+    /// The history of the page that the ledger index is from
+    #[arg(long, value_name = "HISTORY", requires = "after")]
+    history: Option<History>,
     /// Most entries to show
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
@@ -48,7 +51,8 @@ struct Show {
 pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     let LineageCommand::Show(args) = args.command;
     let (client, domain) = (args.endpoints.client()?, args.domain.required()?);
-    let Some(page) = client.lineage(&domain, &args.name, args.after, Some(args.limit.into())).await? else {
+    let after = args.history.zip(args.after);
+    let Some(page) = client.lineage(&domain, &args.name, after, Some(args.limit.into())).await? else {
         let detail = format!("domain `{domain}` has no lineage `{}`", args.name);
         return Err(CliError::new("lineage_unknown", detail, "check the names of domain and lineage"));
     };
@@ -89,6 +93,6 @@ fn text(page: &LineageBody) -> String {
             entry.kind
         ));
     }
-    lines.extend(page.next.map(|next| format!("more: --after {next}")));
+    lines.extend(page.next.map(|next| format!("more: --history {} --after {next}", page.history)));
     lines.join("\n")
 }

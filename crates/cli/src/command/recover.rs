@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use assent_cluster::config::Config;
 use assent_cluster::env::Environment;
 use assent_cluster::recover::{Survivor, inspect, recover_at};
-use assent_proof::{Claims, DomainName, Envelope, LineageName, PublicKey, Seconds, Sha256, Statement};
+use assent_proof::{
+    Claims, DomainName, Envelope, History, LineageName, PublicKey, Seconds, Sha256, Statement,
+};
 use clap::Args as ClapArgs;
 
 use crate::exit::{CliError, Exit};
@@ -67,9 +69,12 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
         let survivor = recovered.map_err(not_recovered)?;
         output.result(&json(&survivor), || {
             format!(
-                "recovered: node {} is a cluster of its own in epoch {}\nstart it, and add other nodes as new members, with \
+                "recovered: node {} is a cluster of its own in epoch {}\nits history is {}, and what was read or delivered in an earlier one \
+                 may not be part of it\nstart it, and add other nodes as new members, with \
                  new ids, keys and empty disks",
-                survivor.node_id, survivor.epoch
+                survivor.node_id,
+                survivor.epoch,
+                history(&survivor).map_or_else(|| "unknown".to_owned(), |history| history.to_string())
             )
         })?;
         return Ok(Exit::Ok);
@@ -108,6 +113,10 @@ fn unsigned(survivor: &Survivor, signers: &[PublicKey]) -> Result<Envelope, CliE
     Ok(draft::envelope(&statement))
 }
 
+fn history(survivor: &Survivor) -> Option<History> {
+    History::new(survivor.cluster_id.0, survivor.epoch)
+}
+
 fn json(survivor: &Survivor) -> serde_json::Value {
     serde_json::json!({
         "nodeId": survivor.node_id,
@@ -115,6 +124,7 @@ fn json(survivor: &Survivor) -> serde_json::Value {
         "clusterId": survivor.cluster_id.to_string(),
         "origin": survivor.origin,
         "epoch": survivor.epoch,
+        "history": history(survivor),
         "revision": survivor.revision,
         "registryTime": survivor.registry_time,
         "lastLog": survivor.log_last,

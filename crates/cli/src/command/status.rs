@@ -2,6 +2,7 @@
 
 use assent_api::{DigestBody, SnapshotDirection, StatusBody};
 use assent_client::{Client, ClientError};
+use assent_proof::History;
 use clap::Args as ClapArgs;
 use tokio::task::JoinSet;
 
@@ -84,8 +85,17 @@ fn table(rows: &[Row]) -> String {
     lines.extend(rows.iter().map(line));
     lines.extend(rows.iter().filter_map(|row| row.status.as_ref().ok()).flat_map(notes));
     lines.extend(rows.iter().filter_map(|row| Some((row, row.digest.as_ref()?))).map(digest_line));
-    if let Some(Ok(status)) = rows.iter().map(|row| &row.status).find(|status| status.is_ok()) {
-        lines.push(format!("cluster {}, origin {}", status.cluster_id, status.origin));
+    let answered: Vec<&StatusBody> = rows.iter().filter_map(|row| row.status.as_ref().ok()).collect();
+    // One line, unless some are not where the others are.
+    let mut told: Vec<(&History, &str)> = Vec::new();
+    for status in answered {
+        let here = (&status.history, status.origin.as_str());
+        if !told.contains(&here) {
+            told.push(here);
+            let (history, origin, id) = (&status.history, &status.origin, status.node_id);
+            let whose = if told.len() > 1 { format!("node {id} differs: ") } else { String::new() };
+            lines.push(format!("{whose}history {history}, origin {origin}"));
+        }
     }
     lines.join("\n")
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use assent_proof::History;
 use clap::Args as ClapArgs;
 
 use crate::connect::Endpoints;
@@ -16,8 +17,11 @@ Example:
   assent submit envelope.json
   assent submit --outbox ./outbox a.json b.json   # kept on disk until each has a definite answer
   assent submit --outbox ./outbox                 # send again what is pending there
+  assent submit --outbox ./outbox --resend-in blake3:…/e2
 
-The same bytes can be submitted any number of times: the answer is the first receipt.")]
+The same bytes can be submitted any number of times: the answer is the first receipt. A receipt counts in the history that it
+names. If the cluster was recovered, or is another one, an outbox says so and ends with exit code 14; with --resend-in it sends
+everything again that it had delivered before.")]
 pub(crate) struct Args {
     /// Envelopes; `-` is stdin
     #[arg(required_unless_present = "outbox")]
@@ -25,6 +29,9 @@ pub(crate) struct Args {
     /// Keep the envelopes in this directory before they are sent, and what is pending there with them
     #[arg(long, value_name = "DIR")]
     outbox: Option<PathBuf>,
+    /// With --outbox: the registry goes on in this history; send again there what was delivered in another one
+    #[arg(long, value_name = "HISTORY", requires = "outbox")]
+    resend_in: Option<History>,
     #[command(flatten)]
     endpoints: Endpoints,
 }
@@ -33,7 +40,7 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     let client = args.endpoints.client()?;
     let envelopes = args.files.iter().map(|file| files::read(file)).collect::<Result<Vec<_>, _>>()?;
     if let Some(dir) = &args.outbox {
-        deliver::through_outbox(&client, &envelopes, dir, output).await?;
+        deliver::through_outbox(&client, &envelopes, dir, args.resend_in, output).await?;
         return Ok(Exit::Ok);
     }
     for (file, envelope) in args.files.iter().zip(envelopes) {

@@ -71,7 +71,7 @@ fn check(args: &Args, bytes: &[u8], trusted: &[PublicKey], output: Output) -> Re
     let value = json::parse(bytes).map_err(assent_proof::Refusal::from)?;
     if value.get("decision").is_some() {
         if args.origin.is_some() || args.rules.is_some() {
-            let detail = "`--origin` and `--rules` are for envelopes, and this is a decision: what is printed of it says which cluster decided what";
+            let detail = "`--origin` and `--rules` are for envelopes, and this is a decision: what is printed of it says which history of which cluster decided what";
             return Err(CliError::usage(detail));
         }
         return decision(bytes, trusted, output);
@@ -90,12 +90,12 @@ fn decision(bytes: &[u8], trusted: &[PublicKey], output: Output) -> Result<Exit,
     let verdict = if verified.allow { "allow" } else { "deny" };
     let value = serde_json::json!({
         "verified": "decision", "decision": verdict, "signer": verified.signer, "validUntil": until, "over": over,
-        "request": verified.decision.get("request"), "clusterId": verified.decision.get("clusterId"),
+        "request": verified.decision.get("request"), "history": verified.decision.get("history"),
         "revision": verified.decision.get("revision"),
     });
     output.result(&value, || {
         let mut text = format!("verified: decision `{verdict}`, signed by {}", verified.signer);
-        for field in ["clusterId", "revision", "request"] {
+        for field in ["history", "revision", "request"] {
             if let Some(value) = verified.decision.get(field) {
                 text.push_str(&format!("\n  {field}: {}", value.to_text()));
             }

@@ -24,6 +24,9 @@ A deny, or no fresh allow by the end of the last one, stops the command with all
 SIGKILL. SIGINT, SIGTERM and SIGHUP are passed on to it, and end it likewise. If this program itself is killed, the group is
 killed at once; only processes that left the group get away. The command has no terminal to read from.
 
+When the registry goes on in another history, as after a recovery, it is asked again at once, and what enters the new one is listened
+to. With --history, that ends the command: it is then denied.
+
 The time of an allow counts from before it was asked for, on a clock that goes on while the host sleeps. After such a sleep
 a command whose allow is over is stopped within a second. The wall clock can only end an allow earlier.
 
@@ -70,7 +73,7 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     };
     let watch = Watch {
         ask: move || question_of.ask(),
-        hearing: Hearing::start(&client, &request, standing.revision, output),
+        hearing: Hearing::start(&client, &request, standing.decided_at, output),
         signals: Signals::catch()?,
         patience,
         output,

@@ -137,6 +137,7 @@ impl Stage {
             nonce: None,
             expected_head: None,
             min_revision: None,
+            history: None,
         }
     }
 

@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use assent_client::{Allowed, ClientError, Decision};
-use assent_proof::{Json, Millis};
+use assent_proof::{Cursor, Json, Millis};
 use nix::sys::signal::Signal;
 use tokio::time::{Instant, sleep_until};
 
@@ -20,6 +20,7 @@ use crate::command::authorize::{explain, unanswered};
 use crate::exit::{CliError, Exit};
 use crate::output::Output;
 pub(crate) use execution::{Execution, Signals, become_child, guard};
+use hearing::Heard;
 pub(crate) use hearing::Hearing;
 
 /// Events that come thick and fast are asked about together, once in so long.
@@ -44,8 +45,8 @@ pub(crate) struct Patience {
 
 /// The last allow, on which the command runs.
 pub(crate) struct Standing {
-    /// The ledger's size at which it was decided.
-    pub(crate) revision: u64,
+    /// The place in the ledger at which it was decided.
+    pub(crate) decided_at: Cursor,
     /// How long it holds.
     pub(crate) allowed: Allowed,
     /// What was asked.
@@ -64,7 +65,7 @@ impl Standing {
         let allowed = decision.allowed()?.clone();
         let (body, at_first) = (decision.body(), allowed.left());
         Some(Self {
-            revision: body.revision,
+            decided_at: Cursor { history: body.history, revision: body.revision },
             allowed,
             request: body.request.clone(),
             evaluated_at: body.evaluated_at,
@@ -167,6 +168,10 @@ async fn until_it_may_not<F: Fn() -> Asking>(
     mut standing: Standing,
 ) -> Why {
     let mut asking: Option<Asking> = None;
+    // What had been heard when the question was asked that is under way, and when the one was that is answered by `standing`.
+    // The listener began before this, and may have heard something already.
+    let mut asked_about = Heard::nothing_since(standing.decided_at);
+    let mut asking_about = asked_about;
     let (mut asked_last, mut retry_at) = (Instant::now(), None);
     let (mut retry, mut problem) = (RETRY_MIN, "no answer came in time".to_owned());
     loop {
@@ -175,7 +180,7 @@ async fn until_it_may_not<F: Fn() -> Asking>(
             return Why::Unknown(problem);
         }
         // What was heard of after the last decision may have changed it.
-        let heard = hearing.revision() > standing.revision;
+        let heard = hearing.heard().is_news(standing.decided_at, &asked_about);
         // Counted anew each time: after a sleep of the host less is left than the timers know.
         let next = retry_at.unwrap_or_else(|| Instant::now() + standing.to_half());
         let due = if heard { next.min(asked_last + ASK_APART) } else { next };
@@ -186,6 +191,7 @@ async fn until_it_may_not<F: Fn() -> Asking>(
             () = hearing.changed(), if !heard && asking.is_none() => {}
             () = sleep_until(due), if asking.is_none() => {
                 asked_last = Instant::now();
+                asking_about = hearing.heard();
                 asking = Some(ask());
             }
             answer = answered(&mut asking) => {
@@ -197,6 +203,7 @@ async fn until_it_may_not<F: Fn() -> Asking>(
                         }
                         Some(fresh) => {
                             (standing, retry_at, retry) = (fresh, None, RETRY_MIN);
+                            asked_about = asking_about;
                             continue;
                         }
                         None if !decision.is_cannot_know() => return Why::Denied(Box::new(decision)),

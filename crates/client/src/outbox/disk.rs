@@ -1,7 +1,7 @@
 //! The outbox's files, and what a crash leaves at each step.
 
 use assent_api::{Problem, ReceiptBody};
-use assent_proof::{Envelope, EvidenceId, MAX_ENVELOPE_BYTES};
+use assent_proof::{Envelope, EvidenceId, History, MAX_ENVELOPE_BYTES};
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -11,6 +11,11 @@ use super::error::OutboxError;
 const DONE: &str = "done";
 const REFUSED: &str = "refused";
 const TMP: &str = "tmp";
+const HISTORY: &str = "history";
+/// The first line of [`HISTORY`]: another one is of another build, and not guessed at.
+const HISTORY_FORMAT: &str = "assent outbox history 1";
+/// More than the file ever has.
+const HISTORY_BYTES_MAX: u64 = 1024;
 
 /// One envelope's name: its place in the order, and what it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,6 +81,46 @@ impl Disk {
 
     pub(super) fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// The history in which the envelopes that are done were delivered; none before the first of them, and in an outbox of a build
+    /// that did not note it.
+    pub(super) fn history(&self) -> Result<Option<History>, OutboxError> {
+        let path = self.dir.join(HISTORY);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(OutboxError::io("open", &path, error)),
+        };
+        let mut text = String::new();
+        file.take(HISTORY_BYTES_MAX)
+            .read_to_string(&mut text)
+            .map_err(|error| OutboxError::io("read", &path, error))?;
+        let unknown = |problem: String| OutboxError::HistoryUnknown { path: path.clone(), problem };
+        let history = text.strip_prefix(HISTORY_FORMAT).and_then(|rest| rest.strip_prefix('\n'));
+        let history = history.and_then(|rest| rest.strip_suffix('\n'));
+        let history = history.ok_or_else(|| unknown(format!("it is not of the form `{HISTORY_FORMAT}`")))?;
+        history.parse().map(Some).map_err(|error: assent_proof::FieldError| unknown(error.to_string()))
+    }
+
+    /// Notes the history in which envelopes are delivered from now on.
+    pub(super) fn note_history(&self, history: &History) -> Result<(), OutboxError> {
+        // A crash inside leaves the file as it was, or whole.
+        write_durably(&self.dir, HISTORY, format!("{HISTORY_FORMAT}\n{history}\n").as_bytes())
+    }
+
+    /// Makes everything that is done pending again, under its old numbers. The receipts stay until new ones replace them.
+    pub(super) fn undo_all(&self) -> Result<(), OutboxError> {
+        let done = self.dir.join(DONE);
+        for name in names(&done)? {
+            let file_name = format!("{}.json", name.stem());
+            let (from, to) = (done.join(&file_name), self.dir.join(&file_name));
+            fs::rename(&from, &to).map_err(|error| OutboxError::io("move", &from, error))?;
+        }
+        // A crash before this leaves some pending again and some done: the outbox still names the earlier history, and this is asked
+        // for again.
+        sync_dir(&self.dir)?;
+        sync_dir(&done)
     }
 
     /// The pending envelopes in their order.
@@ -166,8 +211,13 @@ fn names(dir: &Path) -> Result<Vec<Name>, OutboxError> {
     Ok(file_names(dir)?.iter().filter_map(|file_name| Name::parse(file_name)).collect())
 }
 
+/// Whether a file is one of [`write_durably`]'s that a crash left.
+fn half_written(file_name: &str) -> bool {
+    file_name.strip_suffix(TMP).is_some_and(|name| name.ends_with(".json.") || name == "history.")
+}
+
 fn remove_half_written(dir: &Path) -> Result<(), OutboxError> {
-    for file_name in file_names(dir)?.iter().filter(|file_name| file_name.ends_with(".json.tmp")) {
+    for file_name in file_names(dir)?.iter().filter(|file_name| half_written(file_name)) {
         let path = dir.join(file_name);
         fs::remove_file(&path).map_err(|error| OutboxError::io("remove", &path, error))?;
     }

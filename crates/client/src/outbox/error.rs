@@ -1,6 +1,6 @@
 //! What can go wrong with an outbox.
 
-use assent_proof::Refusal;
+use assent_proof::{History, Refusal};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -32,6 +32,29 @@ pub enum OutboxError {
     /// The bytes are no envelope.
     #[error("{0}")]
     Refused(Refusal),
+    /// The registry answered in another history than the one in which the envelopes before were delivered. Nothing more is counted as
+    /// delivered, and what was pending stays pending.
+    #[error(
+        "outbox `{}` has delivered in history `{delivered_in}`, and the registry is in `{in_force}`: what is filed as done may not be \
+         in that one",
+        .dir.display()
+    )]
+    HistoryChanged {
+        /// The outbox's directory.
+        dir: PathBuf,
+        /// The history of the receipts that are kept.
+        delivered_in: History,
+        /// The history that the registry answers in.
+        in_force: History,
+    },
+    /// The file that names the outbox's history cannot be read.
+    #[error("`{}` names no history: {problem}", .path.display())]
+    HistoryUnknown {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A pending file is not what was put: it does not hash to the id in its name.
     #[error("pending envelope `{}` was changed on disk", .path.display())]
     Mutated {
@@ -52,7 +75,30 @@ impl OutboxError {
             OutboxError::InUse { .. } => "outbox_in_use",
             OutboxError::Full { .. } => "outbox_full",
             OutboxError::Refused(refusal) => refusal.code.as_str(),
+            OutboxError::HistoryChanged { .. } => "outbox_history_changed",
+            OutboxError::HistoryUnknown { .. } => "outbox_history_unknown",
             OutboxError::Mutated { .. } => "outbox_mutated",
+        }
+    }
+
+    /// What to do about it, in one line.
+    pub fn remedy(&self) -> String {
+        match self {
+            OutboxError::HistoryChanged { in_force, .. } => format!(
+                "find out whether the cluster was recovered or is another one; then have all of it sent again in `{in_force}`, where \
+                 what is there already is answered with its first receipt (`assent submit --outbox DIR --resend-in {in_force}`)"
+            ),
+            OutboxError::HistoryUnknown { path, .. } => format!(
+                "if no receipt is filed under `done` yet, remove `{}`; otherwise write the history of those receipts into it",
+                path.display()
+            ),
+            OutboxError::Refused(refusal) => refusal.code.remedy().to_owned(),
+            OutboxError::Io { .. }
+            | OutboxError::InUse { .. }
+            | OutboxError::Full { .. }
+            | OutboxError::Mutated { .. } => {
+                "what was pending stays pending; mend it and submit again".to_owned()
+            }
         }
     }
 }

@@ -6,10 +6,15 @@
 //!
 //! ```text
 //! DIR/lock                                 held while open; one process at a time
+//! DIR/history                              the history in which what is done was delivered, after a line with the format's version
 //! DIR/<number>-<evidence id's hex>.json    pending: exactly the signed bytes
 //! DIR/done/<number>-<hex>.json, .receipt.json
 //! DIR/refused/<number>-<hex>.json, .problem.json
 //! ```
+//! A receipt says that an envelope is in the ledger of one history. If the registry goes on in another one, as after a recovery, what
+//! is done may not be there: the outbox then stops with [`OutboxError::HistoryChanged`] until [`Outbox::resend_in`] has made everything
+//! pending again. Statements are made for a registry and not for a history, and sending one twice brings its first receipt.
+//!
 //! The number keeps the order, which a chain of statements needs. Nothing is ever deleted except half-written `.tmp`
 //! files; `done/` and `refused/` are the caller's to archive.
 
@@ -19,7 +24,7 @@ mod error;
 pub use error::OutboxError;
 
 use assent_api::Problem;
-use assent_proof::{Envelope, EvidenceId};
+use assent_proof::{Envelope, EvidenceId, History};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -42,6 +47,8 @@ pub struct Outbox {
     /// Above every number in use, also of what is settled.
     next_number: u64,
     pending_max: usize,
+    /// In which history what is done was delivered.
+    history: Option<History>,
 }
 
 /// What a flush found out.
@@ -69,8 +76,13 @@ impl Outbox {
     /// The same with another limit of pending envelopes.
     pub fn open_with_limit(dir: impl Into<PathBuf>, pending_max: usize) -> Result<Self, OutboxError> {
         let disk = Disk::open(dir.into())?;
-        let (pending, next_number) = (disk.pending()?, disk.next_number()?);
-        Ok(Outbox { disk: Arc::new(disk), pending: pending.into(), next_number, pending_max })
+        let (pending, next_number, history) = (disk.pending()?, disk.next_number()?, disk.history()?);
+        Ok(Outbox { disk: Arc::new(disk), pending: pending.into(), next_number, pending_max, history })
+    }
+
+    /// In which history what is done was delivered; none before the first.
+    pub fn history(&self) -> Option<History> {
+        self.history
     }
 
     /// What is pending, in the order put.
@@ -104,17 +116,22 @@ impl Outbox {
     /// is durable, and sending it again brings the same receipt.
     ///
     /// # Errors
-    /// `outbox_io`; `outbox_mutated` for a pending file that is not what was put.
+    /// `outbox_io`; `outbox_mutated` for a pending file that is not what was put; `outbox_history_changed` when the registry judged it
+    /// in another history than what is done already: it stays pending, whatever the judgement was.
     pub async fn flush(&mut self, client: &Client) -> Result<FlushReport, OutboxError> {
         let mut report = FlushReport::default();
         while let Some(name) = self.pending.front().copied() {
             let envelope = self.on_disk(move |disk| disk.read(name)).await?;
             let settled = match client.submit(Bytes::from(envelope)).await {
                 Ok(submitted) => {
+                    self.is_in(submitted.receipt.history).await?;
                     report.accepted.push((name.id, submitted));
                     Settled::Done(submitted.receipt)
                 }
                 Err(ClientError::Refused(problem)) => {
+                    if let Some(judged_in) = problem.history {
+                        self.is_in(judged_in).await?;
+                    }
                     report.refused.push((name.id, (*problem).clone()));
                     Settled::Refused(problem)
                 }
@@ -127,6 +144,41 @@ impl Outbox {
             self.pending.pop_front();
         }
         Ok(report)
+    }
+
+    /// Has everything sent again in this history, which the registry is in now: what is done becomes pending, before what is pending
+    /// already, and the next flush sends it. Nothing is lost by it, however often it is asked for.
+    ///
+    /// # Errors
+    /// `outbox_io`. Asked again, it goes on.
+    pub async fn resend_in(&mut self, history: History) -> Result<(), OutboxError> {
+        if self.history == Some(history) {
+            return Ok(());
+        }
+        self.on_disk(Disk::undo_all).await?;
+        // Only now: until here the outbox names the earlier history, and a flush would say so again.
+        self.on_disk(move |disk| disk.note_history(&history)).await?;
+        self.history = Some(history);
+        self.pending = self.on_disk(Disk::pending).await?.into();
+        Ok(())
+    }
+
+    /// Notes the first history, and refuses every other one.
+    async fn is_in(&mut self, history: History) -> Result<(), OutboxError> {
+        match self.history {
+            Some(delivered_in) if delivered_in == history => Ok(()),
+            Some(delivered_in) => Err(OutboxError::HistoryChanged {
+                dir: self.disk.dir().to_owned(),
+                delivered_in,
+                in_force: history,
+            }),
+            None => {
+                // Before the first receipt is filed: one without a history next to it would count in any.
+                self.on_disk(move |disk| disk.note_history(&history)).await?;
+                self.history = Some(history);
+                Ok(())
+            }
+        }
     }
 
     /// Runs blocking work away from the async threads.

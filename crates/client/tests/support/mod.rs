@@ -4,7 +4,8 @@
 use assent_api::{DecisionBody, Problem, ReasonBody, ReceiptBody, Verdict, leaf_bytes, signed_bytes};
 use assent_client::Clock;
 use assent_proof::{
-    AuthorizeRequest, Code, Envelope, EvidenceId, Json, Millis, PublicKey, Sha256, SigningKey, sign_batch,
+    AuthorizeRequest, Code, Envelope, EvidenceId, History, Json, Millis, PublicKey, Sha256, SigningKey,
+    sign_batch,
 };
 use bytes::Bytes;
 use http::{Request, Response};
@@ -105,7 +106,17 @@ async fn answer(
 
 pub fn receipt(envelope: &[u8]) -> ReceiptBody {
     let evidence_id = Envelope::parse(envelope).map_or(EvidenceId([0; 32]), |envelope| envelope.id());
-    ReceiptBody { evidence_id, ledger_index: 4, revision: 5, accepted_at: Millis(6) }
+    ReceiptBody { evidence_id, ledger_index: 4, revision: 5, accepted_at: Millis(6), history: history(1) }
+}
+
+/// The registry's history in this epoch.
+pub fn history(epoch: u64) -> History {
+    History::new([7; 32], epoch).unwrap()
+}
+
+/// A receipt as of another history than the usual one.
+pub fn receipt_in(history: History, envelope: &[u8]) -> Vec<u8> {
+    ReceiptBody { history, ..receipt(envelope) }.to_vec()
 }
 
 /// An envelope with a payload of its own.
@@ -146,6 +157,7 @@ pub fn request(action: &str) -> AuthorizeRequest {
         nonce: None,
         expected_head: None,
         min_revision: None,
+        history: None,
     }
 }
 
@@ -162,7 +174,7 @@ pub fn decision(verdict: Verdict, request: Json, codes: &[Code]) -> DecisionBody
     DecisionBody {
         decision: verdict,
         request,
-        cluster_id: "blake3:00".to_owned(),
+        history: history(1),
         node_id: 1,
         revision: 2,
         head: None,

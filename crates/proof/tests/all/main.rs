@@ -13,6 +13,7 @@ mod claims;
 mod codes;
 mod envelopes;
 mod golden;
+mod histories;
 mod hostile_json;
 mod hostile_signatures;
 mod interop;

@@ -6,8 +6,9 @@ use crate::make::refused;
 
 fn full() -> String {
     let (subject, head) = (Sha256::of(b"trainer"), EvidenceId([3; 32]));
+    let history = History::founded([5; 32]);
     format!(
-        r#"{{"domain":"prod.eu","lineage":"exec-7f3a","runtime":"host-9","action":"deploy","subject":{{"digest":{{"sha256":"{subject}"}}}},"audience":"edge","environment":"prod","nonce":"n-1","expectedHead":"{head}","minRevision":17}}"#
+        r#"{{"domain":"prod.eu","lineage":"exec-7f3a","runtime":"host-9","action":"deploy","subject":{{"digest":{{"sha256":"{subject}"}}}},"audience":"edge","environment":"prod","nonce":"n-1","expectedHead":"{head}","minRevision":17,"history":"{history}"}}"#
     )
 }
 
@@ -24,6 +25,7 @@ fn a_request_reads_back_as_it_was_written() {
         nonce: None,
         expected_head: None,
         min_revision: None,
+        history: None,
         ..request
     };
     let text = bare.to_json().to_text();
@@ -57,6 +59,7 @@ fn each_error_names_its_field_with_the_path_it_stands_at() {
         ("n-1", &long, "nonce"),
         ("blake3:", "sha256:", "expectedHead"),
         (":17", ":-1", "minRevision"),
+        ("/e1", "/e0", "history"),
         (":17", r#":17,"dryRun":true"#, "dryRun"),
     ] {
         let text = full();
@@ -70,5 +73,5 @@ fn each_error_names_its_field_with_the_path_it_stands_at() {
         );
     }
     refused(AuthorizeRequest::parse(b"[]"), Code::Malformed, "");
-    refused(AuthorizeRequest::parse(full().replace("17", "1e1").as_bytes()), Code::Malformed, "");
+    refused(AuthorizeRequest::parse(full().replace(":17", ":1e1").as_bytes()), Code::Malformed, "");
 }

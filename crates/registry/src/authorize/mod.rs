@@ -112,6 +112,14 @@ fn evaluate(
     view.begin();
     let now = if mutant::is_active(Mutant::ExpireByLeadersClock) { now } else { now.max(meta.registry_time) };
     let mut findings = Findings::new(now, meta.revision);
+    let in_force = view.history_in_force()?;
+    findings.history = Some(in_force);
+    // First, and alone: of another history neither a revision nor a head says anything here.
+    if let Some(asked) = request.history.filter(|asked| *asked != in_force) {
+        let detail = format!("the request is about history `{asked}`, and `{in_force}` is the one in force");
+        findings.deny(Code::HistoryMismatch, detail, None);
+        return Ok((verdict::conclude(findings, None), BTreeSet::new()));
+    }
     if let Some(least) = request.min_revision.filter(|least| meta.revision < *least) {
         let detail = format!("the registry is at revision {}, not yet at {least}", meta.revision);
         findings.deny(Code::RevisionNotReached, detail, None);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use assent_proof::{Code, EvidenceId, Millis, PolicyBody, Unchecked};
+use assent_proof::{Code, EvidenceId, History, Millis, PolicyBody, Unchecked};
 
 use super::evidence::Flawed;
 use crate::command::Receipt;
@@ -67,6 +67,8 @@ pub struct Decision {
     pub reasons: Vec<Reason>,
     /// How many more findings deny, or say the same again, and are not among `reasons`.
     pub more_reasons: u32,
+    /// The history in which it was decided; none where nothing was evaluated.
+    pub history: Option<History>,
     /// The ledger's size at which it was decided.
     pub revision: u64,
     /// The lineage's head, where a lineage was found.
@@ -104,6 +106,7 @@ impl Decision {
 pub(super) struct Findings {
     now: Millis,
     revision: u64,
+    pub(super) history: Option<History>,
     pub(super) head: Option<EvidenceId>,
     pub(super) policy: Option<JudgedBy>,
     pub(super) permit: Option<Receipt>,
@@ -117,7 +120,8 @@ pub(super) struct Findings {
 impl Findings {
     pub(super) fn new(now: Millis, revision: u64) -> Self {
         let (reasons, more) = (BTreeSet::new(), 0);
-        Self { now, revision, head: None, policy: None, permit: None, reasons, more, until: None }
+        let history = None;
+        Self { now, revision, history, head: None, policy: None, permit: None, reasons, more, until: None }
     }
 
     /// Adds a reason to deny. Beyond the bound one is only counted: the last in order whose code another one names.
@@ -164,7 +168,7 @@ impl Grounds {
 
 /// Concludes: an allow takes grounds, no reason against it, and time in which it holds.
 pub(super) fn conclude(findings: Findings, grounds: Option<Grounds>) -> Decision {
-    let Findings { now, revision, head, mut policy, permit, mut reasons, more, until } = findings;
+    let Findings { now, revision, history, head, mut policy, permit, mut reasons, more, until } = findings;
     let mut grounds = grounds;
     if mutant::is_active(Mutant::AllowOnError) {
         grounds = grounds.or_else(|| out_of_nothing(&mut reasons, &mut policy));
@@ -179,6 +183,7 @@ pub(super) fn conclude(findings: Findings, grounds: Option<Grounds>) -> Decision
                 verdict: Verdict::Allow(Allow { authorized_by: grounds.authorized_by }),
                 reasons: Vec::new(),
                 more_reasons: 0,
+                history,
                 revision,
                 head,
                 policy,
@@ -196,6 +201,7 @@ pub(super) fn conclude(findings: Findings, grounds: Option<Grounds>) -> Decision
         verdict: Verdict::Deny,
         reasons: reasons.into_iter().collect(),
         more_reasons: more,
+        history,
         revision,
         head,
         policy,

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use assent_proof::{
-    Claims, DomainName, Envelope, EvidenceId, EvidenceKind, LineageName, Millis, PublicKey, Rules,
+    Claims, DomainName, Envelope, EvidenceId, EvidenceKind, History, LineageName, Millis, PublicKey, Rules,
     RulesVersion, Statement,
 };
 
@@ -78,6 +78,8 @@ pub struct Restricts {
 /// Events of one stretch of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventPage {
+    /// The history in force here, of which the revisions are.
+    pub history: History,
     /// Those that the filter takes, by revision.
     pub events: Vec<Event>,
     /// Everything up to this revision was looked at: the next page starts after it. Never below what was asked for.
@@ -86,7 +88,8 @@ pub struct EventPage {
     pub revision: u64,
 }
 
-/// The events after revision `after`: at most `scan` leaves are looked at, and at most `limit` events taken.
+/// The events after revision `after` of the history in force: at most `scan` leaves are looked at, and at most `limit` events
+/// taken.
 pub fn events(
     rows: &dyn Rows,
     filter: &EventFilter,
@@ -94,14 +97,15 @@ pub fn events(
     scan: usize,
     limit: usize,
 ) -> Result<EventPage, RowError> {
-    let revision = super::revision(rows)?;
-    let mut page = EventPage { events: Vec::new(), covered: after, revision };
+    let view = View::new(rows);
+    let history = view.history_in_force()?;
+    let revision = view.meta()?.map_or(0, |meta| meta.revision);
+    let mut page = EventPage { history, events: Vec::new(), covered: after, revision };
     let there = usize::try_from(revision.saturating_sub(after)).unwrap_or(usize::MAX);
     let wanted = there.min(scan);
     if wanted == 0 || limit == 0 {
         return Ok(page);
     }
-    let view = View::new(rows);
     let from = row_key::index(after);
     let leaves = rows.scan(Table::Leaves, &from, Some(&row_key::index(revision)), wanted)?;
     let mutated =

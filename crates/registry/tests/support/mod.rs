@@ -11,8 +11,9 @@ use std::sync::Arc;
 
 use assent_proof::{
     AttestationStatus, AuthorizeRequest, Claims, Code, Containment, DomainName, Envelope, EvidenceId,
-    EvidenceKind, Json, LineageName, Millis, Of, PolicyBody, PolicyVerdict, PublicKey, Refusal, Requirement,
-    RevocationReason, Role, Seconds, Sha256, SigningKey, Statement, VerifiedEnvelope, sign_statement,
+    EvidenceKind, History, Json, LineageName, Millis, Of, PolicyBody, PolicyVerdict, PublicKey, Refusal,
+    Requirement, RevocationReason, Role, Seconds, Sha256, SigningKey, Statement, VerifiedEnvelope,
+    sign_statement,
 };
 use assent_registry::{
     Checked, Decision, GenesisFile, MemoryRows, Outcome, Receipt, RulesVersion, ToVerify, Unverified, View,
@@ -442,6 +443,17 @@ impl World {
         authorize(&View::new(&self.rows), request, ms(seconds))
     }
 
+    /// The history in force.
+    pub fn history(&self) -> Option<History> {
+        query::history(&self.rows).unwrap()
+    }
+
+    /// Root recovers the registry by its one node: the next epoch begins.
+    pub fn recover(&mut self) -> Receipt {
+        let (keys, epoch) = (self.keys.clone(), query::summary(&self.rows).unwrap().unwrap().epoch + 1);
+        accepted(&self.submit_to_root(0, recovery(epoch, &[keys.node.public()]), &[&keys.root]))
+    }
+
     /// Decides the usual request at `T0`.
     pub fn decide(&self) -> Decision {
         self.decide_at(0, &request())
@@ -523,6 +535,7 @@ pub fn request() -> AuthorizeRequest {
         nonce: None,
         expected_head: None,
         min_revision: None,
+        history: None,
     }
 }
 

@@ -30,6 +30,8 @@ pub(super) struct Ledger {
     /// How many leaves founded the registry: those before the first that a client asked for.
     pub founding: usize,
     pub index: BTreeMap<String, usize>,
+    /// The cluster, as the decisions name it in their history: S14 sees to it that they name one.
+    pub cluster: Option<String>,
 }
 
 impl Ledger {
@@ -45,14 +47,19 @@ impl Ledger {
         let asked_for = |leaf: &Leaf| leaf.kind == "permit" || submitted.contains(leaf.id.as_str());
         let founding = leaves.iter().take_while(|leaf| !asked_for(leaf)).count();
         let index = leaves.iter().enumerate().map(|(i, leaf)| (leaf.id.clone(), i)).collect();
-        Some(Self { record, leaves, founding, index })
+        let cluster = history.records.iter().find_map(|record| {
+            let (cluster, _) = record.output.get("history")?.as_str()?.split_once("/e")?;
+            Some(cluster.to_owned())
+        });
+        Some(Self { record, leaves, founding, index, cluster })
     }
 
     /// The registry as it was founded.
     pub(super) fn founded(&self) -> Model {
         let found =
             |model: Model, leaf: &Leaf| model.founded_with(&leaf.envelope, leaf.accepted_ms).unwrap_or(model);
-        self.leaves.iter().take(self.founding).fold(Model::default(), found)
+        let nothing = self.cluster.as_deref().map_or_else(Model::default, Model::of_cluster);
+        self.leaves.iter().take(self.founding).fold(nothing, found)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Requests for decisions and permits.
 
-use assent_proof::{AuthorizeRequest, Sha256};
+use assent_proof::{AuthorizeRequest, History, Sha256};
+use assent_registry::query;
 
 use super::super::draft::Act;
 use super::super::profile::Profile;
@@ -36,6 +37,19 @@ impl Hand<'_> {
         Some(if permits { Act::Permit(request) } else { Act::Ask(request) })
     }
 
+    /// The history in force, or now and then another epoch or another cluster.
+    fn any_history(&mut self) -> Option<History> {
+        let in_force = query::history(&self.both.rows).ok()??;
+        let (cluster, epoch) = (*in_force.cluster(), in_force.epoch());
+        match self.dice.below(6) {
+            0 => History::new(cluster, epoch.saturating_add(1)),
+            // Before the first one there is none.
+            1 => History::new(cluster, epoch.saturating_sub(1).max(1)),
+            2 => History::new([0xee; 32], epoch),
+            _ => Some(in_force),
+        }
+    }
+
     /// A request about the one lineage of a small ledger.
     fn small_request(&mut self, permits: bool, with_host: bool) -> Option<AuthorizeRequest> {
         let runtime = match (self.once_in(40), with_host) {
@@ -55,6 +69,7 @@ impl Hand<'_> {
             nonce: permits.then(|| format!("n{}", self.dice.below(4))),
             expected_head: None,
             min_revision: None,
+            history: if self.once_in(15) { self.any_history() } else { None },
         })
     }
 
@@ -65,6 +80,8 @@ impl Hand<'_> {
         let named = permits || !self.once_in(6);
         let both = self.both;
         let head = if self.once_in(12) { self.dice.pick(&both.known) } else { None };
+        // A head says something in one history only, so it never comes without.
+        let history = if head.is_some() || self.once_in(12) { self.any_history() } else { None };
         Some(AuthorizeRequest {
             domain: domain.parse().ok()?,
             lineage: if named { Some(lineage.parse().ok()?) } else { None },
@@ -74,8 +91,9 @@ impl Hand<'_> {
             audience: self.once_in(4).then(|| "edge".to_owned()),
             environment: self.once_in(4).then(|| "blue".to_owned()),
             nonce: permits.then(|| format!("n{}", self.dice.below(6))),
-            expected_head: head.map(|known| known.id),
+            expected_head: head.filter(|_| history.is_some()).map(|known| known.id),
             min_revision: None,
+            history,
         })
     }
 }

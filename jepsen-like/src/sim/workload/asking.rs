@@ -105,12 +105,20 @@ impl Client {
     /// Reads a page of the feed.
     pub(super) async fn follow_events(&mut self) {
         let node = self.any_node();
-        let after = self.dice.below(200);
+        let drawn = self.dice.below(200);
+        // Only a page says in which history a revision means something; until there was one it begins at the beginning.
+        let (after, history) = match &self.history {
+            Some(history) => (drawn, format!("&history={history}&after={drawn}")),
+            None => (0, String::new()),
+        };
         let begun = self.shared.recorder.begin(Op::Events, self.id, node, "", json!({"after": after}));
-        let path = format!("/v1/events?after={after}&limit={PAGE}&confirmed=true");
+        let path = format!("/v1/events?limit={PAGE}&confirmed=true{history}");
         match self.http.ask(node, Method::GET, &path, Vec::new(), WITHIN).await {
             Ok(answer) if answer.status == 200 => match page(&answer.text) {
-                Some(page) => begun.end(Outcome::Ok, page),
+                Some(page) => {
+                    self.history = page.get("history").and_then(Value::as_str).map(str::to_owned);
+                    begun.end(Outcome::Ok, page);
+                }
                 None => begun.unknown(Value::Null),
             },
             Ok(answer) => begun.end(Outcome::Deny, answer.body),
@@ -151,7 +159,8 @@ pub(in crate::sim) fn page(text: &str) -> Option<Value> {
     for line in text.lines() {
         let line: Value = serde_json::from_str(line).ok()?;
         if let Some(heartbeat) = line.get("heartbeat") {
-            return Some(json!({"events": events, "revision": heartbeat.get("revision")?}));
+            let (history, revision) = (heartbeat.get("history")?, heartbeat.get("revision")?);
+            return Some(json!({"events": events, "history": history, "revision": revision}));
         }
         events.push(json!({"index": line.get("ledgerIndex")?, "evidenceId": line.get("evidenceId")?,
             "acceptedAt": line.get("acceptedAt")?}));

@@ -49,6 +49,8 @@ pub struct Client {
     pub(super) allowed: u64,
     /// The node that could not take its last submission: mostly it turns to another one.
     pub(super) shuns: Option<u64>,
+    /// The history of the last page of events.
+    pub(super) history: Option<String>,
 }
 
 /// What a caller does next.
@@ -95,7 +97,8 @@ const ALLOWED_ONE_IN: u64 = 4;
 impl Client {
     /// A caller with its own chance.
     pub fn new(id: u64, dice: Dice, shared: Shared) -> Self {
-        Self { id, dice, http: Http::new(shared.boots.clone()), shared, asked: 0, allowed: 0, shuns: None }
+        let http = Http::new(shared.boots.clone());
+        Self { id, dice, http, shared, asked: 0, allowed: 0, shuns: None, history: None }
     }
 
     /// Asks one node and no other, mostly what was allowed lately: so that whoever must not allow any more is asked in time.

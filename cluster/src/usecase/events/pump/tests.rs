@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use assent_proof::{EvidenceId, EvidenceKind, LineageName, Millis};
+use assent_proof::{EvidenceId, EvidenceKind, History, LineageName, Millis};
 use assent_registry::query::{Event, EventFilter};
 use serde_json::Value;
 use tokio::task::JoinHandle;
@@ -21,12 +21,17 @@ const SLOW: Duration = Duration::from_secs(5);
 struct Ledger {
     applied: Arc<watch::Sender<AppliedAt>>,
     reads: Arc<Mutex<usize>>,
+    epoch: Arc<Mutex<u64>>,
+}
+
+fn history(epoch: u64) -> History {
+    History::new([7; 32], epoch).unwrap()
 }
 
 impl Ledger {
     fn of(revision: u64) -> Self {
         let applied = watch::Sender::new(AppliedAt { revision, ..AppliedAt::default() });
-        Self { applied: Arc::new(applied), reads: Arc::default() }
+        Self { applied: Arc::new(applied), reads: Arc::default(), epoch: Arc::new(Mutex::new(1)) }
     }
 
     fn grow(&self, revision: u64) {
@@ -38,7 +43,8 @@ impl Source for Ledger {
     async fn page(&self, filter: &EventFilter, after: u64, limit: usize) -> Result<EventPage, String> {
         *self.reads.lock().unwrap() += 1;
         let revision = self.applied.borrow().revision;
-        let mut page = EventPage { events: Vec::new(), covered: after, revision };
+        let history = history(*self.epoch.lock().unwrap());
+        let mut page = EventPage { history, events: Vec::new(), covered: after, revision };
         while page.covered < revision && page.covered < after + 256 && page.events.len() < limit {
             page.covered += 1;
             if filter.kinds.is_empty() {
@@ -69,8 +75,8 @@ fn event(revision: u64) -> Event {
     }
 }
 
-fn after(after: u64) -> EventsAsk {
-    EventsAsk { filter: EventFilter::default(), after }
+fn after(revision: u64) -> Feed {
+    Feed { filter: EventFilter::default(), after: Cursor { history: history(1), revision } }
 }
 
 struct Stream {
@@ -81,9 +87,9 @@ struct Stream {
 }
 
 impl Stream {
-    fn of(ledger: &Ledger, ask: EventsAsk) -> Self {
+    fn of(ledger: &Ledger, feed: Feed) -> Self {
         let stop = CancellationToken::new();
-        let (pump, chunks) = Pump::new(ledger.clone(), ask, HEARTBEAT, SLOW, stop.clone());
+        let (pump, chunks) = Pump::new(ledger.clone(), feed, HEARTBEAT, SLOW, stop.clone());
         Self { chunks, stop, task: tokio::spawn(pump.run(|_| {})), unread: Vec::new() }
     }
 
@@ -97,13 +103,12 @@ impl Stream {
     }
 }
 
+/// Id, name and data; every id is a cursor of the feed's history.
 fn read(text: &str) -> (u64, String, Value) {
     let line = |n: usize, name: &str| text.lines().nth(n).unwrap().strip_prefix(name).unwrap();
-    (
-        line(0, "id: ").parse().unwrap(),
-        line(1, "event: ").to_owned(),
-        serde_json::from_str(line(2, "data: ")).unwrap(),
-    )
+    let id: Cursor = line(0, "id: ").parse().unwrap();
+    assert_eq!(id.history, history(1));
+    (id.revision, line(1, "event: ").to_owned(), serde_json::from_str(line(2, "data: ")).unwrap())
 }
 
 #[tokio::test(start_paused = true)]
@@ -212,9 +217,9 @@ async fn a_stream_ends_with_its_consumer() {
     timeout(Duration::from_millis(100), stream.task).await.unwrap().unwrap();
 }
 
-async fn poll(ledger: &Ledger, ask: &EventsAsk, limit: usize, wait: Duration) -> (Vec<u64>, Value, Duration) {
+async fn poll(ledger: &Ledger, feed: &Feed, limit: usize, wait: Duration) -> (Vec<u64>, Value, Duration) {
     let (from, stop) = (Instant::now(), CancellationToken::new());
-    let answered = poll::answer(ledger, ask, limit, from + wait, &stop).await.unwrap();
+    let answered = poll::answer(ledger, feed, limit, from + wait, &stop).await.unwrap();
     let lines: Vec<Value> = std::str::from_utf8(&answered.bytes)
         .unwrap()
         .lines()
@@ -239,7 +244,7 @@ async fn a_poll_answers_what_there_is_and_waits_only_for_what_is_not() {
     assert_eq!((events.len(), took >= wait), (0, true));
     assert_eq!(last["heartbeat"]["revision"], 600);
 
-    // A node that is behind its caller waits until it is not, and never goes back.
+    // Nothing that is there by now was there when the caller's place was found: it waits, and never goes back.
     let growing = ledger.clone();
     tokio::spawn(async move {
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -262,4 +267,29 @@ async fn a_filter_that_takes_nothing_costs_one_answer_a_bounded_number_of_reads(
     assert!(events.is_empty());
     assert_eq!(last["heartbeat"]["revision"], *ledger.reads.lock().unwrap() * 256);
     assert!(*ledger.reads.lock().unwrap() <= 64);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_feed_is_of_one_history_and_ends_with_what_it_told_when_the_node_comes_to_a_later_one() {
+    let ledger = Ledger::of(10);
+    let mut stream = Stream::of(&ledger, after(8));
+    assert_eq!(stream.next().await.unwrap().1, "heartbeat");
+    for revision in [9, 10] {
+        assert_eq!(stream.next().await.unwrap().0, revision);
+    }
+    let waiting = ledger.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        *waiting.epoch.lock().unwrap() = 2;
+        waiting.grow(12);
+    });
+    // A poll that waits answers what it has come to, of its own history, and nothing of the new one.
+    let (events, last, _) = poll(&ledger, &after(10), 9, Duration::from_secs(10)).await;
+    assert!(events.is_empty(), "{events:?}");
+    let heartbeat = &last["heartbeat"];
+    assert_eq!((heartbeat["revision"].as_u64(), heartbeat["ledgerRevision"].as_u64()), (Some(10), Some(12)));
+    assert_eq!(heartbeat["history"], history(1).to_string());
+    let (id, name, data) = stream.next().await.unwrap();
+    assert_eq!((id, name.as_str(), data["reason"].as_str()), (10, "end", Some("history_changed")));
+    assert!(stream.next().await.is_none());
 }
