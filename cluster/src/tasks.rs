@@ -43,6 +43,8 @@ pub struct Tasks {
 struct OfNode {
     /// Why the node ends, once it does.
     ends: Arc<OnceLock<String>>,
+    /// Which lasting task returned first. It may have returned because something else had ended, which then says more.
+    returned: OnceLock<String>,
     stopping: AtomicBool,
     panics: AtomicU64,
     pulses: Mutex<Vec<Pulse>>,
@@ -175,7 +177,12 @@ impl Tasks {
 
     /// Why the node ends, if it does.
     pub fn cause(&self) -> Option<&str> {
-        self.node.ends.get().map(String::as_str)
+        self.node.ends.get().map(String::as_str).or_else(|| self.returned())
+    }
+
+    /// Which lasting task has returned, if one has: a cause to end for, unless there is one that says more.
+    pub(crate) fn returned(&self) -> Option<&str> {
+        self.node.returned.get().map(String::as_str)
     }
 
     /// Which task that ticks has not done so for too long, if one has not.
@@ -210,7 +217,10 @@ impl OfNode {
 
     fn returned(&self, task: &str, why: Why) {
         if !self.is_stopping() {
-            self.end(format!("the task `{task}`, which runs as long as the node, has ended: {why}"));
+            let cause = format!("the task `{task}`, which runs as long as the node, has ended: {why}");
+            tracing::error!(cause, "this node cannot go on");
+            // Only the first cause is kept.
+            let _ = self.returned.set(cause);
         }
     }
 
@@ -291,13 +301,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_lasting_task_that_returns_or_panics_ends_the_node_with_its_name_and_the_first_cause_is_kept() {
+    async fn a_lasting_task_that_returns_or_panics_ends_the_node_with_its_name_and_a_panic_says_more() {
         let tasks = Tasks::new();
         tasks.lasting("one", async { "it had nothing more to do" }).await.unwrap();
-        let cause = "the task `one`, which runs as long as the node, has ended: it had nothing more to do";
-        assert_eq!(tasks.cause(), Some(cause));
-        assert!(tasks.part().lasting("two", panics()).await.is_err());
-        assert_eq!(tasks.cause(), Some(cause));
+        tasks.lasting("two", async { "one has ended" }).await.unwrap();
+        let returned = "the task `one`, which runs as long as the node, has ended: it had nothing more to do";
+        assert_eq!((tasks.cause(), tasks.returned()), (Some(returned), Some(returned)));
+        for name in ["three", "four"] {
+            assert!(tasks.part().lasting(name, panics()).await.is_err());
+            assert_eq!(tasks.cause(), Some("the task `three` panicked: on purpose 2"));
+        }
 
         let tasks = Tasks::new();
         // Another part of it is the same node.

@@ -39,6 +39,7 @@ pub(crate) async fn follow_epoch(service: Service, recovery: watch::Sender<Optio
             }
         }
         if applied.changed().await.is_err() {
+            parts.raft_ended().await;
             return "nothing is applied any more";
         }
     }

@@ -315,7 +315,14 @@ impl Parts {
         }
         let metrics = self.raft.metrics();
         let running = metrics.borrow_watched().running_state.clone();
-        running.err().map(|fatal| format!("raft stopped: {fatal}"))
+        let raft = running.err().map(|fatal| format!("raft stopped: {fatal}"));
+        raft.or_else(|| self.tasks.returned().map(str::to_owned))
+    }
+
+    /// Waits until Raft has said why it ends. Whoever notices by other ways that it does waits here first.
+    pub(crate) async fn raft_ended(&self) {
+        let mut metrics = self.raft.metrics();
+        while metrics.borrow_watched().running_state.is_ok() && metrics.changed().await.is_ok() {}
     }
 }
 
