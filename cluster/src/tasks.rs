@@ -367,14 +367,13 @@ mod tests {
     #[tokio::test]
     async fn a_panic_in_a_task_of_openraft_or_in_one_that_it_spawned_ends_the_node_that_it_runs_in() {
         let (tasks, other) = (Tasks::new(), Tasks::new());
-        let inner =
-            tasks.owning(async { Tokio::spawn(async { Tokio::spawn(panics::<()>()).await.is_err() }) });
-        assert!(inner.await.await.unwrap());
+        let inner = async { Tokio::spawn(async { Tokio::spawn(panics::<()>()).await.is_err() }).await };
+        assert!(tasks.owning(inner).await.unwrap());
         assert_eq!(tasks.cause(), Some("the task `raft` panicked: on purpose 2"));
         // Of nobody's openraft, and of another node's, it is told nothing.
         assert!(Tokio::spawn(panics::<()>()).await.is_err());
         assert_eq!(other.cause(), None);
-        assert_eq!(other.owning(async { Tokio::spawn(ready(7)) }).await.await.unwrap(), 7);
+        assert_eq!(other.owning(async { Tokio::spawn(ready(7)).await }).await.unwrap(), 7);
         assert_eq!(other.cause(), None);
     }
 

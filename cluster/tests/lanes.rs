@@ -1,5 +1,6 @@
 //! Heavy batches beside single questions: who is decided first, who has a place, and what it costs to be shed.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
+#![allow(clippy::disallowed_methods, reason = "tests are no nodes: what they spawn they wait for")]
 
 mod cluster_support;
 

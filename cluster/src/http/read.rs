@@ -86,8 +86,10 @@ pub(super) async fn lineage(
     let domain: DomainName = given!(parse("domain", &domain));
     let lineage: LineageName = given!(parse("lineage", &lineage));
     let (after, limit) = given!(page::<u64>(&parameters, &["history"]));
-    let history: Option<History> =
-        given!(value(&parameters, "history").map(|history| parse("history", history)).transpose());
+    let history: Option<History> = match value(&parameters, "history") {
+        Some(history) => Some(given!(parse("history", history))),
+        None => None,
+    };
     if after.is_some() && history.is_none() {
         let problem =
             "is missing: `after` is a ledger index of one history, which the page that it is from names";

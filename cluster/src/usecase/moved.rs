@@ -99,7 +99,7 @@ impl Service {
         let Some(moved) = parts.own_word() else { return };
         for (id, call) in parts.pass_on(&moved) {
             let service = self.clone();
-            tokio::spawn(async move {
+            parts.tasks.passing("say where this node is", async move {
                 // No answer is none: it is said again in a second.
                 if let Ok(Err(why)) = call.await {
                     service.say_unheeded(Some(id), why);
@@ -108,7 +108,7 @@ impl Service {
         }
         if parts.believed_leader() == Some(parts.config.node_id) {
             let service = self.clone();
-            tokio::spawn(async move {
+            parts.tasks.passing("correct the membership", async move {
                 if let Err(why) = service.correct(&moved).await {
                     service.say_unheeded(None, why);
                 }
@@ -141,7 +141,7 @@ impl Service {
         parts.hub.ensure_peer_at(moved.node_id, parts.peer_addresses(moved.node_id, &known));
         if from == moved.node_id {
             for (_, call) in parts.pass_on(&moved) {
-                tokio::spawn(call);
+                parts.tasks.passing("pass on where a member is", call);
             }
         }
         if parts.believed_leader() == Some(parts.config.node_id) {

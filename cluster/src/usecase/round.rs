@@ -139,7 +139,7 @@ async fn run_round(inner: Arc<Inner>, all: Vec<Joined>) {
     let give_up = |over: Vec<Joined>| {
         let error = last_try.given_up();
         let asks = tell_reads(over, &Err(error.clone()));
-        tokio::spawn(answer_all(inner.clone(), asks, Err(error)));
+        parts.tasks.passing("calls that gave up", answer_all(inner.clone(), asks, Err(error)));
     };
     let gives_up = |joined: &Joined| gives_up_at(joined, started);
     let barrier = parts.barrier_of_many(until, &last_try);

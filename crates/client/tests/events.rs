@@ -240,8 +240,9 @@ async fn a_place_that_is_elsewhere_is_looked_for_at_each_other_endpoint_once_and
         };
         Do::Answer(409, problem.to_vec())
     };
-    let told: [(fn() -> Do, &str); 2] =
-        [(another, "history_mismatch"), (|| ends_at(2), "cursor_beyond_ledger")];
+    let beyond = || ends_at(2);
+    let told: [(&dyn Fn() -> Do, &str); 2] =
+        [(&another, "history_mismatch"), (&beyond, "cursor_beyond_ledger")];
     for (told, code) in told {
         let (a, b) = (Server::start(vec![told()]).await, Server::start(vec![told()]).await);
         assert_eq!(follower(&[&a, &b]).next().await.unwrap_err().code(), code);

@@ -92,8 +92,8 @@ fn without_the_last_entry_of_root(world: &World) -> MemoryRows {
     use assent_registry::{Rows, RowsMut, Table};
     let mut rows = world.rows.clone();
     let entries = rows.scan(Table::LineageEntries, b"_root\0_governance\0", None, usize::MAX).unwrap();
-    let of_root = entries.into_iter().filter(|(key, _)| key.starts_with(b"_root\0_governance\0"));
-    let (last, _) = of_root.last().unwrap();
+    let mut of_root = entries.into_iter().filter(|(key, _)| key.starts_with(b"_root\0_governance\0"));
+    let (last, _) = of_root.next_back().unwrap();
     rows.delete(Table::LineageEntries, &last).unwrap();
     rows
 }
