@@ -157,6 +157,10 @@ pub struct DeadlineConfig {
     /// A stopping node says at `/readyz` that it is not ready, and serves on for so long, in milliseconds: time for a load
     /// balancer to look. Clients that try the next node by themselves need none.
     pub drain_ms: u64,
+    /// A task that ticks, as each does at least once a second, counts as stopped if it has not for so long, in milliseconds, beyond
+    /// the time for which it may wait for others: `/livez` then answers 503 with its name. A slow disk may hold one up for a while;
+    /// neither the lack of a leader nor that of a sure clock does.
+    pub task_late_ms: u64,
 }
 
 impl Default for DeadlineConfig {
@@ -173,6 +177,7 @@ impl Default for DeadlineConfig {
             events_slow_ms: 5_000,
             shutdown_ms: 3_000,
             drain_ms: 0,
+            task_late_ms: 30_000,
         }
     }
 }
@@ -377,6 +382,9 @@ impl Config {
         at_most("clock_settle_ms", self.clock_settle_ms, 3_600_000)?;
         at_most("deadlines.shutdown_ms", deadlines.shutdown_ms, 60_000)?;
         at_most("deadlines.drain_ms", deadlines.drain_ms, 60_000)?;
+        // Some tick once a second, and a supervisor restarts a node that is not live.
+        at_least("deadlines.task_late_ms", deadlines.task_late_ms, 3_000)?;
+        at_most("deadlines.task_late_ms", deadlines.task_late_ms, 600_000)?;
         self.limits.validate()
     }
 

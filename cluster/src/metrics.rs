@@ -163,7 +163,7 @@ impl Metrics {
         registry.register("events_sent", "Events handed to followers", m.events.clone());
         registry.register(
             "task_panics",
-            "Tasks of one connection or one call that panicked",
+            "Tasks of one connection or one call, and pieces of blocking work, that panicked",
             m.task_panics.clone(),
         );
         registry.register(

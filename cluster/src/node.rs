@@ -27,10 +27,10 @@ use crate::raft::machine::Machine;
 use crate::raft::memory::Memory;
 use crate::raft::network::{PeerNetworkFactory, RaftService, Transfers};
 use crate::raft::verifier::{Verifier, VerifierLimits};
-use crate::tasks::{LATE_AFTER, Tasks};
+use crate::tasks::Tasks;
 use crate::usecase::{
-    Anchor, Core, Parts, Service, ended_in, flush_registry, follow_epoch, follow_members, form, keep_log,
-    raise_rules, remember_voters, supervise_clock,
+    Anchor, Core, KEEP_LOG_WAITS, Parts, RAISE_WAITS, Service, ended_in, flush_registry, follow_epoch,
+    follow_members, form, keep_log, raise_rules, remember_voters, supervise_clock,
 };
 use crate::whereabouts::Whereabouts;
 
@@ -71,6 +71,8 @@ impl Node {
         config.validate().map_err(failed("checking the configuration"))?;
         let genesis = read_genesis(&config)?;
         let key = read_key(&config)?;
+        let tasks = Tasks::new();
+        let env = Environment { blocking: tasks.counted(env.blocking.clone()), ..env };
         let mut new_store_id = [0; 16];
         env.entropy.fill(&mut new_store_id);
         let run = env.run_blocking();
@@ -110,7 +112,6 @@ impl Node {
             key: key.public(),
             founders: config.is_founder().then(|| config.voters.iter().map(|voter| voter.id).collect()),
         });
-        let tasks = Tasks::new();
         let hub = start_hub(&config, &env, cluster_id, store.store_id, handler.clone(), tasks.part()).await?;
         let raft = Core::new(
             config.node_id,
@@ -158,18 +159,20 @@ impl Node {
         let _ = handler.service.set(service.downgrade());
         let watching = handler.clone();
         let of = || service.clone();
-        let flushes = LATE_AFTER
-            .saturating_add(Duration::from_millis(config.limits.registry_flush_ms).saturating_mul(2));
-        let raises = LATE_AFTER.saturating_add(Duration::from_millis(config.deadlines.submit_ms));
+        let late = Duration::from_millis(config.deadlines.task_late_ms);
+        let late_after = |waits: Duration| late.saturating_add(waits);
+        let flushes = late_after(Duration::from_millis(config.limits.registry_flush_ms).saturating_mul(2));
+        let raises = late_after(RAISE_WAITS.saturating_add(Duration::from_millis(config.deadlines.submit_ms)));
         // A leader completes changes of the membership that nobody completes.
-        let remembers = LATE_AFTER.saturating_add(Duration::from_millis(config.deadlines.membership_ms));
+        let remembers = late_after(Duration::from_millis(config.deadlines.membership_ms));
+        let keeps = late_after(KEEP_LOG_WAITS);
         let watches = vec![
-            tasks.ticking("clock", LATE_AFTER, |pulse| supervise_clock(of(), pulse)),
+            tasks.ticking("clock", late, |pulse| supervise_clock(of(), pulse)),
             tasks.ticking("flush the registry", flushes, |pulse| flush_registry(of(), pulse)),
             tasks.finite("form the cluster", form(of(), store.store_id, move || watching.started())),
-            tasks.ticking("follow the members", LATE_AFTER, |pulse| follow_members(of(), pulse)),
+            tasks.ticking("follow the members", late, |pulse| follow_members(of(), pulse)),
             tasks.ticking("remember the voters", remembers, |pulse| remember_voters(of(), memory, pulse)),
-            tasks.ticking("keep the log", LATE_AFTER, |pulse| keep_log(of(), pulse)),
+            tasks.ticking("keep the log", keeps, |pulse| keep_log(of(), pulse)),
             tasks.ticking("raise the rules", raises, |pulse| raise_rules(of(), pulse)),
             tasks.lasting("follow the epoch", follow_epoch(of(), recovery.0)),
         ];

@@ -8,6 +8,8 @@
 //! Owns the cause for which a node ends, and the pulses of the tasks that tick. Never starts a task again: what it held when it
 //! panicked is in doubt, and a new process begins with what is on disk.
 
+mod counted;
+
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,10 +20,6 @@ use futures_util::FutureExt;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
-
-/// A task that ticks at least once a second has stopped if it says nothing for so long. A slow disk may hold one up for a while;
-/// neither the lack of a leader nor that of a sure clock does.
-pub(crate) const LATE_AFTER: Duration = Duration::from_secs(30);
 
 tokio::task_local! {
     /// The node whose openraft runs here.
@@ -193,7 +191,7 @@ impl Tasks {
         lock(&self.node.pulses).iter().find_map(Pulse::late)
     }
 
-    /// How many tasks of one connection or one call have panicked.
+    /// How many tasks of one connection or one call, and pieces of blocking work, have panicked.
     pub fn panics(&self) -> u64 {
         self.node.panics.load(Ordering::Relaxed)
     }
@@ -293,7 +291,8 @@ mod tests {
     use super::*;
     use crate::raft::runtime::Tokio;
 
-    /// Longer than any task has.
+    const LATE_AFTER: Duration = Duration::from_secs(30);
+    /// Longer than that.
     const TOO_LONG: Duration = Duration::from_secs(31);
 
     async fn panics<T>() -> T {

@@ -8,7 +8,7 @@ use assent_api::{BatchResponse, BatchResult, Call};
 
 use super::reply::{json, problem_body, refusal};
 use super::{BATCH_BODY, ENVELOPE_BODY, body};
-use crate::usecase::{Caller, Service, Submitted};
+use crate::usecase::{Caller, NoBatch, Service, Submitted};
 
 /// One envelope, byte for byte.
 pub(super) async fn submit(State(service): State<Service>, request: Body) -> Response {
@@ -31,7 +31,8 @@ pub(super) async fn submit_batch(State(service): State<Service>, request: Body) 
     };
     let (mode, envelopes) = match service.read_envelopes(body.bytes.clone()).await {
         Ok(batch) => batch,
-        Err(why) => return refusal(&why, Call::Submission),
+        Err(NoBatch::Refused(why)) => return refusal(&why, Call::Submission),
+        Err(NoBatch::Shed(why)) => return problem_body(&why.problem(Call::Submission)),
     };
     let results = service.submit_batch(&Caller::Anonymous, mode, envelopes).await;
     let results = results

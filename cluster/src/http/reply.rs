@@ -44,7 +44,7 @@ pub(super) fn refusal(refusal: &Refusal, call: Call) -> Response {
 
 /// A batch of authorize requests of which nothing was evaluated.
 pub(super) fn shed(why: &Shed) -> Response {
-    problem(why.code(), status_of(why.code(), Call::Authorize), why.detail())
+    problem_body(&why.problem(Call::Authorize))
 }
 
 /// What the framework refuses by itself (a path that is no UTF-8, a query that does not parse) becomes a

@@ -8,7 +8,7 @@
 use std::io;
 use std::sync::Arc;
 
-use assent_proof::{History, Millis, Rules};
+use assent_proof::{Cursor, History, Millis, Rules};
 use assent_registry::{RulesVersion, query, rules_in_force};
 use assent_store::{
     RegistryStore, RunBlocking, SnapshotGuard, SnapshotSource, StagedSnapshot, StoreError, blocking,
@@ -52,6 +52,13 @@ pub struct AppliedAt {
     pub registry_time: Option<Millis>,
     /// The largest node id that was ever a member there. A new member's is larger: an id is used once.
     pub highest_id: NodeId,
+}
+
+impl AppliedAt {
+    /// The end of the ledger there: its size, and the history that the size is of; none before genesis.
+    pub fn ledger(&self) -> Option<Cursor> {
+        self.history.map(|history| Cursor { history, revision: self.revision })
+    }
 }
 
 /// The registry as openraft takes it.

@@ -10,7 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
 use assent_api::{BatchMode, parse_authorize_batch, parse_batch};
-use assent_proof::{AuthorizeRequest, Code, Refusal};
+use assent_proof::{AuthorizeRequest, Refusal};
 
 use super::authorize::Question;
 use super::shed::Shed;
@@ -31,7 +31,7 @@ pub(crate) struct Batch {
     place: Option<OwnedSemaphorePermit>,
 }
 
-/// Why there are no requests to decide.
+/// Why there is nothing to decide or to submit.
 #[derive(Debug)]
 pub(crate) enum NoBatch {
     /// The body is not what it should be.
@@ -69,7 +69,7 @@ impl Service {
         match blocking(&*parts.env.blocking, work).await {
             Ok(Ok(requests)) => Ok(Batch { requests, until, place: Some(place) }),
             Ok(Err(refusal)) => Err(NoBatch::Refused(refusal)),
-            Err(_) => Err(NoBatch::Shed(Shed::Lost)),
+            Err(lost) => Err(NoBatch::Shed(lost.into())),
         }
     }
 
@@ -92,22 +92,25 @@ impl Service {
     /// Reads a batch of envelopes, a large one in turn with the verifying of signatures.
     ///
     /// # Errors
-    /// The parser's refusal; `overloaded` if the turn does not come within the deadline of submissions.
-    pub(crate) async fn read_envelopes(&self, body: Bytes) -> Result<(BatchMode, Vec<Bytes>), Refusal> {
+    /// The parser's refusal; or why it was not read, as if the turn does not come within the deadline of submissions.
+    pub(crate) async fn read_envelopes(&self, body: Bytes) -> Result<(BatchMode, Vec<Bytes>), NoBatch> {
         let small = body.len() <= SMALL_BODY;
         let read = move || -> Result<(BatchMode, Vec<Bytes>), Refusal> {
             let (mode, envelopes) = parse_batch(&body)?;
             Ok((mode, envelopes.into_iter().map(Bytes::from).collect()))
         };
         if small {
-            return read();
+            return read().map_err(NoBatch::Refused);
         }
         let parts = self.parts();
         let until = within(parts.config.deadlines.submit_ms);
         let Ok(Ok(_turn)) = timeout_at(until, self.inner.verifications.acquire()).await else {
-            return Err(Refusal::new(Code::Overloaded, "too many envelopes wait to be verified"));
+            let detail = "too many envelopes wait to be verified".to_owned();
+            return Err(NoBatch::Shed(Shed::Overloaded(detail)));
         };
-        let failed = || Refusal::new(Code::Malformed, "the body could not be read");
-        blocking(&*parts.env.blocking, read).await.unwrap_or_else(|_| Err(failed()))
+        match blocking(&*parts.env.blocking, read).await {
+            Ok(read) => read.map_err(NoBatch::Refused),
+            Err(lost) => Err(NoBatch::Shed(lost.into())),
+        }
     }
 }

@@ -9,14 +9,20 @@ use assent_proof::{Code, Cursor, History, Millis};
 use assent_registry::query::{self, Located};
 use assent_registry::{RowError, Rows};
 
-use super::{Caller, Parts, Service};
+use super::{Caller, Parts, Service, Shed};
 use crate::env::blocking;
 
 impl Parts {
+    /// The end of the ledger, by what this node has applied: its size and the history that the size is of, both of one moment.
+    pub(crate) fn ledger(&self) -> Cursor {
+        // Founded before anything is served; were it not, it would be at the beginning of the first one.
+        let found = self.applied.borrow().ledger();
+        found.unwrap_or_else(|| Cursor { history: self.cluster_id.into(), revision: 0 })
+    }
+
     /// The history that this node is in, by what it has applied.
     pub(crate) fn history(&self) -> History {
-        // Founded before anything is served; were it not, it would be in the first one.
-        self.applied.borrow().history.unwrap_or_else(|| self.cluster_id.into())
+        self.ledger().history
     }
 }
 
@@ -51,7 +57,7 @@ impl Service {
         match blocking(&*parts.env.blocking, look).await {
             Ok(Ok(located)) => Ok((located, cursor)),
             Ok(Err(error)) => Err(unread(parts.unread(&error))),
-            Err(error) => Err(unread(error.to_string())),
+            Err(lost) => Err(Shed::from(lost).problem(Call::Read)),
         }
     }
 

@@ -7,7 +7,7 @@ use assent_proof::Code;
 use assent_registry::query;
 use assent_store::RegistryStore;
 
-use super::{Caller, Service};
+use super::{Caller, Service, Shed};
 use crate::env::blocking;
 use crate::raft::codec;
 
@@ -33,7 +33,7 @@ impl Service {
         match made.await {
             Ok(Ok(body)) => Ok(body),
             Ok(Err(detail)) => Err(problem(Code::EvidenceMutated, detail)),
-            Err(error) => Err(problem(Code::EvidenceMutated, error.to_string())),
+            Err(lost) => Err(Shed::from(lost).problem(Call::Read)),
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::tasks::{Pulse, Why};
 /// How often it is looked.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How long making the registry durable is waited for.
-const DURABLE_WITHIN: Duration = Duration::from_secs(5);
+pub(crate) const DURABLE_WITHIN: Duration = Duration::from_secs(5);
 /// How many marks of age there are at most: the age is right to one part in so many.
 const MARKS_MAX: u32 = 64;
 /// How much longer the log may get while a snapshot is on its way to a peer.

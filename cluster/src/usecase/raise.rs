@@ -33,6 +33,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// How long a voter may take to sign.
 const SIGNS_WITHIN: Duration = Duration::from_secs(1);
+/// How long one look may take, beside a submission.
+pub(crate) const WAITS: Duration = AGAIN_AFTER.saturating_add(SIGNS_WITHIN);
 /// Most bytes of a `rules` statement. One of 32 issuers takes a fifth of it.
 const STATEMENT_BYTES_MAX: usize = 16 * 1024;
 /// Why a node that does not trust its clock signs nothing.

@@ -8,7 +8,7 @@ use assent_registry::{RowError, Rows};
 
 use super::barrier::BarrierError;
 use super::removed::Belonging;
-use super::{Caller, Service, within};
+use super::{Caller, Service, Shed, within};
 use crate::env::blocking;
 
 fn problem(code: Code, detail: impl Into<String>) -> Box<Problem> {
@@ -40,7 +40,7 @@ impl Service {
         match found.await {
             Ok(Ok(found)) => Ok(found),
             Ok(Err(error)) => Err(problem(Code::EvidenceMutated, parts.unread(&error))),
-            Err(error) => Err(problem(Code::EvidenceMutated, error.to_string())),
+            Err(lost) => Err(Shed::from(lost).problem(Call::Read)),
         }
     }
 

@@ -1,12 +1,16 @@
 //! What a node answers without having evaluated anything, because it has too much to do or because the caller's time is over.
 //!
+//! Nor is anything refused for good that was not looked at: what is shed can be asked again, here or of another node.
+//!
 //! What is shed must cost less than what is done, so it is denied without a signature. A deny is obeyed as it comes; an allow is
 //! never made here.
 
-use assent_proof::{AuthorizeRequest, Code};
+use assent_api::{Call, Problem, status_of};
+use assent_proof::{AuthorizeRequest, Code, Refusal};
 use assent_registry::Decision;
 
 use super::{Answered, Parts};
+use crate::env::BlockingError;
 
 /// Why a call was not evaluated.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,12 +19,12 @@ pub(crate) enum Shed {
     Overloaded(String),
     /// The call's time is over.
     Late(String),
-    /// No answer came: the evaluation failed, or the node is stopping.
+    /// No answer came: the work on it failed inside this node, or the node is stopping. That says nothing about what was asked.
     Lost,
 }
 
 impl Shed {
-    /// The code of the deny.
+    /// The code, whose status says in every call that another node may do what this one could not.
     pub(crate) fn code(&self) -> Code {
         match self {
             Shed::Overloaded(_) => Code::Overloaded,
@@ -33,8 +37,26 @@ impl Shed {
     pub(crate) fn detail(&self) -> &str {
         match self {
             Shed::Overloaded(detail) | Shed::Late(detail) => detail,
-            Shed::Lost => "the decision was lost inside the node",
+            Shed::Lost => "the answer was lost inside the node",
         }
+    }
+
+    /// As the refusal of a call of which nothing was done. Its code is none of those that settle anything.
+    pub(crate) fn refusal(&self) -> Refusal {
+        Refusal::new(self.code(), self.detail())
+    }
+
+    /// As the answer to a call of which nothing was done.
+    pub(crate) fn problem(&self, call: Call) -> Box<Problem> {
+        let refusal = self.refusal();
+        Box::new(Problem::from_refusal(&refusal, status_of(refusal.code, call)))
+    }
+}
+
+impl From<BlockingError> for Shed {
+    /// The one thing to make of work that ended without a result: whoever refuses by it refuses what nobody has looked at.
+    fn from(_: BlockingError) -> Self {
+        Shed::Lost
     }
 }
 
@@ -46,5 +68,22 @@ impl Parts {
             self.unsigned(request, &Decision::deny(shed.code(), shed.detail(), now))
         };
         requests.iter().map(deny).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_looked_at_is_refused_with_a_status_that_sends_the_caller_elsewhere() {
+        let all = [Shed::Overloaded("o".to_owned()), Shed::Late("l".to_owned()), Shed::from(BlockingError)];
+        for shed in all {
+            for call in [Call::Authorize, Call::Submission, Call::Read] {
+                let problem = shed.problem(call);
+                assert!(matches!(problem.status, 429 | 503), "{shed:?} {problem:?}");
+                assert!(!problem.is_outcome_unknown(), "nothing was proposed");
+            }
+        }
     }
 }

@@ -3,6 +3,7 @@
 use assent_api::{
     LogBody, NodeRole, PeerBody, ProcessBody, SelfBody, SnapshotBody, SnapshotDirection, StatusBody,
 };
+use assent_proof::Cursor;
 use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver;
 
@@ -21,9 +22,10 @@ impl Service {
         let voters: Vec<u64> = membership.voter_ids().collect();
         let learners = membership.nodes().map(|(id, _)| *id).filter(|id| !voters.contains(id)).collect();
         let (peer, client) = parts.config.addresses();
+        let Cursor { history, revision } = parts.ledger();
         StatusBody {
             cluster_id: parts.cluster_id.to_string(),
-            history: parts.history(),
+            history,
             origin: parts.origin.clone(),
             node_id: parts.config.node_id,
             role: match metrics.state {
@@ -34,7 +36,7 @@ impl Service {
             },
             leader: metrics.current_leader,
             term: metrics.current_term,
-            revision: parts.applied.borrow().revision,
+            revision,
             last_log: metrics.last_log_index,
             applied: metrics.last_applied.map(|log_id| log_id.index),
             voters,

@@ -18,6 +18,7 @@ use assent_registry::mutant::{self, Mutant};
 use assent_registry::{Checked, Command, Group, Outcome, Outcomes};
 
 use super::anchor::Unsure;
+use super::shed::Shed;
 use super::{Caller, Inner, Parts, Service, within};
 use crate::config::LimitConfig;
 use crate::env::blocking;
@@ -119,7 +120,7 @@ impl Service {
     /// Submits one envelope, byte for byte.
     pub async fn submit(&self, caller: &Caller, envelope: Bytes) -> Submitted {
         let mut results = self.submit_batch(caller, BatchMode::Each, vec![envelope]).await;
-        results.pop().unwrap_or_else(|| refused(&Refusal::new(Code::Malformed, "there is no envelope")))
+        results.pop().unwrap_or_else(lost)
     }
 
     /// Submits envelopes in order; `all` accepts all of them or none. One answer an envelope, in order.
@@ -156,8 +157,8 @@ impl Service {
     async fn check(&self, sender: Sender, envelopes: &[Bytes], until: Instant) -> Vec<Option<Refusal>> {
         // Signatures cost a core; the log's fsync and the decisions need the threads too.
         let Ok(Ok(_permit)) = timeout_at(until, self.inner.verifications.acquire()).await else {
-            let busy = || Refusal::new(Code::Overloaded, "too many envelopes wait to be verified");
-            return envelopes.iter().map(|_| Some(busy())).collect();
+            let busy = Shed::Overloaded("too many envelopes wait to be verified".to_owned());
+            return vec![Some(busy.refusal()); envelopes.len()];
         };
         let (verifier, known) = (self.parts().verifier.clone(), RulesVersion(self.parts().rules_known()));
         let given = envelopes.to_vec();
@@ -172,8 +173,7 @@ impl Service {
                 .map(|bytes| if Instant::now() < until { verdict(bytes) } else { Some(late()) })
                 .collect()
         });
-        let failed = || Refusal::new(Code::Malformed, "the envelope could not be verified");
-        checked.await.unwrap_or_else(|_| envelopes.iter().map(|_| Some(failed())).collect())
+        checked.await.unwrap_or_else(|lost| vec![Some(Shed::from(lost).refusal()); envelopes.len()])
     }
 
     /// Proposes those that verified, and puts the answers in the order given.
@@ -201,7 +201,6 @@ impl Service {
             },
         }
         .into_iter();
-        let lost = || failed(&Failure::Unknown("the answer was lost inside the node".to_owned()));
         refusals
             .iter()
             .map(|refusal| match refusal {
@@ -244,6 +243,11 @@ fn late() -> Refusal {
     )
 }
 
+/// It may have been proposed, and no more is known.
+fn lost() -> Submitted {
+    failed(&Failure::Unknown("the answer was lost inside the node".to_owned()))
+}
+
 fn failed(failure: &Failure) -> Submitted {
     Submitted::Problem(Box::new(failure.problem()))
 }
@@ -267,6 +271,16 @@ fn all_refused(refusals: &[Option<Refusal>]) -> Vec<Submitted> {
             (None, None) => failed(&Failure::NoQuorum("not proposed".to_owned())),
         })
         .collect()
+}
+
+/// Whether an outcome settles nothing: a node could not do it then.
+fn is_open(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Refused { refusal, .. } => {
+            matches!(status_of(refusal.code, Call::Submission), 429 | 503 | 504)
+        }
+        Outcome::Accepted { .. } | Outcome::Equivocation { .. } => false,
+    }
 }
 
 fn answer(outcome: Outcome, history: Option<History>) -> Submitted {
@@ -398,6 +412,8 @@ impl Parts {
                 None => Err(SubmitError::NotLeader { leader: None }),
             };
             match attempt {
+                // The leader has not looked at some of it. An attempt before this one may be in the log all the same.
+                Ok(outcomes) if maybe_proposed.is_some() && outcomes.groups.iter().flatten().any(is_open) => {}
                 Ok(outcomes) => return Ok(outcomes),
                 Err(SubmitError::Unknown(detail)) => maybe_proposed = Some(detail),
                 Err(SubmitError::NotLeader { .. }) => {}
@@ -489,7 +505,7 @@ fn sort_out(groups: Vec<Group>, refusals: Vec<Option<Refusal>>) -> (Vec<Group>, 
     let mut refusals = refusals.into_iter();
     let (mut good, mut answers) = (Vec::new(), Vec::with_capacity(groups.len()));
     for group in groups {
-        let missing = || Some(Refusal::new(Code::Malformed, "the envelope could not be verified"));
+        let missing = || Some(Shed::Lost.refusal());
         let of_group: Vec<Option<Refusal>> =
             group.envelopes.iter().map(|_| refusals.next().unwrap_or_else(missing)).collect();
         let first = of_group.iter().flatten().next().cloned();
@@ -616,8 +632,9 @@ mod tests {
         assert!(
             matches!(&refused[0], Outcome::Refused { refusal, .. } if refusal.code == Code::CallerNotPermitted)
         );
-        // An answer too few refuses; nothing slips through unseen.
+        // An answer too few refuses, and not for good; nothing slips through unseen.
         let (good, answers) = sort_out(vec![group(&["a"])], Vec::new());
-        assert!(good.is_empty() && answers[0].is_some());
+        assert!(good.is_empty());
+        assert_eq!(answers, [Some(vec![Outcome::refused(Shed::Lost.refusal())])]);
     }
 }

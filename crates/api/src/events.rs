@@ -138,25 +138,27 @@ impl EventLine {
 
     /// The same as a server-sent event.
     pub fn to_sse(&self) -> Vec<u8> {
-        let (id, name, data) = match self {
-            EventLine::Event(event) => {
-                (cursor(event.history, event.revision), event.kind.as_str(), crate::status::to_vec(event))
-            }
-            EventLine::Heartbeat { heartbeat } => {
-                let id = cursor(heartbeat.history, heartbeat.revision);
-                (id, "heartbeat", crate::status::to_vec(heartbeat))
-            }
-            EventLine::End { end } => (cursor(end.history, end.revision), "end", crate::status::to_vec(end)),
+        let (name, data) = match self {
+            EventLine::Event(event) => (event.kind.as_str(), crate::status::to_vec(event)),
+            EventLine::Heartbeat { heartbeat } => ("heartbeat", crate::status::to_vec(heartbeat)),
+            EventLine::End { end } => ("end", crate::status::to_vec(end)),
         };
+        let id = self.cursor();
         let mut text = format!("id: {id}\nevent: {name}\ndata: ").into_bytes();
         text.extend_from_slice(&data);
         text.extend_from_slice(b"\n\n");
         text
     }
-}
 
-fn cursor(history: History, revision: u64) -> Cursor {
-    Cursor { history, revision }
+    /// The place in the ledger up to which the feed has told everything with this line.
+    pub fn cursor(&self) -> Cursor {
+        let (history, revision) = match self {
+            EventLine::Event(event) => (event.history, event.revision),
+            EventLine::Heartbeat { heartbeat } => (heartbeat.history, heartbeat.revision),
+            EventLine::End { end } => (end.history, end.revision),
+        };
+        Cursor { history, revision }
+    }
 }
 
 #[cfg(test)]

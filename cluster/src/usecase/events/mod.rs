@@ -21,7 +21,7 @@ use assent_proof::{Code, Cursor};
 use assent_registry::RowError;
 use assent_registry::query::{self, EventFilter, EventPage};
 
-use super::{Caller, Service, within};
+use super::{Caller, Service, Shed, within};
 use crate::config::LimitConfig;
 use crate::env::blocking;
 use crate::metrics::Metrics;
@@ -94,18 +94,21 @@ pub(super) trait Source: Send + Sync + 'static {
         filter: &EventFilter,
         after: u64,
         limit: usize,
-    ) -> impl Future<Output = Result<EventPage, String>> + Send;
+    ) -> impl Future<Output = Result<EventPage, Box<Problem>>> + Send;
 
     /// How far there is something to read.
     fn applied(&self) -> watch::Receiver<AppliedAt>;
 }
 
 impl Source for Service {
-    async fn page(&self, filter: &EventFilter, after: u64, limit: usize) -> Result<EventPage, String> {
+    async fn page(
+        &self,
+        filter: &EventFilter,
+        after: u64,
+        limit: usize,
+    ) -> Result<EventPage, Box<Problem>> {
         let parts = self.parts();
-        if let Some(cause) = parts.fatal() {
-            return Err(cause);
-        }
+        self.live()?;
         // Never closed; if it were, the bound would be all that is lost.
         let _turn = self.inner.feeds.reads.acquire().await;
         let (registry, filter) = (parts.registry.clone(), filter.clone());
@@ -113,7 +116,10 @@ impl Source for Service {
             let view = registry.view()?;
             query::events(&view, &filter, after, PAGE_LEAVES, limit)
         });
-        read.await.map_err(|error| error.to_string())?.map_err(|error| parts.unread(&error))
+        match read.await {
+            Ok(read) => read.map_err(|error| problem(Code::EvidenceMutated, parts.unread(&error))),
+            Err(lost) => Err(Shed::from(lost).problem(Call::Read)),
+        }
     }
 
     fn applied(&self) -> watch::Receiver<AppliedAt> {
@@ -125,7 +131,7 @@ impl Service {
     /// One answer of JSON lines: events, and how far it has come. Waits while there is nothing, until `stop`.
     ///
     /// # Errors
-    /// `overloaded` at the bound of feeds, `no_quorum` where it is to be confirmed, `history_mismatch` and
+    /// `overloaded` at the bound of feeds, `no_quorum` where it is to be confirmed or the node cannot go on, `history_mismatch` and
     /// `cursor_beyond_ledger` where the caller is elsewhere, `evidence_mutated` where the registry cannot be read.
     pub async fn poll_events(
         &self,
@@ -140,13 +146,9 @@ impl Service {
         }
         let feed = self.feed(ask).await?;
         let until = within(u64::try_from(poll.wait.as_millis()).unwrap_or(u64::MAX));
-        match poll::answer(self, &feed, poll.limit, until, stop).await {
-            Ok(answer) => {
-                self.metrics().events_sent(answer.events);
-                Ok(answer.bytes.into())
-            }
-            Err(detail) => Err(problem(Code::EvidenceMutated, detail)),
-        }
+        let answer = poll::answer(self, &feed, poll.limit, until, stop).await?;
+        self.metrics().events_sent(answer.events);
+        Ok(answer.bytes.into())
     }
 
     /// Server-sent events from here on, chunk by chunk, until the receiver is dropped, falls behind, or `stop`.

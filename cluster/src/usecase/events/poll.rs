@@ -3,10 +3,11 @@
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use assent_api::EndReason;
-use assent_proof::Cursor;
+use assent_api::{Call, EndReason, Problem};
 
-use super::{Feed, Source, lines};
+use super::lines::{self, Reach, Stretch};
+use super::{Feed, Source};
+use crate::usecase::Shed;
 
 /// Most reads of one answer. A filter that takes nothing gets an answer that says how far it has come.
 const READS_MAX: usize = 64;
@@ -25,35 +26,36 @@ pub(super) async fn answer(
     limit: usize,
     until: Instant,
     stop: &CancellationToken,
-) -> Result<Answered, String> {
+) -> Result<Answered, Box<Problem>> {
     let mut applied = source.applied();
     let mut answered = Answered { bytes: Vec::new(), events: 0 };
-    let Cursor { history, revision: mut position } = feed.after;
-    let at = |revision| Cursor { history, revision };
+    let mut position = feed.after;
     for read in 1.. {
-        let page = source.page(&feed.filter, position, limit.saturating_sub(answered.events)).await?;
-        if page.history != history {
-            answered.bytes.extend_from_slice(&lines::heartbeat(at(position), page.revision).to_line());
+        let wanted = limit.saturating_sub(answered.events);
+        let page = source.page(&feed.filter, position.revision, wanted).await?;
+        let Some(Stretch { lines: found, reach }) = Stretch::of(page, position.history) else {
+            // How far the new history's ledger goes says nothing about this one's.
+            answered.bytes.extend_from_slice(&lines::heartbeat(Reach::told(position)).to_line());
             return Ok(answered);
+        };
+        position = reach.at();
+        answered.events = answered.events.saturating_add(found.len());
+        for line in found {
+            answered.bytes.extend_from_slice(&line.to_line());
         }
-        position = page.covered;
-        answered.events = answered.events.saturating_add(page.events.len());
-        for event in page.events {
-            answered.bytes.extend_from_slice(&lines::event(history, event).to_line());
-        }
-        let last = lines::heartbeat(at(position), page.revision);
+        let last = lines::heartbeat(reach);
         let full = answered.events >= limit || read >= READS_MAX;
-        if full || (position >= page.revision && (answered.events > 0 || Instant::now() >= until)) {
+        if full || (!reach.has_more() && (answered.events > 0 || Instant::now() >= until)) {
             answered.bytes.extend_from_slice(&last.to_line());
             return Ok(answered);
         }
-        if position < page.revision {
+        if reach.has_more() {
             continue;
         }
         let more = tokio::select! {
-            more = timeout_at(until, applied.wait_for(|at| at.revision > position)) => more,
+            more = timeout_at(until, applied.wait_for(|at| at.ledger() > Some(position))) => more,
             () = stop.cancelled() => {
-                answered.bytes.extend_from_slice(&lines::end(EndReason::Stopping, at(position)).to_line());
+                answered.bytes.extend_from_slice(&lines::end(EndReason::Stopping, position).to_line());
                 return Ok(answered);
             }
         };
@@ -66,5 +68,5 @@ pub(super) async fn answer(
             }
         }
     }
-    Err("an answer without an end".to_owned())
+    Err(Shed::Lost.problem(Call::Read))
 }

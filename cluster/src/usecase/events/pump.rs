@@ -7,11 +7,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use assent_api::{EndReason, EventLine};
+use assent_api::EndReason;
 use assent_proof::Cursor;
 use assent_registry::query::EventPage;
 
-use super::{Feed, PAGE_LEAVES, Source, lines};
+use super::lines::{self, Reach, Stretch};
+use super::{Feed, PAGE_LEAVES, Source};
 use crate::raft::machine::AppliedAt;
 
 /// Chunks that wait for the consumer; one place more is kept for the end.
@@ -86,22 +87,23 @@ impl<S: Source> Pump<S> {
     }
 
     async fn step(&mut self, sent: &(impl Fn(usize) + Send)) -> Result<(), Over> {
+        // Before anything is said: the ledger of a later history says nothing about the feed's.
+        let ledger = self.applied.borrow().ledger();
+        let reach = Reach::of(self.at(), ledger).ok_or(Over::End(EndReason::HistoryChanged))?;
         if Instant::now() >= self.next_beat {
-            let ledger = self.applied.borrow().revision;
-            let beat = lines::heartbeat(self.at(), ledger);
-            self.hand_over(beat.to_sse()).await?;
+            self.hand_over(lines::heartbeat(reach).to_sse()).await?;
         }
-        if self.applied.borrow().revision > self.position {
+        if reach.has_more() {
             let read = self.source.page(&self.feed.filter, self.position, PAGE_LEAVES).await;
-            let page = read.map_err(|error| {
-                tracing::warn!(%error, "a stream of events ends");
+            let page = read.map_err(|problem| {
+                tracing::warn!(problem = problem.detail, "a stream of events ends");
                 Over::End(EndReason::Failed)
             })?;
             return self.hand_over_page(page, sent).await;
         }
-        let position = self.position;
+        let here = self.at();
         tokio::select! {
-            more = self.applied.wait_for(|at| at.revision > position) => match more {
+            more = self.applied.wait_for(|at| at.ledger() > Some(here)) => match more {
                 Ok(_) => Ok(()),
                 Err(_) => Err(Over::End(EndReason::Stopping)),
             },
@@ -113,26 +115,22 @@ impl<S: Source> Pump<S> {
 
     async fn hand_over_page(&mut self, page: EventPage, sent: &(impl Fn(usize) + Send)) -> Result<(), Over> {
         // What was handed over is part of the later history; its consumer has to hear of it, and does when it comes back.
-        let history = self.feed.after.history;
-        if page.history != history {
+        let Some(Stretch { lines: found, reach }) = Stretch::of(page, self.feed.after.history) else {
             return Err(Over::End(EndReason::HistoryChanged));
-        }
+        };
         let mut chunk = Vec::new();
         let mut events = 0_usize;
-        let covered = page.covered;
-        let count = page.events.len();
-        for (place, event) in page.events.into_iter().enumerate() {
-            let revision = event.revision;
-            let line: EventLine = lines::event(history, event);
+        let count = found.len();
+        for (place, line) in found.into_iter().enumerate() {
             chunk.extend_from_slice(&line.to_sse());
             events = events.saturating_add(1);
             if chunk.len() >= CHUNK_BYTES || place.saturating_add(1) == count {
                 self.hand_over(std::mem::take(&mut chunk)).await?;
-                self.position = revision;
+                self.position = line.cursor().revision;
                 sent(std::mem::take(&mut events));
             }
         }
-        self.position = self.position.max(covered);
+        self.position = self.position.max(reach.at().revision);
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use assent_api::Problem;
 use assent_proof::{EvidenceId, EvidenceKind, History, LineageName, Millis};
 use assent_registry::query::{Event, EventFilter};
 use serde_json::Value;
@@ -28,19 +29,34 @@ fn history(epoch: u64) -> History {
     History::new([7; 32], epoch).unwrap()
 }
 
+fn applied(epoch: u64, revision: u64) -> AppliedAt {
+    AppliedAt { revision, history: Some(history(epoch)), ..AppliedAt::default() }
+}
+
 impl Ledger {
     fn of(revision: u64) -> Self {
-        let applied = watch::Sender::new(AppliedAt { revision, ..AppliedAt::default() });
+        let applied = watch::Sender::new(applied(1, revision));
         Self { applied: Arc::new(applied), reads: Arc::default(), epoch: Arc::new(Mutex::new(1)) }
     }
 
     fn grow(&self, revision: u64) {
-        self.applied.send_replace(AppliedAt { revision, ..AppliedAt::default() });
+        self.applied.send_replace(applied(*self.epoch.lock().unwrap(), revision));
+    }
+
+    /// Goes on in a later history, whose ledger has this size.
+    fn recover(&self, revision: u64) {
+        *self.epoch.lock().unwrap() = 2;
+        self.grow(revision);
     }
 }
 
 impl Source for Ledger {
-    async fn page(&self, filter: &EventFilter, after: u64, limit: usize) -> Result<EventPage, String> {
+    async fn page(
+        &self,
+        filter: &EventFilter,
+        after: u64,
+        limit: usize,
+    ) -> Result<EventPage, Box<Problem>> {
         *self.reads.lock().unwrap() += 1;
         let revision = self.applied.borrow().revision;
         let history = history(*self.epoch.lock().unwrap());
@@ -271,25 +287,59 @@ async fn a_filter_that_takes_nothing_costs_one_answer_a_bounded_number_of_reads(
 
 #[tokio::test(start_paused = true)]
 async fn a_feed_is_of_one_history_and_ends_with_what_it_told_when_the_node_comes_to_a_later_one() {
-    let ledger = Ledger::of(10);
-    let mut stream = Stream::of(&ledger, after(8));
-    assert_eq!(stream.next().await.unwrap().1, "heartbeat");
-    for revision in [9, 10] {
-        assert_eq!(stream.next().await.unwrap().0, revision);
+    // The later ledger goes further than what was told, or less far: no number of it is told under the feed's name.
+    for later in [12, 9] {
+        let ledger = Ledger::of(10);
+        let mut stream = Stream::of(&ledger, after(8));
+        assert_eq!(stream.next().await.unwrap().1, "heartbeat");
+        for revision in [9, 10] {
+            assert_eq!(stream.next().await.unwrap().0, revision);
+        }
+        let waiting = ledger.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            waiting.recover(later);
+        });
+        // A poll that waits answers what it has come to, of its own history, and nothing of the new one.
+        let (events, last, took) = poll(&ledger, &after(10), 9, Duration::from_secs(10)).await;
+        assert!(events.is_empty() && took < Duration::from_secs(2), "{events:?} after {took:?}");
+        let heartbeat = &last["heartbeat"];
+        assert_eq!(heartbeat["history"], history(1).to_string());
+        let told = (heartbeat["revision"].as_u64(), heartbeat["ledgerRevision"].as_u64());
+        assert_eq!(told, (Some(10), Some(10)), "the later ledger ends at {later}");
+        let (id, name, data) = stream.next().await.unwrap();
+        assert_eq!((id, name.as_str(), data["reason"].as_str()), (10, "end", Some("history_changed")));
+        assert!(stream.next().await.is_none());
     }
-    let waiting = ledger.clone();
-    tokio::spawn(async move {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        *waiting.epoch.lock().unwrap() = 2;
-        waiting.grow(12);
-    });
-    // A poll that waits answers what it has come to, of its own history, and nothing of the new one.
-    let (events, last, _) = poll(&ledger, &after(10), 9, Duration::from_secs(10)).await;
-    assert!(events.is_empty(), "{events:?}");
-    let heartbeat = &last["heartbeat"];
-    assert_eq!((heartbeat["revision"].as_u64(), heartbeat["ledgerRevision"].as_u64()), (Some(10), Some(12)));
-    assert_eq!(heartbeat["history"], history(1).to_string());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_beat_that_is_due_when_the_node_has_come_to_a_later_history_is_an_end() {
+    let ledger = Ledger::of(10);
+    let mut stream = Stream::of(&ledger, after(10));
+    let (_, name, data) = stream.next().await.unwrap();
+    assert_eq!((name.as_str(), data["ledgerRevision"].as_u64()), ("heartbeat", Some(10)));
+    // The later ledger is shorter, and nothing is there to read: only a beat comes.
+    let recovered = ledger.clone();
+    recovered.recover(9);
     let (id, name, data) = stream.next().await.unwrap();
     assert_eq!((id, name.as_str(), data["reason"].as_str()), (10, "end", Some("history_changed")));
-    assert!(stream.next().await.is_none());
+    // So does a stream whose node came to it before the first beat.
+    let mut late = Stream::of(&ledger, after(8));
+    assert_eq!(late.next().await.unwrap().1, "end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_says_a_moment_late_what_it_has_applied_ends_no_feed_of_it() {
+    // The registry reads as of the second history, and the node says so in a moment.
+    let ledger = Ledger::of(10);
+    *ledger.epoch.lock().unwrap() = 2;
+    let feed = Feed { filter: EventFilter::default(), after: Cursor { history: history(2), revision: 9 } };
+    let mut stream = Stream::of(&ledger, feed);
+    let text = |chunk: Bytes| String::from_utf8(chunk.to_vec()).unwrap();
+    let first = text(stream.chunks.recv().await.unwrap());
+    assert!(first.contains("event: heartbeat") && first.contains(r#""ledgerRevision":9}"#), "{first}");
+    ledger.grow(10);
+    let next = text(stream.chunks.recv().await.unwrap());
+    assert!(next.contains(r#""revision":10"#) && !next.contains("event: end"), "{next}");
 }
