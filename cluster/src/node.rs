@@ -162,7 +162,8 @@ impl Node {
         let late = Duration::from_millis(config.deadlines.task_late_ms);
         let late_after = |waits: Duration| late.saturating_add(waits);
         let flushes = late_after(Duration::from_millis(config.limits.registry_flush_ms).saturating_mul(2));
-        let raises = late_after(RAISE_WAITS.saturating_add(Duration::from_millis(config.deadlines.submit_ms)));
+        let raises =
+            late_after(RAISE_WAITS.saturating_add(Duration::from_millis(config.deadlines.submit_ms)));
         // A leader completes changes of the membership that nobody completes.
         let remembers = late_after(Duration::from_millis(config.deadlines.membership_ms));
         let keeps = late_after(KEEP_LOG_WAITS);

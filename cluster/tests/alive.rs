@@ -18,9 +18,10 @@ use assent_cluster::env::{BoxStream, Environment, Listener, Net, RealNet};
 use assent_cluster::node::Node;
 use assent_cluster::usecase::{Caller, Submitted};
 use bytes::Bytes;
+use cluster_support::http::{get, is_200};
 use cluster_support::*;
 use futures_util::future::BoxFuture;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
@@ -157,20 +158,6 @@ async fn cluster(folder: &std::path::Path) -> (Vec<Config>, Vec<Node>, Vec<Mined
 
 async fn status_of_authorize(node: &Node) -> u16 {
     node.service().authorize(&Caller::Anonymous, vec![request()]).await[0].status
-}
-
-/// The answer to a request for this path, or nothing if there is none.
-async fn get(address: SocketAddr, path: &str) -> Option<String> {
-    let mut stream = TcpStream::connect(address).await.ok()?;
-    let request = format!("GET {path} HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.ok()?;
-    (!answer.is_empty()).then_some(answer)
-}
-
-async fn is_200(address: SocketAddr, path: &str) -> bool {
-    get(address, path).await.is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
 }
 
 /// The node ends for this cause, allows nothing any more, and the others go on.

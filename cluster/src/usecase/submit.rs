@@ -413,7 +413,8 @@ impl Parts {
             };
             match attempt {
                 // The leader has not looked at some of it. An attempt before this one may be in the log all the same.
-                Ok(outcomes) if maybe_proposed.is_some() && outcomes.groups.iter().flatten().any(is_open) => {}
+                Ok(outcomes) if maybe_proposed.is_some() && outcomes.groups.iter().flatten().any(is_open) => {
+                }
                 Ok(outcomes) => return Ok(outcomes),
                 Err(SubmitError::Unknown(detail)) => maybe_proposed = Some(detail),
                 Err(SubmitError::NotLeader { .. }) => {}

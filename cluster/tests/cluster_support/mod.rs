@@ -17,6 +17,7 @@
 pub mod clocks;
 pub mod edge;
 pub mod held;
+pub mod http;
 pub mod load;
 pub mod record;
 

@@ -102,8 +102,11 @@ mod tests {
         assert_eq!(told(Some(at(3, 12))), None, "the feed ends");
         assert_eq!(told(Some(at(1, 12))), Some(10), "what was read is a moment ahead of what was said");
         assert_eq!(told(None), Some(10));
-        let page = |epoch| {
-            EventPage { history: at(epoch, 0).history, events: Vec::new(), covered: 11, revision: 12 }
+        let page = |epoch| EventPage {
+            history: at(epoch, 0).history,
+            events: Vec::new(),
+            covered: 11,
+            revision: 12,
         };
         assert!(Stretch::of(page(1), at(2, 0).history).is_none());
         assert!(Stretch::of(page(3), at(2, 0).history).is_none());

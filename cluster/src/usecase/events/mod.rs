@@ -101,12 +101,7 @@ pub(super) trait Source: Send + Sync + 'static {
 }
 
 impl Source for Service {
-    async fn page(
-        &self,
-        filter: &EventFilter,
-        after: u64,
-        limit: usize,
-    ) -> Result<EventPage, Box<Problem>> {
+    async fn page(&self, filter: &EventFilter, after: u64, limit: usize) -> Result<EventPage, Box<Problem>> {
         let parts = self.parts();
         self.live()?;
         // Never closed; if it were, the bound would be all that is lost.

@@ -51,12 +51,7 @@ impl Ledger {
 }
 
 impl Source for Ledger {
-    async fn page(
-        &self,
-        filter: &EventFilter,
-        after: u64,
-        limit: usize,
-    ) -> Result<EventPage, Box<Problem>> {
+    async fn page(&self, filter: &EventFilter, after: u64, limit: usize) -> Result<EventPage, Box<Problem>> {
         *self.reads.lock().unwrap() += 1;
         let revision = self.applied.borrow().revision;
         let history = history(*self.epoch.lock().unwrap());

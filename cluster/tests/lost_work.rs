@@ -1,0 +1,195 @@
+//! Work on a call that fails inside the node settles nothing: the caller is told to ask again or elsewhere, and never that what it
+//! handed in is wrong.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
+
+mod cluster_support;
+
+use std::collections::HashSet;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use assent_api::{BatchMode, batch_body};
+use assent_cluster::env::{Blocking, BoxStream, Environment, Listener, Net, RealNet, ThreadPool};
+use assent_cluster::node::Node;
+use assent_proof::{Claims, EvidenceKind, RevocationReason};
+use cluster_support::http::{ask, get, status};
+use cluster_support::*;
+use futures_util::future::BoxFuture;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// What goes wrong with the blocking work of clients' calls; that of the node itself is left alone.
+#[derive(Clone, Default)]
+struct Losing {
+    /// The tasks that have read from a client.
+    clients: Arc<Mutex<HashSet<tokio::task::Id>>>,
+    panics: Arc<AtomicBool>,
+    vanishes: Arc<AtomicBool>,
+}
+
+impl Losing {
+    fn is_a_clients(&self) -> bool {
+        tokio::task::try_id().is_some_and(|task| self.clients.lock().unwrap().contains(&task))
+    }
+}
+
+impl Blocking for Losing {
+    fn run(&self, job: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
+        if self.is_a_clients() && self.panics.load(Ordering::SeqCst) {
+            return ThreadPool.run(Box::new(move || {
+                drop(job);
+                panic!("a defect, as the test wants it")
+            }));
+        }
+        if self.is_a_clients() && self.vanishes.load(Ordering::SeqCst) {
+            // As when the runtime ends.
+            drop(job);
+            return Box::pin(std::future::ready(()));
+        }
+        ThreadPool.run(job)
+    }
+}
+
+/// The real network, which notes the tasks of clients' connections.
+struct NotedNet {
+    client_listen: String,
+    losing: Losing,
+}
+
+impl Net for NotedNet {
+    fn connect(&self, addr: String) -> BoxFuture<'static, io::Result<BoxStream>> {
+        RealNet.connect(addr)
+    }
+
+    fn listen(&self, addr: String) -> BoxFuture<'static, io::Result<Box<dyn Listener>>> {
+        let noted = (addr == self.client_listen).then(|| self.losing.clone());
+        Box::pin(async move {
+            let inner = RealNet.listen(addr).await?;
+            Ok(match noted {
+                Some(losing) => Box::new(NotedListener { inner, losing }) as Box<dyn Listener>,
+                None => inner,
+            })
+        })
+    }
+}
+
+struct NotedListener {
+    inner: Box<dyn Listener>,
+    losing: Losing,
+}
+
+impl Listener for NotedListener {
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<(BoxStream, String)>> {
+        Box::pin(async move {
+            let (inner, remote) = self.inner.accept().await?;
+            let stream = NotedStream { inner, losing: self.losing.clone() };
+            Ok((Box::new(stream) as BoxStream, remote))
+        })
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.inner.local_addr()
+    }
+}
+
+struct NotedStream {
+    inner: BoxStream,
+    losing: Losing,
+}
+
+impl AsyncRead for NotedStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.losing.clients.lock().unwrap().extend(tokio::task::try_id());
+        Pin::new(&mut self.inner).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for NotedStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+/// A revocation of an authority, in a batch that is read apart because it is large.
+fn revocations() -> (Vec<u8>, Vec<u8>) {
+    let claims = Claims::Revocation {
+        authority: key(4).public(),
+        reason: RevocationReason::KeyCompromise,
+        invalid_since: None,
+    };
+    let domain = "prod.eu".parse().unwrap();
+    let mut draft = statement(EvidenceKind::Revocation, domain, &key(4).public().to_string(), &claims);
+    draft.sequence = None;
+    let revocation = sign(draft, &[&key(3)]);
+    let mut envelopes = vec![revocation.clone()];
+    envelopes.extend((0..40).map(|n| authorization_for(&format!("exec-{n}"))));
+    let body = batch_body(BatchMode::Each, &envelopes);
+    assert!(body.len() > 16 * 1024, "{}", body.len());
+    (revocation, body)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_whose_work_is_lost_inside_the_node_is_never_refused_for_good() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = configs(folder.path()).swap_remove(0);
+    config.voters.truncate(1);
+    let losing = Losing::default();
+    let net = NotedNet { client_listen: config.client_listen.clone(), losing: losing.clone() };
+    let env =
+        Environment { net: Arc::new(net), blocking: Arc::new(losing.clone()), ..environment(&config).await };
+    let node = Node::start(config, env).await.unwrap();
+    ready(&node).await;
+    let address = node.client_addr();
+    let granted = grant(key(4).public(), assent_proof::Role::Attestation, "prod.eu".parse().unwrap());
+    let mut granted = granted;
+    let policy = get(address, "/v1/policies/prod.eu").await.unwrap();
+    let (_, policy) = policy.split_once("\r\n\r\n").unwrap();
+    let policy: serde_json::Value = serde_json::from_str(policy).unwrap();
+    granted.sequence = Some(1);
+    granted.parent = Some(policy["evidenceId"].as_str().unwrap().parse().unwrap());
+    let granted = ask(address, "POST /v1/envelopes", &sign(granted, &[&key(3), &key(4)])).await.unwrap();
+    assert_eq!(status(&granted), 201, "{granted}");
+
+    let (revocation, batch) = revocations();
+    for lost in [&losing.panics, &losing.vanishes] {
+        lost.store(true, Ordering::SeqCst);
+        for (what, body) in [
+            ("POST /v1/envelopes", &revocation[..]),
+            ("POST /v1/envelopes:batch", &batch[..]),
+            ("GET /v1/policies/prod.eu", &[][..]),
+            ("GET /v1/events?confirmed=true", &[][..]),
+            ("GET /v1/cluster/digest", &[][..]),
+        ] {
+            let answer = ask(address, what, body).await.unwrap();
+            assert_eq!(status(&answer), 503, "{what}: {answer}");
+            assert!(answer.contains(r#""code":"no_quorum""#), "{what}: {answer}");
+            // Nothing was proposed, and nothing is said of that.
+            assert!(!answer.contains(r#""outcome":"#), "{what}: {answer}");
+        }
+        // A small batch is read on the spot; what is lost is the look at its signatures.
+        let small = batch_body(BatchMode::All, &[&revocation]);
+        let answer = ask(address, "POST /v1/envelopes:batch", &small).await.unwrap();
+        assert!(answer.contains(r#"{"results":[{"status":503,"#), "{answer}");
+        lost.store(false, Ordering::SeqCst);
+    }
+    // The same bytes, asked again.
+    let answer = ask(address, "POST /v1/envelopes:batch", &batch).await.unwrap();
+    assert_eq!(status(&answer), 200, "{answer}");
+    assert!(answer.contains(r#"{"results":[{"status":201,"#), "{answer}");
+    node.shutdown().await;
+}
