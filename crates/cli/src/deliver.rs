@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use assent_api::ReceiptBody;
-use assent_client::{Client, ClientError, Outbox, Submitted};
+use assent_client::{Client, ClientError, FlushStopped, Outbox, Submitted};
 use assent_proof::{Code, EvidenceId, History};
 
 use crate::exit::CliError;
@@ -53,7 +53,8 @@ pub(crate) async fn through_outbox(
     for envelope in envelopes {
         outbox.put(envelope)?;
     }
-    let report = outbox.flush(client).await?;
+    // Whatever ended it: what it settled before is reported first.
+    let report = outbox.flush(client).await;
     for (_, submitted) in &report.accepted {
         receipt(submitted, output)?;
     }
@@ -61,10 +62,14 @@ pub(crate) async fn through_outbox(
         let error = refused(ClientError::Refused(Box::new(problem.clone())));
         output.error(&CliError { detail: format!("`{id}`: {}", error.detail), ..error });
     }
-    if let Some(error) = report.stopped {
-        let error = CliError::from(error);
-        let detail = format!("{}; what is pending stays in `{}`", error.detail, dir.display());
-        return Err(CliError { detail, remedy: "run the same command again".to_owned(), ..error });
+    match report.stopped {
+        None => {}
+        Some(FlushStopped::NoAnswer(error)) => {
+            let error = CliError::from(error);
+            let detail = format!("{}; what is pending stays in `{}`", error.detail, dir.display());
+            return Err(CliError { detail, remedy: "run the same command again".to_owned(), ..error });
+        }
+        Some(FlushStopped::Outbox(error)) => return Err(error.into()),
     }
     if report.refused.is_empty() {
         return Ok(());

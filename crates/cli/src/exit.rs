@@ -24,7 +24,7 @@ pub(crate) enum Exit {
     Stopped,
     /// 13: a watched command was stopped because nobody could say any more that it may go on.
     StoppedUnknown,
-    /// 14: what the caller has read or delivered is of another history than the one in force, or lies beyond its ledger.
+    /// 14: what the caller has read or delivered is of another history than the one in force, or may be, or lies beyond its ledger.
     OtherHistory,
     /// 64: the command line is wrong.
     Usage,
@@ -150,10 +150,16 @@ impl From<OutboxError> for CliError {
         if let OutboxError::Refused(refusal) = error {
             return refusal.into();
         }
-        let changed = matches!(error, OutboxError::HistoryChanged { .. });
-        let (code, exit) = match changed {
-            true => (error.code(), Exit::OtherHistory),
-            false => ("outbox_failed", Exit::Failed),
+        let (code, exit) = match &error {
+            OutboxError::HistoryChanged { .. } | OutboxError::HistoryUnnoted { .. } => {
+                (error.code(), Exit::OtherHistory)
+            }
+            OutboxError::Refused(_)
+            | OutboxError::Io { .. }
+            | OutboxError::InUse { .. }
+            | OutboxError::Full { .. }
+            | OutboxError::HistoryUnknown { .. }
+            | OutboxError::Mutated { .. } => ("outbox_failed", Exit::Failed),
         };
         CliError { exit, ..CliError::new(code, error.to_string(), error.remedy()) }
     }

@@ -47,7 +47,7 @@ pub use config::ClientConfig;
 pub use decision::Decision;
 pub use error::{ClientError, HistoryChange};
 pub use events::{EventFollower, EventsFilter, EventsPage};
-pub use outbox::{FlushReport, Outbox, OutboxError};
+pub use outbox::{FlushReport, FlushStopped, Outbox, OutboxError};
 pub use read::LineagePages;
 pub use submit::Submitted;
 pub use trust::{Trust, TrustedKeys};

@@ -54,7 +54,7 @@ async fn accepted_and_refused_envelopes_are_filed_with_their_outcome() {
         Server::start(vec![Do::Accept(201), problem(Code::TimesInvalid, 400), Do::Accept(200)]).await;
     let mut outbox = Outbox::open(dir.path()).unwrap();
     let ids: Vec<_> = (1..=3).map(|n| outbox.put(&envelope(n)).unwrap()).collect();
-    let report = outbox.flush(&client(&server.endpoint)).await.unwrap();
+    let report = outbox.flush(&client(&server.endpoint)).await;
     assert_eq!(report.accepted.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [ids[0], ids[2]]);
     assert_eq!((report.refused[0].0, report.refused[0].1.code), (ids[1], Code::TimesInvalid));
     assert!(report.stopped.is_none());
@@ -76,7 +76,7 @@ async fn an_unknown_outcome_stays_pending_and_holds_back_what_follows() {
     let server = Server::start(script).await;
     let mut outbox = Outbox::open(dir.path()).unwrap();
     let ids: Vec<_> = (1..=3).map(|n| outbox.put(&envelope(n)).unwrap()).collect();
-    let report = outbox.flush(&client(&server.endpoint)).await.unwrap();
+    let report = outbox.flush(&client(&server.endpoint)).await;
     assert_eq!(report.accepted.len(), 1);
     assert_eq!(report.stopped.unwrap().code(), "outcome_unknown");
     assert_eq!(outbox.pending().collect::<Vec<_>>(), ids[1..]);
@@ -91,7 +91,7 @@ async fn an_answer_that_is_not_the_apis_settles_nothing() {
     let mut outbox = Outbox::open(dir.path()).unwrap();
     outbox.put(&envelope(1)).unwrap();
     for _ in 0..2 {
-        let report = outbox.flush(&client(&server.endpoint)).await.unwrap();
+        let report = outbox.flush(&client(&server.endpoint)).await;
         assert_eq!(report.stopped.unwrap().code(), "answer_invalid");
     }
     assert_eq!(outbox.pending().count(), 1);
@@ -109,7 +109,7 @@ async fn a_new_process_goes_on_with_what_was_pending_in_the_same_order() {
     let server = Server::start(vec![]).await;
     let mut outbox = Outbox::open(dir.path()).unwrap();
     outbox.put(&envelope(3)).unwrap();
-    assert_eq!(outbox.flush(&client(&server.endpoint)).await.unwrap().accepted.len(), 5);
+    assert_eq!(outbox.flush(&client(&server.endpoint)).await.accepted.len(), 5);
     assert_eq!(server.bodies(), [5, 1, 9, 2, 3].map(envelope));
 }
 
@@ -126,7 +126,7 @@ async fn a_flush_that_is_cut_off_after_sending_sends_the_same_bytes_again() {
 
     let mut outbox = Outbox::open(dir.path()).unwrap();
     assert_eq!(outbox.pending().count(), 1);
-    assert_eq!(outbox.flush(&client(&server.endpoint)).await.unwrap().accepted.len(), 1);
+    assert_eq!(outbox.flush(&client(&server.endpoint)).await.accepted.len(), 1);
     assert_eq!(server.bodies(), [envelope(1), envelope(1)]);
 }
 
@@ -152,7 +152,7 @@ async fn a_crash_at_each_step_loses_nothing() {
         fs::write(dir.path().join("done").join(name), receipt(&envelope(1)).to_vec()).unwrap();
         let server = Server::start(vec![Do::Accept(200)]).await;
         let mut outbox = Outbox::open(dir.path()).unwrap();
-        assert_eq!(outbox.flush(&client(&server.endpoint)).await.unwrap().accepted.len(), 1);
+        assert_eq!(outbox.flush(&client(&server.endpoint)).await.accepted.len(), 1);
         assert_eq!(files(&dir.path().join("done")).len(), 2);
         assert!(files(dir.path()).is_empty());
     }
@@ -165,7 +165,7 @@ async fn a_number_is_never_used_twice() {
     for n in 0..3 {
         let mut outbox = Outbox::open(dir.path()).unwrap();
         outbox.put(&envelope(n)).unwrap();
-        outbox.flush(&client(&server.endpoint)).await.unwrap();
+        assert_eq!(outbox.flush(&client(&server.endpoint)).await.accepted.len(), 1);
     }
     let done = files(&dir.path().join("done"));
     let numbers: std::collections::BTreeSet<_> = done.iter().map(|name| &name[..20]).collect();
@@ -193,7 +193,7 @@ async fn a_pending_file_that_was_changed_is_never_sent() {
     let mut outbox = Outbox::open(dir.path()).unwrap();
     outbox.put(&envelope(1)).unwrap();
     fs::write(dir.path().join(&files(dir.path())[0]), envelope(2)).unwrap();
-    let error = outbox.flush(&client(&server.endpoint)).await.unwrap_err();
+    let error = outbox.flush(&client(&server.endpoint)).await.stopped.unwrap();
     assert_eq!((error.code(), server.requests()), ("outbox_mutated", 0));
 }
 
@@ -210,7 +210,7 @@ async fn what_was_delivered_in_one_history_is_not_counted_in_another_and_is_sent
         outbox.put(&envelope(n)).unwrap();
     }
     assert_eq!((outbox.history(), file_of_history(dir.path())), (None, None));
-    assert_eq!(outbox.flush(&client(&first.endpoint)).await.unwrap().accepted.len(), 2);
+    assert_eq!(outbox.flush(&client(&first.endpoint)).await.accepted.len(), 2);
     assert_eq!(outbox.history(), Some(history(1)));
     assert_eq!(file_of_history(dir.path()), Some(format!("assent outbox history 1\n{}\n", history(1))));
     drop(outbox);
@@ -220,7 +220,7 @@ async fn what_was_delivered_in_one_history_is_not_counted_in_another_and_is_sent
     let recovered = Server::start(vec![taken]).await;
     let mut outbox = Outbox::open(dir.path()).unwrap();
     outbox.put(&envelope(3)).unwrap();
-    let error = outbox.flush(&client(&recovered.endpoint)).await.unwrap_err();
+    let error = outbox.flush(&client(&recovered.endpoint)).await.stopped.unwrap();
     assert_eq!(error.code(), "outbox_history_changed");
     let said = format!("{error}; {}", error.remedy());
     assert!(said.contains(&history(1).to_string()) && said.contains(&history(2).to_string()), "{said}");
@@ -247,7 +247,7 @@ async fn what_was_delivered_in_one_history_is_not_counted_in_another_and_is_sent
     let recovered = Server::start(script).await;
     let mut outbox = Outbox::open(dir.path()).unwrap();
     assert_eq!(outbox.history(), Some(history(2)));
-    assert_eq!(outbox.flush(&client(&recovered.endpoint)).await.unwrap().accepted.len(), 3);
+    assert_eq!(outbox.flush(&client(&recovered.endpoint)).await.accepted.len(), 3);
     assert_eq!(recovered.bodies(), [1, 2, 3].map(envelope));
     let done = dir.path().join("done");
     assert_eq!(files(&done).len(), 6);
@@ -261,12 +261,12 @@ async fn a_refusal_by_another_history_settles_nothing() {
     let first = Server::start(vec![]).await;
     let mut outbox = Outbox::open(dir.path()).unwrap();
     outbox.put(&envelope(1)).unwrap();
-    outbox.flush(&client(&first.endpoint)).await.unwrap();
+    assert_eq!(outbox.flush(&client(&first.endpoint)).await.accepted.len(), 1);
     // What came before it was lost, so its slot makes a gap there.
     let gap = Problem::new(Code::LineageFragmented, 409, "a gap").in_history(Some(history(2)));
     let recovered = Server::start(vec![Do::Answer(409, gap.to_vec())]).await;
     outbox.put(&envelope(2)).unwrap();
-    let error = outbox.flush(&client(&recovered.endpoint)).await.unwrap_err();
+    let error = outbox.flush(&client(&recovered.endpoint)).await.stopped.unwrap();
     assert_eq!(error.code(), "outbox_history_changed");
     assert_eq!((outbox.pending().count(), files(&dir.path().join("refused")).len()), (1, 0));
 }
@@ -283,5 +283,101 @@ fn a_file_of_history_that_cannot_be_read_is_not_guessed_at() {
         drop(Outbox::open(dir.path()).unwrap());
         fs::write(dir.path().join("history"), text).unwrap();
         assert_eq!(Outbox::open(dir.path()).unwrap_err().code(), "outbox_history_unknown", "{text}");
+    }
+}
+
+/// An outbox in which an earlier build has delivered these envelopes: no history is noted, and no receipt names one.
+async fn of_an_earlier_build(dir: &Path, delivered: std::ops::RangeInclusive<u32>) {
+    let server = Server::start(vec![]).await;
+    let mut outbox = Outbox::open(dir).unwrap();
+    for n in delivered {
+        outbox.put(&envelope(n)).unwrap();
+    }
+    assert!(outbox.flush(&client(&server.endpoint)).await.stopped.is_none());
+    fs::remove_file(dir.join("history")).unwrap();
+    for name in files(&dir.join("done")).into_iter().filter(|name| name.ends_with(".receipt.json")) {
+        let path = dir.join("done").join(name);
+        let mut receipt: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        receipt.as_object_mut().unwrap().remove("history").unwrap();
+        fs::write(&path, receipt.to_string()).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_outbox_of_an_earlier_build_takes_no_history_that_answers_first_and_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    of_an_earlier_build(dir.path(), 1..=2).await;
+    let script = (1..=3).map(|n| Do::Answer(200, receipt_in(history(2), &envelope(n)))).collect();
+    let recovered = Server::start(script).await;
+    for _ in 0..2 {
+        let mut outbox = Outbox::open(dir.path()).unwrap();
+        outbox.put(&envelope(3)).unwrap();
+        assert_eq!(outbox.history(), None);
+        let report = outbox.flush(&client(&recovered.endpoint)).await;
+        let error = report.stopped.unwrap();
+        assert_eq!((error.code(), report.accepted.len()), ("outbox_history_unnoted", 0));
+        let said = format!("{error}; {}", error.remedy());
+        assert!(said.contains("`2` envelopes") && said.contains("--resend-in"), "{said}");
+        assert_eq!((recovered.requests(), file_of_history(dir.path())), (0, None));
+        assert_eq!((outbox.pending().count(), files(&dir.path().join("done")).len()), (1, 4));
+    }
+    let mut outbox = Outbox::open(dir.path()).unwrap();
+    outbox.resend_in(history(2)).await.unwrap();
+    let report = outbox.flush(&client(&recovered.endpoint)).await;
+    assert!(report.stopped.is_none(), "{:?}", report.stopped);
+    assert_eq!((report.accepted.len(), recovered.bodies()), (3, [1, 2, 3].map(envelope).to_vec()));
+    assert_eq!(Outbox::open_with_limit(dir.path(), 1).unwrap_err().code(), "outbox_in_use");
+    drop(outbox);
+    assert_eq!(Outbox::open(dir.path()).unwrap().history(), Some(history(2)));
+}
+
+#[tokio::test]
+async fn an_outbox_that_has_lost_the_note_of_its_history_takes_it_from_the_receipts_if_all_name_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = Server::start(vec![]).await;
+    let mut outbox = Outbox::open(dir.path()).unwrap();
+    for n in 1..=2 {
+        outbox.put(&envelope(n)).unwrap();
+    }
+    assert_eq!(outbox.flush(&client(&first.endpoint)).await.accepted.len(), 2);
+    drop(outbox);
+    let note = file_of_history(dir.path()).unwrap();
+    fs::remove_file(dir.path().join("history")).unwrap();
+    let outbox = Outbox::open(dir.path()).unwrap();
+    assert_eq!((outbox.history(), file_of_history(dir.path())), (Some(history(1)), Some(note)));
+    drop(outbox);
+    // Receipts of two histories, one that is no receipt, and none.
+    let receipt = files(&dir.path().join("done")).into_iter().find(|name| name.ends_with(".receipt.json"));
+    let path = dir.path().join("done").join(receipt.unwrap());
+    for spoiled in [Some(receipt_in(history(2), &envelope(1))), Some(b"{}".to_vec()), None] {
+        match spoiled {
+            Some(bytes) => fs::write(&path, bytes).unwrap(),
+            None => fs::remove_file(&path).unwrap(),
+        }
+        fs::remove_file(dir.path().join("history")).unwrap_or_default();
+        let mut outbox = Outbox::open(dir.path()).unwrap();
+        let stopped = outbox.flush(&client(&first.endpoint)).await.stopped.unwrap();
+        assert_eq!((stopped.code(), first.requests()), ("outbox_history_unnoted", 2));
+    }
+}
+
+#[tokio::test]
+async fn what_a_flush_has_settled_before_it_comes_to_another_history_or_a_spoiled_file_is_reported() {
+    for spoiled in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut script = vec![Do::Accept(201), problem(Code::TimesInvalid, 400)];
+        script.push(Do::Answer(201, receipt_in(history(2), &envelope(3))));
+        let server = Server::start(script).await;
+        let mut outbox = Outbox::open(dir.path()).unwrap();
+        let ids: Vec<_> = (1..=3).map(|n| outbox.put(&envelope(n)).unwrap()).collect();
+        if spoiled {
+            fs::write(dir.path().join(files(dir.path()).last().unwrap()), envelope(9)).unwrap();
+        }
+        let report = outbox.flush(&client(&server.endpoint)).await;
+        let code = if spoiled { "outbox_mutated" } else { "outbox_history_changed" };
+        assert_eq!(report.stopped.unwrap().code(), code);
+        assert_eq!(report.accepted.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [ids[0]]);
+        assert_eq!(report.refused.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [ids[1]]);
+        assert_eq!(outbox.pending().collect::<Vec<_>>(), [ids[2]]);
     }
 }

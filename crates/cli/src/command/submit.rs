@@ -21,7 +21,8 @@ Example:
 
 The same bytes can be submitted any number of times: the answer is the first receipt. A receipt counts in the history that it
 names. If the cluster was recovered, or is another one, an outbox says so and ends with exit code 14; with --resend-in it sends
-everything again that it had delivered before.")]
+everything again that it had delivered before. So does an outbox in which an earlier version has delivered envelopes without noting in
+which history.")]
 pub(crate) struct Args {
     /// Envelopes; `-` is stdin
     #[arg(required_unless_present = "outbox")]

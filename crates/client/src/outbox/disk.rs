@@ -2,6 +2,7 @@
 
 use assent_api::{Problem, ReceiptBody};
 use assent_proof::{Envelope, EvidenceId, History, MAX_ENVELOPE_BYTES};
+use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -16,6 +17,8 @@ const HISTORY: &str = "history";
 const HISTORY_FORMAT: &str = "assent outbox history 1";
 /// More than the file ever has.
 const HISTORY_BYTES_MAX: u64 = 1024;
+/// More than a receipt ever has.
+const RECEIPT_BYTES_MAX: u64 = 64 * 1024;
 
 /// One envelope's name: its place in the order, and what it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,6 +47,20 @@ impl Name {
 pub(super) enum Settled {
     Done(ReceiptBody),
     Refused(Box<Problem>),
+}
+
+/// In which history what is done was delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Delivered {
+    /// Nothing is done yet.
+    Nothing,
+    /// In this one.
+    In(History),
+    /// So many envelopes are done, and nothing says in which: an earlier build did not note it.
+    Unnoted {
+        /// How many.
+        count: usize,
+    },
 }
 
 /// The directory, locked.
@@ -83,9 +100,49 @@ impl Disk {
         &self.dir
     }
 
-    /// The history in which the envelopes that are done were delivered; none before the first of them, and in an outbox of a build
-    /// that did not note it.
-    pub(super) fn history(&self) -> Result<Option<History>, OutboxError> {
+    /// In which history the envelopes that are done were delivered: as the outbox notes it; without that, as their receipts have it,
+    /// which is noted then.
+    pub(super) fn delivered(&self) -> Result<Delivered, OutboxError> {
+        if let Some(history) = self.noted_history()? {
+            return Ok(Delivered::In(history));
+        }
+        let done = names(&self.dir.join(DONE))?;
+        let mut histories = BTreeSet::new();
+        for name in &done {
+            match self.history_of_receipt(*name)? {
+                Some(history) => histories.insert(history),
+                // An earlier build kept it, or it is gone.
+                None => return Ok(Delivered::Unnoted { count: done.len() }),
+            };
+        }
+        match (histories.pop_first(), histories.is_empty()) {
+            (None, _) => Ok(Delivered::Nothing),
+            (Some(history), true) => {
+                self.note_history(&history)?;
+                Ok(Delivered::In(history))
+            }
+            (Some(_), false) => Ok(Delivered::Unnoted { count: done.len() }),
+        }
+    }
+
+    /// The history that the receipt of an envelope names, if there is a receipt and it names one.
+    fn history_of_receipt(&self, name: Name) -> Result<Option<History>, OutboxError> {
+        let path = self.dir.join(DONE).join(format!("{}.receipt.json", name.stem()));
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(OutboxError::io("open", &path, error)),
+        };
+        let mut bytes = Vec::new();
+        file.take(RECEIPT_BYTES_MAX)
+            .read_to_end(&mut bytes)
+            .map_err(|error| OutboxError::io("read", &path, error))?;
+        let receipt: Option<ReceiptBody> = serde_json::from_slice(&bytes).ok();
+        Ok(receipt.map(|receipt| receipt.history))
+    }
+
+    /// The history that the outbox has noted; none before the first envelope is done, and in an outbox of a build that noted none.
+    fn noted_history(&self) -> Result<Option<History>, OutboxError> {
         let path = self.dir.join(HISTORY);
         let file = match File::open(&path) {
             Ok(file) => file,
@@ -117,8 +174,8 @@ impl Disk {
             let (from, to) = (done.join(&file_name), self.dir.join(&file_name));
             fs::rename(&from, &to).map_err(|error| OutboxError::io("move", &from, error))?;
         }
-        // A crash before this leaves some pending again and some done: the outbox still names the earlier history, and this is asked
-        // for again.
+        // A crash before this leaves some pending again and some done: the outbox still names the earlier history, or none, and this
+        // is asked for again.
         sync_dir(&self.dir)?;
         sync_dir(&done)
     }

@@ -47,6 +47,19 @@ pub enum OutboxError {
         /// The history that the registry answers in.
         in_force: History,
     },
+    /// Envelopes are done, and nothing says in which history: an earlier build did not note it. Nothing is sent, since the registry may
+    /// be in another one than that, and what was pending stays pending.
+    #[error(
+        "outbox `{}` has delivered `{count}` envelopes, and neither it nor their receipts say in which history: an earlier build did not \
+         note it",
+        .dir.display()
+    )]
+    HistoryUnnoted {
+        /// The outbox's directory.
+        dir: PathBuf,
+        /// How many envelopes are done.
+        count: usize,
+    },
     /// The file that names the outbox's history cannot be read.
     #[error("`{}` names no history: {problem}", .path.display())]
     HistoryUnknown {
@@ -76,6 +89,7 @@ impl OutboxError {
             OutboxError::Full { .. } => "outbox_full",
             OutboxError::Refused(refusal) => refusal.code.as_str(),
             OutboxError::HistoryChanged { .. } => "outbox_history_changed",
+            OutboxError::HistoryUnnoted { .. } => "outbox_history_unnoted",
             OutboxError::HistoryUnknown { .. } => "outbox_history_unknown",
             OutboxError::Mutated { .. } => "outbox_mutated",
         }
@@ -88,6 +102,10 @@ impl OutboxError {
                 "find out whether the cluster was recovered or is another one; then have all of it sent again in `{in_force}`, where \
                  what is there already is answered with its first receipt (`assent submit --outbox DIR --resend-in {in_force}`)"
             ),
+            OutboxError::HistoryUnnoted { .. } => "look which history the registry is in (`assent status`), and have all of it sent again \
+                                                   there, where what is there already is answered with its first receipt (`assent submit \
+                                                   --outbox DIR --resend-in HISTORY`)"
+                .to_owned(),
             OutboxError::HistoryUnknown { path, .. } => format!(
                 "if no receipt is filed under `done` yet, remove `{}`; otherwise write the history of those receipts into it",
                 path.display()

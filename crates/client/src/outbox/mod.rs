@@ -13,7 +13,8 @@
 //! ```
 //! A receipt says that an envelope is in the ledger of one history. If the registry goes on in another one, as after a recovery, what
 //! is done may not be there: the outbox then stops with [`OutboxError::HistoryChanged`] until [`Outbox::resend_in`] has made everything
-//! pending again. Statements are made for a registry and not for a history, and sending one twice brings its first receipt.
+//! pending again. So it is with [`OutboxError::HistoryUnnoted`] if nothing says in which history what is done was delivered, as in the
+//! outbox of an earlier build. Statements are made for a registry and not for a history, and sending one twice brings its first receipt.
 //!
 //! The number keeps the order, which a chain of statements needs. Nothing is ever deleted except half-written `.tmp`
 //! files; `done/` and `refused/` are the caller's to archive.
@@ -33,7 +34,7 @@ use std::sync::Arc;
 use crate::client::Client;
 use crate::error::ClientError;
 use crate::submit::Submitted;
-use disk::{Disk, Name, Settled};
+use disk::{Delivered, Disk, Name, Settled};
 
 /// Most pending envelopes of an outbox, unless [`Outbox::open_with_limit`] says otherwise.
 pub const PENDING_MAX: usize = 10_000;
@@ -48,19 +49,48 @@ pub struct Outbox {
     next_number: u64,
     pending_max: usize,
     /// In which history what is done was delivered.
-    history: Option<History>,
+    delivered: Delivered,
 }
 
-/// What a flush found out.
+/// What a flush found out. Whatever ended it, this has all that it settled before.
 #[derive(Debug, Default)]
+#[must_use = "what was accepted is reported here alone"]
 pub struct FlushReport {
     /// Accepted, now in `done/`.
     pub accepted: Vec<(EvidenceId, Submitted)>,
     /// Refused for good, now in `refused/`.
     pub refused: Vec<(EvidenceId, Problem)>,
-    /// Why it stopped before the end: the first envelope still pending got no definite answer. What comes after it was
-    /// not sent, since it may rest on it.
-    pub stopped: Option<ClientError>,
+    /// Why it stopped before the end. What comes after the first envelope still pending was not sent, since it may rest on it.
+    pub stopped: Option<FlushStopped>,
+}
+
+/// Why a flush stopped before the end.
+#[derive(Debug, thiserror::Error)]
+pub enum FlushStopped {
+    /// The first envelope still pending got no definite answer.
+    #[error(transparent)]
+    NoAnswer(#[from] ClientError),
+    /// The outbox cannot go on.
+    #[error(transparent)]
+    Outbox(#[from] OutboxError),
+}
+
+impl FlushStopped {
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            FlushStopped::NoAnswer(error) => error.code(),
+            FlushStopped::Outbox(error) => error.code(),
+        }
+    }
+
+    /// What to do about it, in one line.
+    pub fn remedy(&self) -> String {
+        match self {
+            FlushStopped::NoAnswer(error) => error.remedy(),
+            FlushStopped::Outbox(error) => error.remedy(),
+        }
+    }
 }
 
 impl Outbox {
@@ -76,13 +106,16 @@ impl Outbox {
     /// The same with another limit of pending envelopes.
     pub fn open_with_limit(dir: impl Into<PathBuf>, pending_max: usize) -> Result<Self, OutboxError> {
         let disk = Disk::open(dir.into())?;
-        let (pending, next_number, history) = (disk.pending()?, disk.next_number()?, disk.history()?);
-        Ok(Outbox { disk: Arc::new(disk), pending: pending.into(), next_number, pending_max, history })
+        let (pending, next_number, delivered) = (disk.pending()?, disk.next_number()?, disk.delivered()?);
+        Ok(Outbox { disk: Arc::new(disk), pending: pending.into(), next_number, pending_max, delivered })
     }
 
-    /// In which history what is done was delivered; none before the first.
+    /// In which history what is done was delivered; none before the first, and if nothing says it.
     pub fn history(&self) -> Option<History> {
-        self.history
+        match self.delivered {
+            Delivered::In(history) => Some(history),
+            Delivered::Nothing | Delivered::Unnoted { .. } => None,
+        }
     }
 
     /// What is pending, in the order put.
@@ -115,35 +148,46 @@ impl Outbox {
     /// Cancelling it, or a crash at any step, loses nothing: an envelope leaves the pending ones only after its outcome
     /// is durable, and sending it again brings the same receipt.
     ///
-    /// # Errors
-    /// `outbox_io`; `outbox_mutated` for a pending file that is not what was put; `outbox_history_changed` when the registry judged it
-    /// in another history than what is done already: it stays pending, whatever the judgement was.
-    pub async fn flush(&mut self, client: &Client) -> Result<FlushReport, OutboxError> {
+    /// It stops at the first envelope without a definite answer, and with `outbox_io`; with `outbox_mutated` for a pending file that is
+    /// not what was put; with `outbox_history_changed` when the registry judged an envelope in another history than what is done
+    /// already, which then stays pending, whatever the judgement was; with `outbox_history_unnoted` at once, if nothing says in which
+    /// history what is done was delivered.
+    pub async fn flush(&mut self, client: &Client) -> FlushReport {
         let mut report = FlushReport::default();
+        let stopped = self.flush_into(client, &mut report).await.err();
+        FlushReport { stopped, ..report }
+    }
+
+    async fn flush_into(&mut self, client: &Client, report: &mut FlushReport) -> Result<(), FlushStopped> {
+        if let Delivered::Unnoted { count } = self.delivered {
+            return Err(OutboxError::HistoryUnnoted { dir: self.disk.dir().to_owned(), count }.into());
+        }
         while let Some(name) = self.pending.front().copied() {
             let envelope = self.on_disk(move |disk| disk.read(name)).await?;
-            let settled = match client.submit(Bytes::from(envelope)).await {
+            match client.submit(Bytes::from(envelope)).await {
                 Ok(submitted) => {
                     self.is_in(submitted.receipt.history).await?;
+                    self.settle(name, Settled::Done(submitted.receipt)).await?;
                     report.accepted.push((name.id, submitted));
-                    Settled::Done(submitted.receipt)
                 }
                 Err(ClientError::Refused(problem)) => {
                     if let Some(judged_in) = problem.history {
                         self.is_in(judged_in).await?;
                     }
-                    report.refused.push((name.id, (*problem).clone()));
-                    Settled::Refused(problem)
+                    self.settle(name, Settled::Refused(problem.clone())).await?;
+                    report.refused.push((name.id, *problem));
                 }
-                Err(error) => {
-                    report.stopped = Some(error);
-                    break;
-                }
-            };
-            self.on_disk(move |disk| disk.settle(name, &settled)).await?;
-            self.pending.pop_front();
+                Err(error) => return Err(error.into()),
+            }
         }
-        Ok(report)
+        Ok(())
+    }
+
+    /// Files the envelope that is pending first.
+    async fn settle(&mut self, name: Name, settled: Settled) -> Result<(), OutboxError> {
+        self.on_disk(move |disk| disk.settle(name, &settled)).await?;
+        self.pending.pop_front();
+        Ok(())
     }
 
     /// Has everything sent again in this history, which the registry is in now: what is done becomes pending, before what is pending
@@ -152,30 +196,33 @@ impl Outbox {
     /// # Errors
     /// `outbox_io`. Asked again, it goes on.
     pub async fn resend_in(&mut self, history: History) -> Result<(), OutboxError> {
-        if self.history == Some(history) {
+        if self.delivered == Delivered::In(history) {
             return Ok(());
         }
         self.on_disk(Disk::undo_all).await?;
-        // Only now: until here the outbox names the earlier history, and a flush would say so again.
+        // Only now: until here the outbox names the earlier history, or none, and a flush would say so again.
         self.on_disk(move |disk| disk.note_history(&history)).await?;
-        self.history = Some(history);
+        self.delivered = Delivered::In(history);
         self.pending = self.on_disk(Disk::pending).await?.into();
         Ok(())
     }
 
     /// Notes the first history, and refuses every other one.
     async fn is_in(&mut self, history: History) -> Result<(), OutboxError> {
-        match self.history {
-            Some(delivered_in) if delivered_in == history => Ok(()),
-            Some(delivered_in) => Err(OutboxError::HistoryChanged {
+        match self.delivered {
+            Delivered::In(delivered_in) if delivered_in == history => Ok(()),
+            Delivered::In(delivered_in) => Err(OutboxError::HistoryChanged {
                 dir: self.disk.dir().to_owned(),
                 delivered_in,
                 in_force: history,
             }),
-            None => {
+            Delivered::Unnoted { count } => {
+                Err(OutboxError::HistoryUnnoted { dir: self.disk.dir().to_owned(), count })
+            }
+            Delivered::Nothing => {
                 // Before the first receipt is filed: one without a history next to it would count in any.
                 self.on_disk(move |disk| disk.note_history(&history)).await?;
-                self.history = Some(history);
+                self.delivered = Delivered::In(history);
                 Ok(())
             }
         }
