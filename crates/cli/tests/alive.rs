@@ -1,4 +1,4 @@
-//! Nodes whose surroundings let them down, as real processes: nobody reads their log, or the system gives them few open files.
+//! Nodes whose surroundings let them down, as real processes: nobody reads their log, its disk is full, or the system gives them few open files.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -215,18 +215,30 @@ fn metrics(cluster: &Cluster, id: u16) -> String {
     ask(&mut stream, "GET /metrics", "").unwrap().1
 }
 
-/// A node that says much on a pipe: to a reader that is gone, or to one that never reads.
-fn says_much(from: u16, log: &str, reader_is_gone: bool) {
+/// Where the log of a node goes.
+enum Log {
+    /// To a reader that is gone.
+    NobodyThere,
+    /// To one that never reads.
+    NobodyReads,
+    /// To a disk that is full from the beginning.
+    FullDisk(fs::File),
+}
+
+/// A node that says much, and whose log does not get through.
+fn says_much(from: u16, filter: &str, log: Log) {
     let mut cluster = Cluster::new(from);
     cluster.start_quiet(2);
     cluster.start_quiet(3);
     let mut command = assent();
-    command.args(["node", "--config"]).arg(cluster.config(1)).env("ASSENT_LOG", log).stderr(Stdio::piped());
+    command.args(["node", "--config"]).arg(cluster.config(1)).env("ASSENT_LOG", filter);
+    let is_gone = matches!(log, Log::NobodyThere);
+    command.stderr(match log {
+        Log::NobodyThere | Log::NobodyReads => Stdio::piped(),
+        Log::FullDisk(file) => file.into(),
+    });
     cluster.start(1, command);
-    let mut reader = cluster.nodes[0].as_mut().unwrap().stderr.take();
-    if reader_is_gone {
-        reader = None;
-    }
+    let reader = cluster.nodes[0].as_mut().unwrap().stderr.take().filter(|_| !is_gone);
     cluster.all_ready();
     cluster.let_it_run();
     eventually("what may run is allowed", || cluster.is_allowed());
@@ -256,12 +268,21 @@ fn says_much(from: u16, log: &str, reader_is_gone: bool) {
 
 #[test]
 fn a_node_whose_log_lost_its_reader_allows_and_keeps_its_peers() {
-    says_much(21_000, "debug", true);
+    says_much(21_000, "debug", Log::NobodyThere);
 }
 
 #[test]
 fn a_node_whose_log_nobody_reads_allows_and_keeps_its_peers() {
-    says_much(21_500, "trace", false);
+    says_much(21_500, "trace", Log::NobodyReads);
+}
+
+#[test]
+fn a_node_whose_logs_disk_is_full_allows_and_keeps_its_peers() {
+    match fs::File::options().write(true).open("/dev/full") {
+        Ok(full) => says_much(23_500, "debug", Log::FullDisk(full)),
+        Err(error) if cfg!(target_os = "linux") => panic!("`/dev/full`: {error}"),
+        Err(_) => eprintln!("LEFT OUT: this system has no `/dev/full`, a file whose disk is always full"),
+    }
 }
 
 /// `assent node` under these limits of open files.
