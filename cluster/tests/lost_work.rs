@@ -36,13 +36,15 @@ impl Losing {
     }
 }
 
+fn goes_wrong(job: Box<dyn FnOnce() + Send>) {
+    drop(job);
+    panic!("a defect, as the test wants it");
+}
+
 impl Blocking for Losing {
     fn run(&self, job: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
         if self.is_a_clients() && self.panics.load(Ordering::SeqCst) {
-            return ThreadPool.run(Box::new(move || {
-                drop(job);
-                panic!("a defect, as the test wants it")
-            }));
+            return ThreadPool.run(Box::new(move || goes_wrong(job)));
         }
         if self.is_a_clients() && self.vanishes.load(Ordering::SeqCst) {
             // As when the runtime ends.
