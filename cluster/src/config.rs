@@ -63,8 +63,8 @@ pub struct Config {
     /// How far a clock may lie from a quorum's before the node stops trusting its own, in milliseconds.
     #[serde(default = "default_clock_bound_ms")]
     pub clock_bound_ms: u64,
-    /// How long a quorum's clocks have to agree before they are trusted, in milliseconds, after a start or a leap if they are more
-    /// than 10 minutes and at most 31 days ahead of registry time.
+    /// How long a quorum's clocks have to agree before they are trusted, in milliseconds: after a leap, and after a start if they are
+    /// more than 10 minutes ahead of registry time.
     #[serde(default = "default_clock_settle_ms")]
     pub clock_settle_ms: u64,
 }

@@ -253,7 +253,7 @@ async fn a_node_that_is_restarted_in_a_long_idle_cluster_allows_at_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clocks_behind_registry_time_are_unsure_until_they_reach_it() {
     let folder = tempfile::tempdir().unwrap();
-    let (_, nodes, clocks) = allowing(folder.path(), NEVER_MS).await;
+    let (_, nodes, clocks) = allowing(folder.path(), 1_000).await;
     accepted(&nodes[0], "exec-2").await;
     for clock in &clocks {
         clock.set(-6_000);
@@ -263,6 +263,34 @@ async fn clocks_behind_registry_time_are_unsure_until_they_reach_it() {
     }
     assert_eq!(confirm(&nodes[0], &clocks[0]).unwrap_err(), Code::ClockUncertain, "no word helps");
     assert!(clock_of(&nodes[0]).registry_time_ahead_ms.unwrap() > 0);
+    all_allow(&nodes).await;
+    stop(nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clocks_that_are_set_back_an_hour_allow_nothing_again_until_each_node_is_told_that_they_are_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, nodes, clocks) = allowing(folder.path(), NEVER_MS).await;
+    // Two idle hours, so that an hour back is ahead of registry time still.
+    for clock in &clocks {
+        clock.pass(7_200_000);
+    }
+    all_allow(&nodes).await;
+    for clock in &clocks {
+        clock.set(3_600_000);
+    }
+    for node in &nodes {
+        until_unsure(node, "behind the latest time that this node trusted").await;
+        until_unsure(node, "confirm them on each node with `assent clock confirm`").await;
+        assert_eq!(clock_of(node).standing, Some(ClockStanding::Behind));
+        assert!(clock_of(node).registry_time_ahead_ms.unwrap() < 0);
+    }
+    assert!(confirm(&nodes[0], &clocks[0]).unwrap().confirmed.is_some());
+    until(&nodes[0], &[]).await;
+    until_unsure(&nodes[1], "behind the latest time that this node trusted").await;
+    for (node, clock) in nodes.iter().zip(&clocks).skip(1) {
+        confirm(node, clock).unwrap();
+    }
     all_allow(&nodes).await;
     stop(nodes).await;
 }

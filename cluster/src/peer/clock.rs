@@ -27,8 +27,8 @@ struct Reading {
     at: Instant,
     /// The peer's wall clock at that moment.
     theirs: Millis,
-    /// Whether the peer trusted its clock at that moment by its own boot time.
-    anchored: bool,
+    /// How far that was ahead of the time that the peer trusted by its own boot time, in milliseconds; none if the peer did not trust it.
+    anchored: Option<i64>,
     /// How long ping and pong took together: the reading is off by at most half of it.
     rtt: Duration,
 }
@@ -47,7 +47,7 @@ impl ReadingBook {
         sent: Instant,
         received: Instant,
         theirs: Millis,
-        anchored: bool,
+        anchored: Option<i64>,
     ) {
         let rtt = received.saturating_duration_since(sent);
         let readings = self.peers.entry(peer).or_default();
@@ -75,8 +75,9 @@ pub struct PeerClock {
     pub peer: NodeId,
     /// Theirs minus ours, in milliseconds.
     pub offset_ms: i64,
-    /// Whether the peer trusted its clock by its own boot time when it was read.
-    pub anchored: bool,
+    /// How far the peer's clock was ahead of the time that the peer trusts by its own boot time, in milliseconds, when it was read;
+    /// none if the peer did not trust its clock.
+    pub anchored: Option<i64>,
     /// How long ago it was read, in milliseconds.
     pub age_ms: u64,
     /// The round trip of that reading, in milliseconds: the offset is off by at most half of it.
@@ -96,8 +97,9 @@ pub struct ClockReadings {
 pub struct Agreement {
     /// Whether a quorum of voters does, this node included.
     pub quorum: bool,
-    /// Whether another voter does that trusts its own clock by its boot time.
-    pub vouched: bool,
+    /// How far the time that another such voter trusts by its boot time is ahead of the own clock, in milliseconds, if that is within
+    /// the bound too. Of several the earliest.
+    pub vouched: Option<i64>,
 }
 
 impl ClockReadings {
@@ -123,13 +125,15 @@ impl ClockReadings {
         let mut distinct = voters.to_vec();
         distinct.sort_unstable();
         distinct.dedup();
-        let (mut agreeing, mut vouched) = (0usize, false);
+        let (mut agreeing, mut vouched) = (0usize, None);
         for voter in &distinct {
             if *voter == me {
                 agreeing = agreeing.saturating_add(1);
             } else if let Some(clock) = self.agrees(*voter, bound_ms) {
                 agreeing = agreeing.saturating_add(1);
-                vouched |= clock.anchored;
+                let trusted = clock.anchored.map(|ahead_ms| clock.offset_ms.saturating_sub(ahead_ms));
+                let near = trusted.filter(|trusted_ms| trusted_ms.unsigned_abs() <= bound_ms);
+                vouched = [vouched, near].into_iter().flatten().min();
             }
         }
         Agreement { quorum: agreeing > distinct.len() / 2, vouched }
@@ -176,7 +180,7 @@ mod tests {
         for (peer, offset, rtt, age) in of {
             let middle = now - MS(*age);
             let theirs = Millis(own.0 - i64::try_from(*age).unwrap() + offset);
-            book.record(*peer, middle - MS(*rtt) / 2, middle + MS(*rtt) / 2, theirs, false);
+            book.record(*peer, middle - MS(*rtt) / 2, middle + MS(*rtt) / 2, theirs, None);
         }
         book.at(now, Moment { wall: own, boot_ms: 0 })
     }
@@ -250,26 +254,34 @@ mod tests {
     async fn extreme_clocks_saturate_instead_of_wrapping() {
         let now = Instant::now() + Duration::from_secs(60);
         let mut book = ReadingBook::default();
-        book.record(2, now, now, Millis(i64::MIN), true);
-        book.record(3, now, now, Millis(i64::MAX), true);
+        book.record(2, now, now, Millis(i64::MIN), Some(i64::MAX));
+        book.record(3, now, now, Millis(i64::MAX), Some(i64::MIN));
         let at = |wall: i64| book.at(now, Moment { wall: Millis(wall), boot_ms: 0 });
         assert!(!at(i64::MAX).sure(&[1, 2, 4], 1, 500));
         assert!(!at(i64::MIN).sure(&[1, 3, 4], 1, 500));
     }
 
     #[tokio::test]
-    async fn only_another_voter_that_agrees_and_is_anchored_vouches() {
+    async fn only_another_voter_that_agrees_and_is_anchored_vouches_and_for_the_time_that_it_trusts() {
         let now = Instant::now() + Duration::from_secs(60);
-        let vouched = |peer: NodeId, theirs: i64, anchored: bool| {
+        let vouched = |of: &[(NodeId, i64, Option<i64>)]| {
             let mut book = ReadingBook::default();
-            book.record(peer, now, now, Millis(theirs), anchored);
+            for (peer, theirs, anchored) in of {
+                book.record(*peer, now, now, Millis(*theirs), *anchored);
+            }
             let own = Moment { wall: Millis(1_000_000), boot_ms: 7 };
             book.at(now, own).agreement(&[1, 2, 3], 1, 500)
         };
-        assert_eq!(vouched(2, 1_000_500, true), Agreement { quorum: true, vouched: true });
-        assert_eq!(vouched(2, 1_000_500, false), Agreement { quorum: true, vouched: false });
-        assert_eq!(vouched(2, 1_000_501, true), Agreement { quorum: false, vouched: false });
-        assert_eq!(vouched(9, 1_000_000, true), Agreement { quorum: false, vouched: false }, "no voter");
+        let agrees = |vouched: Option<i64>| Agreement { quorum: true, vouched };
+        let alone = Agreement { quorum: false, vouched: None };
+        assert_eq!(vouched(&[(2, 1_000_500, Some(0))]), agrees(Some(500)));
+        assert_eq!(vouched(&[(2, 1_000_500, None)]), agrees(None));
+        assert_eq!(vouched(&[(2, 1_000_501, Some(0))]), alone);
+        assert_eq!(vouched(&[(9, 1_000_000, Some(0))]), alone, "no voter");
+        // Its clock and this one run ahead together of what it trusts.
+        assert_eq!(vouched(&[(2, 1_000_000, Some(500))]), agrees(Some(-500)));
+        assert_eq!(vouched(&[(2, 999_999, Some(500))]), agrees(None));
+        assert_eq!(vouched(&[(2, 1_000_100, Some(0)), (3, 1_000_000, Some(50))]), agrees(Some(-50)));
     }
 
     #[tokio::test]
@@ -277,7 +289,7 @@ mod tests {
         let now = Instant::now();
         let mut book = ReadingBook::default();
         for _ in 0..1000 {
-            book.record(2, now, now + MS(1), Millis(0), false);
+            book.record(2, now, now + MS(1), Millis(0), None);
         }
         assert_eq!(book.peers[&2].len(), READINGS_MAX);
         assert_eq!(book.rtt(2), Some(MS(1)));

@@ -301,8 +301,9 @@ pub(super) struct Ping {
 pub(super) struct Pong {
     /// The answering side's wall clock, in Unix milliseconds.
     pub(super) now_ms: i64,
-    /// Whether the answering side trusted that clock, at that very moment, by its own boot time.
-    pub(super) anchored: bool,
+    /// How far that clock was ahead, at that very moment, of the time that the answering side trusts by its own boot time, in
+    /// milliseconds; none if it was not where it is trusted to be.
+    pub(super) anchored: Option<i64>,
 }
 
 #[cfg(test)]

@@ -106,7 +106,7 @@ impl Server {
                 let Ping { received } = decode(&frame, "ping")?;
                 self.connection.pinged(received);
                 let moment = Moment::of(&*self.clock);
-                let pong = Pong { now_ms: moment.wall.0, anchored: self.trusted.holds(moment) };
+                let pong = Pong { now_ms: moment.wall.0, anchored: self.trusted.ahead_ms(moment) };
                 self.connection.pong(frame.id, &pong);
             }
             kind::PONG => self.pong(&frame)?,

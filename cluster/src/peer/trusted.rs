@@ -1,7 +1,7 @@
 //! By how much this node trusts its wall clock to be ahead of its boot time.
 //!
 //! Set by whoever judges the clock (`usecase::anchor`), and held against both clocks wherever they are read: before a decision or a
-//! stamp, and before each pong, which tells a peer whether this node trusts the time that it says. Reading it takes no lock.
+//! stamp, and before each pong, which tells a peer what time this node trusts. Reading it takes no lock.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
@@ -34,9 +34,15 @@ impl TrustedOffset {
 
     /// Whether the wall clock is where it is trusted to be.
     pub fn holds(&self, moment: Moment) -> bool {
+        self.ahead_ms(moment).is_some()
+    }
+
+    /// How far the wall clock is ahead of the time that is trusted, in milliseconds, if it is where it is trusted to be.
+    pub fn ahead_ms(&self, moment: Moment) -> Option<i64> {
         let trusted = self.offset_ms.load(Ordering::Relaxed);
         let bound_ms = self.bound_ms.load(Ordering::Relaxed);
-        trusted != NONE && moment.offset_ms().abs_diff(trusted) <= bound_ms
+        let ahead_ms = moment.offset_ms().saturating_sub(trusted);
+        (trusted != NONE && ahead_ms.unsigned_abs() <= bound_ms).then_some(ahead_ms)
     }
 }
 
@@ -55,6 +61,7 @@ mod tests {
         trusted.set(Some(900), 500);
         assert!(trusted.holds(at(1_000)) && trusted.holds(at(500)) && trusted.holds(at(1_500)));
         assert!(!trusted.holds(at(499)) && !trusted.holds(at(1_501)));
+        assert_eq!([499, 500, 1_500].map(|wall| trusted.ahead_ms(at(wall))), [None, Some(-500), Some(500)]);
         trusted.set(None, 500);
         assert!(!trusted.holds(at(1_000)));
     }

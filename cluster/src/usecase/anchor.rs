@@ -9,10 +9,18 @@
 //! (b) the node is anchored, and the wall clock lies within the bound of its anchor, and
 //! (c) the wall clock is not behind registry time by more than the bound.
 //!
-//! A node begins without an anchor, and loses it when (b) fails. While (a) and (c) hold it is anchored
-//! 1. at once, if the wall clock is at most [`SMALL_LEAP_MS`] ahead of registry time, or if another voter that agrees is anchored;
-//! 2. once (a) has held without a break for the time to settle, if it is at most [`AHEAD_MS_MAX`] ahead of registry time;
-//! 3. by an operator's word, however far ahead it is.
+//! A node begins without an anchor. When (b) fails the clock has leapt: it is trusted again as soon as it is back at its anchor, or once
+//! there is another anchor. While (a) and (c) hold, and the wall clock is not behind the latest time that this process trusted by more
+//! than the bound, there is one
+//! 1. at once, if this process was never anchored and the wall clock is at most [`SMALL_LEAP_MS`] ahead of registry time;
+//! 2. at once, where another voter trusts the time to be, if its clock and its trusted time lie within the bound of this wall clock;
+//! 3. once (a) has held, and the wall clock has kept to boot time, without a break for the time to settle, if the wall clock is at most
+//!    [`AHEAD_MS_MAX`] ahead of registry time, and has leapt by at most as much in all since this process was anchored first;
+//! 4. by an operator's word, however far ahead it is, and also if it was set back. Leaps are counted from there on.
+//!
+//! So clocks that leap again and again, or run too fast, are not trusted before they have kept to boot time for a while, and are followed
+//! for 31 days in all. Rule 2 takes over what another voter trusts and adds nothing to it: two voters whose clocks run away together
+//! cannot vouch one another along.
 //!
 //! Driven by readings; reads no clock itself, takes no lock, and never changes what `apply` does.
 
@@ -20,14 +28,17 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use assent_api::ClockStanding;
 use assent_proof::Millis;
 
+pub(crate) use self::unsure::Unsure;
 use crate::env::Moment;
+
+mod unsure;
 
 /// A wall clock that is at most so far ahead of registry time is trusted at once: as much as it can leap in a restart.
 pub(super) const SMALL_LEAP_MS: i64 = 10 * 60 * 1_000;
-/// A wall clock that is at most so far ahead of registry time is trusted without an operator, once it has settled: 31 days.
+/// A wall clock that is at most so far ahead of registry time is trusted without an operator, once it has settled: 31 days. All leaps
+/// of a process come to no more.
 pub(crate) const AHEAD_MS_MAX: i64 = 31 * DAY_MS;
 const DAY_MS: i64 = 24 * 3_600 * 1_000;
 /// The anchor follows the wall clock by one millisecond in so many of boot time. That is twice the 500 ppm by which NTP slews, so that
@@ -45,8 +56,9 @@ pub(super) struct Look {
     pub(super) at: Instant,
     /// Whether a quorum agrees within the bound.
     pub(super) quorum: bool,
-    /// Whether another voter that agrees is anchored.
-    pub(super) vouched: bool,
+    /// How far the time that another voter trusts is ahead of this wall clock, in milliseconds, if one that agrees trusts such a
+    /// time within the bound.
+    pub(super) vouched: Option<i64>,
     /// The registry's time, as this node has applied it.
     pub(super) registry_time: Millis,
 }
@@ -62,110 +74,12 @@ impl Look {
     }
 }
 
-/// Why a node is not sure of its clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unsure {
-    /// No quorum agrees.
-    NoQuorum {
-        /// How close a clock has to be, in milliseconds.
-        bound_ms: u64,
-    },
-    /// The wall clock is behind registry time by more than the bound.
-    Behind {
-        /// By how much, in milliseconds.
-        behind_ms: u64,
-    },
-    /// The node was started, or its wall clock leapt against boot time, and has to settle.
-    Settling {
-        /// How far it is ahead of registry time, in milliseconds.
-        ahead_ms: i64,
-        /// How long a quorum still has to agree, in milliseconds.
-        left_ms: u64,
-    },
-    /// The same, and the wall clock is so far ahead of registry time that an operator has to confirm it.
-    TooFarAhead {
-        /// How far, in milliseconds.
-        ahead_ms: i64,
-    },
-}
-
-impl Unsure {
-    /// In one word.
-    pub(crate) fn standing(self) -> ClockStanding {
-        match self {
-            Unsure::NoQuorum { .. } => ClockStanding::NoQuorum,
-            Unsure::Behind { .. } => ClockStanding::Behind,
-            Unsure::Settling { .. } => ClockStanding::Settling,
-            Unsure::TooFarAhead { .. } => ClockStanding::TooFarAhead,
-        }
-    }
-
-    /// Whether it is only that no quorum agrees, which a node without a quorum says otherwise.
-    pub(crate) fn is_for_want_of_a_quorum(self) -> bool {
-        matches!(self, Unsure::NoQuorum { .. })
-    }
-
-    /// What is wrong, one sentence.
-    pub(crate) fn detail(self) -> String {
-        match self {
-            Unsure::NoQuorum { bound_ms } => {
-                format!("this node's clock is not within {bound_ms} ms of a quorum's")
-            }
-            Unsure::Behind { behind_ms } => {
-                format!("this node's clock is {} behind registry time", span(behind_ms))
-            }
-            Unsure::Settling { ahead_ms, left_ms } => format!(
-                "since this node's start, or since its clock leapt against boot time, nothing vouches for its clock, which is {} ahead \
-                 of registry time; a quorum has to agree for {} s more",
-                span(ahead_ms.unsigned_abs()),
-                left_ms.div_ceil(1_000)
-            ),
-            Unsure::TooFarAhead { ahead_ms } => format!(
-                "this node's clock is {} ahead of registry time, and more than 31 days take an operator's word",
-                span(ahead_ms.unsigned_abs())
-            ),
-        }
-    }
-
-    /// What to do about it.
-    pub(crate) fn remedy(self) -> &'static str {
-        match self {
-            Unsure::NoQuorum { .. } => "synchronize the nodes' clocks; ask another node",
-            Unsure::Behind { .. } => {
-                "set the nodes' clocks right; if they are right, the registry waits until they reach its time"
-            }
-            Unsure::Settling { .. } => {
-                "wait until the clocks have settled; if they are wrong, set them right before that"
-            }
-            Unsure::TooFarAhead { .. } => {
-                "set the nodes' clocks right; if they are right, confirm them with `assent clock confirm`"
-            }
-        }
-    }
-
-    /// What is wrong and what to do, for where there is one text for both.
-    pub(crate) fn told(self) -> String {
-        match self {
-            // Its remedy is the code's.
-            Unsure::NoQuorum { .. } => self.detail(),
-            Unsure::Behind { .. } | Unsure::Settling { .. } | Unsure::TooFarAhead { .. } => {
-                format!("{}: {}", self.detail(), self.remedy())
-            }
-        }
-    }
-}
-
-/// A length of time, in the largest unit of which there are two.
-fn span(ms: u64) -> String {
-    let units = [(86_400_000, "days"), (3_600_000, "hours"), (60_000, "minutes"), (1_000, "s")];
-    let fits = units.iter().find(|(unit, _)| ms / unit >= 2);
-    fits.map_or_else(|| format!("{ms} ms"), |(unit, name)| format!("{} {name}", ms / unit))
-}
-
-/// By which rule a node was anchored.
+/// How the wall clock came to be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum How {
-    /// The wall clock is about at registry time.
+    /// It is where it was trusted to be before it leapt.
+    Returned,
+    /// It is about at registry time.
     NearRegistryTime,
     /// Another voter vouches for it.
     Vouched,
@@ -178,7 +92,7 @@ pub(super) enum How {
 pub(super) struct Changes {
     /// By how much the wall clock leapt against boot time, in milliseconds, if it left its anchor.
     pub(super) leapt_ms: Option<i64>,
-    /// How the node was anchored, if it was.
+    /// How the wall clock came to be trusted, if it did.
     pub(super) anchored: Option<How>,
 }
 
@@ -200,6 +114,11 @@ struct Trusted {
 }
 
 impl Trusted {
+    /// The time that is trusted at this boot time.
+    fn at(self, boot_ms: u64) -> Millis {
+        Millis(self.offset_ms.saturating_add_unsigned(boot_ms))
+    }
+
     /// Follows the wall clock a little.
     fn slide(&mut self, moment: Moment) {
         let passed_ms = moment.boot_ms.saturating_sub(self.slid_boot_ms);
@@ -225,7 +144,15 @@ struct Settling {
 pub(crate) struct Anchor {
     bound_ms: u64,
     settle: Duration,
+    /// None as long as this process was never anchored.
     trusted: Option<Trusted>,
+    /// Whether the wall clock has left it.
+    away: bool,
+    /// What leaps are counted from: where this process was anchored first, or by an operator. It follows the wall clock as an anchor
+    /// does.
+    reference: Option<Trusted>,
+    /// The latest time that was trusted.
+    latest: Option<Millis>,
     settling: Option<Settling>,
     confirmed: Option<Confirmed>,
 }
@@ -233,11 +160,19 @@ pub(crate) struct Anchor {
 impl Anchor {
     /// None yet. A clock may be off by `bound_ms`, and settles in `settle_ms`.
     pub(crate) fn new(bound_ms: u64, settle_ms: u64) -> Self {
-        let settle = Duration::from_millis(settle_ms);
-        Self { bound_ms, settle, trusted: None, settling: None, confirmed: None }
+        Self {
+            bound_ms,
+            settle: Duration::from_millis(settle_ms),
+            trusted: None,
+            away: false,
+            reference: None,
+            latest: None,
+            settling: None,
+            confirmed: None,
+        }
     }
 
-    /// The difference that is trusted, in milliseconds.
+    /// The difference that is trusted, in milliseconds. The wall clock may be elsewhere.
     pub(super) fn offset_ms(&self) -> Option<i64> {
         self.trusted.map(|trusted| trusted.offset_ms)
     }
@@ -248,30 +183,69 @@ impl Anchor {
     }
 
     /// How long a quorum still has to agree at `at`, in milliseconds.
-    pub(super) fn left_ms(&self, at: Instant) -> u64 {
+    fn left_ms(&self, at: Instant) -> u64 {
         let agreed = self.settling.map_or(Duration::ZERO, |from| at.saturating_duration_since(from.since));
         u64::try_from(self.settle.saturating_sub(agreed).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// By how much the wall clock is behind the latest time that was trusted, in milliseconds, if that is more than the bound.
+    fn set_back_ms(&self, moment: Moment) -> Option<u64> {
+        let behind_ms = u64::try_from(self.latest?.since(moment.wall)).unwrap_or(0);
+        (behind_ms > self.bound_ms).then_some(behind_ms)
+    }
+
+    /// By how much the wall clock has leapt ahead since leaps are counted, in milliseconds.
+    fn leapt_ms(&self, moment: Moment) -> i64 {
+        let reference = self.reference.map(|reference| reference.offset_ms);
+        reference.map_or(0, |offset_ms| moment.offset_ms().saturating_sub(offset_ms))
+    }
+
+    /// Why a wall clock is not trusted that is not where it is trusted to be, though a quorum agrees and it is not behind registry time.
+    pub(super) fn doubt(&self, look: &Look) -> Unsure {
+        let (ahead_ms, leapt_ms) = (look.ahead_ms(), self.leapt_ms(look.moment));
+        if let Some(behind_ms) = self.set_back_ms(look.moment) {
+            Unsure::SetBack { behind_ms }
+        } else if ahead_ms > AHEAD_MS_MAX {
+            Unsure::TooFarAhead { ahead_ms }
+        } else if leapt_ms > AHEAD_MS_MAX {
+            Unsure::LeaptTooFar { leapt_ms }
+        } else {
+            Unsure::Settling { ahead_ms, left_ms: self.left_ms(look.at) }
+        }
     }
 
     /// Takes a look in. To be called several times a second.
     pub(super) fn look(&mut self, look: &Look) -> Changes {
         let mut changes = Changes::default();
-        if let Some(trusted) = &mut self.trusted {
-            let offset_ms = look.moment.offset_ms();
-            if offset_ms.abs_diff(trusted.offset_ms) <= self.bound_ms {
-                trusted.slide(look.moment);
+        if let Some(trusted) = self.trusted {
+            let away_ms = look.moment.offset_ms().saturating_sub(trusted.offset_ms);
+            if away_ms.unsigned_abs() <= self.bound_ms {
+                changes.anchored = self.away.then_some(How::Returned);
+                self.hold(trusted, look.moment);
                 return changes;
             }
-            changes.leapt_ms = Some(offset_ms.saturating_sub(trusted.offset_ms));
-            (self.trusted, self.settling, self.confirmed) = (None, None, None);
+            if !self.away {
+                changes.leapt_ms = Some(away_ms);
+                (self.away, self.settling, self.confirmed) = (true, None, None);
+            }
         }
         changes.anchored = self.settle(look);
         changes
     }
 
+    /// The wall clock is where it is trusted to be.
+    fn hold(&mut self, mut trusted: Trusted, moment: Moment) {
+        trusted.slide(moment);
+        if let Some(reference) = &mut self.reference {
+            reference.slide(moment);
+        }
+        self.latest = self.latest.max(Some(trusted.at(moment.boot_ms)));
+        (self.trusted, self.away, self.settling) = (Some(trusted), false, None);
+    }
+
     /// Whether the clock may be anchored now, and how.
     fn settle(&mut self, look: &Look) -> Option<How> {
-        if !look.quorum || look.is_behind(self.bound_ms) {
+        if !look.quorum || look.is_behind(self.bound_ms) || self.set_back_ms(look.moment).is_some() {
             self.settling = None;
             return None;
         }
@@ -280,6 +254,7 @@ impl Anchor {
         let unbroken = self.settling.filter(|from| {
             let in_boot_ms = looked.1.saturating_sub(from.looked.1);
             let elapsed = look.at.saturating_duration_since(from.looked.0);
+            // Against where it began, so that a clock that runs away never settles.
             offset_ms.abs_diff(from.offset_ms) <= self.bound_ms
                 && in_boot_ms <= BREAK_MS
                 && elapsed <= Duration::from_millis(BREAK_MS)
@@ -289,39 +264,53 @@ impl Anchor {
             None => Settling { since: look.at, looked, offset_ms },
         };
         self.settling = Some(settling);
-        let ahead_ms = look.ahead_ms();
-        let how = if ahead_ms <= SMALL_LEAP_MS {
-            How::NearRegistryTime
-        } else if look.vouched {
-            How::Vouched
-        } else if ahead_ms <= AHEAD_MS_MAX && self.left_ms(look.at) == 0 {
-            How::Settled
+        let never_anchored = self.trusted.is_none();
+        let (how, offset_ms) = if never_anchored && look.ahead_ms() <= SMALL_LEAP_MS {
+            (How::NearRegistryTime, offset_ms)
+        } else if let Some(theirs_ms) = look.vouched {
+            // What the other one trusts, and not what this clock shows: else two clocks that run away would take turns.
+            (How::Vouched, offset_ms.saturating_add(theirs_ms))
+        } else if matches!(self.doubt(look), Unsure::Settling { left_ms: 0, .. }) {
+            (How::Settled, offset_ms)
         } else {
             return None;
         };
-        self.trust(look);
+        self.trust(look.moment, offset_ms);
         Some(how)
     }
 
-    fn trust(&mut self, look: &Look) {
-        let Moment { boot_ms, .. } = look.moment;
-        self.trusted = Some(Trusted { offset_ms: look.moment.offset_ms(), slid_boot_ms: boot_ms });
-        self.settling = None;
+    fn trust(&mut self, moment: Moment, offset_ms: i64) {
+        let trusted = Trusted { offset_ms, slid_boot_ms: moment.boot_ms };
+        self.trusted = Some(trusted);
+        self.reference = self.reference.or(Some(trusted));
+        self.latest = self.latest.max(Some(trusted.at(moment.boot_ms)));
+        (self.away, self.settling) = (false, None);
     }
 
-    /// Takes an operator's word for the clock as it is now: what it was taken for, or nothing if the node is anchored here already.
+    /// Takes an operator's word for the clock as it is now: what it was taken for, or nothing if the node is anchored here already. In
+    /// both cases leaps are counted from here on.
     ///
     /// # Errors
     /// If no quorum agrees, or the clock is behind registry time: a word changes neither.
     pub(super) fn confirm(&mut self, look: &Look) -> Result<Option<Confirmed>, Unsure> {
-        let holds = self
-            .trusted
-            .is_some_and(|trusted| look.moment.offset_ms().abs_diff(trusted.offset_ms) <= self.bound_ms);
-        match judge(look, holds, self.bound_ms, || 0) {
-            Ok(_) => Ok(None),
-            Err(Unsure::Settling { .. } | Unsure::TooFarAhead { .. }) => {
+        let offset_ms = look.moment.offset_ms();
+        let holds =
+            self.trusted.is_some_and(|trusted| offset_ms.abs_diff(trusted.offset_ms) <= self.bound_ms);
+        let judged = judge(look, holds, self.bound_ms, || self.doubt(look));
+        match judged {
+            Ok(_) => {
+                self.reference = self.trusted;
+                Ok(None)
+            }
+            Err(
+                Unsure::SetBack { .. }
+                | Unsure::Settling { .. }
+                | Unsure::TooFarAhead { .. }
+                | Unsure::LeaptTooFar { .. },
+            ) => {
                 let confirmed = Confirmed { wall: look.moment.wall, ahead_ms: look.ahead_ms() };
-                self.trust(look);
+                (self.reference, self.latest) = (None, None);
+                self.trust(look.moment, offset_ms);
                 self.confirmed = Some(confirmed);
                 Ok(Some(confirmed))
             }
@@ -331,24 +320,21 @@ impl Anchor {
 }
 
 /// The wall clock of a look, if it may be used: the reading that was judged is the one to use, since another could fall behind a
-/// leap. `holds` is whether it lies within the bound of the node's anchor; `left_ms` is how long it still has to settle if not.
+/// leap. `holds` is whether it lies within the bound of the node's anchor; `doubt` says what else it takes if not.
 pub(super) fn judge(
     look: &Look,
     holds: bool,
     bound_ms: u64,
-    left_ms: impl FnOnce() -> u64,
+    doubt: impl FnOnce() -> Unsure,
 ) -> Result<Millis, Unsure> {
-    let ahead_ms = look.ahead_ms();
     if !look.quorum {
         Err(Unsure::NoQuorum { bound_ms })
     } else if look.is_behind(bound_ms) {
-        Err(Unsure::Behind { behind_ms: ahead_ms.unsigned_abs() })
+        Err(Unsure::Behind { behind_ms: look.ahead_ms().unsigned_abs() })
     } else if holds {
         Ok(look.moment.wall)
-    } else if ahead_ms > AHEAD_MS_MAX {
-        Err(Unsure::TooFarAhead { ahead_ms })
     } else {
-        Err(Unsure::Settling { ahead_ms, left_ms: left_ms() })
+        Err(doubt())
     }
 }
 

@@ -10,11 +10,11 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use assent_proof::{AuthorizeRequest, Code};
-use assent_registry::Decision;
+use assent_proof::AuthorizeRequest;
 use assent_registry::mutant::{self, Mutant};
 
 use super::barrier::FOR_EVER;
+use super::decide::Denied;
 use super::lane::SHORT;
 use super::round::Joined;
 use super::shed::Shed;
@@ -156,21 +156,16 @@ impl Service {
     }
 
     /// Denies one request that was looked at, signed like what was evaluated.
-    pub(super) async fn deny(
-        &self,
-        request: AuthorizeRequest,
-        code: Code,
-        detail: String,
-    ) -> Option<Answered> {
+    pub(super) async fn deny(&self, request: AuthorizeRequest, denied: Denied) -> Option<Answered> {
         let inner = self.inner.clone();
-        let denied = blocking(&*self.parts().env.blocking, move || inner.parts.deny(request, code, &detail));
+        let denied = blocking(&*self.parts().env.blocking, move || inner.parts.deny(request, &denied));
         denied.await.ok().flatten()
     }
 }
 
 impl Parts {
-    fn deny(&self, request: AuthorizeRequest, code: Code, detail: &str) -> Option<Answered> {
-        let decision = Decision::deny(code, detail, self.env.clock.now());
+    fn deny(&self, request: AuthorizeRequest, denied: &Denied) -> Option<Answered> {
+        let decision = denied.decision(self.env.clock.now());
         self.sign(&[(request, decision)], None).pop()
     }
 }

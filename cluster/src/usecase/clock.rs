@@ -56,15 +56,20 @@ impl Parts {
     }
 
     /// The clock, or why this node is not sure of it. The reading that was judged is the one to use: another could fall
-    /// behind a leap. Takes no lock on the anchor unless the node has to settle.
+    /// behind a leap. Takes no lock on the anchor while the clock is where it is trusted to be. If it is not, the anchor is looked at,
+    /// so that a node that was just started, or whose clock was just put right, need not wait for the watch.
     pub(crate) fn judged(&self) -> Result<Millis, Unsure> {
-        self.judge(&self.look())
+        let look = self.look();
+        if look.quorum && !self.hub.trusted().holds(look.moment) {
+            self.take_in(&look);
+        }
+        self.judge(&look)
     }
 
     fn judge(&self, look: &Look) -> Result<Millis, Unsure> {
         let holds = self.hub.trusted().holds(look.moment) || mutant::is_active(Mutant::TrustLeaptClock);
-        let left_ms = || self.with_anchor(|anchor| anchor.left_ms(look.at));
-        judge(look, holds, self.config.clock_bound_ms, left_ms)
+        let doubt = || self.with_anchor(|anchor| anchor.doubt(look));
+        judge(look, holds, self.config.clock_bound_ms, doubt)
     }
 
     /// The clock, if this node may trust it.
@@ -72,10 +77,16 @@ impl Parts {
         self.judged().ok()
     }
 
-    /// Looks at the clock and moves the anchor. Called several times a second, by the watch alone.
+    /// Looks at the clock and moves the anchor. Called several times a second, by the watch.
     pub(super) fn watch_clock(&self) -> Watched {
         let look = self.look();
-        let changes = self.with_anchor(|anchor| anchor.look(&look));
+        self.take_in(&look);
+        Watched { quorum: look.quorum, unsure: self.judge(&look).err() }
+    }
+
+    /// Moves the anchor by a look, and says what that has changed.
+    fn take_in(&self, look: &Look) {
+        let changes = self.with_anchor(|anchor| anchor.look(look));
         let ahead_ms = look.ahead_ms();
         if let Some(leapt_ms) = changes.leapt_ms {
             tracing::warn!(leapt_ms, ahead_ms, "the wall clock leapt against boot time, and is not trusted");
@@ -83,7 +94,6 @@ impl Parts {
         if let Some(how) = changes.anchored {
             tracing::info!(?how, ahead_ms, "the wall clock is trusted from here on");
         }
-        Watched { quorum: look.quorum, unsure: self.judge(&look).err() }
     }
 
     /// How this node stands with its clock. Local: no decision rests on it.
@@ -93,7 +103,14 @@ impl Parts {
         let confirmed = self.with_anchor(|anchor| anchor.confirmed());
         let settle_left_ms = match unsure {
             Some(Unsure::Settling { left_ms, .. }) => Some(left_ms),
-            Some(Unsure::NoQuorum { .. } | Unsure::Behind { .. } | Unsure::TooFarAhead { .. }) | None => None,
+            Some(
+                Unsure::NoQuorum { .. }
+                | Unsure::Behind { .. }
+                | Unsure::SetBack { .. }
+                | Unsure::TooFarAhead { .. }
+                | Unsure::LeaptTooFar { .. },
+            )
+            | None => None,
         };
         let offsets = self.hub.clock().offsets();
         let readings = offsets.iter().map(|clock| ClockReading {
@@ -120,8 +137,9 @@ impl Parts {
 }
 
 impl Service {
-    /// Takes an operator's word that this node's clock, which shows `time`, is right, however far it is ahead of registry time. The
-    /// other nodes follow the one that was told. It holds until the clock leaps again or the node stops.
+    /// Takes an operator's word that this node's clock, which shows `time`, is right, however far it is ahead of registry time, and also
+    /// if it was set back. The other nodes follow the one that was told, except back. It holds until the clock leaps again or the
+    /// node stops.
     ///
     /// # Errors
     /// `times_invalid` if `time` is not within a minute of the node's clock; `clock_uncertain` if no quorum agrees, or the clock is

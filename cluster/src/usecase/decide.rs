@@ -17,6 +17,7 @@ use assent_registry::mutant::{self, Mutant};
 use assent_registry::{Decision, View, authorize, authorize_permitted};
 use assent_store::RegistryView;
 
+use super::anchor::Unsure;
 use super::answer_room::Taken;
 use super::authorize::{Answered, Ask, Question, Reply};
 use super::barrier::BarrierError;
@@ -38,7 +39,50 @@ const CLOSING_SHARE: u64 = 8;
 const DENIED_WITHIN: Duration = Duration::from_millis(100);
 
 /// Why nothing is evaluated.
-type Denied = (Code, String);
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Denied {
+    pub(super) code: Code,
+    /// What is wrong, one sentence.
+    pub(super) detail: String,
+    /// What to do about it, if that is not what the code says.
+    pub(super) remedy: Option<String>,
+}
+
+impl Denied {
+    /// With the code's remedy.
+    pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into(), remedy: None }
+    }
+
+    /// As a decision.
+    pub(super) fn decision(&self, now: Millis) -> Decision {
+        match self.remedy.clone() {
+            None => Decision::deny(self.code, self.detail.as_str(), now),
+            Some(remedy) => Decision::deny_with_remedy(self.code, self.detail.as_str(), remedy, now),
+        }
+    }
+}
+
+impl From<Unsure> for Denied {
+    fn from(unsure: Unsure) -> Self {
+        let remedy = Some(unsure.remedy().to_owned());
+        Self { code: Code::ClockUncertain, detail: unsure.detail(), remedy }
+    }
+}
+
+/// Why nothing is evaluated on what is behind this barrier. What the barrier says is the more definite, and it needs no clock; behind it
+/// nothing is evaluated by a clock that is in doubt.
+fn denied(passed: Result<(), BarrierError>, sure: Result<Millis, Unsure>) -> Option<Denied> {
+    match (passed, sure) {
+        (Err(error), Ok(_) | Err(_)) => Some(Denied::new(Code::NoQuorum, error.to_string())),
+        (Ok(()), Err(unsure)) => Some(unsure.into()),
+        (Ok(()), Ok(_)) if mutant::is_active(Mutant::AlwaysDeny) => {
+            Some(Denied::new(Code::NoQuorum, "this node denies everything"))
+        }
+        (Ok(()), Ok(_)) => None,
+    }
+}
+
 /// A request, what is asked of the rules, and until when.
 type Asked<'a> = (Question, &'a AuthorizeRequest, Instant);
 
@@ -53,18 +97,7 @@ pub(super) async fn answer_all(inner: Arc<Inner>, mut asks: Vec<Ask>, passed: Re
     // The clock is judged and read after the barrier, in one reading.
     let sure = parts.judged();
     let now = sure.unwrap_or_else(|_| parts.env.clock.now());
-    let denied = match (passed, sure) {
-        // Without a quorum there is nobody whose clock could agree: the barrier says more.
-        (Err(error), Ok(_)) => Some((Code::NoQuorum, error.to_string())),
-        (Err(error), Err(unsure)) if unsure.is_for_want_of_a_quorum() => {
-            Some((Code::NoQuorum, error.to_string()))
-        }
-        (_, Err(unsure)) => Some((Code::ClockUncertain, unsure.told())),
-        (Ok(()), Ok(_)) if mutant::is_active(Mutant::AlwaysDeny) => {
-            Some((Code::NoQuorum, "this node denies everything".to_owned()))
-        }
-        (Ok(()), Ok(_)) => None,
-    };
+    let denied = denied(passed, sure);
     let (long, short): (Vec<Ask>, Vec<Ask>) = asks.into_iter().partition(Ask::is_long);
     if !short.is_empty() {
         let (short, worker, denied) = (in_turns(short), inner.clone(), denied.clone());
@@ -168,15 +201,14 @@ impl Parts {
         if let Some(denied) = denied {
             return Err(denied);
         }
-        let rows = self
-            .registry
-            .view()
-            .map_err(|error| (Code::EvidenceMutated, format!("the store cannot be read: {error}")))?;
+        let rows = self.registry.view().map_err(|error| {
+            Denied::new(Code::EvidenceMutated, format!("the store cannot be read: {error}"))
+        })?;
         match self.silenced(&rows, now) {
             Ok(None) => Ok(rows),
             // It cannot know, and another node can: callers go there.
-            Ok(Some(why)) => Err((Code::NoQuorum, why)),
-            Err(error) => Err((Code::EvidenceMutated, self.unread(&error))),
+            Ok(Some(why)) => Err(Denied::new(Code::NoQuorum, why)),
+            Err(error) => Err(Denied::new(Code::EvidenceMutated, self.unread(&error))),
         }
     }
 }
@@ -293,7 +325,7 @@ impl Desk<'_> {
     fn decide(&self, question: Question, request: &AuthorizeRequest, until: Instant) -> Decision {
         let (timed, view) = match &self.state {
             Ok(state) => *state,
-            Err((code, detail)) => return Decision::deny(*code, detail.as_str(), self.now),
+            Err(denied) => return denied.decision(self.now),
         };
         if Instant::now() >= until {
             let detail = "the deadline passed before this request was evaluated";
@@ -307,5 +339,33 @@ impl Desk<'_> {
             Question::Read => authorize(view, request, self.now),
             Question::Permitted => authorize_permitted(view, request, self.now),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_the_barrier_failed_its_reason_is_said_and_behind_it_no_clock_in_doubt_evaluates() {
+        let unsure = Unsure::TooFarAhead { ahead_ms: i64::MAX };
+        for clock in [Ok(Millis(1)), Err(unsure), Err(Unsure::NoQuorum { bound_ms: 500 })] {
+            let said = denied(Err(BarrierError::NotVoter), clock).unwrap();
+            assert_eq!(said, Denied::new(Code::NoQuorum, "this node is not a voter of the cluster"));
+        }
+        assert_eq!(denied(Ok(()), Err(unsure)).unwrap().code, Code::ClockUncertain);
+        assert_eq!(denied(Ok(()), Ok(Millis(1))), None);
+    }
+
+    #[test]
+    fn a_denial_for_a_clock_in_doubt_has_the_remedy_of_what_is_wrong_with_it() {
+        let behind = Unsure::Behind { behind_ms: 7_000 };
+        let decision = Denied::from(behind).decision(Millis(1));
+        let [reason] = decision.reasons.as_slice() else { panic!("{decision:?}") };
+        assert_eq!((reason.code, reason.detail.as_str()), (Code::ClockUncertain, behind.detail().as_str()));
+        assert_eq!(reason.remedy.as_deref(), Some(behind.remedy()));
+        assert!(!decision.is_allow());
+        let usual = Denied::new(Code::NoQuorum, "why").decision(Millis(1));
+        assert_eq!(usual.reasons.first().and_then(|reason| reason.remedy.clone()), None);
     }
 }

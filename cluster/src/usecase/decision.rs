@@ -60,7 +60,13 @@ impl Parts {
         let reasons = decision
             .reasons
             .iter()
-            .map(|reason| ReasonBody::new(reason.code, reason.detail.clone(), reason.evidence))
+            .map(|reason| {
+                let body = ReasonBody::new(reason.code, reason.detail.clone(), reason.evidence);
+                match reason.remedy.clone() {
+                    None => body,
+                    Some(remedy) => ReasonBody { remedy, ..body },
+                }
+            })
             .collect();
         let policy = decision.policy.as_ref();
         let history = decision.history.unwrap_or_else(|| self.history());

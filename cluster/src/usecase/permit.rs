@@ -8,6 +8,7 @@
 use bytes::Bytes;
 
 use super::authorize::Question;
+use super::decide::Denied;
 use super::shed::Shed;
 use super::{Answered, Caller, Service, Submitted};
 use assent_api::{BatchMode, DecisionBody, Problem};
@@ -36,7 +37,7 @@ impl Service {
         }
         let now = match self.parts().judged() {
             Ok(now) => now,
-            Err(unsure) => return Ok(self.denied(request, Code::ClockUncertain, unsure.told()).await),
+            Err(unsure) => return Ok(self.denied(request, unsure.into()).await),
         };
         let bytes = self.parts().permit_statement(&request, now);
         match self.submit_own(bytes).await {
@@ -44,8 +45,11 @@ impl Service {
             Submitted::Accepted { .. } => Ok(self.decided(request).await),
             Submitted::Problem(problem) if is_of_the_rules(&problem) => Ok(self.decided(request).await),
             Submitted::Problem(problem) => {
-                let detail = format!("{}; ask again with the same nonce", problem.detail);
-                Ok(self.denied(request, problem.code, detail).await)
+                let Problem { code, detail, remedy, .. } = *problem;
+                let detail = format!("{detail}; ask again with the same nonce");
+                // What else went wrong has its remedy for the submission, and this is none of the caller's.
+                let remedy = (code == Code::ClockUncertain).then_some(remedy);
+                Ok(self.denied(request, Denied { code, detail, remedy }).await)
             }
         }
     }
@@ -54,11 +58,11 @@ impl Service {
         only(self.ask(Question::Permitted, vec![request]).await)
     }
 
-    async fn denied(&self, request: AuthorizeRequest, code: Code, detail: String) -> Answered {
-        if code == Code::Overloaded {
-            return only(self.parts().denied_unsigned(&[request], &Shed::Overloaded(detail)));
+    async fn denied(&self, request: AuthorizeRequest, denied: Denied) -> Answered {
+        if denied.code == Code::Overloaded {
+            return only(self.parts().denied_unsigned(&[request], &Shed::Overloaded(denied.detail)));
         }
-        only(self.deny(request, code, detail).await.into_iter().collect())
+        only(self.deny(request, denied).await.into_iter().collect())
     }
 
     /// Submits a statement of this node's own.

@@ -56,12 +56,6 @@ impl Service {
         if parts.is_stopping() {
             return Err(problem(Code::NoQuorum, "this node is stopping: ask another one"));
         }
-        // Without a quorum there is nobody whose clock could agree: the barrier says more.
-        if let Err(unsure) = parts.judged()
-            && !unsure.is_for_want_of_a_quorum()
-        {
-            return Err(unsure.problem(Call::Read));
-        }
         let passed = self.pass(within(parts.config.deadlines.authorize_ms)).await;
         passed.map_err(|error| self.why_not_ready(&error))?;
         let now = parts.judged().map_err(|unsure| unsure.problem(Call::Read))?;

@@ -385,12 +385,7 @@ impl Parts {
             if Instant::now() >= until {
                 return Err(match maybe_proposed {
                     Some(detail) => Failure::Unknown(detail),
-                    None => match self.judged() {
-                        Err(unsure) if !unsure.is_for_want_of_a_quorum() => {
-                            Failure::ClockUncertain(Some(unsure))
-                        }
-                        Ok(_) | Err(_) => Failure::NoQuorum(format!("not proposed in time: {last}")),
-                    },
+                    None => Failure::NoQuorum(format!("not proposed in time: {last}")),
                 });
             }
             let attempt = match self.believed_leader() {

@@ -57,11 +57,12 @@ pub fn clock_of(node: &Node) -> ClockBody {
     node.service().status(&Caller::Anonymous).clock
 }
 
-/// Whether `exec-1` may run: the reasons why not, each with its detail.
+/// Whether `exec-1` may run: the reasons why not, each with its detail and its remedy.
 pub async fn reasons(node: &Node) -> Vec<(Code, String)> {
     let answer = node.service().authorize(&Caller::Anonymous, vec![request()]).await.remove(0);
     let body: DecisionBody = serde_json::from_slice(&answer.body).unwrap();
-    body.reasons.into_iter().map(|ReasonBody { code, detail, .. }| (code, detail)).collect()
+    let told = |ReasonBody { code, detail, remedy, .. }| (code, format!("{detail}: {remedy}"));
+    body.reasons.into_iter().map(told).collect()
 }
 
 /// Asks until the node answers with exactly these reasons: what it says of them.

@@ -16,9 +16,9 @@ pub enum ClockStanding {
     NoQuorum,
     /// It started, or its clock leapt against boot time, and a quorum has not agreed for long enough since.
     Settling,
-    /// The same, and its clock is so far ahead of registry time that an operator has to confirm it.
+    /// The same, and its clock is so far ahead of registry time, or has leapt so far in all, that an operator has to confirm it.
     TooFarAhead,
-    /// Its clock is behind registry time.
+    /// Its clock is behind registry time, or behind the latest time that the node trusted since it was started.
     Behind,
 }
 

@@ -61,8 +61,8 @@ impl Client {
         self.change(Ask::post("/v1/cluster/leader", body)).await
     }
 
-    /// Says that a node's clock, which shows `time`, is right, however far it is ahead of registry time. The other nodes follow the one
-    /// that takes it. Answers how that one stands with its clock.
+    /// Says that a node's clock, which shows `time`, is right, however far it is ahead of registry time, and also if it was set back. The
+    /// other nodes follow the one that takes it, except back: each of those has to be told. Answers how that one stands with its clock.
     ///
     /// # Errors
     /// `times_invalid` if `time` is not within a minute of the node's clock; `clock_uncertain` if no quorum agrees with it, or it is

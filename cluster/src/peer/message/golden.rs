@@ -253,5 +253,6 @@ fn probe_failure_ping_and_pong_are_pinned() {
         "94c3dc0010ccabccabccabccabccabccabccabccabccabccabccabccabccabccabccabccab02c4208a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c",
     );
     pinned(&Failure { cause: Failure::OVERLOADED, detail: "why".into() }, "9201a3776879");
-    pinned(&Pong { now_ms: 1_800_000_000_123, anchored: true }, "92cf000001a3185c507bc3");
+    pinned(&Pong { now_ms: 1_800_000_000_123, anchored: Some(-2) }, "92cf000001a3185c507bfe");
+    pinned(&Pong { now_ms: 1_800_000_000_123, anchored: None }, "92cf000001a3185c507bc0");
 }

@@ -1,5 +1,8 @@
 //! The anchor, driven by readings that were made up.
 
+use assent_api::ClockStanding;
+
+use super::unsure::span;
 use super::*;
 
 const BOUND_MS: u64 = 500;
@@ -21,7 +24,7 @@ impl World {
             moment: Moment { wall, boot_ms: 1_000_000 },
             at: Instant::now(),
             quorum: true,
-            vouched: false,
+            vouched: None,
             registry_time: wall.saturating_add(ahead_ms.saturating_neg()),
         };
         Self { anchor: Anchor::new(BOUND_MS, SETTLE_MS), look }
@@ -66,7 +69,19 @@ impl World {
     fn judged(&self) -> Result<Millis, Unsure> {
         let offset = self.look.moment.offset_ms();
         let holds = self.anchor.offset_ms().is_some_and(|trusted| offset.abs_diff(trusted) <= BOUND_MS);
-        judge(&self.look, holds, BOUND_MS, || self.anchor.left_ms(self.look.at))
+        judge(&self.look, holds, BOUND_MS, || self.anchor.doubt(&self.look))
+    }
+
+    /// A statement is stamped now.
+    fn stamp(&mut self) {
+        self.look.registry_time = self.judged().unwrap();
+    }
+
+    /// How far the time that this node trusts is ahead of its wall clock, if it is anchored.
+    fn vouches(&self) -> Option<i64> {
+        let offset = self.look.moment.offset_ms();
+        let away = self.anchor.offset_ms()?.saturating_sub(offset);
+        (away.unsigned_abs() <= BOUND_MS).then_some(away)
     }
 
     fn standing(&self) -> Option<ClockStanding> {
@@ -122,9 +137,142 @@ async fn a_leap_that_is_taken_back_before_it_settled_leaves_nothing() {
         world.leap(leap);
         assert_eq!(world.live(30_000).anchored, None);
         world.leap(-leap);
-        assert_eq!(world.pass(100).anchored, Some(How::NearRegistryTime));
+        assert_eq!(world.pass(100).anchored, Some(How::Returned));
         assert_eq!(world.standing(), None);
     }
+}
+
+#[tokio::test]
+async fn clocks_that_step_nine_minutes_again_and_again_settle_anew_each_time_and_for_31_days_in_all() {
+    let mut world = World::anchored();
+    world.stamp();
+    let step = 9 * 60_000;
+    let mut steps = 0;
+    loop {
+        world.leap(step);
+        steps += 1;
+        assert_eq!(world.live(60_000).anchored, None, "step {steps} is not trusted at once");
+        if world.pass(100).anchored != Some(How::Settled) {
+            break;
+        }
+        world.stamp();
+    }
+    assert!(steps * step > 31 * DAY_MS && steps * step < 31 * DAY_MS + HOUR_MS, "{steps} steps");
+    assert!(matches!(world.judged(), Err(Unsure::LeaptTooFar { .. })), "{:?}", world.judged());
+    // Faster than it settles it is never sure at all.
+    let mut world = World::anchored();
+    for _ in 0..100 {
+        world.leap(step);
+        assert_eq!(world.live(50_000).anchored, None);
+        assert_eq!(world.standing(), Some(ClockStanding::Settling));
+        // Another node's clock, or a word, could have let a statement in.
+        world.look.registry_time = world.look.moment.wall;
+    }
+}
+
+#[tokio::test]
+async fn clocks_that_leap_thirty_days_again_and_again_take_an_operators_word() {
+    let mut world = World::anchored();
+    world.leap(30 * DAY_MS);
+    assert_eq!(world.live(60_100).anchored, Some(How::Settled));
+    world.stamp();
+    world.leap(30 * DAY_MS);
+    assert_eq!(world.live(600_000).anchored, None);
+    assert_eq!(world.standing(), Some(ClockStanding::TooFarAhead));
+    let Err(unsure @ Unsure::LeaptTooFar { leapt_ms }) = world.judged() else { panic!() };
+    assert!(leapt_ms.abs_diff(60 * DAY_MS) < 100_000, "{leapt_ms}");
+    assert!(unsure.remedy().contains("`assent clock confirm`"));
+    // The word counts leaps anew.
+    assert!(world.anchor.confirm(&world.look).unwrap().is_some());
+    assert_eq!(world.standing(), None);
+    world.stamp();
+    world.leap(30 * DAY_MS);
+    assert_eq!(world.live(60_100).anchored, Some(How::Settled));
+    // So does one for a clock that is trusted.
+    assert_eq!(world.anchor.confirm(&world.look), Ok(None));
+    world.stamp();
+    world.leap(30 * DAY_MS);
+    assert_eq!(world.live(60_100).anchored, Some(How::Settled));
+}
+
+#[tokio::test]
+async fn a_clock_at_double_speed_is_unsure_for_as_long_as_it_runs_so() {
+    let mut world = World::anchored();
+    world.live(1_000);
+    for tick in 0..36_000 {
+        world.leap(100);
+        let changes = world.pass(100);
+        assert_eq!(changes.anchored, None, "after {tick} ticks");
+        if tick > 5 {
+            assert_eq!(world.standing(), Some(ClockStanding::Settling), "after {tick} ticks");
+            world.look.registry_time = world.look.moment.wall;
+        }
+    }
+    // Once it keeps to boot time it settles.
+    assert_eq!(world.live(60_100).anchored, Some(How::Settled));
+}
+
+#[tokio::test]
+async fn nodes_whose_clocks_run_away_together_do_not_vouch_one_another_along() {
+    // One is anchored 300 ms ahead of the other: whenever one has lost its anchor the other could have it still.
+    let (mut one, mut other) = (World::anchored(), World::ahead(0));
+    one.leap(300);
+    other.leap(300);
+    other.pass(0);
+    let mut unsure = 0;
+    for tick in 0..36_000 {
+        if tick % 50 == 0 {
+            one.leap(400);
+            other.leap(400);
+        }
+        // As of the last pong, and of what it said of its clock then.
+        (one.look.vouched, other.look.vouched) = (other.vouches(), one.vouches());
+        one.pass(100);
+        other.pass(100);
+        unsure += i64::from(one.standing().is_some() && other.standing().is_some());
+    }
+    assert!(unsure > 35_000, "{unsure}");
+    // Eight per cent of an hour, of which the anchors followed a thousandth.
+    for world in [&one, &other] {
+        let away = world.look.moment.offset_ms() - world.anchor.offset_ms().unwrap();
+        assert!(away > 280_000, "{away}");
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_is_unsure_until_it_has_caught_up_with_the_latest_time_that_was_trusted() {
+    // Nothing was stamped for three hours, so registry time is behind all of it.
+    let idle = || {
+        let mut world = World::anchored();
+        for _ in 0..3 {
+            assert_eq!(world.pass(3_600_000), Changes::default());
+        }
+        world.leap(-HOUR_MS);
+        assert_eq!(world.pass(100).leapt_ms, Some(-HOUR_MS));
+        assert!(matches!(world.judged(), Err(Unsure::SetBack { .. })), "{:?}", world.judged());
+        world
+    };
+    let mut world = idle();
+    // No other voter's word for it helps: that one may have been started meanwhile, and remember nothing.
+    world.look.vouched = Some(0);
+    assert_eq!(world.live(3_598_000), Changes::default());
+    assert_eq!(world.standing(), Some(ClockStanding::Behind));
+    assert_eq!(world.live(2_000).anchored, Some(How::Vouched));
+    // Alone it settles.
+    let mut world = idle();
+    assert_eq!(world.live(3_600_000), Changes::default());
+    assert_eq!(world.standing(), Some(ClockStanding::Settling));
+    assert_eq!(world.live(61_000).anchored, Some(How::Settled));
+    // Put right it is sure at once.
+    let mut world = idle();
+    world.leap(HOUR_MS);
+    assert_eq!(world.pass(100).anchored, Some(How::Returned));
+    assert_eq!(world.standing(), None);
+    // An operator may say that the time before was the wrong one.
+    let mut world = idle();
+    assert!(world.anchor.confirm(&world.look).unwrap().is_some());
+    assert_eq!(world.live(10_000), Changes::default());
+    assert_eq!(world.standing(), None);
 }
 
 #[tokio::test]
@@ -161,13 +309,23 @@ async fn an_anchored_voter_that_agrees_vouches_for_a_node_that_was_restarted() {
     for ahead in [DAY_MS, 40 * DAY_MS] {
         let mut world = World::ahead(ahead);
         assert_eq!(world.live(1_000).anchored, None);
-        world.look.vouched = true;
+        world.look.vouched = Some(0);
         assert_eq!(world.pass(100).anchored, Some(How::Vouched));
         assert_eq!(world.standing(), None);
     }
+    // It takes over what that one trusts, not what its own clock shows.
+    let mut world = World::ahead(DAY_MS);
+    world.look.vouched = Some(-400);
+    assert_eq!(world.pass(0).anchored, Some(How::Vouched));
+    assert_eq!(world.anchor.offset_ms(), Some(world.look.moment.offset_ms() - 400));
+    // A node whose clock leapt alone is vouched for likewise.
+    let mut world = World::anchored();
+    world.leap(40 * DAY_MS);
+    world.look.vouched = Some(0);
+    assert_eq!(world.pass(100), Changes { leapt_ms: Some(40 * DAY_MS), anchored: Some(How::Vouched) });
     // Not without a quorum.
     let mut world = World::ahead(DAY_MS);
-    (world.look.quorum, world.look.vouched) = (false, true);
+    (world.look.quorum, world.look.vouched) = (false, Some(0));
     assert_eq!(world.live(1_000).anchored, None);
 }
 
@@ -226,9 +384,12 @@ async fn slewing_over_weeks_is_no_leap_and_a_clock_that_runs_away_is() {
     // One per cent leaves the bound within a minute.
     let mut world = World::anchored();
     let mut leapt = false;
-    for _ in 0..600 {
+    for _ in 0..6_000 {
         world.leap(1);
-        leapt |= world.pass(100).leapt_ms.is_some();
+        let changes = world.pass(100);
+        leapt |= changes.leapt_ms.is_some();
+        assert_eq!(changes.anchored, None);
+        assert_eq!(world.standing().is_some(), leapt, "sure until it has left, and never again");
     }
     assert!(leapt);
 }
@@ -256,7 +417,10 @@ async fn each_reason_says_what_is_wrong_and_what_to_do() {
         ),
         (Unsure::Settling { ahead_ms: DAY_MS * 8, left_ms: 59_001 }, "8 days ahead", "wait until"),
         (Unsure::Settling { ahead_ms: DAY_MS * 8, left_ms: 59_001 }, "60 s more", "set them right"),
+        (Unsure::Settling { ahead_ms: -200, left_ms: 1_000 }, "200 ms behind registry time", "wait until"),
+        (Unsure::SetBack { behind_ms: 7_200_000 }, "set back and is 2 hours behind", "on each node"),
         (Unsure::TooFarAhead { ahead_ms: 11 * YEAR_MS }, "4015 days ahead", "`assent clock confirm`"),
+        (Unsure::LeaptTooFar { leapt_ms: 60 * DAY_MS }, "leapt 60 days ahead", "`assent clock confirm`"),
     ];
     for (unsure, detail, remedy) in reasons {
         assert!(unsure.detail().contains(detail), "{}", unsure.detail());

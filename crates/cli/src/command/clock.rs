@@ -30,12 +30,14 @@ enum ClockCommand {
     Confirm(Confirm),
 }
 
-/// Say that the nodes' clocks are right, although they are more than 31 days ahead of registry time.
+/// Say that the nodes' clocks are right, although they are more than 31 days ahead of registry time, have leapt by more than that, or
+/// were set back.
 ///
 /// Do this only if you have read the time from a clock that you trust. From then on the registry's time is what the nodes' clocks
-/// say, and it never goes back: if they are wrong, everything that is signed by right clocks counts as stale. One node is
-/// told, the first that can take it, and the others follow it. The word holds until that node's clock leaps again or the node
-/// stops.
+/// say, and it never goes back: if they are wrong, everything that is signed by right clocks counts as stale. If they were set
+/// back and are wrong, what had expired is allowed again. One node is told, the first that can take it, and the others follow it,
+/// but no node follows another one back: if the clocks were set back, name each node as the only endpoint in turn. The word holds
+/// until that node's clock leaps again or the node stops.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = EXAMPLE)]
 struct Confirm {

@@ -41,6 +41,8 @@ pub struct Reason {
     pub evidence: Option<EvidenceId>,
     /// What is wrong, for people.
     pub detail: String,
+    /// What to do about it, if that is not what the code says.
+    pub remedy: Option<String>,
 }
 
 /// The policy that judges, as those who rely on its decisions have to know it.
@@ -91,6 +93,15 @@ impl Decision {
         conclude(findings, None)
     }
 
+    /// The same with a remedy of its own, where the code's does not fit.
+    pub fn deny_with_remedy(code: Code, detail: impl Into<String>, remedy: String, now: Millis) -> Self {
+        let mut decision = Self::deny(code, detail, now);
+        for reason in &mut decision.reasons {
+            reason.remedy = Some(remedy.clone());
+        }
+        decision
+    }
+
     /// Allow or deny.
     pub fn verdict(&self) -> &Verdict {
         &self.verdict
@@ -126,7 +137,7 @@ impl Findings {
 
     /// Adds a reason to deny. Beyond the bound one is only counted: the last in order whose code another one names.
     pub(super) fn deny(&mut self, code: Code, detail: String, evidence: Option<EvidenceId>) {
-        self.reasons.insert(Reason { code, evidence, detail });
+        self.reasons.insert(Reason { code, evidence, detail, remedy: None });
         if self.reasons.len() <= limit::REASONS {
             return;
         }
@@ -195,7 +206,7 @@ pub(super) fn conclude(findings: Findings, grounds: Option<Grounds>) -> Decision
     }
     if reasons.is_empty() {
         let detail = "what an allow needs was not found".to_owned();
-        reasons.insert(Reason { code: Code::EvidenceMissing, evidence: None, detail });
+        reasons.insert(Reason { code: Code::EvidenceMissing, evidence: None, detail, remedy: None });
     }
     Decision {
         verdict: Verdict::Deny,

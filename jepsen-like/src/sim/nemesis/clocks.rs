@@ -46,7 +46,8 @@ fn leap(stage: &mut Stage<'_>, dice: &mut Dice) -> Option<(Vec<u64>, Undo)> {
     let far = dice.chance(1, 2);
     let by = if far { ELEVEN_YEARS_MS } else { dice.between(LEAP_MS_MIN, HOUR_MS) };
     let by = i64::try_from(by).ok()?;
-    // An hour back could be where registry time is, if much time has passed of which no stamp has told yet.
+    // An hour back could be where registry time is, if much time has passed of which no stamp has told yet. A node that runs does not
+    // go back with it, but one that is started meanwhile remembers no later time, and trusts at once what is near registry time.
     let by = if far && dice.chance(1, 4) { by.saturating_neg() } else { by };
     let ids = stage.ids();
     for id in &ids {
