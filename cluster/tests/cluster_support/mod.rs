@@ -18,6 +18,7 @@ pub mod clocks;
 pub mod edge;
 pub mod held;
 pub mod load;
+pub mod members;
 pub mod record;
 
 use std::path::Path;
