@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use assent_api::is_address;
+use assent_api::{is_address, is_unspecified};
 use assent_registry::RulesVersion;
 use assent_registry::limit::CLOCK_BOUND_MS;
 
@@ -35,10 +35,12 @@ pub struct Config {
     /// addresses are refused.
     #[serde(default)]
     pub insecure_network: bool,
-    /// Where other nodes and people reach its client port, `host:port`, if that is not `client_listen`.
+    /// Where other nodes and people reach its client port, `host:port`, if that is not `client_listen`. Needed if that one stands
+    /// for every address of the machine, as `0.0.0.0` does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_advertise: Option<String>,
-    /// Where other nodes reach its peer port, `host:port`, if that is not `peer_listen`.
+    /// Where other nodes reach its peer port, `host:port`, if that is not `peer_listen`. Needed if that one stands for every
+    /// address of the machine, as `0.0.0.0` does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer_advertise: Option<String>,
     /// The genesis voters: 1, 3 or 5. A node that is not among them waits until it is added as a member.
@@ -414,7 +416,15 @@ impl Config {
         for (field, address) in
             [("client_advertise", &self.client_advertise), ("peer_advertise", &self.peer_advertise)]
         {
-            address.as_ref().map_or(Ok(()), |address| validate_address(field, address))?;
+            let Some(address) = address else { continue };
+            validate_address(field, address)?;
+            if is_unspecified(address) {
+                let problem = format!(
+                    "`{address}` stands for every address of a machine, and no other node can dial it: set `{field}` to the \
+                     `host:port` at which others reach this node"
+                );
+                return Err(invalid(field, problem));
+            }
         }
         Ok(())
     }
@@ -448,6 +458,28 @@ impl Config {
             pick(&self.peer_advertise, voter.map(|voter| &voter.peer), &self.peer_listen),
             pick(&self.client_advertise, voter.map(|voter| &voter.client), &self.client_listen),
         )
+    }
+
+    /// Of [`addresses`](Self::addresses), the ones that others can dial, which are all that this node ever says of itself: a port that
+    /// the system chooses is none, and neither is an address that stands for every one of a machine.
+    pub(crate) fn dialable(&self) -> (Option<String>, Option<String>) {
+        let dialable = |address: &String| is_address(address) && !is_unspecified(address);
+        let (peer, client) = self.addresses();
+        (Some(peer).filter(dialable), Some(client).filter(dialable))
+    }
+
+    /// What to set, if others cannot dial this node where it says that it is.
+    pub(crate) fn undialable(&self) -> Option<String> {
+        let (peer, client) = self.addresses();
+        let (dialable_peer, dialable_client) = self.dialable();
+        let (address, field) = match (dialable_peer, dialable_client) {
+            (None, _) => (peer, "peer_advertise"),
+            (Some(_), None) => (client, "client_advertise"),
+            (Some(_), Some(_)) => return None,
+        };
+        Some(format!(
+            "no other node can dial `{address}`: set `{field}` to the `host:port` at which others reach this node"
+        ))
     }
 
     fn validate_listen(&self, field: &str, address: &str) -> Result<(), ConfigError> {

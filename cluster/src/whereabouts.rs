@@ -1,59 +1,132 @@
 //! Where members say that they are, while the membership does not say it yet.
 //!
 //! Two members that both moved find each other by this, before there is a leader that could change the membership. Owns nothing
-//! but their newest words, each checked by its signature before it comes here: they are forgotten with the process, and gone once
-//! the membership says something else than it did.
+//! but their newest words, each checked by its signature before it comes here, and when this node says its own again. The words are
+//! forgotten with the process, and count for nothing once the membership says something else than it did.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use crate::peer::Moved;
+use assent_proof::Millis;
+use tokio::time::Instant;
+
+use crate::peer::{MOVED_USABLE_MS, Moved};
 use crate::raft::types::{NodeId, PeerNode};
+
+/// After so many refusals one after another a node says its word less often: what passes by itself has passed by then.
+const REFUSALS_AT_ONCE: u32 = 5;
+/// The pause after the next refusal; it doubles with each further one.
+const PAUSE_MIN: Duration = Duration::from_secs(2);
+/// The longest pause.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// What this node has heard. Clones share it.
 #[derive(Clone, Default)]
 pub(crate) struct Whereabouts {
     members: Arc<Mutex<BTreeMap<NodeId, Heard>>>,
+    /// The members whose words this node, as leader, is about to have the membership say.
+    in_work: Arc<Mutex<BTreeSet<NodeId>>>,
     /// Whether the membership has had this node's own addresses since it was started.
     settled: Arc<AtomicBool>,
     /// What was written to the log last of this node's own word, so that it is not written every second.
     told: Arc<Mutex<Option<String>>>,
+    /// When this node says its own word.
+    speech: Arc<Mutex<Speech>>,
 }
 
 /// A member's newest word.
 struct Heard {
-    /// When it said so, by its clock, in Unix milliseconds.
-    at_ms: i64,
-    /// Where peers reach it.
-    peer_addr: String,
-    /// What the membership said of it when this was heard.
+    moved: Moved,
+    /// What the membership said of the member when this was heard.
     instead_of: PeerNode,
+    /// Why this node, as leader, did not have the membership say it.
+    refused: Option<String>,
+}
+
+/// How often this node says its own word.
+#[derive(Default)]
+struct Speech {
+    /// Refusals since the last time that there was none.
+    refusals: u32,
+    /// Not before.
+    next: Option<Instant>,
+}
+
+/// A member's word in work. Dropped, the next one may come.
+pub(crate) struct InWork {
+    id: NodeId,
+    all: Arc<Mutex<BTreeSet<NodeId>>>,
+}
+
+impl Drop for InWork {
+    fn drop(&mut self) {
+        lock(&self.all).remove(&self.id);
+    }
 }
 
 impl Whereabouts {
-    /// Takes in a word that was checked, of a member that is `known` so. Answers whether it is newer than what there was.
-    pub(crate) fn heed(&self, moved: &Moved, known: &PeerNode) -> bool {
-        let mut members = self.lock();
-        if members.get(&moved.node_id).is_some_and(|heard| heard.at_ms >= moved.at_ms) {
-            return false;
+    /// Takes in a word that was checked, of a member that is `known` so. Answers whether it is newer than what there was; the same
+    /// word again is not.
+    ///
+    /// # Errors
+    /// If the member has said something else later, by its clock. A word of more than a minute after `now` stands in no other's way:
+    /// the clock of whoever said it, or of this node, was wrong.
+    pub(crate) fn heed(&self, moved: &Moved, known: &PeerNode, now: Millis) -> Result<bool, String> {
+        let mut members = lock(&self.members);
+        if let Some(heard) = members.get(&moved.node_id)
+            && heard.instead_of == *known
+            && heard.moved.at_ms >= moved.at_ms
+            && !is_beyond(heard.moved.at_ms, now)
+        {
+            if heard.moved.says_the_same(moved) {
+                return Ok(false);
+            }
+            return Err(format!(
+                "node {} has said later, by its clock, that it is at `{}`: this is said again once that clock has passed that time",
+                moved.node_id, heard.moved.peer_addr
+            ));
         }
-        let heard =
-            Heard { at_ms: moved.at_ms, peer_addr: moved.peer_addr.clone(), instead_of: known.clone() };
+        let heard = Heard { moved: moved.clone(), instead_of: known.clone(), refused: None };
         members.insert(moved.node_id, heard);
-        true
+        Ok(true)
+    }
+
+    /// Why this node, as leader, did not have the membership say it.
+    pub(crate) fn refuse(&self, moved: &Moved, why: &str) {
+        let mut members = lock(&self.members);
+        if let Some(heard) = members.get_mut(&moved.node_id).filter(|heard| heard.moved == *moved) {
+            heard.refused = Some(why.to_owned());
+        }
+    }
+
+    /// What became of a word that was heard before.
+    pub(crate) fn outcome(&self, id: NodeId) -> Result<(), String> {
+        let refused = lock(&self.members).get(&id).and_then(|heard| heard.refused.clone());
+        refused.map_or(Ok(()), Err)
+    }
+
+    /// What a member has said, as long as the membership says of it what it said then.
+    pub(crate) fn word(&self, id: NodeId, known: &PeerNode) -> Option<Moved> {
+        let members = lock(&self.members);
+        members.get(&id).filter(|heard| heard.instead_of == *known).map(|heard| heard.moved.clone())
     }
 
     /// Where a member has said that it is, as long as the membership says of it what it said then.
     pub(crate) fn of(&self, id: NodeId, known: &PeerNode) -> Option<String> {
-        let members = self.lock();
-        let heard = members.get(&id).filter(|heard| heard.instead_of == *known)?;
-        Some(heard.peer_addr.clone())
+        self.word(id, known).map(|moved| moved.peer_addr)
+    }
+
+    /// Takes a member's word into work, if no other one of it is.
+    pub(crate) fn begin(&self, id: NodeId) -> Option<InWork> {
+        let began = lock(&self.in_work).insert(id);
+        began.then(|| InWork { id, all: Arc::clone(&self.in_work) })
     }
 
     /// Forgets who is no member.
     pub(crate) fn retain(&self, is_member: impl Fn(NodeId) -> bool) {
-        self.lock().retain(|id, _| is_member(*id));
+        lock(&self.members).retain(|id, _| is_member(*id));
     }
 
     /// The membership has this node's own addresses: from here on it says no more where it is. An operator may give it others,
@@ -67,18 +140,43 @@ impl Whereabouts {
         self.settled.load(Ordering::Relaxed)
     }
 
+    /// Whether it is time to say this node's own word.
+    pub(crate) fn may_speak(&self, now: Instant) -> bool {
+        lock(&self.speech).next.is_none_or(|next| now >= next)
+    }
+
+    /// This node has said its word, and was refused or not. After several refusals one after another it waits, longer each time: two
+    /// members that want the same address would ask for it for ever.
+    pub(crate) fn has_spoken(&self, refused: bool, now: Instant) {
+        let mut speech = lock(&self.speech);
+        speech.refusals = if refused { speech.refusals.saturating_add(1) } else { 0 };
+        speech.next = pause_after(speech.refusals).and_then(|pause| now.checked_add(pause));
+    }
+
     /// Whether this is something else than what was written to the log last.
     pub(crate) fn is_news(&self, text: &str) -> bool {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = lock(&self.told);
         let news = told.as_deref() != Some(text);
         *told = Some(text.to_owned());
         news
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<NodeId, Heard>> {
-        // Nothing that holds it panics halfway through a change.
-        self.members.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// How long a node waits after so many refusals before it says its word again; none if it says it at its next turn.
+fn pause_after(refusals: u32) -> Option<Duration> {
+    let waits = refusals.checked_sub(REFUSALS_AT_ONCE)?;
+    let factor = 1_u32.checked_shl(waits).unwrap_or(u32::MAX);
+    Some(PAUSE_MIN.checked_mul(factor).unwrap_or(PAUSE_MAX).min(PAUSE_MAX))
+}
+
+/// Whether no word can be of that time, as far as this clock goes.
+fn is_beyond(at_ms: i64, now: Millis) -> bool {
+    at_ms > now.0 && at_ms.abs_diff(now.0) > MOVED_USABLE_MS
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing that holds one of them panics halfway through a change.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -101,17 +199,73 @@ mod tests {
     #[test]
     fn only_a_members_newest_word_counts_and_only_until_the_membership_changes() {
         let heard = Whereabouts::default();
+        let now = Millis(10);
         let known = PeerNode { peer_addr: "a:1".into(), ..PeerNode::default() };
         assert_eq!(heard.of(2, &known), None);
-        assert!(heard.heed(&moved(5, "b:1"), &known));
-        assert!(heard.heed(&moved(6, "b:2"), &known));
+        assert_eq!(heard.heed(&moved(5, "b:1"), &known, now), Ok(true));
+        assert_eq!(heard.heed(&moved(6, "b:2"), &known, now), Ok(true));
+        // It hears that it is not heeded, unless it says the same.
         for old in [moved(5, "b:1"), moved(6, "b:3"), moved(0, "b:4")] {
-            assert!(!heard.heed(&old, &known), "{old:?}");
+            let refused = heard.heed(&old, &known, now).unwrap_err();
+            assert!(refused.contains("has said later"), "{refused}");
         }
+        assert_eq!(heard.heed(&moved(4, "b:2"), &known, now), Ok(false));
         assert_eq!(heard.of(2, &known).as_deref(), Some("b:2"));
         let changed = PeerNode { peer_addr: "b:9".into(), ..known.clone() };
         assert_eq!(heard.of(2, &changed), None);
+        // What was said before the membership changed stands in nobody's way.
+        assert_eq!(heard.heed(&moved(1, "b:5"), &changed, now), Ok(true));
+        assert_eq!(heard.of(2, &changed).as_deref(), Some("b:5"));
         heard.retain(|id| id != 2);
-        assert_eq!(heard.of(2, &known), None);
+        assert_eq!(heard.of(2, &changed), None);
+    }
+
+    #[test]
+    fn a_word_of_a_clock_that_was_far_ahead_silences_no_later_one() {
+        let heard = Whereabouts::default();
+        let known = PeerNode { peer_addr: "a:1".into(), ..PeerNode::default() };
+        // This node's clock was wrong too, so it took it in.
+        let wrong = Millis(1_000_000);
+        assert_eq!(heard.heed(&moved(1_000_000, "b:1"), &known, wrong), Ok(true));
+        assert!(heard.heed(&moved(950_000, "b:2"), &known, Millis(950_000)).is_err());
+        assert_eq!(heard.heed(&moved(900_000, "b:2"), &known, Millis(900_000)), Ok(true));
+        assert_eq!(heard.of(2, &known).as_deref(), Some("b:2"));
+        assert_eq!(heard.heed(&moved(i64::MAX, "b:1"), &known, Millis(i64::MAX)), Ok(true));
+        assert_eq!(heard.heed(&moved(i64::MIN, "b:3"), &known, Millis(i64::MIN)), Ok(true));
+    }
+
+    #[test]
+    fn a_node_that_is_refused_again_and_again_says_its_word_less_and_less_often() {
+        let pauses: Vec<Option<u64>> =
+            (0..13).map(|refusals| pause_after(refusals).map(|pause| pause.as_secs())).collect();
+        let waits = [2, 4, 8, 16, 32, 60, 60, 60].map(Some);
+        assert_eq!(pauses, [[None; 5].as_slice(), waits.as_slice()].concat());
+        assert_eq!(pause_after(u32::MAX), Some(PAUSE_MAX));
+        let (heard, now) = (Whereabouts::default(), Instant::now());
+        for _ in 0..5 {
+            assert!(heard.may_speak(now));
+            heard.has_spoken(true, now);
+        }
+        assert!(!heard.may_speak(now) && heard.may_speak(now + PAUSE_MIN));
+        heard.has_spoken(false, now);
+        assert!(heard.may_speak(now));
+    }
+
+    #[test]
+    fn one_word_of_a_member_is_in_work_at_a_time_and_its_refusal_is_kept() {
+        let heard = Whereabouts::default();
+        let first = heard.begin(2).unwrap();
+        assert!(heard.begin(2).is_none());
+        assert!(heard.begin(3).is_some());
+        drop(first);
+        assert!(heard.begin(2).is_some());
+        let known = PeerNode::default();
+        heard.heed(&moved(1, "b:1"), &known, Millis(1)).unwrap();
+        heard.refuse(&moved(0, "b:1"), "another word");
+        assert_eq!(heard.outcome(2), Ok(()));
+        heard.refuse(&moved(1, "b:1"), "why");
+        assert_eq!(heard.outcome(2), Err("why".to_owned()));
+        heard.heed(&moved(2, "b:1"), &known, Millis(2)).unwrap();
+        assert_eq!(heard.outcome(2), Ok(()));
     }
 }

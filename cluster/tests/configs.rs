@@ -39,6 +39,9 @@ fn a_wrong_field_is_named() {
         (|c| c.peers = vec![peer(2, "a:1"), peer(2, "a:2")], "peers[1].id"),
         (|c| c.peers = vec![peer(2, "nowhere")], "peers[0].peer"),
         (|c| c.peer_advertise = Some("node-4".into()), "peer_advertise"),
+        // No other node can dial it.
+        (|c| c.peer_advertise = Some("0.0.0.0:7500".into()), "peer_advertise"),
+        (|c| c.client_advertise = Some("[::]:7400".into()), "client_advertise"),
         (|c| c.raft.log_mib = 0, "raft.log_mib"),
         (|c| c.deadlines.membership_ms = 0, "deadlines.membership_ms"),
         (|c| c.voters.truncate(2), "voters"),

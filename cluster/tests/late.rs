@@ -32,7 +32,7 @@ struct NotedDisk(Arc<dyn Disk>);
 impl Disk for NotedDisk {
     fn open(&self, name: &str) -> io::Result<Box<dyn StorageBackend>> {
         let inner = self.0.open(name)?;
-        Ok(if name == "log.redb" { inner } else { Box::new(Noted(inner)) })
+        Ok(if name == "registry.redb" { Box::new(Noted(inner)) } else { inner })
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {

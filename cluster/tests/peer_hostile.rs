@@ -220,7 +220,7 @@ async fn who_dials_in_is_asked_nothing_and_its_clock_is_not_believed() {
                 break id;
             }
         };
-        raw.frame(5, id, &[0x92, 0x00, 0xc3]).await;
+        raw.frame(5, id, &[0x92, 0x00, 0x00]).await;
     }
     raw.ping(7).await;
     while raw.read().await.unwrap().0 != 5 {}
@@ -459,4 +459,38 @@ async fn a_hello_a_request_and_an_answer_with_a_term_that_leaves_none_are_refuse
     *two.script.voted.lock().unwrap() = Some(u64::MAX);
     let answered = asked(&one, 2, &Vote(vote_request())).await;
     assert!(matches!(answered, Err(PeerError::Malformed(_))), "{answered:?}");
+}
+
+#[tokio::test]
+async fn a_node_that_lets_everybody_of_its_cluster_in_lets_in_no_more_than_it_has_open_files_for() {
+    let two = node_as(identity(2), "127.0.0.1:0", &[], patient(), 0).await;
+    let addr = two.hub.local_addr();
+    let most = two.hub.limits().peers_max as u64;
+    let mut open = Vec::new();
+    for id in 100..100 + most {
+        open.push(Raw::opened(addr, id, 2).await);
+        met(&two, id).await;
+    }
+    let refused = refusal_of(&two, &hello_bytes(CLUSTER, 90, 2, SPOKEN)).await;
+    assert_eq!(
+        refused,
+        "this node knows 32 other nodes already, and takes connections from no more until one of them is gone"
+    );
+    assert_eq!(two.hub.known().len() as u64, most);
+    // One that it knows may connect anew.
+    open.push(Raw::opened(addr, 101, 2).await);
+    // Once one is gone there is room for another.
+    drop(open.remove(0));
+    eventually("an end", || two.hub.hello(100).is_none()).await;
+    let until = Instant::now() + SOON;
+    loop {
+        let mut raw = Raw::connect(addr).await;
+        raw.frame(1, 0, &hello_bytes(CLUSTER, 90, 2, SPOKEN)).await;
+        if raw.read().await.unwrap().0 == 1 {
+            break;
+        }
+        assert!(Instant::now() < until, "there is never room again");
+        sleep(Duration::from_millis(5)).await;
+    }
+    two.hub.shutdown().await;
 }

@@ -7,7 +7,7 @@ use std::io;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// Kept for peers: two connections each with up to 32 of them, and 64 that shake hands.
+/// Kept for peers: two connections each with up to 32 of them (`PeerLimits::peers_max`), and 64 that shake hands.
 const PEERS: u64 = 128;
 /// Kept for the log, its mark, two registries while a snapshot is installed, the listeners, the runtime, and what is opened for a
 /// moment: directories to be synced, names to be resolved, the genesis file.

@@ -26,6 +26,9 @@ pub(crate) const REMOVED: &str = "this node was removed from the cluster";
 /// What ends a connection on which root's statement came in place of a refusal.
 pub(super) const RECOVERED_WITHOUT: &str = "it says that the cluster was recovered without this node";
 
+/// What a node that only asked who answers says in place of the rest.
+const LOOKED: &str = "it only looked who answers here";
+
 /// A stream whose two ends know each other.
 pub(super) struct Opened {
     /// What the other side said.
@@ -61,6 +64,11 @@ impl HandshakeError {
     pub(super) fn says_removed(&self) -> bool {
         matches!(self, HandshakeError::RefusedByPeer(reason) if reason.starts_with(REMOVED))
     }
+
+    /// Whether the other side wanted no connection.
+    pub(super) fn only_looked(&self) -> bool {
+        matches!(self, HandshakeError::RefusedByPeer(reason) if reason == LOOKED)
+    }
 }
 
 /// Opens a connection as the side that dialed `target`. The peer may claim terms and log indices up to `most`.
@@ -87,19 +95,42 @@ pub(super) async fn dial(
     Ok(Opened { hello, reader, writer })
 }
 
-/// Opens a connection as the side that was dialed. The peer may claim terms and log indices up to `most`.
+/// Asks who answers as `target`, and hangs up. The other side keeps the connections that it has.
+pub(super) async fn look(
+    stream: BoxStream,
+    identity: &Identity,
+    target: NodeId,
+    most: u64,
+    handler: &dyn Handler,
+) -> Result<Hello, HandshakeError> {
+    let (read, mut writer) = tokio::io::split(stream);
+    let mut reader = FrameReader::new(read);
+    send(&mut writer, kind::HELLO, &Hello::new(identity, target, handler.standing()).to_bytes()).await?;
+    let hello = receive_hello(&mut reader).await?;
+    if let Err(reason) = check_dialed(&hello, identity, target, most) {
+        return refuse(&mut writer, &hello, reason).await;
+    }
+    send(&mut writer, kind::REFUSAL, LOOKED.as_bytes()).await?;
+    writer.shutdown().await?;
+    Ok(hello)
+}
+
+/// Opens a connection as the side that was dialed. The peer may claim terms and log indices up to `most`. `room` says whether there
+/// is room for another node, or why not.
 pub(super) async fn accept(
     stream: BoxStream,
     identity: &Identity,
     most: u64,
     handler: &dyn Handler,
+    room: &(dyn Fn(NodeId) -> Result<(), String> + Send + Sync),
 ) -> Result<Opened, HandshakeError> {
     let (read, mut writer) = tokio::io::split(stream);
     let mut reader = FrameReader::new(read);
     let hello = receive_hello(&mut reader).await?;
     let checked = check_accepted(&hello, identity, most);
     let own = Hello::new(identity, hello.node_id, handler.standing());
-    if let Err(reason) = checked.and_then(|()| handler.admit(&hello)) {
+    let admitted = checked.and_then(|()| handler.admit(&hello)).and_then(|()| room(hello.node_id));
+    if let Err(reason) = admitted {
         if let Some(envelope) = statement_for(&hello, handler) {
             send(&mut writer, kind::HELLO, &own.to_bytes()).await?;
             send(&mut writer, kind::RECOVERED, &envelope).await?;

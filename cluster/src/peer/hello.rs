@@ -12,8 +12,6 @@ use super::frame::FRAME_HEAD;
 pub const PROTOCOL_VERSION: u16 = 6;
 /// The oldest version of the messages that this build still speaks.
 pub const PROTOCOL_VERSION_MIN: u16 = 6;
-/// The first version whose builds take a change of a member's addresses (`Manage::Update`).
-pub(crate) const MANAGE_UPDATE_SINCE: u16 = 6;
 const MAGIC: [u8; 8] = *b"assentp\n";
 const HELLO_BYTES: usize = 8 + 2 + 2 + 4 + 32 + 8 + 16 + 8 + 1 + 8 + 8;
 

@@ -248,6 +248,20 @@ impl PeerHub {
         async move { queued?.reply::<M>(deadline, deadline).await }
     }
 
+    /// Whether node `id`, with this store, answers at `addr`, or why that is not known. Where this node has dialed it there already, its
+    /// hello is taken; otherwise it is asked anew, and no connection changes.
+    pub(crate) async fn answers_at(&self, id: NodeId, addr: &str, store_id: [u8; 16]) -> Result<(), String> {
+        let there = self.connection(id).filter(|connection| connection.dialed_to() == Some(addr));
+        let hello = match there {
+            Some(connection) => connection.hello().clone(),
+            None => self.inner.look_at(id, addr).await?,
+        };
+        match hello.store_id == store_id {
+            true => Ok(()),
+            false => Err(format!("at `{addr}` node {id} answers with another store than its own")),
+        }
+    }
+
     /// Makes sure that node `id` is known and reached at `addr`. If it was dialed elsewhere, that connection ends.
     pub fn ensure_peer(&self, id: NodeId, addr: &str) {
         self.ensure_peer_at(id, vec![addr.to_owned()]);
@@ -368,21 +382,48 @@ fn is_among(connection: &Connection, addrs: &[String]) -> bool {
 impl Inner {
     /// The peer's entry, made if there is none yet.
     fn peer(&self, id: NodeId) -> Arc<Peer> {
-        lock(&self.peers)
-            .entry(id)
-            .or_insert_with(|| {
-                Arc::new(Peer {
-                    id,
-                    gone: self.stopping.child_token(),
-                    addresses: Mutex::default(),
-                    says_removed: AtomicBool::new(false),
-                    slots: Mutex::default(),
-                    is_up: Notify::new(),
-                    problem: Mutex::default(),
-                    admission: Arc::new(Admission::new(&self.limits)),
-                })
-            })
-            .clone()
+        lock(&self.peers).entry(id).or_insert_with(|| self.new_peer(id)).clone()
+    }
+
+    fn new_peer(&self, id: NodeId) -> Arc<Peer> {
+        Arc::new(Peer {
+            id,
+            gone: self.stopping.child_token(),
+            addresses: Mutex::default(),
+            says_removed: AtomicBool::new(false),
+            slots: Mutex::default(),
+            is_up: Notify::new(),
+            problem: Mutex::default(),
+            admission: Arc::new(Admission::new(&self.limits)),
+        })
+    }
+
+    /// Whether there is room for the connection of a node that dialed this one.
+    fn room_for(&self, id: NodeId) -> Result<(), String> {
+        self.room_among(&mut lock(&self.peers), id)
+    }
+
+    /// The entry of a node that dialed this one and was let in, made if there is none yet and there is room for it.
+    fn accepted_peer(&self, id: NodeId) -> Result<Arc<Peer>, String> {
+        let mut peers = lock(&self.peers);
+        self.room_among(&mut peers, id)?;
+        Ok(peers.entry(id).or_insert_with(|| self.new_peer(id)).clone())
+    }
+
+    /// Whether another node fits among these. Those that are neither dialed nor connected are forgotten first: nothing but the
+    /// entry itself holds them.
+    fn room_among(&self, peers: &mut BTreeMap<NodeId, Arc<Peer>>, id: NodeId) -> Result<(), String> {
+        let max = self.limits.peers_max;
+        if peers.contains_key(&id) || peers.len() < max {
+            return Ok(());
+        }
+        peers.retain(|_, peer| Arc::strong_count(peer) > 1 || lock(&peer.addresses).present().is_some());
+        if peers.len() < max {
+            return Ok(());
+        }
+        Err(format!(
+            "this node knows {max} other nodes already, and takes connections from no more until one of them is gone"
+        ))
     }
 
     fn status_of(&self, peer: &Peer) -> PeerStatus {
@@ -417,9 +458,11 @@ impl Inner {
                         self.tasks.passing("connection from a peer", async move {
                             let opened = inner.accept_one(stream, &remote).await;
                             drop(permit);
-                            if let Some(opened) = opened {
-                                let peer = inner.peer(opened.hello.node_id);
-                                inner.run(&peer, opened, None).await;
+                            let Some(opened) = opened else { return };
+                            match inner.accepted_peer(opened.hello.node_id) {
+                                Ok(peer) => inner.run(&peer, opened, None).await,
+                                // Others came in while this one shook hands.
+                                Err(problem) => lock(&inner.strangers).note(None, problem),
                             }
                         });
                     }
@@ -437,7 +480,8 @@ impl Inner {
     /// Shakes hands with whoever dialed.
     async fn accept_one(&self, stream: BoxStream, remote: &str) -> Option<Opened> {
         let most = claim_max(self.clock.now());
-        let shaking = handshake::accept(stream, &self.identity, most, &*self.handler);
+        let room = |id: NodeId| self.room_for(id);
+        let shaking = handshake::accept(stream, &self.identity, most, &*self.handler, &room);
         let opened = tokio::select! {
             biased;
             () = self.stopping.cancelled() => return None,
@@ -445,6 +489,7 @@ impl Inner {
         };
         let problem = match opened {
             Ok(Ok(opened)) => return Some(opened),
+            Ok(Err(error)) if error.only_looked() => return None,
             Ok(Err(error)) => error.to_string(),
             Err(_) => "no handshake within the deadline".to_owned(),
         };
@@ -506,18 +551,39 @@ impl Inner {
         }
     }
 
-    async fn dial_at(&self, peer: &Peer, addr: &str) -> Result<Opened, String> {
+    async fn connect(&self, addr: &str) -> Result<BoxStream, String> {
         let connect = timeout(self.limits.connect_timeout, self.net.connect(addr.to_owned()));
         let stream = tokio::select! {
             biased;
             () = self.stopping.cancelled() => return Err("this node is stopping".to_owned()),
             stream = connect => stream,
         };
-        let stream = match stream {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return Err(format!("cannot connect to `{addr}`: {error}")),
-            Err(_) => return Err(format!("cannot connect to `{addr}`: no answer")),
+        match stream {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(error)) => Err(format!("cannot connect to `{addr}`: {error}")),
+            Err(_) => Err(format!("cannot connect to `{addr}`: no answer")),
+        }
+    }
+
+    /// Who answers as node `id` at this address. Nothing else changes by it.
+    async fn look_at(&self, id: NodeId, addr: &str) -> Result<Hello, String> {
+        let stream = self.connect(addr).await?;
+        let most = claim_max(self.clock.now());
+        let looking = handshake::look(stream, &self.identity, id, most, &*self.handler);
+        let looked = tokio::select! {
+            biased;
+            () = self.stopping.cancelled() => return Err("this node is stopping".to_owned()),
+            looked = timeout(self.limits.handshake_timeout, looking) => looked,
         };
+        match looked {
+            Ok(Ok(hello)) => Ok(hello),
+            Ok(Err(error)) => Err(format!("at `{addr}`: {error}")),
+            Err(_) => Err(format!("no handshake with `{addr}` within the deadline")),
+        }
+    }
+
+    async fn dial_at(&self, peer: &Peer, addr: &str) -> Result<Opened, String> {
+        let stream = self.connect(addr).await?;
         let most = claim_max(self.clock.now());
         let shaking = handshake::dial(stream, &self.identity, peer.id, most, &*self.handler);
         let opened = tokio::select! {

@@ -25,6 +25,9 @@ pub struct PeerLimits {
     pub submissions_max: usize,
     /// Their bytes, altogether.
     pub submission_bytes_max: usize,
+    /// Nodes that this one may have connections with, or dial, before it takes connections from no other one. A node that waits to be
+    /// added lets in whoever is of its cluster, under whatever id: the open files that are kept for peers suffice for so many.
+    pub peers_max: usize,
     /// Incoming connections that may be shaking hands at once.
     pub handshakes_max: usize,
     /// How long connecting may take.
@@ -58,6 +61,7 @@ impl Default for PeerLimits {
             control_requests_max: 256,
             submissions_max: 256,
             submission_bytes_max: 32 << 20,
+            peers_max: 32,
             handshakes_max: 64,
             connect_timeout: Duration::from_millis(500),
             handshake_timeout: Duration::from_secs(1),

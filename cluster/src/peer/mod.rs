@@ -44,7 +44,6 @@ pub use self::codec::{read_request, request_frame};
 pub use self::error::PeerError;
 pub use self::handler::{Answer, Handler, SnapshotStep};
 pub(crate) use self::handshake::REMOVED;
-pub(crate) use self::hello::MANAGE_UPDATE_SINCE;
 pub use self::hello::{Hello, Identity, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN, Standing};
 pub use self::hub::{PeerAddress, PeerHub, PeerStatus};
 pub use self::limits::PeerLimits;
@@ -53,5 +52,6 @@ pub use self::message::{
     Message, PreVote, Probe, ProbeReply, ReadIndex, ReadIndexError, ReadIndexReply, SnapshotBegin,
     SnapshotChunk, SnapshotEnd, SnapshotReply, Submit, SubmitError, SubmitReply, TransferLeader, Vote,
 };
+pub(crate) use self::moved::MOVED_USABLE_MS;
 pub use self::moved::{Moved, MovedReply};
 pub use self::trusted::TrustedOffset;

@@ -6,6 +6,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use assent_api::is_unspecified;
 use assent_proof::{Millis, PublicKey, SigningKey, pae};
 
 use crate::raft::types::{NodeId, PeerNode};
@@ -14,7 +15,7 @@ use crate::raft::types::{NodeId, PeerNode};
 const MOVED_PAYLOAD_TYPE: &str = "application/vnd.egpep.member-moved.v1";
 /// How far the time of such a word may lie from the clock of the node that hears it, in milliseconds. An older one says where a
 /// member was.
-const MOVED_USABLE_MS: u64 = 60_000;
+pub(crate) const MOVED_USABLE_MS: u64 = 60_000;
 
 /// A member says where it is reached from now on. Its neighbours pass it on, so it proves itself, whoever brings it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,12 +75,29 @@ impl Moved {
         if !key.verify(&self.message(cluster_id), &self.signature) {
             return Err(format!("it is not signed by the key of node {id}, `{key}`"));
         }
+        if let Some(address) =
+            [&self.peer_addr, &self.client_addr].into_iter().find(|addr| is_unspecified(addr))
+        {
+            return Err(format!(
+                "no other node can dial `{address}`: set `peer_advertise` and `client_advertise`"
+            ));
+        }
         if self.at_ms.abs_diff(now.0) > MOVED_USABLE_MS {
             return Err(format!(
                 "node {id} said it more than {MOVED_USABLE_MS} ms before or after the time here: set the clocks right"
             ));
         }
         Ok(key)
+    }
+
+    /// What the membership would say of the member that it says of now, were this heeded.
+    pub(crate) fn instead_of(&self, known: &PeerNode) -> PeerNode {
+        PeerNode { peer_addr: self.peer_addr.clone(), client_addr: self.client_addr.clone(), ..known.clone() }
+    }
+
+    /// Whether another word says the same, whenever it was said.
+    pub(crate) fn says_the_same(&self, other: &Moved) -> bool {
+        self.peer_addr == other.peer_addr && self.client_addr == other.client_addr
     }
 
     /// The bytes that are signed: the cluster, the node, its store, the time, and both addresses, each behind its length.
@@ -135,6 +153,12 @@ mod tests {
         ] {
             let refused = other.is_by(&CLUSTER, &member, NOW).unwrap_err();
             assert!(refused.contains(why), "{refused}");
+        }
+        for (peer, client) in [("0.0.0.0:1", "a:2"), ("a:1", "[::]:2")] {
+            let everywhere =
+                PeerNode { peer_addr: peer.into(), client_addr: client.into(), ..member.clone() };
+            let said = Moved::signed(&CLUSTER, 3, &everywhere, NOW, &key);
+            assert!(said.is_by(&CLUSTER, &member, NOW).unwrap_err().contains("set `peer_advertise`"));
         }
         let nameless = PeerNode { key: None, ..member };
         assert!(moved.is_by(&CLUSTER, &nameless, NOW).unwrap_err().contains("names no key"));

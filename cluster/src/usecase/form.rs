@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
+use assent_api::is_unspecified;
 use assent_proof::{Code, Refusal};
 
 use super::{Parts, Service};
@@ -27,6 +28,9 @@ const SAY_EVERY: u32 = 100;
 pub(crate) async fn form(service: Service, store_id: [u8; 16], started: impl Fn() -> bool + Send) {
     let parts = service.parts();
     let me = parts.config.node_id;
+    if let Some(problem) = parts.config.undialable() {
+        tracing::warn!(problem, "this node says of itself only what others can dial");
+    }
     if !parts.config.is_founder() {
         return wait_to_be_added(parts, started).await;
     }
@@ -35,7 +39,7 @@ pub(crate) async fn form(service: Service, store_id: [u8; 16], started: impl Fn(
     while !started() {
         match fresh_voters(&service, store_id).await {
             Ok(members) => {
-                let wrong = two_in_one(&members);
+                let wrong = two_in_one(&members).or_else(|| nowhere(&members));
                 say_wrong(parts, wrong.as_ref());
                 if wrong.is_none() && first {
                     match parts.raft.initialize(members).await {
@@ -66,6 +70,18 @@ fn two_in_one(members: &BTreeMap<NodeId, PeerNode>) -> Option<Refusal> {
             "nodes {id} and {other} have the same {what}: the cluster is not founded until each has its own"
         );
         Some(Refusal::new(Code::MemberExists, detail))
+    })
+}
+
+/// Why not every founder is reached where `voters` says: no other node can dial an address that stands for every one of a machine.
+fn nowhere(members: &BTreeMap<NodeId, PeerNode>) -> Option<Refusal> {
+    members.iter().find_map(|(id, node)| {
+        let address = [&node.peer_addr, &node.client_addr].into_iter().find(|address| is_unspecified(address))?;
+        let detail = format!(
+            "`voters` has node {id} at `{address}`, and no other node can dial that: the cluster is not founded until `voters` says \
+             on every node where each one is reached"
+        );
+        Some(Refusal::new(Code::Malformed, detail))
     })
 }
 
@@ -149,6 +165,16 @@ mod tests {
             key: Some(SigningKey::from_seed([number; 32]).public()),
         };
         (u64::from(number), node)
+    }
+
+    #[test]
+    fn no_cluster_is_founded_with_an_address_that_nobody_can_dial() {
+        let mut members = BTreeMap::from([founder(1), founder(2), founder(3)]);
+        assert_eq!(nowhere(&members), None);
+        members.insert(2, PeerNode { client_addr: "0.0.0.0:7400".into(), ..founder(2).1 });
+        let refusal = nowhere(&members).unwrap();
+        assert_eq!(refusal.code, Code::Malformed);
+        assert!(refusal.detail.starts_with("`voters` has node 2 at `0.0.0.0:7400`"), "{}", refusal.detail);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use assent_proof::{Code, Refusal};
 use assent_registry::{Rows, query};
 
 use super::{Caller, Parts, Service, within};
-use crate::peer::{MANAGE_UPDATE_SINCE, Manage, ManageError, PeerError};
+use crate::peer::{Manage, ManageError, PeerError};
 use crate::raft::types::{NodeId, PeerNode};
 
 /// The pause before asking again while there is no leader.
@@ -83,11 +83,6 @@ impl Service {
                 Some(leader) if leader == parts.config.node_id => {
                     self.manage_as_leader(manage.clone(), until).await
                 }
-                Some(leader) if !parts.takes(leader, &manage) => {
-                    let detail =
-                        format!("the build of node {leader}, which leads, does not know this change yet");
-                    Err(ManageError::Refused(Refusal::new(Code::MemberBehind, detail)))
-                }
                 Some(leader) => {
                     let left = until.saturating_duration_since(Instant::now());
                     match parts.hub.call(leader, &manage, left).await {
@@ -136,20 +131,6 @@ fn problem(refusal: &Refusal) -> Box<Problem> {
 }
 
 impl Parts {
-    /// Whether the build of that leader takes this change, as far as its hello says.
-    fn takes(&self, leader: NodeId, manage: &Manage) -> bool {
-        match manage {
-            Manage::Update { .. } => {
-                self.hub.hello(leader).is_none_or(|hello| hello.versions.1 >= MANAGE_UPDATE_SINCE)
-            }
-            Manage::List
-            | Manage::Add { .. }
-            | Manage::Promote(_)
-            | Manage::Remove(_)
-            | Manage::Transfer(_) => true,
-        }
-    }
-
     /// The members as this node sees them.
     pub(super) fn members(&self) -> MembersBody {
         let metrics = self.raft.metrics().borrow_watched().clone();

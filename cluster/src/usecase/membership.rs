@@ -15,6 +15,7 @@ use assent_api::MembersBody;
 use assent_proof::{Code, PublicKey, Refusal};
 use assent_registry::query;
 
+use super::relocate::{Place, is_dialable};
 use super::{Parts, Service};
 use crate::peer::{Manage, ManageError, ManageReply};
 use crate::raft::types::{MEMBERS_MAX, NodeId, NodeIdError, PeerNode, TypeConfig, VOTERS_MAX, check_new_id};
@@ -28,10 +29,10 @@ const TAKES_WITHIN_ELECTIONS: u32 = 4;
 /// How often it is looked.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-type Metrics = RaftMetrics<TypeConfig>;
-type Changed<T> = Result<T, ManageError>;
+pub(super) type Metrics = RaftMetrics<TypeConfig>;
+pub(super) type Changed<T> = Result<T, ManageError>;
 
-fn refused<T>(code: Code, detail: impl Into<String>) -> Changed<T> {
+pub(super) fn refused<T>(code: Code, detail: impl Into<String>) -> Changed<T> {
     Err(ManageError::Refused(Refusal::new(code, detail)))
 }
 
@@ -49,7 +50,7 @@ fn is_free(id: NodeId, next: NodeId) -> Changed<()> {
 }
 
 /// Refuses a member that has something in common with another one that each must have for itself.
-fn is_its_own(
+pub(super) fn is_its_own(
     members: &BTreeMap<NodeId, PeerNode>,
     id: NodeId,
     shares: impl Fn(&PeerNode) -> Option<&'static str>,
@@ -84,7 +85,7 @@ impl Service {
             Manage::Add { id, node } => parts.add(id, node, until).await?,
             Manage::Promote(id) => parts.promote(id, until).await?,
             Manage::Update { id, peer_addr, client_addr } => {
-                parts.update(id, peer_addr, client_addr, until).await?;
+                parts.relocate(BTreeMap::from([(id, Place { peer_addr, client_addr })]), until).await?;
             }
             Manage::Remove(id) if id == parts.config.node_id => {
                 parts.removable(id)?;
@@ -195,7 +196,7 @@ impl Parts {
     }
 
     /// A membership that is committed and not on its way to another one.
-    fn settled(&self) -> Changed<Metrics> {
+    pub(super) fn settled(&self) -> Changed<Metrics> {
         let metrics = self.metrics_now();
         let joint = metrics.membership_config.membership().get_joint_config().len() > 1;
         if joint || metrics.membership_config != metrics.committed_membership_config {
@@ -212,6 +213,7 @@ impl Parts {
             return Ok(());
         }
         is_free(id, self.highest_id().saturating_add(1))?;
+        is_dialable(&node)?;
         is_its_own(&members, id, |known| node.shares(known))?;
         if members.len() >= MEMBERS_MAX {
             return refused(Code::QuorumAtRisk, format!("a cluster has at most {MEMBERS_MAX} members"));
@@ -222,35 +224,6 @@ impl Parts {
         }
         tracing::info!(id, addr = node.peer_addr, "adding a learner");
         done(timeout_at(until, self.raft.add_learner(id, node, false)).await)
-    }
-
-    /// A member is elsewhere from now on. Nothing else about it changes, so no quorum does.
-    async fn update(
-        &self,
-        id: NodeId,
-        peer_addr: Option<String>,
-        client_addr: Option<String>,
-        until: Instant,
-    ) -> Changed<()> {
-        let metrics = self.settled()?;
-        let members: BTreeMap<NodeId, PeerNode> =
-            metrics.membership_config.nodes().map(|(id, node)| (*id, node.clone())).collect();
-        let Some(known) = members.get(&id) else { return unknown(id) };
-        let node = PeerNode {
-            peer_addr: peer_addr.unwrap_or_else(|| known.peer_addr.clone()),
-            client_addr: client_addr.unwrap_or_else(|| known.client_addr.clone()),
-            ..known.clone()
-        };
-        if node == *known {
-            return Ok(());
-        }
-        if node.peer_addr == node.client_addr {
-            return refused(Code::Malformed, "its peers and its clients cannot reach it at one address");
-        }
-        is_its_own(&members, id, |other| node.shares_address(other))?;
-        tracing::info!(id, peer = node.peer_addr, client = node.client_addr, "a member moved");
-        let change = ChangeMembers::SetNodes(BTreeMap::from([(id, node)]));
-        done(timeout_at(until, self.raft.change_membership(change, false)).await)
     }
 
     async fn promote(&self, id: NodeId, until: Instant) -> Changed<()> {
@@ -355,12 +328,12 @@ impl Parts {
     }
 }
 
-fn unknown<T>(id: NodeId) -> Changed<T> {
+pub(super) fn unknown<T>(id: NodeId) -> Changed<T> {
     refused(Code::MemberUnknown, format!("node {id} is not a member"))
 }
 
 /// What Raft made of a change.
-fn done<T, E>(
+pub(super) fn done<T, E>(
     changed: Result<Result<T, RaftError<TypeConfig, ClientWriteError<TypeConfig>>>, E>,
 ) -> Changed<()> {
     match changed {

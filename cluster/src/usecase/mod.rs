@@ -27,6 +27,7 @@ mod mutant;
 mod permit;
 mod raise;
 mod read;
+mod relocate;
 mod removed;
 mod round;
 mod shed;

@@ -2,24 +2,73 @@
 //!
 //! The node signs where it is, with the key that the membership has for it, and says so to every member that it reaches. Each
 //! believes it for dialing, and passes it on once, so that two members that both moved find each other by way of a third. The
-//! leader has the membership changed. Where all have moved, their configurations say where to look (`peers`).
+//! leader has the membership changed, once a node with that id and store has answered it there; its own addresses it changes once
+//! another member says that it has found it there. Where all have moved, their configurations say where to look (`peers`).
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 use openraft::async_runtime::watch::WatchReceiver;
+use tokio::time::{Instant, sleep};
 
-use assent_registry::query;
+use assent_proof::{Code, Millis};
+use assent_registry::{RowError, query};
 
+use super::relocate::Place;
 use super::{Parts, Service, within};
-use crate::peer::{Manage, ManageError, Moved, MovedReply, PeerError};
+use crate::env::blocking;
+use crate::peer::{ManageError, Moved, MovedReply, PeerError};
 use crate::raft::types::{NodeId, PeerNode};
 
 /// How long a peer may take to hear where a member is. As leader it changes the membership first.
 const HEEDED_WITHIN: Duration = Duration::from_millis(900);
+/// How long the leader waits for another change of the membership to end, and how often it looks.
+const TURN_WITHIN: Duration = Duration::from_millis(600);
+const TURN_EVERY: Duration = Duration::from_millis(50);
 
 /// A member's answer, on its way.
 type Answering = BoxFuture<'static, Result<MovedReply, PeerError>>;
+/// The words that are carried out together, by member.
+type Moves = BTreeMap<NodeId, Moved>;
+
+/// The words that have to be carried out together with this one: that of each member whose address one of them takes, and so on.
+/// None if the membership says it already. Two members that exchanged their addresses are moved in one change.
+fn together(
+    members: &BTreeMap<NodeId, PeerNode>,
+    first: &Moved,
+    word: impl Fn(NodeId, &PeerNode) -> Option<Moved>,
+) -> Result<Moves, String> {
+    let mut moves = Moves::new();
+    let mut after = members.clone();
+    let mut next = Some(first.clone());
+    while let Some(moved) = next {
+        let id = moved.node_id;
+        let known = members.get(&id).ok_or_else(|| format!("node {id} is not a member"))?;
+        let node = moved.instead_of(known);
+        if node == *known && moves.is_empty() {
+            return Ok(moves);
+        }
+        if node.peer_addr == node.client_addr {
+            return Err(format!("the peers and the clients of node {id} cannot reach it at one address"));
+        }
+        after.insert(id, node);
+        moves.insert(id, moved);
+        let clash = moves.keys().find_map(|id| {
+            let node = after.get(id)?;
+            let mut others = after.iter().filter(|(other, _)| *other != id);
+            others.find_map(|(other, there)| Some((*id, *other, node.shares_address(there)?)))
+        });
+        let Some((id, other, what)) = clash else { break };
+        let known = members.get(&other).filter(|_| !moves.contains_key(&other));
+        next = known.and_then(|known| word(other, known));
+        if next.is_none() {
+            let code = Code::MemberExists;
+            return Err(format!("{code}: node {other} has the same {what} as node {id} says that it has"));
+        }
+    }
+    Ok(moves)
+}
 
 impl Parts {
     /// What the membership says of this node, if it is a member with this store.
@@ -47,35 +96,73 @@ impl Parts {
         addresses
     }
 
-    /// This node's own word on where it is, if the membership says something else.
+    /// This node's own word on where it is, if the membership says something else. An address of it that others cannot dial is not
+    /// said: of that the membership's stays.
     fn own_word(&self) -> Option<Moved> {
         let known = self.own_entry()?;
-        let (peer_addr, client_addr) = self.config.addresses();
-        if known.peer_addr == peer_addr && known.client_addr == client_addr {
+        let (peer_addr, client_addr) = self.config.dialable();
+        let own = PeerNode {
+            peer_addr: peer_addr.unwrap_or_else(|| known.peer_addr.clone()),
+            client_addr: client_addr.unwrap_or_else(|| known.client_addr.clone()),
+            ..known.clone()
+        };
+        if own == known {
             self.whereabouts.settle();
             return None;
         }
         if self.whereabouts.is_settled() {
             return None;
         }
-        let own = PeerNode { peer_addr, client_addr, ..known };
         let now = self.env.clock.now();
         Some(Moved::signed(&self.cluster_id.0, self.config.node_id, &own, now, &self.key))
     }
 
-    /// Whether this is the word of a member whose key stands granted. Answers what the membership says of it.
-    fn check_moved(&self, moved: &Moved) -> Result<PeerNode, String> {
+    /// The members, as this node's newest membership has them.
+    fn members_known(&self) -> BTreeMap<NodeId, PeerNode> {
+        let metrics = self.metrics_now();
+        metrics.membership_config.nodes().map(|(id, node)| (*id, node.clone())).collect()
+    }
+
+    /// Whether this is the word of a member whose key stands granted, said about `now`. Answers what the membership says of it.
+    async fn check_moved(&self, moved: &Moved, now: Millis) -> Result<PeerNode, String> {
         let id = moved.node_id;
         let known = self.metrics_now().membership_config.get_node(&id).cloned();
         let known = known.ok_or_else(|| format!("node {id} is not a member"))?;
-        let now = self.env.clock.now();
-        let key = moved.is_by(&self.cluster_id.0, &known, now)?;
-        let view = self.registry.view().map_err(|error| error.to_string())?;
-        match query::node_key_granted(&view, &key, now) {
-            Ok(true) => Ok(known),
-            Ok(false) => Err(format!("the key {key} of node {id} is not granted, or no longer")),
-            Err(error) => Err(self.unread(&error)),
+        let (registry, cluster_id) = (self.registry.clone(), self.cluster_id.0);
+        let (word, node) = (moved.clone(), known.clone());
+        let checked = blocking(&*self.env.blocking, move || -> Result<Result<(), String>, RowError> {
+            let key = match word.is_by(&cluster_id, &node, now) {
+                Ok(key) => key,
+                Err(why) => return Ok(Err(why)),
+            };
+            let view = registry.view()?;
+            let granted = query::node_key_granted(&view, &key, now)?;
+            Ok(match granted {
+                true => Ok(()),
+                false => Err(format!("the key {key} of node {id} is not granted, or no longer")),
+            })
+        });
+        match checked.await {
+            Ok(Ok(Ok(()))) => Ok(known),
+            Ok(Ok(Err(why))) => Err(why),
+            Ok(Err(error)) => Err(self.unread(&error)),
+            Err(error) => Err(error.to_string()),
         }
+    }
+
+    /// Whether the member answers this node where it says that it is.
+    async fn is_found(&self, moved: &Moved) -> MovedReply {
+        let found = self.hub.answers_at(moved.node_id, &moved.peer_addr, moved.store_id).await;
+        found.map_err(|why| format!("node {} is not found where it says that it is: {why}", moved.node_id))
+    }
+
+    /// The words that are to be carried out with this one.
+    fn moves_with(&self, moved: &Moved) -> Result<Moves, String> {
+        let me = self.config.node_id;
+        together(&self.members_known(), moved, |id, known| {
+            // This node's own word is carried out once another member has found it there, and then with what it needs.
+            if id == me { None } else { self.whereabouts.word(id, known) }
+        })
     }
 
     /// Says it to every member that is connected, but to the one that it is about: whom, and the answer.
@@ -96,74 +183,181 @@ impl Service {
     /// Says where this node is, if the membership has it elsewhere, to every member that it reaches. Called once a second.
     pub(super) fn say_where(&self) {
         let parts = self.parts();
+        if !parts.whereabouts.may_speak(Instant::now()) {
+            return;
+        }
         let Some(moved) = parts.own_word() else { return };
-        for (id, call) in parts.pass_on(&moved) {
-            let service = self.clone();
-            parts.tasks.passing("say where this node is", async move {
-                // No answer is none: it is said again in a second.
-                if let Ok(Err(why)) = call.await {
-                    service.say_unheeded(Some(id), why);
-                }
-            });
-        }
-        if parts.believed_leader() == Some(parts.config.node_id) {
-            let service = self.clone();
-            parts.tasks.passing("correct the membership", async move {
-                if let Err(why) = service.correct(&moved).await {
-                    service.say_unheeded(None, why);
-                }
-            });
-        }
+        let (service, calls) = (self.clone(), parts.pass_on(&moved));
+        parts.tasks.passing("say where this node is", async move {
+            let refusals = service.say_to(&moved, calls).await;
+            let whereabouts = &service.parts().whereabouts;
+            whereabouts.has_spoken(!refusals.is_empty(), Instant::now());
+            if !refusals.is_empty() && whereabouts.is_news(&refusals) {
+                tracing::warn!(
+                    why = refusals,
+                    "the membership has this node at other addresses than it has, and is not corrected"
+                );
+            }
+        });
     }
 
-    /// The membership still has this node elsewhere: says why, once.
-    fn say_unheeded(&self, by: Option<NodeId>, why: String) {
-        if self.parts().whereabouts.is_news(&why) {
-            tracing::warn!(
-                by,
-                why,
-                "the membership has this node at other addresses than it has, and is not corrected"
-            );
+    /// Waits for what the members answer to this node's word, and as leader has the membership say it then. Answers who refused it, and
+    /// why; empty if none did.
+    async fn say_to(&self, moved: &Moved, calls: Vec<(NodeId, Answering)>) -> String {
+        let parts = self.parts();
+        let answers = join_all(calls.into_iter().map(|(id, call)| async move { (id, call.await) })).await;
+        let mut refusals: Vec<String> = Vec::new();
+        let mut found = false;
+        for (id, answer) in answers {
+            match answer {
+                Ok(Ok(())) => found = true,
+                Ok(Err(why)) => refusals.push(format!("node {id}: {why}")),
+                // No answer is none: it is said again.
+                Err(_) => {}
+            }
         }
+        // No leader can dial itself. In a cluster of one there is no other member that could, nor one that would have to.
+        let leads = parts.believed_leader() == Some(parts.config.node_id);
+        if leads && (found || parts.members_known().len() == 1) {
+            refusals.extend(self.correct(moved).await.err());
+        }
+        refusals.join("; ")
     }
 
     /// A member says where it is, or another one passes that on.
     pub(crate) async fn heed_moved(&self, from: NodeId, moved: Moved) -> MovedReply {
         let parts = self.parts();
-        if moved.node_id == parts.config.node_id {
+        let (id, me) = (moved.node_id, parts.config.node_id);
+        if id == me {
             return Err("it is about this node itself".to_owned());
         }
+        // A node that has lost its quorum, since members moved, is not sure of its clock, and finds them again by their words alone.
+        // Until it is sure it goes by its clock as it stands: nothing but where it dials depends on it, and who answers there is
+        // told by the hello. Before the membership is changed the clock has to be sure.
+        let now = parts.sure_now().unwrap_or_else(|| parts.env.clock.now());
         // Whoever is not heeded is told why, and writes that to its own log.
-        let known = parts.check_moved(&moved)?;
-        if !parts.whereabouts.heed(&moved, &known) {
-            return Ok(());
-        }
-        parts.hub.ensure_peer_at(moved.node_id, parts.peer_addresses(moved.node_id, &known));
-        if from == moved.node_id {
-            for (_, call) in parts.pass_on(&moved) {
-                parts.tasks.passing("pass on where a member is", call);
+        let known = parts.check_moved(&moved, now).await?;
+        let news = parts.whereabouts.heed(&moved, &known, now)?;
+        if news {
+            parts.hub.ensure_peer_at(id, parts.peer_addresses(id, &known));
+            if from == id {
+                for (_, call) in parts.pass_on(&moved) {
+                    parts.tasks.passing("pass on where a member is", call);
+                }
             }
         }
-        if parts.believed_leader() == Some(parts.config.node_id) {
-            self.correct(&moved).await
-        } else {
-            Ok(())
+        match (parts.believed_leader() == Some(me), news) {
+            (true, true) => {
+                let corrected = self.correct(&moved).await;
+                if let Err(why) = &corrected {
+                    parts.whereabouts.refuse(&moved, why);
+                }
+                corrected
+            }
+            // It came by another member before.
+            (true, false) => parts.whereabouts.outcome(id),
+            // The member itself hears whether it is found: if it leads, it goes by that.
+            (false, _) if from == id => parts.is_found(&moved).await,
+            (false, _) => Ok(()),
         }
     }
 
-    /// As leader: has the membership say it.
+    /// As leader: has the membership say it. What can be refused without others is, before anything is waited for.
     async fn correct(&self, moved: &Moved) -> MovedReply {
-        let update = Manage::Update {
-            id: moved.node_id,
-            peer_addr: Some(moved.peer_addr.clone()),
-            client_addr: Some(moved.client_addr.clone()),
-        };
-        let until = within(self.parts().config.deadlines.membership_ms);
-        match self.manage_as_leader(update, until).await {
-            Ok(_) => Ok(()),
-            Err(ManageError::Refused(refusal)) => Err(format!("{}: {}", refusal.code, refusal.detail)),
-            Err(ManageError::NotLeader { .. }) => Err("this node leads no more".to_owned()),
-            Err(ManageError::Unknown(why)) => Err(why),
+        let parts = self.parts();
+        if parts.moves_with(moved)?.is_empty() {
+            return Ok(());
         }
+        let Some(_in_work) = parts.whereabouts.begin(moved.node_id) else {
+            return Err(format!("an earlier word of node {} is in work", moved.node_id));
+        };
+        let now = parts.judged().map_err(|unsure| {
+            format!("{}: the leader does not trust its clock: {}", Code::ClockUncertain, unsure.told())
+        })?;
+        let moves = parts.moves_with(moved)?;
+        for word in moves.values() {
+            parts.check_moved(word, now).await?;
+            // Of this node itself another member has said it.
+            if word.node_id != parts.config.node_id {
+                parts.is_found(word).await?;
+            }
+        }
+        let places: BTreeMap<NodeId, Place> = moves
+            .into_iter()
+            .map(|(id, word)| {
+                let Moved { peer_addr, client_addr, .. } = word;
+                (id, Place { peer_addr: Some(peer_addr), client_addr: Some(client_addr) })
+            })
+            .collect();
+        let patience = Instant::now() + TURN_WITHIN;
+        let until = within(parts.config.deadlines.membership_ms);
+        loop {
+            match self.relocate_as_leader(places.clone(), until).await {
+                Ok(()) => return Ok(()),
+                Err(ManageError::Refused(refusal))
+                    if refusal.code == Code::MembershipBusy && Instant::now() < patience =>
+                {
+                    sleep(TURN_EVERY).await;
+                }
+                Err(ManageError::Refused(refusal)) => {
+                    return Err(format!("{}: {}", refusal.code, refusal.detail));
+                }
+                Err(ManageError::NotLeader { .. }) => return Err("this node leads no more".to_owned()),
+                Err(ManageError::Unknown(why)) => return Err(why),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn member(number: u8) -> (NodeId, PeerNode) {
+        let node = PeerNode {
+            peer_addr: format!("a:{number}"),
+            client_addr: format!("b:{number}"),
+            store_id: [number; 16],
+            key: None,
+        };
+        (u64::from(number), node)
+    }
+
+    fn says(number: u8, peer_addr: &str, client_addr: &str) -> Moved {
+        Moved {
+            node_id: u64::from(number),
+            store_id: [number; 16],
+            peer_addr: peer_addr.to_owned(),
+            client_addr: client_addr.to_owned(),
+            at_ms: 1,
+            signature: Bytes::new(),
+        }
+    }
+
+    #[test]
+    fn members_that_took_each_others_addresses_are_moved_together_once_each_has_said_so() {
+        let members = BTreeMap::from([member(1), member(2), member(3)]);
+        let among = |first: &Moved, words: &[Moved]| {
+            let word = |id, _: &PeerNode| words.iter().find(|word| word.node_id == id).cloned();
+            together(&members, first, word).map(|moves| moves.into_keys().collect::<Vec<_>>())
+        };
+        assert_eq!(among(&says(1, "a:1", "b:1"), &[]), Ok(vec![]));
+        assert_eq!(among(&says(1, "c:1", "b:1"), &[says(2, "c:2", "b:2")]), Ok(vec![1]));
+        let (one, two) = (says(1, "a:2", "b:2"), says(2, "a:1", "b:1"));
+        assert_eq!(among(&one, std::slice::from_ref(&two)), Ok(vec![1, 2]));
+        assert_eq!(among(&two, std::slice::from_ref(&one)), Ok(vec![1, 2]));
+        let (two, three) = (says(2, "a:3", "b:3"), says(3, "a:1", "b:1"));
+        assert_eq!(among(&one, &[two.clone(), three]), Ok(vec![1, 2, 3]));
+        for words in [vec![], vec![two]] {
+            let refused = among(&one, &words).unwrap_err();
+            assert!(refused.starts_with("member_exists: node "), "{refused}");
+        }
+        // Both want the same one.
+        let refused = among(&one, &[says(2, "a:2", "c:1")]).unwrap_err();
+        assert!(refused.contains("node 2 has the same peer address"), "{refused}");
+        assert!(among(&says(1, "c:1", "c:1"), &[]).is_err());
+        assert!(among(&says(9, "c:1", "c:2"), &[]).is_err());
     }
 }

@@ -19,6 +19,7 @@ pub mod edge;
 pub mod held;
 pub mod http;
 pub mod load;
+pub mod members;
 pub mod record;
 
 use std::path::Path;

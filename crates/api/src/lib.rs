@@ -39,7 +39,7 @@ pub use events::{
 pub use lineage::{ConflictBody, IssuerBody, LineageBody, LineageEntryBody, LineageStatus};
 pub use members::{
     MAX_MEMBER_BYTES, MemberAddresses, MemberBody, MemberRole, MembersBody, NewMember, is_address,
-    parse_transfer,
+    is_unspecified, parse_transfer,
 };
 pub use node_id::{
     FOUNDER_ID_MAX, NODE_ID_MAX, NODE_ID_STEP_MAX, NodeIdError, check_founder_id, check_new_id, check_node_id,

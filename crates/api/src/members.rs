@@ -1,5 +1,7 @@
 //! The cluster's members, and how they are changed.
 
+use std::net::IpAddr;
+
 use assent_proof::{Fields, PublicKey, Refusal, json};
 use serde::{Deserialize, Serialize};
 
@@ -193,7 +195,17 @@ fn malformed(field: &str, problem: &str) -> Refusal {
 
 /// `host:port`, in characters that need no escape anywhere.
 fn address(text: &str, field: &str) -> Result<String, Refusal> {
-    if is_address(text) { Ok(text.to_owned()) } else { Err(malformed(field, "must be `host:port`")) }
+    if !is_address(text) {
+        return Err(malformed(field, "must be `host:port`"));
+    }
+    if is_unspecified(text) {
+        let problem = format!(
+            "`{text}` stands for every address of a machine, and no other node can dial it: give the address at which others \
+             reach the node, in its configuration with `peer_advertise` and `client_advertise`"
+        );
+        return Err(malformed(field, &problem));
+    }
+    Ok(text.to_owned())
 }
 
 /// Whether this is an address that a member may have: `host:port`, at most 256 bytes, in characters that need no escape anywhere.
@@ -207,9 +219,65 @@ pub fn is_address(text: &str) -> bool {
             .is_some_and(|(host, port)| plain(host) && port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
+/// Whether the host of a `host:port` stands for every address of a machine: `0.0.0.0`, `[::]`, and what resolvers read as one of
+/// them. A node can listen there, and no other node can dial it.
+pub fn is_unspecified(text: &str) -> bool {
+    let Some((host, _)) = text.rsplit_once(':') else { return false };
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    match host.parse::<IpAddr>() {
+        Ok(IpAddr::V4(ip)) => ip.is_unspecified(),
+        Ok(IpAddr::V6(ip)) => {
+            ip.is_unspecified() || ip.to_ipv4_mapped().is_some_and(|mapped| mapped.is_unspecified())
+        }
+        // Resolvers also read fewer parts, more digits, and hexadecimal ones.
+        Err(_) => host.split('.').all(is_zero),
+    }
+}
+
+/// Whether these are the digits of a zero, octal and hexadecimal included.
+fn is_zero(part: &str) -> bool {
+    let digits = part.strip_prefix("0x").or_else(|| part.strip_prefix("0X")).unwrap_or(part);
+    !digits.is_empty() && digits.bytes().all(|digit| digit == b'0')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_that_stands_for_every_one_of_a_machine_is_no_members() {
+        for text in [
+            "0.0.0.0:7500",
+            "[::]:7500",
+            ":::7500",
+            "[::ffff:0.0.0.0]:7500",
+            "0:7500",
+            "0.0:7500",
+            "00.0.0.000:7500",
+            "0x0:7500",
+            "0x00.0:7500",
+            "[0:0:0:0:0:0:0:0]:7500",
+        ] {
+            assert!(is_unspecified(text), "{text}");
+            let refused = MemberAddresses::parse(format!(r#"{{"peer":"{text}"}}"#).as_bytes()).unwrap_err();
+            assert_eq!(refused.field.as_deref(), Some("peer"), "{text}");
+            assert!(refused.detail.contains("peer_advertise"), "{text}: {}", refused.detail);
+            let refused = NewMember::parse(new_member().replace("node-4:7400", text).as_bytes()).unwrap_err();
+            assert_eq!(refused.field.as_deref(), Some("client"), "{text}");
+        }
+        for text in [
+            "10.0.0.0:7500",
+            "0.0.0.1:7500",
+            "[::1]:7500",
+            "node-0:7500",
+            "0a:7500",
+            "x:1",
+            "127.0.0.1:1",
+            "0",
+        ] {
+            assert!(!is_unspecified(text), "{text}");
+        }
+    }
 
     fn new_member() -> String {
         let key = assent_proof::SigningKey::from_seed([1; 32]).public();

@@ -257,3 +257,22 @@ fn a_genesis_file_is_made_and_read_back() {
     assert!(fails(dir, &args).1.contains("claims_invalid"));
     assert!(!dir.join("other.json").exists());
 }
+
+#[test]
+fn no_genesis_file_is_made_for_two_nodes_with_one_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    for name in ["r1.pem", "reg.pem", "n1.pem", "n2.pem"] {
+        key(dir, name);
+    }
+    std::fs::copy(dir.join("n1.pem"), dir.join("n3.pem")).unwrap();
+    let mut args = vec!["genesis", "create", "--out", "genesis.json", "--origin", ORIGIN, "--threshold", "1"];
+    args.extend(["--root", "r1.pem", "--registry-key", "reg.pem"]);
+    args.extend(["--node-key", "n1.pem", "--node-key", "n2.pem", "--node-key", "n3.pem"]);
+    let (_, stderr) = fails(dir, &args);
+    assert!(stderr.contains("member_exists"), "{stderr}");
+    assert!(stderr.contains("`n3.pem` is the key of an earlier node too"), "{stderr}");
+    assert!(!dir.join("genesis.json").exists());
+    args.truncate(args.len() - 2);
+    ok(dir, &args);
+}
