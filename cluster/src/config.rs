@@ -191,11 +191,11 @@ pub struct LimitConfig {
     /// Client connections at once; one more is closed at once.
     pub connections: usize,
     /// Authorize requests between their arrival and their answer; one more is denied as `overloaded`. Half of them are for calls of
-    /// more than 16 requests and the other half for all other calls, so that neither takes places from the other. At least
+    /// more than one request and the other half for single ones, so that neither takes places from the other. At least
     /// 2000, so that a full batch fits. As many batches with a large body as fit into their half if each is full are read and
     /// decided at a time; others wait for a quarter of `deadlines.authorize_ms`.
     pub authorize_queue: usize,
-    /// Authorize requests decided under one read barrier. A call of more than 16 requests counts as one: it is decided apart.
+    /// Authorize requests decided under one read barrier. A call of more than one request counts as one: it is decided apart.
     pub authorize_batch: usize,
     /// Memory of answers to authorizes under way, in KiB, from before they are decided until they are written; beyond it requests are
     /// denied as `overloaded`. At least 8192, which 64 decisions take while they are made.

@@ -13,8 +13,9 @@ use assent_api::MAX_BATCH;
 
 use crate::config::LimitConfig;
 
-/// A call with more requests than this is long. One that is not always fits a slice.
-pub(super) const SHORT: usize = 16;
+/// A call with more requests than this is long. Were a few let through as if they were one, a crowd that posts batches of so many would
+/// shut single questions out.
+pub(super) const SHORT: usize = 1;
 /// Pieces of long calls that are worked on at a time. The other threads are for what is short.
 const PIECES_AT_ONCE: usize = 1;
 
