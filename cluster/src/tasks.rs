@@ -2,7 +2,7 @@
 //!
 //! Each task is spawned here, as one of three kinds. A *lasting* task runs as long as the node: if it returns or panics, the node
 //! ends with that as the cause. A *finite* task ends once its work is done: only a panic ends the node. A *passing* task serves
-//! one connection or one call: if it panics, that is logged and counted. openraft spawns its own tasks through [`owned`], so that
+//! one connection or one call: if it panics, that is logged and counted. openraft spawns its own tasks through `owned`, so that
 //! a panic in one of them ends the node too.
 //!
 //! Owns the cause for which a node ends, and the pulses of the tasks that tick. Never starts a task again: what it held when it
