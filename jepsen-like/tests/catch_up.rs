@@ -2,10 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use assent_jepsen::{Cluster, Evidence, id_of};
 use assent_proof::EvidenceId;
+use tokio::time::Instant;
 
 const SETTLES_WITHIN: Duration = Duration::from_secs(60);
 const INSTALLED: &str = "a snapshot was installed";
