@@ -37,8 +37,8 @@ mod unsure;
 
 /// A wall clock that is at most so far ahead of registry time is trusted at once: as much as it can leap in a restart.
 pub(super) const SMALL_LEAP_MS: i64 = 10 * 60 * 1_000;
-/// A wall clock that is at most so far ahead of registry time is trusted without an operator, once it has settled: 31 days. All leaps
-/// of a process come to no more.
+/// A wall clock that is at most so far ahead of registry time is trusted without an operator, once it has settled: 31 days. So far,
+/// and no further, its leaps may carry it in all from where this process, or an operator, trusted it first.
 pub(crate) const AHEAD_MS_MAX: i64 = 31 * DAY_MS;
 const DAY_MS: i64 = 24 * 3_600 * 1_000;
 /// The anchor follows the wall clock by one millisecond in so many of boot time. That is twice the 500 ppm by which NTP slews, so that
