@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use assent_proof::{
     AttestationStatus, AuthorizeRequest, Claims, Code, Containment, DomainName, Envelope, EvidenceId,
-    EvidenceKind, History, Json, LineageName, Millis, Of, ParsedEnvelope, PolicyBody, PolicyVerdict, PublicKey,
-    Refusal, Requirement, RevocationReason, Role, Seconds, Sha256, SigningKey, Statement, VerifiedEnvelope,
-    sign_statement,
+    EvidenceKind, History, Json, LineageName, Millis, Of, ParsedEnvelope, PolicyBody, PolicyVerdict,
+    PublicKey, Refusal, Requirement, RevocationReason, Role, Seconds, Sha256, SigningKey, Statement,
+    VerifiedEnvelope, sign_statement,
 };
 use assent_registry::{
     Checked, Decision, GenesisFile, MemoryRows, Outcome, Receipt, RulesVersion, ToVerify, Unverified, View,
