@@ -203,7 +203,9 @@ async fn a_batch_may_grant_a_key_and_go_on_with_what_that_key_has_signed_and_not
             let lineage = format!("batch-{number}-{}", mode == BatchMode::All);
             let grant = Bytes::from(granted(node, &new, Role::Attestation).await);
             let evidence = Bytes::from(measured(&lineage, &new));
-            let turned = submit_batch(node.service().clone(), mode, vec![evidence.clone(), grant.clone()]).await;
+            // All or nothing, so that the grant is not accepted either.
+            let turned = vec![evidence.clone(), grant.clone()];
+            let turned = submit_batch(node.service().clone(), BatchMode::All, turned).await;
             assert_eq!(refused(&turned[0]), (Code::AuthorityUnknown, 403), "{turned:?}");
             let all = submit_batch(node.service().clone(), mode, vec![grant, evidence]).await;
             assert!(all.iter().all(accepted), "{all:?}");

@@ -187,8 +187,7 @@ impl Service {
                 Err(error) => findings.close(&not_known_elsewhere(&error)),
             }
         }
-        let strangers =
-            findings.all.iter().filter(|finding| matches!(finding, Finding::Stranger(_))).count();
+        let strangers = findings.all.iter().filter(|finding| matches!(finding, Finding::Stranger(_))).count();
         self.parts().metrics.looked_at(findings.signatures, strangers);
         findings.unfit()
     }
@@ -408,13 +407,48 @@ mod tests {
         envelope.to_vec()
     }
 
-    #[test]
-    fn what_only_rules_before_or_to_come_verify_is_not_refused_for_good_by_a_node_that_may_be_behind() {
+    fn verifier() -> Arc<Verifier> {
         let run: assent_store::RunBlocking = Arc::new(|work| {
             work();
             Box::pin(std::future::ready(()))
         });
-        let verifier = Verifier::new("registry.test/1".to_owned(), run, VerifierLimits::default());
+        Verifier::new("registry.test/1".to_owned(), run, VerifierLimits::default())
+    }
+
+    #[test]
+    fn what_is_refused_without_its_signatures_is_verified_all_the_same_when_it_is_applied() {
+        let (verifier, rules) = (verifier(), Rules::GENESIS);
+        let bytes = envelope("application/vnd.in-toto+json", true);
+        let look = |held: bool| verifier.check_unless(&bytes, rules, |_| held.then_some("strangers"));
+        assert!(matches!(look(true), Looked::Held("strangers")));
+        assert!(matches!(verifier.check(&bytes, rules), Checked::Verified(_)), "that depends on no registry");
+        // What was verified costs no signature again, and has its answer.
+        let cost = |looked| match looked {
+            Looked::Checked { checked: Checked::Verified(_), signatures } => Some(signatures),
+            Looked::Checked { .. } | Looked::Held(_) => None,
+        };
+        assert_eq!(cost(look(true)), Some(0));
+        let other = envelope("application/vnd.in-toto+json", false);
+        assert_eq!(cost(verifier.check_unless(&other, rules, |_| None)), Some(1));
+    }
+
+    #[test]
+    fn strangers_are_looked_at_again_and_whatever_is_left_open_is_refused_and_what_is_fit_stays_fit() {
+        let mut findings = Findings::of(3);
+        findings.found(0, Finding::Stranger(Shed::Lost.into()));
+        findings.found(1, Finding::Fit);
+        assert_eq!(findings.next_open(), Some(2));
+        findings.look_again();
+        assert_eq!(findings.next_open(), Some(0));
+        findings.close(&late());
+        let codes: Vec<Option<Code>> =
+            findings.unfit().into_iter().map(|unfit| unfit.map(|unfit| unfit.refusal.code)).collect();
+        assert_eq!(codes, [Some(Code::DeadlineExceeded), None, Some(Code::DeadlineExceeded)]);
+    }
+
+    #[test]
+    fn what_only_rules_before_or_to_come_verify_is_not_refused_for_good_by_a_node_that_may_be_behind() {
+        let verifier = verifier();
         let by = |known, bytes: &[u8]| match admitted(&verifier, known, bytes, &|_| None::<()>) {
             Looked::Checked { checked: Checked::Verified(envelope), .. } => Ok(envelope.rules()),
             Looked::Checked { checked: Checked::Refused(refusal), .. } => Err(refusal.code),
