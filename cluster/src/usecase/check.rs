@@ -299,7 +299,8 @@ impl Here<'_> {
                 Err(error) => Some(Held::Unread(error)),
             }
         };
-        let (finding, signatures) = match admitted(&self.parts.verifier, self.known, envelope, &held) {
+        let looked = admitted(&self.parts.verifier, self.known, envelope, &held);
+        let (finding, signatures) = match looked {
             Looked::Checked { checked: Checked::Verified(envelope), signatures } => {
                 (self.verified(how.sender, place, &envelope, findings), signatures)
             }
