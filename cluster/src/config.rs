@@ -202,19 +202,22 @@ pub struct LimitConfig {
     pub answer_kib: usize,
     /// Read barriers under way at once.
     pub barriers: usize,
-    /// Envelopes waiting to be proposed; one more is refused as `overloaded`.
+    /// Envelopes of clients between their arrival and their answer; one more is refused as `overloaded`, without a look at it. Half of
+    /// them are for batches, an eighth for calls that only restrict (revocations and containments), the rest for single envelopes, so
+    /// that none takes places from the others. At least 2000, so that a full batch fits. For what peers forward there are as many for
+    /// each of the three.
     pub submit_queue: usize,
     /// Envelopes proposed in one log entry.
     pub submit_batch: usize,
     /// Bytes of envelopes proposed in one log entry.
     pub submit_batch_bytes: usize,
-    /// Calls whose signatures are verified at once.
+    /// Pieces of work at verifying envelopes at once; each takes some milliseconds.
     pub verifications: usize,
     /// Bodies of batches held at once, in KiB; beyond it batches are refused as `overloaded`.
     pub body_kib: usize,
     /// Streams and long polls of events at once; one more is refused as `overloaded`.
     pub event_streams: usize,
-    /// Log entries of this node's submissions under way at once.
+    /// Log entries of this node's submissions under way at once: so many of restrictions, of single envelopes and of batches each.
     pub proposals: usize,
     /// How often the registry is made durable at least, in milliseconds; the log covers what is between.
     pub registry_flush_ms: u64,
@@ -535,12 +538,11 @@ impl LimitConfig {
             at_least(field, value, 1)?;
             at_most(field, value, 1 << 24)?;
         }
-        // A full batch has to fit; of authorizes, into half of the queue.
-        for (field, value, batches) in [
-            ("limits.submit_queue", self.submit_queue, 1),
-            ("limits.authorize_queue", self.authorize_queue, 2),
-        ] {
-            let least = (assent_api::MAX_BATCH as u64).saturating_mul(batches);
+        // A full batch has to fit into half of the queue.
+        for (field, value) in
+            [("limits.submit_queue", self.submit_queue), ("limits.authorize_queue", self.authorize_queue)]
+        {
+            let least = (assent_api::MAX_BATCH as u64).saturating_mul(2);
             at_least(field, u64::try_from(value).unwrap_or(u64::MAX), least)?;
         }
         // As much as is decided together has to fit, however large it gets.

@@ -44,6 +44,12 @@ struct ByTransfer {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByPlaces {
+    urgency: CodeLabel,
+    of: CodeLabel,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByOutcome {
     outcome: CodeLabel,
 }
@@ -54,6 +60,8 @@ pub struct Metrics {
     decisions: Family<ByCode, Counter>,
     signatures: Counter<u64, AtomicU64>,
     submissions: Family<ByCode, Counter>,
+    submission_signatures: Counter<u64, AtomicU64>,
+    submission_strangers: Counter<u64, AtomicU64>,
     barriers: Family<ByOutcome, Counter>,
     authorize_seconds: Histogram,
     submit_seconds: Histogram,
@@ -83,6 +91,7 @@ struct Gauges {
     healthy: Gauge,
     authorize_waiting: Gauge,
     submit_waiting: Gauge,
+    submit_places: Family<ByPlaces, Gauge>,
     clock_offset: Family<ByPeer, Gauge>,
     voters: Gauge,
     learners: Gauge,
@@ -117,6 +126,8 @@ impl Metrics {
             decisions: Family::default(),
             signatures: Counter::default(),
             submissions: Family::default(),
+            submission_signatures: Counter::default(),
+            submission_strangers: Counter::default(),
             barriers: Family::default(),
             authorize_seconds: latency(),
             submit_seconds: latency(),
@@ -144,6 +155,16 @@ impl Metrics {
             m.signatures.clone(),
         );
         registry.register("submissions", "Envelopes by what became of them", m.submissions.clone());
+        registry.register(
+            "submission_signatures",
+            "Most signatures that looking at envelopes has computed, of clients and of what peers forward",
+            m.submission_signatures.clone(),
+        );
+        registry.register(
+            "submission_strangers",
+            "Envelopes of no known key, refused without a look at their signatures",
+            m.submission_strangers.clone(),
+        );
         registry.register("barriers", "Read barriers, passed or not", m.barriers.clone());
         for (name, help, histogram) in [
             ("authorize", "From an authorize's arrival to its decision", &m.authorize_seconds),
@@ -231,6 +252,11 @@ impl Metrics {
         );
         registry.register("submit_waiting", format!("Envelopes {waiting}"), g.submit_waiting.clone());
         registry.register(
+            "submit_places_taken",
+            format!("Envelopes {waiting}, by urgency, of clients and of what peers forward"),
+            g.submit_places.clone(),
+        );
+        registry.register(
             "clock_offset_ms",
             "A peer's clock minus this node's, in milliseconds",
             g.clock_offset.clone(),
@@ -263,6 +289,28 @@ impl Metrics {
             Submitted::Problem(problem) => problem.code.as_str(),
         };
         self.submissions.get_or_create(&ByCode { code: CodeLabel(label) }).inc();
+    }
+
+    /// Envelopes were looked at before they are proposed: most signatures that this computed, and how many were refused without one as
+    /// of strangers.
+    pub(crate) fn looked_at(&self, signatures: usize, strangers: usize) {
+        let number = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
+        self.submission_signatures.inc_by(number(signatures));
+        self.submission_strangers.inc_by(number(strangers));
+    }
+
+    /// How many signatures looking at envelopes has computed, at most.
+    pub fn submission_signatures(&self) -> u64 {
+        self.submission_signatures.get()
+    }
+
+    /// How many places for envelopes of one urgency are taken, for the next page.
+    pub(crate) fn submit_places(&self, urgency: &'static str, of_clients: usize, of_peers: usize) {
+        for (of, taken) in [("clients", of_clients), ("peers", of_peers)] {
+            let places = ByPlaces { urgency: CodeLabel(urgency), of: CodeLabel(of) };
+            let taken = i64::try_from(taken).unwrap_or(i64::MAX);
+            self.gauges.submit_places.get_or_create(&places).set(taken);
+        }
     }
 
     pub(crate) fn authorize_took(&self, took: Duration) {

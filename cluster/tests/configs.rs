@@ -57,7 +57,7 @@ fn a_wrong_field_is_named() {
         (|c| c.deadlines.authorize_ms = 5_000, "deadlines.authorize_ms"),
         (|c| c.limits.authorize_queue = 0, "limits.authorize_queue"),
         (|c| c.limits.authorize_queue = 1_999, "limits.authorize_queue"),
-        (|c| c.limits.submit_queue = 999, "limits.submit_queue"),
+        (|c| c.limits.submit_queue = 1_999, "limits.submit_queue"),
         (|c| c.deadlines.task_late_ms = 2_999, "deadlines.task_late_ms"),
         (|c| c.deadlines.task_late_ms = 600_001, "deadlines.task_late_ms"),
         (|c| c.clock_bound_ms = 501, "clock_bound_ms"),

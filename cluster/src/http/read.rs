@@ -286,6 +286,7 @@ pub(super) async fn readyz(State(service): State<Service>) -> Response {
 /// The metrics in Prometheus' text format.
 pub(super) async fn metrics(State(service): State<Service>) -> Response {
     service.show_tasks();
+    service.show_places();
     let page = service.metrics().page(
         &service.status(&Caller::Anonymous),
         service.live().is_ok(),

@@ -10,7 +10,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
-use assent_proof::Rules;
+use assent_proof::{ParsedEnvelope, Rules};
 use assent_registry::{Checked, Command, ToVerify, Unverified};
 use assent_store::RunBlocking;
 use bytes::Bytes;
@@ -30,6 +30,20 @@ impl Default for VerifierLimits {
     fn default() -> Self {
         Self { envelopes_max: 16 * 1024, bytes_max: 64 << 20, prefetches_max: 64 }
     }
+}
+
+/// What came of a look at an envelope that may cost no signature.
+#[derive(Debug, Clone)]
+pub enum Looked<T> {
+    /// It was verified, or is refused for what can be seen without its signatures.
+    Checked {
+        /// What this replica makes of it.
+        checked: Checked,
+        /// Most signatures that this look computed; 0 if none.
+        signatures: usize,
+    },
+    /// Its signatures were not looked at, for this reason.
+    Held(T),
 }
 
 /// Verifies envelopes for one registry.
@@ -79,6 +93,31 @@ impl Verifier {
         answer.get_or_init(|| Unverified { bytes: envelope, origin: &self.origin }.verified(rules)).clone()
     }
 
+    /// The same for an envelope that somebody hands in: if `held` has a reason, no signature is computed. What is refused or held before
+    /// its signatures are computed takes no place in the cache.
+    pub fn check_unless<T>(
+        &self,
+        envelope: &[u8],
+        rules: Rules,
+        held: impl FnOnce(&ParsedEnvelope<'_>) -> Option<T>,
+    ) -> Looked<T> {
+        let known = self.lock().answers.get(&key_of(envelope, rules)).map(|(answer, _)| answer.clone());
+        if let Some(checked) = known.as_ref().and_then(|answer| answer.get()) {
+            return Looked::Checked { checked: checked.clone(), signatures: 0 };
+        }
+        let parsed = match ParsedEnvelope::parse(envelope, &self.origin, rules) {
+            Ok(parsed) => parsed,
+            Err(refusal) => return Looked::Checked { checked: Checked::Refused(refusal), signatures: 0 },
+        };
+        if let Some(reason) = held(&parsed) {
+            return Looked::Held(reason);
+        }
+        let signatures = parsed.signatures_max();
+        let answer = self.answer(envelope, rules);
+        let checked = answer.get_or_init(|| parsed.verify().into()).clone();
+        Looked::Checked { checked, signatures }
+    }
+
     /// From here on these rules are in force.
     pub fn set_in_force(&self, rules: Rules) {
         *self.in_force.write().unwrap_or_else(PoisonError::into_inner) = rules;
@@ -117,7 +156,7 @@ impl Verifier {
 
     /// The envelope's place in the cache, made if need be at the cost of the oldest.
     fn answer(&self, envelope: &[u8], rules: Rules) -> Answer {
-        let key = (*blake3::hash(envelope).as_bytes(), rules.version().0);
+        let key = key_of(envelope, rules);
         let mut cache = self.lock();
         if let Some((answer, _)) = cache.answers.get(&key) {
             return answer.clone();
@@ -143,6 +182,10 @@ impl Verifier {
         // Nothing that holds it panics halfway through a change.
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn key_of(envelope: &[u8], rules: Rules) -> Key {
+    (*blake3::hash(envelope).as_bytes(), rules.version().0)
 }
 
 /// Counts a prefetch down however it ends.

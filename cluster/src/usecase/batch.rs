@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use assent_api::{BatchMode, parse_authorize_batch, parse_batch};
 use assent_proof::{AuthorizeRequest, Refusal};
 
 use super::authorize::Question;
 use super::shed::Shed;
+use super::urgency::Urgency;
 use super::{Answered, Caller, Service, within};
 use crate::env::blocking;
 
@@ -104,11 +105,15 @@ impl Service {
         }
         let parts = self.parts();
         let until = within(parts.config.deadlines.submit_ms);
-        let Ok(Ok(_turn)) = timeout_at(until, self.inner.verifications.acquire()).await else {
+        let Some(turn) = self.inner.turns.turn(Urgency::Batch, until).await else {
             let detail = "too many envelopes wait to be verified".to_owned();
             return Err(NoBatch::Shed(Shed::Overloaded(detail)));
         };
-        match blocking(&*parts.env.blocking, read).await {
+        let work = move || {
+            let _turn = turn;
+            read()
+        };
+        match blocking(&*parts.env.blocking, work).await {
             Ok(read) => read.map_err(NoBatch::Refused),
             Err(lost) => Err(NoBatch::Shed(lost.into())),
         }

@@ -1,6 +1,6 @@
 //! What a node does for its callers, one file a use case.
 //!
-//! Owns the two queues (authorizes waiting for a read barrier, envelopes waiting to be proposed) and the one
+//! Owns the queues (authorizes waiting for a read barrier, envelopes waiting to be verified and to be proposed) and the one
 //! way from the registry's decisions to what goes over the wire. It never decides: `assent_registry` does.
 //! HTTP and the peers call it; it knows neither.
 
@@ -9,6 +9,7 @@ mod answer_room;
 mod authorize;
 mod barrier;
 mod batch;
+mod check;
 mod clock;
 mod cursor;
 mod decide;
@@ -18,6 +19,7 @@ mod epoch;
 mod events;
 mod follow;
 mod form;
+mod forwarded;
 mod keep_log;
 mod lane;
 mod members;
@@ -25,6 +27,7 @@ mod membership;
 mod moved;
 mod mutant;
 mod permit;
+mod propose;
 mod raise;
 mod read;
 mod relocate;
@@ -36,6 +39,8 @@ mod stop;
 mod submit;
 mod supervise;
 mod timed;
+mod turns;
+mod urgency;
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
@@ -64,6 +69,7 @@ use crate::raft::types::{NodeId, TypeConfig};
 use crate::raft::verifier::Verifier;
 use crate::tasks::Tasks;
 use crate::whereabouts::Whereabouts;
+use urgency::{PerUrgency, Places, Urgency};
 
 pub(crate) use anchor::{AHEAD_MS_MAX as CLOCK_AHEAD_MS_MAX, Anchor};
 pub(crate) use answer_room::DECISION_KIB;
@@ -166,11 +172,14 @@ pub(crate) struct Inner {
     answer_room: answer_room::AnswerRoom,
     /// One permit a KiB of answers to batches that are being written.
     batch_room: Arc<Semaphore>,
-    submissions: mpsc::Sender<submit::Pending>,
-    /// One permit an envelope, from its arrival to its answer.
-    submit_room: Arc<Semaphore>,
-    /// One permit a call whose signatures are being verified.
-    verifications: Semaphore,
+    /// What was looked at and waits to be proposed.
+    submissions: PerUrgency<mpsc::Sender<propose::Pending>>,
+    /// Places for what clients submit.
+    places: Places,
+    /// Places for what peers forward.
+    peers_places: Places,
+    /// One a piece of verification that is being worked on.
+    turns: turns::Turns,
     /// One permit a KiB of request bodies held.
     body_room: Arc<Semaphore>,
     feeds: events::Feeds,
@@ -186,7 +195,12 @@ impl Service {
         let limits = parts.config.limits.clone();
         // Every authorize that has room, and a read of every connection.
         let (rounds, joined) = mpsc::channel(limits.authorize_queue.saturating_add(limits.connections));
-        let (submissions, submitted) = mpsc::channel(limits.submit_queue);
+        let mut submitted = Vec::new();
+        let submissions = PerUrgency::new(|urgency| {
+            let (submissions, received) = mpsc::channel(limits.submit_queue);
+            submitted.push((urgency, received));
+            submissions
+        });
         let inner = Inner {
             parts,
             started: Instant::now(),
@@ -196,8 +210,9 @@ impl Service {
             answer_room: answer_room::AnswerRoom::new(limits.answer_kib),
             batch_room: Arc::new(Semaphore::new(limits.answer_kib)),
             submissions,
-            submit_room: Arc::new(Semaphore::new(limits.submit_queue)),
-            verifications: Semaphore::new(limits.verifications),
+            places: Places::for_clients(&limits),
+            peers_places: Places::for_peers(&limits),
+            turns: turns::Turns::new(limits.verifications, limits.submit_queue),
             body_room: Arc::new(Semaphore::new(limits.body_kib)),
             feeds: events::Feeds::new(&limits),
             digests: Arc::new(Semaphore::new(digest::DIGESTS_AT_ONCE)),
@@ -205,10 +220,17 @@ impl Service {
         };
         let service = Self { inner: Arc::new(inner) };
         let rounds = round::run_rounds(Arc::downgrade(&service.inner), joined, limits.clone());
-        let proposals = submit::propose_batches(Arc::downgrade(&service.inner), submitted, limits);
         let tasks = &service.inner.parts.tasks;
         tasks.lasting("rounds", rounds);
-        tasks.lasting("proposals", proposals);
+        for (urgency, received) in submitted {
+            let name = match urgency {
+                Urgency::Restriction => "proposals of restrictions",
+                Urgency::Single => "proposals",
+                Urgency::Batch => "proposals of batches",
+            };
+            let inner = Arc::downgrade(&service.inner);
+            tasks.lasting(name, propose::propose_batches(inner, received, limits.clone()));
+        }
         service
     }
 
@@ -235,10 +257,17 @@ impl Service {
     pub(crate) fn waiting(&self) -> (usize, usize) {
         let limits = &self.config().limits;
         let short = limits.short_queue().saturating_sub(self.inner.authorize_room.available_permits());
-        (
-            short.saturating_add(self.inner.lane.waiting()),
-            limits.submit_queue.saturating_sub(self.inner.submit_room.available_permits()),
-        )
+        let submitted: usize = Urgency::ALL.iter().map(|urgency| self.inner.places.taken(*urgency)).sum();
+        (short.saturating_add(self.inner.lane.waiting()), submitted)
+    }
+
+    /// Hands to the metrics how many places of each urgency are taken.
+    pub(crate) fn show_places(&self) {
+        for urgency in Urgency::ALL {
+            let inner = &self.inner;
+            let (of_clients, of_peers) = (inner.places.taken(urgency), inner.peers_places.taken(urgency));
+            inner.parts.metrics.submit_places(urgency.name(), of_clients, of_peers);
+        }
     }
 
     /// The node's configuration.

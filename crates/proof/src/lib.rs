@@ -84,4 +84,4 @@ pub use request::AuthorizeRequest;
 pub use rules::{Rules, RulesVersion};
 pub use statement::{Statement, sign_statement};
 pub use time::{Millis, Seconds};
-pub use verify::{VerifiedEnvelope, verify};
+pub use verify::{ParsedEnvelope, VerifiedEnvelope, verify};

@@ -7,6 +7,7 @@ use crate::key::PublicKey;
 use crate::refusal::Refusal;
 use crate::rules::Rules;
 use crate::statement::Statement;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Most signature verifications spent on one envelope: enough for any number of issuers whose signatures carry key ids
@@ -16,7 +17,8 @@ const ATTEMPTS_MAX: usize = 96;
 /// An envelope of which every issuer named has a valid signature, made for the origin and under the rules it was verified
 /// against.
 ///
-/// [`verify`] is the only constructor. It says who signed what; whether they may is the registry's to judge.
+/// [`verify`], which is [`ParsedEnvelope::verify`] of what was parsed, is the only constructor. It says who signed what; whether they
+/// may is the registry's to judge.
 #[derive(Clone, Debug)]
 pub struct VerifiedEnvelope {
     id: EvidenceId,
@@ -47,48 +49,104 @@ impl VerifiedEnvelope {
     }
 }
 
+/// An envelope that is well formed and holds a statement for the registry that it was read for. Nobody has looked at its signatures,
+/// so it says what would be signed and not who signed it.
+///
+/// What can be told of an envelope without the cost of a signature is told of this. [`ParsedEnvelope::verify`] goes on from here.
+#[derive(Clone, Debug)]
+pub struct ParsedEnvelope<'a> {
+    bytes: &'a [u8],
+    envelope: Envelope,
+    message: Vec<u8>,
+    statement: Statement,
+    rules: Rules,
+}
+
+impl<'a> ParsedEnvelope<'a> {
+    /// Reads an envelope that was submitted to the registry with this origin, under these rules. Computes no signature.
+    ///
+    /// # Errors
+    /// In the order of the checks: `too_large`, `malformed` (with the field at fault), `wrong_registry`.
+    pub fn parse(bytes: &'a [u8], origin: &str, rules: Rules) -> Result<Self, Refusal> {
+        let envelope = Envelope::parse(bytes)?;
+        let payload_type = envelope.payload_type.as_str();
+        if payload_type != STATEMENT_PAYLOAD_TYPE && rules.other_payload_type != Some(payload_type) {
+            return Err(Refusal::at(
+                Code::Malformed,
+                "payloadType",
+                format!("must be `{STATEMENT_PAYLOAD_TYPE}`"),
+            ));
+        }
+        let statement = Statement::parse(&envelope.payload)?;
+        if statement.registry != origin {
+            let detail = format!("made for `{}`, not for `{origin}`", statement.registry);
+            return Err(Refusal::at(Code::WrongRegistry, "predicate.registry", detail));
+        }
+        if rules.signature_needs_keyid
+            && let Some(place) = envelope.signatures.iter().position(|signature| signature.keyid.is_none())
+        {
+            return Err(Refusal::at(Code::Malformed, format!("signatures[{place}].keyid"), "is missing"));
+        }
+        let message = envelope.pae();
+        Ok(Self { bytes, envelope, message, statement, rules })
+    }
+
+    /// The evidence id.
+    pub fn id(&self) -> EvidenceId {
+        EvidenceId::of_pae(&self.message)
+    }
+
+    /// What would be signed.
+    pub fn statement(&self) -> &Statement {
+        &self.statement
+    }
+
+    /// The rules that it was read under.
+    pub fn rules(&self) -> Rules {
+        self.rules
+    }
+
+    /// Most signatures that [`verify`](Self::verify) computes for it, whatever the key ids say: one for each issuer and signature,
+    /// and 96 at most.
+    pub fn signatures_max(&self) -> usize {
+        self.statement.issuers.len().saturating_mul(self.envelope.signatures.len()).min(ATTEMPTS_MAX)
+    }
+
+    /// Looks at the signatures.
+    ///
+    /// # Errors
+    /// `signature_invalid` when an issuer lacks a signature and one is left over that belongs to no issuer,
+    /// `unsigned_evidence` when an issuer lacks one and none is; `too_large` when 96 attempts did not tell whose the
+    /// signatures are.
+    pub fn verify(self) -> Result<VerifiedEnvelope, Refusal> {
+        match_signatures(&self.envelope, &self.message, &self.statement.issuers)?;
+        Ok(VerifiedEnvelope {
+            id: EvidenceId::of_pae(&self.message),
+            statement: Arc::new(self.statement),
+            bytes: Arc::from(self.bytes),
+            rules: self.rules,
+        })
+    }
+}
+
 /// Verifies an envelope that was submitted to the registry with this origin (RFC-EG-033 §6), under the rules that
 /// are in force where the envelope's turn comes in the ledger.
 ///
 /// # Errors
-/// In the order of the checks: `too_large`, `malformed` (with the field at fault), `wrong_registry`,
-/// `signature_invalid` when an issuer lacks a signature and one is left over that belongs to no issuer,
-/// `unsigned_evidence` when an issuer lacks one and none is; `too_large` when 96 attempts did not tell whose the
-/// signatures are.
+/// Those of [`ParsedEnvelope::parse`], then those of [`ParsedEnvelope::verify`].
 pub fn verify(bytes: &[u8], origin: &str, rules: Rules) -> Result<VerifiedEnvelope, Refusal> {
-    let envelope = Envelope::parse(bytes)?;
-    let payload_type = envelope.payload_type.as_str();
-    if payload_type != STATEMENT_PAYLOAD_TYPE && rules.other_payload_type != Some(payload_type) {
-        return Err(Refusal::at(
-            Code::Malformed,
-            "payloadType",
-            format!("must be `{STATEMENT_PAYLOAD_TYPE}`"),
-        ));
-    }
-    let statement = Statement::parse(&envelope.payload)?;
-    if statement.registry != origin {
-        let detail = format!("made for `{}`, not for `{origin}`", statement.registry);
-        return Err(Refusal::at(Code::WrongRegistry, "predicate.registry", detail));
-    }
-    let message = envelope.pae();
-    if rules.signature_needs_keyid
-        && let Some(place) = envelope.signatures.iter().position(|signature| signature.keyid.is_none())
-    {
-        return Err(Refusal::at(Code::Malformed, format!("signatures[{place}].keyid"), "is missing"));
-    }
-    match_signatures(&envelope, &message, &statement.issuers)?;
-    Ok(VerifiedEnvelope {
-        id: EvidenceId::of_pae(&message),
-        statement: Arc::new(statement),
-        bytes: Arc::from(bytes),
-        rules,
-    })
+    ParsedEnvelope::parse(bytes, origin, rules)?.verify()
 }
 
 /// Finds a valid signature for each issuer; others may be there and are ignored.
 fn match_signatures(envelope: &Envelope, message: &[u8], issuers: &[PublicKey]) -> Result<(), Refusal> {
-    let mut attempts =
-        Attempts { envelope, message, left: ATTEMPTS_MAX, used: vec![false; envelope.signatures.len()] };
+    let mut attempts = Attempts {
+        envelope,
+        message,
+        left: ATTEMPTS_MAX,
+        used: vec![false; envelope.signatures.len()],
+        failed: BTreeSet::new(),
+    };
     // Key ids first: with honest ones every signature is tried once. They only choose the order.
     let keyids: Vec<[String; 3]> =
         issuers.iter().map(|key| [key.keyid(), key.to_string(), hex::encode(key.as_bytes())]).collect();
@@ -112,21 +170,28 @@ struct Attempts<'a> {
     left: usize,
     // Signatures that are known to belong to an issuer.
     used: Vec<bool>,
+    // Keys, each with the place of a signature that is not that key's.
+    failed: BTreeSet<(PublicKey, usize)>,
 }
 
 impl Attempts<'_> {
     /// Whether an unused signature whose key id is `wanted` verifies under `key`; it is then used.
     fn find(&mut self, key: &PublicKey, wanted: impl Fn(Option<&str>) -> bool) -> bool {
-        for (signature, used) in self.envelope.signatures.iter().zip(&mut self.used) {
+        for (place, (signature, used)) in self.envelope.signatures.iter().zip(&mut self.used).enumerate() {
             if *used || !wanted(signature.keyid.as_deref()) || signature.sig.len() != 64 {
                 continue;
             }
             let Some(left) = self.left.checked_sub(1) else { return false };
             self.left = left;
+            // It counts as an attempt each time, so that what verifies does not depend on what is remembered, and is computed once.
+            if self.failed.contains(&(*key, place)) {
+                continue;
+            }
             if key.verify(self.message, &signature.sig) {
                 *used = true;
                 return true;
             }
+            self.failed.insert((*key, place));
         }
         false
     }

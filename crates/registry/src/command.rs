@@ -97,10 +97,7 @@ pub struct Unverified<'a> {
 
 impl ToVerify for Unverified<'_> {
     fn verified(&self, rules: Rules) -> Checked {
-        match verify(self.bytes, self.origin, rules) {
-            Ok(envelope) => Checked::Verified(Arc::new(envelope)),
-            Err(refusal) => Checked::Refused(refusal),
-        }
+        verify(self.bytes, self.origin, rules).into()
     }
 }
 
@@ -111,6 +108,15 @@ pub enum Checked {
     Verified(Arc<VerifiedEnvelope>),
     /// It does not; it becomes this refusal on every node, without a leaf.
     Refused(Refusal),
+}
+
+impl From<Result<VerifiedEnvelope, Refusal>> for Checked {
+    fn from(verified: Result<VerifiedEnvelope, Refusal>) -> Self {
+        match verified {
+            Ok(envelope) => Checked::Verified(Arc::new(envelope)),
+            Err(refusal) => Checked::Refused(refusal),
+        }
+    }
 }
 
 /// Proof of acceptance.

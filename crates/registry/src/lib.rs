@@ -39,7 +39,7 @@ pub use genesis::{ClusterId, GenesisError, GenesisFile};
 pub use rows::{MemoryRows, Row, RowError, Rows, RowsMut, Table};
 pub use rules::{rules_in_force, rules_known};
 pub use standing::AuthorityStatus;
-pub use submit::{apply, would_accept};
+pub use submit::{admits, apply, refuses_strangers, would_accept};
 pub use view::View;
 
 pub use genesis::bootstrap;

@@ -199,3 +199,20 @@ fn an_envelope_of_exactly_64_kib_is_accepted_and_one_byte_more_is_not() {
     bytes.push(b' ');
     refused(verify(&bytes, ORIGIN, Rules::NEWEST), Code::TooLarge, "");
 }
+
+#[test]
+fn an_envelope_is_parsed_without_a_look_at_its_signatures_and_verifying_what_was_parsed_is_verifying_it() {
+    let (a, b, other) = (key(1), key(2), key(3));
+    let good = sign_statement(&statement(&[&a, &b]), &[&a, &b]);
+    let parsed = ParsedEnvelope::parse(&good, ORIGIN, Rules::NEWEST).unwrap();
+    let verified = verify(&good, ORIGIN, Rules::NEWEST).unwrap();
+    assert_eq!((parsed.id(), parsed.statement()), (verified.id(), verified.statement()));
+    assert_eq!(parsed.signatures_max(), 4);
+    assert_eq!(parsed.verify().unwrap().id(), verified.id());
+    let bad = envelope(&[&a], |e| e.signatures = (0..64).map(|_| raw(&other, e, None)).collect());
+    let parsed = ParsedEnvelope::parse(&bad, ORIGIN, Rules::NEWEST).unwrap();
+    assert_eq!(parsed.signatures_max(), 64);
+    let refusal = verify(&bad, ORIGIN, Rules::NEWEST).unwrap_err();
+    assert_eq!(parsed.verify().unwrap_err(), refusal);
+    assert_eq!(refusal.code, Code::TooLarge, "attempts count also for what was tried before");
+}

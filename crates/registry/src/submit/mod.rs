@@ -11,6 +11,7 @@ mod peer;
 mod place;
 mod signers;
 mod slot;
+mod strangers;
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -25,6 +26,7 @@ use crate::rules::rules_known;
 use crate::view::View;
 
 pub(crate) use check::Occasion;
+pub use strangers::{admits, refuses_strangers};
 
 /// Applies one command. `known` is the newest version of the rules that the running build knows; `proposed_at` is the
 /// proposing leader's clock, from the log entry; each group says whether all or nothing of it is accepted. Answers one

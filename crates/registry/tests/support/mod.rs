@@ -11,13 +11,13 @@ use std::sync::Arc;
 
 use assent_proof::{
     AttestationStatus, AuthorizeRequest, Claims, Code, Containment, DomainName, Envelope, EvidenceId,
-    EvidenceKind, History, Json, LineageName, Millis, Of, PolicyBody, PolicyVerdict, PublicKey, Refusal,
-    Requirement, RevocationReason, Role, Seconds, Sha256, SigningKey, Statement, VerifiedEnvelope,
-    sign_statement,
+    EvidenceKind, History, Json, LineageName, Millis, Of, ParsedEnvelope, PolicyBody, PolicyVerdict,
+    PublicKey, Refusal, Requirement, RevocationReason, Role, Seconds, Sha256, SigningKey, Statement,
+    VerifiedEnvelope, sign_statement,
 };
 use assent_registry::{
     Checked, Decision, GenesisFile, MemoryRows, Outcome, Receipt, RulesVersion, ToVerify, Unverified, View,
-    apply, authorize, bootstrap, query, rules_in_force, would_accept,
+    apply, authorize, bootstrap, query, refuses_strangers, rules_in_force, would_accept,
 };
 
 /// The origin of every registry in these tests.
@@ -400,15 +400,23 @@ impl World {
         self.governance_head
     }
 
-    /// Submits one envelope at `T0` plus seconds; a dry run before must have known what becomes of it.
+    /// Submits one envelope at `T0` plus seconds; a dry run before must have known what becomes of it, and what is refused as of
+    /// strangers before a signature is computed must be refused with the same code.
     pub fn submit_at(&mut self, seconds: i64, bytes: &[u8]) -> Outcome {
+        let strange = strangers(&self.rows, bytes);
         let foreseen = verified(&self.rows, bytes)
             .and_then(|envelope| would_accept(&self.rows, self.known, ms(seconds), &envelope).unwrap());
         let outcome = self.submit_group(seconds, false, &[bytes.to_vec()]).remove(0);
         match &outcome {
-            Outcome::Accepted { .. } => assert_eq!(foreseen, Ok(())),
+            Outcome::Accepted { .. } => {
+                assert_eq!(foreseen, Ok(()));
+                assert_eq!(strange, None, "it was accepted");
+            }
             Outcome::Equivocation { refusal, .. } | Outcome::Refused { refusal, .. } => {
                 assert_eq!(foreseen.as_ref(), Err(refusal));
+                if let Some(strange) = strange {
+                    assert_eq!(strange.code, refusal.code, "{strange} {refusal}");
+                }
             }
         }
         outcome
@@ -516,6 +524,14 @@ pub fn verified(rows: &MemoryRows, bytes: &[u8]) -> Result<Arc<VerifiedEnvelope>
         Checked::Verified(envelope) => Ok(envelope),
         Checked::Refused(refusal) => Err(refusal),
     }
+}
+
+/// Why these rows refuse an envelope before a signature is computed, if they do.
+pub fn strangers(rows: &MemoryRows, bytes: &[u8]) -> Option<Refusal> {
+    let rules = rules_in_force(rows).ok()?;
+    let parsed = ParsedEnvelope::parse(bytes, ORIGIN, rules).ok()?;
+    // Of rows that cannot be read the dry run says what is wrong.
+    refuses_strangers(&View::new(rows), &parsed, |_| false).ok()?
 }
 
 pub fn id_of(bytes: &[u8]) -> EvidenceId {

@@ -1,0 +1,483 @@
+//! What this node makes of envelopes before they are proposed: who may hand them in, whether anybody known signed them, whether the
+//! signatures are good.
+//!
+//! A signature costs as much as hundreds of look-ups. So an envelope that no key which the registry knows can have signed is refused
+//! without one. This node may be behind, and must not refuse for good what the leader would accept: before it refuses such an envelope
+//! it passes a read barrier and looks once more. Everything is looked at in pieces of a few milliseconds, each in its turn, and between
+//! two pieces whatever is more urgent goes first.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use assent_proof::{
+    Code, EvidenceKind, History, ParsedEnvelope, PublicKey, Refusal, Rules, RulesVersion, VerifiedEnvelope,
+};
+use assent_registry::{Checked, RowError, View, admits, query, refuses_strangers};
+
+use super::barrier::BarrierError;
+use super::shed::Shed;
+use super::urgency::Urgency;
+use super::{Inner, Parts, Service};
+use crate::env::blocking;
+use crate::raft::verifier::{Looked, Verifier};
+
+/// A turn ends once it may have computed so many signatures, or looked at so many envelopes: some milliseconds. The last envelope of a
+/// turn may add 96.
+const SIGNATURES_A_TURN: usize = 64;
+
+/// Who hands an envelope in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sender {
+    /// Somebody outside.
+    Client,
+    /// This node itself.
+    Node,
+    /// Another node, which took it from a client or states it itself.
+    Peer,
+}
+
+impl Sender {
+    /// Permits come from the nodes alone, on their own path. Rules come from the leader alone, which proposes them itself, never
+    /// by way of a queue or of another node. A recovery is for when there is no cluster that could take it.
+    fn refuses(self, kind: EvidenceKind) -> Option<Refusal> {
+        let detail = match (self, kind) {
+            (Sender::Client, EvidenceKind::Permit) => "permits are recorded by `POST /v1/permits` only",
+            (_, EvidenceKind::Rules) => {
+                "the nodes raise the rules themselves, once every voter knows the next version"
+            }
+            (_, EvidenceKind::Recovery) => {
+                "a recovery is applied offline, by `assent recover` on the node that is left"
+            }
+            _ => return None,
+        };
+        Some(Refusal::at(Code::CallerNotPermitted, "predicateType", detail))
+    }
+}
+
+/// Why an envelope is not proposed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Unfit {
+    pub(super) refusal: Refusal,
+    /// The history in force where it was judged, if it was held against the registry.
+    pub(super) history: Option<History>,
+}
+
+impl From<Refusal> for Unfit {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, history: None }
+    }
+}
+
+impl From<Shed> for Unfit {
+    fn from(shed: Shed) -> Self {
+        shed.refusal().into()
+    }
+}
+
+/// What is found of one envelope.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Finding {
+    /// It has not been looked at.
+    Open,
+    /// It may be proposed.
+    Fit,
+    /// It may not.
+    Unfit(Unfit),
+    /// Nobody whom the registry knows here can have signed it, and the registry may know more elsewhere.
+    Stranger(Unfit),
+}
+
+/// How far the look at the envelopes of one call has come.
+#[derive(Debug)]
+struct Findings {
+    /// One an envelope.
+    all: Vec<Finding>,
+    /// Keys that envelopes of this call admit, each with the place of the first that does.
+    newcomers: BTreeMap<PublicKey, usize>,
+    /// Most signatures that were computed.
+    signatures: usize,
+}
+
+impl Findings {
+    fn of(envelopes: usize) -> Self {
+        Self { all: vec![Finding::Open; envelopes], newcomers: BTreeMap::new(), signatures: 0 }
+    }
+
+    fn has_strangers(&self) -> bool {
+        self.all.iter().any(|finding| matches!(finding, Finding::Stranger(_)))
+    }
+
+    /// Strangers are to be looked at again.
+    fn look_again(&mut self) {
+        for finding in &mut self.all {
+            if matches!(finding, Finding::Stranger(_)) {
+                *finding = Finding::Open;
+            }
+        }
+    }
+
+    fn next_open(&self) -> Option<usize> {
+        self.all.iter().position(|finding| matches!(finding, Finding::Open))
+    }
+
+    fn found(&mut self, place: usize, found: Finding) {
+        if let Some(finding) = self.all.get_mut(place) {
+            *finding = found;
+        }
+    }
+
+    /// Whatever is open, or of strangers, is refused for this reason, for now.
+    fn close(&mut self, refusal: &Refusal) {
+        for finding in &mut self.all {
+            if matches!(finding, Finding::Open | Finding::Stranger(_)) {
+                *finding = Finding::Unfit(refusal.clone().into());
+            }
+        }
+    }
+
+    /// Why each is not proposed; none if it may be.
+    fn unfit(self) -> Vec<Option<Unfit>> {
+        let why = |finding| match finding {
+            Finding::Fit => None,
+            Finding::Unfit(why) | Finding::Stranger(why) => Some(why),
+            Finding::Open => Some(Shed::Lost.into()),
+        };
+        self.all.into_iter().map(why).collect()
+    }
+}
+
+/// How envelopes are looked at.
+#[derive(Debug, Clone, Copy)]
+struct How {
+    sender: Sender,
+    /// Whether envelopes of strangers are refused without a look at their signatures.
+    refuses_strangers: bool,
+    until: Instant,
+}
+
+impl Service {
+    /// Looks at each envelope, off the async threads, and says why it is not to be proposed, if it is not. What it finds of signatures
+    /// stays with the verifier for `apply`.
+    pub(super) async fn check(
+        &self,
+        sender: Sender,
+        urgency: Urgency,
+        envelopes: &[Bytes],
+        until: Instant,
+    ) -> Vec<Option<Unfit>> {
+        let given: Arc<[Bytes]> = envelopes.into();
+        let how = How { sender, refuses_strangers: true, until };
+        let mut findings = self.look(how, urgency, &given, Findings::of(given.len())).await;
+        if findings.has_strangers() {
+            match self.pass(until).await {
+                // What was acknowledged before they came is here now.
+                Ok(()) => {
+                    findings.look_again();
+                    findings = self.look(how, urgency, &given, findings).await;
+                }
+                // A learner passes no barrier, so it lets the leader judge.
+                Err(BarrierError::NotVoter) => {
+                    findings.look_again();
+                    let how = How { refuses_strangers: false, ..how };
+                    findings = self.look(how, urgency, &given, findings).await;
+                }
+                Err(error) => findings.close(&not_known_elsewhere(&error)),
+            }
+        }
+        let strangers = findings.all.iter().filter(|finding| matches!(finding, Finding::Stranger(_))).count();
+        self.parts().metrics.looked_at(findings.signatures, strangers);
+        findings.unfit()
+    }
+
+    /// Looks at whatever is open, a piece in each turn.
+    async fn look(
+        &self,
+        how: How,
+        urgency: Urgency,
+        given: &Arc<[Bytes]>,
+        mut findings: Findings,
+    ) -> Findings {
+        while findings.next_open().is_some() {
+            let Some(turn) = self.inner.turns.turn(urgency, how.until).await else {
+                let busy = Shed::Overloaded("too many envelopes wait to be verified".to_owned());
+                findings.close(&busy.refusal());
+                break;
+            };
+            let (inner, given, mut under_way) = (self.inner.clone(), given.clone(), findings);
+            let envelopes = given.len();
+            let piece = move || {
+                let _turn = turn;
+                inner.look_at_some(how, &given, &mut under_way);
+                under_way
+            };
+            findings = match blocking(&*self.parts().env.blocking, piece).await {
+                Ok(findings) => findings,
+                Err(lost) => {
+                    let mut none = Findings::of(envelopes);
+                    none.close(&Shed::from(lost).refusal());
+                    none
+                }
+            };
+        }
+        findings
+    }
+}
+
+/// Why an envelope of strangers is neither refused for good nor let in.
+fn not_known_elsewhere(error: &BarrierError) -> Refusal {
+    let code = match error {
+        BarrierError::Overloaded(_) => Code::Overloaded,
+        BarrierError::NoQuorum(_) | BarrierError::NotVoter | BarrierError::Fatal(_) => Code::NoQuorum,
+    };
+    Refusal::new(code, format!("this node knows none of its keys, and others may know more: {error}"))
+}
+
+impl Inner {
+    /// Looks at what is open, in order, for one turn, and at one envelope at least.
+    fn look_at_some(&self, how: How, given: &[Bytes], findings: &mut Findings) {
+        let rows = match self.parts.registry.view() {
+            Ok(rows) => rows,
+            Err(error) => {
+                tracing::warn!(%error, "envelopes were not looked at: the registry cannot be read");
+                return findings.close(&Shed::Lost.refusal());
+            }
+        };
+        let (view, history) = (View::new(&rows), query::history(&rows).ok().flatten());
+        let known = RulesVersion(self.parts.rules_known());
+        let at = Here { parts: &self.parts, view: &view, history, known };
+        let mut spent: usize = 0;
+        while spent < SIGNATURES_A_TURN
+            && let Some(place) = findings.next_open()
+        {
+            let Some(envelope) = given.get(place) else { return findings.close(&Shed::Lost.refusal()) };
+            // Envelopes that take long to verify must not hold a core past the time when anyone waits for them.
+            if Instant::now() >= how.until {
+                return findings.close(&late());
+            }
+            let signatures = at.look_at(how, place, envelope, findings);
+            findings.signatures = findings.signatures.saturating_add(signatures);
+            spent = spent.saturating_add(signatures.max(1));
+        }
+    }
+}
+
+/// The state that envelopes are held against.
+struct Here<'a> {
+    parts: &'a Parts,
+    view: &'a View<'a>,
+    history: Option<History>,
+    /// The newest rules that this build knows.
+    known: RulesVersion,
+}
+
+/// Why the signatures of an envelope were not looked at.
+enum Held {
+    /// Whoever hands it in must not.
+    Sender(Refusal),
+    /// Nobody whom the registry knows here can have signed it.
+    Stranger(Refusal),
+    /// The registry cannot be read.
+    Unread(RowError),
+}
+
+impl Here<'_> {
+    /// Looks at one envelope, and answers how many signatures that may have cost.
+    fn look_at(&self, how: How, place: usize, envelope: &[u8], findings: &mut Findings) -> usize {
+        let newcomer = |key: &PublicKey| findings.newcomers.get(key).is_some_and(|at| *at < place);
+        let held = |parsed: &ParsedEnvelope<'_>| {
+            if let Some(refusal) = how.sender.refuses(parsed.statement().kind) {
+                return Some(Held::Sender(refusal));
+            }
+            if !how.refuses_strangers {
+                return None;
+            }
+            match refuses_strangers(self.view, parsed, &newcomer) {
+                Ok(refusal) => refusal.map(Held::Stranger),
+                Err(error) => Some(Held::Unread(error)),
+            }
+        };
+        let looked = admitted(&self.parts.verifier, self.known, envelope, &held);
+        let (finding, signatures) = match looked {
+            Looked::Checked { checked: Checked::Verified(envelope), signatures } => {
+                (self.verified(how.sender, place, &envelope, findings), signatures)
+            }
+            Looked::Checked { checked: Checked::Refused(refusal), signatures } => {
+                (Finding::Unfit(refusal.into()), signatures)
+            }
+            Looked::Held(Held::Sender(refusal)) => (Finding::Unfit(refusal.into()), 0),
+            Looked::Held(Held::Stranger(refusal)) => {
+                (Finding::Stranger(Unfit { refusal, history: self.history }), 0)
+            }
+            Looked::Held(Held::Unread(error)) => {
+                let problem = self.parts.unread(&error);
+                tracing::warn!(%problem, "an envelope was not looked at: the registry cannot be read");
+                (Finding::Unfit(Shed::Lost.into()), 0)
+            }
+        };
+        findings.found(place, finding);
+        signatures
+    }
+
+    /// The signatures are good, by a look at them now or before.
+    fn verified(
+        &self,
+        sender: Sender,
+        place: usize,
+        envelope: &VerifiedEnvelope,
+        findings: &mut Findings,
+    ) -> Finding {
+        if let Some(refusal) = sender.refuses(envelope.statement().kind) {
+            return Finding::Unfit(refusal.into());
+        }
+        for key in admits(envelope) {
+            findings.newcomers.entry(key).or_insert(place);
+        }
+        Finding::Fit
+    }
+}
+
+fn late() -> Refusal {
+    Refusal::new(
+        Code::DeadlineExceeded,
+        "the signatures were not verified within the deadline; nothing was proposed",
+    )
+}
+
+/// What this node makes of an envelope that a caller hands in. One that verifies under any rules that its build knows is let in,
+/// and applying decides by those in force where it comes to stand: this node may be behind a raise, or the envelope may have been
+/// accepted before one. If `held` has a reason, no signature is computed for it.
+fn admitted<T>(
+    verifier: &Verifier,
+    known: RulesVersion,
+    envelope: &[u8],
+    held: &dyn Fn(&ParsedEnvelope<'_>) -> Option<T>,
+) -> Looked<T> {
+    let in_force = verifier.in_force();
+    let (refusal, mut spent) = match verifier.check_unless(envelope, in_force, held) {
+        Looked::Checked { checked: Checked::Refused(refusal), signatures } => (refusal, signatures),
+        verified_or_held @ (Looked::Checked { .. } | Looked::Held(_)) => return verified_or_held,
+    };
+    for rules in Rules::all().filter(|rules| *rules != in_force && rules.version() <= known) {
+        match verifier.check_unless(envelope, rules, held) {
+            Looked::Checked { checked: Checked::Refused(_), signatures } => {
+                spent = spent.saturating_add(signatures);
+            }
+            Looked::Checked { checked, signatures } => {
+                return Looked::Checked { checked, signatures: spent.saturating_add(signatures) };
+            }
+            held @ Looked::Held(_) => return held,
+        }
+    }
+    Looked::Checked { checked: Checked::Refused(refusal), signatures: spent }
+}
+
+#[cfg(test)]
+mod tests {
+    use assent_proof::{Claims, Envelope, Sha256, SigningKey, Statement};
+
+    use super::*;
+    use crate::raft::verifier::VerifierLimits;
+
+    /// An envelope of this payload type, whose signature has its key id or not.
+    fn envelope(payload_type: &str, keyid: bool) -> Vec<u8> {
+        let key = SigningKey::from_seed([1; 32]);
+        let claims = Claims::RuntimeIntegrity { measured: "m".to_owned() };
+        let statement = Statement {
+            subject_name: None,
+            subject: Sha256::of(b"program"),
+            kind: claims.kind(),
+            registry: "registry.test/1".to_owned(),
+            domain: "prod.eu".parse().unwrap(),
+            lineage: "exec-1".parse().unwrap(),
+            issuers: vec![key.public()],
+            sequence: Some(0),
+            parent: None,
+            references: Vec::new(),
+            issued_at: assent_proof::Seconds(0),
+            expires_at: None,
+            claims: claims.to_json(),
+        };
+        let mut envelope = Envelope::unsigned(payload_type, statement.to_vec());
+        envelope.sign_with(&key);
+        if !keyid {
+            envelope.signatures[0].keyid = None;
+        }
+        envelope.to_vec()
+    }
+
+    fn verifier() -> Arc<Verifier> {
+        let run: assent_store::RunBlocking = Arc::new(|work| {
+            work();
+            Box::pin(std::future::ready(()))
+        });
+        Verifier::new("registry.test/1".to_owned(), run, VerifierLimits::default())
+    }
+
+    #[test]
+    fn what_is_refused_without_its_signatures_is_verified_all_the_same_when_it_is_applied() {
+        let (verifier, rules) = (verifier(), Rules::GENESIS);
+        let bytes = envelope("application/vnd.in-toto+json", true);
+        let look = |held: bool| verifier.check_unless(&bytes, rules, |_| held.then_some("strangers"));
+        assert!(matches!(look(true), Looked::Held("strangers")));
+        assert!(matches!(verifier.check(&bytes, rules), Checked::Verified(_)), "that depends on no registry");
+        // What was verified costs no signature again, and has its answer.
+        let cost = |looked| match looked {
+            Looked::Checked { checked: Checked::Verified(_), signatures } => Some(signatures),
+            Looked::Checked { .. } | Looked::Held(_) => None,
+        };
+        assert_eq!(cost(look(true)), Some(0));
+        let other = envelope("application/vnd.in-toto+json", false);
+        assert_eq!(cost(verifier.check_unless(&other, rules, |_| None)), Some(1));
+    }
+
+    #[test]
+    fn strangers_are_looked_at_again_and_whatever_is_left_open_is_refused_and_what_is_fit_stays_fit() {
+        let mut findings = Findings::of(3);
+        findings.found(0, Finding::Stranger(Shed::Lost.into()));
+        findings.found(1, Finding::Fit);
+        assert_eq!(findings.next_open(), Some(2));
+        findings.look_again();
+        assert_eq!(findings.next_open(), Some(0));
+        findings.close(&late());
+        let codes: Vec<Option<Code>> =
+            findings.unfit().into_iter().map(|unfit| unfit.map(|unfit| unfit.refusal.code)).collect();
+        assert_eq!(codes, [Some(Code::DeadlineExceeded), None, Some(Code::DeadlineExceeded)]);
+    }
+
+    #[test]
+    fn what_only_rules_before_or_to_come_verify_is_not_refused_for_good_by_a_node_that_may_be_behind() {
+        let verifier = verifier();
+        let by = |known, bytes: &[u8]| match admitted(&verifier, known, bytes, &|_| None::<()>) {
+            Looked::Checked { checked: Checked::Verified(envelope), .. } => Ok(envelope.rules()),
+            Looked::Checked { checked: Checked::Refused(refusal), .. } => Err(refusal.code),
+            Looked::Held(()) => unreachable!("nothing is held"),
+        };
+        let (usual, to_come) = ("application/vnd.in-toto+json", "application/vnd.in-toto.test+json");
+        let (old, new) = (RulesVersion::GENESIS, RulesVersion::TEST);
+        // Before the raise: what the next rules take is let in by a build that knows them, and by no other.
+        assert_eq!(by(new, &envelope(to_come, true)), Ok(Rules::TEST));
+        assert_eq!(by(old, &envelope(to_come, true)), Err(Code::Malformed));
+        assert_eq!(by(new, &envelope(usual, true)), Ok(Rules::GENESIS));
+        assert_eq!(by(new, &envelope(to_come, false)), Err(Code::Malformed), "no rules take it");
+        // After it: what the rules before took may have been accepted then.
+        verifier.set_in_force(Rules::TEST);
+        assert_eq!(by(new, &envelope(usual, false)), Ok(Rules::GENESIS));
+        assert_eq!(by(new, &envelope(usual, true)), Ok(Rules::TEST));
+    }
+
+    #[test]
+    fn clients_hand_in_no_permits_and_nobody_hands_in_rules_or_a_recovery() {
+        for kind in EvidenceKind::ALL.iter().copied() {
+            let refused = |sender: Sender| sender.refuses(kind).is_some();
+            let never = matches!(kind, EvidenceKind::Rules | EvidenceKind::Recovery);
+            assert_eq!(refused(Sender::Client), kind == EvidenceKind::Permit || never, "{kind}");
+            assert_eq!(refused(Sender::Node), never, "{kind}");
+            assert_eq!(refused(Sender::Peer), never, "{kind}");
+        }
+        let refusal = Sender::Client.refuses(EvidenceKind::Rules).map(|refusal| refusal.code);
+        assert_eq!(refusal, Some(Code::CallerNotPermitted));
+    }
+}

@@ -1,0 +1,239 @@
+//! propose: what was checked becomes log entries, here or on the leader.
+//!
+//! What waits is proposed together as one entry, with what is as urgent. An attempt whose outcome is unknown is tried again until the
+//! deadline: that is safe because the same bytes are applied at most once and return their first receipt.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use openraft::errors::{ClientWriteError, RaftError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use assent_api::{Call, Problem, status_of};
+use assent_proof::{Code, History, Rules, RulesVersion};
+use assent_registry::mutant::{self, Mutant};
+use assent_registry::{Command, Group, Outcome, Outcomes};
+
+use super::anchor::Unsure;
+use super::submit::{Submitted, answer, failed};
+use super::{Inner, Parts};
+use crate::config::LimitConfig;
+use crate::peer::{PeerError, Submit, SubmitError};
+use crate::raft::types::Proposal;
+use crate::tasks::Why;
+
+/// The pause before trying again while there is no leader.
+const RETRY_AFTER: Duration = Duration::from_millis(20);
+
+/// One submission on its way into the log.
+pub(crate) struct Pending {
+    pub(super) group: Group,
+    pub(super) bytes: usize,
+    pub(super) until: Instant,
+    pub(super) reply: oneshot::Sender<Result<Judged, Failure>>,
+    /// Given back with the answer.
+    pub(super) _places: OwnedSemaphorePermit,
+}
+
+/// What became of one submission, and in which history.
+pub(super) struct Judged {
+    pub(super) outcomes: Vec<Outcome>,
+    pub(super) history: Option<History>,
+}
+
+/// Why a submission has no outcome.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// It was certainly not proposed.
+    NoQuorum(String),
+    /// It may have been committed, or may still be.
+    Unknown(String),
+    /// The leader, or this node while there is none, does not trust its clock.
+    ClockUncertain(Option<Unsure>),
+    /// Too much is waiting.
+    Overloaded(String),
+}
+
+impl Failure {
+    pub(super) fn problem(&self) -> Problem {
+        let refuse = |code, detail: &str| Problem::new(code, status_of(code, Call::Submission), detail);
+        match self {
+            Failure::NoQuorum(detail) => refuse(Code::NoQuorum, detail),
+            Failure::Unknown(detail) => Problem::unknown_outcome(detail.clone()),
+            Failure::ClockUncertain(None) => {
+                refuse(Code::ClockUncertain, "the leader does not trust its clock")
+            }
+            Failure::ClockUncertain(Some(unsure)) => *unsure.problem(Call::Submission),
+            Failure::Overloaded(detail) => refuse(Code::Overloaded, detail),
+        }
+    }
+}
+
+/// Takes what waits, all of one urgency, and proposes it as one entry. A bounded number of entries is under way; what arrives
+/// meanwhile waits for the next, so the busier the node the larger its entries.
+pub(crate) async fn propose_batches(
+    service: Weak<Inner>,
+    mut submitted: mpsc::Receiver<Pending>,
+    limits: LimitConfig,
+) -> Why {
+    let proposals = Arc::new(Semaphore::new(limits.proposals));
+    let mut held: Option<Pending> = None;
+    loop {
+        let first = match held.take() {
+            Some(pending) => pending,
+            None => match submitted.recv().await {
+                Some(pending) => pending,
+                None => return "nobody is left who could submit",
+            },
+        };
+        let Ok(proposal) = proposals.clone().acquire_owned().await else {
+            return "there is no room for proposals";
+        };
+        let (mut count, mut bytes) = (first.group.envelopes.len(), first.bytes);
+        let mut batch = vec![first];
+        while count < limits.submit_batch
+            && let Ok(pending) = submitted.try_recv()
+        {
+            count = count.saturating_add(pending.group.envelopes.len());
+            bytes = bytes.saturating_add(pending.bytes);
+            if bytes > limits.submit_batch_bytes {
+                held = Some(pending);
+                break;
+            }
+            batch.push(pending);
+        }
+        let Some(inner) = service.upgrade() else { return "the node is gone" };
+        let tasks = inner.parts.tasks.clone();
+        tasks.passing("proposal", async move {
+            let groups = batch.iter().map(|pending| pending.group.clone()).collect();
+            let until = batch.iter().map(|pending| pending.until).max().unwrap_or_else(Instant::now);
+            let result = inner.parts.route(groups, until).await;
+            drop(proposal);
+            spread(batch, result);
+        });
+    }
+}
+
+fn spread(batch: Vec<Pending>, result: Result<Outcomes, Failure>) {
+    match result {
+        Ok(Outcomes { groups, history }) => {
+            let mut groups = groups.into_iter();
+            for pending in batch {
+                let outcomes = groups.next().unwrap_or_default();
+                let _ = pending.reply.send(Ok(Judged { outcomes, history }));
+            }
+        }
+        Err(failure) => {
+            for pending in batch {
+                let _ = pending.reply.send(Err(failure.clone()));
+            }
+        }
+    }
+}
+
+impl Parts {
+    /// Proposes here or on the leader, again and again until there is an outcome or the deadline passes.
+    async fn route(&self, groups: Vec<Group>, until: Instant) -> Result<Outcomes, Failure> {
+        let mut maybe_proposed = None;
+        let mut last = "no leader is known".to_owned();
+        let message = Submit { groups };
+        loop {
+            if Instant::now() >= until {
+                return Err(match maybe_proposed {
+                    Some(detail) => Failure::Unknown(detail),
+                    None => Failure::NoQuorum(format!("not proposed in time: {last}")),
+                });
+            }
+            let attempt = match self.believed_leader() {
+                Some(leader) if leader == self.config.node_id => self.propose(&message.groups, until).await,
+                Some(leader) => {
+                    let left = until.saturating_duration_since(Instant::now());
+                    match self.hub.call(leader, &message, left).await {
+                        Ok(answer) => answer,
+                        Err(PeerError::Overloaded | PeerError::Full | PeerError::TooLarge { .. }) => {
+                            Err(SubmitError::Overloaded)
+                        }
+                        Err(error) if error.is_unsent() => {
+                            last = error.to_string();
+                            Err(SubmitError::NotLeader { leader: None })
+                        }
+                        Err(error) => Err(SubmitError::Unknown(format!("node {leader}: {error}"))),
+                    }
+                }
+                None => Err(SubmitError::NotLeader { leader: None }),
+            };
+            match attempt {
+                // The leader has not looked at some of it. An attempt before this one may be in the log all the same.
+                Ok(outcomes) if maybe_proposed.is_some() && outcomes.groups.iter().flatten().any(is_open) => {
+                }
+                Ok(outcomes) => return Ok(outcomes),
+                Err(SubmitError::Unknown(detail)) => maybe_proposed = Some(detail),
+                Err(SubmitError::NotLeader { .. }) => {}
+                Err(SubmitError::ClockUncertain) if maybe_proposed.is_none() => {
+                    // If it is this node, or what is wrong with the leader's clock is wrong with this one's, this node says what.
+                    return Err(Failure::ClockUncertain(self.judged().err()));
+                }
+                Err(SubmitError::Overloaded) if maybe_proposed.is_none() => {
+                    return Err(Failure::Overloaded("the leader is overloaded".to_owned()));
+                }
+                Err(SubmitError::ClockUncertain | SubmitError::Overloaded) => {}
+            }
+            sleep(RETRY_AFTER).await;
+        }
+    }
+
+    /// As leader: stamps the groups with this node's clock, if it may trust it, and proposes them as one entry.
+    pub(crate) async fn propose(&self, groups: &[Group], until: Instant) -> Result<Outcomes, SubmitError> {
+        let Some(proposed_at) = self.sure_now() else { return Err(SubmitError::ClockUncertain) };
+        let command = Command { proposed_at, groups: groups.to_vec() };
+        // In a version that every voter reads: by the rules that are in force each has said so.
+        let mut rules = self.verifier.in_force();
+        if mutant::is_active(Mutant::WriteNewestVersion) {
+            rules = Rules::of(RulesVersion(self.rules_known())).unwrap_or(rules);
+        }
+        let bytes = Bytes::from(command.encode(rules));
+        if mutant::is_active(Mutant::AckBeforeQuorum)
+            && let Some(outcomes) = self.acknowledge_ahead(bytes.clone()).await
+        {
+            return Ok(outcomes);
+        }
+        let started = Instant::now();
+        match timeout_at(until, self.raft.client_write(Proposal(bytes))).await {
+            Ok(Ok(response)) => {
+                self.metrics.commit_took(started.elapsed());
+                Ok(response.data.0)
+            }
+            Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward)))) => {
+                Err(SubmitError::NotLeader { leader: forward.leader_id })
+            }
+            Ok(Err(error)) => Err(SubmitError::Unknown(error.to_string())),
+            Err(_) => Err(SubmitError::Unknown("not committed within the deadline".to_owned())),
+        }
+    }
+
+    /// As leader, and only then: proposes one statement of this node's own as an entry of its own.
+    pub(super) async fn propose_own(
+        &self,
+        envelope: Bytes,
+        until: Instant,
+    ) -> Result<Submitted, SubmitError> {
+        let group = Group { atomic: false, envelopes: vec![envelope] };
+        let Outcomes { groups, history } = self.propose(&[group], until).await?;
+        let lost = || failed(&Failure::Unknown("the log entry did not decode".to_owned()));
+        let outcome = groups.into_iter().flatten().next();
+        Ok(outcome.map_or_else(lost, |outcome| answer(outcome, history)))
+    }
+}
+
+
+/// Whether an outcome settles nothing: a node could not do it then.
+fn is_open(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Refused { refusal, .. } => {
+            matches!(status_of(refusal.code, Call::Submission), 429 | 503 | 504)
+        }
+        Outcome::Accepted { .. } | Outcome::Equivocation { .. } => false,
+    }
+}

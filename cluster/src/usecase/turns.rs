@@ -1,0 +1,227 @@
+//! Turns at verifying: what is urgent goes before what is long, and neither waits for ever.
+//!
+//! A node works on a few pieces of verification at a time (`limits.verifications`). Each piece takes milliseconds and needs a turn.
+//! Who waits for one waits in the queue of its urgency, in order. A free turn goes to the most urgent queue. A queue that has been
+//! passed over [`PASSED_OVER_MAX`] times in a row is served next, so that batches go on, however many single envelopes come.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+use super::urgency::Urgency;
+
+/// A queue in which somebody waits is passed over so many times in a row, and no more than once oftener for each other queue.
+const PASSED_OVER_MAX: u32 = 3;
+
+/// The turns at verifying.
+pub(super) struct Turns {
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    /// Turns that nobody has.
+    free: usize,
+    /// By urgency, the most urgent first.
+    queues: [Queue; Urgency::ALL.len()],
+    /// Most that may wait in one queue.
+    waiting_max: usize,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<oneshot::Sender<Turn>>,
+    /// How often another queue was served since this one was, while somebody waited here.
+    passed_over: u32,
+}
+
+/// The right to work on one piece. It is given on when it is dropped.
+pub(super) struct Turn {
+    of: Option<Arc<Mutex<State>>>,
+}
+
+impl Turns {
+    /// So many turns at a time, for which up to `waiting_max` wait in each queue.
+    pub(super) fn new(at_once: usize, waiting_max: usize) -> Self {
+        let queues = std::array::from_fn(|_| Queue::default());
+        Self { state: Arc::new(Mutex::new(State { free: at_once, queues, waiting_max })) }
+    }
+
+    /// A turn, if it comes by `until`; none at once if too many wait already. The work holds it, so that it is not given on while the
+    /// work of a caller that went away still runs.
+    pub(super) async fn turn(&self, urgency: Urgency, until: Instant) -> Option<Turn> {
+        let (give, take) = oneshot::channel();
+        {
+            let mut state = lock(&self.state);
+            state.enter(urgency, give);
+            hand_out(&self.state, &mut state);
+        }
+        // One that has no place in the queue was dropped, and with it the hope for a turn.
+        timeout_at(until, take).await.ok()?.ok()
+    }
+}
+
+impl State {
+    /// Puts a caller at the end of its queue, unless that is full of callers that still wait.
+    fn enter(&mut self, urgency: Urgency, caller: oneshot::Sender<Turn>) {
+        let most = self.waiting_max;
+        let Some(queue) = self.queues.get_mut(urgency as usize) else { return };
+        if queue.waiting.len() >= most {
+            queue.waiting.retain(|caller| !caller.is_closed());
+        }
+        if queue.waiting.len() < most {
+            queue.waiting.push_back(caller);
+        }
+    }
+
+    /// Whose turn it is, of those who still wait.
+    fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
+        for queue in &mut self.queues {
+            while queue.waiting.front().is_some_and(oneshot::Sender::is_closed) {
+                queue.waiting.pop_front();
+            }
+            if queue.waiting.is_empty() {
+                queue.passed_over = 0;
+            }
+        }
+        let waits = |(_, queue): &(usize, &Queue)| !queue.waiting.is_empty();
+        let mut longest: Option<(usize, u32)> = None;
+        for (place, queue) in self.queues.iter().enumerate().filter(waits) {
+            // The more urgent one of two that were passed over equally often.
+            if queue.passed_over >= PASSED_OVER_MAX
+                && longest.is_none_or(|(_, passed_over)| passed_over < queue.passed_over)
+            {
+                longest = Some((place, queue.passed_over));
+            }
+        }
+        let most_urgent = self.queues.iter().enumerate().find(waits).map(|(place, _)| place);
+        let chosen = longest.map(|(place, _)| place).or(most_urgent)?;
+        let mut next = None;
+        for (place, queue) in self.queues.iter_mut().enumerate() {
+            if place == chosen {
+                queue.passed_over = 0;
+                next = queue.waiting.pop_front();
+            } else if !queue.waiting.is_empty() {
+                queue.passed_over = queue.passed_over.saturating_add(1);
+            }
+        }
+        next
+    }
+}
+
+/// Gives the free turns to those who are next.
+fn hand_out(shared: &Arc<Mutex<State>>, state: &mut State) {
+    while state.free > 0 {
+        let Some(next) = state.next() else { return };
+        match next.send(Turn { of: Some(shared.clone()) }) {
+            Ok(()) => state.free = state.free.saturating_sub(1),
+            // The caller went away just now. The turn was never taken, so it must not be given back, least of all under this lock.
+            Err(mut turn) => turn.of = None,
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let Some(shared) = self.of.take() else { return };
+        let mut state = lock(&shared);
+        state.free = state.free.saturating_add(1);
+        hand_out(&shared, &mut state);
+    }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    // Nothing that holds it panics halfway through a change.
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(1)
+    }
+
+    /// In which order callers of these urgencies, who all wait for the one turn, get it.
+    async fn order(callers: &[Urgency]) -> Vec<Urgency> {
+        let turns = Turns::new(1, 100);
+        let held = turns.turn(Urgency::Batch, soon()).await.unwrap();
+        let served = Mutex::new(Vec::new());
+        let waiting = callers.iter().map(|urgency| {
+            let (turns, served) = (&turns, &served);
+            async move {
+                let _turn = turns.turn(*urgency, soon()).await.unwrap();
+                served.lock().unwrap().push(*urgency);
+            }
+        });
+        let let_go = async { drop(held) };
+        // They are polled in this order, and each has its place in its queue after its first poll.
+        tokio::join!(futures_util::future::join_all(waiting), let_go);
+        served.into_inner().unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_restriction_goes_before_single_envelopes_and_these_before_batches_that_came_earlier() {
+        use Urgency::{Batch, Restriction, Single};
+        assert_eq!(order(&[Batch, Batch, Single, Restriction]).await, [Restriction, Single, Batch, Batch]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_gets_its_turn_however_many_single_envelopes_and_restrictions_come() {
+        use Urgency::{Batch, Restriction, Single};
+        let mut callers = vec![Batch, Batch];
+        callers.extend([Single; 20]);
+        let served = order(&callers).await;
+        assert_eq!(served[..8], [Single, Single, Single, Batch, Single, Single, Single, Batch]);
+        callers.extend([Restriction; 20]);
+        let served = order(&callers).await;
+        for urgency in [Batch, Single] {
+            let first = served.iter().position(|served| *served == urgency).unwrap();
+            assert!(first <= PASSED_OVER_MAX as usize + 1, "{urgency:?} {served:?}");
+        }
+        let half = served[..20].iter().filter(|served| **served == Restriction).count();
+        assert!(half >= 10, "{served:?}");
+        assert_eq!(served.len(), callers.len());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_turn_of_a_caller_that_gave_up_goes_to_the_next_one() {
+        let turns = Turns::new(1, 100);
+        let held = turns.turn(Urgency::Single, soon()).await.unwrap();
+        let at_once = Instant::now() + Duration::from_millis(10);
+        assert!(turns.turn(Urgency::Restriction, at_once).await.is_none());
+        let (next, ()) = tokio::join!(turns.turn(Urgency::Batch, soon()), async { drop(held) });
+        let next = next.unwrap();
+        assert!(turns.turn(Urgency::Single, Instant::now() + Duration::from_millis(10)).await.is_none());
+        drop(next);
+        assert!(turns.turn(Urgency::Single, soon()).await.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_queue_sends_a_caller_away_at_once_and_takes_nothing_from_the_others() {
+        let turns = Turns::new(1, 2);
+        let held = turns.turn(Urgency::Single, soon()).await.unwrap();
+        let (one, two, three, urgent, ()) = tokio::join!(
+            turns.turn(Urgency::Batch, soon()),
+            turns.turn(Urgency::Batch, soon()),
+            async {
+                let began = Instant::now();
+                let turn = turns.turn(Urgency::Batch, soon()).await;
+                (turn.is_none(), began.elapsed())
+            },
+            async { turns.turn(Urgency::Restriction, soon()).await.map(drop) },
+            async {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                drop(held);
+            }
+        );
+        assert_eq!(three, (true, Duration::ZERO));
+        assert!(urgent.is_some() && one.is_some());
+        // The first batch kept its turn to the end.
+        assert!(two.is_none());
+    }
+}

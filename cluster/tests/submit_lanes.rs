@@ -1,0 +1,326 @@
+//! Submissions beside each other: what costs a signature, who is verified first, who has a place, and what it costs to be shed.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
+#![allow(clippy::disallowed_methods, reason = "tests are no nodes: what they spawn they wait for")]
+
+mod cluster_support;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use assent_api::BatchMode;
+use assent_cluster::config::Config;
+use assent_cluster::node::Node;
+use assent_cluster::usecase::{Caller, Service, Submitted};
+use assent_proof::{
+    Claims, Code, Containment, Envelope, EnvelopeSignature, EvidenceKind, RevocationReason, Role, SigningKey,
+};
+use assent_registry::query;
+use bytes::Bytes;
+use cluster_support::held::Held;
+use cluster_support::http::get;
+use cluster_support::*;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+/// Time enough for what was begun to wait for its turn.
+const SETTLED: Duration = Duration::from_millis(100);
+/// A key that nobody granted anything.
+const STRANGER: u8 = 99;
+
+/// Three nodes, and what each of them hands to its blocking threads.
+async fn cluster(folder: &Path, change: impl Fn(&mut Config)) -> (Vec<Node>, Vec<Arc<Held>>) {
+    let (mut nodes, mut all) = (Vec::new(), Vec::new());
+    for mut config in configs(folder) {
+        config.limits.registry_flush_ms = 60_000;
+        change(&mut config);
+        let mut env = environment(&config).await;
+        let held = Arc::new(Held::default());
+        env.blocking = held.clone();
+        all.push(held);
+        nodes.push(Node::start(config, env).await.unwrap());
+    }
+    for node in &nodes {
+        ready(node).await;
+    }
+    let answer = submit(&nodes[0], authorization()).await;
+    assert!(accepted(&answer), "{answer:?}");
+    (nodes, all)
+}
+
+async fn stop(nodes: Vec<Node>) {
+    for node in nodes {
+        node.shutdown().await;
+    }
+}
+
+/// The place of the node that leads.
+fn leader(nodes: &[Node]) -> usize {
+    let leads = |node: &Node| {
+        let status = node.service().status(&Caller::Anonymous);
+        status.leader == Some(status.node_id)
+    };
+    nodes.iter().position(leads).unwrap()
+}
+
+async fn submit(node: &Node, envelope: impl Into<Bytes>) -> Submitted {
+    node.service().submit(&Caller::Anonymous, envelope.into()).await
+}
+
+async fn submit_batch(service: Service, mode: BatchMode, envelopes: Vec<Bytes>) -> Vec<Submitted> {
+    service.submit_batch(&Caller::Anonymous, mode, envelopes).await
+}
+
+fn accepted(answer: &Submitted) -> bool {
+    matches!(answer, Submitted::Accepted { .. })
+}
+
+/// The code and the status of a refusal.
+fn refused(answer: &Submitted) -> (Code, u16) {
+    match answer {
+        Submitted::Problem(problem) => (problem.code, problem.status),
+        Submitted::Accepted { .. } => panic!("it was accepted"),
+    }
+}
+
+/// Most signatures that all nodes together have computed of what was handed in.
+fn signatures(nodes: &[Node]) -> u64 {
+    nodes.iter().map(|node| node.service().metrics().submission_signatures()).sum()
+}
+
+/// What a runtime measured of itself, or somebody says so.
+fn measured(lineage: &str, signer: &SigningKey) -> Vec<u8> {
+    let claims = Claims::RuntimeIntegrity { measured: "m".to_owned() };
+    let domain = "prod.eu".parse().unwrap();
+    let mut draft = statement(EvidenceKind::RuntimeIntegrity, domain, "program", &claims);
+    draft.lineage = lineage.parse().unwrap();
+    sign(draft, &[signer])
+}
+
+fn quarantine(lineage: &str) -> Vec<u8> {
+    let containment = Containment::Quarantine(lineage.parse().unwrap());
+    let target = containment.target();
+    let claims = Claims::Containment(containment);
+    let domain = "prod.eu".parse().unwrap();
+    let mut draft = statement(EvidenceKind::Containment, domain, &target, &claims);
+    draft.sequence = None;
+    sign(draft, &[&key(3)])
+}
+
+/// A revocation that six keys signed which nobody granted.
+fn by_six_strangers(number: u8) -> Bytes {
+    let target = key(number).public();
+    let reason = RevocationReason::KeyCompromise;
+    let claims = Claims::Revocation { authority: target, reason, invalid_since: None };
+    let domain = "prod.eu".parse().unwrap();
+    let mut draft = statement(EvidenceKind::Revocation, domain, &target.to_string(), &claims);
+    draft.sequence = None;
+    let keys: Vec<SigningKey> = (0..6).map(|n| key(STRANGER + n)).collect();
+    sign(draft, &keys.iter().collect::<Vec<_>>()).into()
+}
+
+/// A batch in governance's name, each envelope with 24 signatures that are somebody else's.
+fn forged_batch(name: &str) -> Vec<Bytes> {
+    let somebody = key(STRANGER);
+    let forged = |number: usize| {
+        let mut envelope = Envelope::parse(&authorization_for(&format!("{name}-{number}"))).unwrap();
+        let signature = EnvelopeSignature {
+            keyid: Some(key(3).public().keyid()),
+            sig: somebody.sign(&envelope.pae()).to_vec(),
+        };
+        envelope.signatures = vec![signature; 24];
+        Bytes::from(envelope.to_vec())
+    };
+    (0..1_000).map(forged).collect()
+}
+
+/// A grant in the domain's next slot.
+async fn granted(node: &Node, new: &SigningKey, role: Role) -> Vec<u8> {
+    let domain = "prod.eu".parse().unwrap();
+    let read = node.service().read(&Caller::Anonymous, move |rows, _| query::governance_slot(rows, &domain));
+    let mut draft = grant(new.public(), role, "prod.eu".parse().unwrap());
+    let (sequence, parent) = read.await.unwrap();
+    (draft.sequence, draft.parent) = (Some(sequence), parent);
+    sign(draft, &[&key(3), new])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_no_known_key_has_signed_costs_no_signature_on_any_node_and_is_refused_as_the_registry_refuses_it()
+{
+    let folder = tempfile::tempdir().unwrap();
+    let (nodes, _held) = cluster(folder.path(), |_| ()).await;
+    let before = signatures(&nodes);
+    for (number, node) in nodes.iter().enumerate() {
+        let answer = submit(node, measured(&format!("exec-{number}"), &key(STRANGER))).await;
+        assert_eq!(refused(&answer), (Code::AuthorityUnknown, 403));
+        // Who delivers into one history only has to hear that it is another one.
+        let Submitted::Problem(problem) = answer else { panic!("it was accepted") };
+        assert_eq!(problem.history, Some(node.service().status(&Caller::Anonymous).history));
+        for mode in [BatchMode::Each, BatchMode::All] {
+            let batch = (0..16).map(by_six_strangers).collect();
+            for answer in submit_batch(node.service().clone(), mode, batch).await {
+                assert_eq!(refused(&answer), (Code::AuthorityUnknown, 403));
+            }
+        }
+    }
+    assert_eq!(signatures(&nodes), before);
+    let page = get(nodes[0].client_addr(), "/metrics").await.unwrap();
+    assert!(page.contains("assent_submission_strangers_total 33\n"), "{page}");
+    assert!(page.contains("assent_submit_places_taken{urgency=\"batch\",of=\"clients\"} 0\n"), "{page}");
+    // Whatever a known key has signed is verified.
+    assert!(accepted(&submit(&nodes[0], quarantine("exec-1")).await));
+    assert!(signatures(&nodes) > before);
+    stop(nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_whose_grant_was_just_acknowledged_is_known_to_every_node() {
+    let folder = tempfile::tempdir().unwrap();
+    let (nodes, _held) = cluster(folder.path(), |_| ()).await;
+    let at = leader(&nodes);
+    for round in 0..20u8 {
+        let new = key(100 + round);
+        let grant = granted(&nodes[at], &new, Role::Attestation).await;
+        assert!(accepted(&submit(&nodes[at], grant).await));
+        for number in 0..nodes.len() {
+            // The followers first, which may not have applied the grant.
+            let node = &nodes[(at + 1 + number) % nodes.len()];
+            let answer = submit(node, measured(&format!("of-{round}-{number}"), &new)).await;
+            assert!(accepted(&answer), "{answer:?}");
+        }
+    }
+    stop(nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_may_grant_a_key_and_go_on_with_what_that_key_has_signed_and_not_the_other_way_round() {
+    let folder = tempfile::tempdir().unwrap();
+    let (nodes, _held) = cluster(folder.path(), |_| ()).await;
+    for (number, node) in nodes.iter().enumerate() {
+        for mode in [BatchMode::Each, BatchMode::All] {
+            let new = key(100 + 10 * u8::try_from(number).unwrap() + u8::from(mode == BatchMode::All));
+            let lineage = format!("batch-{number}-{}", mode == BatchMode::All);
+            let grant = Bytes::from(granted(node, &new, Role::Attestation).await);
+            let evidence = Bytes::from(measured(&lineage, &new));
+            // All or nothing, so that the grant is not accepted either.
+            let turned = vec![evidence.clone(), grant.clone()];
+            let turned = submit_batch(node.service().clone(), BatchMode::All, turned).await;
+            assert_eq!(refused(&turned[0]), (Code::AuthorityUnknown, 403), "{turned:?}");
+            let all = submit_batch(node.service().clone(), mode, vec![grant, evidence]).await;
+            assert!(all.iter().all(accepted), "{all:?}");
+        }
+    }
+    stop(nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_cannot_tell_whether_others_know_a_key_does_not_refuse_for_good() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut nodes, _held) = cluster(folder.path(), |config| config.deadlines.submit_ms = 500).await;
+    stop(nodes.split_off(1)).await;
+    let answer = submit(&nodes[0], measured("exec-2", &key(STRANGER))).await;
+    assert_eq!(refused(&answer), (Code::NoQuorum, 503));
+    stop(nodes).await;
+}
+
+/// Fills a node's places for batches with garbage that it has to verify, which takes it seconds of work, and holds that work.
+async fn filled(node: &Node, held: &Held) -> Vec<JoinHandle<Vec<Submitted>>> {
+    let service = node.service().clone();
+    let garbage: Vec<Vec<Bytes>> = (0..4).map(|n| forged_batch(&format!("garbage-{n}"))).collect();
+    held.hold();
+    let batches = garbage
+        .into_iter()
+        .map(|batch| tokio::spawn(submit_batch(service.clone(), BatchMode::Each, batch)))
+        .collect();
+    eventually("a batch is to be verified", || held.count() > 0).await;
+    sleep(SETTLED).await;
+    batches
+}
+
+/// One piece at a time, and no batch is done by its deadline.
+fn slow(config: &mut Config) {
+    config.limits.verifications = 1;
+    config.deadlines.submit_ms = 8_000;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_single_quarantine_and_a_single_envelope_are_accepted_while_batches_of_garbage_fill_the_queue() {
+    let folder = tempfile::tempdir().unwrap();
+    let (nodes, held) = cluster(folder.path(), slow).await;
+    let at = leader(&nodes);
+    let batches = filled(&nodes[at], &held[at]).await;
+    let done = Arc::new(AtomicBool::new(false));
+    let singles = tokio::spawn({
+        let (service, done) = (nodes[at].service().clone(), done.clone());
+        async move {
+            let (quarantined, authorized) = tokio::join!(
+                service.submit(&Caller::Anonymous, quarantine("exec-1").into()),
+                service.submit(&Caller::Anonymous, authorization_for("exec-2").into()),
+            );
+            done.store(true, Ordering::SeqCst);
+            (quarantined, authorized)
+        }
+    });
+    held[at].step_until("the singles are answered", || done.load(Ordering::SeqCst)).await;
+    assert!(!batches.iter().any(JoinHandle::is_finished), "they waited for a batch");
+    held[at].let_go();
+    let (quarantined, authorized) = singles.await.unwrap();
+    assert!(accepted(&quarantined) && accepted(&authorized), "{quarantined:?} {authorized:?}");
+    for batch in batches {
+        let answers = batch.await.unwrap();
+        let code = |answer: &Submitted| refused(answer).0;
+        // Those that were looked at have bad signatures; the time did not suffice for all.
+        assert!(answers.iter().map(code).all(|code| {
+            matches!(code, Code::SignatureInvalid | Code::DeadlineExceeded | Code::Overloaded)
+        }));
+    }
+    stop(nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quarantine_that_a_peer_forwards_is_accepted_while_batches_of_garbage_fill_the_leaders_queue() {
+    let folder = tempfile::tempdir().unwrap();
+    let (nodes, held) = cluster(folder.path(), slow).await;
+    let at = leader(&nodes);
+    let batches = filled(&nodes[at], &held[at]).await;
+    let done = Arc::new(AtomicBool::new(false));
+    let single = tokio::spawn({
+        let (service, done) = (nodes[(at + 1) % 3].service().clone(), done.clone());
+        async move {
+            let answer = service.submit(&Caller::Anonymous, quarantine("exec-1").into()).await;
+            done.store(true, Ordering::SeqCst);
+            answer
+        }
+    });
+    held[at].step_until("it is answered", || done.load(Ordering::SeqCst)).await;
+    assert!(!batches.iter().any(JoinHandle::is_finished), "it waited for a batch");
+    held[at].let_go();
+    let answer = single.await.unwrap();
+    assert!(accepted(&answer), "{answer:?}");
+    for batch in batches {
+        batch.await.unwrap();
+    }
+    stop(nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_without_places_is_shed_at_once_and_costs_no_signature() {
+    let folder = tempfile::tempdir().unwrap();
+    let (nodes, held) = cluster(folder.path(), slow).await;
+    let at = leader(&nodes);
+    let batches = filled(&nodes[at], &held[at]).await;
+    let before = signatures(&nodes);
+    // Nothing that blocks runs by itself now: it is answered without.
+    let shed = submit_batch(nodes[at].service().clone(), BatchMode::Each, forged_batch("shed")).await;
+    assert_eq!(shed.len(), 1_000);
+    for answer in &shed {
+        assert_eq!(refused(answer), (Code::Overloaded, 429));
+    }
+    assert_eq!(signatures(&nodes), before);
+    held[at].let_go();
+    for batch in batches {
+        batch.await.unwrap();
+    }
+    stop(nodes).await;
+}
