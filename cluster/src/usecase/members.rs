@@ -38,7 +38,8 @@ impl Service {
                 "must be 32 lower-case hex digits",
             )));
         };
-        let node = PeerNode { peer_addr: new.peer, client_addr: new.client, store_id, key: Some(new.key) };
+        let (peer_addr, client_addr) = (new.peer.into(), new.client.into());
+        let node = PeerNode { peer_addr, client_addr, store_id, key: Some(new.key) };
         self.manage(caller, Manage::Add { id: new.id, node }).await
     }
 
@@ -54,7 +55,8 @@ impl Service {
         id: NodeId,
         to: MemberAddresses,
     ) -> Result<MembersBody, Box<Problem>> {
-        self.manage(caller, Manage::Update { id, peer_addr: to.peer, client_addr: to.client }).await
+        let (peer_addr, client_addr) = (to.peer.map(String::from), to.client.map(String::from));
+        self.manage(caller, Manage::Update { id, peer_addr, client_addr }).await
     }
 
     /// Takes a member out.
