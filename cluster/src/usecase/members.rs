@@ -9,6 +9,7 @@ use assent_api::{Call, MemberAddresses, MemberBody, MemberRole, MembersBody, New
 use assent_proof::{Code, Refusal};
 use assent_registry::{Rows, query};
 
+use super::anchor::Unsure;
 use super::{Caller, Parts, Service, within};
 use crate::peer::{Manage, ManageError, PeerError};
 use crate::raft::types::{NodeId, PeerNode};
@@ -128,8 +129,17 @@ impl Service {
     }
 }
 
+/// A refusal as a problem. A leader that is not sure of its clock refuses in one text, of which the end is the remedy.
 fn problem(refusal: &Refusal) -> Box<Problem> {
-    Box::new(Problem::from_refusal(refusal, status_of(refusal.code, Call::Manage)))
+    let problem = Problem::from_refusal(refusal, status_of(refusal.code, Call::Manage));
+    let of_clock = refusal.code == Code::ClockUncertain;
+    let apart = Some(refusal.detail.as_str()).filter(|_| of_clock).and_then(Unsure::told_apart);
+    Box::new(match apart {
+        Some((detail, remedy)) => {
+            Problem { detail: detail.to_owned(), remedy: remedy.to_owned(), ..problem }
+        }
+        None => problem,
+    })
 }
 
 impl Parts {
