@@ -27,7 +27,7 @@ pub use address::{AddressError, MemberAddress, address_key, is_address, same_add
 pub use clock::{ClockConfirmed, ClockStanding, ConfirmClock, MAX_CLOCK_BYTES};
 pub use cluster::{
     AppliedBody, ClockBody, ClockReading, DigestBody, LogBody, NodeRole, PeerBody, ProcessBody, RemovedBody,
-    SelfBody, SnapshotBody, SnapshotDirection, StatusBody,
+    SelfBody, SilencedBody, SnapshotBody, SnapshotDirection, StatusBody,
 };
 pub use decision::{
     DecisionBody, DecisionsBody, JudgedByBody, ReasonBody, Verdict, authorize_batch_body, leaf_bytes,
