@@ -61,7 +61,7 @@ async fn a_lost_quorum_is_recovered_by_the_surviving_node_and_the_old_nodes_end(
 
     // An outbox that has delivered, and in which nothing is pending.
     let (outbox, delivered) = (folder.join("outbox"), folder.join("delivered.json"));
-    std::fs::write(&delivered, &attested).unwrap();
+    std::fs::write(&delivered, &attested[..]).unwrap();
     let endpoint = format!("http://{}", cluster.node(1).unwrap().client);
     let submit = |more: &[&str]| {
         let mut all = vec!["submit", "--endpoint", &endpoint, "--outbox", outbox.to_str().unwrap()];

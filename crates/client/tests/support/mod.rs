@@ -2,7 +2,8 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
 
 use assent_api::{
-    DecisionBody, EventLine, HeartbeatBody, Problem, ReasonBody, ReceiptBody, Verdict, leaf_bytes, signed_bytes,
+    DecisionBody, EventLine, HeartbeatBody, Problem, ReasonBody, ReceiptBody, Verdict, leaf_bytes,
+    signed_bytes,
 };
 use assent_client::Clock;
 use assent_proof::{
