@@ -53,14 +53,13 @@ impl Parts {
         }))
     }
 
-    /// The same as this node has it now, for people. One that is no voter answers nothing anyhow, and its grant may be among what it has
-    /// not got yet.
+    /// The same as this node has it now, by its clock as it stands, for people. One that is no voter answers nothing anyhow, and its
+    /// grant may be among what it has not got yet.
     pub(super) fn silenced_body(&self) -> Option<SilencedBody> {
         if !self.is_voter() {
             return None;
         }
-        let now = self.sure_now().unwrap_or_else(|| self.env.clock.now());
         let view = self.registry.view().ok()?;
-        self.silenced(&view, now).ok()?.map(Silenced::body)
+        self.silenced(&view, self.env.clock.now()).ok()?.map(Silenced::body)
     }
 }
