@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use assent_api::{is_address, is_unspecified};
+use assent_api::{AddressError, MemberAddress, address_key};
 use assent_registry::RulesVersion;
 use assent_registry::limit::CLOCK_BOUND_MS;
 
@@ -36,7 +36,8 @@ pub struct Config {
     #[serde(default)]
     pub insecure_network: bool,
     /// Where other nodes and people reach its client port, `host:port`, if that is not `client_listen`. Needed if that one stands
-    /// for every address of the machine, as `0.0.0.0` does.
+    /// for every address of the machine, as `0.0.0.0` does. Of this and all other addresses an IP address and a port have one spelling:
+    /// `127.0.0.1:7400` and not `localhost:7400`, `127.1:7400` or `127.0.0.1:07400`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_advertise: Option<String>,
     /// Where other nodes reach its peer port, `host:port`, if that is not `peer_listen`. Needed if that one stands for every
@@ -409,8 +410,12 @@ impl Config {
             }
             for (name, address) in [("peer", &voter.peer), ("client", &voter.client)] {
                 let field = format!("voters[{place}].{name}");
-                validate_address(&field, address)?;
-                if !addresses.insert(address.clone()) {
+                match address.parse::<MemberAddress>() {
+                    // A cluster that was founded so goes on; none is founded so (`usecase/form.rs`).
+                    Ok(_) | Err(AddressError::NotDialable { .. }) => {}
+                    Err(error) => return Err(invalid(field, error.to_string())),
+                }
+                if !addresses.insert(address_key(address)) {
                     return Err(invalid(field, format!("`{address}` is given twice")));
                 }
             }
@@ -421,13 +426,6 @@ impl Config {
         {
             let Some(address) = address else { continue };
             validate_address(field, address)?;
-            if is_unspecified(address) {
-                let problem = format!(
-                    "`{address}` stands for every address of a machine, and no other node can dial it: set `{field}` to the \
-                     `host:port` at which others reach this node"
-                );
-                return Err(invalid(field, problem));
-            }
         }
         Ok(())
     }
@@ -463,10 +461,10 @@ impl Config {
         )
     }
 
-    /// Of [`addresses`](Self::addresses), the ones that others can dial, which are all that this node ever says of itself: a port that
+    /// Of [`addresses`](Self::addresses), the ones that a member may have, which are all that this node ever says of itself: a port that
     /// the system chooses is none, and neither is an address that stands for every one of a machine.
     pub(crate) fn dialable(&self) -> (Option<String>, Option<String>) {
-        let dialable = |address: &String| is_address(address) && !is_unspecified(address);
+        let dialable = |address: &String| address.parse::<MemberAddress>().is_ok();
         let (peer, client) = self.addresses();
         (Some(peer).filter(dialable), Some(client).filter(dialable))
     }
@@ -489,6 +487,11 @@ impl Config {
         let parsed: SocketAddr = address
             .parse()
             .map_err(|_| invalid(field, format!("`{address}` must be an IP address and a port")))?;
+        // Without an advertised one it is also what the node says of itself.
+        if parsed.to_string() != address {
+            let problem = format!("`{address}` is another spelling of `{parsed}`: write `{parsed}`");
+            return Err(invalid(field, problem));
+        }
         let loopback = match parsed.ip() {
             IpAddr::V4(ip) => ip.is_loopback(),
             IpAddr::V6(ip) => ip.is_loopback(),
@@ -505,7 +508,7 @@ impl Config {
 }
 
 fn validate_address(field: &str, address: &str) -> Result<(), ConfigError> {
-    if is_address(address) { Ok(()) } else { Err(invalid(field, format!("`{address}` must be `host:port`"))) }
+    address.parse::<MemberAddress>().map(|_| ()).map_err(|error| invalid(field, error.to_string()))
 }
 
 impl LimitConfig {

@@ -13,8 +13,11 @@ mod peer_support;
 use std::time::Duration;
 
 use assent_cluster::usecase::{Caller, Submitted};
-use assent_proof::{PublicKey, verify_decision};
+use assent_proof::{
+    Claims, Code, DomainName, EvidenceKind, PublicKey, RevocationReason, Seconds, verify_decision,
+};
 use bytes::Bytes;
+use cluster_support::members::{ready_says, stop};
 use cluster_support::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -91,14 +94,63 @@ async fn a_node_whose_key_is_not_granted_votes_and_speaks_for_nobody() {
     ready(&nodes[2]).await;
     let answer = nodes[0].service().authorize(&Caller::Anonymous, vec![request()]).await;
     assert_eq!(answer[0].status, 503);
-    let why = nodes[0].service().ready().await.unwrap_err().detail;
-    assert!(why.contains("is not granted"), "{why}");
+    let why = ready_says(&nodes[0], Code::AuthorityUnknown).await;
+    assert!(why.detail.contains("is not granted") && why.status == 503, "{why:?}");
+    let silenced = nodes[0].service().status(&Caller::Anonymous).silenced.unwrap();
+    assert_eq!((silenced.code, silenced.detail, silenced.remedy), (why.code, why.detail, why.remedy));
+    assert_eq!(nodes[1].service().status(&Caller::Anonymous).silenced, None);
     // It votes all the same: with it, two of three are a quorum.
     nodes.remove(2).shutdown().await;
     ready(&nodes[1]).await;
     for node in nodes {
         node.shutdown().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_whose_own_key_was_revoked_or_has_expired_says_so_and_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let configs = configs(folder.path());
+    let nodes = start_all(&configs).await;
+    let claims = Claims::Revocation {
+        authority: key(13).public(),
+        reason: RevocationReason::Unspecified,
+        invalid_since: None,
+    };
+    let subject = key(13).public().to_string();
+    let mut revocation = statement(EvidenceKind::Revocation, DomainName::root(), &subject, &claims);
+    revocation.sequence = None;
+    let revoked =
+        nodes[0].service().submit(&Caller::Anonymous, sign(revocation, &[&key(1)]).into()).await;
+    assert!(matches!(revoked, Submitted::Accepted { .. }), "{revoked:?}");
+    let why = ready_says(&nodes[2], Code::AuthorityRevoked).await;
+    assert_eq!(why.status, 503);
+    assert!(why.remedy.contains("`assent member replace`") && why.detail.contains("is revoked"), "{why:?}");
+    let silenced = nodes[2].service().status(&Caller::Anonymous).silenced.unwrap();
+    assert_eq!((silenced.code, silenced.remedy), (why.code, why.remedy));
+    // Callers are still told that this node cannot know, so that they ask another one, and that one answers.
+    let answer = nodes[2].service().authorize(&Caller::Anonymous, vec![request()]).await;
+    assert_eq!(answer[0].status, 503);
+    let answer = nodes[0].service().authorize(&Caller::Anonymous, vec![request()]).await;
+    assert_eq!(answer[0].status, 403);
+    ready(&nodes[0]).await;
+    stop(nodes).await;
+
+    // Every node's grant ends a few seconds after the cluster is founded.
+    let folder = tempfile::tempdir().unwrap();
+    let configs = cluster_support::configs(folder.path());
+    std::fs::write(folder.path().join("genesis.json"), genesis_until(Seconds(now().0 + 4))).unwrap();
+    let mut nodes = Vec::new();
+    for config in &configs {
+        nodes.push(start(config).await);
+    }
+    for node in &nodes {
+        let why = ready_says(node, Code::AuthorityExpired).await;
+        assert!(why.detail.contains("has expired") && why.remedy.contains("have root grant"), "{why:?}");
+        let silenced = node.service().status(&Caller::Anonymous).silenced.unwrap();
+        assert_eq!((silenced.code, silenced.remedy), (why.code, why.remedy));
+    }
+    stop(nodes).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -39,6 +39,15 @@ fn a_wrong_field_is_named() {
         (|c| c.peers = vec![peer(2, "a:1"), peer(2, "a:2")], "peers[1].id"),
         (|c| c.peers = vec![peer(2, "nowhere")], "peers[0].peer"),
         (|c| c.peer_advertise = Some("node-4".into()), "peer_advertise"),
+        (|c| c.peers = vec![peer(2, "0.0.0.0:7500")], "peers[0].peer"),
+        (|c| c.peers = vec![peer(2, "255.255.255.255:7500")], "peers[0].peer"),
+        (|c| c.peers = vec![peer(2, "127.1:7500")], "peers[0].peer"),
+        // Another spelling of an address that another one may have.
+        (|c| c.voters[1].peer = "localhost:7500".into(), "voters[1].peer"),
+        (|c| c.voters[1].peer = "10.0.0.2:07500".into(), "voters[1].peer"),
+        (|c| c.client_advertise = Some("[::ffff:10.0.0.1]:7400".into()), "client_advertise"),
+        (|c| c.peer_advertise = Some("10.0.0.1:+7500".into()), "peer_advertise"),
+        (|c| c.client_listen = c.client_listen.replace(':', ":0"), "client_listen"),
         // No other node can dial it.
         (|c| c.peer_advertise = Some("0.0.0.0:7500".into()), "peer_advertise"),
         (|c| c.client_advertise = Some("[::]:7400".into()), "client_advertise"),
@@ -48,6 +57,13 @@ fn a_wrong_field_is_named() {
         (|c| c.voters[1].id = 1, "voters[1].id"),
         (|c| c.voters[1].peer = "nowhere".into(), "voters[1].peer"),
         (|c| c.voters[2].client = c.voters[1].client.clone(), "voters[2].client"),
+        (
+            |c| {
+                c.voters[1].client = "node-b:7400".into();
+                c.voters[2].client = "NODE-B.:7400".into();
+            },
+            "voters[2].client",
+        ),
         (|c| c.insecure_network = false, "client_listen"),
         (|c| c.peer_listen = "here".into(), "peer_listen"),
         (|c| c.raft.election_min_ms = 60, "raft.election_min_ms"),

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use assent_api::ClockStanding;
+use assent_api::{ClockStanding, NewMember};
 use assent_cluster::config::Config;
 use assent_cluster::env::{Clock, Environment};
 use assent_cluster::node::Node;
@@ -178,7 +178,21 @@ async fn eleven_years_ahead_nothing_is_stamped_and_clocks_that_are_put_right_bri
     assert!(detail.contains("4015 days ahead of registry time"), "{detail}");
     assert!(remedy.contains("`assent clock confirm`"), "{remedy}");
     let not_ready = nodes[0].service().ready().await.unwrap_err();
-    assert_eq!((not_ready.code, not_ready.remedy), (Code::ClockUncertain, remedy));
+    assert_eq!((not_ready.code, &not_ready.remedy), (Code::ClockUncertain, &remedy));
+    // So is a change of the membership that takes a clock, through the leader and through the others.
+    for node in &nodes {
+        let new = NewMember {
+            id: 4,
+            peer: "10.0.0.4:7500".parse().unwrap(),
+            client: "10.0.0.4:7400".parse().unwrap(),
+            store_id: "0f".repeat(16),
+            key: key(14).public(),
+        };
+        let refused = node.service().add_member(&Caller::Anonymous, new).await.unwrap_err();
+        assert_eq!((refused.code, refused.status), (Code::ClockUncertain, 503), "{refused:?}");
+        assert_eq!(refused.remedy, remedy);
+        assert!(refused.detail.ends_with("take an operator's word"), "{refused:?}");
+    }
     let after = nodes[0].service().status(&Caller::Anonymous);
     assert_eq!((after.revision, after.clock.registry_time), (before.revision, before.clock.registry_time));
     for clock in &clocks {

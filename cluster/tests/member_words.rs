@@ -16,23 +16,18 @@ use std::time::Duration;
 use assent_cluster::config::Config;
 use assent_cluster::env::{Clock, RealClock};
 use assent_cluster::node::Node;
-use assent_cluster::peer::{Identity, Moved, Standing};
+use assent_cluster::peer::Moved;
 use assent_cluster::raft::types::PeerNode;
 use assent_cluster::recover::recover;
 use assent_cluster::usecase::Caller;
 use assent_proof::{Code, Millis};
-use assent_registry::GenesisFile;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use cluster_support::members::{address, are_where_they_are, member, ready_all, ready_says, stop, store_of};
 use cluster_support::*;
-use peer_support::{Raw, asked, connected, node_as, quick};
-
-fn cluster_id(configs: &[Config]) -> [u8; 32] {
-    GenesisFile::parse(&std::fs::read(&configs[0].genesis).unwrap()).unwrap().cluster_id().0
-}
+use peer_support::{Raw, asked, cluster_id, member_of, node_of};
 
 /// Whoever dials this address is told that it was removed.
 async fn says_removed(addr: &str) -> JoinHandle<()> {
@@ -64,21 +59,8 @@ async fn a_word_is_carried_out_only_once_its_member_is_found_there() {
     ready(&nodes[0]).await;
     let before = member(&nodes[0], 3).await;
     // A peer in the place of node 3, with its key: what it says is signed, and is not so.
-    let identity = Identity { cluster_id: cluster_id(&configs), node_id: 3, store_id, rules_version: 1 };
-    let peer = node_as(identity, "127.0.0.1:0", &[], quick(), 0).await;
-    *peer.script.standing.lock().unwrap() = Some(Standing { started: true, term: 1 << 30, log_end: 1 << 30 });
-    for to in [1, 2] {
-        peer.hub.ensure_peer(to, &configs[to as usize - 1].peer_listen);
-        connected(&peer, to).await;
-    }
-    let other_store = node_as(
-        Identity { cluster_id: cluster_id(&configs), node_id: 3, store_id: [9; 16], rules_version: 1 },
-        "127.0.0.1:0",
-        &[],
-        quick(),
-        0,
-    );
-    let other_store = other_store.await;
+    let peer = member_of(&configs, 3, store_id, &[1, 2]).await;
+    let other_store = node_of(&configs, 3, [9; 16]).await;
     let own_port = peer.hub.local_addr().port();
     for (claimed, whys) in [
         (address(), ["is not found where it says", "is not found where it says"]),
@@ -196,7 +178,13 @@ async fn a_false_word_that_a_node_was_removed_is_shown_while_no_quorum_is_connec
         assert_eq!(status(node).removed, None);
     }
     assert!(status(&nodes[0]).revision >= cut_off.revision);
+    // Nor does it remember the false word: alone, it lacks a quorum and nothing else.
+    sleep(Duration::from_secs(1)).await;
     stop(nodes).await;
+    let alone = start(&configs[0]).await;
+    ready_says(&alone, Code::NoQuorum).await;
+    assert_eq!(status(&alone).removed, None);
+    alone.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

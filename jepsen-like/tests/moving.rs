@@ -45,9 +45,23 @@ async fn an_operator_says_with_the_command_where_a_member_is() {
     let (peer, client) = place(&cluster, 1, 3).await;
     // Until node 3 has seen that the membership has it where it is: before that it would say so itself.
     tokio::time::sleep(Duration::from_secs(3)).await;
+    // Other spellings of an address that node 1 has.
+    let port = cluster.nodes[0].peer.rsplit_once(':').unwrap().1.to_owned();
+    let respelled = [
+        format!("localhost:{port}"),
+        format!("127.1:{port}"),
+        format!("[::ffff:127.0.0.1]:{port}"),
+        format!("127.0.0.1:0{port}"),
+    ];
     for (args, code) in [
         (["--id", "3", "--peer-addr", "0.0.0.0:7500"], "malformed"),
         (["--id", "3", "--client-addr", "[::]:7400"], "malformed"),
+        (["--id", "3", "--peer-addr", "224.0.0.1:7500"], "malformed"),
+        (["--id", "03", "--peer-addr", "10.0.0.9:7500"], "without a sign or leading zeros"),
+        (["--id", "3", "--peer-addr", respelled[0].as_str()], "malformed"),
+        (["--id", "3", "--peer-addr", respelled[1].as_str()], "malformed"),
+        (["--id", "3", "--client-addr", respelled[2].as_str()], "malformed"),
+        (["--id", "3", "--client-addr", respelled[3].as_str()], "malformed"),
         (["--id", "3", "--peer-addr", cluster.nodes[0].peer.as_str()], "member_exists"),
         (["--id", "9", "--peer-addr", "10.0.0.9:7500"], "member_unknown"),
     ] {

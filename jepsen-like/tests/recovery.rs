@@ -59,6 +59,20 @@ async fn a_lost_quorum_is_recovered_by_the_surviving_node_and_the_old_nodes_end(
     let history = status.body["history"].as_str().unwrap().to_owned();
     let seen = format!("{history}:{}", status.number("revision").unwrap());
 
+    // An outbox that has delivered, and in which nothing is pending.
+    let (outbox, delivered) = (folder.join("outbox"), folder.join("delivered.json"));
+    std::fs::write(&delivered, &attested[..]).unwrap();
+    let endpoint = format!("http://{}", cluster.node(1).unwrap().client);
+    let submit = |more: &[&str]| {
+        let mut all = vec!["submit", "--endpoint", &endpoint, "--outbox", outbox.to_str().unwrap()];
+        all.extend(more);
+        assent(&all)
+    };
+    for more in [&[delivered.to_str().unwrap()][..], &[]] {
+        let submitted = submit(more);
+        assert!(submitted.status.success(), "{}", said(&submitted));
+    }
+
     // Nodes 2 and 3 are gone, as far as anyone knows; node 1 alone can do nothing.
     for id in [2, 3, 1] {
         cluster.kill(id).unwrap();
@@ -97,7 +111,6 @@ async fn a_lost_quorum_is_recovered_by_the_surviving_node_and_the_old_nodes_end(
     let stored = cluster.get(1, &format!("/v1/envelopes/{}", id_of(&attested).unwrap())).await;
     assert_eq!(&stored.bytes[..], &attested[..]);
     // A follower of the time before is told, and goes on where it is told.
-    let endpoint = format!("http://{}", cluster.node(1).unwrap().client);
     let follow = |after: &str| assent(&["events", "--endpoint", &endpoint, "--after", after]);
     let (told, on) = (follow(&seen), seen.replace("/e1:", "/e2:"));
     assert_eq!(told.status.code(), Some(14), "{}", said(&told));
@@ -109,6 +122,18 @@ async fn a_lost_quorum_is_recovered_by_the_surviving_node_and_the_old_nodes_end(
     let beyond = follow(&format!("{}:100000", on.rsplit_once(':').unwrap().0));
     assert!(said(&beyond).contains("cursor_beyond_ledger"), "{}", said(&beyond));
     assert_eq!(beyond.status.code(), Some(14), "{}", said(&beyond));
+    // So is an outbox, although nothing is pending in it; and no name is noted that the registry does not confirm.
+    let in_force = history.replace("/e1", "/e2");
+    let told = submit(&[]);
+    assert_eq!(told.status.code(), Some(14), "{}", said(&told));
+    assert!(said(&told).contains("history_mismatch") && said(&told).contains(&in_force), "{}", said(&told));
+    let typo = submit(&["--resend-in", &history.replace("/e1", "/e22")]);
+    assert_eq!(typo.status.code(), Some(14), "{}", said(&typo));
+    assert!(said(&typo).contains("nothing was changed"), "{}", said(&typo));
+    let resent = submit(&["--resend-in", &in_force]);
+    assert!(resent.status.success() && said(&resent).contains("accepted before"), "{}", said(&resent));
+    let again = submit(&[]);
+    assert!(again.status.success(), "{}", said(&again));
     // It shows in the ledger.
     let root = cluster.get(1, "/v1/lineages/_root/_governance?limit=1000").await;
     let last = root.body["entries"].as_array().unwrap().last().unwrap().clone();

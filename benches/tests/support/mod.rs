@@ -306,6 +306,7 @@ fn status(rows: &MemoryRows) -> StatusBody {
         },
         member: true,
         removed: None,
+        silenced: None,
         rules: 1,
         rules_known: 1,
         peers: vec![],

@@ -6,7 +6,7 @@ use axum::response::Response;
 
 use assent_api::{
     Call, ConfirmClock, MAX_CLOCK_BYTES, MAX_MEMBER_BYTES, MemberAddresses, MembersBody, NewMember, Problem,
-    check_node_id, parse_transfer,
+    parse_node_id, parse_transfer,
 };
 use assent_proof::{Code, Refusal};
 
@@ -23,13 +23,8 @@ fn answered(changed: Result<MembersBody, Box<Problem>>) -> Response {
 
 #[expect(clippy::result_large_err, reason = "the error is the finished answer")]
 fn member_id(text: &str) -> Result<u64, Response> {
-    // One spelling a number.
-    let number = text.parse::<u64>().ok().filter(|id| id.to_string() == text);
-    let number = number.and_then(|id| check_node_id(id).ok());
-    number.ok_or_else(|| {
-        let why = Refusal::at(Code::Malformed, "id", format!("`{text}` is not a member's number"));
-        refusal(&why, Call::Manage)
-    })
+    parse_node_id(text)
+        .map_err(|error| refusal(&Refusal::at(Code::Malformed, "id", error.to_string()), Call::Manage))
 }
 
 /// The members.

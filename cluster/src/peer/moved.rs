@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use assent_api::is_unspecified;
+use assent_api::MemberAddress;
 use assent_proof::{Millis, PublicKey, SigningKey, pae};
 
 use crate::raft::types::{NodeId, PeerNode};
@@ -75,12 +75,10 @@ impl Moved {
         if !key.verify(&self.message(cluster_id), &self.signature) {
             return Err(format!("it is not signed by the key of node {id}, `{key}`"));
         }
-        if let Some(address) =
-            [&self.peer_addr, &self.client_addr].into_iter().find(|addr| is_unspecified(addr))
-        {
-            return Err(format!(
-                "no other node can dial `{address}`: set `peer_advertise` and `client_advertise`"
-            ));
+        // What the membership says already may be from before that was checked.
+        let said = [(&self.peer_addr, &node.peer_addr), (&self.client_addr, &node.client_addr)];
+        for (address, _) in said.into_iter().filter(|(address, known)| address != known) {
+            address.parse::<MemberAddress>().map_err(|error| error.to_string())?;
         }
         if self.at_ms.abs_diff(now.0) > MOVED_USABLE_MS {
             return Err(format!(
@@ -154,11 +152,18 @@ mod tests {
             let refused = other.is_by(&CLUSTER, &member, NOW).unwrap_err();
             assert!(refused.contains(why), "{refused}");
         }
-        for (peer, client) in [("0.0.0.0:1", "a:2"), ("a:1", "[::]:2")] {
-            let everywhere =
-                PeerNode { peer_addr: peer.into(), client_addr: client.into(), ..member.clone() };
-            let said = Moved::signed(&CLUSTER, 3, &everywhere, NOW, &key);
-            assert!(said.is_by(&CLUSTER, &member, NOW).unwrap_err().contains("set `peer_advertise`"));
+        for (peer, client, why) in [
+            ("0.0.0.0:1", "a:2", "set `peer_advertise`"),
+            ("a:1", "[::]:2", "set `peer_advertise`"),
+            ("127.1:1", "a:2", "write `127.0.0.1:1`"),
+            ("a:1", "localhost:2", "write `127.0.0.1:2`"),
+        ] {
+            let at = PeerNode { peer_addr: peer.into(), client_addr: client.into(), ..member.clone() };
+            let said = Moved::signed(&CLUSTER, 3, &at, NOW, &key);
+            let refused = said.is_by(&CLUSTER, &member, NOW).unwrap_err();
+            assert!(refused.contains(why), "{refused}");
+            // Unless the membership has it so.
+            assert_eq!(said.is_by(&CLUSTER, &at, NOW), Ok(key.public()));
         }
         let nameless = PeerNode { key: None, ..member };
         assert!(moved.is_by(&CLUSTER, &nameless, NOW).unwrap_err().contains("names no key"));

@@ -1,12 +1,12 @@
 //! What this node remembers beside its log: what the members have acknowledged, so that a disk that was put back is recognised,
-//! that its own history ended, and which rules it has signed that its build knows.
+//! that its own history ended, which rules it has signed that its build knows, and which members have said that it was removed.
 //!
 //! The leader tells every member with its appends; a node whose Raft has accepted the append keeps it, in memory at once and on
 //! disk with the next commit of its log, as far as its own log is committed. A member that returns with less than it acknowledged is refused: its votes would be
 //! those of somebody who never promised what it did promise, and a leader that had counted on it could not go on.
 //! Owns the memory and its encoding; decides nothing of Raft.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use assent_registry::UnknownVersionError;
@@ -23,6 +23,11 @@ use crate::peer::{Acknowledged, Hello};
 const VERSION: u8 = 1;
 /// Bytes of one voter: id, term, index.
 const RECORD_BYTES: usize = 24;
+
+/// A record with this bit in its id, which no node's id has, is no position: the member with the rest of the id has said that this node
+/// was removed. A build that does not know of such records takes them for positions of strangers, asks for none of them, and drops
+/// them when it writes next.
+const SAYS_REMOVED: u64 = 1 << 63;
 
 /// Term and log index that each member has acknowledged.
 type Known = BTreeMap<NodeId, (u64, u64)>;
@@ -42,9 +47,11 @@ struct State {
     ended: u64,
     /// The newest rules of which this node has signed that its build knows them; 0 if of none.
     signed: u32,
+    /// The members that have said that this node was removed, and have not taken it back.
+    removed_by: BTreeSet<NodeId>,
     /// What goes along with appends, while this node leads.
     told: Vec<Acknowledged>,
-    /// Whether `known` has grown since it was last given to the log,
+    /// Whether `known` has grown, or `removed_by` changed, since it was last given to the log,
     grown: bool,
     /// and since it was last made durable for certain.
     loose: bool,
@@ -95,6 +102,24 @@ impl Memory {
             state.signed = state.signed.max(version);
         }
         self.write(true).await
+    }
+
+    /// The members that have said that this node was removed, and have not taken it back. It is shown, and nothing rests on it.
+    pub fn removed_by(&self) -> BTreeSet<NodeId> {
+        self.lock().removed_by.clone()
+    }
+
+    /// From here on these are the members that say so. Answers whether that changes anything; the next [`save`](Self::save) makes it
+    /// durable.
+    pub fn set_removed_by(&self, removed_by: BTreeSet<NodeId>) -> bool {
+        let mut state = self.lock();
+        let changed = state.removed_by != removed_by;
+        if changed {
+            state.removed_by = removed_by;
+            state.grown = true;
+            state.loose = true;
+        }
+        changed
     }
 
     /// Gives what there is to remember to the log, which makes it durable with its next commit; with `now`, before this returns.
@@ -208,14 +233,19 @@ impl Memory {
     }
 }
 
-/// A version, the epoch that ended this node or 0, the rules that it has signed or 0, and then id, term and index of each member;
-/// integers big endian.
+/// A version, the epoch that ended this node or 0, the rules that it has signed or 0, and then id, term and index of each member, and
+/// [`SAYS_REMOVED`] with the id, 0 and 0 for each that has said that this node was removed; integers big endian.
 fn encode(state: &State) -> Bytes {
     let mut bytes = vec![VERSION];
     bytes.extend_from_slice(&state.ended.to_be_bytes());
     bytes.extend_from_slice(&state.signed.to_be_bytes());
     for (node, (term, index)) in &state.known {
         for number in [node, term, index] {
+            bytes.extend_from_slice(&number.to_be_bytes());
+        }
+    }
+    for node in &state.removed_by {
+        for number in [node | SAYS_REMOVED, 0, 0] {
             bytes.extend_from_slice(&number.to_be_bytes());
         }
     }
@@ -244,9 +274,13 @@ fn read(bytes: &[u8]) -> Option<State> {
         }
         _ => None,
     };
-    let known = records.iter().map(numbers).collect::<Option<_>>()?;
+    let records = records.iter().map(numbers).collect::<Option<Vec<_>>>()?;
+    let says_removed = |node: NodeId| node & SAYS_REMOVED != 0;
+    let removed_by = records.iter().map(|(node, _)| *node).filter(|node| says_removed(*node));
+    let removed_by = removed_by.map(|node| node & !SAYS_REMOVED).collect();
+    let known = records.into_iter().filter(|(node, _)| !says_removed(*node)).collect();
     let (ended, signed) = (u64::from_be_bytes(*ended), u32::from_be_bytes(*signed));
-    Some(State { known, ended, signed, ..State::default() })
+    Some(State { known, ended, signed, removed_by, ..State::default() })
 }
 
 #[cfg(test)]
@@ -289,6 +323,24 @@ mod tests {
         assert_eq!(memory(folder.path()).await.signed(), 3);
     }
 
+    #[tokio::test]
+    async fn who_has_said_that_this_node_was_removed_is_remembered_until_it_is_taken_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let before = memory(folder.path()).await;
+        assert!(before.set_removed_by(BTreeSet::from([1, 3])));
+        assert!(!before.set_removed_by(BTreeSet::from([1, 3])));
+        before.save(true, |_| true).await.unwrap();
+        before.log.close().await.unwrap();
+        drop(before);
+        let after = memory(folder.path()).await;
+        assert_eq!(after.removed_by(), BTreeSet::from([1, 3]));
+        assert!(after.set_removed_by(BTreeSet::new()));
+        after.save(true, |_| true).await.unwrap();
+        after.log.close().await.unwrap();
+        drop(after);
+        assert_eq!(memory(folder.path()).await.removed_by(), BTreeSet::new());
+    }
+
     #[test]
     fn the_memory_has_these_bytes() {
         let known = BTreeMap::from([(1, (2, 3)), (4, (5, 6))]);
@@ -301,7 +353,14 @@ mod tests {
             "000000000000000400000000000000050000000000000006"
         );
         assert_eq!(hex::encode(encode(&state)), expected);
-        assert_eq!(decode(&encode(&state)), Ok(state));
+        assert_eq!(decode(&encode(&state)), Ok(state.clone()));
+        let removed = State { removed_by: BTreeSet::from([2, 1 << 32]), ..state };
+        let words = concat!(
+            "800000000000000200000000000000000000000000000000",
+            "800000010000000000000000000000000000000000000000"
+        );
+        assert_eq!(hex::encode(encode(&removed)), format!("{expected}{words}"));
+        assert_eq!(decode(&encode(&removed)), Ok(removed));
         let empty = encode(&State::default());
         assert_eq!(decode(&empty), Ok(State::default()));
         assert_eq!(decode(&[]), Err(UnreadableError::Damaged));

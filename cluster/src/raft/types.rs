@@ -5,6 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use assent_api::same_address;
 use assent_proof::PublicKey;
 use assent_registry::Outcomes;
 
@@ -45,13 +46,20 @@ impl PeerNode {
         self.shares_address(other)
     }
 
-    /// Which address two members have in common.
+    /// Which address two members have in common, however either is spelled.
     pub(crate) fn shares_address(&self, other: &PeerNode) -> Option<&'static str> {
-        let of_other = [&other.peer_addr, &other.client_addr];
-        if of_other.contains(&&self.peer_addr) {
+        let is_of_other = |address: &str| {
+            [&other.peer_addr, &other.client_addr].into_iter().any(|taken| same_address(address, taken))
+        };
+        if is_of_other(&self.peer_addr) {
             return Some("peer address");
         }
-        of_other.contains(&&self.client_addr).then_some("client address")
+        is_of_other(&self.client_addr).then_some("client address")
+    }
+
+    /// Whether its peers and its clients would reach it at one address, where only one of the two can listen.
+    pub(crate) fn has_one_address_for_both(&self) -> bool {
+        same_address(&self.peer_addr, &self.client_addr)
     }
 }
 
@@ -114,9 +122,17 @@ mod tests {
             (PeerNode { peer_addr: "a:1".into(), ..node(2) }, "peer address"),
             (PeerNode { client_addr: "a:1".into(), ..node(2) }, "peer address"),
             (PeerNode { client_addr: "b:1".into(), ..node(2) }, "client address"),
+            (PeerNode { client_addr: "B.:1".into(), ..node(2) }, "client address"),
         ] {
             assert_eq!(one.shares(&other), Some(what));
             assert!(other.shares(&one).is_some());
+        }
+        // A build from before spellings were checked may have stored one that no new member could have.
+        let of_before = |address: &str| PeerNode { peer_addr: address.into(), ..node(1) };
+        let new = PeerNode { client_addr: "127.0.0.1:80".into(), ..node(2) };
+        for stored in ["localhost:80", "127.1:80", "[::ffff:127.0.0.1]:80", "127.0.0.1:080"] {
+            assert_eq!(of_before(stored).shares(&new), Some("peer address"), "{stored}");
+            assert_eq!(new.shares(&of_before(stored)), Some("client address"), "{stored}");
         }
         // Of two whose keys nobody knows it cannot be said that they are one.
         let nameless = |number: u8| PeerNode { key: None, ..node(number) };

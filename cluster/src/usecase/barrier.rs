@@ -97,7 +97,8 @@ impl Parts {
         }
     }
 
-    fn is_voter(&self) -> bool {
+    /// Whether this node votes, by its newest membership.
+    pub(super) fn is_voter(&self) -> bool {
         let me = self.config.node_id;
         self.raft.metrics().borrow_watched().membership_config.voter_ids().any(|voter| voter == me)
     }

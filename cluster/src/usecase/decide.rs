@@ -207,7 +207,7 @@ impl Parts {
         match self.silenced(&rows, now) {
             Ok(None) => Ok(rows),
             // It cannot know, and another node can: callers go there.
-            Ok(Some(why)) => Err(Denied::new(Code::NoQuorum, why)),
+            Ok(Some(silenced)) => Err(Denied::new(Code::NoQuorum, silenced.detail)),
             Err(error) => Err(Denied::new(Code::EvidenceMutated, self.unread(&error))),
         }
     }

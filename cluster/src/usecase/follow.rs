@@ -88,7 +88,7 @@ pub(crate) async fn follow_members(service: Service, pulse: Pulse) -> Why {
     }
 }
 
-/// Keeps what the voters acknowledged, and as leader tells it.
+/// Keeps what the voters acknowledged, and as leader tells it. Keeps also who has said that this node was removed.
 pub(crate) async fn remember_voters(service: Service, memory: Arc<Memory>, pulse: Pulse) -> Why {
     let mut ticks = interval(REMEMBER_EVERY);
     let mut rounds: u32 = 0;
@@ -101,10 +101,12 @@ pub(crate) async fn remember_voters(service: Service, memory: Arc<Memory>, pulse
         let metrics = parts.raft.metrics();
         let membership = metrics.borrow_watched().membership_config.clone();
         rounds = rounds.wrapping_add(1);
+        // Were this node stopped now, and started while the members are down, nothing else would tell it.
+        let told = memory.set_removed_by(parts.refusing());
         // When nothing else is written, nothing carries it to the disk.
         let now = rounds.is_multiple_of(SLOW_ROUNDS);
         // A failure is the store's, which ends the node.
-        let _ = memory.save(now, |id| membership.get_node(&id).is_some()).await;
+        let _ = memory.save(now || told, |id| membership.get_node(&id).is_some()).await;
         if now {
             introduce(parts);
             service.say_where();

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use assent_api::is_unspecified;
+use assent_api::{AddressError, MemberAddress};
 use assent_proof::{Code, Refusal};
 
 use super::{Parts, Service};
@@ -73,13 +73,17 @@ fn two_in_one(members: &BTreeMap<NodeId, PeerNode>) -> Option<Refusal> {
     })
 }
 
-/// Why not every founder is reached where `voters` says: no other node can dial an address that stands for every one of a machine.
+/// Why not every founder is reached where `voters` says: no member may have such an address.
 fn nowhere(members: &BTreeMap<NodeId, PeerNode>) -> Option<Refusal> {
     members.iter().find_map(|(id, node)| {
-        let address = [&node.peer_addr, &node.client_addr].into_iter().find(|address| is_unspecified(address))?;
+        let wrong = |address: &String| {
+            let error: AddressError = address.parse::<MemberAddress>().err()?;
+            Some((address.clone(), error))
+        };
+        let (address, error) = [&node.peer_addr, &node.client_addr].into_iter().find_map(wrong)?;
         let detail = format!(
-            "`voters` has node {id} at `{address}`, and no other node can dial that: the cluster is not founded until `voters` says \
-             on every node where each one is reached"
+            "`voters` has node {id} at `{address}`, and {error}: the cluster is not founded until `voters` says on every node where \
+             each one is reached"
         );
         Some(Refusal::new(Code::Malformed, detail))
     })

@@ -9,6 +9,7 @@ use assent_api::{Call, MemberAddresses, MemberBody, MemberRole, MembersBody, New
 use assent_proof::{Code, Refusal};
 use assent_registry::{Rows, query};
 
+use super::anchor::Unsure;
 use super::{Caller, Parts, Service, within};
 use crate::peer::{Manage, ManageError, PeerError};
 use crate::raft::types::{NodeId, PeerNode};
@@ -38,7 +39,8 @@ impl Service {
                 "must be 32 lower-case hex digits",
             )));
         };
-        let node = PeerNode { peer_addr: new.peer, client_addr: new.client, store_id, key: Some(new.key) };
+        let (peer_addr, client_addr) = (new.peer.into(), new.client.into());
+        let node = PeerNode { peer_addr, client_addr, store_id, key: Some(new.key) };
         self.manage(caller, Manage::Add { id: new.id, node }).await
     }
 
@@ -54,7 +56,8 @@ impl Service {
         id: NodeId,
         to: MemberAddresses,
     ) -> Result<MembersBody, Box<Problem>> {
-        self.manage(caller, Manage::Update { id, peer_addr: to.peer, client_addr: to.client }).await
+        let (peer_addr, client_addr) = (to.peer.map(String::from), to.client.map(String::from));
+        self.manage(caller, Manage::Update { id, peer_addr, client_addr }).await
     }
 
     /// Takes a member out.
@@ -126,8 +129,17 @@ impl Service {
     }
 }
 
+/// A refusal as a problem. A leader that is not sure of its clock refuses in one text, of which the end is the remedy.
 fn problem(refusal: &Refusal) -> Box<Problem> {
-    Box::new(Problem::from_refusal(refusal, status_of(refusal.code, Call::Manage)))
+    let problem = Problem::from_refusal(refusal, status_of(refusal.code, Call::Manage));
+    let of_clock = refusal.code == Code::ClockUncertain;
+    let apart = Some(refusal.detail.as_str()).filter(|_| of_clock).and_then(Unsure::told_apart);
+    Box::new(match apart {
+        Some((detail, remedy)) => {
+            Problem { detail: detail.to_owned(), remedy: remedy.to_owned(), ..problem }
+        }
+        None => problem,
+    })
 }
 
 impl Parts {

@@ -15,7 +15,7 @@ use assent_api::MembersBody;
 use assent_proof::{Code, PublicKey, Refusal};
 use assent_registry::query;
 
-use super::relocate::{Place, is_dialable};
+use super::relocate::{Place, has_places};
 use super::{Parts, Service};
 use crate::peer::{Manage, ManageError, ManageReply};
 use crate::raft::types::{MEMBERS_MAX, NodeId, NodeIdError, PeerNode, TypeConfig, VOTERS_MAX, check_new_id};
@@ -213,7 +213,7 @@ impl Parts {
             return Ok(());
         }
         is_free(id, self.highest_id().saturating_add(1))?;
-        is_dialable(&node)?;
+        has_places(id, &node, None)?;
         is_its_own(&members, id, |known| node.shares(known))?;
         if members.len() >= MEMBERS_MAX {
             return refused(Code::QuorumAtRisk, format!("a cluster has at most {MEMBERS_MAX} members"));

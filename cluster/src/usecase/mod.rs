@@ -34,6 +34,7 @@ mod relocate;
 mod removed;
 mod round;
 mod shed;
+mod silenced;
 mod status;
 mod stop;
 mod submit;
@@ -52,8 +53,8 @@ use openraft::async_runtime::watch::WatchReceiver;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 
-use assent_proof::{Millis, Refusal, Rules, SigningKey};
-use assent_registry::{ClusterId, RowError, Rows, query, rules_in_force};
+use assent_proof::{Refusal, Rules, SigningKey};
+use assent_registry::{ClusterId, RowError, query, rules_in_force};
 use assent_store::{Health, LogStore, RegistryStore, StoreError};
 
 use crate::config::Config;
@@ -282,19 +283,6 @@ impl Parts {
         let voters: Vec<NodeId> =
             self.raft.metrics().borrow_watched().membership_config.voter_ids().collect();
         if voters.is_empty() { self.config.voters.iter().map(|voter| voter.id).collect() } else { voters }
-    }
-
-    /// Why this node may not speak for the registry, as `rows` and `now` have it: its key is not granted, or
-    /// no longer.
-    pub(crate) fn silenced(&self, rows: &dyn Rows, now: Millis) -> Result<Option<String>, RowError> {
-        let key = self.key.public();
-        let granted = query::node_key_granted(rows, &key, now)?;
-        Ok((!granted).then(|| {
-            format!(
-                "this node's own key {key} is not granted the role `registry` in `_root`, or no longer: it speaks for \
-                 nobody"
-            )
-        }))
     }
 
     /// The newest rules that this build knows.

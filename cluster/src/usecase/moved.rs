@@ -49,7 +49,7 @@ fn together(
         if node == *known && moves.is_empty() {
             return Ok(moves);
         }
-        if node.peer_addr == node.client_addr {
+        if node.has_one_address_for_both() {
             return Err(format!("the peers and the clients of node {id} cannot reach it at one address"));
         }
         after.insert(id, node);

@@ -63,7 +63,7 @@ impl Service {
             parts.registry.view().map_err(|error| problem(Code::EvidenceMutated, error.to_string()))?;
         match parts.silenced(&view, now) {
             Ok(None) => Ok(()),
-            Ok(Some(why)) => Err(problem(Code::NoQuorum, why)),
+            Ok(Some(silenced)) => Err(silenced.problem()),
             Err(error) => Err(problem(Code::EvidenceMutated, parts.unread(&error))),
         }
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use openraft::ChangeMembers;
 use tokio::time::{Instant, timeout_at};
 
-use assent_api::is_unspecified;
+use assent_api::MemberAddress;
 use assent_proof::Code;
 
 use super::membership::{Changed, done, is_its_own, refused, unknown};
@@ -15,31 +15,32 @@ use super::{Parts, Service};
 use crate::peer::ManageError;
 use crate::raft::types::{NodeId, PeerNode};
 
-/// Refuses an address that no other node can dial.
-pub(super) fn is_dialable(node: &PeerNode) -> Changed<()> {
-    match [&node.peer_addr, &node.client_addr].into_iter().find(|address| is_unspecified(address)) {
-        None => Ok(()),
-        Some(address) => {
-            let detail = format!(
-                "`{address}` stands for every address of a machine, and no other node can dial it: give the one at which others \
-                 reach the node, in its configuration with `peer_advertise` and `client_advertise`"
-            );
-            refused(Code::Malformed, detail)
+/// Refuses an address that no member may have: one that no other node can dial, or another spelling of one. What the membership says
+/// already, in `known`, stays as it is: it may be from before that was checked.
+pub(super) fn has_places(id: NodeId, node: &PeerNode, known: Option<&PeerNode>) -> Changed<()> {
+    let addresses = [
+        (&node.peer_addr, known.map(|known| &known.peer_addr)),
+        (&node.client_addr, known.map(|known| &known.client_addr)),
+    ];
+    for (address, _) in addresses.into_iter().filter(|(address, known)| *known != Some(*address)) {
+        if let Err(error) = address.parse::<MemberAddress>() {
+            return refused(Code::Malformed, error.to_string());
         }
     }
+    if node.has_one_address_for_both() {
+        let detail = format!("the peers and the clients of node {id} cannot reach it at one address");
+        return refused(Code::Malformed, detail);
+    }
+    Ok(())
 }
 
-/// Refuses addresses of these members with which the membership could not go on: ones that nobody can dial, and ones that another
+/// Refuses addresses of these members with which the membership could not go on: ones that no member may have, and ones that another
 /// member has once all of them are where they are to be.
 fn are_their_own(members: &BTreeMap<NodeId, PeerNode>, changed: &BTreeMap<NodeId, PeerNode>) -> Changed<()> {
     let mut after = members.clone();
     after.extend(changed.iter().map(|(id, node)| (*id, node.clone())));
     for (id, node) in changed {
-        is_dialable(node)?;
-        if node.peer_addr == node.client_addr {
-            let detail = format!("the peers and the clients of node {id} cannot reach it at one address");
-            return refused(Code::Malformed, detail);
-        }
+        has_places(*id, node, members.get(id))?;
         is_its_own(&after, *id, |other| node.shares_address(other))?;
     }
     Ok(())
@@ -140,5 +141,26 @@ mod tests {
         assert_eq!(code(&[at(1, "c:1", "c:1")]), Some(Code::Malformed));
         assert_eq!(code(&[at(1, "0.0.0.0:1", "c:1")]), Some(Code::Malformed));
         assert_eq!(code(&[at(1, "c:1", "[::]:1")]), Some(Code::Malformed));
+        // A peer of an earlier build passes on what its own API took.
+        for spelled in ["127.1:1", "localhost:1", "[::ffff:127.0.0.1]:1", "c:01", "c:+1", "224.0.0.1:1"] {
+            assert_eq!(code(&[at(1, spelled, "c:2")]), Some(Code::Malformed), "{spelled}");
+            assert_eq!(code(&[at(1, "c:2", spelled)]), Some(Code::Malformed), "{spelled}");
+        }
+    }
+
+    #[test]
+    fn an_address_that_was_stored_before_spellings_were_checked_stays_and_is_known_for_what_it_is() {
+        let stored = PeerNode { peer_addr: "localhost:80".into(), ..member(1) };
+        let members = BTreeMap::from([(1, stored.clone()), (2, member(2))]);
+        let moved = PeerNode { client_addr: "c:1".into(), ..stored.clone() };
+        assert_eq!(are_their_own(&members, &BTreeMap::from([(1, moved)])), Ok(()));
+        let canonical = PeerNode { peer_addr: "127.0.0.1:80".into(), ..stored };
+        assert_eq!(are_their_own(&members, &BTreeMap::from([(1, canonical)])), Ok(()));
+        let taken = PeerNode { client_addr: "127.0.0.1:80".into(), ..member(2) };
+        let refused = are_their_own(&members, &BTreeMap::from([(2, taken)])).unwrap_err();
+        assert!(
+            matches!(&refused, ManageError::Refused(why) if why.code == Code::MemberExists),
+            "{refused:?}"
+        );
     }
 }

@@ -45,6 +45,7 @@ impl Service {
             node: SelfBody { peer, client, store_id: hex(&parts.store_id), key: parts.key.public() },
             member: parts.is_member(),
             removed: parts.belonging().removed(),
+            silenced: parts.silenced_body(),
             rules: parts.rules().unwrap_or(0),
             rules_known: parts.rules_known(),
             peers: parts.hub.status().into_iter().map(peer_body).collect(),

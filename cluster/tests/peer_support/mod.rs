@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use assent_cluster::config::Config;
 use assent_cluster::env::{Clock, Environment, RealClock};
 use assent_cluster::peer::{
     Answer, Append, CosignRules, CosignRulesReply, Handler, Hello, Identity, Introduce, Manage, ManageError,
@@ -20,7 +21,7 @@ use assent_cluster::raft::network::{PeerNetworkFactory, Transfers};
 use assent_cluster::raft::types::{NodeId, Proposal, TypeConfig};
 use assent_cluster::tasks::Tasks;
 use assent_proof::Millis;
-use assent_registry::Group;
+use assent_registry::{GenesisFile, Group};
 use assent_store::{Store, StoreOptions};
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -243,6 +244,31 @@ pub async fn node_as(
 
 pub async fn node(id: NodeId, peers: &[(NodeId, String)]) -> Node {
     node_as(identity(id), "127.0.0.1:0", peers, quick(), 0).await
+}
+
+/// The id of the cluster that these configurations are of.
+pub fn cluster_id(configs: &[Config]) -> [u8; 32] {
+    GenesisFile::parse(&std::fs::read(&configs[0].genesis).unwrap()).unwrap().cluster_id().0
+}
+
+/// A peer that says that it is this node of the cluster, with this store and all that it ever acknowledged. It dials nobody.
+pub async fn node_of(configs: &[Config], node_id: NodeId, store_id: [u8; 16]) -> Node {
+    let identity = Identity { cluster_id: cluster_id(configs), node_id, store_id, rules_version: 1 };
+    let peer = node_as(identity, "127.0.0.1:0", &[], quick(), 0).await;
+    *peer.script.standing.lock().unwrap() = Some(Standing { started: true, term: 1 << 30, log_end: 1 << 30 });
+    peer
+}
+
+/// The same, once it has dialed these.
+pub async fn member_of(configs: &[Config], node_id: NodeId, store_id: [u8; 16], to: &[NodeId]) -> Node {
+    let peer = node_of(configs, node_id, store_id).await;
+    for to in to {
+        peer.hub.ensure_peer(*to, &configs[*to as usize - 1].peer_listen);
+    }
+    for to in to {
+        connected(&peer, *to).await;
+    }
+    peer
 }
 
 /// Nodes 1 and 2, connected.

@@ -1,6 +1,6 @@
 //! The cluster as one node sees it.
 
-use assent_proof::{History, Millis, PublicKey};
+use assent_proof::{Code, History, Millis, PublicKey};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{ClockConfirmed, ClockStanding};
@@ -57,6 +57,10 @@ pub struct StatusBody {
     /// removed waits to be added.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub removed: Option<RemovedBody>,
+    /// Why it may not speak for the registry although it votes: its own key is not granted, or no longer. Left out of a node whose key
+    /// is, and of one that does not vote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silenced: Option<SilencedBody>,
     /// The version of the rules that the registry follows here.
     pub rules: u32,
     /// The newest rules that this build knows.
@@ -91,6 +95,17 @@ pub struct RemovedBody {
     /// Whose word that is: the members that refused this node as removed. Empty if its own log says so.
     pub said_by: Vec<u64>,
     /// How it is known, one sentence for people.
+    pub detail: String,
+    /// What to do, one line.
+    pub remedy: String,
+}
+
+/// Why a node may not speak for the registry. It denies everything until that changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SilencedBody {
+    /// What is wrong with its key: `authority_unknown`, `authority_expired`, `authority_revoked` or `inheritance_unverifiable`.
+    pub code: Code,
+    /// What is wrong, one sentence for people.
     pub detail: String,
     /// What to do, one line.
     pub remedy: String,
@@ -306,6 +321,7 @@ mod tests {
             },
             member: true,
             removed: None,
+            silenced: None,
             rules: 1,
             rules_known: 1,
             peers: vec![PeerBody { id: 1, connected: true, rtt_ms: Some(1), problem: None }],
@@ -358,6 +374,18 @@ mod tests {
         let text = r#"{"saidBy":[1,3],"detail":"why","remedy":"what"}"#;
         assert_eq!(serde_json::to_string(&removed).unwrap(), text);
         assert_eq!(serde_json::from_str::<RemovedBody>(text).unwrap(), removed);
+    }
+
+    #[test]
+    fn a_node_whose_key_is_over_says_why_by_code() {
+        let silenced = SilencedBody {
+            code: Code::AuthorityExpired,
+            detail: "why".to_owned(),
+            remedy: "what".to_owned(),
+        };
+        let text = r#"{"code":"authority_expired","detail":"why","remedy":"what"}"#;
+        assert_eq!(serde_json::to_string(&silenced).unwrap(), text);
+        assert_eq!(serde_json::from_str::<SilencedBody>(text).unwrap(), silenced);
     }
 
     #[test]

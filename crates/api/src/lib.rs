@@ -10,6 +10,7 @@
 //!
 //! Names are camelCase. Times are integer milliseconds since 1970-01-01T00:00:00Z unless a field says otherwise.
 
+mod address;
 mod clock;
 mod cluster;
 mod decision;
@@ -22,10 +23,11 @@ mod problem;
 mod status;
 mod submission;
 
+pub use address::{AddressError, MemberAddress, address_key, is_address, same_address};
 pub use clock::{ClockConfirmed, ClockStanding, ConfirmClock, MAX_CLOCK_BYTES};
 pub use cluster::{
     AppliedBody, ClockBody, ClockReading, DigestBody, LogBody, NodeRole, PeerBody, ProcessBody, RemovedBody,
-    SelfBody, SnapshotBody, SnapshotDirection, StatusBody,
+    SelfBody, SilencedBody, SnapshotBody, SnapshotDirection, StatusBody,
 };
 pub use decision::{
     DecisionBody, DecisionsBody, JudgedByBody, ReasonBody, Verdict, authorize_batch_body, leaf_bytes,
@@ -38,11 +40,11 @@ pub use events::{
 };
 pub use lineage::{ConflictBody, IssuerBody, LineageBody, LineageEntryBody, LineageStatus};
 pub use members::{
-    MAX_MEMBER_BYTES, MemberAddresses, MemberBody, MemberRole, MembersBody, NewMember, is_address,
-    is_unspecified, parse_transfer,
+    MAX_MEMBER_BYTES, MemberAddresses, MemberBody, MemberRole, MembersBody, NewMember, parse_transfer,
 };
 pub use node_id::{
-    FOUNDER_ID_MAX, NODE_ID_MAX, NODE_ID_STEP_MAX, NodeIdError, check_founder_id, check_new_id, check_node_id,
+    FOUNDER_ID_MAX, NODE_ID_MAX, NODE_ID_STEP_MAX, NodeIdError, NodeIdTextError, check_founder_id,
+    check_new_id, check_node_id, parse_node_id,
 };
 pub use problem::{OUTCOME_UNKNOWN, PROBLEM_CONTENT_TYPE, Problem};
 pub use status::{Call, status_of};

@@ -1,17 +1,13 @@
 //! The cluster's members, and how they are changed.
 
-use std::net::IpAddr;
-
 use assent_proof::{Fields, PublicKey, Refusal, json};
 use serde::{Deserialize, Serialize};
 
+use crate::address::{AddressError, MemberAddress};
 use crate::node_id::{NODE_ID_MAX, check_node_id};
 
 /// Longest body of a change, in bytes.
 pub const MAX_MEMBER_BYTES: usize = 4096;
-
-/// Longest address of a member, in bytes.
-const MAX_ADDRESS_BYTES: usize = 256;
 
 /// What a member is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,9 +84,9 @@ pub struct NewMember {
     /// Its number, never used before.
     pub id: u64,
     /// Where peers reach it, `host:port`.
-    pub peer: String,
+    pub peer: MemberAddress,
     /// Where clients reach it, `host:port`.
-    pub client: String,
+    pub client: MemberAddress,
     /// The random id of its store, 32 hex digits.
     pub store_id: String,
     /// Its signing key, which must stand granted.
@@ -141,10 +137,10 @@ impl NewMember {
 pub struct MemberAddresses {
     /// Where peers reach it, `host:port`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub peer: Option<String>,
+    pub peer: Option<MemberAddress>,
     /// Where clients reach it, `host:port`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub client: Option<String>,
+    pub client: Option<MemberAddress>,
 }
 
 impl MemberAddresses {
@@ -193,51 +189,9 @@ fn malformed(field: &str, problem: &str) -> Refusal {
     Refusal::at(assent_proof::Code::Malformed, field, problem)
 }
 
-/// `host:port`, in characters that need no escape anywhere.
-fn address(text: &str, field: &str) -> Result<String, Refusal> {
-    if !is_address(text) {
-        return Err(malformed(field, "must be `host:port`"));
-    }
-    if is_unspecified(text) {
-        let problem = format!(
-            "`{text}` stands for every address of a machine, and no other node can dial it: give the address at which others \
-             reach the node, in its configuration with `peer_advertise` and `client_advertise`"
-        );
-        return Err(malformed(field, &problem));
-    }
-    Ok(text.to_owned())
-}
-
-/// Whether this is an address that a member may have: `host:port`, at most 256 bytes, in characters that need no escape anywhere.
-pub fn is_address(text: &str) -> bool {
-    let plain = |host: &str| {
-        !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte))
-    };
-    text.len() <= MAX_ADDRESS_BYTES
-        && text
-            .rsplit_once(':')
-            .is_some_and(|(host, port)| plain(host) && port.parse::<u16>().is_ok_and(|port| port > 0))
-}
-
-/// Whether the host of a `host:port` stands for every address of a machine: `0.0.0.0`, `[::]`, and what resolvers read as one of
-/// them. A node can listen there, and no other node can dial it.
-pub fn is_unspecified(text: &str) -> bool {
-    let Some((host, _)) = text.rsplit_once(':') else { return false };
-    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    match host.parse::<IpAddr>() {
-        Ok(IpAddr::V4(ip)) => ip.is_unspecified(),
-        Ok(IpAddr::V6(ip)) => {
-            ip.is_unspecified() || ip.to_ipv4_mapped().is_some_and(|mapped| mapped.is_unspecified())
-        }
-        // Resolvers also read fewer parts, more digits, and hexadecimal ones.
-        Err(_) => host.split('.').all(is_zero),
-    }
-}
-
-/// Whether these are the digits of a zero, octal and hexadecimal included.
-fn is_zero(part: &str) -> bool {
-    let digits = part.strip_prefix("0x").or_else(|| part.strip_prefix("0X")).unwrap_or(part);
-    !digits.is_empty() && digits.bytes().all(|digit| digit == b'0')
+/// A member's address out of a body.
+fn address(text: &str, field: &str) -> Result<MemberAddress, Refusal> {
+    text.parse().map_err(|error: AddressError| malformed(field, &error.to_string()))
 }
 
 #[cfg(test)]
@@ -245,37 +199,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_that_stands_for_every_one_of_a_machine_is_no_members() {
-        for text in [
-            "0.0.0.0:7500",
-            "[::]:7500",
-            ":::7500",
-            "[::ffff:0.0.0.0]:7500",
-            "0:7500",
-            "0.0:7500",
-            "00.0.0.000:7500",
-            "0x0:7500",
-            "0x00.0:7500",
-            "[0:0:0:0:0:0:0:0]:7500",
+    fn a_member_is_named_by_an_address_that_others_can_dial_in_its_one_spelling() {
+        for (text, says) in [
+            ("0.0.0.0:7500", "peer_advertise"),
+            ("[::]:7500", "peer_advertise"),
+            ("224.0.0.1:7500", "multicast"),
+            ("255.255.255.255:7500", "broadcast"),
+            ("127.1:7500", "write `127.0.0.1:7500`"),
+            ("localhost:7500", "write `127.0.0.1:7500`"),
+            ("[::ffff:127.0.0.1]:7500", "write `127.0.0.1:7500`"),
+            ("127.0.0.1:080", "write `127.0.0.1:80`"),
+            ("127.0.0.1:+80", "write `127.0.0.1:80`"),
         ] {
-            assert!(is_unspecified(text), "{text}");
             let refused = MemberAddresses::parse(format!(r#"{{"peer":"{text}"}}"#).as_bytes()).unwrap_err();
             assert_eq!(refused.field.as_deref(), Some("peer"), "{text}");
-            assert!(refused.detail.contains("peer_advertise"), "{text}: {}", refused.detail);
+            assert!(refused.detail.contains(says), "{text}: {}", refused.detail);
             let refused = NewMember::parse(new_member().replace("node-4:7400", text).as_bytes()).unwrap_err();
             assert_eq!(refused.field.as_deref(), Some("client"), "{text}");
-        }
-        for text in [
-            "10.0.0.0:7500",
-            "0.0.0.1:7500",
-            "[::1]:7500",
-            "node-0:7500",
-            "0a:7500",
-            "x:1",
-            "127.0.0.1:1",
-            "0",
-        ] {
-            assert!(!is_unspecified(text), "{text}");
+            assert!(refused.detail.contains(says), "{text}: {}", refused.detail);
         }
     }
 
@@ -324,7 +265,10 @@ mod tests {
         let read = MemberAddresses::parse(both.as_bytes()).unwrap();
         assert_eq!(String::from_utf8(read.to_vec()).unwrap(), both);
         let one = MemberAddresses::parse(br#"{"client":"node-9:7400"}"#).unwrap();
-        assert_eq!((one.peer, one.client.as_deref()), (None, Some("node-9:7400")));
+        assert_eq!(
+            (one.peer, one.client.as_ref().map(MemberAddress::as_str)),
+            (None, Some("node-9:7400"))
+        );
         for (text, field) in [
             ("{}", "peer"),
             (r#"{"peer":"here"}"#, "peer"),

@@ -2,7 +2,8 @@
 //!
 //! An id is used once, and a new member's is larger than all before it. So an id far away would leave none for later members,
 //! and whoever brings one in would end the cluster's growth for ever. Every entrance is bounded: configuration, founding, the
-//! API, the command line, and what peers say.
+//! API, the command line, and what peers say. As text an id has one spelling, decimal digits without a sign or leading zeros;
+//! TOML and JSON have numbers of their own.
 
 /// The largest node id.
 pub const NODE_ID_MAX: u64 = 1 << 32;
@@ -60,6 +61,33 @@ pub fn check_node_id(id: u64) -> Result<u64, NodeIdError> {
     if (1..=NODE_ID_MAX).contains(&id) { Ok(id) } else { Err(NodeIdError::OutOfRange { id }) }
 }
 
+/// Longest part of a text that an error repeats, in characters.
+const TOLD_CHARS: usize = 40;
+
+/// A text that is no node's number.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{text}` is not a node's number: write it in decimal digits, without a sign or leading zeros, from 1 to {most}",
+    most = NODE_ID_MAX
+)]
+pub struct NodeIdTextError {
+    /// What was given, with its control characters escaped, and cut after 40 characters.
+    pub text: String,
+}
+
+/// Reads a node's id from a path or a command line. An id has one spelling, so that no two texts name one node.
+///
+/// # Errors
+/// [`NodeIdTextError`].
+pub fn parse_node_id(text: &str) -> Result<u64, NodeIdTextError> {
+    let number = text.parse::<u64>().ok().filter(|id| id.to_string() == text);
+    let number = number.and_then(|id| check_node_id(id).ok());
+    number.ok_or_else(|| {
+        let told: String = text.chars().take(TOLD_CHARS).collect();
+        NodeIdTextError { text: told.escape_debug().to_string() }
+    })
+}
+
 /// The id, if a founder of a cluster may have it: 1 to [`FOUNDER_ID_MAX`].
 ///
 /// # Errors
@@ -89,6 +117,20 @@ mod tests {
 
     /// Ids that would leave none, or almost none, for later members.
     const FAR: [u64; 4] = [NODE_ID_MAX + 1, 1 << 62, (1 << 63) - 1, u64::MAX];
+
+    #[test]
+    fn an_id_has_one_spelling() {
+        for id in [1, 10, 4_294_967_295, NODE_ID_MAX] {
+            assert_eq!(parse_node_id(&id.to_string()), Ok(id));
+        }
+        for text in ["", "0", "01", "+1", "-1", " 1", "1.0", "1e0", "0x1", "1_0", "\u{661}", "4294967297"] {
+            let said = parse_node_id(text).unwrap_err().to_string();
+            assert!(said.contains("decimal digits") && said.contains(&NODE_ID_MAX.to_string()), "{said}");
+        }
+        let long = parse_node_id(&"9".repeat(1000)).unwrap_err();
+        assert_eq!(long.text.len(), TOLD_CHARS);
+        assert!(!parse_node_id("1\u{1b}").unwrap_err().to_string().contains('\u{1b}'));
+    }
 
     #[test]
     fn no_entrance_takes_an_id_that_would_end_growth() {

@@ -48,7 +48,7 @@ pub(crate) async fn through_outbox(
 ) -> Result<(), CliError> {
     let mut outbox = Outbox::open(dir)?;
     if let Some(history) = resend_in {
-        outbox.resend_in(history).await?;
+        outbox.resend_in(history, client).await.map_err(|stopped| why_stopped(stopped, dir))?;
     }
     for envelope in envelopes {
         outbox.put(envelope)?;
@@ -62,14 +62,8 @@ pub(crate) async fn through_outbox(
         let error = refused(ClientError::Refused(Box::new(problem.clone())));
         output.error(&CliError { detail: format!("`{id}`: {}", error.detail), ..error });
     }
-    match report.stopped {
-        None => {}
-        Some(FlushStopped::NoAnswer(error)) => {
-            let error = CliError::from(error);
-            let detail = format!("{}; what is pending stays in `{}`", error.detail, dir.display());
-            return Err(CliError { detail, remedy: "run the same command again".to_owned(), ..error });
-        }
-        Some(FlushStopped::Outbox(error)) => return Err(error.into()),
+    if let Some(stopped) = report.stopped {
+        return Err(why_stopped(stopped, dir));
     }
     if report.refused.is_empty() {
         return Ok(());
@@ -80,6 +74,18 @@ pub(crate) async fn through_outbox(
         detail,
         format!("see `{}` for the envelopes and problems", dir.join("refused").display()),
     ))
+}
+
+/// Why an outbox was not emptied, or was not asked whether it is.
+fn why_stopped(stopped: FlushStopped, dir: &Path) -> CliError {
+    match stopped {
+        FlushStopped::NoAnswer(error) => {
+            let error = CliError::from(error);
+            let detail = format!("{}; what is pending stays in `{}`", error.detail, dir.display());
+            CliError { detail, remedy: "run the same command again".to_owned(), ..error }
+        }
+        FlushStopped::Outbox(error) => error.into(),
+    }
 }
 
 /// Submits an envelope and answers only for its acceptance, now or before.

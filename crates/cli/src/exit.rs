@@ -151,9 +151,9 @@ impl From<OutboxError> for CliError {
             return refusal.into();
         }
         let (code, exit) = match &error {
-            OutboxError::HistoryChanged { .. } | OutboxError::HistoryUnnoted { .. } => {
-                (error.code(), Exit::OtherHistory)
-            }
+            OutboxError::HistoryChanged { .. }
+            | OutboxError::HistoryNotInForce { .. }
+            | OutboxError::HistoryUnnoted { .. } => (error.code(), Exit::OtherHistory),
             OutboxError::Refused(_)
             | OutboxError::Io { .. }
             | OutboxError::InUse { .. }
@@ -190,6 +190,15 @@ mod tests {
             assert_eq!((error.code.as_str(), error.exit.number()), ("history_mismatch", 14));
             assert!(error.remedy.contains(says), "{error}");
             assert!(error.detail.contains("/e1:9") && error.detail.contains("/e2"), "{error}");
+        }
+        let (dir, named) = (std::path::PathBuf::from("outbox"), history(1));
+        for error in [
+            OutboxError::HistoryChanged { dir: dir.clone(), delivered_in: named, in_force: history(2) },
+            OutboxError::HistoryNotInForce { dir, named, in_force: history(2) },
+        ] {
+            let error = CliError::from(error);
+            assert_eq!((error.code.as_str(), error.exit.number()), ("history_mismatch", 14));
+            assert!(error.remedy.contains("--resend-in") && error.remedy.contains("/e2"), "{error}");
         }
         let error = CliError::from(ClientError::BeyondLedger { cursor, ledger_revision: 8 });
         assert_eq!((error.code.as_str(), error.exit.number()), ("cursor_beyond_ledger", 14));

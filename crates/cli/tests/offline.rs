@@ -276,3 +276,39 @@ fn no_genesis_file_is_made_for_two_nodes_with_one_key() {
     args.truncate(args.len() - 2);
     ok(dir, &args);
 }
+
+#[test]
+fn a_members_number_and_address_have_one_spelling_on_the_command_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    // Nobody answers there, and nobody is asked.
+    let endpoint = ["--endpoint", "http://127.0.0.1:9"];
+    for id in ["01", "+1", "0", "1.0", "4294967297"] {
+        for command in [
+            vec!["member", "remove", id],
+            vec!["member", "promote", id],
+            vec!["member", "update", "--id", id, "--peer-addr", "10.0.0.1:7500"],
+            vec!["member", "replace", id, "--node", "http://127.0.0.1:9"],
+            vec!["leader", "transfer", "--to", id],
+        ] {
+            let (code, stderr) = fails(dir, &[&command[..], &endpoint].concat());
+            assert_eq!(code, 64, "{command:?}: {stderr}");
+            assert!(stderr.contains("without a sign or leading zeros"), "{command:?}: {stderr}");
+        }
+    }
+    for (address, says) in [
+        ("127.1:7500", "write `127.0.0.1:7500`"),
+        ("localhost:7500", "write `127.0.0.1:7500`"),
+        ("10.0.0.1:080", "write `10.0.0.1:80`"),
+        ("0.0.0.0:7500", "no other node can dial"),
+        ("255.255.255.255:7500", "broadcast"),
+        ("here", "must be `host:port`"),
+    ] {
+        for option in ["--peer-addr", "--client-addr"] {
+            let command = ["member", "update", "--id", "1", option, address];
+            let (code, stderr) = fails(dir, &[&command[..], &endpoint].concat());
+            assert_eq!(code, 64, "{command:?}: {stderr}");
+            assert!(stderr.contains("malformed") && stderr.contains(says), "{command:?}: {stderr}");
+        }
+    }
+}

@@ -31,6 +31,7 @@ mod config;
 mod decision;
 mod error;
 mod events;
+mod history;
 pub mod load;
 mod members;
 pub mod outbox;

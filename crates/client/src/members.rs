@@ -37,8 +37,8 @@ impl Client {
     /// Has the membership say where a member is now; what is left out stays as it is.
     ///
     /// # Errors
-    /// `member_unknown`; `member_exists` for an address that another member has; `malformed` for one that no other node can dial,
-    /// such as `0.0.0.0:7500`; `membership_busy`, `no_quorum`.
+    /// `member_unknown`; `member_exists` for an address that another member has; `malformed` for one address for both;
+    /// `membership_busy`, `no_quorum`.
     pub async fn update_member(&self, id: u64, to: &MemberAddresses) -> Result<MembersBody, ClientError> {
         let ask = Ask { method: Method::PATCH, ..Ask::post(&format!("{MEMBERS}/{id}"), to.to_vec()) };
         self.change(ask).await

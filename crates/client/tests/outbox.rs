@@ -221,7 +221,7 @@ async fn what_was_delivered_in_one_history_is_not_counted_in_another_and_is_sent
     let mut outbox = Outbox::open(dir.path()).unwrap();
     outbox.put(&envelope(3)).unwrap();
     let error = outbox.flush(&client(&recovered.endpoint)).await.stopped.unwrap();
-    assert_eq!(error.code(), "outbox_history_changed");
+    assert_eq!(error.code(), "history_mismatch");
     let said = format!("{error}; {}", error.remedy());
     assert!(said.contains(&history(1).to_string()) && said.contains(&history(2).to_string()), "{said}");
     assert_eq!(
@@ -237,8 +237,10 @@ async fn what_was_delivered_in_one_history_is_not_counted_in_another_and_is_sent
     drop(outbox);
     let mut outbox = Outbox::open(dir.path()).unwrap();
     assert_eq!((outbox.pending().count(), outbox.history()), (2, Some(history(1))));
-    outbox.resend_in(history(2)).await.unwrap();
-    outbox.resend_in(history(2)).await.unwrap();
+    let told = Server::start(vec![in_force(history(2))]).await;
+    outbox.resend_in(history(2), &client(&told.endpoint)).await.unwrap();
+    outbox.resend_in(history(2), &client(&told.endpoint)).await.unwrap();
+    assert_eq!(told.requests(), 1, "what it has noted already changes nothing");
     let all = (1..=3).map(|n| id(&envelope(n))).collect::<Vec<_>>();
     assert_eq!(outbox.pending().collect::<Vec<_>>(), all, "in the order put");
     drop(outbox);
@@ -267,7 +269,7 @@ async fn a_refusal_by_another_history_settles_nothing() {
     let recovered = Server::start(vec![Do::Answer(409, gap.to_vec())]).await;
     outbox.put(&envelope(2)).unwrap();
     let error = outbox.flush(&client(&recovered.endpoint)).await.stopped.unwrap();
-    assert_eq!(error.code(), "outbox_history_changed");
+    assert_eq!(error.code(), "history_mismatch");
     assert_eq!((outbox.pending().count(), files(&dir.path().join("refused")).len()), (1, 0));
 }
 
@@ -284,6 +286,82 @@ fn a_file_of_history_that_cannot_be_read_is_not_guessed_at() {
         fs::write(dir.path().join("history"), text).unwrap();
         assert_eq!(Outbox::open(dir.path()).unwrap_err().code(), "outbox_history_unknown", "{text}");
     }
+}
+
+#[tokio::test]
+async fn an_outbox_with_nothing_pending_asks_which_history_is_in_force_and_says_if_it_is_another_one() {
+    let dir = tempfile::tempdir().unwrap();
+    // Of one that never delivered anything there is nothing to ask.
+    let first = Server::start(vec![]).await;
+    let mut outbox = Outbox::open(dir.path()).unwrap();
+    assert!(outbox.flush(&client(&first.endpoint)).await.stopped.is_none());
+    assert_eq!(first.requests(), 0);
+    outbox.put(&envelope(1)).unwrap();
+    assert_eq!(outbox.flush(&client(&first.endpoint)).await.accepted.len(), 1);
+    assert_eq!(first.requests(), 1, "the receipt named the history");
+
+    let same = Server::start(vec![in_force(history(1))]).await;
+    assert!(outbox.flush(&client(&same.endpoint)).await.stopped.is_none());
+    let path = same.seen.lock().unwrap()[0].0.clone();
+    assert!(path.starts_with("/v1/events?") && path.contains("confirmed=true"), "{path}");
+
+    let recovered = Server::start(vec![in_force(history(2))]).await;
+    let stopped = outbox.flush(&client(&recovered.endpoint)).await.stopped.unwrap();
+    assert_eq!(stopped.code(), "history_mismatch");
+    let said = format!("{stopped}; {}", stopped.remedy());
+    assert!(said.contains(&history(1).to_string()) && said.contains(&history(2).to_string()), "{said}");
+    assert_eq!((outbox.history(), files(&dir.path().join("done")).len()), (Some(history(1)), 2));
+
+    // A refusal that names no history says nothing of it either.
+    let refusing = vec![problem(Code::TimesInvalid, 400), in_force(history(2))];
+    let refusing = Server::start(refusing).await;
+    outbox.put(&envelope(2)).unwrap();
+    let report = outbox.flush(&client(&refusing.endpoint)).await;
+    assert_eq!((report.refused.len(), report.stopped.unwrap().code()), (1, "history_mismatch"));
+
+    // Nobody who answers, and something else that does: neither says that all is well.
+    let dead = dead_endpoint().await;
+    assert_eq!(outbox.flush(&client(&dead)).await.stopped.unwrap().code(), "unavailable");
+    let cut_off = Server::start(vec![problem(Code::NoQuorum, 503)]).await;
+    assert_eq!(outbox.flush(&client(&cut_off.endpoint)).await.stopped.unwrap().code(), "unavailable");
+    for body in [&b""[..], b"OK", b"{}\n"] {
+        let other = Server::start(vec![Do::Answer(200, body.to_vec())]).await;
+        let stopped = outbox.flush(&client(&other.endpoint)).await.stopped.unwrap();
+        assert_eq!(stopped.code(), "answer_invalid", "{body:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_history_is_noted_only_once_the_registry_has_confirmed_that_it_is_in_force() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = Server::start(vec![]).await;
+    let mut outbox = Outbox::open(dir.path()).unwrap();
+    outbox.put(&envelope(1)).unwrap();
+    assert_eq!(outbox.flush(&client(&first.endpoint)).await.accepted.len(), 1);
+    let note = file_of_history(dir.path());
+    // A typo, which no later history would be above.
+    let typo = history(2_000_000);
+    let recovered = Server::start(vec![in_force(history(2))]).await;
+    let refused = outbox.resend_in(typo, &client(&recovered.endpoint)).await.unwrap_err();
+    assert_eq!(refused.code(), "history_mismatch");
+    let said = format!("{refused}; {}", refused.remedy());
+    assert!(said.contains(&typo.to_string()) && said.contains(&history(2).to_string()), "{said}");
+    let dead = dead_endpoint().await;
+    let refused = outbox.resend_in(history(2), &client(&dead)).await.unwrap_err();
+    assert_eq!(refused.code(), "unavailable");
+    assert_eq!((outbox.history(), file_of_history(dir.path())), (Some(history(1)), note.clone()));
+    assert_eq!((outbox.pending().count(), files(&dir.path().join("done")).len()), (0, 2));
+
+    // One that an earlier build has noted by mistake is replaced like any other.
+    drop(outbox);
+    fs::write(dir.path().join("history"), format!("assent outbox history 1\n{typo}\n")).unwrap();
+    let mut outbox = Outbox::open(dir.path()).unwrap();
+    let same = Server::start(vec![in_force(history(1)), in_force(history(1)), Do::Accept(200)]).await;
+    let stopped = outbox.flush(&client(&same.endpoint)).await.stopped.unwrap();
+    assert_eq!(stopped.code(), "history_mismatch");
+    outbox.resend_in(history(1), &client(&same.endpoint)).await.unwrap();
+    assert_eq!(outbox.flush(&client(&same.endpoint)).await.accepted.len(), 1);
+    assert_eq!(file_of_history(dir.path()), note);
 }
 
 /// An outbox in which an earlier build has delivered these envelopes: no history is noted, and no receipt names one.
@@ -322,7 +400,8 @@ async fn an_outbox_of_an_earlier_build_takes_no_history_that_answers_first_and_l
         assert_eq!((outbox.pending().count(), files(&dir.path().join("done")).len()), (1, 4));
     }
     let mut outbox = Outbox::open(dir.path()).unwrap();
-    outbox.resend_in(history(2)).await.unwrap();
+    let told = Server::start(vec![in_force(history(2))]).await;
+    outbox.resend_in(history(2), &client(&told.endpoint)).await.unwrap();
     let report = outbox.flush(&client(&recovered.endpoint)).await;
     assert!(report.stopped.is_none(), "{:?}", report.stopped);
     assert_eq!((report.accepted.len(), recovered.bodies()), (3, [1, 2, 3].map(envelope).to_vec()));
@@ -374,7 +453,7 @@ async fn what_a_flush_has_settled_before_it_comes_to_another_history_or_a_spoile
             fs::write(dir.path().join(files(dir.path()).last().unwrap()), envelope(9)).unwrap();
         }
         let report = outbox.flush(&client(&server.endpoint)).await;
-        let code = if spoiled { "outbox_mutated" } else { "outbox_history_changed" };
+        let code = if spoiled { "outbox_mutated" } else { "history_mismatch" };
         assert_eq!(report.stopped.unwrap().code(), code);
         assert_eq!(report.accepted.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [ids[0]]);
         assert_eq!(report.refused.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [ids[1]]);

@@ -5,8 +5,8 @@ mod events;
 mod history;
 
 use assent_proof::{
-    DomainName, Envelope, EvidenceId, EvidenceKind, History, LineageName, Millis, PolicyBody, PublicKey,
-    Role, Seconds, Sha256,
+    Code, DomainName, Envelope, EvidenceId, EvidenceKind, History, LineageName, Millis, PolicyBody,
+    PublicKey, Role, Seconds, Sha256,
 };
 
 use crate::authorize::JudgedBy;
@@ -408,8 +408,17 @@ pub fn leaf(rows: &dyn Rows, index: u64) -> Result<Option<(EvidenceId, Millis)>,
 
 /// Whether a node's key stands granted in `_root` at `now`, neither revoked nor expired.
 pub fn node_key_granted(rows: &dyn Rows, key: &PublicKey, now: Millis) -> Result<bool, RowError> {
+    Ok(node_key_flaw(rows, key, now)?.is_none())
+}
+
+/// Why a node's key does not stand granted in `_root` at `now`, as a code and one sentence; none if it does.
+pub fn node_key_flaw(
+    rows: &dyn Rows,
+    key: &PublicKey,
+    now: Millis,
+) -> Result<Option<(Code, String)>, RowError> {
     let now = now.max(registry_time(rows)?);
-    Ok(View::new(rows).node_key_flaw(key, now)?.is_none())
+    View::new(rows).node_key_flaw(key, now)
 }
 
 fn public_key(key: &[u8], from: usize) -> Option<PublicKey> {

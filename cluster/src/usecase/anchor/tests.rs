@@ -1,6 +1,7 @@
 //! The anchor, driven by readings that were made up.
 
 use assent_api::ClockStanding;
+use assent_proof::Code;
 
 use super::unsure::span;
 use super::*;
@@ -426,7 +427,14 @@ async fn each_reason_says_what_is_wrong_and_what_to_do() {
         assert!(unsure.detail().contains(detail), "{}", unsure.detail());
         assert!(unsure.remedy().contains(remedy), "{}", unsure.remedy());
         assert!(unsure.told().contains(detail), "{}", unsure.told());
+        let text = format!("the leader does not trust its clock: {}", unsure.told());
+        let own = Some(unsure.remedy()).filter(|remedy| *remedy != Code::ClockUncertain.remedy());
+        assert_eq!(Unsure::told_apart(&text).map(|(_, remedy)| remedy), own, "{text}");
+        if let Some((told, _)) = Unsure::told_apart(&text) {
+            assert!(told.ends_with(&unsure.detail()), "{told}");
+        }
     }
+    assert_eq!(Unsure::told_apart("no leader is known"), None);
     assert_eq!(span(999), "999 ms");
     assert_eq!(span(1_999), "1999 ms");
     assert_eq!(span(119_999), "119 s");

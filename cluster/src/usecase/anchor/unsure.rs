@@ -1,6 +1,18 @@
 //! Why a node is not sure of its clock, in words: what is wrong, and what to do.
 
 use assent_api::ClockStanding;
+use assent_proof::Code;
+
+const BEHIND: &str =
+    "set the nodes' clocks right; if they are right, the registry waits until they reach its time";
+const SET_BACK: &str = "set the nodes' clocks right; if they are right, wait until they reach that time, or confirm them on each node \
+                        with `assent clock confirm`";
+const SETTLING: &str = "wait until the clocks have settled; if they are wrong, set them right before that";
+const CONFIRM: &str =
+    "set the nodes' clocks right; if they are right, confirm them with `assent clock confirm`";
+/// The remedies that are others than the code's. Other builds know them by their words, so a word that changes is shown with the detail
+/// until all nodes run one build.
+const OWN_REMEDIES: [&str; 4] = [BEHIND, SET_BACK, SETTLING, CONFIRM];
 
 /// Why a node is not sure of its clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,23 +94,14 @@ impl Unsure {
         }
     }
 
-    /// What to do about it.
+    /// What to do about it: the code's remedy, or one of [`OWN_REMEDIES`].
     pub(crate) fn remedy(self) -> &'static str {
         match self {
-            Unsure::NoQuorum { .. } => "synchronize the nodes' clocks; ask another node",
-            Unsure::Behind { .. } => {
-                "set the nodes' clocks right; if they are right, the registry waits until they reach its time"
-            }
-            Unsure::SetBack { .. } => {
-                "set the nodes' clocks right; if they are right, wait until they reach that time, or confirm them on each node with \
-                 `assent clock confirm`"
-            }
-            Unsure::Settling { .. } => {
-                "wait until the clocks have settled; if they are wrong, set them right before that"
-            }
-            Unsure::TooFarAhead { .. } | Unsure::LeaptTooFar { .. } => {
-                "set the nodes' clocks right; if they are right, confirm them with `assent clock confirm`"
-            }
+            Unsure::NoQuorum { .. } => Code::ClockUncertain.remedy(),
+            Unsure::Behind { .. } => BEHIND,
+            Unsure::SetBack { .. } => SET_BACK,
+            Unsure::Settling { .. } => SETTLING,
+            Unsure::TooFarAhead { .. } | Unsure::LeaptTooFar { .. } => CONFIRM,
         }
     }
 
@@ -113,6 +116,15 @@ impl Unsure {
             | Unsure::TooFarAhead { .. }
             | Unsure::LeaptTooFar { .. } => format!("{}: {}", self.detail(), self.remedy()),
         }
+    }
+
+    /// What is wrong and what to do, out of a text that ends with what [`told`](Self::told) says: a leader's refusal comes to other nodes
+    /// as one text. None if the remedy is the code's.
+    pub(crate) fn told_apart(text: &str) -> Option<(&str, &'static str)> {
+        OWN_REMEDIES.into_iter().find_map(|remedy| {
+            let detail = text.strip_suffix(remedy)?.strip_suffix(": ")?;
+            Some((detail, remedy))
+        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! `leader transfer`: who leads.
 
+use assent_api::parse_node_id;
 use clap::{Args as ClapArgs, Subcommand};
 
 use super::member;
@@ -30,7 +31,7 @@ enum LeaderCommand {
 #[command(after_help = EXAMPLE)]
 struct Transfer {
     /// The voter that is to lead; without it, the one that is furthest
-    #[arg(long, value_name = "ID", value_parser = member::member_id())]
+    #[arg(long, value_name = "ID", value_parser = parse_node_id)]
     to: Option<u64>,
     #[command(flatten)]
     endpoints: Endpoints,

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use assent_api::{MemberAddresses, MemberBody, MemberRole, MembersBody, NODE_ID_MAX, NewMember, StatusBody};
+use assent_api::{
+    AddressError, MemberAddress, MemberAddresses, MemberBody, MemberRole, MembersBody, NewMember, StatusBody,
+    parse_node_id,
+};
 use assent_client::Client;
 use clap::{Args as ClapArgs, Subcommand};
 use tokio::time::{Instant, sleep};
@@ -77,7 +80,7 @@ struct Add {
 #[command(after_help = "Example:\n  assent member promote 4\n  assent member remove 2")]
 struct One {
     /// The member's number
-    #[arg(value_parser = member_id())]
+    #[arg(value_parser = parse_node_id)]
     id: u64,
     #[command(flatten)]
     endpoints: Endpoints,
@@ -94,7 +97,7 @@ struct One {
 )]
 struct Update {
     /// The member's number
-    #[arg(long, value_name = "ID", value_parser = member_id())]
+    #[arg(long, value_name = "ID", value_parser = parse_node_id)]
     id: u64,
     /// Where peers reach it from now on
     #[arg(long, value_name = "HOST:PORT", required_unless_present = "client_addr")]
@@ -106,9 +109,12 @@ struct Update {
     endpoints: Endpoints,
 }
 
-/// Reads a member's number, in the range that there is.
-pub(crate) fn member_id() -> clap::builder::RangedU64ValueParser<u64> {
-    clap::value_parser!(u64).range(1..=NODE_ID_MAX)
+/// Reads where a member is.
+fn address(option: &str, text: &str) -> Result<MemberAddress, CliError> {
+    text.parse().map_err(|error: AddressError| {
+        let remedy = "give the address at which the other nodes reach the member, `HOST:PORT`";
+        CliError { exit: Exit::Usage, ..CliError::new("malformed", format!("`{option}`: {error}"), remedy) }
+    })
 }
 
 pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
@@ -125,7 +131,10 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
         MemberCommand::Promote(args) => patient(&args.endpoints)?.promote_member(args.id).await?,
         MemberCommand::Remove(args) => patient(&args.endpoints)?.remove_member(args.id).await?,
         MemberCommand::Update(args) => {
-            let to = MemberAddresses { peer: args.peer_addr, client: args.client_addr };
+            let to = MemberAddresses {
+                peer: args.peer_addr.map(|text| address("--peer-addr", &text)).transpose()?,
+                client: args.client_addr.map(|text| address("--client-addr", &text)).transpose()?,
+            };
             patient(&args.endpoints)?.update_member(args.id, &to).await?
         }
         MemberCommand::Replace(args) => return replace::run(args, output).await,
@@ -158,10 +167,18 @@ pub(crate) async fn introduce(client: &Client, node: &str) -> Result<(NewMember,
         ));
     }
     let who = status.node.clone();
+    let place = |said: &str| {
+        said.parse::<MemberAddress>().map_err(|error| {
+            let detail = format!("`{node}` says that it is where no member can be: {error}");
+            let remedy =
+                "correct `peer_advertise` and `client_advertise` in that node's configuration, and start it again";
+            CliError::new("malformed", detail, remedy)
+        })
+    };
     let new = NewMember {
         id: status.node_id,
-        peer: who.peer,
-        client: who.client,
+        peer: place(&who.peer)?,
+        client: place(&who.client)?,
         store_id: who.store_id,
         key: who.key,
     };

@@ -4,12 +4,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use assent_api::{AuthorityBody, AuthorityStatus, MemberRole, MembersBody, NewMember};
+use assent_api::{AuthorityBody, AuthorityStatus, MemberRole, MembersBody, NewMember, parse_node_id};
 use assent_client::Client;
 use assent_proof::{Claims, DomainName, PublicKey, RevocationReason, Role, Seconds, SigningKey};
 use clap::Args as ClapArgs;
 
-use super::member::{introduce, member_id, patient, promote, table};
+use super::member::{introduce, patient, promote, table};
 use crate::args::OriginArg;
 use crate::connect::Endpoints;
 use crate::exit::{CliError, Exit};
@@ -27,7 +27,7 @@ Example:
   assent member replace 2 --node http://10.0.0.14:7400 --root-key root.pem --node-key node-4.pem")]
 pub(crate) struct Args {
     /// The member that is lost
-    #[arg(value_parser = member_id())]
+    #[arg(value_parser = parse_node_id)]
     old: u64,
     /// The new node's client address; it says itself who it is
     #[arg(long, value_name = "URL")]

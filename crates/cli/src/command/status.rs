@@ -111,7 +111,7 @@ fn digest_line((row, digest): (&Row, &Result<DigestBody, ClientError>)) -> Strin
     }
 }
 
-/// What else is worth knowing of a node: it is no member, or no longer, its clock is in doubt, a peer is missing, a snapshot is on
+/// What else is worth knowing of a node: it is no member, or no longer, its key is not granted, its clock is in doubt, a peer is missing, a snapshot is on
 /// its way.
 fn notes(status: &StatusBody) -> Vec<String> {
     let id = status.node_id;
@@ -122,6 +122,9 @@ fn notes(status: &StatusBody) -> Vec<String> {
             notes.push(format!("node {id} is not a member of the cluster: it waits to be added"));
         }
         None => {}
+    }
+    if let Some(silenced) = &status.silenced {
+        notes.push(format!("node {id}: {}; {}", silenced.detail, silenced.remedy));
     }
     if let Some(detail) = &status.clock.detail {
         let remedy = status.clock.remedy.as_deref().unwrap_or("see `assent clock`");

@@ -47,6 +47,19 @@ pub enum OutboxError {
         /// The history that the registry answers in.
         in_force: History,
     },
+    /// Everything was to be sent again in a history that the registry is not in. Nothing was changed.
+    #[error(
+        "outbox `{}` was to send everything again in history `{named}`, and the registry is in `{in_force}`: nothing was changed",
+        .dir.display()
+    )]
+    HistoryNotInForce {
+        /// The outbox's directory.
+        dir: PathBuf,
+        /// The history that was named.
+        named: History,
+        /// The history that a quorum has confirmed to be in force.
+        in_force: History,
+    },
     /// Envelopes are done, and nothing says in which history: an earlier build did not note it. Nothing is sent, since the registry may
     /// be in another one than that, and what was pending stays pending.
     #[error(
@@ -88,7 +101,7 @@ impl OutboxError {
             OutboxError::InUse { .. } => "outbox_in_use",
             OutboxError::Full { .. } => "outbox_full",
             OutboxError::Refused(refusal) => refusal.code.as_str(),
-            OutboxError::HistoryChanged { .. } => "outbox_history_changed",
+            OutboxError::HistoryChanged { .. } | OutboxError::HistoryNotInForce { .. } => "history_mismatch",
             OutboxError::HistoryUnnoted { .. } => "outbox_history_unnoted",
             OutboxError::HistoryUnknown { .. } => "outbox_history_unknown",
             OutboxError::Mutated { .. } => "outbox_mutated",
@@ -101,6 +114,9 @@ impl OutboxError {
             OutboxError::HistoryChanged { in_force, .. } => format!(
                 "find out whether the cluster was recovered or is another one; then have all of it sent again in `{in_force}`, where \
                  what is there already is answered with its first receipt (`assent submit --outbox DIR --resend-in {in_force}`)"
+            ),
+            OutboxError::HistoryNotInForce { in_force, .. } => format!(
+                "if it is the right cluster, name the history that it is in (`assent submit --outbox DIR --resend-in {in_force}`)"
             ),
             OutboxError::HistoryUnnoted { .. } => "look which history the registry is in (`assent status`), and have all of it sent again \
                                                    there, where what is there already is answered with its first receipt (`assent submit \

@@ -13,7 +13,8 @@
 //! ```
 //! A receipt says that an envelope is in the ledger of one history. If the registry goes on in another one, as after a recovery, what
 //! is done may not be there: the outbox then stops with [`OutboxError::HistoryChanged`] until [`Outbox::resend_in`] has made everything
-//! pending again. So it is with [`OutboxError::HistoryUnnoted`] if nothing says in which history what is done was delivered, as in the
+//! pending again. A flush learns of it from the answers to what it sends, and asks the registry if none of them said it, as when nothing
+//! is pending. So it is with [`OutboxError::HistoryUnnoted`] if nothing says in which history what is done was delivered, as in the
 //! outbox of an earlier build. Statements are made for a registry and not for a history, and sending one twice brings its first receipt.
 //!
 //! The number keeps the order, which a chain of statements needs. Nothing is ever deleted except half-written `.tmp`
@@ -149,9 +150,13 @@ impl Outbox {
     /// is durable, and sending it again brings the same receipt.
     ///
     /// It stops at the first envelope without a definite answer, and with `outbox_io`; with `outbox_mutated` for a pending file that is
-    /// not what was put; with `outbox_history_changed` when the registry judged an envelope in another history than what is done
+    /// not what was put; with `history_mismatch` when the registry judged an envelope in another history than what is done
     /// already, which then stays pending, whatever the judgement was; with `outbox_history_unnoted` at once, if nothing says in which
     /// history what is done was delivered.
+    ///
+    /// A flush that ends without such an answer, as one with nothing pending does, asks which history is in force, if anything was
+    /// delivered before. It stops with `history_mismatch` for another one, and with the client's error if the registry cannot be asked:
+    /// that nothing is pending says nothing of what is done.
     pub async fn flush(&mut self, client: &Client) -> FlushReport {
         let mut report = FlushReport::default();
         let stopped = self.flush_into(client, &mut report).await.err();
@@ -162,23 +167,30 @@ impl Outbox {
         if let Delivered::Unnoted { count } = self.delivered {
             return Err(OutboxError::HistoryUnnoted { dir: self.disk.dir().to_owned(), count }.into());
         }
+        let mut confirmed = false;
         while let Some(name) = self.pending.front().copied() {
             let envelope = self.on_disk(move |disk| disk.read(name)).await?;
             match client.submit(Bytes::from(envelope)).await {
                 Ok(submitted) => {
                     self.is_in(submitted.receipt.history).await?;
+                    confirmed = true;
                     self.settle(name, Settled::Done(submitted.receipt)).await?;
                     report.accepted.push((name.id, submitted));
                 }
                 Err(ClientError::Refused(problem)) => {
                     if let Some(judged_in) = problem.history {
                         self.is_in(judged_in).await?;
+                        confirmed = true;
                     }
                     self.settle(name, Settled::Refused(problem.clone())).await?;
                     report.refused.push((name.id, *problem));
                 }
                 Err(error) => return Err(error.into()),
             }
+        }
+        if !confirmed && let Delivered::In(_) = self.delivered {
+            let in_force = client.history_in_force().await?;
+            self.is_in(in_force).await?;
         }
         Ok(())
     }
@@ -190,14 +202,21 @@ impl Outbox {
         Ok(())
     }
 
-    /// Has everything sent again in this history, which the registry is in now: what is done becomes pending, before what is pending
-    /// already, and the next flush sends it. Nothing is lost by it, however often it is asked for.
+    /// Has everything sent again in this history, once the registry has confirmed that it is the one in force: what is done becomes
+    /// pending, before what is pending already, and the next flush sends it. Nothing is lost by it, however often it is asked for.
     ///
     /// # Errors
-    /// `outbox_io`. Asked again, it goes on.
-    pub async fn resend_in(&mut self, history: History) -> Result<(), OutboxError> {
+    /// `history_mismatch` if another history is in force, and the client's error if the registry cannot be asked; nothing was changed
+    /// then. `outbox_io`: asked again, it goes on.
+    pub async fn resend_in(&mut self, history: History, client: &Client) -> Result<(), FlushStopped> {
         if self.delivered == Delivered::In(history) {
             return Ok(());
+        }
+        // A name that was mistyped, or guessed, must not become the one that receipts are held against.
+        let in_force = client.history_in_force().await?;
+        if in_force != history {
+            let dir = self.disk.dir().to_owned();
+            return Err(OutboxError::HistoryNotInForce { dir, named: history, in_force }.into());
         }
         self.on_disk(Disk::undo_all).await?;
         // Only now: until here the outbox names the earlier history, or none, and a flush would say so again.

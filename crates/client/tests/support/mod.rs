@@ -1,7 +1,10 @@
 //! A small HTTP server that misbehaves as it is told, one behaviour a request.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
 
-use assent_api::{DecisionBody, Problem, ReasonBody, ReceiptBody, Verdict, leaf_bytes, signed_bytes};
+use assent_api::{
+    DecisionBody, EventLine, HeartbeatBody, Problem, ReasonBody, ReceiptBody, Verdict, leaf_bytes,
+    signed_bytes,
+};
 use assent_client::Clock;
 use assent_proof::{
     AuthorizeRequest, Code, Envelope, EvidenceId, History, Json, Millis, PublicKey, Sha256, SigningKey,
@@ -117,6 +120,12 @@ pub fn history(epoch: u64) -> History {
 /// A receipt as of another history than the usual one.
 pub fn receipt_in(history: History, envelope: &[u8]) -> Vec<u8> {
     ReceiptBody { history, ..receipt(envelope) }.to_vec()
+}
+
+/// The answer of a node that was asked which history is in force.
+pub fn in_force(history: History) -> Do {
+    let heartbeat = HeartbeatBody { history, revision: 1, ledger_revision: 9 };
+    Do::Answer(200, EventLine::Heartbeat { heartbeat }.to_line())
 }
 
 /// An envelope with a payload of its own.

@@ -1,0 +1,65 @@
+//! Whether this node may speak for the registry: its own key has to stand granted in `_root`.
+//!
+//! A node whose key is not granted, or no longer, votes and keeps the log, and signs nothing. Callers are told that it cannot know, so
+//! that they ask another node. Operators are told why, and what to do about it.
+
+use assent_api::{Problem, SilencedBody};
+use assent_proof::{Code, Millis};
+use assent_registry::{RowError, Rows, query};
+
+use super::Parts;
+
+/// Why this node may not speak for the registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Silenced {
+    code: Code,
+    pub(super) detail: String,
+}
+
+impl Silenced {
+    /// What an operator has to do. The code's remedy is for whoever signed a statement, and this is none.
+    fn remedy(&self) -> &'static str {
+        match self.code {
+            Code::AuthorityRevoked => {
+                "replace this node by one with a key of its own (`assent member replace`): a revoked key never comes back"
+            }
+            _ => "have root grant this node's key the role `registry` for the present time, or replace this node (`assent member replace`)",
+        }
+    }
+
+    /// Why this node is not ready.
+    pub(super) fn problem(self) -> Box<Problem> {
+        let remedy = self.remedy().to_owned();
+        // Another node can answer, whatever this code comes with elsewhere.
+        Box::new(Problem { remedy, ..Problem::new(self.code, 503, self.detail) })
+    }
+
+    fn body(self) -> SilencedBody {
+        let remedy = self.remedy().to_owned();
+        SilencedBody { code: self.code, detail: self.detail, remedy }
+    }
+}
+
+impl Parts {
+    /// Why this node may not speak for the registry, as `rows` and `now` have it: its key is not granted, or no longer.
+    pub(super) fn silenced(&self, rows: &dyn Rows, now: Millis) -> Result<Option<Silenced>, RowError> {
+        let flaw = query::node_key_flaw(rows, &self.key.public(), now)?;
+        Ok(flaw.map(|(code, why)| {
+            // What does not exist is no target here but the authority itself.
+            let code = if code == Code::TargetUnknown { Code::AuthorityUnknown } else { code };
+            let detail =
+                format!("this node's own key is not granted, or no longer: {why}; it speaks for nobody");
+            Silenced { code, detail }
+        }))
+    }
+
+    /// The same as this node has it now, by its clock as it stands, for people. One that is no voter answers nothing anyhow, and its
+    /// grant may be among what it has not got yet.
+    pub(super) fn silenced_body(&self) -> Option<SilencedBody> {
+        if !self.is_voter() {
+            return None;
+        }
+        let view = self.registry.view().ok()?;
+        self.silenced(&view, self.env.clock.now()).ok()?.map(Silenced::body)
+    }
+}

@@ -1,0 +1,35 @@
+//! Which history the registry is in: a cluster and its epoch.
+//!
+//! What a caller keeps of an earlier time, receipts and revisions, counts in one history. A caller that has nothing to send, and so
+//! gets no answer that would name the history in force, asks for it.
+
+use assent_api::EventLine;
+use assent_proof::History;
+
+use crate::client::{Client, not_the_api, refused};
+use crate::error::ClientError;
+use crate::transport::Ask;
+
+/// The shortest answer that names a history behind a read barrier.
+const ASKED: &str = "/v1/events?limit=1&confirmed=true";
+
+impl Client {
+    /// The history in force, as a quorum has just confirmed it to the node that answers.
+    ///
+    /// # Errors
+    /// `Unavailable` when no endpoint passed a read barrier within the deadline; `Answer` when what answers is no node.
+    pub async fn history_in_force(&self) -> Result<History, ClientError> {
+        let answer = self.ask(&Ask::get(ASKED)).await?;
+        if answer.status != 200 {
+            return Err(refused(&answer));
+        }
+        let last = answer.body.split_inclusive(|byte| *byte == b'\n').next_back().unwrap_or_default();
+        match serde_json::from_slice::<EventLine>(last) {
+            Ok(EventLine::Heartbeat { heartbeat }) => Ok(heartbeat.history),
+            Ok(EventLine::Event(_) | EventLine::End { .. }) => {
+                Err(not_the_api(&answer, "it does not end with a heartbeat"))
+            }
+            Err(error) => Err(not_the_api(&answer, error)),
+        }
+    }
+}
