@@ -39,7 +39,8 @@ async fn a_node_whose_own_log_says_that_it_was_removed_says_so_at_readyz() {
     let genesis = GenesisFile::parse(&std::fs::read(&configs[0].genesis).unwrap()).unwrap();
     let identity = Identity { cluster_id: genesis.cluster_id().0, node_id: 3, store_id, rules_version: 1 };
     let third = node_as(identity, "127.0.0.1:0", &[], quick(), 0).await;
-    *third.script.standing.lock().unwrap() = Some(Standing { started: true, term: 1 << 30, log_end: 1 << 30 });
+    let standing = Standing { started: true, term: 1 << 30, log_end: 1 << 30 };
+    *third.script.standing.lock().unwrap() = Some(standing);
     third.hub.ensure_peer(1, &configs[0].peer_listen);
     connected(&third, 1).await;
     let status = nodes[0].service().status(&Caller::Anonymous);
