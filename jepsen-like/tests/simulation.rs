@@ -7,10 +7,12 @@
     reason = "tests fail by panicking"
 )]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::{Command, Output};
 
+use assent_jepsen::sim::dice::Dice;
+use assent_jepsen::sim::workload::a_crowd_comes;
 use serde_json::Value;
 
 fn jepsen(arguments: &[&str]) -> Output {
@@ -64,6 +66,33 @@ fn nothing_is_violated_in_some_seeds_of_three_nodes() {
 fn nothing_is_violated_in_a_seed_of_five_nodes() {
     let report = seed(&["--seed", "3", "--nodes", "5", "--seconds", "8"]);
     assert_eq!(report["violations"], Value::Array(Vec::new()), "{report:#}");
+}
+
+#[test]
+fn clocks_that_go_back_or_leap_by_minutes_again_and_again_are_doubted_each_time() {
+    let report = seed(&["--seeds", "0..6", "--seconds", "12", "--faults", "clocks-back,clocks-ratchet"]);
+    // So little may be allowed meanwhile that it shows too little (M3).
+    let mut found = report["violations"].as_array().unwrap().iter();
+    assert!(found.all(|found| found[1]["invariant"] == "M3"), "{report:#}");
+    for what in ["clocks went back", "small leap doubted", "ratchet doubted"] {
+        assert!(report["sometimes"][what].as_u64().is_some_and(|times| times > 0), "{what}: {report:#}");
+    }
+}
+
+#[test]
+fn others_are_served_beside_a_crowd_that_posts_batches() {
+    let crowded = (0..).filter(|seed| a_crowd_comes(&Dice::new(*seed))).take(4);
+    let mut reached: BTreeMap<String, u64> = BTreeMap::new();
+    for number in crowded {
+        let report = seed(&["--seed", &number.to_string(), "--seconds", "20", "--faults", "none"]);
+        assert_eq!(report["violations"], Value::Array(Vec::new()), "{report:#}");
+        for (what, times) in report["sometimes"].as_object().unwrap() {
+            *reached.entry(what.clone()).or_default() += count(times);
+        }
+    }
+    for what in ["crowd answered", "crowd's garbage refused", "caller beside a crowd"] {
+        assert!(reached.get(what).is_some_and(|times| *times > 0), "{what}: {reached:?}");
+    }
 }
 
 #[test]

@@ -32,7 +32,9 @@ pub fn right_ms() -> i64 {
     right_at(elapsed_ms())
 }
 
-fn right_at(now_ms: i64) -> i64 {
+/// The right wall clock when so many milliseconds of the run have been simulated, in unix milliseconds: for those who stand outside
+/// of every simulated host, where the simulated time cannot be read.
+pub(super) fn right_at(now_ms: i64) -> i64 {
     BEGIN_MS.saturating_add(now_ms).saturating_add(PASSED_MS.get())
 }
 

@@ -7,6 +7,7 @@ use assent_cluster::config::Config;
 use assent_cluster::node::Node;
 use assent_cluster::observe::Observed;
 use assent_cluster::usecase::{Caller, Service};
+use assent_proof::Millis;
 use tokio::sync::Notify;
 
 use super::clock::SimClock;
@@ -118,6 +119,18 @@ impl Machine {
     /// The rules that the registry follows here, if the node runs.
     pub fn rules_followed(&self) -> Option<u32> {
         self.state.service.borrow().as_ref().map(|service| service.status(&Caller::Anonymous).rules)
+    }
+
+    /// Registry time as the node has applied it, if it runs.
+    pub fn registry_time(&self) -> Option<Millis> {
+        let service = self.state.service.borrow();
+        service.as_ref().and_then(|service| service.status(&Caller::Anonymous).clock.registry_time)
+    }
+
+    /// Whether the node runs, and its wall clock is where it trusts it to be by its boot time.
+    pub fn is_anchored(&self) -> bool {
+        let service = self.state.service.borrow();
+        service.as_ref().is_some_and(|service| service.status(&Caller::Anonymous).clock.anchored)
     }
 
     /// Where peers reach the node from its next start on.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use super::workload::CROWD;
 use crate::history::{History, Op, Outcome, Record};
 
 /// Rare things, each with what it is.
@@ -25,6 +26,11 @@ pub const SOMETIMES: &[(&str, &str)] = &[
     ("unknown resolved", "a submission of unknown outcome had been accepted, as its repetition showed"),
     ("clock unsure", "a node denied because it was not sure of its clock"),
     ("clocks leapt", "a node denied because all clocks had leapt together"),
+    ("clocks went back", "a node denied because all clocks had gone back together"),
+    ("small leap doubted", "a node denied because all clocks had leapt by less than ten minutes"),
+    ("ratchet doubted", "a node denied because all clocks had leapt by less than ten minutes, again"),
+    ("one clock leapt", "a node denied because its own clock had jumped, while another one allowed"),
+    ("wrong clock at a move", "a voter moved while its own clock, or another one's, was wrong"),
     ("clocks settled", "a node allowed again after time had passed that no boot time had counted"),
     ("leader changed meanwhile", "a question was answered by the rules, and the leader changed while it was"),
     ("message came late", "a message was held, and came after others that were said later"),
@@ -39,6 +45,11 @@ pub const SOMETIMES: &[(&str, &str)] = &[
     ("newer rules bit", "an audit event was refused for what only the newer rules want"),
     ("peer's checkpoint accepted", "a checkpoint of another registry was accepted"),
     ("peer's checkpoint diverged", "one was refused, since it does not extend that registry's last one"),
+    ("late half accepted", "a second statement was accepted for a slot whose issuer had filled the next one"),
+    ("crowd answered", "a question in a crowd's batch was decided"),
+    ("crowd's garbage refused", "an envelope by an ungranted key in a crowd's batch was refused"),
+    ("crowd turned away", "a crowd's batch, or a part of it, was not looked at for want of room"),
+    ("caller beside a crowd", "somebody else was served by a node while a crowd's batch was under way there"),
     ("old build locked out", "a node ended, or did not start, because its build does not know the rules"),
 ];
 
@@ -58,6 +69,8 @@ pub fn rare(history: &History) -> BTreeMap<String, u64> {
     seen.races(history);
     seen.changes(history);
     seen.leaps(history);
+    seen.jumps(history);
+    seen.crowds(history);
     seen.mixed(history);
     if history.of(Op::Ledger).any(|(_, record)| has_rules(&record.output)) {
         seen.reached("rules raised");
@@ -79,6 +92,8 @@ struct Seen {
     unknown: BTreeSet<String>,
     /// Requests that were allowed.
     allowed: BTreeSet<String>,
+    /// The last slot that was filled of each chain: lineage, and issuer's key.
+    filled: BTreeMap<(String, String), u64>,
 }
 
 impl Seen {
@@ -143,6 +158,10 @@ impl Seen {
                 if is_of(envelope, &["synchronization-continuity"]) {
                     self.reached("peer's checkpoint accepted");
                 }
+                if let Some((chain, sequence)) = slot_of(envelope) {
+                    let last = self.filled.entry(chain).or_insert(sequence);
+                    *last = sequence.max(*last);
+                }
             }
             Outcome::Deny => {
                 let code = record.output.get("code").and_then(Value::as_str);
@@ -155,6 +174,12 @@ impl Seen {
                 }
                 if record.output.get("receipt").is_some_and(Value::is_object) {
                     self.reached("equivocation recorded");
+                    let is_late = slot_of(envelope).is_some_and(|(chain, sequence)| {
+                        self.filled.get(&chain).is_some_and(|last| *last > sequence)
+                    });
+                    if is_late {
+                        self.reached("late half accepted");
+                    }
                 }
             }
         }
@@ -178,9 +203,14 @@ impl Seen {
     fn leaps(&mut self, history: &History) {
         for (_, leap) in history.of(Op::Fault) {
             let kind = leap.input.get("kind").and_then(Value::as_str).unwrap_or_default();
-            if kind != "clocks-leap" && kind != "time-passes" {
-                continue;
-            }
+            let again = leap.input.get("step").and_then(Value::as_u64).is_some_and(|step| step > 1);
+            let what = match kind {
+                "clocks-leap" | "time-passes" => "clocks leapt",
+                "clocks-back" => "clocks went back",
+                "clocks-ratchet" if again => "ratchet doubted",
+                "clocks-ratchet" => "small leap doubted",
+                _ => continue,
+            };
             let ended = leap.return_ns.unwrap_or(u64::MAX);
             let mut asked = history
                 .records
@@ -192,10 +222,54 @@ impl Seen {
                     && has_code(record, "clock_uncertain")
             };
             if asked.clone().any(|record| is_doubt(&record)) {
-                self.reached("clocks leapt");
+                self.reached(what);
             }
             if kind == "time-passes" && asked.any(|record| record.is_allow() && record.invoke_ns > ended) {
                 self.reached("clocks settled");
+            }
+        }
+    }
+
+    /// One clock jumped, its node noticed, and others went on.
+    fn jumps(&mut self, history: &History) {
+        let of_one = |fault: &&Record| fault.input.get("kind").and_then(Value::as_str) == Some("clock-jump");
+        for jump in history.of(Op::Fault).map(|(_, fault)| fault).filter(of_one) {
+            let ended = jump.return_ns.unwrap_or(u64::MAX);
+            let within = |record: &&Record| {
+                record.invoke_ns > jump.invoke_ns && record.return_ns.is_some_and(|returned| returned < ended)
+            };
+            let mut own = history.records.iter().filter(within).filter(|record| record.node == jump.node);
+            let mut others = history.records.iter().filter(within).filter(|record| record.node != jump.node);
+            if own.any(|record| record.outcome == Outcome::Deny && has_code(record, "clock_uncertain"))
+                && others.any(Record::is_allow)
+            {
+                self.reached("one clock leapt");
+            }
+        }
+    }
+
+    /// What became of crowds, and of those beside them.
+    fn crowds(&mut self, history: &History) {
+        let is_crowd = |record: &&Record| CROWD.contains(&record.client);
+        for crowd in history.records.iter().filter(is_crowd) {
+            let code = crowd.output.get("code").and_then(Value::as_str);
+            if code == Some("overloaded") || has_code(crowd, "overloaded") {
+                self.reached("crowd turned away");
+            } else if crowd.op == Op::Authorize && crowd.output.get("decision").is_some() {
+                self.reached("crowd answered");
+            } else if code == Some("authority_unknown") {
+                self.reached("crowd's garbage refused");
+            }
+            let meanwhile = |at: u64| at > crowd.invoke_ns && crowd.return_ns.is_some_and(|end| at < end);
+            let beside = history.records.iter().any(|record| {
+                record.client > 0
+                    && !CROWD.contains(&record.client)
+                    && record.node == crowd.node
+                    && record.outcome == Outcome::Ok
+                    && meanwhile(record.invoke_ns)
+            });
+            if beside {
+                self.reached("caller beside a crowd");
             }
         }
     }
@@ -258,6 +332,14 @@ fn is_of(envelope: &str, kinds: &[&str]) -> bool {
     let Ok(envelope) = assent_proof::Envelope::parse(envelope.as_bytes()) else { return false };
     let payload = String::from_utf8_lossy(&envelope.payload).into_owned();
     kinds.iter().any(|kind| payload.contains(&format!("\"urn:egpep:v1:{kind}\"")))
+}
+
+/// The chain in which an envelope takes a slot, by lineage and issuer's key, and which slot; none if it takes none.
+fn slot_of(envelope: &str) -> Option<((String, String), u64)> {
+    let envelope = assent_proof::Envelope::parse(envelope.as_bytes()).ok()?;
+    let statement = assent_proof::Statement::parse(&envelope.payload).ok()?;
+    let issuer = statement.issuers.first()?.to_string();
+    Some(((statement.lineage.to_string(), issuer), statement.sequence?))
 }
 
 /// Whether a ledger has a leaf by which the rules were raised.

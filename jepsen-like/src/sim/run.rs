@@ -19,11 +19,13 @@ use super::recorder::Recorder;
 use super::stage::{Stage, TICK};
 use super::tally::Tally;
 use super::tuning::tune;
-use super::workload::{Book, Client, Shared, domains};
+use super::workload::{Book, Client, Shared, a_crowd_comes, domains};
 use crate::history::History;
 
 /// How long the nodes have to find a leader at the beginning.
 const BEGIN_WITHIN: Duration = Duration::from_secs(20);
+/// The number of whoever leads the crowd on; it asks nothing itself.
+const CROWD_ID: u64 = 200;
 /// How long callers go on asking after everything is healed.
 const SETTLE: Duration = Duration::from_secs(11);
 /// How long the nodes have to hold the same after that.
@@ -102,6 +104,8 @@ pub fn run(config: &Config, folder: &Path, progress: &mut dyn FnMut(Duration)) -
     for id in 1..=config.nodes {
         stage.add(factory(id));
     }
+    let crowded = a_crowd_comes(&dice);
+    let callers = config.clients.saturating_add(config.nodes).saturating_add(u64::from(crowded));
     let shared = Shared {
         book: Rc::new(RefCell::new(Book::new(&plans, &heads))),
         nodes: Rc::new(RefCell::new((1..=config.nodes).collect())),
@@ -109,7 +113,7 @@ pub fn run(config: &Config, folder: &Path, progress: &mut dyn FnMut(Duration)) -
         boots: stage.boots(),
         go_on: Rc::new(Cell::new(true)),
         only_ask: Rc::new(Cell::new(false)),
-        at_work: Rc::new(Cell::new(config.clients.saturating_add(config.nodes))),
+        at_work: Rc::new(Cell::new(callers)),
     };
     let desk = Desk::default();
     let crew = Crew {
@@ -139,6 +143,10 @@ pub fn run(config: &Config, folder: &Path, progress: &mut dyn FnMut(Duration)) -
     for node in 1..=config.nodes {
         let asker = Client::new(100 + node, dice.fork(&format!("asker {node}")), shared.clone());
         stage.add_client(&format!("asker-{node}"), asker.pester(node));
+    }
+    if crowded {
+        let crowd = Client::new(CROWD_ID, dice.fork("crowd's deeds"), shared.clone());
+        stage.add_client("crowd", crowd.crowd());
     }
     let boots = stage.boots();
     stage.add_client("operator", operate(desk.clone(), shared.nodes.clone(), boots.clone()));

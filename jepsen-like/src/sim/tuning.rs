@@ -3,6 +3,7 @@
 use assent_cluster::config::Config;
 
 use super::dice::Dice;
+use super::workload::a_crowd_comes;
 
 /// How long clocks settle here, in milliseconds: longer than they are left wrong together, and short of the ten seconds in which a
 /// cluster with nothing wrong has to serve.
@@ -11,6 +12,12 @@ pub(super) const SETTLE_MS: u64 = 2_500;
 /// Changes a node's configuration as the seed has it; the same for every node of a run.
 pub(super) fn tune(config: &mut Config, dice: &Dice) {
     config.clock_settle_ms = SETTLE_MS;
+    if a_crowd_comes(dice) && dice.fork("crowd's room").chance(1, 2) {
+        // As little as there may be, so that some of a crowd find no room.
+        config.limits.authorize_queue = 2_000;
+        config.limits.submit_queue = 1_000;
+        config.limits.verifications = 1;
+    }
     let mut dice = dice.fork("tuning");
     if dice.chance(3, 4) {
         let every = dice.between(10, 120);

@@ -8,8 +8,10 @@ use crate::story::{Shelf, Story, attestation, request};
 pub(crate) fn stories() -> Shelf {
     [
         ("bad-S9-allow-in-a-cut", allow_in_a_cut()),
-        ("bad-S19-allow-on-leapt-clocks", on_leapt_clocks(false)),
-        ("bad-S19-accepted-on-leapt-clocks", on_leapt_clocks(true)),
+        ("bad-S19-allow-on-leapt-clocks", on_leapt_clocks("clocks-leap", false)),
+        ("bad-S19-accepted-on-leapt-clocks", on_leapt_clocks("time-passes", true)),
+        ("bad-S19-allow-on-clocks-that-went-back", on_leapt_clocks("clocks-back", false)),
+        ("bad-S19-accepted-on-a-small-leap", on_leapt_clocks("clocks-ratchet", true)),
         ("bad-L1-silent-in-a-cut", in_a_cut(None)),
         ("bad-L1-slow-in-a-cut", in_a_cut(Some(2200))),
         ("bad-L2-never-resumes", never_resumes()),
@@ -31,10 +33,12 @@ fn allow_in_a_cut() -> Story {
     story
 }
 
-fn on_leapt_clocks(accepts: bool) -> Story {
+fn on_leapt_clocks(kind: &str, accepts: bool) -> Story {
     let mut story = Story::authorized();
-    let kind = if accepts { "time-passes" } else { "clocks-leap" };
-    story.fault(kind, 1, 100, Some(2100));
+    match kind {
+        "clocks-ratchet" => story.small_leap(true, 1, 100, Some(2100)),
+        _ => story.fault(kind, 1, 100, Some(2100)),
+    }
     story.allow(1, 90, 120);
     match accepts {
         true => {

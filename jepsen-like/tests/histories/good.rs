@@ -18,6 +18,7 @@ pub(crate) fn stories() -> Shelf {
         ("good-restriction-that-adds-nothing", adds_nothing()),
         ("good-cut-edges", cut_edges()),
         ("good-leapt-clocks", leapt_clocks()),
+        ("good-small-leap-after-a-start", small_leap()),
         ("good-raft", raft()),
         ("good-permits", permits()),
         ("good-expiry", expiry()),
@@ -212,6 +213,17 @@ fn leapt_clocks() -> Story {
     }
     story.allow(3, 200, 210);
     story.ledgers(2200);
+    story
+}
+
+/// One process was not anchored when all clocks leapt a little, or was started since: it may trust them at once, and so the others.
+fn small_leap() -> Story {
+    let mut story = Story::authorized();
+    story.small_leap(false, 1, 100, Some(2100));
+    story.allow(1, 90, 120);
+    story.accept(110, 120, &attestation("a"));
+    story.allow(1, 2200, 2210);
+    story.ledgers(2300);
     story
 }
 

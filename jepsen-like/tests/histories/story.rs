@@ -272,6 +272,12 @@ impl Story {
         self.push(Op::Fault, node, (from, to), (input, Value::Null), Outcome::Ok);
     }
 
+    /// All clocks leap a little; `anchored` if no process may trust them at once.
+    pub(crate) fn small_leap(&mut self, anchored: bool, node: u64, from: u64, to: Option<u64>) {
+        let input = json!({"anchored": anchored, "kind": "clocks-ratchet", "nodes": [node]});
+        self.push(Op::Fault, node, (from, to), (input, Value::Null), Outcome::Ok);
+    }
+
     /// A node gets a build that knows these rules.
     pub(crate) fn upgrade(&mut self, node: u64, known: u64, from: u64, to: Option<u64>) {
         let input = json!({"kind": "upgrade", "nodes": [node], "rulesKnown": known});

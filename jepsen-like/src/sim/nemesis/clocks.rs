@@ -1,6 +1,6 @@
 //! Faults of clocks.
 
-use super::super::clock::let_pass;
+use super::super::clock::{let_pass, right_at};
 use super::super::dice::Dice;
 use super::super::stage::Stage;
 use super::Undo;
@@ -12,10 +12,18 @@ const HOUR_MS: u64 = 3_600_000;
 const ELEVEN_YEARS_MS: u64 = 11 * 365 * 24 * HOUR_MS;
 /// The least of a leap, in milliseconds: twice as much as a clock that is trusted at once may be ahead of registry time.
 const LEAP_MS_MIN: u64 = 1_200_000;
+/// A small leap, in milliseconds: less than a clock that is trusted at once may be ahead of registry time, and more than the bound of
+/// trust. Taken from [`LEAP_MS_MIN`] it leaves more than that.
+pub(super) const SMALL_MS: (u64, u64) = (60_000, 570_000);
+/// How far registry time may lie behind the right time when clocks go back: less than the smallest such leap.
+const TOLD_WITHIN_MS: i64 = 10_000;
+/// A jump after which others still take the word of a node on where it is, in milliseconds: they do up to a minute.
+const HEEDED_MS: (u64, u64) = (1_000, 55_000);
 
 pub(super) fn begin(kind: Kind, stage: &mut Stage<'_>, dice: &mut Dice) -> Option<(Vec<u64>, Undo)> {
     match kind {
         Kind::ClocksLeap => return leap(stage, dice),
+        Kind::ClocksBack => return go_back(stage, dice),
         Kind::TimePasses => {
             let_pass(i64::try_from(dice.between(LEAP_MS_MIN, HOUR_MS)).ok()?);
             return Some((stage.ids(), Undo::Nothing));
@@ -28,7 +36,11 @@ pub(super) fn begin(kind: Kind, stage: &mut Stage<'_>, dice: &mut Dice) -> Optio
     let far = match kind {
         // Around the bound of half a second.
         Kind::ClockStep => dice.between(50, 900),
-        Kind::ClockJump => dice.between(1_000, HOUR_MS),
+        Kind::ClockJump => match dice.below(4) {
+            0 => dice.between(SMALL_MS.0, SMALL_MS.1),
+            1 => ELEVEN_YEARS_MS,
+            _ => dice.between(1_000, HOUR_MS),
+        },
         Kind::ClockDrift => {
             let ppm = i64::try_from(dice.between(1_000, 200_000)).ok()?;
             let now_ms = i64::try_from(stage.now().as_millis()).ok()?;
@@ -49,9 +61,38 @@ fn leap(stage: &mut Stage<'_>, dice: &mut Dice) -> Option<(Vec<u64>, Undo)> {
     // An hour back could be where registry time is, if much time has passed of which no stamp has told yet. A node that runs does not
     // go back with it, but one that is started meanwhile remembers no later time, and trusts at once what is near registry time.
     let by = if far && dice.chance(1, 4) { by.saturating_neg() } else { by };
+    leap_all(stage, by)
+}
+
+/// The clocks of all machines go back by minutes. Only while registry time is where the right time is, as every voter knows: then they
+/// are behind it, and also a node that is started meanwhile must not trust them.
+fn go_back(stage: &mut Stage<'_>, dice: &mut Dice) -> Option<(Vec<u64>, Undo)> {
+    let right_ms = right_at(i64::try_from(stage.now().as_millis()).ok()?);
+    let voters = stage.voters();
+    let is_told = |id: &u64| {
+        let told = stage.machine(*id).and_then(|machine| machine.registry_time());
+        told.is_some_and(|told| right_ms.saturating_sub(told.0) <= TOLD_WITHIN_MS)
+    };
+    if voters.is_empty() || !voters.iter().all(is_told) {
+        return None;
+    }
+    let by = i64::try_from(dice.between(SMALL_MS.0, SMALL_MS.1)).ok()?;
+    leap_all(stage, by.saturating_neg())
+}
+
+fn leap_all(stage: &Stage<'_>, by_ms: i64) -> Option<(Vec<u64>, Undo)> {
     let ids = stage.ids();
     for id in &ids {
-        stage.machine(*id)?.clock.leap(by);
+        stage.machine(*id)?.clock.leap(by_ms);
     }
-    Some((ids.clone(), Undo::Clocks(ids, by)))
+    Some((ids.clone(), Undo::Clocks(ids, by_ms)))
+}
+
+/// One clock jumps while a member moves: by so little that the others still take that node's word on where it is, or by more.
+pub(super) fn mislead(stage: &Stage<'_>, id: u64, dice: &mut Dice) -> Option<Undo> {
+    let (least, most) = *dice.pick(&[HEEDED_MS, SMALL_MS, (SMALL_MS.1, HOUR_MS)])?;
+    let by_ms = i64::try_from(dice.between(least, most)).ok()?;
+    let by_ms = if dice.chance(1, 2) { by_ms } else { by_ms.saturating_neg() };
+    stage.machine(id)?.clock.jump(by_ms);
+    Some(Undo::Clock(id))
 }

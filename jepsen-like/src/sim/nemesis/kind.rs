@@ -57,7 +57,7 @@ pub enum Kind {
     SlowDisk,
     /// A clock jumps a little, around the bound of what is trusted.
     ClockStep,
-    /// A clock jumps up to an hour, forwards or backwards.
+    /// One clock jumps by minutes, by up to an hour, or by eleven years, forwards or backwards.
     ClockJump,
     /// A clock gains or loses up to a fifth.
     ClockDrift,
@@ -77,6 +77,11 @@ pub enum Kind {
     ClocksLeap,
     /// Time passes for everybody at once, up to an hour, that no boot time has counted: all machines were off or paused.
     TimePasses,
+    /// All clocks go back together, by up to ten minutes, and come back.
+    ClocksBack,
+    /// Time passes for everybody at once again and again, each time for less than ten minutes, which is as far ahead of registry time as
+    /// the clock of a process that was just started is trusted at once.
+    ClocksRatchet,
     /// A minority of the voters ends at once, and each is started again at another address.
     Move,
 }
@@ -143,6 +148,8 @@ impl Kind {
         Kind::Upgrade,
         Kind::ClocksLeap,
         Kind::TimePasses,
+        Kind::ClocksBack,
+        Kind::ClocksRatchet,
         Kind::Move,
     ];
 
@@ -184,6 +191,9 @@ impl Kind {
             // Shorter than clocks take to settle: until it is over nothing is allowed.
             Kind::ClocksLeap => habits("clocks-leap", Clock, 1, (300, SETTLE_MS - 500)),
             Kind::TimePasses => habits("time-passes", Clock, 1, (SETTLE_MS - 500, SETTLE_MS - 500)),
+            Kind::ClocksBack => habits("clocks-back", Clock, 1, (300, SETTLE_MS - 500)),
+            // Its leaps are on record one by one, each for as long as no clock can have settled.
+            Kind::ClocksRatchet => habits("clocks-ratchet", Clock, 1, (1, 1)),
             Kind::Move => habits("move", Members, 2, (20, 3_000)),
         }
     }

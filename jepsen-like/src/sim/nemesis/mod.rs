@@ -10,6 +10,7 @@ pub mod links;
 mod members;
 mod network;
 mod processes;
+mod ratchet;
 mod upgrade;
 
 use std::collections::BTreeSet;
@@ -35,6 +36,8 @@ const STORM_MS: (u64, u64) = (2_000, 7_000);
 const CALM_MS: (u64, u64) = (1_000, 7_000);
 /// How long a fault lasts that a majority has to get over by itself, in milliseconds.
 const LONG_MS: (u64, u64) = (13_000, 16_000);
+/// How long a clock that was wrong while a member moved stays so after the member is started again, in milliseconds.
+const WRONG_AFTER_MS: (u64, u64) = (500, 5_000);
 /// How long a supervisor waits before it starts a process again that ended by itself, in milliseconds.
 const RESTART_MS: (u64, u64) = (100, 1_500);
 
@@ -52,6 +55,7 @@ pub struct Nemesis {
     /// Who was receiving a snapshot when last looked.
     receiving: BTreeSet<u64>,
     upgrade: upgrade::Upgrade,
+    ratchet: ratchet::Ratchet,
     pace: u64,
     /// How many faults were drawn.
     drawn: u64,
@@ -110,6 +114,7 @@ impl Nemesis {
             members,
             receiving: BTreeSet::new(),
             upgrade,
+            ratchet: ratchet::Ratchet::default(),
             pace,
             drawn: 0,
             skip,
@@ -136,6 +141,8 @@ impl Nemesis {
             }
         }
         self.strike_who_receives(stage);
+        let leapt = self.active.iter().any(|fault| matches!(fault.undo, Undo::Clocks(..)));
+        self.ratchet.tick(stage, leapt);
     }
 
     /// A snapshot is on its way for some milliseconds only, which no fault by the clock would hit: now and then its receiver
@@ -197,6 +204,10 @@ impl Nemesis {
             kind::Realm::Network => network::begin(kind, stage, &mut dice),
             kind::Realm::Process => processes::begin(kind, stage, &mut dice),
             kind::Realm::Disk => disks::begin(kind, stage, &mut dice),
+            // It writes down each leap, when it comes.
+            kind::Realm::Clock if kind == Kind::ClocksRatchet => {
+                self.ratchet.begin(stage, &dice).then(|| (Vec::new(), Undo::Nothing))
+            }
             kind::Realm::Clock => clocks::begin(kind, stage, &mut dice),
             kind::Realm::Members => self.members.begin(kind, stage),
             // It writes down each node that it changes, when it does.
@@ -221,6 +232,27 @@ impl Nemesis {
             self.storm = (Duration::ZERO, until);
         }
         self.active.push(Active { undo, until, records });
+        if kind == Kind::Move {
+            self.mislead(stage, &nodes, until, &mut dice);
+        }
+    }
+
+    /// Now and then a clock is wrong while a member moves, from before it is started at its new address until after that: its own, or
+    /// that of another one, which hears where it is. It belongs to the move, and is left out with it.
+    fn mislead(&mut self, stage: &mut Stage<'_>, moved: &[u64], until: Duration, dice: &mut Dice) {
+        let jumps = |(kind, weight): &(Kind, u64)| *kind == Kind::ClockJump && *weight > 0;
+        if !self.kinds.iter().any(jumps) || dice.chance(1, 2) {
+            return;
+        }
+        let among = if dice.chance(2, 3) { moved.to_vec() } else { stage.running() };
+        let Some(id) = dice.pick(&among).copied() else { return };
+        let Some(undo) = clocks::mislead(stage, id, dice) else { return };
+        stage.tally.fault(Kind::ClockJump.name());
+        stage.tally.reached("wrong clock at a move");
+        let record = stage.recorder.fault(id, json!({"kind": Kind::ClockJump.name(), "nodes": [id]}));
+        let wrong = Duration::from_millis(dice.between(WRONG_AFTER_MS.0, WRONG_AFTER_MS.1));
+        let until = until.saturating_add(wrong);
+        self.active.push(Active { undo, until, records: vec![record] });
     }
 
     fn end_what_is_over(&mut self, stage: &mut Stage<'_>, now: Duration) {
@@ -335,6 +367,7 @@ impl Nemesis {
             self.undo(stage, fault);
         }
         self.upgrade.hurry();
+        self.ratchet.end();
         for id in stage.ids() {
             disks::heal(stage, id);
             if let Some(machine) = stage.machine(id) {

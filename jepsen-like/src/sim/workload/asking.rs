@@ -67,8 +67,17 @@ impl Client {
         self.ask(Op::Permit, domain, node, request, "/v1/permits").await;
     }
 
+    /// Asks any node whether an execution may go on.
+    pub(super) async fn ask_about(&mut self, domain: usize, lineage: &Lineage) {
+        let Some(request) = self.book().domains.get(domain).map(|domain| about(domain, lineage)) else {
+            return;
+        };
+        let node = self.any_node();
+        self.ask(Op::Authorize, domain, node, request, "/v1/authorize").await;
+    }
+
     /// A request about an execution of the domain, newer ones more often.
-    fn request(&mut self, domain: usize) -> Option<Value> {
+    pub(super) fn request(&mut self, domain: usize) -> Option<Value> {
         let count = self.book().domains.get(domain)?.lineages.len();
         let recent = u64::try_from(count).ok()?.min(if self.dice.chance(3, 4) { 4 } else { u64::MAX });
         let back = usize::try_from(self.dice.below(recent)).ok()?;
@@ -149,7 +158,7 @@ fn remove(request: &mut Value, field: &str) {
     }
 }
 
-fn said(body: &Value) -> Option<&str> {
+pub(super) fn said(body: &Value) -> Option<&str> {
     body.get("decision").and_then(Value::as_str)
 }
 

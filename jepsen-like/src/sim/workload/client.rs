@@ -33,7 +33,7 @@ pub struct Shared {
 
 impl Shared {
     /// One caller has come to its end.
-    fn leave(&self) {
+    pub(super) fn leave(&self) {
         self.at_work.set(self.at_work.get().saturating_sub(1));
     }
 }
@@ -68,6 +68,7 @@ enum Deed {
     Release,
     Policy,
     Equivocate,
+    ContradictLate,
     Reconcile,
     Events,
     Spoil,
@@ -86,6 +87,7 @@ const DEEDS: &[(Deed, u64)] = &[
     (Deed::Release, 5),
     (Deed::Policy, 1),
     (Deed::Equivocate, 1),
+    (Deed::ContradictLate, 1),
     (Deed::Reconcile, 2),
     (Deed::Events, 3),
     (Deed::Spoil, 2),
@@ -136,6 +138,7 @@ impl Client {
                 Deed::Release => self.release().await,
                 Deed::Policy => self.change_policy().await,
                 Deed::Equivocate => self.equivocate().await,
+                Deed::ContradictLate => self.contradict_late().await,
                 Deed::Reconcile => self.reconcile().await,
                 Deed::Events => self.follow_events().await,
                 Deed::Spoil => self.spoil().await,

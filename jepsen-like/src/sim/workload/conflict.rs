@@ -1,10 +1,11 @@
 //! Two statements for one slot, and which of them stands.
 
-use assent_proof::{Claims, DomainName, Envelope, EvidenceId, EvidenceKind, Role, SigningKey};
+use assent_proof::{Claims, DomainName, Envelope, EvidenceId, EvidenceKind, PolicyVerdict, Role, SigningKey};
 
 use super::book::{Chain, Lineage};
 use super::client::Client;
 use super::evidence::{chain, draft};
+use super::plan::POLICY_DIGEST;
 use super::statement::Draft;
 use super::submit::Submitted;
 use crate::ledgers::draw;
@@ -17,6 +18,9 @@ struct Speaker {
     issuer: SigningKey,
     role: Role,
 }
+
+/// A slot, what comes before it in its chain, and the statement that took it.
+type Place = (u64, Option<EvidenceId>, EvidenceId);
 
 impl Client {
     /// One issuer signs two statements for one slot, and both are sent; or one more for a slot that it took long ago.
@@ -49,7 +53,8 @@ impl Client {
             None => self.take_slot(speaker, slots).await,
         };
         if let Some((sequence, parent, first)) = place
-            && let Some((envelope, second)) = self.half(speaker, (sequence, parent))
+            && let Some((envelope, second)) =
+                signed(speaker, self.unlike_any(speaker.role), (sequence, parent))
             && self.submit(speaker.at, &envelope).await == Submitted::Equivocation
             && let Some(domain) = self.book().domains.get_mut(speaker.at)
         {
@@ -58,14 +63,50 @@ impl Client {
         }
     }
 
+    /// An issuer says twice that all is well, one slot after the other, and signs a `fail` for the first of the two when it has filled the
+    /// second. What it said last is made void: then the older slot speaks again, with what came late.
+    pub(super) async fn contradict_late(&mut self) {
+        let Some((at, lineage)) = self.new_lineage().await else { return };
+        let Some((domain, issuer)) = self.anybody(at, Role::Orchestration) else { return };
+        let id = chain(at, &lineage, &issuer);
+        let speaker = Speaker { at, domain, lineage, issuer, role: Role::Orchestration };
+        let Some(mut slots) = self.book().take(&id) else { return };
+        let last = if slots.pending.is_none() { self.fail_late(&speaker, &mut slots).await } else { None };
+        self.book().give(&id, slots);
+        let Some(last) = last else { return };
+        if self.invalidate(at, last).await {
+            for _ in 0..2 {
+                self.ask_about(at, &speaker.lineage).await;
+            }
+        }
+    }
+
+    /// Fills two slots with a `pass`, and signs a `fail` for the first of them: what lies in the second, if all were accepted.
+    async fn fail_late(&mut self, speaker: &Speaker, slots: &mut Chain) -> Option<EvidenceId> {
+        let says = |verdict| Claims::PolicyValidation { policy_digest: POLICY_DIGEST.to_owned(), verdict };
+        let (sequence, parent, first) = self.fill(speaker, slots, says(PolicyVerdict::Pass)).await?;
+        let (_, _, last) = self.fill(speaker, slots, says(PolicyVerdict::Pass)).await?;
+        let (envelope, late) = signed(speaker, says(PolicyVerdict::Fail), (sequence, parent))?;
+        if self.submit(speaker.at, &envelope).await != Submitted::Equivocation {
+            return None;
+        }
+        if let Some(domain) = self.book().domains.get_mut(speaker.at) {
+            let issuer = speaker.issuer.public().to_string();
+            domain.conflicts.push((speaker.lineage.name.clone(), issuer, [first, late]));
+        }
+        Some(last)
+    }
+
     /// A statement in the next slot: where that is and its id, if it was accepted.
-    async fn take_slot(
-        &mut self,
-        speaker: &Speaker,
-        slots: &mut Chain,
-    ) -> Option<(u64, Option<EvidenceId>, EvidenceId)> {
+    async fn take_slot(&mut self, speaker: &Speaker, slots: &mut Chain) -> Option<Place> {
+        let claims = self.unlike_any(speaker.role);
+        self.fill(speaker, slots, claims).await
+    }
+
+    /// These claims in the next slot: where that is and the statement's id, if it was accepted.
+    async fn fill(&mut self, speaker: &Speaker, slots: &mut Chain, claims: Claims) -> Option<Place> {
         let (next, parent) = (slots.next, slots.parent);
-        let (envelope, id) = self.half(speaker, (next, parent))?;
+        let (envelope, id) = signed(speaker, claims, (next, parent))?;
         if self.submit(speaker.at, &envelope).await != Submitted::Accepted {
             return None;
         }
@@ -73,10 +114,10 @@ impl Client {
         Some((next, parent, id))
     }
 
-    /// A statement for a slot, which mostly differs from every other by a name that nobody has.
-    fn half(&mut self, speaker: &Speaker, slot: (u64, Option<EvidenceId>)) -> Option<(Vec<u8>, EvidenceId)> {
+    /// Claims that mostly differ from all others by a name that nobody has.
+    fn unlike_any(&mut self, role: Role) -> Claims {
         let name = self.book().name("half");
-        let claims = match self.claims(speaker.role) {
+        match self.claims(role) {
             Claims::RuntimeAttestation { status, measurement, .. } => {
                 Claims::RuntimeAttestation { verifier: name, status, measurement }
             }
@@ -84,11 +125,7 @@ impl Client {
                 Claims::RuntimeIntegrity { measured: format!("sha256:{name}") }
             }
             other => other,
-        };
-        let draft = draft(&speaker.domain, &speaker.lineage, claims.kind(), claims)?;
-        let envelope = draft.sign(&[&speaker.issuer], Some(slot));
-        let id = Envelope::parse(&envelope).ok()?.id();
-        Some((envelope, id))
+        }
     }
 
     /// Governance says which half of an equivocation stands.
@@ -108,4 +145,16 @@ impl Client {
             domain.conflicts.retain(|(_, _, known)| *known != conflict);
         }
     }
+}
+
+/// A statement for a slot, and its id.
+fn signed(
+    speaker: &Speaker,
+    claims: Claims,
+    slot: (u64, Option<EvidenceId>),
+) -> Option<(Vec<u8>, EvidenceId)> {
+    let draft = draft(&speaker.domain, &speaker.lineage, claims.kind(), claims)?;
+    let envelope = draft.sign(&[&speaker.issuer], Some(slot));
+    let id = Envelope::parse(&envelope).ok()?.id();
+    Some((envelope, id))
 }

@@ -189,6 +189,17 @@ impl Client {
         }
     }
 
+    /// A piece of evidence is made void for good, by one governance key. Whether it was.
+    pub(super) async fn invalidate(&mut self, at: usize, id: EvidenceId) -> bool {
+        let Some(governors) = self.governors(at) else { return false };
+        let Some(by) = governors.keys.first() else { return false };
+        let containment = Containment::Invalidate(id);
+        let target = containment.target();
+        let claims = Claims::Containment(containment);
+        let draft = Draft::governance(&governors.domain, EvidenceKind::Containment, &target, claims);
+        self.submit(at, &draft.sign(&[by], None)).await == Submitted::Accepted
+    }
+
     /// What is held back longest is let go; now and then a negative of a key that was revoked, any one of them.
     pub(super) async fn release(&mut self) {
         let negatives = self.book().domains.iter().any(|domain| !domain.negatives_of_revoked().is_empty());

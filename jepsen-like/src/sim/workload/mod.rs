@@ -1,5 +1,5 @@
 //! What the simulated callers do: govern domains, submit evidence, speak of other registries, ask, take permits, follow events,
-//! and race one another.
+//! and race one another. Now and then a crowd posts batches beside them.
 //!
 //! Everything is signed for real and goes over HTTP. What was asked and answered is recorded; nothing here judges.
 
@@ -7,6 +7,7 @@ mod asking;
 mod book;
 mod client;
 mod conflict;
+mod crowd;
 mod evidence;
 mod govern;
 mod peers;
@@ -19,4 +20,6 @@ mod words;
 pub(super) use asking::page;
 pub use book::Book;
 pub use client::{Client, Shared};
+pub(super) use crowd::CROWD;
+pub use crowd::comes as a_crowd_comes;
 pub use plan::domains;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::super::http::{Answer, NoAnswer};
+use super::super::recorder::Begun;
 use super::book::{Chain, ChainId};
 use super::client::Client;
 use crate::history::{Op, Outcome};
@@ -87,13 +88,7 @@ impl Client {
         if submitted == Submitted::Accepted {
             self.book().was_accepted(domain, envelope, &output);
         }
-        match submitted {
-            Submitted::Accepted => begun.end(Outcome::Ok, output),
-            Submitted::Unknown if is_unknown(&output) => begun.unknown(output),
-            Submitted::Equivocation | Submitted::Refused(_) | Submitted::Unknown => {
-                begun.end(Outcome::Deny, output)
-            }
-        }
+        write_down(begun, &submitted, output);
         Some(submitted)
     }
 
@@ -122,6 +117,17 @@ impl Client {
     }
 }
 
+/// Writes down how a submission ended.
+pub(super) fn write_down(begun: Begun, submitted: &Submitted, output: Value) {
+    match submitted {
+        Submitted::Accepted => begun.end(Outcome::Ok, output),
+        Submitted::Unknown if is_unknown(&output) => begun.unknown(output),
+        Submitted::Equivocation | Submitted::Refused(_) | Submitted::Unknown => {
+            begun.end(Outcome::Deny, output);
+        }
+    }
+}
+
 /// A refusal for the slot's sake says which one is next.
 fn learn(chain: &mut Chain, problem: &Value) {
     let next = problem.get("nextSequence").and_then(Value::as_u64);
@@ -135,7 +141,8 @@ fn is_unknown(output: &Value) -> bool {
     output.get("outcome").and_then(Value::as_str) == Some("unknown") || output.is_null()
 }
 
-fn read(answer: Answer) -> (Submitted, Value) {
+/// What an answer says of a submission, and its body.
+pub(super) fn read(answer: Answer) -> (Submitted, Value) {
     let mut output = answer.body;
     if let (200 | 201, Some(receipt)) = (answer.status, output.as_object_mut()) {
         receipt.insert("repeated".to_owned(), Value::Bool(answer.status == 200));

@@ -1,0 +1,126 @@
+//! Clocks that leap together again and again, each time by less than ten minutes.
+//!
+//! So far ahead of registry time the clock of a process that was just started is trusted at once; one that is anchored notices the leap
+//! by its boot time and has to let its clock settle, each time anew. Time has passed each time for everybody, so that nothing takes a
+//! leap back.
+//!
+//! Each leap is on record for less time than clocks take to settle. It says `anchored` if every process that ran was anchored before the
+//! ratchet began, as the nodes themselves say, and none has been started since: then nothing may be allowed on it. It is over as soon as
+//! a process is started, which is trusted at once and vouches for the others.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::super::clock::let_pass;
+use super::super::dice::Dice;
+use super::super::recorder::Begun;
+use super::super::stage::Stage;
+use super::super::tuning::SETTLE_MS;
+use super::clocks::SMALL_MS;
+use super::kind::Kind;
+
+/// Most leaps are of about nine minutes, in milliseconds.
+const NINE_MINUTES_MS: (u64, u64) = (530_000, 550_000);
+/// How often clocks leap.
+const STEPS: (u64, u64) = (2, 4);
+/// From one leap to the next, in milliseconds, if the clocks cannot settle between, and if they can.
+const FAST_MS: (u64, u64) = (300, SETTLE_MS - 700);
+const SLOW_MS: (u64, u64) = (SETTLE_MS + 700, SETTLE_MS + 2_500);
+/// How long a leap is on record: not so long as clocks take to settle.
+const RECORDED: Duration = Duration::from_millis(SETTLE_MS - 500);
+
+/// At most one at a time.
+#[derive(Default)]
+pub(super) struct Ratchet {
+    steps: Option<Steps>,
+    /// The leaps that are on record, each until then.
+    open: Vec<(Duration, Vec<Begun>)>,
+    /// How often processes had been started when all that ran were anchored, if none was started since.
+    anchored_at: Option<u64>,
+}
+
+/// What is to come.
+struct Steps {
+    dice: Dice,
+    gap_ms: (u64, u64),
+    next_at: Duration,
+    done: u64,
+    all: u64,
+}
+
+impl Ratchet {
+    /// Begins at the next tick; whether none is under way yet.
+    pub(super) fn begin(&mut self, stage: &Stage<'_>, dice: &Dice) -> bool {
+        if self.steps.is_some() {
+            return false;
+        }
+        let mut dice = dice.fork("ratchet");
+        let gap_ms = if dice.chance(1, 2) { FAST_MS } else { SLOW_MS };
+        let all = dice.between(STEPS.0, STEPS.1);
+        self.steps = Some(Steps { dice, gap_ms, next_at: stage.now(), done: 0, all });
+        true
+    }
+
+    /// Called after each step of the simulation. `waits` while clocks have leapt that will leap back: both together could be no leap.
+    pub(super) fn tick(&mut self, stage: &Stage<'_>, waits: bool) {
+        if self.steps.is_none() && self.open.is_empty() {
+            return;
+        }
+        let now = stage.now();
+        let starts = starts(stage);
+        let started = self.anchored_at.is_some_and(|at| at != starts);
+        if started {
+            self.anchored_at = None;
+        }
+        let (over, open): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.open).into_iter().partition(|(until, _)| started || *until <= now);
+        self.open = open;
+        over.into_iter().flat_map(|(_, records)| records).for_each(Begun::over);
+        let Some(steps) = self.steps.as_mut().filter(|steps| !waits && steps.next_at <= now) else { return };
+        if self.anchored_at.is_none() && all_anchored(stage) {
+            self.anchored_at = Some(starts);
+        }
+        steps.done = steps.done.saturating_add(1);
+        steps.next_at = now.saturating_add(Duration::from_millis(steps.between(steps.gap_ms)));
+        let of = if steps.dice.chance(3, 4) { NINE_MINUTES_MS } else { SMALL_MS };
+        let by_ms = steps.between(of);
+        let ids = stage.ids();
+        let input = json!({
+            "anchored": self.anchored_at.is_some(),
+            "byMs": by_ms,
+            "kind": Kind::ClocksRatchet.name(),
+            "nodes": ids,
+            "step": steps.done,
+        });
+        if steps.done >= steps.all {
+            self.steps = None;
+        }
+        // On record from before any node can read it.
+        let records = ids.iter().map(|id| stage.recorder.fault(*id, input.clone())).collect();
+        self.open.push((now.saturating_add(RECORDED), records));
+        let_pass(i64::try_from(by_ms).unwrap_or(0));
+    }
+
+    /// Leaps no more.
+    pub(super) fn end(&mut self) {
+        self.steps = None;
+        std::mem::take(&mut self.open).into_iter().flat_map(|(_, records)| records).for_each(Begun::over);
+    }
+}
+
+impl Steps {
+    fn between(&mut self, (least, most): (u64, u64)) -> u64 {
+        self.dice.between(least, most)
+    }
+}
+
+/// How often processes were started, of all machines together.
+fn starts(stage: &Stage<'_>) -> u64 {
+    stage.ids().into_iter().filter_map(|id| stage.machine(id)).map(|machine| machine.boots()).sum()
+}
+
+/// Whether every process that runs is anchored, as its node says.
+fn all_anchored(stage: &Stage<'_>) -> bool {
+    stage.running().into_iter().all(|id| stage.machine(id).is_some_and(|machine| machine.is_anchored()))
+}
