@@ -145,7 +145,7 @@ fn unreadable(status: u16) -> Problem {
 /// Takes what the client still sends, until it leaves.
 async fn linger(socket: &mut Socket, within: Duration, stop: &CancellationToken) {
     let taking = async {
-        let mut bytes = vec![0; 8 * 1024];
+        let mut bytes = vec![0_u8; 8 * 1024];
         let mut taken = 0_usize;
         while taken < LINGER_BYTES {
             match socket.read(&mut bytes).await {

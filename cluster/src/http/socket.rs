@@ -166,7 +166,7 @@ impl Socket {
 
 impl State {
     fn watch(&mut self, context: &mut Context<'_>) -> Watch {
-        let mut bytes = [0; AHEAD];
+        let mut bytes = [0_u8; AHEAD];
         while !self.ended && self.ahead.len() < AHEAD {
             let room = AHEAD.saturating_sub(self.ahead.len());
             let mut read = ReadBuf::new(bytes.get_mut(..room).unwrap_or_default());

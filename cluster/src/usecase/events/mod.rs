@@ -146,8 +146,7 @@ impl Service {
         let feed = self.feed(ask).await?;
         let until = within(u64::try_from(poll.wait.as_millis()).unwrap_or(u64::MAX));
         let grace = Duration::from_millis(self.config().deadlines.events_heartbeat_ms);
-        let answer =
-            poll::answer(self, &feed, poll.limit, Ends { until, stop, half_closed, grace }).await?;
+        let answer = poll::answer(self, &feed, poll.limit, Ends { until, stop, half_closed, grace }).await?;
         self.metrics().events_sent(answer.events);
         Ok(answer.bytes.into())
     }
