@@ -144,8 +144,11 @@ pub struct DeadlineConfig {
     pub read_ms: u64,
     /// A change of the membership is given up waiting for by then, in milliseconds; it may go on.
     pub membership_ms: u64,
-    /// A client has so long to send its request's head, and may keep a connection idle so long, in milliseconds.
+    /// A client has so long to send its request's head, in milliseconds: from when it has connected, and on a kept connection from the
+    /// head's first byte.
     pub http_head_ms: u64,
+    /// A client may keep a connection on which it was answered idle for so long, in milliseconds. At most an hour.
+    pub http_idle_ms: u64,
     /// A client has so long to send its request's body, in milliseconds.
     pub http_body_ms: u64,
     /// A client that takes nothing of its answers for so long loses its connection, in milliseconds.
@@ -174,6 +177,7 @@ impl Default for DeadlineConfig {
             read_ms: 1_000,
             membership_ms: 10_000,
             http_head_ms: 10_000,
+            http_idle_ms: 75_000,
             http_body_ms: 5_000,
             http_write_ms: 10_000,
             events_heartbeat_ms: 3_000,
@@ -189,7 +193,8 @@ impl Default for DeadlineConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitConfig {
-    /// Client connections at once; one more is closed at once.
+    /// Client connections at once. Beyond them 16 are accepted for one request each, and only `GET /livez`, `/readyz` and `/metrics` are
+    /// answered there; every other request is refused as `overloaded`, and one connection more is closed at once.
     pub connections: usize,
     /// Authorize requests between their arrival and their answer; one more is denied as `overloaded`. Half of them are for calls of
     /// more than one request and the other half for single ones, so that neither takes places from the other. At least
@@ -382,6 +387,8 @@ impl Config {
             at_most(field, value, 60_000)?;
         }
         at_most("deadlines.authorize_ms", deadlines.authorize_ms, 1_000)?;
+        at_least("deadlines.http_idle_ms", deadlines.http_idle_ms, 1)?;
+        at_most("deadlines.http_idle_ms", deadlines.http_idle_ms, 3_600_000)?;
         // The rules refuse what is issued more than this ahead of registry time; a looser clock could not submit.
         at_most("clock_bound_ms", self.clock_bound_ms, CLOCK_BOUND_MS.unsigned_abs())?;
         at_least("clock_settle_ms", self.clock_settle_ms, 1)?;

@@ -71,6 +71,8 @@ fn a_wrong_field_is_named() {
         (|c| c.raft.lag_entries = 1, "raft.lag_entries"),
         (|c| c.deadlines.authorize_ms = 0, "deadlines.authorize_ms"),
         (|c| c.deadlines.authorize_ms = 5_000, "deadlines.authorize_ms"),
+        (|c| c.deadlines.http_idle_ms = 0, "deadlines.http_idle_ms"),
+        (|c| c.deadlines.http_idle_ms = 3_600_001, "deadlines.http_idle_ms"),
         (|c| c.limits.authorize_queue = 0, "limits.authorize_queue"),
         (|c| c.limits.authorize_queue = 1_999, "limits.authorize_queue"),
         (|c| c.limits.submit_queue = 1_999, "limits.submit_queue"),

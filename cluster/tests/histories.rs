@@ -54,8 +54,9 @@ async fn poll(
     after: Option<Cursor>,
 ) -> Result<(Vec<(u64, EvidenceKind)>, Cursor), Box<Problem>> {
     let wishes = PollAsk { limit: 1000, wait: Duration::ZERO, confirmed: false };
-    let stop = CancellationToken::new();
-    let bytes = node.service().poll_events(&Caller::Anonymous, ask(after), wishes, &stop).await?;
+    let (stop, half_closed) = (CancellationToken::new(), CancellationToken::new());
+    let polled = node.service().poll_events(&Caller::Anonymous, ask(after), wishes, &stop, &half_closed);
+    let bytes = polled.await?;
     let mut events = Vec::new();
     for line in std::str::from_utf8(&bytes).unwrap().lines() {
         match serde_json::from_str(line).unwrap() {

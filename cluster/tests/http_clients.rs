@@ -14,10 +14,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-/// Asks once and answers the status line, or nothing if the connection was closed at once.
+/// Asks once, for what is answered within the cap of connections only, and answers the status line.
 async fn ask(address: std::net::SocketAddr) -> Option<String> {
     let mut stream = TcpStream::connect(address).await.ok()?;
-    stream.write_all(b"GET /livez HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n").await.ok()?;
+    stream.write_all(b"GET /v1/cluster/status HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n").await.ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.ok()?;
     answer.lines().next().map(str::to_owned)

@@ -9,6 +9,10 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// Kept for peers: two connections each with up to 32 of them (`PeerLimits::peers_max`), and 64 that shake hands.
 const PEERS: u64 = 128;
+/// Client connections beyond the cap, on which a supervisor is told how the node is (`cluster/src/http/server.rs`).
+pub const PROBE_CONNECTIONS: usize = 16;
+/// Kept for them.
+const PROBES: u64 = PROBE_CONNECTIONS as u64;
 /// Kept for the log, its mark, two registries while a snapshot is installed, the listeners, the runtime, and what is opened for a
 /// moment: directories to be synced, names to be resolved, the genesis file.
 const OWN: u64 = 48;
@@ -62,7 +66,7 @@ pub enum FilesError {
     /// Not even a few clients fit.
     #[error(
         "this process may have {limit} files open, and needs at least {least}: {taken} that it has open, {kept} for peers, log, \
-         registry and snapshots, and {clients} for clients"
+         registry, snapshots and probes, and {clients} for clients"
     )]
     TooFew {
         /// What the hard limit allows.
@@ -99,7 +103,12 @@ pub fn make_room(connections: usize) -> Result<Room, FilesError> {
 }
 
 fn needed(clients: u64, taken: u64) -> u64 {
-    clients.saturating_add(taken).saturating_add(PEERS).saturating_add(OWN)
+    clients.saturating_add(taken).saturating_add(kept())
+}
+
+/// Kept for all but the clients within the cap.
+fn kept() -> u64 {
+    PEERS.saturating_add(OWN).saturating_add(PROBES)
 }
 
 /// How many of the wanted client connections fit under the limit.
@@ -107,7 +116,7 @@ fn fit(wanted: u64, taken: u64, limit: u64) -> Result<u64, FilesError> {
     let clients = wanted.min(CLIENTS_MIN);
     let least = needed(clients, taken);
     if limit < least {
-        return Err(FilesError::TooFew { limit, least, taken, kept: PEERS.saturating_add(OWN), clients });
+        return Err(FilesError::TooFew { limit, least, taken, kept: kept(), clients });
     }
     Ok(wanted.min(limit.saturating_sub(needed(0, taken))))
 }
@@ -118,24 +127,24 @@ mod tests {
 
     #[test]
     fn all_that_are_wanted_fit_under_a_high_limit_and_under_a_lower_one_what_the_node_leaves() {
-        assert_eq!(needed(4096, 10), 4282);
-        assert_eq!(fit(4096, 10, 4282).unwrap(), 4096);
+        assert_eq!(needed(4096, 10), 4298);
+        assert_eq!(fit(4096, 10, 4298).unwrap(), 4096);
         assert_eq!(fit(4096, 10, u64::MAX).unwrap(), 4096);
-        assert_eq!(fit(4096, 10, 256).unwrap(), 70);
-        assert_eq!(fit(4096, 10, 202).unwrap(), 16);
+        assert_eq!(fit(4096, 10, 256).unwrap(), 54);
+        assert_eq!(fit(4096, 10, 218).unwrap(), 16);
     }
 
     #[test]
     fn where_not_even_a_few_fit_the_error_has_the_numbers() {
-        let error = fit(4096, 10, 201).unwrap_err().to_string();
+        let error = fit(4096, 10, 217).unwrap_err().to_string();
         assert_eq!(
             error,
-            "this process may have 201 files open, and needs at least 202: 10 that it has open, 176 for peers, log, registry \
-             and snapshots, and 16 for clients"
+            "this process may have 217 files open, and needs at least 218: 10 that it has open, 192 for peers, log, registry, \
+             snapshots and probes, and 16 for clients"
         );
         // A node that is to have few clients needs room for no more.
-        assert_eq!(fit(4, 10, 190).unwrap(), 4);
-        assert!(fit(4, 10, 189).is_err());
+        assert_eq!(fit(4, 10, 206).unwrap(), 4);
+        assert!(fit(4, 10, 205).is_err());
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub use self::blocking::{Blocking, BlockingError, Inline, ThreadPool, blocking};
 pub use self::clock::{Clock, Moment, RealClock};
 pub use self::disk::FileDisk;
 pub use self::entropy::{Entropy, RealEntropy};
-pub use self::files::{FilesError, OpenFiles, Room, make_room};
+pub use self::files::{FilesError, OpenFiles, PROBE_CONNECTIONS, Room, make_room};
 pub use self::net::{BoxStream, Duplex, Listener, Net, RealNet};
 
 /// One node's whole outside world.

@@ -2,6 +2,8 @@
 
 use std::io;
 use std::net::SocketAddr;
+#[cfg(target_os = "linux")]
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -66,6 +68,20 @@ impl Net for RealNet {
     }
 }
 
+/// A remote that acknowledges nothing, or takes nothing, of what was sent to it for so long has vanished: its machine has lost power,
+/// say. The system then breaks the connection, which it would otherwise do after a quarter of an hour. Longer than any
+/// `deadlines.http_write_ms`, which is for remotes that are there and do not read.
+#[cfg(target_os = "linux")]
+const VANISHED_AFTER: Duration = Duration::from_secs(120);
+
+/// Sets on an accepted socket what its connection relies on.
+fn tune(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    #[cfg(target_os = "linux")]
+    socket2::SockRef::from(stream).set_tcp_user_timeout(Some(VANISHED_AFTER))?;
+    Ok(())
+}
+
 /// A bound TCP socket.
 struct RealListener(TcpListener);
 
@@ -73,7 +89,7 @@ impl Listener for RealListener {
     fn accept(&mut self) -> BoxFuture<'_, io::Result<(BoxStream, String)>> {
         Box::pin(async move {
             let (stream, remote) = self.0.accept().await?;
-            stream.set_nodelay(true)?;
+            tune(&stream)?;
             Ok((Box::new(stream) as BoxStream, remote.to_string()))
         })
     }
@@ -88,6 +104,18 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_remote_that_vanishes_while_something_is_sent_to_it_is_given_up_after_two_minutes() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _out = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        tune(&accepted).unwrap();
+        let given_up = socket2::SockRef::from(&accepted).tcp_user_timeout().unwrap();
+        assert_eq!(given_up, Some(Duration::from_secs(120)));
+        assert!(accepted.nodelay().unwrap());
+    }
 
     #[tokio::test]
     async fn bytes_cross_a_loopback_stream() {

@@ -20,6 +20,7 @@ use assent_api::{
 };
 use assent_proof::{Code, Cursor, History, Refusal};
 
+use super::front::HalfClosed;
 use super::read::Parameters;
 use super::reply::{problem_body, refusal, reply};
 use super::server::Stopping;
@@ -32,6 +33,7 @@ const LAST_EVENT_ID: &str = "last-event-id";
 pub(super) async fn events(
     State(service): State<Service>,
     Extension(Stopping(stop)): Extension<Stopping>,
+    Extension(HalfClosed(half_closed)): Extension<HalfClosed>,
     headers: HeaderMap,
     parameters: Parameters,
 ) -> Response {
@@ -47,7 +49,7 @@ pub(super) async fn events(
             Err(why) => problem_body(&why),
         };
     }
-    match service.poll_events(&Caller::Anonymous, ask, poll, &stop).await {
+    match service.poll_events(&Caller::Anonymous, ask, poll, &stop, &half_closed).await {
         Ok(lines) => uncached(reply(200, NDJSON_CONTENT_TYPE, lines)),
         Err(why) => problem_body(&why),
     }

@@ -2,15 +2,21 @@
 //!
 //! Malformed input of any kind is 400 with the field at fault; an authorize that could be read is always
 //! answered with a decision. Served through hyper, with a bound on connections, heads and bodies.
+//!
+//! A request comes through `server` (a place), `connection` and `socket` (bytes and deadlines) and `front` (what every request is
+//! looked at for) to its route.
 
 mod authorize;
 mod body;
+mod connection;
 mod envelopes;
 mod events;
+mod front;
 mod members;
 mod read;
 mod reply;
 mod server;
+mod socket;
 
 use axum::Router;
 use axum::middleware::map_response;

@@ -1,4 +1,4 @@
-//! Answers as axum takes them.
+//! Answers as axum takes them, and what each of them leaves with.
 
 use axum::body::Body;
 use axum::response::Response;
@@ -10,6 +10,10 @@ use assent_api::{Call, JSON_CONTENT_TYPE, PROBLEM_CONTENT_TYPE, Problem, status_
 use assent_proof::{Code, Refusal};
 
 use crate::usecase::Shed;
+
+/// When to ask again after an answer that says "not now", in seconds. Such an answer is a passing lack of places, of a quorum or of a
+/// sure clock, and clients with a second node have asked it long before.
+const RETRY_AFTER_S: &str = "1";
 
 /// A body with a status and a content type.
 pub(super) fn reply(status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Response {
@@ -57,7 +61,75 @@ pub(super) async fn as_problem(response: Response) -> Response {
     problem(Code::Malformed, 400, "the path or the query cannot be read")
 }
 
+/// An answer as it leaves: 429 and 503 say when to ask again.
+pub(super) fn finished(mut answer: Response) -> Response {
+    if let StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE = answer.status() {
+        answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
+    }
+    answer
+}
+
+/// The last answer on a connection, in the bytes of HTTP/1.1, for where there is no request that it could be the answer to.
+pub(super) fn bytes(problem: &Problem) -> Vec<u8> {
+    let (head, _) = finished(problem_body(problem)).into_parts();
+    let body = problem.to_vec();
+    let mut bytes = format!("HTTP/1.1 {}\r\n", head.status).into_bytes();
+    for (name, value) in &head.headers {
+        bytes.extend_from_slice(name.as_str().as_bytes());
+        bytes.extend_from_slice(b": ");
+        bytes.extend_from_slice(value.as_bytes());
+        bytes.extend_from_slice(b"\r\n");
+    }
+    let framing = format!("content-length: {}\r\nconnection: close\r\n\r\n", body.len());
+    bytes.extend_from_slice(framing.as_bytes());
+    bytes.extend_from_slice(&body);
+    bytes
+}
+
 fn is_json(response: &Response) -> bool {
     let content_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     content_type.is_some_and(|value| value == PROBLEM_CONTENT_TYPE || value == JSON_CONTENT_TYPE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_429_and_every_503_says_when_to_ask_again_and_nothing_else_does() {
+        let mut asked_again = 0;
+        for code in Code::ALL {
+            for call in [Call::Submission, Call::Authorize, Call::Read, Call::Manage] {
+                let status = status_of(*code, call);
+                let problem = Problem::new(*code, status, "x");
+                let answer = finished(problem_body(&problem));
+                let later = matches!(status, 429 | 503);
+                assert_eq!(answer.headers().contains_key(header::RETRY_AFTER), later, "{code} {status}");
+                let text = String::from_utf8(bytes(&problem)).unwrap();
+                assert_eq!(text.contains("\r\nretry-after: 1\r\n"), later, "{text}");
+                asked_again += usize::from(later);
+            }
+        }
+        assert!(asked_again > 8);
+        // Decisions too, and what the framework may ever answer by itself.
+        let deny = finished(reply(503, JSON_CONTENT_TYPE, "{}"));
+        assert_eq!(deny.headers()[header::RETRY_AFTER], "1");
+        assert!(!finished(reply(200, JSON_CONTENT_TYPE, "{}")).headers().contains_key(header::RETRY_AFTER));
+    }
+
+    #[test]
+    fn an_answer_without_a_request_is_whole_and_the_last_one() {
+        let problem = Problem::new(Code::TooLarge, 431, "the head is too long");
+        let text = String::from_utf8(bytes(&problem)).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert_eq!(
+            head,
+            format!(
+                "HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/problem+json\r\n\
+                 content-length: {}\r\nconnection: close",
+                body.len()
+            )
+        );
+        assert_eq!(serde_json::from_str::<Problem>(body).unwrap(), problem);
+    }
 }

@@ -1,4 +1,4 @@
-//! Serving connections: bounded in number, with deadlines on each request's head and on each answer's progress.
+//! Accepting connections: as many as there may be, and a few more for those who only ask how the node is.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,22 +6,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::{Extension, Router};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::service::TowerToHyperService;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
-use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 
+use super::connection::{self, Terms};
+use super::socket::Patience;
 use crate::config::Config;
-use crate::env::{BoxStream, Listener, Net};
+use crate::env::{BoxStream, Listener, Net, PROBE_CONNECTIONS};
 use crate::metrics::Metrics;
 use crate::seldom::Seldom;
 use crate::tasks::{Tasks, Why};
 
 /// The pause after the listener failed to accept, as it does without file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long a client has to leave after the last answer on its connection.
+const LINGER: Duration = Duration::from_secs(1);
+/// How long a client beyond the cap has to send its request's head. There are few places, so none is held for long.
+const PROBE_HEAD_WITHIN: Duration = Duration::from_secs(2);
+/// How long a client beyond the cap has to leave after its answer.
+const PROBE_LINGER: Duration = Duration::from_millis(250);
 
 /// Cancelled when the node stops; what would go on for ever ends then.
 #[derive(Debug, Clone)]
@@ -46,12 +50,22 @@ pub(crate) async fn serve(
     let local_addr = listener.local_addr()?;
     let stop = CancellationToken::new();
     let connections = tasks.part();
+    let patience = Patience {
+        head: Duration::from_millis(config.deadlines.http_head_ms),
+        idle: Duration::from_millis(config.deadlines.http_idle_ms),
+        write: Duration::from_millis(config.deadlines.http_write_ms),
+    };
     let acceptor = Acceptor {
         router: router.layer(Extension(Stopping(stop.clone()))),
         metrics,
         room: Arc::new(Semaphore::new(config.limits.connections)),
-        head_within: Duration::from_millis(config.deadlines.http_head_ms),
-        write_within: Duration::from_millis(config.deadlines.http_write_ms),
+        terms: Terms { patience, linger: LINGER, beyond: None },
+        probe_room: Arc::new(Semaphore::new(PROBE_CONNECTIONS)),
+        probe_terms: Terms {
+            patience: Patience { head: patience.head.min(PROBE_HEAD_WITHIN), ..patience },
+            linger: PROBE_LINGER,
+            beyond: Some(config.limits.connections),
+        },
         stop: stop.clone(),
         connections: connections.clone(),
     };
@@ -77,8 +91,10 @@ struct Acceptor {
     router: Router,
     metrics: Arc<Metrics>,
     room: Arc<Semaphore>,
-    head_within: Duration,
-    write_within: Duration,
+    terms: Terms,
+    /// Beyond the cap.
+    probe_room: Arc<Semaphore>,
+    probe_terms: Terms,
     stop: CancellationToken,
     connections: Tasks,
 }
@@ -117,44 +133,28 @@ impl Acceptor {
                     }
                     sleep(ACCEPT_PAUSE).await;
                 }
-                Ok((stream, _)) => match self.room.clone().try_acquire_owned() {
-                    Ok(room) => {
-                        let connection = self.connection(stream);
-                        let counted = Counted::new(self.metrics.clone(), room);
-                        self.connections.passing("connection of a client", async move {
-                            let _counted = counted;
-                            connection.await;
-                        });
-                    }
-                    // At the bound a connection is closed at once: its client tries another node.
-                    Err(_) => self.metrics.connection_refused(),
-                },
+                Ok((stream, _)) => self.admit(stream),
             }
         }
     }
 
-    fn connection(&self, stream: BoxStream) -> impl Future<Output = ()> + Send + 'static {
-        let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
-        builder
-            .http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.head_within)
-            .max_buf_size(64 * 1024)
-            .keep_alive(true);
-        let service = TowerToHyperService::new(self.router.clone());
-        let stop = self.stop.clone();
-        // A client that asks and never reads would otherwise keep its connection, and with it a place, for ever.
-        let mut stream = TimeoutStream::new(stream);
-        stream.set_write_timeout(Some(self.write_within));
-        async move {
-            let connection = builder.serve_connection(TokioIo::new(Box::pin(stream)), service);
-            tokio::pin!(connection);
-            tokio::select! {
-                // A broken connection is its client's affair.
-                _ = connection.as_mut() => return,
-                () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
-            }
-            let _ = connection.await;
+    fn admit(&self, stream: BoxStream) {
+        if let Ok(room) = self.room.clone().try_acquire_owned() {
+            self.serve(stream, self.terms, Counted::new(self.metrics.clone(), room));
+        } else if let Ok(room) = self.probe_room.clone().try_acquire_owned() {
+            self.serve(stream, self.probe_terms, room);
+        } else {
+            // It is closed at once: its client tries another node.
+            self.metrics.connection_refused();
         }
+    }
+
+    /// Serves a connection, which holds its place until it is over.
+    fn serve(&self, stream: BoxStream, terms: Terms, place: impl Send + 'static) {
+        let (router, metrics, stop) = (self.router.clone(), self.metrics.clone(), self.stop.clone());
+        self.connections.passing("connection of a client", async move {
+            let _place = place;
+            connection::serve(stream, terms, router, metrics, stop).await;
+        });
     }
 }

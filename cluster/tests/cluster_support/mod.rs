@@ -20,6 +20,7 @@ pub mod held;
 pub mod http;
 pub mod load;
 pub mod members;
+pub mod raw;
 pub mod record;
 
 use std::path::Path;

@@ -24,6 +24,7 @@ pub fn status_of(code: Code, call: Call) -> u16 {
     match code {
         Code::Malformed => 400,
         Code::TooLarge => 413,
+        Code::EncodingUnsupported => 415,
         Code::Overloaded if call == Call::Submission => 429,
         // The registry cannot know, or cannot take it now. Nothing was proposed.
         Code::NoQuorum
@@ -80,7 +81,7 @@ mod tests {
     #[test]
     fn an_authorize_error_is_never_a_success() {
         for code in Code::ALL {
-            assert!(matches!(status_of(*code, Call::Authorize), 400 | 413 | 403 | 503), "{code}");
+            assert!(matches!(status_of(*code, Call::Authorize), 400 | 413 | 415 | 403 | 503), "{code}");
         }
     }
 
@@ -111,6 +112,7 @@ mod tests {
         }
         for (code, status) in [
             (TooLarge, 413),
+            (EncodingUnsupported, 415),
             (Malformed, 400),
             (SignatureInvalid, 400),
             (UnsignedEvidence, 400),

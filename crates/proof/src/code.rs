@@ -93,6 +93,9 @@ codes! {
     /// The input is over a size limit.
     TooLarge = "too_large", Refuses, "§6",
         "send less, or follow the answer; the limits are in the documentation";
+    /// The request's body is encoded in a way that the node does not read.
+    EncodingUnsupported = "encoding_unsupported", Refuses, "§6",
+        "send the body as it is: without `Content-Encoding`, and with `Content-Length` or `Transfer-Encoding: chunked`";
     /// A signature that does not verify.
     SignatureInvalid = "signature_invalid", Refuses, "§6",
         "sign exactly these bytes with the key that the statement names";

@@ -26,6 +26,7 @@ use crate::config::LimitConfig;
 use crate::env::blocking;
 use crate::metrics::Metrics;
 use crate::raft::machine::AppliedAt;
+use poll::Ends;
 use pump::Pump;
 
 /// Most leaves looked at in one read.
@@ -123,7 +124,9 @@ impl Source for Service {
 }
 
 impl Service {
-    /// One answer of JSON lines: events, and how far it has come. Waits while there is nothing, until `stop`.
+    /// One answer of JSON lines: events, and how far it has come. Waits while there is nothing, until `stop`. Once the caller has
+    /// `half_closed` its connection, it waits for at most `deadlines.events_heartbeat_ms` more: the caller may have left, and its place
+    /// is one of few.
     ///
     /// # Errors
     /// `overloaded` at the bound of feeds, `no_quorum` where it is to be confirmed or the node cannot go on, `history_mismatch` and
@@ -134,6 +137,7 @@ impl Service {
         ask: EventsAsk,
         poll: PollAsk,
         stop: &CancellationToken,
+        half_closed: &CancellationToken,
     ) -> Result<Bytes, Box<Problem>> {
         let _place = self.place()?;
         if poll.confirmed {
@@ -141,7 +145,8 @@ impl Service {
         }
         let feed = self.feed(ask).await?;
         let until = within(u64::try_from(poll.wait.as_millis()).unwrap_or(u64::MAX));
-        let answer = poll::answer(self, &feed, poll.limit, until, stop).await?;
+        let grace = Duration::from_millis(self.config().deadlines.events_heartbeat_ms);
+        let answer = poll::answer(self, &feed, poll.limit, Ends { until, stop, half_closed, grace }).await?;
         self.metrics().events_sent(answer.events);
         Ok(answer.bytes.into())
     }

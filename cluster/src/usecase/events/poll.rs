@@ -1,5 +1,7 @@
 //! A long poll: what there is after a revision, or what comes within a while.
 
+use std::time::Duration;
+
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -18,18 +20,31 @@ pub(super) struct Answered {
     pub(super) events: usize,
 }
 
+/// When a poll that has found nothing is over.
+pub(super) struct Ends<'a> {
+    /// The caller's own wish.
+    pub(super) until: Instant,
+    /// The node stops.
+    pub(super) stop: &'a CancellationToken,
+    /// The caller has ended its side of the connection: it takes the answer, or it has left, and nobody can tell which.
+    pub(super) half_closed: &'a CancellationToken,
+    /// How long the poll goes on after that.
+    pub(super) grace: Duration,
+}
+
 /// The answer. The last line is a heartbeat, or an end where the node stops. If the node comes to a later history meanwhile, the
 /// answer is what was read before: the next question is told.
 pub(super) async fn answer(
     source: &impl Source,
     feed: &Feed,
     limit: usize,
-    until: Instant,
-    stop: &CancellationToken,
+    ends: Ends<'_>,
 ) -> Result<Answered, Box<Problem>> {
     let mut applied = source.applied();
     let mut answered = Answered { bytes: Vec::new(), events: 0 };
     let mut position = feed.after;
+    let Ends { mut until, stop, half_closed, grace } = ends;
+    let mut hurried = false;
     for read in 1.. {
         let wanted = limit.saturating_sub(answered.events);
         let page = source.page(&feed.filter, position.revision, wanted).await?;
@@ -54,6 +69,11 @@ pub(super) async fn answer(
         }
         let more = tokio::select! {
             more = timeout_at(until, applied.wait_for(|at| at.ledger() > Some(position))) => more,
+            () = half_closed.cancelled(), if !hurried => {
+                hurried = true;
+                until = until.min(Instant::now() + grace);
+                continue;
+            }
             () = stop.cancelled() => {
                 answered.bytes.extend_from_slice(&lines::end(EndReason::Stopping, position).to_line());
                 return Ok(answered);

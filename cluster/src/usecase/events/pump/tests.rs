@@ -229,8 +229,19 @@ async fn a_stream_ends_with_its_consumer() {
 }
 
 async fn poll(ledger: &Ledger, feed: &Feed, limit: usize, wait: Duration) -> (Vec<u64>, Value, Duration) {
+    poll_until(ledger, feed, limit, wait, &CancellationToken::new()).await
+}
+
+async fn poll_until(
+    ledger: &Ledger,
+    feed: &Feed,
+    limit: usize,
+    wait: Duration,
+    half_closed: &CancellationToken,
+) -> (Vec<u64>, Value, Duration) {
     let (from, stop) = (Instant::now(), CancellationToken::new());
-    let answered = poll::answer(ledger, feed, limit, from + wait, &stop).await.unwrap();
+    let ends = poll::Ends { until: from + wait, stop: &stop, half_closed, grace: HEARTBEAT };
+    let answered = poll::answer(ledger, feed, limit, ends).await.unwrap();
     let lines: Vec<Value> = std::str::from_utf8(&answered.bytes)
         .unwrap()
         .lines()
@@ -267,6 +278,28 @@ async fn a_poll_answers_what_there_is_and_waits_only_for_what_is_not() {
     assert_eq!(events, [701]);
     assert_eq!(last["heartbeat"]["ledgerRevision"], 701);
     assert!(took < Duration::from_secs(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_poll_whose_caller_may_have_left_goes_on_for_one_heartbeat_more_and_takes_what_comes_in_it() {
+    let ledger = Ledger::of(600);
+    let wait = Duration::from_secs(30);
+    let half_closed = CancellationToken::new();
+    half_closed.cancel();
+    let (events, last, took) = poll_until(&ledger, &after(600), 400, wait, &half_closed).await;
+    assert!(events.is_empty() && took >= HEARTBEAT && took < HEARTBEAT * 2, "{took:?}");
+    assert_eq!(last["heartbeat"]["revision"], 600);
+    // It never waits longer than its caller wished.
+    let short = Duration::from_secs(1);
+    let (_, _, took) = poll_until(&ledger, &after(600), 400, short, &half_closed).await;
+    assert!(took >= short && took < HEARTBEAT, "{took:?}");
+    let growing = ledger.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        growing.grow(601);
+    });
+    let (events, _, took) = poll_until(&ledger, &after(600), 400, wait, &half_closed).await;
+    assert!(events == [601] && took < HEARTBEAT, "{events:?} after {took:?}");
 }
 
 #[tokio::test(start_paused = true)]

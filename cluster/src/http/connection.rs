@@ -1,0 +1,161 @@
+//! One client connection, from its first byte until nothing is left to be said on it.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use assent_api::Problem;
+use assent_proof::Code;
+
+use super::front::Front;
+use super::reply;
+use super::socket::{Patience, Socket, Watch};
+use crate::env::BoxStream;
+use crate::metrics::Metrics;
+
+/// Most bytes of a request's head.
+const HEAD_BYTES: usize = 64 * 1024;
+/// Most bytes that are taken and thrown away after an answer that did not wait for them: the largest body, and more.
+const LINGER_BYTES: usize = 2 << 20;
+
+/// What a connection is served under.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    pub(super) patience: Patience,
+    /// How long a client has to take the last answer and to leave. Closing a stream on which something lies unread would reset it,
+    /// and an answer that the client has not read yet would be lost.
+    pub(super) linger: Duration,
+    /// Of a connection beyond the cap, which is for one request: how many there may be within it.
+    pub(super) beyond: Option<usize>,
+}
+
+type Http = http1::Connection<TokioIo<Socket>, Front>;
+
+/// Why hyper is done with a connection, or the connection with hyper.
+enum Ended {
+    Http(hyper::Result<()>),
+    /// The client has broken it.
+    Broken,
+    /// The client kept the node waiting for too long.
+    Late,
+}
+
+/// Serves one connection until it is over. Once `stop` is cancelled, the request that is worked on is the last one.
+pub(super) async fn serve(
+    stream: BoxStream,
+    terms: Terms,
+    router: Router,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+) {
+    let mut socket = Socket::new(stream, terms.patience);
+    let front = Front { router, socket: socket.clone(), metrics, beyond: terms.beyond };
+    let ended = exchange(&socket, front, &stop).await;
+    socket.over();
+    let problem = match ended {
+        Ended::Http(Ok(())) => None,
+        Ended::Http(Err(error)) => {
+            let status = socket.refused().or(error.is_parse_version_h2().then_some(400));
+            let Some(status) = status else { return };
+            Some(unreadable(status))
+        }
+        Ended::Broken => return,
+        Ended::Late if socket.has_begun() => {
+            let within = terms.patience.head.as_millis();
+            let detail = format!("the request's head did not arrive within {within} ms");
+            Some(Problem::new(Code::DeadlineExceeded, 408, detail))
+        }
+        // An idle connection.
+        Ended::Late => return,
+    };
+    if let Some(problem) = problem
+        && socket.write_all(&reply::bytes(&problem)).await.is_err()
+    {
+        return;
+    }
+    if !socket.has_ended() && socket.shutdown().await.is_ok() {
+        linger(&mut socket, terms.linger, &stop).await;
+    }
+}
+
+async fn exchange(socket: &Socket, front: Front, stop: &CancellationToken) -> Ended {
+    let mut builder = http1::Builder::new();
+    builder
+        // A client may end its side once it has asked. See `socket.rs` for what hyper then does not notice.
+        .half_close(true)
+        .keep_alive(front.beyond.is_none())
+        .max_buf_size(HEAD_BYTES)
+        // The socket has the deadlines: hyper would count idle time as part of a head's.
+        .header_read_timeout(None::<Duration>);
+    let http = builder.serve_connection(TokioIo::new(socket.clone()), front);
+    tokio::pin!(http);
+    tokio::select! {
+        ended = drive(http.as_mut(), socket) => return ended,
+        () = stop.cancelled() => http.as_mut().graceful_shutdown(),
+    }
+    drive(http, socket).await
+}
+
+/// Lets hyper work until it is done, the client breaks the connection, or it keeps the node waiting for too long.
+async fn drive(mut http: Pin<&mut Http>, socket: &Socket) -> Ended {
+    let late = sleep_until(socket.deadline().unwrap_or_else(Instant::now));
+    tokio::pin!(late);
+    poll_fn(|context| {
+        loop {
+            if let Poll::Ready(ended) = http.as_mut().poll(context) {
+                return Poll::Ready(Ended::Http(ended));
+            }
+            match socket.watch(context) {
+                Watch::More => {}
+                Watch::Quiet => break,
+                Watch::Broken => return Poll::Ready(Ended::Broken),
+            }
+        }
+        let Some(until) = socket.deadline() else { return Poll::Pending };
+        if late.deadline() != until {
+            late.as_mut().reset(until);
+        }
+        late.as_mut().poll(context).map(|()| Ended::Late)
+    })
+    .await
+}
+
+/// What a client is told whose head hyper cannot read.
+fn unreadable(status: u16) -> Problem {
+    match status {
+        431 => {
+            let detail =
+                format!("the request's head has more than {HEAD_BYTES} bytes or more than 100 headers");
+            Problem::new(Code::TooLarge, status, detail)
+        }
+        414 => Problem::new(Code::TooLarge, status, "the request's target is too long"),
+        _ => Problem::new(Code::Malformed, status, "the request's head is not that of an HTTP/1.1 request"),
+    }
+}
+
+/// Takes what the client still sends, until it leaves.
+async fn linger(socket: &mut Socket, within: Duration, stop: &CancellationToken) {
+    let taking = async {
+        let mut bytes = vec![0_u8; 8 * 1024];
+        let mut taken = 0_usize;
+        while taken < LINGER_BYTES {
+            match socket.read(&mut bytes).await {
+                Ok(0) | Err(_) => return,
+                Ok(length) => taken = taken.saturating_add(length),
+            }
+        }
+    };
+    tokio::select! {
+        _ = timeout(within, taking) => {}
+        () = stop.cancelled() => {}
+    }
+}

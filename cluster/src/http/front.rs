@@ -1,0 +1,157 @@
+//! What stands before the routes: what every request is looked at for, and what every answer leaves with.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::Router;
+use axum::body::{Body, HttpBody};
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, ready};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
+use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::service::Service;
+use tokio_util::sync::CancellationToken;
+
+use assent_proof::Code;
+
+use super::reply::{finished, problem};
+use super::socket::{Socket, Turn};
+use crate::metrics::Metrics;
+
+/// What is answered on connections beyond the cap: what supervisors ask, so that a node that is busy is not taken for a dead one.
+const PROBES: [&str; 3] = ["/livez", "/readyz", "/metrics"];
+
+/// Cancelled once the client has ended its side of the connection; see [`Socket::half_closed`].
+#[derive(Debug, Clone)]
+pub(super) struct HalfClosed(pub(super) CancellationToken);
+
+/// The routes, as one connection reaches them.
+pub(super) struct Front {
+    pub(super) router: Router,
+    pub(super) socket: Socket,
+    pub(super) metrics: Arc<Metrics>,
+    /// Of a connection beyond the cap: how many there may be within it.
+    pub(super) beyond: Option<usize>,
+}
+
+impl Front {
+    /// The answer to a request that comes to no route.
+    fn refusal(&self, request: &Request<Incoming>) -> Option<Response<Body>> {
+        if let Some(most) = self.beyond
+            && !PROBES.contains(&request.uri().path())
+        {
+            self.metrics.connection_refused();
+            let probes = PROBES.join(", ");
+            let detail = format!(
+                "{most} client connections are open already (`limits.connections`); beyond them only {probes} are answered"
+            );
+            return Some(closing(problem(Code::Overloaded, 503, &detail)));
+        }
+        let encoded = !request.body().is_end_stream() && is_encoded(request.headers());
+        encoded.then(|| {
+            let detail = "the body has a `Content-Encoding` other than `identity`, or a `Transfer-Encoding` other than \
+                          `chunked`";
+            closing(problem(Code::EncodingUnsupported, 415, detail))
+        })
+    }
+}
+
+/// The connection is not worth keeping: the rest of the request is not read.
+fn closing(mut answer: Response<Body>) -> Response<Body> {
+    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    answer
+}
+
+/// Whether a body under these headers is in an encoding that nothing here decodes.
+fn is_encoded(headers: &HeaderMap) -> bool {
+    let is_other = |name: HeaderName, known: &str| {
+        let values = headers.get_all(name);
+        values.iter().any(|value| match value.to_str() {
+            Ok(value) => value.split(',').any(|coding| !coding.trim().eq_ignore_ascii_case(known)),
+            Err(_) => true,
+        })
+    };
+    is_other(header::CONTENT_ENCODING, "identity") || is_other(header::TRANSFER_ENCODING, "chunked")
+}
+
+impl Service<Request<Incoming>> for Front {
+    type Response = Response<Answer>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Answer>, Infallible>>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        let turn = self.socket.asked();
+        if let Some(refusal) = self.refusal(&request) {
+            return ready(Ok(Answer::of(refusal, turn))).boxed();
+        }
+        request.extensions_mut().insert(HalfClosed(self.socket.half_closed()));
+        let answered = tower::Service::call(&mut self.router.clone(), request);
+        async move { answered.await.map(|answer| Answer::of(answer, turn)) }.boxed()
+    }
+}
+
+/// An answer's body. This is all that a connection writes, so no answer leaves but through [`Answer::of`].
+pub(super) struct Answer {
+    body: Body,
+    /// Until hyper has all of it.
+    _turn: Turn,
+}
+
+impl Answer {
+    fn of(answer: Response<Body>, turn: Turn) -> Response<Self> {
+        finished(answer).map(|body| Self { body, _turn: turn })
+    }
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identity_and_chunked_are_no_encodings_and_everything_else_is() {
+        let with = |pairs: &[(HeaderName, &'static str)]| {
+            let pairs = pairs.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value)));
+            is_encoded(&pairs.collect::<HeaderMap>())
+        };
+        let (content, transfer) = (header::CONTENT_ENCODING, header::TRANSFER_ENCODING);
+        for plain in [
+            vec![],
+            vec![(content.clone(), "identity")],
+            vec![(content.clone(), "Identity, identity"), (transfer.clone(), "Chunked")],
+        ] {
+            assert!(!with(&plain), "{plain:?}");
+        }
+        for encoded in [
+            vec![(content.clone(), "gzip")],
+            vec![(content.clone(), "")],
+            vec![(content.clone(), "identity, br")],
+            vec![(content.clone(), "identity"), (content.clone(), "zstd")],
+            vec![(transfer.clone(), "gzip, chunked")],
+        ] {
+            assert!(with(&encoded), "{encoded:?}");
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! A client's byte stream as its connection sees it: what hyper reads and writes, and what it would not notice by itself.
+//!
+//! A client may end its side of the connection once it has asked: it waits for the answer all the same. So hyper does not look at
+//! the stream while a request is worked on, and would not see that a client has broken the connection either. [`Socket::watch`]
+//! looks: it reads on, a little, and keeps that for hyper. An end is told as [`Socket::half_closed`], and a break ends the connection.
+//!
+//! It also knows what the client is waited for, and until when, and it takes hyper's own words about a head that cannot be read:
+//! they have no body, and the connection has better ones. hyper never shuts the stream down; the connection does, when it is over.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+use tokio_io_timeout::TimeoutStream;
+use tokio_util::sync::CancellationToken;
+
+use crate::env::BoxStream;
+
+/// Most bytes that are read while hyper wants none: enough to see behind a short request, sent early, that its client has left.
+const AHEAD: usize = 1024;
+
+/// How long a client is waited for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// For a request's head: from the start of the connection, and later from the head's first byte.
+    pub(super) head: Duration,
+    /// For the next request on a kept connection.
+    pub(super) idle: Duration,
+    /// For it to take any of what is written.
+    pub(super) write: Duration,
+}
+
+/// What a connection is at.
+#[derive(Debug, Clone, Copy)]
+enum Phase {
+    /// The client is to send a head by then.
+    Head { until: Instant },
+    /// Its request is worked on, and each part of that has a deadline of its own.
+    Asked,
+    /// hyper has all of the answer and writes it.
+    Answered,
+    /// The client has its answer, and is to ask again by then.
+    Idle { until: Instant },
+    /// hyper is gone.
+    Over,
+}
+
+/// What there was to see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Watch {
+    /// Something that hyper waits for.
+    More,
+    /// Nothing, or nothing for hyper.
+    Quiet,
+    /// The connection is broken.
+    Broken,
+}
+
+/// The stream of one connection. Clones are the same stream; they are used by one task, one after the other.
+#[derive(Clone)]
+pub(super) struct Socket(Arc<Mutex<State>>);
+
+struct State {
+    stream: Pin<Box<TimeoutStream<BoxStream>>>,
+    patience: Patience,
+    phase: Phase,
+    /// Whether anything of the head has come that is waited for.
+    begun: bool,
+    /// What was read while hyper wanted nothing.
+    ahead: BytesMut,
+    /// Whether hyper waits for bytes.
+    wanted: bool,
+    /// Whether the client has ended its side.
+    ended: bool,
+    half_closed: CancellationToken,
+    /// The status with which hyper refused a head.
+    refused: Option<u16>,
+}
+
+/// A request that is worked on, until this is dropped.
+pub(super) struct Turn(Socket);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        if let Phase::Asked = state.phase {
+            state.phase = Phase::Answered;
+        }
+    }
+}
+
+impl Socket {
+    /// A connection that begins now.
+    pub(super) fn new(stream: BoxStream, patience: Patience) -> Self {
+        let mut stream = TimeoutStream::new(stream);
+        // A client that asks and never reads would otherwise keep its connection, and with it a place, for ever.
+        stream.set_write_timeout(Some(patience.write));
+        Self(Arc::new(Mutex::new(State {
+            stream: Box::pin(stream),
+            patience,
+            phase: Phase::Head { until: Instant::now() + patience.head },
+            begun: false,
+            ahead: BytesMut::new(),
+            wanted: false,
+            ended: false,
+            half_closed: CancellationToken::new(),
+            refused: None,
+        })))
+    }
+
+    /// Cancelled once the client has ended its side of the connection. It has left, or it waits for an answer: only writing to it
+    /// tells which.
+    pub(super) fn half_closed(&self) -> CancellationToken {
+        self.lock().half_closed.clone()
+    }
+
+    /// A request has come. The client is waited for again once this is dropped and the answer is written.
+    pub(super) fn asked(&self) -> Turn {
+        self.lock().phase = Phase::Asked;
+        Turn(self.clone())
+    }
+
+    /// When the client has kept the node waiting for too long, if the node waits for it.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match self.lock().phase {
+            Phase::Head { until } | Phase::Idle { until } => Some(until),
+            Phase::Asked | Phase::Answered | Phase::Over => None,
+        }
+    }
+
+    /// Whether the client has begun a head that is not whole.
+    pub(super) fn has_begun(&self) -> bool {
+        self.lock().begun
+    }
+
+    /// Whether the client has ended its side.
+    pub(super) fn has_ended(&self) -> bool {
+        self.lock().ended
+    }
+
+    /// The status with which hyper refused a head, if its words were taken.
+    pub(super) fn refused(&self) -> Option<u16> {
+        self.lock().refused
+    }
+
+    /// hyper is done: what is written from now on is the connection's own.
+    pub(super) fn over(&self) {
+        self.lock().phase = Phase::Over;
+    }
+
+    /// Looks at what has come while hyper wants nothing. To be called whenever hyper has nothing to do.
+    pub(super) fn watch(&self, context: &mut Context<'_>) -> Watch {
+        self.lock().watch(context)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing that holds it panics halfway through a change.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn watch(&mut self, context: &mut Context<'_>) -> Watch {
+        let mut bytes = [0_u8; AHEAD];
+        while !self.ended && self.ahead.len() < AHEAD {
+            let room = AHEAD.saturating_sub(self.ahead.len());
+            let mut read = ReadBuf::new(bytes.get_mut(..room).unwrap_or_default());
+            match self.stream.as_mut().poll_read(context, &mut read) {
+                Poll::Pending => break,
+                Poll::Ready(Err(_)) => return Watch::Broken,
+                Poll::Ready(Ok(())) if read.filled().is_empty() => self.end(),
+                Poll::Ready(Ok(())) => self.ahead.extend_from_slice(read.filled()),
+            }
+        }
+        if self.wanted && (self.ended || !self.ahead.is_empty()) {
+            // Once: hyper may not want it any more.
+            self.wanted = false;
+            return Watch::More;
+        }
+        Watch::Quiet
+    }
+
+    fn read(&mut self, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.wanted = false;
+        if !self.ahead.is_empty() {
+            let length = self.ahead.len().min(into.remaining());
+            into.put_slice(&self.ahead.split_to(length));
+            self.heard();
+            return Poll::Ready(Ok(()));
+        }
+        if self.ended || into.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        let before = into.filled().len();
+        match self.stream.as_mut().poll_read(context, into) {
+            Poll::Pending => {
+                self.wanted = true;
+                Poll::Pending
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(())) => {
+                if into.filled().len() == before {
+                    self.end();
+                } else {
+                    self.heard();
+                }
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+
+    /// The client has sent something.
+    fn heard(&mut self) {
+        self.begun = true;
+        if let Phase::Idle { .. } = self.phase {
+            self.phase = Phase::Head { until: Instant::now() + self.patience.head };
+        }
+    }
+
+    fn end(&mut self) {
+        self.ended = true;
+        self.half_closed.cancel();
+    }
+
+    /// hyper has written all that it has.
+    fn flushed(&mut self) {
+        if let Phase::Answered = self.phase {
+            self.begun = false;
+            self.phase = Phase::Idle { until: Instant::now() + self.patience.idle };
+        }
+    }
+
+    /// Takes what hyper says by itself: without a request there is nothing else that it can say. Answers whether it was that.
+    fn takes(&mut self, words: &[u8]) -> bool {
+        match self.phase {
+            Phase::Head { .. } | Phase::Idle { .. } => {
+                self.refused = self.refused.or_else(|| status_in(words));
+                true
+            }
+            Phase::Asked | Phase::Answered | Phase::Over => false,
+        }
+    }
+}
+
+/// The status of an answer that begins so: `HTTP/1.1 431 …`.
+fn status_in(head: &[u8]) -> Option<u16> {
+    std::str::from_utf8(head.get(9..12)?).ok()?.parse().ok()
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.lock().read(context, into)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let mut state = self.lock();
+        if state.takes(bytes) {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        state.stream.as_mut().poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut state = self.lock();
+        if state.takes(pieces.first().map_or(&b""[..], |piece| &**piece)) {
+            return Poll::Ready(Ok(pieces.iter().map(|piece| piece.len()).sum()));
+        }
+        state.stream.as_mut().poll_write_vectored(context, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.lock().stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut state = self.lock();
+        ready!(state.stream.as_mut().poll_flush(context))?;
+        state.flushed();
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut state = self.lock();
+        match state.phase {
+            Phase::Over => state.stream.as_mut().poll_shutdown(context),
+            // By hyper, which the connection may have something to add to.
+            Phase::Head { .. } | Phase::Asked | Phase::Answered | Phase::Idle { .. } => Poll::Ready(Ok(())),
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! The client port: who is let in at the cap of connections, and how long a client is waited for that says nothing, too little, or
+//! nothing that can be read.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
+
+mod cluster_support;
+
+use std::path::Path;
+use std::time::Duration;
+
+use assent_cluster::config::Config;
+use assent_cluster::env::PROBE_CONNECTIONS;
+use assent_cluster::node::Node;
+use assent_proof::Code;
+use cluster_support::http::{get, is_200};
+use cluster_support::raw::{SURELY, connections, exchange, kept, post, problem, still_answers, to_the_end};
+use cluster_support::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout};
+
+/// A cluster of one, as `spoil` has configured it.
+async fn alone(folder: &Path, spoil: impl FnOnce(&mut Config)) -> Node {
+    let mut config = configs(folder).swap_remove(0);
+    config.voters.truncate(1);
+    config.deadlines.authorize_ms = 1_000;
+    spoil(&mut config);
+    let node = start(&config).await;
+    ready(&node).await;
+    node
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn at_the_cap_probes_are_answered_and_every_other_request_is_told_to_come_back() {
+    const PLACES: usize = 3;
+    let folder = tempfile::tempdir().unwrap();
+    let node = alone(folder.path(), |config| config.limits.connections = PLACES).await;
+    let address = node.client_addr();
+    let mut held = Vec::new();
+    for _ in 0..PLACES {
+        held.push(kept(address).await);
+    }
+    // More than there are places beyond the cap: each gives its place back.
+    for round in 0..PROBE_CONNECTIONS * 2 {
+        for probe in ["/livez", "/readyz"] {
+            // Without `connection: close`: the node closes it.
+            let question = format!("GET {probe} HTTP/1.1\r\nhost: node\r\n\r\n");
+            let answer = exchange(address, question.as_bytes()).await;
+            assert!(answer.starts_with("HTTP/1.1 200"), "{round}: {answer}");
+            assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+        }
+        let others = [
+            b"GET /v1/cluster/status HTTP/1.1\r\nhost: node\r\n\r\n".to_vec(),
+            post("/v1/authorize", "", &request().to_json().to_vec()),
+            // Nothing of it is read, and the answer arrives all the same.
+            post("/v1/envelopes:batch", "", &vec![b' '; 1 << 20]),
+        ];
+        for other in others {
+            let (head, problem) = problem(&exchange(address, &other).await);
+            assert_eq!((problem.status, problem.code), (503, Code::Overloaded), "{head}");
+            assert!(problem.detail.starts_with("3 client connections are open"), "{}", problem.detail);
+            assert!(head.contains("retry-after: 1") && head.contains("connection: close"), "{head}");
+        }
+    }
+    let page = get(address, "/metrics").await.unwrap();
+    assert!(page.contains(&format!("assent_connections {PLACES}\n")), "{page}");
+    let refused = PROBE_CONNECTIONS * 2 * 3;
+    assert!(page.contains(&format!("assent_refused_connections_total {refused}\n")), "{page}");
+    // The cap holds for those within it.
+    for stream in &mut held {
+        assert!(still_answers(stream).await);
+    }
+    drop(held);
+    let room = async {
+        while !is_200(address, "/v1/cluster/status").await {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(SURELY, room).await.expect("the places within the cap are given back");
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_beyond_the_cap_that_say_nothing_are_few_and_lose_their_places_soon() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = alone(folder.path(), |config| config.limits.connections = 1).await;
+    let address = node.client_addr();
+    let held = kept(address).await;
+    let from = Instant::now();
+    let mut silent = Vec::new();
+    for _ in 0..PROBE_CONNECTIONS {
+        silent.push(TcpStream::connect(address).await.unwrap());
+    }
+    let mut one_more = TcpStream::connect(address).await.unwrap();
+    let closed = timeout(SURELY, one_more.read(&mut [0; 16])).await.unwrap();
+    assert!(matches!(closed, Ok(0) | Err(_)), "{closed:?}");
+    assert!(from.elapsed() < Duration::from_secs(2), "it was closed at once");
+    for stream in &mut silent {
+        assert_eq!(to_the_end(stream).await, "");
+    }
+    assert!(from.elapsed() >= Duration::from_secs(2), "{:?}", from.elapsed());
+    assert!(is_200(address, "/livez").await);
+    drop(held);
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kept_connection_is_idle_for_longer_than_a_head_may_take_and_not_for_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = alone(folder.path(), |config| {
+        config.deadlines.http_head_ms = 300;
+        config.deadlines.http_idle_ms = 2_000;
+    })
+    .await;
+    let mut stream = kept(node.client_addr()).await;
+    sleep(Duration::from_millis(900)).await;
+    assert!(still_answers(&mut stream).await, "the deadline of heads ended an idle connection");
+    let from = Instant::now();
+    assert_eq!(to_the_end(&mut stream).await, "", "nothing was asked, and nothing is said");
+    assert!(from.elapsed() >= Duration::from_millis(1_500), "{:?}", from.elapsed());
+    eventually("its place is given back", || connections(&node) == 0).await;
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_head_that_does_not_arrive_in_time_is_answered_with_408_and_one_that_never_began_with_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = alone(folder.path(), |config| {
+        config.deadlines.http_head_ms = 300;
+        config.deadlines.http_idle_ms = 60_000;
+    })
+    .await;
+    let address = node.client_addr();
+    let mut fresh = TcpStream::connect(address).await.unwrap();
+    let mut again = kept(address).await;
+    let mut silent = TcpStream::connect(address).await.unwrap();
+    for stream in [&mut fresh, &mut again] {
+        stream.write_all(b"GET /livez HTTP/1.1\r\nhost: ").await.unwrap();
+        let (head, problem) = problem(&to_the_end(stream).await);
+        assert_eq!((problem.status, problem.code), (408, Code::DeadlineExceeded), "{head}");
+        assert!(head.contains("connection: close"), "{head}");
+        assert_eq!(problem.detail, "the request's head did not arrive within 300 ms");
+    }
+    assert_eq!(to_the_end(&mut silent).await, "");
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_refused_before_any_route_is_a_problem_document_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = alone(folder.path(), |_| {}).await;
+    let address = node.client_addr();
+    let end = "host: node\r\nconnection: close\r\n\r\n";
+    let get = |target: &str, headers: &str| format!("GET {target} HTTP/1.1\r\n{headers}{end}").into_bytes();
+    let many: String = (0..101).map(|n| format!("x-{n}: y\r\n")).collect();
+    let long = format!("x-long: {}\r\n", "y".repeat(80 * 1024));
+    let mut bad_byte = get("/v1/domains?after=#", "");
+    let place = bad_byte.iter().position(|byte| *byte == b'#').unwrap();
+    bad_byte[place] = 0x01;
+    let body = vec![b' '; 1 << 20];
+    let close = "connection: close\r\n";
+    let chunked = "POST /v1/envelopes HTTP/1.1\r\nhost: node\r\ntransfer-encoding: gzip, chunked\r\n\r\n\
+                   1\r\nx\r\n0\r\n\r\n";
+    let chunked = chunked.as_bytes().to_vec();
+    for (what, bytes, status, code) in [
+        ("a control byte in the target", bad_byte, 400, Code::Malformed),
+        ("a blank in the target", get("/v1/a b", ""), 400, Code::Malformed),
+        ("a target that is no UTF-8", get("/v1/policies/%ff", ""), 400, Code::Malformed),
+        ("no HTTP", b"hello\r\n\r\n".to_vec(), 400, Code::Malformed),
+        ("HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), 400, Code::Malformed),
+        ("a header without a colon", get("/livez", "colon\r\n"), 400, Code::Malformed),
+        ("a length that is none", get("/livez", "content-length: x\r\n"), 400, Code::Malformed),
+        ("an unknown framing", get("/livez", "transfer-encoding: gzip\r\n"), 400, Code::Malformed),
+        ("too many headers", get("/livez", &many), 431, Code::TooLarge),
+        ("a head that is too long", get("/livez", &long), 431, Code::TooLarge),
+        ("a target that is too long", get(&format!("/{}", "a".repeat(80 * 1024)), ""), 431, Code::TooLarge),
+        ("a path that is not there", get("/v2", ""), 404, Code::TargetUnknown),
+        ("another method", post("/v1/domains", close, b"x"), 405, Code::Malformed),
+        (
+            "a body under gzip",
+            post("/v1/envelopes:batch", "content-encoding: gzip\r\n", &body),
+            415,
+            Code::EncodingUnsupported,
+        ),
+        ("a body whose chunks are under gzip", chunked, 415, Code::EncodingUnsupported),
+        ("a body that is too large", post("/v1/envelopes", close, &body), 413, Code::TooLarge),
+    ] {
+        let (head, problem) = problem(&exchange(address, &bytes).await);
+        assert_eq!((problem.status, problem.code), (status, code), "{what}: {head} {}", problem.detail);
+        assert!(!problem.detail.is_empty() && !problem.remedy.is_empty(), "{what}");
+        if status == 405 {
+            assert!(head.contains("\r\nallow: get"), "{what}: {head}");
+        }
+    }
+    // An encoding of nothing, and one that changes nothing, are no reason to refuse.
+    let answer = exchange(address, &get("/v1/domains", "content-encoding: gzip\r\n")).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let identity = format!("content-encoding: identity\r\n{close}");
+    let answer = exchange(address, &post("/v1/envelopes", &identity, &authorization())).await;
+    assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+    node.shutdown().await;
+}
