@@ -120,8 +120,7 @@ async fn a_node_whose_own_key_was_revoked_or_has_expired_says_so_and_what_to_do(
     let subject = key(13).public().to_string();
     let mut revocation = statement(EvidenceKind::Revocation, DomainName::root(), &subject, &claims);
     revocation.sequence = None;
-    let revoked =
-        nodes[0].service().submit(&Caller::Anonymous, sign(revocation, &[&key(1)]).into()).await;
+    let revoked = nodes[0].service().submit(&Caller::Anonymous, sign(revocation, &[&key(1)]).into()).await;
     assert!(matches!(revoked, Submitted::Accepted { .. }), "{revoked:?}");
     let why = ready_says(&nodes[2], Code::AuthorityRevoked).await;
     assert_eq!(why.status, 503);

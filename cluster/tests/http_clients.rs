@@ -17,7 +17,10 @@ use tokio::time::{sleep, timeout};
 /// Asks once, for what is answered within the cap of connections only, and answers the status line.
 async fn ask(address: std::net::SocketAddr) -> Option<String> {
     let mut stream = TcpStream::connect(address).await.ok()?;
-    stream.write_all(b"GET /v1/cluster/status HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n").await.ok()?;
+    stream
+        .write_all(b"GET /v1/cluster/status HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n")
+        .await
+        .ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.ok()?;
     answer.lines().next().map(str::to_owned)

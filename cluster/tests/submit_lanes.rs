@@ -147,7 +147,7 @@ async fn granted(node: &Node, new: &SigningKey, role: Role) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_no_known_key_has_signed_costs_no_signature_on_any_node_and_is_refused_as_the_registry_refuses_it()
-{
+ {
     let folder = tempfile::tempdir().unwrap();
     let (nodes, _held) = cluster(folder.path(), |_| ()).await;
     let before = signatures(&nodes);

@@ -135,9 +135,7 @@ fn problem(refusal: &Refusal) -> Box<Problem> {
     let of_clock = refusal.code == Code::ClockUncertain;
     let apart = Some(refusal.detail.as_str()).filter(|_| of_clock).and_then(Unsure::told_apart);
     Box::new(match apart {
-        Some((detail, remedy)) => {
-            Problem { detail: detail.to_owned(), remedy: remedy.to_owned(), ..problem }
-        }
+        Some((detail, remedy)) => Problem { detail: detail.to_owned(), remedy: remedy.to_owned(), ..problem },
         None => problem,
     })
 }

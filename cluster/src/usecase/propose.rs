@@ -227,7 +227,6 @@ impl Parts {
     }
 }
 
-
 /// Whether an outcome settles nothing: a node could not do it then.
 fn is_open(outcome: &Outcome) -> bool {
     match outcome {

@@ -23,7 +23,9 @@ impl Silenced {
             Code::AuthorityRevoked => {
                 "replace this node by one with a key of its own (`assent member replace`): a revoked key never comes back"
             }
-            _ => "have root grant this node's key the role `registry` for the present time, or replace this node (`assent member replace`)",
+            _ => {
+                "have root grant this node's key the role `registry` for the present time, or replace this node (`assent member replace`)"
+            }
         }
     }
 

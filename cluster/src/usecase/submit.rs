@@ -204,4 +204,3 @@ pub(super) fn answer(outcome: Outcome, history: Option<History>) -> Submitted {
         }
     }
 }
-

@@ -265,10 +265,7 @@ mod tests {
         let read = MemberAddresses::parse(both.as_bytes()).unwrap();
         assert_eq!(String::from_utf8(read.to_vec()).unwrap(), both);
         let one = MemberAddresses::parse(br#"{"client":"node-9:7400"}"#).unwrap();
-        assert_eq!(
-            (one.peer, one.client.as_ref().map(MemberAddress::as_str)),
-            (None, Some("node-9:7400"))
-        );
+        assert_eq!((one.peer, one.client.as_ref().map(MemberAddress::as_str)), (None, Some("node-9:7400")));
         for (text, field) in [
             ("{}", "peer"),
             (r#"{"peer":"here"}"#, "peer"),
