@@ -37,7 +37,7 @@ This page is generated from `crates/proof/src/code.rs` and `crates/api/src`, and
 
 /// The verdict of most calls, then each call with another one.
 fn again(code: Code) -> String {
-    let of = |retry| Call::ALL.into_iter().filter(move |call| retry_of(code, *call) == retry);
+    let of = |retry: Retry| Call::ALL.into_iter().filter(move |call| retry_of(code, *call) == retry);
     let most = Retry::ALL.into_iter().max_by_key(|retry| of(*retry).count()).unwrap();
     let mut text = most.as_str().to_owned();
     for call in Call::ALL {
