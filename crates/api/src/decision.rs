@@ -6,6 +6,8 @@ use assent_proof::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::retry::{Retry, retry_of};
+use crate::status::Call;
 use crate::submission::{ReceiptBody, bound, bound_count};
 
 /// Allow or deny.
@@ -63,11 +65,20 @@ pub struct DecisionBody {
 impl DecisionBody {
     /// The HTTP status that it comes with: 200, 403, or 503 if any reason is that the registry cannot know.
     pub fn status(&self) -> u16 {
-        let status = |reason: &ReasonBody| crate::status_of(reason.code, crate::Call::Authorize);
+        match (self.decision, self.retry()) {
+            (Verdict::Allow, _) => 200,
+            (Verdict::Deny, Retry::Final) => 403,
+            (Verdict::Deny, Retry::Here | Retry::Elsewhere) => 503,
+        }
+    }
+
+    /// Whether the same question can be asked again, and where. A deny is final if all of its reasons are: with any other one,
+    /// the registry could not know.
+    pub fn retry(&self) -> Retry {
+        let mut said = self.reasons.iter().map(|reason| retry_of(reason.code, Call::Authorize));
         match self.decision {
-            Verdict::Allow => 200,
-            Verdict::Deny if self.reasons.iter().any(|reason| status(reason) == 503) => 503,
-            Verdict::Deny => 403,
+            Verdict::Allow => Retry::Final,
+            Verdict::Deny => said.find(|retry| *retry != Retry::Final).unwrap_or(Retry::Final),
         }
     }
 

@@ -1,8 +1,8 @@
 //! The wire types of the HTTP API: what a node answers and what a client sends, with units and codes.
 //!
-//! This crate owns the shape of every JSON body, the problem document and the mapping of codes to HTTP statuses. It is
-//! used by the node, the client and the command line. It never talks to a network, never reads a clock and never
-//! decides anything.
+//! This crate owns the shape of every JSON body, the problem document, and what a code means to a caller: its HTTP status
+//! ([`status_of`]), and whether the same call can be made again ([`retry_of`]). It is used by the node, the client and the
+//! command line. It never talks to a network, never reads a clock and never decides anything.
 //!
 //! **Answers** derive serde both ways; a reader ignores fields that it does not know, so that a node may add some.
 //! **Requests from outside** are never read by a derive, which would accept an array for an object or the last of two
@@ -20,6 +20,7 @@ mod lineage;
 mod members;
 mod node_id;
 mod problem;
+mod retry;
 mod status;
 mod submission;
 
@@ -47,6 +48,7 @@ pub use node_id::{
     check_new_id, check_node_id, parse_node_id,
 };
 pub use problem::{OUTCOME_UNKNOWN, PROBLEM_CONTENT_TYPE, Problem};
+pub use retry::{Retry, retry_of};
 pub use status::{Call, status_of};
 pub use submission::{BatchMode, BatchResponse, BatchResult, ReceiptBody, batch_body, parse_batch};
 

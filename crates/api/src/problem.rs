@@ -3,6 +3,8 @@
 use assent_proof::{Code, EvidenceId, History, Refusal};
 use serde::{Deserialize, Serialize};
 
+use crate::retry::{Retry, retry_of};
+use crate::status::Call;
 use crate::submission::ReceiptBody;
 
 /// Content type of a [`Problem`].
@@ -114,6 +116,12 @@ impl Problem {
         self.outcome.is_some()
     }
 
+    /// Whether the call that it answers can be made again, and where. A submission whose outcome is unknown is: the same bytes
+    /// bring their first receipt from every node.
+    pub fn retry(&self, call: Call) -> Retry {
+        if self.is_outcome_unknown() { Retry::Elsewhere } else { retry_of(self.code, call) }
+    }
+
     /// The body, as compact JSON.
     pub fn to_vec(&self) -> Vec<u8> {
         crate::status::to_vec(self)
@@ -123,7 +131,7 @@ impl Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::{Call, status_of};
+    use crate::status::status_of;
 
     #[test]
     fn a_refusal_is_written_in_the_documented_order() {
@@ -153,6 +161,7 @@ mod tests {
             (problem.status, problem.code, problem.outcome.as_deref()),
             (504, Code::NoQuorum, Some("unknown"))
         );
+        assert_eq!(problem.retry(Call::Submission), Retry::Elsewhere);
     }
 
     #[test]

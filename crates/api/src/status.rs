@@ -12,12 +12,37 @@ pub enum Call {
     Authorize,
     /// Everything that only reads.
     Read,
+    /// `GET /v1/events`: reading on from a cursor.
+    Feed,
     /// Changes of the cluster's membership.
     Manage,
+    /// `POST /v1/clock/confirm`.
+    Clock,
+}
+
+impl Call {
+    /// Every kind of call.
+    pub const ALL: [Call; 6] =
+        [Call::Submission, Call::Authorize, Call::Read, Call::Feed, Call::Manage, Call::Clock];
+
+    /// Its word in `docs/codes.md`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Call::Submission => "submission",
+            Call::Authorize => "authorize",
+            Call::Read => "read",
+            Call::Feed => "feed",
+            Call::Manage => "membership",
+            Call::Clock => "clock",
+        }
+    }
 }
 
 /// The HTTP status of a code in a kind of call. An accepted submission (201, 200) and an allow
 /// (200) have no code; a submission that may have been accepted is 504, [`Problem::unknown_outcome`].
+///
+/// It agrees with [`retry_of`](crate::retry_of): a code that is final comes with 4xx other than 429, and 429 and 503 are never
+/// final.
 ///
 /// [`Problem::unknown_outcome`]: crate::Problem::unknown_outcome
 pub fn status_of(code: Code, call: Call) -> u16 {
@@ -31,14 +56,14 @@ pub fn status_of(code: Code, call: Call) -> u16 {
         | Code::DeadlineExceeded
         | Code::Overloaded
         | Code::ClockUncertain
-        | Code::RegistryDiverged
         | Code::EvidenceMutated
-        | Code::RevisionNotReached => 503,
+        | Code::RevisionNotReached
+        // It never can again; another node can.
+        | Code::MemberRemoved => 503,
         _ if call == Call::Authorize => 403,
-        // It never answers again; another node does.
-        Code::MemberRemoved => 503,
-        // The slot, the head, the nonce, an equivocation.
+        // The slot, the head, the nonce, an equivocation, a peer's tree that does not extend the one before.
         Code::LineageFragmented
+        | Code::RegistryDiverged
         | Code::HeadMoved
         | Code::HeadMismatch
         // Another history, or more than this one has.
@@ -50,7 +75,7 @@ pub fn status_of(code: Code, call: Call) -> u16 {
         | Code::MemberBehind
         | Code::QuorumAtRisk
         | Code::MembershipBusy => 409,
-        Code::AuthorityUnknown if call == Call::Read => 404,
+        Code::AuthorityUnknown if matches!(call, Call::Read | Call::Feed) => 404,
         Code::TargetUnknown
         | Code::MemberUnknown
         | Code::DomainUnknown
@@ -63,7 +88,32 @@ pub fn status_of(code: Code, call: Call) -> u16 {
         | Code::RoleNotPermitted
         | Code::ThresholdNotMet
         | Code::CallerNotPermitted => 403,
-        _ => 400,
+        // Each is named, so that a new code does not compile without its status.
+        Code::UnsignedEvidence
+        | Code::RuntimeStale
+        | Code::EvidenceDetached
+        | Code::InheritanceUnverifiable
+        | Code::SignatureInvalid
+        | Code::WrongRegistry
+        | Code::TimesInvalid
+        | Code::ClaimsInvalid
+        | Code::RulesNotYet
+        | Code::DomainIsolated
+        | Code::LineageClosed
+        | Code::SubjectMismatch
+        | Code::LineageAmbiguous
+        | Code::LineageQuarantined
+        | Code::EvidenceExpired
+        | Code::EvidenceInvalidated
+        | Code::AttestationNotAffirming
+        | Code::MeasurementNotApproved
+        | Code::PolicyValidationFailed
+        | Code::ActionNotPermitted
+        | Code::AudienceMismatch
+        | Code::EnvironmentMismatch
+        | Code::RuntimeMismatch
+        | Code::PermitRequired
+        | Code::AuthorizationConsumed => 400,
     }
 }
 
@@ -88,7 +138,7 @@ mod tests {
     #[test]
     fn no_code_is_a_success_anywhere() {
         for code in Code::ALL {
-            for call in [Call::Submission, Call::Authorize, Call::Read, Call::Manage] {
+            for call in Call::ALL {
                 assert!((400..600).contains(&status_of(*code, call)), "{code}");
             }
         }
@@ -102,9 +152,9 @@ mod tests {
             DeadlineExceeded,
             Overloaded,
             ClockUncertain,
-            RegistryDiverged,
             EvidenceMutated,
             RevisionNotReached,
+            MemberRemoved,
         ];
         for code in Code::ALL {
             let cannot = cannot_know.contains(code);
@@ -120,6 +170,7 @@ mod tests {
             (LineageFragmented, 409),
             (HeadMoved, 409),
             (AuthorityInconsistent, 409),
+            (RegistryDiverged, 409),
             (DomainUnknown, 404),
             (TargetUnknown, 404),
             (AuthorityRevoked, 403),

@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-use assent_api::{Call, status_of};
+use assent_api::{Call, Retry, retry_of, status_of};
 use assent_proof::{Code, CodeUse};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/codes.md");
@@ -19,11 +19,35 @@ The clause is the one of RFC-EG-033 that asks for it. *Refuses* and *denies* are
 submission (or a change of the cluster's members, or a read that goes on from a cursor) and denies an authorize; a code that only does the other has none there. A deny with 503 means that the registry cannot
 know now, and another node may; any other deny stands until something changes.
 
-This page is generated from `crates/proof/src/code.rs` and compared with it by a test.
+*Again* is whether the same call can be made again, unchanged, in the calls `submission`, `authorize` (also permits), `read`, `feed`
+(`GET /v1/events`), `membership` and `clock` (`POST /v1/clock/confirm`). If a call is named, the verdict after it is that call's, and the first
+one is that of all others.
 
-| code | clause | refuses | denies | means | what to do |
-|---|---|---|---|---|---|
+- `final`: every node would answer the same until somebody changes something. The status is 4xx, and never 429.
+- `here`: the cluster cannot do it now, whichever node is asked. Make the call again at the same node after its `Retry-After`, or after a
+  short pause if it names none.
+- `elsewhere`: this node cannot do it now. Make the call at another node at once, and at this one after its `Retry-After`. 429 and 503
+  always say this. So does 504 with the outcome `unknown`, whatever its code: send the same bytes again.
+
+This page is generated from `crates/proof/src/code.rs` and `crates/api/src`, and compared with them by a test.
+
+| code | clause | refuses | denies | again | means | what to do |
+|---|---|---|---|---|---|---|
 ";
+
+/// The verdict of most calls, then each call with another one.
+fn again(code: Code) -> String {
+    let of = |retry: Retry| Call::ALL.into_iter().filter(move |call| retry_of(code, *call) == retry);
+    let most = Retry::ALL.into_iter().max_by_key(|retry| of(*retry).count()).unwrap();
+    let mut text = most.as_str().to_owned();
+    for call in Call::ALL {
+        let retry = retry_of(code, call);
+        if retry != most {
+            write!(text, "; {}: {}", call.as_str(), retry.as_str()).unwrap();
+        }
+    }
+    text
+}
 
 fn page() -> String {
     let mut page = String::from(HEAD);
@@ -40,8 +64,9 @@ fn page() -> String {
             |call: Option<Call>| call.map(|call| status_of(*code, call).to_string()).unwrap_or_default();
         let clause = code.clause().trim_start_matches("RFC-EG-033 ");
         let (refuses, denies) = (status(refuses), status(denies));
-        let (meaning, remedy) = (code.meaning(), code.remedy());
-        writeln!(page, "| `{code}` | {clause} | {refuses} | {denies} | {meaning} | {remedy} |").unwrap();
+        let (again, meaning, remedy) = (again(*code), code.meaning(), code.remedy());
+        writeln!(page, "| `{code}` | {clause} | {refuses} | {denies} | {again} | {meaning} | {remedy} |")
+            .unwrap();
     }
     page
 }

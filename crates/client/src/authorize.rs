@@ -1,13 +1,14 @@
 //! Asking whether something may execute.
 
-use assent_api::authorize_batch_body;
+use assent_api::{Call, authorize_batch_body};
 use assent_proof::AuthorizeRequest;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::allowed::Asked;
-use crate::client::{Client, NoAnswer, not_the_api, problem, refused};
+use crate::answer::{NoAnswer, decision_body, not_the_api, refused};
+use crate::client::Client;
 use crate::decision::{Decision, Expectation};
 use crate::error::ClientError;
 use crate::transport::{Answer, Ask};
@@ -19,27 +20,32 @@ impl Client {
     /// Give each request a fresh `nonce`. It ties a signed allow to this very question: without one, an earlier allow for
     /// the same request could be played back, and its time would count anew.
     ///
-    /// Each endpoint is asked at most once, until one knows. When none does, the last one's deny comes back if there
-    /// is one ([`Decision::is_cannot_know`]).
+    /// Each endpoint is asked at most once, until one knows; while one is silent, a second one is asked too
+    /// ([`ClientConfig::hedge_after`](crate::ClientConfig::hedge_after)). When none knows, the last one's deny comes back if
+    /// there is one ([`Decision::is_cannot_know`]).
     ///
     /// # Errors
     /// `Unavailable`, `Answer`, `Untrusted`, or `Refused` for a malformed request. **An error is never an allow.**
     pub async fn authorize(&self, request: &AuthorizeRequest) -> Result<Decision, ClientError> {
-        self.decide("/v1/authorize", request).await
+        let ask = Ask::post(Call::Authorize, "/v1/authorize", request.to_json().to_vec());
+        // A question leaves no trace: it may be asked twice.
+        self.decide(Ask { hedged: true, ..ask }, request).await
     }
 
     /// Asks for a permit: an allow that is recorded in the ledger, and that consumes a use where uses are counted. The
-    /// request needs a lineage and a nonce; asked again with the same ones, and at any node, it consumes nothing more.
+    /// request needs a lineage and a nonce; asked again with the same ones, and at any node, it consumes nothing more. It is asked
+    /// of one endpoint at a time all the same.
     ///
     /// # Errors
     /// As for [`Client::authorize`]. After an error the permit may have been recorded: ask again with the same nonce.
     pub async fn permit(&self, request: &AuthorizeRequest) -> Result<Decision, ClientError> {
-        self.decide("/v1/permits", request).await
+        self.decide(Ask::post(Call::Authorize, "/v1/permits", request.to_json().to_vec()), request).await
     }
 
-    async fn decide(&self, path: &str, request: &AuthorizeRequest) -> Result<Decision, ClientError> {
+    async fn decide(&self, ask: Ask, request: &AuthorizeRequest) -> Result<Decision, ClientError> {
+        // Before the first endpoint is asked: whichever of them answers, it has decided later.
         let asked = Asked::now(&self.config().clock);
-        let answer = match self.ask(&Ask::post(path, request.to_json().to_vec())).await {
+        let answer = match self.ask(&ask).await {
             Ok(answer) => answer,
             Err(no_answer) => self.deny_of(no_answer)?,
         };
@@ -61,7 +67,8 @@ impl Client {
     /// As for [`Client::authorize`]; one allow that cannot be relied on fails them all.
     pub async fn authorize_batch(&self, requests: &[AuthorizeRequest]) -> Result<Vec<Decision>, ClientError> {
         let asked = Asked::now(&self.config().clock);
-        let answer = self.ask(&Ask::post("/v1/authorize:batch", authorize_batch_body(requests))).await?;
+        let ask = Ask::post(Call::Authorize, "/v1/authorize:batch", authorize_batch_body(requests));
+        let answer = self.ask(&ask).await?;
         if answer.status != 200 {
             return Err(refused(&answer));
         }
@@ -84,7 +91,7 @@ impl Client {
     /// The last deny among answers that say that the node cannot know, which tells the caller why.
     fn deny_of(&self, mut no_answer: NoAnswer) -> Result<Answer, ClientError> {
         match no_answer.last.take() {
-            Some(answer) if answer.status == 503 && problem(&answer.body).is_none() => Ok(answer),
+            Some(answer) if decision_body(&answer.body).is_some() => Ok(answer),
             last => {
                 no_answer.last = last;
                 Err(no_answer.into())

@@ -4,8 +4,8 @@ use http::uri::{Authority, Scheme, Uri};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::client::Endpoints;
 use crate::clock::{Clock, SystemClock};
+use crate::endpoints::Endpoints;
 use crate::error::ClientError;
 use crate::trust::Trust;
 
@@ -19,8 +19,15 @@ pub struct ClientConfig {
     pub endpoints: Vec<String>,
     /// How long a call may take, over all its attempts. Default 10 s.
     pub deadline: Duration,
-    /// How long one attempt at one endpoint may take. Default 3 s.
+    /// Which endpoint is asked first. Default: a random one.
+    pub first_endpoint: FirstEndpoint,
+    /// How long one attempt at one endpoint may take at most. Default 3 s. It gets no more than its share of what is left of the
+    /// deadline: as much as each endpoint that is still to be asked, but at least 250 ms.
     pub attempt_timeout: Duration,
+    /// How long a single authorize or a read waits for a silent endpoint before it asks a second one too, and takes the first
+    /// final answer. Default: a quarter of the attempt's share. With `deadline` or more it never does. Permits, submissions,
+    /// batches and changes never do.
+    pub hedge_after: Option<Duration>,
     /// How long it may take to connect. Default 1 s.
     pub connect_timeout: Duration,
     /// Whose allows are believed. There is no default.
@@ -31,13 +38,24 @@ pub struct ClientConfig {
     pub response_bytes_max: usize,
 }
 
+/// Which endpoint a client asks first. Afterwards it is the one that answered last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstEndpoint {
+    /// A random one, so that clients with the same list spread over the nodes, and do not all wait for the same one.
+    Random,
+    /// The first of the list, as where it is the nearest.
+    AsListed,
+}
+
 impl ClientConfig {
     /// The defaults, for these endpoints and this trust.
     pub fn new(endpoints: impl IntoIterator<Item = impl Into<String>>, trust: Trust) -> Self {
         ClientConfig {
             endpoints: endpoints.into_iter().map(Into::into).collect(),
             deadline: Duration::from_secs(10),
+            first_endpoint: FirstEndpoint::Random,
             attempt_timeout: Duration::from_secs(3),
+            hedge_after: None,
             connect_timeout: Duration::from_secs(1),
             trust,
             clock: Arc::new(SystemClock),
@@ -56,7 +74,7 @@ impl ClientConfig {
         }
         let (first, others) = self.endpoints.split_first().ok_or_else(wrong)?;
         let others: Result<_, _> = others.iter().map(|endpoint| authority(endpoint)).collect();
-        Ok(Endpoints { first: authority(first)?, others: others? })
+        Ok(Endpoints::new(authority(first)?, others?, self.first_endpoint))
     }
 }
 

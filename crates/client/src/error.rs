@@ -20,7 +20,7 @@ pub enum ClientError {
         /// What the last node that answered said.
         problem: Option<Box<Problem>>,
     },
-    /// A node refused it for good.
+    /// A node refused it: for good, or for as long as the call could take (`membership_busy`).
     #[error("{}: {}{}", .0.code, .0.field.as_deref().map(|f| format!("`{f}` ")).unwrap_or_default(), .0.detail)]
     Refused(Box<Problem>),
     /// The envelope was sent and no node could say in time whether it was accepted. It may or may not be.
@@ -115,7 +115,7 @@ impl ClientError {
         }
     }
 
-    /// Whether a node has said for good that these bytes were not taken.
+    /// Whether a node has said that these bytes were not taken: for a submission, for good.
     pub fn is_definite(&self) -> bool {
         matches!(self, ClientError::Refused(_))
     }

@@ -6,12 +6,14 @@
 //! answer that goes back, leaves something out or breaks off counts as none. After each wait in vain the next endpoint is
 //! asked, so that a node that is cut off, and hears of nothing, keeps the follower waiting only once a round.
 
-use assent_api::{EventBody, EventLine, MAX_PAGE, Problem};
+use assent_api::{EventBody, EventLine, MAX_PAGE, Problem, Retry};
 use assent_proof::{Code, Cursor, DomainName, EvidenceKind, LineageName};
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 
-use crate::client::{Client, NoAnswer, cannot, problem, refused};
+use crate::answer::{NoAnswer, problem, refused};
+use crate::attempts::{Rests, share_of};
+use crate::client::Client;
 use crate::error::{ClientError, HistoryChange};
 use crate::transport::{Answer, Ask, Failure};
 
@@ -65,8 +67,7 @@ pub struct EventFollower {
 impl Client {
     /// Follows what enters the ledger after `after`; without it, from the beginning of whichever history is in force.
     pub fn follow_events(&self, filter: EventsFilter, after: Option<Cursor>) -> EventFollower {
-        let (place, _) = self.choose();
-        EventFollower { client: self.clone(), filter, cursor: after, place }
+        EventFollower { client: self.clone(), filter, cursor: after, place: self.endpoints().preferred() }
     }
 }
 
@@ -103,14 +104,17 @@ impl EventFollower {
     }
 
     async fn page(&mut self, wait: Duration, confirmed: bool) -> Result<EventsPage, ClientError> {
-        let mut ask = Ask::get(self.path(wait, confirmed));
-        let mut within = self.client.config().attempt_timeout.saturating_add(wait);
+        let (config, endpoints) = (self.client.config(), self.client.endpoints().count());
+        let share = share_of(config.deadline, endpoints, config.attempt_timeout);
+        let mut ask = Ask::feed(self.path(wait, confirmed));
+        let mut within = share.saturating_add(wait);
         let mut no_answer = NoAnswer::default();
+        let mut rests = Rests::new(endpoints);
         let (mut failures, mut pause, mut until) = (0_usize, PAUSE_MIN, None);
         let mut elsewhere = None;
         loop {
-            let endpoint = self.client.endpoint_at(self.place).clone();
-            match self.client.attempt_for(&endpoint, &ask, within).await {
+            let endpoint = self.client.endpoints().at(self.place).clone();
+            match self.client.attempt(&endpoint, &ask, within).await {
                 Ok(answer) if answer.status == 200 => match self.read(&answer.body) {
                     Ok(page) => {
                         self.cursor = Some(page.cursor);
@@ -122,8 +126,12 @@ impl EventFollower {
                     }
                     Err(problem) => no_answer.failed(&endpoint, &Failure::MaybeSent(problem)),
                 },
-                Ok(answer) if !cannot(answer.status) => match self.is_elsewhere(&answer) {
-                    None => return Err(refused(&answer)),
+                Ok(answer) if answer.retry() == Retry::Final => return Err(refused(&answer)),
+                Ok(answer) => match self.is_elsewhere(&answer) {
+                    None => {
+                        rests.note(self.place, &answer);
+                        no_answer.answered(answer);
+                    }
                     // What root has recovered is in force for good; whoever answers otherwise has not heard of it.
                     Some(ClientError::HistoryChanged(change)) if change.is_later() => {
                         return Err(ClientError::HistoryChanged(change));
@@ -131,17 +139,16 @@ impl EventFollower {
                     Some(error) => {
                         // Another endpoint may still have the place: each is asked once, without a wait.
                         elsewhere = elsewhere.or(Some((error, 0_usize)));
-                        ask = Ask::get(self.path(Duration::ZERO, confirmed));
-                        within = self.client.config().attempt_timeout;
+                        ask = Ask::feed(self.path(Duration::ZERO, confirmed));
+                        within = share;
                     }
                 },
-                Ok(answer) => no_answer.answered(answer),
                 Err(failure) => no_answer.failed(&endpoint, &failure),
             }
             self.turn();
             if let Some((error, asked)) = &mut elsewhere {
                 *asked = asked.saturating_add(1);
-                if *asked >= self.client.endpoint_count() {
+                if *asked >= endpoints {
                     return Err(error.clone());
                 }
                 continue;
@@ -149,18 +156,25 @@ impl EventFollower {
             failures = failures.saturating_add(1);
             // A wait in vain is no failure: the time that a call may take counts from the first one.
             let until = *until.get_or_insert_with(|| self.client.deadline());
-            if Instant::now() >= until {
+            if rests.first_over().max(Instant::now()) >= until {
                 return Err(no_answer.into());
             }
-            if failures.checked_rem(self.client.endpoint_count()) == Some(0) {
-                sleep(pause.min(until.saturating_duration_since(Instant::now()))).await;
+            sleep_until(rests.first_over()).await;
+            if failures.checked_rem(endpoints) == Some(0) {
+                sleep_until(until.min(Instant::now() + pause)).await;
                 pause = pause.saturating_mul(2).min(PAUSE_MAX);
+            }
+            // One of them may be asked by now.
+            for _ in 0..endpoints {
+                if !rests.is_over(self.place) {
+                    self.turn();
+                }
             }
         }
     }
 
     fn turn(&mut self) {
-        self.place = self.place.saturating_add(1).checked_rem(self.client.endpoint_count()).unwrap_or(0);
+        self.place = self.client.endpoints().after(self.place);
     }
 
     /// Path and query; names, kinds and histories are of characters that need no escape.

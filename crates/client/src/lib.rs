@@ -1,8 +1,8 @@
 //! Async client of an Assent cluster: submit signed evidence, ask whether something may execute, read the registry.
 //!
-//! What it owns: the choice of endpoint, deadlines, resending, checking decisions, and the [`Outbox`] that keeps signed
-//! bytes safe until their outcome is known. It never signs, reads clocks only in its `clock.rs`, and
-//! **never turns an error into an allow**: the only way to a [`Decision`] that allows is an answer of 200 that says so,
+//! What it owns: the choice of endpoint, the sharing of a deadline among the endpoints, resending, checking decisions, and the
+//! [`Outbox`] that keeps signed bytes safe until their outcome is known. It never signs, reads clocks only in its `clock.rs`,
+//! and **never turns an error into an allow**: the only way to a [`Decision`] that allows is an answer of 200 that says so,
 //! for the request that was asked, not over, and signed by a node key that the caller trusts. A caller that wants to
 //! believe unsigned allows must say [`Trust::Unverified`].
 //!
@@ -24,11 +24,14 @@
 //! ```
 
 mod allowed;
+mod answer;
+mod attempts;
 mod authorize;
 mod client;
 mod clock;
 mod config;
 mod decision;
+mod endpoints;
 mod error;
 mod events;
 mod history;
@@ -44,7 +47,7 @@ pub use allowed::Allowed;
 pub use assent_proof::{Cursor, History};
 pub use client::Client;
 pub use clock::{Clock, SystemClock};
-pub use config::ClientConfig;
+pub use config::{ClientConfig, FirstEndpoint};
 pub use decision::Decision;
 pub use error::{ClientError, HistoryChange};
 pub use events::{EventFollower, EventsFilter, EventsPage};

@@ -1,11 +1,12 @@
 //! The cluster's members: who they are, and changing that. Every change may be asked for again: what is as asked for
-//! stays so.
+//! stays so. While another change is under way (`membership_busy`), a change is asked for again until the call's deadline.
 
-use assent_api::{ClockBody, ConfirmClock, MemberAddresses, MembersBody, NewMember};
+use assent_api::{Call, ClockBody, ConfirmClock, MemberAddresses, MembersBody, NewMember};
 use assent_proof::Seconds;
 use http::Method;
 
-use crate::client::{Client, not_the_api, refused};
+use crate::answer::{not_the_api, refused};
+use crate::client::Client;
 use crate::error::ClientError;
 use crate::transport::{Answer, Ask};
 
@@ -14,7 +15,7 @@ const MEMBERS: &str = "/v1/cluster/members";
 impl Client {
     /// The members, as the leader sees them; as the node that answers does if no leader answers it.
     pub async fn members(&self) -> Result<MembersBody, ClientError> {
-        self.change(Ask::get(MEMBERS)).await
+        self.change(Ask::read(MEMBERS)).await
     }
 
     /// Adds a node, which waits to be added, as a learner. Answers the members afterwards.
@@ -23,7 +24,7 @@ impl Client {
     /// `member_exists` for an id, store, key or address that was used before; `authority_unknown` for a key that is not
     /// granted; `membership_busy`; `no_quorum`.
     pub async fn add_member(&self, new: &NewMember) -> Result<MembersBody, ClientError> {
-        self.change(Ask::post(MEMBERS, new.to_vec())).await
+        self.change(Ask::post(Call::Manage, MEMBERS, new.to_vec())).await
     }
 
     /// Makes a learner that has caught up a voter.
@@ -31,7 +32,7 @@ impl Client {
     /// # Errors
     /// `member_unknown`, `member_behind`, `quorum_at_risk`, `membership_busy`, `no_quorum`.
     pub async fn promote_member(&self, id: u64) -> Result<MembersBody, ClientError> {
-        self.change(Ask::post(&format!("{MEMBERS}/{id}/promote"), Vec::new())).await
+        self.change(Ask::post(Call::Manage, format!("{MEMBERS}/{id}/promote"), Vec::new())).await
     }
 
     /// Has the membership say where a member is now; what is left out stays as it is.
@@ -40,8 +41,7 @@ impl Client {
     /// `member_unknown`; `member_exists` for an address that another member has; `malformed` for one address for both;
     /// `membership_busy`, `no_quorum`.
     pub async fn update_member(&self, id: u64, to: &MemberAddresses) -> Result<MembersBody, ClientError> {
-        let ask = Ask { method: Method::PATCH, ..Ask::post(&format!("{MEMBERS}/{id}"), to.to_vec()) };
-        self.change(ask).await
+        self.change(Ask::new(Call::Manage, Method::PATCH, format!("{MEMBERS}/{id}"), to.to_vec())).await
     }
 
     /// Takes a member out for good: neither its id nor its store ever comes back.
@@ -49,7 +49,7 @@ impl Client {
     /// # Errors
     /// `member_unknown`, `quorum_at_risk`, `membership_busy`, `no_quorum`.
     pub async fn remove_member(&self, id: u64) -> Result<MembersBody, ClientError> {
-        self.change(Ask { method: Method::DELETE, ..Ask::get(format!("{MEMBERS}/{id}")) }).await
+        self.change(Ask::new(Call::Manage, Method::DELETE, format!("{MEMBERS}/{id}"), Vec::new())).await
     }
 
     /// Hands leadership to the voter `to`, or to the one that is furthest.
@@ -58,7 +58,7 @@ impl Client {
     /// `member_unknown`, `member_behind`, `quorum_at_risk`, `no_quorum`.
     pub async fn transfer_leader(&self, to: Option<u64>) -> Result<MembersBody, ClientError> {
         let body = to.map_or_else(|| "{}".to_owned(), |to| format!(r#"{{"to":{to}}}"#));
-        self.change(Ask::post("/v1/cluster/leader", body)).await
+        self.change(Ask::post(Call::Manage, "/v1/cluster/leader", body)).await
     }
 
     /// Says that a node's clock, which shows `time`, is right, however far it is ahead of registry time, and also if it was set back. The
@@ -68,8 +68,8 @@ impl Client {
     /// `times_invalid` if `time` is not within a minute of the node's clock; `clock_uncertain` if no quorum agrees with it, or it is
     /// behind registry time.
     pub async fn confirm_clock(&self, time: Seconds) -> Result<ClockBody, ClientError> {
-        let answer: Answer =
-            self.ask(&Ask::post("/v1/clock/confirm", ConfirmClock { time }.to_vec())).await?;
+        let ask = Ask::post(Call::Clock, "/v1/clock/confirm", ConfirmClock { time }.to_vec());
+        let answer: Answer = self.ask(&ask).await?;
         if answer.status != 200 {
             return Err(refused(&answer));
         }

@@ -1,4 +1,5 @@
-//! Reading the registry. What does not exist is `None`; pages go on with the `next` of the page before.
+//! Reading the registry. What does not exist is `None`; pages go on with the `next` of the page before. While an endpoint is
+//! silent, a second one is asked too.
 
 use assent_api::{
     AuthoritiesBody, AuthorityBody, DigestBody, DomainsBody, LineageBody, PolicyBodyView, StatusBody,
@@ -8,7 +9,8 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use std::fmt::Display;
 
-use crate::client::{Client, NoAnswer, not_the_api, problem, refused};
+use crate::answer::{NoAnswer, not_the_api, problem, refused};
+use crate::client::Client;
 use crate::config::authority;
 use crate::error::ClientError;
 use crate::transport::{Answer, Ask};
@@ -106,7 +108,7 @@ impl Client {
 
     /// Whether some endpoint serves reads through a quorum.
     pub async fn ready(&self) -> bool {
-        matches!(self.ask(&Ask::get("/readyz")).await, Ok(answer) if answer.status == 200)
+        matches!(self.ask(&Ask::read("/readyz")).await, Ok(answer) if answer.status == 200)
     }
 
     /// Whether one node serves reads through a quorum.
@@ -117,7 +119,8 @@ impl Client {
     /// Asks one endpoint, once.
     async fn at(&self, endpoint: &str, path: &str) -> Result<Answer, ClientError> {
         let endpoint = authority(endpoint)?;
-        self.attempt(&endpoint, &Ask::get(path), self.deadline()).await.map_err(|failure| {
+        let share = self.share(self.deadline(), 1);
+        self.attempt(&endpoint, &Ask::read(path), share).await.map_err(|failure| {
             let mut no_answer = NoAnswer::default();
             no_answer.failed(&endpoint, &failure);
             no_answer.into()
@@ -129,13 +132,13 @@ impl Client {
     }
 
     async fn must_get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        let answer = self.ask(&Ask::get(path)).await?;
+        let answer = self.ask(&Ask::read(path)).await?;
         if answer.status == 200 { json(&answer) } else { Err(refused(&answer)) }
     }
 
     /// The answer of 200, or nothing where a node says that it does not exist.
     async fn get(&self, path: &str) -> Result<Option<Answer>, ClientError> {
-        let answer = self.ask(&Ask::get(path)).await?;
+        let answer = self.ask(&Ask::read(path)).await?;
         match answer.status {
             200 => Ok(Some(answer)),
             // A 404 without a problem document comes from something that is no node.

@@ -2,17 +2,21 @@
 //!
 //! A submission whose answer is lost is *unknown*, not failed. The same bytes are then sent again, to the next endpoint,
 //! until a node gives a definite answer: an envelope that was accepted answers its first receipt, however often it is
-//! sent. Only at the deadline the outcome stays unknown, and the caller submits the same bytes later ([`Outbox`]).
+//! sent. What a node refuses for good is not sent again ([`retry_of`](assent_api::retry_of)). A node that names a
+//! `Retry-After` is left alone for so long. Only at the deadline the outcome stays unknown, and the caller submits the same
+//! bytes later ([`Outbox`]).
 //!
 //! [`Outbox`]: crate::Outbox
 
-use assent_api::{BatchMode, BatchResponse, ReceiptBody, batch_body};
+use assent_api::{BatchMode, BatchResponse, Call, ReceiptBody, Retry, batch_body};
 use assent_proof::{Envelope, EvidenceId, Statement};
 use bytes::Bytes;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
-use crate::client::{Client, NoAnswer, cannot, not_the_api, problem, refused};
+use crate::answer::{NoAnswer, not_the_api, problem, refused};
+use crate::attempts::Rests;
+use crate::client::Client;
 use crate::error::ClientError;
 use crate::transport::{Answer, Ask, Failure};
 
@@ -43,7 +47,7 @@ impl Client {
         let envelope = envelope.into();
         let parsed = Envelope::parse(&envelope).ok();
         let id = parsed.as_ref().map(Envelope::id);
-        let answer = self.insist(&Ask::post("/v1/envelopes", envelope)).await?;
+        let answer = self.insist(&Ask::post(Call::Submission, "/v1/envelopes", envelope)).await?;
         match answer.status {
             200 | 201 => {
                 let restricts = || parsed.as_ref().is_some_and(is_restriction);
@@ -65,7 +69,8 @@ impl Client {
         mode: BatchMode,
         envelopes: &[Bytes],
     ) -> Result<BatchResponse, ClientError> {
-        let answer = self.insist(&Ask::post("/v1/envelopes:batch", batch_body(mode, envelopes))).await?;
+        let ask = Ask::post(Call::Submission, "/v1/envelopes:batch", batch_body(mode, envelopes));
+        let answer = self.insist(&ask).await?;
         if answer.status != 200 {
             return Err(refused(&answer));
         }
@@ -81,29 +86,42 @@ impl Client {
     /// Sends the same bytes until an endpoint gives a definite answer or the deadline passes.
     async fn insist(&self, ask: &Ask) -> Result<Answer, ClientError> {
         let until = self.deadline();
+        let endpoints = self.endpoints();
         let mut maybe_taken = false;
         let mut no_answer = NoAnswer::default();
+        let mut rests = Rests::new(endpoints.count());
         let mut pause = PAUSE_MIN;
         loop {
-            for _ in 0..self.endpoint_count() {
-                let (index, endpoint) = self.choose();
-                match self.attempt(endpoint, ask, until).await {
-                    Ok(answer) if !cannot(answer.status) => return Ok(answer),
-                    Ok(answer) => {
-                        maybe_taken |= may_have_taken(&answer);
-                        no_answer.answered(answer);
-                    }
+            let mut places = endpoints.in_turn();
+            places.retain(|place| rests.is_over(*place));
+            let mut to_ask = places.len();
+            for place in places {
+                let (endpoint, share) = (endpoints.at(place), self.share(until, to_ask));
+                to_ask = to_ask.saturating_sub(1);
+                match self.attempt(endpoint, ask, share).await {
+                    Ok(answer) => match answer.retry() {
+                        Retry::Final => {
+                            endpoints.stay_with(place);
+                            return Ok(answer);
+                        }
+                        // The same bytes can be sent anywhere: `Here` needs no waiting for this very endpoint.
+                        Retry::Here | Retry::Elsewhere => {
+                            maybe_taken |= may_have_taken(&answer);
+                            rests.note(place, &answer);
+                            no_answer.answered(answer);
+                        }
+                    },
                     Err(failure) => {
                         maybe_taken |= matches!(failure, Failure::MaybeSent(_));
                         no_answer.failed(endpoint, &failure);
                     }
                 }
-                self.turn_from(index);
+                endpoints.turn_from(place);
                 if Instant::now() >= until {
                     break;
                 }
             }
-            let next = Instant::now() + pause;
+            let next = rests.first_over().max(Instant::now() + pause);
             if next >= until {
                 return Err(gave_up(maybe_taken, no_answer));
             }

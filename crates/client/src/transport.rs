@@ -2,8 +2,9 @@
 //!
 //! It says whether a failed attempt can have reached the node, which decides whether a submission's outcome is unknown.
 
+use assent_api::Call;
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use http::{Method, Request};
 use http_body_util::{BodyExt, Full, Limited};
@@ -18,19 +19,35 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// What is asked, of whichever endpoint.
 #[derive(Clone, Debug)]
 pub(crate) struct Ask {
+    /// What kind of call it is, which says what a code in its answer means.
+    pub(crate) call: Call,
     pub(crate) method: Method,
     /// Path and query; names in it are of characters that need no escape.
     pub(crate) path: String,
     pub(crate) body: Bytes,
+    /// Whether a second endpoint may be asked while the first one is silent: only what leaves no trace, and costs a node little.
+    pub(crate) hedged: bool,
 }
 
 impl Ask {
-    pub(crate) fn get(path: impl Into<String>) -> Self {
-        Ask { method: Method::GET, path: path.into(), body: Bytes::new() }
+    /// A read.
+    pub(crate) fn read(path: impl Into<String>) -> Self {
+        Ask { call: Call::Read, method: Method::GET, path: path.into(), body: Bytes::new(), hedged: true }
     }
 
-    pub(crate) fn post(path: &str, body: impl Into<Bytes>) -> Self {
-        Ask { method: Method::POST, path: path.to_owned(), body: body.into() }
+    /// A long poll of the feed.
+    pub(crate) fn feed(path: impl Into<String>) -> Self {
+        Ask { call: Call::Feed, hedged: false, ..Ask::read(path) }
+    }
+
+    /// Anything else: asked of one endpoint at a time.
+    pub(crate) fn new(call: Call, method: Method, path: impl Into<String>, body: impl Into<Bytes>) -> Self {
+        Ask { call, method, path: path.into(), body: body.into(), hedged: false }
+    }
+
+    /// A POST of this kind, asked of one endpoint at a time.
+    pub(crate) fn post(call: Call, path: impl Into<String>, body: impl Into<Bytes>) -> Self {
+        Ask::new(call, Method::POST, path, body)
     }
 }
 
@@ -38,7 +55,11 @@ impl Ask {
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) endpoint: Authority,
+    /// The kind of call that it answers.
+    pub(crate) call: Call,
     pub(crate) status: u16,
+    /// For how long the endpoint wants to be left alone, if it says so.
+    pub(crate) retry_after: Option<Duration>,
     pub(crate) body: Bytes,
 }
 
@@ -106,12 +127,19 @@ impl Transport {
             let detail = in_full(&error);
             if error.is_connect() { Failure::NotSent(detail) } else { Failure::MaybeSent(detail) }
         })?;
-        let status = response.status().as_u16();
+        let (status, retry_after) = (response.status().as_u16(), retry_after(response.headers()));
         let body = Limited::new(response.into_body(), self.response_bytes_max).collect().await;
         let body =
             body.map_err(|error| Failure::MaybeSent(format!("answer broke off: {}", in_full(&*error))))?;
-        Ok(Answer { endpoint: endpoint.clone(), status, body: body.to_bytes() })
+        let (endpoint, body) = (endpoint.clone(), body.to_bytes());
+        Ok(Answer { endpoint, call: ask.call, status, retry_after, body })
     }
+}
+
+/// What `Retry-After` says, in seconds, which is what nodes send. A date would rest on two wall clocks, and is not read.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?;
+    text.trim().parse().ok().map(Duration::from_secs)
 }
 
 fn uri(endpoint: &Authority, path: &str) -> Result<Uri, Failure> {

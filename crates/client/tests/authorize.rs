@@ -10,7 +10,7 @@
 mod support;
 
 use assent_api::Verdict::{Allow, Deny};
-use assent_client::{Client, ClientConfig, ClientError, Decision, Trust};
+use assent_client::{Client, ClientConfig, ClientError, Decision, FirstEndpoint, Trust};
 use assent_proof::{Code, Millis, SigningKey};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +26,7 @@ fn keys() -> Trust {
 fn client_at(clock: &Arc<ToldClock>, endpoints: &[&str], trust: Trust) -> Client {
     let mut config = ClientConfig::new(endpoints.iter().copied(), trust);
     config.deadline = Duration::from_secs(2);
+    config.first_endpoint = FirstEndpoint::AsListed;
     config.attempt_timeout = Duration::from_millis(300);
     config.response_bytes_max = 100_000;
     config.clock = Arc::<ToldClock>::clone(clock);

@@ -12,7 +12,9 @@ mod support;
 use std::time::Duration;
 
 use assent_api::{EndBody, EndReason, EventBody, EventLine, HeartbeatBody, Problem};
-use assent_client::{Client, ClientConfig, ClientError, Cursor, EventFollower, EventsFilter, Trust};
+use assent_client::{
+    Client, ClientConfig, ClientError, Cursor, EventFollower, EventsFilter, FirstEndpoint, Trust,
+};
 use assent_proof::{Code, EvidenceId, EvidenceKind, LineageName, Millis};
 use support::*;
 
@@ -46,6 +48,7 @@ fn answer(events: &[u64], last: EventLine) -> Do {
 fn client(servers: &[&Server], deadline: Duration) -> Client {
     let mut config = ClientConfig::new(servers.iter().map(|server| &server.endpoint), Trust::NoAllow);
     config.deadline = deadline;
+    config.first_endpoint = FirstEndpoint::AsListed;
     Client::new(config).unwrap()
 }
 
@@ -157,6 +160,19 @@ async fn a_follower_gives_up_after_a_while_and_can_be_asked_again() {
     let mut follower = client(&[&refusing], LONG).follow_events(EventsFilter::default(), Some(at(3)));
     assert_eq!(follower.next().await.unwrap_err().code(), "malformed");
     assert_eq!(refusing.requests(), 1);
+}
+
+#[tokio::test]
+async fn a_node_that_says_retry_after_is_not_asked_before_and_the_other_one_is() {
+    let server = Server::start(vec![Do::Busy(Code::Overloaded, 503, 1), answer(&[4], heartbeat(4))]).await;
+    let started = tokio::time::Instant::now();
+    assert_eq!(revisions(&follower(&[&server]).next().await.unwrap()), [4]);
+    assert!(started.elapsed() >= Duration::from_secs(1), "{:?}", started.elapsed());
+
+    let a = Server::start(vec![Do::Busy(Code::Overloaded, 503, 60)]).await;
+    let b = Server::start(vec![problem(Code::NoQuorum, 503), answer(&[4], heartbeat(4))]).await;
+    assert_eq!(revisions(&follower(&[&a, &b]).next().await.unwrap()), [4]);
+    assert_eq!((a.requests(), b.requests()), (1, 2));
 }
 
 /// A node's answer that a quorum has confirmed: this history is in force.

@@ -10,7 +10,7 @@
 mod support;
 
 use assent_api::{BatchMode, BatchResponse, BatchResult};
-use assent_client::{Client, ClientConfig, ClientError, Trust};
+use assent_client::{Client, ClientConfig, ClientError, FirstEndpoint, Trust};
 use assent_proof::Code;
 use bytes::Bytes;
 use std::time::Duration;
@@ -19,6 +19,7 @@ use support::*;
 fn client(endpoints: &[&str]) -> Client {
     let mut config = ClientConfig::new(endpoints.iter().copied(), Trust::NoAllow);
     config.deadline = Duration::from_secs(1);
+    config.first_endpoint = FirstEndpoint::AsListed;
     config.attempt_timeout = Duration::from_millis(250);
     config.response_bytes_max = 100_000;
     Client::new(config).unwrap()

@@ -75,9 +75,9 @@ codes! {
     /// One key under two roles or domains, or two statements of one issuer for one slot.
     AuthorityInconsistent = "authority_inconsistent", RefusesAndDenies, "§4",
         "use one key for one role in one domain; an equivocation needs a reconciliation by the domain's governance";
-    /// A root, digest or checkpoint stands against the majority's.
-    RegistryDiverged = "registry_diverged", RefusesAndDenies, "§4",
-        "take the node out of service and compare its checkpoint with the others'";
+    /// Another registry's checkpoint is not proven to extend its last one that was accepted.
+    RegistryDiverged = "registry_diverged", Refuses, "§4",
+        "have the peer prove that its tree extends its last accepted checkpoint; if it cannot, it has forked: make its trust void";
     /// A required kind of evidence is absent.
     EvidenceMissing = "evidence_missing", Denies, "§4",
         "submit evidence of the kind that the policy requires";

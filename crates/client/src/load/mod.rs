@@ -12,6 +12,7 @@ mod worker;
 
 pub use report::{LatencyReport, LoadReport};
 
+use assent_api::Retry;
 use bytes::Bytes;
 use http::{Method, Uri};
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::answer::retry_said;
 use crate::config::authority;
 use crate::error::ClientError;
 use report::Recorder;
@@ -142,17 +144,20 @@ pub fn judge_authorize(status: u16, body: &[u8]) -> Judgement {
     Judgement { label, expected, resend: false }
 }
 
-/// Judges answers of `POST /v1/envelopes`: 201 is expected; 200 (accepted before) is too, after a resend.
-pub fn judge_submit(status: u16, _body: &[u8]) -> Judgement {
-    match status {
-        201 => Judgement { label: "accepted", expected: true, resend: false },
-        200 => Judgement { label: "accepted before", expected: true, resend: false },
-        429 => Judgement { label: "overloaded", expected: false, resend: true },
-        503 => Judgement { label: "unavailable", expected: false, resend: true },
-        504 => Judgement { label: "unknown outcome", expected: false, resend: true },
-        409 => Judgement { label: "slot conflict", expected: false, resend: false },
-        _ => Judgement { label: "refused", expected: false, resend: false },
-    }
+/// Judges answers of `POST /v1/envelopes`: 201 is expected; 200 (accepted before) is too, after a resend. What is not refused
+/// for good is sent again.
+pub fn judge_submit(status: u16, body: &[u8]) -> Judgement {
+    let (label, expected) = match status {
+        201 => ("accepted", true),
+        200 => ("accepted before", true),
+        429 => ("overloaded", false),
+        503 => ("unavailable", false),
+        504 => ("unknown outcome", false),
+        409 => ("slot conflict", false),
+        _ => ("refused", false),
+    };
+    let resend = retry_said(assent_api::Call::Submission, status, body) != Retry::Final;
+    Judgement { label, expected, resend }
 }
 
 /// Judges answers of which only 200 is expected, such as those of `/livez`.

@@ -17,6 +17,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -26,6 +27,8 @@ use tokio::task::JoinHandle;
 pub enum Do {
     /// Answers this.
     Answer(u16, Vec<u8>),
+    /// Answers a problem of this code and status, with this many seconds of `Retry-After`.
+    Busy(Code, u16, u64),
     /// Reads the request and closes the connection without an answer.
     Drop,
     /// Waits first.
@@ -98,13 +101,22 @@ async fn answer(
         tokio::time::sleep(pause).await;
         next = *then;
     }
+    let mut retry_after = None;
     let (status, bytes) = match next {
         Do::Answer(status, bytes) => (status, bytes),
+        Do::Busy(code, status, seconds) => {
+            retry_after = Some(seconds);
+            (status, Problem::new(code, status, "as told").to_vec())
+        }
         Do::Drop | Do::Slow(..) => return Err(std::io::Error::other("told to drop")),
         Do::Huge(length) => (200, vec![b' '; length]),
         Do::Accept(status) => (status, receipt(&body).to_vec()),
     };
-    Ok(Response::builder().status(status).body(Full::new(bytes.into())).unwrap())
+    let mut response = Response::builder().status(status);
+    if let Some(seconds) = retry_after {
+        response = response.header(http::header::RETRY_AFTER, seconds.to_string());
+    }
+    Ok(response.body(Full::new(bytes.into())).unwrap())
 }
 
 pub fn receipt(envelope: &[u8]) -> ReceiptBody {
@@ -146,6 +158,35 @@ pub fn problem(code: Code, status: u16) -> Do {
 
 pub fn unknown() -> Do {
     Do::Answer(504, Problem::unknown_outcome("as told").to_vec())
+}
+
+/// An endpoint that accepts every connection and never answers.
+pub struct Hung {
+    pub endpoint: String,
+    /// How many connections it has accepted.
+    pub accepted: Arc<AtomicUsize>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Hung {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+pub async fn hung_endpoint() -> Hung {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let accepted = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&accepted);
+    let task = tokio::spawn(async move {
+        let mut held = Vec::new();
+        loop {
+            held.push(listener.accept().await.unwrap());
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    Hung { endpoint, accepted, task }
 }
 
 /// An endpoint where nobody listens.

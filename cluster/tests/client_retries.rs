@@ -1,0 +1,130 @@
+//! The client at real nodes: what is refused for good is sent once, and an endpoint that accepts and never answers costs a share
+//! of the deadline.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+#![allow(clippy::disallowed_methods, reason = "tests are no nodes: what they spawn ends with them")]
+
+mod cluster_support;
+
+use std::time::Duration;
+
+use assent_client::{Client, ClientConfig, FirstEndpoint, Trust};
+use assent_cluster::node::Node;
+use assent_cluster::usecase::Caller;
+use assent_proof::{
+    BatchTree, Checkpoint, Claims, DomainName, EvidenceId, EvidenceKind, Note, Role, Seconds, Statement,
+    TreeHash, cosign, cosigner_name, leaf_hash, sign_note,
+};
+use cluster_support::members::stop;
+use cluster_support::*;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+const SECOND: Duration = Duration::from_secs(1);
+const PEER: &str = "registry.example/us-1";
+
+/// A client that asks `first`, if there is one, and then the nodes as listed; only an attempt's share ends before the deadline.
+fn config(first: Option<&str>, nodes: &[Node], deadline: Duration) -> ClientConfig {
+    let nodes = nodes.iter().map(|node| format!("http://{}", node.client_addr()));
+    let endpoints: Vec<String> = first.map(str::to_owned).into_iter().chain(nodes).collect();
+    let keys = (11..14).map(|seed| key(seed).public());
+    let mut config = ClientConfig::new(endpoints, Trust::keys(keys).unwrap());
+    config.first_endpoint = FirstEndpoint::AsListed;
+    config.deadline = deadline;
+    config.attempt_timeout = deadline;
+    config
+}
+
+/// An endpoint that accepts every connection and never answers.
+async fn hung() -> (String, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let accepting = tokio::spawn(async move {
+        let mut held = Vec::new();
+        loop {
+            held.push(listener.accept().await.unwrap());
+        }
+    });
+    (endpoint, accepting)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_a_hung_first_endpoint_the_nodes_after_it_answer_within_the_deadline() {
+    let folder = tempfile::tempdir().unwrap();
+    let nodes = start_all(&configs(folder.path())).await;
+    let (hung, accepting) = hung().await;
+    // A quarter of this is the share of one of four endpoints.
+    let deadline = 8 * SECOND;
+    let client = || {
+        let mut patient = config(Some(&hung), &nodes, deadline);
+        patient.hedge_after = Some(deadline);
+        Client::new(patient).unwrap()
+    };
+    let started = Instant::now();
+    assert!(client().submit(authorization()).await.unwrap().fresh);
+    assert!(started.elapsed() < 5 * SECOND, "{:?}", started.elapsed());
+
+    let started = Instant::now();
+    assert!(client().authorize(&request()).await.unwrap().is_allow());
+    assert!(started.elapsed() < 5 * SECOND, "{:?}", started.elapsed());
+
+    // With a second question while the first one is open, it is a quarter of the share.
+    let hedging = Client::new(config(Some(&hung), &nodes, deadline)).unwrap();
+    let started = Instant::now();
+    assert!(hedging.authorize(&request()).await.unwrap().is_allow());
+    assert!(started.elapsed() < 3 * SECOND / 2, "{:?}", started.elapsed());
+    accepting.abort();
+    stop(nodes).await;
+}
+
+/// A statement in the lineage `peer`.
+fn about_peer(kind: EvidenceKind, claims: &Claims) -> Statement {
+    let draft = statement(kind, "prod.eu".parse().unwrap(), "peer", claims);
+    Statement { lineage: "peer".parse().unwrap(), ..draft }
+}
+
+/// A first checkpoint of the peer with a proof that it extends another one, which there is not.
+fn diverging(trust: EvidenceId) -> Vec<u8> {
+    let (registry, node) = (key(80), key(81));
+    let root = BatchTree::new(vec![leaf_hash(b"leaf")]).root();
+    let text = Checkpoint { origin: PEER.to_owned(), size: 1, root }.to_text();
+    let signatures = vec![
+        sign_note(&text, PEER, &registry),
+        cosign(&text, &cosigner_name(PEER, &node.public()), &node, 1_795_374_000),
+    ];
+    let checkpoint = String::from_utf8(Note { text, signatures }.to_vec()).unwrap();
+    let claims = Claims::SynchronizationContinuity { checkpoint, consistency: vec![TreeHash([1; 32])] };
+    let mut draft = about_peer(EvidenceKind::SynchronizationContinuity, &claims);
+    (draft.sequence, draft.parent, draft.references) = (Some(1), Some(trust), vec![trust]);
+    sign(draft, &[&key(26)])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peers_checkpoint_that_does_not_extend_its_last_one_is_refused_for_good_by_the_first_node_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let nodes = start_all(&configs(folder.path())).await;
+    let client = Client::new(config(None, &nodes, 10 * SECOND)).unwrap();
+    let domain: DomainName = "prod.eu".parse().unwrap();
+    let mut granted = grant(key(26).public(), Role::Zone, domain);
+    let chain = nodes.first().unwrap().service().read(&Caller::Anonymous, |rows, _| {
+        assent_registry::query::governance_slot(rows, &"prod.eu".parse().unwrap())
+    });
+    (granted.sequence, granted.parent) = chain.await.unwrap();
+    client.submit(sign(granted, &[&key(3), &key(26)])).await.unwrap();
+    let claims = Claims::SovereignTrust {
+        peer: PEER.to_owned(),
+        registry_key: key(80).public(),
+        node_keys: vec![key(81).public()],
+        not_after: Seconds(now().0 + 600),
+    };
+    let trust = sign(about_peer(EvidenceKind::SovereignTrust, &claims), &[&key(26)]);
+    let trust = client.submit(trust).await.unwrap().receipt.evidence_id;
+
+    let started = Instant::now();
+    let error = client.submit(diverging(trust)).await.unwrap_err();
+    assert!(started.elapsed() < 5 * SECOND, "{:?}", started.elapsed());
+    assert_eq!((error.code(), error.is_definite()), ("registry_diverged", true), "{error}");
+    assert_eq!(error.problem().map(|problem| problem.status), Some(409));
+    assert!(error.remedy().contains("peer"), "{}", error.remedy());
+    stop(nodes).await;
+}

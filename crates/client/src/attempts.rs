@@ -1,0 +1,159 @@
+//! How the time of one call is shared among its endpoints.
+//!
+//! An attempt gets its share of what is left of the deadline, so that an endpoint that accepts and never answers leaves time
+//! for those after it. What may be asked twice without a trace (a single authorize, a read) is also asked of a second endpoint
+//! while the first one is silent. What spends something (a permit), changes something, or costs a node much (a batch) is
+//! asked of one endpoint at a time. An endpoint that says `Retry-After` is left alone for so long.
+
+use assent_api::Retry;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
+
+use crate::answer::NoAnswer;
+use crate::client::Client;
+use crate::transport::{Answer, Ask, Failure};
+
+/// Shortest share of an attempt, however many endpoints there are, unless less is left.
+const SHARE_MIN: Duration = Duration::from_millis(250);
+
+/// Most endpoints that one call waits for at the same time.
+const UNDER_WAY_MAX: usize = 2;
+
+/// The pause before a node is asked again that says to ask it again and not when.
+const PAUSE_HERE: Duration = Duration::from_millis(250);
+
+impl Client {
+    /// Asks the endpoints until one gives a final answer: each once, and one that says to be asked again ([`Retry::Here`])
+    /// until the deadline. Only for what may be asked twice.
+    pub(crate) async fn ask(&self, ask: &Ask) -> Result<Answer, NoAnswer> {
+        let until = self.deadline();
+        let mut no_answer = NoAnswer::default();
+        let mut places = self.endpoints().in_turn().into_iter();
+        let mut under_way = FuturesUnordered::new();
+        let mut ask_next = true;
+        let mut hedge_at = until;
+        loop {
+            if ask_next {
+                let share = self.share(until, places.len());
+                if let Some(place) = places.next() {
+                    under_way.push(self.attempt_at(place, ask, None, share));
+                    hedge_at = self.hedge_at(share, until);
+                }
+            }
+            ask_next = false;
+            let room = !places.as_slice().is_empty() && under_way.len() < UNDER_WAY_MAX;
+            let may_hedge = ask.hedged && room && hedge_at < until;
+            tokio::select! {
+                biased;
+                done = under_way.next() => {
+                    let Some((place, result)) = done else { return Err(no_answer) };
+                    match result.map(|answer| (answer.retry(), answer)) {
+                        Ok((Retry::Final, answer)) => {
+                            self.endpoints().stay_with(place);
+                            return Ok(answer);
+                        }
+                        Ok((Retry::Here, answer)) => {
+                            let again_at = later(answer.retry_after.unwrap_or(PAUSE_HERE));
+                            if again_at >= until {
+                                return Ok(answer);
+                            }
+                            let left = until.saturating_duration_since(again_at);
+                            let share = share_of(left, 1, self.config().attempt_timeout);
+                            under_way.push(self.attempt_at(place, ask, Some(again_at), share));
+                            continue;
+                        }
+                        Ok((Retry::Elsewhere, answer)) => no_answer.answered(answer),
+                        Err(failure) => no_answer.failed(self.endpoints().at(place), &failure),
+                    }
+                    self.endpoints().turn_from(place);
+                    ask_next = true;
+                }
+                () = sleep_until(hedge_at), if may_hedge => ask_next = true,
+            }
+        }
+    }
+
+    /// One attempt at the endpoint at this place, now or from `begin` on, and for at most `within`.
+    async fn attempt_at(
+        &self,
+        place: usize,
+        ask: &Ask,
+        begin: Option<Instant>,
+        within: Duration,
+    ) -> (usize, Result<Answer, Failure>) {
+        if let Some(begin) = begin {
+            sleep_until(begin).await;
+        }
+        (place, self.attempt(self.endpoints().at(place), ask, within).await)
+    }
+
+    /// How long one attempt may take, if so many endpoints, this one among them, are still to be asked before `until`.
+    pub(crate) fn share(&self, until: Instant, endpoints: usize) -> Duration {
+        share_of(until.saturating_duration_since(Instant::now()), endpoints, self.config().attempt_timeout)
+    }
+
+    /// When a second endpoint is asked, if the one that is asked now for `share` is silent.
+    fn hedge_at(&self, share: Duration, until: Instant) -> Instant {
+        let quarter = share.checked_div(4).unwrap_or(share);
+        later(self.config().hedge_after.unwrap_or(quarter)).min(until)
+    }
+}
+
+/// The share of one of so many endpoints in the time that is left.
+pub(crate) fn share_of(left: Duration, endpoints: usize, attempt_timeout: Duration) -> Duration {
+    let endpoints = u32::try_from(endpoints).unwrap_or(u32::MAX);
+    left.checked_div(endpoints).unwrap_or(left).max(SHARE_MIN).min(attempt_timeout).min(left)
+}
+
+/// A point in time that far from now.
+pub(crate) fn later(duration: Duration) -> Instant {
+    let now = Instant::now();
+    // A duration that overflows is longer than any program runs.
+    now.checked_add(duration).unwrap_or_else(|| now + Duration::from_secs(365 * 24 * 3600))
+}
+
+/// Until when each endpoint is left alone, since it said `Retry-After`. Lasts for one call.
+#[derive(Debug)]
+pub(crate) struct Rests(Vec<Instant>);
+
+impl Rests {
+    /// All endpoints may be asked at once.
+    pub(crate) fn new(endpoints: usize) -> Self {
+        Rests(vec![Instant::now(); endpoints])
+    }
+
+    /// Notes what the endpoint at this place said.
+    pub(crate) fn note(&mut self, place: usize, answer: &Answer) {
+        if let (Some(rest), Some(said)) = (self.0.get_mut(place), answer.retry_after) {
+            *rest = later(said);
+        }
+    }
+
+    /// Whether the endpoint at this place may be asked now.
+    pub(crate) fn is_over(&self, place: usize) -> bool {
+        self.0.get(place).is_none_or(|rest| *rest <= Instant::now())
+    }
+
+    /// When the first of them may be asked.
+    pub(crate) fn first_over(&self) -> Instant {
+        self.0.iter().min().copied().unwrap_or_else(Instant::now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempts_share_leaves_as_much_for_each_endpoint_after_it() {
+        let (second, long) = (Duration::from_secs(1), Duration::from_secs(60));
+        assert_eq!(share_of(9 * second, 3, long), 3 * second);
+        assert_eq!(share_of(9 * second, 1, long), 9 * second);
+        assert_eq!(share_of(9 * second, 3, second), second, "no more than an attempt may take");
+        assert_eq!(share_of(second, 64, long), SHARE_MIN, "enough for an answer");
+        assert_eq!(share_of(SHARE_MIN / 2, 3, long), SHARE_MIN / 2, "no more than is left");
+        assert_eq!(share_of(second, 0, long), second);
+    }
+}

@@ -1,0 +1,282 @@
+//! Which endpoint is asked, when, and for how long: the table of what can be asked again, an attempt's share of the deadline,
+//! a second question while the first one is open, and `Retry-After`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use assent_api::Verdict::{Allow, Deny};
+use assent_api::{
+    BatchMode, BatchResponse, BatchResult, Call, MembersBody, Problem, Retry, retry_of, status_of,
+};
+use assent_client::{Client, ClientConfig, FirstEndpoint, Trust};
+use assent_proof::{Code, Millis, SigningKey};
+use bytes::Bytes;
+use support::*;
+use tokio::time::Instant;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A client that asks the endpoints as listed, and that only an attempt's share ends before the deadline.
+fn config(endpoints: &[&str], deadline: Duration) -> ClientConfig {
+    let mut config = ClientConfig::new(endpoints.iter().copied(), Trust::keys([node_id()]).unwrap());
+    config.first_endpoint = FirstEndpoint::AsListed;
+    config.deadline = deadline;
+    config.attempt_timeout = Duration::from_secs(60);
+    config.clock = ToldClock::at(Millis(5_000));
+    config
+}
+
+fn client(endpoints: &[&str], deadline: Duration) -> Client {
+    Client::new(config(endpoints, deadline)).unwrap()
+}
+
+/// The same, which asks no second endpoint while the first one is silent.
+fn patient(endpoints: &[&str], deadline: Duration) -> Client {
+    let mut config = config(endpoints, deadline);
+    config.hedge_after = Some(deadline);
+    Client::new(config).unwrap()
+}
+
+/// An allow of [`request`] for `run`, signed.
+fn allow() -> Do {
+    Do::Answer(200, signed(&decision(Allow, request("run").to_json(), &[]), &node_key()))
+}
+
+fn members() -> Do {
+    let body = MembersBody { node_id: 1, leader: Some(1), changing: false, next_id: 5, members: vec![] };
+    Do::Answer(200, serde_json::to_vec(&body).unwrap())
+}
+
+#[tokio::test]
+async fn a_submission_follows_the_table_of_codes() {
+    for code in Code::ALL {
+        let status = status_of(*code, Call::Submission);
+        let a = Server::start(vec![problem(*code, status)]).await;
+        let b = Server::start(vec![Do::Accept(201)]).await;
+        let submitted = client(&[&a.endpoint, &b.endpoint], 10 * SECOND).submit(envelope(1)).await;
+        match retry_of(*code, Call::Submission) {
+            Retry::Final => {
+                let error = submitted.unwrap_err();
+                assert_eq!((error.code(), error.is_definite()), (code.as_str(), true));
+                assert_eq!((a.requests(), b.requests()), (1, 0), "`{code}`");
+            }
+            Retry::Here | Retry::Elsewhere => {
+                assert!(submitted.unwrap().fresh, "`{code}`");
+                assert_eq!((a.requests(), b.requests()), (1, 1), "`{code}`");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refused_checkpoint_of_a_peer_is_sent_once_and_its_remedy_is_about_the_peer() {
+    let refused = problem(Code::RegistryDiverged, status_of(Code::RegistryDiverged, Call::Submission));
+    let server = Server::start(vec![refused]).await;
+    let error = client(&[&server.endpoint], 10 * SECOND).submit(envelope(1)).await.unwrap_err();
+    assert_eq!((error.code(), error.is_definite(), server.requests()), ("registry_diverged", true, 1));
+    assert!(error.remedy().contains("peer"), "{}", error.remedy());
+}
+
+#[tokio::test]
+async fn an_authorize_follows_the_table_of_codes() {
+    for code in Code::ALL {
+        let deny = decision(Deny, request("run").to_json(), &[*code]);
+        let a = Server::start(vec![Do::Answer(deny.status(), deny.to_vec())]).await;
+        let b = Server::start(vec![allow()]).await;
+        let client = client(&[&a.endpoint, &b.endpoint], 10 * SECOND);
+        let decided = client.authorize(&request("run")).await.unwrap();
+        let is_final = retry_of(*code, Call::Authorize) == Retry::Final;
+        assert_eq!(decided.is_allow(), !is_final, "`{code}`");
+        assert_eq!((a.requests(), b.requests()), (1, usize::from(!is_final)), "`{code}`");
+    }
+}
+
+#[tokio::test]
+async fn a_change_is_asked_for_again_at_the_same_node_while_another_one_is_under_way() {
+    let busy = || problem(Code::MembershipBusy, 409);
+    let a = Server::start(vec![busy(), Do::Busy(Code::MembershipBusy, 409, 1), members()]).await;
+    let b = Server::start(vec![]).await;
+    let started = Instant::now();
+    let changed = client(&[&a.endpoint, &b.endpoint], 10 * SECOND).promote_member(4).await.unwrap();
+    assert_eq!((changed.next_id, a.requests(), b.requests()), (5, 3, 0));
+    assert!(started.elapsed() >= SECOND, "the second answer said when");
+
+    // At the deadline the node's word is the call's.
+    let a = Server::start((0..99).map(|_| busy()).collect()).await;
+    let error = client(&[&a.endpoint, &b.endpoint], SECOND).promote_member(4).await.unwrap_err();
+    assert_eq!(error.code(), "membership_busy");
+    assert!(a.requests() > 1 && b.requests() == 0);
+}
+
+#[tokio::test]
+async fn a_hung_first_endpoint_leaves_time_for_the_next_one_in_every_call() {
+    let hung = hung_endpoint().await;
+    let deny = decision(Deny, request("run").to_json(), &[Code::EvidenceMissing]).to_vec();
+    let decisions = format!("{{\"decisions\":[{}]}}", String::from_utf8(deny).unwrap()).into_bytes();
+    let batch = [Bytes::from(envelope(2))];
+    let results = BatchResponse { results: vec![BatchResult::accepted(receipt(&batch[0]), true)] };
+    let good = Server::start(vec![
+        allow(),
+        allow(),
+        Do::Answer(200, decisions),
+        Do::Answer(200, envelope(1)),
+        Do::Accept(201),
+        Do::Answer(200, results.to_vec()),
+        members(),
+    ])
+    .await;
+    for call in 0..7 {
+        // A client of its own: the one before stays with the endpoint that answered.
+        let client = patient(&[&hung.endpoint, &good.endpoint], 2 * SECOND);
+        let (before, started) = (good.requests(), Instant::now());
+        match call {
+            0 => assert!(client.authorize(&request("run")).await.unwrap().is_allow()),
+            1 => assert!(client.permit(&request("run")).await.unwrap().is_allow()),
+            2 => assert_eq!(client.authorize_batch(&[request("run")]).await.unwrap().len(), 1),
+            3 => assert!(client.envelope(&id(&envelope(1))).await.unwrap().is_some()),
+            4 => assert!(client.submit(envelope(1)).await.unwrap().fresh),
+            5 => assert_eq!(client.submit_batch(BatchMode::Each, &batch).await.unwrap(), results),
+            _ => assert_eq!(client.promote_member(4).await.unwrap().next_id, 5),
+        }
+        // Half of the deadline is the share of one of two endpoints.
+        let took = started.elapsed();
+        assert!(took >= SECOND * 9 / 10 && took < SECOND * 3 / 2, "call {call} took {took:?}");
+        assert_eq!(good.requests(), before + 1);
+    }
+}
+
+#[tokio::test]
+async fn while_one_endpoint_is_silent_a_question_or_a_read_is_asked_of_a_second_one() {
+    let hung = hung_endpoint().await;
+    let good = Server::start(vec![allow(), Do::Answer(200, envelope(1))]).await;
+    // A quarter of a share of 4 s.
+    let started = Instant::now();
+    let asked = client(&[&hung.endpoint, &good.endpoint], 8 * SECOND);
+    assert!(asked.authorize(&request("run")).await.unwrap().is_allow());
+    let took = started.elapsed();
+    assert!(took >= SECOND * 9 / 10 && took < 3 * SECOND, "{took:?}");
+
+    let mut config = config(&[&hung.endpoint, &good.endpoint], 8 * SECOND);
+    config.hedge_after = Some(SECOND / 10);
+    let started = Instant::now();
+    let read = Client::new(config).unwrap().envelope(&id(&envelope(1))).await.unwrap();
+    assert!(read.is_some() && started.elapsed() < SECOND, "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn what_spends_changes_or_costs_much_is_asked_of_one_endpoint_at_a_time() {
+    let slow = |then: Do| Do::Slow(Duration::from_millis(400), Box::new(then));
+    let deny = decision(Deny, request("run").to_json(), &[Code::EvidenceMissing]).to_vec();
+    let decisions = format!("{{\"decisions\":[{}]}}", String::from_utf8(deny).unwrap()).into_bytes();
+    let a = Server::start(vec![
+        slow(allow()),
+        slow(Do::Accept(201)),
+        slow(Do::Answer(200, decisions)),
+        slow(members()),
+        slow(allow()),
+    ])
+    .await;
+    let b = Server::start(vec![allow()]).await;
+    let mut config = config(&[&a.endpoint, &b.endpoint], 8 * SECOND);
+    config.hedge_after = Some(Duration::from_millis(50));
+    let client = Client::new(config).unwrap();
+    assert!(client.permit(&request("run")).await.unwrap().is_allow());
+    assert!(client.submit(envelope(1)).await.unwrap().fresh);
+    assert_eq!(client.authorize_batch(&[request("run")]).await.unwrap().len(), 1);
+    assert_eq!(client.promote_member(4).await.unwrap().next_id, 5);
+    assert_eq!((a.requests(), b.requests()), (4, 0));
+    // A question spends nothing.
+    assert!(client.authorize(&request("run")).await.unwrap().is_allow());
+    assert_eq!((a.requests(), b.requests()), (5, 1));
+}
+
+#[tokio::test]
+async fn a_second_endpoints_allow_counts_from_before_the_first_one_was_asked() {
+    let (hung, good) = (hung_endpoint().await, Server::start(vec![allow()]).await);
+    // An hour slow, so that the wall clock shortens nothing.
+    let clock = ToldClock::at(Millis(1_000 - 3_600_000));
+    let mut config = config(&[&hung.endpoint, &good.endpoint], 8 * SECOND);
+    config.hedge_after = Some(SECOND / 2);
+    config.clock = Arc::<ToldClock>::clone(&clock);
+    let (client, request) = (Client::new(config).unwrap(), request("run"));
+    let passing = async {
+        while hung.accepted.load(std::sync::atomic::Ordering::SeqCst) == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(good.requests(), 0, "only the first one has been asked");
+        clock.pass(4_000);
+    };
+    let (decided, ()) = tokio::join!(client.authorize(&request), passing);
+    // The node gave it 9 s.
+    assert_eq!(decided.unwrap().allowed().unwrap().left(), 5 * SECOND);
+}
+
+#[tokio::test]
+async fn a_second_endpoints_allow_is_held_against_the_same_keys_and_the_same_request() {
+    let hung = hung_endpoint().await;
+    let forged = signed(&decision(Allow, request("run").to_json(), &[]), &SigningKey::from_seed([7; 32]));
+    let other = signed(&decision(Allow, request("delete").to_json(), &[]), &node_key());
+    for bytes in [forged, other] {
+        let liar = Server::start(vec![Do::Answer(200, bytes)]).await;
+        let mut config = config(&[&hung.endpoint, &liar.endpoint], 4 * SECOND);
+        config.hedge_after = Some(SECOND / 10);
+        let error = Client::new(config).unwrap().authorize(&request("run")).await.unwrap_err();
+        assert_eq!((error.code(), liar.requests()), ("decision_untrusted", 1));
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_says_retry_after_is_not_asked_before() {
+    for (code, status) in [(Code::Overloaded, 429), (Code::NoQuorum, 503)] {
+        let server = Server::start(vec![Do::Busy(code, status, 1), Do::Accept(201)]).await;
+        let started = Instant::now();
+        assert!(client(&[&server.endpoint], 10 * SECOND).submit(envelope(1)).await.unwrap().fresh);
+        assert!(started.elapsed() >= SECOND, "{:?}", started.elapsed());
+        assert_eq!(server.requests(), 2);
+    }
+    // Meanwhile the other endpoint is asked.
+    let a = Server::start(vec![Do::Busy(Code::Overloaded, 429, 60)]).await;
+    let cannot = || problem(Code::NoQuorum, 503);
+    let b = Server::start(vec![cannot(), cannot(), Do::Accept(201)]).await;
+    assert!(client(&[&a.endpoint, &b.endpoint], 10 * SECOND).submit(envelope(1)).await.unwrap().fresh);
+    assert_eq!((a.requests(), b.requests()), (1, 3));
+}
+
+#[tokio::test]
+async fn a_retry_after_beyond_the_deadline_ends_the_call_at_once() {
+    let server = Server::start(vec![Do::Busy(Code::Overloaded, 429, 60)]).await;
+    let started = Instant::now();
+    let error = client(&[&server.endpoint], 10 * SECOND).submit(envelope(1)).await.unwrap_err();
+    assert_eq!((error.code(), server.requests()), ("unavailable", 1));
+    assert!(started.elapsed() < SECOND, "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn clients_with_the_same_list_begin_at_different_nodes() {
+    let (a, b) = (Server::start(vec![]).await, Server::start(vec![]).await);
+    // All 64 begin at the same one with probability 2^-63.
+    for n in 0..64 {
+        let config = ClientConfig::new([&a.endpoint, &b.endpoint], Trust::NoAllow);
+        assert!(Client::new(config).unwrap().submit(envelope(n)).await.unwrap().fresh);
+    }
+    assert!(a.requests() > 0 && b.requests() > 0, "{} and {}", a.requests(), b.requests());
+}
+
+#[tokio::test]
+async fn a_final_code_of_a_node_that_says_that_it_failed_is_asked_elsewhere() {
+    let failed = Problem::new(Code::Malformed, 500, "the answer cannot be written").to_vec();
+    let a = Server::start(vec![Do::Answer(500, failed)]).await;
+    let b = Server::start(vec![Do::Answer(200, envelope(1))]).await;
+    let client = client(&[&a.endpoint, &b.endpoint], 10 * SECOND);
+    assert!(client.envelope(&id(&envelope(1))).await.unwrap().is_some());
+    assert_eq!((a.requests(), b.requests()), (1, 1));
+}
