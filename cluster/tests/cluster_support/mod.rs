@@ -22,6 +22,8 @@ pub mod load;
 pub mod members;
 pub mod record;
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
@@ -152,6 +154,8 @@ pub fn configs(folder: &Path) -> Vec<Config> {
         .map(|voter| {
             let node_key = folder.join(format!("node-{}.pem", voter.id));
             std::fs::write(&node_key, key(10 + u8::try_from(voter.id).unwrap()).to_pem()).unwrap();
+            // A node reads no key that everybody may read.
+            std::fs::set_permissions(&node_key, Permissions::from_mode(0o600)).unwrap();
             Config::new(
                 voter.id,
                 folder.join(format!("data-{}", voter.id)),

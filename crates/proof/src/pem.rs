@@ -64,6 +64,17 @@ pub fn has_public_key(text: &str) -> bool {
     text.lines().any(|line| begins(line).is_some_and(|label| label == Wanted::Public.label()))
 }
 
+/// The one public key of a file: the first Ed25519 key of its `PUBLIC KEY` blocks or, if it has none, that of its private key.
+///
+/// # Errors
+/// What [`PublicKey::from_pem`] refuses, or [`SigningKey::from_pem`].
+pub fn public_key_of(text: &str) -> Result<PublicKey, KeyError> {
+    if has_public_key(text) {
+        return first_public_key(text);
+    }
+    public_keys(text)?.into_iter().next().ok_or_else(|| Wanted::Public.error("it holds no key"))
+}
+
 /// The public keys of a file, in their order: those of its `PUBLIC KEY` blocks or, if it has none, that of its private key.
 ///
 /// # Errors
