@@ -126,9 +126,7 @@ fn signing_key_of(blocks: &[Block<'_>]) -> Result<SigningKey, KeyError> {
             Err(problem) => return Err(problem),
         };
         if found.as_ref().is_some_and(|other| other.public() != key.public()) {
-            let problem = "it holds two different private keys: keep one key in one file, so that nothing is signed with another \
-                           than was meant";
-            return Err(Wanted::Private.error(problem));
+            return Err(Wanted::Private.error("it holds two different private keys: keep each in a file of its own"));
         }
         found = Some(key);
     }
@@ -240,7 +238,7 @@ impl Block<'_> {
     fn remedy(&self, wanted: Wanted) -> Option<&'static str> {
         match (self.label, wanted) {
             (_, Wanted::Private) if self.is_encrypted() => {
-                Some("a node and this program ask for no password; `openssl pkey -in FILE -out NEW` writes the key without one")
+                Some("no password is asked for; `openssl pkey -in FILE -out NEW` writes the key without one")
             }
             (_, Wanted::Public) if self.is_encrypted() => {
                 Some("`openssl pkey -in FILE -pubout -out NEW` writes the public key")

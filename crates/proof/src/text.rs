@@ -143,7 +143,7 @@ pub(crate) fn check_plain(
         (Source::Outside, Some(c)) => Err(FieldError::new(
             path,
             format!(
-                "must not contain U+{:04X}: terminals obey controls of lines and of direction instead of showing them",
+                "must not contain U+{:04X}, which terminals obey instead of showing it",
                 u32::from(c)
             ),
         )),
