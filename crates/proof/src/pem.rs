@@ -126,7 +126,8 @@ fn signing_key_of(blocks: &[Block<'_>]) -> Result<SigningKey, KeyError> {
             Err(problem) => return Err(problem),
         };
         if found.as_ref().is_some_and(|other| other.public() != key.public()) {
-            return Err(Wanted::Private.error("it holds two different private keys: keep each in a file of its own"));
+            let problem = "it holds two different private keys: keep each in a file of its own";
+            return Err(Wanted::Private.error(problem));
         }
         found = Some(key);
     }

@@ -142,10 +142,7 @@ pub(crate) fn check_plain(
     match (source, value.chars().find(|c| is_obeyed(*c))) {
         (Source::Outside, Some(c)) => Err(FieldError::new(
             path,
-            format!(
-                "must not contain U+{:04X}, which terminals obey instead of showing it",
-                u32::from(c)
-            ),
+            format!("must not contain U+{:04X}, which terminals obey instead of showing it", u32::from(c)),
         )),
         (Source::Outside, None) | (Source::Stored, _) => Ok(()),
     }
