@@ -8,6 +8,7 @@ pub mod env;
 mod handler;
 mod http;
 mod introductions;
+pub mod key_file;
 pub mod metrics;
 pub mod node;
 pub mod observe;

@@ -19,6 +19,7 @@ use crate::env::{Environment, blocking};
 use crate::handler::PeerHandler;
 use crate::http;
 use crate::introductions::Introductions;
+use crate::key_file;
 use crate::metrics::Metrics;
 use crate::peer::{Identity, PeerAddress, PeerHub, PeerLimits, claim_max};
 use crate::raft::codec;
@@ -36,8 +37,6 @@ use crate::whereabouts::Whereabouts;
 
 /// How often a node looks whether it has to end.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// Most bytes of a key file.
-const KEY_FILE_MAX: u64 = 16 * 1024;
 
 /// A running node.
 pub struct Node {
@@ -251,13 +250,15 @@ pub(crate) fn read_genesis(config: &Config) -> Result<GenesisFile, NodeError> {
 }
 
 pub(crate) fn read_key(config: &Config) -> Result<SigningKey, NodeError> {
-    let doing = || format!("reading the node's key `{}`", config.node_key.display());
-    let length = std::fs::metadata(&config.node_key).map_err(failed(doing()))?.len();
-    if length > KEY_FILE_MAX {
-        return Err(failed(doing())("it is too large to be a key"));
+    let path = &config.node_key;
+    let found = key_file::read(path).map_err(|error| {
+        let doing = format!("reading the node's key `{}`", path.display());
+        failed(doing)(format!("{error}; {}", error.remedy(path)))
+    })?;
+    if found.is_open_to_group {
+        tracing::info!(file = %path.display(), "the file's group may use the node's key too");
     }
-    let pem = std::fs::read_to_string(&config.node_key).map_err(failed(doing()))?;
-    SigningKey::from_pem(&pem).map_err(failed(doing()))
+    Ok(found.key)
 }
 
 /// The log has to reach back to where the registry stands: what is between could not be applied.

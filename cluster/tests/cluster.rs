@@ -10,6 +10,7 @@
 mod cluster_support;
 mod peer_support;
 
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use assent_cluster::usecase::{Caller, Submitted};
@@ -150,6 +151,21 @@ async fn a_node_whose_own_key_was_revoked_or_has_expired_says_so_and_what_to_do(
         assert_eq!((silenced.code, silenced.remedy), (why.code, why.remedy));
     }
     stop(nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_whose_key_everybody_may_read_does_not_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = configs(folder.path()).swap_remove(0);
+    let set_mode = |mode| {
+        std::fs::set_permissions(&config.node_key, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    set_mode(0o644);
+    let why = refuses_to_start(&config).await;
+    assert!(why.contains("mode is 0644") && why.contains("chmod 600"), "{why}");
+    // A group may, as it has to where secrets are mounted.
+    set_mode(0o640);
+    start(&config).await.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,7 @@
 //! Nodes that join a running cluster, and members that are gone.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use serde_json::json;
 
@@ -24,7 +25,9 @@ impl Cluster {
         let peer = format!("127.0.0.1:{}", port(&first.peer)? + offset);
         let folder = self.dev_directory();
         let (data, key) = (folder.join(format!("data-{id}")), self.newcomer_key_path(id));
-        fs::write(&key, newcomer_key(id).to_pem()).map_err(HarnessError::io("writing a key"))?;
+        fs::write(&key, newcomer_key(id).to_pem())
+            .and_then(|()| fs::set_permissions(&key, fs::Permissions::from_mode(0o600)))
+            .map_err(HarnessError::io("writing a key"))?;
         let text =
             fs::read_to_string(self.config_path(1)).map_err(HarnessError::io("reading a configuration"))?;
         let own = [

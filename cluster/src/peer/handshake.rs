@@ -8,6 +8,8 @@
 use bytes::Bytes;
 use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
 
+use assent_proof::text::is_obeyed;
+
 use crate::env::BoxStream;
 use crate::raft::types::NodeId;
 
@@ -196,7 +198,7 @@ fn reason_of(body: &Bytes) -> String {
     String::from_utf8_lossy(body)
         .chars()
         .take(REASON_MAX)
-        .map(|c| if c.is_control() { ' ' } else { c })
+        .map(|c| if is_obeyed(c) { ' ' } else { c })
         .collect()
 }
 

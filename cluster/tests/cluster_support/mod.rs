@@ -23,6 +23,8 @@ pub mod members;
 pub mod raw;
 pub mod record;
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
@@ -153,6 +155,8 @@ pub fn configs(folder: &Path) -> Vec<Config> {
         .map(|voter| {
             let node_key = folder.join(format!("node-{}.pem", voter.id));
             std::fs::write(&node_key, key(10 + u8::try_from(voter.id).unwrap()).to_pem()).unwrap();
+            // A node reads no key that everybody may read.
+            std::fs::set_permissions(&node_key, Permissions::from_mode(0o600)).unwrap();
             Config::new(
                 voter.id,
                 folder.join(format!("data-{}", voter.id)),

@@ -27,7 +27,7 @@ pub(crate) async fn fresh(
         Ok(submitted) => receipt(&submitted, output),
         Err(error) => {
             if matches!(error, ClientError::OutcomeUnknown { .. } | ClientError::Answer { .. }) {
-                output.line(&String::from_utf8_lossy(envelope))?;
+                output.json(envelope)?;
                 output.say(
                     "the signed envelope is on stdout: submit these same bytes again with `assent submit`",
                 );

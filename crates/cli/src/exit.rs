@@ -7,6 +7,7 @@ use std::process::{ExitCode, ExitStatus};
 
 use assent_api::Problem;
 use assent_client::{ClientError, OutboxError};
+use assent_proof::text::one_line;
 use assent_proof::{Code, Refusal};
 
 /// How the program ends. The numbers are part of the command's interface.
@@ -92,10 +93,11 @@ impl CliError {
         CliError::new("io_failed", detail, "check the path and its permissions")
     }
 
-    /// A node's problem document.
+    /// A node's problem document. Its words are a server's: on one line each, so that none looks like a line of this program.
     pub(crate) fn problem(problem: &Problem) -> Self {
         let field = problem.field.as_deref().map(|field| format!("`{field}` ")).unwrap_or_default();
-        CliError::new(problem.code.as_str(), format!("{field}{}", problem.detail), &problem.remedy)
+        let detail = format!("{field}{}", problem.detail);
+        CliError::new(problem.code.as_str(), one_line(&detail), one_line(&problem.remedy))
     }
 
     /// The same error, found in this file.
@@ -141,7 +143,8 @@ impl From<ClientError> for CliError {
                 Exit::Failed
             }
         };
-        CliError { exit, ..CliError::new(error.code(), detail, error.remedy()) }
+        // What a server said is in it.
+        CliError { exit, ..CliError::new(error.code(), one_line(&detail), one_line(&error.remedy())) }
     }
 }
 
@@ -202,6 +205,17 @@ mod tests {
         }
         let error = CliError::from(ClientError::BeyondLedger { cursor, ledger_revision: 8 });
         assert_eq!((error.code.as_str(), error.exit.number()), ("cursor_beyond_ledger", 14));
+    }
+
+    #[test]
+    fn a_servers_words_stay_on_their_line() {
+        let detail = "no\nremedy: pay\u{1b}[2J\u{202e}";
+        let problem = Problem::new(Code::Malformed, 400, detail);
+        let error = CliError::problem(&problem);
+        assert_eq!(error.to_string().lines().count(), 2, "{error}");
+        assert_eq!(error.detail, "no\\nremedy: pay\\u{1b}[2J\\u{202e}");
+        let error = CliError::from(ClientError::Refused(Box::new(problem)));
+        assert_eq!(error.to_string().lines().count(), 2, "{error}");
     }
 
     #[test]

@@ -2,24 +2,16 @@
 //!
 //! It never prints or logs private key material.
 
-use std::fs::OpenOptions;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use assent_client::TrustedKeys;
-use assent_proof::{KeyError, PublicKey, SigningKey};
+use assent_cluster::key_file::{self, KeyFileError};
+use assent_proof::{KeyError, PublicKey, SigningKey, pem};
 
 use crate::edge;
 use crate::exit::{CliError, Exit};
 use crate::files;
-
-/// What begins a PEM block of a public key.
-const PUBLIC_BEGIN: &str = "-----BEGIN PUBLIC KEY-----";
-/// What ends it.
-const PUBLIC_END: &str = "-----END PUBLIC KEY-----";
-/// What every private PEM block has in its first line.
-const PRIVATE_MARK: &str = "PRIVATE KEY-----";
+use crate::output::Output;
 
 /// A new key from the system's randomness.
 pub(crate) fn generate() -> Result<SigningKey, CliError> {
@@ -31,28 +23,29 @@ pub(crate) fn generate() -> Result<SigningKey, CliError> {
 /// # Errors
 /// It is never written over a file that is there: that might be the only copy of another key.
 pub(crate) fn write_new(path: &Path, key: &SigningKey) -> Result<(), CliError> {
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    let mut file = match file {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+    key_file::write_new(path, key).map_err(|error| {
+        if error.kind() == std::io::ErrorKind::AlreadyExists {
             let detail = format!("`{}` is there already", path.display());
-            return Err(CliError::new(
-                "file_exists",
-                detail,
-                "choose another path; keys are never overwritten",
-            ));
+            return CliError::new("file_exists", detail, "choose another path; keys are never overwritten");
         }
-        Err(error) => return Err(CliError::file("make", path, &error)),
-    };
-    file.write_all(key.to_pem().as_bytes())
-        .and_then(|()| file.sync_all())
-        .map_err(|error| CliError::file("write", path, &error))
+        CliError::file("write", path, &error)
+    })
 }
 
-/// Reads a private key.
+/// Reads a private key; `-` is stdin.
+///
+/// # Errors
+/// A file that everybody may read is refused: `key_exposed`. One that its group may read is read, and that is said.
 pub(crate) fn read_signing(path: &Path) -> Result<SigningKey, CliError> {
-    let pem = files::read_text(path)?;
-    SigningKey::from_pem(&pem).map_err(|error| wrong(path, &error))
+    if path == Path::new("-") {
+        return SigningKey::from_pem(&files::read_text(path)?).map_err(|error| wrong(path, &error));
+    }
+    let found = key_file::read(path).map_err(|error| unread(path, &error))?;
+    if found.is_open_to_group {
+        let name = path.display();
+        Output::Text.say(&format!("note: the file's group may use the private key `{name}` too"));
+    }
+    Ok(found.key)
 }
 
 /// Reads private keys, in the order given.
@@ -62,11 +55,7 @@ pub(crate) fn read_all_signing<P: AsRef<Path>>(paths: &[P]) -> Result<Vec<Signin
 
 /// Reads the public key from a public or a private key file.
 pub(crate) fn read_public(path: &Path) -> Result<PublicKey, CliError> {
-    let pem = files::read_text(path)?;
-    if pem.contains(PRIVATE_MARK) {
-        return SigningKey::from_pem(&pem).map(|key| key.public()).map_err(|error| wrong(path, &error));
-    }
-    PublicKey::from_pem(&pem).map_err(|error| wrong(path, &error))
+    pem::public_key_of(&files::read_text(path)?).map_err(|error| wrong(path, &error))
 }
 
 /// Reads the public keys of files that hold one or several of them, one after the other. A file may be a private key; a
@@ -93,18 +82,9 @@ pub(crate) fn read_trusted<P: AsRef<Path>>(paths: &[P]) -> Result<TrustedKeys, C
     }
     for path in &files {
         let text = files::read_text(path)?;
-        if text.contains(PRIVATE_MARK) {
-            keys.push(read_public(path)?);
-            continue;
-        }
-        let blocks = public_blocks(&text);
-        if blocks.is_empty() {
-            let detail = format!("`{}` holds no PEM public key", path.display());
-            return Err(nothing_to_trust(detail));
-        }
-        for block in blocks {
-            keys.push(PublicKey::from_pem(block).map_err(|error| wrong(path, &error))?);
-        }
+        let found = pem::public_keys(&text)
+            .map_err(|error| nothing_to_trust(format!("`{}`: {error}", path.display())))?;
+        keys.extend(found);
     }
     Ok(TrustedKeys::new(keys)?)
 }
@@ -122,7 +102,7 @@ fn public_files(directory: &Path) -> Result<Vec<PathBuf>, CliError> {
     for entry in std::fs::read_dir(directory).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
         if path.extension().is_some_and(|ending| ending == "pem")
-            && files::read_text(&path)?.contains(PUBLIC_BEGIN)
+            && pem::has_public_key(&files::read_text(&path)?)
         {
             found.push(path);
         }
@@ -131,15 +111,14 @@ fn public_files(directory: &Path) -> Result<Vec<PathBuf>, CliError> {
     Ok(found)
 }
 
-/// The `PUBLIC KEY` blocks of a text; an unended one is kept, so that reading it fails instead of ignoring it.
-fn public_blocks(text: &str) -> Vec<&str> {
-    let starts = text.match_indices(PUBLIC_BEGIN).map(|(start, _)| start);
-    let block = |start: usize| {
-        let rest = text.get(start..).unwrap_or_default();
-        let end = rest.find(PUBLIC_END).map_or(rest.len(), |end| end.saturating_add(PUBLIC_END.len()));
-        rest.get(..end).unwrap_or_default()
+/// A file with a private key that is not read.
+fn unread(path: &Path, error: &KeyFileError) -> CliError {
+    let code = match error {
+        KeyFileError::Io(error) => return CliError::file("read", path, error),
+        KeyFileError::Exposed { .. } => "key_exposed",
+        KeyFileError::TooLarge | KeyFileError::NoText | KeyFileError::Key(_) => "key_invalid",
     };
-    starts.map(block).collect()
+    CliError::new(code, format!("`{}`: {error}", path.display()), error.remedy(path))
 }
 
 fn wrong(path: &Path, error: &KeyError) -> CliError {
@@ -165,6 +144,24 @@ mod tests {
     }
 
     #[test]
+    fn a_private_key_that_everybody_may_read_does_not_sign() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("k.pem");
+        write_new(&path, &SigningKey::from_seed([1; 32])).unwrap();
+        let read_with = |mode| {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            read_signing(&path)
+        };
+        let error = read_with(0o644).unwrap_err();
+        assert_eq!(error.code, "key_exposed");
+        assert!(error.remedy.contains("chmod 600"), "{error}");
+        assert!(read_with(0o640).is_ok());
+        // What is public of it may be shown all the same.
+        read_with(0o604).unwrap_err();
+        assert!(read_public(&path).is_ok());
+    }
+
+    #[test]
     fn a_trust_file_holds_several_keys() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("trust.pem");
@@ -173,7 +170,7 @@ mod tests {
         assert_eq!(read_trusted(&[&path]).unwrap().as_slice(), keys);
         std::fs::write(&path, "nothing").unwrap();
         assert_eq!(read_trusted(&[&path]).unwrap_err().code, "key_invalid");
-        std::fs::write(&path, PUBLIC_BEGIN).unwrap();
+        std::fs::write(&path, "-----BEGIN PUBLIC KEY-----").unwrap();
         assert_eq!(read_trusted(&[&path]).unwrap_err().code, "key_invalid");
     }
 

@@ -5,6 +5,7 @@
 //! `node`, `dev` and `watch` have such a log; a command that ends soon writes by itself.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -15,6 +16,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
+use assent_proof::text;
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
@@ -142,6 +144,7 @@ pub(crate) fn finish() {
 impl Log {
     /// Queues a line, or counts it as lost.
     fn push(&self, line: Vec<u8>) {
+        let line = safe(self.form, line);
         let bytes = line.len();
         let waiting = self.counts.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
         if waiting.saturating_add(bytes) > BYTES_MAX || self.queue.try_send(Item::Line(line)).is_err() {
@@ -173,6 +176,20 @@ impl Write for Log {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// The line with what terminals obey escaped: it may have a stranger's words.
+fn safe(form: Option<LogForm>, line: Vec<u8>) -> Vec<u8> {
+    let escaped = match (std::str::from_utf8(&line), form) {
+        (Ok(line), Some(LogForm::Json)) => text::json_lines(line),
+        (Ok(line), Some(LogForm::Text) | None) => text::lines(line),
+        (Err(_), _) => return line,
+    };
+    let escaped = match escaped {
+        Cow::Owned(escaped) => Some(escaped.into_bytes()),
+        Cow::Borrowed(_) => None,
+    };
+    escaped.unwrap_or(line)
 }
 
 /// A line that the log itself has to say.
@@ -313,6 +330,20 @@ mod tests {
 
     fn lost(log: &Log) -> u64 {
         log.counts.lost.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn a_strangers_words_in_a_line_are_not_obeyed() {
+        for (form, escaped) in [
+            (None, "refused: a\\u{202e}b\\u{9b}\n"),
+            (Some(LogForm::Text), "refused: a\\u{202e}b\\u{9b}\n"),
+            (Some(LogForm::Json), "refused: a\\u202eb\\u009b\n"),
+        ] {
+            let (log, writing) = log(form, 8);
+            log.push("refused: a\u{202e}b\u{9b}\n".into());
+            let Ok(Item::Line(line)) = writing.items.try_recv() else { panic!("a line waits") };
+            assert_eq!(String::from_utf8(line).unwrap(), escaped);
+        }
     }
 
     #[test]

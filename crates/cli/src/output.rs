@@ -1,9 +1,12 @@
 //! What is printed where: results on stdout, talk on stderr.
 //!
-//! A reader that went away (`| head`) is no failure: writing then stops quietly.
+//! A reader that went away (`| head`) is no failure: writing then stops quietly. What terminals obey instead of showing it is
+//! escaped here, whoever wrote it: a server's words, a stranger's statement. Only [`Output::bytes`] prints what it is given, and not
+//! to a terminal.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
+use assent_proof::text;
 use clap::ValueEnum;
 use serde::Serialize;
 
@@ -25,33 +28,49 @@ impl Output {
     pub(crate) fn result<T: Serialize + ?Sized>(
         self,
         value: &T,
-        text: impl FnOnce() -> String,
+        for_people: impl FnOnce() -> String,
     ) -> Result<(), CliError> {
-        self.try_result(value, text).map(|_| ())
+        self.try_result(value, for_people).map(|_| ())
     }
 
     /// The same for one result of many: whether somebody still reads them.
     pub(crate) fn try_result<T: Serialize + ?Sized>(
         self,
         value: &T,
-        text: impl FnOnce() -> String,
+        for_people: impl FnOnce() -> String,
     ) -> Result<bool, CliError> {
-        let line = match self {
-            Output::Text => text(),
-            Output::Json => serde_json::to_string(value)
-                .map_err(|error| CliError::new("output_failed", error.to_string(), "report this as a bug"))?,
-        };
-        self.try_bytes(format!("{}\n", line.trim_end_matches('\n')).as_bytes())
+        match self {
+            Output::Text => self.try_line(&text::lines(&for_people())),
+            Output::Json => {
+                let json = serde_json::to_string(value).map_err(|error| {
+                    CliError::new("output_failed", error.to_string(), "report this as a bug")
+                })?;
+                self.try_line(&text::json_lines(&json))
+            }
+        }
     }
 
-    /// Prints one line on stdout whatever the form; for results that are JSON or PEM by themselves.
-    pub(crate) fn line(self, text: &str) -> Result<(), CliError> {
-        self.bytes(format!("{}\n", text.trim_end_matches('\n')).as_bytes())
+    /// Prints text on stdout whatever the form.
+    pub(crate) fn line(self, line: &str) -> Result<(), CliError> {
+        self.try_line(&text::lines(line)).map(|_| ())
     }
 
-    /// Prints bytes on stdout, exactly.
+    /// Prints JSON on stdout whatever the form; for results that are JSON by themselves.
+    pub(crate) fn json(self, json: &[u8]) -> Result<(), CliError> {
+        self.try_line(&text::json_lines(&String::from_utf8_lossy(json))).map(|_| ())
+    }
+
+    /// Prints the bytes of JSON on stdout, exactly; on a terminal as [`json`](Self::json) does.
     pub(crate) fn bytes(self, bytes: &[u8]) -> Result<(), CliError> {
+        if std::io::stdout().is_terminal() {
+            return self.json(bytes);
+        }
         self.try_bytes(bytes).map(|_| ())
+    }
+
+    /// Prints a line on stdout, and answers whether somebody still reads them.
+    fn try_line(self, line: &str) -> Result<bool, CliError> {
+        self.try_bytes(format!("{}\n", line.trim_end_matches('\n')).as_bytes())
     }
 
     /// Prints bytes on stdout, and answers whether somebody still reads them.
@@ -65,18 +84,22 @@ impl Output {
     }
 
     /// Says something on stderr. A long-running command waits for nobody who reads it.
-    pub(crate) fn say(self, text: &str) {
-        if !log::say(text) {
-            // Nobody is left to tell when stderr is gone.
-            let _ = writeln!(std::io::stderr().lock(), "{text}");
-        }
+    pub(crate) fn say(self, talk: &str) {
+        say(&text::lines(talk));
     }
 
     /// Prints an error on stderr.
     pub(crate) fn error(self, error: &CliError) {
         match self {
             Output::Text => self.say(&error.to_string()),
-            Output::Json => self.say(&error.to_json().to_string()),
+            Output::Json => say(&text::json_lines(&error.to_json().to_string())),
         }
+    }
+}
+
+fn say(line: &str) {
+    if !log::say(line) {
+        // Nobody is left to tell when stderr is gone.
+        let _ = writeln!(std::io::stderr().lock(), "{line}");
     }
 }

@@ -7,10 +7,14 @@
     reason = "tests fail by panicking"
 )]
 
+use std::fs::Permissions;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use assent_proof::{Envelope, Statement};
+use assent_proof::{Code, Envelope, SigningKey, Statement, encode_base64};
 use assent_registry::GenesisFile;
 
 const ORIGIN: &str = "registry.example/eu-1";
@@ -171,6 +175,83 @@ fn a_key_is_made_once_and_shown() {
     let (code, stderr) = fails(dir.path(), &["key", "generate", "--out", "k.pem"]);
     assert!(code == 1 && stderr.contains("file_exists"), "{stderr}");
     assert_eq!(ok(dir.path(), &["key", "show", "k.pem", "--id"]).trim(), id);
+}
+
+#[test]
+fn a_private_key_that_everybody_may_read_signs_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    key(dir, "audit.pem");
+    statement(dir, "e.json", &["--key", "audit.pem"]);
+    let file = dir.join("audit.pem");
+    let set_mode = |mode| std::fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+    let sign = ["sign", "e.json", "--key", "audit.pem", "--in-place"];
+    set_mode(0o644);
+    let (code, stderr) = fails(dir, &sign);
+    assert!(code == 1 && stderr.contains("key_exposed") && stderr.contains("chmod 600 audit.pem"), "{stderr}");
+    // A group may be let in, and that is said.
+    for (mode, said) in [(0o640, true), (0o600, false)] {
+        set_mode(mode);
+        let output = assent(dir, &sign);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success() && stderr.contains("group") == said, "{mode:o}: {stderr}");
+    }
+}
+
+#[test]
+fn a_signature_in_base64_with_broken_lines_is_attached() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let id = key(dir, "audit.pem");
+    statement(dir, "e.json", &["--issuer", &id]);
+    let signer = SigningKey::from_pem(&std::fs::read_to_string(dir.join("audit.pem")).unwrap()).unwrap();
+    let envelope = Envelope::parse(&std::fs::read(dir.join("e.json")).unwrap()).unwrap();
+    let signature = encode_base64(&signer.sign(&envelope.pae()));
+    let (first, rest) = signature.split_at(64);
+    std::fs::write(dir.join("sig.b64"), format!("{first}\r\n{rest}\r\n")).unwrap();
+    std::fs::write(dir.join("audit.pub.pem"), signer.public().to_pem()).unwrap();
+    let attach = ["sign", "e.json", "--external", "--public", "audit.pub.pem", "--signature", "sig.b64"];
+    ok(dir, &[&attach[..], &["--in-place"]].concat());
+    ok(dir, &["verify", "e.json", "--trust", "audit.pub.pem"]);
+}
+
+/// A server that answers whatever it is asked with a problem. Its address.
+fn refusing(problem: Vec<u8>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, mut request, mut byte) = (stream.unwrap(), Vec::<u8>::new(), [0_u8]);
+            while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read == 1) {
+                request.push(byte[0]);
+            }
+            let head = format!(
+                "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+                problem.len()
+            );
+            let _ = stream.write_all(&[head.as_bytes(), problem.as_slice()].concat());
+        }
+    });
+    endpoint
+}
+
+#[test]
+fn a_servers_words_are_shown_and_not_obeyed() {
+    let dir = tempfile::tempdir().unwrap();
+    let hostile = "no\nremedy: pay\u{1b}[2J\u{202e}";
+    let endpoint = refusing(assent_api::Problem::new(Code::Malformed, 400, hostile).to_vec());
+    let id = format!("blake3:{}", "0".repeat(64));
+    let ask = ["envelope", "get", &id, "--endpoint", &endpoint, "--output"];
+    let told = |form: &str| {
+        let (code, stderr) = fails(dir.path(), &[&ask[..], &[form]].concat());
+        assert!(code == 1 && !stderr.contains(['\u{1b}', '\u{202e}']), "{stderr:?}");
+        stderr
+    };
+    let text = told("text");
+    assert!(text.contains(r"no\nremedy: pay\u{1b}[2J\u{202e}"), "{text}");
+    assert_eq!(text.lines().filter(|line| line.starts_with("remedy: ")).count(), 1, "{text}");
+    let json: serde_json::Value = serde_json::from_str(&told("json")).unwrap();
+    assert_eq!(json["code"], "malformed");
 }
 
 #[test]

@@ -10,7 +10,8 @@ pub fn encode_base64(bytes: &[u8]) -> String {
 
 /// Reads standard or URL-safe base64, padded or unpadded; `None` for anything else.
 ///
-/// One text uses one alphabet, its padding is whole or absent, unused bits are zero, and there is no white space.
+/// One text uses one alphabet, its padding is whole or absent, unused bits are zero, and there is no white space: line ends, which
+/// MIME and some tools put in, are refused as RFC 4648 §3.1 asks for.
 pub fn decode_base64(text: &str) -> Option<Vec<u8>> {
     let url_safe = text.bytes().any(|b| b == b'-' || b == b'_');
     let padded = text.ends_with('=');
@@ -21,4 +22,12 @@ pub fn decode_base64(text: &str) -> Option<Vec<u8>> {
         (true, false) => URL_SAFE_NO_PAD.decode(text),
     }
     .ok()
+}
+
+/// Why `text`, which [`decode_base64`] refuses, is not base64. Goes on after a field's name.
+pub(crate) fn what_is_no_base64(text: &str) -> String {
+    match text.bytes().position(|byte| matches!(byte, b'\n' | b'\r')) {
+        Some(at) => format!("is base64 with a line end at byte {at}: write it without line ends"),
+        None => "is not base64".to_owned(),
+    }
 }

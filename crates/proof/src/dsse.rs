@@ -3,7 +3,7 @@
 //! What an envelope's signatures are worth is decided in [`verify`](mod@crate::verify), never here. Unknown fields of the
 //! envelope are ignored, as DSSE v1.0 asks for; a `keyid` is a hint and decides nothing.
 
-use crate::base64::{decode_base64, encode_base64};
+use crate::base64::{decode_base64, encode_base64, what_is_no_base64};
 use crate::code::Code;
 use crate::id::EvidenceId;
 use crate::json::{self, FieldError, Fields, Json};
@@ -146,5 +146,5 @@ impl Envelope {
 
 fn base64_field(fields: &mut Fields<'_>, name: &str) -> Result<Vec<u8>, FieldError> {
     let text = fields.text(name)?;
-    decode_base64(text).ok_or_else(|| FieldError::new(fields.path_of(name), "is not base64"))
+    decode_base64(text).ok_or_else(|| FieldError::new(fields.path_of(name), what_is_no_base64(text)))
 }

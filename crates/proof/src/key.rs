@@ -6,7 +6,7 @@
 use crate::bytes32::{Bytes32, from_lower_hex, serde_bytes32};
 use crate::id::Sha256;
 use crate::json::Json;
-use ed25519_dalek::pkcs8::{DecodePrivateKey, DecodePublicKey};
+use crate::pem::{first_public_key, signing_key};
 use ed25519_dalek::{Signature, Signer, VerifyingKey};
 use std::fmt::{Debug, Display, Formatter};
 use std::str::FromStr;
@@ -17,9 +17,6 @@ const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0
 /// DER in front of the 32 seed bytes of an Ed25519 PKCS#8 v1 private key (RFC 8410 §7).
 const PKCS8_PREFIX: [u8; 16] =
     [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
-
-/// Longest PEM text that is looked at, in bytes.
-const PEM_BYTES_MAX: usize = 16 * 1024;
 
 /// Why bytes or text are not a key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +33,14 @@ pub enum KeyError {
     /// The text is not `ed25519:` and 64 lower-case hex digits.
     #[error("must be a public key, `ed25519:` and 64 lower-case hex digits")]
     Text,
+    /// The PEM text has a key of another algorithm alone.
+    #[error("not an Ed25519 {expected} PEM file: it holds {found}, and only Ed25519 keys sign here")]
+    Algorithm {
+        /// What was asked for.
+        expected: &'static str,
+        /// What is there, with its article.
+        found: &'static str,
+    },
     /// The PEM text is not the kind of key that was asked for.
     #[error("not an Ed25519 {expected} PEM file: {problem}")]
     Pem {
@@ -82,18 +87,13 @@ impl PublicKey {
         &self.0
     }
 
-    /// Reads a `PUBLIC KEY` PEM file (SubjectPublicKeyInfo, RFC 8410), as `openssl pkey -pubout` writes it.
+    /// Reads a `PUBLIC KEY` PEM file (SubjectPublicKeyInfo, RFC 8410), as `openssl pkey -pubout` writes it: the first Ed25519 key
+    /// of its blocks, whatever text is around them. For all of them, see [`public_keys`](crate::pem::public_keys).
     ///
     /// # Errors
-    /// Other text, other algorithms, and what [`from_bytes`](Self::from_bytes) refuses.
+    /// Other text, other algorithms, and what [`from_bytes`](Self::from_bytes) refuses. The error says what the file has instead.
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
-        bound_pem("public key", pem)?;
-        let problem = |e: ed25519_dalek::pkcs8::spki::Error| KeyError::Pem {
-            expected: "public key",
-            problem: e.to_string().to_lowercase(),
-        };
-        let key = VerifyingKey::from_public_key_pem(pem).map_err(problem)?;
-        Self::from_bytes(key.as_bytes())
+        first_public_key(pem)
     }
 
     /// The key as a `PUBLIC KEY` PEM file, byte for byte as openssl writes it.
@@ -174,17 +174,17 @@ impl SigningKey {
     }
 
     /// Reads an unencrypted `PRIVATE KEY` PEM file (PKCS#8 v1 or v2, RFC 8410), as `openssl genpkey -algorithm ed25519`
-    /// writes it.
+    /// writes it: the Ed25519 key of its blocks, whatever text and other blocks are around it.
     ///
     /// # Errors
-    /// Other text, other algorithms, encrypted keys, and a v2 file whose public half belongs to another key.
+    /// Other text, other algorithms, encrypted keys, two different Ed25519 keys, and a v2 file whose public half belongs to another
+    /// key. The error says what the file has instead.
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
-        bound_pem("private key", pem)?;
-        let problem = |e: ed25519_dalek::pkcs8::Error| KeyError::Pem {
-            expected: "private key",
-            problem: e.to_string().to_lowercase(),
-        };
-        ed25519_dalek::SigningKey::from_pkcs8_pem(pem).map(SigningKey).map_err(problem)
+        signing_key(pem)
+    }
+
+    pub(crate) fn from_dalek(key: ed25519_dalek::SigningKey) -> Self {
+        SigningKey(key)
     }
 
     /// The key as an unencrypted PKCS#8 v1 `PRIVATE KEY` PEM file, byte for byte as openssl writes it.
@@ -209,13 +209,6 @@ impl Debug for SigningKey {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
         write!(f, "SigningKey({}, secret withheld)", self.public())
     }
-}
-
-fn bound_pem(expected: &'static str, pem: &str) -> Result<(), KeyError> {
-    if pem.len() > PEM_BYTES_MAX {
-        return Err(KeyError::Pem { expected, problem: format!("longer than {PEM_BYTES_MAX} bytes") });
-    }
-    Ok(())
 }
 
 /// One PEM block. Both kinds of DER are at most 48 bytes, so their base64 fits PEM's one line of 64 characters.

@@ -38,7 +38,6 @@
 mod base64;
 mod bytes32;
 mod string_enum;
-mod text;
 
 pub mod checkpoint;
 pub mod claims;
@@ -52,11 +51,13 @@ pub mod kind;
 pub mod merkle;
 pub mod name;
 pub mod note;
+pub mod pem;
 pub mod receipt;
 pub mod refusal;
 pub mod request;
 pub mod rules;
 pub mod statement;
+pub mod text;
 pub mod time;
 pub mod verify;
 

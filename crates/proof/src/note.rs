@@ -8,7 +8,7 @@ use crate::checkpoint::Cosignature;
 use crate::code::Code;
 use crate::key::{PublicKey, SigningKey};
 use crate::refusal::Refusal;
-use crate::text::shown;
+use crate::text::{is_obeyed, shown};
 use sha2::{Digest, Sha256};
 use std::fmt::{Display, Formatter};
 use std::str::FromStr;
@@ -288,12 +288,12 @@ pub fn sign_note(text: &str, name: &str, key: &SigningKey) -> NoteSignature {
     }
 }
 
-/// Whether a key may have this name: 1 to 512 bytes without `+`, white space (Unicode's) and control characters below
-/// U+0020.
+/// Whether a key may have this name: 1 to 512 bytes without `+`, white space (Unicode's) and what
+/// [is obeyed](crate::text::is_obeyed). The specification forbids less: it takes every name without `+` and white space.
 pub fn is_key_name(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= MAX_KEY_NAME_BYTES
-        && !name.chars().any(|c| c == '+' || c < ' ' || is_space(c))
+        && !name.chars().any(|c| c == '+' || is_obeyed(c) || is_space(c))
 }
 
 pub(crate) fn key_id(name: &str, kind: NoteKeyKind, key: &PublicKey) -> [u8; 4] {

@@ -5,7 +5,7 @@
 //! exact leaf, its place and path, and that one envelope. It proves that the holder of a trusted key said so, nothing
 //! about whether it was right.
 
-use crate::base64::{decode_base64, encode_base64};
+use crate::base64::{decode_base64, encode_base64, what_is_no_base64};
 use crate::code::Code;
 use crate::dsse::Envelope;
 use crate::json::{self, FieldError, Fields, Json};
@@ -65,7 +65,7 @@ impl DecisionReceipt {
         let leaf = fields.text("leaf")?;
         let receipt = DecisionReceipt {
             leaf: decode_base64(leaf)
-                .ok_or_else(|| FieldError::new(fields.path_of("leaf"), "is not base64"))?,
+                .ok_or_else(|| FieldError::new(fields.path_of("leaf"), what_is_no_base64(leaf)))?,
             index: count(&mut fields, "index")?,
             size: count(&mut fields, "size")?,
             path: hashes(&mut fields, "path")?,

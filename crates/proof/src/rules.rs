@@ -6,6 +6,7 @@
 //! the old behaviour in the versions that are there, and the new one in a version of its own. The vectors in
 //! `vectors/hostile.json` say for each version what it accepts.
 
+use crate::text::Source;
 use std::fmt;
 
 /// A version of the rules, known to this build or not.
@@ -41,6 +42,8 @@ pub struct Rules {
     pub(crate) signature_needs_keyid: bool,
     /// Whether an audit event must carry `detail`.
     pub(crate) audit_event_needs_detail: bool,
+    /// Whether names and details are judged as text from outside. This differs in no version: see [`Rules::stored`].
+    pub(crate) text: Source,
 }
 
 impl Rules {
@@ -50,6 +53,7 @@ impl Rules {
         other_payload_type: None,
         signature_needs_keyid: false,
         audit_event_needs_detail: false,
+        text: Source::Outside,
     };
 
     /// The newest rules that this build knows.
@@ -62,6 +66,7 @@ impl Rules {
         other_payload_type: Some("application/vnd.in-toto.test+json"),
         signature_needs_keyid: true,
         audit_event_needs_detail: true,
+        text: Source::Outside,
     };
 
     /// The rules of a version; none if this build does not know it.
@@ -82,6 +87,13 @@ impl Rules {
     /// Every version before this one, the oldest first.
     pub fn earlier(self) -> impl DoubleEndedIterator<Item = Self> {
         Self::all().filter(move |rules| rules.version < self.version)
+    }
+
+    /// These rules for reading again what the registry accepted under them. Until release 0.1.0, version 1 took names and details
+    /// with characters that terminals obey: what holds such a name stays readable, and nothing new gets in by this.
+    #[must_use]
+    pub fn stored(self) -> Self {
+        Rules { text: Source::Stored, ..self }
     }
 
     /// Which version it is.

@@ -11,7 +11,7 @@ use crate::key::{PublicKey, SigningKey};
 use crate::kind::EvidenceKind;
 use crate::name::{DomainName, LineageName};
 use crate::refusal::Refusal;
-use crate::text::{check_plain, check_printable_ascii, shown};
+use crate::text::{Source, check_plain, check_printable_ascii, shown};
 use crate::time::Seconds;
 
 /// The `_type` of an in-toto Statement v1.
@@ -32,7 +32,7 @@ const MAX_SUBJECT_NAME_BYTES: usize = 1024;
 /// One signed claim about one subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement {
-    /// The subject's name, for people; decides nothing.
+    /// The subject's name, for people; decides nothing. 1 to 1,024 bytes without what [is obeyed](crate::text::is_obeyed).
     pub subject_name: Option<String>,
     /// The subject's digest.
     pub subject: Sha256,
@@ -61,12 +61,24 @@ pub struct Statement {
 }
 
 impl Statement {
-    /// Reads a statement from an envelope's payload.
+    /// Reads a statement from an envelope's payload. A whole number may have a fraction of zeros there: see
+    /// [`parse_payload`](json::parse_payload).
+    ///
+    /// Two spellings of one number are two payloads: two statements with two evidence ids, and in one slot an equivocation.
     ///
     /// # Errors
     /// `malformed` with the field at fault.
     pub fn parse(payload: &[u8]) -> Result<Self, Refusal> {
-        Self::from_json(&json::parse(payload)?)
+        Self::read(&json::parse_payload(payload)?, Source::Outside)
+    }
+
+    /// Reads a statement that the registry accepted before, from the payload of the envelope that it keeps. Until release 0.1.0, the
+    /// subject's name could have characters that terminals obey; it is read as it is.
+    ///
+    /// # Errors
+    /// `malformed` with the field at fault.
+    pub fn parse_stored(payload: &[u8]) -> Result<Self, Refusal> {
+        Self::read(&json::parse_payload(payload)?, Source::Stored)
     }
 
     /// Reads a statement.
@@ -74,11 +86,15 @@ impl Statement {
     /// # Errors
     /// `malformed` with the field at fault.
     pub fn from_json(value: &Json) -> Result<Self, Refusal> {
+        Self::read(value, Source::Outside)
+    }
+
+    fn read(value: &Json, source: Source) -> Result<Self, Refusal> {
         let mut fields = Fields::of(value, "")?;
         if fields.text("_type")? != STATEMENT_TYPE {
             return Err(Refusal::at(Code::Malformed, "_type", format!("must be `{STATEMENT_TYPE}`")));
         }
-        let (subject_name, subject) = read_subject(&mut fields)?;
+        let (subject_name, subject) = read_subject(&mut fields, source)?;
         let kind = read_kind(&mut fields)?;
         let mut predicate = fields.object("predicate")?;
         // in-toto: consumers ignore fields of the statement that they don't know. Those of the predicate are ours.
@@ -144,14 +160,14 @@ pub fn sign_statement(statement: &Statement, keys: &[&SigningKey]) -> Vec<u8> {
 }
 
 /// Exactly one subject; of in-toto's ResourceDescriptor only the name and the sha256 digest are looked at.
-fn read_subject(fields: &mut Fields<'_>) -> Result<(Option<String>, Sha256), FieldError> {
+fn read_subject(fields: &mut Fields<'_>, source: Source) -> Result<(Option<String>, Sha256), FieldError> {
     let [subject] = fields.array("subject")? else {
         return Err(FieldError::new("subject", "must have exactly one entry"));
     };
     let mut subject = Fields::of(subject, "subject[0]")?;
     let name = subject.opt_text("name")?;
     if let Some(name) = name {
-        check_plain("subject[0].name", name, MAX_SUBJECT_NAME_BYTES)?;
+        check_plain(source, "subject[0].name", name, MAX_SUBJECT_NAME_BYTES)?;
     }
     let mut digest = subject.object("digest")?;
     let sha256 = digest.parsed("sha256")?;

@@ -1,13 +1,104 @@
-//! Small judgements about text: what may be printed, and how a hostile value is quoted in a message.
+//! Judgements about text: what a name or a detail may hold, and how a stranger's text is shown.
+//!
+//! Terminals and viewers obey some characters instead of showing them: they end lines, move the cursor, turn the direction of
+//! writing round, hide what follows. A name that has one can look like another, and a detail can look like a line of the program
+//! that prints it. So text from outside is refused if it has one, and what is printed all the same is escaped. [`is_obeyed`] is
+//! the one list of them.
 
 use crate::json::FieldError;
+use std::borrow::Cow;
+use std::ops::RangeInclusive;
 
 /// Longest part of a foreign value that a message quotes, in characters.
 const SHOWN_CHARS_MAX: usize = 80;
 
-/// `value` made safe for a one-line message: control characters escaped, cut after a bounded length.
+/// What terminals and viewers obey. Written out: what is refused must not depend on the tables of the standard library that a
+/// build came with.
+const OBEYED: [RangeInclusive<char>; 9] = [
+    // Controls: ends of lines, and what begins escape sequences.
+    '\u{0}'..='\u{1f}',
+    '\u{7f}'..='\u{9f}',
+    // Marks of direction.
+    '\u{61c}'..='\u{61c}',
+    '\u{200e}'..='\u{200f}',
+    // Ends of lines and paragraphs; embeddings and overrides of direction.
+    '\u{2028}'..='\u{202e}',
+    // Isolates of direction, and the deprecated controls of shapes.
+    '\u{2066}'..='\u{206f}',
+    // The byte order mark.
+    '\u{feff}'..='\u{feff}',
+    // Interlinear annotations.
+    '\u{fff9}'..='\u{fffb}',
+    // Tags.
+    '\u{e0000}'..='\u{e007f}',
+];
+
+/// Whether terminals and viewers obey this character instead of showing it: controls (U+0000 to U+001F, U+007F to U+009F), ends
+/// of lines and paragraphs (U+2028, U+2029), controls of direction (U+061C, U+200E, U+200F, U+202A to U+202E, U+2066 to U+206F),
+/// the byte order mark (U+FEFF), interlinear annotations (U+FFF9 to U+FFFB) and tags (U+E0000 to U+E007F).
+pub fn is_obeyed(c: char) -> bool {
+    OBEYED.iter().any(|range| range.contains(&c))
+}
+
+/// `text` for one line of a terminal: what [is obeyed](is_obeyed) is written as `\n`, `\r`, `\t` or `\u{202e}`.
+pub fn one_line(text: &str) -> Cow<'_, str> {
+    escaped(text, is_obeyed)
+}
+
+/// `text` for a terminal, newlines and tabs as they are: all else that [is obeyed](is_obeyed) is written as in [`one_line`].
+pub fn lines(text: &str) -> Cow<'_, str> {
+    escaped(text, |c| is_obeyed(c) && c != '\n' && c != '\t')
+}
+
+/// The JSON `text` for a terminal: what [is obeyed](is_obeyed) is written as JSON's escapes, so that it says the same. Newlines
+/// and tabs stay, since in JSON they stand between the values.
+pub fn json_lines(text: &str) -> Cow<'_, str> {
+    let to_escape = |c: char| is_obeyed(c) && !matches!(c, '\n' | '\r' | '\t');
+    if !text.contains(to_escape) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if to_escape(c) {
+            let mut units = [0; 2];
+            c.encode_utf16(&mut units).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
+}
+
+fn escaped(text: &str, to_escape: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.contains(&to_escape) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if to_escape(c) { push_escaped(&mut out, c) } else { out.push(c) }
+    }
+    Cow::Owned(out)
+}
+
+fn push_escaped(out: &mut String, c: char) {
+    match c {
+        '\n' => out.push_str("\\n"),
+        '\r' => out.push_str("\\r"),
+        '\t' => out.push_str("\\t"),
+        c => out.push_str(&format!("\\u{{{:x}}}", u32::from(c))),
+    }
+}
+
+/// `value` made safe for a one-line message: what is obeyed, quotes and backslashes escaped, cut after a bounded length.
 pub(crate) fn shown(value: &str) -> String {
-    let mut out: String = value.chars().take(SHOWN_CHARS_MAX).flat_map(char::escape_debug).collect();
+    let mut out = String::new();
+    for c in value.chars().take(SHOWN_CHARS_MAX) {
+        match c {
+            '\\' | '"' | '\'' => out.extend(['\\', c]),
+            c if is_obeyed(c) => push_escaped(&mut out, c),
+            c => out.push(c),
+        }
+    }
     if value.chars().nth(SHOWN_CHARS_MAX).is_some() {
         out.push('…');
     }
@@ -28,15 +119,54 @@ pub(crate) fn check_printable_ascii(path: &str, value: &str, bytes_max: usize) -
     }
 }
 
-/// Refuses text with control characters or more than `bytes_max` bytes. Empty text is refused as well.
-///
-/// Control characters could forge lines in a terminal or a text log, where such text ends up.
-pub(crate) fn check_plain(path: &str, value: &str, bytes_max: usize) -> Result<(), FieldError> {
+/// Where a free text comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Source {
+    /// From outside: it is judged.
+    Outside,
+    /// From what was accepted before: until release 0.1.0 it could have characters that are obeyed. It is read as it is, and escaped
+    /// where it is printed.
+    Stored,
+}
+
+/// Refuses free text that is empty, has more than `bytes_max` bytes or, from outside, a character that [is obeyed](is_obeyed).
+pub(crate) fn check_plain(
+    source: Source,
+    path: &str,
+    value: &str,
+    bytes_max: usize,
+) -> Result<(), FieldError> {
     if value.is_empty() || value.len() > bytes_max {
         return Err(FieldError::new(path, format!("must be 1 to {bytes_max} bytes long")));
     }
-    if value.chars().any(char::is_control) {
-        return Err(FieldError::new(path, "must not contain control characters"));
+    match (source, value.chars().find(|c| is_obeyed(*c))) {
+        (Source::Outside, Some(c)) => Err(FieldError::new(
+            path,
+            format!("must not contain U+{:04X}, which terminals obey instead of showing it", u32::from(c)),
+        )),
+        (Source::Outside, None) | (Source::Stored, _) => Ok(()),
     }
-    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_for_a_terminal_has_nothing_that_it_obeys() {
+        let hostile = "a\u{1b}[2J\u{202e}b\nc\td\u{e0041}\u{9b}é\u{200d}";
+        assert_eq!(one_line(hostile), "a\\u{1b}[2J\\u{202e}b\\nc\\td\\u{e0041}\\u{9b}é\u{200d}");
+        assert_eq!(lines(hostile), "a\\u{1b}[2J\\u{202e}b\nc\td\\u{e0041}\\u{9b}é\u{200d}");
+        assert_eq!(shown("\"\u{2066}\\"), "\\\"\\u{2066}\\\\");
+        assert!(matches!(one_line("plain, é, 日本"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn json_says_the_same_after_it_was_made_safe_for_a_terminal() {
+        let value = serde_json::json!({ "a": "\u{202e}x\u{9b}\u{e0041}\u{7f}", "b": ["\n\u{1b}"] });
+        let text = serde_json::to_string_pretty(&value).expect("it is JSON");
+        let safe = json_lines(&text);
+        assert!(!safe.chars().any(|c| is_obeyed(c) && c != '\n'), "{safe}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&safe).expect("it is JSON"), value);
+    }
 }

@@ -79,6 +79,21 @@ fn restrictions_name_what_they_restrict() {
 }
 
 #[test]
+fn what_was_stored_before_names_were_judged_is_still_read() {
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    let mut draft = revocation(keys.audit.public(), None);
+    let revoked = accepted(&world.submit(&draft.sign(&[&keys.governance[0]])));
+    // Version 1 of the rules took such a name until release 0.1.0.
+    draft.0.subject_name = Some("au\u{202e}dit".to_owned());
+    let before = draft.sign(&[&keys.governance[0]]);
+    world.rows.put(Table::Bodies, &revoked.ledger_index.to_be_bytes(), &before).unwrap();
+    let last = all(&world).pop().unwrap();
+    let target = keys.audit.public().to_string();
+    assert_eq!(last.restricts, Some(Restricts { action: "revoke", target }));
+}
+
+#[test]
 fn an_equivocation_elsewhere_is_seen_by_those_who_ask_for_it() {
     let mut world = World::new();
     let keys = world.keys.clone();

@@ -2,6 +2,8 @@
 //!
 //! Every key follows from a number, so that a seed's run signs the same bytes again.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use assent_cluster::config::{Config, VoterConfig};
@@ -73,7 +75,10 @@ impl Ground {
         let (envelopes, heads) = genesis(domains)?;
         let write = |name: String, bytes: &[u8]| {
             let path = folder.join(name);
-            std::fs::write(&path, bytes).map_err(|error| GroundError::Io(path, error))
+            // A node reads no key that everybody may read.
+            std::fs::write(&path, bytes)
+                .and_then(|()| std::fs::set_permissions(&path, Permissions::from_mode(0o600)))
+                .map_err(|error| GroundError::Io(path, error))
         };
         write("genesis.json".to_owned(), &GenesisFile::format(&envelopes)?)?;
         for id in 1..=NODES_MAX {

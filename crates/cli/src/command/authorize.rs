@@ -4,6 +4,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use assent_client::{Allowed, Client, ClientError, Decision};
+use assent_proof::text::one_line;
 use assent_proof::{AuthorizeRequest, EvidenceId, History, LineageName, Token};
 use clap::Args as ClapArgs;
 
@@ -171,8 +172,8 @@ fn replace_by(program: &str, arguments: &[String]) -> CliError {
 
 fn show(decision: &Decision, output: Output) -> Result<(), CliError> {
     match output {
-        // The exact bytes, so that the receipt verifies.
-        Output::Json => output.line(&String::from_utf8_lossy(decision.bytes())),
+        // The node's own document: escapes that its JSON may get here change nothing that its receipt proves.
+        Output::Json => output.json(decision.bytes()),
         Output::Text => output.line(&text(decision)),
     }
 }
@@ -180,7 +181,7 @@ fn show(decision: &Decision, output: Output) -> Result<(), CliError> {
 /// Why a decision denies, in one line.
 pub(crate) fn explain(decision: &Decision) -> String {
     let body = decision.body();
-    let reasons = body.reasons.iter().map(|reason| format!("{}: {}", reason.code, reason.detail));
+    let reasons = body.reasons.iter().map(|reason| format!("{}: {}", reason.code, one_line(&reason.detail)));
     let reasons = reasons.collect::<Vec<_>>().join("; ");
     format!("{reasons} (at revision {} of history {})", body.revision, body.history)
 }
@@ -196,16 +197,16 @@ fn text(decision: &Decision) -> String {
             text.push_str(&format!("\n  permit: {}", permit.evidence_id));
         }
         for unchecked in body.policy.iter().flat_map(|policy| &policy.unchecked) {
-            text.push_str(&format!("\n  not checked: {unchecked}"));
+            text.push_str(&format!("\n  not checked: {}", one_line(unchecked)));
         }
         return text;
     }
     let known = if decision.is_cannot_know() { "deny, cannot know" } else { "deny" };
     let mut text = format!("{known}, at revision {}{by}", body.revision);
     for reason in &body.reasons {
-        text.push_str(&format!("\n  {}: {}", reason.code, reason.detail));
+        text.push_str(&format!("\n  {}: {}", reason.code, one_line(&reason.detail)));
         text.push_str(&reason.evidence.map(|id| format!("\n    evidence: {id}")).unwrap_or_default());
-        text.push_str(&format!("\n    remedy: {} ({})", reason.remedy, reason.clause));
+        text.push_str(&format!("\n    remedy: {} ({})", one_line(&reason.remedy), one_line(&reason.clause)));
     }
     if body.more_reasons > 0 {
         text.push_str(&format!("\n  and {} more", body.more_reasons));

@@ -99,7 +99,9 @@ fn read_signature(text: &str) -> Result<[u8; 64], CliError> {
     if let Ok(raw) = <[u8; 64]>::try_from(bytes.as_slice()) {
         return Ok(raw);
     }
-    let decoded = std::str::from_utf8(&bytes).ok().and_then(|text| decode_base64(text.trim()));
+    // Tools that write base64 into a file break its lines.
+    let text = std::str::from_utf8(&bytes).unwrap_or_default();
+    let decoded = decode_base64(&text.split_ascii_whitespace().collect::<String>());
     decoded.and_then(|raw| <[u8; 64]>::try_from(raw.as_slice()).ok()).ok_or_else(|| {
         let detail = "neither the 64 raw bytes of an Ed25519 signature nor their base64";
         CliError::new("signature_invalid", detail, "give the file that the signer wrote, or its base64")

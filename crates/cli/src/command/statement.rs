@@ -113,7 +113,7 @@ async fn new(args: &New, output: Output) -> Result<Exit, CliError> {
     }
     let bytes = envelope.to_vec();
     if !args.submit {
-        output.line(&String::from_utf8_lossy(&bytes))?;
+        output.json(&bytes)?;
         return Ok(Exit::Ok);
     }
     if let Some(issuer) =

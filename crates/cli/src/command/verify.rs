@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use assent_proof::text::one_line;
 use assent_proof::{
     Claims, Envelope, Json, Millis, PublicKey, Refusal, Rules, RulesVersion, STATEMENT_PAYLOAD_TYPE,
     Statement, VerifiedEnvelope, json, verify, verify_decision,
@@ -102,13 +103,13 @@ fn decision(bytes: &[u8], trusted: &[PublicKey], output: Output) -> Result<Exit,
         }
         for reason in verified.decision.get("reasons").and_then(Json::as_array).unwrap_or_default() {
             let part = |name: &str| reason.get(name).and_then(Json::as_str).unwrap_or_default();
-            text.push_str(&format!("\n  {}: {}", part("code"), part("detail")));
+            text.push_str(&format!("\n  {}: {}", one_line(part("code")), one_line(part("detail"))));
         }
         if let Some(more) = verified.decision.get("moreReasons").and_then(Json::as_i64) {
             text.push_str(&format!("\n  and {more} more"));
         }
         for what in unchecked(&verified.decision) {
-            text.push_str(&format!("\n  not checked: {what}"));
+            text.push_str(&format!("\n  not checked: {}", one_line(what)));
         }
         match until.filter(|_| verified.allow) {
             Some(until) if over => text.push_str(&format!(

@@ -30,10 +30,10 @@ pub const MAX_LIST: usize = 64;
 /// Longest measurement or digest string, in bytes.
 pub const MAX_MEASUREMENT_BYTES: usize = 256;
 
-/// Longest name in a claim (authority, verifier, event), in bytes.
+/// Longest name in a claim (authority, verifier, event), in bytes. No name has what [is obeyed](crate::text::is_obeyed).
 pub const MAX_NAME_BYTES: usize = 128;
 
-/// Longest detail of an audit event, in bytes.
+/// Longest detail of an audit event, in bytes. No detail has what [is obeyed](crate::text::is_obeyed), newlines included.
 pub const MAX_DETAIL_BYTES: usize = 1024;
 
 string_enum! {

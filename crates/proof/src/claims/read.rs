@@ -15,7 +15,7 @@ use crate::refusal::Refusal;
 use crate::request::AuthorizeRequest;
 use crate::rules::Rules;
 use crate::statement::{MAX_ISSUERS, check_distinct};
-use crate::text::{check_plain, check_printable_ascii};
+use crate::text::{Source, check_plain, check_printable_ascii};
 use crate::time::Seconds;
 
 /// Where claims stand in a statement.
@@ -39,20 +39,20 @@ impl Claims {
 fn read(rules: Rules, kind: EvidenceKind, fields: &mut Fields<'_>) -> Result<Claims, FieldError> {
     match kind {
         EvidenceKind::ExecutionAuthorization => execution_authorization(fields),
-        EvidenceKind::RuntimeAttestation => runtime_attestation(fields),
+        EvidenceKind::RuntimeAttestation => runtime_attestation(fields, rules),
         EvidenceKind::PolicyValidation => policy_validation(fields),
         EvidenceKind::RuntimeIntegrity => runtime_integrity(fields),
         EvidenceKind::AuditLineage => audit_lineage(fields, rules),
         EvidenceKind::Root => root(fields),
         EvidenceKind::Domain => domain(fields),
-        EvidenceKind::AuthorityGrant => authority_grant(fields),
+        EvidenceKind::AuthorityGrant => authority_grant(fields, rules),
         EvidenceKind::Policy => PolicyBody::read(fields).map(Claims::Policy),
         EvidenceKind::Revocation => revocation(fields),
         EvidenceKind::Containment => containment(fields),
         EvidenceKind::Release => release(fields),
         EvidenceKind::Permit => permit(fields),
         EvidenceKind::Reconciliation => reconciliation(fields),
-        EvidenceKind::SovereignTrust => sovereign_trust(fields),
+        EvidenceKind::SovereignTrust => sovereign_trust(fields, rules),
         EvidenceKind::SynchronizationContinuity => synchronization_continuity(fields),
         EvidenceKind::Rules => raise(fields),
         EvidenceKind::Recovery => recovery(fields),
@@ -92,9 +92,9 @@ fn runtimes(fields: &mut Fields<'_>) -> Result<Option<Vec<LineageName>>, FieldEr
     Ok(runtimes)
 }
 
-fn runtime_attestation(fields: &mut Fields<'_>) -> Result<Claims, FieldError> {
+fn runtime_attestation(fields: &mut Fields<'_>, rules: Rules) -> Result<Claims, FieldError> {
     Ok(Claims::RuntimeAttestation {
-        verifier: name(fields, "verifier")?,
+        verifier: name(fields, "verifier", rules)?,
         status: fields.parsed("status")?,
         measurement: measurement(fields, "measurement")?,
     })
@@ -112,10 +112,10 @@ fn runtime_integrity(fields: &mut Fields<'_>) -> Result<Claims, FieldError> {
 }
 
 fn audit_lineage(fields: &mut Fields<'_>, rules: Rules) -> Result<Claims, FieldError> {
-    let event = name(fields, "event")?;
+    let event = name(fields, "event", rules)?;
     let detail = fields.opt_text("detail")?;
     match detail {
-        Some(detail) => check_plain(&fields.path_of("detail"), detail, MAX_DETAIL_BYTES)?,
+        Some(detail) => check_plain(rules.text, &fields.path_of("detail"), detail, MAX_DETAIL_BYTES)?,
         None if rules.audit_event_needs_detail => {
             return Err(FieldError::new(fields.path_of("detail"), "is missing"));
         }
@@ -138,11 +138,11 @@ fn domain(fields: &mut Fields<'_>) -> Result<Claims, FieldError> {
     Ok(Claims::Domain { domain, governance, threshold })
 }
 
-fn authority_grant(fields: &mut Fields<'_>) -> Result<Claims, FieldError> {
+fn authority_grant(fields: &mut Fields<'_>, rules: Rules) -> Result<Claims, FieldError> {
     let (not_before, not_after) = interval(fields)?;
     Ok(Claims::AuthorityGrant {
         authority: fields.parsed("authority")?,
-        name: name(fields, "name")?,
+        name: name(fields, "name", rules)?,
         role: fields.parsed("role")?,
         not_before,
         not_after,
@@ -182,9 +182,10 @@ fn release(fields: &mut Fields<'_>) -> Result<Claims, FieldError> {
     Ok(Claims::Release { containment: fields.parsed("containment")? })
 }
 
-fn sovereign_trust(fields: &mut Fields<'_>) -> Result<Claims, FieldError> {
+fn sovereign_trust(fields: &mut Fields<'_>, rules: Rules) -> Result<Claims, FieldError> {
     let peer = fields.text("peer")?;
-    if !is_key_name(peer) {
+    // What is stored had a name that was one then.
+    if rules.text == Source::Outside && !is_key_name(peer) {
         return Err(FieldError::new(fields.path_of("peer"), "is no origin that a checkpoint can have"));
     }
     let node_keys: Vec<PublicKey> = fields.list("nodeKeys", MAX_ISSUERS)?;
@@ -285,9 +286,9 @@ fn no_wildcards(path: &str, tokens: &[Token]) -> Result<(), FieldError> {
     }
 }
 
-fn name(fields: &mut Fields<'_>, field: &str) -> Result<String, FieldError> {
+fn name(fields: &mut Fields<'_>, field: &str, rules: Rules) -> Result<String, FieldError> {
     let text = fields.text(field)?;
-    check_plain(&fields.path_of(field), text, MAX_NAME_BYTES)?;
+    check_plain(rules.text, &fields.path_of(field), text, MAX_NAME_BYTES)?;
     Ok(text.to_owned())
 }
 

@@ -2,14 +2,17 @@
 //!
 //! Serde's derived readers accept an array where an object belongs, drop unknown fields and let the last of two equal
 //! keys win. Two programs that disagree about what a signed text says are an attack, so nothing that comes from
-//! outside is read by a derive here: bytes become a [`Json`] through [`parse`], and values leave it through [`Fields`].
+//! outside is read by a derive here: bytes become a [`Json`] through [`parse`](fn@parse) or, if they are a statement's payload, through
+//! [`parse_payload`], and values leave it through [`Fields`].
 
 mod fields;
 mod parse;
+mod payload;
 mod write;
 
 pub use fields::{FieldError, Fields};
 pub use parse::{MAX_DEPTH, parse};
+pub use payload::parse_payload;
 
 /// One JSON value as this project allows it: no floating point, integers within `i64`, objects in their order.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -88,6 +88,23 @@ fn each_error_names_its_field() {
 }
 
 #[test]
+fn base64_with_line_ends_is_refused_and_the_error_says_where_they_are() {
+    let good = r#"{"payload":"AAAAAAAA","payloadType":"t","signatures":[{"sig":"AAAA"}]}"#;
+    parse(good).unwrap();
+    for (from, to, field, at) in [
+        ("AAAAAAAA", r"AAAA\nAAAA", "payload", "byte 4"),
+        ("AAAAAAAA", r"AAAAAAAA\r\n", "payload", "byte 8"),
+        (r#""sig":"AAAA""#, r#""sig":"\nAAAA""#, "signatures[0].sig", "byte 0"),
+    ] {
+        let refusal = parse(&good.replacen(from, to, 1)).unwrap_err();
+        assert_eq!((refusal.code, refusal.field.as_deref()), (Code::Malformed, Some(field)));
+        assert!(refusal.detail.contains("line end") && refusal.detail.contains(at), "{refusal}");
+    }
+    let spaced = parse(&good.replacen("AAAAAAAA", "AAAA AAAA", 1)).unwrap_err();
+    assert_eq!(spaced.detail, "is not base64");
+}
+
+#[test]
 fn more_than_64_signatures_are_refused() {
     let with = |n: usize| {
         let signatures = vec![r#"{"sig":""}"#; n].join(",");

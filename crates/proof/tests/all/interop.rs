@@ -58,19 +58,59 @@ fn keys_and_signatures_of_openssl_are_read_and_written_byte_for_byte() {
     assert_eq!(hex::encode(key.sign(message.as_bytes())), text(&fixture, "signature"));
 }
 
+/// What `openssl` writes; none where there is none, or one without Ed25519.
+fn openssl(args: &[&str]) -> Option<Vec<u8>> {
+    let output = Command::new("openssl").args(args).output().ok()?;
+    output.status.success().then_some(output.stdout)
+}
+
 /// Runs where an `openssl` is found; the fixture above covers the other machines.
 #[test]
 fn an_installed_openssl_reads_our_key_files_and_we_read_its() {
-    let openssl =
-        |args: &[&str]| Command::new("openssl").args(args).output().ok().filter(|out| out.status.success());
-    let Some(generated) = openssl(&["genpkey", "-algorithm", "ed25519"]) else { return };
-    let generated = String::from_utf8(generated.stdout).unwrap();
+    let Some(generated) = openssl(&["genpkey", "-algorithm", "ed25519"]) else {
+        return eprintln!("left out: there is no openssl with Ed25519 here");
+    };
+    let generated = String::from_utf8(generated).unwrap();
     let key = SigningKey::from_pem(&generated).unwrap();
     assert_eq!(key.to_pem(), generated);
     let file = std::env::temp_dir().join(format!("assent-proof-{}.pem", std::process::id()));
     std::fs::write(&file, SigningKey::from_seed([5; 32]).to_pem()).unwrap();
     let public = openssl(&["pkey", "-in", file.to_str().unwrap(), "-pubout"]);
     std::fs::remove_file(&file).unwrap();
-    let public = String::from_utf8(public.unwrap().stdout).unwrap();
+    let public = String::from_utf8(public.unwrap()).unwrap();
     assert_eq!(public, SigningKey::from_seed([5; 32]).public().to_pem());
+}
+
+/// Runs where an `openssl` is found: what it writes besides plain keys is read, or named.
+#[test]
+fn what_an_installed_openssl_writes_is_read_or_named() {
+    let Some(plain) = openssl(&["genpkey", "-algorithm", "ed25519"]) else {
+        return eprintln!("left out: there is no openssl with Ed25519 here");
+    };
+    let dir = std::env::temp_dir().join(format!("assent-proof-openssl-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let file = dir.join("key.pem");
+    std::fs::write(&file, &plain).unwrap();
+    let file = file.to_str().unwrap();
+    let written = |args: &[&str]| String::from_utf8(openssl(args).unwrap()).unwrap();
+    let key = SigningKey::from_pem(&String::from_utf8(plain).unwrap()).unwrap();
+    // The key's numbers as text, before and behind its block.
+    let as_text = written(&["pkey", "-in", file, "-text"]);
+    assert!(as_text.contains("ED25519"));
+    assert_eq!(SigningKey::from_pem(&as_text).unwrap().public(), key.public());
+    let public = written(&["pkey", "-in", file, "-pubout", "-text"]);
+    assert_eq!(PublicKey::from_pem(&public).unwrap(), key.public());
+    let encrypted = written(&["pkey", "-in", file, "-aes256", "-passout", "pass:secret"]);
+    assert!(SigningKey::from_pem(&encrypted).unwrap_err().to_string().contains("an encrypted private key"));
+    let request = ["req", "-x509", "-new", "-key", file, "-subj", "/CN=assent", "-days", "1"];
+    match openssl(&request).map(String::from_utf8) {
+        Some(certificate) => {
+            let problem = PublicKey::from_pem(&certificate.unwrap()).unwrap_err().to_string();
+            assert!(problem.contains("a certificate"), "{problem}");
+        }
+        None => eprintln!("left out: this openssl has no configuration for certificates"),
+    }
+    let rsa = written(&["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]);
+    assert!(SigningKey::from_pem(&rsa).unwrap_err().to_string().contains("an RSA key"));
+    std::fs::remove_dir_all(&dir).unwrap();
 }

@@ -97,6 +97,112 @@ fn pem_files_read_back_and_others_are_refused() {
     }
 }
 
+#[track_caller]
+fn problem<T: std::fmt::Debug>(read: Result<T, KeyError>) -> String {
+    read.unwrap_err().to_string()
+}
+
+#[test]
+fn keys_are_found_among_text_other_blocks_empty_lines_and_a_byte_order_mark() {
+    let signing = key(9);
+    let (private, public) = (signing.to_pem(), signing.public().to_pem());
+    let certificate = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let around = |pem: &str| {
+        let in_two = pem.replacen("-----\n", "-----\n\n", 1).replace('=', "=\t ");
+        [
+            format!("\u{feff}{pem}"),
+            format!("Bag Attributes\n    localKeyID: 01 02\nKey Attributes: <No Attributes>\n{pem}"),
+            format!("{certificate}{pem}{certificate}"),
+            format!("{pem}\n\nthat was it\n"),
+            pem.replace('\n', "\r\n"),
+            pem.trim_end().to_owned(),
+            in_two,
+            format!("{pem}{pem}"),
+        ]
+    };
+    for text in around(&private) {
+        assert_eq!(SigningKey::from_pem(&text).unwrap().public(), signing.public(), "{text}");
+    }
+    for text in around(&public) {
+        assert_eq!(PublicKey::from_pem(&text).unwrap(), signing.public(), "{text}");
+    }
+    let both = format!("{public}{private}");
+    assert_eq!(SigningKey::from_pem(&both).unwrap().public(), signing.public());
+    assert_eq!(pem::public_keys(&both).unwrap(), [signing.public()]);
+    assert_eq!(pem::public_keys(&private).unwrap(), [signing.public()]);
+    let two = format!("{public}text\n{}", key(8).public().to_pem());
+    assert_eq!(pem::public_keys(&two).unwrap(), [signing.public(), key(8).public()]);
+    assert_eq!(PublicKey::from_pem(&two).unwrap(), signing.public());
+    assert!(pem::has_public_key(&two) && !pem::has_public_key(&private));
+}
+
+#[test]
+fn a_file_with_two_different_private_keys_is_refused() {
+    let text = format!("{}{}", key(9).to_pem(), key(8).to_pem());
+    assert!(problem(SigningKey::from_pem(&text)).contains("two different private keys"));
+    assert!(problem(pem::public_keys(&text)).contains("two different private keys"));
+}
+
+#[test]
+fn what_is_no_key_is_named() {
+    let block = |label: &str| format!("-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n");
+    let old_encrypted = "-----BEGIN PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: X,00\n\nAAAA\n\
+                         -----END PRIVATE KEY-----\n";
+    let private = key(9).to_pem();
+    let mut cases = vec![
+        (String::new(), "it is empty"),
+        (" \r\n\t\n".to_owned(), "it is empty"),
+        ("not a key\n".to_owned(), "no line `-----BEGIN PRIVATE KEY-----`"),
+        (block("ENCRYPTED PRIVATE KEY"), "an encrypted private key"),
+        (old_encrypted.to_owned(), "an encrypted private key"),
+        (block("RSA PRIVATE KEY"), "an RSA private key"),
+        (block("EC PRIVATE KEY"), "an elliptic-curve (ECDSA) private key"),
+        (block("OPENSSH PRIVATE KEY"), "OpenSSH"),
+        (block("CERTIFICATE"), "it holds a certificate, and no private key"),
+        (key(9).public().to_pem(), "it holds a public key, and no private key"),
+        (block("AGE KEY"), "it holds a block `AGE KEY`"),
+        (block("\u{1b}[2J"), "\\u{1b}[2J"),
+        (private.lines().take(2).collect::<Vec<_>>().join("\n"), "it was cut short"),
+        (private.replacen("END PRIVATE", "END PUBLIC", 1), "it was cut short"),
+        (private.replacen("\nM", "\n*", 1), "is not base64"),
+        ("x".repeat(pem::MAX_PEM_BYTES + 1), "longer than 1048576 bytes"),
+    ];
+    for (text, names) in &cases {
+        let told = problem(SigningKey::from_pem(text));
+        assert!(told.contains(names) && told.contains("private key"), "{told}");
+        assert!(!told.contains("AAAA") && !told.contains(private.lines().nth(1).unwrap()), "{told}");
+    }
+    assert!(problem(PublicKey::from_pem(&block("CERTIFICATE"))).contains("openssl x509"));
+    assert!(problem(PublicKey::from_pem(&block("ENCRYPTED PRIVATE KEY"))).contains("-pubout"));
+    // A key beside what is no key of ours is found.
+    for (text, _) in cases.drain(3..11) {
+        assert_eq!(SigningKey::from_pem(&format!("{text}{private}")).unwrap().public(), key(9).public());
+    }
+}
+
+#[test]
+fn a_key_of_another_algorithm_is_named_and_passed_over_beside_one_of_ours() {
+    // PKCS#8 and SubjectPublicKeyInfo (RFC 5958, RFC 5280) around the algorithm's number: RSA, then X25519.
+    let rsa = "300d06092a864886f70d0101010500";
+    let x25519 = "300506032b656e";
+    let pem_of = |label: &str, hex: String| {
+        let der = encode_base64(&hex::decode(hex).unwrap());
+        format!("-----BEGIN {label}-----\n{der}\n-----END {label}-----\n")
+    };
+    for (algorithm, bytes, names) in [(rsa, 15, "an RSA key"), (x25519, 7, "an X25519 key")] {
+        let private = pem_of("PRIVATE KEY", format!("30{:02x}020100{algorithm}0400", 3 + bytes + 2));
+        let public = pem_of("PUBLIC KEY", format!("30{:02x}{algorithm}030100", bytes + 3));
+        assert!(problem(SigningKey::from_pem(&private)).contains(names));
+        assert!(problem(PublicKey::from_pem(&public)).contains(names));
+        let beside = format!("{private}{}{private}", key(9).to_pem());
+        assert_eq!(SigningKey::from_pem(&beside).unwrap().public(), key(9).public());
+        let beside = format!("{public}{}", key(9).public().to_pem());
+        assert_eq!(PublicKey::from_pem(&beside).unwrap(), key(9).public());
+        // Where all keys of a file are asked for, each has to be one.
+        assert!(problem(pem::public_keys(&beside)).contains(names));
+    }
+}
+
 #[test]
 fn a_public_key_file_of_low_order_is_refused() {
     let honest = key(1).public();

@@ -54,6 +54,8 @@ const KINDS: &[(&str, usize)] = &[
     ("payload-type/", 13),
     ("statement/time-", 30),
     ("statement/", 130),
+    ("statement/subject-name-u+", 30),
+    ("payload-number/", 34),
     ("numbers/", 12),
     ("size/", 2),
     ("claims/", 75),
@@ -80,7 +82,7 @@ const KINDS: &[(&str, usize)] = &[
 ];
 
 /// Most bytes that the file may have.
-const FILE_BYTES_MAX: usize = 600_000;
+const FILE_BYTES_MAX: usize = 700_000;
 
 /// The file's lists.
 const LISTS: [&str; 4] = ["cases", "signatures", "checkpoints", "consistency"];

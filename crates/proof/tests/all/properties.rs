@@ -60,6 +60,7 @@ proptest! {
     #[test]
     fn json_reads_back_as_it_was_written_here_and_elsewhere(value in arbitrary_json()) {
         prop_assert_eq!(&json::parse(&value.to_vec()).unwrap(), &value);
+        prop_assert_eq!(&json::parse_payload(&value.to_vec()).unwrap(), &value);
         let theirs: serde_json::Value = serde_json::from_slice(&value.to_vec()).unwrap();
         prop_assert!(json::parse(theirs.to_string().as_bytes()).unwrap().same_as(&value));
     }
@@ -67,6 +68,7 @@ proptest! {
     #[test]
     fn no_bytes_make_a_parser_panic(bytes in prop::collection::vec(any::<u8>(), 0..512)) {
         let _ = json::parse(&bytes);
+        let _ = json::parse_payload(&bytes);
         let _ = Envelope::parse(&bytes);
         let _ = Statement::parse(&bytes);
         let _ = AuthorizeRequest::parse(&bytes);

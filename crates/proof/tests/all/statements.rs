@@ -55,6 +55,58 @@ fn other_digests_and_fields_of_in_toto_are_ignored() {
 }
 
 #[test]
+fn a_number_with_a_fraction_of_zeros_is_the_same_number_in_another_statement() {
+    let plain = altered("trainer", "trainer");
+    let fraction = altered(r#""sequence":4"#, r#""sequence":4.00"#);
+    assert_eq!(Statement::parse(&fraction).unwrap(), Statement::parse(&plain).unwrap());
+    let verified = |payload: &[u8]| {
+        let bytes = crate::make::envelope_around(payload.to_vec(), &key(1));
+        verify(&bytes, crate::make::ORIGIN, Rules::NEWEST).unwrap()
+    };
+    let (one, other) = (verified(&plain), verified(&fraction));
+    assert_eq!(one.statement(), other.statement());
+    assert_ne!(one.id(), other.id());
+    // In requests numbers are as strict as ever.
+    let request =
+        r#"{"domain":"d","action":"a","subject":{"digest":{"sha256":"SUBJECT"}},"minRevision":4.0}"#;
+    let request = request.replace("SUBJECT", &Sha256::of(b"x").to_string());
+    refused(AuthorizeRequest::parse(request.as_bytes()), Code::Malformed, "");
+}
+
+#[test]
+fn names_and_details_have_nothing_that_terminals_obey() {
+    for c in [
+        '\u{7f}',
+        '\u{9b}',
+        '\u{61c}',
+        '\u{200e}',
+        '\u{2028}',
+        '\u{202e}',
+        '\u{2066}',
+        '\u{feff}',
+        '\u{e0041}',
+    ] {
+        let named = altered("trainer", &format!("tr{c}ainer"));
+        let refusal = Statement::parse(&named).unwrap_err();
+        assert_eq!((refusal.code, refusal.field.as_deref()), (Code::Malformed, Some("subject[0].name")));
+        assert!(refusal.detail.contains(&format!("U+{:04X}", u32::from(c))), "{refusal}");
+        assert!(!refusal.detail.contains(c), "{refusal:?}");
+        let told = |rules: Rules| {
+            let (event, detail) = (Json::text("started"), Json::text(format!("a{c}b")));
+            let claims = Json::object([("event", event), ("detail", detail)]);
+            Claims::parse(rules, EvidenceKind::AuditLineage, &claims)
+        };
+        refused(told(Rules::NEWEST), Code::ClaimsInvalid, "predicate.claims.detail");
+        // What was accepted while version 1 of the rules took it is still read.
+        assert_eq!(Statement::parse_stored(&named).unwrap().subject_name, Some(format!("tr{c}ainer")));
+        assert!(told(Rules::NEWEST.stored()).is_ok());
+    }
+    for name in ["é", "日本", "नमस्ते", "שלום", "می\u{200c}خواهم", "👩\u{200d}🔬"] {
+        assert_eq!(with("trainer", name).unwrap().subject_name.as_deref(), Some(name));
+    }
+}
+
+#[test]
 fn each_error_names_its_field() {
     let issuer = key(1).public().to_string();
     let twice = format!("\"{issuer}\",\"{issuer}\"");

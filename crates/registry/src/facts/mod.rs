@@ -98,9 +98,9 @@ fn fact(view: &View<'_>, index: u64, known: Option<Fact>) -> Result<Fact, RowErr
         Some(known) => (known.statement, known.claims),
         None => {
             let envelope = Envelope::parse(&body).map_err(|_| mutated(Table::Bodies))?;
-            let statement = Statement::parse(&envelope.payload).map_err(|_| mutated(Table::Bodies))?;
+            let statement = Statement::parse_stored(&envelope.payload).map_err(|_| mutated(Table::Bodies))?;
             let rules = Rules::of(RulesVersion(row.rules)).ok_or_else(|| mutated(Table::Evidence))?;
-            let claims = Claims::parse(rules, statement.kind, &statement.claims);
+            let claims = Claims::parse(rules.stored(), statement.kind, &statement.claims);
             (statement, claims.map_err(|_| mutated(Table::Bodies))?)
         }
     };

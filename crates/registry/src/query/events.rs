@@ -160,8 +160,9 @@ fn restricts(rows: &dyn Rows, row: &EvidenceRow, id: &EvidenceId) -> Result<Opti
     }
     let body = super::envelope(rows, id)?;
     let claims = body.and_then(|body| {
-        let statement = Statement::parse(&Envelope::parse(&body).ok()?.payload).ok()?;
-        Claims::parse(Rules::of(RulesVersion(row.rules))?, statement.kind, &statement.claims).ok()
+        let statement = Statement::parse_stored(&Envelope::parse(&body).ok()?.payload).ok()?;
+        let rules = Rules::of(RulesVersion(row.rules))?.stored();
+        Claims::parse(rules, statement.kind, &statement.claims).ok()
     });
     match claims.as_ref().and_then(|claims| effects(claims).restricts) {
         Some(Restriction::Revokes { authority, .. }) => {

@@ -493,7 +493,7 @@ fn frames() -> Vec<Case> {
         ("frame-line-separators", noted.replace('\n', "\u{2028}").into(), MALFORMED),
         ("frame-tab", signed(&replaced(&text, "\n3\n", "\n3\t\n")).into(), MALFORMED),
         ("frame-nul-at-the-end", format!("{noted}\0").into(), MALFORMED),
-        ("frame-byte-order-mark", signed(&format!("\u{feff}{text}")).into(), WRONG_REGISTRY),
+        ("frame-byte-order-mark", signed(&format!("\u{feff}{text}")).into(), "malformed at origin"),
         (
             "frame-space-after-the-origin",
             signed(&text_of("r.example/1 ", "3", &root)).into(),
@@ -575,14 +575,15 @@ fn names() -> Vec<Case> {
         ("name-tab", "a\tb", MALFORMED),
         ("name-nul", "a\0b", MALFORMED),
         ("name-control-1f", "a\u{1f}b", MALFORMED),
-        ("name-delete", "a\u{7f}b", ACCEPTED),
+        ("name-delete", "a\u{7f}b", MALFORMED),
         ("name-next-line", "a\u{85}b", MALFORMED),
         ("name-no-break-space", "a\u{a0}b", MALFORMED),
         ("name-mongolian-vowel-separator", "a\u{180e}b", ACCEPTED),
         ("name-zero-width-space", "a\u{200b}b", ACCEPTED),
         ("name-line-separator", "a\u{2028}b", MALFORMED),
         ("name-ideographic-space", "a\u{3000}b", MALFORMED),
-        ("name-byte-order-mark", "a\u{feff}b", ACCEPTED),
+        ("name-byte-order-mark", "a\u{feff}b", MALFORMED),
+        ("name-right-to-left", "a\u{202e}b", MALFORMED),
         ("name-em-dash", "—", ACCEPTED),
         ("name-last-code-point", "\u{10ffff}", ACCEPTED),
         ("name-512-bytes", most.as_str(), ACCEPTED),
@@ -609,7 +610,6 @@ fn origins() -> Vec<Case> {
     for (name, origin, expect) in [
         ("origin-of-2-bytes", "é", ACCEPTED),
         ("origin-zero-width-space", "r\u{200b}1", ACCEPTED),
-        ("origin-delete", "r\u{7f}1", ACCEPTED),
         ("origin-em-dash", "—", ACCEPTED),
         ("origin-cosignatures-first-line", "cosignature/v1", ACCEPTED),
         ("origin-490-bytes", most.as_str(), ACCEPTED),
@@ -624,6 +624,8 @@ fn origins() -> Vec<Case> {
         ("origin-plus", "r+1"),
         ("origin-no-break-space", "r\u{a0}1"),
         ("origin-next-line", "r\u{85}1"),
+        ("origin-delete", "r\u{7f}1"),
+        ("origin-right-to-left", "r\u{202e}1"),
     ] {
         let asked = Asked { origin: origin.to_owned(), ..Asked::one() };
         cases.push(asked.case(name, noted_by(origin, ORIGIN), "malformed at origin"));

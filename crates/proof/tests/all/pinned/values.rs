@@ -220,8 +220,8 @@ fn statements() -> Vec<Case> {
         ("subject-name-nul", "\"t\"", "\"\\u0000\"".into(), "subject[0].name"),
         ("subject-name-delete", "\"t\"", "\"\u{7f}\"".into(), "subject[0].name"),
         ("subject-name-control-85", "\"t\"", "\"\u{85}\"".into(), "subject[0].name"),
-        ("subject-name-line-separator", "\"t\"", "\"\u{2028}\"".into(), ACCEPTED),
-        ("subject-name-right-to-left", "\"t\"", "\"\u{202e}\"".into(), ACCEPTED),
+        ("subject-name-line-separator", "\"t\"", "\"\u{2028}\"".into(), "subject[0].name"),
+        ("subject-name-right-to-left", "\"t\"", "\"\u{202e}\"".into(), "subject[0].name"),
         ("subject-name-unassigned", "\"t\"", "\"\u{378}\u{e0080}\"".into(), ACCEPTED),
         ("subject-name-pair-escaped", "\"t\"", "\"\\ud83d\\ude00\"".into(), ACCEPTED),
         ("subject-name-pair-raw", "\"t\"", "\"😀\"".into(), ACCEPTED),
@@ -275,7 +275,7 @@ fn statements() -> Vec<Case> {
         ("sequence-0", NO_CLAIMS, sequence("0"), ACCEPTED),
         ("sequence-minus-0", NO_CLAIMS, sequence("-0"), "malformed"),
         ("sequence-minus-1", NO_CLAIMS, sequence("-1"), "predicate.sequence"),
-        ("sequence-4.0", NO_CLAIMS, sequence("4.0"), "malformed"),
+        ("sequence-4.0", NO_CLAIMS, sequence("4.0"), ACCEPTED),
         ("sequence-text", NO_CLAIMS, sequence("\"4\""), "predicate.sequence"),
         ("sequence-true", NO_CLAIMS, sequence("true"), "predicate.sequence"),
         ("sequence-array", NO_CLAIMS, sequence("[4]"), "predicate.sequence"),
@@ -303,6 +303,85 @@ fn statements() -> Vec<Case> {
         ("predicate-null", "\"predicate\":", "\"predicate\":null,\"x\":".into(), "malformed at predicate"),
     ];
     cases.into_iter().map(|(name, from, to, expect)| statement(name, from, &to, expect)).collect()
+}
+
+/// Numbers as payloads may have them: the same value in another spelling is another statement.
+fn payload_numbers() -> Vec<Case> {
+    let read = ["4.00", "0.0", "5.000", "9007199254740991", "9007199254740991.0", "9007199254740992"];
+    let below_zero = ["-3.0", "-9007199254740991.0"];
+    let refused = [
+        "-0.0",
+        "4.5",
+        "4.01",
+        "0.1",
+        "4.0e0",
+        "4.0E0",
+        "4e0",
+        "4e-0",
+        ".0",
+        "4.",
+        "-.0",
+        "04.0",
+        "00.0",
+        "+4.0",
+        "4.0.0",
+        "4 .0",
+        "4. 0",
+        "9007199254740992.0",
+        "-9007199254740992.0",
+        "90071992547409910.0",
+        "9223372036854775807.0",
+    ];
+    let zeros = format!("4.{}", "0".repeat(400));
+    let read = read.into_iter().chain([zeros.as_str()]).map(|number| (number, ACCEPTED));
+    let below_zero = below_zero.into_iter().map(|number| (number, "malformed at predicate.sequence"));
+    let refused = refused.into_iter().map(|number| (number, "malformed"));
+    let mut cases = Vec::new();
+    for (number, expect) in read.chain(below_zero).chain(refused) {
+        let payload = altered(NO_CLAIMS, format!("\"sequence\":{number},{NO_CLAIMS}"));
+        let envelope = if expect == ACCEPTED { signed(&payload) } else { unsigned(&payload) };
+        let name = if number.len() > 40 { "4-and-400-zeros" } else { number };
+        cases.push(to_verify(format!("payload-number/{name}"), envelope, expect));
+    }
+    // What is no number stays as it is: strings, also with escapes before them, and numbers in the envelope around.
+    let name = |text: &str| signed(&altered("\"t\"", format!("\"{text}\"")));
+    cases.push(to_verify("payload-number/in-a-string", name("4.0"), ACCEPTED));
+    cases.push(to_verify("payload-number/in-a-string-behind-escapes", name("\\\"4.0\\\\"), ACCEPTED));
+    let unknown = altered("{\"_type\":", "{\"4.0\":[4.0,{\"x\":4.0}],\"_type\":");
+    cases.push(to_verify("payload-number/in-an-unknown-field", signed(&unknown), ACCEPTED));
+    let around = with(&enclosed(b"{}", &[b""]), "{\"payload\":", "{\"x\":4.0,\"payload\":");
+    cases.push(to_verify("payload-number/in-the-envelope", around, "malformed"));
+    cases
+}
+
+/// Names with each character at which what terminals obey begins or ends, and with its neighbours.
+fn names() -> Vec<Case> {
+    let ranges = [
+        ('\u{0}', '\u{1f}'),
+        ('\u{7f}', '\u{9f}'),
+        ('\u{61c}', '\u{61c}'),
+        ('\u{200e}', '\u{200f}'),
+        ('\u{2028}', '\u{202e}'),
+        ('\u{2066}', '\u{206f}'),
+        ('\u{feff}', '\u{feff}'),
+        ('\u{fff9}', '\u{fffb}'),
+        ('\u{e0000}', '\u{e007f}'),
+    ];
+    let neighbour =
+        |c: char, step: i64| u32::try_from(i64::from(u32::from(c)) + step).ok().and_then(char::from_u32);
+    let mut given: Vec<(char, &str)> = Vec::new();
+    for (first, last) in ranges {
+        given.extend([(first, "subject[0].name"), (last, "subject[0].name")]);
+        let around = [neighbour(first, -1), neighbour(last, 1)];
+        given.extend(around.into_iter().flatten().map(|c| (c, ACCEPTED)));
+    }
+    given.sort_unstable();
+    given.dedup();
+    let case = |(c, expect): (char, &str)| {
+        let value = Json::text(c.to_string()).to_text();
+        statement(&format!("subject-name-u+{:04x}", u32::from(c)), "\"t\"", &value, expect)
+    };
+    given.into_iter().map(case).collect()
 }
 
 /// How many issuers and signatures there may be, and who of them must have signed.
@@ -412,7 +491,7 @@ fn claims() -> Vec<Case> {
         ("verifier-65-of-2-bytes", ra, attestation("verifier", &quoted(&"é".repeat(65))), ".verifier"),
         ("verifier-delete", ra, attestation("verifier", "\"\u{7f}\""), ".verifier"),
         ("verifier-control-85", ra, attestation("verifier", "\"\\u0085\""), ".verifier"),
-        ("verifier-right-to-left", ra, attestation("verifier", "\"\\u202e\""), ACCEPTED),
+        ("verifier-right-to-left", ra, attestation("verifier", "\"\\u202e\""), ".verifier"),
         ("measurement-space", ra, attestation("measurement", "\" \""), ACCEPTED),
         ("measurement-upper-case", ra, attestation("measurement", "\"00FF\""), ACCEPTED),
         ("measurement-delete", ra, attestation("measurement", "\"\\u007f\""), ".measurement"),
@@ -427,6 +506,10 @@ fn claims() -> Vec<Case> {
         ),
         ("uses-0", ea, uses("0"), ".uses"),
         ("uses-1", ea, uses("1"), ACCEPTED),
+        ("uses-1.0", ea, uses("1.0"), ACCEPTED),
+        ("uses-0.0", ea, uses("0.0"), ".uses"),
+        ("uses-4294967295.000", ea, uses("4294967295.000"), ACCEPTED),
+        ("uses-4294967296.0", ea, uses("4294967296.0"), ".uses"),
         ("uses-text", ea, uses("\"1\""), ".uses"),
         ("uses-2-to-32-minus-1", ea, uses("4294967295"), ACCEPTED),
         ("uses-2-to-32", ea, uses("4294967296"), ".uses"),
@@ -453,6 +536,7 @@ fn claims() -> Vec<Case> {
         ("threshold-0", "root", root(&[public(1)], "0"), ".threshold"),
         ("threshold-2-of-1", "root", root(&[public(1)], "2"), ".threshold"),
         ("threshold-2-to-32-plus-1", "root", root(&[public(1)], "4294967297"), ".threshold"),
+        ("threshold-1.0", "root", root(&[public(1)], "1.0"), ACCEPTED),
         ("threshold-null", "root", root(&[public(1)], "null"), ".threshold"),
         ("hash-standard", sc, continuity(&hash), ACCEPTED),
         ("hash-bare", sc, continuity(&bare), ".consistency[0]"),
@@ -467,7 +551,8 @@ fn claims() -> Vec<Case> {
         ("peer-control-85", st, trust("r\u{85}2"), ".peer"),
         ("peer-zero-width-space", st, trust("r\u{200b}2"), ACCEPTED),
         ("peer-mongolian-vowel-separator", st, trust("r\u{180e}2"), ACCEPTED),
-        ("peer-delete", st, trust("r\u{7f}2"), ACCEPTED),
+        ("peer-delete", st, trust("r\u{7f}2"), ".peer"),
+        ("peer-right-to-left", st, trust("r\u{202e}2"), ".peer"),
         ("rules-0", "rules", "{\"version\":0}".into(), ".version"),
         ("rules-2-to-32-minus-1", "rules", "{\"version\":4294967295}".into(), ACCEPTED),
         ("rules-2-to-32", "rules", "{\"version\":4294967296}".into(), ".version"),
@@ -511,5 +596,15 @@ fn claims() -> Vec<Case> {
 }
 
 pub fn cases() -> Vec<Case> {
-    [envelopes(), payload_types(), times(), statements(), numbers(), claims()].into_iter().flatten().collect()
+    let made = [
+        envelopes(),
+        payload_types(),
+        times(),
+        statements(),
+        payload_numbers(),
+        names(),
+        numbers(),
+        claims(),
+    ];
+    made.into_iter().flatten().collect()
 }

@@ -1,0 +1,177 @@
+//! Files with private keys: read once, bounded, and only if not everybody on the machine can read them.
+//!
+//! The permissions are those of the file that was opened: links are followed, as Kubernetes mounts secrets, and nothing can take the
+//! file's place between the look and the reading. It never prints or logs key material.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use assent_proof::pem::MAX_PEM_BYTES;
+use assent_proof::{KeyError, SigningKey};
+
+/// The permissions of everybody who neither owns a file nor is in its group.
+const OTHERS: u32 = 0o007;
+/// The permissions of a file's group.
+const GROUP: u32 = 0o070;
+
+/// A private key, and whether more than its file's owner can read it.
+#[derive(Debug)]
+pub struct KeyFile {
+    /// The key.
+    pub key: SigningKey,
+    /// Whether the file's group has permissions, as mounted secrets may need. The caller says so to its operator.
+    pub is_open_to_group: bool,
+}
+
+/// Why no private key is read from a file. Goes on after the file's name.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyFileError {
+    /// The system does not give it.
+    #[error("cannot be read: {0}")]
+    Io(#[from] io::Error),
+    /// Its permissions let everybody in.
+    #[error("everybody on this machine may use this private key: the file's mode is {mode:04o}")]
+    Exposed {
+        /// The file's permissions.
+        mode: u32,
+    },
+    /// It is longer than any key file.
+    #[error("the file has more than {} bytes", MAX_PEM_BYTES)]
+    TooLarge,
+    /// It is not UTF-8.
+    #[error("the file is no text, and so no PEM file")]
+    NoText,
+    /// It has no private key of ours.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+}
+
+impl KeyFileError {
+    /// What to do about it, for the file at `path`.
+    pub fn remedy(&self, path: &Path) -> String {
+        match self {
+            KeyFileError::Io(_) => "check the path and its permissions".to_owned(),
+            KeyFileError::Exposed { .. } => format!(
+                "`chmod 600 {}` (640 lets a group in; a secret that Kubernetes mounts takes `defaultMode: 0440`), \
+                 and replace the key if strangers may have read it",
+                path.display()
+            ),
+            KeyFileError::TooLarge => "give a file with the key alone".to_owned(),
+            KeyFileError::NoText => {
+                "if it is DER, `openssl pkey -inform DER -in FILE -out NEW` writes it as PEM".to_owned()
+            }
+            KeyFileError::Key(_) => {
+                "give a key as `assent key generate` or `openssl genpkey -algorithm ed25519` writes it".to_owned()
+            }
+        }
+    }
+}
+
+/// Reads the private key of a PEM file.
+///
+/// # Errors
+/// A file that everybody may read, write or run (any of the permission bits 007), before anything of it is read; more than
+/// [`MAX_PEM_BYTES`]; and what [`SigningKey::from_pem`] refuses. What is no regular file, such as a pipe, has no lasting permissions
+/// and is read as it is.
+pub fn read(path: &Path) -> Result<KeyFile, KeyFileError> {
+    let file = File::open(path)?;
+    let mode = mode_of(&file.metadata()?);
+    if mode & OTHERS != 0 {
+        return Err(KeyFileError::Exposed { mode });
+    }
+    let limit = u64::try_from(MAX_PEM_BYTES).unwrap_or(u64::MAX);
+    let mut bytes = Vec::new();
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() > MAX_PEM_BYTES {
+        return Err(KeyFileError::TooLarge);
+    }
+    let text = String::from_utf8(bytes).map_err(|_| KeyFileError::NoText)?;
+    Ok(KeyFile { key: SigningKey::from_pem(&text)?, is_open_to_group: mode & GROUP != 0 })
+}
+
+/// The permissions of a regular file; none of anything else.
+fn mode_of(metadata: &Metadata) -> u32 {
+    if metadata.is_file() { metadata.mode() & 0o7777 } else { 0 }
+}
+
+/// Writes a key into a new file that only its owner may read and write.
+///
+/// # Errors
+/// `AlreadyExists` if there is a file: it might be the only copy of another key.
+pub fn write_new(path: &Path, key: &SigningKey) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(key.to_pem().as_bytes())?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    fn key() -> SigningKey {
+        SigningKey::from_seed([1; 32])
+    }
+
+    fn set_mode(path: &Path, mode: u32) {
+        std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn a_private_key_that_everybody_may_read_is_refused_and_one_that_a_group_may_read_is_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("k.pem");
+        write_new(&path, &key()).unwrap();
+        for mode in [0o600, 0o400, 0o640, 0o440, 0o660] {
+            set_mode(&path, mode);
+            let (found, of_group) = (read(&path).unwrap(), mode & 0o070 != 0);
+            assert_eq!((found.key.public(), found.is_open_to_group), (key().public(), of_group), "{mode:o}");
+        }
+        for mode in [0o644, 0o604, 0o602, 0o601, 0o666, 0o777, 0o4604] {
+            set_mode(&path, mode);
+            let error = read(&path).unwrap_err();
+            assert!(error.to_string().contains(&format!("{mode:04o}")), "{error}");
+            assert!(error.remedy(&path).contains(&format!("chmod 600 {}", path.display())));
+        }
+        assert_eq!(write_new(&path, &key()).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+    }
+
+    #[test]
+    fn a_secret_behind_links_is_judged_by_its_own_permissions() {
+        // As Kubernetes mounts secrets: `k.pem` -> `..data/k.pem`, and `..data` -> a folder with a time for its name.
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("..2026_11_30");
+        std::fs::create_dir(&folder).unwrap();
+        write_new(&folder.join("k.pem"), &key()).unwrap();
+        symlink("..2026_11_30", dir.path().join("..data")).unwrap();
+        let path = dir.path().join("k.pem");
+        symlink("..data/k.pem", &path).unwrap();
+        set_mode(&folder.join("k.pem"), 0o440);
+        assert!(read(&path).unwrap().is_open_to_group);
+        set_mode(&folder.join("k.pem"), 0o444);
+        assert!(matches!(read(&path), Err(KeyFileError::Exposed { mode: 0o444 })));
+    }
+
+    #[test]
+    fn what_is_no_private_key_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("k.pem");
+        assert!(matches!(read(&path), Err(KeyFileError::Io(_))));
+        write_new(&path, &key()).unwrap();
+        for (bytes, says) in [
+            (&b""[..], "it is empty"),
+            (&[0x30, 0x2e, 0xff][..], "no text"),
+            (key().public().to_pem().as_bytes(), "a public key"),
+            (vec![b'x'; MAX_PEM_BYTES + 1].as_slice(), "more than 1048576 bytes"),
+        ] {
+            std::fs::write(&path, bytes).unwrap();
+            let error = read(&path).unwrap_err();
+            assert!(error.to_string().contains(says), "{error}");
+            assert!(!error.remedy(&path).is_empty());
+        }
+    }
+}
