@@ -19,9 +19,11 @@ mod events;
 mod follow;
 mod form;
 mod keep_log;
+mod key_ends;
 mod lane;
 mod members;
 mod membership;
+mod metrics_page;
 mod moved;
 mod mutant;
 mod permit;
@@ -76,6 +78,7 @@ pub use events::{EventsAsk, PollAsk};
 pub(crate) use follow::{follow_members, remember_voters};
 pub(crate) use form::form;
 pub(crate) use keep_log::{DURABLE_WITHIN as KEEP_LOG_WAITS, keep_log};
+pub(crate) use key_ends::KeyEnds;
 pub(crate) use raise::{WAITS as RAISE_WAITS, raise_rules};
 pub(crate) use shed::Shed;
 pub use submit::Submitted;
@@ -134,6 +137,17 @@ pub(crate) struct Parts {
     pub(crate) managing: tokio::sync::Mutex<()>,
 }
 
+/// What is between arrival and answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    /// Authorize requests that came alone.
+    pub(crate) single: usize,
+    /// Authorize requests of long calls.
+    pub(crate) long: usize,
+    /// Envelopes.
+    pub(crate) submit: usize,
+}
+
 /// The use cases of one node. Clones share it.
 #[derive(Clone)]
 pub struct Service {
@@ -176,6 +190,8 @@ pub(crate) struct Inner {
     feeds: events::Feeds,
     /// One permit a digest of the registry being made.
     digests: Arc<Semaphore>,
+    /// When keys end.
+    key_ends: key_ends::Walks,
     /// Empty but under a mutant.
     repeated: mutant::Repeated,
 }
@@ -201,6 +217,7 @@ impl Service {
             body_room: Arc::new(Semaphore::new(limits.body_kib)),
             feeds: events::Feeds::new(&limits),
             digests: Arc::new(Semaphore::new(digest::DIGESTS_AT_ONCE)),
+            key_ends: key_ends::Walks::default(),
             repeated: mutant::Repeated::default(),
         };
         let service = Self { inner: Arc::new(inner) };
@@ -231,14 +248,14 @@ impl Service {
         self.inner.body_room.clone().try_acquire_many_owned(kib).ok()
     }
 
-    /// How much waits: requests for a barrier, envelopes to be proposed.
-    pub(crate) fn waiting(&self) -> (usize, usize) {
+    /// How much waits.
+    pub(crate) fn waiting(&self) -> Waiting {
         let limits = &self.config().limits;
-        let short = limits.short_queue().saturating_sub(self.inner.authorize_room.available_permits());
-        (
-            short.saturating_add(self.inner.lane.waiting()),
-            limits.submit_queue.saturating_sub(self.inner.submit_room.available_permits()),
-        )
+        Waiting {
+            single: limits.short_queue().saturating_sub(self.inner.authorize_room.available_permits()),
+            long: self.inner.lane.waiting(),
+            submit: limits.submit_queue.saturating_sub(self.inner.submit_room.available_permits()),
+        }
     }
 
     /// The node's configuration.
