@@ -1,68 +1,42 @@
-//! What Prometheus sees. Counters and histograms live here; gauges are read when the page is.
+//! What Prometheus sees.
+//!
+//! Counters and histograms live here; what is a state of this moment is read when the page is (`metrics/gauges.rs`).
 
-use std::sync::atomic::{AtomicU64, Ordering};
+mod format;
+mod gauges;
+mod labels;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{EncodeLabelSet, LabelValueEncoder};
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use assent_api::{SnapshotDirection, StatusBody};
 use assent_proof::Code;
+use assent_store::LOG_VERSION;
 
+use crate::env::ProcessUsage;
+use crate::peer::PROTOCOL_VERSION;
 use crate::usecase::Submitted;
+use labels::{Became, Counted, Decided, Outcome};
 
-/// A label whose value is a code, or what there is instead of one.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct CodeLabel(&'static str);
-
-impl prometheus_client::encoding::EncodeLabelValue for CodeLabel {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
-        self.0.encode(encoder)
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByCode {
-    code: CodeLabel,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByPeer {
-    peer: u64,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByTransfer {
-    direction: CodeLabel,
-    peer: u64,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByPlaces {
-    urgency: CodeLabel,
-    of: CodeLabel,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByOutcome {
-    outcome: CodeLabel,
-}
+pub(crate) use format::Format;
+pub(crate) use gauges::Now;
 
 /// A node's metrics.
 pub struct Metrics {
     registry: Registry,
-    decisions: Family<ByCode, Counter>,
+    decisions: Counted<Decided>,
     signatures: Counter<u64, AtomicU64>,
-    submissions: Family<ByCode, Counter>,
+    submissions: Counted<Became>,
     submission_signatures: Counter<u64, AtomicU64>,
     submission_strangers: Counter<u64, AtomicU64>,
-    barriers: Family<ByOutcome, Counter>,
+    barriers: Counted<Outcome>,
     authorize_seconds: Histogram,
     submit_seconds: Histogram,
     barrier_seconds: Histogram,
@@ -71,46 +45,10 @@ pub struct Metrics {
     refused_connections: Counter<u64, AtomicU64>,
     event_feeds: Gauge,
     events: Counter<u64, AtomicU64>,
-    task_panics: Counter<u64, AtomicU64>,
-    lost_lines: Counter<u64, AtomicU64>,
     /// Where the process counts the lines of its log that were lost.
     log: OnceLock<Arc<AtomicU64>>,
-    gauges: Gauges,
-}
-
-#[derive(Default)]
-struct Gauges {
-    revision: Gauge,
-    term: Gauge,
-    applied: Gauge,
-    last_log: Gauge,
-    leader: Gauge,
-    clock_sure: Gauge,
-    clock_anchored: Gauge,
-    registry_time_ahead: Gauge<f64, AtomicU64>,
-    healthy: Gauge,
-    authorize_waiting: Gauge,
-    submit_waiting: Gauge,
-    submit_places: Family<ByPlaces, Gauge>,
-    clock_offset: Family<ByPeer, Gauge>,
-    voters: Gauge,
-    learners: Gauge,
-    is_voter: Gauge,
-    peer_connected: Family<ByPeer, Gauge>,
-    rules: Gauge,
-    log_bytes: Gauge,
-    log_first: Gauge,
-    snapshot_rows: Family<ByTransfer, Gauge>,
-    snapshot_rows_total: Family<ByTransfer, Gauge>,
-    tasks_late: Gauge,
-    connections_max: Gauge,
-    open_files: Gauge,
-    open_files_max: Gauge,
-}
-
-/// Milliseconds as seconds. Beyond 2^53 ms the last digits are lost.
-fn seconds(ms: i64) -> f64 {
-    ms as f64 / 1000.0
+    /// Whether the page shows what the process takes of its machine.
+    process: AtomicBool,
 }
 
 /// 0.1 ms to about 3 s, doubling.
@@ -118,17 +56,29 @@ fn latency() -> Histogram {
     Histogram::new(exponential_buckets(0.0001, 2.0, 16))
 }
 
+/// What this build is: `rules` are the newest that it knows, `protocol` is the one that it speaks with other nodes, `format` is the
+/// version in which it writes its Raft log. The revision is what the build was told in `ASSENT_REVISION`.
+fn build(rules_known: u32) -> Info<Vec<(&'static str, String)>> {
+    Info::new(vec![
+        ("version", env!("CARGO_PKG_VERSION").to_owned()),
+        ("revision", option_env!("ASSENT_REVISION").unwrap_or("unknown").to_owned()),
+        ("rules", rules_known.to_string()),
+        ("protocol", PROTOCOL_VERSION.to_string()),
+        ("format", LOG_VERSION.to_string()),
+    ])
+}
+
 impl Metrics {
-    /// All at zero.
-    pub fn new() -> Self {
+    /// All at zero, of a node that knows the rules up to that version.
+    pub fn new(rules_known: u32) -> Self {
         let mut registry = Registry::with_prefix("assent");
         let metrics = Self {
-            decisions: Family::default(),
+            decisions: Counted::new(),
             signatures: Counter::default(),
-            submissions: Family::default(),
+            submissions: Counted::new(),
             submission_signatures: Counter::default(),
             submission_strangers: Counter::default(),
-            barriers: Family::default(),
+            barriers: Counted::new(),
             authorize_seconds: latency(),
             submit_seconds: latency(),
             barrier_seconds: latency(),
@@ -137,24 +87,23 @@ impl Metrics {
             refused_connections: Counter::default(),
             event_feeds: Gauge::default(),
             events: Counter::default(),
-            task_panics: Counter::default(),
-            lost_lines: Counter::default(),
             log: OnceLock::new(),
-            gauges: Gauges::default(),
+            process: AtomicBool::new(false),
             registry: Registry::default(),
         };
         let m = &metrics;
+        registry.register("build", "What this node's build is and speaks", build(rules_known));
         registry.register(
             "decisions",
             "Decisions by their first reason, `allow` where there is none",
-            m.decisions.clone(),
+            m.decisions.family(),
         );
         registry.register(
             "decision_signatures",
             "Signatures over decisions, each over up to 64 of them",
             m.signatures.clone(),
         );
-        registry.register("submissions", "Envelopes by what became of them", m.submissions.clone());
+        registry.register("submissions", "Envelopes by what became of them", m.submissions.family());
         registry.register(
             "submission_signatures",
             "Most signatures that looking at envelopes has computed, of clients and of what peers forward",
@@ -165,7 +114,7 @@ impl Metrics {
             "Envelopes of no known key, refused without a look at their signatures",
             m.submission_strangers.clone(),
         );
-        registry.register("barriers", "Read barriers, passed or not", m.barriers.clone());
+        registry.register("barriers", "Read barriers, passed or not", m.barriers.family());
         for (name, help, histogram) in [
             ("authorize", "From an authorize's arrival to its decision", &m.authorize_seconds),
             ("submit", "From a submission's arrival to its answer", &m.submit_seconds),
@@ -177,97 +126,17 @@ impl Metrics {
         registry.register("connections", "Client connections now", m.connections.clone());
         registry.register(
             "refused_connections",
-            "Client connections closed at the bound",
+            "Client connections beyond the bound that were closed, and requests that were refused there",
             m.refused_connections.clone(),
         );
         registry.register("event_feeds", "Streams and long polls of events now", m.event_feeds.clone());
         registry.register("events_sent", "Events handed to followers", m.events.clone());
-        registry.register(
-            "task_panics",
-            "Tasks of one connection or one call, and pieces of blocking work, that panicked",
-            m.task_panics.clone(),
-        );
-        registry.register(
-            "log_lines_lost",
-            "Lines of the log that nobody took in time, or that could not be written",
-            m.lost_lines.clone(),
-        );
-        let g = &m.gauges;
-        registry.register("revision", "The ledger's size, as applied here", g.revision.clone());
-        registry.register("raft_term", "Raft's term", g.term.clone());
-        registry.register("raft_applied_index", "The last applied log index", g.applied.clone());
-        registry.register("raft_last_log_index", "The last log index", g.last_log.clone());
-        registry.register("raft_is_leader", "Whether this node believes that it leads", g.leader.clone());
-        registry.register("clock_sure", "Whether this node uses its clock", g.clock_sure.clone());
-        registry.register(
-            "clock_anchored",
-            "Whether this node's clock is where it is trusted to be by its boot time",
-            g.clock_anchored.clone(),
-        );
-        registry.register_with_unit(
-            "registry_time_ahead",
-            "Registry time minus this node's clock",
-            Unit::Seconds,
-            g.registry_time_ahead.clone(),
-        );
-        registry.register(
-            "healthy",
-            "0 once the store has failed, Raft has stopped or a task has ended that the node needs",
-            g.healthy.clone(),
-        );
-        for (name, help, gauge) in [
-            ("voters", "Voters of the cluster, as this node knows", &g.voters),
-            ("learners", "Learners of the cluster, as this node knows", &g.learners),
-            ("is_voter", "Whether this node is a voter", &g.is_voter),
-            ("rules_version", "The version of the rules that the registry follows here", &g.rules),
-            ("raft_log_bytes", "Bytes of the Raft log's entries", &g.log_bytes),
-            ("raft_first_log_index", "The first log index that is still there", &g.log_first),
-            ("tasks_late", "Whether a task that ticks has not done so for too long", &g.tasks_late),
-            ("connections_max", "Client connections that there may be", &g.connections_max),
-            ("open_files", "Open files of the process", &g.open_files),
-            ("open_files_max", "Open files that the process may have", &g.open_files_max),
-        ] {
-            registry.register(name, help, gauge.clone());
-        }
-        registry.register(
-            "peer_connected",
-            "Whether there is a connection to that peer",
-            g.peer_connected.clone(),
-        );
-        registry.register(
-            "snapshot_rows",
-            "Rows of a snapshot on its way that have arrived",
-            g.snapshot_rows.clone(),
-        );
-        registry.register(
-            "snapshot_rows_total",
-            "Rows of a snapshot on its way, altogether",
-            g.snapshot_rows_total.clone(),
-        );
-        let waiting = "between arrival and answer";
-        registry.register(
-            "authorize_waiting",
-            format!("Authorize requests {waiting}"),
-            g.authorize_waiting.clone(),
-        );
-        registry.register("submit_waiting", format!("Envelopes {waiting}"), g.submit_waiting.clone());
-        registry.register(
-            "submit_places_taken",
-            format!("Envelopes {waiting}, by urgency, of clients and of what peers forward"),
-            g.submit_places.clone(),
-        );
-        registry.register(
-            "clock_offset_ms",
-            "A peer's clock minus this node's, in milliseconds",
-            g.clock_offset.clone(),
-        );
         Self { registry, ..metrics }
     }
 
     /// A decision with its first reason; none is an allow.
     pub(crate) fn decided(&self, code: Option<Code>) {
-        let label = CodeLabel(code.map_or("allow", Code::as_str));
-        self.decisions.get_or_create(&ByCode { code: label }).inc();
+        self.decisions.inc(&Decided(code));
     }
 
     /// Decisions were signed together.
@@ -282,13 +151,7 @@ impl Metrics {
 
     /// What became of a submission.
     pub(crate) fn submitted(&self, result: &Submitted) {
-        let label = match result {
-            Submitted::Accepted { fresh: true, .. } => "accepted",
-            Submitted::Accepted { fresh: false, .. } => "again",
-            Submitted::Problem(problem) if problem.is_outcome_unknown() => "unknown",
-            Submitted::Problem(problem) => problem.code.as_str(),
-        };
-        self.submissions.get_or_create(&ByCode { code: CodeLabel(label) }).inc();
+        self.submissions.inc(&Became::from(result));
     }
 
     /// Envelopes were looked at before they are proposed: most signatures that this computed, and how many were refused without one as
@@ -302,15 +165,6 @@ impl Metrics {
     /// How many signatures looking at envelopes has computed, at most.
     pub fn submission_signatures(&self) -> u64 {
         self.submission_signatures.get()
-    }
-
-    /// How many places for envelopes of one urgency are taken, for the next page.
-    pub(crate) fn submit_places(&self, urgency: &'static str, of_clients: usize, of_peers: usize) {
-        for (of, taken) in [("clients", of_clients), ("peers", of_peers)] {
-            let places = ByPlaces { urgency: CodeLabel(urgency), of: CodeLabel(of) };
-            let taken = i64::try_from(taken).unwrap_or(i64::MAX);
-            self.gauges.submit_places.get_or_create(&places).set(taken);
-        }
     }
 
     pub(crate) fn authorize_took(&self, took: Duration) {
@@ -327,8 +181,7 @@ impl Metrics {
 
     pub(crate) fn barrier_took(&self, took: Duration, passed: bool) {
         self.barrier_seconds.observe(took.as_secs_f64());
-        let outcome = CodeLabel(if passed { "passed" } else { "failed" });
-        self.barriers.get_or_create(&ByOutcome { outcome }).inc();
+        self.barriers.inc(if passed { &Outcome::Passed } else { &Outcome::Failed });
     }
 
     pub(crate) fn connected(&self) {
@@ -350,10 +203,9 @@ impl Metrics {
         let _ = self.log.set(lost);
     }
 
-    /// How the node's tasks are doing, for the next page.
-    pub(crate) fn tasks(&self, late: bool, panics: u64) {
-        self.gauges.tasks_late.set(i64::from(late));
-        self.task_panics.inner().store(panics, Ordering::Relaxed);
+    /// From now on the page shows what the process takes of its machine. A process that runs one node calls this.
+    pub fn show_process(&self) {
+        self.process.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn connection_refused(&self) {
@@ -372,71 +224,17 @@ impl Metrics {
         self.events.inc_by(u64::try_from(events).unwrap_or(u64::MAX));
     }
 
-    /// The page, with gauges as of `status`.
-    pub(crate) fn page(&self, status: &StatusBody, healthy: bool, waiting: (usize, usize)) -> String {
-        let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-        let gauges = &self.gauges;
-        gauges.authorize_waiting.set(i64::try_from(waiting.0).unwrap_or(i64::MAX));
-        gauges.submit_waiting.set(i64::try_from(waiting.1).unwrap_or(i64::MAX));
-        gauges.revision.set(number(status.revision));
-        gauges.term.set(number(status.term));
-        gauges.applied.set(number(status.applied.unwrap_or(0)));
-        gauges.last_log.set(number(status.last_log.unwrap_or(0)));
-        gauges.leader.set(i64::from(status.leader == Some(status.node_id)));
-        gauges.clock_sure.set(i64::from(status.clock.sure));
-        gauges.clock_anchored.set(i64::from(status.clock.anchored));
-        gauges.registry_time_ahead.set(seconds(status.clock.registry_time_ahead_ms.unwrap_or(0)));
-        gauges.healthy.set(i64::from(healthy));
-        for reading in &status.clock.readings {
-            gauges.clock_offset.get_or_create(&ByPeer { peer: reading.peer }).set(reading.offset_ms);
-        }
-        if let Some(process) = status.process {
-            gauges.connections_max.set(number(process.connections_max));
-            gauges.open_files.set(number(process.open_files.unwrap_or(0)));
-            gauges.open_files_max.set(number(process.open_files_max));
-        }
-        if let Some(lost) = self.log.get() {
-            self.lost_lines.inner().store(lost.load(Ordering::Relaxed), Ordering::Relaxed);
-        }
-        self.show_members(status);
+    /// The page.
+    pub(crate) fn page(&self, now: &Now<'_>, format: Format) -> String {
+        let lost_lines = self.log.get().map_or(0, |lost| lost.load(Ordering::Relaxed));
+        let node = gauges::node(now, lost_lines);
+        let process = self.process.load(Ordering::Relaxed).then(|| gauges::process(&ProcessUsage::now()));
         let mut page = String::new();
-        // Writing to a string cannot fail.
-        let _ = encode(&mut page, &self.registry);
-        page
-    }
-}
-
-impl Metrics {
-    /// Members, log and transfers; what is no longer there is no longer shown.
-    fn show_members(&self, status: &StatusBody) {
-        let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-        let gauges = &self.gauges;
-        gauges.voters.set(number(status.voters.len() as u64));
-        gauges.learners.set(number(status.learners.len() as u64));
-        gauges.is_voter.set(i64::from(status.voters.contains(&status.node_id)));
-        gauges.rules.set(i64::from(status.rules));
-        gauges.log_bytes.set(number(status.log.bytes));
-        gauges.log_first.set(number(status.log.first.unwrap_or(0)));
-        gauges.peer_connected.clear();
-        for peer in &status.peers {
-            gauges.peer_connected.get_or_create(&ByPeer { peer: peer.id }).set(i64::from(peer.connected));
+        for registry in [Some(&self.registry), Some(&node), process.as_ref()].into_iter().flatten() {
+            // Writing to a string cannot fail.
+            let _ = encode_registry(&mut page, registry);
         }
-        gauges.snapshot_rows.clear();
-        gauges.snapshot_rows_total.clear();
-        for snapshot in &status.snapshots {
-            let direction = CodeLabel(match snapshot.direction {
-                SnapshotDirection::Sending => "sending",
-                SnapshotDirection::Receiving => "receiving",
-            });
-            let transfer = ByTransfer { direction, peer: snapshot.peer };
-            gauges.snapshot_rows.get_or_create(&transfer).set(number(snapshot.rows));
-            gauges.snapshot_rows_total.get_or_create(&transfer).set(number(snapshot.rows_total));
-        }
-    }
-}
-
-impl Default for Metrics {
-    fn default() -> Self {
-        Self::new()
+        let _ = encode_eof(&mut page);
+        format.of(page)
     }
 }

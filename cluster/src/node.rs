@@ -125,7 +125,7 @@ impl Node {
         service_of_raft.attach(raft.clone());
 
         let recovery = watch::channel(None);
-        let metrics = Arc::new(Metrics::new());
+        let metrics = Arc::new(Metrics::new(config.rules_known));
         let parts = Parts {
             config: config.clone(),
             env: env.clone(),

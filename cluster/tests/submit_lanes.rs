@@ -167,7 +167,7 @@ async fn what_no_known_key_has_signed_costs_no_signature_on_any_node_and_is_refu
     assert_eq!(signatures(&nodes), before);
     let page = get(nodes[0].client_addr(), "/metrics").await.unwrap();
     assert!(page.contains("assent_submission_strangers_total 33\n"), "{page}");
-    assert!(page.contains("assent_submit_places_taken{urgency=\"batch\",of=\"clients\"} 0\n"), "{page}");
+    assert!(page.contains("assent_submit_waiting{urgency=\"batch\",of=\"clients\"} 0\n"), "{page}");
     // Whatever a known key has signed is verified.
     assert!(accepted(&submit(&nodes[0], quarantine("exec-1")).await));
     assert!(signatures(&nodes) > before);

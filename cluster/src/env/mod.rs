@@ -10,6 +10,7 @@ mod disk;
 mod entropy;
 mod files;
 mod net;
+mod process;
 
 use std::io;
 use std::path::Path;
@@ -23,6 +24,7 @@ pub use self::disk::FileDisk;
 pub use self::entropy::{Entropy, RealEntropy};
 pub use self::files::{FilesError, OpenFiles, PROBE_CONNECTIONS, Room, make_room};
 pub use self::net::{BoxStream, Duplex, Listener, Net, RealNet};
+pub use self::process::ProcessUsage;
 
 /// One node's whole outside world.
 #[derive(Clone)]

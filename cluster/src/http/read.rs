@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
+use http::{HeaderMap, HeaderValue, header};
 
 use assent_api::{
     AuthoritiesBody, AuthorityBody, AuthorityStatus, Call, ConflictBody, DEFAULT_PAGE, DomainBody,
@@ -15,6 +16,7 @@ use assent_proof::{Code, Cursor, DomainName, EvidenceId, History, LineageName, P
 use assent_registry::query;
 
 use super::reply::{json, problem, problem_body, refusal, reply};
+use crate::metrics::Format;
 use crate::usecase::{Caller, Service};
 
 pub(super) type Parameters = Query<Vec<(String, String)>>;
@@ -283,14 +285,11 @@ pub(super) async fn readyz(State(service): State<Service>) -> Response {
     }
 }
 
-/// The metrics in Prometheus' text format.
-pub(super) async fn metrics(State(service): State<Service>) -> Response {
-    service.show_tasks();
-    service.show_places();
-    let page = service.metrics().page(
-        &service.status(&Caller::Anonymous),
-        service.live().is_ok(),
-        service.waiting(),
-    );
-    reply(200, "application/openmetrics-text; version=1.0.0; charset=utf-8", page)
+/// The metrics, in the form that the caller would rather have.
+pub(super) async fn metrics(State(service): State<Service>, headers: HeaderMap) -> Response {
+    let accept = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let format = Format::preferred(&accept.collect::<Vec<&str>>());
+    let mut page = reply(200, format.content_type(), service.metrics_page(format).await);
+    page.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+    page
 }

@@ -21,9 +21,11 @@ mod follow;
 mod form;
 mod forwarded;
 mod keep_log;
+mod key_ends;
 mod lane;
 mod members;
 mod membership;
+mod metrics_page;
 mod moved;
 mod mutant;
 mod permit;
@@ -83,9 +85,11 @@ pub use events::{EventsAsk, PollAsk};
 pub(crate) use follow::{follow_members, remember_voters};
 pub(crate) use form::form;
 pub(crate) use keep_log::{DURABLE_WITHIN as KEEP_LOG_WAITS, keep_log};
+pub(crate) use key_ends::KeyEnds;
 pub(crate) use raise::{WAITS as RAISE_WAITS, raise_rules};
 pub(crate) use shed::Shed;
 pub use submit::Submitted;
+pub(crate) use urgency::TakenPlaces;
 pub(crate) use supervise::{flush_registry, supervise_clock};
 
 /// This node's Raft core.
@@ -141,6 +145,17 @@ pub(crate) struct Parts {
     pub(crate) managing: tokio::sync::Mutex<()>,
 }
 
+/// What is between arrival and answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    /// Authorize requests that came alone.
+    pub(crate) single: usize,
+    /// Authorize requests of long calls.
+    pub(crate) long: usize,
+    /// Envelopes, by how urgent they are and whether clients or peers sent them.
+    pub(crate) submit: Vec<TakenPlaces>,
+}
+
 /// The use cases of one node. Clones share it.
 #[derive(Clone)]
 pub struct Service {
@@ -186,6 +201,8 @@ pub(crate) struct Inner {
     feeds: events::Feeds,
     /// One permit a digest of the registry being made.
     digests: Arc<Semaphore>,
+    /// When keys end.
+    key_ends: key_ends::Walks,
     /// Empty but under a mutant.
     repeated: mutant::Repeated,
 }
@@ -217,6 +234,7 @@ impl Service {
             body_room: Arc::new(Semaphore::new(limits.body_kib)),
             feeds: events::Feeds::new(&limits),
             digests: Arc::new(Semaphore::new(digest::DIGESTS_AT_ONCE)),
+            key_ends: key_ends::Walks::default(),
             repeated: mutant::Repeated::default(),
         };
         let service = Self { inner: Arc::new(inner) };
@@ -254,20 +272,16 @@ impl Service {
         self.inner.body_room.clone().try_acquire_many_owned(kib).ok()
     }
 
-    /// How much waits: requests for a barrier, envelopes to be proposed.
-    pub(crate) fn waiting(&self) -> (usize, usize) {
+    /// How much waits.
+    pub(crate) fn waiting(&self) -> Waiting {
         let limits = &self.config().limits;
-        let short = limits.short_queue().saturating_sub(self.inner.authorize_room.available_permits());
-        let submitted: usize = Urgency::ALL.iter().map(|urgency| self.inner.places.taken(*urgency)).sum();
-        (short.saturating_add(self.inner.lane.waiting()), submitted)
-    }
-
-    /// Hands to the metrics how many places of each urgency are taken.
-    pub(crate) fn show_places(&self) {
-        for urgency in Urgency::ALL {
-            let inner = &self.inner;
-            let (of_clients, of_peers) = (inner.places.taken(urgency), inner.peers_places.taken(urgency));
-            inner.parts.metrics.submit_places(urgency.name(), of_clients, of_peers);
+        Waiting {
+            single: limits.short_queue().saturating_sub(self.inner.authorize_room.available_permits()),
+            long: self.inner.lane.waiting(),
+            submit: [(&self.inner.places, "clients"), (&self.inner.peers_places, "peers")]
+                .into_iter()
+                .flat_map(|(places, of)| Urgency::ALL.map(|urgency| places.shown(urgency, of)))
+                .collect(),
         }
     }
 

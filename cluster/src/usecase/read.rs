@@ -102,10 +102,4 @@ impl Service {
             Some(late) => Err(Box::new(Problem::new(Code::NoQuorum, 503, late))),
         }
     }
-
-    /// Hands the tasks' state to the metrics.
-    pub(crate) fn show_tasks(&self) {
-        let parts = self.parts();
-        parts.metrics.tasks(parts.tasks.late().is_some(), parts.tasks.panics());
-    }
 }

@@ -131,6 +131,19 @@ impl<T> PerUrgency<T> {
     }
 }
 
+/// Places for envelopes, as the page of metrics shows them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TakenPlaces {
+    /// How urgent the envelopes are.
+    pub(crate) urgency: &'static str,
+    /// Whose they are: `clients`, or `peers` that forward them.
+    pub(crate) of: &'static str,
+    /// How many places are taken.
+    pub(crate) taken: usize,
+    /// How many there are.
+    pub(crate) most: usize,
+}
+
 /// One place an envelope, from the arrival of its call to its answer.
 pub(super) struct Places {
     free: PerUrgency<Arc<Semaphore>>,
@@ -174,6 +187,16 @@ impl Places {
             };
             format!("there are places for {} {of}, and {envelopes} more do not fit", self.most.of(urgency))
         })
+    }
+
+    /// How many places of one urgency are taken, and how many there are, for the page of metrics.
+    pub(super) fn shown(&self, urgency: Urgency, of: &'static str) -> TakenPlaces {
+        TakenPlaces {
+            urgency: urgency.name(),
+            of,
+            taken: self.taken(urgency),
+            most: *self.most.of(urgency),
+        }
     }
 
     /// How many places of one urgency are taken.

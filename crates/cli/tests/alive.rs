@@ -324,8 +324,8 @@ fn a_node_under_a_low_limit_of_open_files_caps_its_clients_and_keeps_its_peers()
         std::thread::sleep(Duration::from_millis(100));
     }
     let (_, page) = ask(&mut kept, "GET /metrics", "").unwrap();
-    assert_eq!(metric(&page, "assent_open_files_max"), 256);
-    assert!(metric(&page, "assent_open_files") <= 256, "{page}");
+    assert_eq!(metric(&page, "process_max_fds"), 256);
+    assert!(metric(&page, "process_open_fds") <= 256, "{page}");
     let most = metric(&page, "assent_connections_max");
     assert!((16..100).contains(&most), "{page}");
     assert!(metric(&page, "assent_connections") <= most, "{page}");
@@ -353,7 +353,7 @@ fn a_node_raises_its_soft_limit_of_open_files_to_what_its_configuration_needs() 
     eventually("it serves", || TcpStream::connect(("127.0.0.1", cluster.port(1))).is_ok());
     let page = metrics(&cluster, 1);
     assert_eq!(metric(&page, "assent_connections_max"), 300);
-    let most = metric(&page, "assent_open_files_max");
+    let most = metric(&page, "process_max_fds");
     assert!((476..=600).contains(&most), "{page}");
 }
 

@@ -1,6 +1,7 @@
 //! Reading what the registry holds: lineages, domains, authorities, policies, envelopes. Pages are bounded
 //! by the caller's limit and go on after the last key given.
 
+mod ends;
 mod events;
 mod history;
 
@@ -19,6 +20,7 @@ use crate::standing::AuthorityStatus;
 use crate::submit;
 use crate::view::View;
 
+pub use ends::{KeyEndsPage, key_ends};
 pub use events::{Event, EventFilter, EventPage, Restricts, events};
 pub use history::{Located, history, locate};
 

@@ -28,7 +28,7 @@ pub use crate::blocking::{RunBlocking, blocking};
 pub use crate::disk::Disk;
 pub use crate::error::{StoreError, WriteError};
 pub use crate::health::Health;
-pub use crate::log::{EntryError, LogCounters, LogEntry, LogStore, OnDurable};
+pub use crate::log::{EntryError, LOG_VERSION, LogCounters, LogEntry, LogStore, OnDurable};
 pub use crate::options::StoreOptions;
 pub use crate::registry::{RegistryDigest, RegistryStore, RegistryView, SnapshotGuard};
 pub use crate::snapshot::{

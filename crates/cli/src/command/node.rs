@@ -63,6 +63,7 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
         }
     };
     node.service().metrics().count_lost_lines(lost_lines);
+    node.service().metrics().show_process();
     let client = node.client_addr().to_string();
     say_ready(output, id, client.clone());
     notify_ready(&format!("node {id} serves clients on {client}"));

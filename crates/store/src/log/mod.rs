@@ -23,6 +23,7 @@ use self::committer::{Committer, Op};
 pub(crate) use self::database::LogDatabase;
 pub(crate) use self::mark::MARK_FILE;
 pub(crate) use self::state::LogState;
+pub use self::state::VERSION as LOG_VERSION;
 use self::tail::{Located, Tail};
 use crate::blocking::{RunBlocking, blocking};
 use crate::{Health, StoreError, StoreOptions};

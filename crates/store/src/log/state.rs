@@ -10,7 +10,7 @@ use crate::bytes_codec::{CodecProblem, Reader, put_bytes};
 use crate::database::LOG_FILE;
 
 /// The newest version of the row, and the one that is written. To add one: ARCHITECTURE.md, "Versions".
-const VERSION: u8 = 1;
+pub const VERSION: u8 = 1;
 
 /// What the log is, apart from the entries themselves.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -1,0 +1,290 @@
+//! What is as it is at this moment. Made anew for each page, so that what is no longer there is no longer shown, and so that two
+//! pages that are made at once do not meet.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::registry::{Registry, Unit};
+
+use assent_api::{SnapshotDirection, StatusBody};
+use assent_proof::Seconds;
+
+use super::labels::Worded;
+use crate::config::Config;
+use crate::env::ProcessUsage;
+use crate::usecase::{KeyEnds, Waiting};
+
+/// A label for a node by its number. There are as many values as there are other members.
+type ByPeer = [(&'static str, u64); 1];
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByTransfer {
+    direction: &'static str,
+    peer: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByUrgency {
+    urgency: &'static str,
+    of: &'static str,
+}
+
+/// What the page shows of a node.
+pub(crate) struct Now<'a> {
+    /// How the node sees the cluster.
+    pub(crate) status: &'a StatusBody,
+    /// Its configuration, for the bounds.
+    pub(crate) config: &'a Config,
+    /// Whether it can go on.
+    pub(crate) healthy: bool,
+    /// Whether a task that ticks has not done so for too long.
+    pub(crate) late: bool,
+    /// Tasks and pieces of blocking work that panicked.
+    pub(crate) panics: u64,
+    /// What waits.
+    pub(crate) waiting: Waiting,
+    /// When keys end.
+    pub(crate) key_ends: &'a KeyEnds,
+}
+
+/// A gauge for each value of a label, with fractions.
+type Gauges<L> = Family<L, Gauge<f64, AtomicU64>>;
+
+/// Milliseconds as seconds. Beyond 2^53 ms the last digits are lost.
+fn seconds(ms: i64) -> f64 {
+    ms as f64 / 1000.0
+}
+
+/// A length as a gauge's value.
+fn number(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}
+
+/// A point in time as a gauge's value. No time of the registry lies beyond 2^53 s.
+fn timestamp(at: Seconds) -> f64 {
+    at.0 as f64
+}
+
+/// The node's gauges, and the counters that somebody else keeps.
+pub(super) fn node(now: &Now<'_>, lost_lines: u64) -> Registry {
+    let mut registry = Registry::with_prefix("assent");
+    health(&mut registry, now, lost_lines);
+    raft(&mut registry, now.status);
+    clock(&mut registry, now.status);
+    members(&mut registry, now.status);
+    bounds(&mut registry, now);
+    keys(&mut registry, now.key_ends);
+    registry
+}
+
+fn all(registry: &mut Registry, gauges: &[(&str, &str, u64)]) {
+    for (name, help, value) in gauges {
+        registry.register(*name, *help, ConstGauge::new(*value));
+    }
+}
+
+fn health(registry: &mut Registry, now: &Now<'_>, lost_lines: u64) {
+    all(
+        registry,
+        &[
+            (
+                "healthy",
+                "0 once the store has failed, Raft has stopped or a task has ended that the node needs",
+                u64::from(now.healthy),
+            ),
+            ("tasks_late", "Whether a task that ticks has not done so for too long", u64::from(now.late)),
+        ],
+    );
+    registry.register(
+        "task_panics",
+        "Tasks of one connection or one call, and pieces of blocking work, that panicked",
+        ConstCounter::new(now.panics),
+    );
+    registry.register(
+        "log_lines_lost",
+        "Lines of the log that nobody took in time, or that could not be written",
+        ConstCounter::new(lost_lines),
+    );
+}
+
+fn raft(registry: &mut Registry, status: &StatusBody) {
+    let leads = status.leader == Some(status.node_id);
+    all(
+        registry,
+        &[
+            ("revision", "The ledger's size, as applied here", status.revision),
+            ("raft_term", "Raft's term", status.term),
+            ("raft_applied_index", "The last applied log index", status.applied.unwrap_or(0)),
+            ("raft_last_log_index", "The last log index", status.last_log.unwrap_or(0)),
+            ("raft_first_log_index", "The first log index still there", status.log.first.unwrap_or(0)),
+            ("raft_is_leader", "Whether this node believes that it leads", u64::from(leads)),
+            (
+                "rules_version",
+                "The version of the rules that the registry follows here",
+                u64::from(status.rules),
+            ),
+        ],
+    );
+    let bytes = ConstGauge::new(status.log.bytes);
+    registry.register_with_unit("raft_log", "Size of the Raft log's entries", Unit::Bytes, bytes);
+    let (rows, expected) = (Family::<ByTransfer, Gauge>::default(), Family::<ByTransfer, Gauge>::default());
+    for snapshot in &status.snapshots {
+        let direction = match snapshot.direction {
+            SnapshotDirection::Sending => "sending",
+            SnapshotDirection::Receiving => "receiving",
+        };
+        let transfer = ByTransfer { direction, peer: snapshot.peer };
+        let signed = |rows: u64| i64::try_from(rows).unwrap_or(i64::MAX);
+        rows.get_or_create(&transfer).set(signed(snapshot.rows));
+        expected.get_or_create(&transfer).set(signed(snapshot.rows_total));
+    }
+    registry.register("snapshot_rows", "Rows of a snapshot on its way that have arrived", rows);
+    registry.register("snapshot_rows_expected", "Rows of a snapshot on its way, altogether", expected);
+}
+
+fn clock(registry: &mut Registry, status: &StatusBody) {
+    let clock = &status.clock;
+    all(
+        registry,
+        &[
+            ("clock_sure", "Whether this node uses its clock", u64::from(clock.sure)),
+            (
+                "clock_anchored",
+                "Whether this node's clock is where it is trusted to be by its boot time",
+                u64::from(clock.anchored),
+            ),
+        ],
+    );
+    let ahead = ConstGauge::new(seconds(clock.registry_time_ahead_ms.unwrap_or(0)));
+    let help = "Registry time minus this node's clock";
+    registry.register_with_unit("registry_time_ahead", help, Unit::Seconds, ahead);
+    let offsets = Gauges::<ByPeer>::default();
+    for reading in &clock.readings {
+        offsets.get_or_create(&[("peer", reading.peer)]).set(seconds(reading.offset_ms));
+    }
+    let help = "A peer's clock minus this node's";
+    registry.register_with_unit("clock_offset", help, Unit::Seconds, offsets);
+}
+
+fn members(registry: &mut Registry, status: &StatusBody) {
+    let votes = status.voters.contains(&status.node_id);
+    all(
+        registry,
+        &[
+            ("voters", "Voters of the cluster, as this node knows", number(status.voters.len())),
+            ("learners", "Learners of the cluster, as this node knows", number(status.learners.len())),
+            ("is_voter", "Whether this node is a voter", u64::from(votes)),
+        ],
+    );
+    let connected = Family::<ByPeer, Gauge>::default();
+    for peer in &status.peers {
+        connected.get_or_create(&[("peer", peer.id)]).set(i64::from(peer.connected));
+    }
+    registry.register("peer_connected", "Whether there is a connection to that peer", connected);
+}
+
+/// What waits and what may, beside each other, so that an alert needs no number of its own.
+fn bounds(registry: &mut Registry, now: &Now<'_>) {
+    let (waiting, limits, deadlines) = (&now.waiting, &now.config.limits, &now.config.deadlines);
+    let lanes = |single: usize, long: usize| {
+        let lanes = Family::<Worded, Gauge>::default();
+        for (lane, value) in [("single", single), ("long", long)] {
+            lanes.get_or_create(&[("lane", lane)]).set(i64::try_from(value).unwrap_or(i64::MAX));
+        }
+        lanes
+    };
+    registry.register(
+        "authorize_waiting",
+        "Authorize requests between arrival and answer, by whether they came alone or in a long call",
+        lanes(waiting.single, waiting.long),
+    );
+    registry.register(
+        "authorize_waiting_max",
+        "Authorize requests between arrival and answer that there may be",
+        lanes(limits.short_queue(), limits.long_queue()),
+    );
+    let (taken, most) = (Family::<ByUrgency, Gauge>::default(), Family::<ByUrgency, Gauge>::default());
+    for places in &waiting.submit {
+        let label = ByUrgency { urgency: places.urgency, of: places.of };
+        let signed = |places: usize| i64::try_from(places).unwrap_or(i64::MAX);
+        taken.get_or_create(&label).set(signed(places.taken));
+        most.get_or_create(&label).set(signed(places.most));
+    }
+    registry.register(
+        "submit_waiting",
+        "Envelopes between arrival and answer, by urgency, of clients and of what peers forward",
+        taken,
+    );
+    registry.register("submit_waiting_max", "Envelopes between arrival and answer that there may be", most);
+    all(
+        registry,
+        &[
+            ("connections_max", "Client connections that there may be", number(limits.connections)),
+            ("event_feeds_max", "Streams and long polls that there may be", number(limits.event_streams)),
+        ],
+    );
+    for (name, help, ms) in [
+        ("authorize_deadline", "An authorize that is not decided by then is denied", deadlines.authorize_ms),
+        ("submit_deadline", "A submission without an outcome by then is unknown", deadlines.submit_ms),
+    ] {
+        let deadline = ConstGauge::new(seconds(i64::try_from(ms).unwrap_or(i64::MAX)));
+        registry.register_with_unit(name, help, Unit::Seconds, deadline);
+    }
+    let bytes = ConstGauge::new(now.config.raft.log_mib.saturating_mul(1024 * 1024));
+    let help = "The Raft log is cut to half of this once it is larger";
+    registry.register_with_unit("raft_log_max", help, Unit::Bytes, bytes);
+}
+
+fn keys(registry: &mut Registry, ends: &KeyEnds) {
+    if let Some(own) = ends.own {
+        registry.register_with_unit(
+            "node_key_end_timestamp",
+            "When the grant of this node's own key ends, in Unix time; 0 if it is not granted or was revoked",
+            Unit::Seconds,
+            ConstGauge::new(timestamp(own)),
+        );
+    }
+    let soonest = Gauges::<Worded>::default();
+    for (role, end) in &ends.soonest {
+        soonest.get_or_create(&[("role", role.as_str())]).set(timestamp(*end));
+    }
+    registry.register_with_unit(
+        "key_end_timestamp",
+        "When the next grant of a key of that role ends that was not revoked, in Unix time",
+        Unit::Seconds,
+        soonest,
+    );
+}
+
+/// What the process takes of its machine, under the names that every Prometheus client uses. What the system does not tell is left
+/// out.
+pub(super) fn process(usage: &ProcessUsage) -> Registry {
+    let mut registry = Registry::with_prefix("process");
+    if let Some(cpu) = usage.cpu_seconds {
+        let help = "Processor time of all threads, for itself and in the kernel";
+        registry.register_with_unit("cpu", help, Unit::Seconds, ConstCounter::new(cpu));
+    }
+    if let Some(files) = usage.files {
+        let open = files.used.map(|used| ("open_fds", "Open files of the process", used));
+        let most = ("max_fds", "Open files that the process may have", files.limit);
+        for gauge in open.into_iter().chain([most]) {
+            all(&mut registry, &[gauge]);
+        }
+    }
+    for (name, help, bytes) in [
+        ("resident_memory", "Memory of the process in RAM", usage.resident_bytes),
+        ("virtual_memory", "Address space that the process has mapped", usage.virtual_bytes),
+    ] {
+        if let Some(bytes) = bytes {
+            registry.register_with_unit(name, help, Unit::Bytes, ConstGauge::new(bytes));
+        }
+    }
+    if let Some(start) = usage.start_seconds {
+        let help = "When the process was started, in Unix time";
+        registry.register_with_unit("start_time", help, Unit::Seconds, ConstGauge::new(start));
+    }
+    registry
+}

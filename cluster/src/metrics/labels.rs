@@ -1,0 +1,143 @@
+//! Counters with a label.
+//!
+//! A counter that appears only once something has happened has no rate before, and the first time is missed. So each of a label's
+//! values is counted from the start, at 0: a counter with a label cannot be made here without all values of the label.
+
+use std::marker::PhantomData;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+
+use assent_proof::Code;
+
+use crate::usecase::Submitted;
+
+/// One label with a word as its value.
+pub(super) type Worded = [(&'static str, &'static str); 1];
+
+/// A label of which all values are known.
+pub(super) trait Known: Sized {
+    /// The label's name.
+    const NAME: &'static str;
+
+    /// Every value that there is.
+    fn all() -> Vec<Self>;
+
+    /// The value, as it is written.
+    fn word(&self) -> &'static str;
+}
+
+/// A counter for each value of a label.
+#[derive(Debug)]
+pub(super) struct Counted<L> {
+    family: Family<Worded, Counter>,
+    label: PhantomData<fn(L)>,
+}
+
+impl<L: Known> Counted<L> {
+    /// All at 0.
+    pub(super) fn new() -> Self {
+        let counted = Self { family: Family::default(), label: PhantomData };
+        for value in L::all() {
+            counted.family.get_or_create(&counted.labelled(&value)).inc_by(0);
+        }
+        counted
+    }
+
+    /// Counts one.
+    pub(super) fn inc(&self, value: &L) {
+        self.family.get_or_create(&self.labelled(value)).inc();
+    }
+
+    /// What a registry takes.
+    pub(super) fn family(&self) -> Family<Worded, Counter> {
+        self.family.clone()
+    }
+
+    fn labelled(&self, value: &L) -> Worded {
+        [(L::NAME, value.word())]
+    }
+}
+
+/// A decision by its first reason; none is an allow.
+#[derive(Debug)]
+pub(super) struct Decided(pub(super) Option<Code>);
+
+impl Known for Decided {
+    const NAME: &'static str = "code";
+
+    fn all() -> Vec<Self> {
+        // A permit's request is also denied by what refuses its record, so any code may deny.
+        std::iter::once(None).chain(Code::ALL.iter().copied().map(Some)).map(Self).collect()
+    }
+
+    fn word(&self) -> &'static str {
+        self.0.map_or("allow", Code::as_str)
+    }
+}
+
+/// What became of an envelope.
+#[derive(Debug)]
+pub(super) enum Became {
+    /// It entered the ledger.
+    Accepted,
+    /// It was in the ledger.
+    Again,
+    /// It may have entered the ledger.
+    Unknown,
+    /// It was refused.
+    Refused(Code),
+}
+
+impl From<&Submitted> for Became {
+    fn from(result: &Submitted) -> Self {
+        match result {
+            Submitted::Accepted { fresh: true, .. } => Became::Accepted,
+            Submitted::Accepted { fresh: false, .. } => Became::Again,
+            Submitted::Problem(problem) if problem.is_outcome_unknown() => Became::Unknown,
+            Submitted::Problem(problem) => Became::Refused(problem.code),
+        }
+    }
+}
+
+impl Known for Became {
+    const NAME: &'static str = "code";
+
+    fn all() -> Vec<Self> {
+        let others = [Became::Accepted, Became::Again, Became::Unknown];
+        others.into_iter().chain(Code::ALL.iter().copied().map(Became::Refused)).collect()
+    }
+
+    fn word(&self) -> &'static str {
+        match self {
+            Became::Accepted => "accepted",
+            Became::Again => "again",
+            Became::Unknown => "unknown",
+            Became::Refused(code) => code.as_str(),
+        }
+    }
+}
+
+/// How a read barrier ended.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// A quorum confirmed.
+    Passed,
+    /// None did in time.
+    Failed,
+}
+
+impl Known for Outcome {
+    const NAME: &'static str = "outcome";
+
+    fn all() -> Vec<Self> {
+        vec![Outcome::Passed, Outcome::Failed]
+    }
+
+    fn word(&self) -> &'static str {
+        match self {
+            Outcome::Passed => "passed",
+            Outcome::Failed => "failed",
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! When the next granted keys end, for people: a node whose key ends denies, and so does all that rests on an authority whose grant
+//! ends. Local: no barrier, and no decision rests on it.
+//!
+//! A page of metrics must cost about the same however large the registry is, so one page reads one stretch of the authorities at
+//! most, and what is shown of a role is what the last complete walk over all of them found.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+use assent_proof::{DomainName, Millis, PublicKey, Role, Seconds};
+use assent_registry::{AuthorityStatus, RowError, query};
+use assent_store::RegistryStore;
+
+use super::Service;
+use crate::env::blocking;
+
+/// Authorities that are read for one page.
+const STRETCH: usize = 2_048;
+/// How often they are read at most, however often a page is asked for.
+const READ_EVERY: Duration = Duration::from_secs(5);
+/// A page waits so long for a stretch. Then it shows what was known before: a disk that stands still must not hold it up.
+const WAITS: Duration = Duration::from_millis(500);
+/// What is shown of a key whose grant has no end: the last second that a statement can name.
+const NEVER: Seconds = Seconds(253_402_300_799);
+
+/// What is known of when keys end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct KeyEnds {
+    /// When the grant of this node's own key ends; 0 if it has none, or was revoked. None if that could not be read.
+    pub(crate) own: Option<Seconds>,
+    /// By role, when the next key ends that is not revoked.
+    pub(crate) soonest: BTreeMap<Role, Seconds>,
+}
+
+/// The walks over all authorities, one after the other.
+#[derive(Default)]
+pub(super) struct Walks {
+    /// Held by the reading itself, so that there is one at a time.
+    walk: Arc<tokio::sync::Mutex<Walk>>,
+    known: Arc<Mutex<KeyEnds>>,
+}
+
+/// A walk that is under way.
+#[derive(Default)]
+struct Walk {
+    /// When it last read.
+    read: Option<Instant>,
+    /// Where it goes on; none at the beginning.
+    after: Option<Vec<u8>>,
+    /// What it found so far.
+    found: BTreeMap<Role, Seconds>,
+}
+
+impl Service {
+    /// What is known of when keys end, after one more stretch if it is time for one.
+    pub(super) async fn key_ends(&self) -> KeyEnds {
+        let walks = &self.inner.key_ends;
+        // Another page reads right now: what is known will do.
+        if let Ok(mut walk) = walks.walk.clone().try_lock_owned()
+            && walk.read.is_none_or(|read| read.elapsed() >= READ_EVERY)
+        {
+            walk.read = Some(Instant::now());
+            let parts = self.parts();
+            let (registry, key, now) = (parts.registry.clone(), parts.key.public(), parts.env.clock.now());
+            let known = walks.known.clone();
+            let reading = blocking(&*parts.env.blocking, move || {
+                let read = walk.go_on(&registry, &key, now);
+                let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+                match read {
+                    Ok((own, all)) => {
+                        known.own = Some(own);
+                        if let Some(all) = all {
+                            known.soonest = all;
+                        }
+                        Ok(())
+                    }
+                    // What cannot be read any more is not shown as if it still held.
+                    Err(error) => {
+                        *known = KeyEnds::default();
+                        Err(error)
+                    }
+                }
+            });
+            if let Ok(Ok(Err(error))) = timeout(WAITS, reading).await {
+                parts.stop_if_unknown(&error);
+            }
+        }
+        walks.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Walk {
+    /// Reads the node's own key and one stretch. Answers when that key ends and, if the walk is complete, what it found.
+    fn go_on(
+        &mut self,
+        registry: &RegistryStore,
+        own: &PublicKey,
+        now: Millis,
+    ) -> Result<(Seconds, Option<BTreeMap<Role, Seconds>>), RowError> {
+        let view = registry.view()?;
+        let own = own_end(query::authority(&view, own, now)?);
+        let after = self.after.take();
+        let mut found = std::mem::take(&mut self.found);
+        let page = query::key_ends(&view, after.as_deref(), STRETCH, now)?;
+        for (role, end) in page.soonest {
+            found.entry(role).and_modify(|soonest| *soonest = end.min(*soonest)).or_insert(end);
+        }
+        if page.next.is_some() {
+            self.after = page.next;
+            self.found = found;
+            return Ok((own, None));
+        }
+        Ok((own, Some(found)))
+    }
+}
+
+/// When the grant of a node's key ends.
+fn own_end(entry: Option<query::AuthorityEntry>) -> Seconds {
+    let granted = entry.filter(|entry| {
+        entry.role == Role::Registry
+            && entry.domain == DomainName::root()
+            && entry.status != AuthorityStatus::Revoked
+    });
+    granted.map_or(Seconds(0), |entry| entry.not_after.unwrap_or(NEVER))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use assent_proof::{EvidenceId, SigningKey};
+
+    fn entry(role: Role, domain: &str, status: AuthorityStatus) -> query::AuthorityEntry {
+        query::AuthorityEntry {
+            key: SigningKey::from_seed([7; 32]).public(),
+            name: "node-1".to_owned(),
+            role,
+            domain: domain.parse().unwrap(),
+            not_before: Seconds(1),
+            not_after: Some(Seconds(1_900_000_000)),
+            status,
+            admitted_by: EvidenceId([0; 32]),
+            revoked_by: None,
+            invalid_since: None,
+        }
+    }
+
+    #[test]
+    fn a_node_whose_key_is_not_granted_or_was_revoked_shows_an_end_that_is_long_past() {
+        let granted = entry(Role::Registry, "_root", AuthorityStatus::Active);
+        assert_eq!(own_end(Some(granted.clone())), Seconds(1_900_000_000));
+        // An end that has passed is shown as it was.
+        let expired = query::AuthorityEntry { status: AuthorityStatus::Expired, ..granted.clone() };
+        assert_eq!(own_end(Some(expired)), Seconds(1_900_000_000));
+        assert_eq!(own_end(Some(query::AuthorityEntry { not_after: None, ..granted })), NEVER);
+        assert_eq!(own_end(None), Seconds(0));
+        for other in [
+            entry(Role::Registry, "_root", AuthorityStatus::Revoked),
+            entry(Role::Audit, "_root", AuthorityStatus::Active),
+            entry(Role::Registry, "dev.local", AuthorityStatus::Active),
+        ] {
+            assert_eq!(own_end(Some(other)), Seconds(0));
+        }
+    }
+}
