@@ -83,7 +83,7 @@ enum Command {
     #[command(hide = true)]
     WatchChild(command::watch::ChildArgs),
     #[command(hide = true)]
-    WatchGuard,
+    WatchGuard(command::watch::GuardArgs),
 }
 
 impl Command {
@@ -116,7 +116,7 @@ impl Command {
             Command::Recover(args) => command::recover::run(args, output).await,
             Command::Verify(args) => command::verify::run(args, output).await,
             Command::WatchChild(args) => command::watch::run_child(&args),
-            Command::WatchGuard => command::watch::run_guard(),
+            Command::WatchGuard(args) => command::watch::run_guard(&args, output).await,
         }
     }
 }

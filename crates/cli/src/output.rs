@@ -21,6 +21,14 @@ pub(crate) enum Output {
 }
 
 impl Output {
+    /// As it is written behind `--output`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Output::Text => "text",
+            Output::Json => "json",
+        }
+    }
+
     /// Prints a result: the text for people, or `value` as one line of JSON.
     pub(crate) fn result<T: Serialize + ?Sized>(
         self,
