@@ -141,7 +141,7 @@ impl Execution {
                 return Ok(());
             }
             if !said {
-                output.say("the command's guard is gone before its time; what is left of the command is killed");
+                output.say("the command did not end in order; what is left of it is killed");
                 said = true;
             }
             for listed in &left {

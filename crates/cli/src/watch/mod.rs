@@ -121,10 +121,10 @@ impl<F: Fn() -> Asking> Watch<F> {
         standing: Standing,
         mut execution: Execution,
     ) -> Result<Exit, CliError> {
-        let exit = self.watch(standing, &mut execution).await?;
-        // After an error this process ends, and the guard kills what may be left.
+        let exit = self.watch(standing, &mut execution).await;
+        // After an error too: then nothing is known of the command, and what is there of it is killed.
         execution.clear(self.output).await?;
-        Ok(exit)
+        exit
     }
 
     async fn watch(&mut self, standing: Standing, execution: &mut Execution) -> Result<Exit, CliError> {
