@@ -50,17 +50,13 @@ fn sort_out(groups: Vec<Group>, unfit: Vec<Option<Unfit>>) -> (Vec<Group>, Vec<O
         let missing = || Some(Shed::Lost.refusal());
         let of_group: Vec<Option<Refusal>> =
             group.envelopes.iter().map(|_| refusals.next().unwrap_or_else(missing)).collect();
-        let first = of_group.iter().flatten().next().cloned();
-        let Some(first) = first else {
+        let first = of_group.iter().enumerate().find_map(|(place, refusal)| Some((place, refusal.clone()?)));
+        let Some((place, cause)) = first else {
             good.push(group);
             answers.push(None);
             continue;
         };
-        let with_it = || {
-            let detail =
-                format!("not proposed, because another envelope of its group was refused: {}", first.detail);
-            Refusal::new(first.code, detail)
-        };
+        let with_it = || Refusal::of_batch(place, &cause);
         let outcomes = of_group.into_iter().map(|refusal| Outcome::refused(refusal.unwrap_or_else(with_it)));
         answers.push(Some(outcomes.collect()));
     }

@@ -164,9 +164,7 @@ fn all_refused(unfit: &[Option<Unfit>]) -> Vec<Submitted> {
         .map(|unfit| match (unfit, first) {
             (Some(unfit), _) => refused(unfit),
             (None, Some((place, cause))) => {
-                let detail =
-                    format!("not proposed, because envelope {place} was refused: {}", cause.refusal.detail);
-                let refusal = Refusal::new(cause.refusal.code, detail);
+                let refusal = Refusal::of_batch(place, &cause.refusal);
                 refused(&Unfit { refusal, history: cause.history })
             }
             (None, None) => failed(&Failure::NoQuorum("not proposed".to_owned())),

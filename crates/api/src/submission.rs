@@ -74,8 +74,12 @@ impl BatchResponse {
 /// What became of one envelope of a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchResult {
-    /// The status that it would have had alone.
+    /// The status that it would have had alone; of a good envelope in a refused batch of mode `all`, that of the one which failed it.
     pub status: u16,
+    /// Whether nothing was found wrong with it, though it is not accepted: the batch is of mode `all`, and `problem.field` names the envelope
+    /// that failed it, as `envelopes[<place>]` from 0. Absent otherwise.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub good: bool,
     /// Its receipt, if it was accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<ReceiptBody>,
@@ -87,13 +91,23 @@ pub struct BatchResult {
 impl BatchResult {
     /// Accepted: 201 if this submission did it, 200 if an earlier one had.
     pub fn accepted(receipt: ReceiptBody, fresh: bool) -> Self {
-        BatchResult { status: if fresh { 201 } else { 200 }, receipt: Some(receipt), problem: None }
+        BatchResult {
+            status: if fresh { 201 } else { 200 },
+            good: false,
+            receipt: Some(receipt),
+            problem: None,
+        }
     }
 
     /// Not accepted.
     pub fn refused(problem: Problem) -> Self {
-        BatchResult { status: problem.status, receipt: None, problem: Some(problem) }
+        let good = problem.field.as_deref().is_some_and(Refusal::is_field_of_batch);
+        BatchResult { status: problem.status, good, receipt: None, problem: Some(problem) }
     }
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// The body of `POST /v1/envelopes:batch`: each envelope's bytes as they are.
@@ -237,6 +251,18 @@ mod tests {
         let body = batch_body(BatchMode::Each, &vec!["1"; MAX_BATCH + 1]);
         assert_eq!(parse_batch(&body).unwrap_err().code, Code::TooLarge);
         assert_eq!(parse_batch(&vec![b' '; MAX_BATCH_BYTES + 1]).unwrap_err().code, Code::TooLarge);
+    }
+
+    #[test]
+    fn the_result_of_a_good_envelope_in_a_refused_batch_says_that_it_was_good() {
+        let cause = Refusal::new(Code::SignatureInvalid, "does not verify");
+        let of = |refusal: &Refusal| BatchResult::refused(Problem::from_refusal(refusal, 400));
+        let response = BatchResponse { results: vec![of(&Refusal::of_batch(1, &cause)), of(&cause)] };
+        let text = String::from_utf8(response.to_vec()).unwrap();
+        assert!(text.starts_with(r#"{"results":[{"status":400,"good":true,"problem":{"#), "{text}");
+        assert_eq!(text.matches(r#""good":"#).count(), 1, "{text}");
+        assert!(text.contains(r#""field":"envelopes[1]""#), "{text}");
+        assert_eq!(serde_json::from_str::<BatchResponse>(&text).unwrap(), response);
     }
 
     #[test]

@@ -87,6 +87,12 @@ impl CliError {
         CliError { exit: Exit::Usage, ..CliError::new("usage", detail, remedy) }
     }
 
+    /// Not one of the nodes that were asked has answered: exit code 11.
+    pub(crate) fn nobody_answered() -> Self {
+        let remedy = "check the endpoints and that the nodes run";
+        CliError { exit: Exit::CannotKnow, ..CliError::new("unavailable", "no node answered", remedy) }
+    }
+
     /// A file that cannot be read, written or made.
     pub(crate) fn file(step: &str, path: &Path, error: &std::io::Error) -> Self {
         let detail = format!("could not {step} `{}`: {error}", path.display());

@@ -1,13 +1,15 @@
-//! Reading and writing files that people name, bounded, with errors that name the file. `-` is stdin.
+//! Reading and writing files that people name, bounded, with errors that name the file. `-` is stdin or stdout.
 
-use std::fs::File;
-use std::io::{Read, Write};
+use std::fs::{File, Metadata, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::Path;
 
 use assent_proof::Sha256;
 use sha2::Digest;
 
 use crate::exit::CliError;
+use crate::output::Output;
 
 /// Most bytes of a file that is read as a whole.
 const BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -16,7 +18,7 @@ const BYTES_MAX: u64 = 16 * 1024 * 1024;
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, CliError> {
     let mut bytes = Vec::new();
     let limit = BYTES_MAX.saturating_add(1);
-    let read = if path == Path::new("-") {
+    let read = if is_stdio(path) {
         std::io::stdin().lock().take(limit).read_to_end(&mut bytes)
     } else {
         File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes))
@@ -37,20 +39,61 @@ pub(crate) fn read_text(path: &Path) -> Result<String, CliError> {
     })
 }
 
-/// Replaces a file: after a crash it has the old bytes or the new ones.
+/// Writes bytes where a caller asked for them: to stdout for `-`, and otherwise to a file, which is replaced.
+pub(crate) fn hand_out(path: &Path, bytes: &[u8], output: Output) -> Result<(), CliError> {
+    if is_stdio(path) { output.bytes(bytes) } else { replace(path, bytes) }
+}
+
+/// Whether a path stands for stdin or stdout.
+pub(crate) fn is_stdio(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+/// Replaces a file: after a crash it has the old bytes or the new ones. A link stays a link, and the file that it leads to is
+/// replaced. A file that is there keeps its mode and, as far as this user may give files away, its owner and group. A device or a pipe
+/// is written to as it is.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".tmp");
-    let tmp = path.with_file_name(name);
-    File::create(&tmp)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| std::fs::rename(&tmp, path))
-        .and_then(|()| {
-            let folder =
-                path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            File::open(folder)?.sync_all()
-        })
-        .map_err(|error| CliError::file("write", path, &error))
+    try_replace(path, bytes).map_err(|error| CliError::file("write", path, &error))
+}
+
+fn try_replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let before = match std::fs::metadata(path) {
+        Ok(found) if found.is_file() => Some(found),
+        Ok(_) => return File::options().write(true).open(path)?.write_all(bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    // A link that leads nowhere is an error: whether it or what it names is to be made is not for this to guess.
+    let is_link = std::fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
+    let target = if is_link { path.canonicalize()? } else { path.to_owned() };
+    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Until it has the mode of the file that it replaces, nobody else may read it; the umask takes its share of a new file's.
+    let mode = if before.is_some() { 0o600 } else { 0o666 };
+    let mut new = tempfile::Builder::new()
+        .prefix(".assent-")
+        .suffix(".tmp")
+        .permissions(Permissions::from_mode(mode))
+        .tempfile_in(folder)?;
+    new.write_all(bytes)?;
+    if let Some(before) = &before {
+        keep(new.as_file(), before)?;
+    }
+    new.as_file().sync_all()?;
+    new.persist(&target).map_err(|failed| failed.error)?;
+    File::open(folder)?.sync_all()
+}
+
+/// Gives a file the mode of the one that it replaces and, where this user may, its owner and group.
+fn keep(new: &File, before: &Metadata) -> io::Result<()> {
+    let now = new.metadata()?;
+    let owner = (now.uid() != before.uid()).then_some(before.uid());
+    let group = (now.gid() != before.gid()).then_some(before.gid());
+    if owner.is_some() || group.is_some() {
+        // Only root may give a file to another user; a member of a group may give it to the group.
+        // What this user may not give away stays theirs.
+        let _ = fchown(new, owner, group).or_else(|_| fchown(new, None, group));
+    }
+    new.set_permissions(before.permissions())
 }
 
 /// The SHA-256 of a file of any length.

@@ -1,6 +1,6 @@
 //! Key files: PEM, private ones readable by their owner only.
 //!
-//! It never prints or logs private key material.
+//! It never prints or logs private key material. Only `assent key generate --out -` prints any, which asks for just that.
 
 use std::path::{Path, PathBuf};
 

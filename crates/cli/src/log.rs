@@ -6,6 +6,7 @@
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::borrow::Cow;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use assent_proof::text;
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
@@ -30,6 +32,9 @@ const BYTES_MAX: usize = 4 << 20;
 const RETRY_AFTER: Duration = Duration::from_millis(10);
 /// and how often at the end: half a second at most, since nobody may take what is left.
 const RETRIES_AT_THE_END: u32 = 50;
+
+/// What a node logs if `ASSENT_LOG` asks for nothing.
+const DEFAULT_FILTER: &str = "info,openraft=error";
 
 /// This process's log, if it has one.
 static LOG: OnceLock<Log> = OnceLock::new();
@@ -67,8 +72,11 @@ enum Item {
 pub(crate) fn start_node(form: LogForm) -> Arc<AtomicU64> {
     let log = start(Some(form));
     let lost = log.counts.lost.clone();
-    let filter =
-        EnvFilter::try_from_env("ASSENT_LOG").unwrap_or_else(|_| EnvFilter::new("info,openraft=error"));
+    let (filter, wrong) = filter(std::env::var_os("ASSENT_LOG").as_deref());
+    // Not through the filter: the one in place of the wrong one may let no warning pass some day.
+    if let Some(wrong) = wrong {
+        log.push(line(Some(form), "WARN", &wrong));
+    }
     // Its own trouble would otherwise be written to stderr in its own way, which ends the caller if nobody reads it.
     let events = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -80,6 +88,43 @@ pub(crate) fn start_node(form: LogForm) -> Arc<AtomicU64> {
         LogForm::Json => events.json().try_init(),
     };
     lost
+}
+
+/// The filter that `ASSENT_LOG` asks for; if it cannot be followed, the default one and why.
+fn filter(asked: Option<&OsStr>) -> (EnvFilter, Option<String>) {
+    let Some(asked) = asked.filter(|asked| !asked.is_empty()) else {
+        return (EnvFilter::new(DEFAULT_FILTER), None);
+    };
+    match read_filter(asked) {
+        Ok(filter) => (filter, None),
+        Err(why) => {
+            let asked = asked.display();
+            let wrong = format!(
+                "`ASSENT_LOG` is `{asked}`, which cannot be followed: {why}; `{DEFAULT_FILTER}` holds instead: give \
+                 levels like `debug`, or `assent_cluster=debug` for a module's"
+            );
+            (EnvFilter::new(DEFAULT_FILTER), Some(wrong))
+        }
+    }
+}
+
+fn read_filter(asked: &OsStr) -> Result<EnvFilter, String> {
+    let text = asked.to_str().ok_or("it is not UTF-8 text")?;
+    // Spans and their fields may hold commas of their own.
+    if text.contains(['[', '{']) {
+        return EnvFilter::try_new(text).map_err(|error| error.to_string());
+    }
+    let words: Vec<&str> = text.split(',').map(str::trim).filter(|word| !word.is_empty()).collect();
+    if words.is_empty() {
+        return Ok(EnvFilter::new(DEFAULT_FILTER));
+    }
+    // A word alone would be taken for a module all of whose lines are wanted, and of all others none: a level that is spelled wrong
+    // would silence the log.
+    let is_alone = |word: &&&str| !word.contains(['=', ':']) && word.parse::<LevelFilter>().is_err();
+    if let Some(word) = words.iter().find(is_alone) {
+        return Err(format!("`{word}` is no level, and a module needs one, as in `{word}=debug`"));
+    }
+    EnvFilter::try_new(words.join(",")).map_err(|error| error.to_string())
 }
 
 /// Starts the log of what this process says on stderr, for a command that runs until it is told to stop.
@@ -387,6 +432,19 @@ mod tests {
         assert!(told["fields"]["message"].as_str().unwrap().starts_with("2 lines were lost"), "{told}");
         assert!(told["timestamp"].as_str().unwrap().ends_with('Z'), "{told}");
         assert_eq!(lost(&log), 2);
+    }
+
+    #[test]
+    fn a_filter_that_cannot_be_followed_is_said_and_the_default_one_holds() {
+        for asked in ["loud", "info,loud", "assent_cluster=loud", "inof,openraft=error"] {
+            let (filter, wrong) = filter(Some(OsStr::new(asked)));
+            assert_eq!(filter.to_string(), EnvFilter::new(DEFAULT_FILTER).to_string(), "{asked}");
+            assert!(wrong.unwrap().starts_with(&format!("`ASSENT_LOG` is `{asked}`")), "{asked}");
+        }
+        for asked in ["", " , ", "debug", "TRACE", "info, openraft=error", "assent_cluster::raft", "off,"] {
+            assert_eq!(filter(Some(OsStr::new(asked))).1, None, "{asked}");
+        }
+        assert_eq!(filter(None).1, None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! It parses the command line, runs one subcommand and turns its outcome into an exit code. What a subcommand does
 //! stands in its own file under `command`.
+#![deny(clippy::print_stdout, clippy::print_stderr)] // They panic when the reader is gone; `Output` does not.
 
 mod args;
 mod command;
@@ -25,6 +26,7 @@ mod watch;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use exit::{CliError, Exit};
@@ -34,6 +36,23 @@ use output::Output;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// What `--help` ends with.
+const AFTER_HELP: &str = "\
+Example:
+  assent status --endpoint http://127.0.0.1:7400
+  assent authorize --lineage job-1 --action run --subject-file job.py --trust node-keys.pem -- python3 job.py
+
+Exit code:
+   0  done, or allowed
+  10  denied
+  11  the cluster cannot know, or cannot be reached
+  12  `watch` stopped its command: denied
+  13  `watch` stopped its command: nobody could say any more that it may go on
+  14  what was read or delivered belongs to another history than the one in force, or lies beyond its ledger
+  64  the command line is wrong
+   1  anything else; the error says what, why and what to do
+`watch` ends with its command's own code, and so do `authorize` and `permit` if they run one.";
+
 /// May this execute, now? Run a cluster, sign evidence, ask, revoke, verify.
 #[derive(Debug, Parser)]
 #[command(
@@ -41,7 +60,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
     version,
     propagate_version = true,
     max_term_width = 110,
-    after_help = "Example:\n  assent status --endpoint http://127.0.0.1:7400\n  assent authorize --lineage job-1 --action run --subject-file job.py --trust node-keys.pem -- python3 job.py"
+    after_help = AFTER_HELP
 )]
 struct Cli {
     /// The form of the results on stdout
@@ -83,7 +102,7 @@ enum Command {
     #[command(hide = true)]
     WatchChild(command::watch::ChildArgs),
     #[command(hide = true)]
-    WatchGuard,
+    WatchGuard(command::watch::GuardArgs),
 }
 
 impl Command {
@@ -116,7 +135,7 @@ impl Command {
             Command::Recover(args) => command::recover::run(args, output).await,
             Command::Verify(args) => command::verify::run(args, output).await,
             Command::WatchChild(args) => command::watch::run_child(&args),
-            Command::WatchGuard => command::watch::run_guard(),
+            Command::WatchGuard(args) => command::watch::run_guard(&args, output).await,
         }
     }
 }
@@ -126,9 +145,16 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // Clap ends with 2 by itself; help and version are no errors.
-            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Ok };
-            let _ = error.print();
-            return exit.into();
+            if !error.use_stderr() {
+                let _ = error.print();
+                return Exit::Ok.into();
+            }
+            if asks_for_json(std::env::args_os()) {
+                Output::Json.error(&CliError::usage(told_by(&error)));
+            } else {
+                let _ = error.print();
+            }
+            return Exit::Usage.into();
         }
     };
     let output = cli.output;
@@ -143,6 +169,30 @@ fn main() -> ExitCode {
     });
     log::finish();
     exit.into()
+}
+
+/// Whether a command line that could not be read asks for JSON. What stands behind `--` is another program's.
+fn asks_for_json(arguments: impl Iterator<Item = OsString>) -> bool {
+    let mut names_a_form = false;
+    for argument in arguments.take_while(|argument| argument != "--") {
+        if argument == "--output=json" || (names_a_form && argument == "json") {
+            return true;
+        }
+        names_a_form = argument == "--output";
+    }
+    false
+}
+
+/// What is wrong with the command line, in one line.
+fn told_by(error: &clap::Error) -> String {
+    let kind = error.kind();
+    if matches!(kind, ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand) {
+        return "no command is given".to_owned();
+    }
+    let text = error.render().to_string();
+    let end = ["\n\nUsage:", "\n\nFor more information"].iter().filter_map(|mark| text.find(mark)).min();
+    let what = text.get(..end.unwrap_or(text.len())).unwrap_or_default();
+    what.trim_start_matches("error:").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Whether nothing stands behind the first `--`, as happens when a script's variable is empty. The command that was to be
@@ -170,5 +220,38 @@ mod tests {
         assert!(!lacks(&["assent", "authorize"]));
         assert!(!lacks(&["assent", "authorize", "--", "job"]));
         assert!(!lacks(&["assent", "authorize", "--", "job", "--"]));
+    }
+
+    #[test]
+    fn every_exit_code_is_in_the_help_and_in_the_docs() {
+        let readme = include_str!("../../../README.md");
+        let page = include_str!("../../../docs/command.md");
+        for exit in [
+            Exit::Ok,
+            Exit::Failed,
+            Exit::Deny,
+            Exit::CannotKnow,
+            Exit::Stopped,
+            Exit::StoppedUnknown,
+            Exit::OtherHistory,
+            Exit::Usage,
+        ] {
+            let number = exit.number();
+            assert!(AFTER_HELP.contains(&format!("\n  {number:>2}  ")), "{number}");
+            for text in [readme, page] {
+                assert!(text.contains(&format!("\n| {number} | ")), "{number}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_form_of_an_error_is_read_from_a_command_line_that_is_wrong() {
+        let asks = |arguments: &[&str]| {
+            asks_for_json(arguments.iter().map(|argument| OsString::from(*argument)))
+        };
+        assert!(asks(&["assent", "--output", "json", "nonsense"]));
+        assert!(asks(&["assent", "status", "--nonsense", "--output=json"]));
+        assert!(!asks(&["assent", "--output", "text", "json"]));
+        assert!(!asks(&["assent", "authorize", "--", "job", "--output", "json"]));
     }
 }

@@ -1,17 +1,23 @@
 //! What is printed where: results on stdout, talk on stderr.
 //!
-//! A reader that went away (`| head`) is no failure: writing then stops quietly. What terminals obey instead of showing it is
-//! escaped here, whoever wrote it: a server's words, a stranger's statement. Only [`Output::bytes`] prints what it is given, and not
-//! to a terminal.
+//! A reader that went away (`| head`) is no failure: writing then stops quietly. Every command prints through [`Output`], which the
+//! lints at the head of `main.rs` see to. What terminals obey instead of showing it is escaped here, whoever wrote it: a server's
+//! words, a stranger's statement. Only [`Output::bytes`] prints what it is given, and not to a terminal.
 
 use std::io::{IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::time::Duration;
 
 use assent_proof::text;
 use clap::ValueEnum;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Serialize;
 
 use crate::exit::CliError;
 use crate::log;
+
+/// How often a command that waits looks whether somebody still reads its results.
+const READER_LOOK: Duration = Duration::from_millis(200);
 
 /// The form of the results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, ValueEnum)]
@@ -24,6 +30,14 @@ pub(crate) enum Output {
 }
 
 impl Output {
+    /// As it is written behind `--output`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Output::Text => "text",
+            Output::Json => "json",
+        }
+    }
+
     /// Prints a result: the text for people, or `value` as one line of JSON.
     pub(crate) fn result<T: Serialize + ?Sized>(
         self,
@@ -83,6 +97,13 @@ impl Output {
         }
     }
 
+    /// Waits until nobody can read stdout any more. A command that has nothing to print would not notice by itself.
+    pub(crate) async fn reader_gone(self) {
+        while !is_reader_gone() {
+            tokio::time::sleep(READER_LOOK).await;
+        }
+    }
+
     /// Says something on stderr. A long-running command waits for nobody who reads it.
     pub(crate) fn say(self, talk: &str) {
         say(&text::lines(talk));
@@ -102,4 +123,16 @@ fn say(line: &str) {
         // Nobody is left to tell when stderr is gone.
         let _ = writeln!(std::io::stderr().lock(), "{line}");
     }
+}
+
+/// Whether stdout is a pipe, a socket or a terminal whose other end is closed.
+fn is_reader_gone() -> bool {
+    let stdout = std::io::stdout();
+    // What is asked for is nothing: the system reports these two in any case.
+    let mut looked_at = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
+    if poll(&mut looked_at, PollTimeout::ZERO).is_err() {
+        return false;
+    }
+    let gone = PollFlags::POLLERR | PollFlags::POLLHUP;
+    looked_at.iter().filter_map(PollFd::revents).any(|seen| seen.intersects(gone))
 }

@@ -285,6 +285,21 @@ fn a_node_whose_logs_disk_is_full_allows_and_keeps_its_peers() {
     }
 }
 
+#[test]
+fn a_log_filter_that_cannot_be_followed_is_said_in_the_log() {
+    let mut cluster = Cluster::new(24_000);
+    let log = cluster.folder.path().join("node-1.err");
+    for filter in ["loud", "assent_cluster=loud"] {
+        let mut command = assent();
+        command.args(["node", "--config"]).arg(cluster.config(1)).env("ASSENT_LOG", filter);
+        command.stderr(fs::File::create(&log).unwrap());
+        cluster.start(1, command);
+        let warning = format!(" WARN assent: `ASSENT_LOG` is `{filter}`, which cannot be followed: ");
+        eventually("the filter is said", || fs::read_to_string(&log).unwrap().contains(&warning));
+        cluster.kill(1);
+    }
+}
+
 /// `assent node` under these limits of open files.
 fn limited(cluster: &Cluster, soft: u64, hard: u64) -> Command {
     let mut command = Command::new("sh");

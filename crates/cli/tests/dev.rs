@@ -7,7 +7,7 @@
 )]
 
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -128,6 +128,37 @@ fn succeeded(output: &Output) -> String {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn events_that_are_followed_end_when_their_reader_has_seen_enough() {
+    let tmp = tempfile::tempdir().unwrap();
+    let dev = Dev::start(&tmp.path().join("dev"), base_port(24_500), &[]);
+    let endpoint = dev.json()["endpoints"][0].as_str().unwrap().to_owned();
+    // Founding fills the ledger with more than one event, and then nothing happens: no write could fail.
+    let mut following = Command::new(env!("CARGO_BIN_EXE_assent"))
+        .args(["events", "--follow", "--endpoint", &endpoint])
+        .stdout(Stdio::piped())
+        .stderr(fs::File::create(tmp.path().join("said")).unwrap())
+        .spawn()
+        .unwrap();
+    let mut reader = BufReader::new(following.stdout.take().unwrap());
+    let listed = succeeded(&dev.assent(&["events"])).lines().count();
+    let mut line = String::new();
+    for _ in 0..listed {
+        line.clear();
+        reader.read_line(&mut line).unwrap();
+        assert!(!line.is_empty(), "it ended before its reader");
+    }
+    assert!(following.try_wait().unwrap().is_none(), "it does not follow");
+    drop(reader);
+    let mut ended = None;
+    eventually("it ends", || {
+        ended = following.try_wait().unwrap();
+        ended.is_some()
+    });
+    assert_eq!(ended.unwrap().code(), Some(0));
+    assert_eq!(fs::read_to_string(tmp.path().join("said")).unwrap(), "");
 }
 
 #[test]

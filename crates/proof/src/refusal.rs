@@ -4,6 +4,9 @@ use crate::code::Code;
 use crate::json::FieldError;
 use serde::{Deserialize, Serialize};
 
+/// How the field begins that names another envelope of the same batch.
+const BATCH_FIELD: &str = "envelopes[";
+
 /// Why a submission or another input was refused.
 ///
 /// Stored and sent positionally as `[code, field, detail]`; the order of the fields is part of the format.
@@ -29,6 +32,23 @@ impl Refusal {
         Refusal { code, field: Some(field.into()), detail: detail.into() }
     }
 
+    /// The refusal of an envelope with which nothing is wrong, as far as it was looked at: the one at `place` of its all-or-nothing batch,
+    /// counted from 0, is refused because of `cause`. It has the cause's code, and so the status that sends the caller the same way. As its
+    /// field it names `envelopes[<place>]`, which is no field of an envelope.
+    pub fn of_batch(place: usize, cause: &Refusal) -> Self {
+        let detail = format!(
+            "nothing is wrong with this envelope as far as it was looked at, and this batch did not record it, because envelope \
+             `{place}` of the batch was refused and the mode is `all`: {}",
+            cause.detail
+        );
+        Refusal::at(cause.code, format!("{BATCH_FIELD}{place}]"), detail)
+    }
+
+    /// Whether a refusal at this field is one of another envelope's in the same batch ([`Refusal::of_batch`]).
+    pub fn is_field_of_batch(field: &str) -> bool {
+        field.starts_with(BATCH_FIELD)
+    }
+
     /// A field's error under `code`.
     pub fn of_field(code: Code, error: FieldError) -> Self {
         let FieldError { field, problem } = error;
@@ -39,5 +59,20 @@ impl Refusal {
 impl From<FieldError> for Refusal {
     fn from(error: FieldError) -> Self {
         Refusal::of_field(Code::Malformed, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_refusal_of_a_good_envelope_names_the_one_that_failed_its_batch() {
+        let cause = Refusal::at(Code::SignatureInvalid, "signatures", "does not verify");
+        let refusal = Refusal::of_batch(3, &cause);
+        assert_eq!((refusal.code, refusal.field.as_deref()), (Code::SignatureInvalid, Some("envelopes[3]")));
+        assert!(refusal.detail.starts_with("nothing is wrong with this envelope"), "{refusal}");
+        assert!(refusal.detail.ends_with(": does not verify"), "{refusal}");
+        assert!(Refusal::is_field_of_batch("envelopes[3]") && !Refusal::is_field_of_batch("envelopes"));
     }
 }

@@ -358,6 +358,22 @@ mod tests {
         SigningKey::from_seed([1; 32]).public()
     }
 
+    #[test]
+    fn the_protocols_page_says_what_each_role_signs() {
+        let page = include_str!("../../../docs/protocol.md");
+        for role in Role::ALL {
+            let row = page.lines().find(|line| line.starts_with(&format!("| `{role}` | of "))).unwrap();
+            for kind in EvidenceKind::ALL {
+                let profile = profile(*kind);
+                // The row of governance names these together.
+                let is_governance =
+                    *role == Role::Governance && matches!(profile.lies, Lies::InGovernance(_));
+                let signs = profile.roles.contains(role) && !is_governance;
+                assert_eq!(row.contains(&format!("`{kind}`")), signs, "{role} and {kind}");
+            }
+        }
+    }
+
     fn domain() -> DomainName {
         "prod.eu".parse().unwrap()
     }

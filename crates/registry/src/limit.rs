@@ -38,3 +38,22 @@ pub const CONTAINMENTS_NAMED: usize = 33;
 
 /// Most reasons that one decision names; it says how many more there are. No decision denies by as many codes.
 pub const REASONS: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_protocols_page_has_the_bounds_of_what_a_statement_rests_on_and_of_a_lineage() {
+        let page = include_str!("../../../docs/protocol.md");
+        for row in [
+            format!(
+                "| all that a statement rests on, directly and through others | 0 | {TRANSITIVE_REFERENCES} |"
+            ),
+            format!("| issuers of one lineage |  | {ISSUERS_PER_LINEAGE} |"),
+            format!("| its issuer has brought checkpoints of this peer under {TRUSTS_PER_ISSUER} other trusts"),
+        ] {
+            assert!(page.contains(&row), "{row}");
+        }
+    }
+}

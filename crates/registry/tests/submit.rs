@@ -334,6 +334,14 @@ fn an_atomic_group_is_accepted_whole_or_not_at_all() {
     let before = world.rows.clone();
     let outcomes = world.submit_group(0, true, &[good.clone(), next.clone(), bad.clone()]);
     assert!(outcomes.iter().all(|outcome| refused(outcome) == Code::RoleNotPermitted));
+    // The good ones say that they are, and which one is not.
+    let at_fault = outcomes.iter().map(|outcome| match outcome {
+        Outcome::Refused { refusal, .. } => refusal.field.clone(),
+        other => panic!("{other:?}"),
+    });
+    let at_fault: Vec<Option<String>> = at_fault.collect();
+    assert_eq!(at_fault[..2], [Some("envelopes[2]".to_owned()), Some("envelopes[2]".to_owned())]);
+    assert_ne!(at_fault[2], at_fault[0]);
     assert!(before == world.rows);
     let outcomes = world.submit_group(0, true, &[good.clone(), next.clone()]);
     assert_eq!(accepted(&outcomes[1]).ledger_index, accepted(&outcomes[0]).ledger_index + 1);

@@ -1,7 +1,7 @@
 //! `assent-jepsen check`.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{self, BufReader, ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -12,14 +12,17 @@ use assent_jepsen::history::{History, HistoryError};
 
 use super::Output;
 
-/// The file is no history.
+/// The file is no history, or one that shows nothing.
 const MALFORMED: u8 = 2;
+/// The report could not be written.
+const UNWRITTEN: u8 = 3;
 
 /// Judge the history of a simulated run.
 ///
 /// It says of each invariant at how many things its check looked and what violates it, with the records that show it, one
 /// line each. A history that gives a check nothing to look at shows nothing about that invariant. It ends with 0 if nothing is
-/// violated, with 1 if something is, and with 2 if the file is no history.
+/// violated, with 1 if something is, with 2 if the file is no history, has no record or gives no check anything to look at, and
+/// with 3 if the report cannot be written.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -33,19 +36,37 @@ pub(super) struct CheckArgs {
 impl CheckArgs {
     /// Judges the file.
     pub(super) fn run(&self, output: Output) -> ExitCode {
+        let failed = |what: &str, code: u8| -> ExitCode {
+            // Where nobody reads it, the exit code is left.
+            let _ = writeln!(io::stderr(), "error: {}: {what}", self.file.display());
+            code.into()
+        };
         let history = match self.read() {
             Ok(history) => history,
-            Err(error) => {
-                eprintln!("error: {}: {error}", self.file.display());
-                return MALFORMED.into();
-            }
+            Err(error) => return failed(&error.to_string(), MALFORMED),
         };
         let report = judge(&history);
-        match output {
-            Output::Text => print!("{}", report.to_text(&history)),
-            Output::Json => println!("{}", report.to_json(&history)),
+        // What was cut off before its first record would otherwise pass for a good run.
+        if report.is_good() && report.findings.iter().all(|finding| finding.verdict.looked_at == 0) {
+            let what = format!(
+                "the history has {} records and gives no check anything to look at, so it shows nothing: take the \
+                 history of a run that has ended",
+                report.records
+            );
+            return failed(&what, MALFORMED);
         }
-        u8::from(!report.is_good()).into()
+        let text = match output {
+            Output::Text => report.to_text(&history),
+            Output::Json => format!("{}\n", report.to_json(&history)),
+        };
+        let mut stdout = io::stdout().lock();
+        match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+                failed(&format!("the report could not be written: {error}"), UNWRITTEN)
+            }
+            // A reader that has seen enough is no failure.
+            Ok(()) | Err(_) => u8::from(!report.is_good()).into(),
+        }
     }
 
     fn read(&self) -> Result<History, HistoryError> {

@@ -144,3 +144,33 @@ fn what_is_no_history_is_not_judged() {
     assert_eq!(code, Some(2));
     assert!(error.contains("line 1 of the history is not a record"), "{error}");
 }
+
+#[test]
+fn a_history_that_shows_nothing_is_no_good_history() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().to_str().unwrap();
+    let (code, out, error) = check(&["check", path]);
+    assert_eq!((code, out.as_str()), (Some(2), ""), "{error}");
+    assert!(error.contains("the history has 0 records and gives no check anything to look at"), "{error}");
+    let unread = r#"{"op":"events","client":1,"node":1,"key":"","input":{"after":0},"output":null,"invoke_ns":1,"return_ns":2,"outcome":"unknown"}"#;
+    fs::write(file.path(), format!("{unread}\n")).unwrap();
+    let (code, out, error) = check(&["check", path]);
+    assert_eq!((code, out.as_str()), (Some(2), ""), "{error}");
+    assert!(error.contains("the history has 1 records"), "{error}");
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_of_a_report_is_no_failure() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_assent-jepsen"));
+    let ended = command
+        .args(["check", "good-cut-edges.jsonl"])
+        .current_dir(fixtures())
+        .stdout(writer)
+        .stderr(std::process::Stdio::piped())
+        .output()
+        .unwrap();
+    assert_eq!(ended.status.code(), Some(0), "{}", String::from_utf8_lossy(&ended.stderr));
+    assert!(ended.stderr.is_empty(), "{}", String::from_utf8_lossy(&ended.stderr));
+}

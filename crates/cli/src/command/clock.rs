@@ -64,8 +64,8 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     }
     let client = args.endpoints.client()?;
     let mut asked = JoinSet::new();
-    for (place, endpoint) in args.endpoints.endpoints.iter().enumerate() {
-        let (client, endpoint) = (client.clone(), endpoint.clone());
+    for (place, endpoint) in args.endpoints.list().into_iter().enumerate() {
+        let client = client.clone();
         asked.spawn(async move {
             let status = client.status_at(&endpoint).await;
             (place, Row { endpoint, status })
@@ -81,7 +81,7 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     if rows.iter().any(|row| row.status.is_ok()) {
         return Ok(Exit::Ok);
     }
-    Err(CliError::new("unavailable", "no node answered", "check the endpoints and that the nodes run"))
+    Err(CliError::nobody_answered())
 }
 
 fn json(row: &Row) -> serde_json::Value {

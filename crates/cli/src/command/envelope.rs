@@ -35,7 +35,7 @@ struct Get {
     /// Its evidence id
     #[arg(value_name = "EVIDENCE-ID")]
     id: EvidenceId,
-    /// Write it to this file instead of stdout
+    /// Write it to this file instead of stdout; `-` is stdout
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -49,7 +49,7 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
         return Err(CliError::new("evidence_unknown", detail, "check the evidence id and the endpoints"));
     };
     match &args.out {
-        Some(file) => files::replace(file, &bytes)?,
+        Some(file) => files::hand_out(file, &bytes, output)?,
         None => output.bytes(&bytes)?,
     }
     Ok(Exit::Ok)

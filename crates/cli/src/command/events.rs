@@ -17,7 +17,7 @@ Example:
   assent events --after blake3:…/e1:120
   assent events --follow --kind revocation --kind containment --domain prod.eu --output json
 
-It ends with exit code 11 when no node has answered for `--timeout`, and says where to go on. A cursor names the history that it is
+It ends with exit code 0 when nobody reads its stdout any more, and with 11 when no node has answered for `--timeout`, and says where to go on. A cursor names the history that it is
 of. It ends with exit code 14 when another history is in force, as after a recovery, or when the ledger is shorter than the cursor
 says; for another history it says whether all that was read is part of it, and after which cursor to read on.")]
 pub(crate) struct Args {
@@ -50,7 +50,11 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     let mut follower = args.endpoints.client()?.follow_events(filter, args.after);
     let mut size = None;
     loop {
-        let page = next(&mut follower, args.follow).await?;
+        let page = tokio::select! {
+            page = next(&mut follower, args.follow) => page?,
+            // With `--follow` there may be nothing to print for long: only so a reader's end is noticed.
+            () = output.reader_gone() => return Ok(Exit::Ok),
+        };
         for event in &page.events {
             if !output.try_result(event, || text(event))? {
                 return Ok(Exit::Ok);

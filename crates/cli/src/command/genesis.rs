@@ -43,7 +43,7 @@ enum GenesisCommand {
 #[derive(Debug, ClapArgs)]
 #[command(after_help = EXAMPLE)]
 struct Create {
-    /// The file to make
+    /// The file to make; `-` is stdout, and the id then goes to stderr
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// The registry's origin, which all evidence for it names
@@ -74,7 +74,8 @@ struct Create {
 
 pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     let GenesisCommand::Create(args) = args.command;
-    if args.out.exists() {
+    let to_stdout = files::is_stdio(&args.out);
+    if !to_stdout && args.out.exists() {
         let detail = format!("`{}` is there already", args.out.display());
         return Err(CliError::new("file_exists", detail, "choose another path: a cluster is founded once"));
     }
@@ -103,8 +104,12 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
             CliError::new("genesis_failed", error.to_string(), "report this as a bug")
         }
     })?;
-    files::replace(&args.out, &bytes)?;
+    files::hand_out(&args.out, &bytes, output)?;
     let id = genesis.cluster_id().to_string();
+    if to_stdout {
+        output.say(&id);
+        return Ok(Exit::Ok);
+    }
     let value = serde_json::json!({
         "clusterId": id, "origin": genesis.origin(), "file": args.out.display().to_string(),
         "envelopes": genesis.envelopes().len(),

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Subcommand};
 
 use crate::exit::{CliError, Exit};
-use crate::keys;
 use crate::output::Output;
+use crate::{files, keys};
 
 /// Make key files and show what they are.
 #[derive(Debug, ClapArgs)]
@@ -22,11 +22,16 @@ enum KeyCommand {
     Show(Show),
 }
 
-/// Make an Ed25519 key file (PKCS#8 PEM, mode 0600).
+/// Make an Ed25519 key file (PKCS#8 PEM, mode 0600) and print the key's id.
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "Example:\n  assent key generate --out my-key.pem")]
+#[command(after_help = "\
+Example:
+  assent key generate --out my-key.pem
+  assent key generate --out - | vault kv put secret/my-key pem=-
+
+With `--out -` no file is made: the private key goes to stdout and its id to stderr. With `--output json` one document has both.")]
 struct Generate {
-    /// The file to make; one that is there is never overwritten
+    /// The file to make; one that is there is never overwritten. `-` is stdout
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 }
@@ -51,8 +56,17 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
 
 fn generate(args: &Generate, output: Output) -> Result<Exit, CliError> {
     let key = keys::generate()?;
-    keys::write_new(&args.out, &key)?;
     let id = key.public().to_string();
+    if files::is_stdio(&args.out) {
+        let pem = key.to_pem();
+        let value = serde_json::json!({ "id": id, "keyid": key.public().keyid(), "pem": pem.as_str() });
+        output.result(&value, || pem.as_str().to_owned())?;
+        if output == Output::Text {
+            output.say(&id);
+        }
+        return Ok(Exit::Ok);
+    }
+    keys::write_new(&args.out, &key)?;
     let value = serde_json::json!({ "id": id, "keyid": key.public().keyid(), "file": args.out.display().to_string() });
     output.result(&value, || id.clone())?;
     Ok(Exit::Ok)

@@ -22,8 +22,8 @@ const PARENTLESS_FOR: Duration = Duration::from_secs(1);
 
 /// Run one node of a cluster, until SIGTERM or Ctrl-C.
 ///
-/// The node's log goes to stderr; `ASSENT_LOG` filters it (`info`, `assent_cluster=debug`, …). Lines that nobody reads in time
-/// are lost and counted; the node never waits for them. The first signal stops it in order: leadership is handed over, what is
+/// The node's log goes to stderr; `ASSENT_LOG` filters it (`info`, `assent_cluster=debug`, …), and a value that cannot be followed
+/// is a warning. Lines that nobody reads in time are lost and counted; the node never waits for them. The first signal stops it in order: leadership is handed over, what is
 /// under way is answered. A second one ends it at once. SIGHUP changes nothing. Under systemd use `Type=notify`: the node reports
 /// when it serves and when it stops. It raises its limit of open files as far as the hard limit (`LimitNOFILE=`) allows, and has
 /// as many client connections as that leaves room for, at most `limits.connections`.

@@ -30,13 +30,13 @@ pub(crate) struct Args {
         conflicts_with = "external"
     )]
     keys: Vec<PathBuf>,
-    /// Write the signed envelope back to the file instead of stdout
+    /// Write the signed envelope back to the file instead of stdout; the file keeps its mode, and a link stays a link
     #[arg(long)]
     in_place: bool,
     /// Sign elsewhere: print the bytes to sign, or attach the signature made over them
     #[arg(long)]
     external: bool,
-    /// With --external: write the bytes to sign to this file, raw; without it they go to stdout in base64
+    /// With --external: write the bytes to sign to this file (`-` is stdout), raw; without it they go to stdout in base64
     #[arg(long, value_name = "FILE", requires = "external", conflicts_with_all = ["signature", "in_place"])]
     pae_out: Option<PathBuf>,
     /// With --external: the public key of the signature
@@ -48,9 +48,11 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
-    let in_place = args.in_place && args.file != Path::new("-");
-    if args.in_place && !in_place {
+    if args.in_place && files::is_stdio(&args.file) {
         return Err(CliError::usage("stdin cannot be written in place"));
+    }
+    if args.in_place && args.file.exists() && !args.file.is_file() {
+        return Err(CliError::usage("only a file can be written in place"));
     }
     let mut envelope = Envelope::parse(&files::read(&args.file)?)
         .map_err(|refusal| CliError::from(refusal).in_file(&args.file))?;
@@ -67,7 +69,7 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     }
     let mut bytes = envelope.to_vec();
     bytes.push(b'\n');
-    if in_place {
+    if args.in_place {
         files::replace(&args.file, &bytes)?
     } else {
         output.bytes(&bytes)?
@@ -82,7 +84,7 @@ fn pae(args: &Args, envelope: &Envelope, output: Output) -> Result<Exit, CliErro
     }
     let pae = envelope.pae();
     match &args.pae_out {
-        Some(file) => files::replace(file, &pae)?,
+        Some(file) => files::hand_out(file, &pae, output)?,
         None => {
             let text = encode_base64(&pae);
             let value = serde_json::json!({ "evidenceId": envelope.id(), "pae": text });

@@ -10,7 +10,7 @@ use crate::connect::Endpoints;
 use crate::exit::{CliError, Exit};
 use crate::output::Output;
 
-/// Show how each node sees the cluster. Fails if no node answers.
+/// Show how each node sees the cluster. Exit code 0: at least one node answered; 11: none did.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Example:
@@ -36,8 +36,8 @@ struct Row {
 pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     let client = args.endpoints.client()?;
     let mut asked = JoinSet::new();
-    for (place, endpoint) in args.endpoints.endpoints.iter().enumerate() {
-        let (client, endpoint) = (client.clone(), endpoint.clone());
+    for (place, endpoint) in args.endpoints.list().into_iter().enumerate() {
+        let client = client.clone();
         asked.spawn(async move { (place, ask(&client, endpoint, args.digest).await) });
     }
     let mut rows = asked.join_all().await;
@@ -48,8 +48,7 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     if rows.iter().any(|row| row.status.is_ok()) {
         return Ok(Exit::Ok);
     }
-    let remedy = "check the endpoints and that the nodes run";
-    Err(CliError::new("unavailable", "no node answered", remedy))
+    Err(CliError::nobody_answered())
 }
 
 async fn ask(client: &Client, endpoint: String, digest: bool) -> Row {

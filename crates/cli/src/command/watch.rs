@@ -20,9 +20,11 @@ use crate::watch::{Asking, Execution, Hearing, Patience, Signals, Standing, Watc
 Example:
   assent watch --lineage job-1 --action run --subject-file job.py --trust node-keys.pem -- python3 job.py
 
-A deny, or no fresh allow by the end of the last one, stops the command with all of its process group: SIGTERM, after --grace
-SIGKILL. SIGINT, SIGTERM and SIGHUP are passed on to it, and end it likewise. If this program itself is killed, the group is
-killed at once; only processes that left the group get away. The command has no terminal to read from.
+A deny, or no fresh allow by the end of the last one, stops the command with all that it has started: SIGTERM, after --grace
+SIGKILL. SIGINT, SIGTERM and SIGHUP are passed on to it, and end it likewise. What it has left behind when it ends is stopped too.
+If this program is killed, all of it is killed at once. On Linux that holds for every process that descends from the command, in
+whatever session or process group, unless it runs as a user whose processes this one may not signal. On other systems it holds for
+the command's process group; what leaves the group gets away. The command has no terminal to read from.
 
 When the registry goes on in another history, as after a recovery, it is asked again at once, and what enters the new one is listened
 to. With --history, that ends the command: it is then denied.
@@ -79,7 +81,7 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
         output,
     };
     still_allowed(&standing.allowed)?;
-    let execution = Execution::start(program, arguments).await?;
+    let execution = Execution::start(program, arguments, patience.grace, output).await?;
     watch.run(standing, execution).await
 }
 
@@ -125,8 +127,29 @@ pub(crate) fn run_child(args: &ChildArgs) -> Result<Exit, CliError> {
     }
 }
 
+/// What stands between the process that watches and the command.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct GuardArgs {
+    /// The process that watches
+    #[arg(long)]
+    parent: u32,
+    /// How long the command may take to end after it was told to, in milliseconds
+    #[arg(long)]
+    grace_ms: u64,
+    /// The command
+    #[arg(last = true, required = true)]
+    command: Vec<String>,
+}
+
 /// Guards a watched command.
-pub(crate) fn run_guard() -> Result<Exit, CliError> {
-    guard();
-    Ok(Exit::Ok)
+pub(crate) async fn run_guard(args: &GuardArgs, output: Output) -> Result<Exit, CliError> {
+    // As in the process that watches: nobody may read what is said.
+    log::start_talk();
+    match args.command.split_first() {
+        Some((program, arguments)) => {
+            let grace = Duration::from_millis(args.grace_ms);
+            guard(args.parent, grace, (program.as_str(), arguments), output).await
+        }
+        None => Err(CliError::usage("give the command behind `--`")),
+    }
 }

@@ -1,33 +1,28 @@
-//! The command as processes: a group of its own, which does not outlive the program that watches it.
-//!
-//! Two things see to the latter. The command's process is born through this program, which asks the system to kill it when
-//! its parent dies. And a guard, a process of this program on the far end of a pipe, kills the whole group when the pipe ends
-//! without a word. Between them only what has left the group, or a kill of watcher and guard together, gets away.
+//! A command under watch, seen from the process that watches: its guard, and what is left if the guard is killed.
 
-use std::io::{BufRead, BufReader};
-use std::os::unix::process::CommandExt;
-use std::process::{ExitStatus, Stdio};
+use std::collections::BTreeSet;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
-use nix::unistd::getppid;
-use tokio::io::AsyncWriteExt;
-use tokio::process::{Child, ChildStdin, Command};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::process::{Child, Command};
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::group::Group;
-use crate::exit::CliError;
+use super::guard::held;
+use super::processes::{self, Listed, Process};
+use crate::exit::{CliError, Exit};
+use crate::output::Output;
 
-/// How often a group that is ending is looked at.
+/// Longest wait for processes that were killed.
+pub(super) const KILLED_WITHIN: Duration = Duration::from_secs(5);
+/// How often it is looked whether they have ended.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// Longest wait for a process that was killed.
-const KILLED_WITHIN: Duration = Duration::from_secs(5);
-/// What the guard is told at a proper end.
-const DONE: &str = "done";
 
 /// The hidden subcommands.
-const CHILD: &str = "watch-child";
+pub(super) const CHILD: &str = "watch-child";
 const GUARD: &str = "watch-guard";
 
 /// The signals that end this program, and the command with it.
@@ -60,116 +55,109 @@ impl Signals {
 
 /// A command that runs.
 pub(crate) struct Execution {
-    child: Child,
-    group: Group,
     guard: Child,
-    line: ChildStdin,
+    /// How the guard ended, once it has.
+    guard_ended: Option<ExitStatus>,
+    /// What descended from this process before the command, which is none of its doing.
+    strangers: BTreeSet<Process>,
 }
 
 impl Execution {
     /// Starts the command. To be called on the program's first thread: the system takes that thread's end for the parent's.
-    pub(crate) async fn start(program: &str, arguments: &[String]) -> Result<Self, CliError> {
-        let failed = |what: &str| {
-            CliError::new("command_failed", format!("`{program}` could not be started: {what}"), "try again")
+    ///
+    /// # Errors
+    /// `io_failed` if the guard could not be started. What the guard itself cannot do it says on stderr, and ends.
+    pub(crate) async fn start(
+        program: &str,
+        arguments: &[String],
+        grace: Duration,
+        output: Output,
+    ) -> Result<Self, CliError> {
+        let strangers = match cfg!(target_os = "linux") {
+            true => {
+                let all = processes::descendants(&BTreeSet::new())?;
+                all.into_iter().map(|listed| listed.process).collect()
+            }
+            false => BTreeSet::new(),
         };
+        // For what the guard leaves behind if it is killed.
+        processes::adopt_orphans()?;
         let binary = std::env::current_exe()?;
-        // In a group of its own: Ctrl-C in the terminal is for the watcher.
-        let mut guard = Command::new(&binary)
-            .arg(GUARD)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .process_group(0)
-            .spawn()
-            .map_err(|error| CliError::file("start", &binary, &error))?;
-        let mut line = guard.stdin.take().ok_or_else(|| failed("its guard has no pipe"))?;
-        let child = Command::new(&binary)
-            .args([CHILD, "--parent", &std::process::id().to_string(), "--", program])
+        let (parent, grace) = (std::process::id().to_string(), grace.as_millis().to_string());
+        // In a group of its own: Ctrl-C in the terminal is for this process.
+        let guard = Command::new(&binary)
+            .args(["--output", output.name(), GUARD, "--parent", &parent, "--grace-ms", &grace, "--", program])
             .args(arguments)
             .process_group(0)
-            .kill_on_drop(true)
             .spawn()
             .map_err(|error| CliError::file("start", &binary, &error))?;
-        let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Group::new);
-        let Some(group) = group else { return Err(failed("it ended at once")) };
-        let number = child.id().unwrap_or_default();
-        line.write_all(format!("{number}\n").as_bytes()).await?;
-        Ok(Self { child, group, guard, line })
+        Ok(Self { guard, guard_ended: None, strangers })
     }
 
-    /// Waits for the command's own end. Dropping the wait loses nothing.
+    /// Waits until the command has ended, with all that it has started, and answers how the guard ended: as the command did. Dropping
+    /// the wait loses nothing.
     pub(super) async fn ended(&mut self) -> std::io::Result<ExitStatus> {
-        self.child.wait().await
+        let status = self.guard.wait().await?;
+        self.guard_ended = Some(status);
+        Ok(status)
     }
 
-    /// Whether the command has ended and something that it started has not.
-    pub(super) fn is_left_behind(&self) -> bool {
-        !self.group.is_gone()
-    }
-
-    /// Sends a signal to the group, and SIGKILL to what is left of it after `grace`.
+    /// Has the guard stop the command: with this signal, and with SIGKILL what is left of it after `grace`.
     pub(super) async fn stop(&mut self, first: Signal, grace: Duration) -> std::io::Result<ExitStatus> {
-        let until = Instant::now() + grace;
-        self.group.signal(first);
-        // What was stopped could not act on it.
-        self.group.signal(Signal::SIGCONT);
-        loop {
-            let status = self.child.try_wait()?;
-            if let Some(status) = status
-                && self.group.is_gone()
-            {
-                return Ok(status);
-            }
-            let now = Instant::now();
-            if now >= until {
-                break;
-            }
-            sleep(LOOK_EVERY.min(until - now)).await;
+        let number = self.guard.id().and_then(|id| i32::try_from(id).ok());
+        if let Some(number) = number {
+            // If it has ended by now, the next line says how.
+            let _ = kill(Pid::from_raw(number), first);
         }
-        self.group.signal(Signal::SIGKILL);
-        match timeout(KILLED_WITHIN, self.child.wait()).await {
+        let at_most = grace.saturating_add(KILLED_WITHIN).saturating_add(KILLED_WITHIN);
+        if let Ok(status) = timeout(at_most, self.ended()).await {
+            return status;
+        }
+        // The system kills the command's first process with it, and the rest is then this process's to end.
+        self.guard.start_kill()?;
+        match timeout(KILLED_WITHIN, self.ended()).await {
             Ok(status) => status,
-            Err(_) => {
-                let detail = "the command was killed and does not end: the system holds it";
-                Err(std::io::Error::new(std::io::ErrorKind::TimedOut, detail))
+            Err(_) => Err(held(&[])),
+        }
+    }
+
+    /// Kills what the guard has left of the command: nothing, unless the guard was killed or could not end something.
+    ///
+    /// # Errors
+    /// `io_failed` if something does not end, or if it cannot be seen whether something is left.
+    pub(crate) async fn clear(&self, output: Output) -> Result<(), CliError> {
+        // A guard that could not do its work fails; so may the command, and then nothing is left to find.
+        let failed = i32::from(Exit::Failed.number());
+        let in_doubt = self.guard_ended.is_none_or(|how| how.signal().is_some() || how.code() == Some(failed));
+        if !in_doubt || !cfg!(target_os = "linux") {
+            return Ok(());
+        }
+        let until = Instant::now() + KILLED_WITHIN;
+        let mut said = false;
+        loop {
+            let left = self.left()?;
+            // The list is not of one moment: what was started during one look is there at the next.
+            if left.is_empty() && self.left()?.is_empty() {
+                return Ok(());
             }
+            if !said {
+                output.say("the command did not end in order; what is left of it is killed");
+                said = true;
+            }
+            for listed in &left {
+                listed.process.signal(Signal::SIGKILL);
+            }
+            if Instant::now() >= until {
+                return Err(held(&left).into());
+            }
+            sleep(LOOK_EVERY).await;
         }
     }
 
-    /// Tells the guard that all is over.
-    pub(crate) async fn dismiss(mut self) {
-        // If it cannot be told, it finds a group that is gone.
-        let _ = self.line.write_all(format!("{DONE}\n").as_bytes()).await;
-        drop(self.line);
-        let _ = timeout(KILLED_WITHIN, self.guard.wait()).await;
-    }
-}
-
-/// Becomes the command, as a child that dies with `parent`. Returns only if that fails.
-pub(crate) fn become_child(parent: u32, program: &str, arguments: &[String]) -> CliError {
-    let remedy = "check the command behind `--`";
-    #[cfg(target_os = "linux")]
-    if let Err(errno) = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL) {
-        return CliError::new("command_failed", format!("cannot be tied to its parent: {errno}"), remedy);
-    }
-    // It may have died before the system was asked.
-    if u32::try_from(getppid().as_raw()) != Ok(parent) {
-        return CliError::new("command_failed", "the program that watches it is gone", remedy);
-    }
-    let error = std::process::Command::new(program).args(arguments).exec();
-    let detail = format!("allowed, but `{program}` could not be started: {error}");
-    CliError::new("command_failed", detail, remedy)
-}
-
-/// Waits for a word on stdin; without one, kills the group that it was told of.
-pub(crate) fn guard() {
-    let mut group = None;
-    for line in BufReader::new(std::io::stdin()).lines().map_while(Result::ok) {
-        match line.as_str() {
-            DONE => return,
-            number => group = number.parse().ok().and_then(Group::new),
-        }
-    }
-    if let Some(group) = group {
-        group.signal(Signal::SIGKILL);
+    /// What descends from this process, can still do something and was not there before the command.
+    fn left(&self) -> std::io::Result<Vec<Listed>> {
+        let mut left = processes::descendants(&self.strangers)?;
+        left.retain(|listed| !listed.ended);
+        Ok(left)
     }
 }

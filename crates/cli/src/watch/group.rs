@@ -14,34 +14,18 @@ impl Group {
         (number > 1).then(|| Self(Pid::from_raw(number)))
     }
 
+    /// Its number.
+    pub(super) fn number(self) -> i32 {
+        self.0.as_raw()
+    }
+
     /// Sends a signal to everything in it. A group that is gone needs none.
     pub(super) fn signal(self, signal: Signal) {
         let _ = killpg(self.0, signal);
     }
 
-    /// Whether nothing is left of it that could still do something: orphans that ended stay in the books for as long as the
-    /// system's first process does not ask after them, and in a container that may be never.
+    /// Whether nothing is left of it.
     pub(super) fn is_gone(self) -> bool {
-        killpg(self.0, None) == Err(Errno::ESRCH) || self.only_ended()
-    }
-
-    /// Whether the system lists nothing of it but what has ended. Where it has no such list, that is in doubt: no.
-    fn only_ended(self) -> bool {
-        let Ok(processes) = std::fs::read_dir("/proc") else { return false };
-        let mut listed = false;
-        for process in processes.flatten() {
-            let Ok(stat) = std::fs::read_to_string(process.path().join("stat")) else { continue };
-            // `pid (name) state parent group …`; a name may hold anything.
-            let mut fields = stat.rsplit(") ").next().unwrap_or_default().split(' ');
-            let (state, group) = (fields.next(), fields.nth(1).and_then(|group| group.parse().ok()));
-            if group == Some(self.0.as_raw()) {
-                listed = true;
-                if !matches!(state, Some("Z" | "X")) {
-                    return false;
-                }
-            }
-        }
-        // A process that cannot be seen may be there.
-        listed
+        killpg(self.0, None) == Err(Errno::ESRCH)
     }
 }

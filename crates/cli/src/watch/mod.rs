@@ -6,7 +6,9 @@
 
 mod execution;
 mod group;
+mod guard;
 mod hearing;
+mod processes;
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -19,7 +21,8 @@ use tokio::time::{Instant, sleep_until};
 use crate::command::authorize::{explain, unanswered};
 use crate::exit::{CliError, Exit};
 use crate::output::Output;
-pub(crate) use execution::{Execution, Signals, become_child, guard};
+pub(crate) use execution::{Execution, Signals};
+pub(crate) use guard::{become_child, guard};
 use hearing::Heard;
 pub(crate) use hearing::Hearing;
 
@@ -118,22 +121,15 @@ impl<F: Fn() -> Asking> Watch<F> {
         standing: Standing,
         mut execution: Execution,
     ) -> Result<Exit, CliError> {
-        let exit = self.watch(standing, &mut execution).await?;
-        // After an error it is not told, and kills what may be left.
-        execution.dismiss().await;
-        Ok(exit)
+        let exit = self.watch(standing, &mut execution).await;
+        // After an error too: then nothing is known of the command, and what is there of it is killed.
+        execution.clear(self.output).await?;
+        exit
     }
 
     async fn watch(&mut self, standing: Standing, execution: &mut Execution) -> Result<Exit, CliError> {
         let why = tokio::select! {
-            status = execution.ended() => {
-                let status = status?;
-                if execution.is_left_behind() {
-                    self.output.say("the command has ended; what it left behind is stopped, since nobody watches it");
-                    execution.stop(Signal::SIGTERM, self.patience.grace).await?;
-                }
-                return Ok(Exit::of_command(status));
-            }
+            status = execution.ended() => return Ok(Exit::of_command(status?)),
             why = until_it_may_not(&self.ask, &mut self.hearing, &mut self.signals, self.patience, standing) => why,
         };
         let (signal, exit) = match why {

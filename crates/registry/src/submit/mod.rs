@@ -110,13 +110,7 @@ fn apply_atomically(
     let not_applied = |outcome| match outcome {
         // A receipt from before this group stays true; every other one names a leaf that is gone.
         Outcome::Accepted { receipt, .. } if receipt.ledger_index >= before => {
-            Outcome::refused(Refusal::new(
-                refusal.code,
-                format!(
-                    "`{}` was not accepted, because envelope {position} of the same all-or-nothing batch was refused: {}",
-                    receipt.evidence_id, refusal.detail
-                ),
-            ))
+            Outcome::refused(Refusal::of_batch(position, &refusal))
         }
         Outcome::Equivocation { receipt, refusal } if receipt.ledger_index >= before => {
             Outcome::refused(refusal)

@@ -1,0 +1,268 @@
+//! The guard: a process of this program between the one that watches and the command. It is the command's parent, and ends all
+//! that the command has started.
+//!
+//! On Linux it adopts every descendant that loses its parent. So what the command starts stays below the guard, whichever session
+//! or group it takes, and the system itself says when nothing of it is left. Elsewhere the guard knows the command's process group
+//! and nothing else.
+//!
+//! SIGINT, SIGTERM and SIGHUP tell it to stop the command with that signal. If the process that watches dies, the guard kills the
+//! command at once. If the guard dies, the system kills the command's first process, and the process that watches adopts and kills
+//! the rest. Only a kill of both together lets something get away.
+
+use std::collections::BTreeSet;
+use std::os::unix::process::CommandExt;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{Pid, getppid};
+use tokio::process::{Child, Command};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Instant, sleep};
+
+use super::execution::{CHILD, KILLED_WITHIN, Signals};
+use super::group::Group;
+use super::processes::{self, Listed};
+use crate::exit::{CliError, Exit};
+use crate::output::Output;
+
+/// How often a command that is ending is looked at: at first so, and then half as often each time.
+const LOOK_MIN: Duration = Duration::from_millis(20);
+const LOOK_MAX: Duration = Duration::from_millis(200);
+/// How often the guard looks whether the process that watches is there, and asks after orphans that have ended.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Most processes whose end is asked for in one go.
+const REAPED_MAX: usize = 100_000;
+/// Most processes that an error names.
+const NAMED_MAX: usize = 8;
+
+/// Why the guard stops waiting.
+enum Why {
+    /// The command has ended.
+    Ended(ExitStatus),
+    /// It was told to stop the command with this signal.
+    Told(Signal),
+    /// The process that watches is gone.
+    Alone,
+}
+
+/// A command and what it has started.
+struct Guarded {
+    child: Child,
+    group: Group,
+}
+
+/// Runs the command until it ends, until the guard is told to stop it, or until `parent` is gone. To be called on the program's first
+/// thread: the system takes that thread's end for the parent's.
+///
+/// # Errors
+/// `command_failed` if the command could not be started or tied to its guard; then it does not run. `io_failed` if something of it
+/// was killed and does not end.
+pub(crate) async fn guard(
+    parent: u32,
+    grace: Duration,
+    command: (&str, &[String]),
+    output: Output,
+) -> Result<Exit, CliError> {
+    let mut signals = Signals::catch()?;
+    let mut parent_died = signal(SignalKind::user_defined1())?;
+    let mut some_ended = signal(SignalKind::child())?;
+    tie_to(parent)?;
+    let mut guarded = Guarded::start(command, output)?;
+    let mut orphans = false;
+    let why = loop {
+        tokio::select! {
+            status = guarded.child.wait() => break Why::Ended(status?),
+            signal = signals.next() => break Why::Told(signal),
+            Some(()) = parent_died.recv() => break Why::Alone,
+            Some(()) = some_ended.recv(), if !orphans => orphans = true,
+            () = sleep(LOOK_EVERY) => {
+                if is_alone(parent) {
+                    break Why::Alone;
+                }
+                if orphans {
+                    guarded.reap();
+                    orphans = false;
+                }
+            }
+        }
+    };
+    let status = match why {
+        Why::Ended(status) if guarded.is_gone() => status,
+        Why::Ended(_) => {
+            output.say("the command has ended; what it left behind is stopped, since nobody watches it");
+            guarded.stop(Signal::SIGTERM, grace).await?
+        }
+        Why::Told(signal) => guarded.stop(signal, grace).await?,
+        Why::Alone => guarded.kill().await?,
+    };
+    Ok(Exit::of_command(status))
+}
+
+/// Becomes the command, as a child that dies with `parent`. Returns only if that fails.
+pub(crate) fn become_child(parent: u32, program: &str, arguments: &[String]) -> CliError {
+    let remedy = "check the command behind `--`";
+    #[cfg(target_os = "linux")]
+    if let Err(errno) = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL) {
+        return CliError::new("command_failed", format!("cannot be tied to its parent: {errno}"), remedy);
+    }
+    // It may have died before the system was asked.
+    if is_alone(parent) {
+        return CliError::new("command_failed", "the process that guards it is gone", remedy);
+    }
+    let error = std::process::Command::new(program).args(arguments).exec();
+    let detail = format!("allowed, but `{program}` could not be started: {error}");
+    CliError::new("command_failed", detail, remedy)
+}
+
+/// Has the system tell this process of its parent's death, and adopt what loses its parent below it.
+fn tie_to(parent: u32) -> Result<(), CliError> {
+    let failed = |what: String| {
+        let remedy = "run it where `/proc` is mounted and processes may adopt orphans, or report this as a bug";
+        CliError::new("command_failed", format!("the command could not be guarded: {what}"), remedy)
+    };
+    #[cfg(target_os = "linux")]
+    {
+        nix::sys::prctl::set_pdeathsig(Signal::SIGUSR1).map_err(|errno| failed(errno.to_string()))?;
+        processes::adopt_orphans().map_err(|error| failed(error.to_string()))?;
+        // What cannot be found cannot be ended: then nothing is started.
+        processes::descendants(&BTreeSet::new()).map_err(|error| failed(error.to_string()))?;
+    }
+    match is_alone(parent) {
+        true => Err(failed("the process that watches it is gone".to_owned())),
+        false => Ok(()),
+    }
+}
+
+fn is_alone(parent: u32) -> bool {
+    u32::try_from(getppid().as_raw()) != Ok(parent)
+}
+
+impl Guarded {
+    fn start((program, arguments): (&str, &[String]), output: Output) -> Result<Self, CliError> {
+        let binary = std::env::current_exe()?;
+        // In a group of its own: Ctrl-C in the terminal is for the process that watches.
+        let child = Command::new(&binary)
+            .args(["--output", output.name(), CHILD, "--parent", &std::process::id().to_string(), "--", program])
+            .args(arguments)
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| CliError::file("start", &binary, &error))?;
+        let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Group::new);
+        match group {
+            Some(group) => Ok(Self { child, group }),
+            None => {
+                let detail = format!("`{program}` could not be started: it ended at once");
+                Err(CliError::new("command_failed", detail, "try again"))
+            }
+        }
+    }
+
+    /// Sends a signal to the command and all that it has started, and SIGKILL to what is left of it after `grace`.
+    async fn stop(&mut self, first: Signal, grace: Duration) -> std::io::Result<ExitStatus> {
+        let until = Instant::now() + grace;
+        let mut look = LOOK_MIN;
+        // What it starts from here on is its way to end, and is left alone until the grace is over.
+        self.signal(first);
+        // What was stopped could not act on it.
+        self.signal(Signal::SIGCONT);
+        loop {
+            if let Some(status) = self.ended()? {
+                return Ok(status);
+            }
+            let now = Instant::now();
+            if now >= until {
+                return self.kill().await;
+            }
+            sleep(look.min(until - now)).await;
+            look = look.saturating_mul(2).min(LOOK_MAX);
+        }
+    }
+
+    /// Sends SIGKILL to all of it, again and again: what is killed may have started something right before.
+    async fn kill(&mut self) -> std::io::Result<ExitStatus> {
+        let until = Instant::now() + KILLED_WITHIN;
+        loop {
+            self.signal(Signal::SIGKILL);
+            sleep(LOOK_MIN).await;
+            if let Some(status) = self.ended()? {
+                return Ok(status);
+            }
+            if Instant::now() >= until {
+                return Err(held(&alive().unwrap_or_default()));
+            }
+        }
+    }
+
+    /// The command's status, once it has ended with all that it has started.
+    fn ended(&mut self) -> std::io::Result<Option<ExitStatus>> {
+        let Some(status) = self.child.try_wait()? else {
+            self.reap();
+            return Ok(None);
+        };
+        Ok(self.is_gone().then_some(status))
+    }
+
+    /// Whether nothing is left of what the command has started. To be asked once the command itself has ended, with its status taken.
+    fn is_gone(&self) -> bool {
+        if !cfg!(target_os = "linux") {
+            return self.group.is_gone();
+        }
+        // As long as something descends from this process, something is its child: orphans become so.
+        for _ in 0..REAPED_MAX {
+            match waitpid(None::<Pid>, Some(WaitPidFlag::WNOHANG)) {
+                Err(Errno::ECHILD) => return true,
+                Ok(WaitStatus::StillAlive) => return false,
+                // One more has ended, in whatever way.
+                Ok(_) | Err(_) => {}
+            }
+        }
+        false
+    }
+
+    /// Asks after the orphans that have ended, so that the system forgets them. The command's own status is left to its handle.
+    fn reap(&self) {
+        let me = std::process::id();
+        let own = self.child.id();
+        for listed in processes::descendants(&BTreeSet::new()).unwrap_or_default() {
+            let number = listed.process.number();
+            if listed.ended && listed.is_child_of(me) && u32::try_from(number).ok() != own {
+                let _ = waitpid(Pid::from_raw(number), Some(WaitPidFlag::WNOHANG));
+            }
+        }
+    }
+
+    /// Sends a signal to all of it, once to each process.
+    fn signal(&self, signal: Signal) {
+        let Ok(alive) = alive() else {
+            // Not known: the group is what there is for certain.
+            return self.group.signal(signal);
+        };
+        // A group that is gone may be another's by now.
+        if alive.iter().any(|listed| listed.group == self.group.number()) {
+            self.group.signal(signal);
+        }
+        for listed in alive.iter().filter(|listed| listed.group != self.group.number()) {
+            listed.process.signal(signal);
+        }
+    }
+}
+
+/// What descends from this process and can still do something.
+fn alive() -> std::io::Result<Vec<Listed>> {
+    let mut all = processes::descendants(&BTreeSet::new())?;
+    all.retain(|listed| !listed.ended);
+    Ok(all)
+}
+
+/// The error of what was killed and does not end.
+pub(super) fn held(left: &[Listed]) -> std::io::Error {
+    let mut detail = "the command was killed and does not end: the system holds it".to_owned();
+    for listed in left.iter().take(NAMED_MAX) {
+        detail.push_str(&format!(", process {}", listed.process.number()));
+    }
+    std::io::Error::new(std::io::ErrorKind::TimedOut, detail)
+}

@@ -1,0 +1,251 @@
+//! What a shell and its scripts expect of the command: exit codes, `-`, links and modes, readers that leave, errors that a program
+//! can read.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use assent_proof::{Envelope, SigningKey};
+use assent_registry::GenesisFile;
+use serde_json::Value;
+
+/// Nobody listens there.
+const NOBODY: &str = "http://127.0.0.1:1";
+
+fn assent(dir: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_assent"));
+    for variable in ["ASSENT_ENDPOINTS", "ASSENT_ORIGIN", "ASSENT_DOMAIN", "ASSENT_NODE_KEYS"] {
+        command.env_remove(variable);
+    }
+    command.current_dir(dir).args(args).stdin(Stdio::null());
+    command
+}
+
+fn run(dir: &Path, args: &[&str]) -> Output {
+    assent(dir, args).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// Stdout of a run that must succeed.
+fn ok(dir: &Path, args: &[&str]) -> String {
+    let output = run(dir, args);
+    assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// A key `k.pem`, and in `e.json` a statement without a signature that names it.
+fn statement(dir: &Path) {
+    let id = ok(dir, &["key", "generate", "--out", "k.pem"]);
+    fs::write(dir.join("subject"), "hello").unwrap();
+    let unsigned = ok(dir, &[&STATEMENT[..], &["--issuer", id.trim()]].concat());
+    fs::write(dir.join("e.json"), unsigned).unwrap();
+}
+
+const STATEMENT: [&str; 14] = [
+    "statement",
+    "new",
+    "audit-lineage",
+    "--offline",
+    "--origin",
+    "registry.example/eu-1",
+    "--domain",
+    "prod.eu",
+    "--lineage",
+    "job-1",
+    "--claim",
+    "event=started",
+    "--subject-file",
+    "subject",
+];
+
+fn signatures(file: &Path) -> usize {
+    Envelope::parse(&fs::read(file).unwrap()).unwrap().signatures.len()
+}
+
+#[test]
+fn status_and_clock_end_with_11_when_nobody_answers() {
+    let dir = tempfile::tempdir().unwrap();
+    for command in ["status", "clock"] {
+        let output = run(dir.path(), &[command, "--endpoint", NOBODY, "--timeout", "500"]);
+        assert_eq!(output.status.code(), Some(11), "{}", text(&output.stderr));
+        assert!(text(&output.stderr).starts_with("error: unavailable: no node answered\nremedy: "));
+    }
+}
+
+#[test]
+fn endpoints_may_be_divided_by_blanks_and_end_with_a_comma() {
+    let dir = tempfile::tempdir().unwrap();
+    let endpoints = format!(" {NOBODY} ,http://127.0.0.1:2\n,, http://127.0.0.1:3 http://127.0.0.1:4,");
+    let mut command = assent(dir.path(), &["status", "--timeout", "500", "--output", "json"]);
+    let output = command.env("ASSENT_ENDPOINTS", endpoints).output().unwrap();
+    assert_eq!(output.status.code(), Some(11), "{}", text(&output.stderr));
+    let status: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let asked: Vec<&str> =
+        status["nodes"].as_array().unwrap().iter().map(|node| node["endpoint"].as_str().unwrap()).collect();
+    assert_eq!(asked, [NOBODY, "http://127.0.0.1:2", "http://127.0.0.1:3", "http://127.0.0.1:4"]);
+    for nothing in ["", " , ,"] {
+        let output = assent(dir.path(), &["status"]).env("ASSENT_ENDPOINTS", nothing).output().unwrap();
+        assert_eq!(output.status.code(), Some(64), "{}", text(&output.stderr));
+        assert!(text(&output.stderr).contains("no endpoint is given"), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn an_envelope_that_is_signed_in_place_keeps_its_link_its_mode_and_its_owner() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    statement(dir);
+    fs::create_dir(dir.join("kept")).unwrap();
+    fs::rename(dir.join("e.json"), dir.join("kept/e.json")).unwrap();
+    fs::set_permissions(dir.join("kept/e.json"), Permissions::from_mode(0o640)).unwrap();
+    let before = fs::metadata(dir.join("kept/e.json")).unwrap();
+    symlink("kept/e.json", dir.join("link.json")).unwrap();
+    ok(dir, &["sign", "link.json", "--key", "k.pem", "--in-place"]);
+    assert_eq!(fs::read_link(dir.join("link.json")).unwrap(), Path::new("kept/e.json"));
+    let after = fs::metadata(dir.join("kept/e.json")).unwrap();
+    assert_eq!(after.mode() & 0o7777, 0o640);
+    assert_eq!((after.uid(), after.gid()), (before.uid(), before.gid()));
+    assert_ne!(after.ino(), before.ino(), "the old bytes stay whole until the new ones are");
+    assert_eq!(signatures(&dir.join("kept/e.json")), 1);
+    // Nothing else is left in either folder.
+    assert_eq!(fs::read_dir(dir.join("kept")).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(dir).unwrap().count(), 4);
+}
+
+#[test]
+fn what_is_no_file_is_not_signed_in_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    statement(dir);
+    fs::create_dir(dir.join("folder")).unwrap();
+    symlink("nowhere", dir.join("dangling")).unwrap();
+    for (file, code) in [("folder", 64), ("-", 64), ("dangling", 1)] {
+        let output = run(dir, &["sign", file, "--key", "k.pem", "--in-place"]);
+        assert_eq!(output.status.code(), Some(code), "{file}: {}", text(&output.stderr));
+    }
+    assert!(!dir.join("nowhere").exists());
+}
+
+#[test]
+fn bytes_to_sign_go_through_a_device_and_do_not_replace_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    statement(dir);
+    ok(dir, &["sign", "e.json", "--external", "--pae-out", "pae.bin"]);
+    let pae = fs::read(dir.join("pae.bin")).unwrap();
+    for out in ["-", "/dev/stdout"] {
+        let output = run(dir, &["sign", "e.json", "--external", "--pae-out", out]);
+        assert!(output.status.success(), "{out}: {}", text(&output.stderr));
+        assert_eq!(output.stdout, pae, "{out}");
+    }
+    assert!(!dir.join("-").exists());
+}
+
+#[test]
+fn a_key_that_is_made_for_stdout_is_in_no_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let output = run(dir, &["key", "generate", "--out", "-"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let key = SigningKey::from_pem(&text(&output.stdout)).unwrap();
+    assert_eq!(text(&output.stderr).trim(), key.public().to_string());
+    let output = run(dir, &["key", "generate", "--out", "-", "--output", "json"]);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let key = SigningKey::from_pem(document["pem"].as_str().unwrap()).unwrap();
+    assert_eq!(document["id"], key.public().to_string());
+    assert!(output.stderr.is_empty(), "{}", text(&output.stderr));
+    assert_eq!(fs::read_dir(dir).unwrap().count(), 0);
+}
+
+#[test]
+fn a_genesis_file_that_is_made_for_stdout_is_in_no_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    for name in ["root.pem", "registry.pem", "n1.pem", "n2.pem"] {
+        ok(dir, &["key", "generate", "--out", name]);
+    }
+    let mut args = vec!["genesis", "create", "--out", "-", "--origin", "registry.example/eu-1", "--threshold", "1"];
+    args.extend(["--root", "root.pem", "--registry-key", "registry.pem", "--node-key", "n1.pem"]);
+    args.extend(["--node-key", "n2.pem"]);
+    let output = run(dir, &args);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let genesis = GenesisFile::parse(&output.stdout).unwrap();
+    assert_eq!(text(&output.stderr).trim(), genesis.cluster_id().to_string());
+    assert!(!dir.join("-").exists());
+}
+
+#[test]
+fn a_wrong_command_line_is_told_as_json_to_those_who_asked_for_json() {
+    let dir = tempfile::tempdir().unwrap();
+    for (args, says) in [
+        (&["--output", "json", "no-such-command"][..], "no-such-command"),
+        (&["--output=json", "status", "--no-such-option"], "--no-such-option"),
+        (&["key", "generate", "--output", "json"], "--out"),
+        (&["--output", "json"], "no command is given"),
+        (&["status", "--output", "json"], "no endpoint is given"),
+        (&["authorize", "--output", "json", "--action", "run", "--"], "nothing stands behind `--`"),
+    ] {
+        let output = run(dir.path(), args);
+        assert_eq!(output.status.code(), Some(64), "{args:?}");
+        assert!(output.stdout.is_empty(), "{args:?}");
+        let said = text(&output.stderr);
+        assert_eq!(said.lines().count(), 1, "{args:?}: {said}");
+        let error: Value = serde_json::from_str(&said).unwrap();
+        assert_eq!(error["code"], "usage", "{args:?}");
+        assert!(error["detail"].as_str().unwrap().contains(says), "{args:?}: {said}");
+        assert!(error["remedy"].as_str().unwrap().len() > 5, "{args:?}: {said}");
+    }
+    let people = text(&run(dir.path(), &["status", "--no-such-option"]).stderr);
+    assert!(people.contains("Usage: "), "{people}");
+}
+
+#[test]
+fn every_command_that_prints_ends_quietly_when_nobody_reads_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    statement(dir);
+    let statement = [&STATEMENT[..], &["--key", "k.pem"]].concat();
+    fs::write(dir.join("signed.json"), ok(dir, &statement)).unwrap();
+    let unanswered = ["--endpoint", NOBODY, "--timeout", "500"];
+    for (args, code) in [
+        (vec!["--help"], 0),
+        (vec!["--version"], 0),
+        (vec!["key", "show", "k.pem"], 0),
+        (vec!["key", "generate", "--out", "-"], 0),
+        (vec!["--output", "json", "key", "show", "k.pem"], 0),
+        (statement.clone(), 0),
+        (vec!["sign", "e.json", "--key", "k.pem"], 0),
+        (vec!["sign", "e.json", "--external"], 0),
+        (vec!["verify", "signed.json", "--trust", "k.pem"], 0),
+        ([&["status"][..], &unanswered].concat(), 11),
+        ([&["clock"][..], &unanswered].concat(), 11),
+        ([&["events", "--follow"][..], &unanswered].concat(), 0),
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = assent(dir, &args).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
+        assert!(!said.contains("panicked") && !said.contains("roken pipe"), "{args:?}: {said}");
+    }
+}
+
+#[test]
+fn the_help_says_what_each_exit_code_means() {
+    let dir = tempfile::tempdir().unwrap();
+    let help = ok(dir.path(), &["--help"]);
+    for code in [0, 1, 10, 11, 12, 13, 14, 64] {
+        assert!(help.contains(&format!("\n  {code:>2}  ")), "{code}: {help}");
+    }
+}

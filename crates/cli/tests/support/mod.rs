@@ -1,0 +1,141 @@
+//! A server that is no node and allows whatever it is asked, for tests of what a caller does with an allow.
+#![allow(dead_code, unreachable_pub, reason = "not every test file uses all of it")]
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use assent_proof::{SigningKey, sign_batch};
+use serde_json::{Value, json};
+
+/// A server that allows whatever it is asked.
+#[derive(Clone, Default)]
+pub struct Fake {
+    /// Signs its allows, if there is one.
+    pub key: Option<SigningKey>,
+    /// How far its clock is ahead, in milliseconds.
+    pub ahead: i64,
+    /// When all its allows were decided, by its clock; if not given, when it is asked.
+    pub decided: Option<i64>,
+    /// How long its allows last, in milliseconds.
+    pub lasts: i64,
+    /// How long it takes to answer.
+    pub slow: Duration,
+    /// How many questions it answers; then it closes every connection.
+    pub answers: usize,
+    /// Whether it says that the history of its decisions is in force no more.
+    pub moved: bool,
+}
+
+/// A running server.
+pub struct Running {
+    pub endpoint: String,
+    /// How many decisions it was asked for.
+    pub asked: Arc<AtomicUsize>,
+}
+
+impl Fake {
+    /// Unsigned allows of half a minute.
+    pub fn new() -> Self {
+        Fake { lasts: 30_000, answers: usize::MAX, ..Fake::default() }
+    }
+
+    pub fn start(self) -> Running {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&asked);
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (fake, counted) = (self.clone(), Arc::clone(&counted));
+                thread::spawn(move || fake.serve(stream.unwrap(), &counted));
+            }
+        });
+        Running { endpoint, asked }
+    }
+
+    /// One answer a connection.
+    fn serve(&self, mut stream: TcpStream, asked: &AtomicUsize) {
+        let Some((path, body)) = request(&mut stream) else { return };
+        if self.moved && path.starts_with(&format!("/v1/events?history={}", history())) {
+            let _ = stream.write_all(&moved());
+            return;
+        }
+        // Events are not told, and what is not told is asked for by the clock.
+        if !path.starts_with("/v1/authorize") && !path.starts_with("/v1/permits") {
+            return;
+        }
+        if asked.fetch_add(1, Ordering::SeqCst) >= self.answers {
+            return;
+        }
+        let evaluated = self.decided.unwrap_or_else(|| now() + self.ahead);
+        thread::sleep(self.slow);
+        let answer = self.allow(&body, evaluated);
+        let head =
+            format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", answer.len());
+        let _ = stream.write_all(&[head.as_bytes(), answer.as_slice()].concat());
+    }
+
+    fn allow(&self, request: &[u8], evaluated: i64) -> Vec<u8> {
+        let request: Value = serde_json::from_slice(request).unwrap();
+        let decision = json!({
+            "decision": "allow", "request": request, "history": history(), "nodeId": 1, "revision": 2,
+            "head": null, "policy": null, "evaluatedAt": evaluated, "validUntil": evaluated + self.lasts,
+            "reasons": [],
+        });
+        let unsigned = serde_json::to_vec(&decision).unwrap();
+        match &self.key {
+            None => unsigned,
+            Some(key) => {
+                let receipts = sign_batch(vec![assent_api::leaf_bytes(&unsigned, &[9; 16])], key);
+                assent_api::signed_bytes(&unsigned, &receipts[0])
+            }
+        }
+    }
+}
+
+/// The history that the server answers in.
+pub fn history() -> String {
+    format!("blake3:{}/e1", "00".repeat(32))
+}
+
+/// What a node answers whose cluster was recovered after revision 1.
+fn moved() -> Vec<u8> {
+    let problem = assent_api::Problem {
+        history: Some(history().replace("/e1", "/e2").parse().unwrap()),
+        shared_revision: Some(1),
+        ..assent_api::Problem::new(assent_proof::Code::HistoryMismatch, 409, "recovered")
+    };
+    let body = problem.to_vec();
+    let head =
+        format!("HTTP/1.1 409 Conflict\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+    [head.as_bytes(), body.as_slice()].concat()
+}
+
+/// Path and body of a request; none if the connection ends before.
+fn request(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let read = stream.read(&mut buffer).ok().filter(|read| *read > 0)?;
+        bytes.extend_from_slice(&buffer[..read]);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let length = head.lines().find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().unwrap())
+        });
+        if body.len() >= length.unwrap_or(0) {
+            let path = head.split(' ').nth(1)?.to_owned();
+            return Some((path, body.as_bytes().to_vec()));
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the server's clock is this machine's")]
+pub fn now() -> i64 {
+    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
+}
