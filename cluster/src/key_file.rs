@@ -63,7 +63,8 @@ impl KeyFileError {
                 "if it is DER, `openssl pkey -inform DER -in FILE -out NEW` writes it as PEM".to_owned()
             }
             KeyFileError::Key(_) => {
-                "give a key as `assent key generate` or `openssl genpkey -algorithm ed25519` writes it".to_owned()
+                "give a key as `assent key generate` or `openssl genpkey -algorithm ed25519` writes it"
+                    .to_owned()
             }
         }
     }

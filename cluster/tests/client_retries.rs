@@ -109,7 +109,8 @@ async fn a_peers_checkpoint_that_does_not_extend_its_last_one_is_refused_for_goo
     let chain = nodes.first().unwrap().service().read(&Caller::Anonymous, |rows, _| {
         assent_registry::query::governance_slot(rows, &"prod.eu".parse().unwrap())
     });
-    (granted.sequence, granted.parent) = chain.await.unwrap();
+    let (slot, parent) = chain.await.unwrap();
+    (granted.sequence, granted.parent) = (Some(slot), parent);
     client.submit(sign(granted, &[&key(3), &key(26)])).await.unwrap();
     let claims = Claims::SovereignTrust {
         peer: PEER.to_owned(),

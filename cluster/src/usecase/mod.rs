@@ -89,8 +89,8 @@ pub(crate) use key_ends::KeyEnds;
 pub(crate) use raise::{WAITS as RAISE_WAITS, raise_rules};
 pub(crate) use shed::Shed;
 pub use submit::Submitted;
-pub(crate) use urgency::TakenPlaces;
 pub(crate) use supervise::{flush_registry, supervise_clock};
+pub(crate) use urgency::TakenPlaces;
 
 /// This node's Raft core.
 pub(crate) type Core = Raft<TypeConfig, Machine>;

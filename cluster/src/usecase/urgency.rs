@@ -191,12 +191,7 @@ impl Places {
 
     /// How many places of one urgency are taken, and how many there are, for the page of metrics.
     pub(super) fn shown(&self, urgency: Urgency, of: &'static str) -> TakenPlaces {
-        TakenPlaces {
-            urgency: urgency.name(),
-            of,
-            taken: self.taken(urgency),
-            most: *self.most.of(urgency),
-        }
+        TakenPlaces { urgency: urgency.name(), of, taken: self.taken(urgency), most: *self.most.of(urgency) }
     }
 
     /// How many places of one urgency are taken.

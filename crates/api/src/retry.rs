@@ -66,6 +66,7 @@ pub fn retry_of(code: Code, call: Call) -> Retry {
         | Code::InheritanceUnverifiable
         | Code::Malformed
         | Code::TooLarge
+        | Code::EncodingUnsupported
         | Code::SignatureInvalid
         | Code::WrongRegistry
         | Code::HeadMoved

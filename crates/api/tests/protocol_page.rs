@@ -76,10 +76,7 @@ fn every_length_on_the_page_is_the_codes() {
         ("`registry` (an origin), in bytes", MAX_ORIGIN_BYTES),
         ("`issuers`", MAX_ISSUERS),
         ("`references`", MAX_REFERENCES),
-        (
-            "`actions`, `audience`, `runtimes`, `attestationStatus`, `measurements`, `policyDigests`",
-            MAX_LIST,
-        ),
+        ("`actions`, `audience`, `runtimes`, `attestationStatus`, `measurements`, `policyDigests`", MAX_LIST),
         ("`name`, `verifier`, `event`, in bytes", MAX_NAME_BYTES),
         ("`detail`, in bytes", MAX_DETAIL_BYTES),
         (

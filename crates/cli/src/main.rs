@@ -246,9 +246,8 @@ mod tests {
 
     #[test]
     fn the_form_of_an_error_is_read_from_a_command_line_that_is_wrong() {
-        let asks = |arguments: &[&str]| {
-            asks_for_json(arguments.iter().map(|argument| OsString::from(*argument)))
-        };
+        let asks =
+            |arguments: &[&str]| asks_for_json(arguments.iter().map(|argument| OsString::from(*argument)));
         assert!(asks(&["assent", "--output", "json", "nonsense"]));
         assert!(asks(&["assent", "status", "--nonsense", "--output=json"]));
         assert!(!asks(&["assent", "--output", "text", "json"]));

@@ -37,7 +37,8 @@ impl Drop for Watched {
 /// The arguments of `watch`, up to the command.
 fn arguments(endpoint: &str, grace: &str) -> Vec<String> {
     let subject = format!("sha256:{}", "00".repeat(32));
-    let arguments = ["watch", "--endpoint", endpoint, "--domain", "d", "--lineage", "job-1", "--action", "run"];
+    let arguments =
+        ["watch", "--endpoint", endpoint, "--domain", "d", "--lineage", "job-1", "--action", "run"];
     let more = ["--subject", &subject, "--timeout", "5000", "--unverified", "--grace", grace, "--"];
     arguments.iter().chain(&more).map(|argument| (*argument).to_owned()).collect()
 }

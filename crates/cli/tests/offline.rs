@@ -188,7 +188,10 @@ fn a_private_key_that_everybody_may_read_signs_nothing() {
     let sign = ["sign", "e.json", "--key", "audit.pem", "--in-place"];
     set_mode(0o644);
     let (code, stderr) = fails(dir, &sign);
-    assert!(code == 1 && stderr.contains("key_exposed") && stderr.contains("chmod 600 audit.pem"), "{stderr}");
+    assert!(
+        code == 1 && stderr.contains("key_exposed") && stderr.contains("chmod 600 audit.pem"),
+        "{stderr}"
+    );
     // A group may be let in, and that is said.
     for (mode, said) in [(0o640, true), (0o600, false)] {
         set_mode(mode);

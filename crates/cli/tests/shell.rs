@@ -175,7 +175,8 @@ fn a_genesis_file_that_is_made_for_stdout_is_in_no_file() {
     for name in ["root.pem", "registry.pem", "n1.pem", "n2.pem"] {
         ok(dir, &["key", "generate", "--out", name]);
     }
-    let mut args = vec!["genesis", "create", "--out", "-", "--origin", "registry.example/eu-1", "--threshold", "1"];
+    let mut args =
+        vec!["genesis", "create", "--out", "-", "--origin", "registry.example/eu-1", "--threshold", "1"];
     args.extend(["--root", "root.pem", "--registry-key", "registry.pem", "--node-key", "n1.pem"]);
     args.extend(["--node-key", "n2.pem"]);
     let output = run(dir, &args);

@@ -6,7 +6,8 @@
 use assent_api::EventLine;
 use assent_proof::History;
 
-use crate::client::{Client, not_the_api, refused};
+use crate::answer::{not_the_api, refused};
+use crate::client::Client;
 use crate::error::ClientError;
 use crate::transport::Ask;
 
@@ -19,7 +20,7 @@ impl Client {
     /// # Errors
     /// `Unavailable` when no endpoint passed a read barrier within the deadline; `Answer` when what answers is no node.
     pub async fn history_in_force(&self) -> Result<History, ClientError> {
-        let answer = self.ask(&Ask::get(ASKED)).await?;
+        let answer = self.ask(&Ask::read(ASKED)).await?;
         if answer.status != 200 {
             return Err(refused(&answer));
         }

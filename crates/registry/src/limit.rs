@@ -51,7 +51,9 @@ mod tests {
                 "| all that a statement rests on, directly and through others | 0 | {TRANSITIVE_REFERENCES} |"
             ),
             format!("| issuers of one lineage |  | {ISSUERS_PER_LINEAGE} |"),
-            format!("| its issuer has brought checkpoints of this peer under {TRUSTS_PER_ISSUER} other trusts"),
+            format!(
+                "| its issuer has brought checkpoints of this peer under {TRUSTS_PER_ISSUER} other trusts"
+            ),
         ] {
             assert!(page.contains(&row), "{row}");
         }

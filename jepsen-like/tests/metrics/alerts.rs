@@ -120,11 +120,8 @@ async fn prometheus_scrapes_real_nodes_and_fires_for_one_that_was_killed_until_i
     assert!(down().await.is_empty(), "all nodes are there: {:?}", down().await);
     cluster.kill(3).unwrap();
     let alert = |name: &str, node: &str| (name.to_owned(), node.to_owned());
-    let mut wanted = vec![
-        alert("AssentNodeDown", third),
-        alert("AssentPeerLost", first),
-        alert("AssentPeerLost", second),
-    ];
+    let mut wanted =
+        vec![alert("AssentNodeDown", third), alert("AssentPeerLost", first), alert("AssentPeerLost", second)];
     wanted.sort();
     prometheus.until("the node that was killed is missed", async || down().await == wanted).await;
     cluster.restart(3).unwrap();

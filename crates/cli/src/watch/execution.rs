@@ -86,7 +86,17 @@ impl Execution {
         let (parent, grace) = (std::process::id().to_string(), grace.as_millis().to_string());
         // In a group of its own: Ctrl-C in the terminal is for this process.
         let guard = Command::new(&binary)
-            .args(["--output", output.name(), GUARD, "--parent", &parent, "--grace-ms", &grace, "--", program])
+            .args([
+                "--output",
+                output.name(),
+                GUARD,
+                "--parent",
+                &parent,
+                "--grace-ms",
+                &grace,
+                "--",
+                program,
+            ])
             .args(arguments)
             .process_group(0)
             .spawn()
@@ -128,7 +138,8 @@ impl Execution {
     pub(crate) async fn clear(&self, output: Output) -> Result<(), CliError> {
         // A guard that could not do its work fails; so may the command, and then nothing is left to find.
         let failed = i32::from(Exit::Failed.number());
-        let in_doubt = self.guard_ended.is_none_or(|how| how.signal().is_some() || how.code() == Some(failed));
+        let in_doubt =
+            self.guard_ended.is_none_or(|how| how.signal().is_some() || how.code() == Some(failed));
         if !in_doubt || !cfg!(target_os = "linux") {
             return Ok(());
         }

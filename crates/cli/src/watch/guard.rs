@@ -120,7 +120,8 @@ pub(crate) fn become_child(parent: u32, program: &str, arguments: &[String]) -> 
 /// Has the system tell this process of its parent's death, and adopt what loses its parent below it.
 fn tie_to(parent: u32) -> Result<(), CliError> {
     let failed = |what: String| {
-        let remedy = "run it where `/proc` is mounted and processes may adopt orphans, or report this as a bug";
+        let remedy =
+            "run it where `/proc` is mounted and processes may adopt orphans, or report this as a bug";
         CliError::new("command_failed", format!("the command could not be guarded: {what}"), remedy)
     };
     #[cfg(target_os = "linux")]
@@ -145,7 +146,15 @@ impl Guarded {
         let binary = std::env::current_exe()?;
         // In a group of its own: Ctrl-C in the terminal is for the process that watches.
         let child = Command::new(&binary)
-            .args(["--output", output.name(), CHILD, "--parent", &std::process::id().to_string(), "--", program])
+            .args([
+                "--output",
+                output.name(),
+                CHILD,
+                "--parent",
+                &std::process::id().to_string(),
+                "--",
+                program,
+            ])
             .args(arguments)
             .process_group(0)
             .kill_on_drop(true)

@@ -170,7 +170,11 @@ mod tests {
         };
         assert_eq!(found(&BTreeSet::new()), BTreeSet::from([6, 9]));
         assert_eq!(found(&BTreeSet::from([all[2].process])), BTreeSet::from([6]));
-        assert_eq!(found(&BTreeSet::from([all[3].process])), BTreeSet::new(), "what descends from a stranger");
+        assert_eq!(
+            found(&BTreeSet::from([all[3].process])),
+            BTreeSet::new(),
+            "what descends from a stranger"
+        );
         assert!(below(4, &all, &BTreeSet::new()).is_err(), "a list without this process says nothing");
     }
 }

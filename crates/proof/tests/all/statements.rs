@@ -101,7 +101,8 @@ fn names_and_details_have_nothing_that_terminals_obey() {
         assert_eq!(Statement::parse_stored(&named).unwrap().subject_name, Some(format!("tr{c}ainer")));
         assert!(told(Rules::NEWEST.stored()).is_ok());
     }
-    for name in ["é", "日本", "नमस्ते", "שלום", "می\u{200c}خواهم", "👩\u{200d}🔬"] {
+    for name in ["é", "日本", "नमस्ते", "שלום", "می\u{200c}خواهم", "👩\u{200d}🔬"]
+    {
         assert_eq!(with("trainer", name).unwrap().subject_name.as_deref(), Some(name));
     }
 }
