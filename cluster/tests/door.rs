@@ -184,7 +184,9 @@ async fn what_is_refused_before_any_route_is_a_problem_document_too() {
         ("a body whose chunks are under gzip", chunked, 415, Code::EncodingUnsupported),
         ("a body that is too large", post("/v1/envelopes", close, &body), 413, Code::TooLarge),
     ] {
-        let (head, problem) = problem(&exchange(address, &bytes).await);
+        let answer = exchange(address, &bytes).await;
+        assert!(!answer.starts_with("HTTP/1.1 200"), "{what}: {answer}");
+        let (head, problem) = problem(&answer);
         assert_eq!((problem.status, problem.code), (status, code), "{what}: {head} {}", problem.detail);
         assert!(!problem.detail.is_empty() && !problem.remedy.is_empty(), "{what}");
         if status == 405 {

@@ -172,7 +172,7 @@ async fn questions_whose_callers_break_their_connections_while_they_wait_are_lef
     let questions = asking(&node, &post("/v1/authorize", "", &request().to_json().to_vec())).await;
     eventually("they are connected", || connections(&node) == LEAVERS as u64).await;
     reset(questions);
-    until(&node, "assent_authorize_waiting", 0).await;
+    until(&node, "assent_authorize_waiting{lane=\"single\"}", 0).await;
     all_places_are_back(&node).await;
     node.shutdown().await;
 }

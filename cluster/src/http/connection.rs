@@ -23,7 +23,7 @@ use crate::env::BoxStream;
 use crate::metrics::Metrics;
 
 /// Most bytes of a request's head.
-const HEAD_BYTES: usize = 64 * 1024;
+pub(super) const HEAD_BYTES: usize = 64 * 1024;
 /// Most bytes that are taken and thrown away after an answer that did not wait for them: the largest body, and more.
 const LINGER_BYTES: usize = 2 << 20;
 
@@ -132,14 +132,15 @@ async fn drive(mut http: Pin<&mut Http>, socket: &Socket) -> Ended {
 /// What a client is told whose head hyper cannot read.
 fn unreadable(status: u16) -> Problem {
     match status {
-        431 => {
-            let detail =
-                format!("the request's head has more than {HEAD_BYTES} bytes or more than 100 headers");
-            Problem::new(Code::TooLarge, status, detail)
-        }
-        414 => Problem::new(Code::TooLarge, status, "the request's target is too long"),
+        // Hyper's 414 is for a target of which the head alone would be too large, when it arrives in one piece.
+        414 | 431 => Problem::new(Code::TooLarge, 431, head_too_large()),
         _ => Problem::new(Code::Malformed, status, "the request's head is not that of an HTTP/1.1 request"),
     }
+}
+
+/// Why a request's head is refused as too large.
+pub(super) fn head_too_large() -> String {
+    format!("the request's head has more than {HEAD_BYTES} bytes or more than 100 headers")
 }
 
 /// Takes what the client still sends, until it leaves.

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use assent_proof::Code;
 
+use super::connection::{HEAD_BYTES, head_too_large};
 use super::reply::{finished, problem};
 use super::socket::{Socket, Turn};
 use crate::metrics::Metrics;
@@ -40,6 +41,10 @@ pub(super) struct Front {
 impl Front {
     /// The answer to a request that comes to no route.
     fn refusal(&self, request: &Request<Incoming>) -> Option<Response<Body>> {
+        // Hyper stops reading there only if the head arrives in several pieces.
+        if head_bytes(request) > HEAD_BYTES {
+            return Some(closing(problem(Code::TooLarge, 431, &head_too_large())));
+        }
         if let Some(most) = self.beyond
             && !PROBES.contains(&request.uri().path())
         {
@@ -57,6 +62,17 @@ impl Front {
             closing(problem(Code::EncodingUnsupported, 415, detail))
         })
     }
+}
+
+/// How many bytes a request's head has at least: blanks that say nothing are not among them any more.
+fn head_bytes<B>(request: &Request<B>) -> usize {
+    let uri = request.uri();
+    let target = uri.path_and_query().map_or(0, |target| target.as_str().len());
+    let authority = uri.authority().map_or(0, |authority| authority.as_str().len());
+    let line = request.method().as_str().len().saturating_add(target).saturating_add(authority);
+    request.headers().iter().fold(line, |bytes, (name, value)| {
+        bytes.saturating_add(name.as_str().len()).saturating_add(value.len()).saturating_add(": \r\n".len())
+    })
 }
 
 /// The connection is not worth keeping: the rest of the request is not read.
@@ -153,5 +169,15 @@ mod tests {
         ] {
             assert!(with(&encoded), "{encoded:?}");
         }
+    }
+    #[test]
+    fn a_head_is_as_large_as_its_line_and_its_headers() {
+        let of = |target: String, header: String| {
+            let request = Request::builder().uri(target).header("x", header);
+            head_bytes(&request.body(()).unwrap())
+        };
+        assert_eq!(of("/livez".to_owned(), String::new()), "GET/livezx: \r\n".len());
+        assert!(of(format!("/{}", "a".repeat(40_000)), "y".repeat(40_000)) > HEAD_BYTES);
+        assert!(of(format!("/{}", "a".repeat(30_000)), "y".repeat(30_000)) < HEAD_BYTES);
     }
 }

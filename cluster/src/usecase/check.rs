@@ -294,7 +294,7 @@ impl Here<'_> {
             if !how.refuses_strangers {
                 return None;
             }
-            match refuses_strangers(self.view, parsed, &newcomer) {
+            match refuses_strangers(self.view, parsed, newcomer) {
                 Ok(refusal) => refusal.map(Held::Stranger),
                 Err(error) => Some(Held::Unread(error)),
             }

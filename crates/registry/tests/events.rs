@@ -5,9 +5,9 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use assent_proof::{DomainName, EvidenceKind, LineageName};
+use assent_proof::{DomainName, Envelope, EvidenceKind, LineageName};
 use assent_registry::query::{Event, EventFilter, EventPage, Restricts, events};
-use assent_registry::{RowError, RowsMut, Table};
+use assent_registry::{RowError, Rows, RowsMut, Table};
 use support::*;
 
 fn page(world: &World, filter: &EventFilter, after: u64, scan: usize, limit: usize) -> EventPage {
@@ -83,11 +83,21 @@ fn what_was_stored_before_names_were_judged_is_still_read() {
     let mut world = World::new();
     let keys = world.keys.clone();
     let mut draft = revocation(keys.audit.public(), None);
-    let revoked = accepted(&world.submit(&draft.sign(&[&keys.governance[0]])));
+    let taken = draft.sign(&[&keys.governance[0]]);
+    let revoked = accepted(&world.submit(&taken));
     // Version 1 of the rules took such a name until release 0.1.0.
     draft.0.subject_name = Some("au\u{202e}dit".to_owned());
     let before = draft.sign(&[&keys.governance[0]]);
-    world.rows.put(Table::Bodies, &revoked.ledger_index.to_be_bytes(), &before).unwrap();
+    // The rows that such an envelope left: the same, under its own id.
+    let id = |envelope: &[u8]| Envelope::parse(envelope).unwrap().id();
+    let (index, old, new) = (revoked.ledger_index.to_be_bytes(), id(&taken), id(&before));
+    let mut leaf = world.rows.get(Table::Leaves, &index).unwrap().unwrap();
+    let place = leaf.windows(32).position(|window| window == old.0).unwrap();
+    leaf[place..place + 32].copy_from_slice(&new.0);
+    let evidence = world.rows.get(Table::Evidence, &old.0).unwrap().unwrap();
+    world.rows.put(Table::Leaves, &index, &leaf).unwrap();
+    world.rows.put(Table::Evidence, &new.0, &evidence).unwrap();
+    world.rows.put(Table::Bodies, &index, &before).unwrap();
     let last = all(&world).pop().unwrap();
     let target = keys.audit.public().to_string();
     assert_eq!(last.restricts, Some(Restricts { action: "revoke", target }));
