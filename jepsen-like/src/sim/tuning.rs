@@ -15,7 +15,7 @@ pub(super) fn tune(config: &mut Config, dice: &Dice) {
     if a_crowd_comes(dice) && dice.fork("crowd's room").chance(1, 2) {
         // As little as there may be, so that some of a crowd find no room.
         config.limits.authorize_queue = 2_000;
-        config.limits.submit_queue = 1_000;
+        config.limits.submit_queue = 2_000;
         config.limits.verifications = 1;
     }
     let mut dice = dice.fork("tuning");
