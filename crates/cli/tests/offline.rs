@@ -192,6 +192,9 @@ fn a_private_key_that_everybody_may_read_signs_nothing() {
         code == 1 && stderr.contains("key_exposed") && stderr.contains("chmod 600 audit.pem"),
         "{stderr}"
     );
+    // What is public of it may be shown all the same.
+    set_mode(0o604);
+    ok(dir, &["key", "show", "audit.pem", "--id"]);
     // A group may be let in, and that is said.
     for (mode, said) in [(0o640, true), (0o600, false)] {
         set_mode(mode);
