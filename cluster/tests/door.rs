@@ -183,6 +183,7 @@ async fn what_is_refused_before_any_route_is_a_problem_document_too() {
         ),
         ("a body whose chunks are under gzip", chunked, 415, Code::EncodingUnsupported),
         ("a body that is too large", post("/v1/envelopes", close, &body), 413, Code::TooLarge),
+        ("a request that is too large", post("/v1/authorize", close, &body), 413, Code::TooLarge),
     ] {
         let answer = exchange(address, &bytes).await;
         assert!(!answer.starts_with("HTTP/1.1 200"), "{what}: {answer}");

@@ -307,7 +307,13 @@ fn a_signature_made_by_openssl_is_attached() {
     let openssl = |args: &[&str]| Command::new("openssl").current_dir(dir).args(args).output();
     match openssl(&["genpkey", "-algorithm", "ed25519", "-out", "hsm.pem"]) {
         Ok(made) if made.status.success() => {}
-        _ => return eprintln!("skipped: there is no openssl with Ed25519 here"),
+        _ => {
+            let lacks = "no `openssl` with Ed25519 is installed (`apt-get install openssl`)";
+            assert!(!std::env::var("CI").is_ok_and(|ci| ci == "true"), "{lacks}, and CI=true demands it");
+            // Past what the test harness keeps to itself.
+            let _ = writeln!(std::io::stderr(), "LEFT OUT: a signature by openssl was not attached: {lacks}");
+            return;
+        }
     }
     assert!(openssl(&["pkey", "-in", "hsm.pem", "-pubout", "-out", "hsm.pub.pem"]).unwrap().status.success());
     let id = ok(dir, &["key", "show", "hsm.pub.pem", "--id"]);
