@@ -122,7 +122,9 @@ fn what_an_installed_openssl_writes_is_read_or_named() {
             let problem = PublicKey::from_pem(&certificate.unwrap()).unwrap_err().to_string();
             assert!(problem.contains("a certificate"), "{problem}");
         }
-        None => left_out("a certificate was not read", "this `openssl` has no configuration for certificates"),
+        None => {
+            left_out("a certificate was not read", "this `openssl` has no configuration for certificates");
+        }
     }
     let rsa = written(&["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]);
     assert!(SigningKey::from_pem(&rsa).unwrap_err().to_string().contains("an RSA key"));
