@@ -1,15 +1,12 @@
-//! The client port: who is let in at the cap of connections, and how long a client is waited for that says nothing, too little, or
-//! nothing that can be read.
+//! The client port: who is let in at the cap of connections, how long a client is waited for that says nothing, too little, or
+//! nothing that can be read, and the status of what no use case has seen.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod cluster_support;
 
-use std::path::Path;
 use std::time::Duration;
 
-use assent_cluster::config::Config;
 use assent_cluster::env::PROBE_CONNECTIONS;
-use assent_cluster::node::Node;
 use assent_proof::Code;
 use cluster_support::http::{get, is_200};
 use cluster_support::raw::{SURELY, connections, exchange, kept, post, problem, still_answers, to_the_end};
@@ -17,17 +14,6 @@ use cluster_support::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
-
-/// A cluster of one, as `spoil` has configured it.
-async fn alone(folder: &Path, spoil: impl FnOnce(&mut Config)) -> Node {
-    let mut config = configs(folder).swap_remove(0);
-    config.voters.truncate(1);
-    config.deadlines.authorize_ms = 1_000;
-    spoil(&mut config);
-    let node = start(&config).await;
-    ready(&node).await;
-    node
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn at_the_cap_probes_are_answered_and_every_other_request_is_told_to_come_back() {
@@ -145,6 +131,20 @@ async fn a_head_that_does_not_arrive_in_time_is_answered_with_408_and_one_that_n
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_does_not_arrive_in_time_is_answered_with_408() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = alone(folder.path(), |config| config.deadlines.http_body_ms = 300).await;
+    for path in ["/v1/authorize", "/v1/envelopes", "/v1/envelopes:batch"] {
+        let mut question = post(path, "connection: close\r\n", b"{}");
+        question.truncate(question.len() - 1);
+        let (head, problem) = problem(&exchange(node.client_addr(), &question).await);
+        assert_eq!((problem.status, problem.code), (408, Code::DeadlineExceeded), "{path}: {head}");
+        assert!(problem.detail.contains("300 ms"), "{}", problem.detail);
+    }
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_refused_before_any_route_is_a_problem_document_too() {
     let folder = tempfile::tempdir().unwrap();
     let node = alone(folder.path(), |_| {}).await;
@@ -183,6 +183,7 @@ async fn what_is_refused_before_any_route_is_a_problem_document_too() {
         ),
         ("a body whose chunks are under gzip", chunked, 415, Code::EncodingUnsupported),
         ("a body that is too large", post("/v1/envelopes", close, &body), 413, Code::TooLarge),
+        ("a request that is too large", post("/v1/authorize", close, &body), 413, Code::TooLarge),
     ] {
         let answer = exchange(address, &bytes).await;
         assert!(!answer.starts_with("HTTP/1.1 200"), "{what}: {answer}");

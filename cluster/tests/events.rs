@@ -10,11 +10,9 @@
 mod cluster_support;
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::time::Duration;
 
 use assent_api::BatchMode;
-use assent_cluster::config::Config;
 use assent_cluster::node::Node;
 use assent_cluster::usecase::{Caller, Submitted};
 use assent_proof::{Claims, Cursor, EvidenceKind, History, PolicyVerdict};
@@ -29,16 +27,6 @@ use tokio::time::{Instant, timeout};
 const SURELY: Duration = Duration::from_secs(20);
 /// What the genesis file of these tests makes.
 const GENESIS: u64 = 6;
-
-/// A cluster of one, as `spoil` has configured it.
-async fn alone(folder: &Path, spoil: impl FnOnce(&mut Config)) -> Node {
-    let mut config = configs(folder).swap_remove(0);
-    config.voters.truncate(1);
-    spoil(&mut config);
-    let node = start(&config).await;
-    ready(&node).await;
-    node
-}
 
 async fn connected(address: SocketAddr, path: &str, headers: &str, socket: TcpSocket) -> TcpStream {
     let mut stream = socket.connect(address).await.unwrap();

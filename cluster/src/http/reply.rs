@@ -27,8 +27,21 @@ pub(super) fn reply(status: u16, content_type: &'static str, body: impl Into<Byt
 pub(super) fn json(status: u16, body: &impl Serialize) -> Response {
     match serde_json::to_vec(body) {
         Ok(bytes) => reply(status, JSON_CONTENT_TYPE, bytes),
-        Err(error) => problem(Code::Malformed, 500, &format!("the answer cannot be written: {error}")),
+        Err(error) => fault(&format!("the answer cannot be written: {error}")),
     }
+}
+
+/// A fault of this node's own. Every code judges what was asked, or says that nothing was done; here the node may have done it. So the
+/// document has none, and its status says that another node may be asked.
+fn fault(detail: &str) -> Response {
+    let status = StatusCode::INTERNAL_SERVER_ERROR;
+    let document = serde_json::json!({
+        "type": "about:blank",
+        "title": status.canonical_reason(),
+        "status": status.as_u16(),
+        "detail": detail,
+    });
+    reply(status.as_u16(), PROBLEM_CONTENT_TYPE, document.to_string())
 }
 
 /// A problem document.
@@ -52,11 +65,14 @@ pub(super) fn shed(why: &Shed) -> Response {
 }
 
 /// What the framework refuses by itself (a path that is no UTF-8, a query that does not parse) becomes a
-/// problem document like every other refusal.
+/// problem document like every other refusal. What it fails at is no fault of the request.
 pub(super) async fn as_problem(response: Response) -> Response {
     let refused = response.status().is_client_error() || response.status().is_server_error();
     if !refused || is_json(&response) {
         return response;
+    }
+    if response.status().is_server_error() {
+        return fault("the request could not be handled");
     }
     problem(Code::Malformed, 400, "the path or the query cannot be read")
 }
@@ -115,6 +131,23 @@ mod tests {
         let deny = finished(reply(503, JSON_CONTENT_TYPE, "{}"));
         assert_eq!(deny.headers()[header::RETRY_AFTER], "1");
         assert!(!finished(reply(200, JSON_CONTENT_TYPE, "{}")).headers().contains_key(header::RETRY_AFTER));
+    }
+
+    #[tokio::test]
+    async fn a_fault_of_the_nodes_own_has_no_code_that_judges_the_request() {
+        // JSON has no such key.
+        let unwritable = json(200, &std::collections::BTreeMap::from([((1_u8, 2_u8), 3_u8)]));
+        let failed = as_problem(reply(500, "text/plain", "lost")).await;
+        for answer in [unwritable, failed] {
+            assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+            assert_eq!(answer.headers()[header::CONTENT_TYPE], PROBLEM_CONTENT_TYPE);
+            let body = axum::body::to_bytes(answer.into_body(), 4096).await.unwrap();
+            let document: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!((document["status"].as_u64(), document.get("code")), (Some(500), None), "{document}");
+            assert!(!document["detail"].as_str().unwrap().is_empty(), "{document}");
+        }
+        let refused = as_problem(reply(404, "text/plain", "x")).await;
+        assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
     }
 
     #[test]

@@ -184,6 +184,19 @@ pub async fn start_confirmed(config: &Config) -> Node {
     panic!("{:?}", node.service().confirm_clock(&Caller::Anonymous, now()));
 }
 
+/// A cluster of one, as `spoil` has configured it, once it is ready. Its deadlines are long, for machines that are busy.
+pub async fn alone(folder: &Path, spoil: impl FnOnce(&mut Config)) -> Node {
+    let mut config = configs(folder).swap_remove(0);
+    config.voters.truncate(1);
+    config.deadlines.authorize_ms = 1_000;
+    config.deadlines.read_ms = 10_000;
+    config.deadlines.submit_ms = 10_000;
+    spoil(&mut config);
+    let node = start(&config).await;
+    ready(&node).await;
+    node
+}
+
 /// All of them, once each is ready.
 pub async fn start_all(configs: &[Config]) -> Vec<Node> {
     let mut nodes = Vec::new();

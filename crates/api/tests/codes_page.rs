@@ -15,9 +15,9 @@ const HEAD: &str = "\
 Every refusal of a submission or of a change of the cluster, and every reason of a deny, has one of these codes. They are stable: a code is never renamed, and
 never given another meaning. A decision lists its reasons in the order of this page: at most 32, and every code that denies is among them.
 
-The clause is the one of RFC-EG-033 that asks for it. *Refuses* and *denies* are the HTTP status with which a code refuses a
-submission (or a change of the cluster's members, or a read that goes on from a cursor) and denies an authorize; a code that only does the other has none there. A deny with 503 means that the registry cannot
-know now, and another node may; any other deny stands until something changes.
+The clause is the one of RFC-EG-033 that asks for it. *Refuses* is the status with which the code refuses a submission, a change of the cluster's
+members, or a read that goes on from a cursor; *denies* is the status with which it denies an authorize. The cell is empty if the code does not do
+that. A deny with 503 means that the registry cannot know now, and another node may; any other deny stands until something changes.
 
 *Again* is whether the same call can be made again, unchanged, in the calls `submission`, `authorize` (also permits), `read`, `feed`
 (`GET /v1/events`), `membership` and `clock` (`POST /v1/clock/confirm`). If a call is named, the verdict after it is that call's, and the first

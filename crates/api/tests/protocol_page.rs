@@ -1,19 +1,23 @@
 //! `docs/protocol.md` lists what the code has: words, lengths, fields.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
+use std::collections::BTreeSet;
+
 use assent_api::{
     BatchResult, EndReason, MAX_AUTHORIZE_BYTES, MAX_BATCH, MAX_BATCH_BYTES, MAX_EVENTS_FILTER,
-    MAX_EVENTS_WAIT_MS, Problem,
+    MAX_EVENTS_WAIT_MS, OUTCOME_UNKNOWN, Problem, ReceiptBody,
 };
 use assent_proof::claims::{
     DECISION_TTL_SECONDS_MAX, MAX_CHECKPOINT_BYTES, MAX_CONSISTENCY, MAX_DETAIL_BYTES, MAX_LIST,
-    MAX_MEASUREMENT_BYTES, MAX_NAME_BYTES, MAX_RECOVERY_VOTERS, MAX_REQUIREMENTS,
+    MAX_MEASUREMENT_BYTES, MAX_NAME_BYTES, MAX_RECOVERY_VOTERS, MAX_REQUIREMENTS, MIN_ISSUERS_MAX,
 };
-use assent_proof::note::MAX_KEY_NAME_BYTES;
-use assent_proof::statement::{MAX_ISSUERS, MAX_ORIGIN_BYTES, MAX_REFERENCES};
+use assent_proof::name::{NAME_BYTES_MAX, TOKEN_BYTES_MAX};
+use assent_proof::note::{MAX_KEY_NAME_BYTES, MAX_NOTE_SIGNATURES};
+use assent_proof::statement::{MAX_ISSUERS, MAX_ORIGIN_BYTES, MAX_REFERENCES, MAX_SUBJECT_NAME_BYTES};
+use assent_proof::verify::ATTEMPTS_MAX;
 use assent_proof::{
-    AttestationStatus, Code, EvidenceKind, MAX_DEPTH, MAX_ENVELOPE_BYTES, MAX_SIGNATURES, Of, PolicyVerdict,
-    Refusal, RevocationReason, Role,
+    AttestationStatus, Code, EvidenceId, EvidenceKind, History, MAX_DEPTH, MAX_ENVELOPE_BYTES,
+    MAX_SIGNATURES, Millis, Of, PolicyVerdict, Refusal, RevocationReason, Role,
 };
 
 const PAGE: &str = include_str!("../../../docs/protocol.md");
@@ -69,14 +73,18 @@ fn written(number: usize) -> String {
 #[test]
 fn every_length_on_the_page_is_the_codes() {
     let lengths = part("### Lengths");
-    for (what, most) in [
+    let number = |number: u32| usize::try_from(number).unwrap();
+    let bounds = [
         ("envelope, in bytes", MAX_ENVELOPE_BYTES),
         ("signatures of an envelope", MAX_SIGNATURES),
         ("JSON, in levels", MAX_DEPTH),
         ("`registry` (an origin), in bytes", MAX_ORIGIN_BYTES),
+        ("`domain`, `lineage`, in bytes", NAME_BYTES_MAX),
+        ("a subject's `name`, in bytes", MAX_SUBJECT_NAME_BYTES),
         ("`issuers`", MAX_ISSUERS),
         ("`references`", MAX_REFERENCES),
         ("`actions`, `audience`, `runtimes`, `attestationStatus`, `measurements`, `policyDigests`", MAX_LIST),
+        ("an action, an audience, an environment, a nonce, in bytes", TOKEN_BYTES_MAX),
         ("`name`, `verifier`, `event`, in bytes", MAX_NAME_BYTES),
         ("`detail`, in bytes", MAX_DETAIL_BYTES),
         (
@@ -84,15 +92,31 @@ fn every_length_on_the_page_is_the_codes() {
             MAX_MEASUREMENT_BYTES,
         ),
         ("`keys`, `governance`, `nodeKeys`", MAX_ISSUERS),
+        ("`uses`", number(u32::MAX)),
         ("`peer`, in bytes", MAX_KEY_NAME_BYTES),
         ("`checkpoint`, in bytes", MAX_CHECKPOINT_BYTES),
         ("`consistency`", MAX_CONSISTENCY),
         ("`voters` of a recovery", MAX_RECOVERY_VOTERS),
         ("`require`", MAX_REQUIREMENTS),
-        ("`decisionTtlSeconds`", DECISION_TTL_SECONDS_MAX.try_into().unwrap()),
-    ] {
+        ("`minIssuers`", number(MIN_ISSUERS_MAX)),
+        ("`maxAgeSeconds`", number(u32::MAX)),
+        ("`decisionTtlSeconds`", number(DECISION_TTL_SECONDS_MAX)),
+    ];
+    for (what, most) in bounds {
         let cells = row(lengths, what);
         assert_eq!(cells.get(3), Some(&written(most).as_str()), "{what}");
+    }
+    assert_eq!(row(lengths, "`threshold`").get(3), Some(&"the number of the keys"));
+    // Those of the registry, which compares them itself: what a statement rests on, and the issuers of a lineage.
+    let rows = lengths.lines().filter(|line| line.starts_with("| ")).count();
+    assert_eq!(rows, 1 + bounds.len() + 1 + 2, "the head, and no row that nothing compares");
+    let too_large = part("### What is too large");
+    for (most, what) in [
+        (MAX_ENVELOPE_BYTES, "bytes of the envelope"),
+        (ATTEMPTS_MAX, "verifications"),
+        (MAX_NOTE_SIGNATURES, "signature lines"),
+    ] {
+        assert!(too_large.contains(&format!("| {} | {what}", written(most))), "{what}");
     }
     assert_eq!((MAX_AUTHORIZE_BYTES, MAX_BATCH_BYTES), (16 << 10, 1 << 20));
     assert!(part("### Statuses").contains("16 KiB for a request, 1 MiB for a batch"));
@@ -103,15 +127,48 @@ fn every_length_on_the_page_is_the_codes() {
     assert!(events.contains(&format!("each up\nto {MAX_EVENTS_FILTER} times")));
 }
 
+/// The fields of the list on the page that begins like this: those that are always there, and those that may be.
+fn fields(part: &'static str, begin: &str) -> (BTreeSet<String>, BTreeSet<String>) {
+    let (_, rest) = part.split_once(begin).unwrap_or_else(|| panic!("no `{begin}`"));
+    let (list, _) = rest.split_once('}').unwrap();
+    let (optional, always): (Vec<&str>, Vec<&str>) =
+        list.split(',').map(str::trim).partition(|field| field.ends_with('?'));
+    let names = |fields: Vec<&str>| {
+        fields.into_iter().map(|field| field.trim_end_matches('?').to_owned()).collect::<BTreeSet<String>>()
+    };
+    (names(always), names(optional))
+}
+
+/// The fields of a body, as it is written.
+fn written_fields(body: &impl serde::Serialize) -> BTreeSet<String> {
+    serde_json::to_value(body).unwrap().as_object().unwrap().keys().cloned().collect()
+}
+
 #[test]
 fn every_field_of_a_problem_and_of_a_batchs_result_is_on_the_page() {
     let refusal = Refusal::of_batch(1, &Refusal::new(Code::SignatureInvalid, "x"));
-    let result = BatchResult::refused(Problem::from_refusal(&refusal, 400));
-    let value = serde_json::to_value(&result).unwrap();
-    for field in value.as_object().unwrap().keys() {
-        assert!(part("### Batches").contains(field.as_str()), "{field}");
-    }
-    for field in value.get("problem").unwrap().as_object().unwrap().keys() {
-        assert!(part("### Statuses").contains(field.as_str()), "{field}");
+    let history = History::founded([3; 32]);
+    let evidence_id = EvidenceId([1; 32]);
+    let receipt = ReceiptBody { evidence_id, ledger_index: 0, revision: 1, accepted_at: Millis(1), history };
+    let least = Problem::new(Code::Malformed, 400, "x");
+    let most = Problem {
+        outcome: Some(OUTCOME_UNKNOWN.to_owned()),
+        receipt: Some(receipt),
+        head: Some(evidence_id),
+        next_sequence: Some(1),
+        history: Some(history),
+        shared_revision: Some(1),
+        ledger_revision: Some(1),
+        ..Problem::from_refusal(&refusal, 400)
+    };
+    let result = BatchResult { status: 400, good: true, receipt: Some(receipt), problem: Some(most.clone()) };
+    let bare = BatchResult { good: false, receipt: None, problem: None, ..result.clone() };
+    for (list, least, most) in [
+        (fields(part("### Batches"), "[{"), written_fields(&bare), written_fields(&result)),
+        (fields(part("### Statuses"), ": `{"), written_fields(&least), written_fields(&most)),
+    ] {
+        let (always, optional) = list;
+        assert_eq!(always, least);
+        assert_eq!(optional, most.difference(&least).cloned().collect::<BTreeSet<String>>());
     }
 }

@@ -192,6 +192,9 @@ fn a_private_key_that_everybody_may_read_signs_nothing() {
         code == 1 && stderr.contains("key_exposed") && stderr.contains("chmod 600 audit.pem"),
         "{stderr}"
     );
+    // What is public of it may be shown all the same.
+    set_mode(0o604);
+    ok(dir, &["key", "show", "audit.pem", "--id"]);
     // A group may be let in, and that is said.
     for (mode, said) in [(0o640, true), (0o600, false)] {
         set_mode(mode);
@@ -304,7 +307,13 @@ fn a_signature_made_by_openssl_is_attached() {
     let openssl = |args: &[&str]| Command::new("openssl").current_dir(dir).args(args).output();
     match openssl(&["genpkey", "-algorithm", "ed25519", "-out", "hsm.pem"]) {
         Ok(made) if made.status.success() => {}
-        _ => return eprintln!("skipped: there is no openssl with Ed25519 here"),
+        _ => {
+            let lacks = "no `openssl` with Ed25519 is installed (`apt-get install openssl`)";
+            assert!(!std::env::var("CI").is_ok_and(|ci| ci == "true"), "{lacks}, and CI=true demands it");
+            // Past what the test harness keeps to itself.
+            let _ = writeln!(std::io::stderr(), "LEFT OUT: a signature by openssl was not attached: {lacks}");
+            return;
+        }
     }
     assert!(openssl(&["pkey", "-in", "hsm.pem", "-pubout", "-out", "hsm.pub.pem"]).unwrap().status.success());
     let id = ok(dir, &["key", "show", "hsm.pub.pem", "--id"]);

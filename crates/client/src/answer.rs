@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_final_code_under_a_status_that_judged_nothing_is_not_final() {
-        let body = Problem::new(Code::Malformed, 500, "the answer cannot be written").to_vec();
+        let body = Problem::new(Code::Malformed, 500, "an older node's own fault").to_vec();
         assert_eq!(retry_said(Call::Read, 500, &body), Retry::Elsewhere);
         let unknown = Problem::unknown_outcome("no commit").to_vec();
         assert_eq!(retry_said(Call::Submission, 504, &unknown), Retry::Elsewhere);

@@ -4,10 +4,10 @@ use crate::json::FieldError;
 use crate::text::is_printable_ascii;
 
 /// Longest name of a domain or lineage, in bytes.
-const NAME_BYTES_MAX: usize = 128;
+pub const NAME_BYTES_MAX: usize = 128;
 
 /// Longest token, in bytes.
-const TOKEN_BYTES_MAX: usize = 128;
+pub const TOKEN_BYTES_MAX: usize = 128;
 
 /// Whether `text` is `[a-z0-9][a-z0-9._-]{0,127}`.
 fn is_name(text: &str) -> bool {

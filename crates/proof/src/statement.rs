@@ -27,7 +27,7 @@ pub const MAX_REFERENCES: usize = 64;
 pub const MAX_ORIGIN_BYTES: usize = 256;
 
 /// Longest name of a subject, in bytes.
-const MAX_SUBJECT_NAME_BYTES: usize = 1024;
+pub const MAX_SUBJECT_NAME_BYTES: usize = 1024;
 
 /// One signed claim about one subject.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// Most signature verifications spent on one envelope: enough for any number of issuers whose signatures carry key ids
 /// or come in the issuers' order, and for 13 in the worst order without key ids.
-const ATTEMPTS_MAX: usize = 96;
+pub const ATTEMPTS_MAX: usize = 96;
 
 /// An envelope of which every issuer named has a valid signature, made for the origin and under the rules it was verified
 /// against.

@@ -43,8 +43,13 @@ pub const REASONS: usize = 32;
 mod tests {
     use super::*;
 
+    /// A number below a million as the page has it: with a comma before its last three digits.
+    fn written(number: usize) -> String {
+        if number < 1_000 { number.to_string() } else { format!("{},{:03}", number / 1_000, number % 1_000) }
+    }
+
     #[test]
-    fn the_protocols_page_has_the_bounds_of_what_a_statement_rests_on_and_of_a_lineage() {
+    fn the_protocols_page_has_each_bound_beyond_which_a_statement_is_too_large() {
         let page = include_str!("../../../docs/protocol.md");
         for row in [
             format!(
@@ -54,6 +59,11 @@ mod tests {
             format!(
                 "| its issuer has brought checkpoints of this peer under {TRUSTS_PER_ISSUER} other trusts"
             ),
+            format!("| {TRANSITIVE_REFERENCES} | statements that it rests on, directly and through others |"),
+            format!("| {ISSUERS_PER_LINEAGE} | issuers of one lineage |"),
+            format!("| {} | different sets of signers", written(RELEASERS_PER_TARGET)),
+            format!("| {RECONCILED_PER_LINEAGE} | slots of one lineage that were reconciled"),
+            format!("| {TRUSTS_PER_ISSUER} | trusts under which one issuer has brought checkpoints"),
         ] {
             assert!(page.contains(&row), "{row}");
         }

@@ -48,6 +48,10 @@ async fn what_happens_is_counted_under_its_label() {
     let envelope = evidence.authorization(&governance, (0, None));
     cluster.accept(1, &envelope).await.unwrap();
     cluster.accept(1, &envelope).await.unwrap();
+    // The policy requires an attestation.
+    cluster.decide(1, &evidence.request()).await;
+    let attestation = cluster.key("attestation").unwrap();
+    cluster.accept(1, &evidence.attestation(&attestation, (0, None), "affirming", "m")).await.unwrap();
     cluster.decide(1, &evidence.request()).await;
     let page = metrics(&cluster.node(1).unwrap().client, None).await.1;
     let families = read(&page, Form::Text);
@@ -55,8 +59,8 @@ async fn what_happens_is_counted_under_its_label() {
     assert!(count("assent_submissions_total", "code=\"accepted\"") >= 1.0, "{page}");
     assert!(count("assent_submissions_total", "code=\"again\"") >= 1.0, "{page}");
     assert!(count("assent_barriers_total", "outcome=\"passed\"") >= 1.0, "{page}");
-    let decided: f64 = families["assent_decisions_total"].samples.values().sum();
-    assert!(decided >= 1.0, "{page}");
+    assert!(count("assent_decisions_total", "code=\"evidence_missing\"") >= 1.0, "{page}");
+    assert!(count("assent_decisions_total", "code=\"allow\"") >= 1.0, "{page}");
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ mod write;
 pub use tree_hash::TreeHash;
 pub use unchecked::Unchecked;
 
-pub use policy::{DECISION_TTL_SECONDS_MAX, MAX_REQUIREMENTS, Of, PolicyBody, Requirement};
+pub use policy::{DECISION_TTL_SECONDS_MAX, MAX_REQUIREMENTS, MIN_ISSUERS_MAX, Of, PolicyBody, Requirement};
 
 use crate::id::EvidenceId;
 use crate::key::PublicKey;

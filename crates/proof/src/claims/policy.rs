@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub const DECISION_TTL_SECONDS_MAX: u32 = 60;
 
 /// Most issuers that a requirement can ask for: a lineage has no more.
-const MIN_ISSUERS_MAX: u32 = 32;
+pub const MIN_ISSUERS_MAX: u32 = 32;
 
 string_enum! {
     /// Whose evidence a requirement asks for.
