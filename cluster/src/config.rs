@@ -145,7 +145,8 @@ pub struct DeadlineConfig {
     /// A change of the membership is given up waiting for by then, in milliseconds; it may go on.
     pub membership_ms: u64,
     /// A client has so long to send its request's head, in milliseconds: from when it has connected, and on a kept connection from the
-    /// head's first byte, or from the last answer's end if that byte had come before.
+    /// head's first byte, or from the last answer's end if that byte came together with the request before, and that has no body with a
+    /// given length.
     pub http_head_ms: u64,
     /// A client may keep a connection on which it was answered idle for so long, in milliseconds. At most an hour.
     pub http_idle_ms: u64,
