@@ -113,11 +113,9 @@ impl Walk {
         let view = registry.view()?;
         let own = own_end(query::authority(&view, own, now)?);
         let after = self.after.take();
-        let mut found = std::mem::take(&mut self.found);
+        let found = std::mem::take(&mut self.found);
         let page = query::key_ends(&view, after.as_deref(), STRETCH, now)?;
-        for (role, end) in page.soonest {
-            found.entry(role).and_modify(|soonest| *soonest = end.min(*soonest)).or_insert(end);
-        }
+        let found = soonest_of(found, page.soonest, now);
         if page.next.is_some() {
             self.after = page.next;
             self.found = found;
@@ -125,6 +123,20 @@ impl Walk {
         }
         Ok((own, Some(found)))
     }
+}
+
+/// The soonest ends of both that are still to come at `now`: one that has passed while its walk was under way hides none that was found
+/// later.
+fn soonest_of(
+    mut found: BTreeMap<Role, Seconds>,
+    more: BTreeMap<Role, Seconds>,
+    now: Millis,
+) -> BTreeMap<Role, Seconds> {
+    found.retain(|_, end| now < end.to_millis());
+    for (role, end) in more {
+        found.entry(role).and_modify(|soonest| *soonest = end.min(*soonest)).or_insert(end);
+    }
+    found
 }
 
 /// When the grant of a node's key ends.
@@ -170,6 +182,16 @@ mod tests {
         // It was read for this page, and says that this node denies.
         assert_eq!(later.own, Some(first));
         assert_eq!(known.to_come(second.to_millis()).soonest, BTreeMap::new());
+    }
+
+    #[test]
+    fn an_end_that_passes_while_a_walk_is_under_way_hides_no_later_one() {
+        let of = |end| BTreeMap::from([(Role::Audit, Seconds(end))]);
+        let at = |second| Seconds(second).to_millis();
+        assert_eq!(soonest_of(of(100), of(200), at(99)), of(100));
+        assert_eq!(soonest_of(of(100), of(200), at(100)), of(200));
+        assert_eq!(soonest_of(of(300), of(200), at(100)), of(200));
+        assert_eq!(soonest_of(of(100), BTreeMap::new(), at(100)), BTreeMap::new());
     }
 
     #[test]
