@@ -145,7 +145,8 @@ pub struct DeadlineConfig {
     /// A change of the membership is given up waiting for by then, in milliseconds; it may go on.
     pub membership_ms: u64,
     /// A client has so long to send its request's head, in milliseconds: from when it has connected, and on a kept connection from the
-    /// head's first byte.
+    /// head's first byte, or from the last answer's end if that byte came together with the request before, and that has no body with a
+    /// given length.
     pub http_head_ms: u64,
     /// A client may keep a connection on which it was answered idle for so long, in milliseconds. At most an hour.
     pub http_idle_ms: u64,
@@ -419,8 +420,10 @@ impl Config {
                 let field = format!("voters[{place}].{name}");
                 match address.parse::<MemberAddress>() {
                     // A cluster that was founded so goes on; none is founded so (`usecase/form.rs`).
-                    Ok(_) | Err(AddressError::NotDialable { .. }) => {}
-                    Err(error) => return Err(invalid(field, error.to_string())),
+                    Ok(_) | Err(AddressError::NotDialable { .. } | AddressError::Spelling { .. }) => {}
+                    Err(error @ (AddressError::TooLong { .. } | AddressError::Form { .. })) => {
+                        return Err(invalid(field, error.to_string()));
+                    }
                 }
                 if !addresses.insert(address_key(address)) {
                     return Err(invalid(field, format!("`{address}` is given twice")));
@@ -469,14 +472,15 @@ impl Config {
     }
 
     /// Of [`addresses`](Self::addresses), the ones that a member may have, which are all that this node ever says of itself: a port that
-    /// the system chooses is none, and neither is an address that stands for every one of a machine.
+    /// the system chooses is none, and neither is an address that stands for every one of a machine, nor another spelling of one, which
+    /// `voters` may have from before spellings were checked. Of such an address the membership keeps what it has.
     pub(crate) fn dialable(&self) -> (Option<String>, Option<String>) {
         let dialable = |address: &String| address.parse::<MemberAddress>().is_ok();
         let (peer, client) = self.addresses();
         (Some(peer).filter(dialable), Some(client).filter(dialable))
     }
 
-    /// What to set, if others cannot dial this node where it says that it is.
+    /// What to set, if no member may have an address at which this node says that it is.
     pub(crate) fn undialable(&self) -> Option<String> {
         let (peer, client) = self.addresses();
         let (dialable_peer, dialable_client) = self.dialable();
@@ -485,6 +489,9 @@ impl Config {
             (Some(_), None) => (client, "client_advertise"),
             (Some(_), Some(_)) => return None,
         };
+        if let Err(error @ AddressError::Spelling { .. }) = address.parse::<MemberAddress>() {
+            return Some(format!("{error} as `{field}`"));
+        }
         Some(format!(
             "no other node can dial `{address}`: set `{field}` to the `host:port` at which others reach this node"
         ))

@@ -43,8 +43,6 @@ fn a_wrong_field_is_named() {
         (|c| c.peers = vec![peer(2, "255.255.255.255:7500")], "peers[0].peer"),
         (|c| c.peers = vec![peer(2, "127.1:7500")], "peers[0].peer"),
         // Another spelling of an address that another one may have.
-        (|c| c.voters[1].peer = "localhost:7500".into(), "voters[1].peer"),
-        (|c| c.voters[1].peer = "10.0.0.2:07500".into(), "voters[1].peer"),
         (|c| c.client_advertise = Some("[::ffff:10.0.0.1]:7400".into()), "client_advertise"),
         (|c| c.peer_advertise = Some("10.0.0.1:+7500".into()), "peer_advertise"),
         (|c| c.client_listen = c.client_listen.replace(':', ":0"), "client_listen"),
@@ -61,6 +59,13 @@ fn a_wrong_field_is_named() {
             |c| {
                 c.voters[1].client = "node-b:7400".into();
                 c.voters[2].client = "NODE-B.:7400".into();
+            },
+            "voters[2].client",
+        ),
+        (
+            |c| {
+                c.voters[1].client = "127.0.0.1:7400".into();
+                c.voters[2].client = "localhost:7400".into();
             },
             "voters[2].client",
         ),
@@ -90,6 +95,18 @@ fn a_wrong_field_is_named() {
             Err(ConfigError::Invalid { field, .. }) => assert_eq!(field, expected),
             other => panic!("{expected}: {other:?}"),
         }
+    }
+}
+
+#[test]
+fn what_a_cluster_was_founded_with_before_spellings_were_checked_is_no_reason_not_to_start() {
+    for spelled in ["localhost:7600", "[::ffff:10.0.0.2]:7600", "10.0.0.2:07600", "0.0.0.0:7600"] {
+        let mut config = example();
+        config.voters[1].peer = spelled.into();
+        config.validate().unwrap();
+        config.voters[1].peer = example().voters[1].peer.clone();
+        config.voters[1].client = spelled.into();
+        config.validate().unwrap();
     }
 }
 

@@ -9,6 +9,7 @@ use assent_api::BatchMode;
 use assent_cluster::usecase::{Caller, Submitted};
 use assent_proof::{Code, Envelope, EvidenceId, Role, SigningKey};
 use bytes::Bytes;
+use cluster_support::raw::exchange;
 use cluster_support::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -50,6 +51,42 @@ async fn clients_that_ask_and_never_read_lose_their_places() {
     };
     timeout(Duration::from_secs(20), answered).await.expect("the deaf keep their places");
     drop(deaf);
+    node.shutdown().await;
+}
+
+/// How often this line begins in what a node answered on one connection.
+fn times(answers: &str, line: &str) -> usize {
+    answers.matches(line).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_head_that_was_begun_together_with_the_request_before_it_has_the_time_of_heads() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = configs(folder.path()).swap_remove(0);
+    config.deadlines.http_head_ms = 300;
+    config.deadlines.http_idle_ms = 60_000;
+    let node = start(&config).await;
+    let get = "GET /livez HTTP/1.1\r\nhost: node\r\n\r\n";
+    let chunked = "POST /v1/authorize HTTP/1.1\r\nhost: node\r\ntransfer-encoding: chunked\r\n\r\n\
+                   1\r\nx\r\n0\r\n\r\n";
+    let bare = "GET /livez HTTP/1.1\nhost: node\n\n";
+    for before in [get.to_owned(), get.repeat(3), chunked.to_owned(), bare.to_owned()] {
+        for begun in ["G", "GET /livez HTTP/1.1\r\nhost: "] {
+            let asked = format!("{before}{begun}");
+            let answers = exchange(node.client_addr(), asked.as_bytes()).await;
+            assert_eq!(times(&answers, "HTTP/1.1 408 "), 1, "{asked:?}: {answers}");
+            assert!(answers.contains("the request's head did not arrive within 300 ms"), "{answers}");
+            assert_eq!(times(&answers, "HTTP/1.1 "), before.matches("host: node").count() + 1, "{answers}");
+        }
+    }
+    // Nothing behind it: the connection is idle, for longer than a head may take.
+    for before in [get.repeat(2), chunked.to_owned(), bare.to_owned()] {
+        let mut stream = TcpStream::connect(node.client_addr()).await.unwrap();
+        stream.write_all(before.as_bytes()).await.unwrap();
+        let mut end = Vec::new();
+        let ended = timeout(Duration::from_millis(1_500), stream.read_to_end(&mut end)).await;
+        assert!(ended.is_err(), "{before:?}: {}", String::from_utf8_lossy(&end));
+    }
     node.shutdown().await;
 }
 

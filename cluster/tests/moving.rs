@@ -209,6 +209,51 @@ async fn two_founders_with_one_key_found_no_cluster_and_say_so() {
     stop(nodes).await;
 }
 
+/// The same address, as a configuration may have spelled it before that was checked.
+fn respelled(address: &str) -> String {
+    format!("localhost:{}", address.rsplit_once(':').unwrap().1)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_founded_cluster_starts_with_other_spellings_in_voters_and_keeps_the_addresses_that_it_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut configs = configs(folder.path());
+    stop(ready_all(&configs).await).await;
+    let founded = configs[0].voters.clone();
+    for voter in configs.iter_mut().flat_map(|config| &mut config.voters) {
+        (voter.peer, voter.client) = (respelled(&voter.peer), respelled(&voter.client));
+    }
+    let nodes = start_all(&configs).await;
+    // A node says at most once a second where it is.
+    sleep(Duration::from_secs(3)).await;
+    for node in &nodes {
+        for voter in &founded {
+            let seen = member(node, voter.id).await;
+            assert_eq!((&seen.peer, &seen.client), (&voter.peer, &voter.client));
+        }
+    }
+    stop(nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_cluster_is_founded_with_another_spelling_in_voters_and_its_node_says_which_one_to_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = configs(folder.path()).swap_remove(0);
+    config.voters.truncate(1);
+    let listens = config.voters[0].client.clone();
+    config.voters[0].client = respelled(&listens);
+    let node = start(&config).await;
+    let problem = ready_says(&node, Code::Malformed).await;
+    assert!(problem.detail.contains(&format!("write `{listens}`")), "{problem:?}");
+    assert!(node.service().status(&Caller::Anonymous).voters.is_empty());
+    node.shutdown().await;
+    // In its one spelling it is founded.
+    config.voters[0].client = listens;
+    let node = start(&config).await;
+    ready(&node).await;
+    node.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_leaders_name_brings_a_member_in_whose_id_would_end_growth() {
     let folder = tempfile::tempdir().unwrap();

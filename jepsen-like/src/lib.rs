@@ -3,6 +3,7 @@
 //! [`Cluster`] starts, kills, pauses and restarts nodes; [`Evidence`] signs what the tests submit; every
 //! answer is an [`Answer`], read from the wire and not through the client under test. It owns the processes
 //! and the directory that it made, and ends only those. Nothing in the product imports it.
+#![deny(clippy::print_stdout, clippy::print_stderr)] // They panic when the reader is gone; `output` does not.
 
 mod answer;
 mod binary;
@@ -17,6 +18,7 @@ pub mod linear;
 pub mod model;
 pub mod mutants;
 mod newcomer;
+pub mod output;
 mod page;
 mod ports;
 mod processes;

@@ -19,6 +19,36 @@ fn jepsen(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_assent-jepsen")).args(arguments).output().unwrap()
 }
 
+/// The same, with nobody who reads what it prints and says.
+fn unread(arguments: &[&str]) -> Option<i32> {
+    let gone = || std::io::pipe().unwrap().1;
+    let ended = Command::new(env!("CARGO_BIN_EXE_assent-jepsen"))
+        .args(arguments)
+        .stdout(gone())
+        .stderr(gone())
+        .status()
+        .unwrap();
+    ended.code()
+}
+
+#[test]
+fn a_reader_that_has_gone_away_changes_nothing_but_what_is_read() {
+    for arguments in [
+        &["sim", "--seed", "3", "--seconds", "2"][..],
+        &["--output", "json", "sim", "--seed", "3", "--seconds", "2"],
+        &["sim", "--here", "--seed", "3", "--seconds", "2"],
+        &["ledgers", "--seeds", "5..20"],
+        &["--output", "json", "ledgers", "--seeds", "5..20"],
+        // What is wrong is said on stderr, which nobody reads either.
+        &["sim", "--mutant", "none-such"],
+        &["chaos", "--nodes", "4"],
+    ] {
+        let read = jepsen(arguments);
+        assert!(matches!(read.status.code(), Some(0 | 1 | 64)), "{arguments:?}: {read:?}");
+        assert_eq!(unread(arguments), read.status.code(), "{arguments:?}");
+    }
+}
+
 /// One seed in a process of its own: its report.
 fn seed(arguments: &[&str]) -> Value {
     let output = jepsen(&[&["--output", "json", "sim"], arguments].concat());

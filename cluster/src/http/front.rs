@@ -99,7 +99,9 @@ impl Service<Request<Incoming>> for Front {
     type Future = BoxFuture<'static, Result<Response<Answer>, Infallible>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        let turn = self.socket.asked();
+        // A body whose length is not given is chunked.
+        let ends_empty = request.body().is_end_stream() || request.body().size_hint().exact().is_none();
+        let turn = self.socket.asked(ends_empty);
         if let Some(refusal) = self.refusal(&request) {
             return ready(Ok(Answer::of(refusal, turn))).boxed();
         }

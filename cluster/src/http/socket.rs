@@ -6,6 +6,10 @@
 //!
 //! It also knows what the client is waited for, and until when, and it takes hyper's own words about a head that cannot be read:
 //! they have no body, and the connection has better ones. hyper never shuts the stream down; the connection does, when it is over.
+//!
+//! The first bytes of a next head may come together with the request before it. hyper has them then and does not tell. A request without
+//! a body, and one with a chunked body, ends with an empty line: if hyper was given anything behind that, the next head has begun. A body
+//! of a given length may end with anything, so behind it such bytes are not seen, and the client is given the time of an idle connection.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -27,7 +31,8 @@ const AHEAD: usize = 1024;
 /// How long a client is waited for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
-    /// For a request's head: from the start of the connection, and later from the head's first byte.
+    /// For a request's head: from the start of the connection, and later from the head's first byte, or from the end of the answer
+    /// before it if that byte came earlier.
     pub(super) head: Duration,
     /// For the next request on a kept connection.
     pub(super) idle: Duration,
@@ -71,6 +76,10 @@ struct State {
     phase: Phase,
     /// Whether anything of the head has come that is waited for.
     begun: bool,
+    /// The last bytes that hyper was given.
+    last: [u8; 3],
+    /// Whether the request that is worked on ends with an empty line.
+    ends_empty: bool,
     /// What was read while hyper wanted nothing.
     ahead: BytesMut,
     /// Whether hyper waits for bytes.
@@ -105,6 +114,8 @@ impl Socket {
             patience,
             phase: Phase::Head { until: Instant::now() + patience.head },
             begun: false,
+            last: [0; 3],
+            ends_empty: false,
             ahead: BytesMut::new(),
             wanted: false,
             ended: false,
@@ -119,9 +130,13 @@ impl Socket {
         self.lock().half_closed.clone()
     }
 
-    /// A request has come. The client is waited for again once this is dropped and the answer is written.
-    pub(super) fn asked(&self) -> Turn {
-        self.lock().phase = Phase::Asked;
+    /// A request has come, of which it is told whether it ends with an empty line: without a body, or with a chunked one. The client is
+    /// waited for again once this is dropped and the answer is written.
+    pub(super) fn asked(&self, ends_empty: bool) -> Turn {
+        let mut state = self.lock();
+        state.phase = Phase::Asked;
+        state.ends_empty = ends_empty;
+        drop(state);
         Turn(self.clone())
     }
 
@@ -189,8 +204,9 @@ impl State {
         self.wanted = false;
         if !self.ahead.is_empty() {
             let length = self.ahead.len().min(into.remaining());
-            into.put_slice(&self.ahead.split_to(length));
-            self.heard();
+            let piece = self.ahead.split_to(length);
+            into.put_slice(&piece);
+            self.heard(&piece);
             return Poll::Ready(Ok(()));
         }
         if self.ended || into.remaining() == 0 {
@@ -204,19 +220,22 @@ impl State {
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Ready(Ok(())) => {
-                if into.filled().len() == before {
-                    self.end();
-                } else {
-                    self.heard();
+                match into.filled().get(before..).unwrap_or_default() {
+                    [] => self.end(),
+                    piece => self.heard(piece),
                 }
                 Poll::Ready(Ok(()))
             }
         }
     }
 
-    /// The client has sent something.
-    fn heard(&mut self) {
+    /// The client has sent something, and hyper is given it.
+    fn heard(&mut self, piece: &[u8]) {
         self.begun = true;
+        for byte in piece.iter().skip(piece.len().saturating_sub(self.last.len())) {
+            let [_, second, third] = self.last;
+            self.last = [second, third, *byte];
+        }
         if let Phase::Idle { .. } = self.phase {
             self.phase = Phase::Head { until: Instant::now() + self.patience.head };
         }
@@ -230,8 +249,14 @@ impl State {
     /// hyper has written all that it has.
     fn flushed(&mut self) {
         if let Phase::Answered = self.phase {
-            self.begun = false;
-            self.phase = Phase::Idle { until: Instant::now() + self.patience.idle };
+            // Behind the request's own end there is more: hyper was given a part of the next head already, or all of it.
+            self.begun = self.ends_empty && !is_empty_line(self.last);
+            let now = Instant::now();
+            self.phase = if self.begun {
+                Phase::Head { until: now + self.patience.head }
+            } else {
+                Phase::Idle { until: now + self.patience.idle }
+            };
         }
     }
 
@@ -245,6 +270,11 @@ impl State {
             Phase::Asked | Phase::Answered | Phase::Over => false,
         }
     }
+}
+
+/// Whether what ends with these bytes ends with an empty line. Lines may end without a carriage return.
+fn is_empty_line(last: [u8; 3]) -> bool {
+    matches!(last, [b'\n', b'\r', b'\n'] | [_, b'\n', b'\n'])
 }
 
 /// The status of an answer that begins so: `HTTP/1.1 431 …`.

@@ -179,6 +179,11 @@ mod tests {
         let refusal = nowhere(&members).unwrap();
         assert_eq!(refusal.code, Code::Malformed);
         assert!(refusal.detail.starts_with("`voters` has node 2 at `0.0.0.0:7400`"), "{}", refusal.detail);
+        // Nor with one in a spelling by which one member could pass for two.
+        members.insert(2, PeerNode { peer_addr: "localhost:7500".into(), ..founder(2).1 });
+        let refusal = nowhere(&members).unwrap();
+        assert_eq!(refusal.code, Code::Malformed);
+        assert!(refusal.detail.contains("another spelling of `127.0.0.1:7500`"), "{}", refusal.detail);
     }
 
     #[test]

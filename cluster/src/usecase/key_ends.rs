@@ -2,7 +2,8 @@
 //! ends. Local: no barrier, and no decision rests on it.
 //!
 //! A page of metrics must cost about the same however large the registry is, so one page reads one stretch of the authorities at
-//! most, and what is shown of a role is what the last complete walk over all of them found.
+//! most, and what is shown of a role is what the last complete walk over all of them found. An end that has passed since is left out:
+//! it is not the next one any more, and a key that was revoked meanwhile would show its own until the walk comes by again.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,6 +36,14 @@ pub(crate) struct KeyEnds {
     pub(crate) soonest: BTreeMap<Role, Seconds>,
 }
 
+impl KeyEnds {
+    /// What of this is still to come at `now`. The node's own end is read for each page, and is shown as it was after it has passed.
+    fn to_come(&self, now: Millis) -> Self {
+        let to_come = self.soonest.iter().filter(|(_, end)| now < end.to_millis());
+        Self { own: self.own, soonest: to_come.map(|(role, end)| (*role, *end)).collect() }
+    }
+}
+
 /// The walks over all authorities, one after the other.
 #[derive(Default)]
 pub(super) struct Walks {
@@ -58,13 +67,14 @@ impl Service {
     /// What is known of when keys end, after one more stretch if it is time for one.
     pub(super) async fn key_ends(&self) -> KeyEnds {
         let walks = &self.inner.key_ends;
+        let parts = self.parts();
+        let now = parts.env.clock.now();
         // Another page reads right now: what is known will do.
         if let Ok(mut walk) = walks.walk.clone().try_lock_owned()
             && walk.read.is_none_or(|read| read.elapsed() >= READ_EVERY)
         {
             walk.read = Some(Instant::now());
-            let parts = self.parts();
-            let (registry, key, now) = (parts.registry.clone(), parts.key.public(), parts.env.clock.now());
+            let (registry, key) = (parts.registry.clone(), parts.key.public());
             let known = walks.known.clone();
             let reading = blocking(&*parts.env.blocking, move || {
                 let read = walk.go_on(&registry, &key, now);
@@ -88,7 +98,7 @@ impl Service {
                 parts.stop_if_unknown(&error);
             }
         }
-        walks.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        walks.known.lock().unwrap_or_else(PoisonError::into_inner).to_come(now)
     }
 }
 
@@ -103,11 +113,9 @@ impl Walk {
         let view = registry.view()?;
         let own = own_end(query::authority(&view, own, now)?);
         let after = self.after.take();
-        let mut found = std::mem::take(&mut self.found);
+        let found = std::mem::take(&mut self.found);
         let page = query::key_ends(&view, after.as_deref(), STRETCH, now)?;
-        for (role, end) in page.soonest {
-            found.entry(role).and_modify(|soonest| *soonest = end.min(*soonest)).or_insert(end);
-        }
+        let found = soonest_of(found, page.soonest, now);
         if page.next.is_some() {
             self.after = page.next;
             self.found = found;
@@ -115,6 +123,20 @@ impl Walk {
         }
         Ok((own, Some(found)))
     }
+}
+
+/// The soonest ends of both that are still to come at `now`: one that has passed while its walk was under way hides none that was found
+/// later.
+fn soonest_of(
+    mut found: BTreeMap<Role, Seconds>,
+    more: BTreeMap<Role, Seconds>,
+    now: Millis,
+) -> BTreeMap<Role, Seconds> {
+    found.retain(|_, end| now < end.to_millis());
+    for (role, end) in more {
+        found.entry(role).and_modify(|soonest| *soonest = end.min(*soonest)).or_insert(end);
+    }
+    found
 }
 
 /// When the grant of a node's key ends.
@@ -145,6 +167,31 @@ mod tests {
             revoked_by: None,
             invalid_since: None,
         }
+    }
+
+    #[test]
+    fn a_page_shows_no_end_of_a_role_that_has_passed_since_it_was_read() {
+        let (first, second) = (Seconds(1_900_000_000), Seconds(1_900_000_060));
+        let known = KeyEnds {
+            own: Some(first),
+            soonest: BTreeMap::from([(Role::Attestation, first), (Role::Registry, second)]),
+        };
+        assert_eq!(known.to_come(Millis(first.to_millis().0 - 1)), known);
+        let later = known.to_come(first.to_millis());
+        assert_eq!(later.soonest, BTreeMap::from([(Role::Registry, second)]));
+        // It was read for this page, and says that this node denies.
+        assert_eq!(later.own, Some(first));
+        assert_eq!(known.to_come(second.to_millis()).soonest, BTreeMap::new());
+    }
+
+    #[test]
+    fn an_end_that_passes_while_a_walk_is_under_way_hides_no_later_one() {
+        let of = |end| BTreeMap::from([(Role::Audit, Seconds(end))]);
+        let at = |second| Seconds(second).to_millis();
+        assert_eq!(soonest_of(of(100), of(200), at(99)), of(100));
+        assert_eq!(soonest_of(of(100), of(200), at(100)), of(200));
+        assert_eq!(soonest_of(of(300), of(200), at(100)), of(200));
+        assert_eq!(soonest_of(of(100), BTreeMap::new(), at(100)), BTreeMap::new());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use assent_jepsen::HarnessError;
 use assent_jepsen::chaos::{ChaosConfig, Kind, LoadConfig, Report, SECONDS_MAX, run};
+use assent_jepsen::output::{print, say};
 
 use super::{Output, USAGE};
 
@@ -64,23 +65,28 @@ impl ChaosArgs {
     /// Breaks a cluster, and says what it answered.
     pub(super) fn run(&self, output: Output) -> ExitCode {
         if self.nodes == 4 {
-            eprintln!("error: usage: a cluster has 3 or 5 nodes\nremedy: see `assent-jepsen chaos --help`");
+            say("error: usage: a cluster has 3 or 5 nodes\nremedy: see `assent-jepsen chaos --help`");
             return USAGE.into();
         }
         match chaos(self) {
             Ok(report) => {
-                match output {
-                    Output::Text => print!("{}", report.to_text()),
-                    Output::Json => println!("{}", report.to_json()),
+                let text = match output {
+                    Output::Text => report.to_text(),
+                    Output::Json => report.to_json().to_string(),
+                };
+                match print(&text) {
+                    Ok(()) => u8::from(!report.is_good()).into(),
+                    Err(error) => failed(&error.to_string()),
                 }
-                u8::from(!report.is_good()).into()
             }
-            Err(error) => {
-                eprintln!("error: {error}");
-                1.into()
-            }
+            Err(error) => failed(&error.to_string()),
         }
     }
+}
+
+fn failed(problem: &str) -> ExitCode {
+    say(&format!("error: {problem}"));
+    1.into()
 }
 
 fn chaos(args: &ChaosArgs) -> Result<Report, HarnessError> {
@@ -98,7 +104,7 @@ fn chaos(args: &ChaosArgs) -> Result<Report, HarnessError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failed)?;
     runtime.block_on(async {
         tokio::select! {
-            report = run(config, |what| eprintln!("{what}")) => report,
+            report = run(config, say) => report,
             // Dropping the run ends the cluster's processes and removes its directory.
             _ = tokio::signal::ctrl_c() => Err(HarnessError::Unexpected("interrupted".to_owned())),
         }

@@ -1,7 +1,7 @@
 //! `assent-jepsen check`.
 
 use std::fs::File;
-use std::io::{self, BufReader, ErrorKind, Write};
+use std::io::BufReader;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -9,6 +9,7 @@ use clap::Args;
 
 use assent_jepsen::check::judge;
 use assent_jepsen::history::{History, HistoryError};
+use assent_jepsen::output::{print, say};
 
 use super::Output;
 
@@ -37,8 +38,7 @@ impl CheckArgs {
     /// Judges the file.
     pub(super) fn run(&self, output: Output) -> ExitCode {
         let failed = |what: &str, code: u8| -> ExitCode {
-            // Where nobody reads it, the exit code is left.
-            let _ = writeln!(io::stderr(), "error: {}: {what}", self.file.display());
+            say(&format!("error: {}: {what}", self.file.display()));
             code.into()
         };
         let history = match self.read() {
@@ -57,15 +57,11 @@ impl CheckArgs {
         }
         let text = match output {
             Output::Text => report.to_text(&history),
-            Output::Json => format!("{}\n", report.to_json(&history)),
+            Output::Json => report.to_json(&history).to_string(),
         };
-        let mut stdout = io::stdout().lock();
-        match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-            Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-                failed(&format!("the report could not be written: {error}"), UNWRITTEN)
-            }
-            // A reader that has seen enough is no failure.
-            Ok(()) | Err(_) => u8::from(!report.is_good()).into(),
+        match print(&text) {
+            Ok(()) => u8::from(!report.is_good()).into(),
+            Err(error) => failed(&error.to_string(), UNWRITTEN),
         }
     }
 

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use assent_jepsen::ledgers::command::{LedgersArgs, ledgers};
+use assent_jepsen::output::say;
 use assent_jepsen::sim::command::{SimArgs, sim};
 use assent_jepsen::sim::hunt::{MutantsArgs, mutants};
 
@@ -71,7 +72,7 @@ fn ended(good: Result<bool, String>) -> ExitCode {
     match good {
         Ok(good) => u8::from(!good).into(),
         Err(problem) => {
-            eprintln!("error: {problem}");
+            say(&format!("error: {problem}"));
             USAGE.into()
         }
     }

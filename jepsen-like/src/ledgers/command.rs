@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::many::{Found, LedgersReport, run_ledgers};
 use super::profile::Profile;
+use crate::output::{print, say, say_on};
 
 /// Most seeds of one command.
 const SEEDS_MAX: u64 = 1_000_000_000;
@@ -54,7 +55,7 @@ fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
 /// Runs the command; whether nothing was found.
 ///
 /// # Errors
-/// A registry to begin with cannot be founded.
+/// A registry to begin with cannot be founded, or the report cannot be written.
 pub fn ledgers(args: &LedgersArgs, json: bool) -> Result<bool, String> {
     if let Some(mutant) = &args.mutant {
         crate::sim::command::activate(mutant)?;
@@ -64,11 +65,12 @@ pub fn ledgers(args: &LedgersArgs, json: bool) -> Result<bool, String> {
     let mut progress = Progress { seeds: count(&args.seeds), terminal: io::stderr().is_terminal() };
     let report = run_ledgers(&args.seeds, args.profile, jobs, &mut |all| progress.tell(all))
         .map_err(|error| error.to_string())?;
-    if json {
-        println!("{}", serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?);
+    let told = if json {
+        serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?
     } else {
-        print!("{}", text(&report, args.mutant.as_deref()));
-    }
+        text(&report, args.mutant.as_deref())
+    };
+    print(&told).map_err(|error| error.to_string())?;
     Ok(report.is_good())
 }
 
@@ -143,12 +145,12 @@ impl Progress {
             all.findings.len()
         );
         if self.terminal && (last || all.ledgers.is_multiple_of(50)) {
-            eprint!("\r{line}");
+            say_on(&format!("\r{line}"));
             if last {
-                eprintln!();
+                say("");
             }
         } else if !self.terminal && (last || all.ledgers.is_multiple_of(PROGRESS_EACH)) {
-            eprintln!("{line}");
+            say(&line);
         }
     }
 }

@@ -14,6 +14,7 @@ use super::seed::SeedReport;
 use super::seeds::{Plan, SeedsReport, run_seeds};
 use super::shrink::shrink;
 use super::table;
+use crate::output::{print, say, say_on};
 
 /// How long a run lasts unless told otherwise, in simulated seconds.
 const SECONDS: u64 = 20;
@@ -163,7 +164,8 @@ pub fn sim(args: &SimArgs, json: bool) -> Result<bool, String> {
     }
     if args.here {
         let report = here(args)?;
-        println!("{}", serde_json::to_string(&report).map_err(|error| error.to_string())?);
+        let told = serde_json::to_string(&report).map_err(|error| error.to_string())?;
+        print(&told).map_err(|error| error.to_string())?;
         return Ok(report.violations.is_empty());
     }
     let mut arguments = vec!["sim".to_owned(), "--here".to_owned()];
@@ -178,13 +180,14 @@ pub fn sim(args: &SimArgs, json: bool) -> Result<bool, String> {
     let mut report =
         run_seeds(&plan, &mut |seed, all| progress.tell(seed, all)).map_err(|error| error.to_string())?;
     report.hold_to_reach(&args.faults.0, args.nodes);
-    if json {
-        println!("{}", serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?);
+    let told = if json {
+        serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?
     } else {
-        print!("{}", table::text(&report, &args.faults.0, &args.arguments()));
-    }
+        table::text(&report, &args.faults.0, &args.arguments())
+    };
+    print(&told).map_err(|error| error.to_string())?;
     if let (true, Some((seed, found))) = (args.shrink, report.violations.first()) {
-        shrink(&plan.arguments, *seed, &found.invariant, &args.arguments(), &mut |what| eprintln!("{what}"))
+        shrink(&plan.arguments, *seed, &found.invariant, &args.arguments(), &mut say)
             .map_err(|error| error.to_string())?;
     }
     Ok(report.is_good())
@@ -234,7 +237,8 @@ impl Progress {
 
     fn tell(&mut self, seed: &SeedReport, all: &SeedsReport) {
         for found in &seed.violations {
-            eprintln!("{}seed {}: {} violated: {}", self.clear(), seed.seed, found.invariant, found.what);
+            let clear = self.clear();
+            say(&format!("{clear}seed {}: {} violated: {}", seed.seed, found.invariant, found.what));
         }
         let line = format!(
             "{}/{} seeds, {} operations, {} allows, {} violations, {:.1} simulated seconds a second and core",
@@ -246,12 +250,12 @@ impl Progress {
             all.speed()
         );
         if self.terminal {
-            eprint!("\r{line}");
+            say_on(&format!("\r{line}"));
             if all.seeds == u64::try_from(self.seeds).unwrap_or(0) {
-                eprintln!();
+                say("");
             }
         } else if all.seeds.is_multiple_of(10) || all.seeds == u64::try_from(self.seeds).unwrap_or(0) {
-            eprintln!("{line}");
+            say(&line);
         }
     }
 

@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::seeds::{Plan, SeedsError, run_seeds};
 use crate::check::INVARIANTS;
 use crate::mutants::{CAN_ACTIVATE, Expected, Mutant, expected};
+use crate::output::{print, say};
 
 /// The pseudo-invariant of one seed giving one trace.
 const SAME_TRACE: &str = "M1";
@@ -93,12 +94,13 @@ pub fn mutants(args: &MutantsArgs, json: bool) -> Result<bool, String> {
     if !CAN_ACTIVATE {
         return Err("this build has no mutants: build it with `--features mutants`".to_owned());
     }
-    let hunted = hunt(args, &mut |what| eprintln!("{what}")).map_err(|error| error.to_string())?;
-    if json {
-        println!("{}", serde_json::to_string_pretty(&hunted).map_err(|error| error.to_string())?);
+    let hunted = hunt(args, &mut say).map_err(|error| error.to_string())?;
+    let told = if json {
+        serde_json::to_string_pretty(&hunted).map_err(|error| error.to_string())?
     } else {
-        print!("{}", hunted.to_text());
-    }
+        hunted.to_text()
+    };
+    print(&told).map_err(|error| error.to_string())?;
     Ok(hunted.false_alarms.is_empty() && hunted.mutants.iter().all(|caught| caught.caught.is_some()))
 }
 
