@@ -7,7 +7,7 @@ use crate::key::PublicKey;
 use crate::refusal::Refusal;
 use crate::rules::Rules;
 use crate::statement::Statement;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Most signature verifications spent on one envelope: enough for any number of issuers whose signatures carry key ids
@@ -140,6 +140,102 @@ pub fn verify(bytes: &[u8], origin: &str, rules: Rules) -> Result<VerifiedEnvelo
 
 /// Finds a valid signature for each issuer; others may be there and are ignored.
 fn match_signatures(envelope: &Envelope, message: &[u8], issuers: &[PublicKey]) -> Result<(), Refusal> {
+    if attempts_possible(issuers.len(), envelope.signatures.len()) < ATTEMPTS_MAX {
+        return Pairs::new(envelope, message, issuers).matched();
+    }
+    match_counted(envelope, message, issuers)
+}
+
+/// Most attempts that [`match_counted`] makes of so many issuers and signatures, whatever verifies. The key id of a signature names two
+/// issuers at most, one by its `keyid` and one by its bytes. Then every issuer may be tried with every signature, and once more to say
+/// why the envelope is refused. There every signature may be found to be a second one, and the search for the next begins anew.
+fn attempts_possible(issuers: usize, signatures: usize) -> usize {
+    let pairs = issuers.saturating_mul(signatures);
+    let anew = signatures.saturating_mul(signatures.saturating_add(1)) / 2;
+    signatures.saturating_add(pairs).saturating_mul(2).saturating_add(anew)
+}
+
+/// The texts by which a signature's key id may name this key.
+fn keyids_of(key: &PublicKey) -> [String; 3] {
+    [key.keyid(), key.to_string(), hex::encode(key.as_bytes())]
+}
+
+/// The issuers and signatures of an envelope with so few of them that the bound on attempts is never reached, so that it makes no
+/// difference in which order they are tried.
+///
+/// It gives what [`match_counted`] gives, and computes no more than it takes: it ends at the first issuer that none of the signatures is
+/// by, and then looks only for one signature that is by none of the issuers.
+struct Pairs<'a> {
+    envelope: &'a Envelope,
+    message: &'a [u8],
+    issuers: &'a [PublicKey],
+    /// Whose key id each signature has: the place of the issuer, if it is one.
+    names: Vec<Option<usize>>,
+    /// Whether the signature at the second place is by the issuer at the first, as far as that was computed.
+    computed: BTreeMap<(usize, usize), bool>,
+    /// Signatures that are known to be by an issuer, and so by no other.
+    owned: BTreeSet<usize>,
+}
+
+impl<'a> Pairs<'a> {
+    fn new(envelope: &'a Envelope, message: &'a [u8], issuers: &'a [PublicKey]) -> Self {
+        let keyids: Vec<[String; 3]> = issuers.iter().map(keyids_of).collect();
+        let named = |keyid: &str| keyids.iter().position(|own| own.iter().any(|own| own == keyid));
+        let names =
+            envelope.signatures.iter().map(|signature| signature.keyid.as_deref().and_then(named)).collect();
+        Self { envelope, message, issuers, names, computed: BTreeMap::new(), owned: BTreeSet::new() }
+    }
+
+    fn matched(&mut self) -> Result<(), Refusal> {
+        let issuers = self.issuers;
+        for (place, issuer) in issuers.iter().enumerate() {
+            if !self.has_signed(place, issuer) {
+                return Err(if self.all_owned() { unsigned(issuer) } else { invalid(issuer) });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether one of the signatures is by this issuer: first those with its key id, and those with another issuer's last.
+    fn has_signed(&mut self, issuer: usize, key: &PublicKey) -> bool {
+        let rank = |name: Option<usize>| match name {
+            Some(named) if named == issuer => 0,
+            None => 1,
+            Some(_) => 2,
+        };
+        let mut order: Vec<(u8, usize)> =
+            self.names.iter().enumerate().map(|(place, name)| (rank(*name), place)).collect();
+        order.sort_unstable();
+        order.into_iter().any(|(_, place)| !self.owned.contains(&place) && self.is_by(issuer, key, place))
+    }
+
+    /// Whether each of the signatures is by an issuer. The first one that is by none ends the search.
+    fn all_owned(&mut self) -> bool {
+        let issuers = self.issuers;
+        (0..self.envelope.signatures.len()).all(|place| {
+            self.owned.contains(&place)
+                || issuers.iter().enumerate().any(|(issuer, key)| self.is_by(issuer, key, place))
+        })
+    }
+
+    /// Whether the signature at this place is by this issuer.
+    fn is_by(&mut self, issuer: usize, key: &PublicKey, place: usize) -> bool {
+        if let Some(known) = self.computed.get(&(issuer, place)) {
+            return *known;
+        }
+        let found = self.envelope.signatures.get(place);
+        let Some(signature) = found.filter(|found| found.sig.len() == 64) else { return false };
+        let is_by = key.verify(self.message, &signature.sig);
+        self.computed.insert((issuer, place), is_by);
+        if is_by {
+            self.owned.insert(place);
+        }
+        is_by
+    }
+}
+
+/// Finds the signatures within the bound on attempts, which decides what verifies if there are many.
+fn match_counted(envelope: &Envelope, message: &[u8], issuers: &[PublicKey]) -> Result<(), Refusal> {
     let mut attempts = Attempts {
         envelope,
         message,
@@ -148,8 +244,7 @@ fn match_signatures(envelope: &Envelope, message: &[u8], issuers: &[PublicKey]) 
         failed: BTreeSet::new(),
     };
     // Key ids first: with honest ones every signature is tried once. They only choose the order.
-    let keyids: Vec<[String; 3]> =
-        issuers.iter().map(|key| [key.keyid(), key.to_string(), hex::encode(key.as_bytes())]).collect();
+    let keyids: Vec<[String; 3]> = issuers.iter().map(keyids_of).collect();
     let mut signed = vec![false; issuers.len()];
     for ((issuer, keyids), signed) in issuers.iter().zip(&keyids).zip(&mut signed) {
         *signed = attempts.find(issuer, |keyid| keyid.is_some_and(|id| keyids.iter().any(|own| own == id)));
@@ -208,11 +303,112 @@ impl Attempts<'_> {
             );
             return Refusal::at(Code::TooLarge, "signatures", detail);
         }
-        if self.used.iter().all(|used| *used) {
-            let detail = format!("no signature by the named issuer `{missing}`");
-            return Refusal::at(Code::UnsignedEvidence, "signatures", detail);
+        if self.used.iter().all(|used| *used) { unsigned(missing) } else { invalid(missing) }
+    }
+}
+
+/// An issuer has not signed, and all the signatures are by other issuers.
+fn unsigned(missing: &PublicKey) -> Refusal {
+    let detail = format!("no signature by the named issuer `{missing}`");
+    Refusal::at(Code::UnsignedEvidence, "signatures", detail)
+}
+
+/// An issuer has no valid signature, and a signature is by none of the issuers.
+fn invalid(missing: &PublicKey) -> Refusal {
+    let detail = format!("a signature verifies under no named issuer, and `{missing}` has no valid one");
+    Refusal::at(Code::SignatureInvalid, "signatures", detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dsse::EnvelopeSignature;
+    use crate::key::SigningKey;
+
+    fn key(seed: u8) -> SigningKey {
+        SigningKey::from_seed([seed; 32])
+    }
+
+    /// An envelope whose signatures are by keys of these seeds, or are too short if there is none, each with the key id of a seed.
+    fn envelope(signatures: &[(Option<u8>, Option<u8>)]) -> Envelope {
+        let mut envelope = Envelope::unsigned(STATEMENT_PAYLOAD_TYPE, b"statement".to_vec());
+        let message = envelope.pae();
+        let signature = |(by, keyid): &(Option<u8>, Option<u8>)| EnvelopeSignature {
+            keyid: keyid.map(|seed| key(seed).public().keyid()),
+            sig: by.map_or_else(|| vec![1; 63], |seed| key(seed).sign(&message).to_vec()),
+        };
+        envelope.signatures = signatures.iter().map(signature).collect();
+        envelope
+    }
+
+    fn public(seeds: &[u8]) -> Vec<PublicKey> {
+        seeds.iter().map(|seed| key(*seed).public()).collect()
+    }
+
+    #[test]
+    fn few_issuers_and_signatures_give_what_the_counted_search_gives_whatever_they_are() {
+        let by = [None, Some(1), Some(2), Some(9)];
+        let named = [None, Some(1), Some(2)];
+        let each: Vec<(Option<u8>, Option<u8>)> =
+            by.iter().flat_map(|by| named.iter().map(|named| (*by, *named))).collect();
+        let mut compared = 0;
+        for issuers in [public(&[1]), public(&[1, 2]), public(&[2, 3, 1])] {
+            for first in &each {
+                for second in &each {
+                    let three = vec![*first, *second, *first];
+                    for signatures in [vec![], vec![*first], vec![*first, *second], three] {
+                        let envelope = envelope(&signatures);
+                        let message = envelope.pae();
+                        assert!(attempts_possible(issuers.len(), signatures.len()) < ATTEMPTS_MAX);
+                        let counted = match_counted(&envelope, &message, &issuers);
+                        let few = Pairs::new(&envelope, &message, &issuers).matched();
+                        assert_eq!(few, counted, "{signatures:?}");
+                        compared += 1;
+                    }
+                }
+            }
         }
-        let detail = format!("a signature verifies under no named issuer, and `{missing}` has no valid one");
-        Refusal::at(Code::SignatureInvalid, "signatures", detail)
+        assert_eq!(compared, 3 * 12 * 12 * 4);
+    }
+
+    #[test]
+    fn junk_under_the_names_of_five_issuers_costs_little_more_than_one_of_them() {
+        let issuers = public(&[1, 2, 3, 4, 5]);
+        let junk: Vec<(Option<u8>, Option<u8>)> = (1..=5).map(|seed| (Some(9), Some(seed))).collect();
+        let envelope = envelope(&junk);
+        let message = envelope.pae();
+        let mut pairs = Pairs::new(&envelope, &message, &issuers);
+        let refusal = pairs.matched().unwrap_err();
+        assert_eq!(refusal, match_signatures(&envelope, &message, &issuers).unwrap_err());
+        assert_eq!(refusal, match_counted(&envelope, &message, &issuers).unwrap_err());
+        assert_eq!(refusal.code, Code::SignatureInvalid);
+        // All five signatures under the first issuer, and one of them under the other four.
+        assert_eq!(pairs.computed.len(), 9);
+    }
+
+    #[test]
+    fn good_signatures_with_their_key_ids_are_computed_once_each_in_whatever_order() {
+        let issuers = public(&[1, 2, 3, 4]);
+        let envelope = envelope(&[4, 2, 1, 3].map(|seed| (Some(seed), Some(seed))));
+        let message = envelope.pae();
+        let mut pairs = Pairs::new(&envelope, &message, &issuers);
+        assert_eq!(pairs.matched(), Ok(()));
+        assert_eq!(pairs.computed.len(), 4);
+    }
+
+    #[test]
+    fn the_bound_on_attempts_is_counted_wherever_it_could_be_reached() {
+        // The most attempts that the counted search makes of so much: all of them fail.
+        let issuers = public(&[1, 2, 3, 4, 5]);
+        let junk = |number: usize| envelope(&vec![(Some(9), Some(1)); number]);
+        for number in 0..=64 {
+            let envelope = junk(number);
+            let message = envelope.pae();
+            let refusal = match_signatures(&envelope, &message, &issuers).unwrap_err();
+            assert_eq!(refusal, match_counted(&envelope, &message, &issuers).unwrap_err(), "{number}");
+            // Those with its key id under the first, and each under each issuer twice.
+            let too_many = number + 2 * 5 * number >= ATTEMPTS_MAX;
+            assert_eq!(refusal.code == Code::TooLarge, too_many, "{number}");
+        }
     }
 }
