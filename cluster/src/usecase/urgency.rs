@@ -398,7 +398,8 @@ mod tests {
         // One call more does not get aside, and has its own place until it ends.
         let mut one_more = take().unwrap();
         let why = one_more.step_aside().unwrap_err();
-        assert!(why.contains(&format!("{most} envelopes that only restrict may wait for a read barrier")), "{why}");
+        let said = format!("{most} envelopes that only restrict may wait for a read barrier");
+        assert!(why.contains(&said), "{why}");
         assert_eq!(places.taken(Urgency::Restriction), 1);
         // Whoever comes back needs a place again.
         let others = Room::take(&places, Urgency::Restriction, most - 1).unwrap();
