@@ -42,8 +42,8 @@ impl Service {
         Ok(Outcomes { groups: put_together(answers, proposed), history })
     }
 
-    /// How urgent a peer's submissions are. More than a moment's reading is done off the async threads. It is bounded by what peers may
-    /// have under way here.
+    /// How urgent a peer's submissions are. More than a moment's reading is done off the async threads. It is bounded by what a peer may
+    /// have under way here (`submissions_max` and `submission_bytes_max` of the peers' limits).
     async fn urgency_of(&self, groups: Vec<Group>) -> Result<(Urgency, Vec<Group>), SubmitError> {
         let bytes: usize = groups.iter().flat_map(|group| &group.envelopes).map(Bytes::len).sum();
         if bytes <= READ_AT_ONCE {

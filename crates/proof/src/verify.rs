@@ -350,7 +350,7 @@ mod tests {
         let by = [None, Some(1), Some(2), Some(9)];
         let named = [None, Some(1), Some(2)];
         let each: Vec<(Option<u8>, Option<u8>)> =
-            by.iter().flat_map(|by| named.iter().map(|named| (*by, *named))).collect();
+            by.iter().flat_map(|by| named.iter().map(move |named| (*by, *named))).collect();
         let mut compared = 0;
         for issuers in [public(&[1]), public(&[1, 2]), public(&[2, 3, 1])] {
             for first in &each {
