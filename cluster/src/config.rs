@@ -212,11 +212,11 @@ pub struct LimitConfig {
     /// Envelopes of clients between their arrival and their answer; one more is refused as `overloaded`, without a look at it. Half of
     /// them are for batches, an eighth for calls that only restrict (revocations and containments), the rest for single envelopes, so
     /// that none takes places from the others. At least 2000, so that a full batch fits. For what peers forward there are as many for
-    /// each of the three.
+    /// each of the three. As many again are for envelopes whose issuers this node does not know, while they wait for a read barrier.
     pub submit_queue: usize,
     /// Envelopes proposed in one log entry.
     pub submit_batch: usize,
-    /// Bytes of envelopes proposed in one log entry.
+    /// Bytes of envelopes proposed in one log entry. An entry of revocations and containments has at most 16 KiB.
     pub submit_batch_bytes: usize,
     /// Pieces of work at verifying envelopes at once; each takes some milliseconds.
     pub verifications: usize,

@@ -111,7 +111,7 @@ impl Metrics {
         );
         registry.register(
             "submission_strangers",
-            "Envelopes of no known key, refused without a look at their signatures",
+            "Envelopes with unknown issuers, refused without a look at their signatures",
             m.submission_strangers.clone(),
         );
         registry.register("barriers", "Read barriers, passed or not", m.barriers.family());

@@ -199,13 +199,19 @@ async fn a_node_whose_log_somebody_wrote_to_in_the_leaders_name_ends_before_it_a
 
 /// What the leader says to an envelope that a peer hands in.
 async fn handed_in(stage: &Stage, third: &peer_support::Node, envelope: Vec<u8>) -> Outcome {
-    let submit = Submit { groups: vec![Group { atomic: false, envelopes: vec![Bytes::from(envelope)] }] };
+    let group = Group { atomic: false, envelopes: vec![Bytes::from(envelope)] };
+    all_handed_in(stage, third, group).await.remove(0)
+}
+
+/// What the leader says to the envelopes of a call that a peer hands in.
+async fn all_handed_in(stage: &Stage, third: &peer_support::Node, group: Group) -> Vec<Outcome> {
+    let submit = Submit { groups: vec![group] };
     let until = Instant::now() + SOON * 4;
     loop {
         if let Some(leader) = stage.leader()
             && let Ok(Ok(outcomes)) = asked(third, leader, &submit).await
         {
-            return outcomes.groups[0][0].clone();
+            return outcomes.groups[0].clone();
         }
         assert!(Instant::now() < until, "no leader takes it");
         sleep(Duration::from_millis(20)).await;
@@ -305,6 +311,35 @@ async fn rules_and_recoveries_that_a_peer_hands_in_are_refused_by_the_leader_and
     assert!(matches!(permitted, Outcome::Accepted { .. }), "{permitted:?}");
     third.hub.shutdown().await;
     stage.goes_on("after").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unknown_issuer_in_a_peers_batch_of_mode_each_refuses_no_other_envelope_of_it() {
+    let stage = Stage::new().await;
+    let third = stage.impostor(3, &[1, 2]).await;
+    let claims = Claims::RuntimeIntegrity { measured: "m".to_owned() };
+    let domain: DomainName = "prod.eu".parse().unwrap();
+    let mut strange = statement(EvidenceKind::RuntimeIntegrity, domain, "program", &claims);
+    strange.lineage = "exec-9".parse().unwrap();
+    let strange = sign(strange, &[&key(99)]);
+    // As a build that does not look issuers up forwards it.
+    let of = |atomic: bool, name: &str| {
+        let good = |number: u8| Bytes::from(authorization_for(&format!("{name}-{number}")));
+        Group { atomic, envelopes: vec![good(1), Bytes::from(strange.clone()), good(2)] }
+    };
+    let refused = |outcome: &Outcome| match outcome {
+        Outcome::Refused { refusal, .. } => Some(refusal.code),
+        Outcome::Accepted { .. } | Outcome::Equivocation { .. } => None,
+    };
+    let each = all_handed_in(&stage, &third, of(false, "each")).await;
+    assert!(matches!(each[0], Outcome::Accepted { .. }), "{each:?}");
+    assert_eq!(refused(&each[1]), Some(Code::AuthorityUnknown));
+    assert!(matches!(each[2], Outcome::Accepted { .. }), "{each:?}");
+    let all = all_handed_in(&stage, &third, of(true, "all")).await;
+    assert_eq!(all.len(), 3);
+    assert!(all.iter().all(|outcome| refused(outcome) == Some(Code::AuthorityUnknown)), "{all:?}");
+    third.hub.shutdown().await;
+    stage.goes_on("all-1").await;
 }
 
 /// Says hello to node 2 as node 3 and shows it a recovery.

@@ -110,13 +110,18 @@ fn quarantine(lineage: &str) -> Vec<u8> {
 
 /// A revocation that six keys signed which nobody granted.
 fn by_six_strangers(number: u8) -> Bytes {
+    by_strangers(number, 6)
+}
+
+/// A revocation that so many keys signed which nobody granted.
+fn by_strangers(number: u8, strangers: u8) -> Bytes {
     let target = key(number).public();
     let reason = RevocationReason::KeyCompromise;
     let claims = Claims::Revocation { authority: target, reason, invalid_since: None };
     let domain = "prod.eu".parse().unwrap();
     let mut draft = statement(EvidenceKind::Revocation, domain, &target.to_string(), &claims);
     draft.sequence = None;
-    let keys: Vec<SigningKey> = (0..6).map(|n| key(STRANGER + n)).collect();
+    let keys: Vec<SigningKey> = (0..strangers).map(|n| key(STRANGER + n)).collect();
     sign(draft, &keys.iter().collect::<Vec<_>>()).into()
 }
 
@@ -146,8 +151,7 @@ async fn granted(node: &Node, new: &SigningKey, role: Role) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_no_known_key_has_signed_costs_no_signature_on_any_node_and_is_refused_as_the_registry_refuses_it()
- {
+async fn what_names_unknown_issuers_costs_no_signature_on_any_node_and_is_refused_as_apply_refuses_it() {
     let folder = tempfile::tempdir().unwrap();
     let (nodes, _held) = cluster(folder.path(), |_| ()).await;
     let before = signatures(&nodes);
@@ -221,6 +225,44 @@ async fn a_node_that_cannot_tell_whether_others_know_a_key_does_not_refuse_for_g
     stop(nodes.split_off(1)).await;
     let answer = submit(&nodes[0], measured("exec-2", &key(STRANGER))).await;
     assert_eq!(refused(&answer), (Code::NoQuorum, 503));
+    stop(nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn revocations_by_unknown_keys_hold_no_place_of_restrictions_while_they_wait_for_a_barrier() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut nodes, _held) = cluster(folder.path(), |config| {
+        // An eighth of it is for restrictions.
+        config.limits.submit_queue = 2_000;
+        config.deadlines.submit_ms = 5_000;
+    })
+    .await;
+    // No barrier is passed any more, so that they wait to the end.
+    stop(nodes.split_off(1)).await;
+    let service = nodes[0].service().clone();
+    let strangers: Vec<JoinHandle<Submitted>> = (0..255u8)
+        .map(|number| {
+            let (service, envelope) = (service.clone(), by_strangers(number, 1));
+            tokio::spawn(async move { service.submit(&Caller::Anonymous, envelope).await })
+        })
+        .collect();
+    // As many wait as there are places for restrictions. The others are shed.
+    let shed = || strangers.iter().filter(|stranger| stranger.is_finished()).count();
+    eventually("five are shed", || shed() == 5).await;
+    let none_taken = "assent_submit_waiting{urgency=\"restriction\",of=\"clients\"} 0\n";
+    while !get(nodes[0].client_addr(), "/metrics").await.unwrap().contains(none_taken) {
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(shed(), 5, "they took their places with them to the end");
+    // A restriction by a known key has its place, and only lacks a quorum.
+    let known = submit(&nodes[0], quarantine("exec-1")).await;
+    assert_ne!(refused(&known).0, Code::Overloaded, "{known:?}");
+    let mut answers = Vec::new();
+    for stranger in strangers {
+        answers.push(refused(&stranger.await.unwrap()));
+    }
+    let of = |answer: (Code, u16)| answers.iter().filter(|found| **found == answer).count();
+    assert_eq!((of((Code::Overloaded, 429)), of((Code::NoQuorum, 503))), (5, 250), "{answers:?}");
     stop(nodes).await;
 }
 

@@ -1,12 +1,17 @@
-//! What this node makes of envelopes before they are proposed: who may hand them in, whether anybody known signed them, whether the
-//! signatures are good.
+//! What this node makes of envelopes before they are proposed: who may hand them in, whether the issuers that they name are known, whether
+//! the signatures are good.
 //!
-//! A signature costs as much as hundreds of look-ups. So an envelope that no key which the registry knows can have signed is refused
-//! without one. This node may be behind, and must not refuse for good what the leader would accept: before it refuses such an envelope
-//! it passes a read barrier and looks once more. Everything is looked at in pieces of a few milliseconds, each in its turn, and between
-//! two pieces whatever is more urgent goes first.
+//! A signature costs as much as hundreds of look-ups. So an envelope that names issuers which the registry does not know is refused
+//! without one. That keeps out keys that nobody granted, and no more: public keys are public, so a client that holds no key can name known
+//! ones, and its signatures have to be computed before they are refused. What that may cost is bounded by the places and the turns of its
+//! urgency.
+//!
+//! This node may be behind, and must not refuse for good what the leader would accept: before it refuses an envelope for its issuers it
+//! passes a read barrier and looks once more. It waits for the barrier aside, without the places of its urgency. Everything is looked at
+//! in pieces of a few milliseconds, each in its turn, and between two pieces whatever is more urgent goes first.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,7 +24,7 @@ use assent_registry::{Checked, RowError, View, admits, query, refuses_strangers}
 
 use super::barrier::BarrierError;
 use super::shed::Shed;
-use super::urgency::Urgency;
+use super::urgency::{Room, Urgency};
 use super::{Inner, Parts, Service};
 use crate::env::blocking;
 use crate::raft::verifier::{Looked, Verifier};
@@ -86,7 +91,7 @@ enum Finding {
     Fit,
     /// It may not.
     Unfit(Unfit),
-    /// Nobody whom the registry knows here can have signed it, and the registry may know more elsewhere.
+    /// It names issuers that the registry does not know here, and the registry may know more elsewhere.
     Stranger(Unfit),
 }
 
@@ -138,6 +143,18 @@ impl Findings {
         }
     }
 
+    /// Nothing is proposed, for this reason, for now. What is refused stays refused for its own reason.
+    fn close_all(&mut self, refusal: &Refusal) {
+        for finding in &mut self.all {
+            match finding {
+                Finding::Open | Finding::Fit | Finding::Stranger(_) => {
+                    *finding = Finding::Unfit(refusal.clone().into());
+                }
+                Finding::Unfit(_) => {}
+            }
+        }
+    }
+
     /// Why each is not proposed; none if it may be.
     fn unfit(self) -> Vec<Option<Unfit>> {
         let why = |finding| match finding {
@@ -159,37 +176,58 @@ struct How {
 }
 
 impl Service {
-    /// Looks at each envelope, off the async threads, and says why it is not to be proposed, if it is not. What it finds of signatures
-    /// stays with the verifier for `apply`.
+    /// Looks at each envelope of the call that has this room, off the async threads, and says why it is not to be proposed, if it is not.
+    /// What it finds of signatures stays with the verifier for `apply`. If the room holds no places of its urgency afterwards, nothing
+    /// is to be proposed.
     pub(super) async fn check(
         &self,
         sender: Sender,
-        urgency: Urgency,
+        room: &mut Room<'_>,
         envelopes: &[Bytes],
         until: Instant,
     ) -> Vec<Option<Unfit>> {
         let given: Arc<[Bytes]> = envelopes.into();
         let how = How { sender, refuses_strangers: true, until };
-        let mut findings = self.look(how, urgency, &given, Findings::of(given.len())).await;
+        let mut findings = self.look(how, room.urgency(), &given, Findings::of(given.len())).await;
         if findings.has_strangers() {
-            match self.pass(until).await {
-                // What was acknowledged before they came is here now.
-                Ok(()) => {
-                    findings.look_again();
-                    findings = self.look(how, urgency, &given, findings).await;
-                }
-                // A learner passes no barrier, so it lets the leader judge.
-                Err(BarrierError::NotVoter) => {
-                    findings.look_again();
-                    let how = How { refuses_strangers: false, ..how };
-                    findings = self.look(how, urgency, &given, findings).await;
-                }
-                Err(error) => findings.close(&not_known_elsewhere(&error)),
-            }
+            findings = self.look_once_more(how, room, &given, findings).await;
         }
         let strangers = findings.all.iter().filter(|finding| matches!(finding, Finding::Stranger(_))).count();
         self.parts().metrics.looked_at(findings.signatures, strangers);
         findings.unfit()
+    }
+
+    /// Passes a read barrier, and looks at what is of strangers again. Anybody can make a call wait for a barrier, so it waits aside and
+    /// takes its places anew.
+    async fn look_once_more(
+        &self,
+        how: How,
+        room: &mut Room<'_>,
+        given: &Arc<[Bytes]>,
+        mut findings: Findings,
+    ) -> Findings {
+        if let Err(full) = room.step_aside() {
+            findings.close(&not_known_elsewhere(Code::Overloaded, &full));
+            return findings;
+        }
+        let again = match self.pass(how.until).await {
+            // What was acknowledged before they came is here now.
+            Ok(()) => Some(how),
+            // A learner passes no barrier, so it lets the leader judge.
+            Err(BarrierError::NotVoter) => Some(How { refuses_strangers: false, ..how }),
+            Err(error) => {
+                findings.close(&not_known_elsewhere(code_of(&error), &error));
+                None
+            }
+        };
+        // Others may have the places by now. What is fit needs one too: it is not proposed without.
+        if let Err(full) = room.come_back() {
+            findings.close_all(&Shed::Overloaded(full).refusal());
+            return findings;
+        }
+        let Some(how) = again else { return findings };
+        findings.look_again();
+        self.look(how, room.urgency(), given, findings).await
     }
 
     /// Looks at whatever is open, a piece in each turn.
@@ -227,12 +265,16 @@ impl Service {
 }
 
 /// Why an envelope of strangers is neither refused for good nor let in.
-fn not_known_elsewhere(error: &BarrierError) -> Refusal {
-    let code = match error {
+fn not_known_elsewhere(code: Code, why: &dyn Display) -> Refusal {
+    let detail = format!("this node does not know all of its issuers, and others may know more: {why}");
+    Refusal::new(code, detail)
+}
+
+fn code_of(error: &BarrierError) -> Code {
+    match error {
         BarrierError::Overloaded(_) => Code::Overloaded,
         BarrierError::NoQuorum(_) | BarrierError::NotVoter | BarrierError::Fatal(_) => Code::NoQuorum,
-    };
-    Refusal::new(code, format!("this node knows none of its keys, and others may know more: {error}"))
+    }
 }
 
 impl Inner {
@@ -277,7 +319,7 @@ struct Here<'a> {
 enum Held {
     /// Whoever hands it in must not.
     Sender(Refusal),
-    /// Nobody whom the registry knows here can have signed it.
+    /// It names issuers that the registry does not know here.
     Stranger(Refusal),
     /// The registry cannot be read.
     Unread(RowError),
@@ -445,6 +487,19 @@ mod tests {
         let codes: Vec<Option<Code>> =
             findings.unfit().into_iter().map(|unfit| unfit.map(|unfit| unfit.refusal.code)).collect();
         assert_eq!(codes, [Some(Code::DeadlineExceeded), None, Some(Code::DeadlineExceeded)]);
+    }
+
+    #[test]
+    fn a_call_that_finds_no_place_again_proposes_nothing_and_what_was_refused_keeps_its_reason() {
+        let mut findings = Findings::of(4);
+        findings.found(0, Finding::Stranger(Shed::Lost.into()));
+        findings.found(1, Finding::Fit);
+        findings.found(2, Finding::Unfit(late().into()));
+        findings.close_all(&Shed::Overloaded("full".to_owned()).refusal());
+        let codes: Vec<Option<Code>> =
+            findings.unfit().into_iter().map(|unfit| unfit.map(|unfit| unfit.refusal.code)).collect();
+        let (full, late) = (Some(Code::Overloaded), Some(Code::DeadlineExceeded));
+        assert_eq!(codes, [full, full, late, full]);
     }
 
     #[test]

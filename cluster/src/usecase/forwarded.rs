@@ -3,6 +3,9 @@
 //! The node that took an envelope from a client has looked at it, or says that it has. The leader looks at it all the same, in turn with
 //! what its own clients hand in and by the same urgency, and never proposes what must not be handed in. What peers forward has places of
 //! its own, so that the leader's own clients take none of them.
+//!
+//! What the leader refuses is refused as a client's node refuses it: of a group that is all or nothing the whole group, of every other
+//! group that envelope alone.
 
 use bytes::Bytes;
 
@@ -11,56 +14,99 @@ use assent_registry::{Group, Outcome, Outcomes};
 
 use super::check::{Sender, Unfit};
 use super::shed::Shed;
-use super::urgency::Urgency;
+use super::urgency::{READ_AT_ONCE, Room, Urgency};
 use super::{Service, within};
+use crate::env::blocking;
 use crate::peer::SubmitError;
 
 impl Service {
-    /// A peer's submissions, if this node leads. It has checked them, or says that it has; what it must not hand in is refused
-    /// here all the same, and a group that holds such an envelope is not proposed.
+    /// A peer's submissions, if this node leads. It has checked them, or says that it has; what it must not hand in is refused here all
+    /// the same and not proposed.
     pub(crate) async fn propose_for_peer(&self, groups: Vec<Group>) -> Result<Outcomes, SubmitError> {
         let parts = self.parts();
         if parts.believed_leader() != Some(parts.config.node_id) {
             return Err(SubmitError::NotLeader { leader: parts.believed_leader() });
         }
-        let count: usize = groups.iter().map(|group| group.envelopes.len()).sum();
-        let urgency = Urgency::of_groups(&groups);
-        let _places = self.inner.peers_places.take(urgency, count).map_err(|_| SubmitError::Overloaded)?;
-        let until = within(parts.config.deadlines.submit_ms);
+        let (urgency, groups) = self.urgency_of(groups).await?;
         let envelopes: Vec<Bytes> = groups.iter().flat_map(|group| group.envelopes.iter().cloned()).collect();
-        let unfit = self.check(Sender::Peer, urgency, &envelopes, until).await;
+        let mut room = Room::take(&self.inner.peers_places, urgency, envelopes.len())
+            .map_err(|_| SubmitError::Overloaded)?;
+        let until = within(parts.config.deadlines.submit_ms);
+        let unfit = self.check(Sender::Peer, &mut room, &envelopes, until).await;
         let judged_in = unfit.iter().flatten().find_map(|unfit| unfit.history);
-        let (good, refused) = sort_out(groups, unfit);
+        let (good, answers) = sort_out(groups, unfit);
         let Outcomes { groups: proposed, history } = match good.is_empty() {
             true => Outcomes { history: judged_in, ..Outcomes::default() },
             false => parts.propose(&good, until).await?,
         };
-        let mut proposed = proposed.into_iter();
-        let groups =
-            refused.into_iter().map(|group| group.unwrap_or_else(|| proposed.next().unwrap_or_default()));
-        Ok(Outcomes { groups: groups.collect(), history })
+        Ok(Outcomes { groups: put_together(answers, proposed), history })
+    }
+
+    /// How urgent a peer's submissions are. More than a moment's reading is done off the async threads. It is bounded by what a peer may
+    /// have under way here (`submissions_max` and `submission_bytes_max` of the peers' limits).
+    async fn urgency_of(&self, groups: Vec<Group>) -> Result<(Urgency, Vec<Group>), SubmitError> {
+        let bytes: usize = groups.iter().flat_map(|group| &group.envelopes).map(Bytes::len).sum();
+        if bytes <= READ_AT_ONCE {
+            return Ok((Urgency::of_groups(&groups), groups));
+        }
+        let read = move || (Urgency::of_groups(&groups), groups);
+        // Nothing was proposed, and the peer may ask again.
+        blocking(&*self.parts().env.blocking, read).await.map_err(|_| SubmitError::Overloaded)
     }
 }
 
-/// The groups to propose, and for each group given what it is answered if it is not among them.
-fn sort_out(groups: Vec<Group>, unfit: Vec<Option<Unfit>>) -> (Vec<Group>, Vec<Option<Vec<Outcome>>>) {
+/// What a group is answered: one place an envelope, empty if the answer is what comes of proposing it.
+type Answers = Vec<Option<Outcome>>;
+
+/// The groups to propose, without what is refused, and what each group given is answered. A group of which nothing is to be proposed is
+/// not among them.
+fn sort_out(groups: Vec<Group>, unfit: Vec<Option<Unfit>>) -> (Vec<Group>, Vec<Answers>) {
     let mut refusals = unfit.into_iter().map(|unfit| unfit.map(|unfit| unfit.refusal));
     let (mut good, mut answers) = (Vec::new(), Vec::with_capacity(groups.len()));
-    for group in groups {
+    for Group { atomic, envelopes } in groups {
+        // An answer too few must let nothing through, and refuse nothing for good.
         let missing = || Some(Shed::Lost.refusal());
-        let of_group: Vec<Option<Refusal>> =
-            group.envelopes.iter().map(|_| refusals.next().unwrap_or_else(missing)).collect();
-        let first = of_group.iter().enumerate().find_map(|(place, refusal)| Some((place, refusal.clone()?)));
-        let Some((place, cause)) = first else {
-            good.push(group);
-            answers.push(None);
-            continue;
-        };
-        let with_it = || Refusal::of_batch(place, &cause);
-        let outcomes = of_group.into_iter().map(|refusal| Outcome::refused(refusal.unwrap_or_else(with_it)));
-        answers.push(Some(outcomes.collect()));
+        let mut of_group: Vec<Option<Refusal>> =
+            envelopes.iter().map(|_| refusals.next().unwrap_or_else(missing)).collect();
+        if atomic {
+            refuse_all_if_one(&mut of_group);
+        }
+        let fit: Vec<Bytes> = envelopes
+            .into_iter()
+            .zip(&of_group)
+            .filter_map(|(envelope, refusal)| refusal.is_none().then_some(envelope))
+            .collect();
+        if !fit.is_empty() {
+            good.push(Group { atomic, envelopes: fit });
+        }
+        answers.push(of_group.into_iter().map(|refusal| refusal.map(Outcome::refused)).collect());
     }
     (good, answers)
+}
+
+/// Of what is all or nothing, one that is refused refuses the others, which say so.
+fn refuse_all_if_one(of_group: &mut [Option<Refusal>]) {
+    let first = of_group.iter().enumerate().find_map(|(place, refusal)| Some((place, refusal.clone()?)));
+    let Some((place, cause)) = first else { return };
+    for refusal in of_group {
+        refusal.get_or_insert_with(|| Refusal::of_batch(place, &cause));
+    }
+}
+
+/// Every group's answer: what was refused here, and for the rest what came of proposing it.
+fn put_together(answers: Vec<Answers>, proposed: Vec<Vec<Outcome>>) -> Vec<Vec<Outcome>> {
+    let mut proposed = proposed.into_iter();
+    let whole = |answers: Answers| -> Vec<Outcome> {
+        let open = answers.iter().filter(|answer| answer.is_none()).count();
+        let outcomes = if open == 0 { Vec::new() } else { proposed.next().unwrap_or_default() };
+        if outcomes.len() != open {
+            // Whose outcome is whose cannot be told. The peer finds answers missing and says that the outcome is unknown.
+            return Vec::new();
+        }
+        let mut outcomes = outcomes.into_iter();
+        answers.into_iter().filter_map(|refused| refused.or_else(|| outcomes.next())).collect()
+    };
+    answers.into_iter().map(whole).collect()
 }
 
 #[cfg(test)]
@@ -69,25 +115,63 @@ mod tests {
 
     use super::*;
 
+    fn group(atomic: bool, names: &[&'static str]) -> Group {
+        let envelopes = names.iter().map(|name| Bytes::from_static(name.as_bytes())).collect();
+        Group { atomic, envelopes }
+    }
+
+    fn no() -> Refusal {
+        Refusal::new(Code::AuthorityUnknown, "no")
+    }
+
+    /// An outcome that can be told from every other.
+    fn outcome(detail: &str) -> Outcome {
+        Outcome::refused(Refusal::new(Code::ClaimsInvalid, detail))
+    }
+
     #[test]
-    fn a_peers_group_with_a_refused_envelope_is_answered_and_not_proposed_and_the_others_are() {
-        let group = |names: &[&'static str]| Group {
-            atomic: false,
-            envelopes: names.iter().map(|name| Bytes::from_static(name.as_bytes())).collect(),
-        };
-        let refusal = Refusal::new(Code::CallerNotPermitted, "no");
-        let groups = vec![group(&["a"]), group(&["b", "rules"]), group(&["c", "d"])];
-        let refusals = vec![None, None, Some(refusal.clone().into()), None, None];
-        let (good, answers) = sort_out(groups.clone(), refusals);
-        assert_eq!(good, [groups[0].clone(), groups[2].clone()]);
-        let [None, Some(refused), None] = answers.as_slice() else { panic!("{answers:?}") };
-        assert_eq!(refused[1], Outcome::refused(refusal));
-        assert!(
-            matches!(&refused[0], Outcome::Refused { refusal, .. } if refusal.code == Code::CallerNotPermitted)
-        );
-        // An answer too few refuses, and not for good; nothing slips through unseen.
-        let (good, answers) = sort_out(vec![group(&["a"])], Vec::new());
+    fn of_a_peers_group_of_mode_each_only_the_unfit_envelope_is_refused_and_the_rest_is_proposed() {
+        let groups =
+            vec![group(false, &["a"]), group(false, &["b", "strange", "c"]), group(false, &["strange"])];
+        let unfit = vec![None, None, Some(no().into()), None, Some(no().into())];
+        let (good, answers) = sort_out(groups, unfit);
+        assert_eq!(good, [group(false, &["a"]), group(false, &["b", "c"])]);
+        let proposed = vec![vec![outcome("a")], vec![outcome("b"), outcome("c")]];
+        let whole = put_together(answers, proposed);
+        assert_eq!(whole[0], [outcome("a")]);
+        assert_eq!(whole[1], [outcome("b"), Outcome::refused(no()), outcome("c")]);
+        assert_eq!(whole[2], [Outcome::refused(no())]);
+    }
+
+    #[test]
+    fn of_a_peers_group_of_mode_all_an_unfit_envelope_refuses_the_others_and_nothing_is_proposed() {
+        let groups = vec![group(true, &["a"]), group(true, &["b", "strange", "c"]), group(true, &["d"])];
+        let (good, answers) = sort_out(groups, vec![None, None, Some(no().into()), None, None]);
+        assert_eq!(good, [group(true, &["a"]), group(true, &["d"])]);
+        let whole = put_together(answers, vec![vec![outcome("a")], vec![outcome("d")]]);
+        assert_eq!(whole[0], [outcome("a")]);
+        assert_eq!(whole[2], [outcome("d")]);
+        let of_batch = Outcome::refused(Refusal::of_batch(1, &no()));
+        assert_eq!(whole[1], [of_batch.clone(), Outcome::refused(no()), of_batch]);
+    }
+
+    #[test]
+    fn an_answer_too_few_lets_nothing_through_and_refuses_nothing_for_good() {
+        let lost = Outcome::refused(Shed::Lost.refusal());
+        let (good, answers) = sort_out(vec![group(false, &["a", "b"])], vec![None]);
+        assert_eq!(good, [group(false, &["a"])]);
+        assert_eq!(put_together(answers, vec![vec![outcome("a")]]), [vec![outcome("a"), lost.clone()]]);
+        let (good, answers) = sort_out(vec![group(true, &["a", "b"])], vec![None]);
         assert!(good.is_empty());
-        assert_eq!(answers, [Some(vec![Outcome::refused(Shed::Lost.refusal())])]);
+        let of_batch = Outcome::refused(Refusal::of_batch(1, &Shed::Lost.refusal()));
+        assert_eq!(put_together(answers, Vec::new()), [vec![of_batch, lost]]);
+    }
+
+    #[test]
+    fn outcomes_that_do_not_fit_what_was_proposed_are_given_to_no_envelope() {
+        let (_, answers) = sort_out(vec![group(false, &["a", "strange"])], vec![None, Some(no().into())]);
+        for proposed in [Vec::new(), vec![Vec::new()], vec![vec![outcome("a"), outcome("b")]]] {
+            assert_eq!(put_together(answers.clone(), proposed), [Vec::<Outcome>::new()]);
+        }
     }
 }

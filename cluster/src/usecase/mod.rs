@@ -248,7 +248,7 @@ impl Service {
                 Urgency::Batch => "proposals of batches",
             };
             let inner = Arc::downgrade(&service.inner);
-            tasks.lasting(name, propose::propose_batches(inner, received, limits.clone()));
+            tasks.lasting(name, propose::propose_batches(inner, urgency, received, limits.clone()));
         }
         service
     }

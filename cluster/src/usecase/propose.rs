@@ -18,6 +18,7 @@ use assent_registry::{Command, Group, Outcome, Outcomes};
 
 use super::anchor::Unsure;
 use super::submit::{Submitted, answer, failed};
+use super::urgency::Urgency;
 use super::{Inner, Parts};
 use crate::config::LimitConfig;
 use crate::peer::{PeerError, Submit, SubmitError};
@@ -71,13 +72,15 @@ impl Failure {
     }
 }
 
-/// Takes what waits, all of one urgency, and proposes it as one entry. A bounded number of entries is under way; what arrives
+/// Takes what waits, all of this urgency, and proposes it as one entry. A bounded number of entries is under way; what arrives
 /// meanwhile waits for the next, so the busier the node the larger its entries.
-pub(crate) async fn propose_batches(
+pub(super) async fn propose_batches(
     service: Weak<Inner>,
+    urgency: Urgency,
     mut submitted: mpsc::Receiver<Pending>,
     limits: LimitConfig,
 ) -> Why {
+    let bytes_max = urgency.entry_bytes_max(&limits);
     let proposals = Arc::new(Semaphore::new(limits.proposals));
     let mut held: Option<Pending> = None;
     loop {
@@ -98,7 +101,7 @@ pub(crate) async fn propose_batches(
         {
             count = count.saturating_add(pending.group.envelopes.len());
             bytes = bytes.saturating_add(pending.bytes);
-            if bytes > limits.submit_batch_bytes {
+            if bytes > bytes_max {
                 held = Some(pending);
                 break;
             }

@@ -16,7 +16,7 @@ use assent_registry::{Group, Outcome};
 use super::check::{Sender, Unfit};
 use super::propose::{Failure, Judged, Pending};
 use super::shed::Shed;
-use super::urgency::Urgency;
+use super::urgency::{Room, Urgency};
 use super::{Caller, Service, within};
 
 /// What became of one envelope, as the caller is told.
@@ -59,12 +59,15 @@ impl Service {
         let started = Instant::now();
         let until = within(self.parts().config.deadlines.submit_ms);
         let urgency = Urgency::of(&envelopes);
-        let results = match self.inner.places.take(urgency, envelopes.len()) {
-            Ok(places) => {
-                let unfit = self.check(sender, urgency, &envelopes, until).await;
+        let results = match Room::take(&self.inner.places, urgency, envelopes.len()) {
+            Ok(mut room) => {
+                let unfit = self.check(sender, &mut room, &envelopes, until).await;
                 match (mode, unfit.iter().any(Option::is_some)) {
                     (BatchMode::All, true) => all_refused(&unfit),
-                    _ => self.propose_checked(mode, urgency, places, envelopes, unfit, until).await,
+                    _ => {
+                        let places = room.into_places();
+                        self.propose_checked(mode, urgency, places, envelopes, unfit, until).await
+                    }
                 }
             }
             Err(full) => vec![refused(&Shed::Overloaded(full).into()); envelopes.len()],

@@ -14,9 +14,9 @@ use assent_registry::Group;
 
 use crate::config::LimitConfig;
 
-/// A call with up to so many bytes of envelopes is looked at where it stands for how urgent it is: that takes about as long as reading
-/// the largest single request.
-const READ_AT_ONCE: usize = 16 * 1024;
+/// Up to so many bytes of envelopes are read where they stand for how urgent they are: that takes about as long as reading the largest
+/// single request. A call of more is a batch.
+pub(super) const READ_AT_ONCE: usize = 16 * 1024;
 
 /// An envelope for which more signatures than this may have to be computed (its signatures times its issuers) is no more urgent than a
 /// batch: a few of them cost as much as one.
@@ -27,7 +27,7 @@ const SIGNATURES_MAX: usize = 32;
 pub(super) enum Urgency {
     /// They only restrict: revocations and containments.
     Restriction,
-    /// One envelope.
+    /// One envelope of at most [`READ_AT_ONCE`] bytes.
     Single,
     /// Everything else.
     Batch,
@@ -46,13 +46,24 @@ impl Urgency {
         }
     }
 
+    /// What it is of, in words.
+    fn of_what(self) -> &'static str {
+        match self {
+            Urgency::Restriction => "envelopes that only restrict",
+            Urgency::Single => "single envelopes",
+            Urgency::Batch => "envelopes of batches",
+        }
+    }
+
     /// That of the envelopes of one call.
     pub(super) fn of(envelopes: &[Bytes]) -> Self {
         match envelopes {
+            // What its signatures may cost cannot be told in a moment.
+            [one] if one.len() > READ_AT_ONCE => Urgency::Batch,
             [one] => match read(one) {
                 Some(Read { costly: true, .. }) => Urgency::Batch,
                 Some(Read { restricts: true, .. }) => Urgency::Restriction,
-                // What cannot be read is refused at once.
+                // What is no envelope is refused at once.
                 Some(Read { .. }) | None => Urgency::Single,
             },
             several if only_restrict(several) => Urgency::Restriction,
@@ -60,14 +71,25 @@ impl Urgency {
         }
     }
 
-    /// That of what a peer forwards, which puts calls of one urgency together.
+    /// That of what a peer forwards, which puts calls of one urgency together: that of its least urgent call. It reads no more of a call
+    /// than the peer did, and as many calls as the peer put together, so beyond [`READ_AT_ONCE`] it is no work for an async thread.
     pub(super) fn of_groups(groups: &[Group]) -> Self {
-        if only_restrict(groups.iter().flat_map(|group| &group.envelopes)) {
-            Urgency::Restriction
-        } else if groups.iter().all(|group| group.envelopes.len() <= 1) {
-            Urgency::Single
-        } else {
-            Urgency::Batch
+        let mut least_urgent: Option<Self> = None;
+        for group in groups {
+            least_urgent = least_urgent.max(Some(Self::of(&group.envelopes)));
+            if least_urgent == Some(Urgency::Batch) {
+                break;
+            }
+        }
+        least_urgent.unwrap_or(Urgency::Batch)
+    }
+
+    /// Most bytes of envelopes that are proposed in one log entry. Restrictions are few, so that the leader, which has to read what it is
+    /// forwarded before it knows that it only restricts, reads them at once.
+    pub(super) fn entry_bytes_max(self, limits: &LimitConfig) -> usize {
+        match self {
+            Urgency::Restriction => limits.submit_batch_bytes.min(READ_AT_ONCE),
+            Urgency::Single | Urgency::Batch => limits.submit_batch_bytes,
         }
     }
 }
@@ -80,11 +102,8 @@ struct Read {
     costly: bool,
 }
 
-/// Reads an envelope that is small enough; nobody has signed anything of it yet.
+/// Reads an envelope, which has at most [`READ_AT_ONCE`] bytes. Whether anybody signed it is not looked at.
 fn read(envelope: &[u8]) -> Option<Read> {
-    if envelope.len() > READ_AT_ONCE {
-        return None;
-    }
     let envelope = Envelope::parse(envelope).ok()?;
     let statement = Statement::parse(&envelope.payload).ok()?;
     let signatures = statement.issuers.len().saturating_mul(envelope.signatures.len());
@@ -145,8 +164,12 @@ pub(crate) struct TakenPlaces {
 }
 
 /// One place an envelope, from the arrival of its call to its answer.
+///
+/// A call whose envelopes name keys that this node does not know waits for a read barrier, and anybody can send one. It waits aside, in
+/// one of as many other places, so that such calls keep nobody else out, however many there are ([`Room`]).
 pub(super) struct Places {
     free: PerUrgency<Arc<Semaphore>>,
+    aside: PerUrgency<Arc<Semaphore>>,
     most: PerUrgency<usize>,
 }
 
@@ -169,6 +192,7 @@ impl Places {
     fn new(most: impl Fn(Urgency) -> usize) -> Self {
         Self {
             free: PerUrgency::new(|urgency| Arc::new(Semaphore::new(most(urgency)))),
+            aside: PerUrgency::new(|urgency| Arc::new(Semaphore::new(most(urgency)))),
             most: PerUrgency::new(&most),
         }
     }
@@ -177,15 +201,24 @@ impl Places {
     ///
     /// # Errors
     /// Why there are none, one sentence.
-    pub(super) fn take(&self, urgency: Urgency, envelopes: usize) -> Result<OwnedSemaphorePermit, String> {
-        let permits = u32::try_from(envelopes).unwrap_or(u32::MAX);
-        self.free.of(urgency).clone().try_acquire_many_owned(permits).map_err(|_| {
-            let of = match urgency {
-                Urgency::Restriction => "envelopes that only restrict",
-                Urgency::Single => "single envelopes",
-                Urgency::Batch => "envelopes of batches",
-            };
-            format!("there are places for {} {of}, and {envelopes} more do not fit", self.most.of(urgency))
+    fn take(&self, urgency: Urgency, envelopes: usize) -> Result<OwnedSemaphorePermit, String> {
+        taken(self.free.of(urgency), envelopes).ok_or_else(|| {
+            let (most, of) = (self.most.of(urgency), urgency.of_what());
+            format!("there are places for {most} {of}, and {envelopes} more do not fit")
+        })
+    }
+
+    /// Places aside for so many envelopes.
+    ///
+    /// # Errors
+    /// Why there are none, one sentence.
+    fn take_aside(&self, urgency: Urgency, envelopes: usize) -> Result<OwnedSemaphorePermit, String> {
+        taken(self.aside.of(urgency), envelopes).ok_or_else(|| {
+            let (most, of) = (self.most.of(urgency), urgency.of_what());
+            format!(
+                "of calls with issuers that this node does not know, {most} {of} may wait for a read barrier, and {envelopes} more \
+                 do not fit"
+            )
         })
     }
 
@@ -197,6 +230,59 @@ impl Places {
     /// How many places of one urgency are taken.
     pub(super) fn taken(&self, urgency: Urgency) -> usize {
         self.most.of(urgency).saturating_sub(self.free.of(urgency).available_permits())
+    }
+}
+
+/// So many permits, if they are there.
+fn taken(places: &Arc<Semaphore>, envelopes: usize) -> Option<OwnedSemaphorePermit> {
+    let permits = u32::try_from(envelopes).unwrap_or(u32::MAX);
+    places.clone().try_acquire_many_owned(permits).ok()
+}
+
+/// The places of one call, which are given back when it is dropped: its own, or those where it waits aside.
+pub(super) struct Room<'a> {
+    places: &'a Places,
+    urgency: Urgency,
+    envelopes: usize,
+    held: OwnedSemaphorePermit,
+}
+
+impl<'a> Room<'a> {
+    /// A place for each of a call's envelopes.
+    ///
+    /// # Errors
+    /// Why there are none, one sentence.
+    pub(super) fn take(places: &'a Places, urgency: Urgency, envelopes: usize) -> Result<Self, String> {
+        let held = places.take(urgency, envelopes)?;
+        Ok(Self { places, urgency, envelopes, held })
+    }
+
+    /// How urgent the call is.
+    pub(super) fn urgency(&self) -> Urgency {
+        self.urgency
+    }
+
+    /// Gives the places back, for others where the call waits aside.
+    ///
+    /// # Errors
+    /// Why there are none, one sentence. It keeps its own places then.
+    pub(super) fn step_aside(&mut self) -> Result<(), String> {
+        self.held = self.places.take_aside(self.urgency, self.envelopes)?;
+        Ok(())
+    }
+
+    /// Takes places anew, for those where it waited aside.
+    ///
+    /// # Errors
+    /// Why there are none, one sentence. Nothing of the call may be proposed then.
+    pub(super) fn come_back(&mut self) -> Result<(), String> {
+        self.held = self.places.take(self.urgency, self.envelopes)?;
+        Ok(())
+    }
+
+    /// The places, for whoever proposes the envelopes.
+    pub(super) fn into_places(self) -> OwnedSemaphorePermit {
+        self.held
     }
 }
 
@@ -269,6 +355,60 @@ mod tests {
         assert_eq!(of(&[group(&[quarantine()]), group(&[quarantine()])]), Urgency::Restriction);
         assert_eq!(of(&[group(&[evidence()]), group(&[evidence()])]), Urgency::Single);
         assert_eq!(of(&[group(&[evidence()]), group(&[evidence(), quarantine()])]), Urgency::Batch);
+        assert_eq!(of(&[group(&[quarantine()]), group(&[evidence()])]), Urgency::Single);
+        let many = vec![group(&[quarantine()]); 64];
+        let bytes: usize = many.iter().flat_map(|group| &group.envelopes).map(Bytes::len).sum();
+        assert!(bytes > READ_AT_ONCE, "more than a single call of restrictions may have");
+        assert_eq!(of(&many), Urgency::Restriction);
+        let costly = revocation(&[1, 2, 3, 4, 5, 6]);
+        assert_eq!(of(&[group(&[evidence()]), group(&[costly])]), Urgency::Batch, "as it was on the peer");
+        assert_eq!(of(&[]), Urgency::Batch);
+    }
+
+    #[test]
+    fn an_envelope_too_large_to_be_read_in_a_moment_is_no_more_urgent_than_a_batch() {
+        let mut large = evidence().to_vec();
+        large.resize(READ_AT_ONCE, b' ');
+        assert_eq!(Urgency::of(&[large.clone().into()]), Urgency::Single);
+        large.push(b' ');
+        assert_eq!(Urgency::of(&[large.into()]), Urgency::Batch);
+    }
+
+    #[test]
+    fn what_a_follower_puts_together_of_restrictions_the_leader_reads_at_once() {
+        let limits = LimitConfig::default();
+        assert!(Urgency::Restriction.entry_bytes_max(&limits) <= READ_AT_ONCE);
+        let small = LimitConfig { submit_batch_bytes: 1_024, ..limits };
+        assert_eq!(Urgency::Restriction.entry_bytes_max(&small), 1_024);
+        assert_eq!(Urgency::Single.entry_bytes_max(&small), 1_024);
+    }
+
+    #[test]
+    fn calls_that_wait_aside_keep_nobody_out_and_no_more_of_them_wait_than_there_are_places_aside() {
+        let limits = LimitConfig { submit_queue: 2 * MAX_BATCH, ..LimitConfig::default() };
+        let places = Places::for_clients(&limits);
+        let most = *places.most.of(Urgency::Restriction);
+        let take = || Room::take(&places, Urgency::Restriction, 1);
+        let mut aside: Vec<Room<'_>> = (0..most).map(|_| take().unwrap()).collect();
+        assert!(take().is_err());
+        for room in &mut aside {
+            room.step_aside().unwrap();
+        }
+        assert_eq!(places.taken(Urgency::Restriction), 0);
+        // One call more does not get aside, and has its own place until it ends.
+        let mut one_more = take().unwrap();
+        let why = one_more.step_aside().unwrap_err();
+        let said = format!("{most} envelopes that only restrict may wait for a read barrier");
+        assert!(why.contains(&said), "{why}");
+        assert_eq!(places.taken(Urgency::Restriction), 1);
+        // Whoever comes back needs a place again.
+        let others = Room::take(&places, Urgency::Restriction, most - 1).unwrap();
+        let mut first = aside.pop().unwrap();
+        assert!(first.come_back().is_err());
+        drop(others);
+        first.come_back().unwrap();
+        assert_eq!(places.taken(Urgency::Restriction), 2);
+        assert!(one_more.step_aside().is_ok(), "the place aside is free again");
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! Envelopes that no key which the registry knows can have signed: what is said of them before a signature is computed.
+//! Envelopes that name issuers which the registry does not know: what is said of them before a signature is computed.
 //!
 //! Besides, every envelope that any test of this crate submits on its own is held to the same rule (`World::submit_at`): nothing that
-//! is accepted is refused as of strangers, and what is refused so has the code that applying it gives.
+//! is accepted is refused as of strangers, and what is refused so has the code that applying it gives. Only an envelope that is also
+//! wrong in another way, as one with a revoked issuer, may have another code then.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod support;
@@ -117,6 +118,18 @@ fn a_key_that_an_envelope_before_it_admits_counts_as_known() {
     let view = View::new(&world.rows);
     assert!(refuses_strangers(&view, &parsed, |_| false).unwrap().is_some());
     assert_eq!(refuses_strangers(&view, &parsed, |key| granted.contains(key)).unwrap(), None);
+}
+
+#[test]
+fn an_unknown_issuer_is_named_whatever_the_time_has_made_of_the_known_ones_before_it() {
+    let mut world = World::new();
+    let keys = world.keys.clone();
+    accepted(&world.submit(&revocation(keys.attestation.public(), None).sign(&[&keys.governance[0]])));
+    let (known, new) = (&keys.attestation, key(99));
+    let bytes = policy(attested_policy()).slot(9, Some(query_id(&world))).sign(&[known, &new]);
+    let said = strangers(&world.rows, &bytes).unwrap();
+    assert_eq!(said.code, Code::AuthorityUnknown);
+    assert!(said.detail.contains(&new.public().to_string()), "{said}");
 }
 
 #[test]

@@ -39,9 +39,7 @@ pub(super) fn check(
             return Err(Refusal::at(Code::UnsignedEvidence, "predicate.issuers", detail).into());
         }
     }
-    // A node's key stands in `_root`, wherever its statements lie.
-    let by_nodes = profile(statement.kind).by_nodes;
-    let domain = if by_nodes { DomainName::root() } else { statement.domain.clone() };
+    let domain = domain_of_signers(statement);
     if let Ok(Claims::Root { keys, threshold, .. }) = claims {
         if view.meta()?.is_none() {
             return root(statement, id, &must_sign, keys, *threshold);
@@ -53,10 +51,7 @@ pub(super) fn check(
     let mut roles = Vec::new();
     for key in statement.issuers.iter().filter(|key| !aside.contains(key)) {
         let row = view.authority(key)?.filter(|row| row.domain == domain);
-        let Some(row) = row else {
-            let detail = format!("{key} is not an authority of domain `{domain}`");
-            return Err(Refusal::at(Code::AuthorityUnknown, "predicate.issuers", detail).into());
-        };
+        let Some(row) = row else { return Err(unknown(statement, key).into()) };
         if restriction && (authority_flaw(key, &row, now).is_some() || !view.is_admitted(&row)?) {
             // Kept in a safe, it may outlive one of its signers. The others have to be enough.
             continue;
@@ -106,6 +101,18 @@ pub(super) fn check(
         return Ok(Signers { counted, threshold: *threshold });
     }
     Ok(Signers { counted, threshold })
+}
+
+/// Where its signers have to be authorities.
+fn domain_of_signers(statement: &Statement) -> DomainName {
+    // A node's key stands in `_root`, wherever its statements lie.
+    if profile(statement.kind).by_nodes { DomainName::root() } else { statement.domain.clone() }
+}
+
+/// What is said of an issuer that is no authority where it has to be one.
+pub(super) fn unknown(statement: &Statement, issuer: &PublicKey) -> Refusal {
+    let detail = format!("{issuer} is not an authority of domain `{}`", domain_of_signers(statement));
+    Refusal::at(Code::AuthorityUnknown, "predicate.issuers", detail)
 }
 
 /// The keys that a statement makes valid.

@@ -1,7 +1,9 @@
-//! What can be refused before a signature is computed: envelopes that no key which the registry knows can have signed.
+//! What can be refused before a signature is computed: envelopes whose issuers the registry does not know.
 //!
 //! A signature costs as much as hundreds of look-ups, and anybody can have one computed. An envelope can only be accepted if keys that
-//! an earlier statement admitted have signed it. So whoever holds no such key is refused for the price of a look-up.
+//! an earlier statement admitted are among its issuers and have signed it. So an envelope that names too few of them is refused for the
+//! price of a look-up. Naming is not signing: public keys are public, and an envelope that names known keys without their signatures is
+//! refused only when its signatures are looked at.
 
 use std::collections::BTreeSet;
 
@@ -16,12 +18,14 @@ use crate::view::View;
 /// Why this state refuses the envelope whatever its signatures are: too few of its issuers are keys that the registry knows, granted,
 /// of governance, of root or of a node, also those that are revoked or expired. None if its signatures have to be looked at.
 ///
-/// It is the refusal that [`apply`](crate::apply) gives if the signatures are good. If an envelope is wrong in several ways, that it is
-/// of strangers comes first, before what is wrong with its signatures. `admitted` says which keys are admitted by what will be applied
-/// before the envelope; these count as known.
+/// It is the refusal that [`apply`](crate::apply) gives if nothing else is wrong with the envelope: `domain_unknown` and what else is said
+/// of where it lies, and then `authority_unknown` for the first of its issuers that is not known. That comes before what is wrong with
+/// its signatures and with those of its issuers that are known: whether one of these has expired depends on the time at which the
+/// envelope is applied, which is not known here. `admitted` says which keys are admitted by what will be applied before the envelope;
+/// these count as known.
 ///
-/// A statement that admits keys is signed by them too, so one known issuer is enough for it. Every other statement needs all of its
-/// issuers.
+/// A statement that admits keys is signed by them too, so one known issuer is enough for it. If none is known, what is said of it first
+/// may also be said of its claims or of the keys that it admits. Every other statement needs all of its issuers.
 ///
 /// A later state may know keys that this one does not. A refusal is final only if nothing that was acknowledged before the envelope
 /// came is missing here.
@@ -36,20 +40,29 @@ pub fn refuses_strangers(
     // Before genesis nobody is known, and its root admits itself.
     let Some(meta) = view.meta()? else { return Ok(None) };
     let statement = envelope.statement();
-    let mut known: usize = 0;
+    let admits_keys = profile(statement.kind).admits_keys;
+    let mut known = false;
+    let mut first_unknown: Option<&PublicKey> = None;
     for issuer in &statement.issuers {
         if admitted(issuer) || view.authority(issuer)?.is_some() {
-            known = known.saturating_add(1);
+            known = true;
+        } else {
+            first_unknown = first_unknown.or(Some(issuer));
         }
     }
-    let needed = if profile(statement.kind).admits_keys { 1 } else { statement.issuers.len() };
-    if known >= needed {
-        return Ok(None);
-    }
+    let unknown = match first_unknown {
+        Some(issuer) if !(admits_keys && known) => issuer,
+        Some(_) | None => return Ok(None),
+    };
     view.begin();
-    let claims = Claims::parse(envelope.rules(), statement.kind, &statement.claims);
     let judged = place::domain(view, statement).and_then(|()| {
-        signers::check(view, statement, envelope.id(), claims.as_ref(), meta.registry_time).map(|_| ())
+        if admits_keys {
+            // None of its issuers is known, so there is none whose validity could depend on the time.
+            let claims = Claims::parse(envelope.rules(), statement.kind, &statement.claims);
+            let now = meta.registry_time;
+            return signers::check(view, statement, envelope.id(), claims.as_ref(), now).map(|_| ());
+        }
+        Err(signers::unknown(statement, unknown).into())
     });
     match judged {
         Ok(()) => Ok(None),
