@@ -73,15 +73,11 @@ impl KeyFileError {
 /// Reads the private key of a PEM file.
 ///
 /// # Errors
-/// A file that everybody may read, write or run (any of the permission bits 007), before anything of it is read; more than
-/// [`MAX_PEM_BYTES`]; and what [`SigningKey::from_pem`] refuses. What is no regular file, such as a pipe, has no lasting permissions
-/// and is read as it is.
+/// More than [`MAX_PEM_BYTES`]; what [`SigningKey::from_pem`] refuses; and a private key in a file that everybody may read, write or run
+/// (any of the permission bits 007). What is no regular file, such as a pipe, has no lasting permissions and is read as it is.
 pub fn read(path: &Path) -> Result<KeyFile, KeyFileError> {
     let file = File::open(path)?;
     let mode = mode_of(&file.metadata()?);
-    if mode & OTHERS != 0 {
-        return Err(KeyFileError::Exposed { mode });
-    }
     let limit = u64::try_from(MAX_PEM_BYTES).unwrap_or(u64::MAX);
     let mut bytes = Vec::new();
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
@@ -89,7 +85,11 @@ pub fn read(path: &Path) -> Result<KeyFile, KeyFileError> {
         return Err(KeyFileError::TooLarge);
     }
     let text = String::from_utf8(bytes).map_err(|_| KeyFileError::NoText)?;
-    Ok(KeyFile { key: SigningKey::from_pem(&text)?, is_open_to_group: mode & GROUP != 0 })
+    let key = SigningKey::from_pem(&text)?;
+    if mode & OTHERS != 0 {
+        return Err(KeyFileError::Exposed { mode });
+    }
+    Ok(KeyFile { key, is_open_to_group: mode & GROUP != 0 })
 }
 
 /// The permissions of a regular file; none of anything else.
@@ -170,9 +170,13 @@ mod tests {
             (vec![b'x'; MAX_PEM_BYTES + 1].as_slice(), "more than 1048576 bytes"),
         ] {
             std::fs::write(&path, bytes).unwrap();
-            let error = read(&path).unwrap_err();
-            assert!(error.to_string().contains(says), "{error}");
-            assert!(!error.remedy(&path).is_empty());
+            // A file without a private key is no exposed one, whatever its mode.
+            for mode in [0o600, 0o644] {
+                set_mode(&path, mode);
+                let error = read(&path).unwrap_err();
+                assert!(error.to_string().contains(says), "{error}");
+                assert!(!error.remedy(&path).is_empty());
+            }
         }
     }
 }

@@ -90,7 +90,13 @@ fn is_encoded(headers: &HeaderMap) -> bool {
             Err(_) => true,
         })
     };
-    is_other(header::CONTENT_ENCODING, "identity") || is_other(header::TRANSFER_ENCODING, "chunked")
+    // Chunked twice is another framing than chunked once (RFC 9112 §6.1).
+    let transfer = headers.get_all(header::TRANSFER_ENCODING);
+    let codings: usize =
+        transfer.iter().map(|value| value.as_bytes().split(|byte| *byte == b',').count()).sum();
+    is_other(header::CONTENT_ENCODING, "identity")
+        || is_other(header::TRANSFER_ENCODING, "chunked")
+        || codings > 1
 }
 
 impl Service<Request<Incoming>> for Front {
@@ -168,6 +174,8 @@ mod tests {
             vec![(content.clone(), "identity, br")],
             vec![(content.clone(), "identity"), (content.clone(), "zstd")],
             vec![(transfer.clone(), "gzip, chunked")],
+            vec![(transfer.clone(), "chunked, chunked")],
+            vec![(transfer.clone(), "chunked"), (transfer.clone(), "chunked")],
         ] {
             assert!(with(&encoded), "{encoded:?}");
         }

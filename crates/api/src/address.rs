@@ -163,6 +163,9 @@ fn host_of(written: &str) -> Option<Host> {
         return Some(Host::Ip(ip.to_ipv4_mapped().map_or(IpAddr::V6(ip), IpAddr::V4)));
     }
     let name = written.strip_suffix('.').unwrap_or(written).to_ascii_lowercase();
+    if name.split('.').any(str::is_empty) {
+        return None;
+    }
     if name.split('.').all(is_number) {
         return ipv4_of(&name).map(|ip| Host::Ip(IpAddr::V4(ip)));
     }
@@ -324,6 +327,9 @@ mod tests {
             "[::1:7500",
             "::1]:7500",
             "[node]:7500",
+            "a..b:1",
+            ".a:1",
+            ".:1",
             "a[b:1",
             "[10.0.0.1]:7500",
             "1.2.3.4.5:1",

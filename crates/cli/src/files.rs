@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::Path;
 
 use assent_proof::Sha256;
+use assent_proof::pem::MAX_PEM_BYTES;
 use sha2::Digest;
 
 use crate::exit::CliError;
@@ -39,9 +40,36 @@ pub(crate) fn read_text(path: &Path) -> Result<String, CliError> {
     })
 }
 
-/// Writes bytes where a caller asked for them: to stdout for `-`, and otherwise to a file, which is replaced.
-pub(crate) fn hand_out(path: &Path, bytes: &[u8], output: Output) -> Result<(), CliError> {
-    if is_stdio(path) { output.bytes(bytes) } else { replace(path, bytes) }
+/// Writes bytes where a caller asked for them: to stdout for `-`, and otherwise to a file, which is replaced unless it is one of `kept`
+/// or holds a key, which may be the only copy.
+pub(crate) fn hand_out(path: &Path, kept: &[&Path], bytes: &[u8], output: Output) -> Result<(), CliError> {
+    if is_stdio(path) {
+        return output.bytes(bytes);
+    }
+    let is_same = |other: &&&Path| match (path.canonicalize(), other.canonicalize()) {
+        (Ok(path), Ok(other)) => path == other,
+        (Ok(_) | Err(_), _) => false,
+    };
+    let keeps = |why: &str| {
+        let detail = format!("`{}` is there already, and {why}", path.display());
+        CliError::new("file_exists", detail, "choose another path")
+    };
+    if kept.iter().any(|other| is_same(&other)) {
+        return Err(keeps("this command reads it"));
+    }
+    if path.is_file() && holds_pem(path).map_err(|error| CliError::file("read", path, &error))? {
+        return Err(keeps("holds a key or a certificate (PEM)"));
+    }
+    replace(path, bytes)
+}
+
+/// Whether a file has a PEM block among its first bytes, as many as a key file may have.
+fn holds_pem(path: &Path) -> io::Result<bool> {
+    let limit = u64::try_from(MAX_PEM_BYTES).unwrap_or(u64::MAX);
+    let mut bytes = Vec::new();
+    File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    let begin = b"-----BEGIN ";
+    Ok(bytes.windows(begin.len()).any(|window| window == begin))
 }
 
 /// Whether a path stands for stdin or stdout.

@@ -153,6 +153,25 @@ fn bytes_to_sign_go_through_a_device_and_do_not_replace_it() {
 }
 
 #[test]
+fn bytes_to_sign_replace_neither_a_key_nor_the_envelope_that_they_are_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    statement(dir);
+    ok(dir, &["key", "generate", "--out", "k.pem"]);
+    for (kept, why) in [("k.pem", "holds a key"), ("e.json", "this command reads it"), ("./e.json", "reads it")] {
+        let before = fs::read(dir.join(kept)).unwrap();
+        let output = run(dir, &["sign", "e.json", "--external", "--pae-out", kept]);
+        let said = text(&output.stderr);
+        assert!(!output.status.success() && said.contains("file_exists") && said.contains(why), "{said}");
+        assert_eq!(fs::read(dir.join(kept)).unwrap(), before, "{kept}");
+    }
+    // What was handed out before is replaced.
+    for _ in 0..2 {
+        ok(dir, &["sign", "e.json", "--external", "--pae-out", "pae.bin"]);
+    }
+}
+
+#[test]
 fn a_key_that_is_made_for_stdout_is_in_no_file() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();

@@ -284,10 +284,22 @@ fn cut(block: &Block<'_>, wanted: Wanted) -> KeyError {
 
 /// The label of the block that begins with this line.
 fn begins(line: &str) -> Option<&str> {
-    line.trim_start_matches('\u{feff}').trim_ascii_end().strip_prefix(BEGIN)?.strip_suffix(DASHES)
+    let label = line.trim_start_matches('\u{feff}').trim_ascii_end().strip_prefix(BEGIN)?.strip_suffix(DASHES)?;
+    is_label(label).then_some(label)
 }
 
 /// The label of the block that ends with this line.
 fn ends(line: &str) -> Option<&str> {
-    line.trim_ascii_end().strip_prefix(END)?.strip_suffix(DASHES)
+    let label = line.trim_ascii_end().strip_prefix(END)?.strip_suffix(DASHES)?;
+    is_label(label).then_some(label)
+}
+
+/// Most bytes of a block's label.
+const LABEL_BYTES: usize = 40;
+
+/// Whether this is what a block may be called. Errors show labels, so nothing of a key may be taken for one: a file that has lost its line
+/// ends is a single line, which begins and ends as that of a label does.
+fn is_label(text: &str) -> bool {
+    let is_of_labels = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b' ';
+    text.len() <= LABEL_BYTES && text.bytes().all(is_of_labels)
 }

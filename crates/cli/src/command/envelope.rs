@@ -49,7 +49,7 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
         return Err(CliError::new("evidence_unknown", detail, "check the evidence id and the endpoints"));
     };
     match &args.out {
-        Some(file) => files::hand_out(file, &bytes, output)?,
+        Some(file) => files::hand_out(file, &[], &bytes, output)?,
         None => output.bytes(&bytes)?,
     }
     Ok(Exit::Ok)

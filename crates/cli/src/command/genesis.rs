@@ -104,7 +104,7 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
             CliError::new("genesis_failed", error.to_string(), "report this as a bug")
         }
     })?;
-    files::hand_out(&args.out, &bytes, output)?;
+    files::hand_out(&args.out, &[], &bytes, output)?;
     let id = genesis.cluster_id().to_string();
     if to_stdout {
         output.say(&id);

@@ -84,7 +84,7 @@ fn pae(args: &Args, envelope: &Envelope, output: Output) -> Result<Exit, CliErro
     }
     let pae = envelope.pae();
     match &args.pae_out {
-        Some(file) => files::hand_out(file, &pae, output)?,
+        Some(file) => files::hand_out(file, &[&args.file], &pae, output)?,
         None => {
             let text = encode_base64(&pae);
             let value = serde_json::json!({ "evidenceId": envelope.id(), "pae": text });

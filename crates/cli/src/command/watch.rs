@@ -22,7 +22,9 @@ Example:
 
 A deny, or no fresh allow by the end of the last one, stops the command with all that it has started: SIGTERM, after --grace
 SIGKILL. SIGINT, SIGTERM and SIGHUP are passed on to it, and end it likewise. What it has left behind when it ends is stopped too.
-If this program is killed, all of it is killed at once. On Linux that holds for every process that descends from the command, in
+If this program is killed, its guard, which is a child of it, kills all of it at once. Nobody is left to do that if both are
+killed together (`killall -9 assent`), and nobody watches while this program is stopped (SIGSTOP): a control group, as systemd
+has one for each service, ends everything in any case. On Linux that holds for every process that descends from the command, in
 whatever session or process group, unless it runs as a user whose processes this one may not signal. On other systems it holds for
 the command's process group; what leaves the group gets away. The command has no terminal to read from.
 
