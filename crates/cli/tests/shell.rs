@@ -158,7 +158,9 @@ fn bytes_to_sign_replace_neither_a_key_nor_the_envelope_that_they_are_of() {
     let dir = dir.path();
     statement(dir);
     ok(dir, &["key", "generate", "--out", "k.pem"]);
-    for (kept, why) in [("k.pem", "holds a key"), ("e.json", "this command reads it"), ("./e.json", "reads it")] {
+    for (kept, why) in
+        [("k.pem", "holds a key"), ("e.json", "this command reads it"), ("./e.json", "reads it")]
+    {
         let before = fs::read(dir.join(kept)).unwrap();
         let output = run(dir, &["sign", "e.json", "--external", "--pae-out", kept]);
         let said = text(&output.stderr);

@@ -284,7 +284,8 @@ fn cut(block: &Block<'_>, wanted: Wanted) -> KeyError {
 
 /// The label of the block that begins with this line.
 fn begins(line: &str) -> Option<&str> {
-    let label = line.trim_start_matches('\u{feff}').trim_ascii_end().strip_prefix(BEGIN)?.strip_suffix(DASHES)?;
+    let label =
+        line.trim_start_matches('\u{feff}').trim_ascii_end().strip_prefix(BEGIN)?.strip_suffix(DASHES)?;
     is_label(label).then_some(label)
 }
 
