@@ -157,7 +157,6 @@ fn bytes_to_sign_replace_neither_a_key_nor_the_envelope_that_they_are_of() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     statement(dir);
-    ok(dir, &["key", "generate", "--out", "k.pem"]);
     for (kept, why) in
         [("k.pem", "holds a key"), ("e.json", "this command reads it"), ("./e.json", "reads it")]
     {
