@@ -134,7 +134,7 @@ impl Findings {
         }
     }
 
-    /// Whatever is open, or of strangers, is refused for this reason, for now.
+    /// Whatever is open, or of strangers, is refused for this reason, which is not final.
     fn close(&mut self, refusal: &Refusal) {
         for finding in &mut self.all {
             if matches!(finding, Finding::Open | Finding::Stranger(_)) {
@@ -143,7 +143,7 @@ impl Findings {
         }
     }
 
-    /// Nothing is proposed, for this reason, for now. What is refused stays refused for its own reason.
+    /// Nothing is proposed, for this reason, which is not final. What is refused stays refused for its own reason.
     fn close_all(&mut self, refusal: &Refusal) {
         for finding in &mut self.all {
             match finding {
