@@ -16,7 +16,7 @@ mod sparse;
 #[path = "old_data/versions.rs"]
 mod versions;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +35,7 @@ use serde_json::{Value, json};
 
 use cluster_support::*;
 use content::{far, grounds, hand_in, request_for, requests};
-use versions::{Versions, add, left_out, look_into, opened, read_applied, recorded, without_fixture};
+use versions::{MEMORY, Versions, add, left_out, look_into, opened, read_applied, recorded, without_fixture};
 
 /// Set to 1, it has the data of the present format made if there is none; set to anything else, data of the present format with that in its
 /// name.
@@ -49,6 +49,10 @@ const UNFLUSHED: &str = "store-unflushed";
 const STORES: [&str; 2] = [STORE, UNFLUSHED];
 const SNAPSHOT: &str = "snapshot.parts";
 const EXPECTED: &str = "expected.json";
+/// In it, what the node's memory holds; not in data that was made before this was recorded.
+const REMEMBERED: &str = "remembered";
+/// The members that have said that the node was removed, as its memory has it.
+const SAY_REMOVED: [u64; 2] = [2, 3];
 /// So many entries at least lie in the log of the second store and not in its registry.
 const UNFLUSHED_MIN: u64 = 20;
 
@@ -151,17 +155,42 @@ fn packed(folder: &Path, under: &str) -> Vec<(PathBuf, Vec<u8>)> {
     files(folder).into_iter().map(pack).collect()
 }
 
-/// Has a stopped node's log remember something, if it does not yet: a node that is alone has no other voter to remember.
-async fn remember(config: &Config, rules: u32) {
+/// A stopped node's store.
+async fn store_of(config: &Config) -> Store<LogRecord> {
     let env = environment(config).await;
     let opened =
         Store::<LogRecord>::open(env.disk.clone(), env.run_blocking(), [0; 16], StoreOptions::default());
-    let store = opened.await.unwrap();
-    if store.log.remembered().is_none() {
-        Memory::load(store.log.clone()).unwrap().sign(rules).await.unwrap();
-    }
+    opened.await.unwrap()
+}
+
+async fn closed(store: Store<LogRecord>) {
     store.log.close().await.unwrap();
     store.registry.close().unwrap();
+}
+
+/// Has a stopped node's log remember something of every kind: a node that is alone is asked for no signature, and nobody tells it that it
+/// was removed.
+async fn remember(config: &Config, rules: u32) {
+    let store = store_of(config).await;
+    let memory = Memory::load(store.log.clone()).unwrap();
+    memory.sign(rules).await.unwrap();
+    memory.set_removed_by(BTreeSet::from(SAY_REMOVED));
+    memory.save(true, |_| true).await.unwrap();
+    closed(store).await;
+}
+
+/// What a stopped node's log remembers.
+async fn remembered(config: &Config) -> Value {
+    let store = store_of(config).await;
+    let memory = Memory::load(store.log.clone()).unwrap();
+    let held = json!({
+        "ended": memory.ended(),
+        "signed": memory.signed(),
+        "known": memory.known(1),
+        "removedBy": memory.removed_by(),
+    });
+    closed(store).await;
+    held
 }
 
 /// What this build leaves behind.
@@ -230,12 +259,14 @@ async fn make() -> Made {
     let (term, rules) = (status(&node).term, status(&node).rules);
     node.shutdown().await;
     remember(&config, rules).await;
+    let memory = remembered(&config).await;
+    assert!(memory["known"].is_array() && memory["removedBy"] == json!(SAY_REMOVED), "{memory}");
     let (stopped_held, parts) = look_into(&config).await;
 
     let mut versions = recorded(&stopped_held);
     add(&mut versions, recorded(&unflushed_held));
     let expected = json!({
-        STORE: {"state": stopped_state, "held": stopped_held},
+        STORE: {"state": stopped_state, "held": stopped_held, REMEMBERED: memory},
         UNFLUSHED: {"state": unflushed_state, "held": unflushed_held},
         "term": term,
         "permit": permit,
@@ -297,13 +328,16 @@ async fn start_as_it_was(config: &Config, state: &Value) -> Node {
     node
 }
 
-/// A node of this build goes on from the data of one that was stopped in order.
-async fn goes_on(fixture: &Path) {
+/// A node of this build goes on from the data of one that was stopped in order, and then remembers in the version that it writes.
+async fn goes_on(fixture: &Path, written: &Versions) {
     let expected = expected(fixture);
     let folder = tempfile::tempdir().unwrap();
     let config = alone(folder.path(), &std::fs::read(fixture.join(GENESIS)).unwrap());
     restore(fixture, STORE, &config);
     let was = &expected[STORE];
+    // Of the folder `format-6`.
+    let of_format_6 = json!({"ended": null, "signed": 0, "known": [1, 50], "removedBy": []});
+    assert_eq!(remembered(&config).await, *was.get(REMEMBERED).unwrap_or(&of_format_6));
     let node = start_as_it_was(&config, &was["state"]).await;
     assert_eq!(state(&node).await, was["state"]);
     let now = status(&node);
@@ -323,6 +357,8 @@ async fn goes_on(fixture: &Path) {
     assert_eq!(decided(&node, &request_for("after")).await["status"], 200);
     node.shutdown().await;
     is_raised(&config, &expected).await;
+    let (held, _) = look_into(&config).await;
+    assert_eq!(recorded(&held)[MEMORY], written[MEMORY]);
 }
 
 /// Rules that are in no release, under which commands and leaves have a second version, follow on the rules of the data.
@@ -431,7 +467,7 @@ async fn this_build_goes_on_from_the_data_of_every_earlier_one_and_writes_no_ver
     );
     for name in fixtures {
         println!("{name}");
-        goes_on(&data.join(&name)).await;
+        goes_on(&data.join(&name), &made.versions).await;
         applies_the_rest(&data.join(&name)).await;
         is_installed(&data.join(&name)).await;
     }

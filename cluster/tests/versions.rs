@@ -1,4 +1,4 @@
-//! A node that meets a row of a version that its build does not know, while the others go on.
+//! A node that meets a row, or a memory, of a version that its build does not know, while the others go on.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod cluster_support;
@@ -9,6 +9,7 @@ use assent_cluster::usecase::{Caller, Submitted};
 use assent_proof::AuthorizeRequest;
 use assent_registry::Table;
 use bytes::Bytes;
+use cluster_support::record::{closed, store_of};
 use cluster_support::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -65,4 +66,30 @@ async fn no_allow_is_signed_beside_or_after_a_question_that_met_a_row_of_the_nex
     assert_eq!(allowed, 0, "of {}", answers.len());
     let cause = tokio::time::timeout(Duration::from_secs(20), nodes[0].failed()).await.unwrap();
     assert!(cause.ends_with("start this node with a newer build"), "{cause}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_does_not_start_on_a_memory_of_the_next_version_and_leaves_it_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = configs(folder.path()).swap_remove(0);
+    // Nobody else is there: all that it does is make its store.
+    start(&config).await.shutdown().await;
+    // Nothing that follows an unknown version is looked at, so that it cannot be called damaged.
+    let next = Bytes::from_static(&[3]);
+    let store = store_of(&config).await;
+    store.log.save_remembered_now(next.clone()).await.unwrap();
+    closed(store).await;
+    for _ in 0..2 {
+        let why = refuses_to_start(&config).await;
+        assert!(
+            why.ends_with(
+                "what the log remembers of the voters has version 3, and this build reads versions 1 to 2: start this node \
+                 with a newer build"
+            ),
+            "{why}"
+        );
+    }
+    let store = store_of(&config).await;
+    assert_eq!(store.log.remembered(), Some(next));
+    closed(store).await;
 }

@@ -4,7 +4,9 @@
 //! The leader tells every member with its appends; a node whose Raft has accepted the append keeps it, in memory at once and on
 //! disk with the next commit of its log, as far as its own log is committed. A member that returns with less than it acknowledged is refused: its votes would be
 //! those of somebody who never promised what it did promise, and a leader that had counted on it could not go on.
-//! Owns the memory and its encoding; decides nothing of Raft.
+//! Owns the memory and, in `memory/codec.rs`, its encoding; decides nothing of Raft.
+
+mod codec;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,22 +14,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use assent_registry::UnknownVersionError;
 use assent_registry::mutant::{self, Mutant};
 use assent_store::{LogStore, StoreError};
-use bytes::Bytes;
 use openraft::RaftMetrics;
 
 use super::log::LogRecord;
 use super::types::{NodeId, TypeConfig};
 use crate::peer::{Acknowledged, Hello};
-
-/// The newest version, and the one that is written. To add one: ARCHITECTURE.md, "Versions".
-const VERSION: u8 = 1;
-/// Bytes of one voter: id, term, index.
-const RECORD_BYTES: usize = 24;
-
-/// A record with this bit in its id, which no node's id has, is no position: the member with the rest of the id has said that this node
-/// was removed. A build that does not know of such records takes them for positions of strangers, asks for none of them, and drops
-/// them when it writes next.
-const SAYS_REMOVED: u64 = 1 << 63;
 
 /// Term and log index that each member has acknowledged.
 type Known = BTreeMap<NodeId, (u64, u64)>;
@@ -72,7 +63,7 @@ impl Memory {
     /// What `log` remembers.
     pub fn load(log: LogStore<LogRecord>) -> Result<Arc<Self>, UnreadableError> {
         let state = match log.remembered() {
-            Some(bytes) => decode(&bytes)?,
+            Some(bytes) => codec::decode(&bytes)?,
             None => State::default(),
         };
         Ok(Arc::new(Self { log, state: Mutex::new(state), writing: tokio::sync::Mutex::default() }))
@@ -126,7 +117,7 @@ impl Memory {
     async fn write(&self, now: bool) -> Result<(), StoreError> {
         // What is encoded later is also given to the log later, so that nothing older replaces it.
         let _turn = self.writing.lock().await;
-        let bytes = encode(&self.lock());
+        let bytes = codec::encode(&self.lock());
         if now { self.log.save_remembered_now(bytes).await } else { self.log.save_remembered(bytes).await }
     }
 
@@ -233,56 +224,6 @@ impl Memory {
     }
 }
 
-/// A version, the epoch that ended this node or 0, the rules that it has signed or 0, and then id, term and index of each member, and
-/// [`SAYS_REMOVED`] with the id, 0 and 0 for each that has said that this node was removed; integers big endian.
-fn encode(state: &State) -> Bytes {
-    let mut bytes = vec![VERSION];
-    bytes.extend_from_slice(&state.ended.to_be_bytes());
-    bytes.extend_from_slice(&state.signed.to_be_bytes());
-    for (node, (term, index)) in &state.known {
-        for number in [node, term, index] {
-            bytes.extend_from_slice(&number.to_be_bytes());
-        }
-    }
-    for node in &state.removed_by {
-        for number in [node | SAYS_REMOVED, 0, 0] {
-            bytes.extend_from_slice(&number.to_be_bytes());
-        }
-    }
-    bytes.into()
-}
-
-fn decode(bytes: &[u8]) -> Result<State, UnreadableError> {
-    let (version, rest) = bytes.split_first().ok_or(UnreadableError::Damaged)?;
-    match *version {
-        1 => read(rest).ok_or(UnreadableError::Damaged),
-        found => Err(UnreadableError::Version(UnknownVersionError { found, known: VERSION })),
-    }
-}
-
-/// What follows version 1.
-fn read(bytes: &[u8]) -> Option<State> {
-    let (ended, rest) = bytes.split_first_chunk::<8>()?;
-    let (signed, records) = rest.split_first_chunk::<4>()?;
-    let (records, rest) = records.as_chunks::<RECORD_BYTES>();
-    if !rest.is_empty() {
-        return None;
-    }
-    let numbers = |record: &[u8; RECORD_BYTES]| match record.as_chunks::<8>().0 {
-        [node, term, index] => {
-            Some((u64::from_be_bytes(*node), (u64::from_be_bytes(*term), u64::from_be_bytes(*index))))
-        }
-        _ => None,
-    };
-    let records = records.iter().map(numbers).collect::<Option<Vec<_>>>()?;
-    let says_removed = |node: NodeId| node & SAYS_REMOVED != 0;
-    let removed_by = records.iter().map(|(node, _)| *node).filter(|node| says_removed(*node));
-    let removed_by = removed_by.map(|node| node & !SAYS_REMOVED).collect();
-    let known = records.into_iter().filter(|(node, _)| !says_removed(*node)).collect();
-    let (ended, signed) = (u64::from_be_bytes(*ended), u32::from_be_bytes(*signed));
-    Some(State { known, ended, signed, removed_by, ..State::default() })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -341,44 +282,45 @@ mod tests {
         assert_eq!(memory(folder.path()).await.removed_by(), BTreeSet::new());
     }
 
-    #[test]
-    fn the_memory_has_these_bytes() {
-        let known = BTreeMap::from([(1, (2, 3)), (4, (5, 6))]);
-        let state = State { known, ended: 7, signed: 8, ..State::default() };
-        let expected = concat!(
+    fn all(memory: &Memory) -> (u32, Option<(u64, u64)>, BTreeSet<NodeId>) {
+        (memory.signed(), memory.known(1), memory.removed_by())
+    }
+
+    #[tokio::test]
+    async fn a_memory_of_version_1_is_whole_after_what_is_written_next_has_made_it_version_2() {
+        let folder = tempfile::tempdir().unwrap();
+        let before = memory(folder.path()).await;
+        let first = concat!(
             "01",
-            "0000000000000007",
-            "00000008",
+            "000000000000000000000002",
             "000000000000000100000000000000020000000000000003",
-            "000000000000000400000000000000050000000000000006"
+            // Written by builds that were in no release.
+            "800000000000000300000000000000000000000000000000"
         );
-        assert_eq!(hex::encode(encode(&state)), expected);
-        assert_eq!(decode(&encode(&state)), Ok(state.clone()));
-        let removed = State { removed_by: BTreeSet::from([2, 1 << 32]), ..state };
-        let words = concat!(
-            "800000000000000200000000000000000000000000000000",
-            "800000010000000000000000000000000000000000000000"
-        );
-        assert_eq!(hex::encode(encode(&removed)), format!("{expected}{words}"));
-        assert_eq!(decode(&encode(&removed)), Ok(removed));
-        let empty = encode(&State::default());
-        assert_eq!(decode(&empty), Ok(State::default()));
-        assert_eq!(decode(&[]), Err(UnreadableError::Damaged));
-        assert_eq!(decode(&empty[..12]), Err(UnreadableError::Damaged));
-        assert_eq!(decode(&[&empty[..], &[0]].concat()), Err(UnreadableError::Damaged));
+        before.log.save_remembered_now(hex::decode(first).unwrap().into()).await.unwrap();
+        let loaded = Memory::load(before.log.clone()).unwrap();
+        let expected = (2, Some((2, 3)), BTreeSet::from([3]));
+        assert_eq!(all(&loaded), expected);
+        // What is only read stays as it was: an earlier build can still read it.
+        assert_eq!(before.log.remembered().unwrap()[0], 1);
+        loaded.sign(1).await.unwrap();
+        assert_eq!(before.log.remembered().unwrap()[0], 2);
+        before.log.close().await.unwrap();
+        drop((before, loaded));
+        assert_eq!(all(&memory(folder.path()).await), expected);
     }
 
     #[tokio::test]
     async fn a_memory_of_another_version_is_not_damaged_and_says_which_build_to_start() {
         let folder = tempfile::tempdir().unwrap();
         let before = memory(folder.path()).await;
-        let empty = encode(&State::default());
+        let empty = codec::encode(&State::default());
         let said = |version: u8| {
             format!(
-                "what the log remembers of the voters has version {version}, and this build reads version 1"
+                "what the log remembers of the voters has version {version}, and this build reads versions 1 to 2"
             )
         };
-        for (version, build) in [(2, "a newer build"), (0, "the build that wrote it")] {
+        for (version, build) in [(3, "a newer build"), (0, "the build that wrote it")] {
             let bytes = [&[version][..], &empty[1..]].concat();
             before.log.save_remembered_now(bytes.into()).await.unwrap();
             let error = Memory::load(before.log.clone()).err().unwrap();
