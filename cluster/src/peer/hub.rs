@@ -4,48 +4,43 @@
 //! one dialing task per peer. This node's requests go on the connection that it dialed itself, and on no other: whoever answers
 //! there listens at the peer's address, and whoever dials in can only ask. A new connection replaces the one before it in
 //! its own slot and never the other one. Holds no request: a call on a peer without a connection fails at once.
+//!
+//! - `table`: which peers there are, and what is known of each.
+//! - `accept`, `dial`: connections come to be, from the peer's side and from this one.
+//! - `run`: what goes on on each until it ends.
+//! - `look`: who answers at an address, asked before a member moves there.
+
+mod accept;
+mod dial;
+mod look;
+mod run;
+mod table;
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use assent_proof::Millis;
 use assent_registry::mutant::{self, Mutant};
 
-use crate::env::{BoxStream, Clock, Environment, Listener, Moment, Net};
+use crate::env::{Clock, Environment, Moment, Net};
 use crate::raft::types::NodeId;
-use crate::seldom::Seldom;
-use crate::tasks::{Tasks, Why};
+use crate::tasks::Tasks;
 
-use super::addresses::Addresses;
-use super::bounds::claim_max;
+use self::table::{Peer, Problem};
 use super::clock::{ClockReadings, ReadingBook};
-use super::connection::{Connection, EndsWith, TASK_ENDED};
+use super::connection::Connection;
 use super::error::PeerError;
 use super::handler::Handler;
-use super::handshake::{self, Opened};
 use super::hello::{Hello, Identity};
 use super::limits::PeerLimits;
-use super::message::{Message, Pong};
-use super::serve::{Admission, Server};
+use super::message::Message;
 use super::sync::lock;
 use super::trusted::TrustedOffset;
-
-/// The same trouble with the same peer is logged at most so often,
-const REPEAT_LOG_AFTER: Duration = Duration::from_secs(30);
-/// and another one at most so often: what a stranger does must not fill the log.
-const OTHER_LOG_AFTER: Duration = Duration::from_secs(1);
-/// A connection that lived so long was a good one: the next dial is quick again.
-const GOOD_AFTER: Duration = Duration::from_millis(200);
-/// The pause after the listener failed to accept, as it does without file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Where a peer listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,74 +90,6 @@ struct Inner {
     stopping: CancellationToken,
     /// Trouble with connections that name no admissible peer.
     strangers: Mutex<Problem>,
-}
-
-/// One peer, connected or not.
-struct Peer {
-    id: NodeId,
-    /// Ends its dialing.
-    gone: CancellationToken,
-    addresses: Mutex<Addresses>,
-    /// Whether it refused this node as removed, the last time that there was an answer.
-    says_removed: AtomicBool,
-    slots: Mutex<Slots>,
-    /// Told when the peer has dialed this node: it is up, so dialing it need not wait.
-    is_up: Notify,
-    problem: Mutex<Problem>,
-    admission: Arc<Admission>,
-}
-
-/// The live connections with one peer.
-#[derive(Default)]
-struct Slots {
-    /// The one that this node dialed.
-    dialed: Option<Arc<Connection>>,
-    /// The one that the peer dialed.
-    accepted: Option<Arc<Connection>>,
-}
-
-impl Slots {
-    fn slot(&mut self, connection: &Connection) -> &mut Option<Arc<Connection>> {
-        if connection.dialed_to().is_some() { &mut self.dialed } else { &mut self.accepted }
-    }
-
-    /// Puts a new connection into its slot and answers the one that was there.
-    fn put(&mut self, connection: Arc<Connection>) -> Option<Arc<Connection>> {
-        self.slot(&connection).replace(connection)
-    }
-
-    /// Takes an ended connection out, and answers whether it was there.
-    fn remove(&mut self, connection: &Arc<Connection>) -> bool {
-        let slot = self.slot(connection);
-        let there = slot.as_ref().is_some_and(|current| Arc::ptr_eq(current, connection));
-        if there {
-            *slot = None;
-        }
-        there
-    }
-
-    /// Both connections, taken out.
-    fn take(&mut self) -> impl Iterator<Item = Arc<Connection>> + use<> {
-        [self.dialed.take(), self.accepted.take()].into_iter().flatten()
-    }
-}
-
-/// The last trouble, logged when it changes and then now and again.
-#[derive(Default)]
-struct Problem {
-    text: Option<String>,
-    logged: Option<Instant>,
-}
-
-impl Problem {
-    fn note(&mut self, peer: Option<NodeId>, text: String) {
-        let pause = if self.text.as_ref() == Some(&text) { REPEAT_LOG_AFTER } else { OTHER_LOG_AFTER };
-        if self.logged.is_none_or(|logged| logged.elapsed() >= pause) {
-            tracing::warn!(peer, problem = text, "no peer connection");
-            self.logged = Some(Instant::now());
-        }
-        self.text = Some(text);
-    }
 }
 
 impl PeerHub {
@@ -246,20 +173,6 @@ impl PeerHub {
         });
         let queued = dialed.ok_or(PeerError::NotDialed(to)).and_then(|c| c.request(message));
         async move { queued?.reply::<M>(deadline, deadline).await }
-    }
-
-    /// Whether node `id`, with this store, answers at `addr`, or why that is not known. Where this node has dialed it there already, its
-    /// hello is taken; otherwise it is asked anew, and no connection changes.
-    pub(crate) async fn answers_at(&self, id: NodeId, addr: &str, store_id: [u8; 16]) -> Result<(), String> {
-        let there = self.connection(id).filter(|connection| connection.dialed_to() == Some(addr));
-        let hello = match there {
-            Some(connection) => connection.hello().clone(),
-            None => self.inner.look_at(id, addr).await?,
-        };
-        match hello.store_id == store_id {
-            true => Ok(()),
-            false => Err(format!("at `{addr}` node {id} answers with another store than its own")),
-        }
     }
 
     /// Makes sure that node `id` is known and reached at `addr`. If it was dialed elsewhere, that connection ends.
@@ -377,310 +290,4 @@ impl PeerHub {
 /// Whether this node has dialed the connection at one of these addresses.
 fn is_among(connection: &Connection, addrs: &[String]) -> bool {
     connection.dialed_to().is_some_and(|dialed| addrs.iter().any(|addr| addr == dialed))
-}
-
-impl Inner {
-    /// The peer's entry, made if there is none yet.
-    fn peer(&self, id: NodeId) -> Arc<Peer> {
-        lock(&self.peers).entry(id).or_insert_with(|| self.new_peer(id)).clone()
-    }
-
-    fn new_peer(&self, id: NodeId) -> Arc<Peer> {
-        Arc::new(Peer {
-            id,
-            gone: self.stopping.child_token(),
-            addresses: Mutex::default(),
-            says_removed: AtomicBool::new(false),
-            slots: Mutex::default(),
-            is_up: Notify::new(),
-            problem: Mutex::default(),
-            admission: Arc::new(Admission::new(&self.limits)),
-        })
-    }
-
-    /// Whether there is room for the connection of a node that dialed this one.
-    fn room_for(&self, id: NodeId) -> Result<(), String> {
-        self.room_among(&mut lock(&self.peers), id)
-    }
-
-    /// The entry of a node that dialed this one and was let in, made if there is none yet and there is room for it.
-    fn accepted_peer(&self, id: NodeId) -> Result<Arc<Peer>, String> {
-        let mut peers = lock(&self.peers);
-        self.room_among(&mut peers, id)?;
-        Ok(peers.entry(id).or_insert_with(|| self.new_peer(id)).clone())
-    }
-
-    /// Whether another node fits among these. Those that are neither dialed nor connected are forgotten first: nothing but the
-    /// entry itself holds them.
-    fn room_among(&self, peers: &mut BTreeMap<NodeId, Arc<Peer>>, id: NodeId) -> Result<(), String> {
-        let max = self.limits.peers_max;
-        if peers.contains_key(&id) || peers.len() < max {
-            return Ok(());
-        }
-        peers.retain(|_, peer| Arc::strong_count(peer) > 1 || lock(&peer.addresses).present().is_some());
-        if peers.len() < max {
-            return Ok(());
-        }
-        Err(format!(
-            "this node knows {max} other nodes already, and takes connections from no more until one of them is gone"
-        ))
-    }
-
-    fn status_of(&self, peer: &Peer) -> PeerStatus {
-        let connection = lock(&peer.slots).dialed.clone();
-        let rtt = lock(&self.readings).rtt(peer.id);
-        PeerStatus {
-            id: peer.id,
-            addr: lock(&peer.addresses).present(),
-            connected: connection.is_some(),
-            store_id: connection.map(|connection| connection.hello().store_id),
-            rtt_ms: rtt.map(|rtt| u64::try_from(rtt.as_millis()).unwrap_or(u64::MAX)),
-            problem: lock(&peer.problem).text.clone(),
-            says_removed: peer.says_removed.load(Ordering::Relaxed),
-        }
-    }
-
-    /// Accepts until the hub stops.
-    async fn accept_all(self: Arc<Self>, mut listener: Box<dyn Listener>) -> Why {
-        let mut trouble = Seldom::default();
-        let handshakes = Arc::new(Semaphore::new(self.limits.handshakes_max));
-        loop {
-            let accepted = tokio::select! {
-                biased;
-                () = self.stopping.cancelled() => return "the node stops",
-                accepted = listener.accept() => accepted,
-            };
-            match accepted {
-                // Too many strangers at once: this one is hung up on, and a peer dials again.
-                Ok((stream, remote)) => {
-                    if let Ok(permit) = handshakes.clone().try_acquire_owned() {
-                        let inner = self.clone();
-                        self.tasks.passing("connection from a peer", async move {
-                            let opened = inner.accept_one(stream, &remote).await;
-                            drop(permit);
-                            let Some(opened) = opened else { return };
-                            match inner.accepted_peer(opened.hello.node_id) {
-                                Ok(peer) => inner.run(&peer, opened, None).await,
-                                // Others came in while this one shook hands.
-                                Err(problem) => lock(&inner.strangers).note(None, problem),
-                            }
-                        });
-                    }
-                }
-                Err(error) => {
-                    if let Some(more) = trouble.tell() {
-                        tracing::warn!(%error, more, "cannot accept a peer's connection");
-                    }
-                    self.pause(ACCEPT_PAUSE).await;
-                }
-            }
-        }
-    }
-
-    /// Shakes hands with whoever dialed.
-    async fn accept_one(&self, stream: BoxStream, remote: &str) -> Option<Opened> {
-        let most = claim_max(self.clock.now());
-        let room = |id: NodeId| self.room_for(id);
-        let shaking = handshake::accept(stream, &self.identity, most, &*self.handler, &room);
-        let opened = tokio::select! {
-            biased;
-            () = self.stopping.cancelled() => return None,
-            opened = timeout(self.limits.handshake_timeout, shaking) => opened,
-        };
-        let problem = match opened {
-            Ok(Ok(opened)) => return Some(opened),
-            Ok(Err(error)) if error.only_looked() => return None,
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "no handshake within the deadline".to_owned(),
-        };
-        // Only the host: every dial comes from another port, and the same trouble is to be logged once.
-        let host = remote.rsplit_once(':').map_or(remote, |(host, _)| host);
-        lock(&self.strangers).note(None, format!("{problem} (from `{host}`)"));
-        None
-    }
-
-    /// Dials, runs the connection, and dials again, until the hub stops.
-    async fn dial_forever(self: Arc<Self>, peer: Arc<Peer>) {
-        let mut pause = self.limits.redial_min;
-        while !peer.gone.is_cancelled() {
-            let started = Instant::now();
-            // A task of its own: what panics on one connection must not keep the next one from being made.
-            let (inner, dialed) = (self.clone(), peer.clone());
-            let one = self.tasks.passing("connection to a peer", async move {
-                let (opened, addr) = inner.dial_once(&dialed).await?;
-                inner.run(&dialed, opened, Some(addr)).await;
-                Ok::<(), String>(())
-            });
-            match one.await {
-                Ok(Ok(())) => {
-                    if mutant::is_active(Mutant::NeverRetryLeader) {
-                        return;
-                    }
-                    if started.elapsed() >= GOOD_AFTER {
-                        pause = self.limits.redial_min;
-                    }
-                }
-                Ok(Err(problem)) => lock(&peer.problem).note(Some(peer.id), problem),
-                Err(error) => {
-                    lock(&peer.problem)
-                        .note(Some(peer.id), format!("a task of the connection failed: {error}"));
-                }
-            }
-            tokio::select! {
-                biased;
-                () = peer.gone.cancelled() => return,
-                () = sleep(pause) => {}
-                () = async {
-                    peer.is_up.notified().await;
-                    sleep(self.limits.redial_min).await;
-                } => {}
-            }
-            pause = (pause * 2).min(self.limits.redial_max);
-        }
-    }
-
-    /// Dials, and answers where. After a failure another address comes next, if there is one.
-    async fn dial_once(&self, peer: &Peer) -> Result<(Opened, String), String> {
-        let addr = lock(&peer.addresses).present().ok_or("its address is not known")?;
-        match self.dial_at(peer, &addr).await {
-            Ok(opened) => Ok((opened, addr)),
-            Err(problem) => {
-                lock(&peer.addresses).failed(&addr);
-                Err(problem)
-            }
-        }
-    }
-
-    async fn connect(&self, addr: &str) -> Result<BoxStream, String> {
-        let connect = timeout(self.limits.connect_timeout, self.net.connect(addr.to_owned()));
-        let stream = tokio::select! {
-            biased;
-            () = self.stopping.cancelled() => return Err("this node is stopping".to_owned()),
-            stream = connect => stream,
-        };
-        match stream {
-            Ok(Ok(stream)) => Ok(stream),
-            Ok(Err(error)) => Err(format!("cannot connect to `{addr}`: {error}")),
-            Err(_) => Err(format!("cannot connect to `{addr}`: no answer")),
-        }
-    }
-
-    /// Who answers as node `id` at this address. Nothing else changes by it.
-    async fn look_at(&self, id: NodeId, addr: &str) -> Result<Hello, String> {
-        let stream = self.connect(addr).await?;
-        let most = claim_max(self.clock.now());
-        let looking = handshake::look(stream, &self.identity, id, most, &*self.handler);
-        let looked = tokio::select! {
-            biased;
-            () = self.stopping.cancelled() => return Err("this node is stopping".to_owned()),
-            looked = timeout(self.limits.handshake_timeout, looking) => looked,
-        };
-        match looked {
-            Ok(Ok(hello)) => Ok(hello),
-            Ok(Err(error)) => Err(format!("at `{addr}`: {error}")),
-            Err(_) => Err(format!("no handshake with `{addr}` within the deadline")),
-        }
-    }
-
-    async fn dial_at(&self, peer: &Peer, addr: &str) -> Result<Opened, String> {
-        let stream = self.connect(addr).await?;
-        let most = claim_max(self.clock.now());
-        let shaking = handshake::dial(stream, &self.identity, peer.id, most, &*self.handler);
-        let opened = tokio::select! {
-            biased;
-            () = self.stopping.cancelled() => return Err("this node is stopping".to_owned()),
-            opened = timeout(self.limits.handshake_timeout, shaking) => opened,
-        };
-        match opened {
-            Ok(Ok(opened)) => {
-                peer.says_removed.store(false, Ordering::Relaxed);
-                Ok(opened)
-            }
-            Ok(Err(error)) => {
-                peer.says_removed.store(error.says_removed(), Ordering::Relaxed);
-                Err(error.to_string())
-            }
-            Err(_) => Err(format!("no handshake with `{addr}` within the deadline")),
-        }
-    }
-
-    /// Puts a connection into its peer's slot and runs it until it ends.
-    async fn run(self: &Arc<Self>, peer: &Arc<Peer>, opened: Opened, dialed_to: Option<String>) {
-        let Opened { hello, reader, writer } = opened;
-        let clock = self.clock.clone();
-        let connection = Arc::new(Connection::new(peer.id, hello, dialed_to, self.limits.clone(), clock));
-        let former = lock(&peer.slots).put(connection.clone());
-        // However this ends, the connection has ended then.
-        let _slot = Slot { peer: peer.clone(), connection: connection.clone() };
-        if let Some(former) = former {
-            former.close("the peer connected anew");
-        }
-        if self.stopping.is_cancelled() {
-            connection.close("this node is stopping");
-        }
-        lock(&peer.problem).text = None;
-        let dialed = connection.dialed_to().is_some();
-        if !dialed {
-            peer.is_up.notify_one();
-        }
-        tracing::info!(peer = peer.id, dialed, "peer connection opens");
-        let server = Server {
-            connection: connection.clone(),
-            handler: self.handler.clone(),
-            clock: self.clock.clone(),
-            trusted: self.trusted.clone(),
-            admission: peer.admission.clone(),
-            tasks: self.tasks.clone(),
-            on_pong: if dialed { self.pong_recorder(peer.id) } else { Box::new(|_, _, _| {}) },
-        };
-        // One task each, so that a large body being decoded holds up neither pings nor writing.
-        let read = EndsWith(connection.clone());
-        let reading = self.tasks.passing("read from a peer", async move {
-            let _read = read;
-            server.read(reader).await;
-        });
-        let (kept, keeper) = (EndsWith(connection.clone()), connection.clone());
-        let keeping = self.tasks.passing("keep a connection to a peer alive", async move {
-            let _kept = kept;
-            keeper.keep_alive().await;
-        });
-        connection.write(writer).await;
-        for task in [reading, keeping] {
-            // It has said itself what it failed of.
-            let _ = task.await;
-        }
-    }
-
-    /// Where pongs of that peer are recorded. Only of a connection that this node dialed: on another one, whoever dialed in could tell
-    /// any time.
-    fn pong_recorder(&self, peer: NodeId) -> Box<dyn Fn(Instant, Instant, Pong) + Send + Sync> {
-        let readings = self.readings.clone();
-        Box::new(move |sent, received, Pong { now_ms, anchored }| {
-            lock(&readings).record(peer, sent, received, Millis(now_ms), anchored);
-        })
-    }
-
-    async fn pause(&self, pause: Duration) {
-        tokio::select! {
-            biased;
-            () = self.stopping.cancelled() => {}
-            () = sleep(pause) => {}
-        }
-    }
-}
-
-/// A connection in its peer's slot. Dropped, the connection has ended and is out of it.
-struct Slot {
-    peer: Arc<Peer>,
-    connection: Arc<Connection>,
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.connection.close(TASK_ENDED);
-        let mut slots = lock(&self.peer.slots);
-        if slots.remove(&self.connection) {
-            lock(&self.peer.problem).text = self.connection.ended();
-        }
-    }
 }

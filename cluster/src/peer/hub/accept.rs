@@ -1,0 +1,89 @@
+//! Peers that dial this node: the listener, and the handshake with each.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+
+use crate::env::{BoxStream, Listener};
+use crate::peer::bounds::claim_max;
+use crate::peer::handshake::{self, Opened};
+use crate::peer::sync::lock;
+use crate::raft::types::NodeId;
+use crate::seldom::Seldom;
+use crate::tasks::Why;
+
+use super::Inner;
+
+/// The pause after the listener failed to accept, as it does without file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+impl Inner {
+    /// Accepts until the hub stops.
+    pub(super) async fn accept_all(self: Arc<Self>, mut listener: Box<dyn Listener>) -> Why {
+        let mut trouble = Seldom::default();
+        let handshakes = Arc::new(Semaphore::new(self.limits.handshakes_max));
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = self.stopping.cancelled() => return "the node stops",
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                // Too many strangers at once: this one is hung up on, and a peer dials again.
+                Ok((stream, remote)) => {
+                    if let Ok(permit) = handshakes.clone().try_acquire_owned() {
+                        let inner = self.clone();
+                        self.tasks.passing("connection from a peer", async move {
+                            let opened = inner.accept_one(stream, &remote).await;
+                            drop(permit);
+                            let Some(opened) = opened else { return };
+                            match inner.accepted_peer(opened.hello.node_id) {
+                                Ok(peer) => inner.run(&peer, opened, None).await,
+                                // Others came in while this one shook hands.
+                                Err(problem) => lock(&inner.strangers).note(None, problem),
+                            }
+                        });
+                    }
+                }
+                Err(error) => {
+                    if let Some(more) = trouble.tell() {
+                        tracing::warn!(%error, more, "cannot accept a peer's connection");
+                    }
+                    self.pause(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Shakes hands with whoever dialed.
+    async fn accept_one(&self, stream: BoxStream, remote: &str) -> Option<Opened> {
+        let most = claim_max(self.clock.now());
+        let room = |id: NodeId| self.room_for(id);
+        let shaking = handshake::accept(stream, &self.identity, most, &*self.handler, &room);
+        let opened = tokio::select! {
+            biased;
+            () = self.stopping.cancelled() => return None,
+            opened = timeout(self.limits.handshake_timeout, shaking) => opened,
+        };
+        let problem = match opened {
+            Ok(Ok(opened)) => return Some(opened),
+            Ok(Err(error)) if error.only_looked() => return None,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "no handshake within the deadline".to_owned(),
+        };
+        // Only the host: every dial comes from another port, and the same trouble is to be logged once.
+        let host = remote.rsplit_once(':').map_or(remote, |(host, _)| host);
+        lock(&self.strangers).note(None, format!("{problem} (from `{host}`)"));
+        None
+    }
+
+    async fn pause(&self, pause: Duration) {
+        tokio::select! {
+            biased;
+            () = self.stopping.cancelled() => {}
+            () = sleep(pause) => {}
+        }
+    }
+}

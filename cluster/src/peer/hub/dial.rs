@@ -1,0 +1,111 @@
+//! Peers that this node dials, again and again, one task for each.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+
+use assent_registry::mutant::{self, Mutant};
+
+use crate::env::BoxStream;
+use crate::peer::bounds::claim_max;
+use crate::peer::handshake::{self, Opened};
+use crate::peer::sync::lock;
+
+use super::Inner;
+use super::table::Peer;
+
+/// A connection that lived so long was a good one: the next dial is quick again.
+const GOOD_AFTER: Duration = Duration::from_millis(200);
+
+impl Inner {
+    /// Dials, runs the connection, and dials again, until the hub stops.
+    pub(super) async fn dial_forever(self: Arc<Self>, peer: Arc<Peer>) {
+        let mut pause = self.limits.redial_min;
+        while !peer.gone.is_cancelled() {
+            let started = Instant::now();
+            // A task of its own: what panics on one connection must not keep the next one from being made.
+            let (inner, dialed) = (self.clone(), peer.clone());
+            let one = self.tasks.passing("connection to a peer", async move {
+                let (opened, addr) = inner.dial_once(&dialed).await?;
+                inner.run(&dialed, opened, Some(addr)).await;
+                Ok::<(), String>(())
+            });
+            match one.await {
+                Ok(Ok(())) => {
+                    if mutant::is_active(Mutant::NeverRetryLeader) {
+                        return;
+                    }
+                    if started.elapsed() >= GOOD_AFTER {
+                        pause = self.limits.redial_min;
+                    }
+                }
+                Ok(Err(problem)) => lock(&peer.problem).note(Some(peer.id), problem),
+                Err(error) => {
+                    lock(&peer.problem)
+                        .note(Some(peer.id), format!("a task of the connection failed: {error}"));
+                }
+            }
+            tokio::select! {
+                biased;
+                () = peer.gone.cancelled() => return,
+                () = sleep(pause) => {}
+                () = async {
+                    peer.is_up.notified().await;
+                    sleep(self.limits.redial_min).await;
+                } => {}
+            }
+            pause = (pause * 2).min(self.limits.redial_max);
+        }
+    }
+
+    /// Dials, and answers where. After a failure another address comes next, if there is one.
+    async fn dial_once(&self, peer: &Peer) -> Result<(Opened, String), String> {
+        let addr = lock(&peer.addresses).present().ok_or("its address is not known")?;
+        match self.dial_at(peer, &addr).await {
+            Ok(opened) => Ok((opened, addr)),
+            Err(problem) => {
+                lock(&peer.addresses).failed(&addr);
+                Err(problem)
+            }
+        }
+    }
+
+    async fn dial_at(&self, peer: &Peer, addr: &str) -> Result<Opened, String> {
+        let stream = self.connect(addr).await?;
+        let most = claim_max(self.clock.now());
+        let shaking = handshake::dial(stream, &self.identity, peer.id, most, &*self.handler);
+        let opened = tokio::select! {
+            biased;
+            () = self.stopping.cancelled() => return Err("this node is stopping".to_owned()),
+            opened = timeout(self.limits.handshake_timeout, shaking) => opened,
+        };
+        match opened {
+            Ok(Ok(opened)) => {
+                peer.says_removed.store(false, Ordering::Relaxed);
+                Ok(opened)
+            }
+            Ok(Err(error)) => {
+                peer.says_removed.store(error.says_removed(), Ordering::Relaxed);
+                Err(error.to_string())
+            }
+            Err(_) => Err(format!("no handshake with `{addr}` within the deadline")),
+        }
+    }
+
+    /// A stream to whatever listens at this address.
+    pub(super) async fn connect(&self, addr: &str) -> Result<BoxStream, String> {
+        let connect = timeout(self.limits.connect_timeout, self.net.connect(addr.to_owned()));
+        let stream = tokio::select! {
+            biased;
+            () = self.stopping.cancelled() => return Err("this node is stopping".to_owned()),
+            stream = connect => stream,
+        };
+        match stream {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(error)) => Err(format!("cannot connect to `{addr}`: {error}")),
+            Err(_) => Err(format!("cannot connect to `{addr}`: no answer")),
+        }
+    }
+}

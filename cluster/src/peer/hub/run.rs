@@ -1,0 +1,91 @@
+//! One connection, from its handshake to its end, whoever dialed.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use assent_proof::Millis;
+
+use crate::peer::connection::{Connection, EndsWith, TASK_ENDED};
+use crate::peer::handshake::Opened;
+use crate::peer::message::Pong;
+use crate::peer::serve::Server;
+use crate::peer::sync::lock;
+use crate::raft::types::NodeId;
+
+use super::Inner;
+use super::table::Peer;
+
+impl Inner {
+    /// Puts a connection into its peer's slot and runs it until it ends.
+    pub(super) async fn run(self: &Arc<Self>, peer: &Arc<Peer>, opened: Opened, dialed_to: Option<String>) {
+        let Opened { hello, reader, writer } = opened;
+        let clock = self.clock.clone();
+        let connection = Arc::new(Connection::new(peer.id, hello, dialed_to, self.limits.clone(), clock));
+        let former = lock(&peer.slots).put(connection.clone());
+        // However this ends, the connection has ended then.
+        let _slot = Slot { peer: peer.clone(), connection: connection.clone() };
+        if let Some(former) = former {
+            former.close("the peer connected anew");
+        }
+        if self.stopping.is_cancelled() {
+            connection.close("this node is stopping");
+        }
+        lock(&peer.problem).text = None;
+        let dialed = connection.dialed_to().is_some();
+        if !dialed {
+            peer.is_up.notify_one();
+        }
+        tracing::info!(peer = peer.id, dialed, "peer connection opens");
+        let server = Server {
+            connection: connection.clone(),
+            handler: self.handler.clone(),
+            clock: self.clock.clone(),
+            trusted: self.trusted.clone(),
+            admission: peer.admission.clone(),
+            tasks: self.tasks.clone(),
+            on_pong: if dialed { self.pong_recorder(peer.id) } else { Box::new(|_, _, _| {}) },
+        };
+        // One task each, so that a large body being decoded holds up neither pings nor writing.
+        let read = EndsWith(connection.clone());
+        let reading = self.tasks.passing("read from a peer", async move {
+            let _read = read;
+            server.read(reader).await;
+        });
+        let (kept, keeper) = (EndsWith(connection.clone()), connection.clone());
+        let keeping = self.tasks.passing("keep a connection to a peer alive", async move {
+            let _kept = kept;
+            keeper.keep_alive().await;
+        });
+        connection.write(writer).await;
+        for task in [reading, keeping] {
+            // It has said itself what it failed of.
+            let _ = task.await;
+        }
+    }
+
+    /// Where pongs of that peer are recorded. Only of a connection that this node dialed: on another one, whoever dialed in could tell
+    /// any time.
+    fn pong_recorder(&self, peer: NodeId) -> Box<dyn Fn(Instant, Instant, Pong) + Send + Sync> {
+        let readings = self.readings.clone();
+        Box::new(move |sent, received, Pong { now_ms, anchored }| {
+            lock(&readings).record(peer, sent, received, Millis(now_ms), anchored);
+        })
+    }
+}
+
+/// A connection in its peer's slot. Dropped, the connection has ended and is out of it.
+struct Slot {
+    peer: Arc<Peer>,
+    connection: Arc<Connection>,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.connection.close(TASK_ENDED);
+        let mut slots = lock(&self.peer.slots);
+        if slots.remove(&self.connection) {
+            lock(&self.peer.problem).text = self.connection.ended();
+        }
+    }
+}
