@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_memory_of_version_1_is_whole_after_what_is_written_next_has_made_it_version_2() {
+    async fn what_an_unreleased_build_wrote_into_version_1_is_whole_after_it_is_written_again() {
         let folder = tempfile::tempdir().unwrap();
         let before = memory(folder.path()).await;
         let first = concat!(

@@ -18,8 +18,6 @@ pub(crate) type Versions = BTreeMap<String, BTreeSet<u32>>;
 
 /// Tables whose rows have no version: an envelope's bytes, an evidence id, and twice nothing.
 const RAW: [Table; 4] = [Table::Bodies, Table::LineageEntries, Table::DomainAuthorities, Table::Containments];
-/// What a node remembers beside its log. Fixtures name it so.
-pub(crate) const MEMORY: &str = "memory of the voters";
 /// What has a version, besides the rows.
 const BESIDE_ROWS: [&str; 12] = [
     "format of `log.redb`",
@@ -30,7 +28,7 @@ const BESIDE_ROWS: [&str; 12] = [
     "vote",
     "committed position",
     "purged position",
-    MEMORY,
+    "memory of the voters",
     "applied position",
     "snapshot",
     "rules",
@@ -161,7 +159,7 @@ pub(crate) async fn look_into(config: &Config) -> (Value, Vec<Vec<u8>>) {
         ("vote", store.log.vote()),
         ("committed position", store.log.committed()),
         ("purged position", store.log.purged()),
-        (MEMORY, store.log.remembered()),
+        ("memory of the voters", store.log.remembered()),
     ] {
         if let Some(value) = value {
             note(&mut versions, what, value[0]);
