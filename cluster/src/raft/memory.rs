@@ -307,7 +307,7 @@ mod tests {
         assert_eq!(before.log.remembered().unwrap()[0], 2);
         before.log.close().await.unwrap();
         drop((before, loaded));
-        assert_eq!(all(&memory(folder.path()).await), expected);
+        assert_eq!(all(&*memory(folder.path()).await), expected);
     }
 
     #[tokio::test]
