@@ -42,7 +42,8 @@ pub(crate) async fn fresh(
 /// The error of an envelope whose outcome is unknown, and whose bytes nobody has any more.
 fn lost(error: CliError, unwritten: &CliError) -> CliError {
     let detail = format!("{}; the signed envelope is lost: {}", error.detail, unwritten.detail);
-    let remedy = "look whether the lineage holds it before you sign for the same slot again: a second envelope there is equivocation";
+    let remedy = "look whether the lineage holds it before you sign for the same slot again: a second envelope there is \
+                  equivocation";
     CliError { detail, remedy: remedy.to_owned(), ..error }
 }
 

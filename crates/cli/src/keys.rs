@@ -88,7 +88,8 @@ pub(crate) fn read_trusted<P: AsRef<Path>>(paths: &[P]) -> Result<TrustedKeys, C
             if !folders.is_empty() {
                 let folders = listed(&folders);
                 Output::Text.say(&format!(
-                    "note: folders in `{here}` are not read: {folders}; name them too if their keys are to be trusted"
+                    "note: folders in `{here}` are not read: {folders}; name them too if their keys are to be \
+                     trusted"
                 ));
             }
             files.extend(found);
@@ -235,6 +236,7 @@ mod tests {
         let other = SigningKey::from_seed([3; 32]).public();
         std::fs::write(dir.path().join("node.pem"), other.to_pem()).unwrap();
         assert_eq!(read_trusted(&[dir.path()]).unwrap().as_slice(), [other]);
-        assert_eq!(read_trusted(&[dir.path(), &dir.path().join("nodes")]).unwrap().as_slice(), [other, public]);
+        let inner = dir.path().join("nodes");
+        assert_eq!(read_trusted(&[dir.path(), &inner]).unwrap().as_slice(), [other, public]);
     }
 }
