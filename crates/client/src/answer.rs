@@ -78,7 +78,7 @@ pub(crate) fn json<T: DeserializeOwned>(answer: &Answer) -> Result<T, Unread> {
 pub(crate) fn refused(answer: &Answer) -> Unread {
     let problem = match problem(&answer.body) {
         Some(problem) if answer.status >= 400 => problem,
-        Some(_) | None => return not_the_api(answer, "without a problem document"),
+        Some(_) | None => return not_the_api(answer, "without a problem document that this version knows"),
     };
     Unread::Said(match answer.retry() {
         // `Here` was asked again for as long as the call could take: the cluster's word stands.

@@ -11,9 +11,7 @@ use crate::edge;
 use crate::exit::{CliError, Exit};
 use crate::log;
 use crate::output::Output;
-use crate::watch::{
-    Asking, End, Execution, Hearing, Patience, Signals, Standing, Watch, become_child, guard,
-};
+use crate::watch::{Asking, End, Execution, Hearing, Patience, Signals, Standing, Watch, become_child, guard};
 
 /// Run a command as long as it may execute. It asks as `authorize` does, starts the command on allow, and asks again
 /// before the decision runs out and whenever something enters the ledger that could change it.
@@ -86,7 +84,8 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
         output,
     };
     still_allowed(&standing.allowed)?;
-    let execution = Execution::start(program, arguments, standing.left(), patience.grace, output).await?;
+    let end = End::now().plus(standing.left());
+    let execution = Execution::start(program, arguments, end, patience.grace, output).await?;
     watch.run(standing, execution).await
 }
 

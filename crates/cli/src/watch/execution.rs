@@ -67,7 +67,7 @@ pub(crate) struct Execution {
 }
 
 impl Execution {
-    /// Starts the command, which may run for `left` unless the guard is told otherwise ([`renewals`](Self::renewals)). To be called on
+    /// Starts the command, which may run until `end` unless the guard is told otherwise ([`renewals`](Self::renewals)). To be called on
     /// the program's first thread: the system takes that thread's end for the parent's.
     ///
     /// # Errors
@@ -75,11 +75,10 @@ impl Execution {
     pub(crate) async fn start(
         program: &str,
         arguments: &[String],
-        left: Duration,
+        end: End,
         grace: Duration,
         output: Output,
     ) -> Result<Self, CliError> {
-        let end = End::after(left);
         let strangers = match cfg!(target_os = "linux") {
             true => {
                 let all = processes::descendants(&BTreeSet::new())?;

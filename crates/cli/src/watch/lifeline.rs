@@ -24,10 +24,15 @@ const OWN_FILES: &str = if cfg!(target_os = "linux") { "/proc/self/fd" } else { 
 pub(crate) struct End(u64);
 
 impl End {
-    /// So far from now. Without such a clock it is over at once.
-    pub(super) fn after(left: Duration) -> Self {
-        let at = SystemClock.boot().map(|boot| boot.saturating_add(left).as_millis());
-        Self(at.map_or(0, |at| u64::try_from(at).unwrap_or(u64::MAX)))
+    /// This moment. Without such a clock every end is over at once.
+    pub(crate) fn now() -> Self {
+        Self(SystemClock.boot().map_or(0, milliseconds))
+    }
+
+    /// So much later. To be reckoned from a moment before it was asked what is left: a stop of this process in between then prolongs
+    /// nothing.
+    pub(crate) fn plus(self, left: Duration) -> Self {
+        Self(self.0.saturating_add(milliseconds(left)))
     }
 
     /// The end that this number stands for.
@@ -47,6 +52,10 @@ impl End {
     }
 }
 
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// The end of the pipe that the process that watches writes into. Once all clones are gone, the guard takes it for dead.
 #[derive(Clone, Debug)]
 pub(super) struct Renewals(Arc<PipeWriter>);
@@ -61,11 +70,11 @@ impl Renewals {
         Ok((Self(Arc::new(writer)), reader))
     }
 
-    /// Tells the guard how much longer the command may run. If it does not take that, its last end holds.
-    pub(super) fn renew(&self, left: Duration) {
+    /// Tells the guard until when the command may run. If it does not take that, its last end holds.
+    pub(super) fn renew(&self, end: End) {
         let mut pipe: &PipeWriter = &self.0;
         // So few bytes are written as a whole or not at all.
-        let _ = pipe.write_all(&End::after(left).number().to_le_bytes());
+        let _ = pipe.write_all(&end.number().to_le_bytes());
     }
 }
 
@@ -119,10 +128,10 @@ mod tests {
 
     #[tokio::test]
     async fn the_last_end_that_was_told_holds_whether_later_or_earlier() {
-        let (renewals, mut lifeline) = both(End::after(Duration::ZERO));
+        let (renewals, mut lifeline) = both(End::now());
         assert_eq!(lifeline.left(), Duration::ZERO);
         for left in [MINUTE, 2 * MINUTE, MINUTE / 2] {
-            renewals.renew(left);
+            renewals.renew(End::now().plus(left));
             assert!(lifeline.renewed().await);
             let told = lifeline.left();
             assert!(told <= left && told > left.saturating_sub(MINUTE / 4), "{told:?}");
@@ -133,9 +142,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_guard_that_reads_nothing_does_not_hold_up_the_process_that_watches() {
-        let (renewals, mut lifeline) = both(End::after(MINUTE));
+        let (renewals, mut lifeline) = both(End::now().plus(MINUTE));
         // More than a pipe holds.
-        (0..100_000).for_each(|_| renewals.renew(MINUTE));
+        (0..100_000).for_each(|_| renewals.renew(End::now().plus(MINUTE)));
         assert!(lifeline.renewed().await);
     }
 }

@@ -183,11 +183,12 @@ async fn until_it_may_not<F: Fn() -> Asking>(
     let (mut asked_last, mut retry_at) = (Instant::now(), None);
     let (mut retry, mut problem) = (RETRY_MIN, "no answer came in time".to_owned());
     loop {
+        let now = End::now();
         let left = standing.left();
         if left.is_zero() {
             return Why::Unknown(problem);
         }
-        renewals.renew(left);
+        renewals.renew(now.plus(left));
         // What was heard of after the last decision may have changed it.
         let heard = hearing.heard().is_news(standing.decided_at, &asked_about);
         // Counted anew each time: after a sleep of the host less is left than the timers know.
