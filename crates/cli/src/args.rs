@@ -42,7 +42,7 @@ impl DomainArg {
 /// Whose allows are believed.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct TrustArgs {
-    /// The nodes' public keys, a PEM file or a folder of `.pem` files: an allow that none of them signed is not believed
+    /// The nodes' public keys, a PEM file or a folder of `.pem` files (folders in it are not read): an allow that none of them signed is not believed
     /// (repeatable)
     #[arg(long, env = "ASSENT_NODE_KEYS", value_name = "PEM")]
     trust: Vec<PathBuf>,

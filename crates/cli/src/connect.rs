@@ -13,10 +13,16 @@ pub(crate) struct Endpoints {
     /// A node's client address; give several, or a comma list, to survive the loss of one
     #[arg(long = "endpoint", env = "ASSENT_ENDPOINTS", value_name = "URL")]
     endpoints: Vec<String>,
-    /// How long a call may take over all its attempts, in milliseconds
-    #[arg(long, value_name = "MS", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=600_000))]
-    pub(crate) timeout: u64,
+    /// How long a call may take over all its attempts, in milliseconds; by default 10000, and 24000 for a change of the members or of
+    /// the leader
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=600_000))]
+    timeout: Option<u64>,
 }
+
+/// How long a call may take, unless the caller says.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// A change of the membership takes a node so long at most.
+const CHANGE_WITHIN: Duration = Duration::from_secs(12);
 
 impl Endpoints {
     /// The addresses, in the order given. Commas and blanks divide them, and what is empty between two of them is none.
@@ -32,17 +38,30 @@ impl Endpoints {
 
     /// A client that asks for decisions, and believes the allows that `trust` says.
     pub(crate) fn client_trusting(&self, trust: Trust) -> Result<Client, CliError> {
+        Ok(Client::new(self.config(trust, DEADLINE)?)?)
+    }
+
+    /// A client that changes the membership: a single attempt may take as long as a change does, and no longer than the caller says.
+    pub(crate) fn client_for_changes(&self) -> Result<Client, CliError> {
+        let mut config = self.config(Trust::NoAllow, CHANGE_WITHIN.saturating_mul(2))?;
+        config.attempt_timeout = CHANGE_WITHIN.min(config.deadline);
+        Ok(Client::new(config)?)
+    }
+
+    /// What a client is made with. Its calls take no longer than the caller says, whatever they do; `otherwise` unless the caller
+    /// says.
+    fn config(&self, trust: Trust, otherwise: Duration) -> Result<ClientConfig, CliError> {
         let endpoints = self.list();
         if endpoints.is_empty() {
             let detail = "no endpoint is given";
             let remedy = "give `--endpoint http://host:port` or set `ASSENT_ENDPOINTS`";
             return Err(CliError { exit: Exit::Usage, ..CliError::new("usage", detail, remedy) });
         }
-        let deadline = Duration::from_millis(self.timeout);
+        let deadline = self.timeout.map_or(otherwise, Duration::from_millis);
         let mut config = ClientConfig::new(&endpoints, trust);
         config.attempt_timeout = config.attempt_timeout.min(deadline);
         config.connect_timeout = config.connect_timeout.min(deadline);
         config.deadline = deadline;
-        Ok(Client::new(config)?)
+        Ok(config)
     }
 }

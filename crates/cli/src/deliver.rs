@@ -13,7 +13,7 @@ use crate::output::Output;
 ///
 /// # Errors
 /// Without an outbox and with an unknown outcome, the envelope is printed on stdout: to sign another one for the same
-/// slot would be equivocation.
+/// slot would be equivocation. If nobody takes it there, the error says so too.
 pub(crate) async fn fresh(
     client: &Client,
     envelope: &[u8],
@@ -27,7 +27,9 @@ pub(crate) async fn fresh(
         Ok(submitted) => receipt(&submitted, output),
         Err(error) => {
             if matches!(error, ClientError::OutcomeUnknown { .. } | ClientError::Answer { .. }) {
-                output.json(envelope)?;
+                if let Err(unwritten) = output.product_json(envelope) {
+                    return Err(lost(refused(error), &unwritten));
+                }
                 output.say(
                     "the signed envelope is on stdout: submit these same bytes again with `assent submit`",
                 );
@@ -35,6 +37,14 @@ pub(crate) async fn fresh(
             Err(refused(error))
         }
     }
+}
+
+/// The error of an envelope whose outcome is unknown, and whose bytes nobody has any more.
+fn lost(error: CliError, unwritten: &CliError) -> CliError {
+    let detail = format!("{}; the signed envelope is lost: {}", error.detail, unwritten.detail);
+    let remedy = "look whether the lineage holds it before you sign for the same slot again: a second envelope there is \
+                  equivocation";
+    CliError { detail, remedy: remedy.to_owned(), ..error }
 }
 
 /// Submits envelopes in order, each durable in the outbox before it is sent; what was pending there goes first, and with `resend_in`

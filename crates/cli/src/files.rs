@@ -44,7 +44,7 @@ pub(crate) fn read_text(path: &Path) -> Result<String, CliError> {
 /// or holds a key, which may be the only copy.
 pub(crate) fn hand_out(path: &Path, kept: &[&Path], bytes: &[u8], output: Output) -> Result<(), CliError> {
     if is_stdio(path) {
-        return output.bytes(bytes);
+        return output.product_bytes(bytes);
     }
     let is_same = |other: &&&Path| match (path.canonicalize(), other.canonicalize()) {
         (Ok(path), Ok(other)) => path == other,

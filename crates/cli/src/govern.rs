@@ -51,7 +51,7 @@ impl GovernArgs {
         let client = if claims.kind().is_restriction() { None } else { Some(self.endpoints.client()?) };
         let bytes = signed(claims, &signers, registry, domain, client.as_ref()).await?;
         if self.print {
-            output.json(&bytes)?;
+            output.product_json(&bytes)?;
         } else {
             deliver::fresh(&self.endpoints.client()?, &bytes, self.outbox.as_deref(), output).await?;
         }

@@ -6,12 +6,16 @@ use std::path::{Path, PathBuf};
 
 use assent_client::TrustedKeys;
 use assent_cluster::key_file::{self, KeyFileError};
+use assent_proof::text::one_line;
 use assent_proof::{KeyError, PublicKey, SigningKey, pem};
 
 use crate::edge;
 use crate::exit::{CliError, Exit};
 use crate::files;
 use crate::output::Output;
+
+/// Most folders that are named.
+const NAMED_MAX: usize = 8;
 
 /// A new key from the system's randomness.
 pub(crate) fn generate() -> Result<SigningKey, CliError> {
@@ -59,7 +63,8 @@ pub(crate) fn read_public(path: &Path) -> Result<PublicKey, CliError> {
 }
 
 /// Reads the public keys of files that hold one or several of them, one after the other. A file may be a private key; a
-/// folder stands for its `.pem` files with public keys.
+/// folder stands for its `.pem` files with public keys. What lies in a folder in it is not read, as with the folders of certificates
+/// that other programs take: that is said, unless its name begins with a dot, as those have with which Kubernetes mounts secrets.
 ///
 /// # Errors
 /// Each file and each folder must hold a key: one that was named and holds none does not mean that any key will do.
@@ -69,11 +74,23 @@ pub(crate) fn read_trusted<P: AsRef<Path>>(paths: &[P]) -> Result<TrustedKeys, C
     for path in paths {
         let path = path.as_ref();
         if path.is_dir() {
-            let found = public_files(path)?;
+            let Found { files: found, folders } = public_files(path)?;
+            let here = path.display();
             if found.is_empty() {
-                let detail =
-                    format!("the folder `{}` holds no `.pem` file with a public key", path.display());
-                return Err(nothing_to_trust(detail));
+                let holds = match folders.as_slice() {
+                    [] => String::new(),
+                    folders => format!("; the folders in it are not read: {}", listed(folders)),
+                };
+                return Err(nothing_to_trust(format!(
+                    "the folder `{here}` holds no `.pem` file with a public key{holds}"
+                )));
+            }
+            if !folders.is_empty() {
+                let folders = listed(&folders);
+                Output::Text.say(&format!(
+                    "note: folders in `{here}` are not read: {folders}; name them too if their keys are to be \
+                     trusted"
+                ));
             }
             files.extend(found);
         } else {
@@ -89,25 +106,51 @@ pub(crate) fn read_trusted<P: AsRef<Path>>(paths: &[P]) -> Result<TrustedKeys, C
     Ok(TrustedKeys::new(keys)?)
 }
 
+/// The first of these names.
+fn listed(names: &[String]) -> String {
+    let mut named: Vec<String> =
+        names.iter().take(NAMED_MAX).map(|name| format!("`{}`", one_line(name))).collect();
+    if let Some(more) = names.len().checked_sub(NAMED_MAX).filter(|more| *more > 0) {
+        named.push(format!("and {more} more"));
+    }
+    named.join(", ")
+}
+
 /// What was named to be trusted holds no key: exit code 64.
 fn nothing_to_trust(detail: String) -> CliError {
     let remedy = "give a file of `PUBLIC KEY` PEM blocks, or a folder of such `.pem` files";
     CliError { exit: Exit::Usage, ..CliError::new("key_invalid", detail, remedy) }
 }
 
-/// The PEM files of a directory that hold public keys, by name.
-fn public_files(directory: &Path) -> Result<Vec<PathBuf>, CliError> {
+/// What is in a directory that was named to be trusted.
+#[derive(Default)]
+struct Found {
+    /// Its PEM files that hold public keys, by name.
+    files: Vec<PathBuf>,
+    /// The names of the directories in it, except those that begin with a dot.
+    folders: Vec<String>,
+}
+
+fn public_files(directory: &Path) -> Result<Found, CliError> {
     let unreadable = |error: std::io::Error| CliError::file("read", directory, &error);
-    let mut found = Vec::new();
+    let mut found = Found::default();
     for entry in std::fs::read_dir(directory).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        if path.extension().is_some_and(|ending| ending == "pem")
-            && pem::has_public_key(&files::read_text(&path)?)
-        {
-            found.push(path);
+        let entry = entry.map_err(unreadable)?;
+        let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        if path.is_dir() {
+            found.folders.extend((!name.starts_with('.')).then_some(name));
+        } else if path.extension().is_some_and(|ending| ending == "pem") {
+            // To read from a pipe could take for ever.
+            if path.exists() && !path.is_file() {
+                return Err(nothing_to_trust(format!("`{}` is no file", path.display())));
+            }
+            if pem::has_public_key(&files::read_text(&path)?) {
+                found.files.push(path);
+            }
         }
     }
-    found.sort();
+    found.files.sort();
+    found.folders.sort();
     Ok(found)
 }
 
@@ -177,5 +220,23 @@ mod tests {
         assert_eq!(refused(&[&file, &folder]), ("key_invalid".to_owned(), Exit::Usage));
         std::fs::write(folder.join("node.pem"), public.to_pem()).unwrap();
         assert_eq!(read_trusted(&[&folder]).unwrap().as_slice(), [public]);
+    }
+
+    #[test]
+    fn a_folder_in_a_folder_to_trust_is_not_read_and_is_named_if_there_is_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let public = SigningKey::from_seed([2; 32]).public();
+        for inner in ["nodes", "more.pem", ".data"] {
+            std::fs::create_dir(dir.path().join(inner)).unwrap();
+            std::fs::write(dir.path().join(inner).join("node.pem"), public.to_pem()).unwrap();
+        }
+        let error = read_trusted(&[dir.path()]).unwrap_err();
+        assert_eq!((error.code.as_str(), error.exit), ("key_invalid", Exit::Usage));
+        assert!(error.detail.ends_with("are not read: `more.pem`, `nodes`"), "{error}");
+        let other = SigningKey::from_seed([3; 32]).public();
+        std::fs::write(dir.path().join("node.pem"), other.to_pem()).unwrap();
+        assert_eq!(read_trusted(&[dir.path()]).unwrap().as_slice(), [other]);
+        let inner = dir.path().join("nodes");
+        assert_eq!(read_trusted(&[dir.path(), &inner]).unwrap().as_slice(), [other, public]);
     }
 }

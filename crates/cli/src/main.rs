@@ -145,11 +145,13 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // Clap ends with 2 by itself; help and version are no errors.
+            let json = asks_for_json(std::env::args_os());
             if !error.use_stderr() {
-                let _ = error.print();
-                return Exit::Ok.into();
+                let output = if json { Output::Json } else { Output::Text };
+                let printed = output.help(&error);
+                return printed.map_or_else(|error| ended_by(&error, output), |()| Exit::Ok).into();
             }
-            if asks_for_json(std::env::args_os()) {
+            if json {
                 Output::Json.error(&CliError::usage(told_by(&error)));
             } else {
                 let _ = error.print();
@@ -159,16 +161,17 @@ fn main() -> ExitCode {
     };
     let output = cli.output;
     if lacks_its_command(std::env::args_os()) {
-        let error = CliError::usage("nothing stands behind `--`");
-        output.error(&error);
-        return error.exit.into();
+        return ended_by(&CliError::usage("nothing stands behind `--`"), output).into();
     }
-    let exit = run(cli).unwrap_or_else(|error| {
-        output.error(&error);
-        error.exit
-    });
+    let exit = run(cli).unwrap_or_else(|error| ended_by(&error, output));
     log::finish();
     exit.into()
+}
+
+/// Says what ended the program, and answers how it ends.
+fn ended_by(error: &CliError, output: Output) -> Exit {
+    output.error(error);
+    error.exit
 }
 
 /// Whether a command line that could not be read asks for JSON. What stands behind `--` is another program's.

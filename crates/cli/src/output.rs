@@ -1,15 +1,20 @@
 //! What is printed where: results on stdout, talk on stderr.
 //!
-//! A reader that went away (`| head`) is no failure: writing then stops quietly. Every command prints through [`Output`], which the
-//! lints at the head of `main.rs` see to. What terminals obey instead of showing it is escaped here, whoever wrote it: a server's
-//! words, a stranger's statement. Only [`Output::bytes`] prints what it is given, and not to a terminal.
+//! A reader of a listing that went away (`| head`) is no failure: writing then stops quietly. What a command makes, such as a key or a
+//! signed envelope, is lost if nobody gets it: [`product`](Output::product) and its like fail then. Every command prints through
+//! [`Output`], which the lints at the head of `main.rs` see to. What terminals obey instead of showing it is escaped here, whoever wrote it: a server's
+//! words, a stranger's statement. Only [`Output::product_bytes`] prints what it is given, and not to a
+//! terminal.
 
-use std::io::{IsTerminal, Write};
+use std::fs::{File, Metadata};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::time::Duration;
 
 use assent_proof::text;
 use clap::ValueEnum;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Serialize;
 
@@ -18,6 +23,10 @@ use crate::log;
 
 /// How often a command that waits looks whether somebody still reads its results.
 const READER_LOOK: Duration = Duration::from_millis(200);
+
+/// What to do where stdout takes nothing.
+const NEEDS_A_READER: &str =
+    "run it again with stdout on a terminal, a file with room, or a pipe whose other end is read";
 
 /// The form of the results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, ValueEnum)]
@@ -64,6 +73,19 @@ impl Output {
         }
     }
 
+    /// The same for what the command has made, which is lost if nobody gets it.
+    ///
+    /// # Errors
+    /// `io_failed` if nobody reads stdout.
+    pub(crate) fn product<T: Serialize + ?Sized>(
+        self,
+        value: &T,
+        for_people: impl FnOnce() -> String,
+    ) -> Result<(), CliError> {
+        self.must_be_open()?;
+        taken(self.try_result(value, for_people)?)
+    }
+
     /// Prints text on stdout whatever the form.
     pub(crate) fn line(self, line: &str) -> Result<(), CliError> {
         self.try_line(&text::lines(line)).map(|_| ())
@@ -74,12 +96,43 @@ impl Output {
         self.try_line(&text::json_lines(&String::from_utf8_lossy(json))).map(|_| ())
     }
 
-    /// Prints the bytes of JSON on stdout, exactly; on a terminal as [`json`](Self::json) does.
-    pub(crate) fn bytes(self, bytes: &[u8]) -> Result<(), CliError> {
+    /// The same for JSON that the command has made, which is lost if nobody gets it.
+    ///
+    /// # Errors
+    /// `io_failed` if nobody reads stdout.
+    pub(crate) fn product_json(self, json: &[u8]) -> Result<(), CliError> {
+        self.must_be_open()?;
+        taken(self.try_line(&text::json_lines(&String::from_utf8_lossy(json)))?)
+    }
+
+    /// Prints the bytes of something that the command has made on stdout, exactly; on a terminal as
+    /// [`product_json`](Self::product_json) does.
+    ///
+    /// # Errors
+    /// `io_failed` if nobody reads stdout.
+    pub(crate) fn product_bytes(self, bytes: &[u8]) -> Result<(), CliError> {
         if std::io::stdout().is_terminal() {
-            return self.json(bytes);
+            return self.product_json(bytes);
         }
-        self.try_bytes(bytes).map(|_| ())
+        self.must_be_open()?;
+        taken(self.try_bytes(bytes)?)
+    }
+
+    /// Prints clap's help or version.
+    pub(crate) fn help(self, help: &clap::Error) -> Result<(), CliError> {
+        written(help.print().and_then(|()| io::stdout().flush())).map(|_| ())
+    }
+
+    /// Refuses to go on where nobody can ever read stdout, since it was closed when this program was started.
+    ///
+    /// # Errors
+    /// `io_failed`.
+    pub(crate) fn must_be_open(self) -> Result<(), CliError> {
+        if !is_closed() {
+            return Ok(());
+        }
+        let detail = "stdout is closed, or is the null device for reading and writing: nobody can read it";
+        Err(CliError::new("io_failed", detail, NEEDS_A_READER))
     }
 
     /// Prints a line on stdout, and answers whether somebody still reads them.
@@ -90,11 +143,7 @@ impl Output {
     /// Prints bytes on stdout, and answers whether somebody still reads them.
     fn try_bytes(self, bytes: &[u8]) -> Result<bool, CliError> {
         let mut stdout = std::io::stdout().lock();
-        match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
-            Err(error) => Err(error.into()),
-        }
+        written(stdout.write_all(bytes).and_then(|()| stdout.flush()))
     }
 
     /// Waits until nobody can read stdout any more. A command that has nothing to print would not notice by itself.
@@ -118,6 +167,25 @@ impl Output {
     }
 }
 
+/// Whether somebody still reads stdout, by how writing to it went.
+fn written(went: io::Result<()>) -> Result<bool, CliError> {
+    match went {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(unwritten(&error)),
+    }
+}
+
+/// An error, unless somebody still reads stdout.
+fn taken(somebody_reads: bool) -> Result<(), CliError> {
+    if somebody_reads { Ok(()) } else { Err(unwritten(&ErrorKind::BrokenPipe.into())) }
+}
+
+/// The error of a result that stdout has not taken.
+fn unwritten(error: &io::Error) -> CliError {
+    CliError::new("io_failed", format!("stdout could not be written: {error}"), NEEDS_A_READER)
+}
+
 fn say(line: &str) {
     if !log::say(line) {
         // Nobody is left to tell when stderr is gone.
@@ -135,4 +203,18 @@ fn is_reader_gone() -> bool {
     }
     let gone = PollFlags::POLLERR | PollFlags::POLLHUP;
     looked_at.iter().filter_map(PollFd::revents).any(|seen| seen.intersects(gone))
+}
+
+/// Whether stdout was closed when this program was started. The standard library opens the null device in its place then, for reading
+/// and writing. A shell's `>/dev/null` opens it for writing alone; some programs that start others open it for both, and are not told
+/// apart.
+fn is_closed() -> bool {
+    let stdout = io::stdout();
+    let Ok(flags) = fcntl(stdout.as_fd(), FcntlArg::F_GETFL) else { return true };
+    let way = OFlag::from_bits_truncate(flags).intersection(OFlag::O_ACCMODE);
+    let device = |found: Metadata| found.file_type().is_char_device().then(|| found.rdev());
+    let opened = stdout.as_fd().try_clone_to_owned().map(File::from).and_then(|file| file.metadata());
+    let opened = opened.ok().and_then(device);
+    let null = std::fs::metadata("/dev/null").ok().and_then(device);
+    way == OFlag::O_RDWR && opened.is_some() && opened == null
 }

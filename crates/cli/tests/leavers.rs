@@ -196,3 +196,55 @@ fn orphans_that_have_ended_are_not_kept_while_the_command_runs() {
     let worker = watched.process("worker");
     eventually("the system has forgotten it", || !Path::new(&format!("/proc/{worker}")).exists());
 }
+
+#[test]
+fn a_command_ends_with_its_allow_though_the_process_that_watches_is_stopped() {
+    let server = Fake { lasts: 4_000, ..Fake::new() };
+    let mut watched = Watched::start(server, "1", &format!("{DEAF}; exec sleep 1000"));
+    let worker = watched.process("worker");
+    let guard = watched.guard();
+    kill(watched.pid(), Signal::SIGSTOP).unwrap();
+    let stopped = Instant::now();
+    eventually("the worker is ended", || !is_alive(worker));
+    // What is left of 4 s, and the grace of 1 s; the machine may be busy.
+    assert!(stopped.elapsed() < Duration::from_secs(20), "{:?}", stopped.elapsed());
+    eventually("the guard has ended", || !is_alive(guard));
+    assert!(watched.file("said").contains("execution_unconfirmed"), "{}", watched.file("said"));
+    kill(watched.pid(), Signal::SIGCONT).unwrap();
+    assert_eq!(watched.ended(), Some(13), "{}", watched.file("said"));
+}
+
+#[test]
+fn a_command_goes_on_beyond_its_first_allow_while_the_process_that_watches_says_so() {
+    let server = Fake { lasts: 3_000, ..Fake::new() };
+    let mut watched = Watched::start(server, "1", "sleep 9; exit 7");
+    assert_eq!(watched.ended(), Some(7), "{}", watched.file("said"));
+}
+
+#[test]
+fn a_process_that_watches_and_is_stopped_for_a_moment_goes_on_watching() {
+    let mut watched = Watched::start(Fake::new(), "1", "echo $$ > worker; sleep 5; exit 7");
+    watched.process("worker");
+    kill(watched.pid(), Signal::SIGSTOP).unwrap();
+    std::thread::sleep(Duration::from_secs(1));
+    kill(watched.pid(), Signal::SIGCONT).unwrap();
+    assert_eq!(watched.ended(), Some(7), "{}", watched.file("said"));
+}
+
+#[test]
+fn the_command_inherits_nothing_of_what_its_guard_is_told_through() {
+    let script = r#"for file in /proc/$$/fd/*; do readlink "$file"; done > files; echo done >> files; exit 7"#;
+    let mut watched = Watched::start(Fake::new(), "1", script);
+    assert_eq!(watched.ended(), Some(7), "{}", watched.file("said"));
+    // What this test has inherited itself, as from `make`, is none of the guard's doing.
+    let own: Vec<String> = fs::read_dir("/proc/self/fd")
+        .unwrap()
+        .flatten()
+        .filter_map(|entry| Some(fs::read_link(entry.path()).ok()?.to_string_lossy().into_owned()))
+        .collect();
+    let files = watched.file("files");
+    assert!(files.ends_with("done\n"), "{files}");
+    for pipe in files.lines().filter(|file| file.starts_with("pipe:")) {
+        assert!(own.iter().any(|own| own == pipe), "{pipe}: {files}");
+    }
+}

@@ -8,7 +8,9 @@
     reason = "tests fail by panicking"
 )]
 
-use std::io::{Read, Write};
+mod support;
+
+use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
@@ -16,6 +18,7 @@ use std::thread;
 
 use assent_proof::{EvidenceId, PublicKey, SigningKey};
 use serde_json::{Value, json};
+use support::{Request, request};
 
 /// The seeds of the keys of nodes 1, 2 and 3.
 type Keys = [u8; 3];
@@ -56,10 +59,9 @@ impl Told {
 
 /// One answer a connection.
 fn serve(stream: &mut TcpStream, node_id: u64, keys: Keys, asked: &Mutex<Vec<String>>) {
-    let Some(ask) = request(stream) else { return };
-    asked.lock().unwrap().push(ask.clone());
-    let (method, path) = ask.split_once(' ').unwrap();
-    let answer = match (method, path) {
+    let Some(Request { method, path, .. }) = request(stream) else { return };
+    asked.lock().unwrap().push(format!("{method} {path}"));
+    let answer = match (method.as_str(), path.as_str()) {
         (_, "/v1/cluster/status") => status(node_id),
         (_, path) if path.starts_with("/v1/cluster/members") => members(keys, method == "POST"),
         ("GET", path) if path.starts_with("/v1/authorities/") => {
@@ -71,26 +73,6 @@ fn serve(stream: &mut TcpStream, node_id: u64, keys: Keys, asked: &Mutex<Vec<Str
     let body = serde_json::to_vec(&answer).unwrap();
     let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
     let _ = stream.write_all(&[head.as_bytes(), body.as_slice()].concat());
-}
-
-/// Method and path of a request that was read to its end; none if the connection ends before.
-fn request(stream: &mut TcpStream) -> Option<String> {
-    let mut bytes = Vec::new();
-    let mut buffer = [0; 4096];
-    loop {
-        let read = stream.read(&mut buffer).ok().filter(|read| *read > 0)?;
-        bytes.extend_from_slice(&buffer[..read]);
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let length = head.lines().find_map(|line| {
-            let (name, value) = line.split_once(':')?;
-            name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().unwrap())
-        });
-        if body.len() >= length.unwrap_or(0) {
-            let mut words = head.split(' ');
-            return Some(format!("{} {}", words.next()?, words.next()?));
-        }
-    }
 }
 
 fn status(node_id: u64) -> Value {

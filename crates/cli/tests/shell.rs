@@ -10,12 +10,15 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use assent_proof::{Envelope, SigningKey};
 use assent_registry::GenesisFile;
 use serde_json::Value;
+use tokio::time::Instant;
 
 /// Nobody listens there.
 const NOBODY: &str = "http://127.0.0.1:1";
@@ -232,7 +235,7 @@ fn a_wrong_command_line_is_told_as_json_to_those_who_asked_for_json() {
 }
 
 #[test]
-fn help_key_statement_sign_verify_status_clock_and_events_end_quietly_when_nobody_reads_them() {
+fn help_key_show_verify_status_clock_and_events_end_quietly_when_nobody_reads_them() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     statement(dir);
@@ -243,11 +246,7 @@ fn help_key_statement_sign_verify_status_clock_and_events_end_quietly_when_nobod
         (vec!["--help"], 0),
         (vec!["--version"], 0),
         (vec!["key", "show", "k.pem"], 0),
-        (vec!["key", "generate", "--out", "-"], 0),
         (vec!["--output", "json", "key", "show", "k.pem"], 0),
-        (statement.clone(), 0),
-        (vec!["sign", "e.json", "--key", "k.pem"], 0),
-        (vec!["sign", "e.json", "--external"], 0),
         (vec!["verify", "signed.json", "--trust", "k.pem"], 0),
         ([&["status"][..], &unanswered].concat(), 11),
         ([&["clock"][..], &unanswered].concat(), 11),
@@ -259,5 +258,122 @@ fn help_key_statement_sign_verify_status_clock_and_events_end_quietly_when_nobod
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
         assert!(!said.contains("panicked") && !said.contains("roken pipe"), "{args:?}: {said}");
+    }
+}
+
+/// Commands whose output is what they have made. They run in a folder with [`statement`] in it.
+fn makers() -> Vec<Vec<&'static str>> {
+    let genesis = ["genesis", "create", "--out", "-", "--origin", "registry.example/eu-1"];
+    let root = ["--threshold", "1", "--root", "k.pem"];
+    let nodes = ["--registry-key", "registry.pem", "--node-key", "n1.pem", "--node-key", "n2.pem"];
+    vec![
+        vec!["key", "generate", "--out", "-"],
+        vec!["--output", "json", "key", "generate", "--out", "-"],
+        [&STATEMENT[..], &["--key", "k.pem"]].concat(),
+        vec!["sign", "e.json", "--key", "k.pem"],
+        vec!["sign", "e.json", "--external"],
+        vec!["sign", "e.json", "--external", "--pae-out", "-"],
+        [&genesis[..], &root, &nodes].concat(),
+    ]
+}
+
+fn makings(dir: &Path) {
+    statement(dir);
+    for name in ["registry.pem", "n1.pem", "n2.pem"] {
+        ok(dir, &["key", "generate", "--out", name]);
+    }
+}
+
+#[test]
+fn what_a_command_has_made_and_nobody_takes_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    makings(dir);
+    for args in makers() {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = assent(dir, &args).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {said}");
+        assert!(said.contains("io_failed"), "{args:?}: {said}");
+        assert!(said.contains("stdout could not be written"), "{args:?}: {said}");
+        assert!(!said.contains("PRIVATE KEY") && !said.contains("panicked"), "{args:?}: {said}");
+        // The same where somebody takes it, if only to throw it away.
+        let thrown = assent(dir, &args).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+        assert_eq!(thrown.code(), Some(0), "{args:?}");
+    }
+}
+
+#[test]
+fn a_closed_stdout_is_an_error_to_what_makes_something_or_follows_and_to_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    makings(dir);
+    let closed = |args: &[&str]| {
+        let mut command = Command::new("sh");
+        command.args(["-c", r#"exec "$0" "$@" >&-"#, env!("CARGO_BIN_EXE_assent")]).args(args);
+        let output = command.current_dir(dir).stdin(Stdio::null()).output().unwrap();
+        (output.status.code(), text(&output.stderr))
+    };
+    let follow = vec!["events", "--follow", "--endpoint", NOBODY, "--timeout", "500"];
+    for args in makers().into_iter().chain([follow]) {
+        let (code, said) = closed(&args);
+        assert_eq!(code, Some(1), "{args:?}: {said}");
+        assert!(said.contains("io_failed") && said.contains("stdout is closed"), "{args:?}: {said}");
+    }
+    let (code, said) = closed(&["key", "show", "k.pem"]);
+    assert_eq!((code, said.as_str()), (Some(0), ""));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn help_and_results_that_a_full_disk_does_not_take_are_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    statement(dir);
+    for args in [
+        &["--help"][..],
+        &["--version"],
+        &["status", "--help"],
+        &["help", "watch"],
+        &["key", "show", "k.pem"],
+        &["key", "generate", "--out", "-"],
+    ] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = assent(dir, args).stdout(full).stderr(Stdio::piped()).output().unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {said}");
+        assert!(said.starts_with("error: io_failed: stdout could not be written: "), "{args:?}: {said}");
+    }
+}
+
+#[test]
+fn every_call_ends_within_its_timeout_at_an_endpoint_that_never_answers() {
+    let dir = tempfile::tempdir().unwrap();
+    // The system accepts for it.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let hung = format!("http://{}", listener.local_addr().unwrap());
+    let hung = hung.as_str();
+    let at_it = ["--endpoint", hung, "--timeout", "500"];
+    for args in [
+        &["member", "add", "--node", hung][..],
+        &["member", "replace", "2", "--node", hung],
+        &["member", "list"],
+        &["member", "promote", "4"],
+        &["member", "remove", "2"],
+        &["member", "update", "--id", "2", "--client-addr", "10.0.0.22:7400"],
+        &["leader", "transfer"],
+        &["clock", "confirm", "--time", "2037-07-01T12:00:00Z"],
+        &["clock"],
+        &["status"],
+        &["events"],
+        &["lineage", "show", "job-1", "--domain", "prod.eu"],
+    ] {
+        let started = Instant::now();
+        let output = run(dir.path(), &[args, &at_it].concat());
+        let took = started.elapsed();
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(11), "{args:?}: {said}");
+        assert!(took < Duration::from_secs(8), "{args:?} took {took:?}: {said}");
     }
 }

@@ -1,8 +1,13 @@
-//! What an answer says: a problem, and whether asking again can help. The only place of this crate that decides the latter,
-//! by the one table of `assent_api`.
+//! What an answer says: a problem, whether asking again can help, and whether it is the API's at all. The only place of this crate
+//! that decides whether to ask again, by the one table of `assent_api`.
+//!
+//! What is not the API's comes from a wrong service behind an endpoint's address. It says nothing of what was asked, so it counts as
+//! no answer: the other endpoints are asked. A call's error names it only if no endpoint gave an answer.
 
 use assent_api::{Call, DecisionBody, Problem, Retry};
 use http::uri::Authority;
+use serde::de::DeserializeOwned;
+use std::fmt::Display;
 
 use crate::error::ClientError;
 use crate::transport::{Answer, Failure};
@@ -15,7 +20,7 @@ impl Answer {
 }
 
 /// What an answer to a call says about making it again. Its code says it; the status alone decides only where there is none
-/// that can be read, as of a proxy's answer, or a newer node's.
+/// that can be read, as of a proxy's answer, or a newer node's. What is `Final` without a code is not the API's ([`refused`]).
 pub(crate) fn retry_said(call: Call, status: u16, body: &[u8]) -> Retry {
     if (200..300).contains(&status) {
         return Retry::Final;
@@ -46,30 +51,52 @@ pub(crate) fn decision_body(body: &[u8]) -> Option<DecisionBody> {
     serde_json::from_slice(body).ok()
 }
 
-/// The error of an answer that is not the API's.
-pub(crate) fn not_the_api(answer: &Answer, what: impl std::fmt::Display) -> ClientError {
-    ClientError::Answer {
-        endpoint: answer.endpoint.to_string(),
-        detail: format!("status {}, {what}", answer.status),
-    }
+/// Why an answer does not say what was asked for. Only this module turns it into an error, so that no call can take a wrong service
+/// for the cluster.
+#[derive(Debug)]
+pub(crate) enum Unread {
+    /// It is not the API's, for this reason: it counts as no answer.
+    Foreign(String),
+    /// It is a node's word, which ends the call.
+    Said(ClientError),
 }
 
-/// The error of an answer that is no success: the node's refusal, or something that is not the API.
-pub(crate) fn refused(answer: &Answer) -> ClientError {
-    match (problem(&answer.body), answer.retry()) {
+/// An answer that is not the API's, and why.
+pub(crate) fn not_the_api(answer: &Answer, what: impl Display) -> Unread {
+    Unread::Foreign(format!("status {}, {what}", answer.status))
+}
+
+/// The document in an answer of 200.
+pub(crate) fn json<T: DeserializeOwned>(answer: &Answer) -> Result<T, Unread> {
+    if answer.status != 200 {
+        return Err(refused(answer));
+    }
+    serde_json::from_slice(&answer.body).map_err(|error| not_the_api(answer, error))
+}
+
+/// An answer that is no success: the node's refusal, or something that is not the API.
+pub(crate) fn refused(answer: &Answer) -> Unread {
+    let problem = match problem(&answer.body) {
+        Some(problem) if answer.status >= 400 => problem,
+        Some(_) | None => return not_the_api(answer, "without a problem document that this version knows"),
+    };
+    Unread::Said(match answer.retry() {
         // `Here` was asked again for as long as the call could take: the cluster's word stands.
-        (Some(problem), Retry::Final | Retry::Here) => ClientError::Refused(Box::new(problem)),
-        (Some(problem), Retry::Elsewhere) => {
+        Retry::Final | Retry::Here => ClientError::Refused(Box::new(problem)),
+        Retry::Elsewhere => {
             ClientError::Unavailable { detail: problem.detail.clone(), problem: Some(Box::new(problem)) }
         }
-        (None, _) => not_the_api(answer, "without a problem document"),
-    }
+    })
 }
 
 /// What came back when no endpoint could answer.
 #[derive(Debug, Default)]
 pub(crate) struct NoAnswer {
     details: Vec<String>,
+    /// The first answer that was not the API's: from where, and what was wrong with it.
+    foreign: Option<(Authority, String)>,
+    /// Whether anything else came back as well.
+    otherwise: bool,
     /// The last answer that said so.
     pub(crate) last: Option<Answer>,
 }
@@ -79,6 +106,7 @@ const DETAILS_MAX: usize = 8;
 
 impl NoAnswer {
     pub(crate) fn failed(&mut self, endpoint: &Authority, failure: &Failure) {
+        self.otherwise = true;
         self.note(endpoint, failure.detail());
     }
 
@@ -87,8 +115,23 @@ impl NoAnswer {
             Some(problem) => format!("status {}, {}: {}", answer.status, problem.code, problem.detail),
             None => format!("status {}", answer.status),
         };
+        self.otherwise = true;
         self.note(&answer.endpoint, &said);
         self.last = Some(answer);
+    }
+
+    /// Notes an answer that was not the API's.
+    pub(crate) fn foreign(&mut self, endpoint: &Authority, what: String) {
+        if self.foreign.is_none() {
+            self.foreign = Some((endpoint.clone(), what));
+        } else {
+            self.note(endpoint, &format!("an answer that is not the API's: {what}"));
+        }
+    }
+
+    /// Whether nothing but answers that were not the API's came back: then each endpoint that was asked is a wrong one.
+    pub(crate) fn is_all_foreign(&self) -> bool {
+        self.foreign.is_some() && !self.otherwise
     }
 
     fn note(&mut self, endpoint: &Authority, what: &str) {
@@ -100,12 +143,34 @@ impl NoAnswer {
     }
 
     pub(crate) fn detail(&self) -> String {
-        if self.details.is_empty() { "the deadline has passed".to_owned() } else { self.details.join("; ") }
+        let told = |(endpoint, what): &(Authority, String)| {
+            format!("`{endpoint}`: an answer that is not the API's: {what}")
+        };
+        let details = self.foreign.iter().map(told).chain(self.details.iter().cloned());
+        let details: Vec<String> = details.collect();
+        if details.is_empty() { "the deadline has passed".to_owned() } else { details.join("; ") }
+    }
+
+    /// The error of one answer, where there is no other endpoint to ask.
+    pub(crate) fn only(answer: &Answer, unread: Unread) -> ClientError {
+        match unread {
+            Unread::Said(error) => error,
+            Unread::Foreign(what) => {
+                let mut no_answer = NoAnswer::default();
+                no_answer.foreign(&answer.endpoint, what);
+                no_answer.into()
+            }
+        }
     }
 }
 
 impl From<NoAnswer> for ClientError {
     fn from(no_answer: NoAnswer) -> Self {
+        if let (Some((endpoint, what)), false) = (&no_answer.foreign, no_answer.otherwise) {
+            // The others, if there are some, were no better.
+            let others = no_answer.details.iter().map(|detail| format!("; {detail}")).collect::<String>();
+            return ClientError::Answer { endpoint: endpoint.to_string(), detail: format!("{what}{others}") };
+        }
         let problem = no_answer.last.as_ref().and_then(|answer| problem(&answer.body)).map(Box::new);
         ClientError::Unavailable { detail: no_answer.detail(), problem }
     }

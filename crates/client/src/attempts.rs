@@ -4,6 +4,8 @@
 //! for those after it. What may be asked twice without a trace (a single authorize, a read) is also asked of a second endpoint
 //! while the first one is silent. What spends something (a permit), changes something, or costs a node much (a batch) is
 //! asked of one endpoint at a time. An endpoint that says `Retry-After` is left alone for so long.
+//!
+//! An answer that is not the API's counts as none, and the next endpoint is asked.
 
 use assent_api::Retry;
 use futures_util::StreamExt;
@@ -11,8 +13,9 @@ use futures_util::stream::FuturesUnordered;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
-use crate::answer::NoAnswer;
+use crate::answer::{NoAnswer, Unread};
 use crate::client::Client;
+use crate::error::ClientError;
 use crate::transport::{Answer, Ask, Failure};
 
 /// Shortest share of an attempt, however many endpoints there are, unless less is left.
@@ -25,9 +28,22 @@ const UNDER_WAY_MAX: usize = 2;
 const PAUSE_HERE: Duration = Duration::from_millis(250);
 
 impl Client {
-    /// Asks the endpoints until one gives a final answer: each once, and one that says to be asked again ([`Retry::Here`])
-    /// until the deadline. Only for what may be asked twice.
-    pub(crate) async fn ask(&self, ask: &Ask) -> Result<Answer, NoAnswer> {
+    /// Asks the endpoints until one gives a final answer that `read` can read: each once, and one that says to be asked again
+    /// ([`Retry::Here`]) until the deadline. Only for what may be asked twice.
+    pub(crate) async fn ask<T>(
+        &self,
+        ask: &Ask,
+        read: impl Fn(&Answer) -> Result<T, Unread>,
+    ) -> Result<T, ClientError> {
+        self.ask_all(ask, read).await?
+    }
+
+    /// The same. Where no endpoint gave an answer, what came back instead.
+    pub(crate) async fn ask_all<T>(
+        &self,
+        ask: &Ask,
+        read: impl Fn(&Answer) -> Result<T, Unread>,
+    ) -> Result<Result<T, ClientError>, NoAnswer> {
         let until = self.deadline();
         let mut no_answer = NoAnswer::default();
         let mut places = self.endpoints().in_turn().into_iter();
@@ -51,13 +67,23 @@ impl Client {
                     let Some((place, result)) = done else { return Err(no_answer) };
                     match result.map(|answer| (answer.retry(), answer)) {
                         Ok((Retry::Final, answer)) => {
+                            let read = match read(&answer) {
+                                Ok(read) => Ok(read),
+                                Err(Unread::Said(error)) => Err(error),
+                                Err(Unread::Foreign(what)) => {
+                                    no_answer.foreign(&answer.endpoint, what);
+                                    self.endpoints().turn_from(place);
+                                    ask_next = true;
+                                    continue;
+                                }
+                            };
                             self.endpoints().stay_with(place);
-                            return Ok(answer);
+                            return Ok(read);
                         }
                         Ok((Retry::Here, answer)) => {
                             let again_at = later(answer.retry_after.unwrap_or(PAUSE_HERE));
                             if again_at >= until {
-                                return Ok(answer);
+                                return Ok(read(&answer).map_err(|unread| NoAnswer::only(&answer, unread)));
                             }
                             let left = until.saturating_duration_since(again_at);
                             let share = share_of(left, 1, self.config().attempt_timeout);
@@ -128,6 +154,13 @@ impl Rests {
     pub(crate) fn note(&mut self, place: usize, answer: &Answer) {
         if let (Some(rest), Some(said)) = (self.0.get_mut(place), answer.retry_after) {
             *rest = later(said);
+        }
+    }
+
+    /// Leaves the endpoint at this place alone for the rest of the call: what stands there is no node.
+    pub(crate) fn for_good(&mut self, place: usize) {
+        if let Some(rest) = self.0.get_mut(place) {
+            *rest = later(Duration::MAX);
         }
     }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::allowed::Asked;
-use crate::answer::{NoAnswer, decision_body, not_the_api, refused};
+use crate::answer::{NoAnswer, Unread, decision_body, not_the_api, problem, refused};
 use crate::client::Client;
 use crate::decision::{Decision, Expectation};
 use crate::error::ClientError;
@@ -22,10 +22,11 @@ impl Client {
     ///
     /// Each endpoint is asked at most once, until one knows; while one is silent, a second one is asked too
     /// ([`ClientConfig::hedge_after`](crate::ClientConfig::hedge_after)). When none knows, the last one's deny comes back if
-    /// there is one ([`Decision::is_cannot_know`]).
+    /// there is one ([`Decision::is_cannot_know`]). An answer that is not the API's counts as none.
     ///
     /// # Errors
-    /// `Unavailable`, `Answer`, `Untrusted`, or `Refused` for a malformed request. **An error is never an allow.**
+    /// `Unavailable`, `Untrusted`, `Refused` for a malformed request, or `Answer` if all that answered is no node. **An error is never
+    /// an allow.**
     pub async fn authorize(&self, request: &AuthorizeRequest) -> Result<Decision, ClientError> {
         let ask = Ask::post(Call::Authorize, "/v1/authorize", request.to_json().to_vec());
         // A question leaves no trace: it may be asked twice.
@@ -45,18 +46,31 @@ impl Client {
     async fn decide(&self, ask: Ask, request: &AuthorizeRequest) -> Result<Decision, ClientError> {
         // Before the first endpoint is asked: whichever of them answers, it has decided later.
         let asked = Asked::now(&self.config().clock);
-        let answer = match self.ask(&ask).await {
-            Ok(answer) => answer,
-            Err(no_answer) => self.deny_of(no_answer)?,
-        };
-        if answer.status == 400 || answer.status == 413 {
-            return Err(refused(&answer));
+        let read = |answer: &Answer| self.decision(answer, request, &asked);
+        match self.ask_all(&ask, read).await {
+            Ok(decided) => decided,
+            Err(no_answer) => {
+                let answer = deny_of(no_answer)?;
+                self.decision(&answer, request, &asked).map_err(|unread| NoAnswer::only(&answer, unread))
+            }
         }
-        let decision = Decision::check(answer.body.clone(), self.expectation(request, &asked))
-            .map_err(|error| error.at_endpoint(&answer.endpoint))?;
+    }
+
+    /// The decision in an answer.
+    fn decision(
+        &self,
+        answer: &Answer,
+        request: &AuthorizeRequest,
+        asked: &Asked,
+    ) -> Result<Decision, Unread> {
+        if answer.status >= 400 && problem(&answer.body).is_some() {
+            return Err(refused(answer));
+        }
+        let decision = Decision::check(answer.body.clone(), self.expectation(request, asked))
+            .map_err(|error| error.of(answer))?;
         // The status must say the same as the body: whatever made them differ, it is no allow.
         if decision.is_allow() != (answer.status == 200) {
-            return Err(not_the_api(&answer, "which contradicts the decision in the body"));
+            return Err(not_the_api(answer, "which contradicts the decision in the body"));
         }
         Ok(decision)
     }
@@ -68,40 +82,41 @@ impl Client {
     pub async fn authorize_batch(&self, requests: &[AuthorizeRequest]) -> Result<Vec<Decision>, ClientError> {
         let asked = Asked::now(&self.config().clock);
         let ask = Ask::post(Call::Authorize, "/v1/authorize:batch", authorize_batch_body(requests));
-        let answer = self.ask(&ask).await?;
-        if answer.status != 200 {
-            return Err(refused(&answer));
-        }
-        let bodies = decisions(&answer)?;
-        if bodies.len() != requests.len() {
-            let what = format!("`{}` decisions for `{}` requests", bodies.len(), requests.len());
-            return Err(not_the_api(&answer, what));
-        }
-        let check = |(body, request)| {
-            Decision::check(body, self.expectation(request, &asked))
-                .map_err(|error| error.at_endpoint(&answer.endpoint))
+        let read = |answer: &Answer| -> Result<Vec<Decision>, Unread> {
+            if answer.status != 200 {
+                return Err(refused(answer));
+            }
+            let bodies = decisions(answer)?;
+            if bodies.len() != requests.len() {
+                let what = format!("`{}` decisions for `{}` requests", bodies.len(), requests.len());
+                return Err(not_the_api(answer, what));
+            }
+            let check = |(body, request)| {
+                Decision::check(body, self.expectation(request, &asked)).map_err(|error| error.of(answer))
+            };
+            bodies.into_iter().zip(requests).map(check).collect()
         };
-        bodies.into_iter().zip(requests).map(check).collect()
+        self.ask(&ask, read).await
     }
 
     fn expectation<'a>(&'a self, request: &'a AuthorizeRequest, asked: &'a Asked) -> Expectation<'a> {
         Expectation { request, asked, trust: &self.config().trust }
     }
+}
 
-    /// The last deny among answers that say that the node cannot know, which tells the caller why.
-    fn deny_of(&self, mut no_answer: NoAnswer) -> Result<Answer, ClientError> {
-        match no_answer.last.take() {
-            Some(answer) if decision_body(&answer.body).is_some() => Ok(answer),
-            last => {
-                no_answer.last = last;
-                Err(no_answer.into())
-            }
+/// The last deny among answers that say that the node cannot know, which tells the caller why.
+fn deny_of(mut no_answer: NoAnswer) -> Result<Answer, ClientError> {
+    match no_answer.last.take() {
+        Some(answer) if decision_body(&answer.body).is_some() => Ok(answer),
+        last => {
+            no_answer.last = last;
+            Err(no_answer.into())
         }
     }
 }
 
 /// The exact bytes of each decision of a batch.
-fn decisions(answer: &Answer) -> Result<Vec<Bytes>, ClientError> {
+fn decisions(answer: &Answer) -> Result<Vec<Bytes>, Unread> {
     #[derive(Deserialize)]
     struct Slices<'a> {
         #[serde(borrow)]

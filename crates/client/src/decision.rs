@@ -5,7 +5,9 @@ use assent_proof::{AuthorizeRequest, PublicKey, json, verify_decision};
 use bytes::Bytes;
 
 use crate::allowed::{Allowed, Asked};
+use crate::answer::{Unread, not_the_api};
 use crate::error::ClientError;
+use crate::transport::Answer;
 use crate::trust::Trust;
 
 /// A decision that was checked. Nothing outside this module can make one, so no error, timeout or default elsewhere can
@@ -117,11 +119,12 @@ pub(crate) enum CheckError {
 }
 
 impl CheckError {
-    /// As the caller sees it, from the endpoint that answered.
-    pub(crate) fn at_endpoint(self, endpoint: impl ToString) -> ClientError {
+    /// What this says of the answer that was checked. An allow that must not be relied on ends the call, and an endpoint that gives
+    /// no decision at all has given no answer.
+    pub(crate) fn of(self, answer: &Answer) -> Unread {
         match self {
-            CheckError::NoDecision(detail) => ClientError::Answer { endpoint: endpoint.to_string(), detail },
-            CheckError::Untrusted(detail) => ClientError::Untrusted { detail },
+            CheckError::NoDecision(detail) => not_the_api(answer, detail),
+            CheckError::Untrusted(detail) => Unread::Said(ClientError::Untrusted { detail }),
         }
     }
 }

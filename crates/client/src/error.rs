@@ -29,12 +29,13 @@ pub enum ClientError {
         /// What happened on the way.
         detail: String,
     },
-    /// Something answered that is not what the API says. It may be no Assent node.
+    /// All that answered is not what the API says: it may be no Assent node. Where another endpoint gave an answer, that counts; where
+    /// another one gave none, the error is `Unavailable` or `OutcomeUnknown`, and says what stood at which endpoint.
     #[error("`{endpoint}` gave an answer that is not the API's: {detail}")]
     Answer {
-        /// Who.
+        /// The first endpoint that gave such an answer.
         endpoint: String,
-        /// What is wrong with it.
+        /// What is wrong with it, and with the answers of other endpoints.
         detail: String,
     },
     /// The cursor is of another history than the one that a quorum has confirmed to be in force: the cluster was recovered, or it

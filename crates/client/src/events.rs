@@ -11,7 +11,7 @@ use assent_proof::{Code, Cursor, DomainName, EvidenceKind, LineageName};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
-use crate::answer::{NoAnswer, problem, refused};
+use crate::answer::{NoAnswer, Unread, problem, refused};
 use crate::attempts::{Rests, share_of};
 use crate::client::Client;
 use crate::error::{ClientError, HistoryChange};
@@ -86,7 +86,8 @@ impl EventFollower {
     /// What comes next; waits up to 5 s for it, and then answers an empty page.
     ///
     /// # Errors
-    /// `Unavailable` when no endpoint gave an answer for as long as a call may take; `Refused` for a filter that no node
+    /// `Unavailable` when no endpoint gave an answer for as long as a call may take, and `Answer` when all that answered is no node;
+    /// `Refused` for a filter that no node
     /// takes; `HistoryChanged` and `BeyondLedger` when a quorum has confirmed that the follower's place is not in its ledger. Unless
     /// it is a later epoch of the same cluster, every other endpoint is asked once before. The follower stays where it is and can be
     /// asked again.
@@ -124,9 +125,15 @@ impl EventFollower {
                         }
                         return Ok(page);
                     }
-                    Err(problem) => no_answer.failed(&endpoint, &Failure::MaybeSent(problem)),
+                    Err(what) => no_answer.failed(&endpoint, &Failure::MaybeSent(what)),
                 },
-                Ok(answer) if answer.retry() == Retry::Final => return Err(refused(&answer)),
+                Ok(answer) if answer.retry() == Retry::Final => match refused(&answer) {
+                    Unread::Said(error) => return Err(error),
+                    Unread::Foreign(what) => {
+                        rests.for_good(self.place);
+                        no_answer.foreign(&endpoint, what);
+                    }
+                },
                 Ok(answer) => match self.is_elsewhere(&answer) {
                     None => {
                         rests.note(self.place, &answer);

@@ -6,10 +6,10 @@
 use assent_api::EventLine;
 use assent_proof::History;
 
-use crate::answer::{not_the_api, refused};
+use crate::answer::{Unread, not_the_api, refused};
 use crate::client::Client;
 use crate::error::ClientError;
-use crate::transport::Ask;
+use crate::transport::{Answer, Ask};
 
 /// The shortest answer that names a history behind a read barrier.
 const ASKED: &str = "/v1/events?limit=1&confirmed=true";
@@ -18,19 +18,24 @@ impl Client {
     /// The history in force, as a quorum has just confirmed it to the node that answers.
     ///
     /// # Errors
-    /// `Unavailable` when no endpoint passed a read barrier within the deadline; `Answer` when what answers is no node.
+    /// `Unavailable` when no endpoint passed a read barrier within the deadline; `Answer` when all that answers is no node.
     pub async fn history_in_force(&self) -> Result<History, ClientError> {
-        let answer = self.ask(&Ask::read(ASKED)).await?;
-        if answer.status != 200 {
-            return Err(refused(&answer));
+        self.ask(&Ask::read(ASKED), history).await
+    }
+}
+
+/// The history that an answer names.
+fn history(answer: &Answer) -> Result<History, Unread> {
+    if answer.status != 200 {
+        return Err(refused(answer));
+    }
+    let last = answer.body.split_inclusive(|byte| *byte == b'\n').next_back().unwrap_or_default();
+    match serde_json::from_slice::<EventLine>(last) {
+        Ok(EventLine::Heartbeat { heartbeat }) => Ok(heartbeat.history),
+        // A stopping node's feed ends so: another one goes on.
+        Ok(EventLine::Event(_) | EventLine::End { .. }) => {
+            Err(not_the_api(answer, "it does not end with a heartbeat"))
         }
-        let last = answer.body.split_inclusive(|byte| *byte == b'\n').next_back().unwrap_or_default();
-        match serde_json::from_slice::<EventLine>(last) {
-            Ok(EventLine::Heartbeat { heartbeat }) => Ok(heartbeat.history),
-            Ok(EventLine::Event(_) | EventLine::End { .. }) => {
-                Err(not_the_api(&answer, "it does not end with a heartbeat"))
-            }
-            Err(error) => Err(not_the_api(&answer, error)),
-        }
+        Err(error) => Err(not_the_api(answer, error)),
     }
 }

@@ -5,10 +5,10 @@ use assent_api::{Call, ClockBody, ConfirmClock, MemberAddresses, MembersBody, Ne
 use assent_proof::Seconds;
 use http::Method;
 
-use crate::answer::{not_the_api, refused};
+use crate::answer::json;
 use crate::client::Client;
 use crate::error::ClientError;
-use crate::transport::{Answer, Ask};
+use crate::transport::Ask;
 
 const MEMBERS: &str = "/v1/cluster/members";
 
@@ -69,18 +69,10 @@ impl Client {
     /// behind registry time.
     pub async fn confirm_clock(&self, time: Seconds) -> Result<ClockBody, ClientError> {
         let ask = Ask::post(Call::Clock, "/v1/clock/confirm", ConfirmClock { time }.to_vec());
-        let answer: Answer = self.ask(&ask).await?;
-        if answer.status != 200 {
-            return Err(refused(&answer));
-        }
-        serde_json::from_slice(&answer.body).map_err(|error| not_the_api(&answer, error))
+        self.ask(&ask, json).await
     }
 
     async fn change(&self, ask: Ask) -> Result<MembersBody, ClientError> {
-        let answer: Answer = self.ask(&ask).await?;
-        if answer.status != 200 {
-            return Err(refused(&answer));
-        }
-        serde_json::from_slice(&answer.body).map_err(|error| not_the_api(&answer, error))
+        self.ask(&ask, json).await
     }
 }

@@ -1,5 +1,5 @@
 //! Reading the registry. What does not exist is `None`; pages go on with the `next` of the page before. While an endpoint is
-//! silent, a second one is asked too.
+//! silent, a second one is asked too. An answer that is not the API's counts as none.
 
 use assent_api::{
     AuthoritiesBody, AuthorityBody, DigestBody, DomainsBody, LineageBody, PolicyBodyView, StatusBody,
@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use std::fmt::Display;
 
-use crate::answer::{NoAnswer, not_the_api, problem, refused};
+use crate::answer::{NoAnswer, Unread, json, not_the_api, problem, refused};
 use crate::client::Client;
 use crate::config::authority;
 use crate::error::ClientError;
@@ -18,14 +18,14 @@ use crate::transport::{Answer, Ask};
 impl Client {
     /// An accepted envelope, exactly as it was submitted. It is checked to be the one that the id names.
     pub async fn envelope(&self, id: &EvidenceId) -> Result<Option<Bytes>, ClientError> {
-        let Some(answer) = self.get(&format!("/v1/envelopes/{id}")).await? else { return Ok(None) };
-        match Envelope::parse(&answer.body) {
-            Ok(envelope) if envelope.id() == *id => Ok(Some(answer.body)),
+        let read = |answer: &Answer| match Envelope::parse(&answer.body) {
+            Ok(envelope) if envelope.id() == *id => Ok(answer.body.clone()),
             Ok(envelope) => {
-                Err(not_the_api(&answer, format!("envelope `{}` instead of `{id}`", envelope.id())))
+                Err(not_the_api(answer, format!("envelope `{}` instead of `{id}`", envelope.id())))
             }
-            Err(refusal) => Err(not_the_api(&answer, refusal)),
-        }
+            Err(refusal) => Err(not_the_api(answer, refusal)),
+        };
+        self.ask(&Ask::read(format!("/v1/envelopes/{id}")), |answer| there_is(answer, read)).await
     }
 
     /// A lineage with the page of its entries after this ledger index of this history.
@@ -92,8 +92,7 @@ impl Client {
 
     /// How the cluster looks to one node, which need not be among the client's endpoints.
     pub async fn status_at(&self, endpoint: &str) -> Result<StatusBody, ClientError> {
-        let answer = self.at(endpoint, "/v1/cluster/status").await?;
-        if answer.status == 200 { json(&answer) } else { Err(refused(&answer)) }
+        self.at(endpoint, "/v1/cluster/status", json).await
     }
 
     /// A digest of all that one node has applied, which need not be among the client's endpoints. It is that node's own
@@ -102,54 +101,60 @@ impl Client {
     /// # Errors
     /// `overloaded` while the node makes another digest.
     pub async fn digest_at(&self, endpoint: &str) -> Result<DigestBody, ClientError> {
-        let answer = self.at(endpoint, "/v1/cluster/digest").await?;
-        if answer.status == 200 { json(&answer) } else { Err(refused(&answer)) }
+        self.at(endpoint, "/v1/cluster/digest", json).await
     }
 
     /// Whether some endpoint serves reads through a quorum.
     pub async fn ready(&self) -> bool {
-        matches!(self.ask(&Ask::read("/readyz")).await, Ok(answer) if answer.status == 200)
+        self.ask(&Ask::read("/readyz"), ok).await.is_ok()
     }
 
     /// Whether one node serves reads through a quorum.
     pub async fn ready_at(&self, endpoint: &str) -> bool {
-        matches!(self.at(endpoint, "/readyz").await, Ok(answer) if answer.status == 200)
+        self.at(endpoint, "/readyz", ok).await.is_ok()
     }
 
     /// Asks one endpoint, once.
-    async fn at(&self, endpoint: &str, path: &str) -> Result<Answer, ClientError> {
+    async fn at<T>(
+        &self,
+        endpoint: &str,
+        path: &str,
+        read: impl Fn(&Answer) -> Result<T, Unread>,
+    ) -> Result<T, ClientError> {
         let endpoint = authority(endpoint)?;
         let share = self.share(self.deadline(), 1);
-        self.attempt(&endpoint, &Ask::read(path), share).await.map_err(|failure| {
-            let mut no_answer = NoAnswer::default();
-            no_answer.failed(&endpoint, &failure);
-            no_answer.into()
-        })
+        match self.attempt(&endpoint, &Ask::read(path), share).await {
+            Ok(answer) => read(&answer).map_err(|unread| NoAnswer::only(&answer, unread)),
+            Err(failure) => {
+                let mut no_answer = NoAnswer::default();
+                no_answer.failed(&endpoint, &failure);
+                Err(no_answer.into())
+            }
+        }
     }
 
     async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, ClientError> {
-        self.get(path).await?.map(|answer| json(&answer)).transpose()
+        self.ask(&Ask::read(path), |answer| there_is(answer, json)).await
     }
 
     async fn must_get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        let answer = self.ask(&Ask::read(path)).await?;
-        if answer.status == 200 { json(&answer) } else { Err(refused(&answer)) }
-    }
-
-    /// The answer of 200, or nothing where a node says that it does not exist.
-    async fn get(&self, path: &str) -> Result<Option<Answer>, ClientError> {
-        let answer = self.ask(&Ask::read(path)).await?;
-        match answer.status {
-            200 => Ok(Some(answer)),
-            // A 404 without a problem document comes from something that is no node.
-            404 if problem(&answer.body).is_some() => Ok(None),
-            _ => Err(refused(&answer)),
-        }
+        self.ask(&Ask::read(path), json).await
     }
 }
 
-fn json<T: DeserializeOwned>(answer: &Answer) -> Result<T, ClientError> {
-    serde_json::from_slice(&answer.body).map_err(|error| not_the_api(answer, error))
+/// What an answer of 200 says, or nothing where a node says that it does not exist.
+fn there_is<T>(answer: &Answer, read: impl Fn(&Answer) -> Result<T, Unread>) -> Result<Option<T>, Unread> {
+    match answer.status {
+        200 => read(answer).map(Some),
+        // A 404 without a problem document comes from something that is no node.
+        404 if problem(&answer.body).is_some() => Ok(None),
+        _ => Err(refused(answer)),
+    }
+}
+
+/// Whether an answer is a success, whatever it says.
+fn ok(answer: &Answer) -> Result<(), Unread> {
+    if answer.status == 200 { Ok(()) } else { Err(refused(answer)) }
 }
 
 fn paged(mut path: String, after: Option<impl Display>, limit: Option<usize>) -> String {

@@ -6,6 +6,11 @@
 //! `Retry-After` is left alone for so long. Only at the deadline the outcome stays unknown, and the caller submits the same
 //! bytes later ([`Outbox`]).
 //!
+//! An answer that is not the API's counts as none: what stands at that address is not asked again in the call, and the other
+//! endpoints are. That is safe, since an envelope is accepted once, by its hash, however often and wherever it is sent; and it is not
+//! known to be untaken, since something between may have passed it on. A newer node's refusal with a code that this client does
+//! not know looks the same: each endpoint then refuses it once.
+//!
 //! [`Outbox`]: crate::Outbox
 
 use assent_api::{BatchMode, BatchResponse, Call, ReceiptBody, Retry, batch_body};
@@ -14,7 +19,7 @@ use bytes::Bytes;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
-use crate::answer::{NoAnswer, not_the_api, problem, refused};
+use crate::answer::{NoAnswer, Unread, json, not_the_api, problem, refused};
 use crate::attempts::Rests;
 use crate::client::Client;
 use crate::error::ClientError;
@@ -41,22 +46,23 @@ impl Client {
     ///
     /// # Errors
     /// `Refused` with the node's problem; `OutcomeUnknown` when the deadline passed and it may have been accepted;
-    /// `Unavailable` when it passed and nothing was taken. A refusal that comes after a lost answer (as for a gap in
-    /// the chain) says what the node found then: whoever holds signed bytes can submit them again at any time.
+    /// `Unavailable` when it passed and nothing was taken; `Answer` when all that answered is no node, which may have passed it on.
+    /// A refusal that comes after a lost answer (as for a gap in the chain) says what the node found then: whoever holds signed bytes
+    /// can submit them again at any time.
     pub async fn submit(&self, envelope: impl Into<Bytes>) -> Result<Submitted, ClientError> {
         let envelope = envelope.into();
         let parsed = Envelope::parse(&envelope).ok();
         let id = parsed.as_ref().map(Envelope::id);
-        let answer = self.insist(&Ask::post(Call::Submission, "/v1/envelopes", envelope)).await?;
-        match answer.status {
-            200 | 201 => {
-                let restricts = || parsed.as_ref().is_some_and(is_restriction);
-                let receipt = receipt(&answer, id.filter(|_| answer.status == 201 || !restricts()))?;
-                let in_force_already = id.is_some_and(|id| id != receipt.evidence_id);
-                Ok(Submitted { receipt, fresh: answer.status == 201, in_force_already })
+        let read = |answer: &Answer| -> Result<Submitted, Unread> {
+            if !matches!(answer.status, 200 | 201) {
+                return Err(refused(answer));
             }
-            _ => Err(refused(&answer)),
-        }
+            let restricts = || parsed.as_ref().is_some_and(is_restriction);
+            let receipt = receipt(answer, id.filter(|_| answer.status == 201 || !restricts()))?;
+            let in_force_already = id.is_some_and(|id| id != receipt.evidence_id);
+            Ok(Submitted { receipt, fresh: answer.status == 201, in_force_already })
+        };
+        self.insist(&Ask::post(Call::Submission, "/v1/envelopes", envelope), read).await
     }
 
     /// Submits up to 1000 signed envelopes, at most 1 MiB together, applied in the order given.
@@ -70,21 +76,25 @@ impl Client {
         envelopes: &[Bytes],
     ) -> Result<BatchResponse, ClientError> {
         let ask = Ask::post(Call::Submission, "/v1/envelopes:batch", batch_body(mode, envelopes));
-        let answer = self.insist(&ask).await?;
-        if answer.status != 200 {
-            return Err(refused(&answer));
-        }
-        let response: BatchResponse =
-            serde_json::from_slice(&answer.body).map_err(|error| not_the_api(&answer, error))?;
-        if response.results.len() != envelopes.len() {
-            let what = format!("`{}` results for `{}` envelopes", response.results.len(), envelopes.len());
-            return Err(not_the_api(&answer, what));
-        }
-        Ok(response)
+        let read = |answer: &Answer| -> Result<BatchResponse, Unread> {
+            let response: BatchResponse = json(answer)?;
+            if response.results.len() != envelopes.len() {
+                let what =
+                    format!("`{}` results for `{}` envelopes", response.results.len(), envelopes.len());
+                return Err(not_the_api(answer, what));
+            }
+            Ok(response)
+        };
+        self.insist(&ask, read).await
     }
 
-    /// Sends the same bytes until an endpoint gives a definite answer or the deadline passes.
-    async fn insist(&self, ask: &Ask) -> Result<Answer, ClientError> {
+    /// Sends the same bytes until an endpoint gives a definite answer that `read` can read, or the deadline passes, or nothing but
+    /// wrong services have answered.
+    async fn insist<T>(
+        &self,
+        ask: &Ask,
+        read: impl Fn(&Answer) -> Result<T, Unread>,
+    ) -> Result<T, ClientError> {
         let until = self.deadline();
         let endpoints = self.endpoints();
         let mut maybe_taken = false;
@@ -100,10 +110,21 @@ impl Client {
                 to_ask = to_ask.saturating_sub(1);
                 match self.attempt(endpoint, ask, share).await {
                     Ok(answer) => match answer.retry() {
-                        Retry::Final => {
-                            endpoints.stay_with(place);
-                            return Ok(answer);
-                        }
+                        Retry::Final => match read(&answer) {
+                            Ok(read) => {
+                                endpoints.stay_with(place);
+                                return Ok(read);
+                            }
+                            Err(Unread::Said(error)) => {
+                                endpoints.stay_with(place);
+                                return Err(error);
+                            }
+                            Err(Unread::Foreign(what)) => {
+                                maybe_taken = true;
+                                rests.for_good(place);
+                                no_answer.foreign(endpoint, what);
+                            }
+                        },
                         // The same bytes can be sent anywhere: `Here` needs no waiting for this very endpoint.
                         Retry::Here | Retry::Elsewhere => {
                             maybe_taken |= may_have_taken(&answer);
@@ -138,7 +159,12 @@ fn may_have_taken(answer: &Answer) -> bool {
 }
 
 fn gave_up(maybe_taken: bool, no_answer: NoAnswer) -> ClientError {
-    if maybe_taken { ClientError::OutcomeUnknown { detail: no_answer.detail() } } else { no_answer.into() }
+    // Where no node has answered, the endpoints are what is wrong: the error says so, and it is not definite either.
+    if maybe_taken && !no_answer.is_all_foreign() {
+        ClientError::OutcomeUnknown { detail: no_answer.detail() }
+    } else {
+        no_answer.into()
+    }
 }
 
 /// Whether the envelope revokes or contains.
@@ -147,7 +173,7 @@ fn is_restriction(envelope: &Envelope) -> bool {
 }
 
 /// The receipt in an answer; it must be for this envelope, where one is named.
-fn receipt(answer: &Answer, id: Option<EvidenceId>) -> Result<ReceiptBody, ClientError> {
+fn receipt(answer: &Answer, id: Option<EvidenceId>) -> Result<ReceiptBody, Unread> {
     let receipt: ReceiptBody =
         serde_json::from_slice(&answer.body).map_err(|error| not_the_api(answer, error))?;
     match id {

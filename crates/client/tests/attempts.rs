@@ -17,8 +17,8 @@ use assent_api::Verdict::{Allow, Deny};
 use assent_api::{
     BatchMode, BatchResponse, BatchResult, Call, MembersBody, Problem, Retry, retry_of, status_of,
 };
-use assent_client::{Client, ClientConfig, FirstEndpoint, Trust};
-use assent_proof::{Code, Millis, SigningKey};
+use assent_client::{Client, ClientConfig, EventsFilter, FirstEndpoint, Trust};
+use assent_proof::{Code, Cursor, Millis, SigningKey};
 use bytes::Bytes;
 use support::*;
 use tokio::time::Instant;
@@ -279,4 +279,111 @@ async fn a_final_code_of_a_node_that_says_that_it_failed_is_asked_elsewhere() {
     let client = client(&[&a.endpoint, &b.endpoint], 10 * SECOND);
     assert!(client.envelope(&id(&envelope(1))).await.unwrap().is_some());
     assert_eq!((a.requests(), b.requests()), (1, 1));
+}
+
+/// What wrong services answer behind an endpoint's address.
+fn foreign() -> Vec<Do> {
+    vec![
+        Do::Answer(200, b"{}".to_vec()),
+        Do::Answer(200, b"<html>welcome</html>".to_vec()),
+        Do::Answer(302, Vec::new()),
+        Do::Answer(401, b"{\"title\":\"who are you\",\"status\":401}".to_vec()),
+        Do::Answer(403, b"forbidden".to_vec()),
+        Do::Answer(404, b"<html>not here</html>".to_vec()),
+        Do::Answer(405, Vec::new()),
+        Do::Answer(500, b"oops".to_vec()),
+    ]
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_no_node_does_not_end_a_call_that_another_one_can_answer() {
+    let deny = decision(Deny, request("run").to_json(), &[Code::EvidenceMissing]).to_vec();
+    let decisions = format!("{{\"decisions\":[{}]}}", String::from_utf8(deny).unwrap()).into_bytes();
+    let batch = [Bytes::from(envelope(2))];
+    let results = BatchResponse { results: vec![BatchResult::accepted(receipt(&batch[0]), true)] };
+    for call in 0..8 {
+        for (kind, what) in foreign().into_iter().enumerate() {
+            let wrong = Server::start(vec![what]).await;
+            let answer = match call {
+                0 | 1 => allow(),
+                2 => Do::Answer(200, decisions.clone()),
+                3 => Do::Answer(200, envelope(1)),
+                4 => Do::Accept(201),
+                5 => Do::Answer(200, results.to_vec()),
+                6 => members(),
+                _ => in_force(history(1)),
+            };
+            let good = Server::start(vec![answer]).await;
+            let client = client(&[&wrong.endpoint, &good.endpoint], 10 * SECOND);
+            match call {
+                0 => assert!(client.authorize(&request("run")).await.unwrap().is_allow()),
+                1 => assert!(client.permit(&request("run")).await.unwrap().is_allow()),
+                2 => assert_eq!(client.authorize_batch(&[request("run")]).await.unwrap().len(), 1),
+                3 => assert!(client.envelope(&id(&envelope(1))).await.unwrap().is_some()),
+                4 => assert!(client.submit(envelope(1)).await.unwrap().fresh),
+                5 => assert_eq!(client.submit_batch(BatchMode::Each, &batch).await.unwrap(), results),
+                6 => assert_eq!(client.promote_member(4).await.unwrap().next_id, 5),
+                _ => assert_eq!(client.history_in_force().await.unwrap(), history(1)),
+            }
+            assert_eq!((wrong.requests(), good.requests()), (1, 1), "call {call}, answer {kind}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_follower_goes_on_at_another_endpoint_than_the_one_that_is_no_node() {
+    for what in foreign() {
+        let (wrong, good) =
+            (Server::start(vec![what]).await, Server::start(vec![in_force(history(1))]).await);
+        let client = client(&[&wrong.endpoint, &good.endpoint], 10 * SECOND);
+        let page = client.follow_events(EventsFilter::default(), Some(at(1))).next().await.unwrap();
+        assert_eq!((page.cursor, wrong.requests(), good.requests()), (at(1), 1, 1));
+    }
+}
+
+fn at(revision: u64) -> Cursor {
+    Cursor { history: history(1), revision }
+}
+
+#[tokio::test]
+async fn where_no_endpoint_is_a_node_the_error_says_what_stood_at_each() {
+    let wrong = || async {
+        let (a, b) = (Do::Answer(200, b"{}".to_vec()), Do::Answer(404, b"<html>".to_vec()));
+        (Server::start(vec![a]).await, Server::start(vec![b]).await)
+    };
+    for call in 0..4 {
+        let (a, b) = wrong().await;
+        let client = client(&[&a.endpoint, &b.endpoint], 10 * SECOND);
+        let started = Instant::now();
+        let error = match call {
+            0 => client.authorize(&request("run")).await.unwrap_err(),
+            1 => client.envelope(&id(&envelope(1))).await.unwrap_err(),
+            2 => client.submit(envelope(1)).await.unwrap_err(),
+            _ => client.history_in_force().await.unwrap_err(),
+        };
+        assert_eq!((error.code(), error.is_definite()), ("answer_invalid", false), "call {call}");
+        assert_eq!((a.requests(), b.requests()), (1, 1), "call {call}");
+        assert!(started.elapsed() < 5 * SECOND, "each is asked once: {:?}", started.elapsed());
+        let said = error.to_string();
+        for (server, status) in [(&a, "status 200"), (&b, "status 404")] {
+            let place = server.endpoint.trim_start_matches("http://");
+            assert!(said.contains(place) && said.contains(status), "{said}");
+        }
+    }
+    // Where another endpoint may be a node, it is not the wrong one alone that keeps the call from its answer.
+    let (a, _) = wrong().await;
+    let dead = dead_endpoint().await;
+    let error = client(&[&a.endpoint, &dead], SECOND).authorize(&request("run")).await.unwrap_err();
+    assert_eq!(error.code(), "unavailable");
+    let place = a.endpoint.trim_start_matches("http://");
+    assert!(error.to_string().contains(place) && error.to_string().contains("not the API's"), "{error}");
+}
+
+#[tokio::test]
+async fn an_envelope_that_a_wrong_service_took_is_unknown_while_no_node_has_answered() {
+    let wrong = Server::start(vec![Do::Answer(404, b"<html>".to_vec())]).await;
+    let busy = Server::start((0..99).map(|_| problem(Code::NoQuorum, 503)).collect()).await;
+    let error = client(&[&wrong.endpoint, &busy.endpoint], SECOND).submit(envelope(1)).await.unwrap_err();
+    assert_eq!((error.code(), error.is_definite()), ("outcome_unknown", false));
+    assert!(wrong.requests() == 1 && busy.requests() > 1, "{} and {}", wrong.requests(), busy.requests());
 }

@@ -50,7 +50,7 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     };
     match &args.out {
         Some(file) => files::hand_out(file, &[], &bytes, output)?,
-        None => output.bytes(&bytes)?,
+        None => output.product_bytes(&bytes)?,
     }
     Ok(Exit::Ok)
 }

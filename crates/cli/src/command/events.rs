@@ -17,7 +17,8 @@ Example:
   assent events --after blake3:…/e1:120
   assent events --follow --kind revocation --kind containment --domain prod.eu --output json
 
-It ends with exit code 0 when nobody reads its stdout any more, and with 11 when no node has answered for `--timeout`, and says where to go on. A cursor names the history that it is
+It ends with exit code 0 when nobody reads its stdout any more, with 1 when stdout cannot be written (with `--follow` also at once, if
+it is closed), and with 11 when no node has answered for `--timeout`, and says where to go on. A cursor names the history that it is
 of. It ends with exit code 14 when another history is in force, as after a recovery, or when the ledger is shorter than the cursor
 says; for another history it says whether all that was read is part of it, and after which cursor to read on.")]
 pub(crate) struct Args {
@@ -47,6 +48,10 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
         lineages: args.lineages,
         equivocations: false,
     };
+    if args.follow {
+        // It would go on for ever with nobody to tell.
+        output.must_be_open()?;
+    }
     let mut follower = args.endpoints.client()?.follow_events(filter, args.after);
     let mut size = None;
     loop {

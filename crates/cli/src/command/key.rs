@@ -29,7 +29,8 @@ Example:
   assent key generate --out my-key.pem
   assent key generate --out - | vault kv put secret/my-key pem=-
 
-With `--out -` no file is made: the private key goes to stdout and its id to stderr. With `--output json` one document has both.")]
+With `--out -` no file is made: the private key goes to stdout and its id to stderr. With `--output json` one document has both.
+If nobody reads stdout, it ends with exit code 1, and the key is lost.")]
 struct Generate {
     /// The file to make; one that is there is never overwritten. `-` is stdout
     #[arg(long, value_name = "FILE")]
@@ -60,7 +61,7 @@ fn generate(args: &Generate, output: Output) -> Result<Exit, CliError> {
     if files::is_stdio(&args.out) {
         let pem = key.to_pem();
         let value = serde_json::json!({ "id": id, "keyid": key.public().keyid(), "pem": pem.as_str() });
-        output.result(&value, || pem.as_str().to_owned())?;
+        output.product(&value, || pem.as_str().to_owned())?;
         if output == Output::Text {
             output.say(&id);
         }

@@ -39,7 +39,7 @@ struct Transfer {
 
 pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     let LeaderCommand::Transfer(args) = args.command;
-    let members = member::patient(&args.endpoints)?.transfer_leader(args.to).await?;
+    let members = args.endpoints.client_for_changes()?.transfer_leader(args.to).await?;
     output.result(&members, || member::table(&members))?;
     Ok(Exit::Ok)
 }

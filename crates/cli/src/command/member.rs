@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use assent_api::{
-    AddressError, MemberAddress, MemberAddresses, MemberBody, MemberRole, MembersBody, NewMember, StatusBody,
+    AddressError, MemberAddress, MemberAddresses, MemberBody, MemberRole, MembersBody, NewMember,
     parse_node_id,
 };
 use assent_client::Client;
@@ -26,8 +26,6 @@ Example:
 
 /// How often a learner is asked after while it catches up.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// A change of the membership takes the node so long at most.
-const CHANGE_WITHIN: Duration = Duration::from_secs(12);
 
 /// List, add, promote, move, remove and replace members of the cluster.
 ///
@@ -121,21 +119,22 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     let members = match args.command {
         MemberCommand::List(args) => args.endpoints.client()?.members().await?,
         MemberCommand::Add(args) => {
-            let client = patient(&args.endpoints)?;
-            let (new, members) = add(&client, &args.node, output).await?;
+            let client = args.endpoints.client_for_changes()?;
+            let new = introduce(&args.endpoints, &args.node).await?;
+            let members = add(&client, &new, output).await?;
             match args.promote {
                 true => promote(&client, new.id, Duration::from_secs(args.within), output).await?,
                 false => members,
             }
         }
-        MemberCommand::Promote(args) => patient(&args.endpoints)?.promote_member(args.id).await?,
-        MemberCommand::Remove(args) => patient(&args.endpoints)?.remove_member(args.id).await?,
+        MemberCommand::Promote(args) => args.endpoints.client_for_changes()?.promote_member(args.id).await?,
+        MemberCommand::Remove(args) => args.endpoints.client_for_changes()?.remove_member(args.id).await?,
         MemberCommand::Update(args) => {
             let to = MemberAddresses {
                 peer: args.peer_addr.map(|text| address("--peer-addr", &text)).transpose()?,
                 client: args.client_addr.map(|text| address("--client-addr", &text)).transpose()?,
             };
-            patient(&args.endpoints)?.update_member(args.id, &to).await?
+            args.endpoints.client_for_changes()?.update_member(args.id, &to).await?
         }
         MemberCommand::Replace(args) => return replace::run(args, output).await,
     };
@@ -143,16 +142,10 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     Ok(Exit::Ok)
 }
 
-/// A client whose single attempt may take as long as a change does.
-pub(crate) fn patient(endpoints: &Endpoints) -> Result<Client, CliError> {
-    let mut config = endpoints.client()?.config().clone();
-    config.deadline = config.deadline.max(CHANGE_WITHIN * 2);
-    config.attempt_timeout = CHANGE_WITHIN;
-    Ok(Client::new(config)?)
-}
-
 /// Asks the new node who it is.
-pub(crate) async fn introduce(client: &Client, node: &str) -> Result<(NewMember, StatusBody), CliError> {
+pub(crate) async fn introduce(endpoints: &Endpoints, node: &str) -> Result<NewMember, CliError> {
+    // To read takes no longer than any read.
+    let client = endpoints.client()?;
     let status = client.status_at(node).await?;
     let cluster = client.status().await?;
     if status.cluster_id != cluster.cluster_id {
@@ -175,30 +168,24 @@ pub(crate) async fn introduce(client: &Client, node: &str) -> Result<(NewMember,
             CliError::new("malformed", detail, remedy)
         })
     };
-    let new = NewMember {
+    Ok(NewMember {
         id: status.node_id,
         peer: place(&who.peer)?,
         client: place(&who.client)?,
         store_id: who.store_id,
         key: who.key,
-    };
-    Ok((new, status))
+    })
 }
 
 /// Adds the node as a learner.
-pub(crate) async fn add(
-    client: &Client,
-    node: &str,
-    output: Output,
-) -> Result<(NewMember, MembersBody), CliError> {
-    let (new, _) = introduce(client, node).await?;
-    let members = client.add_member(&new).await?;
+async fn add(client: &Client, new: &NewMember, output: Output) -> Result<MembersBody, CliError> {
+    let members = client.add_member(new).await?;
     let what = match members.member(new.id).map(|member| member.role) {
         Some(MemberRole::Voter) => "is a voter already",
         _ => "is a learner",
     };
     output.say(&format!("node {} at {} {what}", new.id, new.peer));
-    Ok((new, members))
+    Ok(members)
 }
 
 /// Waits until the learner has caught up, says how far it is, and promotes it.

@@ -81,7 +81,7 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     }
     let survivor = inspect(&config, &env).await.map_err(not_recovered)?;
     if args.draft {
-        output.json(&unsigned(&survivor, &args.signers)?.to_vec())?;
+        output.product_json(&unsigned(&survivor, &args.signers)?.to_vec())?;
     } else {
         output.result(&json(&survivor), || text(&survivor))?;
     }

@@ -9,7 +9,7 @@ use assent_client::Client;
 use assent_proof::{Claims, DomainName, PublicKey, RevocationReason, Role, Seconds, SigningKey};
 use clap::Args as ClapArgs;
 
-use super::member::{introduce, patient, promote, table};
+use super::member::{introduce, promote, table};
 use crate::args::OriginArg;
 use crate::connect::Endpoints;
 use crate::exit::{CliError, Exit};
@@ -59,8 +59,8 @@ struct Replacement {
 }
 
 pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
-    let client = patient(&args.endpoints)?;
-    let (new, _) = introduce(&client, &args.node).await?;
+    let client = args.endpoints.client_for_changes()?;
+    let new = introduce(&args.endpoints, &args.node).await?;
     if new.id == args.old {
         let detail = format!("`{}` says that it is node {} itself", args.node, args.old);
         let remedy = "give the new node an id that was never used, in its configuration";

@@ -72,7 +72,7 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     if args.in_place {
         files::replace(&args.file, &bytes)?
     } else {
-        output.bytes(&bytes)?
+        output.product_bytes(&bytes)?
     }
     Ok(Exit::Ok)
 }
@@ -88,7 +88,7 @@ fn pae(args: &Args, envelope: &Envelope, output: Output) -> Result<Exit, CliErro
         None => {
             let text = encode_base64(&pae);
             let value = serde_json::json!({ "evidenceId": envelope.id(), "pae": text });
-            output.result(&value, || text.clone())?;
+            output.product(&value, || text.clone())?;
         }
     }
     Ok(Exit::Ok)

@@ -113,7 +113,7 @@ async fn new(args: &New, output: Output) -> Result<Exit, CliError> {
     }
     let bytes = envelope.to_vec();
     if !args.submit {
-        output.json(&bytes)?;
+        output.product_json(&bytes)?;
         return Ok(Exit::Ok);
     }
     if let Some(issuer) =

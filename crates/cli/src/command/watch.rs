@@ -11,7 +11,7 @@ use crate::edge;
 use crate::exit::{CliError, Exit};
 use crate::log;
 use crate::output::Output;
-use crate::watch::{Asking, Execution, Hearing, Patience, Signals, Standing, Watch, become_child, guard};
+use crate::watch::{Asking, End, Execution, Hearing, Patience, Signals, Standing, Watch, become_child, guard};
 
 /// Run a command as long as it may execute. It asks as `authorize` does, starts the command on allow, and asks again
 /// before the decision runs out and whenever something enters the ledger that could change it.
@@ -22,9 +22,10 @@ Example:
 
 A deny, or no fresh allow by the end of the last one, stops the command with all that it has started: SIGTERM, after --grace
 SIGKILL. SIGINT, SIGTERM and SIGHUP are passed on to it, and end it likewise. What it has left behind when it ends is stopped too.
-If this program is killed, its guard, which is a child of it, kills all of it at once. Nobody is left to do that if both are
-killed together (`killall -9 assent`), and nobody watches while this program is stopped (SIGSTOP): a control group, as systemd
-has one for each service, ends everything in any case. On Linux that holds for every process that descends from the command, in
+If this program is killed, its guard, which is a child of it, kills all of it at once. If this program is stopped (SIGSTOP) or
+hangs, a deny is not heard of, and the guard stops the command at the end of the last allow and of --unknown-grace. Nobody is left
+to do either if both are killed or stopped together (`killall -9 assent`): a control group, as systemd has one for each service,
+ends everything in any case. On Linux that holds for every process that descends from the command, in
 whatever session or process group, unless it runs as a user whose processes this one may not signal. On other systems it holds for
 the command's process group; what leaves the group gets away. The command has no terminal to read from.
 
@@ -35,7 +36,7 @@ The time of an allow counts from before it was asked for, on a clock that goes o
 a command whose allow is over is stopped within a second. The wall clock can only end an allow earlier.
 
 Exit code: the command's own (128 and the signal's number, if one ended it); 10 or 11 as of `authorize` if it was not
-started; 12 if it was stopped by a deny; 13 if it was stopped because nobody could say any more that it may go on.")]
+started; 12 if it was stopped by a deny; 13 if it was stopped because nobody could say any more that it may go on, or said it in time.")]
 pub(crate) struct Args {
     #[command(flatten)]
     question: QuestionArgs,
@@ -83,7 +84,8 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
         output,
     };
     still_allowed(&standing.allowed)?;
-    let execution = Execution::start(program, arguments, patience.grace, output).await?;
+    let end = End::now().plus(standing.left());
+    let execution = Execution::start(program, arguments, end, patience.grace, output).await?;
     watch.run(standing, execution).await
 }
 
@@ -138,6 +140,12 @@ pub(crate) struct GuardArgs {
     /// How long the command may take to end after it was told to, in milliseconds
     #[arg(long)]
     grace_ms: u64,
+    /// The open file through which the process that watches says until when the command may run
+    #[arg(long, value_parser = clap::value_parser!(i32).range(3..))]
+    lifeline: i32,
+    /// Until when it may run at first
+    #[arg(long)]
+    end: u64,
     /// The command
     #[arg(last = true, required = true)]
     command: Vec<String>,
@@ -150,7 +158,8 @@ pub(crate) async fn run_guard(args: &GuardArgs, output: Output) -> Result<Exit, 
     match args.command.split_first() {
         Some((program, arguments)) => {
             let grace = Duration::from_millis(args.grace_ms);
-            guard(args.parent, grace, (program.as_str(), arguments), output).await
+            let lifeline = (args.lifeline, End::of_number(args.end));
+            guard(args.parent, grace, lifeline, (program.as_str(), arguments), output).await
         }
         None => Err(CliError::usage("give the command behind `--`")),
     }

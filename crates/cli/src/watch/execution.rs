@@ -1,6 +1,7 @@
 //! A command under watch, seen from the process that watches: its guard, and what is left if the guard is killed.
 
 use std::collections::BTreeSet;
+use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::guard::held;
+use super::lifeline::{End, Renewals};
 use super::processes::{self, Listed, Process};
 use crate::exit::{CliError, Exit};
 use crate::output::Output;
@@ -58,18 +60,22 @@ pub(crate) struct Execution {
     guard: Child,
     /// How the guard ended, once it has.
     guard_ended: Option<ExitStatus>,
+    /// Tells the guard how long the command may run. As long as it is open, the guard takes this process for alive.
+    renewals: Renewals,
     /// What descended from this process before the command, which is none of its doing.
     strangers: BTreeSet<Process>,
 }
 
 impl Execution {
-    /// Starts the command. To be called on the program's first thread: the system takes that thread's end for the parent's.
+    /// Starts the command, which may run until `end` unless the guard is told otherwise ([`renewals`](Self::renewals)). To be called on
+    /// the program's first thread: the system takes that thread's end for the parent's.
     ///
     /// # Errors
     /// `io_failed` if the guard could not be started. What the guard itself cannot do it says on stderr, and ends.
     pub(crate) async fn start(
         program: &str,
         arguments: &[String],
+        end: End,
         grace: Duration,
         output: Output,
     ) -> Result<Self, CliError> {
@@ -84,6 +90,7 @@ impl Execution {
         processes::adopt_orphans()?;
         let binary = std::env::current_exe()?;
         let (parent, grace) = (std::process::id().to_string(), grace.as_millis().to_string());
+        let (renewals, reader) = Renewals::open()?;
         // In a group of its own: Ctrl-C in the terminal is for this process.
         let guard = Command::new(&binary)
             .args([
@@ -94,6 +101,10 @@ impl Execution {
                 &parent,
                 "--grace-ms",
                 &grace,
+                "--lifeline",
+                &reader.as_raw_fd().to_string(),
+                "--end",
+                &end.number().to_string(),
                 "--",
                 program,
             ])
@@ -101,7 +112,14 @@ impl Execution {
             .process_group(0)
             .spawn()
             .map_err(|error| CliError::file("start", &binary, &error))?;
-        Ok(Self { guard, guard_ended: None, strangers })
+        // The guard has it by now.
+        drop(reader);
+        Ok(Self { guard, guard_ended: None, renewals, strangers })
+    }
+
+    /// What tells the guard how long the command may run.
+    pub(super) fn renewals(&self) -> Renewals {
+        self.renewals.clone()
     }
 
     /// Waits until the command has ended, with all that it has started, and answers how the guard ended: as the command did. Dropping

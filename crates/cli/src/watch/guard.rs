@@ -5,11 +5,14 @@
 //! or group it takes, and the system itself says when nothing of it is left. Elsewhere the guard knows the command's process group
 //! and nothing else.
 //!
-//! SIGINT, SIGTERM and SIGHUP tell it to stop the command with that signal. If the process that watches dies, the guard kills the
-//! command at once. If the guard dies, the system kills the command's first process, and the process that watches adopts and kills
-//! the rest. Only a kill of both together lets something get away.
+//! SIGINT, SIGTERM and SIGHUP tell it to stop the command with that signal. The process that watches tells it again and again until
+//! when the command may run (`lifeline`). If that process is stopped or hangs, the guard stops the command at the last of these ends,
+//! which is the allow's own. If the process that watches dies, the guard kills the command at once. If the guard dies, the system kills
+//! the command's first process, and the process that watches adopts and kills the rest. Only a kill of both together lets something get away, and a stop of both together lets it go on.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::os::fd::RawFd;
 use std::os::unix::process::CommandExt;
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -20,10 +23,11 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, getppid};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::execution::{CHILD, KILLED_WITHIN, Signals};
 use super::group::Group;
+use super::lifeline::{End, Lifeline};
 use super::processes::{self, Listed};
 use crate::exit::{CliError, Exit};
 use crate::output::Output;
@@ -33,6 +37,8 @@ const LOOK_MIN: Duration = Duration::from_millis(20);
 const LOOK_MAX: Duration = Duration::from_millis(200);
 /// How often the guard looks whether the process that watches is there, and asks after orphans that have ended.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How long the process that watches may take to say itself that the last allow is over.
+const SAID_WITHIN: Duration = Duration::from_millis(500);
 /// Most processes whose end is asked for in one go.
 const REAPED_MAX: usize = 100_000;
 /// Most processes that an error names.
@@ -46,6 +52,8 @@ enum Why {
     Told(Signal),
     /// The process that watches is gone.
     Alone,
+    /// The process that watches has not said in time that the command may go on.
+    Over,
 }
 
 /// A command and what it has started.
@@ -54,15 +62,18 @@ struct Guarded {
     group: Group,
 }
 
-/// Runs the command until it ends, until the guard is told to stop it, or until `parent` is gone. To be called on the program's first
-/// thread: the system takes that thread's end for the parent's.
+/// Runs the command until it ends, until the guard is told to stop it, until `parent` is gone, or until the last end that came through
+/// the pipe `lifeline`, at first `end`. To be called on the program's first thread: the system takes that thread's end for the
+/// parent's.
 ///
 /// # Errors
-/// `command_failed` if the command could not be started or tied to its guard; then it does not run. `io_failed` if something of it
+/// `command_failed` if the command could not be started or tied to its guard, and `allow_over` if its allow is over; then it does not
+/// run. `execution_unconfirmed` if it was stopped since the process that watches let its allow run out. `io_failed` if something of it
 /// was killed and does not end.
 pub(crate) async fn guard(
     parent: u32,
     grace: Duration,
+    (lifeline, end): (RawFd, End),
     command: (&str, &[String]),
     output: Output,
 ) -> Result<Exit, CliError> {
@@ -70,17 +81,34 @@ pub(crate) async fn guard(
     let mut parent_died = signal(SignalKind::user_defined1())?;
     let mut some_ended = signal(SignalKind::child())?;
     tie_to(parent)?;
+    let mut lifeline = Lifeline::inherited(lifeline, end).map_err(not_guarded)?;
+    if lifeline.left().is_zero() {
+        let detail = "the allow ran out before the command was started";
+        return Err(CliError { exit: Exit::CannotKnow, ..CliError::new("allow_over", detail, "ask again") });
+    }
     let mut guarded = Guarded::start(command, output)?;
     let mut orphans = false;
     let why = loop {
+        let look = LOOK_EVERY.min(lifeline.left());
         tokio::select! {
+            // What has been told by now is heard before the last end counts.
+            biased;
             status = guarded.child.wait() => break Why::Ended(status?),
             signal = signals.next() => break Why::Told(signal),
             Some(()) = parent_died.recv() => break Why::Alone,
+            renewed = lifeline.renewed() => {
+                if !renewed {
+                    break Why::Alone;
+                }
+            }
             Some(()) = some_ended.recv(), if !orphans => orphans = true,
-            () = sleep(LOOK_EVERY) => {
+            () = sleep(look) => {
                 if is_alone(parent) {
                     break Why::Alone;
+                }
+                // Counted anew each time: after a sleep of the host less is left than the timers know.
+                if lifeline.left().is_zero() {
+                    break Why::Over;
                 }
                 if orphans {
                     guarded.reap();
@@ -97,6 +125,14 @@ pub(crate) async fn guard(
         }
         Why::Told(signal) => guarded.stop(signal, grace).await?,
         Why::Alone => guarded.kill().await?,
+        Why::Over => {
+            let status = guarded.stop(Signal::SIGTERM, grace).await?;
+            // One that watches finds the same at the same time, tells this guard to stop the command, and says why.
+            if timeout(SAID_WITHIN, signals.next()).await.is_err() {
+                return Err(unrenewed());
+            }
+            status
+        }
     };
     Ok(Exit::of_command(status))
 }
@@ -117,22 +153,31 @@ pub(crate) fn become_child(parent: u32, program: &str, arguments: &[String]) -> 
     CliError::new("command_failed", detail, remedy)
 }
 
+/// The error of a command that cannot be guarded, and does not run.
+fn not_guarded(what: impl Display) -> CliError {
+    let remedy = "run it where `/proc` is mounted and processes may adopt orphans, or report this as a bug";
+    CliError::new("command_failed", format!("the command could not be guarded: {what}"), remedy)
+}
+
+/// The error of a command that was stopped while the process that watches was stopped itself, or hung.
+fn unrenewed() -> CliError {
+    let detail = "the command is stopped: the last allow is over, and the process that watches it has not said in time that \
+                  it may go on";
+    let remedy = "find out what stops that process or keeps it busy, and start the command anew";
+    CliError { exit: Exit::StoppedUnknown, ..CliError::new("execution_unconfirmed", detail, remedy) }
+}
+
 /// Has the system tell this process of its parent's death, and adopt what loses its parent below it.
 fn tie_to(parent: u32) -> Result<(), CliError> {
-    let failed = |what: String| {
-        let remedy =
-            "run it where `/proc` is mounted and processes may adopt orphans, or report this as a bug";
-        CliError::new("command_failed", format!("the command could not be guarded: {what}"), remedy)
-    };
     #[cfg(target_os = "linux")]
     {
-        nix::sys::prctl::set_pdeathsig(Signal::SIGUSR1).map_err(|errno| failed(errno.to_string()))?;
-        processes::adopt_orphans().map_err(|error| failed(error.to_string()))?;
+        nix::sys::prctl::set_pdeathsig(Signal::SIGUSR1).map_err(not_guarded)?;
+        processes::adopt_orphans().map_err(not_guarded)?;
         // What cannot be found cannot be ended: then nothing is started.
-        processes::descendants(&BTreeSet::new()).map_err(|error| failed(error.to_string()))?;
+        processes::descendants(&BTreeSet::new()).map_err(not_guarded)?;
     }
     match is_alone(parent) {
-        true => Err(failed("the process that watches it is gone".to_owned())),
+        true => Err(not_guarded("the process that watches it is gone")),
         false => Ok(()),
     }
 }

@@ -2,12 +2,14 @@
 //!
 //! The decision that started it holds for seconds. It is asked anew before it runs out, and whenever something enters the
 //! ledger that could change it. A deny that is a judgement ends the command at once; where nobody knows, the last allow's
-//! own end does. So a lost feed costs promptness, never safety.
+//! own end does. So a lost feed costs promptness, never safety. The command's guard counts that end too, for the case that this process
+//! is stopped or hangs.
 
 mod execution;
 mod group;
 mod guard;
 mod hearing;
+mod lifeline;
 mod processes;
 
 use std::pin::Pin;
@@ -25,6 +27,8 @@ pub(crate) use execution::{Execution, Signals};
 pub(crate) use guard::{become_child, guard};
 use hearing::Heard;
 pub(crate) use hearing::Hearing;
+pub(crate) use lifeline::End;
+use lifeline::Renewals;
 
 /// Events that come thick and fast are asked about together, once in so long.
 const ASK_APART: Duration = Duration::from_millis(50);
@@ -84,7 +88,7 @@ impl Standing {
     }
 
     /// How much longer the command may run.
-    fn left(&self) -> Duration {
+    pub(crate) fn left(&self) -> Duration {
         self.allowed.left().saturating_add(self.unknown_grace).saturating_sub(self.allowed.over_for())
     }
 
@@ -128,9 +132,11 @@ impl<F: Fn() -> Asking> Watch<F> {
     }
 
     async fn watch(&mut self, standing: Standing, execution: &mut Execution) -> Result<Exit, CliError> {
+        let renewals = execution.renewals();
+        let questions = Questions { ask: &self.ask, patience: self.patience, renewals: &renewals };
         let why = tokio::select! {
             status = execution.ended() => return Ok(Exit::of_command(status?)),
-            why = until_it_may_not(&self.ask, &mut self.hearing, &mut self.signals, self.patience, standing) => why,
+            why = until_it_may_not(questions, &mut self.hearing, &mut self.signals, standing) => why,
         };
         let (signal, exit) = match why {
             Why::Told(signal) => (signal, None),
@@ -155,12 +161,18 @@ impl<F: Fn() -> Asking> Watch<F> {
     }
 }
 
-/// Asks and hears until the command may go on no longer.
+/// What is asked, and who is told how long that holds.
+struct Questions<'a, F> {
+    ask: &'a F,
+    patience: Patience,
+    renewals: &'a Renewals,
+}
+
+/// Asks and hears until the command may go on no longer, and tells the guard all the time until when it may.
 async fn until_it_may_not<F: Fn() -> Asking>(
-    ask: &F,
+    Questions { ask, patience, renewals }: Questions<'_, F>,
     hearing: &mut Hearing,
     signals: &mut Signals,
-    patience: Patience,
     mut standing: Standing,
 ) -> Why {
     let mut asking: Option<Asking> = None;
@@ -171,10 +183,12 @@ async fn until_it_may_not<F: Fn() -> Asking>(
     let (mut asked_last, mut retry_at) = (Instant::now(), None);
     let (mut retry, mut problem) = (RETRY_MIN, "no answer came in time".to_owned());
     loop {
+        let now = End::now();
         let left = standing.left();
         if left.is_zero() {
             return Why::Unknown(problem);
         }
+        renewals.renew(now.plus(left));
         // What was heard of after the last decision may have changed it.
         let heard = hearing.heard().is_news(standing.decided_at, &asked_about);
         // Counted anew each time: after a sleep of the host less is left than the timers know.

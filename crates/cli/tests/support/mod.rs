@@ -59,7 +59,7 @@ impl Fake {
 
     /// One answer a connection.
     fn serve(&self, mut stream: TcpStream, asked: &AtomicUsize) {
-        let Some((path, body)) = request(&mut stream) else { return };
+        let Some(Request { path, body, .. }) = request(&mut stream) else { return };
         if self.moved && path.starts_with(&format!("/v1/events?history={}", history())) {
             let _ = stream.write_all(&moved());
             return;
@@ -115,8 +115,15 @@ fn moved() -> Vec<u8> {
     [head.as_bytes(), body.as_slice()].concat()
 }
 
-/// Path and body of a request; none if the connection ends before.
-fn request(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
+/// A request that was read to its end.
+pub struct Request {
+    pub method: String,
+    pub path: String,
+    pub body: Vec<u8>,
+}
+
+/// The request that comes on a connection; none if the connection ends before.
+pub fn request(stream: &mut TcpStream) -> Option<Request> {
     let mut bytes = Vec::new();
     let mut buffer = [0; 4096];
     loop {
@@ -129,8 +136,9 @@ fn request(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
             name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().unwrap())
         });
         if body.len() >= length.unwrap_or(0) {
-            let path = head.split(' ').nth(1)?.to_owned();
-            return Some((path, body.as_bytes().to_vec()));
+            let mut words = head.split(' ');
+            let (method, path) = (words.next()?.to_owned(), words.next()?.to_owned());
+            return Some(Request { method, path, body: body.as_bytes().to_vec() });
         }
     }
 }
