@@ -7,7 +7,7 @@ use crate::claims::examples;
 use crate::make::{ORIGIN, key};
 
 /// Compares a vector file with what the code makes, or writes it if asked to.
-fn is_what_the_code_makes(name: &str, vectors: Vec<Json>) {
+pub fn is_what_the_code_makes(name: &str, vectors: Vec<Json>) {
     let path = format!("{}/vectors/{name}", env!("CARGO_MANIFEST_DIR"));
     let made = pretty(&Json::Array(vectors));
     if std::env::var_os("ASSENT_WRITE_DOCS").is_some() {
