@@ -21,7 +21,8 @@ fn pretty(json: &Json) -> String {
     let value: serde_json::Value = serde_json::from_slice(&json.to_vec()).unwrap();
     let mut text = serde_json::to_string_pretty(&value).unwrap();
     text.push('\n');
-    text
+    // A viewer must not obey a vector.
+    assent_proof::text::json_lines(&text).into_owned()
 }
 
 fn text(text: impl Into<String>) -> Json {
