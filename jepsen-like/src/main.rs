@@ -5,6 +5,11 @@ mod cli;
 
 use std::process::ExitCode;
 
+/// The rules and their model allocate much in small pieces: random ledgers run 1.6 times as fast with it. A seed's run stays the same, since
+/// nothing depends on where something lies in memory.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     cli::run()
 }

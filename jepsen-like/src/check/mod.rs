@@ -3,6 +3,7 @@
 //! The numbers are those of `README.md`. A check says what it looked at, so that a run in which it had nothing
 //! to look at does not pass for one that it passed.
 
+mod batches;
 mod book;
 mod clocks_leap;
 mod converges;
@@ -147,6 +148,11 @@ pub const INVARIANTS: &[Invariant] = &[
         id: "S19",
         says: "on clocks that leapt together nothing is allowed and nothing accepted before they have settled",
         check: clocks_leap::check,
+    },
+    Invariant {
+        id: "S20",
+        says: "of a batch, what is wrong with one envelope is held against it alone, or in mode `all` against all of them",
+        check: batches::check,
     },
     Invariant {
         id: "L1",

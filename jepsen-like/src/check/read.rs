@@ -86,6 +86,40 @@ pub(super) fn may_be_accepted(record: &Record) -> bool {
         || text(&record.output, "outcome") == Some("unknown")
 }
 
+/// The batch that a submission was part of.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Batch<'h> {
+    /// Which one; no other batch of the history has this name.
+    pub(super) name: &'h str,
+    /// Whether it is all or nothing.
+    pub(super) all: bool,
+    /// Whether this envelope is by a key that nobody granted anything.
+    pub(super) stranger: bool,
+}
+
+/// The batch that a submission was part of, if it was part of one.
+pub(super) fn batch(record: &Record) -> Option<Batch<'_>> {
+    let batch = record.input.get("batch")?;
+    Some(Batch {
+        name: text(batch, "name")?,
+        all: text(batch, "mode")? == "all",
+        stranger: batch.get("stranger")?.as_bool()?,
+    })
+}
+
+/// Whether it was refused because another envelope of its batch was: the field at fault is a place of the batch.
+pub(super) fn is_for_anothers_sake(record: &Record) -> bool {
+    text(&record.output, "field").is_some_and(|field| field.starts_with("envelopes["))
+}
+
+/// Whether a refusal does not say how the rules judge that envelope by itself: of a batch that is all or nothing it may say what is wrong
+/// with another one, or that it proves an equivocation, which alone it would have been recorded for.
+pub(super) fn is_of_failed_batch(record: &Record) -> bool {
+    batch(record).is_some_and(|batch| batch.all)
+        && receipt(record).is_none()
+        && (is_for_anothers_sake(record) || text(&record.output, "code") == Some("authority_inconsistent"))
+}
+
 /// Whether it is an authorize or a permit.
 pub(super) fn is_question(record: &Record) -> bool {
     matches!(record.op, Op::Authorize | Op::Permit)

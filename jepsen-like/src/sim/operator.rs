@@ -1,7 +1,7 @@
 //! Whoever runs the cluster: adds nodes, makes them vote, removes them, hands leadership over; over HTTP, until it is done or
 //! hopeless.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use http::Method;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
+use super::dice::Dice;
 use super::http::{Answer, Boots, Http};
 
 /// How long one call may take; a change may wait ten seconds for its commit.
@@ -18,6 +19,8 @@ const WITHIN: Duration = Duration::from_secs(12);
 const TRIES: u32 = 40;
 /// The pause between two tries.
 const PAUSE: Duration = Duration::from_millis(300);
+/// How long a node is left a learner now and then, in milliseconds: what a learner does otherwise than a voter would hardly ever show.
+const LEARNER_MS: (u64, u64) = (1_000, 3_500);
 
 /// Something to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,8 +97,14 @@ impl Desk {
     }
 }
 
-/// Does what is on the desk, for ever. `nodes` are those to ask.
-pub async fn operate(desk: Desk, nodes: Rc<RefCell<Vec<u64>>>, boots: Boots) -> turmoil::Result {
+/// Does what is on the desk, for ever. `nodes` are those to ask, and `learner` is told which node was added and does not vote yet.
+pub async fn operate(
+    desk: Desk,
+    nodes: Rc<RefCell<Vec<u64>>>,
+    learner: Rc<Cell<Option<u64>>>,
+    boots: Boots,
+    mut dice: Dice,
+) -> turmoil::Result {
     let mut http = Http::new(boots);
     let mut asked = 0;
     loop {
@@ -115,6 +124,16 @@ pub async fn operate(desk: Desk, nodes: Rc<RefCell<Vec<u64>>>, boots: Boots) -> 
             if !matches!(task, Task::Transfer) {
                 sleep(PAUSE).await;
             }
+        }
+        match task {
+            Task::Add(id) if well => {
+                learner.set(Some(id));
+                if dice.chance(1, 2) {
+                    sleep(Duration::from_millis(dice.between(LEARNER_MS.0, LEARNER_MS.1))).await;
+                }
+            }
+            Task::Add(_) | Task::Promote(_) => learner.set(None),
+            Task::Remove(_) | Task::Transfer => {}
         }
         desk.finish(task, well);
     }

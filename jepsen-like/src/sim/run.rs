@@ -109,6 +109,7 @@ pub fn run(config: &Config, folder: &Path, progress: &mut dyn FnMut(Duration)) -
     let shared = Shared {
         book: Rc::new(RefCell::new(Book::new(&plans, &heads))),
         nodes: Rc::new(RefCell::new((1..=config.nodes).collect())),
+        learner: Rc::new(Cell::new(None)),
         recorder: recorder.clone(),
         boots: stage.boots(),
         go_on: Rc::new(Cell::new(true)),
@@ -149,7 +150,14 @@ pub fn run(config: &Config, folder: &Path, progress: &mut dyn FnMut(Duration)) -
         stage.add_client("crowd", crowd.crowd());
     }
     let boots = stage.boots();
-    stage.add_client("operator", operate(desk.clone(), shared.nodes.clone(), boots.clone()));
+    let operator = operate(
+        desk.clone(),
+        shared.nodes.clone(),
+        shared.learner.clone(),
+        boots.clone(),
+        dice.fork("operator"),
+    );
+    stage.add_client("operator", operator);
     let until = stage.now() + config.lasts;
     while stage.now() < until {
         go(&mut stage, progress)?;

@@ -7,6 +7,7 @@
 mod bad;
 mod bad_liveness;
 mod bad_raft;
+mod batches;
 mod good;
 mod real;
 mod story;
@@ -26,10 +27,15 @@ fn fixtures() -> PathBuf {
 }
 
 fn shelf() -> Shelf {
-    [good::stories(), bad::stories(), bad_raft::stories(), bad_liveness::stories(), real::stories()]
-        .into_iter()
-        .flatten()
-        .collect()
+    let shelves = [
+        good::stories(),
+        bad::stories(),
+        bad_raft::stories(),
+        bad_liveness::stories(),
+        batches::stories(),
+        real::stories(),
+    ];
+    shelves.into_iter().flatten().collect()
 }
 
 fn files() -> BTreeSet<String> {

@@ -17,6 +17,7 @@ mod histories;
 mod hostile_json;
 mod hostile_signatures;
 mod interop;
+mod key_files;
 mod keys;
 mod make;
 mod merkle;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::ledger::{Leaf, Ledger};
 use super::replay::disagreement;
 use super::{is_on_the_rules, millis, number, receipt, unavailable};
-use crate::check::read::is_peers_divergence;
+use crate::check::read::{is_of_failed_batch, is_peers_divergence};
 use crate::check::{Verdict, Violation};
 use crate::history::{History, Op, Outcome, Record};
 use crate::linear::{self, Spec, Timed};
@@ -239,6 +239,9 @@ fn done<'a>(record: &'a Record, ledger: &Ledger, times: &Times) -> Option<(Done<
     if record.outcome == Outcome::Unknown {
         let index = *ledger.index.get(record.input.get("id")?.as_str()?)?;
         return (index >= ledger.founding).then_some((Done::Accepted { index }, false));
+    }
+    if is_of_failed_batch(record) {
+        return None;
     }
     let invalid = record.input.get("valid").and_then(Value::as_bool) == Some(false);
     let by_the_rules = |code: &&str| !unavailable(code) || is_peers_divergence(record);

@@ -18,6 +18,8 @@ pub(super) type ChainId = (usize, String, String);
 
 /// How many audit events without detail a domain remembers.
 const BARE_MAX: usize = 4;
+/// How many accepted envelopes about executions a domain remembers byte for byte.
+const AGAIN_MAX: usize = 16;
 /// How many acceptances a domain remembers.
 const ACCEPTED_MAX: usize = 256;
 /// How many allowed requests are remembered.
@@ -59,6 +61,8 @@ pub(super) struct DomainBook {
     pub(super) evidence: Vec<EvidenceId>,
     /// Audit events without detail that were accepted, byte for byte.
     pub(super) bare: VecDeque<Vec<u8>>,
+    /// What was accepted lately about executions, byte for byte: the same again has the same receipt.
+    pub(super) again: VecDeque<Vec<u8>>,
     /// What was said of other registries.
     pub(super) words: Words,
 }
@@ -149,6 +153,7 @@ impl Book {
                 permits: Vec::new(),
                 evidence: Vec::new(),
                 bare: VecDeque::new(),
+                again: VecDeque::new(),
                 words: Words::under(&plan.policy),
             })
             .collect();
@@ -156,8 +161,8 @@ impl Book {
     }
 
     /// A statement was accepted, with this receipt.
-    pub(super) fn was_accepted(&mut self, domain: usize, envelope: &[u8], receipt: &Value) {
-        let Ok(envelope) = Envelope::parse(envelope) else { return };
+    pub(super) fn was_accepted(&mut self, domain: usize, bytes: &[u8], receipt: &Value) {
+        let Ok(envelope) = Envelope::parse(bytes) else { return };
         let at = receipt.get("acceptedAt").and_then(Value::as_i64);
         let (Some(at), Ok(statement), Some(domain)) =
             (at, Statement::parse(&envelope.payload), self.domains.get_mut(domain))
@@ -166,6 +171,12 @@ impl Book {
         };
         if let Some(index) = receipt.get("ledgerIndex").and_then(Value::as_u64) {
             domain.words.learn((index, Millis(at)), envelope.id(), &statement);
+        }
+        if statement.kind.is_execution() {
+            if domain.again.len() >= AGAIN_MAX {
+                domain.again.pop_front();
+            }
+            domain.again.push_back(bytes.to_vec());
         }
         for issuer in statement.issuers {
             if domain.accepted.len() >= ACCEPTED_MAX {

@@ -19,6 +19,8 @@ pub struct Shared {
     pub book: Rc<RefCell<Book>>,
     /// Whom they ask.
     pub nodes: Rc<RefCell<Vec<u64>>>,
+    /// The node that was added and does not vote yet, if there is one.
+    pub learner: Rc<Cell<Option<u64>>>,
     /// Where it is written down.
     pub recorder: Recorder,
     /// How often each node was started.
@@ -63,6 +65,7 @@ enum Deed {
     Evidence,
     Report,
     Peers,
+    Batch,
     Rotate,
     Contain,
     Release,
@@ -82,6 +85,7 @@ const DEEDS: &[(Deed, u64)] = &[
     (Deed::Evidence, 16),
     (Deed::Report, 4),
     (Deed::Peers, 5),
+    (Deed::Batch, 2),
     (Deed::Rotate, 3),
     (Deed::Contain, 3),
     (Deed::Release, 5),
@@ -133,6 +137,7 @@ impl Client {
                 Deed::Evidence => self.add_evidence().await,
                 Deed::Report => self.report().await,
                 Deed::Peers => self.speak_of_peers().await,
+                Deed::Batch => self.submit_batch().await,
                 Deed::Rotate => self.rotate().await,
                 Deed::Contain => self.contain().await,
                 Deed::Release => self.release().await,

@@ -1,12 +1,14 @@
-//! A crowd: callers that post batches at once, of questions or of garbage, while the others go about their business.
+//! A crowd: callers that post batches at once, of questions or of envelopes, while the others go about their business.
 //!
-//! Of each batch one element is written down and judged like any other. Nothing happens by the other questions. The other envelopes are
-//! signed by a key that nobody granted anything, or are none: were one accepted, the ledgers would hold what nobody submitted (S4).
+//! Of each batch one element is written down and judged like any other. Nothing happens by the other questions, nor by the other envelopes:
+//! some are signed by a key that nobody granted anything, or are none, and are refused by a look at the issuers. Some are signed well and
+//! dated far ahead, and some were accepted before: their signatures are computed, they are proposed, and the rules refuse them or answer with
+//! the receipt that there is. Were one accepted anew, the ledgers would hold what nobody submitted, or hold it twice (S4).
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use assent_proof::{Claims, Envelope, EvidenceKind};
+use assent_proof::{Claims, DomainName, Envelope, EvidenceKind, Role};
 use futures_util::future::join_all;
 use http::Method;
 use serde_json::{Value, json};
@@ -17,9 +19,10 @@ use super::super::ground::key;
 use super::super::http::{Answer, Http, NoAnswer};
 use super::super::recorder::Begun;
 use super::asking::said;
+use super::book::Lineage;
 use super::client::{Client, Shared};
 use super::evidence::draft;
-use super::submit::{read, write_down};
+use super::submit::{batch_body, of_place, read, write_down};
 use crate::history::{Op, Outcome};
 
 /// The clients that are a crowd, one a batch.
@@ -30,6 +33,8 @@ const COMES_ONE_IN: u64 = 50;
 /// Elements of a batch: mostly some, now and then many.
 const SOME: (u64, u64) = (16, 64);
 const MANY: (u64, u64) = (65, 200);
+/// How far ahead that is dated which is not due: further than any clock is ever wrong here, so that it is never accepted.
+const FAR_AHEAD_MS: i64 = 100 * 365 * 24 * 3_600_000;
 /// How long an answer may take: more than a node's own deadline for what is asked.
 const QUESTIONS_WITHIN: Duration = Duration::from_millis(1_500);
 const ENVELOPES_WITHIN: Duration = Duration::from_millis(2_500);
@@ -66,14 +71,14 @@ impl Client {
     }
 
     async fn post_batches(&mut self) {
-        let garbage = self.dice.chance(1, 2);
+        let submits = self.dice.chance(1, 2);
         let (least, most) = if self.dice.chance(1, 4) { MANY } else { SOME };
         let size = self.dice.between(least, most);
         let one = self.dice.chance(1, 2).then(|| self.any_node());
         let mut posts = Vec::new();
         for id in CROWD {
             let node = one.unwrap_or_else(|| self.any_node());
-            let batch = if garbage { self.garbage(size) } else { self.questions(size) };
+            let batch = if submits { self.envelopes(size) } else { self.questions(size) };
             if let Some(batch) = batch {
                 posts.push(post(self.shared.clone(), id, node, batch));
             }
@@ -100,46 +105,97 @@ impl Client {
         })
     }
 
-    /// A batch of envelopes by a stranger, and of what is no envelope.
-    fn garbage(&mut self, size: u64) -> Option<Batch> {
-        let at = self.any_domain();
-        let (domain, lineages) = {
-            let book = self.shared.book.borrow();
-            let domain = book.domains.get(at)?;
-            (domain.name.clone(), domain.lineages.clone())
-        };
-        let lineage = self.dice.pick(&lineages)?;
+    /// A batch of envelopes. Mostly no signature has to be computed for it. What is signed well goes through the log, so there is less of it.
+    fn envelopes(&mut self, size: u64) -> Option<Batch> {
+        let few = size.min(SOME.1);
+        match self.dice.below(8) {
+            0 => self.not_due(few),
+            1 => self.again(few),
+            2 => self.strangers(size, false),
+            _ => self.strangers(size, true),
+        }
+    }
+
+    /// A batch of envelopes by a stranger, a part of them mixed with what is no envelope.
+    fn strangers(&mut self, size: u64, garbage_too: bool) -> Option<Batch> {
+        let (domain, lineage) = self.any_lineage()?;
         let name = self.book().name("garbage");
         let stranger = key(&name, 1);
         let place = self.dice.below(size);
-        let mut input = Value::Null;
         let mut envelopes = Vec::new();
         for number in 0..size {
-            if number != place && self.dice.chance(1, 4) {
+            if garbage_too && number != place && self.dice.chance(1, 4) {
                 envelopes.push(json!({"garbage": number}).to_string().into_bytes());
                 continue;
             }
             let claims = Claims::RuntimeIntegrity { measured: format!("sha256:{name}-{number}") };
-            let draft = draft(&domain, lineage, EvidenceKind::RuntimeIntegrity, claims)?;
-            let envelope = draft.sign(&[&stranger], Some((0, None)));
-            if number == place {
-                let id = Envelope::parse(&envelope).ok()?.id().to_string();
-                input = json!({"id": id, "envelope": String::from_utf8_lossy(&envelope)});
-            }
-            envelopes.push(envelope);
+            let draft = draft(&domain, &lineage, EvidenceKind::RuntimeIntegrity, claims)?;
+            envelopes.push(draft.sign(&[&stranger], Some((0, None))));
         }
-        let list = envelopes.join(&b',');
-        let body = [&b"{\"mode\":\"each\",\"envelopes\":["[..], list.as_slice(), &b"]}"[..]].concat();
-        Some(Batch {
-            path: "/v1/envelopes:batch",
-            body,
-            within: ENVELOPES_WITHIN,
-            op: Op::Submit,
-            key: domain.to_string(),
-            input,
-            place,
-        })
+        of_envelopes(&domain, &envelopes, place)
     }
+
+    /// A batch of envelopes by somebody who has a role, dated so far ahead that no rules accept them.
+    fn not_due(&mut self, size: u64) -> Option<Batch> {
+        let at = self.any_domain();
+        let (domain, issuer) = self.anybody(at, Role::Runtime)?;
+        let lineage = self.lineage_of(at)?;
+        let name = self.book().name("early");
+        let place = self.dice.below(size);
+        let mut envelopes = Vec::new();
+        for number in 0..size {
+            let claims = Claims::RuntimeIntegrity { measured: format!("sha256:{name}-{number}") };
+            let mut draft = draft(&domain, &lineage, EvidenceKind::RuntimeIntegrity, claims)?;
+            draft.dated_ms = FAR_AHEAD_MS;
+            envelopes.push(draft.sign(&[&issuer], Some((0, None))));
+        }
+        of_envelopes(&domain, &envelopes, place)
+    }
+
+    /// A batch of what was accepted before, byte for byte, the same more than once.
+    fn again(&mut self, size: u64) -> Option<Batch> {
+        let at = self.any_domain();
+        let (domain, again) = {
+            let book = self.shared.book.borrow();
+            let domain = book.domains.get(at)?;
+            (domain.name.clone(), domain.again.iter().cloned().collect::<Vec<_>>())
+        };
+        let envelopes: Vec<Vec<u8>> =
+            (0..size).map(|_| self.dice.pick(&again).cloned()).collect::<Option<_>>()?;
+        let place = self.dice.below(size);
+        of_envelopes(&domain, &envelopes, place)
+    }
+
+    /// An execution of any domain, and the domain's name.
+    fn any_lineage(&mut self) -> Option<(DomainName, Lineage)> {
+        let at = self.any_domain();
+        let lineage = self.lineage_of(at)?;
+        let domain = self.shared.book.borrow().domains.get(at)?.name.clone();
+        Some((domain, lineage))
+    }
+
+    /// An execution of a domain.
+    fn lineage_of(&mut self, at: usize) -> Option<Lineage> {
+        let book = self.shared.book.borrow();
+        let lineages = &book.domains.get(at)?.lineages;
+        self.dice.pick(lineages).cloned()
+    }
+}
+
+/// A batch of these envelopes about a domain, of which the one in this place is written down.
+fn of_envelopes(domain: &DomainName, envelopes: &[Vec<u8>], place: u64) -> Option<Batch> {
+    let own = envelopes.get(usize::try_from(place).ok()?)?;
+    let id = Envelope::parse(own).ok()?.id().to_string();
+    let all: Vec<&[u8]> = envelopes.iter().map(Vec::as_slice).collect();
+    Some(Batch {
+        path: "/v1/envelopes:batch",
+        body: batch_body("each", &all),
+        within: ENVELOPES_WITHIN,
+        op: Op::Submit,
+        key: domain.to_string(),
+        input: json!({"id": id, "envelope": String::from_utf8_lossy(own)}),
+        place,
+    })
 }
 
 /// Posts a batch on a connection of its own.
@@ -147,7 +203,10 @@ async fn post(shared: Shared, id: u64, node: u64, batch: Batch) {
     let mut http = Http::new(shared.boots.clone());
     let begun = shared.recorder.begin(batch.op, id, node, &batch.key, batch.input);
     match http.ask(node, Method::POST, batch.path, batch.body, batch.within).await {
-        Ok(answer) if batch.op == Op::Submit => submitted(begun, answer, batch.place),
+        Ok(answer) if batch.op == Op::Submit => {
+            let (submitted, output) = read(of_place(&answer, batch.place));
+            write_down(begun, &submitted, output);
+        }
         Ok(answer) => decided(begun, answer, batch.place),
         Err(NoAnswer::NotSent) => begun.forget(),
         Err(NoAnswer::MaybeSent) => begun.unknown(Value::Null),
@@ -164,17 +223,6 @@ fn decided(begun: Begun, mut answer: Answer, place: u64) {
         None if answer.body.get("code").is_some() => begun.end(Outcome::Deny, answer.body),
         None => begun.unknown(answer.body),
     }
-}
-
-/// Writes down what became of the envelope in this place; if none was looked at, why not.
-fn submitted(begun: Begun, mut answer: Answer, place: u64) {
-    if let Some(result) = answer.body.pointer_mut(&format!("/results/{place}")).map(Value::take) {
-        let status = result.get("status").and_then(Value::as_u64);
-        answer.status = status.and_then(|status| u16::try_from(status).ok()).unwrap_or(0);
-        answer.body = result.get("receipt").or_else(|| result.get("problem")).cloned().unwrap_or(Value::Null);
-    }
-    let (submitted, output) = read(answer);
-    write_down(begun, &submitted, output);
 }
 
 #[cfg(test)]

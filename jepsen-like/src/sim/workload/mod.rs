@@ -4,6 +4,7 @@
 //! Everything is signed for real and goes over HTTP. What was asked and answered is recorded; nothing here judges.
 
 mod asking;
+mod batch;
 mod book;
 mod client;
 mod conflict;

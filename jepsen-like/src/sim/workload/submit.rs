@@ -129,7 +129,7 @@ pub(super) fn write_down(begun: Begun, submitted: &Submitted, output: Value) {
 }
 
 /// A refusal for the slot's sake says which one is next.
-fn learn(chain: &mut Chain, problem: &Value) {
+pub(super) fn learn(chain: &mut Chain, problem: &Value) {
     let next = problem.get("nextSequence").and_then(Value::as_u64);
     if let Some(next) = next {
         chain.next = next;
@@ -139,6 +139,27 @@ fn learn(chain: &mut Chain, problem: &Value) {
 
 fn is_unknown(output: &Value) -> bool {
     output.get("outcome").and_then(Value::as_str) == Some("unknown") || output.is_null()
+}
+
+/// The body of a batch of these envelopes.
+pub(super) fn batch_body(mode: &str, envelopes: &[&[u8]]) -> Vec<u8> {
+    let begin = format!("{{\"mode\":\"{mode}\",\"envelopes\":[");
+    [begin.into_bytes(), envelopes.join(&b','), b"]}".to_vec()].concat()
+}
+
+/// What a batch's answer says of the envelope in this place, as an answer of its own. If no envelope was looked at, the whole answer says
+/// why not. If others were answered and this one was not, nobody knows what became of it.
+pub(super) fn of_place(answer: &Answer, place: u64) -> Answer {
+    if answer.body.get("results").is_none() {
+        return answer.clone();
+    }
+    let result = answer.body.pointer(&format!("/results/{place}")).unwrap_or(&Value::Null);
+    let status = result.get("status").and_then(Value::as_u64);
+    Answer {
+        status: status.and_then(|status| u16::try_from(status).ok()).unwrap_or(0),
+        body: result.get("receipt").or_else(|| result.get("problem")).cloned().unwrap_or(Value::Null),
+        text: String::new(),
+    }
 }
 
 /// What an answer says of a submission, and its body.
@@ -164,4 +185,30 @@ pub(super) fn read(answer: Answer) -> (Submitted, Value) {
         _ => Submitted::Refused(output.clone()),
     };
     (submitted, output)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_place_of_a_batch_has_its_own_answer_and_a_missing_one_is_unknown() {
+        let body = json!({"results": [{"status": 201, "receipt": {"ledgerIndex": 7}},
+            {"status": 403, "problem": {"code": "authority_unknown"}}]});
+        let answer = Answer { status: 200, body, text: String::new() };
+        let (first, output) = read(of_place(&answer, 0));
+        assert_eq!((first, &output["ledgerIndex"]), (Submitted::Accepted, &json!(7)));
+        let (second, _) = read(of_place(&answer, 1));
+        assert_eq!(second, Submitted::Refused(json!({"code": "authority_unknown"})));
+        assert_eq!(read(of_place(&answer, 2)), (Submitted::Unknown, Value::Null));
+        let body = json!({"code": "overloaded"});
+        let none = Answer { status: 503, body: body.clone(), text: String::new() };
+        assert_eq!(read(of_place(&none, 1)), (Submitted::Unknown, body));
+    }
+
+    #[test]
+    fn the_body_of_a_batch_has_each_envelope_byte_for_byte() {
+        let body = batch_body("all", &[b"{ \"a\":1}", b"{}"]);
+        assert_eq!(body, br#"{"mode":"all","envelopes":[{ "a":1},{}]}"#);
+    }
 }

@@ -1,10 +1,12 @@
 //! The rare things that a history shows: what the seeds together have to have reached, or they tested less than they say.
 
+mod batches;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::workload::CROWD;
+use batches::batch_of;
 use crate::history::{History, Op, Outcome, Record};
 
 /// Rare things, each with what it is.
@@ -48,8 +50,14 @@ pub const SOMETIMES: &[(&str, &str)] = &[
     ("late half accepted", "a second statement was accepted for a slot whose issuer had filled the next one"),
     ("crowd answered", "a question in a crowd's batch was decided"),
     ("crowd's garbage refused", "an envelope by an ungranted key in a crowd's batch was refused"),
+    ("crowd's early refused", "a well signed envelope in a crowd's batch was refused since it is dated ahead"),
+    ("crowd's again answered", "an envelope in a crowd's batch got the receipt that it had from before"),
     ("crowd turned away", "a crowd's batch, or a part of it, was not looked at for want of room"),
     ("caller beside a crowd", "somebody else was served by a node while a crowd's batch was under way there"),
+    ("stranger refused alone", "of a batch of mode `each` a stranger's envelope was refused and another one accepted"),
+    ("leader found a stranger", "the same of a batch that a learner had forwarded, so that the leader had to find out"),
+    ("batch refused whole", "a batch of mode `all` was refused for one envelope's sake"),
+    ("batch accepted whole", "more than one envelope of a batch of mode `all` were accepted, and none was refused"),
     ("old build locked out", "a node ended, or did not start, because its build does not know the rules"),
 ];
 
@@ -71,6 +79,7 @@ pub fn rare(history: &History) -> BTreeMap<String, u64> {
     seen.leaps(history);
     seen.jumps(history);
     seen.crowds(history);
+    seen.batches(history);
     seen.mixed(history);
     if history.of(Op::Ledger).any(|(_, record)| has_rules(&record.output)) {
         seen.reached("rules raised");
@@ -83,6 +92,10 @@ struct Seen {
     counts: BTreeMap<String, u64>,
     /// By node: the term that it leads.
     leads: BTreeMap<u64, u64>,
+    /// Nodes that learn.
+    learn: BTreeSet<u64>,
+    /// Batches that were handed to a node that learned.
+    learned: BTreeSet<String>,
     newest_term: u64,
     /// When somebody was first seen leading in a term.
     changed_at: Vec<u64>,
@@ -103,7 +116,13 @@ impl Seen {
     }
 
     fn sample(&mut self, record: &Record) {
-        let leads = record.output.get("state").and_then(Value::as_str) == Some("leader");
+        let state = record.output.get("state").and_then(Value::as_str);
+        if state == Some("learner") {
+            self.learn.insert(record.node);
+        } else {
+            self.learn.remove(&record.node);
+        }
+        let leads = state == Some("leader");
         let term = record.output.get("term").and_then(Value::as_u64).unwrap_or(0);
         if leads {
             self.leads.insert(record.node, term);
@@ -147,6 +166,11 @@ impl Seen {
     fn submit(&mut self, record: &Record) {
         let id = record.input.get("id").and_then(Value::as_str).unwrap_or_default();
         let envelope = record.input.get("envelope").and_then(Value::as_str).unwrap_or_default();
+        if let Some(batch) = batch_of(record)
+            && self.learn.contains(&record.node)
+        {
+            self.learned.insert(batch.to_owned());
+        }
         match record.outcome {
             Outcome::Unknown => {
                 self.unknown.insert(id.to_owned());
@@ -244,32 +268,6 @@ impl Seen {
                 && others.any(Record::is_allow)
             {
                 self.reached("one clock leapt");
-            }
-        }
-    }
-
-    /// What became of crowds, and of those beside them.
-    fn crowds(&mut self, history: &History) {
-        let is_crowd = |record: &&Record| CROWD.contains(&record.client);
-        for crowd in history.records.iter().filter(is_crowd) {
-            let code = crowd.output.get("code").and_then(Value::as_str);
-            if code == Some("overloaded") || has_code(crowd, "overloaded") {
-                self.reached("crowd turned away");
-            } else if crowd.op == Op::Authorize && crowd.output.get("decision").is_some() {
-                self.reached("crowd answered");
-            } else if code == Some("authority_unknown") {
-                self.reached("crowd's garbage refused");
-            }
-            let meanwhile = |at: u64| at > crowd.invoke_ns && crowd.return_ns.is_some_and(|end| at < end);
-            let beside = history.records.iter().any(|record| {
-                record.client > 0
-                    && !CROWD.contains(&record.client)
-                    && record.node == crowd.node
-                    && record.outcome == Outcome::Ok
-                    && meanwhile(record.invoke_ns)
-            });
-            if beside {
-                self.reached("caller beside a crowd");
             }
         }
     }
