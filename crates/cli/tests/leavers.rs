@@ -233,7 +233,8 @@ fn a_process_that_watches_and_is_stopped_for_a_moment_goes_on_watching() {
 
 #[test]
 fn the_command_inherits_nothing_of_what_its_guard_is_told_through() {
-    let script = r#"for file in /proc/$$/fd/*; do readlink "$file"; done > files; echo done >> files; exit 7"#;
+    let script =
+        r#"for file in /proc/$$/fd/*; do readlink "$file"; done > files; echo done >> files; exit 7"#;
     let mut watched = Watched::start(Fake::new(), "1", script);
     assert_eq!(watched.ended(), Some(7), "{}", watched.file("said"));
     // What this test has inherited itself, as from `make`, is none of the guard's doing.

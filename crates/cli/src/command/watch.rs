@@ -11,7 +11,9 @@ use crate::edge;
 use crate::exit::{CliError, Exit};
 use crate::log;
 use crate::output::Output;
-use crate::watch::{Asking, End, Execution, Hearing, Patience, Signals, Standing, Watch, become_child, guard};
+use crate::watch::{
+    Asking, End, Execution, Hearing, Patience, Signals, Standing, Watch, become_child, guard,
+};
 
 /// Run a command as long as it may execute. It asks as `authorize` does, starts the command on allow, and asks again
 /// before the decision runs out and whenever something enters the ledger that could change it.

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use batches::batch_of;
 use crate::history::{History, Op, Outcome, Record};
+use batches::batch_of;
 
 /// Rare things, each with what it is.
 pub const SOMETIMES: &[(&str, &str)] = &[
@@ -50,14 +50,26 @@ pub const SOMETIMES: &[(&str, &str)] = &[
     ("late half accepted", "a second statement was accepted for a slot whose issuer had filled the next one"),
     ("crowd answered", "a question in a crowd's batch was decided"),
     ("crowd's garbage refused", "an envelope by an ungranted key in a crowd's batch was refused"),
-    ("crowd's early refused", "a well signed envelope in a crowd's batch was refused since it is dated ahead"),
+    (
+        "crowd's early refused",
+        "a well signed envelope in a crowd's batch was refused since it is dated ahead",
+    ),
     ("crowd's again answered", "an envelope in a crowd's batch got the receipt that it had from before"),
     ("crowd turned away", "a crowd's batch, or a part of it, was not looked at for want of room"),
     ("caller beside a crowd", "somebody else was served by a node while a crowd's batch was under way there"),
-    ("stranger refused alone", "of a batch of mode `each` a stranger's envelope was refused and another one accepted"),
-    ("leader found a stranger", "the same of a batch that a learner had forwarded, so that the leader had to find out"),
+    (
+        "stranger refused alone",
+        "of a batch of mode `each` a stranger's envelope was refused and another one accepted",
+    ),
+    (
+        "leader found a stranger",
+        "the same of a batch that a learner had forwarded, so that the leader had to find out",
+    ),
     ("batch refused whole", "a batch of mode `all` was refused for one envelope's sake"),
-    ("batch accepted whole", "more than one envelope of a batch of mode `all` were accepted, and none was refused"),
+    (
+        "batch accepted whole",
+        "more than one envelope of a batch of mode `all` were accepted, and none was refused",
+    ),
     ("old build locked out", "a node ended, or did not start, because its build does not know the rules"),
 ];
 
