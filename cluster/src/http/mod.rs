@@ -22,8 +22,7 @@ use axum::Router;
 use axum::middleware::map_response;
 use axum::routing::{MethodRouter, delete, get, post};
 
-use assent_api::{MAX_AUTHORIZE_BYTES, MAX_BATCH_BYTES};
-use assent_proof::{Code, MAX_ENVELOPE_BYTES};
+use assent_proof::Code;
 
 use crate::usecase::Service;
 use reply::problem;
@@ -71,8 +70,3 @@ fn only(method: &'static str, route: MethodRouter<Service>) -> MethodRouter<Serv
         answer
     })
 }
-
-/// Most bytes of one envelope's body; one more than the bound, so that the bound itself says what is wrong.
-const ENVELOPE_BODY: usize = MAX_ENVELOPE_BYTES + 1;
-const BATCH_BODY: usize = MAX_BATCH_BYTES + 1;
-const AUTHORIZE_BODY: usize = MAX_AUTHORIZE_BYTES + 1;

@@ -31,17 +31,9 @@ pub(super) fn json(status: u16, body: &impl Serialize) -> Response {
     }
 }
 
-/// A fault of this node's own. Every code judges what was asked, or says that nothing was done; here the node may have done it. So the
-/// document has none, and its status says that another node may be asked.
-fn fault(detail: &str) -> Response {
-    let status = StatusCode::INTERNAL_SERVER_ERROR;
-    let document = serde_json::json!({
-        "type": "about:blank",
-        "title": status.canonical_reason(),
-        "status": status.as_u16(),
-        "detail": detail,
-    });
-    reply(status.as_u16(), PROBLEM_CONTENT_TYPE, document.to_string())
+/// A fault of this node's own, which judges nothing of what was asked: the node may have done it, and another one may be asked.
+pub(super) fn fault(detail: &str) -> Response {
+    problem_body(&Problem::fault(detail))
 }
 
 /// A problem document.
@@ -62,6 +54,12 @@ pub(super) fn refusal(refusal: &Refusal, call: Call) -> Response {
 /// A batch of authorize requests of which nothing was evaluated.
 pub(super) fn shed(why: &Shed) -> Response {
     problem_body(&why.problem(Call::Authorize))
+}
+
+/// The connection is not worth keeping: the rest of the request is not read.
+pub(super) fn closing(mut answer: Response) -> Response {
+    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    answer
 }
 
 /// What the framework refuses by itself (a path that is no UTF-8, a query that does not parse) becomes a
@@ -134,7 +132,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_fault_of_the_nodes_own_has_no_code_that_judges_the_request() {
+    async fn a_fault_of_the_nodes_own_is_a_problem_document_with_a_code_that_judges_nothing() {
         // JSON has no such key.
         let unwritable = json(200, &std::collections::BTreeMap::from([((1_u8, 2_u8), 3_u8)]));
         let failed = as_problem(reply(500, "text/plain", "lost")).await;
@@ -142,9 +140,9 @@ mod tests {
             assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
             assert_eq!(answer.headers()[header::CONTENT_TYPE], PROBLEM_CONTENT_TYPE);
             let body = axum::body::to_bytes(answer.into_body(), 4096).await.unwrap();
-            let document: serde_json::Value = serde_json::from_slice(&body).unwrap();
-            assert_eq!((document["status"].as_u64(), document.get("code")), (Some(500), None), "{document}");
-            assert!(!document["detail"].as_str().unwrap().is_empty(), "{document}");
+            let problem: Problem = serde_json::from_slice(&body).unwrap();
+            assert_eq!((problem.status, problem.code), (500, Code::InternalError), "{problem:?}");
+            assert!(problem.is_outcome_unknown() && !problem.detail.is_empty(), "{problem:?}");
         }
         let refused = as_problem(reply(404, "text/plain", "x")).await;
         assert_eq!(refused.status(), StatusCode::BAD_REQUEST);

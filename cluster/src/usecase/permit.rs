@@ -55,14 +55,19 @@ impl Service {
     }
 
     async fn decided(&self, request: AuthorizeRequest) -> Answered {
-        only(self.ask(Question::Permitted, vec![request]).await)
+        let decided = self.ask(Question::Permitted, vec![request.clone()]).await.pop();
+        decided.unwrap_or_else(|| self.parts().denied_one(&request, &Shed::Lost))
     }
 
     async fn denied(&self, request: AuthorizeRequest, denied: Denied) -> Answered {
         if denied.code == Code::Overloaded {
-            return only(self.parts().denied_unsigned(&[request], &Shed::Overloaded(denied.detail)));
+            return self.parts().denied_one(&request, &Shed::Overloaded(denied.detail));
         }
-        only(self.deny(request, denied).await.into_iter().collect())
+        // Its signature may be what fails inside the node, and then it is denied without one.
+        match self.deny(request.clone(), denied).await {
+            Some(answer) => answer,
+            None => self.parts().denied_one(&request, &Shed::Lost),
+        }
     }
 
     /// Submits a statement of this node's own.
@@ -116,8 +121,4 @@ fn lacks_only_its_permit(answer: &Answered) -> bool {
 /// Whether the registry has judged, rather than not been reached.
 fn is_of_the_rules(problem: &Problem) -> bool {
     !matches!(problem.status, 429 | 503 | 504)
-}
-
-fn only(answers: Vec<Answered>) -> Answered {
-    answers.into_iter().next().unwrap_or_else(|| Answered { status: 503, body: Bytes::new() })
 }
