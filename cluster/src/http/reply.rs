@@ -1,10 +1,17 @@
 //! Answers as axum takes them, and what each of them leaves with.
 
-use axum::body::Body;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::body::{Body, HttpBody};
 use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::{Frame, SizeHint};
 use serde::Serialize;
+use tokio::sync::OwnedSemaphorePermit;
 
 use assent_api::{Call, JSON_CONTENT_TYPE, PROBLEM_CONTENT_TYPE, Problem, status_of};
 use assent_proof::{Code, Refusal};
@@ -21,6 +28,46 @@ pub(super) fn reply(status: u16, content_type: &'static str, body: impl Into<Byt
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
+}
+
+/// The same, with the room that it takes until it is written, or its caller is gone. What the body does not need of it is given back.
+pub(super) fn reply_in(
+    mut room: OwnedSemaphorePermit,
+    status: u16,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Response {
+    let body = body.into();
+    drop(room.split(room.num_permits().saturating_sub(body.len().div_ceil(1024))));
+    let mut response = reply(status, content_type, Bytes::new());
+    *response.body_mut() = Body::new(Roomed { body: Full::new(body), _room: room });
+    response
+}
+
+/// A body that holds room.
+struct Roomed {
+    body: Full<Bytes>,
+    _room: OwnedSemaphorePermit,
+}
+
+impl HttpBody for Roomed {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// A JSON body.
@@ -107,6 +154,10 @@ fn is_json(response: &Response) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::Semaphore;
+
     use super::*;
 
     #[test]
@@ -146,6 +197,16 @@ mod tests {
         }
         let refused = as_problem(reply(404, "text/plain", "x")).await;
         assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+    }
+
+    #[tokio::test]
+    async fn an_answer_holds_room_for_what_it_is_until_it_is_written() {
+        let room = Arc::new(Semaphore::new(10));
+        let held = room.clone().try_acquire_many_owned(10).unwrap();
+        let answer = reply_in(held, 200, JSON_CONTENT_TYPE, vec![b' '; 1025]);
+        assert_eq!(room.available_permits(), 8);
+        let body = axum::body::to_bytes(answer.into_body(), 4096).await.unwrap();
+        assert_eq!((body.len(), room.available_permits()), (1025, 10));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::authorize::Question;
 use super::decide::Denied;
 use super::shed::Shed;
 use super::{Answered, Caller, Service, Submitted};
-use assent_api::{BatchMode, DecisionBody, Problem};
+use assent_api::{DecisionBody, Problem};
 use assent_proof::{
     AuthorizeRequest, Claims, Code, Envelope, EvidenceKind, Millis, Refusal, STATEMENT_PAYLOAD_TYPE,
     Statement,
@@ -40,7 +40,7 @@ impl Service {
             Err(unsure) => return Ok(self.denied(request, unsure.into()).await),
         };
         let bytes = self.parts().permit_statement(&request, now);
-        match self.submit_own(bytes).await {
+        match self.submit_nodes(bytes).await {
             // Whatever became of it, the ledger says now what is recorded, and the rules say what follows.
             Submitted::Accepted { .. } => Ok(self.decided(request).await),
             Submitted::Problem(problem) if is_of_the_rules(&problem) => Ok(self.decided(request).await),
@@ -68,15 +68,6 @@ impl Service {
             Some(answer) => answer,
             None => self.parts().denied_one(&request, &Shed::Lost),
         }
-    }
-
-    /// Submits a statement of this node's own.
-    pub(super) async fn submit_own(&self, bytes: Bytes) -> Submitted {
-        let mut results = self.submit_nodes(BatchMode::Each, vec![bytes]).await;
-        results.pop().unwrap_or_else(|| {
-            let detail = "the answer was lost inside the node".to_owned();
-            Submitted::Problem(Box::new(Problem::unknown_outcome(detail)))
-        })
     }
 }
 
