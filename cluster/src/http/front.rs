@@ -92,7 +92,8 @@ fn wrong_host(version: Version, headers: &HeaderMap) -> Option<&'static str> {
             let is_host = |bytes: &[u8]| {
                 bytes.is_empty() || (!bytes.contains(&b'@') && Authority::try_from(bytes).is_ok())
             };
-            (!is_host(host.as_bytes())).then_some("the request's `Host` header is not a host with or without a port")
+            let detail = "the request's `Host` header is not a host with or without a port";
+            (!is_host(host.as_bytes())).then_some(detail)
         }
         (None, _) if version >= Version::HTTP_11 => {
             Some("the request has no `Host` header, which HTTP/1.1 requires")

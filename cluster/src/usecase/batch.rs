@@ -140,7 +140,10 @@ impl Service {
             let (mode, envelopes) = parse_batch(&body)?;
             Ok((mode, envelopes.into_iter().map(Bytes::from).collect()))
         };
-        let read = if bytes <= SMALL_BODY { read() } else { self.in_turn(read).await.map_err(NoBatch::Shed)? };
+        let read = match bytes {
+            0..=SMALL_BODY => read(),
+            _ => self.in_turn(read).await.map_err(NoBatch::Shed)?,
+        };
         let (mode, envelopes) = read.map_err(NoBatch::Refused)?;
         let Some(answer) = self.room_for_batch(envelopes.len().saturating_mul(MAX_RESULT_BYTES)) else {
             let detail = "answers to batches that were not taken yet fill `limits.answer_kib`".to_owned();

@@ -184,7 +184,8 @@ fn unless_shed(results: Vec<Submitted>) -> Result<Vec<Submitted>, Box<Problem>> 
     let is_shed = |problem: &Problem| matches!(problem.status, 429 | 503) && !problem.is_outcome_unknown();
     let shed = match results.as_slice() {
         [Submitted::Problem(first), others @ ..] if is_shed(first) => {
-            let is_same = |other: &Submitted| matches!(other, Submitted::Problem(problem) if problem == first);
+            let is_same =
+                |other: &Submitted| matches!(other, Submitted::Problem(problem) if problem == first);
             others.iter().all(is_same).then(|| first.clone())
         }
         _ => None,

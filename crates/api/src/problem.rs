@@ -99,7 +99,8 @@ impl Problem {
 
     /// 500: the node failed at its own part. What was asked may have been done.
     pub fn fault(detail: impl Into<String>) -> Self {
-        Problem { outcome: Some(OUTCOME_UNKNOWN.to_owned()), ..Problem::new(Code::InternalError, 500, detail) }
+        let outcome = Some(OUTCOME_UNKNOWN.to_owned());
+        Problem { outcome, ..Problem::new(Code::InternalError, 500, detail) }
     }
 
     /// The same with the receipt of an equivocation.
