@@ -118,8 +118,7 @@ async fn a_batch_that_finds_the_lane_full_is_refused_unread_and_with_one_problem
         let head = format!("POST {path} HTTP/1.1\r\nhost: node\r\n{headers}content-length: {length}\r\n\r\n");
         asks.push(("a head", true, head.into_bytes()));
     }
-    let large = batch_body(BatchMode::Each, &vec![authorization(); 900]);
-    assert!(large.len() <= MAX_BATCH_BYTES, "{}", large.len());
+    let large = batch_body(BatchMode::Each, &vec![authorization(); 100]);
     asks.push(("a large one", true, post(path, "", &large)));
     // Its length is known once it is there, and it is not parsed then.
     let chunk = format!("{:x}\r\n", large.len());

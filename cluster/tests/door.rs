@@ -230,7 +230,7 @@ async fn a_body_that_will_be_refused_is_not_asked_for() {
             (waits, most + 1, 413, Code::TooLarge),
             // A client that sends its body at once, and slowly, hears as soon.
             ("", most + 1, 413, Code::TooLarge),
-            (&gzip, most, 415, Code::EncodingUnsupported),
+            (gzip.as_str(), most, 415, Code::EncodingUnsupported),
         ] {
             let from = Instant::now();
             let (head, problem) = problem(&exchange(address, &head(path, headers, length)).await);
