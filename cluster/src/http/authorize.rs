@@ -25,7 +25,10 @@ pub(super) async fn one(State(service): State<Service>, request: Body) -> Respon
         Ok(request) => request,
         Err(answer) => return answer,
     };
-    let deciding = async { Ok(service.authorize(&Caller::Anonymous, vec![request.clone()]).await.pop()) };
+    let deciding = async {
+        let mut decided = service.authorize(&Caller::Anonymous, vec![request.clone()]).await;
+        Ok::<_, Refusal>(decided.pop())
+    };
     decided(service.decided_or_denied(&request, deciding).await)
 }
 

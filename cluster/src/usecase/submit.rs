@@ -254,3 +254,30 @@ pub(super) fn answer(outcome: Outcome, history: Option<History>) -> Submitted {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use assent_proof::Code;
+
+    use super::*;
+
+    #[test]
+    fn a_batch_has_one_problem_only_if_each_envelope_would_be_told_the_same_and_it_settles_nothing() {
+        let of = |code, status| Submitted::Problem(Box::new(Problem::new(code, status, "as told")));
+        let full = || of(Code::Overloaded, 429);
+        let shed = unless_shed(vec![full(), full(), full()]).expect_err("it was shed");
+        assert_eq!((shed.code, shed.status), (Code::Overloaded, 429));
+        let elsewhere = Submitted::Problem(Problem::new(Code::Overloaded, 429, "for another reason").into());
+        for results in [
+            vec![],
+            // Final, so that each is told.
+            vec![of(Code::Malformed, 400), of(Code::Malformed, 400)],
+            vec![full(), of(Code::Malformed, 400)],
+            vec![full(), elsewhere],
+            // Unknown, so that each may have been accepted.
+            vec![lost(), lost()],
+        ] {
+            assert_eq!(unless_shed(results.clone()), Ok(results));
+        }
+    }
+}
