@@ -219,7 +219,7 @@ pub struct LimitConfig {
     pub submit_batch: usize,
     /// Bytes of envelopes proposed in one log entry. An entry of revocations and containments has at most 16 KiB.
     pub submit_batch_bytes: usize,
-    /// Pieces of work at verifying envelopes at once; each takes some milliseconds.
+    /// Pieces of work at verifying envelopes at once; each takes some milliseconds. If there is more than one, one of them is not for batches.
     pub verifications: usize,
     /// Bodies of batches held at once, in KiB; beyond it batches are refused as `overloaded`.
     pub body_kib: usize,
