@@ -205,7 +205,8 @@ pub struct LimitConfig {
     /// Authorize requests decided under one read barrier. A call of more than one request counts as one: it is decided apart.
     pub authorize_batch: usize,
     /// Memory of answers to authorizes under way, in KiB, from before they are decided until they are written; beyond it requests are
-    /// denied as `overloaded`. At least 8192, which 64 decisions take while they are made.
+    /// denied as `overloaded`. At least 8192, which 64 decisions take while they are made. As much again is for answers to batches: those of
+    /// envelopes from before they are looked at (4 KiB each), and those of authorizes while they are written.
     pub answer_kib: usize,
     /// Read barriers under way at once.
     pub barriers: usize,
@@ -218,7 +219,7 @@ pub struct LimitConfig {
     pub submit_batch: usize,
     /// Bytes of envelopes proposed in one log entry. An entry of revocations and containments has at most 16 KiB.
     pub submit_batch_bytes: usize,
-    /// Pieces of work at verifying envelopes at once; each takes some milliseconds.
+    /// Pieces of work at verifying envelopes at once; each takes some milliseconds. If there is more than one, one of them is not for batches.
     pub verifications: usize,
     /// Bodies of batches held at once, in KiB; beyond it batches are refused as `overloaded`.
     pub body_kib: usize,

@@ -48,6 +48,10 @@ struct OfNode {
     pulses: Mutex<Vec<Pulse>>,
 }
 
+/// Work on a call that has panicked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Panicked;
+
 /// Where a task that ticks says that it goes on.
 #[derive(Clone)]
 pub struct Pulse {
@@ -142,12 +146,19 @@ impl Tasks {
             match AssertUnwindSafe(work).catch_unwind().await {
                 Ok(done) => done,
                 Err(panic) => {
-                    node.panics.fetch_add(1, Ordering::Relaxed);
-                    let text = text(&*panic);
-                    tracing::error!(task, panic = text, "a task of one connection or call panicked");
+                    node.counted(task, &*panic);
                     resume_unwind(panic)
                 }
             }
+        })
+    }
+
+    /// Does work on one call, within the task of its connection. If it panics, that is logged and counted like the panic of a passing task,
+    /// and the call can be answered all the same.
+    pub(crate) async fn caught<F: Future>(&self, call: &'static str, work: F) -> Result<F::Output, Panicked> {
+        AssertUnwindSafe(work).catch_unwind().await.map_err(|panic| {
+            self.node.counted(call, &*panic);
+            Panicked
         })
     }
 
@@ -220,6 +231,12 @@ impl OfNode {
             // Only the first cause is kept.
             let _ = self.returned.set(cause);
         }
+    }
+
+    fn counted(&self, task: &str, panic: &(dyn Any + Send)) {
+        self.panics.fetch_add(1, Ordering::Relaxed);
+        let text = text(panic);
+        tracing::error!(task, panic = text, "a task of one connection or call panicked");
     }
 
     fn panicked(&self, task: &str, panic: &(dyn Any + Send)) {
@@ -352,6 +369,14 @@ mod tests {
         assert_eq!(tasks.cause(), None);
         assert!(tasks.finite("two", panics()).await.is_err());
         assert_eq!(tasks.cause(), Some("the task `two` panicked: on purpose 2"));
+    }
+
+    #[tokio::test]
+    async fn work_on_a_call_that_panics_is_counted_and_its_caller_goes_on() {
+        let tasks = Tasks::new();
+        assert_eq!(tasks.caught("one", ready(7)).await, Ok(7));
+        assert!(tasks.caught("two", panics::<()>()).await.is_err());
+        assert_eq!((tasks.panics(), tasks.cause()), (1, None));
     }
 
     #[tokio::test]

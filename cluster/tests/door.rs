@@ -4,11 +4,13 @@
 
 mod cluster_support;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use assent_api::{MAX_AUTHORIZE_BYTES, MAX_BATCH_BYTES, MAX_CLOCK_BYTES, MAX_MEMBER_BYTES};
 use assent_cluster::env::PROBE_CONNECTIONS;
-use assent_proof::Code;
-use cluster_support::http::{get, is_200};
+use assent_proof::{Code, MAX_ENVELOPE_BYTES};
+use cluster_support::http::{ask, get, is_200, status};
 use cluster_support::raw::{SURELY, connections, exchange, kept, post, problem, still_answers, to_the_end};
 use cluster_support::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -200,5 +202,127 @@ async fn what_is_refused_before_any_route_is_a_problem_document_too() {
     let identity = format!("content-encoding: identity\r\n{close}");
     let answer = exchange(address, &post("/v1/envelopes", &identity, &authorization())).await;
     assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_will_be_refused_is_not_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = alone(folder.path(), |_| {}).await;
+    let address = node.client_addr();
+    let head = |path: &str, headers: &str, length: usize| {
+        let head = format!("POST {path} HTTP/1.1\r\nhost: node\r\n{headers}content-length: {length}\r\n\r\n");
+        head.into_bytes()
+    };
+    let waits = "expect: 100-continue\r\n";
+    for (path, most) in [
+        ("/v1/envelopes", MAX_ENVELOPE_BYTES),
+        ("/v1/envelopes:batch", MAX_BATCH_BYTES),
+        ("/v1/authorize", MAX_AUTHORIZE_BYTES),
+        ("/v1/authorize:batch", MAX_BATCH_BYTES),
+        ("/v1/permits", MAX_AUTHORIZE_BYTES),
+        ("/v1/cluster/members", MAX_MEMBER_BYTES),
+        ("/v1/cluster/leader", MAX_MEMBER_BYTES),
+        ("/v1/clock/confirm", MAX_CLOCK_BYTES),
+    ] {
+        let gzip = format!("{waits}content-encoding: gzip\r\n");
+        for (headers, length, status, code) in [
+            (waits, most + 1, 413, Code::TooLarge),
+            // A client that sends its body at once, and slowly, hears as soon.
+            ("", most + 1, 413, Code::TooLarge),
+            (gzip.as_str(), most, 415, Code::EncodingUnsupported),
+        ] {
+            let from = Instant::now();
+            let (head, problem) = problem(&exchange(address, &head(path, headers, length)).await);
+            assert_eq!((problem.status, problem.code), (status, code), "{path} {headers}: {head}");
+            assert!(head.contains("connection: close"), "{path} {headers}: {head}");
+            // The deadline of bodies is 5 s.
+            assert!(from.elapsed() < Duration::from_secs(3), "{path} {headers}: {:?}", from.elapsed());
+        }
+    }
+    // What is worth reading is asked for.
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let headers = format!("{waits}connection: close\r\n");
+    stream.write_all(&head("/v1/envelopes", &headers, 2)).await.unwrap();
+    let mut asked = [0; 25];
+    timeout(SURELY, stream.read_exact(&mut asked)).await.unwrap().unwrap();
+    assert_eq!(&asked, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream.write_all(b"{}").await.unwrap();
+    let (head, problem) = problem(&to_the_end(&mut stream).await);
+    assert_eq!((problem.status, problem.code), (400, Code::Malformed), "{head}");
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_does_not_name_one_host_is_refused_as_malformed() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = alone(folder.path(), |_| {}).await;
+    let address = node.client_addr();
+    let get = |version: &str, hosts: &str| {
+        format!("GET /livez HTTP/{version}\r\n{hosts}connection: close\r\n\r\n").into_bytes()
+    };
+    for hosts in ["", "host: node\r\nhost: node\r\n", "host: a b\r\n", "host: somebody@node\r\n"] {
+        let (head, problem) = problem(&exchange(address, &get("1.1", hosts)).await);
+        assert_eq!((problem.status, problem.code), (400, Code::Malformed), "{hosts}: {head}");
+        assert!(problem.detail.contains("`Host`"), "{hosts}: {}", problem.detail);
+    }
+    for (version, hosts) in [("1.1", "host: node:7400\r\n"), ("1.1", "host:\r\n"), ("1.0", "")] {
+        let answer = exchange(address, &get(version, hosts)).await;
+        assert_eq!(status(&answer), 200, "{version} {hosts}: {answer}");
+    }
+    node.shutdown().await;
+}
+
+/// The calls in the tables of the protocol: of each path, with `x` for each part that has a name, the methods.
+fn calls() -> BTreeMap<String, BTreeSet<String>> {
+    let page = include_str!("../../docs/protocol.md");
+    let mut calls: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for line in page.lines().filter(|line| line.starts_with("| `")) {
+        let mut method = None;
+        for call in line.split('|').nth(1).unwrap().split('`').skip(1).step_by(2) {
+            let target = match call.split_once(' ') {
+                Some((named, target)) => {
+                    method = Some(named.to_owned());
+                    target
+                }
+                None => call,
+            };
+            // Other tables begin with other words.
+            let Some(method) = method.clone().filter(|_| target.starts_with('/')) else { continue };
+            let path = target.split('?').next().unwrap();
+            let parts: Vec<&str> =
+                path.split('/').map(|part| if part.starts_with('{') { "x" } else { part }).collect();
+            calls.entry(parts.join("/")).or_default().insert(method);
+        }
+    }
+    calls
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_path_takes_the_methods_of_the_protocol_and_names_them_to_every_other_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = alone(folder.path(), |_| {}).await;
+    let calls = calls();
+    assert!(calls.len() >= 22, "{calls:?}");
+    for (path, mut taken) in calls {
+        if taken.contains("GET") {
+            taken.insert("HEAD".to_owned());
+        }
+        for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"] {
+            let what = format!("{method} {path}");
+            let answer = ask(node.client_addr(), &what, &[]).await.unwrap();
+            if taken.contains(method) {
+                assert_ne!(status(&answer), 405, "{what}: {answer}");
+                continue;
+            }
+            assert_eq!(status(&answer), 405, "{what}: {answer}");
+            let (head, _) = answer.split_once("\r\n\r\n").unwrap();
+            let head = head.to_lowercase();
+            let allow = head.lines().find_map(|line| line.strip_prefix("allow: ")).expect("it has `allow`");
+            let allow: BTreeSet<String> =
+                allow.split(',').map(|method| method.trim().to_uppercase()).collect();
+            assert_eq!(allow, taken, "{what}");
+        }
+    }
     node.shutdown().await;
 }

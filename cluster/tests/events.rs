@@ -322,6 +322,7 @@ async fn who_reads_nothing_gets_the_end_and_what_came_before_it_is_whole() {
     while get(&node, "/v1/events", "").await.0 != 200 {
         assert!(batch < 15, "nobody ended the deaf client");
         let accepted = node.service().submit_batch(&Caller::Anonymous, BatchMode::Each, many(batch)).await;
+        let accepted = accepted.unwrap();
         assert!(accepted.iter().all(|one| matches!(one, Submitted::Accepted { .. })));
         batch += 1;
     }

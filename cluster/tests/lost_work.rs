@@ -1,5 +1,5 @@
 //! Work on a call that fails inside the node settles nothing: the caller is told to ask again or elsewhere, and never that what it
-//! handed in is wrong.
+//! handed in is wrong. Nor is it told nothing.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod cluster_support;
@@ -7,16 +7,18 @@ mod cluster_support;
 use std::collections::HashSet;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
-use assent_api::{BatchMode, batch_body};
+use assent_api::{BatchMode, DecisionBody, Verdict, batch_body};
 use assent_cluster::env::{Blocking, BoxStream, Environment, Listener, Net, RealNet, ThreadPool};
 use assent_cluster::node::Node;
-use assent_proof::{Claims, EvidenceKind, RevocationReason};
+use assent_proof::{AuthorizeRequest, Claims, Code, EvidenceKind, RevocationReason, Seconds};
 use cluster_support::http::{ask, get, status};
+use cluster_support::raw::problem;
 use cluster_support::*;
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -28,6 +30,8 @@ struct Losing {
     clients: Arc<Mutex<HashSet<tokio::task::Id>>>,
     panics: Arc<AtomicBool>,
     vanishes: Arc<AtomicBool>,
+    /// Whether it panics on the task that begins it, as a defect of the code that answers a call would.
+    breaks: Arc<AtomicBool>,
 }
 
 impl Losing {
@@ -43,6 +47,9 @@ fn goes_wrong(job: Box<dyn FnOnce() + Send>) {
 
 impl Blocking for Losing {
     fn run(&self, job: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
+        if self.is_a_clients() && self.breaks.load(Ordering::SeqCst) {
+            goes_wrong(job);
+        }
         if self.is_a_clients() && self.panics.load(Ordering::SeqCst) {
             return ThreadPool.run(Box::new(move || goes_wrong(job)));
         }
@@ -145,10 +152,9 @@ fn revocations() -> (Vec<u8>, Vec<u8>) {
     (revocation, body)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_whose_work_is_lost_inside_the_node_is_never_refused_for_good() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut config = configs(folder.path()).swap_remove(0);
+/// A cluster of one, the work on whose calls goes wrong when it is told to.
+async fn losing_node(folder: &Path) -> (Node, Losing) {
+    let mut config = configs(folder).swap_remove(0);
     config.voters.truncate(1);
     let losing = Losing::default();
     let net = NotedNet { client_listen: config.client_listen.clone(), losing: losing.clone() };
@@ -156,6 +162,71 @@ async fn a_call_whose_work_is_lost_inside_the_node_is_never_refused_for_good() {
         Environment { net: Arc::new(net), blocking: Arc::new(losing.clone()), ..environment(&config).await };
     let node = Node::start(config, env).await.unwrap();
     ready(&node).await;
+    (node, losing)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_on_which_the_node_panics_is_answered_with_500_and_a_code_and_the_next_one_as_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let (node, losing) = losing_node(folder.path()).await;
+    let address = node.client_addr();
+    let (_, batch) = revocations();
+    let envelope = authorization();
+    losing.breaks.store(true, Ordering::SeqCst);
+    for (what, body) in [
+        ("POST /v1/envelopes", &envelope[..]),
+        ("POST /v1/envelopes:batch", &batch[..]),
+        ("GET /v1/policies/prod.eu", &[][..]),
+        ("GET /v1/cluster/digest", &[][..]),
+    ] {
+        let answer = ask(address, what, body).await.expect("it is answered");
+        let (head, problem) = problem(&answer);
+        assert_eq!((problem.status, problem.code), (500, Code::InternalError), "{what}: {head}");
+        assert!(head.contains("connection: close"), "{what}: {head}");
+        // It may have been done.
+        assert!(problem.is_outcome_unknown(), "{what}: {problem:?}");
+    }
+    losing.breaks.store(false, Ordering::SeqCst);
+    let page = get(address, "/metrics").await.unwrap();
+    assert!(page.contains("assent_task_panics_total 4\n"), "{page}");
+    let answer = ask(address, "POST /v1/envelopes", &envelope).await.unwrap();
+    assert_eq!(status(&answer), 201, "{answer}");
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_permit_on_which_the_node_fails_is_denied_and_never_answered_with_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (node, losing) = losing_node(folder.path()).await;
+    let address = node.client_addr();
+    let counted = authorization_until("counted", Seconds(now().0 + 600), Some(3));
+    let answer = ask(address, "POST /v1/envelopes", &counted).await.unwrap();
+    assert_eq!(status(&answer), 201, "{answer}");
+    let asked = AuthorizeRequest {
+        lineage: Some("counted".parse().unwrap()),
+        nonce: Some("once".to_owned()),
+        ..request()
+    };
+    let asked = asked.to_json().to_vec();
+    for lost in [&losing.breaks, &losing.panics, &losing.vanishes] {
+        lost.store(true, Ordering::SeqCst);
+        let answer = ask(address, "POST /v1/permits", &asked).await.expect("it is answered");
+        lost.store(false, Ordering::SeqCst);
+        assert_eq!(status(&answer), 503, "{answer}");
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        let decision: DecisionBody = serde_json::from_str(body).expect("it is a decision");
+        assert_eq!(decision.decision, Verdict::Deny, "{answer}");
+        assert_eq!(decision.reasons[0].code, Code::NoQuorum, "{answer}");
+    }
+    let answer = ask(address, "POST /v1/permits", &asked).await.unwrap();
+    assert_eq!(status(&answer), 200, "{answer}");
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_whose_work_is_lost_inside_the_node_is_never_refused_for_good() {
+    let folder = tempfile::tempdir().unwrap();
+    let (node, losing) = losing_node(folder.path()).await;
     let address = node.client_addr();
     let granted = grant(key(4).public(), assent_proof::Role::Attestation, "prod.eu".parse().unwrap());
     let mut granted = granted;
@@ -183,10 +254,12 @@ async fn a_call_whose_work_is_lost_inside_the_node_is_never_refused_for_good() {
             // Nothing was proposed, and nothing is said of that.
             assert!(!answer.contains(r#""outcome":"#), "{what}: {answer}");
         }
-        // A small batch is read on the spot; what is lost is the look at its signatures.
+        // A small batch is read on the spot; what is lost is the look at its signatures, and all of it is shed with one problem.
         let small = batch_body(BatchMode::All, &[&revocation]);
         let answer = ask(address, "POST /v1/envelopes:batch", &small).await.unwrap();
-        assert!(answer.contains(r#"{"results":[{"status":503,"#), "{answer}");
+        let (head, shed) = problem(&answer);
+        assert_eq!((shed.status, shed.code), (503, Code::NoQuorum), "{head}");
+        assert!(!shed.is_outcome_unknown(), "nothing was proposed: {shed:?}");
         lost.store(false, Ordering::SeqCst);
     }
     // The same bytes, asked again.

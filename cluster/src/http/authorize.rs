@@ -12,40 +12,43 @@ use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
 
-use assent_api::{Call, JSON_CONTENT_TYPE};
-use assent_proof::{AuthorizeRequest, Code};
+use assent_api::{Call, JSON_CONTENT_TYPE, MAX_AUTHORIZE_BYTES, MAX_BATCH_BYTES};
+use assent_proof::{AuthorizeRequest, Code, Refusal};
 
+use super::body;
 use super::reply::{problem, refusal, reply, shed};
-use super::{AUTHORIZE_BODY, BATCH_BODY, body};
-use crate::usecase::{Caller, NoBatch, Service};
+use crate::usecase::{Answered, Caller, NoBatch, Service};
 
 /// One request; a request that could be read is always answered with a decision.
 pub(super) async fn one(State(service): State<Service>, request: Body) -> Response {
-    let bytes = match body::read(&service, request, AUTHORIZE_BODY).await {
-        Ok(body) => body.bytes,
+    let request = match read(&service, request).await {
+        Ok(request) => request,
         Err(answer) => return answer,
     };
-    let request = match AuthorizeRequest::parse(&bytes) {
-        Ok(request) => request,
-        Err(why) => return refusal(&why, Call::Authorize),
+    let deciding = async {
+        let mut decided = service.authorize(&Caller::Anonymous, vec![request.clone()]).await;
+        Ok::<_, Refusal>(decided.pop())
     };
-    match service.authorize(&Caller::Anonymous, vec![request]).await.pop() {
-        Some(answer) => reply(answer.status, JSON_CONTENT_TYPE, answer.body),
-        None => problem(Code::NoQuorum, 503, "there is no decision"),
-    }
+    decided(service.decided_or_denied(&request, deciding).await)
 }
 
 /// One request, whose allow is recorded in the ledger before it is answered.
 pub(super) async fn permit(State(service): State<Service>, request: Body) -> Response {
-    let bytes = match body::read(&service, request, AUTHORIZE_BODY).await {
-        Ok(body) => body.bytes,
+    let request = match read(&service, request).await {
+        Ok(request) => request,
         Err(answer) => return answer,
     };
-    let request = match AuthorizeRequest::parse(&bytes) {
-        Ok(request) => request,
-        Err(why) => return refusal(&why, Call::Authorize),
-    };
-    match service.permit(&Caller::Anonymous, request).await {
+    let deciding = async { service.permit(&Caller::Anonymous, request.clone()).await.map(Some) };
+    decided(service.decided_or_denied(&request, deciding).await)
+}
+
+async fn read(service: &Service, request: Body) -> Result<AuthorizeRequest, Response> {
+    let body = body::read(service, request, MAX_AUTHORIZE_BYTES).await?;
+    AuthorizeRequest::parse(&body.bytes).map_err(|why| refusal(&why, Call::Authorize))
+}
+
+fn decided(decided: Result<Answered, Refusal>) -> Response {
+    match decided {
         Ok(answer) => reply(answer.status, JSON_CONTENT_TYPE, answer.body),
         Err(why) => refusal(&why, Call::Authorize),
     }
@@ -55,7 +58,7 @@ pub(super) async fn permit(State(service): State<Service>, request: Body) -> Res
 /// refused as a whole.
 pub(super) async fn batch(State(service): State<Service>, request: Body) -> Response {
     // The room is held until the answer.
-    let body = match body::read(&service, request, BATCH_BODY).await {
+    let body = match body::read(&service, request, MAX_BATCH_BYTES).await {
         Ok(body) => body,
         Err(answer) => return answer,
     };

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use assent_proof::Code;
 
-use super::reply::problem;
+use super::reply::{closing, problem};
 use crate::usecase::Service;
 
 /// A body that was read, and the room that it takes until it is dropped.
@@ -24,29 +24,41 @@ pub(super) struct Read {
 /// batches take nothing from single envelopes and requests.
 const SMALL: usize = 65 * 1024;
 
-/// The whole body, or the answer that refuses it. Its content type is not looked at: the parser is strict.
+/// How many bytes the client says that it sends, if it does.
+pub(super) fn announced(body: &Body) -> Option<usize> {
+    body.size_hint().exact().map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX))
+}
+
+/// The whole body, which has at most so many bytes, or the answer that refuses it. Its content type is not looked at: the parser is
+/// strict. A body that is announced as larger is refused unread: hyper asks a client that waits for `100 Continue` for its body once the
+/// body is read, and not before.
 pub(super) async fn read(service: &Service, body: Body, most: usize) -> Result<Read, Response> {
+    let announced = announced(&body);
+    if announced.is_some_and(|bytes| bytes > most) {
+        return Err(too_large(most));
+    }
     let mut room = None;
     if most > SMALL {
         // What the client says it sends, or the most that it may.
-        let announced = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
-        room = service.body_room(announced.unwrap_or(most).min(most));
+        room = service.body_room(announced.unwrap_or(most));
         if room.is_none() {
             let held = service.config().limits.body_kib;
-            return Err(problem(Code::Overloaded, 503, &format!("batches of {held} KiB are held already")));
+            let detail = format!("batches of {held} KiB are held already");
+            return Err(closing(problem(Code::Overloaded, 503, &detail)));
         }
     }
     let within = Duration::from_millis(service.config().deadlines.http_body_ms);
     match timeout(within, Limited::new(body, most).collect()).await {
         Ok(Ok(collected)) => Ok(Read { bytes: collected.to_bytes(), _room: room }),
-        Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => {
-            let detail = format!("the body has more than {} bytes", most.saturating_sub(1));
-            Err(problem(Code::TooLarge, 413, &detail))
-        }
+        Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => Err(too_large(most)),
         Ok(Err(error)) => Err(problem(Code::Malformed, 400, &format!("the body cannot be read: {error}"))),
         Err(_) => {
             let detail = format!("the body did not arrive within {} ms", within.as_millis());
             Err(problem(Code::DeadlineExceeded, 408, &detail))
         }
     }
+}
+
+fn too_large(most: usize) -> Response {
+    closing(problem(Code::TooLarge, 413, &format!("the body has more than {most} bytes")))
 }

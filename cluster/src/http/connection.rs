@@ -21,6 +21,7 @@ use super::reply;
 use super::socket::{Patience, Socket, Watch};
 use crate::env::BoxStream;
 use crate::metrics::Metrics;
+use crate::tasks::Tasks;
 
 /// Most bytes of a request's head.
 pub(super) const HEAD_BYTES: usize = 64 * 1024;
@@ -55,10 +56,11 @@ pub(super) async fn serve(
     terms: Terms,
     router: Router,
     metrics: Arc<Metrics>,
+    tasks: Tasks,
     stop: CancellationToken,
 ) {
     let mut socket = Socket::new(stream, terms.patience);
-    let front = Front { router, socket: socket.clone(), metrics, beyond: terms.beyond };
+    let front = Front { router, socket: socket.clone(), metrics, tasks, beyond: terms.beyond };
     let ended = exchange(&socket, front, &stop).await;
     socket.over();
     let problem = match ended {

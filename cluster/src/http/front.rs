@@ -10,7 +10,8 @@ use axum::body::{Body, HttpBody};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderName, Request, Response, Version, header};
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::service::Service;
 use tokio_util::sync::CancellationToken;
@@ -18,9 +19,10 @@ use tokio_util::sync::CancellationToken;
 use assent_proof::Code;
 
 use super::connection::{HEAD_BYTES, head_too_large};
-use super::reply::{finished, problem};
+use super::reply::{closing, fault, finished, problem};
 use super::socket::{Socket, Turn};
 use crate::metrics::Metrics;
+use crate::tasks::{Panicked, Tasks};
 
 /// What is answered on connections beyond the cap: what supervisors ask, so that a node that is busy is not taken for a dead one.
 const PROBES: [&str; 3] = ["/livez", "/readyz", "/metrics"];
@@ -34,6 +36,8 @@ pub(super) struct Front {
     pub(super) router: Router,
     pub(super) socket: Socket,
     pub(super) metrics: Arc<Metrics>,
+    /// Those of the connections, which count what panics.
+    pub(super) tasks: Tasks,
     /// Of a connection beyond the cap: how many there may be within it.
     pub(super) beyond: Option<usize>,
 }
@@ -44,6 +48,9 @@ impl Front {
         // Hyper stops reading there only if the head arrives in several pieces.
         if head_bytes(request) > HEAD_BYTES {
             return Some(closing(problem(Code::TooLarge, 431, &head_too_large())));
+        }
+        if let Some(detail) = wrong_host(request.version(), request.headers()) {
+            return Some(closing(problem(Code::Malformed, 400, detail)));
         }
         if let Some(most) = self.beyond
             && !PROBES.contains(&request.uri().path())
@@ -75,10 +82,24 @@ fn head_bytes<B>(request: &Request<B>) -> usize {
     })
 }
 
-/// The connection is not worth keeping: the rest of the request is not read.
-fn closing(mut answer: Response<Body>) -> Response<Body> {
-    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    answer
+/// What is wrong with the `Host` of a request (RFC 9112 §3.2). Two readers of a request that names two hosts may each take another one,
+/// so no node reads it.
+fn wrong_host(version: Version, headers: &HeaderMap) -> Option<&'static str> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(_), Some(_)) => Some("the request has more than one `Host` header"),
+        (Some(host), None) => {
+            let is_host = |bytes: &[u8]| {
+                bytes.is_empty() || (!bytes.contains(&b'@') && Authority::try_from(bytes).is_ok())
+            };
+            let detail = "the request's `Host` header is not a host with or without a port";
+            (!is_host(host.as_bytes())).then_some(detail)
+        }
+        (None, _) if version >= Version::HTTP_11 => {
+            Some("the request has no `Host` header, which HTTP/1.1 requires")
+        }
+        (None, _) => None,
+    }
 }
 
 /// Whether a body under these headers is in an encoding that nothing here decodes.
@@ -112,8 +133,17 @@ impl Service<Request<Incoming>> for Front {
             return ready(Ok(Answer::of(refusal, turn))).boxed();
         }
         request.extensions_mut().insert(HalfClosed(self.socket.half_closed()));
-        let answered = tower::Service::call(&mut self.router.clone(), request);
-        async move { answered.await.map(|answer| Answer::of(answer, turn)) }.boxed()
+        let (mut router, tasks) = (self.router.clone(), self.tasks.clone());
+        async move {
+            let answering = async { tower::Service::call(&mut router, request).await };
+            let answer = match tasks.caught("request of a client", answering).await {
+                Ok(answered) => answered?,
+                // A connection that just ends would tell its client nothing, and what is behind this request on it is in doubt.
+                Err(Panicked) => closing(fault("the work on this request failed inside the node")),
+            };
+            Ok(Answer::of(answer, turn))
+        }
+        .boxed()
     }
 }
 
@@ -152,6 +182,8 @@ impl HttpBody for Answer {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     #[test]
@@ -180,6 +212,25 @@ mod tests {
             assert!(with(&encoded), "{encoded:?}");
         }
     }
+
+    #[test]
+    fn a_request_names_one_host_and_only_one_of_http_1_0_may_name_none() {
+        let wrong = |version: Version, hosts: &[&'static str]| {
+            let hosts = hosts.iter().map(|host| (header::HOST, HeaderValue::from_static(host)));
+            wrong_host(version, &hosts.collect::<HeaderMap>()).is_some()
+        };
+        for host in ["", "node", "node:7400", "127.0.0.1:7400", "[::1]:7400", "[2001:db8::4]"] {
+            assert!(!wrong(Version::HTTP_11, &[host]), "{host}");
+        }
+        for host in ["a b", "user@node", "node/path", "http://node"] {
+            assert!(wrong(Version::HTTP_11, &[host]), "{host}");
+        }
+        assert!(wrong(Version::HTTP_11, &[]) && !wrong(Version::HTTP_10, &[]));
+        for version in [Version::HTTP_10, Version::HTTP_11] {
+            assert!(wrong(version, &["node", "node"]), "{version:?}");
+        }
+    }
+
     #[test]
     fn a_head_is_as_large_as_its_line_and_its_headers() {
         let of = |target: String, header: String| {

@@ -34,7 +34,7 @@ pub(super) async fn list(State(service): State<Service>) -> Response {
 
 /// A new learner.
 pub(super) async fn add(State(service): State<Service>, request: Body) -> Response {
-    let bytes = match body::read(&service, request, MAX_MEMBER_BYTES.saturating_add(1)).await {
+    let bytes = match body::read(&service, request, MAX_MEMBER_BYTES).await {
         Ok(body) => body.bytes,
         Err(answer) => return answer,
     };
@@ -62,7 +62,7 @@ pub(super) async fn update(
         Ok(id) => id,
         Err(answer) => return answer,
     };
-    let bytes = match body::read(&service, request, MAX_MEMBER_BYTES.saturating_add(1)).await {
+    let bytes = match body::read(&service, request, MAX_MEMBER_BYTES).await {
         Ok(body) => body.bytes,
         Err(answer) => return answer,
     };
@@ -82,7 +82,7 @@ pub(super) async fn remove(State(service): State<Service>, Path(id): Path<String
 
 /// Another leader.
 pub(super) async fn transfer(State(service): State<Service>, request: Body) -> Response {
-    let bytes = match body::read(&service, request, MAX_MEMBER_BYTES.saturating_add(1)).await {
+    let bytes = match body::read(&service, request, MAX_MEMBER_BYTES).await {
         Ok(body) => body.bytes,
         Err(answer) => return answer,
     };
@@ -94,7 +94,7 @@ pub(super) async fn transfer(State(service): State<Service>, request: Body) -> R
 
 /// An operator's word that this node's clock is right.
 pub(super) async fn confirm_clock(State(service): State<Service>, request: Body) -> Response {
-    let bytes = match body::read(&service, request, MAX_CLOCK_BYTES.saturating_add(1)).await {
+    let bytes = match body::read(&service, request, MAX_CLOCK_BYTES).await {
         Ok(body) => body.bytes,
         Err(answer) => return answer,
     };

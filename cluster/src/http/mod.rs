@@ -20,59 +20,86 @@ mod socket;
 
 use axum::Router;
 use axum::middleware::map_response;
+use axum::response::Response;
 use axum::routing::{MethodRouter, delete, get, post};
 
-use assent_api::{MAX_AUTHORIZE_BYTES, MAX_BATCH_BYTES};
-use assent_proof::{Code, MAX_ENVELOPE_BYTES};
+use assent_proof::Code;
 
 use crate::usecase::Service;
 use reply::problem;
 
 pub(crate) use server::{Serving, serve};
 
-/// Every endpoint.
+/// Every endpoint: its path, and what answers the methods that it takes.
+fn routes() -> Vec<(&'static str, MethodRouter<Service>)> {
+    vec![
+        ("/v1/envelopes", post(envelopes::submit)),
+        ("/v1/envelopes:batch", post(envelopes::submit_batch)),
+        ("/v1/envelopes/{evidence_id}", get(read::envelope)),
+        ("/v1/authorize", post(authorize::one)),
+        ("/v1/authorize:batch", post(authorize::batch)),
+        ("/v1/permits", post(authorize::permit)),
+        ("/v1/lineages/{domain}/{lineage}", get(read::lineage)),
+        ("/v1/domains", get(read::domains)),
+        ("/v1/authorities", get(read::authorities)),
+        ("/v1/authorities/{id}", get(read::authority)),
+        ("/v1/policies/{domain}", get(read::policy)),
+        ("/v1/events", get(events::events)),
+        ("/v1/cluster/status", get(read::status)),
+        ("/v1/cluster/digest", get(read::digest)),
+        ("/v1/cluster/members", get(members::list).post(members::add)),
+        ("/v1/cluster/members/{id}", delete(members::remove).patch(members::update)),
+        ("/v1/cluster/members/{id}/promote", post(members::promote)),
+        ("/v1/cluster/leader", post(members::transfer)),
+        ("/v1/clock/confirm", post(members::confirm_clock)),
+        ("/livez", get(read::livez)),
+        ("/readyz", get(read::readyz)),
+        ("/metrics", get(read::metrics)),
+    ]
+}
+
+/// Every endpoint, and what is answered elsewhere.
 pub(crate) fn router(service: Service) -> Router {
-    Router::new()
-        .route("/v1/envelopes", only("POST", post(envelopes::submit)))
-        .route("/v1/envelopes:batch", only("POST", post(envelopes::submit_batch)))
-        .route("/v1/envelopes/{evidence_id}", only("GET", get(read::envelope)))
-        .route("/v1/authorize", only("POST", post(authorize::one)))
-        .route("/v1/authorize:batch", only("POST", post(authorize::batch)))
-        .route("/v1/permits", only("POST", post(authorize::permit)))
-        .route("/v1/lineages/{domain}/{lineage}", only("GET", get(read::lineage)))
-        .route("/v1/domains", only("GET", get(read::domains)))
-        .route("/v1/authorities", only("GET", get(read::authorities)))
-        .route("/v1/authorities/{id}", only("GET", get(read::authority)))
-        .route("/v1/policies/{domain}", only("GET", get(read::policy)))
-        .route("/v1/events", only("GET", get(events::events)))
-        .route("/v1/cluster/status", only("GET", get(read::status)))
-        .route("/v1/cluster/digest", only("GET", get(read::digest)))
-        .route("/v1/cluster/members", only("GET, POST", get(members::list).post(members::add)))
-        .route(
-            "/v1/cluster/members/{id}",
-            only("DELETE, PATCH", delete(members::remove).patch(members::update)),
-        )
-        .route("/v1/cluster/members/{id}/promote", only("POST", post(members::promote)))
-        .route("/v1/cluster/leader", only("POST", post(members::transfer)))
-        .route("/v1/clock/confirm", only("POST", post(members::confirm_clock)))
-        .route("/livez", only("GET", get(read::livez)))
-        .route("/readyz", only("GET", get(read::readyz)))
-        .route("/metrics", only("GET", get(read::metrics)))
+    let mut router = Router::new();
+    for (path, route) in routes() {
+        router = router.route(path, route.fallback(other_method));
+    }
+    router
         .fallback(|| async { problem(Code::TargetUnknown, 404, "there is nothing at this path") })
         .layer(map_response(reply::as_problem))
         .with_state(service)
 }
 
-/// Other methods are told which one there is.
-fn only(method: &'static str, route: MethodRouter<Service>) -> MethodRouter<Service> {
-    route.fallback(move || async move {
-        let mut answer = problem(Code::Malformed, 405, &format!("this path takes {method}"));
-        answer.headers_mut().insert(http::header::ALLOW, http::HeaderValue::from_static(method));
-        answer
-    })
+/// Another method than those that a path takes. Which those are, axum says in `Allow`: it adds the methods that it routes to the answer,
+/// `HEAD` among them, which every `GET` answers too.
+async fn other_method() -> Response {
+    let detail = "this path does not take this method; the header `allow` lists those that it takes";
+    problem(Code::Malformed, 405, detail)
 }
 
-/// Most bytes of one envelope's body; one more than the bound, so that the bound itself says what is wrong.
-const ENVELOPE_BODY: usize = MAX_ENVELOPE_BYTES + 1;
-const BATCH_BODY: usize = MAX_BATCH_BYTES + 1;
-const AUTHORIZE_BODY: usize = MAX_AUTHORIZE_BYTES + 1;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_endpoint_is_in_the_protocols_table_of_calls() {
+        let page = include_str!("../../../docs/protocol.md");
+        // A path there ends with its mark or with its query, and the names of its parts are the page's own.
+        let table: Vec<String> = page
+            .lines()
+            .filter(|line| line.starts_with("| `"))
+            .flat_map(|line| line.split('|').nth(1).unwrap_or_default().split('`'))
+            .filter_map(|call| call.split('?').next()?.split(' ').next_back())
+            .map(without_names)
+            .collect();
+        for (path, _) in routes() {
+            assert!(table.contains(&without_names(path)), "`{path}` is not on the page");
+        }
+    }
+
+    /// A path with `{}` for each part that has a name.
+    fn without_names(path: &str) -> String {
+        let parts = path.split('/').map(|part| if part.starts_with('{') { "{}" } else { part });
+        parts.collect::<Vec<&str>>().join("/")
+    }
+}

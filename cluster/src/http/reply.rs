@@ -1,10 +1,17 @@
 //! Answers as axum takes them, and what each of them leaves with.
 
-use axum::body::Body;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::body::{Body, HttpBody};
 use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::{Frame, SizeHint};
 use serde::Serialize;
+use tokio::sync::OwnedSemaphorePermit;
 
 use assent_api::{Call, JSON_CONTENT_TYPE, PROBLEM_CONTENT_TYPE, Problem, status_of};
 use assent_proof::{Code, Refusal};
@@ -23,6 +30,46 @@ pub(super) fn reply(status: u16, content_type: &'static str, body: impl Into<Byt
     response
 }
 
+/// The same, with the room that it takes until it is written, or its caller is gone. What the body does not need of it is given back.
+pub(super) fn reply_in(
+    mut room: OwnedSemaphorePermit,
+    status: u16,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Response {
+    let body = body.into();
+    drop(room.split(room.num_permits().saturating_sub(body.len().div_ceil(1024))));
+    let mut response = reply(status, content_type, Bytes::new());
+    *response.body_mut() = Body::new(Roomed { body: Full::new(body), _room: room });
+    response
+}
+
+/// A body that holds room.
+struct Roomed {
+    body: Full<Bytes>,
+    _room: OwnedSemaphorePermit,
+}
+
+impl HttpBody for Roomed {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 /// A JSON body.
 pub(super) fn json(status: u16, body: &impl Serialize) -> Response {
     match serde_json::to_vec(body) {
@@ -31,17 +78,9 @@ pub(super) fn json(status: u16, body: &impl Serialize) -> Response {
     }
 }
 
-/// A fault of this node's own. Every code judges what was asked, or says that nothing was done; here the node may have done it. So the
-/// document has none, and its status says that another node may be asked.
-fn fault(detail: &str) -> Response {
-    let status = StatusCode::INTERNAL_SERVER_ERROR;
-    let document = serde_json::json!({
-        "type": "about:blank",
-        "title": status.canonical_reason(),
-        "status": status.as_u16(),
-        "detail": detail,
-    });
-    reply(status.as_u16(), PROBLEM_CONTENT_TYPE, document.to_string())
+/// A fault of this node's own, which judges nothing of what was asked: the node may have done it, and another one may be asked.
+pub(super) fn fault(detail: &str) -> Response {
+    problem_body(&Problem::fault(detail))
 }
 
 /// A problem document.
@@ -62,6 +101,12 @@ pub(super) fn refusal(refusal: &Refusal, call: Call) -> Response {
 /// A batch of authorize requests of which nothing was evaluated.
 pub(super) fn shed(why: &Shed) -> Response {
     problem_body(&why.problem(Call::Authorize))
+}
+
+/// The connection is not worth keeping: the rest of the request is not read.
+pub(super) fn closing(mut answer: Response) -> Response {
+    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    answer
 }
 
 /// What the framework refuses by itself (a path that is no UTF-8, a query that does not parse) becomes a
@@ -109,6 +154,10 @@ fn is_json(response: &Response) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::Semaphore;
+
     use super::*;
 
     #[test]
@@ -134,7 +183,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_fault_of_the_nodes_own_has_no_code_that_judges_the_request() {
+    async fn a_fault_of_the_nodes_own_is_a_problem_document_with_a_code_that_judges_nothing() {
         // JSON has no such key.
         let unwritable = json(200, &std::collections::BTreeMap::from([((1_u8, 2_u8), 3_u8)]));
         let failed = as_problem(reply(500, "text/plain", "lost")).await;
@@ -142,12 +191,22 @@ mod tests {
             assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
             assert_eq!(answer.headers()[header::CONTENT_TYPE], PROBLEM_CONTENT_TYPE);
             let body = axum::body::to_bytes(answer.into_body(), 4096).await.unwrap();
-            let document: serde_json::Value = serde_json::from_slice(&body).unwrap();
-            assert_eq!((document["status"].as_u64(), document.get("code")), (Some(500), None), "{document}");
-            assert!(!document["detail"].as_str().unwrap().is_empty(), "{document}");
+            let problem: Problem = serde_json::from_slice(&body).unwrap();
+            assert_eq!((problem.status, problem.code), (500, Code::InternalError), "{problem:?}");
+            assert!(problem.is_outcome_unknown() && !problem.detail.is_empty(), "{problem:?}");
         }
         let refused = as_problem(reply(404, "text/plain", "x")).await;
         assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+    }
+
+    #[tokio::test]
+    async fn an_answer_holds_room_for_what_it_is_until_it_is_written() {
+        let room = Arc::new(Semaphore::new(10));
+        let held = room.clone().try_acquire_many_owned(10).unwrap();
+        let answer = reply_in(held, 200, JSON_CONTENT_TYPE, vec![b' '; 1025]);
+        assert_eq!(room.available_permits(), 8);
+        let body = axum::body::to_bytes(answer.into_body(), 4096).await.unwrap();
+        assert_eq!((body.len(), room.available_permits()), (1025, 10));
     }
 
     #[test]

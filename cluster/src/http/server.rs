@@ -152,9 +152,10 @@ impl Acceptor {
     /// Serves a connection, which holds its place until it is over.
     fn serve(&self, stream: BoxStream, terms: Terms, place: impl Send + 'static) {
         let (router, metrics, stop) = (self.router.clone(), self.metrics.clone(), self.stop.clone());
+        let tasks = self.connections.clone();
         self.connections.passing("connection of a client", async move {
             let _place = place;
-            connection::serve(stream, terms, router, metrics, stop).await;
+            connection::serve(stream, terms, router, metrics, tasks, stop).await;
         });
     }
 }

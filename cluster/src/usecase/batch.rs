@@ -2,6 +2,9 @@
 //!
 //! Reading a large body takes milliseconds, which an async thread does not have. It is done off these threads, in turn with what
 //! else is as long. It decides nothing: the strict parsers of `assent_api` say what a body holds.
+//!
+//! A large body of envelopes takes the places of a batch before it is read, as many as it is likely to need, and the node does not even take
+//! its bytes while there are none. So what batches without a place cost does not grow with what is in them.
 
 use std::sync::Arc;
 
@@ -9,12 +12,16 @@ use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use assent_api::{BatchMode, parse_authorize_batch, parse_batch};
+use assent_api::{
+    BatchMode, Call, MAX_BATCH, MAX_RESULT_BYTES, Problem, parse_authorize_batch, parse_batch,
+};
 use assent_proof::{AuthorizeRequest, Refusal};
 
 use super::authorize::Question;
+use super::check::Sender;
 use super::shed::Shed;
-use super::urgency::Urgency;
+use super::submit::Submitted;
+use super::urgency::{Room, Urgency};
 use super::{Answered, Caller, Service, within};
 use crate::env::blocking;
 
@@ -24,12 +31,32 @@ const SMALL_BODY: usize = 16 * 1024;
 /// A large body waits for its place for one part in so many of a call's time, so that there is time left once it has one.
 const PATIENCE_SHARE: u64 = 4;
 
+/// A large body is expected to have one envelope for each so many bytes, which is about what the smallest signed one has, and no more than
+/// a full batch. If it has more, it takes the places that it lacks once it is read.
+const ENVELOPE_BYTES: usize = 1024;
+
 /// The requests of a batch, read from its body.
 pub(crate) struct Batch {
     requests: Vec<AuthorizeRequest>,
     /// The answer is due then, counted from when the whole body was there.
     until: Instant,
     place: Option<OwnedSemaphorePermit>,
+}
+
+/// The envelopes of a batch, read from its body.
+pub(crate) struct EnvelopeBatch<'a> {
+    mode: BatchMode,
+    envelopes: Vec<Bytes>,
+    /// The places of a large body, which it took before it was read.
+    room: Option<Room<'a>>,
+    /// Room for the answer, until it is written.
+    answer: OwnedSemaphorePermit,
+}
+
+/// What became of the envelopes of a batch, and the room for the answer that says so.
+pub(crate) struct BatchResults {
+    pub(crate) results: Vec<Submitted>,
+    pub(crate) room: OwnedSemaphorePermit,
 }
 
 /// Why there is nothing to decide or to submit.
@@ -90,32 +117,92 @@ impl Service {
         answers
     }
 
-    /// Reads a batch of envelopes, a large one in turn with the verifying of signatures.
+    /// Whether a body of so many bytes with a batch of envelopes is worth taking: one that finds no places is shed before it comes. A client may
+    /// take its time to send it, so no place is held meanwhile.
     ///
     /// # Errors
-    /// The parser's refusal; or why it was not read, as if the turn does not come within the deadline of submissions.
-    pub(crate) async fn read_envelopes(&self, body: Bytes) -> Result<(BatchMode, Vec<Bytes>), NoBatch> {
-        let small = body.len() <= SMALL_BODY;
+    /// Why it is shed.
+    pub(crate) fn expects_envelopes(&self, bytes: usize) -> Result<(), Shed> {
+        if bytes <= SMALL_BODY {
+            return Ok(());
+        }
+        let look = self.inner.places.look(Urgency::Batch, expected(bytes));
+        look.map_err(|full| self.shed_unread(Shed::Overloaded(full)))
+    }
+
+    /// Reads a batch of envelopes: a large one once it has places, and in turn with the verifying of signatures.
+    ///
+    /// # Errors
+    /// The parser's refusal; or why it was not read, as if it finds no places or its turn does not come within the deadline of submissions.
+    pub(crate) async fn read_envelopes(&self, body: Bytes) -> Result<EnvelopeBatch<'_>, NoBatch> {
+        let (room, bytes) = (self.room_for_envelopes(body.len())?, body.len());
         let read = move || -> Result<(BatchMode, Vec<Bytes>), Refusal> {
             let (mode, envelopes) = parse_batch(&body)?;
             Ok((mode, envelopes.into_iter().map(Bytes::from).collect()))
         };
-        if small {
-            return read().map_err(NoBatch::Refused);
+        let read = match bytes {
+            0..=SMALL_BODY => read(),
+            _ => self.in_turn(read).await.map_err(NoBatch::Shed)?,
+        };
+        let (mode, envelopes) = read.map_err(NoBatch::Refused)?;
+        let Some(answer) = self.room_for_batch(envelopes.len().saturating_mul(MAX_RESULT_BYTES)) else {
+            let detail = "answers to batches that were not taken yet fill `limits.answer_kib`".to_owned();
+            return Err(NoBatch::Shed(self.shed_unread(Shed::Overloaded(detail))));
+        };
+        Ok(EnvelopeBatch { mode, envelopes, room, answer })
+    }
+
+    fn room_for_envelopes(&self, bytes: usize) -> Result<Option<Room<'_>>, NoBatch> {
+        if bytes <= SMALL_BODY {
+            // It may only restrict, and then it has places of its own.
+            return Ok(None);
         }
+        let room = Room::take(&self.inner.places, Urgency::Batch, expected(bytes));
+        room.map(Some).map_err(|full| NoBatch::Shed(self.shed_unread(Shed::Overloaded(full))))
+    }
+
+    /// Counts a batch that nobody has looked into as one submission.
+    fn shed_unread(&self, shed: Shed) -> Shed {
+        self.parts().metrics.submitted(&Submitted::Problem(shed.problem(Call::Submission)));
+        shed
+    }
+
+    /// Submits the envelopes of a batch like [`Service::submit_batch`].
+    ///
+    /// # Errors
+    /// The one problem of all of them.
+    pub(crate) async fn submit_read(
+        &self,
+        _caller: &Caller,
+        batch: EnvelopeBatch<'_>,
+    ) -> Result<BatchResults, Box<Problem>> {
+        let EnvelopeBatch { mode, envelopes, room, answer } = batch;
+        let results = self.submit_as(Sender::Client, mode, envelopes, room).await?;
+        Ok(BatchResults { results, room: answer })
+    }
+
+    /// Does what is too long for an async thread with a batch of envelopes, in turn with the verifying of signatures.
+    ///
+    /// # Errors
+    /// Why it was not done.
+    pub(crate) async fn in_turn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Shed> {
         let parts = self.parts();
         let until = within(parts.config.deadlines.submit_ms);
         let Some(turn) = self.inner.turns.turn(Urgency::Batch, until).await else {
-            let detail = "too many envelopes wait to be verified".to_owned();
-            return Err(NoBatch::Shed(Shed::Overloaded(detail)));
+            return Err(Shed::Overloaded("too many envelopes wait to be verified".to_owned()));
         };
         let work = move || {
             let _turn = turn;
-            read()
+            work()
         };
-        match blocking(&*parts.env.blocking, work).await {
-            Ok(read) => read.map_err(NoBatch::Refused),
-            Err(lost) => Err(NoBatch::Shed(lost.into())),
-        }
+        blocking(&*parts.env.blocking, work).await.map_err(Shed::from)
     }
+}
+
+/// How many envelopes a body of so many bytes is expected to have.
+fn expected(bytes: usize) -> usize {
+    bytes.div_ceil(ENVELOPE_BYTES).min(MAX_BATCH)
 }

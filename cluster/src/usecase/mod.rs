@@ -77,7 +77,7 @@ use urgency::{PerUrgency, Places, Urgency};
 pub(crate) use anchor::{AHEAD_MS_MAX as CLOCK_AHEAD_MS_MAX, Anchor};
 pub(crate) use answer_room::DECISION_KIB;
 pub use authorize::Answered;
-pub(crate) use batch::NoBatch;
+pub(crate) use batch::{BatchResults, NoBatch};
 pub(crate) use clock::NAMED_WITHIN_MS as CLOCK_NAMED_WITHIN_MS;
 pub(crate) use decide::SLICE;
 pub(crate) use epoch::{ended_in, follow_epoch};

@@ -11,7 +11,7 @@ use super::authorize::Question;
 use super::decide::Denied;
 use super::shed::Shed;
 use super::{Answered, Caller, Service, Submitted};
-use assent_api::{BatchMode, DecisionBody, Problem};
+use assent_api::{DecisionBody, Problem};
 use assent_proof::{
     AuthorizeRequest, Claims, Code, Envelope, EvidenceKind, Millis, Refusal, STATEMENT_PAYLOAD_TYPE,
     Statement,
@@ -40,7 +40,7 @@ impl Service {
             Err(unsure) => return Ok(self.denied(request, unsure.into()).await),
         };
         let bytes = self.parts().permit_statement(&request, now);
-        match self.submit_own(bytes).await {
+        match self.submit_nodes(bytes).await {
             // Whatever became of it, the ledger says now what is recorded, and the rules say what follows.
             Submitted::Accepted { .. } => Ok(self.decided(request).await),
             Submitted::Problem(problem) if is_of_the_rules(&problem) => Ok(self.decided(request).await),
@@ -55,23 +55,19 @@ impl Service {
     }
 
     async fn decided(&self, request: AuthorizeRequest) -> Answered {
-        only(self.ask(Question::Permitted, vec![request]).await)
+        let decided = self.ask(Question::Permitted, vec![request.clone()]).await.pop();
+        decided.unwrap_or_else(|| self.parts().denied_one(&request, &Shed::Lost))
     }
 
     async fn denied(&self, request: AuthorizeRequest, denied: Denied) -> Answered {
         if denied.code == Code::Overloaded {
-            return only(self.parts().denied_unsigned(&[request], &Shed::Overloaded(denied.detail)));
+            return self.parts().denied_one(&request, &Shed::Overloaded(denied.detail));
         }
-        only(self.deny(request, denied).await.into_iter().collect())
-    }
-
-    /// Submits a statement of this node's own.
-    pub(super) async fn submit_own(&self, bytes: Bytes) -> Submitted {
-        let mut results = self.submit_nodes(BatchMode::Each, vec![bytes]).await;
-        results.pop().unwrap_or_else(|| {
-            let detail = "the answer was lost inside the node".to_owned();
-            Submitted::Problem(Box::new(Problem::unknown_outcome(detail)))
-        })
+        // Its signature may be what fails inside the node, and then it is denied without one.
+        match self.deny(request.clone(), denied).await {
+            Some(answer) => answer,
+            None => self.parts().denied_one(&request, &Shed::Lost),
+        }
     }
 }
 
@@ -116,8 +112,4 @@ fn lacks_only_its_permit(answer: &Answered) -> bool {
 /// Whether the registry has judged, rather than not been reached.
 fn is_of_the_rules(problem: &Problem) -> bool {
     !matches!(problem.status, 429 | 503 | 504)
-}
-
-fn only(answers: Vec<Answered>) -> Answered {
-    answers.into_iter().next().unwrap_or_else(|| Answered { status: 503, body: Bytes::new() })
 }

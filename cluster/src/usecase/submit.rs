@@ -1,7 +1,8 @@
 //! submit: look at it here (`check.rs`), propose it on the leader (`propose.rs`), answer with the receipt.
 //!
 //! The receiving node verifies the signatures at once, so what is plainly wrong is never proposed. A call takes its places first
-//! (`urgency.rs`), and what has none is shed before anything is done for it.
+//! (`urgency.rs`), a large batch before it is read (`batch.rs`), and what has none is shed before anything is done for it. A batch that is
+//! shed has one problem for all of its envelopes.
 
 use std::time::Duration;
 
@@ -36,46 +37,71 @@ pub enum Submitted {
 impl Service {
     /// Submits one envelope, byte for byte.
     pub async fn submit(&self, caller: &Caller, envelope: Bytes) -> Submitted {
-        let mut results = self.submit_batch(caller, BatchMode::Each, vec![envelope]).await;
-        results.pop().unwrap_or_else(lost)
+        only(self.submit_batch(caller, BatchMode::Each, vec![envelope]).await)
     }
 
     /// Submits envelopes in order; `all` accepts all of them or none. One answer an envelope, in order.
+    ///
+    /// # Errors
+    /// The one problem of all of them, if nothing was proposed and none of them was judged.
     pub async fn submit_batch(
         &self,
         _caller: &Caller,
         mode: BatchMode,
         envelopes: Vec<Bytes>,
-    ) -> Vec<Submitted> {
-        self.submit_as(Sender::Client, mode, envelopes).await
+    ) -> Result<Vec<Submitted>, Box<Problem>> {
+        self.submit_as(Sender::Client, mode, envelopes, None).await
     }
 
-    /// Submits what this node itself states: permits.
-    pub(super) async fn submit_nodes(&self, mode: BatchMode, envelopes: Vec<Bytes>) -> Vec<Submitted> {
-        self.submit_as(Sender::Node, mode, envelopes).await
+    /// Submits what this node itself states: a permit.
+    pub(super) async fn submit_nodes(&self, envelope: Bytes) -> Submitted {
+        only(self.submit_as(Sender::Node, BatchMode::Each, vec![envelope], None).await)
     }
 
-    async fn submit_as(&self, sender: Sender, mode: BatchMode, envelopes: Vec<Bytes>) -> Vec<Submitted> {
+    /// Submits envelopes, which may have taken room before they were read.
+    pub(super) async fn submit_as(
+        &self,
+        sender: Sender,
+        mode: BatchMode,
+        envelopes: Vec<Bytes>,
+        room: Option<Room<'_>>,
+    ) -> Result<Vec<Submitted>, Box<Problem>> {
         let started = Instant::now();
         let until = within(self.parts().config.deadlines.submit_ms);
-        let urgency = Urgency::of(&envelopes);
-        let results = match Room::take(&self.inner.places, urgency, envelopes.len()) {
+        let (urgency, count) = (Urgency::of(&envelopes), envelopes.len());
+        let room = match room {
+            Some(room) => room.turned_out(urgency, count),
+            None => Room::take(&self.inner.places, urgency, count),
+        };
+        let results = match room {
             Ok(mut room) => {
                 let unfit = self.check(sender, &mut room, &envelopes, until).await;
-                match (mode, unfit.iter().any(Option::is_some)) {
+                let results = match (mode, unfit.iter().any(Option::is_some)) {
                     (BatchMode::All, true) => all_refused(&unfit),
                     _ => {
                         let places = room.into_places();
                         self.propose_checked(mode, urgency, places, envelopes, unfit, until).await
                     }
+                };
+                unless_shed(results)
+            }
+            Err(full) => Err(Shed::Overloaded(full).problem(Call::Submission)),
+        };
+        let metrics = &self.parts().metrics;
+        match &results {
+            Ok(results) => {
+                for result in results {
+                    metrics.submitted(result);
                 }
             }
-            Err(full) => vec![refused(&Shed::Overloaded(full).into()); envelopes.len()],
-        };
-        for result in &results {
-            self.parts().metrics.submitted(result);
+            Err(problem) => {
+                let shed = Submitted::Problem(problem.clone());
+                for _ in 0..count {
+                    metrics.submitted(&shed);
+                }
+            }
         }
-        self.parts().metrics.submit_took(started.elapsed());
+        metrics.submit_took(started.elapsed());
         results
     }
 
@@ -144,6 +170,29 @@ impl Service {
     }
 }
 
+/// The answer to the only envelope of a call.
+fn only(results: Result<Vec<Submitted>, Box<Problem>>) -> Submitted {
+    match results {
+        Ok(mut results) => results.pop().unwrap_or_else(lost),
+        Err(problem) => Submitted::Problem(problem),
+    }
+}
+
+/// The answers; or the one problem of all of them, if nothing was proposed and none of them was judged. A thousand times the same words
+/// would cost this node more than it did to shed them.
+fn unless_shed(results: Vec<Submitted>) -> Result<Vec<Submitted>, Box<Problem>> {
+    let is_shed = |problem: &Problem| matches!(problem.status, 429 | 503) && !problem.is_outcome_unknown();
+    let shed = match results.as_slice() {
+        [Submitted::Problem(first), others @ ..] if is_shed(first) => {
+            let is_same =
+                |other: &Submitted| matches!(other, Submitted::Problem(problem) if problem == first);
+            others.iter().all(is_same).then(|| first.clone())
+        }
+        _ => None,
+    };
+    shed.map_or(Ok(results), Err)
+}
+
 /// It may have been proposed, and no more is known.
 fn lost() -> Submitted {
     failed(&Failure::Unknown("the answer was lost inside the node".to_owned()))
@@ -202,6 +251,33 @@ pub(super) fn answer(outcome: Outcome, history: Option<History>) -> Submitted {
             let status = status_of(refusal.code, Call::Submission);
             let problem = Problem::from_refusal(&refusal, status).with_slot(head, next_sequence);
             Submitted::Problem(Box::new(problem.in_history(history)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use assent_proof::Code;
+
+    use super::*;
+
+    #[test]
+    fn a_batch_has_one_problem_only_if_each_envelope_would_be_told_the_same_and_it_settles_nothing() {
+        let of = |code, status| Submitted::Problem(Box::new(Problem::new(code, status, "as told")));
+        let full = || of(Code::Overloaded, 429);
+        let shed = unless_shed(vec![full(), full(), full()]).expect_err("it was shed");
+        assert_eq!((shed.code, shed.status), (Code::Overloaded, 429));
+        let elsewhere = Submitted::Problem(Problem::new(Code::Overloaded, 429, "for another reason").into());
+        for results in [
+            vec![],
+            // Final, so that each is told.
+            vec![of(Code::Malformed, 400), of(Code::Malformed, 400)],
+            vec![full(), of(Code::Malformed, 400)],
+            vec![full(), elsewhere],
+            // Unknown, so that each may have been accepted.
+            vec![lost(), lost()],
+        ] {
+            assert_eq!(unless_shed(results.clone()), Ok(results));
         }
     }
 }

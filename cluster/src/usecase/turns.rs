@@ -2,7 +2,8 @@
 //!
 //! A node works on a few pieces of verification at a time (`limits.verifications`). Each piece takes milliseconds and needs a turn.
 //! Who waits for one waits in the queue of its urgency, in order. A free turn goes to the most urgent queue. A queue that has been
-//! passed over [`PASSED_OVER_MAX`] times in a row is served next, so that batches go on, however many single envelopes come.
+//! passed over [`PASSED_OVER_MAX`] times in a row is served next, so that batches go on, however many single envelopes come. Batches take all
+//! turns but one, unless there is only one: reading a large body is the longest piece there is, and what is urgent need not wait for it.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,6 +24,8 @@ pub(super) struct Turns {
 struct State {
     /// Turns that nobody has.
     free: usize,
+    /// How many more of them batches may have.
+    free_for_batches: usize,
     /// By urgency, the most urgent first.
     queues: [Queue; Urgency::ALL.len()],
     /// Most that may wait in one queue.
@@ -39,13 +42,15 @@ struct Queue {
 /// The right to work on one piece. It is given on when it is dropped.
 pub(super) struct Turn {
     of: Option<Arc<Mutex<State>>>,
+    urgency: Urgency,
 }
 
 impl Turns {
     /// So many turns at a time, for which up to `waiting_max` wait in each queue.
     pub(super) fn new(at_once: usize, waiting_max: usize) -> Self {
         let queues = std::array::from_fn(|_| Queue::default());
-        Self { state: Arc::new(Mutex::new(State { free: at_once, queues, waiting_max })) }
+        let free_for_batches = at_once.saturating_sub(1).max(1);
+        Self { state: Arc::new(Mutex::new(State { free: at_once, free_for_batches, queues, waiting_max })) }
     }
 
     /// A turn, if it comes by `until`; none at once if too many wait already. The work holds it, so that it is not given on while the
@@ -75,8 +80,8 @@ impl State {
         }
     }
 
-    /// Whose turn it is, of those who still wait.
-    fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
+    /// Whose turn it is, of those who still wait and may have one.
+    fn next(&mut self) -> Option<(Urgency, oneshot::Sender<Turn>)> {
         for queue in &mut self.queues {
             while queue.waiting.front().is_some_and(oneshot::Sender::is_closed) {
                 queue.waiting.pop_front();
@@ -85,37 +90,57 @@ impl State {
                 queue.passed_over = 0;
             }
         }
-        let waits = |(_, queue): &(usize, &Queue)| !queue.waiting.is_empty();
-        let mut longest: Option<(usize, u32)> = None;
-        for (place, queue) in self.queues.iter().enumerate().filter(waits) {
+        let for_batches = self.free_for_batches > 0;
+        let waits = |(urgency, queue): &(Urgency, &Queue)| {
+            !queue.waiting.is_empty() && (for_batches || *urgency != Urgency::Batch)
+        };
+        let queues = || Urgency::ALL.into_iter().zip(&self.queues).filter(waits);
+        let mut longest: Option<(Urgency, u32)> = None;
+        for (urgency, queue) in queues() {
             // The more urgent one of two that were passed over equally often.
             if queue.passed_over >= PASSED_OVER_MAX
                 && longest.is_none_or(|(_, passed_over)| passed_over < queue.passed_over)
             {
-                longest = Some((place, queue.passed_over));
+                longest = Some((urgency, queue.passed_over));
             }
         }
-        let most_urgent = self.queues.iter().enumerate().find(waits).map(|(place, _)| place);
-        let chosen = longest.map(|(place, _)| place).or(most_urgent)?;
+        let most_urgent = queues().next().map(|(urgency, _)| urgency);
+        let chosen = longest.map(|(urgency, _)| urgency).or(most_urgent)?;
         let mut next = None;
-        for (place, queue) in self.queues.iter_mut().enumerate() {
-            if place == chosen {
+        for (urgency, queue) in Urgency::ALL.into_iter().zip(&mut self.queues) {
+            if urgency == chosen {
                 queue.passed_over = 0;
                 next = queue.waiting.pop_front();
             } else if !queue.waiting.is_empty() {
                 queue.passed_over = queue.passed_over.saturating_add(1);
             }
         }
-        next
+        next.map(|next| (chosen, next))
+    }
+
+    /// A turn was taken.
+    fn taken(&mut self, urgency: Urgency) {
+        self.free = self.free.saturating_sub(1);
+        if urgency == Urgency::Batch {
+            self.free_for_batches = self.free_for_batches.saturating_sub(1);
+        }
+    }
+
+    /// A turn is over.
+    fn over(&mut self, urgency: Urgency) {
+        self.free = self.free.saturating_add(1);
+        if urgency == Urgency::Batch {
+            self.free_for_batches = self.free_for_batches.saturating_add(1);
+        }
     }
 }
 
 /// Gives the free turns to those who are next.
 fn hand_out(shared: &Arc<Mutex<State>>, state: &mut State) {
     while state.free > 0 {
-        let Some(next) = state.next() else { return };
-        match next.send(Turn { of: Some(shared.clone()) }) {
-            Ok(()) => state.free = state.free.saturating_sub(1),
+        let Some((urgency, next)) = state.next() else { return };
+        match next.send(Turn { of: Some(shared.clone()), urgency }) {
+            Ok(()) => state.taken(urgency),
             // The caller went away just now. The turn was never taken, so it must not be given back, least of all under this lock.
             Err(mut turn) => turn.of = None,
         }
@@ -126,7 +151,7 @@ impl Drop for Turn {
     fn drop(&mut self) {
         let Some(shared) = self.of.take() else { return };
         let mut state = lock(&shared);
-        state.free = state.free.saturating_add(1);
+        state.over(self.urgency);
         hand_out(&shared, &mut state);
     }
 }
@@ -186,6 +211,25 @@ mod tests {
         let half = served[..20].iter().filter(|served| **served == Restriction).count();
         assert!(half >= 10, "{served:?}");
         assert_eq!(served.len(), callers.len());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn batches_leave_one_turn_to_what_is_more_urgent_and_get_their_own_again() {
+        let turns = Turns::new(3, 100);
+        let at_once = || Instant::now() + Duration::from_millis(10);
+        let first = turns.turn(Urgency::Batch, at_once()).await.unwrap();
+        let second = turns.turn(Urgency::Batch, at_once()).await.unwrap();
+        assert!(turns.turn(Urgency::Batch, at_once()).await.is_none());
+        let urgent = turns.turn(Urgency::Restriction, at_once()).await.unwrap();
+        assert!(turns.turn(Urgency::Single, at_once()).await.is_none(), "there are three");
+        drop((first, urgent));
+        let third = turns.turn(Urgency::Batch, at_once()).await.unwrap();
+        assert!(turns.turn(Urgency::Single, at_once()).await.is_some());
+        drop((second, third));
+        let single = turns.turn(Urgency::Single, at_once()).await.unwrap();
+        let batch = turns.turn(Urgency::Batch, at_once()).await.unwrap();
+        assert!(turns.turn(Urgency::Batch, at_once()).await.is_some(), "single envelopes take none of theirs");
+        drop((single, batch));
     }
 
     #[tokio::test(start_paused = true)]

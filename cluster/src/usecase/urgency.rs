@@ -202,10 +202,21 @@ impl Places {
     /// # Errors
     /// Why there are none, one sentence.
     fn take(&self, urgency: Urgency, envelopes: usize) -> Result<OwnedSemaphorePermit, String> {
-        taken(self.free.of(urgency), envelopes).ok_or_else(|| {
-            let (most, of) = (self.most.of(urgency), urgency.of_what());
-            format!("there are places for {most} {of}, and {envelopes} more do not fit")
-        })
+        taken(self.free.of(urgency), envelopes).ok_or_else(|| self.full(urgency, envelopes))
+    }
+
+    /// Whether there are places for so many envelopes now. It takes none.
+    ///
+    /// # Errors
+    /// Why there are none, one sentence.
+    pub(super) fn look(&self, urgency: Urgency, envelopes: usize) -> Result<(), String> {
+        let fit = self.free.of(urgency).available_permits() >= envelopes;
+        fit.then_some(()).ok_or_else(|| self.full(urgency, envelopes))
+    }
+
+    fn full(&self, urgency: Urgency, envelopes: usize) -> String {
+        let (most, of) = (self.most.of(urgency), urgency.of_what());
+        format!("there are places for {most} {of}, and {envelopes} more do not fit")
     }
 
     /// Places aside for so many envelopes.
@@ -255,6 +266,20 @@ impl<'a> Room<'a> {
     pub(super) fn take(places: &'a Places, urgency: Urgency, envelopes: usize) -> Result<Self, String> {
         let held = places.take(urgency, envelopes)?;
         Ok(Self { places, urgency, envelopes, held })
+    }
+
+    /// The room of a call that took it before it was read, now that it is known what the call is: what it does not need is given back.
+    ///
+    /// # Errors
+    /// Why there is no more, one sentence.
+    pub(super) fn turned_out(mut self, urgency: Urgency, envelopes: usize) -> Result<Self, String> {
+        if urgency != self.urgency {
+            return Self::take(self.places, urgency, envelopes);
+        }
+        self.held.merge(self.places.take(urgency, envelopes.saturating_sub(self.envelopes))?);
+        drop(self.held.split(self.envelopes.saturating_sub(envelopes)));
+        self.envelopes = envelopes;
+        Ok(self)
     }
 
     /// How urgent the call is.
@@ -409,6 +434,26 @@ mod tests {
         first.come_back().unwrap();
         assert_eq!(places.taken(Urgency::Restriction), 2);
         assert!(one_more.step_aside().is_ok(), "the place aside is free again");
+    }
+
+    #[test]
+    fn a_call_that_took_room_before_it_was_read_holds_what_it_turned_out_to_need() {
+        let limits = LimitConfig { submit_queue: 2 * MAX_BATCH, ..LimitConfig::default() };
+        let places = Places::for_clients(&limits);
+        let expected = |envelopes| Room::take(&places, Urgency::Batch, envelopes).unwrap();
+        let held = expected(MAX_BATCH).turned_out(Urgency::Batch, 10).unwrap();
+        assert_eq!(places.taken(Urgency::Batch), 10);
+        assert!(places.look(Urgency::Batch, MAX_BATCH - 10).is_ok());
+        let full = places.look(Urgency::Batch, MAX_BATCH - 9).unwrap_err();
+        assert_eq!(Some(full), places.take(Urgency::Batch, MAX_BATCH - 9).err());
+        let more = expected(20).turned_out(Urgency::Batch, 30).unwrap();
+        assert_eq!(places.taken(Urgency::Batch), 40);
+        assert!(expected(20).turned_out(Urgency::Batch, MAX_BATCH).is_err());
+        assert_eq!(places.taken(Urgency::Batch), 40, "what is shed holds nothing");
+        let single = more.turned_out(Urgency::Single, 1).unwrap();
+        assert_eq!((places.taken(Urgency::Batch), places.taken(Urgency::Single)), (10, 1));
+        drop((held, single));
+        assert_eq!((places.taken(Urgency::Batch), places.taken(Urgency::Single)), (0, 0));
     }
 
     #[test]

@@ -50,7 +50,9 @@ pub use node_id::{
 pub use problem::{OUTCOME_UNKNOWN, PROBLEM_CONTENT_TYPE, Problem};
 pub use retry::{Retry, retry_of};
 pub use status::{Call, status_of};
-pub use submission::{BatchMode, BatchResponse, BatchResult, ReceiptBody, batch_body, parse_batch};
+pub use submission::{
+    BatchMode, BatchResponse, BatchResult, MAX_RESULT_BYTES, ReceiptBody, batch_body, parse_batch,
+};
 
 /// Content type of every other body.
 pub const JSON_CONTENT_TYPE: &str = "application/json";

@@ -35,7 +35,8 @@ pub struct Problem {
     /// Path of the field at fault, such as `predicate.claims.actions[2]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
-    /// `unknown` when the submission may or may not be accepted: submit the same bytes again to learn which.
+    /// `unknown` when the submission may or may not be accepted: submit the same bytes again to learn which. Also of whatever else was
+    /// asked, if the node failed at its own part: it may have been done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
     /// The receipt of an equivocation: it is in the ledger as proof against its issuer.
@@ -94,6 +95,12 @@ impl Problem {
                 .to_owned(),
             ..Problem::new(Code::NoQuorum, 504, detail)
         }
+    }
+
+    /// 500: the node failed at its own part. What was asked may have been done.
+    pub fn fault(detail: impl Into<String>) -> Self {
+        let outcome = Some(OUTCOME_UNKNOWN.to_owned());
+        Problem { outcome, ..Problem::new(Code::InternalError, 500, detail) }
     }
 
     /// The same with the receipt of an equivocation.
@@ -162,6 +169,17 @@ mod tests {
             (504, Code::NoQuorum, Some("unknown"))
         );
         assert_eq!(problem.retry(Call::Submission), Retry::Elsewhere);
+    }
+
+    #[test]
+    fn a_nodes_own_fault_says_that_the_call_may_have_been_carried_out_and_sends_the_caller_elsewhere() {
+        let problem = Problem::fault("lost");
+        assert!(problem.is_outcome_unknown());
+        for call in Call::ALL {
+            assert_eq!(problem.retry(call), Retry::Elsewhere, "{call:?}");
+        }
+        let status = status_of(problem.code, Call::Submission);
+        assert_eq!((problem.code, problem.status), (Code::InternalError, status));
     }
 
     #[test]

@@ -43,6 +43,8 @@ pub fn retry_of(code: Code, call: Call) -> Retry {
         | Code::DeadlineExceeded
         | Code::Overloaded
         | Code::RevisionNotReached
+        // It failed at its own part, which the others may not.
+        | Code::InternalError
         // It never can again; the other nodes can.
         | Code::MemberRemoved => Retry::Elsewhere,
         // The leader makes one change at a time, whichever node is asked.

@@ -60,6 +60,10 @@ pub fn status_of(code: Code, call: Call) -> u16 {
         | Code::RevisionNotReached
         // It never can again; another node can.
         | Code::MemberRemoved => 503,
+        // As a reason of a deny it would decide nothing.
+        Code::InternalError if call == Call::Authorize => 503,
+        // The call may have been carried out.
+        Code::InternalError => 500,
         _ if call == Call::Authorize => 403,
         // The slot, the head, the nonce, an equivocation, a peer's tree that does not extend the one before.
         Code::LineageFragmented
@@ -155,6 +159,7 @@ mod tests {
             EvidenceMutated,
             RevisionNotReached,
             MemberRemoved,
+            InternalError,
         ];
         for code in Code::ALL {
             let cannot = cannot_know.contains(code);
@@ -181,6 +186,7 @@ mod tests {
             (NoQuorum, 503),
             (ClockUncertain, 503),
             (RulesNotYet, 400),
+            (InternalError, 500),
             (HistoryMismatch, 409),
         ] {
             assert_eq!(status_of(code, Call::Submission), status, "{code}");

@@ -71,6 +71,15 @@ impl BatchResponse {
     }
 }
 
+/// Most bytes of one element of a batch's answer. What it says of an envelope may quote the envelope, and what one envelope of a batch of mode
+/// `all` is refused for is said to all others too.
+pub const MAX_RESULT_BYTES: usize = 4096;
+
+/// Most characters of the detail and of the field of a problem in a batch's answer. Each takes 6 bytes at most, and everything else in the
+/// element less than 1200 together.
+const DETAIL_CHARS: usize = 360;
+const FIELD_CHARS: usize = 100;
+
 /// What became of one envelope of a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchResult {
@@ -99,10 +108,25 @@ impl BatchResult {
         }
     }
 
-    /// Not accepted.
-    pub fn refused(problem: Problem) -> Self {
+    /// Not accepted. A detail or a field that is long is cut.
+    pub fn refused(mut problem: Problem) -> Self {
         let good = problem.field.as_deref().is_some_and(Refusal::is_field_of_batch);
+        cut(&mut problem.detail, DETAIL_CHARS);
+        if let Some(field) = &mut problem.field {
+            cut(field, FIELD_CHARS);
+        }
         BatchResult { status: problem.status, good, receipt: None, problem: Some(problem) }
+    }
+}
+
+/// Leaves so many characters of a text, the last of which then says that there were more.
+fn cut(text: &mut String, most: usize) {
+    let last = text.char_indices().nth(most.saturating_sub(1)).map(|(place, _)| place);
+    if let Some(last) = last
+        && text.chars().count() > most
+    {
+        text.truncate(last);
+        text.push('…');
     }
 }
 
@@ -263,6 +287,43 @@ mod tests {
         assert_eq!(text.matches(r#""good":"#).count(), 1, "{text}");
         assert!(text.contains(r#""field":"envelopes[1]""#), "{text}");
         assert_eq!(serde_json::from_str::<BatchResponse>(&text).unwrap(), response);
+    }
+
+    #[test]
+    fn the_answer_to_a_batch_is_bounded_whatever_the_envelopes_are_refused_for() {
+        let history = History::founded([3; 32]);
+        let evidence_id = EvidenceId([255; 32]);
+        let receipt = ReceiptBody {
+            evidence_id,
+            ledger_index: u64::MAX,
+            revision: u64::MAX,
+            accepted_at: Millis(i64::MAX),
+            history,
+        };
+        for code in Code::ALL {
+            // As JSON writes it, one such character has six.
+            let problem = Problem {
+                field: Some("\u{1}".repeat(70_000)),
+                outcome: Some(crate::OUTCOME_UNKNOWN.to_owned()),
+                receipt: Some(receipt),
+                head: Some(evidence_id),
+                next_sequence: Some(u64::MAX),
+                history: Some(history),
+                shared_revision: Some(u64::MAX),
+                ledger_revision: Some(u64::MAX),
+                ..Problem::new(*code, 400, "\u{1}".repeat(70_000))
+            };
+            let bytes = crate::status::to_vec(&BatchResult::refused(problem)).len();
+            assert!(bytes <= MAX_RESULT_BYTES, "{code}: {bytes}");
+        }
+        assert!(crate::status::to_vec(&BatchResult::accepted(receipt, true)).len() <= MAX_RESULT_BYTES);
+        let short = Problem::from_refusal(&Refusal::at(Code::Malformed, "a", "b"), 400);
+        assert_eq!(BatchResult::refused(short.clone()).problem, Some(short), "nothing of it is cut");
+        let mut text = "äöü".to_owned();
+        cut(&mut text, 3);
+        assert_eq!(text, "äöü");
+        cut(&mut text, 2);
+        assert_eq!(text, "ä…");
     }
 
     #[test]

@@ -27,7 +27,7 @@ one is that of all others.
 - `here`: the cluster cannot do it now, whichever node is asked. Make the call again at the same node after its `Retry-After`, or after a
   short pause if it names none.
 - `elsewhere`: this node cannot do it now. Make the call at another node at once, and at this one after its `Retry-After`. 429 and 503
-  always say this. So does 504 with the outcome `unknown`, whatever its code: send the same bytes again.
+  always say this. So do 500 and 504 with the outcome `unknown`, whatever the code: send the same bytes again.
 
 This page is generated from `crates/proof/src/code.rs` and `crates/api/src`, and compared with them by a test.
 

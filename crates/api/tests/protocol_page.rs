@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use assent_api::{
     BatchResult, EndReason, MAX_AUTHORIZE_BYTES, MAX_BATCH, MAX_BATCH_BYTES, MAX_EVENTS_FILTER,
-    MAX_EVENTS_WAIT_MS, OUTCOME_UNKNOWN, Problem, ReceiptBody,
+    MAX_EVENTS_WAIT_MS, MAX_RESULT_BYTES, OUTCOME_UNKNOWN, Problem, ReceiptBody,
 };
 use assent_proof::claims::{
     DECISION_TTL_SECONDS_MAX, MAX_CHECKPOINT_BYTES, MAX_CONSISTENCY, MAX_DETAIL_BYTES, MAX_LIST,
@@ -122,6 +122,8 @@ fn every_length_on_the_page_is_the_codes() {
     assert!(part("### Statuses").contains("16 KiB for a request, 1 MiB for a batch"));
     let batches = format!("one list of 1 to {} elements and have at most 1 MiB", written(MAX_BATCH));
     assert!(part("### Batches").contains(&batches));
+    assert_eq!(MAX_RESULT_BYTES, 4 << 10);
+    assert!(part("### Batches").contains("An element has at most 4 KiB"));
     let events = part("### Events");
     assert!(events.contains(&format!("`waitMs` (0 to {MAX_EVENTS_WAIT_MS})")));
     assert!(events.contains(&format!("each up\nto {MAX_EVENTS_FILTER} times")));

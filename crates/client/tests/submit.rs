@@ -119,6 +119,32 @@ async fn answers_that_are_not_the_apis_are_neither_receipt_nor_refusal() {
 }
 
 #[tokio::test]
+async fn a_batch_that_a_node_sheds_as_a_whole_is_sent_again_and_its_one_problem_is_said_in_the_end() {
+    let envelopes = [Bytes::from(envelope(1)), Bytes::from(envelope(2))];
+    let accepted = |place: usize| BatchResult::accepted(receipt(&envelopes[place]), true);
+    let response = BatchResponse { results: vec![accepted(0), accepted(1)] };
+    let a = Server::start(vec![problem(Code::Overloaded, 429)]).await;
+    let b = Server::start(vec![Do::Answer(200, response.to_vec())]).await;
+    let both = client(&[&a.endpoint, &b.endpoint]);
+    assert_eq!(both.submit_batch(BatchMode::Each, &envelopes).await.unwrap(), response);
+    assert_eq!(a.bodies(), b.bodies());
+    let full = Server::start((0..99).map(|_| problem(Code::Overloaded, 429)).collect()).await;
+    let error = client(&[&full.endpoint]).submit_batch(BatchMode::Each, &envelopes).await.unwrap_err();
+    // Nothing of it was taken: its outcome is known, and it is no refusal.
+    assert!(matches!(error, ClientError::Unavailable { .. }) && !error.is_definite(), "{error}");
+    assert_eq!(error.problem().map(|problem| problem.code), Some(Code::Overloaded));
+}
+
+#[tokio::test]
+async fn a_nodes_own_fault_leaves_the_outcome_of_a_submission_unknown() {
+    let fault = || Do::Answer(500, assent_api::Problem::fault("lost").to_vec());
+    let server = Server::start((0..99).map(|_| fault()).collect()).await;
+    let error = client(&[&server.endpoint]).submit(envelope(1)).await.unwrap_err();
+    assert!(matches!(error, ClientError::OutcomeUnknown { .. }), "{error}");
+    assert!(server.requests() > 1, "it was not sent again");
+}
+
+#[tokio::test]
 async fn a_batch_brings_one_result_each() {
     let envelopes = [Bytes::from(envelope(1)), Bytes::from(envelope(2))];
     let refused = assent_api::Problem::new(Code::HeadMoved, 409, "taken");

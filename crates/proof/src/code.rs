@@ -234,4 +234,7 @@ codes! {
     /// This node was removed from the cluster, for good.
     MemberRemoved = "member_removed", RefusesChange, "§5",
         "stop this node and keep its data for the auditors; its machine may join as a new member, with an id that was never used, an empty data directory and a key of its own";
+    /// A defect of the node's own: the call may have been carried out, and nothing is said of what was asked.
+    InternalError = "internal_error", Refuses, "§7",
+        "make the call again: the same submission, and the same permit with its nonce, is recorded once; report what this node has logged";
 }

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 #[test]
 fn codes_have_distinct_strings_that_read_back() {
     let texts: BTreeSet<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
-    assert_eq!(texts.len(), 59);
-    assert_eq!(Code::ALL.len(), 59);
+    assert_eq!(texts.len(), 60);
+    assert_eq!(Code::ALL.len(), 60);
     for code in Code::ALL {
         assert_eq!(code.as_str().parse::<Code>().unwrap(), *code);
         assert!(code.as_str().bytes().all(|b| b.is_ascii_lowercase() || b == b'_'));
@@ -40,7 +40,7 @@ fn codes_keep_the_order_in_which_a_decision_lists_its_reasons() {
         action_not_permitted audience_mismatch environment_mismatch runtime_mismatch permit_required \
         authorization_consumed nonce_reused head_mismatch revision_not_reached history_mismatch \
          cursor_beyond_ledger member_unknown member_exists member_behind quorum_at_risk membership_busy \
-         member_removed";
+         member_removed internal_error";
     assert_eq!(order, expected.split_whitespace().collect::<Vec<_>>());
     assert!(Code::ALL.is_sorted());
 }
