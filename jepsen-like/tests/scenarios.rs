@@ -124,7 +124,10 @@ fn a_follower_that_lost_what_it_acknowledged_a_moment_ago_is_kept_out_and_its_le
     let desk = Desk::default();
     desk.ask(Task::Remove(follower));
     let boots = stage.boots();
-    stage.add_client("operator", operate(desk.clone(), Rc::new(RefCell::new(vec![leader])), boots));
+    stage.add_client(
+        "operator",
+        operate(desk.clone(), Rc::new(RefCell::new(vec![leader])), Rc::default(), boots, Dice::new(3)),
+    );
     until(&mut stage, "it is removed", |_| !desk.take_done().is_empty());
 
     assert_eq!(stage.leader(), Some(leader), "its leader goes on");

@@ -12,9 +12,7 @@ use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use assent_api::{
-    BatchMode, Call, MAX_BATCH, MAX_RESULT_BYTES, Problem, parse_authorize_batch, parse_batch,
-};
+use assent_api::{BatchMode, Call, MAX_BATCH, MAX_RESULT_BYTES, Problem, parse_authorize_batch, parse_batch};
 use assent_proof::{AuthorizeRequest, Refusal};
 
 use super::authorize::Question;

@@ -228,7 +228,10 @@ mod tests {
         drop((second, third));
         let single = turns.turn(Urgency::Single, at_once()).await.unwrap();
         let batch = turns.turn(Urgency::Batch, at_once()).await.unwrap();
-        assert!(turns.turn(Urgency::Batch, at_once()).await.is_some(), "single envelopes take none of theirs");
+        assert!(
+            turns.turn(Urgency::Batch, at_once()).await.is_some(),
+            "single envelopes take none of theirs"
+        );
         drop((single, batch));
     }
 
