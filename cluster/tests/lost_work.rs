@@ -40,7 +40,7 @@ impl Losing {
     }
 }
 
-fn goes_wrong(job: Box<dyn FnOnce() + Send>) {
+fn goes_wrong(job: Box<dyn FnOnce() + Send>) -> ! {
     drop(job);
     panic!("a defect, as the test wants it");
 }
