@@ -3,7 +3,8 @@
 //! Two functions carry it. [`apply`] takes verified envelopes and a time from the log and changes rows;
 //! [`authorize`] takes a view of the rows, a request and a time and decides. Everything else serves them.
 //!
-//! It owns the rules, the rows' encodings and the meaning of every code. It never reads a clock, draws a
+//! It owns the rules, the rows' encodings and the meaning of every code (RFC-EG-033 §3, deterministic proof resolution; §7,
+//! fail-closed proof enforcement). It never reads a clock, draws a
 //! random number, does IO, waits, or iterates over anything unordered: the same entries give the same rows
 //! on every node, and replaying the ledger gives them again.
 // A new variant of an enum must not be harmless by accident: every match says what it does with each.

@@ -1,4 +1,4 @@
-//! What is recorded of permits: which request a nonce was used for.
+//! What is recorded of permits: which request a nonce was used for (RFC-EG-033 §10, proof replay).
 
 use assent_proof::{AuthorizeRequest, EvidenceId, blake3_256};
 

@@ -1,4 +1,4 @@
-//! What issuers said: their slots, read one by one, newest first.
+//! What issuers said: their slots, read one by one, newest first (RFC-EG-033 §7, no best-effort evidence continuity).
 //!
 //! A slot's rows are written once and never change, so nothing here can fall out of step with the ledger. An issuer's
 //! statements of one kind are linked: each first half names the slot before it in which its issuer spoke of that kind, and

@@ -189,6 +189,7 @@ fn what_is_no_circle_is_not_taken_for_one() {
         "pub struct B;\nconst S: &str = \"use crate::a::A;\";\nconst R: &str = r#\"crate::a::A \"# ;",
         "#[cfg(test)]\n#[allow(unused)]\nmod tests {\n    use crate::a::A;\n}\npub struct B;",
         "pub struct B;\n#[cfg(test)]\nuse crate::{a::A};",
+        "pub(in crate::a) struct B;",
         // Another crate's module of the same name.
         "use other::a::A;\npub struct B;\nconst C: char = '\\'';",
     ] {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::text::{is_word, tokens, without_tests};
+use super::text::{group_end, is_word, tokens, without_tests};
 
 /// A module, by the names that lead to it from the root of its crate. The root has none.
 pub(super) type Place = Vec<String>;
@@ -90,6 +90,11 @@ fn module(tokens: &[String]) -> Module {
         match tokens[at].as_str() {
             "use" if next != "<" => {
                 at = imports(tokens, at + 1, &[], &mut module.imports);
+                continue;
+            }
+            // Who may see an item is no use of a module.
+            "pub" if next == "(" && tokens[at + 2] == "in" => {
+                at = group_end(tokens, at + 1);
                 continue;
             }
             "{" => depth += 1,

@@ -99,7 +99,7 @@ pub(super) fn tokens(text: &str) -> Vec<String> {
 }
 
 /// Where the group ends that opens at `open`: behind its last sign.
-fn group_end(tokens: &[String], open: usize) -> usize {
+pub(super) fn group_end(tokens: &[String], open: usize) -> usize {
     let mut depth = 0_usize;
     for (at, token) in tokens.iter().enumerate().skip(open) {
         match token.as_str() {

@@ -1,4 +1,5 @@
-//! What a permit adds to a decision: the one that is recorded for this very request, or that one is needed.
+//! What a permit adds to a decision: the one that is recorded for this very request, or that one is needed (RFC-EG-033 §7,
+//! synchronize before authorize).
 
 use assent_proof::{Code, EvidenceId};
 

@@ -1,4 +1,4 @@
-//! Whether what is summed up agrees with what it sums up.
+//! Whether what is summed up agrees with what it sums up (RFC-EG-033 §6, independently reproducible validation).
 //!
 //! The facts are the leaves, the envelopes and what was recorded once of each at its acceptance. Every other row follows from
 //! them: it is there to be found quickly. [`check`] works each out anew, from the whole ledger and as simply as it can be

@@ -1,4 +1,5 @@
-//! The ledger read forwards: what was accepted after a revision, for those who follow it.
+//! The ledger read forwards: what was accepted after a revision, for those who follow it (RFC-EG-033 §3, distributed
+//! synchronization).
 //!
 //! A page covers the leaves after a revision without a gap, whether the filter takes them or not; a leaf that is
 //! missing where the ledger's size says that there is one is damage, never an end.

@@ -6,6 +6,7 @@
 //! This file owns what becomes of a command, group by group and envelope by envelope. `check.rs` has the order of the checks,
 //! and `effect/mod.rs` the order in which a plan is written.
 
+mod admission;
 mod check;
 mod claims;
 mod cluster;
@@ -15,6 +16,7 @@ mod permit;
 mod place;
 mod plan;
 mod references;
+mod refuse;
 mod restriction;
 mod signers;
 mod slot;

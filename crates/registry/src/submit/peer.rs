@@ -1,5 +1,6 @@
 //! What another registry says: a checkpoint counts only under a trust that stands and is not over, signed by that
-//! registry and a majority of its nodes, and extending the last one that the domain has accepted of it and that stands.
+//! registry and a majority of its nodes, and extending the last one that the domain has accepted of it and that stands
+//! (RFC-EG-033 §4, topology reconciliation divergence; §5, distributed proof synchronization).
 
 use std::collections::{BTreeMap, BTreeSet};
 
