@@ -1,4 +1,4 @@
-//! Which quarantines and isolations hold, and what was released.
+//! Which quarantines and isolations hold, and what was released (RFC-EG-033 §7: quarantine, isolate).
 //!
 //! One that was never released lies among its target's unreleased ones. One that was lies behind its newest release, and
 //! holds again if that release is void. Releases by the same signers at the same threshold are linked, newest first. A

@@ -1,4 +1,4 @@
-//! The genesis file: an ordered list of envelopes that founds a registry.
+//! The genesis file: an ordered list of envelopes that founds a registry (RFC-EG-033 §8, governance authorities).
 //!
 //! Root first, then the grants of the node keys, then whatever else is wanted. It is accepted at its own
 //! largest `issuedAt`, so every node that starts with the same file derives the same state, and the file's

@@ -1,4 +1,5 @@
-//! What each kind of statement asks for and does: the one description that the rules follow.
+//! What each kind of statement asks for and does: the one description that the rules follow (RFC-EG-033 §2, the kinds; §8, the
+//! roles).
 //!
 //! [`profile`] describes a kind, and [`effects`] describes the claims of one statement. Both name every variant. A kind that
 //! is added does not compile until it has an answer to each question here.

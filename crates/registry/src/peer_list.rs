@@ -1,4 +1,5 @@
-//! Where a domain keeps what it was told of other registries, so that no row of it can be overlooked.
+//! Where a domain keeps what it was told of other registries, so that no row of it can be overlooked (RFC-EG-033 §4, topology
+//! reconciliation divergence).
 //!
 //! The slots in which one issuer brought checkpoints of one peer under one trust are a list, linked in the order in which they
 //! were taken. Its ends are kept beside it, and how many lists a peer has beside these. So one row that lost its key to

@@ -1,14 +1,20 @@
-//! The execution-authorization: without one that covers the request, nothing is allowed.
+//! The execution-authorization: without one that covers the request, nothing is allowed (RFC-EG-033 §2).
 
 use std::collections::BTreeSet;
 
-use assent_proof::{AuthorizeRequest, Claims, Code, EvidenceId, EvidenceKind, Millis, PublicKey};
+use assent_proof::{
+    AuthorizeRequest, Claims, Code, EvidenceId, EvidenceKind, LineageName, Millis, PublicKey, Seconds,
+};
 
-use super::evidence::{self, Flawed, earlier};
+use super::case::{Case, Mode};
+use super::counted::{Counted, Flawed, earlier};
+use super::scene::Scene;
 use super::verdict::Findings;
-use super::{Case, Counted, Mode, Recorded, Scene};
+use super::{permitted, sound};
+use crate::flaw::Flaw;
 use crate::kinds::effects;
 use crate::mutant::{self, Mutant};
+use crate::permit::Recorded;
 use crate::record::SlotRow;
 use crate::rows::RowError;
 
@@ -45,14 +51,7 @@ pub(super) fn authorization(
             findings.deny(Code::EvidenceMissing, detail, None);
         }
     }
-    let lacks_permit = match &case.mode {
-        Mode::Read => case.policy.permit_always.then_some("the domain's policy allows only with a permit"),
-        Mode::Permitted(Recorded::Nothing) => counted.map(|_| "no permit is recorded for this nonce"),
-        Mode::Record | Mode::Permitted(Recorded::Another | Recorded::Permit { .. }) => None,
-    };
-    if let Some(detail) = lacks_permit {
-        findings.deny(Code::PermitRequired, detail.to_owned(), counted);
-    }
+    permitted::needed(case, counted, findings);
     Ok((counted, consumes))
 }
 
@@ -67,7 +66,7 @@ pub(super) fn covers(
     issuer: &PublicKey,
     half: &SlotRow,
 ) -> Result<Result<Counted, Vec<Flawed>>, RowError> {
-    let (mut until, mut flaws) = evidence::standing(case, issuer, half)?;
+    let (mut until, mut flaws) = sound::check(case, issuer, half)?;
     let flawed = |(code, detail)| Flawed { code, detail, evidence: half.evidence_id };
     match permits(case.request, &half.claims, case.now) {
         Ok(end) => until = earlier(until, Some(end)),
@@ -78,7 +77,7 @@ pub(super) fn covers(
 }
 
 /// Why an artifact's counted uses do not let it cover the request, if they don't.
-fn uses(case: &Case<'_>, half: &SlotRow) -> Result<Option<(Code, String)>, RowError> {
+fn uses(case: &Case<'_>, half: &SlotRow) -> Result<Option<Flaw>, RowError> {
     let Some(uses) = effects(&half.claims).uses else { return Ok(None) };
     match &case.mode {
         Mode::Read => {
@@ -100,7 +99,7 @@ fn uses(case: &Case<'_>, half: &SlotRow) -> Result<Option<(Code, String)>, RowEr
 }
 
 /// What the artifact says of the request: until when it covers it, or everything in which it does not.
-fn permits(request: &AuthorizeRequest, claims: &Claims, now: Millis) -> Result<Millis, Vec<(Code, String)>> {
+fn permits(request: &AuthorizeRequest, claims: &Claims, now: Millis) -> Result<Millis, Vec<Flaw>> {
     let Claims::ExecutionAuthorization {
         actions,
         audience,
@@ -113,15 +112,37 @@ fn permits(request: &AuthorizeRequest, claims: &Claims, now: Millis) -> Result<M
     else {
         return Err(vec![(Code::EvidenceMissing, "it is no execution-authorization".to_owned())]);
     };
-    let mut lacks = Vec::new();
+    let lacks = [
+        in_time(*not_before, *not_after, now),
+        for_action(request, actions),
+        for_audience(request, audience),
+        for_environment(request, environment),
+        for_runtime(request, runtimes),
+    ];
+    let lacks: Vec<Flaw> = lacks.into_iter().flatten().collect();
+    if lacks.is_empty() { Ok(not_after.to_millis()) } else { Err(lacks) }
+}
+
+/// It is valid now.
+fn in_time(not_before: Seconds, not_after: Seconds, now: Millis) -> Option<Flaw> {
     if now < not_before.to_millis() || now >= not_after.to_millis() {
         let detail = format!("the artifact is valid from {not_before} to {not_after}");
-        lacks.push((Code::EvidenceExpired, detail));
+        return Some((Code::EvidenceExpired, detail));
     }
+    None
+}
+
+/// It names the action.
+fn for_action(request: &AuthorizeRequest, actions: &[String]) -> Option<Flaw> {
     if !actions.contains(&request.action) {
         let detail = format!("the artifact does not name action `{}`", request.action);
-        lacks.push((Code::ActionNotPermitted, detail));
+        return Some((Code::ActionNotPermitted, detail));
     }
+    None
+}
+
+/// It is meant for anybody, or for the audience that the request names.
+fn for_audience(request: &AuthorizeRequest, audience: &Option<Vec<String>>) -> Option<Flaw> {
     if let Some(audience) = audience
         && !request.audience.as_ref().is_some_and(|asked| audience.contains(asked))
     {
@@ -129,14 +150,24 @@ fn permits(request: &AuthorizeRequest, claims: &Claims, now: Millis) -> Result<M
             Some(asked) => format!("the artifact is not meant for audience `{asked}`"),
             None => "the artifact is meant for certain audiences, and the request names none".to_owned(),
         };
-        lacks.push((Code::AudienceMismatch, detail));
+        return Some((Code::AudienceMismatch, detail));
     }
+    None
+}
+
+/// It is meant for every environment, or for that of the request.
+fn for_environment(request: &AuthorizeRequest, environment: &Option<String>) -> Option<Flaw> {
     if let Some(environment) = environment
         && request.environment.as_ref() != Some(environment)
     {
         let detail = format!("the artifact is meant for environment `{environment}`");
-        lacks.push((Code::EnvironmentMismatch, detail));
+        return Some((Code::EnvironmentMismatch, detail));
     }
+    None
+}
+
+/// It is meant for any runtime, or for the one that the request names.
+fn for_runtime(request: &AuthorizeRequest, runtimes: &Option<Vec<LineageName>>) -> Option<Flaw> {
     if let Some(runtimes) = runtimes
         && !request.runtime.as_ref().is_some_and(|asked| runtimes.contains(asked))
         && !mutant::is_active(Mutant::IgnoreBoundRuntime)
@@ -145,7 +176,7 @@ fn permits(request: &AuthorizeRequest, claims: &Claims, now: Millis) -> Result<M
             Some(asked) => format!("the artifact is not meant for runtime `{asked}`"),
             None => "the artifact is meant for certain runtimes, and the request names none".to_owned(),
         };
-        lacks.push((Code::RuntimeMismatch, detail));
+        return Some((Code::RuntimeMismatch, detail));
     }
-    if lacks.is_empty() { Ok(not_after.to_millis()) } else { Err(lacks) }
+    None
 }

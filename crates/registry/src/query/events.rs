@@ -1,4 +1,5 @@
-//! The ledger read forwards: what was accepted after a revision, for those who follow it.
+//! The ledger read forwards: what was accepted after a revision, for those who follow it (RFC-EG-033 §3, distributed
+//! synchronization).
 //!
 //! A page covers the leaves after a revision without a gap, whether the filter takes them or not; a leaf that is
 //! missing where the ledger's size says that there is one is damage, never an end.
@@ -10,6 +11,7 @@ use assent_proof::{
     RulesVersion, Statement,
 };
 
+use super::ledger::envelope;
 use crate::codec;
 use crate::kinds::{Restriction, effects};
 use crate::record::{EvidenceRow, LeafRow};
@@ -158,7 +160,7 @@ fn restricts(rows: &dyn Rows, row: &EvidenceRow, id: &EvidenceId) -> Result<Opti
     if !row.kind.is_restriction() {
         return Ok(None);
     }
-    let body = super::envelope(rows, id)?;
+    let body = envelope(rows, id)?;
     let claims = body.and_then(|body| {
         let statement = Statement::parse_stored(&Envelope::parse(&body).ok()?.payload).ok()?;
         let rules = Rules::of(RulesVersion(row.rules))?.stored();

@@ -1,4 +1,5 @@
-//! Which history a state is of, and where a place that was read in another one lies in it.
+//! Which history a state is of, and where a place that was read in another one lies in it (RFC-EG-033 §4, synchronization
+//! ambiguity).
 //!
 //! A recovery goes on with the ledger of one node and adds the leaf that begins the next epoch. So a history and those before
 //! it are the same up to the leaf that ended the earlier one, and nothing else is known of what others held beyond.

@@ -1,8 +1,10 @@
-//! What `rules` and `recovery` say of the registry as a whole. Each moves it one step on, never back and never two at once.
+//! What `rules` and `recovery` say of the registry as a whole. Each moves it one step on, never back and never two at once
+//! (RFC-EG-033 §8, continuity across failover).
 
-use assent_proof::{Code, Millis, PublicKey, Refusal};
+use assent_proof::{Millis, PublicKey, Refusal};
 
-use super::Stop;
+use super::refuse::invalid;
+use super::stop::Stop;
 use crate::record::FIRST_EPOCH;
 use crate::view::View;
 
@@ -37,8 +39,4 @@ pub(super) fn recovery(view: &View<'_>, epoch: u64, voters: &[PublicKey], now: M
         None => Ok(()),
         Some((code, detail)) => Err(Refusal::at(code, "predicate.claims.voters[0]", detail).into()),
     }
-}
-
-fn invalid(claim: &str, detail: String) -> Refusal {
-    Refusal::at(Code::ClaimsInvalid, format!("predicate.claims.{claim}"), detail)
 }

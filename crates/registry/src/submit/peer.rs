@@ -1,5 +1,6 @@
 //! What another registry says: a checkpoint counts only under a trust that stands and is not over, signed by that
-//! registry and a majority of its nodes, and extending the last one that the domain has accepted of it and that stands.
+//! registry and a majority of its nodes, and extending the last one that the domain has accepted of it and that stands
+//! (RFC-EG-033 §4, topology reconciliation divergence; §5, distributed proof synchronization).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,13 +9,15 @@ use assent_proof::{
     merkle::verify_consistency, verify_checkpoint,
 };
 
-use super::{Placement, Stop};
+use super::plan::Placement;
+use super::stop::Stop;
+use crate::chain::Chain;
 use crate::kinds::{OfPeer, effects};
 use crate::limit;
 use crate::record::{CheckpointRow, PeerRow, TrustRow};
 use crate::row_key;
 use crate::rows::{RowError, Table};
-use crate::said::{Chain, Slot};
+use crate::said::Slot;
 use crate::view::View;
 
 /// Checks a `synchronization-continuity`; nothing for any other kind.

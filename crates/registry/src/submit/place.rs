@@ -1,8 +1,9 @@
-//! In which domain and lineage a kind of statement may lie, and what its slot must look like.
+//! In which domain and lineage a kind of statement may lie, and what its slot must look like (RFC-EG-033 §8, boundaries between
+//! domains).
 
 use assent_proof::{Code, DomainName, EvidenceKind, LineageName, Refusal, Statement};
 
-use super::Stop;
+use super::stop::Stop;
 use crate::kinds::{GovernanceOf, Lies, profile};
 use crate::view::View;
 

@@ -1,15 +1,18 @@
-//! Who may sign what: authorities, roles, thresholds (RFC-EG-033 §2 × §8).
+//! Who may sign what: authorities, roles, thresholds (RFC-EG-033 §2, kinds of evidence, by §8, who provides them).
+//!
+//! It owns which issuers of a statement count and how many have to. Which keys a statement admits is said in `admission.rs`.
 
 use assent_proof::{
     Claims, Code, DomainName, EvidenceId, EvidenceKind, Millis, PublicKey, Refusal, Role, Statement,
 };
 
-use super::Stop;
-use crate::kinds::{Admits, Restriction, Threshold, effects, profile};
+use super::admission::{Admission, by_new_keys};
+use super::stop::Stop;
+use crate::authority::authority_flaw;
+use crate::kinds::{Restriction, Threshold, effects, profile};
 use crate::mutant::{self, Mutant};
 use crate::record::CountedSigner;
 use crate::rows::RowError;
-use crate::standing::authority_flaw;
 use crate::view::View;
 
 /// The issuers that count, and how many must.
@@ -27,25 +30,59 @@ pub(super) fn check(
     claims: Result<&Claims, &Refusal>,
     now: Millis,
 ) -> Result<Signers, Stop> {
-    let Admission { must_sign, aside } = match claims {
-        Ok(claims) => admission(view, claims)?,
+    let admission = match claims {
+        Ok(claims) => Admission::of(view, claims)?,
         // Which keys it admits cannot be told apart from its signers, so its claims are at fault first.
         Err(refusal) if profile(statement.kind).admits_keys => return Err(refusal.clone().into()),
         Err(_) => Admission::default(),
     };
-    for key in &must_sign {
-        if !statement.issuers.contains(key) {
-            let detail = format!("key {key} is admitted but is not among `issuers` and did not sign");
-            return Err(Refusal::at(Code::UnsignedEvidence, "predicate.issuers", detail).into());
-        }
-    }
-    let domain = domain_of_signers(statement);
+    admission.all_sign(statement)?;
     if let Ok(Claims::Root { keys, threshold, .. }) = claims {
         if view.meta()?.is_none() {
-            return root(statement, id, &must_sign, keys, *threshold);
+            return root(statement, id, &admission.must_sign, keys, *threshold);
         }
         by_new_keys(statement, keys, *threshold)?;
     }
+    let (mut counted, roles) = active(view, statement, &admission.aside, now)?;
+    let revoked = match claims.ok().and_then(|claims| effects(claims).restricts) {
+        Some(Restriction::Revokes { authority, invalid_since }) => {
+            Some(Revoked::of(view, statement, authority, invalid_since.is_some())?)
+        }
+        Some(Restriction::Contains(_)) | None => None,
+    };
+    if !revoked.as_ref().is_some_and(|revoked| revoked.by_itself) {
+        permitted_roles(statement.kind, &roles)?;
+    }
+    let threshold = match &revoked {
+        Some(revoked) => revoked.threshold,
+        None => threshold(view, statement)?,
+    };
+    enough(&counted, threshold, revoked.and_then(|revoked| revoked.without))?;
+    if statement.kind == EvidenceKind::Release {
+        // It rests on just as many as it needs, those with the smallest keys. Were more remembered, there would be more sets of
+        // signers than can be looked at (see `containment`).
+        counted.sort_unstable_by_key(|signer| signer.key);
+        counted.truncate(usize::try_from(threshold).unwrap_or(usize::MAX));
+    }
+    if let Ok(Claims::Root { keys, threshold, .. }) = claims {
+        // The old keys had to let it in. From then on it stands on its own keys' signatures, as the first one does: were it
+        // void with the keys that it replaces, nothing could ever follow it.
+        let own = keys.iter().filter(|key| statement.issuers.contains(key));
+        let counted = own.map(|key| CountedSigner { key: *key, admitted_by: id }).collect();
+        return Ok(Signers { counted, threshold: *threshold });
+    }
+    Ok(Signers { counted, threshold })
+}
+
+/// The issuers that count, with their roles: each is an authority of the domain, may sign now, and its grant stands. Of a
+/// restriction with several issuers those that are no longer so are left out; of every other statement none may be.
+fn active(
+    view: &View<'_>,
+    statement: &Statement,
+    aside: &[PublicKey],
+    now: Millis,
+) -> Result<(Vec<CountedSigner>, Vec<(PublicKey, Role)>), Stop> {
+    let domain = domain_of_signers(statement);
     let restriction = statement.kind.is_restriction() && statement.issuers.len() > 1;
     let mut counted = Vec::new();
     let mut roles = Vec::new();
@@ -66,41 +103,19 @@ pub(super) fn check(
         counted.push(CountedSigner { key: *key, admitted_by: row.admitted_by });
         roles.push((*key, row.role));
     }
-    let revoked = match claims.ok().and_then(|claims| effects(claims).restricts) {
-        Some(Restriction::Revokes { authority, invalid_since }) => {
-            Some(Revoked::of(view, statement, authority, invalid_since.is_some())?)
-        }
-        Some(Restriction::Contains(_)) | None => None,
-    };
-    if !revoked.as_ref().is_some_and(|revoked| revoked.by_itself) {
-        permitted_roles(statement.kind, &roles)?;
-    }
-    let threshold = match &revoked {
-        Some(revoked) => revoked.threshold,
-        None => threshold(view, statement)?,
-    };
-    let without = revoked.and_then(|revoked| revoked.without);
+    Ok((counted, roles))
+}
+
+/// Enough of those that count sign; `without` is a key whose own signature does not count.
+fn enough(counted: &[CountedSigner], threshold: u32, without: Option<PublicKey>) -> Result<(), Refusal> {
     let signed = counted.iter().filter(|signer| Some(signer.key) != without).count();
     let signed = u32::try_from(signed).unwrap_or(u32::MAX);
-    if signed < threshold {
-        let but = without.map_or(String::new(), |key| format!(", not counting {key}, which it revokes"));
-        let detail = format!("{signed} of the {threshold} governance signatures needed{but}");
-        return Err(Refusal::at(Code::ThresholdNotMet, "predicate.issuers", detail).into());
+    if signed >= threshold {
+        return Ok(());
     }
-    if statement.kind == EvidenceKind::Release {
-        // It rests on just as many as it needs, those with the smallest keys. Were more remembered, there would be more sets of
-        // signers than can be looked at (see `containment`).
-        counted.sort_unstable_by_key(|signer| signer.key);
-        counted.truncate(usize::try_from(threshold).unwrap_or(usize::MAX));
-    }
-    if let Ok(Claims::Root { keys, threshold, .. }) = claims {
-        // The old keys had to let it in. From then on it stands on its own keys' signatures, as the first one does: were it
-        // void with the keys that it replaces, nothing could ever follow it.
-        let own = keys.iter().filter(|key| statement.issuers.contains(key));
-        let counted = own.map(|key| CountedSigner { key: *key, admitted_by: id }).collect();
-        return Ok(Signers { counted, threshold: *threshold });
-    }
-    Ok(Signers { counted, threshold })
+    let but = without.map_or(String::new(), |key| format!(", not counting {key}, which it revokes"));
+    let detail = format!("{signed} of the {threshold} governance signatures needed{but}");
+    Err(Refusal::at(Code::ThresholdNotMet, "predicate.issuers", detail))
 }
 
 /// Where its signers have to be authorities.
@@ -113,49 +128,6 @@ fn domain_of_signers(statement: &Statement) -> DomainName {
 pub(super) fn unknown(statement: &Statement, issuer: &PublicKey) -> Refusal {
     let detail = format!("{issuer} is not an authority of domain `{}`", domain_of_signers(statement));
     Refusal::at(Code::AuthorityUnknown, "predicate.issuers", detail)
-}
-
-/// The keys that a statement makes valid.
-#[derive(Default)]
-struct Admission {
-    /// Each must sign it, which proves that somebody holds it.
-    must_sign: Vec<PublicKey>,
-    /// These do not count towards the threshold.
-    aside: Vec<PublicKey>,
-}
-
-/// A key that stays where it is has shown before that somebody holds it, so it need not sign again.
-fn admission(view: &View<'_>, claims: &Claims) -> Result<Admission, RowError> {
-    let newcomers = |keys: &[PublicKey], domain: &DomainName| -> Result<Vec<PublicKey>, RowError> {
-        let standing = view.domain(domain)?;
-        let stays = |key: &PublicKey| standing.as_ref().is_some_and(|row| row.governance.contains(key));
-        Ok(keys.iter().copied().filter(|key| !stays(key)).collect())
-    };
-    Ok(match effects(claims).admits {
-        Admits::Nothing => Admission::default(),
-        Admits::Root { keys, registry_key } => {
-            let mut must_sign = newcomers(keys, &DomainName::root())?;
-            if view.meta()?.is_none_or(|meta| meta.registry_key != *registry_key) {
-                must_sign.push(*registry_key);
-            }
-            let aside = must_sign.iter().copied().chain([*registry_key]).collect();
-            Admission { must_sign, aside }
-        }
-        Admits::Governance { domain, keys } => {
-            Admission { must_sign: newcomers(keys, domain)?, aside: keys.to_vec() }
-        }
-        Admits::Authority(authority) => Admission { must_sign: vec![*authority], aside: vec![*authority] },
-    })
-}
-
-/// A new root statement is signed at its own threshold too, so that nobody locks the root keys out by mistake.
-fn by_new_keys(statement: &Statement, keys: &[PublicKey], threshold: u32) -> Result<(), Refusal> {
-    let signed = keys.iter().filter(|key| statement.issuers.contains(key)).count();
-    if u32::try_from(signed).is_ok_and(|signed| signed >= threshold) {
-        return Ok(());
-    }
-    let detail = format!("{signed} of the {threshold} signatures by its own keys that a new root needs");
-    Err(Refusal::at(Code::ThresholdNotMet, "predicate.issuers", detail))
 }
 
 /// The first root statement stands on the signatures of all its own keys.
@@ -174,6 +146,7 @@ fn root(
     Ok(Signers { counted, threshold })
 }
 
+/// Each of them is in a role that may issue this kind.
 fn permitted_roles(kind: EvidenceKind, signers: &[(PublicKey, Role)]) -> Result<(), Refusal> {
     let permitted = profile(kind).roles;
     match signers.iter().find(|(_, role)| !permitted.contains(role)) {

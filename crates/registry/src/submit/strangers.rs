@@ -1,4 +1,5 @@
-//! What can be refused before a signature is computed: envelopes whose issuers the registry does not know.
+//! What can be refused before a signature is computed: envelopes whose issuers the registry does not know (RFC-EG-033 §10,
+//! authority validation spoofing).
 //!
 //! A signature costs as much as hundreds of look-ups, and anybody can have one computed. An envelope can only be accepted if keys that
 //! an earlier statement admitted are among its issuers and have signed it. So an envelope that names too few of them is refused for the
@@ -9,7 +10,8 @@ use std::collections::BTreeSet;
 
 use assent_proof::{Claims, ParsedEnvelope, PublicKey, Refusal, VerifiedEnvelope};
 
-use super::{Stop, place, signers};
+use super::stop::Stop;
+use super::{place, signers};
 use crate::command::Outcome;
 use crate::kinds::{Admits, effects, profile};
 use crate::rows::RowError;

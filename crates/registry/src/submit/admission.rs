@@ -1,0 +1,62 @@
+//! The keys that a statement makes valid: which of them must sign it, and which do not count (RFC-EG-033 §4, unsigned governance
+//! evidence).
+
+use assent_proof::{Claims, Code, DomainName, PublicKey, Refusal, Statement};
+
+use crate::kinds::{Admits, effects};
+use crate::rows::RowError;
+use crate::view::View;
+
+/// The keys that a statement makes valid.
+#[derive(Default)]
+pub(super) struct Admission {
+    /// Each must sign it, which proves that somebody holds it.
+    pub(super) must_sign: Vec<PublicKey>,
+    /// These do not count towards the threshold.
+    pub(super) aside: Vec<PublicKey>,
+}
+
+impl Admission {
+    /// A key that stays where it is has shown before that somebody holds it, so it need not sign again.
+    pub(super) fn of(view: &View<'_>, claims: &Claims) -> Result<Self, RowError> {
+        let newcomers = |keys: &[PublicKey], domain: &DomainName| -> Result<Vec<PublicKey>, RowError> {
+            let standing = view.domain(domain)?;
+            let stays = |key: &PublicKey| standing.as_ref().is_some_and(|row| row.governance.contains(key));
+            Ok(keys.iter().copied().filter(|key| !stays(key)).collect())
+        };
+        Ok(match effects(claims).admits {
+            Admits::Nothing => Self::default(),
+            Admits::Root { keys, registry_key } => {
+                let mut must_sign = newcomers(keys, &DomainName::root())?;
+                if view.meta()?.is_none_or(|meta| meta.registry_key != *registry_key) {
+                    must_sign.push(*registry_key);
+                }
+                let aside = must_sign.iter().copied().chain([*registry_key]).collect();
+                Self { must_sign, aside }
+            }
+            Admits::Governance { domain, keys } => {
+                Self { must_sign: newcomers(keys, domain)?, aside: keys.to_vec() }
+            }
+            Admits::Authority(authority) => Self { must_sign: vec![*authority], aside: vec![*authority] },
+        })
+    }
+
+    /// Every key that has to sign it has.
+    pub(super) fn all_sign(&self, statement: &Statement) -> Result<(), Refusal> {
+        let Some(key) = self.must_sign.iter().find(|key| !statement.issuers.contains(key)) else {
+            return Ok(());
+        };
+        let detail = format!("key {key} is admitted but is not among `issuers` and did not sign");
+        Err(Refusal::at(Code::UnsignedEvidence, "predicate.issuers", detail))
+    }
+}
+
+/// A new root statement is signed at its own threshold too, so that nobody locks the root keys out by mistake.
+pub(super) fn by_new_keys(statement: &Statement, keys: &[PublicKey], threshold: u32) -> Result<(), Refusal> {
+    let signed = keys.iter().filter(|key| statement.issuers.contains(key)).count();
+    if u32::try_from(signed).is_ok_and(|signed| signed >= threshold) {
+        return Ok(());
+    }
+    let detail = format!("{signed} of the {threshold} signatures by its own keys that a new root needs");
+    Err(Refusal::at(Code::ThresholdNotMet, "predicate.issuers", detail))
+}

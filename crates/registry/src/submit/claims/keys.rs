@@ -1,0 +1,120 @@
+//! What claims say of keys: one key has one role in one domain, a revoked one has none again, and no domain is left without
+//! those that govern it (RFC-EG-033 §3, authority proof verification).
+
+use assent_proof::{Code, DomainName, PublicKey, Refusal, Role, Statement};
+
+use crate::record::AuthorityRow;
+use crate::rows::RowError;
+use crate::submit::refuse::invalid;
+use crate::submit::stop::Stop;
+use crate::view::View;
+
+/// A trust is in another registry, and in keys that are its own: its registry's, which is none of its nodes', and none that
+/// this registry or a node of it signs with. Otherwise what one key says would count as what two do.
+pub(super) fn trusts_another(
+    view: &View<'_>,
+    statement: &Statement,
+    peer: &str,
+    registry_key: &PublicKey,
+    node_keys: &[PublicKey],
+) -> Result<(), Stop> {
+    if peer == statement.registry {
+        return Err(invalid("peer", format!("`{peer}` is this registry itself")).into());
+    }
+    if node_keys.contains(registry_key) {
+        let detail = format!("{registry_key} is the key of one of its nodes too");
+        return Err(invalid("registryKey", detail).into());
+    }
+    let own = |key: &PublicKey| -> Result<bool, RowError> {
+        let signs_checkpoints = view.meta()?.is_some_and(|meta| meta.registry_key == *key);
+        Ok(signs_checkpoints || view.authority(key)?.is_some_and(|row| is_node(&row)))
+    };
+    let named = node_keys.iter().map(|key| ("nodeKeys", key));
+    for (claim, key) in std::iter::once(("registryKey", registry_key)).chain(named) {
+        if own(key)? {
+            return Err(invalid(claim, format!("{key} is a key of this registry or of its nodes")).into());
+        }
+    }
+    Ok(())
+}
+
+/// Whether the key was granted to a node, revoked or not.
+fn is_node(row: &AuthorityRow) -> bool {
+    row.role == Role::Registry && row.domain.is_system()
+}
+
+/// A key is granted one role, in one domain, and none that was revoked.
+pub(super) fn grant(view: &View<'_>, statement: &Statement, key: &PublicKey, role: Role) -> Result<(), Stop> {
+    let in_root = statement.domain == DomainName::root();
+    if role == Role::Governance {
+        return Err(invalid("role", "governance keys come from `domain` and `root` only".into()).into());
+    }
+    if in_root && role != Role::Registry {
+        return Err(invalid("role", "`_root` grants only the role `registry`, to nodes".into()).into());
+    }
+    let Some(row) = view.authority(key)? else { return not_registry_key(view, key) };
+    if row.revoked.is_some() {
+        return Err(dead(key, "predicate.claims.authority").into());
+    }
+    if row.role != role || row.domain != statement.domain {
+        return Err(two_roles(key).into());
+    }
+    Ok(())
+}
+
+/// Each key governs this domain and no other, or has no role yet.
+pub(super) fn governs(view: &View<'_>, keys: &[PublicKey], domain: &DomainName) -> Result<(), Stop> {
+    for key in keys {
+        match view.authority(key)? {
+            None => not_registry_key(view, key)?,
+            Some(row) if row.revoked.is_some() => return Err(dead(key, "predicate.claims").into()),
+            Some(row) if row.role == Role::Governance && row.domain == *domain => {}
+            Some(_) => return Err(two_roles(key).into()),
+        }
+    }
+    Ok(())
+}
+
+/// What is said of a key that was revoked.
+fn dead(key: &PublicKey, field: &str) -> Refusal {
+    let detail = format!("{key} was revoked, and a revoked key is dead for good");
+    Refusal::at(Code::AuthorityRevoked, field, detail)
+}
+
+/// A key without a role is not the one that signs the registry's checkpoints.
+fn not_registry_key(view: &View<'_>, key: &PublicKey) -> Result<(), Stop> {
+    if view.meta()?.is_some_and(|meta| meta.registry_key == *key) {
+        return Err(two_roles(key).into());
+    }
+    Ok(())
+}
+
+/// What is said of a key that has a role already.
+pub(super) fn two_roles(key: &PublicKey) -> Refusal {
+    let detail = format!("{key} already has a role: one key has one role in one domain");
+    Refusal::at(Code::AuthorityInconsistent, "predicate.claims", detail)
+}
+
+/// Without this key, enough living ones must be left to reach the threshold: a domain without them, or the root, could never
+/// be governed again. The last that are needed are replaced instead, by a new `domain` or `root`.
+pub(super) fn still_governed(view: &View<'_>, domain: &DomainName, revoked: &PublicKey) -> Result<(), Stop> {
+    let Some(row) = view.domain(domain)? else { return Ok(()) };
+    if !row.governance.contains(revoked) || view.authority(revoked)?.is_none_or(|key| key.revoked.is_some()) {
+        return Ok(());
+    }
+    let mut left: u32 = 0;
+    for key in row.governance.iter().filter(|key| *key != revoked) {
+        if view.authority(key)?.is_some_and(|key| key.revoked.is_none()) {
+            left = left.saturating_add(1);
+        }
+    }
+    if left >= row.threshold {
+        return Ok(());
+    }
+    let (threshold, kind) = (row.threshold, if domain.is_system() { "root" } else { "domain" });
+    let detail = format!(
+        "`{domain}` would be left with {left} living governance keys of the {threshold} that it needs: replace the key \
+         with a new `{kind}` statement, which revokes it"
+    );
+    Err(Refusal::at(Code::ThresholdNotMet, "predicate.claims.authority", detail).into())
+}

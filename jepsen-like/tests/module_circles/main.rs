@@ -1,0 +1,198 @@
+//! No module of the product imports from a module that imports from it, directly or by way of others.
+//!
+//! Modules in a circle can only be understood together, and an auditor cannot finish one of them. So each file is a module of
+//! its own here, `mod.rs` and `lib.rs` too: what a parent and its children share lies in a child. This test reads the sources as
+//! text. It follows a path through re-exports to the module that defines what the path names, and it passes over comments, strings
+//! and what only tests have. It does not see which module a method lies in.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
+#![allow(clippy::ptr_arg, reason = "a module's place is the key of maps")]
+
+mod modules;
+mod text;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use modules::{circle, knots, modules, name, uses};
+
+/// The crates of the product, and where their sources lie.
+const CRATES: &[(&str, &str)] = &[
+    ("proof", "crates/proof/src"),
+    ("registry", "crates/registry/src"),
+    ("store", "crates/store/src"),
+    ("api", "crates/api/src"),
+    ("client", "crates/client/src"),
+    ("cli", "crates/cli/src"),
+    ("cluster", "cluster/src"),
+];
+
+/// The circles that there still are: the crate, the modules that reach one another, and why they do. A module that is in no circle
+/// any more must be struck from its list, so the lists can only become shorter. `proof`, `registry`, `store` and `api` have none.
+const KNOWN: &[(&str, &[&str], &str)] = &[
+    ("client", &["config", "endpoints"], "the configuration reads endpoints, which take an option of it"),
+    ("client", &["attempts", "client"], "attempts are made by the client, which takes their deadline"),
+    ("client", &["load", "load::report", "load::worker"], "the load's configuration lies in the parent"),
+    (
+        "cli",
+        &["dev", "dev::chaos", "dev::genesis", "dev::layout", "dev::nodes"],
+        "the names of a development cluster lie in the parent, and its layout makes the genesis file",
+    ),
+    ("cli", &["demo::leaderless", "demo::offline", "demo::story"], "the story's helpers lie in the story"),
+    ("cli", &["command::member", "command::replace"], "replacing a member reuses steps of adding one"),
+    ("cli", &["watch::execution", "watch::guard"], "the guard's process and the guarded one name each other"),
+    ("cluster", &["peer::bounds", "peer::message"], "messages are bounded, and the bounds name messages"),
+    (
+        "cluster",
+        &[
+            "config",
+            "metrics",
+            "metrics::gauges",
+            "metrics::labels",
+            "usecase",
+            "usecase::authorize",
+            "usecase::barrier",
+            "usecase::batch",
+            "usecase::check",
+            "usecase::clock",
+            "usecase::decide",
+            "usecase::digest",
+            "usecase::epoch",
+            "usecase::events",
+            "usecase::events::poll",
+            "usecase::events::pump",
+            "usecase::follow",
+            "usecase::form",
+            "usecase::keep_log",
+            "usecase::key_ends",
+            "usecase::lane",
+            "usecase::members",
+            "usecase::mutant",
+            "usecase::propose",
+            "usecase::raise",
+            "usecase::round",
+            "usecase::shed",
+            "usecase::submit",
+            "usecase::supervise",
+            "usecase::turns",
+            "usecase::urgency",
+        ],
+        "the parts of a node that use cases take lie in their parent, and metrics name what use cases answer",
+    ),
+    ("cluster", &["http::connection", "http::front"], "a connection is of a front, which answers for it"),
+    ("cluster", &["http", "http::authorize", "http::envelopes"], "the bounds of bodies lie in the parent"),
+    ("cluster", &["raft::network", "raft::network::sender"], "the sender takes the network, its parent"),
+    (
+        "cluster",
+        &["usecase::membership", "usecase::relocate"],
+        "moving a member answers as a change of membership does, which knows where members moved",
+    ),
+];
+
+/// Every source file below a folder: its path from there, and its text.
+fn sources(folder: &Path, prefix: &str, found: &mut Vec<(String, String)>) {
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let name = format!("{prefix}{}", entry.file_name().to_str().unwrap());
+        if entry.path().is_dir() {
+            sources(&entry.path(), &format!("{name}/"), found);
+        } else if name.ends_with(".rs") {
+            found.push((name, fs::read_to_string(entry.path()).unwrap()));
+        }
+    }
+}
+
+#[test]
+fn no_module_imports_from_a_module_that_imports_from_it() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut wrong = Vec::new();
+    let mut over: BTreeSet<(&str, String)> = KNOWN
+        .iter()
+        .flat_map(|(krate, listed, _)| listed.iter().map(move |module| (*krate, (*module).to_owned())))
+        .collect();
+    for (krate, folder) in CRATES {
+        let mut files = Vec::new();
+        sources(&root.join(folder), "", &mut files);
+        let modules = modules(files.iter().map(|(file, text)| (file.as_str(), text.as_str())));
+        assert!(modules.len() > 10, "the sources of {krate} are elsewhere");
+        let uses = uses(&modules);
+        assert!(uses.values().map(BTreeMap::len).sum::<usize>() > 20, "no imports were found in {krate}");
+        for knot in knots(&uses) {
+            let names: BTreeSet<String> = knot.iter().map(|place| name(place)).collect();
+            let is_known = KNOWN.iter().any(|(of, listed, _)| {
+                of == krate && names.iter().all(|name| listed.contains(&name.as_str()))
+            });
+            if is_known {
+                over.retain(|(of, module)| of != krate || !names.contains(module));
+            } else {
+                let names: Vec<String> = names.into_iter().collect();
+                wrong.push(format!("{krate}: {}\n{}", names.join(", "), circle(&uses, &knot)));
+            }
+        }
+    }
+    for (krate, module) in over {
+        wrong.push(format!("{krate}: `{module}` is in no circle any more: strike it from KNOWN"));
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_circle_is_found_however_its_imports_are_written() {
+    let root = ("lib.rs", "mod a;\nmod b;\npub use a::A;\npub use b::{B, make};");
+    let circles = [
+        (
+            "by items",
+            [root, ("a.rs", "use crate::b::B;\nstruct A;"), ("b.rs", "use super::a::A;\nstruct B;")],
+        ),
+        ("by re-exports", [root, ("a.rs", "use crate::B;\nstruct A;"), ("b.rs", "use crate::A;\nstruct B;")]),
+        (
+            "by modules",
+            [
+                root,
+                ("a.rs", "use crate::b;\nstruct A { b: b::B }"),
+                ("b.rs", "use crate::a::{self as other};\nfn make() -> other::A {}"),
+            ],
+        ),
+        (
+            "by paths in code",
+            [
+                root,
+                ("a.rs", "struct A;\nfn f() { crate::b::make() }"),
+                ("b.rs", "fn make() { super::a::f() }"),
+            ],
+        ),
+        (
+            "by all names",
+            [root, ("a.rs", "use crate::b::*;\nstruct A;"), ("b.rs", "use crate::{A as Other};\nstruct B;")],
+        ),
+        (
+            "by a parent",
+            [
+                ("lib.rs", "mod a;"),
+                ("a/mod.rs", "mod b;\nstruct A;\nfn f() { b::make() }"),
+                ("a/b.rs", "use super::A;\nfn make() {}"),
+            ],
+        ),
+    ];
+    for (how, files) in circles {
+        assert_eq!(knots(&uses(&modules(files))).len(), 1, "{how}");
+    }
+}
+
+#[test]
+fn what_is_no_circle_is_not_taken_for_one() {
+    let root = ("lib.rs", "mod a;\nmod b;\npub use a::A;");
+    let a = ("a.rs", "use crate::b::B;\npub struct A<'a>(&'a B);");
+    for text in [
+        // The root only passes on what its modules define.
+        "pub struct B;",
+        "//! See [`A`](crate::a::A).\n/* use crate::a::A; */ pub struct B;",
+        "pub struct B;\nconst S: &str = \"use crate::a::A;\";\nconst R: &str = r#\"crate::a::A \"# ;",
+        "#[cfg(test)]\n#[allow(unused)]\nmod tests {\n    use crate::a::A;\n}\npub struct B;",
+        "pub struct B;\n#[cfg(test)]\nuse crate::{a::A};",
+        "pub(in crate::a) struct B;",
+        // Another crate's module of the same name.
+        "use other::a::A;\npub struct B;\nconst C: char = '\\'';",
+    ] {
+        assert!(knots(&uses(&modules([root, a, ("b.rs", text)]))).is_empty(), "{text}");
+    }
+}
