@@ -324,6 +324,33 @@ fn a_trust_that_was_made_void_hides_however_many_checkpoints_it_carried() {
 }
 
 #[test]
+fn a_checkpoint_behind_more_void_ones_than_the_bound_is_a_doubt_and_nothing_follows() {
+    let (mut world, peer, trust) = trusting();
+    let keys = world.keys.clone();
+    let (mut parent, mut brought) = (trust, Vec::new());
+    for n in 0..1030_u64 {
+        let issued = at(-i64::try_from(n % 200).unwrap());
+        let again = peer.continuity(if n == 0 { 0 } else { 7 }, 7, trust).issued(issued);
+        parent =
+            accepted(&world.submit_at(10, &again.slot(n + 1, Some(parent)).sign(&[&keys.zone]))).evidence_id;
+        brought.push(parent);
+    }
+    let voids = |world: &mut World, id: EvidenceId| {
+        accepted(&world.submit_at(20, &invalidate(id).sign(&[&keys.audit])));
+    };
+    // The last one that stands is the 1,024th that is looked at.
+    for id in &brought[7..] {
+        voids(&mut world, *id);
+    }
+    let next = peer.continuity(7, 9, trust).slot(1031, Some(parent)).sign(&[&keys.zone]);
+    accepted(&world.clone().submit_at(20, &next));
+    voids(&mut world, brought[6]);
+    let outcome = world.submit_at(20, &next);
+    let (code, field, _) = refusal(&outcome);
+    assert_eq!((code, field), (Code::InheritanceUnverifiable, "predicate.claims.checkpoint"));
+}
+
+#[test]
 fn a_trust_is_over_when_its_own_statement_expires() {
     let mut world = world();
     let keys = world.keys.clone();
