@@ -10,7 +10,9 @@ use assent_proof::{
     PolicyBody, PublicKey, Requirement, RevocationReason, Role, Rules, Seconds, Sha256, SigningKey,
     Statement, sign_statement, verify,
 };
-use assent_registry::{GenesisFile, Outcome, RulesVersion, Unverified, View, apply, authorize, bootstrap};
+use assent_registry::{
+    GenesisFile, Group, Outcome, RulesVersion, Unverified, View, apply, authorize, bootstrap,
+};
 use assent_store::{EntryError, LogEntry, RegistryStore, RunBlocking, Store, StoreOptions};
 use clap::Parser;
 use std::sync::Arc;
@@ -176,8 +178,8 @@ impl Registry {
 
     fn flush(&mut self) -> Result<(), Failure> {
         let waiting = std::mem::take(&mut self.waiting);
-        let group =
-            (false, waiting.iter().map(|bytes| Unverified { bytes, origin: ORIGIN }).collect::<Vec<_>>());
+        let envelopes = waiting.iter().map(|bytes| Unverified { bytes, origin: ORIGIN }).collect();
+        let group = Group { atomic: false, envelopes };
         let outcomes =
             self.store.write(None, |rows| apply(rows, RulesVersion::NEWEST, Millis(NOW * 1000), &[group]))?;
         match outcomes.iter().flatten().find(|outcome| !matches!(outcome, Outcome::Accepted { .. })) {

@@ -123,7 +123,8 @@ fn history() -> (Vec<EntryOf<TypeConfig>>, AllRows) {
             [(vec![forged.clone(), envelope.clone()], false), (vec![envelope, forged], true)]
         {
             payloads.push(command(accepted_at, atomic, &envelopes));
-            let group = (atomic, envelopes.iter().map(|bytes| unverified(bytes)).collect());
+            let envelopes = envelopes.iter().map(|bytes| unverified(bytes)).collect();
+            let group = Group { atomic, envelopes };
             apply(&mut model, RulesVersion::NEWEST, accepted_at, &[group]).unwrap();
         }
         payloads.push(EntryPayload::Normal(Proposal(Bytes::from_static(b"\x01no command at all"))));

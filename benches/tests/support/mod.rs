@@ -12,7 +12,8 @@ use assent_proof::{
     Sha256, SigningKey, Statement, pae, sign_batch, sign_statement,
 };
 use assent_registry::{
-    GenesisFile, MemoryRows, Outcome, RulesVersion, Unverified, View, apply, authorize, bootstrap, query,
+    GenesisFile, Group, MemoryRows, Outcome, RulesVersion, Unverified, View, apply, authorize, bootstrap,
+    query,
 };
 use bytes::Bytes;
 use http::{Request, Response};
@@ -160,7 +161,7 @@ impl Chain {
 }
 
 fn submit(rows: &mut MemoryRows, bytes: &[u8]) -> Outcome {
-    let group = (false, vec![Unverified { bytes, origin: ORIGIN }]);
+    let group = Group { atomic: false, envelopes: vec![Unverified { bytes, origin: ORIGIN }] };
     apply(rows, RulesVersion::NEWEST, now(), &[group]).unwrap().remove(0).remove(0)
 }
 

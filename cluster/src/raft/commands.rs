@@ -8,7 +8,7 @@
 use assent_proof::{History, Millis, Rules};
 use assent_registry::mutant::{self, Mutant};
 use assent_registry::{
-    Checked, CodecError, Command, Outcomes, RowError, Rows, RowsMut, RulesVersion, ToVerify, query,
+    Checked, CodecError, Command, Group, Outcomes, RowError, Rows, RowsMut, RulesVersion, ToVerify, query,
     rules_in_force,
 };
 use assent_store::{RegistryStore, WriteError};
@@ -129,11 +129,14 @@ impl ReadCommand {
         known: RulesVersion,
     ) -> Result<Outcomes, RowError> {
         let envelope = |bytes| EntryEnvelope { bytes, verifier, voters: &self.voters };
-        let groups: Vec<(bool, Vec<EntryEnvelope<'_>>)> = self
+        let groups: Vec<Group<EntryEnvelope<'_>>> = self
             .command
             .groups
             .iter()
-            .map(|group| (group.atomic, group.envelopes.iter().map(envelope).collect()))
+            .map(|Group { atomic, envelopes }| Group {
+                atomic: *atomic,
+                envelopes: envelopes.iter().map(envelope).collect(),
+            })
             .collect();
         let groups = assent_registry::apply(rows, known, self.command.proposed_at, &groups)?;
         let history = query::history(&*rows)?;

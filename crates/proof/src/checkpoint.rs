@@ -6,14 +6,17 @@
 
 use crate::base64::encode_base64;
 use crate::code::Code;
+use crate::cosignature::message;
 use crate::id::Sha256;
 use crate::key::{PublicKey, SigningKey};
-use crate::note::{COSIGNATURE_HEADER, Note, NoteKey, NoteKeyKind, NoteSignature, is_key_name, key_id};
+use crate::note::{Note, NoteKey, NoteKeyKind, NoteSignature, is_key_name, key_id};
 use crate::note::{malformed, strict_base64};
 use crate::refusal::Refusal;
 use crate::rules::Rules;
 use crate::text::shown;
 use std::collections::{BTreeMap, BTreeSet};
+
+pub use crate::cosignature::Cosignature;
 
 /// What a checkpoint says, signed or not.
 ///
@@ -66,43 +69,6 @@ impl Checkpoint {
     }
 }
 
-/// What stands behind the key id of a cosignature's line: u64 big-endian seconds, then an Ed25519 signature.
-///
-/// The signature is over `cosignature/v1\ntime <seconds>\n` and the checkpoint's text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cosignature {
-    /// When it was made, in seconds since 1970-01-01T00:00:00Z, at most 2^63 - 1.
-    pub time: u64,
-    /// The Ed25519 signature.
-    pub signature: [u8; 64],
-}
-
-impl Cosignature {
-    /// Reads the 72 bytes. Proves nothing.
-    ///
-    /// # Errors
-    /// `malformed` for another length or a time of 2^63 seconds or more.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Cosignature, Refusal> {
-        let parts = bytes.split_first_chunk().and_then(|(time, signature)| {
-            Some((u64::from_be_bytes(*time), <[u8; 64]>::try_from(signature).ok()?))
-        });
-        match parts {
-            Some((time, signature)) if i64::try_from(time).is_ok() => Ok(Cosignature { time, signature }),
-            _ => Err(malformed("a cosignature is `72` bytes with a time below 2^63 seconds")),
-        }
-    }
-
-    /// The 72 bytes.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        [self.time.to_be_bytes().as_slice(), &self.signature].concat()
-    }
-
-    /// Whether this is `key`'s cosignature of this checkpoint text at its time.
-    pub fn verify(&self, checkpoint_text: &str, key: &PublicKey) -> bool {
-        key.verify(message(self.time, checkpoint_text).as_bytes(), &self.signature)
-    }
-}
-
 /// Cosigns the text of a checkpoint as the key `name`, at `seconds` since 1970-01-01T00:00:00Z.
 ///
 /// The caller has checked that the checkpoint is consistent with the last one that it cosigned. Nobody verifies a
@@ -114,10 +80,6 @@ pub fn cosign(checkpoint_text: &str, name: &str, key: &SigningKey, seconds: u64)
         key_id: key_id(name, NoteKeyKind::Cosignature, &key.public()),
         signature: Cosignature { time: seconds, signature }.to_bytes(),
     }
-}
-
-fn message(time: u64, checkpoint_text: &str) -> String {
-    format!("{COSIGNATURE_HEADER}{time}\n{checkpoint_text}")
 }
 
 /// The name under which a node cosigns: `<origin>/node/<first 16 hex digits of its public key>`.

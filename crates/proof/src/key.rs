@@ -6,7 +6,6 @@
 use crate::bytes32::{Bytes32, from_lower_hex, serde_bytes32};
 use crate::id::Sha256;
 use crate::json::Json;
-use crate::pem::{first_public_key, signing_key};
 use ed25519_dalek::{Signature, Signer, VerifyingKey};
 use std::fmt::{Debug, Display, Formatter};
 use std::str::FromStr;
@@ -87,15 +86,6 @@ impl PublicKey {
         &self.0
     }
 
-    /// Reads a `PUBLIC KEY` PEM file (SubjectPublicKeyInfo, RFC 8410), as `openssl pkey -pubout` writes it: the first Ed25519 key
-    /// of its blocks, whatever text is around them. For all of them, see [`public_keys`](crate::pem::public_keys).
-    ///
-    /// # Errors
-    /// Other text, other algorithms, and what [`from_bytes`](Self::from_bytes) refuses. The error says what the file has instead.
-    pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
-        first_public_key(pem)
-    }
-
     /// The key as a `PUBLIC KEY` PEM file, byte for byte as openssl writes it.
     pub fn to_pem(&self) -> String {
         pem("PUBLIC KEY", &SPKI_PREFIX, &self.0)
@@ -173,16 +163,7 @@ impl SigningKey {
         SigningKey(ed25519_dalek::SigningKey::from_bytes(&seed))
     }
 
-    /// Reads an unencrypted `PRIVATE KEY` PEM file (PKCS#8 v1 or v2, RFC 8410), as `openssl genpkey -algorithm ed25519`
-    /// writes it: the Ed25519 key of its blocks, whatever text and other blocks are around it.
-    ///
-    /// # Errors
-    /// Other text, other algorithms, encrypted keys, two different Ed25519 keys, and a v2 file whose public half belongs to another
-    /// key. The error says what the file has instead.
-    pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
-        signing_key(pem)
-    }
-
+    /// The key that another decoder read.
     pub(crate) fn from_dalek(key: ed25519_dalek::SigningKey) -> Self {
         SigningKey(key)
     }

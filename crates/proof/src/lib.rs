@@ -37,6 +37,7 @@
 
 mod base64;
 mod bytes32;
+mod cosignature;
 mod string_enum;
 
 pub mod checkpoint;

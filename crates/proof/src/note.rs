@@ -4,8 +4,8 @@
 //! keys have to sign: see [`verify_checkpoint`](crate::checkpoint::verify_checkpoint).
 
 use crate::base64::{decode_base64, encode_base64};
-use crate::checkpoint::Cosignature;
 use crate::code::Code;
+use crate::cosignature::{COSIGNATURE_HEADER, Cosignature};
 use crate::key::{PublicKey, SigningKey};
 use crate::refusal::Refusal;
 use crate::text::{is_obeyed, shown};
@@ -27,9 +27,6 @@ pub const MAX_KEY_NAME_BYTES: usize = 512;
 
 /// What a signature line begins with: U+2014 and a space.
 const LINE_PREFIX: &str = "— ";
-
-/// How a text begins that is a cosignature's message; no note's own signature may be over one.
-pub(crate) const COSIGNATURE_HEADER: &str = "cosignature/v1\ntime ";
 
 /// A signed note. Form only: nothing is verified yet.
 ///

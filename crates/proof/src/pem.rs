@@ -59,6 +59,29 @@ struct Block<'a> {
     lines: Vec<&'a str>,
 }
 
+impl PublicKey {
+    /// Reads a `PUBLIC KEY` PEM file (SubjectPublicKeyInfo, RFC 8410), as `openssl pkey -pubout` writes it: the first Ed25519 key
+    /// of its blocks, whatever text is around them. For all of them, see [`public_keys`].
+    ///
+    /// # Errors
+    /// Other text, other algorithms, and what [`from_bytes`](Self::from_bytes) refuses. The error says what the file has instead.
+    pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
+        first_public_key(pem)
+    }
+}
+
+impl SigningKey {
+    /// Reads an unencrypted `PRIVATE KEY` PEM file (PKCS#8 v1 or v2, RFC 8410), as `openssl genpkey -algorithm ed25519`
+    /// writes it: the Ed25519 key of its blocks, whatever text and other blocks are around it.
+    ///
+    /// # Errors
+    /// Other text, other algorithms, encrypted keys, two different Ed25519 keys, and a v2 file whose public half belongs to another
+    /// key. The error says what the file has instead.
+    pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
+        signing_key(pem)
+    }
+}
+
 /// Whether the text has a `PUBLIC KEY` block, of whatever algorithm.
 pub fn has_public_key(text: &str) -> bool {
     text.lines().any(|line| begins(line).is_some_and(|label| label == Wanted::Public.label()))
@@ -92,7 +115,7 @@ pub fn public_keys(text: &str) -> Result<Vec<PublicKey>, KeyError> {
 }
 
 /// The first Ed25519 key of the `PUBLIC KEY` blocks. Keys of other algorithms are passed over if there is one.
-pub(crate) fn first_public_key(text: &str) -> Result<PublicKey, KeyError> {
+fn first_public_key(text: &str) -> Result<PublicKey, KeyError> {
     let blocks = blocks(text, Wanted::Public)?;
     let mut first_problem = None;
     for block in of(&blocks, Wanted::Public) {
@@ -105,7 +128,7 @@ pub(crate) fn first_public_key(text: &str) -> Result<PublicKey, KeyError> {
 }
 
 /// The one Ed25519 key of the unencrypted `PRIVATE KEY` blocks. Keys of other algorithms are passed over if there is one.
-pub(crate) fn signing_key(text: &str) -> Result<SigningKey, KeyError> {
+fn signing_key(text: &str) -> Result<SigningKey, KeyError> {
     let blocks = blocks(text, Wanted::Private)?;
     if of(&blocks, Wanted::Private).next().is_none() {
         return Err(nothing(&blocks, text, Wanted::Private));

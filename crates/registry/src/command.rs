@@ -1,4 +1,4 @@
-//! What goes through the Raft log, and what comes back.
+//! What goes through the Raft log, and what comes back: commands with their groups of envelopes, outcomes and receipts.
 
 use std::sync::Arc;
 
@@ -18,13 +18,14 @@ pub struct Command {
     pub groups: Vec<Group>,
 }
 
-/// Envelopes of one submission.
+/// Envelopes of one submission: in a [`Command`] their bytes as submitted, and for [`apply`](crate::apply) whatever is
+/// [verified](ToVerify) when its turn has come.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Group {
+pub struct Group<E = Bytes> {
     /// Whether all or nothing is accepted.
     pub atomic: bool,
-    /// The envelopes' bytes as submitted, applied in order.
-    pub envelopes: Vec<Bytes>,
+    /// The envelopes, applied in order.
+    pub envelopes: Vec<E>,
 }
 
 #[cfg(not(feature = "test-rules"))]

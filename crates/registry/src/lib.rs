@@ -9,11 +9,15 @@
 // A new variant of an enum must not be harmless by accident: every match says what it does with each.
 #![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
 
+mod authority;
 mod authorize;
+mod chain;
 mod codec;
 mod command;
 mod containment;
+mod equivocation;
 pub mod facts;
+mod flaw;
 mod genesis;
 #[cfg(test)]
 mod golden;
@@ -21,25 +25,25 @@ mod kinds;
 pub mod limit;
 pub mod mutant;
 mod peer_list;
+mod permit;
 pub mod query;
 mod record;
+mod references;
 mod row_key;
 mod rows;
 mod rules;
 mod said;
-mod standing;
 mod submit;
 mod view;
+mod void;
 
 pub use assent_proof::RulesVersion;
+pub use authority::AuthorityStatus;
 pub use authorize::{Allow, Decision, JudgedBy, Reason, Verdict, authorize, authorize_permitted};
 pub use codec::{CodecError, UnknownVersionError};
 pub use command::{Checked, Command, Group, Outcome, Outcomes, Receipt, ToVerify, Unverified};
-pub use genesis::{ClusterId, GenesisError, GenesisFile};
+pub use genesis::{ClusterId, GenesisError, GenesisFile, bootstrap};
 pub use rows::{MemoryRows, Row, RowError, Rows, RowsMut, Table};
 pub use rules::{rules_in_force, rules_known};
-pub use standing::AuthorityStatus;
 pub use submit::{admits, apply, refuses_strangers, would_accept};
 pub use view::View;
-
-pub use genesis::bootstrap;

@@ -4,8 +4,8 @@ use assent_proof::{
     Containment, DomainName, EvidenceId, EvidenceKind, LineageName, Millis, PublicKey, Sha256, blake3_256,
 };
 
+use crate::chain::{Chain, Half};
 use crate::record::TakenAt;
-use crate::said::{Chain, Half};
 
 /// The one key of [`crate::Table::Meta`].
 pub(crate) const META: &[u8] = b"state";

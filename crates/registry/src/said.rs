@@ -4,28 +4,13 @@
 //! statements of one kind are linked: each first half names the slot before it in which its issuer spoke of that kind, and
 //! second halves are found by the lineage's list of equivocations. A link that leads nowhere is damage, never an end.
 
-use assent_proof::{DomainName, EvidenceKind, LineageName, PublicKey};
+use assent_proof::{EvidenceKind, PublicKey};
 
-use crate::record::{Conflict, IssuerRow, LineageRow, SlotRow};
+use crate::chain::{Chain, Half};
+use crate::record::{IssuerRow, LineageRow, SlotRow};
 use crate::row_key;
 use crate::rows::{RowError, Table};
 use crate::view::View;
-
-/// Where an issuer's chain lies.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Chain<'a> {
-    pub(crate) domain: &'a DomainName,
-    pub(crate) lineage: &'a LineageName,
-    pub(crate) issuer: &'a PublicKey,
-}
-
-/// Which statement of a slot: the one that took it, or the second one, which makes it an equivocation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Half {
-    First = 0,
-    Second = 1,
-}
 
 /// A slot and everything that was signed for it.
 #[derive(Debug, Clone)]
@@ -70,13 +55,6 @@ pub(crate) struct Said {
     pub(crate) newest: Slot,
     /// The slots before that one.
     pub(crate) earlier: Walk,
-}
-
-impl LineageRow {
-    /// The slots that this issuer filled twice, oldest first.
-    pub(crate) fn contested(&self, issuer: &PublicKey) -> impl Iterator<Item = &Conflict> {
-        self.conflicts.iter().filter(move |conflict| conflict.issuer == *issuer)
-    }
 }
 
 impl View<'_> {

@@ -10,13 +10,14 @@ use std::rc::Rc;
 use assent_proof::{DomainName, EvidenceId, EvidenceKind, History, LineageName, PublicKey, Sha256};
 
 use crate::codec::{self, Versioned};
+use crate::command::Receipt;
+use crate::flaw::Flaw;
 use crate::record::{
     AuthorityRow, CheckpointRow, DomainRow, EvidenceRow, IssuerRow, LeafRow, LineageRow, MetaRow,
     OpenSubjectRow, PermitRow, PolicyRow, RestrictionRow, TrustRow,
 };
 use crate::row_key;
 use crate::rows::{Row, RowError, Rows, Table};
-use crate::standing::Flaw;
 
 /// Which lineages of a digest are open.
 pub(crate) enum OpenLineages {
@@ -161,6 +162,16 @@ impl<'a> View<'a> {
         let row = self.read::<EvidenceRow>(Table::Evidence, &id.0)?.map(Rc::new);
         self.memo.borrow_mut().evidence.insert(*id, row.clone());
         Ok(row)
+    }
+
+    /// The receipt of an accepted piece of evidence.
+    pub(crate) fn receipt(&self, id: &EvidenceId) -> Result<Option<Receipt>, RowError> {
+        Ok(self.evidence(id)?.map(|row| Receipt {
+            evidence_id: *id,
+            ledger_index: row.index,
+            revision: row.index.saturating_add(1),
+            accepted_at: row.accepted_at,
+        }))
     }
 
     /// What is remembered of whether these references can be rested on.

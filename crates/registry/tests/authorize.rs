@@ -407,7 +407,7 @@ fn a_statement_dated_ahead_is_no_younger_than_its_acceptance() {
     let ahead = affirming().issued(at(1)).sign(&[&keys.attestation]);
     // 400 ms early, which the clock bound permits.
     let accepted_at = assent_proof::Millis(ms(0).0 + 600);
-    let group = (false, vec![unverified(&ahead)]);
+    let group = group_of(false, vec![unverified(&ahead)]);
     let outcomes =
         assent_registry::apply(&mut world.rows, assent_registry::RulesVersion::NEWEST, accepted_at, &[group]);
     accepted(&outcomes.unwrap()[0][0]);

@@ -59,7 +59,7 @@ impl RowsMut for Damaged {
 /// The statement is recorded, except where the row is damaged as it is written: that stops the node, which names the row.
 #[track_caller]
 fn stops_if(world: &World, bytes: &[u8], table: Table, key: &[u8], value: Option<Vec<u8>>) {
-    let group = [(false, vec![unverified(bytes)])];
+    let group = [group_of(false, vec![unverified(bytes)])];
     let mut whole = world.rows.clone();
     assert!(whole.get(table, key).unwrap().is_some(), "there is no such row to lose");
     let outcome = apply(&mut whole, world.known, ms(0), &group).unwrap().remove(0).remove(0);

@@ -458,7 +458,7 @@ fn with_a_hidden_row(world: &World, fork: &[u8]) -> Vec<Vec<u8>> {
     let refuses = |hidden: &Vec<u8>| {
         let mut rows = world.rows.clone();
         rows.delete(Table::Peers, hidden).unwrap();
-        match apply(&mut rows, world.known, ms(0), &[(false, vec![unverified(fork)])]) {
+        match apply(&mut rows, world.known, ms(0), &[group_of(false, vec![unverified(fork)])]) {
             Ok(outcomes) => {
                 assert_eq!(refused(&outcomes[0][0]), Code::RegistryDiverged);
                 true

@@ -54,7 +54,7 @@ fn apply_all(
     let one = |(time, envelopes): &(Millis, Vec<Vec<u8>>)| {
         let group: Vec<_> = envelopes.iter().map(|bytes| unverified(bytes)).collect();
         let mut after = rows.clone();
-        let outcomes = apply(&mut after, known, *time, &[(false, group)])?.remove(0);
+        let outcomes = apply(&mut after, known, *time, &[group_of(false, group)])?.remove(0);
         *rows = after;
         Ok(outcomes)
     };
@@ -213,7 +213,7 @@ fn whoever_does_not_know_the_next_rules_stops_and_keeps_nothing() {
     let evidence = affirming().sign(&[&world.keys.attestation]);
     for atomic in [false, true] {
         let mut rows = world.rows.clone();
-        let stopped = apply(&mut rows, RulesVersion(1), ms(0), &[(atomic, vec![unverified(&raise)])]);
+        let stopped = apply(&mut rows, RulesVersion(1), ms(0), &[group_of(atomic, vec![unverified(&raise)])]);
         assert_eq!(stopped, Err(UNKNOWN));
         assert!(rows == world.rows);
     }
@@ -221,16 +221,17 @@ fn whoever_does_not_know_the_next_rules_stops_and_keeps_nothing() {
     // What would be refused anyway stops nobody.
     let mut rows = world.rows.clone();
     let skipping = rules(3).sign(&[&world.keys.node]);
-    let outcomes = apply(&mut rows, RulesVersion(1), ms(0), &[(false, vec![unverified(&skipping)])]).unwrap();
+    let group = group_of(false, vec![unverified(&skipping)]);
+    let outcomes = apply(&mut rows, RulesVersion(1), ms(0), &[group]).unwrap();
     assert_eq!(refused(&outcomes[0][0]), Code::ClaimsInvalid);
     // A state that follows them already is as good a reason.
     let mut rows = world.rows.clone();
-    apply(&mut rows, RulesVersion::TEST, ms(0), &[(false, vec![unverified(&raise)])]).unwrap();
+    apply(&mut rows, RulesVersion::TEST, ms(0), &[group_of(false, vec![unverified(&raise)])]).unwrap();
     assert_eq!(rules_known(&rows, RulesVersion::TEST), Ok(()));
     assert_eq!(rules_known(&rows, RulesVersion(1)), Err(UNKNOWN));
     let before = rows.clone();
     for envelopes in [vec![], vec![unverified(&evidence)], vec![unverified(&raise)]] {
-        assert_eq!(apply(&mut rows, RulesVersion(1), ms(1), &[(false, envelopes)]), Err(UNKNOWN));
+        assert_eq!(apply(&mut rows, RulesVersion(1), ms(1), &[group_of(false, envelopes)]), Err(UNKNOWN));
     }
     assert!(rows == before);
 }
@@ -354,8 +355,8 @@ fn an_envelope_is_verified_under_the_rules_in_force_where_its_turn_comes() {
         // Alike, before and after the raise, in one command.
         let mut rows = world.rows.clone();
         let (before, after) = (bare("exec-2"), bare("exec-3"));
-        let first = (atomic, vec![unverified(&before), unverified(&raise)]);
-        let groups = [first, (atomic, vec![unverified(&after)])];
+        let first = group_of(atomic, vec![unverified(&before), unverified(&raise)]);
+        let groups = [first, group_of(atomic, vec![unverified(&after)])];
         let outcomes = apply(&mut rows, RulesVersion::TEST, ms(0), &groups).unwrap().concat();
         accepted(&outcomes[0]);
         accepted(&outcomes[1]);
@@ -363,15 +364,15 @@ fn an_envelope_is_verified_under_the_rules_in_force_where_its_turn_comes() {
         assert_eq!(rules_in_force(&rows).unwrap(), Rules::TEST);
         // The first receipt of what was accepted before stays true, and is given again.
         let first = accepted(&outcomes[0]);
-        let again =
-            apply(&mut rows, RulesVersion::TEST, ms(0), &[(false, vec![unverified(&before)])]).unwrap();
+        let group = group_of(false, vec![unverified(&before)]);
+        let again = apply(&mut rows, RulesVersion::TEST, ms(0), &[group]).unwrap();
         assert_eq!(again[0][0], Outcome::Accepted { receipt: first, fresh: false });
         // But not to somebody who has the payload and no signature.
         let mut forged = Envelope::parse(&before).unwrap();
         forged.signatures[0].sig[0] ^= 1;
         let forged = forged.to_vec();
-        let again =
-            apply(&mut rows, RulesVersion::TEST, ms(0), &[(false, vec![unverified(&forged)])]).unwrap();
+        let group = group_of(false, vec![unverified(&forged)]);
+        let again = apply(&mut rows, RulesVersion::TEST, ms(0), &[group]).unwrap();
         assert_eq!(refused(&again[0][0]), Code::Malformed);
     }
 }
@@ -387,7 +388,7 @@ fn an_envelope_that_was_verified_under_other_rules_stops_the_replica() {
     }
     let bytes = authorization(&["run"]).sign(&[&world.keys.governance[0]]);
     let mut rows = world.rows.clone();
-    let applied = apply(&mut rows, RulesVersion::TEST, ms(0), &[(false, vec![Stale(&bytes)])]);
+    let applied = apply(&mut rows, RulesVersion::TEST, ms(0), &[group_of(false, vec![Stale(&bytes)])]);
     assert!(
         matches!(&applied, Err(RowError::Unreadable(why)) if why.contains("verified under")),
         "{applied:?}"

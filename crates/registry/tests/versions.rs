@@ -51,7 +51,7 @@ fn applying_and_reading_fail_at_a_row_of_a_version_that_this_build_does_not_know
     let envelope = affirming().lineage("another").sign(&[&keys.attestation]);
     for table in [Table::Meta, Table::Authorities] {
         let mut newer = with_each(&world.rows, table, |row| row[0] += 1);
-        let group = (false, vec![unverified(&envelope)]);
+        let group = group_of(false, vec![unverified(&envelope)]);
         let applied = apply(&mut newer, RulesVersion::NEWEST, ms(0), &[group]);
         assert!(
             matches!(&applied, Err(RowError::RowVersion { table: found, .. }) if *found == table),

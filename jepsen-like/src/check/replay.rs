@@ -13,7 +13,9 @@ use std::collections::{BTreeSet, VecDeque};
 use blake3::Hash;
 
 use assent_proof::{Envelope, Millis};
-use assent_registry::{GenesisFile, MemoryRows, Outcome, RulesVersion, Unverified, apply, bootstrap, query};
+use assent_registry::{
+    GenesisFile, Group, MemoryRows, Outcome, RulesVersion, Unverified, apply, bootstrap, query,
+};
 use assent_store::RegistryDigest;
 
 use super::book::{Leaf, Ledger, ledgers, longest_ledger};
@@ -93,7 +95,8 @@ impl<'h> Replay<'h> {
 }
 
 fn apply_one(rows: &mut MemoryRows, origin: &str, leaf: &Leaf<'_>) -> Result<(), String> {
-    let group = (false, vec![Unverified { bytes: leaf.envelope.as_bytes(), origin }]);
+    let envelopes = vec![Unverified { bytes: leaf.envelope.as_bytes(), origin }];
+    let group = Group { atomic: false, envelopes };
     let outcomes =
         apply(rows, RulesVersion::TEST, time(leaf), &[group]).map_err(|error| error.to_string())?;
     match outcomes.iter().flatten().next() {

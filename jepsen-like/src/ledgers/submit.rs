@@ -2,7 +2,7 @@
 
 use assent_proof::{EvidenceId, Millis, Rules};
 use assent_registry::{
-    Checked, Outcome, Receipt, RulesVersion, ToVerify, Unverified, apply, query, rules_in_force,
+    Checked, Group, Outcome, Receipt, RulesVersion, ToVerify, Unverified, apply, query, rules_in_force,
 };
 use serde_json::{Value, json};
 
@@ -134,7 +134,7 @@ impl Both {
 
     /// What becomes of one envelope by the rules.
     pub(super) fn apply(&mut self, envelope: VerifiedOnce<'_>) -> Result<Outcome, LedgerError> {
-        let batch = [(false, vec![envelope])];
+        let batch = [Group { atomic: false, envelopes: vec![envelope] }];
         let outcomes = apply(&mut self.rows, RulesVersion::TEST, Millis(self.now_ms), &batch)?;
         let outcome = outcomes.into_iter().flatten().next();
         outcome.ok_or_else(|| LedgerError::unexpected("the rules gave no outcome"))

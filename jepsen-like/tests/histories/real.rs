@@ -2,7 +2,9 @@
 
 use assent_jepsen::history::{Op, Outcome};
 use assent_proof::{Envelope, EvidenceKind, Millis, Sha256, Statement, json as strict, sign_statement};
-use assent_registry::{GenesisFile, MemoryRows, RowsMut, RulesVersion, Table, Unverified, apply, bootstrap};
+use assent_registry::{
+    GenesisFile, Group, MemoryRows, RowsMut, RulesVersion, Table, Unverified, apply, bootstrap,
+};
 use assent_store::RegistryDigest;
 use serde_json::{Value, json};
 
@@ -83,7 +85,8 @@ impl Real {
             let piece = real.grant(who, None);
             real.story.accept(ms, ms + 10, &piece);
             let at = Millis(BEGIN.to_millis().0 + i64::try_from(ms).unwrap());
-            let group = (false, vec![Unverified { bytes: piece.text.as_bytes(), origin: ORIGIN }]);
+            let envelopes = vec![Unverified { bytes: piece.text.as_bytes(), origin: ORIGIN }];
+            let group = Group { atomic: false, envelopes };
             apply(&mut real.rows, RulesVersion::GENESIS, at, &[group]).unwrap();
         }
         real

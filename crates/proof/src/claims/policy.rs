@@ -1,11 +1,11 @@
 //! A domain's policy: which evidence an execution needs and which values are approved.
 
-use super::read::measurement_list;
+use super::limits::{MAX_LIST, MAX_MEASUREMENT_BYTES};
 use super::unchecked::Unchecked;
-use super::{AttestationStatus, MAX_LIST};
+use super::words::{AttestationStatus, Of};
 use crate::json::{FieldError, Fields, Json};
 use crate::kind::EvidenceKind;
-use crate::string_enum::string_enum;
+use crate::text::check_printable_ascii;
 use serde::{Deserialize, Serialize};
 
 /// Longest time that a decision may be relied on, in seconds.
@@ -13,16 +13,6 @@ pub const DECISION_TTL_SECONDS_MAX: u32 = 60;
 
 /// Most issuers that a requirement can ask for: a lineage has no more.
 pub const MIN_ISSUERS_MAX: u32 = 32;
-
-string_enum! {
-    /// Whose evidence a requirement asks for.
-    Of, "`execution` or `runtime`" {
-        /// That in the execution's lineage.
-        Execution = "execution",
-        /// That in the lineage of the runtime that the request names.
-        Runtime = "runtime",
-    }
-}
 
 /// Most requirements of one policy: each is looked for in every decision.
 pub const MAX_REQUIREMENTS: usize = 16;
@@ -241,4 +231,16 @@ impl Requirement {
             ("maxAgeSeconds", self.max_age_seconds.map_or(Json::Null, |age| Json::Int(age.into()))),
         ])
     }
+}
+
+/// A list of measurements or digests, or none.
+fn measurement_list(
+    fields: &mut Fields<'_>,
+    field: &str,
+) -> Result<Option<Vec<String>>, FieldError> {
+    let items: Option<Vec<String>> = fields.opt_list(field, MAX_LIST)?;
+    for (i, item) in items.iter().flatten().enumerate() {
+        check_printable_ascii(&format!("{}[{i}]", fields.path_of(field)), item, MAX_MEASUREMENT_BYTES)?;
+    }
+    Ok(items)
 }

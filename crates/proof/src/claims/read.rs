@@ -1,9 +1,12 @@
 //! Reading claims, kind by kind.
 
-use super::{
-    Claims, Containment, MAX_CHECKPOINT_BYTES, MAX_CONSISTENCY, MAX_DETAIL_BYTES, MAX_LIST,
-    MAX_MEASUREMENT_BYTES, MAX_NAME_BYTES, MAX_RECOVERY_VOTERS, PolicyBody, TreeHash,
+use super::claim::{Claims, Containment};
+use super::limits::{
+    MAX_CHECKPOINT_BYTES, MAX_CONSISTENCY, MAX_DETAIL_BYTES, MAX_LIST, MAX_MEASUREMENT_BYTES, MAX_NAME_BYTES,
+    MAX_RECOVERY_VOTERS,
 };
+use super::policy::PolicyBody;
+use super::tree_hash::TreeHash;
 use crate::code::Code;
 use crate::id::EvidenceId;
 use crate::json::{FieldError, Fields, Json};
@@ -296,16 +299,4 @@ fn measurement(fields: &mut Fields<'_>, field: &str) -> Result<String, FieldErro
     let text = fields.text(field)?;
     check_printable_ascii(&fields.path_of(field), text, MAX_MEASUREMENT_BYTES)?;
     Ok(text.to_owned())
-}
-
-/// A list of measurements or digests, or none.
-pub(super) fn measurement_list(
-    fields: &mut Fields<'_>,
-    field: &str,
-) -> Result<Option<Vec<String>>, FieldError> {
-    let items: Option<Vec<String>> = fields.opt_list(field, MAX_LIST)?;
-    for (i, item) in items.iter().flatten().enumerate() {
-        check_printable_ascii(&format!("{}[{i}]", fields.path_of(field)), item, MAX_MEASUREMENT_BYTES)?;
-    }
-    Ok(items)
 }

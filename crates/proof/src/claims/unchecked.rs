@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Formatter};
 
-use super::Of;
+use super::words::Of;
 use crate::kind::EvidenceKind;
 
 /// One thing that a policy does not check. Its text is for people and names everything that they need to know.

@@ -1,6 +1,6 @@
 //! Writing claims as JSON, the form that [`Claims::parse`] reads; what is absent is omitted.
 
-use super::Claims;
+use super::claim::Claims;
 use crate::json::Json;
 use crate::kind::EvidenceKind;
 use crate::time::Seconds;

@@ -1,30 +1,9 @@
 //! The strict reader of one object: every error names its field, and a field that nobody read is an error.
 
-use super::Json;
+use super::field_error::FieldError;
+use super::value::Json;
 use crate::text::shown;
 use std::str::FromStr;
-
-/// What is wrong with one field of an input.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}{problem}", if .field.is_empty() { String::new() } else { format!("`{}` ", .field) })]
-pub struct FieldError {
-    /// Path of the field, such as `predicate.claims.actions[2]`; empty for the input as a whole.
-    pub field: String,
-    /// What is wrong with it: lower case, no full stop, reads on after the field's name.
-    pub problem: String,
-}
-
-impl FieldError {
-    /// An error at `field`.
-    pub fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
-        FieldError { field: field.into(), problem: problem.into() }
-    }
-
-    /// The same problem at another path; for values whose own parser does not know where they stand.
-    pub fn moved_to(self, field: impl Into<String>) -> Self {
-        FieldError { field: field.into(), problem: self.problem }
-    }
-}
 
 /// A strict reader of one object's fields. `null` counts as absent for the `opt_` readers and as wrong for the others.
 #[derive(Debug)]

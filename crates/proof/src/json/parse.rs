@@ -1,6 +1,7 @@
 //! The parser: serde_json reads the tokens, a visitor refuses what this project does not allow.
 
-use super::{FieldError, Json};
+use super::field_error::FieldError;
+use super::value::Json;
 use crate::text::shown;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::collections::BTreeSet;

@@ -4,7 +4,9 @@
 //! signed is what they wrote. Such a number is read by its text, never as floating point: the fraction is taken out before the
 //! parser sees it. Nothing else of this project's JSON is read so.
 
-use super::{FieldError, Json, parse};
+use super::field_error::FieldError;
+use super::parse::parse;
+use super::value::Json;
 use std::borrow::Cow;
 
 /// 2^53 - 1, up to which a double tells every whole number from its neighbours.

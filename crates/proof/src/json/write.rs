@@ -1,6 +1,6 @@
 //! The writer: compact, one spelling for each value, so that equal values have equal bytes.
 
-use super::Json;
+use super::value::Json;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
 impl Json {

@@ -1,14 +1,17 @@
-//! The execution-authorization: without one that covers the request, nothing is allowed.
+//! The execution-authorization: without one that covers the request, nothing is allowed (RFC-EG-033 §2).
 
 use std::collections::BTreeSet;
 
 use assent_proof::{AuthorizeRequest, Claims, Code, EvidenceId, EvidenceKind, Millis, PublicKey};
 
-use super::evidence::{self, Flawed, earlier};
+use super::case::{Case, Mode};
+use super::counted::{Counted, Flawed, earlier};
+use super::scene::Scene;
 use super::verdict::Findings;
-use super::{Case, Counted, Mode, Recorded, Scene};
+use super::{permitted, sound};
 use crate::kinds::effects;
 use crate::mutant::{self, Mutant};
+use crate::permit::Recorded;
 use crate::record::SlotRow;
 use crate::rows::RowError;
 
@@ -45,14 +48,7 @@ pub(super) fn authorization(
             findings.deny(Code::EvidenceMissing, detail, None);
         }
     }
-    let lacks_permit = match &case.mode {
-        Mode::Read => case.policy.permit_always.then_some("the domain's policy allows only with a permit"),
-        Mode::Permitted(Recorded::Nothing) => counted.map(|_| "no permit is recorded for this nonce"),
-        Mode::Record | Mode::Permitted(Recorded::Another | Recorded::Permit { .. }) => None,
-    };
-    if let Some(detail) = lacks_permit {
-        findings.deny(Code::PermitRequired, detail.to_owned(), counted);
-    }
+    permitted::needed(case, counted, findings);
     Ok((counted, consumes))
 }
 
@@ -67,7 +63,7 @@ pub(super) fn covers(
     issuer: &PublicKey,
     half: &SlotRow,
 ) -> Result<Result<Counted, Vec<Flawed>>, RowError> {
-    let (mut until, mut flaws) = evidence::standing(case, issuer, half)?;
+    let (mut until, mut flaws) = sound::check(case, issuer, half)?;
     let flawed = |(code, detail)| Flawed { code, detail, evidence: half.evidence_id };
     match permits(case.request, &half.claims, case.now) {
         Ok(end) => until = earlier(until, Some(end)),

@@ -1,28 +1,44 @@
 //! May this execute, now? A pure function of (view, request, now).
 //!
 //! It gathers every reason that denies. Only when there is none, and every ground for an allow was found,
-//! does [`verdict::conclude`] make an [`Allow`]; a row that cannot be read is a reason like any other.
+//! does [`verdict::conclude`] make an [`Allow`]; a row that cannot be read is a reason like any other (RFC-EG-033 §7).
+//!
+//! This file owns the order of the rules; each rule lies in the file that it is about:
+//!
+//! | file | rules |
+//! |---|---|
+//! | `state.rs` | history, revision, domain, isolation, policy |
+//! | `scene.rs` | the lineage of the execution and that of the runtime: open, whole, of one subject |
+//! | `permitted.rs` | the permit that is recorded, or that one is needed |
+//! | `negative.rs` | what denies by what it says |
+//! | `artifact.rs` | the execution-authorization |
+//! | `requirement.rs` | what the policy requires |
+//! | `sound.rs` | whether one statement may count at all |
+//! | `verdict.rs` | the decision, and the one place where an allow is made |
 
 mod artifact;
-mod evidence;
-mod permit;
+mod case;
+mod counted;
+mod negative;
+mod permitted;
 mod requirement;
+mod scene;
+mod sound;
+mod state;
 mod verdict;
+mod walk;
 
-use std::cell::Cell;
 use std::collections::BTreeSet;
 
-use assent_proof::{AuthorizeRequest, Code, EvidenceId, EvidenceKind, LineageName, Millis, Of, PolicyBody};
+use assent_proof::{AuthorizeRequest, Code, EvidenceId, Millis};
 
-use crate::command::Receipt;
 use crate::limit;
 use crate::mutant::{self, Mutant};
-use crate::record::{Conflict, LineageRow, SlotRow};
+use crate::permit::{self, Recorded};
 use crate::rows::RowError;
-use crate::said::{Chain, Half, Said, Slot, Walk};
-use crate::view::{OpenLineages, View};
+use crate::view::View;
 
-pub(crate) use permit::digest as request_digest;
+use case::{Case, Mode};
 pub use verdict::{Allow, Decision, JudgedBy, Reason, Verdict};
 use verdict::{Findings, Grounds};
 
@@ -56,6 +72,7 @@ pub(crate) fn consider(
     evaluate(view, request, now, Mode::Record)
 }
 
+/// The deny of an evaluation that could not read the state, or that its deadline interrupted.
 fn unreadable(view: &View<'_>, error: &RowError, now: Millis) -> Decision {
     view.met(error);
     let detail = match error {
@@ -69,31 +86,7 @@ fn unreadable(view: &View<'_>, error: &RowError, now: Millis) -> Decision {
     Decision::deny(Code::EvidenceMutated, detail, now)
 }
 
-/// What an evaluation is for.
-enum Mode {
-    /// A read, which consumes nothing and so cannot say whether a counted use is left for the caller.
-    Read,
-    /// A permit is about to be recorded: a use must be left.
-    Record,
-    /// A permit should have been recorded.
-    Permitted(Recorded),
-}
-
-/// What is recorded for a nonce.
-enum Recorded {
-    /// Nothing.
-    Nothing,
-    /// A permit for another request.
-    Another,
-    /// This request's permit.
-    Permit {
-        /// Where it is.
-        receipt: Receipt,
-        /// The authorizations that lost a use by it.
-        consumed: Vec<EvidenceId>,
-    },
-}
-
+/// The rules in their order. With the decision it answers which authorizations lose a use by a permit that rests on it.
 fn evaluate(
     view: &View<'_>,
     request: &AuthorizeRequest,
@@ -115,285 +108,41 @@ fn evaluate(
     let in_force = view.history_in_force()?;
     findings.history = Some(in_force);
     // First, and alone: of another history neither a revision nor a head says anything here.
-    if let Some(asked) = request.history.filter(|asked| *asked != in_force) {
-        let detail = format!("the request is about history `{asked}`, and `{in_force}` is the one in force");
-        findings.deny(Code::HistoryMismatch, detail, None);
-        return Ok((verdict::conclude(findings, None), BTreeSet::new()));
+    if !state::same_history(request, in_force, &mut findings) {
+        return Ok(denied(findings));
     }
-    if let Some(least) = request.min_revision.filter(|least| meta.revision < *least) {
-        let detail = format!("the registry is at revision {}, not yet at {least}", meta.revision);
-        findings.deny(Code::RevisionNotReached, detail, None);
-    }
-    let Some(domain) = view.domain(&request.domain)? else {
-        findings.deny(Code::DomainUnknown, format!("there is no domain `{}`", request.domain), None);
-        return Ok((verdict::conclude(findings, None), BTreeSet::new()));
-    };
-    for isolation in view.isolations(&request.domain, &domain)? {
-        let detail = format!("domain `{}` is isolated", request.domain);
-        findings.deny(Code::DomainIsolated, detail, Some(isolation));
-    }
-    let Some(policy) = view.policy(&request.domain)? else {
-        let detail = format!("domain `{}` has no policy, and without one nothing is allowed", request.domain);
-        findings.deny(Code::PolicyMissing, detail, None);
-        return Ok((verdict::conclude(findings, None), BTreeSet::new()));
-    };
-    findings.policy = Some(JudgedBy::new(policy.evidence_id, &policy.body));
-    if view.is_void(&policy.evidence_id)? {
-        let detail = "the domain's policy is void, and its predecessor does not come back".to_owned();
-        findings.deny(Code::InheritanceUnverifiable, detail, Some(policy.evidence_id));
-    }
-    let execution = execution_scene(view, request, &mut findings)?;
+    state::least_revision(request, meta.revision, &mut findings);
+    let Some(policy) = state::policy(view, request, &mut findings)? else { return Ok(denied(findings)) };
+    let execution = scene::execution(view, request, &mut findings)?;
     let own = request.lineage.as_ref().or(execution.as_ref().map(|scene| &scene.name));
-    let runtime = runtime_scene(view, request, own, &mut findings)?;
-    let Some(execution) = execution else {
-        return Ok((verdict::conclude(findings, None), BTreeSet::new()));
-    };
-    let case = Case { view, request, policy: &policy.body, now, mode, walked: Cell::new(0) };
-    case.permit(&mut findings)?;
-    case.head(&execution, &mut findings);
-    evidence::negatives(&case, &execution, &mut findings)?;
+    let runtime = scene::runtime(view, request, own, &mut findings)?;
+    let Some(execution) = execution else { return Ok(denied(findings)) };
+    let case = Case::new(view, request, &policy.body, now, mode);
+    permitted::recorded(&case, &mut findings)?;
+    scene::head(&execution, request, &mut findings);
+    negative::negatives(&case, &execution, &mut findings)?;
     if let Some(runtime) = &runtime {
-        evidence::negatives(&case, runtime, &mut findings)?;
+        negative::negatives(&case, runtime, &mut findings)?;
     }
     let (authorized_by, mut consumes) = artifact::authorization(&case, &execution, &mut findings)?;
-    for required in &policy.body.require {
-        let scene = match required.of {
-            Of::Execution => Some(&execution),
-            Of::Runtime => runtime.as_ref(),
-        };
-        match scene {
-            Some(scene) => consumes.extend(requirement::check(&case, required, scene, &mut findings)?),
-            None => {
-                let detail = format!(
-                    "the policy requires a `{}` of the runtime, and the request names none that is known",
-                    required.kind
-                );
-                findings.deny(Code::EvidenceMissing, detail, None);
-            }
-        }
-    }
-    if view.is_in_doubt() {
-        let most = limit::JUDGED_STATEMENTS;
-        let detail = format!("this rests on more than {most} statements, which is more than is looked at");
-        findings.deny(Code::InheritanceUnverifiable, detail, None);
-    }
+    consumes.extend(requirement::all(&case, &execution, runtime.as_ref(), &mut findings)?);
+    within_bounds(view, &mut findings);
     let grounds = authorized_by.map(|authorized_by| {
         Grounds::new(policy.evidence_id, authorized_by, policy.body.decision_ttl_seconds)
     });
     Ok((verdict::conclude(findings, grounds), consumes))
 }
 
-/// What is being decided, by which policy, when.
-struct Case<'a> {
-    view: &'a View<'a>,
-    request: &'a AuthorizeRequest,
-    policy: &'a PolicyBody,
-    now: Millis,
-    mode: Mode,
-    /// How many older slots were looked at.
-    walked: Cell<usize>,
+/// The deny of what was found, where the rules that follow have nothing to look at.
+fn denied(findings: Findings) -> (Decision, BTreeSet<EvidenceId>) {
+    (verdict::conclude(findings, None), BTreeSet::new())
 }
 
-/// A lineage and what its issuers said.
-struct Scene {
-    name: LineageName,
-    lineage: LineageRow,
-    said: Vec<Said>,
-    /// The half that stands of each equivocation that is reconciled.
-    canonical: BTreeSet<EvidenceId>,
-}
-
-impl Scene {
-    /// What each issuer said of a kind.
-    fn of_kind(&self, kind: EvidenceKind) -> impl Iterator<Item = &Said> {
-        self.said.iter().filter(move |said| said.kind == kind)
+/// Denies if more statements would have had to be judged than one evaluation judges.
+fn within_bounds(view: &View<'_>, findings: &mut Findings) {
+    if view.is_in_doubt() {
+        let most = limit::JUDGED_STATEMENTS;
+        let detail = format!("this rests on more than {most} statements, which is more than is looked at");
+        findings.deny(Code::InheritanceUnverifiable, detail, None);
     }
-
-    /// The statement of a slot that may count for a kind: the only one for the slot, or, of an equivocation, the half that
-    /// stands. None if that is of another kind, or if there is none.
-    fn counting<'s>(&self, slot: &'s Slot, kind: EvidenceKind) -> Option<&'s SlotRow> {
-        let contested = slot.halves().count() > 1;
-        slot.of_kind(kind).find(|half| !contested || self.canonical.contains(&half.evidence_id))
-    }
-
-    fn chain<'s>(&'s self, case: &'s Case<'_>, said: &'s Said) -> Chain<'s> {
-        Chain { domain: &case.request.domain, lineage: &self.name, issuer: &said.issuer }
-    }
-}
-
-impl Case<'_> {
-    /// The slot before those that `walk` has passed; an error if so many were looked at that it is in doubt.
-    fn walk(
-        &self,
-        scene: &Scene,
-        said: &Said,
-        walk: &mut Walk,
-    ) -> Result<Result<Option<Slot>, TooFar>, RowError> {
-        let next = walk.next(self.view, scene.chain(self, said), &scene.lineage)?;
-        if next.is_some() {
-            self.walked.set(self.walked.get().saturating_add(1));
-        }
-        Ok(if self.walked.get() > limit::WALKED_STATEMENTS { Err(TooFar) } else { Ok(next) })
-    }
-
-    /// What is recorded for the request's nonce, where a permit should have been.
-    fn permit(&self, findings: &mut Findings) -> Result<(), RowError> {
-        match &self.mode {
-            Mode::Permitted(Recorded::Permit { receipt, .. }) => {
-                let id = receipt.evidence_id;
-                if self.view.is_void(&id)? {
-                    findings.deny(Code::InheritanceUnverifiable, "the permit is void".to_owned(), Some(id));
-                }
-                findings.permit = Some(receipt.clone());
-            }
-            Mode::Permitted(Recorded::Another) => {
-                let detail = "the nonce was used for another request in this lineage".to_owned();
-                findings.deny(Code::NonceReused, detail, None);
-            }
-            Mode::Permitted(Recorded::Nothing) | Mode::Read | Mode::Record => {}
-        }
-        Ok(())
-    }
-
-    fn head(&self, execution: &Scene, findings: &mut Findings) {
-        findings.head = execution.lineage.head;
-        let Some(expected) = self.request.expected_head else { return };
-        if execution.lineage.head != Some(expected) {
-            let head = execution.lineage.head.map_or("nothing".to_owned(), |head| format!("`{head}`"));
-            findings.deny(Code::HeadMismatch, format!("the lineage's head is {head}"), Some(expected));
-        }
-    }
-}
-
-fn execution_scene(
-    view: &View<'_>,
-    request: &AuthorizeRequest,
-    findings: &mut Findings,
-) -> Result<Option<Scene>, RowError> {
-    let name = match &request.lineage {
-        Some(name) => name.clone(),
-        None => match view.open_lineages(&request.domain, &request.subject)? {
-            OpenLineages::None => {
-                let detail = format!("no open lineage of digest `{}`", request.subject);
-                findings.deny(Code::LineageUnknown, detail, None);
-                return Ok(None);
-            }
-            OpenLineages::One(name) => name,
-            OpenLineages::Several => {
-                let detail = format!("several open lineages of digest `{}`", request.subject);
-                findings.deny(Code::LineageAmbiguous, detail, None);
-                return Ok(None);
-            }
-        },
-    };
-    let scene = scene(view, request, &name, findings)?;
-    if scene.as_ref().is_some_and(|scene| !scene.lineage.subjects.contains(&request.subject)) {
-        let detail = format!("lineage `{name}` is about another digest than `{}`", request.subject);
-        findings.deny(Code::SubjectMismatch, detail, None);
-    }
-    Ok(scene)
-}
-
-/// What is said of the runtime. `own` is the execution's lineage, which is no runtime's: evidence about what is to run says
-/// nothing of what it runs on.
-fn runtime_scene(
-    view: &View<'_>,
-    request: &AuthorizeRequest,
-    own: Option<&LineageName>,
-    findings: &mut Findings,
-) -> Result<Option<Scene>, RowError> {
-    match &request.runtime {
-        None => Ok(None),
-        Some(name) if own == Some(name) => {
-            let detail = format!("lineage `{name}` is the execution's own and no runtime's");
-            findings.deny(Code::LineageUnknown, detail, None);
-            Ok(None)
-        }
-        Some(name) => scene(view, request, name, findings),
-    }
-}
-
-fn scene(
-    view: &View<'_>,
-    request: &AuthorizeRequest,
-    name: &LineageName,
-    findings: &mut Findings,
-) -> Result<Option<Scene>, RowError> {
-    let Some(lineage) = view.lineage(&request.domain, name)? else {
-        let detail = format!("there is no lineage `{name}` in domain `{}`", request.domain);
-        findings.deny(Code::LineageUnknown, detail, None);
-        return Ok(None);
-    };
-    if let Some(closed_by) = lineage.closed_by {
-        findings.deny(Code::LineageClosed, format!("lineage `{name}` is closed"), Some(closed_by));
-    }
-    for quarantine in view.quarantines(&request.domain, name, &lineage)? {
-        findings.deny(Code::LineageQuarantined, format!("lineage `{name}` is quarantined"), Some(quarantine));
-    }
-    if lineage.subjects.len() > 1 {
-        // Governance can say which half stands, but not what the others meant who wrote here in the meantime.
-        let detail = format!("lineage `{name}` was begun with two subjects; start a new one");
-        findings.deny(Code::SubjectMismatch, detail, None);
-    }
-    let mut canonical = BTreeSet::new();
-    for conflict in &lineage.conflicts {
-        match view.canonical(conflict)? {
-            Some(half) => {
-                canonical.insert(half);
-            }
-            None => {
-                let Conflict { issuer, sequence, .. } = conflict;
-                let detail =
-                    format!("{issuer} signed two statements for slot {sequence} of lineage `{name}`");
-                findings.deny(Code::AuthorityInconsistent, detail, None);
-                let detail = format!("lineage `{name}` is quarantined until slot {sequence} is reconciled");
-                findings.deny(Code::LineageQuarantined, detail, None);
-            }
-        }
-    }
-    let said = said(view, request, name, &lineage, findings)?;
-    Ok(Some(Scene { name: name.clone(), lineage, said, canonical }))
-}
-
-/// What every issuer said in a lineage, by issuer. Denies if the stored chains do not join: there are as many as the lineage
-/// has issuers, and each ends with the slot before its next one.
-fn said(
-    view: &View<'_>,
-    request: &AuthorizeRequest,
-    name: &LineageName,
-    lineage: &LineageRow,
-    findings: &mut Findings,
-) -> Result<Vec<Said>, RowError> {
-    let chains = view.chains(&request.domain, name)?;
-    if usize::try_from(lineage.issuers) != Ok(chains.len()) {
-        let detail = format!("lineage `{name}` has {} chains of {}", chains.len(), lineage.issuers);
-        findings.deny(Code::LineageFragmented, detail, None);
-    }
-    let mut all = Vec::new();
-    for (issuer, row) in &chains {
-        let chain = Chain { domain: &request.domain, lineage: name, issuer };
-        let newest = row.next_sequence.checked_sub(1);
-        let ends = newest.filter(|_| row.newest.iter().map(|newest| newest.sequence).max() == newest);
-        let first = match ends {
-            Some(newest) => view.half(chain, newest, Half::First)?,
-            None => None,
-        };
-        let missed = ends.is_some() && first.is_none();
-        if !missed && first.is_none_or(|first| first.evidence_id != row.head) {
-            let detail = format!("the chain of {issuer} in lineage `{name}` does not join its newest slot");
-            findings.deny(Code::LineageFragmented, detail, None);
-        }
-        // A row that is missing is damage, which this says.
-        all.extend(view.said(chain, row, lineage)?);
-    }
-    Ok(all)
-}
-
-/// More slots were walked back over than one evaluation does.
-struct TooFar;
-
-/// A statement that counts, and until when.
-struct Counted {
-    evidence_id: EvidenceId,
-    until: Option<Millis>,
 }

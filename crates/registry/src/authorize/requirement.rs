@@ -1,21 +1,51 @@
-//! One requirement of the policy: enough issuers whose newest statement of the kind counts.
+//! What the policy requires: enough issuers whose newest statement of a kind counts, fresh enough and under a trust that lasts
+//! (RFC-EG-033 §4, incomplete proof continuity and unverifiable runtime proof continuity).
 
 use std::collections::BTreeSet;
 
-use assent_proof::{Code, EvidenceId, EvidenceKind, Millis, Requirement};
+use assent_proof::{Code, EvidenceId, EvidenceKind, Millis, Of, Requirement};
 
-use super::evidence::{self, Flawed, earlier};
+use super::case::Case;
+use super::counted::{Counted, Flawed, earlier};
+use super::scene::Scene;
 use super::verdict::Findings;
-use super::{Case, Counted, Scene, artifact};
+use super::{artifact, negative, sound};
 use crate::kinds::{OfPeer, Says, effects};
 use crate::mutant::{self, Mutant};
 use crate::record::SlotRow;
 use crate::rows::RowError;
 use crate::said::Said;
 
+/// Denies unless every requirement of the policy is met. Answers what counted and counts its uses.
+pub(super) fn all(
+    case: &Case<'_>,
+    execution: &Scene,
+    runtime: Option<&Scene>,
+    findings: &mut Findings,
+) -> Result<BTreeSet<EvidenceId>, RowError> {
+    let mut consumes = BTreeSet::new();
+    for required in &case.policy.require {
+        let scene = match required.of {
+            Of::Execution => Some(execution),
+            Of::Runtime => runtime,
+        };
+        match scene {
+            Some(scene) => consumes.extend(check(case, required, scene, findings)?),
+            None => {
+                let detail = format!(
+                    "the policy requires a `{}` of the runtime, and the request names none that is known",
+                    required.kind
+                );
+                findings.deny(Code::EvidenceMissing, detail, None);
+            }
+        }
+    }
+    Ok(consumes)
+}
+
 /// Denies unless the scene meets the requirement; otherwise bounds the decision's validity by what counted. Answers what
 /// counted and counts its uses.
-pub(super) fn check(
+fn check(
     case: &Case<'_>,
     required: &Requirement,
     scene: &Scene,
@@ -74,11 +104,11 @@ fn counts(
             Err(flaws) => (None, flaws),
         }
     } else {
-        evidence::standing(case, issuer, half)?
+        sound::check(case, issuer, half)?
     };
     let mut flaw = |code, detail| flaws.push(Flawed { code, detail, evidence: half.evidence_id });
     if let Some((code, detail)) = content(case, half)
-        && !evidence::said_otherwise(case, scene, said)?
+        && !negative::said_otherwise(case, scene, said)?
     {
         flaw(code, detail);
     }
@@ -100,7 +130,7 @@ fn counts(
 
 /// Why a statement does not satisfy by what it says.
 fn content(case: &Case<'_>, half: &SlotRow) -> Option<(Code, String)> {
-    if let Some(negative) = evidence::negative(case.policy, &half.claims) {
+    if let Some(negative) = negative::negative(case.policy, &half.claims) {
         return Some(negative);
     }
     let policy_digest = match effects(&half.claims).says {

@@ -1,10 +1,10 @@
-//! How findings become a decision. The only place where an [`Allow`] is made.
+//! How findings become a decision (RFC-EG-033 §7). The only place where an [`Allow`] is made.
 
 use std::collections::BTreeSet;
 
 use assent_proof::{Code, EvidenceId, History, Millis, PolicyBody, Unchecked};
 
-use super::evidence::Flawed;
+use super::counted::{Flawed, earlier};
 use crate::command::Receipt;
 use crate::limit;
 use crate::mutant::{self, Mutant};
@@ -160,7 +160,7 @@ impl Findings {
 
     /// Something counted only until then.
     pub(super) fn until(&mut self, end: Option<Millis>) {
-        self.until = super::evidence::earlier(self.until, end);
+        self.until = earlier(self.until, end);
     }
 }
 

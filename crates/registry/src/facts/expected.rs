@@ -6,7 +6,8 @@ use assent_proof::{
     Claims, Containment, DomainName, EvidenceId, LineageName, PublicKey, RevocationReason, Role, Seconds,
 };
 
-use super::{Fact, Found, is_second, same_slot};
+use super::fact::{Fact, Found, is_second, same_slot};
+use crate::chain::{Chain, Half};
 use crate::codec::{Versioned, encode};
 use crate::containment::releasers;
 use crate::kinds::effects;
@@ -17,7 +18,6 @@ use crate::record::{
 };
 use crate::row_key;
 use crate::rows::{RowError, Table};
-use crate::said::{Chain, Half};
 use crate::view::View;
 
 /// The tables that are wholly worked out here.

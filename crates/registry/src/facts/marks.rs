@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use assent_proof::{Claims, Containment, EvidenceId};
 
-use super::{Fact, is_second, same_slot};
+use super::fact::{Fact, is_second, same_slot};
 use crate::rows::RowError;
 use crate::view::View;
 

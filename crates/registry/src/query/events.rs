@@ -10,6 +10,7 @@ use assent_proof::{
     RulesVersion, Statement,
 };
 
+use super::ledger::envelope;
 use crate::codec;
 use crate::kinds::{Restriction, effects};
 use crate::record::{EvidenceRow, LeafRow};
@@ -158,7 +159,7 @@ fn restricts(rows: &dyn Rows, row: &EvidenceRow, id: &EvidenceId) -> Result<Opti
     if !row.kind.is_restriction() {
         return Ok(None);
     }
-    let body = super::envelope(rows, id)?;
+    let body = envelope(rows, id)?;
     let claims = body.and_then(|body| {
         let statement = Statement::parse_stored(&Envelope::parse(&body).ok()?.payload).ok()?;
         let rules = Rules::of(RulesVersion(row.rules))?.stored();

@@ -8,8 +8,9 @@ use assent_proof::{
     Refusal, Role, Sha256, Statement,
 };
 
+use super::cluster;
 use super::signers::Signers;
-use super::{Stop, cluster};
+use super::stop::Stop;
 use crate::containment::releasers;
 use crate::kinds::profile;
 use crate::limit;

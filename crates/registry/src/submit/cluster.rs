@@ -2,7 +2,7 @@
 
 use assent_proof::{Code, Millis, PublicKey, Refusal};
 
-use super::Stop;
+use super::stop::Stop;
 use crate::record::FIRST_EPOCH;
 use crate::view::View;
 

@@ -1,31 +1,36 @@
 //! Accepting envelopes: check first, write after.
 //!
-//! Checking reads and answers either why not, or a [`Plan`] of what to write. Only a plan writes, so a
-//! refusal cannot change state, whatever is wrong with the input.
+//! Checking reads and answers either why not, or a [`Plan`](plan::Plan) of what to write. Only a plan writes, so a
+//! refusal cannot change state, whatever is wrong with the input (RFC-EG-033 §7, no partial proof acceptance).
+//!
+//! This file owns what becomes of a command, group by group and envelope by envelope. `check.rs` has the order of the checks,
+//! and `effect/mod.rs` the order in which a plan is written.
 
 mod check;
 mod claims;
 mod cluster;
 mod effect;
 mod peer;
+mod permit;
 mod place;
+mod plan;
+mod references;
+mod restriction;
 mod signers;
 mod slot;
+mod stop;
 mod strangers;
+mod times;
 
-use std::collections::BTreeSet;
-use std::rc::Rc;
+use assent_proof::{Millis, Refusal, Rules, RulesVersion, VerifiedEnvelope};
 
-use assent_proof::{Claims, EvidenceId, Millis, PublicKey, Refusal, Rules, RulesVersion, VerifiedEnvelope};
-
-use crate::authorize::Allow;
-use crate::command::{Checked, Outcome, Receipt, ToVerify};
-use crate::record::{CheckpointRow, CountedSigner, IssuerRow, LineageRow, MetaRow};
+use crate::command::{Checked, Group, Outcome, ToVerify};
 use crate::rows::{Overlay, RowError, Rows, RowsMut};
 use crate::rules::rules_known;
 use crate::view::View;
 
 pub(crate) use check::Occasion;
+use stop::Stop;
 pub use strangers::{admits, refuses_strangers};
 
 /// Applies one command. `known` is the newest version of the rules that the running build knows; `proposed_at` is the
@@ -42,17 +47,17 @@ pub fn apply<S: ToVerify>(
     rows: &mut dyn RowsMut,
     known: RulesVersion,
     proposed_at: Millis,
-    groups: &[(bool, Vec<S>)],
+    groups: &[Group<S>],
 ) -> Result<Vec<Vec<Outcome>>, RowError> {
     rules_known(rows, known)?;
     let occasion = Occasion::Command { proposed_at, known };
     groups
         .iter()
-        .map(|(atomic, envelopes)| {
-            if *atomic {
-                apply_atomically(rows, occasion, envelopes)
+        .map(|group| {
+            if group.atomic {
+                apply_atomically(rows, occasion, &group.envelopes)
             } else {
-                apply_each(rows, occasion, envelopes)
+                apply_each(rows, occasion, &group.envelopes)
             }
         })
         .collect()
@@ -166,126 +171,4 @@ pub(crate) fn accept(
         Err(Stop::Answer(outcome)) => Ok(*outcome),
         Err(Stop::Rows(error)) => Err(error),
     }
-}
-
-/// Why checking ended without a plan.
-enum Stop {
-    /// There is an answer already.
-    Answer(Box<Outcome>),
-    /// The store failed, or this build does not know the rules.
-    Rows(RowError),
-}
-
-impl From<RowError> for Stop {
-    fn from(error: RowError) -> Self {
-        Stop::Rows(error)
-    }
-}
-
-impl From<Refusal> for Stop {
-    fn from(refusal: Refusal) -> Self {
-        Outcome::refused(refusal).into()
-    }
-}
-
-impl From<Outcome> for Stop {
-    fn from(outcome: Outcome) -> Self {
-        Stop::Answer(Box::new(outcome))
-    }
-}
-
-/// What accepting an envelope will write.
-struct Plan {
-    /// The rules that it was judged by.
-    rules: Rules,
-    /// The time of acceptance.
-    accepted_at: Millis,
-    /// The claims, as their type.
-    claims: Claims,
-    /// The issuers that count towards the threshold.
-    counted: Vec<CountedSigner>,
-    /// How many of them must stay unvoided.
-    threshold: u32,
-    /// Where it goes.
-    placement: Placement,
-    /// The registry as the check found it; none before the first statement of a genesis file.
-    meta: Option<Rc<MetaRow>>,
-    /// The lineage as the check found it.
-    lineage: Option<LineageRow>,
-    /// The issuer's chain in it, as the check found it.
-    chain: Option<IssuerRow>,
-    /// The checkpoint of another registry that it brings.
-    checkpoint: Option<CheckpointRow>,
-    /// The authorizations that lose a use by this permit.
-    consumes: BTreeSet<EvidenceId>,
-    /// The cluster id, if a genesis file may found the registry with this statement.
-    founds: Option<[u8; 32]>,
-}
-
-/// Where an accepted statement goes in its lineage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Placement {
-    /// The issuer's next slot.
-    IssuerSlot {
-        /// The issuer.
-        issuer: PublicKey,
-        /// The slot.
-        sequence: u64,
-    },
-    /// A slot that the issuer has filled already.
-    Equivocation {
-        /// The issuer.
-        issuer: PublicKey,
-        /// The slot.
-        sequence: u64,
-    },
-    /// The next slot of the shared chain of `_governance`.
-    SharedSlot,
-    /// No slot.
-    Restriction,
-    /// No slot; it was evaluated, and this is the allow that it rests on.
-    Permit(Allow),
-    /// No slot; it names the next version of the rules.
-    Rules,
-    /// No slot, and no leaf: this standing restriction, or this permit for the same request, says it already.
-    Standing(EvidenceId),
-}
-
-impl Placement {
-    /// The issuer and its slot, of what goes in a chain of its issuer's own.
-    fn own_slot(self) -> Option<(PublicKey, u64)> {
-        match self {
-            Placement::IssuerSlot { issuer, sequence } | Placement::Equivocation { issuer, sequence } => {
-                Some((issuer, sequence))
-            }
-            Placement::SharedSlot
-            | Placement::Restriction
-            | Placement::Permit(_)
-            | Placement::Rules
-            | Placement::Standing(_) => None,
-        }
-    }
-
-    /// Whether it is the second statement of its issuer for a slot.
-    fn is_second(self) -> bool {
-        match self {
-            Placement::Equivocation { .. } => true,
-            Placement::IssuerSlot { .. }
-            | Placement::SharedSlot
-            | Placement::Restriction
-            | Placement::Permit(_)
-            | Placement::Rules
-            | Placement::Standing(_) => false,
-        }
-    }
-}
-
-/// The receipt of an accepted piece of evidence.
-pub(crate) fn receipt_of(view: &View<'_>, id: &EvidenceId) -> Result<Option<Receipt>, RowError> {
-    Ok(view.evidence(id)?.map(|row| Receipt {
-        evidence_id: *id,
-        ledger_index: row.index,
-        revision: row.index.saturating_add(1),
-        accepted_at: row.accepted_at,
-    }))
 }

@@ -8,13 +8,15 @@ use assent_proof::{
     merkle::verify_consistency, verify_checkpoint,
 };
 
-use super::{Placement, Stop};
+use super::plan::Placement;
+use super::stop::Stop;
+use crate::chain::Chain;
 use crate::kinds::{OfPeer, effects};
 use crate::limit;
 use crate::record::{CheckpointRow, PeerRow, TrustRow};
 use crate::row_key;
 use crate::rows::{RowError, Table};
-use crate::said::{Chain, Slot};
+use crate::said::Slot;
 use crate::view::View;
 
 /// Checks a `synchronization-continuity`; nothing for any other kind.

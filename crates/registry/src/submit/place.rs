@@ -2,7 +2,7 @@
 
 use assent_proof::{Code, DomainName, EvidenceKind, LineageName, Refusal, Statement};
 
-use super::Stop;
+use super::stop::Stop;
 use crate::kinds::{GovernanceOf, Lies, profile};
 use crate::view::View;
 

@@ -4,12 +4,12 @@ use assent_proof::{
     Claims, Code, DomainName, EvidenceId, EvidenceKind, Millis, PublicKey, Refusal, Role, Statement,
 };
 
-use super::Stop;
+use super::stop::Stop;
+use crate::authority::authority_flaw;
 use crate::kinds::{Admits, Restriction, Threshold, effects, profile};
 use crate::mutant::{self, Mutant};
 use crate::record::CountedSigner;
 use crate::rows::RowError;
-use crate::standing::authority_flaw;
 use crate::view::View;
 
 /// The issuers that count, and how many must.

@@ -1,18 +1,19 @@
-//! Slots: each issuer's own hash chain, the shared chain of `_governance`, and restrictions, permits and rules, which
-//! need none.
+//! Slots: each issuer's own hash chain and the shared chain of `_governance`; restrictions, permits and rules need none
+//! (RFC-EG-033 §3, immutable exchange lineage; §4, fragmented proof lineage).
 
 use std::collections::BTreeSet;
 
-use assent_proof::{AuthorizeRequest, Claims, Code, EvidenceId, Millis, PublicKey, Refusal, Statement};
+use assent_proof::{Claims, Code, EvidenceId, Millis, PublicKey, Refusal, Statement};
 
-use super::{Placement, Stop};
-use crate::authorize::{Verdict, consider, request_digest};
+use super::plan::Placement;
+use super::stop::Stop;
+use super::{permit, restriction};
+use crate::chain::{Chain, Half};
 use crate::command::Outcome;
 use crate::kinds::Restriction;
 use crate::limit;
 use crate::record::{IssuerRow, LineageRow};
 use crate::rows::RowError;
-use crate::said::{Chain, Half};
 use crate::view::View;
 
 /// Where a statement goes, and what is there now.
@@ -35,16 +36,16 @@ pub(super) fn check(
     let mut consumes = BTreeSet::new();
     let placement = match claims {
         Claims::Permit(request) => {
-            let (placement, consumed) = permit(view, request, accepted_at)?;
+            let (placement, consumed) = permit::check(view, request, accepted_at)?;
             consumes = consumed;
             placement
         }
         Claims::Revocation { authority, invalid_since, .. } => {
             let revokes = Restriction::Revokes { authority, invalid_since: *invalid_since };
-            restriction(view, statement, &revokes)?
+            restriction::check(view, statement, &revokes)?
         }
         Claims::Containment(containment) => {
-            restriction(view, statement, &Restriction::Contains(containment))?
+            restriction::check(view, statement, &Restriction::Contains(containment))?
         }
         Claims::Rules { .. } => Placement::Rules,
         Claims::ExecutionAuthorization { .. }
@@ -70,33 +71,6 @@ pub(super) fn check(
         | Claims::Recovery { .. } => shared_slot(statement, lineage.as_ref())?,
     };
     Ok(Slot { placement, lineage, chain, consumes })
-}
-
-/// A permit is recorded once for a nonce, and only if the request is allowed.
-fn permit(
-    view: &View<'_>,
-    request: &AuthorizeRequest,
-    now: Millis,
-) -> Result<(Placement, BTreeSet<EvidenceId>), Stop> {
-    if let (Some(lineage), Some(nonce)) = (&request.lineage, &request.nonce)
-        && let Some(row) = view.permit(&request.domain, lineage, nonce)?
-    {
-        if row.request == request_digest(request) {
-            return Ok((Placement::Standing(row.evidence_id), BTreeSet::new()));
-        }
-        let detail = "the nonce was used for another request in this lineage";
-        return Err(Refusal::at(Code::NonceReused, "predicate.claims.request.nonce", detail).into());
-    }
-    let (decision, consumes) = consider(view, request, now)?;
-    if let Verdict::Allow(allow) = decision.verdict() {
-        return Ok((Placement::Permit(*allow), consumes));
-    }
-    // A deny without a reason denies all the same.
-    let (code, detail) = match decision.reasons.into_iter().next() {
-        Some(reason) => (reason.code, reason.detail),
-        None => (Code::EvidenceMissing, "what an allow needs was not found".to_owned()),
-    };
-    Err(Refusal::at(code, "predicate.claims.request", detail).into())
 }
 
 /// Equivocation is found before anything that depends on which statement came first, so that both orders of
@@ -240,30 +214,4 @@ fn shared_slot(statement: &Statement, lineage: Option<&LineageRow>) -> Result<Pl
         return refuse(Code::LineageFragmented, "predicate.parent", detail);
     }
     Ok(Placement::SharedSlot)
-}
-
-/// A restriction that adds nothing to one standing by the same issuers is answered with that one's receipt.
-fn restriction(
-    view: &View<'_>,
-    statement: &Statement,
-    restriction: &Restriction<'_>,
-) -> Result<Placement, Stop> {
-    let target = restriction.target();
-    let earlier = view.restriction(&statement.domain, statement.kind, &target, &statement.issuers)?;
-    let Some(earlier) = earlier else { return Ok(Placement::Restriction) };
-    let adds = match restriction {
-        Restriction::Revokes { authority, invalid_since } => {
-            let reaches = view.authority(authority)?.and_then(|row| row.invalid_since);
-            match (invalid_since, reaches) {
-                (None, _) => false,
-                (Some(_), None) => true,
-                (Some(since), Some(reaches)) => *since < reaches,
-            }
-        }
-        Restriction::Contains(_) => match view.evidence(&earlier.evidence_id)? {
-            Some(row) => view.is_released(&row)?,
-            None => true,
-        },
-    };
-    if adds { Ok(Placement::Restriction) } else { Ok(Placement::Standing(earlier.evidence_id)) }
 }

@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 
 use assent_proof::{Claims, ParsedEnvelope, PublicKey, Refusal, VerifiedEnvelope};
 
-use super::{Stop, place, signers};
+use super::stop::Stop;
+use super::{place, signers};
 use crate::command::Outcome;
 use crate::kinds::{Admits, effects, profile};
 use crate::rows::RowError;

@@ -16,8 +16,8 @@ use assent_proof::{
     VerifiedEnvelope, sign_statement,
 };
 use assent_registry::{
-    Checked, Decision, GenesisFile, MemoryRows, Outcome, Receipt, RulesVersion, ToVerify, Unverified, View,
-    apply, authorize, bootstrap, query, refuses_strangers, rules_in_force, would_accept,
+    Checked, Decision, GenesisFile, Group, MemoryRows, Outcome, Receipt, RulesVersion, ToVerify, Unverified,
+    View, apply, authorize, bootstrap, query, refuses_strangers, rules_in_force, would_accept,
 };
 
 /// The origin of every registry in these tests.
@@ -429,8 +429,8 @@ impl World {
 
     /// Submits envelopes as one group.
     pub fn submit_group(&mut self, seconds: i64, atomic: bool, envelopes: &[Vec<u8>]) -> Vec<Outcome> {
-        let group = envelopes.iter().map(|bytes| unverified(bytes)).collect();
-        let outcomes = apply(&mut self.rows, self.known, ms(seconds), &[(atomic, group)]).unwrap().remove(0);
+        let group = group_of(atomic, envelopes.iter().map(|bytes| unverified(bytes)).collect());
+        let outcomes = apply(&mut self.rows, self.known, ms(seconds), &[group]).unwrap().remove(0);
         if self.revision() < 40 {
             // It works everything out anew, so only where there is little.
             assert_eq!(assent_registry::facts::check(&self.rows), Ok(Vec::new()));
@@ -482,8 +482,8 @@ impl World {
         let mut rest = leaves.as_slice();
         while let Some((time, _)) = rest.first() {
             let same_time = rest.iter().take_while(|(at, _)| at == time).count().min(per_command);
-            let group = rest[..same_time].iter().map(|(_, bytes)| unverified(bytes)).collect();
-            apply(&mut rows, self.known, *time, &[(false, group)]).unwrap();
+            let envelopes = rest[..same_time].iter().map(|(_, bytes)| unverified(bytes)).collect();
+            apply(&mut rows, self.known, *time, &[group_of(false, envelopes)]).unwrap();
             rest = &rest[same_time..];
         }
         rows
@@ -516,6 +516,11 @@ pub fn genesis_bytes(keys: &Keys, threshold: u32) -> Vec<u8> {
 /// What `apply` takes of these bytes.
 pub fn unverified(bytes: &[u8]) -> Unverified<'_> {
     Unverified { bytes, origin: ORIGIN }
+}
+
+/// Envelopes of one submission, as `apply` takes them.
+pub fn group_of<E>(atomic: bool, envelopes: Vec<E>) -> Group<E> {
+    Group { atomic, envelopes }
 }
 
 /// What they are under the rules that these rows follow.

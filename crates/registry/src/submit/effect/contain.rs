@@ -1,14 +1,14 @@
-//! What a containment holds back, and what a release lifts (see [`crate::containment`]).
+//! What a containment holds back (see [`crate::containment`]; RFC-EG-033 §7: quarantine, isolate, invalidate).
 
 use assent_proof::{Containment, DomainName, EvidenceId};
 
-use super::{StatementPlace, Writer, must};
-use crate::containment::releasers;
-use crate::record::{Contained, ReleaseRow, ReleasedBy};
+use super::writer::{StatementPlace, Writer};
+use crate::record::Contained;
 use crate::row_key;
 use crate::rows::{RowError, Table};
 
 impl Writer<'_> {
+    /// Marks what is invalidated, or adds to what holds a lineage or a domain back.
     pub(super) fn contain(&mut self, containment: &Containment) -> Result<(), RowError> {
         match containment {
             Containment::Invalidate(target) => {
@@ -29,84 +29,12 @@ impl Writer<'_> {
         }
     }
 
-    /// It is released by this from now on, and by no release before.
-    pub(super) fn release(&mut self, id: &EvidenceId) -> Result<(), RowError> {
-        let released = self.found_evidence(id)?;
-        let by = self.id;
-        self.mark(id, |row| row.released_by = Some(by))?;
-        // A negative statement is lifted by its mark alone: it is in no list of what holds a target back.
-        let Some(containment) = &released.containment else { return Ok(()) };
-        let domain = released.domain.clone();
-        let mut contained = self.contained(&domain, containment)?;
-        match &released.released_by {
-            None => {
-                contained.unreleased = contained.unreleased.saturating_sub(1);
-                self.rows.delete(Table::Containments, &row_key::containment(&domain, containment, id))?;
-            }
-            Some(overtaken) => self.unlink(&domain, containment, &mut contained, overtaken)?,
-        }
-        let signers = releasers(&self.plan.counted, self.plan.threshold);
-        let index = self.index;
-        let before = match contained.released.iter_mut().find(|group| group.signers == signers) {
-            Some(group) => Some(std::mem::replace(&mut group.newest, index)),
-            None => {
-                contained.released.push(ReleasedBy { signers, newest: index });
-                None
-            }
-        };
-        if let Some(before) = before {
-            self.relink(&domain, containment, &signers, before, |row| row.after = Some(index))?;
-        }
-        let row = ReleaseRow { evidence_id: self.id, containment: *id, before, after: None };
-        self.put(Table::Releases, &row_key::release(&domain, containment, &signers, index), &row)?;
-        self.put_contained(&domain, containment, contained)
-    }
-
-    /// Takes a release out of its list, which another release of the same containment overtakes.
-    fn unlink(
-        &mut self,
-        domain: &DomainName,
-        containment: &Containment,
-        contained: &mut Contained,
-        overtaken: &EvidenceId,
-    ) -> Result<(), RowError> {
-        let release = self.found_evidence(overtaken)?;
-        let signers = releasers(&release.counted, release.threshold);
-        let row = self.view().release(domain, containment, &signers, release.index)?;
-        let key = row_key::release(domain, containment, &signers, release.index);
-        self.rows.delete(Table::Releases, &key)?;
-        if let Some(before) = row.before {
-            self.relink(domain, containment, &signers, before, |earlier| earlier.after = row.after)?;
-        }
-        match (row.after, row.before) {
-            (Some(after), before) => {
-                self.relink(domain, containment, &signers, after, |later| later.before = before)?;
-            }
-            (None, Some(before)) => {
-                let group = contained.released.iter_mut().find(|group| group.signers == signers);
-                must(group, Table::Releases, &key)?.newest = before;
-            }
-            (None, None) => contained.released.retain(|group| group.signers != signers),
-        }
-        Ok(())
-    }
-
-    /// Changes the links of one release.
-    fn relink(
-        &mut self,
-        domain: &DomainName,
-        containment: &Containment,
-        signers: &[u8; 32],
-        ledger_index: u64,
-        change: impl FnOnce(&mut ReleaseRow),
-    ) -> Result<(), RowError> {
-        let mut row = self.view().release(domain, containment, signers, ledger_index)?;
-        change(&mut row);
-        self.put(Table::Releases, &row_key::release(domain, containment, signers, ledger_index), &row)
-    }
-
     /// What is remembered of the quarantines or isolations of a target.
-    fn contained(&self, domain: &DomainName, containment: &Containment) -> Result<Contained, RowError> {
+    pub(super) fn contained(
+        &self,
+        domain: &DomainName,
+        containment: &Containment,
+    ) -> Result<Contained, RowError> {
         match containment {
             Containment::Quarantine(name) => Ok(self.found_lineage(domain, name)?.quarantines),
             Containment::Isolate(target) => Ok(self.found_domain(target)?.isolations.clone()),
@@ -114,7 +42,8 @@ impl Writer<'_> {
         }
     }
 
-    fn put_contained(
+    /// Writes what is remembered of the quarantines or isolations of a target.
+    pub(super) fn put_contained(
         &mut self,
         domain: &DomainName,
         containment: &Containment,

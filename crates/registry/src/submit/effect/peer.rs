@@ -1,17 +1,53 @@
-//! Where a checkpoint of another registry is put (see [`crate::peer_list`]).
+//! Trusts in other registries, and where a checkpoint of one is put (see [`crate::peer_list`]; RFC-EG-033 §5).
 
-use assent_proof::{EvidenceId, PublicKey};
+use assent_proof::{EvidenceId, PublicKey, Seconds};
 
-use super::{StatementPlace, Writer};
+use super::writer::{StatementPlace, Writer, must};
+use crate::chain::{Chain, Half};
 use crate::peer_list::missed;
-use crate::record::{PeerListRow, PeerListsRow, PeerRow, TakenAt};
+use crate::record::{PeerListRow, PeerListsRow, PeerRow, TakenAt, TrustRow};
 use crate::row_key;
 use crate::rows::{RowError, Table};
 
 impl Writer<'_> {
+    /// What a trust says, to be found by its statement.
+    pub(super) fn trust(
+        &mut self,
+        peer: &str,
+        registry_key: &PublicKey,
+        node_keys: &[PublicKey],
+        not_after: Seconds,
+    ) -> Result<(), RowError> {
+        let row = TrustRow {
+            peer: peer.to_owned(),
+            registry_key: *registry_key,
+            node_keys: node_keys.to_vec(),
+            // It ends with the statement too.
+            not_after: self.statement.expires_at.map_or(not_after, |end| end.min(not_after)),
+        };
+        let id = self.id;
+        self.put(Table::Trusts, &id.0, &row)
+    }
+
+    /// A checkpoint of another registry. It lies where its slot was taken, whichever half of the slot it is: when that was, and
+    /// whether its issuer's key counted then, is the same for both.
+    pub(super) fn checkpoint(&mut self) -> Result<(), RowError> {
+        let (plan, id) = (self.plan, self.id);
+        let checkpoint = must(plan.checkpoint.as_ref(), Table::Checkpoints, &id.0)?;
+        let (issuer, sequence) = must(plan.placement.own_slot(), Table::Checkpoints, &id.0)?;
+        self.put(Table::Checkpoints, &id.0, checkpoint)?;
+        let StatementPlace { domain, name } = self.place();
+        let chain = Chain { domain: &domain, lineage: &name, issuer: &issuer };
+        let first = self.view().half(chain, sequence, Half::First)?;
+        let first = must(first, Table::Slots, &row_key::slot(chain, sequence, Half::First))?;
+        let index = self.found_evidence(&first.evidence_id)?.index;
+        let taken = TakenAt { accepted_at: first.accepted_at, index };
+        self.list_checkpoint(&checkpoint.origin, &issuer, &checkpoint.trust, taken)
+    }
+
     /// Puts the statement's slot, which was taken then, in the list of what its issuer brought of a peer under a trust. The
     /// second half of a slot whose first half lies there already is there with it.
-    pub(super) fn list_checkpoint(
+    fn list_checkpoint(
         &mut self,
         origin: &str,
         issuer: &PublicKey,

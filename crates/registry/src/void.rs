@@ -1,73 +1,15 @@
-//! What still stands: authorities over time, and evidence after revocations.
+//! What of the ledger is void: by revocations, by references and by reconciliations (RFC-EG-033 §7, invalidate).
 //!
 //! Void spreads by authority, by reference and by reconciliation, never by `parent`. It is computed when asked, from what the
 //! evidence recorded of its signers and from marks that are only ever gained, so the order in which
 //! revocations arrive cannot matter.
 
-use std::collections::BTreeSet;
-
-use assent_proof::{Code, DomainName, EvidenceId, Millis, PublicKey, Role};
+use assent_proof::{EvidenceId, PublicKey};
 
 use crate::kinds::profile;
-use crate::limit;
-use crate::record::{AuthorityRow, Conflict, CountedSigner, EvidenceRow, LineageRow, Reconciled};
+use crate::record::EvidenceRow;
 use crate::rows::RowError;
 use crate::view::View;
-
-/// What an authority may do at a moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AuthorityStatus {
-    /// It may sign.
-    Active,
-    /// Its validity has not begun.
-    Pending,
-    /// Its validity is over.
-    Expired,
-    /// It was revoked: dead for good.
-    Revoked,
-}
-
-impl AuthorityRow {
-    /// Its status at `now`. Revocation outweighs time.
-    pub(crate) fn status(&self, now: Millis) -> AuthorityStatus {
-        if self.revoked.is_some() {
-            AuthorityStatus::Revoked
-        } else if now < self.not_before.to_millis() {
-            AuthorityStatus::Pending
-        } else if self.not_after.is_some_and(|end| now >= end.to_millis()) {
-            AuthorityStatus::Expired
-        } else {
-            AuthorityStatus::Active
-        }
-    }
-}
-
-impl LineageRow {
-    /// The equivocation of a slot, if there is one.
-    pub(crate) fn conflict(&self, issuer: &PublicKey, sequence: u64) -> Option<&Conflict> {
-        self.conflicts.iter().find(|conflict| conflict.issuer == *issuer && conflict.sequence == sequence)
-    }
-}
-
-/// Why something does not count: a code and a sentence.
-pub(crate) type Flaw = (Code, String);
-
-/// The flaw of an authority that may not sign at `now`, if it has one.
-pub(crate) fn authority_flaw(key: &PublicKey, row: &AuthorityRow, now: Millis) -> Option<Flaw> {
-    match row.status(now) {
-        AuthorityStatus::Active => None,
-        AuthorityStatus::Revoked => {
-            Some((Code::AuthorityRevoked, format!("authority `{}` ({key}) is revoked", row.name)))
-        }
-        AuthorityStatus::Pending => Some((
-            Code::AuthorityExpired,
-            format!("authority `{}` ({key}) is valid only from {}", row.name, row.not_before),
-        )),
-        AuthorityStatus::Expired => {
-            Some((Code::AuthorityExpired, format!("authority `{}` ({key}) has expired", row.name)))
-        }
-    }
-}
 
 impl View<'_> {
     /// Whether the evidence, which the caller has found in the ledger, is void. Restrictions never are, and neither are `root`
@@ -140,137 +82,17 @@ impl View<'_> {
         let Some(authority) = self.authority(key)? else { return Ok(false) };
         Ok(authority.invalid_since.is_none_or(|since| row.accepted_at < since.to_millis()))
     }
-
-    /// Whether the grant of an authority still stands.
-    pub(crate) fn is_admitted(&self, authority: &AuthorityRow) -> Result<bool, RowError> {
-        Ok(!self.is_void(&authority.admitted_by)?)
-    }
-
-    /// The flaw of a key that should be a node's at `now`: it has none if it stands granted in `_root`.
-    pub(crate) fn node_key_flaw(&self, key: &PublicKey, now: Millis) -> Result<Option<Flaw>, RowError> {
-        let of_node = |row: &AuthorityRow| row.domain == DomainName::root() && row.role == Role::Registry;
-        let Some(row) = self.authority(key)?.filter(|row| of_node(row)) else {
-            let detail = format!("{key} is no node's key: `_root` has not granted it the role `registry`");
-            return Ok(Some((Code::TargetUnknown, detail)));
-        };
-        if let Some(flaw) = authority_flaw(key, &row, now) {
-            return Ok(Some(flaw));
-        }
-        if !self.is_admitted(&row)? {
-            let detail = format!("the grant of authority `{}` ({key}) is void", row.name);
-            return Ok(Some((Code::InheritanceUnverifiable, detail)));
-        }
-        Ok(None)
-    }
-
-    /// Everything that these references rest on, themselves included; none beyond the bound.
-    pub(crate) fn closure(
-        &self,
-        references: &[EvidenceId],
-    ) -> Result<Option<BTreeSet<EvidenceId>>, RowError> {
-        let mut seen = BTreeSet::new();
-        let mut open: Vec<EvidenceId> = references.to_vec();
-        while let Some(id) = open.pop() {
-            if !seen.insert(id) {
-                continue;
-            }
-            if seen.len() > limit::TRANSITIVE_REFERENCES {
-                return Ok(None);
-            }
-            if let Some(row) = self.evidence(&id)? {
-                open.extend(&row.references);
-            }
-        }
-        Ok(Some(seen))
-    }
-
-    /// The half of an equivocation that stands; none while it is not reconciled.
-    pub(crate) fn canonical(&self, conflict: &Conflict) -> Result<Option<EvidenceId>, RowError> {
-        match conflict.reconciled {
-            Some(Reconciled { by, canonical }) if !self.is_void(&by)? => Ok(Some(canonical)),
-            _ => Ok(None),
-        }
-    }
-
-    /// Whether the evidence is one half of an equivocation, and not the one that stands.
-    fn is_contested(&self, id: &EvidenceId, row: &EvidenceRow) -> Result<bool, RowError> {
-        let ([issuer], Some(sequence)) = (row.issuers.as_slice(), row.sequence) else { return Ok(false) };
-        if !row.kind.is_execution() {
-            return Ok(false);
-        }
-        let Some(lineage) = self.lineage(&row.domain, &row.lineage)? else { return Ok(true) };
-        match lineage.conflict(issuer, sequence) {
-            None => Ok(false),
-            Some(conflict) => Ok(self.canonical(conflict)? != Some(*id)),
-        }
-    }
-
-    /// Whether a statement stands: it is not void, and what it rests on has no flaw. What is contested may yet turn out void, and
-    /// a key that is dead speaks for nothing: what rests on such has replaced nothing.
-    pub(crate) fn stands(&self, id: &EvidenceId, references: &[EvidenceId]) -> Result<bool, RowError> {
-        Ok(!self.is_void(id)? && self.reference_flaw(references)?.is_none())
-    }
-
-    /// The first flaw in what a statement rests on: a reference that is void or contested, or execution evidence whose
-    /// key is revoked. A revoked key is dead, so nothing rests on it, not even by way of others.
-    pub(crate) fn reference_flaw(&self, references: &[EvidenceId]) -> Result<Option<Flaw>, RowError> {
-        if references.is_empty() {
-            return Ok(None);
-        }
-        if let Some(known) = self.known_flaw(references) {
-            return Ok(known);
-        }
-        let flaw = self.find_flaw(references)?;
-        self.remember_flaw(references, flaw.clone());
-        Ok(flaw)
-    }
-
-    fn find_flaw(&self, references: &[EvidenceId]) -> Result<Option<Flaw>, RowError> {
-        let Some(closure) = self.closure(references)? else {
-            let most = limit::TRANSITIVE_REFERENCES;
-            return Ok(Some((Code::TooLarge, format!("it rests on more than {most} statements"))));
-        };
-        for id in closure {
-            let Some(row) = self.evidence(&id)? else {
-                return Ok(Some((Code::EvidenceDetached, format!("it rests on `{id}`, which is unknown"))));
-            };
-            if self.is_void(&id)? {
-                return Ok(Some((
-                    Code::InheritanceUnverifiable,
-                    format!("it rests on `{id}`, which is void"),
-                )));
-            }
-            if self.is_contested(&id, &row)? {
-                return Ok(Some((
-                    Code::InheritanceUnverifiable,
-                    format!("it rests on `{id}`, whose issuer signed another statement for the same slot"),
-                )));
-            }
-            if row.kind.is_execution() {
-                for CountedSigner { key, .. } in &row.counted {
-                    if self.authority(key)?.is_none_or(|authority| authority.revoked.is_some()) {
-                        return Ok(Some((
-                            Code::InheritanceUnverifiable,
-                            format!("it rests on `{id}`, whose key {key} is revoked"),
-                        )));
-                    }
-                }
-            }
-        }
-        Ok(None)
-    }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
-    use assent_proof::{EvidenceKind, LineageName, Seconds, SigningKey};
+    use assent_proof::{DomainName, EvidenceKind, LineageName, Millis, Role, Rules, Seconds, SigningKey};
 
     use super::*;
-    use assent_proof::Rules;
-
     use crate::codec::{Versioned, encode};
-    use crate::record::MetaRow;
+    use crate::query::lineages;
+    use crate::record::{AuthorityRow, CountedSigner, MetaRow};
     use crate::rows::{MemoryRows, RowsMut, Table};
     use crate::{limit, row_key};
 
@@ -360,7 +182,7 @@ mod tests {
             let key = row_key::entry(&domain, &lineage, number as u64);
             rows.put(Table::LineageEntries, &key, &id(number).0).unwrap();
         }
-        let (page, _) = crate::query::entries(&View::new(&rows), &domain, &lineage, None, 10).unwrap();
+        let (page, _) = lineages::entries(&View::new(&rows), &domain, &lineage, None, 10).unwrap();
         let void: Vec<bool> = page.iter().map(|entry| entry.void).collect();
         assert_eq!(void, [false, false]);
     }

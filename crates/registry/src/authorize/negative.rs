@@ -1,20 +1,21 @@
-//! One statement on its own: whether it denies, and whether it may count.
+//! Negative statements: which of them deny (RFC-EG-033 §7, fail-closed proof enforcement).
 //!
-//! Only an issuer's newest slot of a kind can count. Whether it denies is decided by walking its slots back to the first in
-//! which something stands. A negative in it denies however many other issuers pass, whoever signed it and however old it is,
+//! Whether an issuer's statements of a kind deny is decided by walking its slots back to the first in which something stands.
+//! A negative in it denies however many other issuers pass, whoever signed it and however old it is,
 //! and so does every negative on the way: voiding lifts nothing, negatives do not age, and what is void has replaced nothing.
 
-use assent_proof::{Claims, Code, EvidenceId, Millis, PolicyBody, PolicyVerdict, PublicKey};
+use assent_proof::{Claims, Code, EvidenceId, PolicyBody, PolicyVerdict};
 
+use super::case::Case;
+use super::scene::Scene;
 use super::verdict::Findings;
-use super::{Case, Scene, TooFar};
+use super::walk::TooFar;
 use crate::kinds::{Says, effects, profile};
 use crate::limit;
 use crate::mutant::{self, Mutant};
 use crate::record::SlotRow;
 use crate::rows::{RowError, Table};
 use crate::said::{Said, Slot};
-use crate::standing::authority_flaw;
 
 /// Denies for every negative statement in the scene, whether the policy requires its kind or not.
 pub(super) fn negatives(case: &Case<'_>, scene: &Scene, findings: &mut Findings) -> Result<(), RowError> {
@@ -152,73 +153,5 @@ pub(super) fn negative(policy: &PolicyBody, claims: &Claims) -> Option<(Code, St
                 Some((Code::PolicyValidationFailed, "a policy validation says `fail`".to_owned()))
             }
         },
-    }
-}
-
-/// Why a statement does not count.
-pub(super) struct Flawed {
-    pub(super) code: Code,
-    pub(super) detail: String,
-    pub(super) evidence: EvidenceId,
-}
-
-/// Whether the statement's issuer, grant, references and expiry let it count now: until when they do, and
-/// everything that says otherwise.
-pub(super) fn standing(
-    case: &Case<'_>,
-    issuer: &PublicKey,
-    half: &SlotRow,
-) -> Result<(Option<Millis>, Vec<Flawed>), RowError> {
-    let mut flaws = Vec::new();
-    let mut flaw = |code, detail| flaws.push(Flawed { code, detail, evidence: half.evidence_id });
-    let Some(authority) = case.view.authority(issuer)? else {
-        flaw(Code::AuthorityUnknown, format!("{issuer} is not an authority"));
-        return Ok((None, flaws));
-    };
-    if authority.domain != case.request.domain {
-        flaw(
-            Code::AuthorityInconsistent,
-            format!("{issuer} is an authority of domain `{}`", authority.domain),
-        );
-    }
-    let kind = half.claims.kind();
-    if !profile(kind).roles.contains(&authority.role) {
-        flaw(
-            Code::RoleNotPermitted,
-            format!("{issuer} is an authority for {} and signed a `{kind}`", authority.role),
-        );
-    }
-    if let Some((code, detail)) = authority_flaw(issuer, &authority, case.now) {
-        flaw(code, detail);
-    }
-    if !case.view.is_admitted(&authority)? {
-        let detail = format!("the grant of authority `{}` ({issuer}) is void", authority.name);
-        flaw(Code::InheritanceUnverifiable, detail);
-    } else if let Some((code, detail)) = case.view.reference_flaw(&half.references)? {
-        flaw(code, detail);
-    }
-    let expires_at = half.expires_at.map(|at| at.to_millis());
-    if expires_at.is_some_and(|at| case.now >= at) {
-        flaw(Code::EvidenceExpired, "it has expired".to_owned());
-    }
-    if case.view.is_void(&half.evidence_id)? {
-        let row = case.view.evidence(&half.evidence_id)?;
-        if let Some(by) = row.and_then(|row| row.invalidated_by) {
-            let detail = format!("it was invalidated by `{by}`");
-            flaws.push(Flawed { code: Code::EvidenceInvalidated, detail, evidence: half.evidence_id });
-        } else if flaws.is_empty() {
-            // Void by any of the ways named above; were there another, it would still not count.
-            let detail = "it is void".to_owned();
-            flaws.push(Flawed { code: Code::InheritanceUnverifiable, detail, evidence: half.evidence_id });
-        }
-    }
-    Ok((earlier(expires_at, authority.not_after.map(|at| at.to_millis())), flaws))
-}
-
-/// The earlier of two ends, where there are any.
-pub(super) fn earlier(a: Option<Millis>, b: Option<Millis>) -> Option<Millis> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (one, other) => one.or(other),
     }
 }

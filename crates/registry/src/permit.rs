@@ -1,28 +1,42 @@
 //! What is recorded of permits: which request a nonce was used for.
 
-use assent_proof::{AuthorizeRequest, blake3_256};
+use assent_proof::{AuthorizeRequest, EvidenceId, blake3_256};
 
-use super::Recorded;
+use crate::command::Receipt;
 use crate::row_key;
 use crate::rows::{RowError, Table};
-use crate::submit::receipt_of;
 use crate::view::View;
 
+/// What is recorded for a nonce.
+pub(crate) enum Recorded {
+    /// Nothing.
+    Nothing,
+    /// A permit for another request.
+    Another,
+    /// This request's permit.
+    Permit {
+        /// Where it is.
+        receipt: Receipt,
+        /// The authorizations that lost a use by it.
+        consumed: Vec<EvidenceId>,
+    },
+}
+
 /// The digest by which a request is recognised: BLAKE3-256 of its JSON.
-pub(crate) fn digest(request: &AuthorizeRequest) -> [u8; 32] {
+pub(crate) fn request_digest(request: &AuthorizeRequest) -> [u8; 32] {
     blake3_256(&request.to_json().to_vec())
 }
 
 /// What is recorded for the request's nonce; nothing for a request without a lineage or a nonce.
-pub(super) fn recorded(view: &View<'_>, request: &AuthorizeRequest) -> Result<Recorded, RowError> {
+pub(crate) fn recorded(view: &View<'_>, request: &AuthorizeRequest) -> Result<Recorded, RowError> {
     let (Some(lineage), Some(nonce)) = (&request.lineage, &request.nonce) else {
         return Ok(Recorded::Nothing);
     };
     let Some(row) = view.permit(&request.domain, lineage, nonce)? else { return Ok(Recorded::Nothing) };
-    if row.request != digest(request) {
+    if row.request != request_digest(request) {
         return Ok(Recorded::Another);
     }
-    match receipt_of(view, &row.evidence_id)? {
+    match view.receipt(&row.evidence_id)? {
         Some(receipt) => Ok(Recorded::Permit { receipt, consumed: row.consumed }),
         None => {
             let key = row_key::permit(&request.domain, lineage, nonce);

@@ -1,0 +1,78 @@
+//! Authorities over time: what a key may do at a moment, whether its grant stands, and which keys are the nodes'
+//! (RFC-EG-033 §3, authority proof verification).
+
+use assent_proof::{Code, DomainName, Millis, PublicKey, Role};
+
+use crate::flaw::Flaw;
+use crate::record::AuthorityRow;
+use crate::rows::RowError;
+use crate::view::View;
+
+/// What an authority may do at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthorityStatus {
+    /// It may sign.
+    Active,
+    /// Its validity has not begun.
+    Pending,
+    /// Its validity is over.
+    Expired,
+    /// It was revoked: dead for good.
+    Revoked,
+}
+
+impl AuthorityRow {
+    /// Its status at `now`. Revocation outweighs time.
+    pub(crate) fn status(&self, now: Millis) -> AuthorityStatus {
+        if self.revoked.is_some() {
+            AuthorityStatus::Revoked
+        } else if now < self.not_before.to_millis() {
+            AuthorityStatus::Pending
+        } else if self.not_after.is_some_and(|end| now >= end.to_millis()) {
+            AuthorityStatus::Expired
+        } else {
+            AuthorityStatus::Active
+        }
+    }
+}
+
+/// The flaw of an authority that may not sign at `now`, if it has one.
+pub(crate) fn authority_flaw(key: &PublicKey, row: &AuthorityRow, now: Millis) -> Option<Flaw> {
+    match row.status(now) {
+        AuthorityStatus::Active => None,
+        AuthorityStatus::Revoked => {
+            Some((Code::AuthorityRevoked, format!("authority `{}` ({key}) is revoked", row.name)))
+        }
+        AuthorityStatus::Pending => Some((
+            Code::AuthorityExpired,
+            format!("authority `{}` ({key}) is valid only from {}", row.name, row.not_before),
+        )),
+        AuthorityStatus::Expired => {
+            Some((Code::AuthorityExpired, format!("authority `{}` ({key}) has expired", row.name)))
+        }
+    }
+}
+
+impl View<'_> {
+    /// Whether the grant of an authority still stands.
+    pub(crate) fn is_admitted(&self, authority: &AuthorityRow) -> Result<bool, RowError> {
+        Ok(!self.is_void(&authority.admitted_by)?)
+    }
+
+    /// The flaw of a key that should be a node's at `now`: it has none if it stands granted in `_root`.
+    pub(crate) fn node_key_flaw(&self, key: &PublicKey, now: Millis) -> Result<Option<Flaw>, RowError> {
+        let of_node = |row: &AuthorityRow| row.domain == DomainName::root() && row.role == Role::Registry;
+        let Some(row) = self.authority(key)?.filter(|row| of_node(row)) else {
+            let detail = format!("{key} is no node's key: `_root` has not granted it the role `registry`");
+            return Ok(Some((Code::TargetUnknown, detail)));
+        };
+        if let Some(flaw) = authority_flaw(key, &row, now) {
+            return Ok(Some(flaw));
+        }
+        if !self.is_admitted(&row)? {
+            let detail = format!("the grant of authority `{}` ({key}) is void", row.name);
+            return Ok(Some((Code::InheritanceUnverifiable, detail)));
+        }
+        Ok(None)
+    }
+}

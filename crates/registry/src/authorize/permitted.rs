@@ -1,0 +1,40 @@
+//! What a permit adds to a decision: the one that is recorded for this very request, or that one is needed.
+
+use assent_proof::{Code, EvidenceId};
+
+use super::case::{Case, Mode};
+use super::verdict::Findings;
+use crate::permit::Recorded;
+use crate::rows::RowError;
+
+/// What is recorded for the request's nonce, where a permit should have been. Denies if that is void or for another request.
+pub(super) fn recorded(case: &Case<'_>, findings: &mut Findings) -> Result<(), RowError> {
+    match &case.mode {
+        Mode::Permitted(Recorded::Permit { receipt, .. }) => {
+            let id = receipt.evidence_id;
+            if case.view.is_void(&id)? {
+                findings.deny(Code::InheritanceUnverifiable, "the permit is void".to_owned(), Some(id));
+            }
+            findings.permit = Some(receipt.clone());
+        }
+        Mode::Permitted(Recorded::Another) => {
+            let detail = "the nonce was used for another request in this lineage".to_owned();
+            findings.deny(Code::NonceReused, detail, None);
+        }
+        Mode::Permitted(Recorded::Nothing) | Mode::Read | Mode::Record => {}
+    }
+    Ok(())
+}
+
+/// Denies if the policy allows only with a permit and none is asked for, or if none is recorded that should be. `counted` is the
+/// authorization that counts.
+pub(super) fn needed(case: &Case<'_>, counted: Option<EvidenceId>, findings: &mut Findings) {
+    let lacks_permit = match &case.mode {
+        Mode::Read => case.policy.permit_always.then_some("the domain's policy allows only with a permit"),
+        Mode::Permitted(Recorded::Nothing) => counted.map(|_| "no permit is recorded for this nonce"),
+        Mode::Record | Mode::Permitted(Recorded::Another | Recorded::Permit { .. }) => None,
+    };
+    if let Some(detail) = lacks_permit {
+        findings.deny(Code::PermitRequired, detail.to_owned(), counted);
+    }
+}

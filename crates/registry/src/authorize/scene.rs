@@ -1,0 +1,189 @@
+//! The lineage that a question is about, and that of the runtime: whether it is there, open, held back by nothing and of one
+//! subject, and what each issuer said in it (RFC-EG-033 §4, fragmented proof lineage; §5).
+
+use std::collections::BTreeSet;
+
+use assent_proof::{AuthorizeRequest, Code, EvidenceId, EvidenceKind, LineageName};
+
+use super::case::Case;
+use super::verdict::Findings;
+use crate::chain::{Chain, Half};
+use crate::record::{Conflict, LineageRow, SlotRow};
+use crate::rows::RowError;
+use crate::said::{Said, Slot};
+use crate::view::{OpenLineages, View};
+
+/// A lineage and what its issuers said.
+pub(super) struct Scene {
+    pub(super) name: LineageName,
+    pub(super) lineage: LineageRow,
+    pub(super) said: Vec<Said>,
+    /// The half that stands of each equivocation that is reconciled.
+    pub(super) canonical: BTreeSet<EvidenceId>,
+}
+
+impl Scene {
+    /// What each issuer said of a kind.
+    pub(super) fn of_kind(&self, kind: EvidenceKind) -> impl Iterator<Item = &Said> {
+        self.said.iter().filter(move |said| said.kind == kind)
+    }
+
+    /// The statement of a slot that may count for a kind: the only one for the slot, or, of an equivocation, the half that
+    /// stands. None if that is of another kind, or if there is none.
+    pub(super) fn counting<'s>(&self, slot: &'s Slot, kind: EvidenceKind) -> Option<&'s SlotRow> {
+        let contested = slot.halves().count() > 1;
+        slot.of_kind(kind).find(|half| !contested || self.canonical.contains(&half.evidence_id))
+    }
+
+    /// Where the chain of an issuer lies.
+    pub(super) fn chain<'s>(&'s self, case: &'s Case<'_>, said: &'s Said) -> Chain<'s> {
+        Chain { domain: &case.request.domain, lineage: &self.name, issuer: &said.issuer }
+    }
+}
+
+/// The lineage's head, which the decision names. Denies if the request expects another.
+pub(super) fn head(scene: &Scene, request: &AuthorizeRequest, findings: &mut Findings) {
+    findings.head = scene.lineage.head;
+    let Some(expected) = request.expected_head else { return };
+    if scene.lineage.head != Some(expected) {
+        let head = scene.lineage.head.map_or("nothing".to_owned(), |head| format!("`{head}`"));
+        findings.deny(Code::HeadMismatch, format!("the lineage's head is {head}"), Some(expected));
+    }
+}
+
+/// The lineage of what is to be executed: the one that the request names, or the only open one of its digest.
+pub(super) fn execution(
+    view: &View<'_>,
+    request: &AuthorizeRequest,
+    findings: &mut Findings,
+) -> Result<Option<Scene>, RowError> {
+    let name = match &request.lineage {
+        Some(name) => name.clone(),
+        None => match view.open_lineages(&request.domain, &request.subject)? {
+            OpenLineages::None => {
+                let detail = format!("no open lineage of digest `{}`", request.subject);
+                findings.deny(Code::LineageUnknown, detail, None);
+                return Ok(None);
+            }
+            OpenLineages::One(name) => name,
+            OpenLineages::Several => {
+                let detail = format!("several open lineages of digest `{}`", request.subject);
+                findings.deny(Code::LineageAmbiguous, detail, None);
+                return Ok(None);
+            }
+        },
+    };
+    let scene = scene(view, request, &name, findings)?;
+    if scene.as_ref().is_some_and(|scene| !scene.lineage.subjects.contains(&request.subject)) {
+        let detail = format!("lineage `{name}` is about another digest than `{}`", request.subject);
+        findings.deny(Code::SubjectMismatch, detail, None);
+    }
+    Ok(scene)
+}
+
+/// What is said of the runtime. `own` is the execution's lineage, which is no runtime's: evidence about what is to run says
+/// nothing of what it runs on.
+pub(super) fn runtime(
+    view: &View<'_>,
+    request: &AuthorizeRequest,
+    own: Option<&LineageName>,
+    findings: &mut Findings,
+) -> Result<Option<Scene>, RowError> {
+    match &request.runtime {
+        None => Ok(None),
+        Some(name) if own == Some(name) => {
+            let detail = format!("lineage `{name}` is the execution's own and no runtime's");
+            findings.deny(Code::LineageUnknown, detail, None);
+            Ok(None)
+        }
+        Some(name) => scene(view, request, name, findings),
+    }
+}
+
+/// A lineage and what was said in it. Denies if there is none, and if it is closed, quarantined or begun with two subjects.
+fn scene(
+    view: &View<'_>,
+    request: &AuthorizeRequest,
+    name: &LineageName,
+    findings: &mut Findings,
+) -> Result<Option<Scene>, RowError> {
+    let Some(lineage) = view.lineage(&request.domain, name)? else {
+        let detail = format!("there is no lineage `{name}` in domain `{}`", request.domain);
+        findings.deny(Code::LineageUnknown, detail, None);
+        return Ok(None);
+    };
+    if let Some(closed_by) = lineage.closed_by {
+        findings.deny(Code::LineageClosed, format!("lineage `{name}` is closed"), Some(closed_by));
+    }
+    for quarantine in view.quarantines(&request.domain, name, &lineage)? {
+        findings.deny(Code::LineageQuarantined, format!("lineage `{name}` is quarantined"), Some(quarantine));
+    }
+    if lineage.subjects.len() > 1 {
+        // Governance can say which half stands, but not what the others meant who wrote here in the meantime.
+        let detail = format!("lineage `{name}` was begun with two subjects; start a new one");
+        findings.deny(Code::SubjectMismatch, detail, None);
+    }
+    let canonical = reconciled(view, name, &lineage, findings)?;
+    let said = said(view, request, name, &lineage, findings)?;
+    Ok(Some(Scene { name: name.clone(), lineage, said, canonical }))
+}
+
+/// The half that stands of each equivocation. Denies for each that is not reconciled.
+fn reconciled(
+    view: &View<'_>,
+    name: &LineageName,
+    lineage: &LineageRow,
+    findings: &mut Findings,
+) -> Result<BTreeSet<EvidenceId>, RowError> {
+    let mut canonical = BTreeSet::new();
+    for conflict in &lineage.conflicts {
+        match view.canonical(conflict)? {
+            Some(half) => {
+                canonical.insert(half);
+            }
+            None => {
+                let Conflict { issuer, sequence, .. } = conflict;
+                let detail =
+                    format!("{issuer} signed two statements for slot {sequence} of lineage `{name}`");
+                findings.deny(Code::AuthorityInconsistent, detail, None);
+                let detail = format!("lineage `{name}` is quarantined until slot {sequence} is reconciled");
+                findings.deny(Code::LineageQuarantined, detail, None);
+            }
+        }
+    }
+    Ok(canonical)
+}
+
+/// What every issuer said in a lineage, by issuer. Denies if the stored chains do not join: there are as many as the lineage
+/// has issuers, and each ends with the slot before its next one.
+fn said(
+    view: &View<'_>,
+    request: &AuthorizeRequest,
+    name: &LineageName,
+    lineage: &LineageRow,
+    findings: &mut Findings,
+) -> Result<Vec<Said>, RowError> {
+    let chains = view.chains(&request.domain, name)?;
+    if usize::try_from(lineage.issuers) != Ok(chains.len()) {
+        let detail = format!("lineage `{name}` has {} chains of {}", chains.len(), lineage.issuers);
+        findings.deny(Code::LineageFragmented, detail, None);
+    }
+    let mut all = Vec::new();
+    for (issuer, row) in &chains {
+        let chain = Chain { domain: &request.domain, lineage: name, issuer };
+        let newest = row.next_sequence.checked_sub(1);
+        let ends = newest.filter(|_| row.newest.iter().map(|newest| newest.sequence).max() == newest);
+        let first = match ends {
+            Some(newest) => view.half(chain, newest, Half::First)?,
+            None => None,
+        };
+        let missed = ends.is_some() && first.is_none();
+        if !missed && first.is_none_or(|first| first.evidence_id != row.head) {
+            let detail = format!("the chain of {issuer} in lineage `{name}` does not join its newest slot");
+            findings.deny(Code::LineageFragmented, detail, None);
+        }
+        // A row that is missing is damage, which this says.
+        all.extend(view.said(chain, row, lineage)?);
+    }
+    Ok(all)
+}

@@ -1,0 +1,88 @@
+//! Whether one statement may count now: its issuer, its issuer's grant, what it rests on, its expiry, and that it is not void
+//! (RFC-EG-033 §3, authority proof verification; §7, no unsigned inheritance).
+//!
+//! It owns no rule about what the statement says; `negative`, `artifact` and `requirement` judge that.
+
+use assent_proof::{Code, Millis, PublicKey};
+
+use super::case::Case;
+use super::counted::{Flawed, earlier};
+use crate::authority::authority_flaw;
+use crate::flaw::Flaw;
+use crate::kinds::profile;
+use crate::record::{AuthorityRow, SlotRow};
+use crate::rows::RowError;
+
+/// Whether the statement's issuer, grant, references and expiry let it count now: until when they do, and
+/// everything that says otherwise.
+pub(super) fn check(
+    case: &Case<'_>,
+    issuer: &PublicKey,
+    half: &SlotRow,
+) -> Result<(Option<Millis>, Vec<Flawed>), RowError> {
+    let flawed = |(code, detail): Flaw| Flawed { code, detail, evidence: half.evidence_id };
+    let Some(authority) = case.view.authority(issuer)? else {
+        let unknown = (Code::AuthorityUnknown, format!("{issuer} is not an authority"));
+        return Ok((None, vec![flawed(unknown)]));
+    };
+    let mut flaws: Vec<Flawed> = Vec::new();
+    flaws.extend(of_another_domain(case, issuer, &authority).map(flawed));
+    flaws.extend(in_another_role(issuer, &authority, half).map(flawed));
+    flaws.extend(authority_flaw(issuer, &authority, case.now).map(flawed));
+    flaws.extend(rests_on_void(case, issuer, &authority, half)?.map(flawed));
+    flaws.extend(expired(case, half).map(flawed));
+    let flawless = flaws.is_empty();
+    flaws.extend(void(case, half, flawless)?.map(flawed));
+    let expires_at = half.expires_at.map(|at| at.to_millis());
+    Ok((earlier(expires_at, authority.not_after.map(|at| at.to_millis())), flaws))
+}
+
+/// The issuer is an authority of the request's domain.
+fn of_another_domain(case: &Case<'_>, issuer: &PublicKey, authority: &AuthorityRow) -> Option<Flaw> {
+    (authority.domain != case.request.domain).then(|| {
+        let detail = format!("{issuer} is an authority of domain `{}`", authority.domain);
+        (Code::AuthorityInconsistent, detail)
+    })
+}
+
+/// The issuer's role may sign statements of this kind.
+fn in_another_role(issuer: &PublicKey, authority: &AuthorityRow, half: &SlotRow) -> Option<Flaw> {
+    let kind = half.claims.kind();
+    (!profile(kind).roles.contains(&authority.role)).then(|| {
+        let detail = format!("{issuer} is an authority for {} and signed a `{kind}`", authority.role);
+        (Code::RoleNotPermitted, detail)
+    })
+}
+
+/// The grant of the issuer stands, and so does all that the statement rests on.
+fn rests_on_void(
+    case: &Case<'_>,
+    issuer: &PublicKey,
+    authority: &AuthorityRow,
+    half: &SlotRow,
+) -> Result<Option<Flaw>, RowError> {
+    if !case.view.is_admitted(authority)? {
+        let detail = format!("the grant of authority `{}` ({issuer}) is void", authority.name);
+        return Ok(Some((Code::InheritanceUnverifiable, detail)));
+    }
+    case.view.reference_flaw(&half.references)
+}
+
+/// It has not expired.
+fn expired(case: &Case<'_>, half: &SlotRow) -> Option<Flaw> {
+    let over = half.expires_at.is_some_and(|at| case.now >= at.to_millis());
+    over.then(|| (Code::EvidenceExpired, "it has expired".to_owned()))
+}
+
+/// It is not void. `flawless` says that nothing else is wrong with it, so that this has to be named.
+fn void(case: &Case<'_>, half: &SlotRow, flawless: bool) -> Result<Option<Flaw>, RowError> {
+    if !case.view.is_void(&half.evidence_id)? {
+        return Ok(None);
+    }
+    let row = case.view.evidence(&half.evidence_id)?;
+    if let Some(by) = row.and_then(|row| row.invalidated_by) {
+        return Ok(Some((Code::EvidenceInvalidated, format!("it was invalidated by `{by}`"))));
+    }
+    // Void by any of the ways named above; were there another, it would still not count.
+    Ok(flawless.then(|| (Code::InheritanceUnverifiable, "it is void".to_owned())))
+}

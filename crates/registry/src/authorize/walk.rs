@@ -1,0 +1,26 @@
+//! The walk back over what an issuer said before, with its one bound for a whole evaluation.
+
+use super::case::Case;
+use super::scene::Scene;
+use crate::limit;
+use crate::rows::RowError;
+use crate::said::{Said, Slot, Walk};
+
+/// More slots were walked back over than one evaluation does.
+pub(super) struct TooFar;
+
+impl Case<'_> {
+    /// The slot before those that `walk` has passed; an error if so many were looked at that it is in doubt.
+    pub(super) fn walk(
+        &self,
+        scene: &Scene,
+        said: &Said,
+        walk: &mut Walk,
+    ) -> Result<Result<Option<Slot>, TooFar>, RowError> {
+        let next = walk.next(self.view, scene.chain(self, said), &scene.lineage)?;
+        if next.is_some() {
+            self.walked.set(self.walked.get().saturating_add(1));
+        }
+        Ok(if self.walked.get() > limit::WALKED_STATEMENTS { Err(TooFar) } else { Ok(next) })
+    }
+}

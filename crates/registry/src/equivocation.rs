@@ -1,0 +1,42 @@
+//! Two statements of one issuer for one slot: which of them stands (RFC-EG-033 §3, deterministic proof resolution).
+
+use assent_proof::{EvidenceId, PublicKey};
+
+use crate::record::{Conflict, EvidenceRow, LineageRow, Reconciled};
+use crate::rows::RowError;
+use crate::view::View;
+
+impl LineageRow {
+    /// The equivocation of a slot, if there is one.
+    pub(crate) fn conflict(&self, issuer: &PublicKey, sequence: u64) -> Option<&Conflict> {
+        self.conflicts.iter().find(|conflict| conflict.issuer == *issuer && conflict.sequence == sequence)
+    }
+
+    /// The slots that this issuer filled twice, oldest first.
+    pub(crate) fn contested(&self, issuer: &PublicKey) -> impl Iterator<Item = &Conflict> {
+        self.conflicts.iter().filter(move |conflict| conflict.issuer == *issuer)
+    }
+}
+
+impl View<'_> {
+    /// The half of an equivocation that stands; none while it is not reconciled.
+    pub(crate) fn canonical(&self, conflict: &Conflict) -> Result<Option<EvidenceId>, RowError> {
+        match conflict.reconciled {
+            Some(Reconciled { by, canonical }) if !self.is_void(&by)? => Ok(Some(canonical)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether the evidence is one half of an equivocation, and not the one that stands.
+    pub(crate) fn is_contested(&self, id: &EvidenceId, row: &EvidenceRow) -> Result<bool, RowError> {
+        let ([issuer], Some(sequence)) = (row.issuers.as_slice(), row.sequence) else { return Ok(false) };
+        if !row.kind.is_execution() {
+            return Ok(false);
+        }
+        let Some(lineage) = self.lineage(&row.domain, &row.lineage)? else { return Ok(true) };
+        match lineage.conflict(issuer, sequence) {
+            None => Ok(false),
+            Some(conflict) => Ok(self.canonical(conflict)? != Some(*id)),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! What a statement rests on, directly and through others, and whether that can carry it (RFC-EG-033 §4, unverifiable exchange
+//! inheritance).
+
+use std::collections::BTreeSet;
+
+use assent_proof::{Code, EvidenceId};
+
+use crate::flaw::Flaw;
+use crate::limit;
+use crate::record::{CountedSigner, EvidenceRow};
+use crate::rows::RowError;
+use crate::view::View;
+
+impl View<'_> {
+    /// Everything that these references rest on, themselves included; none beyond the bound.
+    pub(crate) fn closure(
+        &self,
+        references: &[EvidenceId],
+    ) -> Result<Option<BTreeSet<EvidenceId>>, RowError> {
+        let mut seen = BTreeSet::new();
+        let mut open: Vec<EvidenceId> = references.to_vec();
+        while let Some(id) = open.pop() {
+            if !seen.insert(id) {
+                continue;
+            }
+            if seen.len() > limit::TRANSITIVE_REFERENCES {
+                return Ok(None);
+            }
+            if let Some(row) = self.evidence(&id)? {
+                open.extend(&row.references);
+            }
+        }
+        Ok(Some(seen))
+    }
+
+    /// Whether a statement stands: it is not void, and what it rests on has no flaw. What is contested may yet turn out void, and
+    /// a key that is dead speaks for nothing: what rests on such has replaced nothing.
+    pub(crate) fn stands(&self, id: &EvidenceId, references: &[EvidenceId]) -> Result<bool, RowError> {
+        Ok(!self.is_void(id)? && self.reference_flaw(references)?.is_none())
+    }
+
+    /// The first flaw in what a statement rests on: a reference that is void or contested, or execution evidence whose
+    /// key is revoked. A revoked key is dead, so nothing rests on it, not even by way of others.
+    pub(crate) fn reference_flaw(&self, references: &[EvidenceId]) -> Result<Option<Flaw>, RowError> {
+        if references.is_empty() {
+            return Ok(None);
+        }
+        if let Some(known) = self.known_flaw(references) {
+            return Ok(known);
+        }
+        let flaw = self.find_flaw(references)?;
+        self.remember_flaw(references, flaw.clone());
+        Ok(flaw)
+    }
+
+    fn find_flaw(&self, references: &[EvidenceId]) -> Result<Option<Flaw>, RowError> {
+        let Some(closure) = self.closure(references)? else {
+            let most = limit::TRANSITIVE_REFERENCES;
+            return Ok(Some((Code::TooLarge, format!("it rests on more than {most} statements"))));
+        };
+        for id in closure {
+            if let Some(flaw) = self.carrier_flaw(&id)? {
+                return Ok(Some(flaw));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Why one statement carries nothing that rests on it, if it carries nothing.
+    fn carrier_flaw(&self, id: &EvidenceId) -> Result<Option<Flaw>, RowError> {
+        let Some(row) = self.evidence(id)? else {
+            return Ok(Some((Code::EvidenceDetached, format!("it rests on `{id}`, which is unknown"))));
+        };
+        if self.is_void(id)? {
+            let detail = format!("it rests on `{id}`, which is void");
+            return Ok(Some((Code::InheritanceUnverifiable, detail)));
+        }
+        if self.is_contested(id, &row)? {
+            let detail =
+                format!("it rests on `{id}`, whose issuer signed another statement for the same slot");
+            return Ok(Some((Code::InheritanceUnverifiable, detail)));
+        }
+        self.dead_key_flaw(id, &row)
+    }
+
+    /// No key that signed execution evidence is revoked, or nothing can rest on that evidence.
+    fn dead_key_flaw(&self, id: &EvidenceId, row: &EvidenceRow) -> Result<Option<Flaw>, RowError> {
+        if !row.kind.is_execution() {
+            return Ok(None);
+        }
+        for CountedSigner { key, .. } in &row.counted {
+            if self.authority(key)?.is_none_or(|authority| authority.revoked.is_some()) {
+                let detail = format!("it rests on `{id}`, whose key {key} is revoked");
+                return Ok(Some((Code::InheritanceUnverifiable, detail)));
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,103 @@
+//! Who governs a domain, who else is an authority of it, and its policy (RFC-EG-033 §3, authority proof verification).
+
+use assent_proof::{DomainName, PolicyBody, PublicKey, RevocationReason, Role, Seconds};
+
+use super::writer::Writer;
+use crate::record::{AuthorityRow, DomainRow, PolicyRow, RevokedMark};
+use crate::row_key;
+use crate::rows::{RowError, Table};
+
+impl Writer<'_> {
+    /// Who governs a domain from now on. A key that is left out is revoked; one that stays is admitted anew.
+    pub(super) fn governance(
+        &mut self,
+        domain: &DomainName,
+        keys: &[PublicKey],
+        threshold: u32,
+        name: &str,
+    ) -> Result<(), RowError> {
+        let before = self.view().domain(domain)?;
+        let row = DomainRow {
+            governance: keys.to_vec(),
+            threshold,
+            admitted_by: self.id,
+            isolations: before.as_ref().map(|before| before.isolations.clone()).unwrap_or_default(),
+        };
+        self.put(Table::Domains, &row_key::domain(domain), &row)?;
+        for key in before.iter().flat_map(|before| &before.governance).filter(|key| !keys.contains(key)) {
+            let mut left_out = (*self.found_authority(key)?).clone();
+            let mark = RevokedMark { by: self.id, reason: RevocationReason::Superseded };
+            left_out.revoked.get_or_insert(mark);
+            self.authority(key, &left_out)?;
+        }
+        for (number, key) in (1_u32..).zip(keys) {
+            let authority = match self.view().authority(key)? {
+                Some(stays) => AuthorityRow { admitted_by: self.id, ..(*stays).clone() },
+                None => AuthorityRow {
+                    name: format!("{name}-{number}"),
+                    role: Role::Governance,
+                    domain: domain.clone(),
+                    // An `issuedAt` proves nothing, and may lie a little ahead: what was accepted governs at once.
+                    not_before: Seconds(self.plan.accepted_at.0.div_euclid(1000)),
+                    not_after: None,
+                    admitted_by: self.id,
+                    revoked: None,
+                    invalid_since: None,
+                },
+            };
+            self.authority(key, &authority)?;
+        }
+        Ok(())
+    }
+
+    /// A grant of one key. A time since which what the key signed is void stays.
+    pub(super) fn grant(
+        &mut self,
+        authority: &PublicKey,
+        name: &str,
+        role: Role,
+        (not_before, not_after): (Seconds, Seconds),
+    ) -> Result<(), RowError> {
+        let before = self.view().authority(authority)?;
+        let row = AuthorityRow {
+            name: name.to_owned(),
+            role,
+            domain: self.statement.domain.clone(),
+            not_before,
+            not_after: Some(not_after),
+            admitted_by: self.id,
+            revoked: None,
+            invalid_since: before.and_then(|row| row.invalid_since),
+        };
+        self.authority(authority, &row)
+    }
+
+    /// The policy that judges in the domain from now on.
+    pub(super) fn policy(&mut self, body: &PolicyBody) -> Result<(), RowError> {
+        let row = PolicyRow { evidence_id: self.id, body: body.clone() };
+        let key = row_key::domain(&self.statement.domain);
+        self.put(Table::Policies, &key, &row)
+    }
+
+    /// A key ends. The first revocation stays the one that ended it, and the earliest time since which it is void stays.
+    pub(super) fn revoke(
+        &mut self,
+        authority: &PublicKey,
+        reason: RevocationReason,
+        invalid_since: Option<Seconds>,
+    ) -> Result<(), RowError> {
+        let mut row = (*self.found_authority(authority)?).clone();
+        row.revoked.get_or_insert(RevokedMark { by: self.id, reason });
+        row.invalid_since = match (row.invalid_since, invalid_since) {
+            (Some(before), Some(since)) => Some(before.min(since)),
+            (before, since) => before.or(since),
+        };
+        self.authority(authority, &row)
+    }
+
+    /// Writes an authority, and that it is one of its domain.
+    fn authority(&mut self, key: &PublicKey, row: &AuthorityRow) -> Result<(), RowError> {
+        self.put(Table::Authorities, key.as_bytes(), row)?;
+        self.rows.put(Table::DomainAuthorities, &row_key::domain_authority(&row.domain, key), &[])
+    }
+}

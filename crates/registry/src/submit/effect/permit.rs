@@ -1,0 +1,27 @@
+//! A permit: the use of a nonce, and of each authorization that counts its uses.
+
+use assent_proof::AuthorizeRequest;
+
+use super::writer::{StatementPlace, Writer, must};
+use crate::permit::request_digest;
+use crate::record::PermitRow;
+use crate::row_key;
+use crate::rows::{RowError, Table};
+
+impl Writer<'_> {
+    /// The nonce is used, and each counted authorization loses a use.
+    pub(super) fn permit(&mut self, request: &AuthorizeRequest) -> Result<(), RowError> {
+        for artifact in &self.plan.consumes {
+            self.mark(artifact, |row| row.consumed = row.consumed.saturating_add(1))?;
+        }
+        let StatementPlace { domain, name } = self.place();
+        // No permit can be read without the nonce by which it is found again.
+        let nonce = must(request.nonce.as_ref(), Table::Permits, &self.id.0)?;
+        let row = PermitRow {
+            evidence_id: self.id,
+            request: request_digest(request),
+            consumed: self.plan.consumes.iter().copied().collect(),
+        };
+        self.put(Table::Permits, &row_key::permit(&domain, &name, nonce), &row)
+    }
+}

@@ -1,0 +1,70 @@
+//! A slot of an issuer's own chain: the statement that takes it, or the second one, which makes it an equivocation
+//! (RFC-EG-033 §3, immutable exchange lineage).
+
+use assent_proof::PublicKey;
+
+use super::writer::{StatementPlace, Writer};
+use crate::chain::{Chain, Half};
+use crate::record::{Conflict, IssuerRow, KindSlot, LineageRow, SlotRow};
+use crate::row_key;
+use crate::rows::{RowError, Table};
+
+impl Writer<'_> {
+    /// The issuer's next slot: its chain goes on with it, and it is what its issuer last said of its kind.
+    pub(super) fn issuer_slot(
+        &mut self,
+        lineage: &mut LineageRow,
+        issuer: &PublicKey,
+        sequence: u64,
+    ) -> Result<(), RowError> {
+        let StatementPlace { domain, name } = self.place();
+        let before = self.plan.chain.as_ref();
+        if before.is_none() {
+            lineage.issuers = lineage.issuers.saturating_add(1);
+        }
+        lineage.head = Some(self.id);
+        let kind = self.statement.kind;
+        let mut newest = before.map(|chain| chain.newest.clone()).unwrap_or_default();
+        let place = newest.iter().position(|slot| slot.kind == kind);
+        let replaced = place.map(|place| newest.swap_remove(place).sequence);
+        newest.push(KindSlot { kind, sequence });
+        newest.sort_unstable_by_key(|slot| slot.kind.as_str());
+        let row = IssuerRow { next_sequence: sequence.saturating_add(1), head: self.id, newest };
+        self.put(Table::LineageIssuers, &row_key::issuer(&domain, &name, issuer), &row)?;
+        self.slot(issuer, sequence, Half::First, replaced)
+    }
+
+    /// The second statement for a slot. It moves no head, and whichever of the two came first, both lie in the slot.
+    pub(super) fn equivocation(
+        &mut self,
+        lineage: &mut LineageRow,
+        issuer: &PublicKey,
+        sequence: u64,
+    ) -> Result<(), RowError> {
+        lineage.conflicts.push(Conflict { issuer: *issuer, sequence, reconciled: None });
+        lineage.conflicts.sort_unstable();
+        self.slot(issuer, sequence, Half::Second, None)
+    }
+
+    /// One half of a slot, with what a question needs to know of it.
+    fn slot(
+        &mut self,
+        issuer: &PublicKey,
+        sequence: u64,
+        half: Half,
+        before: Option<u64>,
+    ) -> Result<(), RowError> {
+        let row = SlotRow {
+            evidence_id: self.id,
+            accepted_at: self.plan.accepted_at,
+            issued_at: self.statement.issued_at,
+            expires_at: self.statement.expires_at,
+            references: self.statement.references.clone(),
+            claims: self.plan.claims.clone(),
+            before,
+        };
+        let StatementPlace { domain, name } = self.place();
+        let chain = Chain { domain: &domain, lineage: &name, issuer };
+        self.put(Table::Slots, &row_key::slot(chain, sequence, half), &row)
+    }
+}
