@@ -35,6 +35,8 @@ impl Voters {
         refusal.map_or(checked, Checked::Refused)
     }
 
+    /// Rule R25 (RFC-EG-033 §3): A `rules` statement that one of the voters has not signed is refused, by the
+    /// membership that the log holds before the entry (`threshold_not_met`).
     fn refuse(&self, statement: &Statement) -> Option<Refusal> {
         if statement.kind != EvidenceKind::Rules || mutant::is_active(Mutant::RaiseBeforeAllKnow) {
             return None;

@@ -144,6 +144,7 @@ mod tests {
         }
     }
 
+    /// Rule R204.
     #[test]
     fn every_code_has_its_documented_status() {
         use Code::*;

@@ -14,6 +14,10 @@ use crate::view::View;
 
 impl View<'_> {
     /// Who brought checkpoints of a peer, and under which trusts: each issuer with each of its trusts.
+    ///
+    /// Rule R108 (RFC-EG-033 §7): No checkpoint counts as the first one of its peer because a row that leads
+    /// to the one before it is not found: such a row is missed by another, except if all rows of the peer are
+    /// lost together.
     pub(crate) fn peer_lists(
         &self,
         domain: &DomainName,
@@ -85,6 +89,10 @@ impl View<'_> {
     }
 
     /// The newest slot of a list; if `since` is given, of those that were taken before.
+    ///
+    /// Rule R108 (RFC-EG-033 §7): No checkpoint counts as the first one of its peer because a row that leads
+    /// to the one before it is not found: such a row is missed by another, except if all rows of the peer are
+    /// lost together.
     pub(crate) fn newest_peer_slot(
         &self,
         list: &[u8],

@@ -20,6 +20,25 @@ pub(super) struct Signers {
 
 /// Every issuer is an active authority of the domain in a role that may sign this, enough of them sign, and
 /// every key that the statement admits signs too.
+///
+/// Rule R39 (RFC-EG-033 §4): A key that a `root`, `domain` or `authority-grant` admits is among its issuers,
+/// which proves that somebody holds the key (`unsigned_evidence`).
+///
+/// Rule R44 (RFC-EG-033 §3): Every issuer that counts is an authority of the statement's domain, and for
+/// `permit` and `rules`, which nodes sign, an authority of `_root` (`authority_unknown`).
+///
+/// Rule R46 (RFC-EG-033 §4): An issuer whose grant is void cannot sign (`inheritance_unverifiable`).
+///
+/// Rule R47 (RFC-EG-033 §7): A restriction with several signers counts those that are active and whose grants
+/// stand when it arrives, since one that is kept in a safe may outlive some of its signers.
+///
+/// Rule R53 (RFC-EG-033 §7): A `release` rests on as many of its signers as the threshold needs, those with
+/// the smallest keys, though more signed it: so there are few different sets of releasers, and a question
+/// reads one row of each set, however often a target was contained and released.
+///
+/// Rule R54 (RFC-EG-033 §4): Evidence records the statement that admitted each signer that counts (a new
+/// `root` records its own keys), so that a later grant neither revives what was signed under a void one nor
+/// voids what was signed under a sound one.
 pub(super) fn check(
     view: &View<'_>,
     statement: &Statement,
@@ -104,6 +123,9 @@ pub(super) fn check(
 }
 
 /// Where its signers have to be authorities.
+///
+/// Rule R44 (RFC-EG-033 §3): Every issuer that counts is an authority of the statement's domain, and for
+/// `permit` and `rules`, which nodes sign, an authority of `_root` (`authority_unknown`).
 fn domain_of_signers(statement: &Statement) -> DomainName {
     // A node's key stands in `_root`, wherever its statements lie.
     if profile(statement.kind).by_nodes { DomainName::root() } else { statement.domain.clone() }
@@ -125,6 +147,15 @@ struct Admission {
 }
 
 /// A key that stays where it is has shown before that somebody holds it, so it need not sign again.
+///
+/// Rule R39 (RFC-EG-033 §4): A key that a `root`, `domain` or `authority-grant` admits is among its issuers,
+/// which proves that somebody holds the key (`unsigned_evidence`).
+///
+/// Rule R40 (RFC-EG-033 §3): A governance or root key, or the registry's key, that stays in a new `domain` or
+/// `root` need not sign again.
+///
+/// Rule R41 (RFC-EG-033 §3): A key that a statement admits does not count towards the threshold of that
+/// statement, except a root key that stays in a new `root`.
 fn admission(view: &View<'_>, claims: &Claims) -> Result<Admission, RowError> {
     let newcomers = |keys: &[PublicKey], domain: &DomainName| -> Result<Vec<PublicKey>, RowError> {
         let standing = view.domain(domain)?;
@@ -149,6 +180,9 @@ fn admission(view: &View<'_>, claims: &Claims) -> Result<Admission, RowError> {
 }
 
 /// A new root statement is signed at its own threshold too, so that nobody locks the root keys out by mistake.
+///
+/// Rule R43 (RFC-EG-033 §3): A new `root` takes the threshold of the old root keys and, by its own keys, its
+/// own threshold (`threshold_not_met`).
 fn by_new_keys(statement: &Statement, keys: &[PublicKey], threshold: u32) -> Result<(), Refusal> {
     let signed = keys.iter().filter(|key| statement.issuers.contains(key)).count();
     if u32::try_from(signed).is_ok_and(|signed| signed >= threshold) {
@@ -159,6 +193,9 @@ fn by_new_keys(statement: &Statement, keys: &[PublicKey], threshold: u32) -> Res
 }
 
 /// The first root statement stands on the signatures of all its own keys.
+///
+/// Rule R42 (RFC-EG-033 §3): The first `root` is signed by all its own keys and by its `registryKey`, and by
+/// no other key (`unsigned_evidence`, `authority_unknown`).
 fn root(
     statement: &Statement,
     id: EvidenceId,
@@ -174,6 +211,7 @@ fn root(
     Ok(Signers { counted, threshold })
 }
 
+/// Rule R48 (RFC-EG-033 §8): The role of each issuer that counts may sign the kind (`role_not_permitted`).
 fn permitted_roles(kind: EvidenceKind, signers: &[(PublicKey, Role)]) -> Result<(), Refusal> {
     let permitted = profile(kind).roles;
     match signers.iter().find(|(_, role)| !permitted.contains(role)) {
@@ -204,6 +242,17 @@ impl Revoked {
     /// are the nodes' keys, it takes the threshold. Only the threshold reaches into the past of another's key. A governance or root key has co-signed what the threshold decided, so against
     /// it, and into its past even at its own word, it takes the threshold without it: what a threshold decided is undone by
     /// no fewer.
+    ///
+    /// Rule R50 (RFC-EG-033 §7): An authority that is no governance or root key may revoke itself alone, with
+    /// any `invalidSince` or none.
+    ///
+    /// Rule R51 (RFC-EG-033 §7): One governance key may revoke an authority that is no governance key, but
+    /// only from now on: with `invalidSince` it takes the threshold, and in `_root`, where such an authority
+    /// is a node's key, it always does.
+    ///
+    /// Rule R52 (RFC-EG-033 §7): A governance or root key may revoke itself alone, but only from now on: with
+    /// `invalidSince`, or if another key revokes it, it takes the threshold without that key, since no key
+    /// below the threshold undoes what a threshold decided.
     fn of(
         view: &View<'_>,
         statement: &Statement,
@@ -228,6 +277,10 @@ impl Revoked {
 }
 
 /// How many keys must sign what is no revocation.
+///
+/// Rule R49 (RFC-EG-033 §3): As many distinct issuers count as the kind needs: one for execution evidence,
+/// containments, permits and `rules`, root's threshold for `domain`, and otherwise the threshold of the
+/// statement's own domain (`threshold_not_met`).
 fn threshold(view: &View<'_>, statement: &Statement) -> Result<u32, RowError> {
     match profile(statement.kind).threshold {
         Threshold::One => Ok(1),
@@ -237,6 +290,10 @@ fn threshold(view: &View<'_>, statement: &Statement) -> Result<u32, RowError> {
 }
 
 /// A domain that is not there was refused before; were it not, no number of keys would do.
+///
+/// Rule R49 (RFC-EG-033 §3): As many distinct issuers count as the kind needs: one for execution evidence,
+/// containments, permits and `rules`, root's threshold for `domain`, and otherwise the threshold of the
+/// statement's own domain (`threshold_not_met`).
 fn domain_threshold(view: &View<'_>, domain: &DomainName) -> Result<u32, RowError> {
     Ok(view.domain(domain)?.map_or(u32::MAX, |row| row.threshold))
 }
