@@ -6,9 +6,10 @@ use assent_proof::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::receipt::ReceiptBody;
 use crate::retry::{Retry, retry_of};
 use crate::status::Call;
-use crate::submission::{ReceiptBody, bound, bound_count};
+use crate::submission::{bound, bound_count};
 
 /// Allow or deny.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

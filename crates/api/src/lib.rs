@@ -16,10 +16,12 @@ mod cluster;
 mod decision;
 mod domain;
 mod events;
+mod limits;
 mod lineage;
 mod members;
 mod node_id;
 mod problem;
+mod receipt;
 mod retry;
 mod status;
 mod submission;
@@ -39,6 +41,9 @@ pub use events::{
     EndBody, EndReason, EventBody, EventLine, HeartbeatBody, MAX_EVENTS_FILTER, MAX_EVENTS_WAIT_MS,
     NDJSON_CONTENT_TYPE, RestrictsBody, SSE_CONTENT_TYPE,
 };
+pub use limits::{
+    DEFAULT_PAGE, JSON_CONTENT_TYPE, MAX_AUTHORIZE_BYTES, MAX_BATCH, MAX_BATCH_BYTES, MAX_PAGE,
+};
 pub use lineage::{ConflictBody, IssuerBody, LineageBody, LineageEntryBody, LineageStatus};
 pub use members::{
     MAX_MEMBER_BYTES, MemberAddresses, MemberBody, MemberRole, MembersBody, NewMember, parse_transfer,
@@ -48,24 +53,7 @@ pub use node_id::{
     check_new_id, check_node_id, parse_node_id,
 };
 pub use problem::{OUTCOME_UNKNOWN, PROBLEM_CONTENT_TYPE, Problem};
+pub use receipt::ReceiptBody;
 pub use retry::{Retry, retry_of};
 pub use status::{Call, status_of};
-pub use submission::{BatchMode, BatchResponse, BatchResult, ReceiptBody, batch_body, parse_batch};
-
-/// Content type of every other body.
-pub const JSON_CONTENT_TYPE: &str = "application/json";
-
-/// Longest body of `POST /v1/authorize`, in bytes.
-pub const MAX_AUTHORIZE_BYTES: usize = 16 * 1024;
-
-/// Longest body of a batch, of envelopes or of authorize requests, in bytes.
-pub const MAX_BATCH_BYTES: usize = 1024 * 1024;
-
-/// Most elements of a batch, of envelopes or of authorize requests.
-pub const MAX_BATCH: usize = 1000;
-
-/// Most entries of one page of a listing.
-pub const MAX_PAGE: usize = 1000;
-
-/// Entries of one page of a listing when the caller does not say.
-pub const DEFAULT_PAGE: usize = 100;
+pub use submission::{BatchMode, BatchResponse, BatchResult, batch_body, parse_batch};

@@ -3,9 +3,9 @@
 use assent_proof::{Code, EvidenceId, History, Refusal};
 use serde::{Deserialize, Serialize};
 
+use crate::receipt::ReceiptBody;
 use crate::retry::{Retry, retry_of};
 use crate::status::Call;
-use crate::submission::ReceiptBody;
 
 /// Content type of a [`Problem`].
 pub const PROBLEM_CONTENT_TYPE: &str = "application/problem+json";

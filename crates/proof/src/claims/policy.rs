@@ -240,10 +240,7 @@ impl Requirement {
 }
 
 /// A list of measurements or digests, or none.
-fn measurement_list(
-    fields: &mut Fields<'_>,
-    field: &str,
-) -> Result<Option<Vec<String>>, FieldError> {
+fn measurement_list(fields: &mut Fields<'_>, field: &str) -> Result<Option<Vec<String>>, FieldError> {
     let items: Option<Vec<String>> = fields.opt_list(field, MAX_LIST)?;
     for (i, item) in items.iter().flatten().enumerate() {
         check_printable_ascii(&format!("{}[{i}]", fields.path_of(field)), item, MAX_MEASUREMENT_BYTES)?;

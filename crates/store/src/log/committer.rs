@@ -5,49 +5,14 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 use super::database::LogDatabase;
-use super::{LogEntry, OnDurable, Shared};
+use super::entry::LogEntry;
+use super::op::Op;
+use super::shared::Shared;
 use crate::blocking::{RunBlocking, blocking};
 use crate::{StoreError, StoreOptions};
-
-/// Told when an operation is durable.
-pub(super) type Done = oneshot::Sender<Result<(), StoreError>>;
-
-/// One change of the log.
-pub(crate) enum Op<E> {
-    /// Adds entries at the end.
-    Append { entries: Vec<E>, bytes: usize, append: u64, on_durable: OnDurable, room: OwnedSemaphorePermit },
-    /// Replaces the vote.
-    Vote { value: Bytes, done: Done },
-    /// Replaces the committed position; rides with the next commit that something else asks for.
-    Committed { value: Bytes },
-    /// Replaces what is remembered beside the log; rides as well, unless somebody waits for it.
-    Remembered { value: Bytes, done: Option<Done> },
-    /// Removes the entries from `from` on.
-    Truncate { from: u64, done: Done },
-    /// Removes the entries up to `upto`.
-    Purge { upto: u64, position: Bytes },
-    /// Makes `number` the registry's generation.
-    Generation { number: u64, done: Done },
-    /// Commits what is left and closes the database.
-    Close { done: Done },
-}
-
-impl<E> Op<E> {
-    fn bytes(&self) -> usize {
-        match self {
-            Op::Append { bytes, .. } => *bytes,
-            _ => 0,
-        }
-    }
-
-    fn rides(&self) -> bool {
-        matches!(self, Op::Committed { .. } | Op::Remembered { done: None, .. })
-    }
-}
 
 /// The committer's side of the queue.
 pub(super) struct Committer<E> {

@@ -9,10 +9,11 @@ use redb::{
     Table,
 };
 
-use super::committer::Op;
+use super::cut;
+use super::entry::{EntryError, LogEntry};
 use super::mark::Mark;
+use super::op::Op;
 use super::state::LogState;
-use super::{EntryError, LogEntry, cut};
 use crate::StoreError;
 use crate::database::{self as db, ENTRIES, LOG_FILE, STORE, failed};
 use crate::disk::Disk;

@@ -6,56 +6,31 @@
 mod committer;
 mod cut;
 mod database;
+mod entry;
 mod mark;
+mod op;
+mod shared;
 mod state;
 mod tail;
 
-use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
-use assent_registry::UnknownVersionError;
 use assent_registry::mutant::{self, Mutant};
 use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
-use self::committer::{Committer, Op};
+use self::committer::Committer;
 pub(crate) use self::database::LogDatabase;
+pub use self::entry::{EntryError, LogEntry, OnDurable};
 pub(crate) use self::mark::MARK_FILE;
+use self::op::Op;
+use self::shared::{Shared, State};
 pub(crate) use self::state::LogState;
 pub use self::state::VERSION as LOG_VERSION;
 use self::tail::{Located, Tail};
 use crate::blocking::{RunBlocking, blocking};
 use crate::{Health, StoreError, StoreOptions};
-
-/// Told once, after the entries' fsync, or that there will be none.
-pub type OnDurable = Box<dyn FnOnce(io::Result<()>) + Send>;
-
-/// What the log keeps. Cloning should be cheap: it happens on every read.
-pub trait LogEntry: Clone + Send + Sync + 'static {
-    /// The entry's place in the log.
-    fn index(&self) -> u64;
-
-    /// Roughly how many bytes it takes, in memory and encoded.
-    fn size(&self) -> usize;
-
-    /// The entry's bytes, with a version of their own.
-    fn encode(&self) -> Vec<u8>;
-
-    /// Reads an entry back, or says what is wrong with the bytes.
-    fn decode(bytes: &[u8]) -> Result<Self, EntryError>;
-}
-
-/// Why an entry cannot be read back.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum EntryError {
-    /// This build does not know its version.
-    #[error("it has {0}")]
-    Version(UnknownVersionError),
-    /// This build knows its version, and the bytes are not an entry of it.
-    #[error("{0}")]
-    Damaged(String),
-}
 
 /// How much the committer has done since the store was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -85,46 +60,6 @@ impl<E> Clone for LogStore<E> {
             room: self.room.clone(),
             room_max: self.room_max,
             run: self.run.clone(),
-        }
-    }
-}
-
-/// What the handles share with the committer.
-struct Shared<E> {
-    state: Mutex<State<E>>,
-    health: Health,
-    appends: AtomicU64,
-    truncations: AtomicU64,
-    commits: AtomicU64,
-}
-
-struct State<E> {
-    tail: Tail<E>,
-    /// Gone once the log is closed.
-    database: Option<Arc<LogDatabase>>,
-}
-
-impl<E> Shared<E> {
-    fn lock(&self) -> MutexGuard<'_, State<E>> {
-        // No code that holds it can leave the state half changed by panicking.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn database(&self) -> Result<Arc<LogDatabase>, StoreError> {
-        self.lock().database.clone().ok_or(StoreError::Closed)
-    }
-
-    fn close(&self) {
-        self.lock().database = None;
-    }
-}
-
-impl<E: LogEntry> Shared<E> {
-    /// A commit is durable that held appends up to this one.
-    fn committed(&self, append: Option<u64>) {
-        self.commits.fetch_add(1, Ordering::Relaxed);
-        if let Some(append) = append {
-            self.lock().tail.durable(append);
         }
     }
 }

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::LogEntry;
+use super::entry::LogEntry;
 use super::state::LogState;
 use crate::StoreError;
 

@@ -1,17 +1,15 @@
 //! Putting a received snapshot in place of the registry, whole or not at all.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 
-use assent_registry::Rows;
 use assent_registry::mutant::{self, Mutant};
 
-use super::{RegistryStore, RegistryView, Writer};
+use super::guard::SnapshotGuard;
+use super::view::RegistryView;
+use super::{RegistryStore, Writer};
 use crate::StoreError;
 use crate::blocking::blocking;
 use crate::snapshot::StagedSnapshot;
-
-/// Looks at a received registry and says why it must not be installed, if so.
-pub type SnapshotGuard = Arc<dyn Fn(&dyn Rows) -> Result<(), String> + Send + Sync>;
 
 impl RegistryStore {
     /// Replaces the registry by `staged`, if it is complete and `guard` agrees. Views that are open keep showing

@@ -8,6 +8,7 @@
 mod batch;
 mod digest;
 pub(crate) mod generation;
+mod guard;
 mod install;
 pub(crate) mod view;
 
@@ -21,7 +22,7 @@ use assent_registry::RowsMut;
 use self::batch::Batch;
 pub use self::digest::RegistryDigest;
 use self::generation::{Generation, SharedGeneration};
-pub use self::install::SnapshotGuard;
+pub use self::guard::SnapshotGuard;
 pub use self::view::RegistryView;
 use crate::blocking::RunBlocking;
 use crate::database::{self as db, STORE, failed};

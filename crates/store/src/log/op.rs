@@ -1,0 +1,45 @@
+//! One change of the log, as the handles queue it for the committer.
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::entry::OnDurable;
+use crate::StoreError;
+
+/// Told when an operation is durable.
+pub(super) type Done = oneshot::Sender<Result<(), StoreError>>;
+
+/// One change of the log.
+pub(super) enum Op<E> {
+    /// Adds entries at the end.
+    Append { entries: Vec<E>, bytes: usize, append: u64, on_durable: OnDurable, room: OwnedSemaphorePermit },
+    /// Replaces the vote.
+    Vote { value: Bytes, done: Done },
+    /// Replaces the committed position; rides with the next commit that something else asks for.
+    Committed { value: Bytes },
+    /// Replaces what is remembered beside the log; rides as well, unless somebody waits for it.
+    Remembered { value: Bytes, done: Option<Done> },
+    /// Removes the entries from `from` on.
+    Truncate { from: u64, done: Done },
+    /// Removes the entries up to `upto`.
+    Purge { upto: u64, position: Bytes },
+    /// Makes `number` the registry's generation.
+    Generation { number: u64, done: Done },
+    /// Commits what is left and closes the database.
+    Close { done: Done },
+}
+
+impl<E> Op<E> {
+    /// Bytes of the entries that it adds.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Op::Append { bytes, .. } => *bytes,
+            _ => 0,
+        }
+    }
+
+    /// Whether nobody waits for it: it becomes durable with what is written next.
+    pub(super) fn rides(&self) -> bool {
+        matches!(self, Op::Committed { .. } | Op::Remembered { done: None, .. })
+    }
+}
