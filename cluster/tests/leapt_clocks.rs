@@ -310,6 +310,7 @@ async fn clocks_that_are_set_back_an_hour_allow_nothing_again_until_each_node_is
     stop(nodes).await;
 }
 
+/// Rule R16.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_recovery_is_not_stamped_eleven_years_ahead_without_an_operators_word() {
     let folder = tempfile::tempdir().unwrap();

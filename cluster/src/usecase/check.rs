@@ -48,8 +48,8 @@ impl Sender {
     /// Permits come from the nodes alone, on their own path. Rules come from the leader alone, which proposes them itself, never
     /// by way of a queue or of another node. A recovery is for when there is no cluster that could take it.
     ///
-    /// Rule R11 (RFC-EG-033 §8): A client cannot submit a `permit`, and nobody can submit a `rules` or a
-    /// `recovery` over HTTP or as a peer (`caller_not_permitted`).
+    /// Rule R11 (RFC-EG-033 §8): A client cannot submit a `permit`, and nobody, not even another node, can
+    /// submit a `rules` or a `recovery` (`caller_not_permitted`).
     fn refuses(self, kind: EvidenceKind) -> Option<Refusal> {
         let detail = match (self, kind) {
             (Sender::Client, EvidenceKind::Permit) => "permits are recorded by `POST /v1/permits` only",

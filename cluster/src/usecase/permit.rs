@@ -20,7 +20,7 @@ use assent_proof::{
 impl Service {
     /// Records a permit for the request and answers with a signed decision.
     ///
-    /// Rule R94 (RFC-EG-033 §10): The request of a permit names its lineage and a nonce, by which a retry
+    /// Rule R97 (RFC-EG-033 §10): The request of a permit names its lineage and a nonce, by which a retry
     /// finds the first permit (`malformed`, `claims_invalid`).
     ///
     /// # Errors

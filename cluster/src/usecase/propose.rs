@@ -58,7 +58,7 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    /// Rule R204 (RFC-EG-033 §7): A submission that was certainly not proposed, for want of a quorum or of a
+    /// Rule R207 (RFC-EG-033 §7): A submission that was certainly not proposed, for want of a quorum or of a
     /// sure clock, is answered with 503, and one whose outcome is unknown with 504.
     pub(super) fn problem(&self) -> Problem {
         let refuse = |code, detail: &str| Problem::new(code, status_of(code, Call::Submission), detail);

@@ -144,7 +144,7 @@ mod tests {
         }
     }
 
-    /// Rule R204.
+    /// Rule R207.
     #[test]
     fn every_code_has_its_documented_status() {
         use Code::*;

@@ -3,6 +3,9 @@
 //! Two functions carry it. [`apply`] takes verified envelopes and a time from the log and changes rows;
 //! [`authorize`] takes a view of the rows, a request and a time and decides. Everything else serves them.
 //!
+//! Each rule has a number, a sentence and a clause of RFC-EG-033. They stand in `docs/rules.md`, in the order in which the rules are
+//! applied, and on the functions that implement them.
+//!
 //! It owns the rules, the rows' encodings and the meaning of every code. It never reads a clock, draws a
 //! random number, does IO, waits, or iterates over anything unordered: the same entries give the same rows
 //! on every node, and replaying the ledger gives them again.

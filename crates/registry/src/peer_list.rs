@@ -15,9 +15,9 @@ use crate::view::View;
 impl View<'_> {
     /// Who brought checkpoints of a peer, and under which trusts: each issuer with each of its trusts.
     ///
-    /// Rule R108 (RFC-EG-033 §7): No checkpoint counts as the first one of its peer because a row that leads
-    /// to the one before it is not found: such a row is missed by another, except if all rows of the peer are
-    /// lost together.
+    /// Rule R111 (RFC-EG-033 §7): A row that leads to a checkpoint of a peer and is not found is missed by
+    /// another row and is damage, unless all rows of the peer are lost together, so that no checkpoint counts
+    /// as the first one because the one before it is not found.
     pub(crate) fn peer_lists(
         &self,
         domain: &DomainName,
@@ -90,9 +90,9 @@ impl View<'_> {
 
     /// The newest slot of a list; if `since` is given, of those that were taken before.
     ///
-    /// Rule R108 (RFC-EG-033 §7): No checkpoint counts as the first one of its peer because a row that leads
-    /// to the one before it is not found: such a row is missed by another, except if all rows of the peer are
-    /// lost together.
+    /// Rule R111 (RFC-EG-033 §7): A row that leads to a checkpoint of a peer and is not found is missed by
+    /// another row and is damage, unless all rows of the peer are lost together, so that no checkpoint counts
+    /// as the first one because the one before it is not found.
     pub(crate) fn newest_peer_slot(
         &self,
         list: &[u8],

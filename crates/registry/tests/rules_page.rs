@@ -3,9 +3,13 @@
 //!
 //! A function that implements a rule has `/// Rule R17 (RFC-EG-033 §7): …` in its documentation, as a paragraph of its own. A test
 //! has `/// Rule R17.` or `/// Rules R17, R18.`.
+//!
+//! A row that was added has the number R0, and so have its tags. To number all rules anew, in the order of the page:
+//! `ASSENT_WRITE_DOCS=1 cargo test -p assent-registry --test rules_page numbered`.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -45,7 +49,10 @@ fn page() -> String {
 /// What stands in backticks: file, function, file, function, and so on.
 fn places(cell: &str) -> Vec<Place> {
     let quoted: Vec<&str> = cell.split('`').skip(1).step_by(2).collect();
-    assert!(!quoted.is_empty() && quoted.len().is_multiple_of(2), "`{cell}` has no pairs of a file and a function");
+    assert!(
+        !quoted.is_empty() && quoted.len().is_multiple_of(2),
+        "`{cell}` has no pairs of a file and a function"
+    );
     quoted.chunks(2).map(|pair| (pair[0].to_owned(), pair[1].to_owned())).collect()
 }
 
@@ -131,13 +138,18 @@ fn functions(file: &str, text: &str) -> Vec<Function> {
     found
 }
 
-/// All documented functions of the workspace.
-fn workspace() -> Vec<Function> {
+/// Every source file of the workspace.
+fn all_sources() -> Vec<PathBuf> {
     let mut files = Vec::new();
     for folder in ["crates", "cluster", "jepsen-like", "benches"] {
         sources(&root().join(folder), &mut files);
     }
     files
+}
+
+/// All documented functions of the workspace.
+fn workspace() -> Vec<Function> {
+    all_sources()
         .iter()
         .flat_map(|path| {
             let file = path.strip_prefix(root()).unwrap().to_str().unwrap();
@@ -159,8 +171,56 @@ fn numbers(tag: &str) -> Option<Vec<usize>> {
     list.split(", ").map(|number| number.strip_prefix('R')?.parse().ok()).collect()
 }
 
+/// The text with new numbers for the rules that it names.
+fn renumbered(text: &str, numbers: &BTreeMap<usize, usize>) -> String {
+    let piece = |piece: &str| {
+        let end = piece.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(piece.len());
+        let (word, rest) = piece.split_at(end);
+        let before = word.strip_prefix('R').and_then(|number| number.parse::<usize>().ok());
+        match before.and_then(|before| numbers.get(&before)) {
+            Some(number) => format!("R{number}{rest}"),
+            None => piece.to_owned(),
+        }
+    };
+    text.split_inclusive(|c: char| !c.is_ascii_alphanumeric()).map(piece).collect()
+}
+
+/// The source with new numbers in its tags, and nowhere else.
+fn with_renumbered_tags(text: &str, numbers: &BTreeMap<usize, usize>) -> String {
+    let mut in_tag = false;
+    let line = |line: &str| {
+        let said = line.trim().strip_prefix("///").map_or("", str::trim);
+        in_tag = !said.is_empty() && (in_tag || is_tag(said));
+        if in_tag { renumbered(line, numbers) } else { line.to_owned() }
+    };
+    text.split_inclusive('\n').map(line).collect()
+}
+
+/// Numbers the rules anew, in the order of the page: on the pages, and in the tags.
+fn renumber() {
+    let numbered: Vec<usize> = rules(&page()).iter().map(|rule| rule.saying.0).collect();
+    let count = numbered.len();
+    let numbers: BTreeMap<usize, usize> = numbered.into_iter().zip(1..).collect();
+    assert_eq!(numbers.len(), count, "two rows have one number; one row at most has the number R0");
+    for name in PAGES {
+        let path = root().join(name);
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, renumbered(&text, &numbers)).unwrap();
+    }
+    for path in all_sources() {
+        let text = fs::read_to_string(&path).unwrap();
+        let written = with_renumbered_tags(&text, &numbers);
+        if written != text {
+            fs::write(&path, written).unwrap();
+        }
+    }
+}
+
 #[test]
 fn the_rules_are_numbered_from_one_on_and_each_names_its_clause() {
+    if env::var_os("ASSENT_WRITE_DOCS").is_some() {
+        renumber();
+    }
     let rules = rules(&page());
     assert!(rules.len() > 100, "the rows of the page are not found");
     for (expected, Rule { saying: (number, clause, sentence), .. }) in (1..).zip(&rules) {
@@ -238,7 +298,10 @@ fn the_page_says_of_each_code_that_denies_by_which_rules() {
             CodeUse::Refuses | CodeUse::RefusesChange | CodeUse::RefusesRead => false,
         };
         let by = rows.get(code.as_str());
-        assert!(!denies || by.is_some_and(|by| !by.is_empty()), "the page does not say what denies by `{code}`");
+        assert!(
+            !denies || by.is_some_and(|by| !by.is_empty()),
+            "the page does not say what denies by `{code}`"
+        );
     }
 }
 
@@ -248,7 +311,8 @@ fn one_function_makes_an_allow() {
     sources(&root().join("crates/registry/src"), &mut files);
     let made: Vec<(&Path, usize)> = files
         .iter()
-        .map(|path| (path.as_path(), fs::read_to_string(path).unwrap().matches("Allow { authorized_by").count()))
+        .map(|path| (path.as_path(), fs::read_to_string(path).unwrap()))
+        .map(|(path, text)| (path, text.matches("Allow { authorized_by").count()))
         .filter(|(_, times)| *times > 0)
         .collect();
     let verdict = root().join("crates/registry/src/authorize/verdict.rs");

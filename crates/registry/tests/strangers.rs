@@ -134,7 +134,7 @@ fn an_unknown_issuer_is_named_whatever_the_time_has_made_of_the_known_ones_befor
     assert!(said.detail.contains(&new.public().to_string()), "{said}");
 }
 
-/// Rule R37.
+/// Rule R40.
 #[test]
 fn what_lies_in_a_domain_that_is_not_there_is_refused_for_that_first_as_apply_does() {
     let mut world = World::new();

@@ -104,7 +104,7 @@ pub struct Requirement {
 impl PolicyBody {
     /// Reads a policy with its reader at the claims.
     ///
-    /// Rule R61 (RFC-EG-033 §3): A policy states for each kind that it requires how old it may be, and has
+    /// Rule R64 (RFC-EG-033 §3): A policy states for each kind that it requires how old it may be, and has
     /// each list that judges the kind, where `null` says that nothing is checked (`claims_invalid`).
     pub(super) fn read(fields: &mut Fields<'_>) -> Result<Self, FieldError> {
         let path = fields.path_of("require");
@@ -158,7 +158,7 @@ impl PolicyBody {
     /// What the policy does not check though it could, in the order of [`Unchecked`], ages in the order of the requirements,
     /// and without repetitions.
     ///
-    /// Rule R157 (RFC-EG-033 §3): Every decision under a policy says in words what that policy does not
+    /// Rule R160 (RFC-EG-033 §3): Every decision under a policy says in words what that policy does not
     /// check.
     pub fn unchecked(&self) -> Vec<Unchecked> {
         let mut unchecked = Vec::new();

@@ -18,12 +18,12 @@ use crate::rows::RowError;
 /// Finds an artifact that covers the request; denies if there is none. Answers the first that does, and all those that
 /// do and count their uses.
 ///
-/// Rule R177 (RFC-EG-033 §4): Of each issuer and kind only the newest slot can count.
+/// Rule R180 (RFC-EG-033 §4): Of each issuer and kind only the newest slot can count.
 ///
-/// Rule R184 (RFC-EG-033 §2): An `execution-authorization` in the execution's lineage must cover the request,
+/// Rule R187 (RFC-EG-033 §2): An `execution-authorization` in the execution's lineage must cover the request,
 /// whatever the policy requires (`evidence_missing`).
 ///
-/// Rule R197 (RFC-EG-033 §10): A permit takes a use of every authorization that covers its request or counts
+/// Rule R200 (RFC-EG-033 §10): A permit takes a use of every authorization that covers its request or counts
 /// towards a requirement, of the execution or of the runtime, and that counts its uses.
 pub(super) fn authorization(
     case: &Case<'_>,
@@ -67,7 +67,7 @@ pub(super) fn counts_uses(claims: &Claims) -> bool {
 
 /// Whether the artifact, on its own, covers the request. The error lists everything it lacks.
 ///
-/// Rule R184 (RFC-EG-033 §2): An `execution-authorization` in the execution's lineage must cover the request,
+/// Rule R187 (RFC-EG-033 §2): An `execution-authorization` in the execution's lineage must cover the request,
 /// whatever the policy requires (`evidence_missing`).
 pub(super) fn covers(
     case: &Case<'_>,
@@ -86,11 +86,11 @@ pub(super) fn covers(
 
 /// Why an artifact's counted uses do not let it cover the request, if they don't.
 ///
-/// Rule R98 (RFC-EG-033 §7): A permit is accepted only if every authorization that it rests on and that
+/// Rule R101 (RFC-EG-033 §7): A permit is accepted only if every authorization that it rests on and that
 /// counts its uses has one left (`authorization_consumed`).
 ///
-/// Rule R190 (RFC-EG-033 §7): An authorization that counts its uses covers no request that is merely read
-/// (`permit_required`), and a permit's request only if that permit took a use of it
+/// Rule R193 (RFC-EG-033 §7): An authorization that counts its uses covers no request without a permit
+/// (`permit_required`), and the request of a recorded permit only if that permit took a use of it
 /// (`authorization_consumed`).
 fn uses(case: &Case<'_>, half: &SlotRow) -> Result<Option<(Code, String)>, RowError> {
     let Some(uses) = effects(&half.claims).uses else { return Ok(None) };
@@ -115,19 +115,19 @@ fn uses(case: &Case<'_>, half: &SlotRow) -> Result<Option<(Code, String)>, RowEr
 
 /// What the artifact says of the request: until when it covers it, or everything in which it does not.
 ///
-/// Rule R185 (RFC-EG-033 §6): An authorization covers a request from its `notBefore` to its `notAfter`,
+/// Rule R188 (RFC-EG-033 §6): An authorization covers a request from its `notBefore` to its `notAfter`,
 /// exclusive (`evidence_expired`).
 ///
-/// Rule R186 (RFC-EG-033 §7): An authorization covers the actions that it names, byte by byte
+/// Rule R189 (RFC-EG-033 §7): An authorization covers the actions that it names, byte by byte
 /// (`action_not_permitted`).
 ///
-/// Rule R187 (RFC-EG-033 §7): An authorization that names audiences covers only requests that name one of
+/// Rule R190 (RFC-EG-033 §7): An authorization that names audiences covers only requests that name one of
 /// them (`audience_mismatch`).
 ///
-/// Rule R188 (RFC-EG-033 §7): An authorization that names an environment covers only requests that name it
+/// Rule R191 (RFC-EG-033 §7): An authorization that names an environment covers only requests that name it
 /// (`environment_mismatch`).
 ///
-/// Rule R189 (RFC-EG-033 §7): An authorization that names runtimes covers only requests that name one of them
+/// Rule R192 (RFC-EG-033 §7): An authorization that names runtimes covers only requests that name one of them
 /// (`runtime_mismatch`).
 fn permits(request: &AuthorizeRequest, claims: &Claims, now: Millis) -> Result<Millis, Vec<(Code, String)>> {
     let Claims::ExecutionAuthorization {

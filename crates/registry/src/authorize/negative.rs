@@ -19,15 +19,15 @@ use crate::said::{Said, Slot};
 
 /// Denies for every negative statement in the scene, whether the policy requires its kind or not.
 ///
-/// Rule R172 (RFC-EG-033 §7): A negative denies whether or not the policy requires its kind, in the
-/// execution's lineage and in the runtime's, however many other issuers pass, however old it is, and also if
-/// it is void.
+/// Rule R175 (RFC-EG-033 §7): A negative that is heard (R176, R178) denies whether or not the policy requires
+/// its kind, in the execution's lineage and in the runtime's, however many other issuers pass, however old it
+/// is, and whether or not it is void.
 ///
-/// Rule R173 (RFC-EG-033 §7): What does not stand has replaced nothing: for each issuer and kind the slots
-/// are walked back from the newest one to the first in which a statement of that kind stands, and every
-/// negative on the way denies.
+/// Rule R176 (RFC-EG-033 §7): What does not stand has replaced nothing: for each issuer and kind the slots
+/// are walked back from the newest one to the first in which a statement of that kind stands, and the
+/// negatives of all these slots are heard, except as R178 says.
 ///
-/// Rule R174 (RFC-EG-033 §7): If one evaluation would walk back over more than 1,024 slots, it denies
+/// Rule R177 (RFC-EG-033 §7): If one evaluation would walk back over more than 1,024 slots, it denies
 /// (`inheritance_unverifiable`).
 pub(super) fn negatives(case: &Case<'_>, scene: &Scene, findings: &mut Findings) -> Result<(), RowError> {
     for said in scene.said.iter().filter(|said| profile(said.kind).can_be_negative) {
@@ -65,8 +65,8 @@ fn too_far(said: &Said) -> String {
 /// Denies for the negatives of a slot that are heard: those that stand, or all of them if nothing in the slot does, whatever
 /// its kind. Answers whether something of this kind stands, so that no older slot matters.
 ///
-/// Rule R175 (RFC-EG-033 §7): A statement that does not stand is not heard while another one for its slot
-/// stands, of whatever kind, and if nothing in a slot stands, every negative in it denies.
+/// Rule R178 (RFC-EG-033 §7): A negative that does not stand is not heard while the other statement for its
+/// slot stands, of whatever kind that is, and if neither stands, the negatives of both are heard.
 fn hear(
     case: &Case<'_>,
     scene: &Scene,
@@ -136,7 +136,7 @@ fn twin_released(case: &Case<'_>, scene: &Scene, said: &Said, half: &SlotRow) ->
 
 /// Whether governance lifted a negative statement whose issuer can no longer say otherwise.
 ///
-/// Rule R176 (RFC-EG-033 §7): A negative that a standing release names denies no more, and no other that says
+/// Rule R179 (RFC-EG-033 §7): A negative that a standing release names denies no more, and no other that says
 /// the same is lifted with it.
 fn released(case: &Case<'_>, id: &EvidenceId) -> Result<bool, RowError> {
     match case.view.evidence(id)? {
@@ -148,7 +148,7 @@ fn released(case: &Case<'_>, id: &EvidenceId) -> Result<bool, RowError> {
 /// Why a statement denies by what it says: a status not accepted, a `fail`, a measurement not approved.
 /// An absent list is not checked, an empty one approves nothing.
 ///
-/// Rule R171 (RFC-EG-033 §3): An attestation is negative if the policy has a list of statuses without its
+/// Rule R174 (RFC-EG-033 §3): An attestation is negative if the policy has a list of statuses without its
 /// status (`attestation_not_affirming`), an attestation or a measurement if the policy has a list of
 /// measurements without its measurement (`measurement_not_approved`), and a policy validation if it says
 /// `fail` (`policy_validation_failed`).

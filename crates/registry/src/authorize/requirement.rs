@@ -18,7 +18,7 @@ use crate::said::Said;
 
 /// Denies unless every requirement of the policy is met. Answers what counted and counts its uses.
 ///
-/// Rule R192 (RFC-EG-033 §3): A requirement of the runtime is met by the lineage of the runtime that the
+/// Rule R195 (RFC-EG-033 §3): A requirement of the runtime is met by the lineage of the runtime that the
 /// request names, and by no other (`evidence_missing`).
 pub(super) fn all(
     case: &Case<'_>,
@@ -49,12 +49,12 @@ pub(super) fn all(
 /// Denies unless the scene meets the requirement; otherwise bounds the decision's validity by what counted. Answers what
 /// counted and counts its uses.
 ///
-/// Rule R177 (RFC-EG-033 §4): Of each issuer and kind only the newest slot can count.
+/// Rule R180 (RFC-EG-033 §4): Of each issuer and kind only the newest slot can count.
 ///
-/// Rule R196 (RFC-EG-033 §4): As many different issuers count towards each requirement as it asks for, each
+/// Rule R199 (RFC-EG-033 §4): As many different issuers count towards each requirement as it asks for, each
 /// by a statement that counts alone (`evidence_missing`).
 ///
-/// Rule R197 (RFC-EG-033 §10): A permit takes a use of every authorization that covers its request or counts
+/// Rule R200 (RFC-EG-033 §10): A permit takes a use of every authorization that covers its request or counts
 /// towards a requirement, of the execution or of the runtime, and that counts its uses.
 fn check(
     case: &Case<'_>,
@@ -141,7 +141,7 @@ fn counts(
 
 /// Why a statement does not satisfy by what it says.
 ///
-/// Rule R193 (RFC-EG-033 §3): What counts towards a requirement is not negative, and a policy validation
+/// Rule R196 (RFC-EG-033 §3): What counts towards a requirement is not negative, and a policy validation
 /// counts only for a digest that the policy approves, if it has a list of them (`policy_validation_failed`).
 fn content(case: &Case<'_>, half: &SlotRow) -> Option<(Code, String)> {
     if let Some(negative) = negative::negative(case.policy, &half.claims) {
@@ -159,7 +159,7 @@ fn content(case: &Case<'_>, half: &SlotRow) -> Option<(Code, String)> {
 
 /// Until when the other registry is trusted, for what speaks of one.
 ///
-/// Rule R194 (RFC-EG-033 §4): What speaks of another registry counts no longer than the trust in that
+/// Rule R197 (RFC-EG-033 §4): What speaks of another registry counts no longer than the trust in that
 /// registry (`inheritance_unverifiable`).
 fn trusted_until(case: &Case<'_>, half: &SlotRow) -> Result<Option<Millis>, RowError> {
     match effects(&half.claims).peer {
@@ -180,7 +180,7 @@ fn trusted_until(case: &Case<'_>, half: &SlotRow) -> Result<Option<Millis>, RowE
 /// Age runs from the earlier of issuedAt and acceptedAt: neither an old statement submitted late nor one
 /// dated ahead is young.
 ///
-/// Rule R195 (RFC-EG-033 §4): What counts is younger than the requirement's `maxAgeSeconds`, from the earlier
+/// Rule R198 (RFC-EG-033 §4): What counts is younger than the requirement's `maxAgeSeconds`, from the earlier
 /// of `issuedAt` and acceptance (`runtime_stale`).
 fn fresh_until(required: &Requirement, half: &SlotRow) -> Option<Millis> {
     let seconds = required.max_age_seconds?;

@@ -20,12 +20,12 @@ use crate::view::View;
 
 /// Checks the claims against the state at `now`.
 ///
-/// Rule R56 (RFC-EG-033 §4): The key that signs the registry's checkpoints has no other role: it is no root
+/// Rule R59 (RFC-EG-033 §4): The key that signs the registry's checkpoints has no other role: it is no root
 /// key, no governance key and no granted key, and no such key becomes it (`authority_inconsistent`).
 ///
-/// Rule R59 (RFC-EG-033 §8): No `domain` statement names a domain of the system's (`claims_invalid`).
+/// Rule R62 (RFC-EG-033 §8): No `domain` statement names a domain that begins with `_` (`claims_invalid`).
 ///
-/// Rule R62 (RFC-EG-033 §3): A revocation names an authority of its own domain (`target_unknown`).
+/// Rule R65 (RFC-EG-033 §3): A revocation names an authority of its own domain (`target_unknown`).
 pub(super) fn check(
     view: &View<'_>,
     statement: &Statement,
@@ -97,8 +97,8 @@ pub(super) fn check(
 /// A trust is in another registry, and in keys that are its own: its registry's, which is none of its nodes', and none that
 /// this registry or a node of it signs with. Otherwise what one key says would count as what two do.
 ///
-/// Rule R72 (RFC-EG-033 §4): A trust is in another registry, whose key is none of its nodes' keys, and in no
-/// key that signs this registry's checkpoints or was ever granted to a node of it (`claims_invalid`).
+/// Rule R75 (RFC-EG-033 §4): A trust names another registry, whose registry key is none of its node keys, and
+/// no key that signs this registry's checkpoints or was ever granted to a node of it (`claims_invalid`).
 fn trusts_another(
     view: &View<'_>,
     statement: &Statement,
@@ -133,7 +133,7 @@ fn is_node(row: &AuthorityRow) -> bool {
 
 /// A permit lies where its request points, and is about the same subject.
 ///
-/// Rule R66 (RFC-EG-033 §6): A permit lies in the domain and the lineage of its request and is about the same
+/// Rule R69 (RFC-EG-033 §6): A permit lies in the domain and the lineage of its request and is about the same
 /// subject (`claims_invalid`, `subject_mismatch`).
 fn permits(statement: &Statement, request: &AuthorizeRequest) -> Result<(), Refusal> {
     if request.domain != statement.domain || request.lineage.as_ref() != Some(&statement.lineage) {
@@ -149,7 +149,7 @@ fn permits(statement: &Statement, request: &AuthorizeRequest) -> Result<(), Refu
 /// Without this key, enough living ones must be left to reach the threshold: a domain without them, or the root, could never
 /// be governed again. The last that are needed are replaced instead, by a new `domain` or `root`.
 ///
-/// Rule R63 (RFC-EG-033 §3): A revocation is refused if it would leave fewer living governance keys than the
+/// Rule R66 (RFC-EG-033 §3): A revocation is refused if it would leave fewer living governance keys than the
 /// threshold (`threshold_not_met`): a new `domain` or `root` replaces the key.
 fn still_governed(view: &View<'_>, domain: &DomainName, revoked: &PublicKey) -> Result<(), Stop> {
     let Some(row) = view.domain(domain)? else { return Ok(()) };
@@ -175,7 +175,7 @@ fn still_governed(view: &View<'_>, domain: &DomainName, revoked: &PublicKey) -> 
 
 /// What is held back exists.
 ///
-/// Rule R64 (RFC-EG-033 §7): A quarantine names a lineage of its domain, an isolation its own domain and
+/// Rule R67 (RFC-EG-033 §7): A quarantine names a lineage of its domain, an isolation its own domain and
 /// never `_root`, and an invalidation execution evidence of its domain (`target_unknown`, `claims_invalid`).
 fn contains(view: &View<'_>, statement: &Statement, containment: &Containment) -> Result<(), Stop> {
     match containment {
@@ -204,7 +204,7 @@ fn contains(view: &View<'_>, statement: &Statement, containment: &Containment) -
 
 /// It lifts a quarantine or an isolation, or a negative statement whose issuer can no longer say otherwise.
 ///
-/// Rule R65 (RFC-EG-033 §7): A `release` names a quarantine or an isolation, or a negative statement whose
+/// Rule R68 (RFC-EG-033 §7): A `release` names a quarantine or an isolation, or a negative statement whose
 /// issuer can no longer say otherwise because its key is revoked, and none that a standing release has lifted
 /// (`claims_invalid`).
 fn releases(view: &View<'_>, statement: &Statement, id: &EvidenceId) -> Result<(), Stop> {
@@ -230,7 +230,7 @@ fn releases(view: &View<'_>, statement: &Statement, id: &EvidenceId) -> Result<(
 
 /// There is room for one more set of signers among those that released the target.
 ///
-/// Rule R73 (RFC-EG-033 §7): At most 1,024 different sets of keys release the containments of one target
+/// Rule R76 (RFC-EG-033 §7): At most 1,024 different sets of keys release the containments of one target
 /// (`too_large`).
 pub(super) fn has_room_for_releasers(
     view: &View<'_>,
@@ -259,10 +259,10 @@ pub(super) fn has_room_for_releasers(
 
 /// Both are halves of one equivocation, which no reconciliation that stands has resolved.
 ///
-/// Rule R67 (RFC-EG-033 §3): A reconciliation names the two halves of one equivocation that no standing
+/// Rule R70 (RFC-EG-033 §3): A reconciliation names the two halves of one equivocation that no standing
 /// reconciliation has resolved (`claims_invalid`).
 ///
-/// Rule R68 (RFC-EG-033 §3): At most 256 slots of one lineage are ever reconciled (`too_large`): one more
+/// Rule R71 (RFC-EG-033 §3): At most 256 slots of one lineage are ever reconciled (`too_large`): one more
 /// equivocation quarantines the lineage for good.
 fn reconciles(view: &View<'_>, statement: &Statement, conflict: &[EvidenceId; 2]) -> Result<(), Stop> {
     let [one, other] = conflict;
@@ -311,7 +311,7 @@ fn evidence(
 
 /// A governance statement's subject is the SHA-256 of its target's string.
 ///
-/// Rule R55 (RFC-EG-033 §6): The subject of a governance statement is the SHA-256 of the text of its target
+/// Rule R58 (RFC-EG-033 §6): The subject of a governance statement is the SHA-256 of the text of its target
 /// (`subject_mismatch`).
 fn subject(statement: &Statement, target: &str) -> Result<(), Refusal> {
     if statement.subject == Sha256::of(target.as_bytes()) {
@@ -321,11 +321,11 @@ fn subject(statement: &Statement, target: &str) -> Result<(), Refusal> {
     Err(Refusal::at(Code::SubjectMismatch, "subject[0].digest.sha256", detail))
 }
 
-/// Rule R57 (RFC-EG-033 §4): One key has one role in one domain (`authority_inconsistent`).
+/// Rule R60 (RFC-EG-033 §4): One key has one role in one domain (`authority_inconsistent`).
 ///
-/// Rule R58 (RFC-EG-033 §3): A revoked key is never admitted again (`authority_revoked`).
+/// Rule R61 (RFC-EG-033 §3): A revoked key is never admitted again (`authority_revoked`).
 ///
-/// Rule R60 (RFC-EG-033 §8): The role `governance` is never granted, and `_root` grants the role `registry`
+/// Rule R63 (RFC-EG-033 §8): The role `governance` is never granted, and `_root` grants the role `registry`
 /// only (`claims_invalid`).
 fn grant(view: &View<'_>, statement: &Statement, key: &PublicKey, role: Role) -> Result<(), Stop> {
     let in_root = statement.domain == DomainName::root();
@@ -347,9 +347,9 @@ fn grant(view: &View<'_>, statement: &Statement, key: &PublicKey, role: Role) ->
 
 /// Each key governs this domain and no other, or has no role yet.
 ///
-/// Rule R57 (RFC-EG-033 §4): One key has one role in one domain (`authority_inconsistent`).
+/// Rule R60 (RFC-EG-033 §4): One key has one role in one domain (`authority_inconsistent`).
 ///
-/// Rule R58 (RFC-EG-033 §3): A revoked key is never admitted again (`authority_revoked`).
+/// Rule R61 (RFC-EG-033 §3): A revoked key is never admitted again (`authority_revoked`).
 fn governs(view: &View<'_>, keys: &[PublicKey], domain: &DomainName) -> Result<(), Stop> {
     for key in keys {
         match view.authority(key)? {
@@ -367,7 +367,7 @@ fn dead(key: &PublicKey, field: &str) -> Refusal {
     Refusal::at(Code::AuthorityRevoked, field, detail)
 }
 
-/// Rule R56 (RFC-EG-033 §4): The key that signs the registry's checkpoints has no other role: it is no root
+/// Rule R59 (RFC-EG-033 §4): The key that signs the registry's checkpoints has no other role: it is no root
 /// key, no governance key and no granted key, and no such key becomes it (`authority_inconsistent`).
 fn not_registry_key(view: &View<'_>, key: &PublicKey) -> Result<(), Stop> {
     if view.meta()?.is_some_and(|meta| meta.registry_key == *key) {

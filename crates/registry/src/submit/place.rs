@@ -8,10 +8,10 @@ use crate::view::View;
 
 /// The domain must exist, and the statement's kind must belong where it says it lies.
 ///
-/// Rule R37 (RFC-EG-033 §8): The statement's domain exists, except for the first `root`, which creates
+/// Rule R40 (RFC-EG-033 §8): The statement's domain exists, except for the first `root`, which creates
 /// `_root` (`domain_unknown`).
 ///
-/// Rule R38 (RFC-EG-033 §7): A domain that is isolated takes no execution evidence (`domain_isolated`).
+/// Rule R41 (RFC-EG-033 §7): A domain that is isolated takes no execution evidence (`domain_isolated`).
 pub(super) fn domain(view: &View<'_>, statement: &Statement) -> Result<(), Stop> {
     shape(statement)?;
     // The first root statement creates `_root`.
@@ -31,13 +31,13 @@ pub(super) fn domain(view: &View<'_>, statement: &Statement) -> Result<(), Stop>
     Ok(())
 }
 
-/// Rule R34 (RFC-EG-033 §4): A statement of governance references nothing, so that the search for what is
-/// void has a bound (`malformed`).
+/// Rule R37 (RFC-EG-033 §4): Only execution evidence references anything, so that the search for what is void
+/// has a bound (`malformed`).
 ///
-/// Rule R35 (RFC-EG-033 §8): Execution evidence, containments and permits have exactly one issuer
+/// Rule R38 (RFC-EG-033 §8): Execution evidence, containments and permits have exactly one issuer
 /// (`malformed`).
 ///
-/// Rule R36 (RFC-EG-033 §4): A statement has a `sequence` and, except in slot 0, a `parent` if its kind takes
+/// Rule R39 (RFC-EG-033 §4): A statement has a `sequence` and, except in slot 0, a `parent` if its kind takes
 /// slots, and neither if its kind takes none (`malformed`).
 fn shape(statement: &Statement) -> Result<(), Refusal> {
     let malformed = |field: &str, detail: String| Err(Refusal::at(Code::Malformed, field, detail));
@@ -70,9 +70,9 @@ fn shape(statement: &Statement) -> Result<(), Refusal> {
 
 /// It lies where its kind belongs.
 ///
-/// Rule R33 (RFC-EG-033 §8): A statement lies where its kind belongs: execution evidence and permits in a
-/// lineage of a domain that is not the system's, governance in its domain's `_governance`, and what governs
-/// the whole registry in that of `_root` (`malformed`).
+/// Rule R36 (RFC-EG-033 §8): A statement lies where its kind belongs: execution evidence and permits in a
+/// lineage of a domain, neither of them with a name that begins with `_`, governance in the `_governance` of
+/// its domain, and what governs the whole registry in that of `_root` (`malformed`).
 fn lies(statement: &Statement) -> Result<(), Refusal> {
     let malformed = |field: &str, detail: String| Err(Refusal::at(Code::Malformed, field, detail));
     let kind = statement.kind;

@@ -21,22 +21,22 @@ pub(super) struct Signers {
 /// Every issuer is an active authority of the domain in a role that may sign this, enough of them sign, and
 /// every key that the statement admits signs too.
 ///
-/// Rule R39 (RFC-EG-033 §4): A key that a `root`, `domain` or `authority-grant` admits is among its issuers,
+/// Rule R42 (RFC-EG-033 §4): A key that a `root`, `domain` or `authority-grant` admits is among its issuers,
 /// which proves that somebody holds the key (`unsigned_evidence`).
 ///
-/// Rule R44 (RFC-EG-033 §3): Every issuer that counts is an authority of the statement's domain, and for
+/// Rule R47 (RFC-EG-033 §3): Every issuer that counts is an authority of the statement's domain, and for
 /// `permit` and `rules`, which nodes sign, an authority of `_root` (`authority_unknown`).
 ///
-/// Rule R46 (RFC-EG-033 §4): An issuer whose grant is void cannot sign (`inheritance_unverifiable`).
+/// Rule R49 (RFC-EG-033 §4): An issuer whose grant is void cannot sign (`inheritance_unverifiable`).
 ///
-/// Rule R47 (RFC-EG-033 §7): A restriction with several signers counts those that are active and whose grants
+/// Rule R50 (RFC-EG-033 §7): A restriction with several signers counts those that are active and whose grants
 /// stand when it arrives, since one that is kept in a safe may outlive some of its signers.
 ///
-/// Rule R53 (RFC-EG-033 §7): A `release` rests on as many of its signers as the threshold needs, those with
-/// the smallest keys, though more signed it: so there are few different sets of releasers, and a question
-/// reads one row of each set, however often a target was contained and released.
+/// Rule R56 (RFC-EG-033 §7): A `release` rests on as many of its signers as the threshold needs, those with
+/// the smallest keys, even if more signed it, so that there are few different sets of releasers and a
+/// question reads one row of each set, however often a target was contained and released.
 ///
-/// Rule R54 (RFC-EG-033 §4): Evidence records the statement that admitted each signer that counts (a new
+/// Rule R57 (RFC-EG-033 §4): Evidence records the statement that admitted each signer that counts (a new
 /// `root` records its own keys), so that a later grant neither revives what was signed under a void one nor
 /// voids what was signed under a sound one.
 pub(super) fn check(
@@ -124,7 +124,7 @@ pub(super) fn check(
 
 /// Where its signers have to be authorities.
 ///
-/// Rule R44 (RFC-EG-033 §3): Every issuer that counts is an authority of the statement's domain, and for
+/// Rule R47 (RFC-EG-033 §3): Every issuer that counts is an authority of the statement's domain, and for
 /// `permit` and `rules`, which nodes sign, an authority of `_root` (`authority_unknown`).
 fn domain_of_signers(statement: &Statement) -> DomainName {
     // A node's key stands in `_root`, wherever its statements lie.
@@ -148,13 +148,13 @@ struct Admission {
 
 /// A key that stays where it is has shown before that somebody holds it, so it need not sign again.
 ///
-/// Rule R39 (RFC-EG-033 §4): A key that a `root`, `domain` or `authority-grant` admits is among its issuers,
+/// Rule R42 (RFC-EG-033 §4): A key that a `root`, `domain` or `authority-grant` admits is among its issuers,
 /// which proves that somebody holds the key (`unsigned_evidence`).
 ///
-/// Rule R40 (RFC-EG-033 §3): A governance or root key, or the registry's key, that stays in a new `domain` or
+/// Rule R43 (RFC-EG-033 §3): A governance or root key, or the registry's key, that stays in a new `domain` or
 /// `root` need not sign again.
 ///
-/// Rule R41 (RFC-EG-033 §3): A key that a statement admits does not count towards the threshold of that
+/// Rule R44 (RFC-EG-033 §3): A key that a statement admits does not count towards the threshold of that
 /// statement, except a root key that stays in a new `root`.
 fn admission(view: &View<'_>, claims: &Claims) -> Result<Admission, RowError> {
     let newcomers = |keys: &[PublicKey], domain: &DomainName| -> Result<Vec<PublicKey>, RowError> {
@@ -181,7 +181,7 @@ fn admission(view: &View<'_>, claims: &Claims) -> Result<Admission, RowError> {
 
 /// A new root statement is signed at its own threshold too, so that nobody locks the root keys out by mistake.
 ///
-/// Rule R43 (RFC-EG-033 §3): A new `root` takes the threshold of the old root keys and, by its own keys, its
+/// Rule R46 (RFC-EG-033 §3): A new `root` needs the threshold of the old root keys, and from its own keys its
 /// own threshold (`threshold_not_met`).
 fn by_new_keys(statement: &Statement, keys: &[PublicKey], threshold: u32) -> Result<(), Refusal> {
     let signed = keys.iter().filter(|key| statement.issuers.contains(key)).count();
@@ -194,7 +194,7 @@ fn by_new_keys(statement: &Statement, keys: &[PublicKey], threshold: u32) -> Res
 
 /// The first root statement stands on the signatures of all its own keys.
 ///
-/// Rule R42 (RFC-EG-033 §3): The first `root` is signed by all its own keys and by its `registryKey`, and by
+/// Rule R45 (RFC-EG-033 §3): The first `root` is signed by all its own keys and by its `registryKey`, and by
 /// no other key (`unsigned_evidence`, `authority_unknown`).
 fn root(
     statement: &Statement,
@@ -211,7 +211,7 @@ fn root(
     Ok(Signers { counted, threshold })
 }
 
-/// Rule R48 (RFC-EG-033 §8): The role of each issuer that counts may sign the kind (`role_not_permitted`).
+/// Rule R51 (RFC-EG-033 §8): The role of each issuer that counts may sign the kind (`role_not_permitted`).
 fn permitted_roles(kind: EvidenceKind, signers: &[(PublicKey, Role)]) -> Result<(), Refusal> {
     let permitted = profile(kind).roles;
     match signers.iter().find(|(_, role)| !permitted.contains(role)) {
@@ -243,16 +243,16 @@ impl Revoked {
     /// it, and into its past even at its own word, it takes the threshold without it: what a threshold decided is undone by
     /// no fewer.
     ///
-    /// Rule R50 (RFC-EG-033 §7): An authority that is no governance or root key may revoke itself alone, with
+    /// Rule R53 (RFC-EG-033 §7): An authority that is no governance or root key may revoke itself alone, with
     /// any `invalidSince` or none.
     ///
-    /// Rule R51 (RFC-EG-033 §7): One governance key may revoke an authority that is no governance key, but
-    /// only from now on: with `invalidSince` it takes the threshold, and in `_root`, where such an authority
-    /// is a node's key, it always does.
+    /// Rule R54 (RFC-EG-033 §7): One governance key may revoke an authority that is no governance key from
+    /// now on, but the threshold must sign if the revocation has an `invalidSince`, or if it is in `_root`,
+    /// where such an authority is a node's key.
     ///
-    /// Rule R52 (RFC-EG-033 §7): A governance or root key may revoke itself alone, but only from now on: with
-    /// `invalidSince`, or if another key revokes it, it takes the threshold without that key, since no key
-    /// below the threshold undoes what a threshold decided.
+    /// Rule R55 (RFC-EG-033 §7): A governance or root key may revoke itself alone from now on, but with
+    /// `invalidSince`, or if others revoke it, the threshold must sign and the key that is revoked does not
+    /// count, since no fewer keys than a threshold undo what a threshold decided.
     fn of(
         view: &View<'_>,
         statement: &Statement,
@@ -278,9 +278,9 @@ impl Revoked {
 
 /// How many keys must sign what is no revocation.
 ///
-/// Rule R49 (RFC-EG-033 §3): As many distinct issuers count as the kind needs: one for execution evidence,
-/// containments, permits and `rules`, root's threshold for `domain`, and otherwise the threshold of the
-/// statement's own domain (`threshold_not_met`).
+/// Rule R52 (RFC-EG-033 §3): As many distinct issuers count as the kind needs: one for execution evidence,
+/// containments, permits and `rules`, root's threshold for `domain`, what R53 to R55 say for revocations, and
+/// otherwise the threshold of the statement's own domain (`threshold_not_met`).
 fn threshold(view: &View<'_>, statement: &Statement) -> Result<u32, RowError> {
     match profile(statement.kind).threshold {
         Threshold::One => Ok(1),
@@ -291,9 +291,9 @@ fn threshold(view: &View<'_>, statement: &Statement) -> Result<u32, RowError> {
 
 /// A domain that is not there was refused before; were it not, no number of keys would do.
 ///
-/// Rule R49 (RFC-EG-033 §3): As many distinct issuers count as the kind needs: one for execution evidence,
-/// containments, permits and `rules`, root's threshold for `domain`, and otherwise the threshold of the
-/// statement's own domain (`threshold_not_met`).
+/// Rule R52 (RFC-EG-033 §3): As many distinct issuers count as the kind needs: one for execution evidence,
+/// containments, permits and `rules`, root's threshold for `domain`, what R53 to R55 say for revocations, and
+/// otherwise the threshold of the statement's own domain (`threshold_not_met`).
 fn domain_threshold(view: &View<'_>, domain: &DomainName) -> Result<u32, RowError> {
     Ok(view.domain(domain)?.map_or(u32::MAX, |row| row.threshold))
 }
