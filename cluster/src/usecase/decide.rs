@@ -363,7 +363,7 @@ impl Desk<'_> {
 mod tests {
     use super::*;
 
-    /// Rules R143, R147.
+    /// Rule R147.
     #[test]
     fn where_the_barrier_failed_its_reason_is_said_and_behind_it_no_clock_in_doubt_evaluates() {
         let unsure = Unsure::TooFarAhead { ahead_ms: i64::MAX };

@@ -123,7 +123,7 @@ fn inconsistent_authority_validation_is_refused_and_denied() {
     assert_eq!(denied, [Code::AuthorityInconsistent, Code::EvidenceMissing, Code::LineageQuarantined]);
 }
 
-/// Rules R187, R199, R204.
+/// Rules R187, R199.
 #[test]
 fn incomplete_proof_continuity_is_denied() {
     let mut world = World::new();

@@ -166,3 +166,6 @@ fn within_bounds(view: &View<'_>, findings: &mut Findings) {
         findings.deny(Code::InheritanceUnverifiable, detail, None);
     }
 }
+
+#[cfg(test)]
+mod tests;
