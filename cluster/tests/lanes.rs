@@ -155,6 +155,7 @@ async fn batches_leave_places_for_single_questions_and_what_is_shed_costs_no_sig
     stop(nodes).await;
 }
 
+/// Rule R149.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_question_whose_time_is_over_before_it_is_evaluated_costs_no_signature() {
     let folder = tempfile::tempdir().unwrap();

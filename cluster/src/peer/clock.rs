@@ -121,6 +121,10 @@ impl ClockReadings {
     }
 
     /// Who of `voters`, `me` included, agrees with the own clock, by the rules of [`sure`](Self::sure).
+    ///
+    /// Rule R1 (RFC-EG-033 §6): A node is sure of its clock only while more than half of the voters, itself
+    /// included, have clocks that it has read within the last 5 s and that differ from its own by at most the
+    /// bound (500 ms by default).
     pub fn agreement(&self, voters: &[NodeId], me: NodeId, bound_ms: u64) -> Agreement {
         let mut distinct = voters.to_vec();
         distinct.sort_unstable();
@@ -197,6 +201,7 @@ mod tests {
         assert!(!readings(&[]).sure(&[1, 2, 3], 1, 500));
     }
 
+    /// Rule R1.
     #[tokio::test]
     async fn one_agreeing_peer_of_two_is_a_quorum_with_oneself() {
         assert!(readings(&[(2, 500, 10, 100)]).sure(&[1, 2, 3], 1, 500));
@@ -223,6 +228,7 @@ mod tests {
         assert!(readings(&[(2, 0, 1, 0), (3, 0, 1, 0)]).sure(&[2, 3, 4], 1, 500));
     }
 
+    /// Rule R1.
     #[tokio::test]
     async fn readings_older_than_five_seconds_are_forgotten() {
         assert!(readings(&[(2, 0, 1, 4_900)]).sure(&[1, 2, 3], 1, 500));

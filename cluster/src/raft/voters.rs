@@ -35,6 +35,8 @@ impl Voters {
         refusal.map_or(checked, Checked::Refused)
     }
 
+    /// Rule R28 (RFC-EG-033 §3): A `rules` statement is refused unless every voter has signed it, by the
+    /// membership that the log holds before the entry (`threshold_not_met`).
     fn refuse(&self, statement: &Statement) -> Option<Refusal> {
         if statement.kind != EvidenceKind::Rules || mutant::is_active(Mutant::RaiseBeforeAllKnow) {
             return None;

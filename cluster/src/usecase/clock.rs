@@ -58,6 +58,9 @@ impl Parts {
     /// The clock, or why this node is not sure of it. The reading that was judged is the one to use: another could fall
     /// behind a leap. Takes no lock on the anchor while the clock is where it is trusted to be. If it is not, the anchor is looked at,
     /// so that a node that was just started, or whose clock was just put right, need not wait for the watch.
+    ///
+    /// Rule R10 (RFC-EG-033 §6): The reading of the clock that was judged is the reading that stamps or
+    /// decides.
     pub(crate) fn judged(&self) -> Result<Millis, Unsure> {
         let look = self.look();
         if look.quorum && !self.hub.trusted().holds(look.moment) {

@@ -20,6 +20,9 @@ use assent_proof::{
 impl Service {
     /// Records a permit for the request and answers with a signed decision.
     ///
+    /// Rule R97 (RFC-EG-033 §10): The request of a permit names its lineage and a nonce, by which a retry
+    /// finds the first permit (`malformed`, `claims_invalid`).
+    ///
     /// # Errors
     /// `malformed` for a request without a nonce or a lineage.
     pub async fn permit(&self, _caller: &Caller, request: AuthorizeRequest) -> Result<Answered, Refusal> {

@@ -94,6 +94,11 @@ const GOVERNANCE: Profile = Profile {
 };
 
 /// What the rules ask of a statement of this kind.
+///
+/// Rule R51 (RFC-EG-033 §8): The role of each issuer that counts may sign the kind (`role_not_permitted`).
+///
+/// Rule R128 (RFC-EG-033 §7): `root`, `domain` and restrictions are never void: what was accepted at its
+/// threshold governs, and a containment by a key that is revoked later, with whatever `invalidSince`, holds.
 pub(crate) fn profile(kind: EvidenceKind) -> Profile {
     let of_root = Lies::InGovernance(GovernanceOf::Root);
     match kind {
@@ -301,6 +306,9 @@ const NOTHING: Effects<'static> = Effects {
 };
 
 /// What these claims do.
+///
+/// Rule R115 (RFC-EG-033 §3): An audit event `completed` or `failed` closes its lineage for good, even if it
+/// is one half of an equivocation or becomes void.
 pub(crate) fn effects(claims: &Claims) -> Effects<'_> {
     match claims {
         Claims::ExecutionAuthorization { uses, .. } => Effects { uses: *uses, ..NOTHING },

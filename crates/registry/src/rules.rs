@@ -9,6 +9,9 @@ use crate::rows::RowError;
 use crate::view::View;
 
 /// Whether a build that knows the rules up to `known` can follow `version`.
+///
+/// Rule R112 (RFC-EG-033 §3): A replica whose build does not know the rules that a `rules` statement raises
+/// stops, and neither refuses the statement nor goes on without it.
 pub(crate) fn reaches(known: RulesVersion, version: u32) -> Result<(), RowError> {
     if version <= known.0 { Ok(()) } else { Err(RowError::RulesUnknown { version, known: known.0 }) }
 }
@@ -20,6 +23,9 @@ impl View<'_> {
     }
 
     /// The rules that this state follows. A state under rules that this build does not have is none that it can judge.
+    ///
+    /// Rule R20 (RFC-EG-033 §3): A build that does not know the version of the rules in force applies nothing
+    /// and allows nothing.
     pub(crate) fn rules(&self) -> Result<Rules, RowError> {
         let version = self.rules_version()?;
         let known = RulesVersion::NEWEST.0;
@@ -38,6 +44,9 @@ pub fn rules_in_force(rows: &dyn crate::Rows) -> Result<Rules, RowError> {
 /// Whether a build that knows the rules up to `known` can follow those of this state. To be asked of a state before it is
 /// served or taken over: when a node starts, and of a snapshot before it is installed.
 ///
+/// Rule R20 (RFC-EG-033 §3): A build that does not know the version of the rules in force applies nothing and
+/// allows nothing.
+///
 /// # Errors
 /// [`RowError::RulesUnknown`] if not, otherwise what reading gives.
 pub fn rules_known(rows: &dyn crate::Rows, known: RulesVersion) -> Result<(), RowError> {
@@ -55,6 +64,7 @@ mod tests {
     use crate::rows::{MemoryRows, RowsMut, Table};
     use crate::{authorize, row_key};
 
+    /// Rule R20.
     #[test]
     fn a_state_under_rules_of_another_build_allows_nothing_and_applies_nothing() {
         let meta = MetaRow {

@@ -22,6 +22,7 @@ fn allowed() -> World {
     world
 }
 
+/// Rule R165.
 #[test]
 fn a_quarantine_denies_until_it_is_released_and_refuses_nothing() {
     let mut world = allowed();
@@ -37,6 +38,7 @@ fn a_quarantine_denies_until_it_is_released_and_refuses_nothing() {
     assert!(world.decide().is_allow());
 }
 
+/// Rule R165.
 #[test]
 fn a_quarantine_of_the_runtimes_lineage_denies_too() {
     let mut world = allowed();
@@ -49,6 +51,7 @@ fn a_quarantine_of_the_runtimes_lineage_denies_too() {
     assert_eq!(codes(&world.decide_at(0, &asked)), [Code::LineageQuarantined]);
 }
 
+/// Rules R121, R122.
 #[test]
 fn each_quarantine_holds_until_it_is_released_itself() {
     let mut world = allowed();
@@ -63,6 +66,7 @@ fn each_quarantine_holds_until_it_is_released_itself() {
     assert!(world.decide().is_allow());
 }
 
+/// Rule R96.
 #[test]
 fn a_containment_that_adds_nothing_returns_the_holding_ones_receipt_and_after_a_release_it_adds_again() {
     let mut world = allowed();
@@ -80,6 +84,7 @@ fn a_containment_that_adds_nothing_returns_the_holding_ones_receipt_and_after_a_
     assert_eq!(codes(&world.decide()), [Code::LineageQuarantined]);
 }
 
+/// Rule R128.
 #[test]
 fn a_thief_who_floods_containments_with_an_audit_key_is_revoked_at_once() {
     let mut world = allowed();
@@ -96,6 +101,7 @@ fn a_thief_who_floods_containments_with_an_audit_key_is_revoked_at_once() {
     assert_eq!(codes(&world.decide()), [Code::DomainIsolated], "what it contained stays contained");
 }
 
+/// Rules R41, R158.
 #[test]
 fn an_isolation_denies_and_takes_no_execution_evidence_but_restrictions_and_governance() {
     let mut world = allowed();
@@ -116,6 +122,7 @@ fn an_isolation_denies_and_takes_no_execution_evidence_but_restrictions_and_gove
     assert_eq!(codes(&world.decide()), [Code::LineageQuarantined]);
 }
 
+/// Rules R121, R129, R186.
 #[test]
 fn invalidated_evidence_never_counts_again_and_what_rests_on_it_neither() {
     let mut world = World::new();
@@ -156,6 +163,7 @@ fn invalidating_a_negative_lifts_nothing_and_invalidating_what_replaced_it_bring
     assert_eq!(codes(&world.decide()), [Code::AttestationNotAffirming]);
 }
 
+/// Rule R68.
 #[test]
 fn a_release_lifts_a_negative_only_when_its_issuer_can_no_longer_say_otherwise() {
     let mut world = allowed();
@@ -170,6 +178,7 @@ fn a_release_lifts_a_negative_only_when_its_issuer_can_no_longer_say_otherwise()
     assert!(world.decide().is_allow());
 }
 
+/// Rule R140.
 #[test]
 fn a_void_release_releases_nothing() {
     let mut world = World::founded(2, 1, Some(attested_policy()));
@@ -185,6 +194,7 @@ fn a_void_release_releases_nothing() {
     assert_eq!(codes(&world.decide_at(10, &request())), [Code::LineageQuarantined]);
 }
 
+/// Rules R67, R68.
 #[test]
 fn what_cannot_be_contained_or_released_is_refused_and_changes_nothing() {
     let mut world = World::founded(2, 2, Some(attested_policy()));
@@ -228,6 +238,7 @@ fn what_cannot_be_contained_or_released_is_refused_and_changes_nothing() {
     assert_eq!(refused(&again), Code::ClaimsInvalid, "it is released already");
 }
 
+/// Rule R141.
 #[test]
 fn a_quarantine_that_damage_hid_is_missed_and_denies() {
     let mut world = allowed();
@@ -250,6 +261,7 @@ fn conflict(world: &mut World) -> [EvidenceId; 2] {
     [good, bad]
 }
 
+/// Rules R123, R133, R181.
 #[test]
 fn a_reconciliation_lets_the_canonical_half_stand_and_the_other_be_void() {
     for canonical in [0, 1] {
@@ -279,6 +291,7 @@ fn a_reconciliation_lets_the_canonical_half_stand_and_the_other_be_void() {
     }
 }
 
+/// Rule R70.
 #[test]
 fn a_reconciliation_needs_both_halves_of_one_equivocation_and_happens_once() {
     let mut world = World::new();
@@ -300,6 +313,7 @@ fn a_reconciliation_needs_both_halves_of_one_equivocation_and_happens_once() {
     assert_eq!(refused(&again), Code::ClaimsInvalid);
 }
 
+/// Rules R70, R136, R167.
 #[test]
 fn a_void_reconciliation_quarantines_again_and_another_can_be_made() {
     let mut world = World::founded(2, 1, Some(attested_policy()));
@@ -337,6 +351,7 @@ fn a_rejected_half_of_another_kind_brings_back_the_negative_that_it_replaced() {
     assert_eq!(codes(&world.decide()), [Code::MeasurementNotApproved]);
 }
 
+/// Rules R87, R166.
 #[test]
 fn a_lineage_begun_with_two_subjects_never_allows_even_when_reconciled() {
     let mut world = World::new();
@@ -418,6 +433,7 @@ fn a_rejected_half_of_another_kind_hides_nothing_further_back() {
     assert_eq!(codes(&world.decide_at(40, &request())), [Code::AttestationNotAffirming]);
 }
 
+/// Rule R116.
 #[test]
 fn a_late_half_of_an_older_slot_is_remembered_like_an_early_one() {
     for late in [true, false] {
@@ -441,6 +457,7 @@ fn a_late_half_of_an_older_slot_is_remembered_like_an_early_one() {
     }
 }
 
+/// Rule R34.
 #[test]
 fn a_released_containment_is_not_accepted_again_by_its_first_receipt() {
     let mut world = allowed();
@@ -454,6 +471,7 @@ fn a_released_containment_is_not_accepted_again_by_its_first_receipt() {
     assert_eq!(codes(&world.decide()), [Code::LineageQuarantined]);
 }
 
+/// Rule R89.
 #[test]
 fn an_issuer_that_was_reconciled_once_quarantines_anew() {
     let mut world = World::new();

@@ -28,6 +28,7 @@ fn hide(world: &mut World, table: Table, part: &[u8]) {
     world.rows.delete(table, &keys[0]).unwrap();
 }
 
+/// Rule R25.
 #[test]
 fn unsigned_governance_evidence_is_refused() {
     let keys = World::new().keys;
@@ -59,6 +60,7 @@ fn swap_in(world: &mut World, table: Table, of: &[u8], in_place_of: &[u8]) {
     world.rows.put(table, &key, &value).unwrap();
 }
 
+/// Rule R168.
 #[test]
 fn a_chain_that_does_not_join_its_newest_statement_is_denied() {
     let mut world = allowed();
@@ -74,6 +76,7 @@ fn a_chain_that_does_not_join_its_newest_statement_is_denied() {
     assert_eq!(codes(&world.decide()), [Code::LineageFragmented]);
 }
 
+/// Rule R182.
 #[test]
 fn an_authority_of_another_role_or_domain_counts_for_nothing() {
     let keys = World::new().keys;
@@ -93,6 +96,7 @@ fn unverifiable_runtime_proof_continuity_is_denied() {
     assert_eq!(codes(&world.decide_at(300, &request())), [Code::RuntimeStale]);
 }
 
+/// Rule R83.
 #[test]
 fn detached_audit_evidence_is_refused() {
     let mut world = allowed();
@@ -102,6 +106,7 @@ fn detached_audit_evidence_is_refused() {
     assert_eq!(refused(&world.submit(&nowhere)), Code::EvidenceDetached);
 }
 
+/// Rule R167.
 #[test]
 fn inconsistent_authority_validation_is_refused_and_denied() {
     let mut world = allowed();
@@ -118,6 +123,7 @@ fn inconsistent_authority_validation_is_refused_and_denied() {
     assert_eq!(denied, [Code::AuthorityInconsistent, Code::EvidenceMissing, Code::LineageQuarantined]);
 }
 
+/// Rules R187, R199.
 #[test]
 fn incomplete_proof_continuity_is_denied() {
     let mut world = World::new();
@@ -126,6 +132,7 @@ fn incomplete_proof_continuity_is_denied() {
     assert_eq!(codes(&world.decide()), [Code::EvidenceMissing]);
 }
 
+/// Rule R202.
 #[test]
 fn unauthorized_evidence_mutation_is_denied() {
     for table in [Table::Slots, Table::Lineages, Table::Authorities, Table::Policies, Table::Domains] {
@@ -139,6 +146,7 @@ fn unauthorized_evidence_mutation_is_denied() {
     }
 }
 
+/// Rules R85, R184.
 #[test]
 fn unverifiable_exchange_inheritance_is_refused_and_denied() {
     let mut world = World::new();

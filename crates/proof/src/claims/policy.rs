@@ -103,6 +103,9 @@ pub struct Requirement {
 
 impl PolicyBody {
     /// Reads a policy with its reader at the claims.
+    ///
+    /// Rule R64 (RFC-EG-033 §3): A policy states for each kind that it requires how old it may be, and has
+    /// each list that judges the kind, where `null` says that nothing is checked (`claims_invalid`).
     pub(super) fn read(fields: &mut Fields<'_>) -> Result<Self, FieldError> {
         let path = fields.path_of("require");
         let items = fields.array("require")?;
@@ -154,6 +157,9 @@ impl PolicyBody {
 
     /// What the policy does not check though it could, in the order of [`Unchecked`], ages in the order of the requirements,
     /// and without repetitions.
+    ///
+    /// Rule R160 (RFC-EG-033 §3): Every decision under a policy says in words what that policy does not
+    /// check.
     pub fn unchecked(&self) -> Vec<Unchecked> {
         let mut unchecked = Vec::new();
         if self.require.is_empty() {

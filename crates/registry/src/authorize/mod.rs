@@ -51,6 +51,10 @@ pub fn authorize(view: &View<'_>, request: &AuthorizeRequest, now: Millis) -> De
 
 /// Decides like [`authorize`], for a request whose permit was recorded before: its uses are consumed, everything else has
 /// to allow still. The request names its lineage and a nonce. Without its permit in the ledger nothing is allowed.
+///
+/// Rule R171 (RFC-EG-033 §7): Where a permit is asked for, its own permit must be in the ledger: without one
+/// nothing is permitted (`permit_required`), and the nonce of another request permits nothing
+/// (`nonce_reused`).
 pub fn authorize_permitted(view: &View<'_>, request: &AuthorizeRequest, now: Millis) -> Decision {
     let mode = |recorded| match recorded {
         Recorded::Nothing if mutant::is_active(Mutant::PermitOutsideLog) => Mode::Record,
@@ -64,6 +68,9 @@ pub fn authorize_permitted(view: &View<'_>, request: &AuthorizeRequest, now: Mil
 }
 
 /// Whether a permit may be recorded for the request, which takes an [`Allow`], and which authorizations lose a use by it.
+///
+/// Rule R100 (RFC-EG-033 §7): A permit is accepted only if its request is evaluated to an `Allow` at the time
+/// of acceptance, and its place in the ledger (`Placement::Permit`) holds that `Allow`.
 pub(crate) fn consider(
     view: &View<'_>,
     request: &AuthorizeRequest,
@@ -73,6 +80,8 @@ pub(crate) fn consider(
 }
 
 /// The deny of an evaluation that could not read the state, or that its deadline interrupted.
+///
+/// Rule R202 (RFC-EG-033 §4): A row that cannot be read denies, whatever else was found (`evidence_mutated`).
 fn unreadable(view: &View<'_>, error: &RowError, now: Millis) -> Decision {
     view.met(error);
     let detail = match error {
@@ -87,6 +96,14 @@ fn unreadable(view: &View<'_>, error: &RowError, now: Millis) -> Decision {
 }
 
 /// The rules in their order. With the decision it answers which authorizations lose a use by a permit that rests on it.
+///
+/// Rule R151 (RFC-EG-033 §8): Without a genesis nothing is allowed (`domain_unknown`).
+///
+/// Rule R152 (RFC-EG-033 §7): Once a decision has met a row or rules of a version that the build does not
+/// know, no decision on that state allows, and the node signs no allow any more (`evidence_mutated`).
+///
+/// Rule R154 (RFC-EG-033 §6): A question is decided at the node's clock or at registry time, whichever is
+/// later.
 fn evaluate(
     view: &View<'_>,
     request: &AuthorizeRequest,
@@ -139,6 +156,9 @@ fn denied(findings: Findings) -> (Decision, BTreeSet<EvidenceId>) {
 }
 
 /// Denies if more statements would have had to be judged than one evaluation judges.
+///
+/// Rule R201 (RFC-EG-033 §7): If the evaluation wanted to judge more than 4,096 statements, it denies
+/// (`inheritance_unverifiable`).
 fn within_bounds(view: &View<'_>, findings: &mut Findings) {
     if view.is_in_doubt() {
         let most = limit::JUDGED_STATEMENTS;
@@ -146,3 +166,6 @@ fn within_bounds(view: &View<'_>, findings: &mut Findings) {
         findings.deny(Code::InheritanceUnverifiable, detail, None);
     }
 }
+
+#[cfg(test)]
+mod tests;

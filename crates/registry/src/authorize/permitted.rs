@@ -9,6 +9,13 @@ use crate::permit::Recorded;
 use crate::rows::RowError;
 
 /// What is recorded for the request's nonce, where a permit should have been. Denies if that is void or for another request.
+///
+/// Rule R171 (RFC-EG-033 §7): Where a permit is asked for, its own permit must be in the ledger: without one
+/// nothing is permitted (`permit_required`), and the nonce of another request permits nothing
+/// (`nonce_reused`).
+///
+/// Rule R172 (RFC-EG-033 §7): A permit that is void permits nothing (`inheritance_unverifiable`), and its
+/// uses stay taken.
 pub(super) fn recorded(case: &Case<'_>, findings: &mut Findings) -> Result<(), RowError> {
     match &case.mode {
         Mode::Permitted(Recorded::Permit { receipt, .. }) => {
@@ -29,6 +36,13 @@ pub(super) fn recorded(case: &Case<'_>, findings: &mut Findings) -> Result<(), R
 
 /// Denies if the policy allows only with a permit and none is asked for, or if none is recorded that should be. `counted` is the
 /// authorization that counts.
+///
+/// Rule R171 (RFC-EG-033 §7): Where a permit is asked for, its own permit must be in the ledger: without one
+/// nothing is permitted (`permit_required`), and the nonce of another request permits nothing
+/// (`nonce_reused`).
+///
+/// Rule R194 (RFC-EG-033 §7): Where the policy wants a permit always, a read allows nothing
+/// (`permit_required`).
 pub(super) fn needed(case: &Case<'_>, counted: Option<EvidenceId>, findings: &mut Findings) {
     let lacks_permit = match &case.mode {
         Mode::Read => case.policy.permit_always.then_some("the domain's policy allows only with a permit"),

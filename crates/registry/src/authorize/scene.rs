@@ -30,6 +30,10 @@ impl Scene {
 
     /// The statement of a slot that may count for a kind: the only one for the slot, or, of an equivocation, the half that
     /// stands. None if that is of another kind, or if there is none.
+    ///
+    /// Rule R181 (RFC-EG-033 §4): Of a slot that was filled twice only the half that a standing
+    /// reconciliation names counts: if that is of another kind, nothing counts for the rejected half's kind,
+    /// and no older statement of that kind counts again.
     pub(super) fn counting<'s>(&self, slot: &'s Slot, kind: EvidenceKind) -> Option<&'s SlotRow> {
         let contested = slot.halves().count() > 1;
         slot.of_kind(kind).find(|half| !contested || self.canonical.contains(&half.evidence_id))
@@ -42,6 +46,9 @@ impl Scene {
 }
 
 /// The lineage's head, which the decision names. Denies if the request expects another.
+///
+/// Rule R173 (RFC-EG-033 §4): The head of the execution's lineage is the one that the question expects, if it
+/// expects one (`head_mismatch`).
 pub(super) fn head(scene: &Scene, request: &AuthorizeRequest, findings: &mut Findings) {
     findings.head = scene.lineage.head;
     let Some(expected) = request.expected_head else { return };
@@ -52,6 +59,11 @@ pub(super) fn head(scene: &Scene, request: &AuthorizeRequest, findings: &mut Fin
 }
 
 /// The lineage of what is to be executed: the one that the request names, or the only open one of its digest.
+///
+/// Rule R161 (RFC-EG-033 §4): The lineage that the question names exists (`lineage_unknown`), and a question
+/// that names none is about the one open lineage of its digest (`lineage_unknown`, `lineage_ambiguous`).
+///
+/// Rule R170 (RFC-EG-033 §6): The execution's lineage is about the question's digest (`subject_mismatch`).
 pub(super) fn execution(
     view: &View<'_>,
     request: &AuthorizeRequest,
@@ -83,6 +95,9 @@ pub(super) fn execution(
 
 /// What is said of the runtime. `own` is the execution's lineage, which is no runtime's: evidence about what is to run says
 /// nothing of what it runs on.
+///
+/// Rule R163 (RFC-EG-033 §3): The runtime is another lineage than the execution's own, and exists
+/// (`lineage_unknown`).
 pub(super) fn runtime(
     view: &View<'_>,
     request: &AuthorizeRequest,
@@ -101,6 +116,13 @@ pub(super) fn runtime(
 }
 
 /// A lineage and what was said in it. Denies if there is none, and if it is closed, quarantined or begun with two subjects.
+///
+/// Rule R164 (RFC-EG-033 §3): Neither lineage is closed (`lineage_closed`).
+///
+/// Rule R165 (RFC-EG-033 §7): Neither lineage is quarantined (`lineage_quarantined`).
+///
+/// Rule R166 (RFC-EG-033 §10): A lineage that was begun with two subjects never allows again
+/// (`subject_mismatch`): start a new one.
 fn scene(
     view: &View<'_>,
     request: &AuthorizeRequest,
@@ -129,6 +151,9 @@ fn scene(
 }
 
 /// The half that stands of each equivocation. Denies for each that is not reconciled.
+///
+/// Rule R167 (RFC-EG-033 §4): An equivocation in either lineage denies until a reconciliation that stands
+/// says which half does (`authority_inconsistent`, `lineage_quarantined`).
 fn reconciled(
     view: &View<'_>,
     name: &LineageName,
@@ -156,6 +181,9 @@ fn reconciled(
 
 /// What every issuer said in a lineage, by issuer. Denies if the stored chains do not join: there are as many as the lineage
 /// has issuers, and each ends with the slot before its next one.
+///
+/// Rule R168 (RFC-EG-033 §4): Each lineage has as many stored chains as it has issuers, and each chain joins
+/// its newest slot (`lineage_fragmented`).
 fn said(
     view: &View<'_>,
     request: &AuthorizeRequest,

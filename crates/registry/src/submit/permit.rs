@@ -12,6 +12,15 @@ use crate::permit::request_digest;
 use crate::view::View;
 
 /// A permit is recorded once for a nonce, and only if the request is allowed.
+///
+/// Rule R98 (RFC-EG-033 §10): The same request with the same nonce again is answered with the first permit
+/// and takes no use.
+///
+/// Rule R99 (RFC-EG-033 §10): A nonce is used for one request of its lineage, and another request with it is
+/// refused (`nonce_reused`).
+///
+/// Rule R100 (RFC-EG-033 §7): A permit is accepted only if its request is evaluated to an `Allow` at the time
+/// of acceptance, and its place in the ledger (`Placement::Permit`) holds that `Allow`.
 pub(super) fn check(
     view: &View<'_>,
     request: &AuthorizeRequest,

@@ -6,6 +6,12 @@ use super::stop::Stop;
 use crate::view::View;
 
 /// Every reference exists in the statement's domain and carries what rests on it.
+///
+/// Rule R83 (RFC-EG-033 §4): An audit event references at least one piece of evidence (`evidence_detached`).
+///
+/// Rule R84 (RFC-EG-033 §4): Every reference is accepted evidence of the same domain (`evidence_detached`).
+///
+/// Rule R85 (RFC-EG-033 §10): Nothing that the statement rests on has a flaw (R137, R138).
 pub(super) fn check(view: &View<'_>, statement: &Statement) -> Result<(), Stop> {
     let field = "predicate.references";
     if statement.kind == EvidenceKind::AuditLineage && statement.references.is_empty() {
@@ -26,6 +32,9 @@ pub(super) fn check(view: &View<'_>, statement: &Statement) -> Result<(), Stop> 
 
 /// A statement cannot rest on its own slot or a later one of its issuer's chain: whether such a pair is an equivocation
 /// would depend on which of the two arrived first.
+///
+/// Rule R86 (RFC-EG-033 §4): A statement does not rest on its own slot or a later one of its issuer's chain,
+/// since whether such a pair is an equivocation would depend on which came first (`lineage_fragmented`).
 fn own_slots(view: &View<'_>, statement: &Statement) -> Result<(), Stop> {
     let closure = view.closure(&statement.references)?.unwrap_or_default();
     for id in closure {

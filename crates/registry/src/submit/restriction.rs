@@ -9,6 +9,9 @@ use crate::kinds::Restriction;
 use crate::view::View;
 
 /// A restriction that adds nothing to one standing by the same issuers is answered with that one's receipt.
+///
+/// Rule R96 (RFC-EG-033 §7): A restriction that adds nothing to a standing one by the same issuers is
+/// answered with that one's receipt and makes no leaf.
 pub(super) fn check(
     view: &View<'_>,
     statement: &Statement,

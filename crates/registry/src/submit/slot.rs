@@ -25,6 +25,9 @@ pub(super) struct Slot {
 }
 
 /// Where the statement goes, if it fits.
+///
+/// Rule R95 (RFC-EG-033 §7): Revocations and containments take no slot, so that they can be signed in advance
+/// and never wait for another statement.
 pub(super) fn check(
     view: &View<'_>,
     statement: &Statement,
@@ -75,6 +78,13 @@ pub(super) fn check(
 
 /// Equivocation is found before anything that depends on which statement came first, so that both orders of
 /// arrival end alike.
+///
+/// Rule R88 (RFC-EG-033 §4): If an issuer signs a second statement for a slot that is taken, it is recorded
+/// as an equivocation and answered with its receipt and `authority_inconsistent`, before anything is checked
+/// that depends on which of the two came first.
+///
+/// Rule R92 (RFC-EG-033 §4): In an execution's lineage each issuer has a chain of its own, which admits no
+/// gap (`lineage_fragmented`).
 fn issuer_slot(
     view: &View<'_>,
     statement: &Statement,
@@ -109,6 +119,9 @@ fn issuer_slot(
 }
 
 /// The parent is what took the slot before `next`. If two statements did, it may be either, whatever else was signed twice.
+///
+/// Rule R93 (RFC-EG-033 §4): The parent is what took the issuer's slot before this one, and either half if
+/// two statements did (`lineage_fragmented`).
 fn is_parent(
     view: &View<'_>,
     statement: &Statement,
@@ -127,6 +140,13 @@ fn is_parent(
 
 /// One unreconciled equivocation an issuer and lineage is proof enough; more would only fill the ledger. Once it is
 /// reconciled, the next one is recorded and quarantines anew.
+///
+/// Rule R88 (RFC-EG-033 §4): If an issuer signs a second statement for a slot that is taken, it is recorded
+/// as an equivocation and answered with its receipt and `authority_inconsistent`, before anything is checked
+/// that depends on which of the two came first.
+///
+/// Rule R89 (RFC-EG-033 §4): An issuer's next equivocation in a lineage is recorded only once all its earlier
+/// ones there are reconciled, and at most one for a slot (`authority_inconsistent`).
 fn second_statement(
     view: &View<'_>,
     statement: &Statement,
@@ -162,6 +182,9 @@ pub(super) fn equivocated(statement: &Statement) -> Refusal {
 }
 
 /// The lineage is about one subject. Only the slot that fixed it can name another: that is an equivocation.
+///
+/// Rule R87 (RFC-EG-033 §10): A lineage is about the subject of its first statement (`subject_mismatch`), and
+/// only the slot that fixed it can be equivocated with another subject, which the lineage then has too.
 fn subject(statement: &Statement, issuer: &PublicKey, lineage: &LineageRow) -> Result<(), Refusal> {
     let fixes_it = lineage.founder.as_ref() == Some(issuer) && statement.sequence == Some(0);
     if fixes_it || lineage.subjects.contains(&statement.subject) {
@@ -171,6 +194,9 @@ fn subject(statement: &Statement, issuer: &PublicKey, lineage: &LineageRow) -> R
     Err(Refusal::at(Code::SubjectMismatch, "subject[0].digest.sha256", detail))
 }
 
+/// Rule R90 (RFC-EG-033 §3): A closed lineage takes no more execution evidence (`lineage_closed`).
+///
+/// Rule R91 (RFC-EG-033 §6): A lineage takes at most 32 issuers (`too_large`).
 fn open_for(statement: &Statement, lineage: &LineageRow, new_issuer: bool) -> Result<(), Refusal> {
     if let Some(closed_by) = lineage.closed_by {
         let detail = format!("lineage `{}` was closed by `{closed_by}`", statement.lineage);
@@ -193,6 +219,10 @@ fn fragmented(field: &str, detail: String, chain: Option<&IssuerRow>, next: u64)
 }
 
 /// Governance shares one chain, so a taken slot means only that somebody else was first.
+///
+/// Rule R94 (RFC-EG-033 §3): All statements of a domain's governance that take a slot share one chain: a slot
+/// that is taken is refused with `head_moved`, and a gap or a parent other than the head with
+/// `lineage_fragmented`.
 fn shared_slot(statement: &Statement, lineage: Option<&LineageRow>) -> Result<Placement, Stop> {
     let next = lineage.map_or(0, |lineage| lineage.next_sequence);
     let head = lineage.and_then(|lineage| lineage.head);

@@ -32,6 +32,10 @@ use crate::view::View;
 /// A later state may know keys that this one does not. A refusal is final only if nothing that was acknowledged before the envelope
 /// came is missing here.
 ///
+/// Rule R12 (RFC-EG-033 §3): An envelope that names too few issuers that the registry knows is refused before
+/// a signature is computed: a statement that admits keys must name one known issuer, and every other
+/// statement only known ones (`authority_unknown`).
+///
 /// # Errors
 /// What reading gives.
 pub fn refuses_strangers(

@@ -9,6 +9,9 @@ use crate::rows::{RowError, Table};
 
 impl Writer<'_> {
     /// Who governs a domain from now on. A key that is left out is revoked; one that stays is admitted anew.
+    ///
+    /// Rule R117 (RFC-EG-033 §3): A `domain` or `root` admits its keys from the moment of its acceptance,
+    /// whatever its `issuedAt`, admits anew a key that stays, and revokes each key that it leaves out.
     pub(super) fn governance(
         &mut self,
         domain: &DomainName,
@@ -51,6 +54,9 @@ impl Writer<'_> {
     }
 
     /// A grant of one key. A time since which what the key signed is void stays.
+    ///
+    /// Rule R118 (RFC-EG-033 §3): A new grant replaces the earlier one of the same key, whose evidence counts
+    /// again if only its time had run out, since governance has vouched for the key anew.
     pub(super) fn grant(
         &mut self,
         authority: &PublicKey,
@@ -73,6 +79,9 @@ impl Writer<'_> {
     }
 
     /// The policy that judges in the domain from now on.
+    ///
+    /// Rule R119 (RFC-EG-033 §7): A new policy replaces the domain's policy for good, even if the new one
+    /// becomes void.
     pub(super) fn policy(&mut self, body: &PolicyBody) -> Result<(), RowError> {
         let row = PolicyRow { evidence_id: self.id, body: body.clone() };
         let key = row_key::domain(&self.statement.domain);
@@ -80,6 +89,9 @@ impl Writer<'_> {
     }
 
     /// A key ends. The first revocation stays the one that ended it, and the earliest time since which it is void stays.
+    ///
+    /// Rule R120 (RFC-EG-033 §7): A revocation binds from its place in the ledger on, and of several
+    /// `invalidSince` the earliest counts.
     pub(super) fn revoke(
         &mut self,
         authority: &PublicKey,
