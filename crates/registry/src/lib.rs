@@ -19,7 +19,6 @@ mod genesis;
 mod golden;
 mod kinds;
 pub mod limit;
-pub mod mutant;
 mod peer_list;
 pub mod query;
 mod record;

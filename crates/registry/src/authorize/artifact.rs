@@ -8,7 +8,6 @@ use super::evidence::{self, Flawed, earlier};
 use super::verdict::Findings;
 use super::{Case, Counted, Mode, Recorded, Scene};
 use crate::kinds::effects;
-use crate::mutant::{self, Mutant};
 use crate::record::SlotRow;
 use crate::rows::RowError;
 
@@ -139,7 +138,6 @@ fn permits(request: &AuthorizeRequest, claims: &Claims, now: Millis) -> Result<M
     }
     if let Some(runtimes) = runtimes
         && !request.runtime.as_ref().is_some_and(|asked| runtimes.contains(asked))
-        && !mutant::is_active(Mutant::IgnoreBoundRuntime)
     {
         let detail = match &request.runtime {
             Some(asked) => format!("the artifact is not meant for runtime `{asked}`"),

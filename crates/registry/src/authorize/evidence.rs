@@ -10,7 +10,6 @@ use super::verdict::Findings;
 use super::{Case, Scene, TooFar};
 use crate::kinds::{Says, effects, profile};
 use crate::limit;
-use crate::mutant::{self, Mutant};
 use crate::record::SlotRow;
 use crate::rows::{RowError, Table};
 use crate::said::{Said, Slot};
@@ -23,7 +22,7 @@ pub(super) fn negatives(case: &Case<'_>, scene: &Scene, findings: &mut Findings)
         let mut slot = said.newest.clone();
         let mut replaced = false;
         loop {
-            let stands = hear(case, scene, said, &slot, replaced, findings)?;
+            let stands = hear(case, said, &slot, replaced, findings)?;
             if stands {
                 break;
             }
@@ -54,7 +53,6 @@ fn too_far(said: &Said) -> String {
 /// its kind. Answers whether something of this kind stands, so that no older slot matters.
 fn hear(
     case: &Case<'_>,
-    scene: &Scene,
     said: &Said,
     slot: &Slot,
     replaced: bool,
@@ -65,11 +63,7 @@ fn hear(
         any_stands |= case.view.stands(&half.evidence_id, &half.references)?;
     }
     let mut stands = false;
-    let forgets_late = replaced && mutant::is_active(Mutant::ForgetLateHalf);
     for half in slot.of_kind(said.kind) {
-        if forgets_late && !slot.is_first(half) {
-            continue;
-        }
         let half_stands = case.view.stands(&half.evidence_id, &half.references)?;
         stands |= half_stands;
         if !half_stands && any_stands {
@@ -77,8 +71,6 @@ fn hear(
         }
         if let Some((code, mut detail)) = negative(case.policy, &half.claims)
             && !released(case, &half.evidence_id)?
-            && !twin_released(case, scene, said, half)?
-            && !said_otherwise(case, scene, said)?
         {
             if replaced {
                 detail.push_str("; nothing of this kind that its issuer said later stands");
@@ -87,36 +79,6 @@ fn hear(
         }
     }
     Ok(stands)
-}
-
-/// Whether an issuer once said something that is not negative: nothing to a node, but to a mutant.
-pub(super) fn said_otherwise(case: &Case<'_>, scene: &Scene, said: &Said) -> Result<bool, RowError> {
-    if !mutant::is_active(Mutant::AnyMatchingEvidence) {
-        return Ok(false);
-    }
-    let mut walk = said.earlier.clone();
-    while let Ok(Some(slot)) = case.walk(scene, said, &mut walk)? {
-        if slot.of_kind(said.kind).any(|half| negative(case.policy, &half.claims).is_none()) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-/// Whether a release lifted another statement of the issuer that says the same: nothing to a node, but to a mutant.
-fn twin_released(case: &Case<'_>, scene: &Scene, said: &Said, half: &SlotRow) -> Result<bool, RowError> {
-    if !mutant::is_active(Mutant::ReleaseTwinNegatives) {
-        return Ok(false);
-    }
-    let mut walk = said.earlier.clone();
-    while let Ok(Some(slot)) = case.walk(scene, said, &mut walk)? {
-        for twin in slot.of_kind(said.kind).filter(|twin| twin.claims == half.claims) {
-            if released(case, &twin.evidence_id)? {
-                return Ok(true);
-            }
-        }
-    }
-    Ok(false)
 }
 
 /// Whether governance lifted a negative statement whose issuer can no longer say otherwise.

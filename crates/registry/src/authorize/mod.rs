@@ -16,7 +16,6 @@ use assent_proof::{AuthorizeRequest, Code, EvidenceId, EvidenceKind, LineageName
 
 use crate::command::Receipt;
 use crate::limit;
-use crate::mutant::{self, Mutant};
 use crate::record::{Conflict, LineageRow, SlotRow};
 use crate::rows::RowError;
 use crate::said::{Chain, Half, Said, Slot, Walk};
@@ -36,14 +35,8 @@ pub fn authorize(view: &View<'_>, request: &AuthorizeRequest, now: Millis) -> De
 /// Decides like [`authorize`], for a request whose permit was recorded before: its uses are consumed, everything else has
 /// to allow still. The request names its lineage and a nonce. Without its permit in the ledger nothing is allowed.
 pub fn authorize_permitted(view: &View<'_>, request: &AuthorizeRequest, now: Millis) -> Decision {
-    let mode = |recorded| match recorded {
-        Recorded::Nothing if mutant::is_active(Mutant::PermitOutsideLog) => Mode::Record,
-        recorded @ (Recorded::Nothing | Recorded::Another | Recorded::Permit { .. }) => {
-            Mode::Permitted(recorded)
-        }
-    };
-    let decided =
-        permit::recorded(view, request).and_then(|recorded| evaluate(view, request, now, mode(recorded)));
+    let evaluated = |recorded| evaluate(view, request, now, Mode::Permitted(recorded));
+    let decided = permit::recorded(view, request).and_then(evaluated);
     decided.map_or_else(|error| unreadable(view, &error, now), |(decision, _)| decision)
 }
 
@@ -110,7 +103,7 @@ fn evaluate(
         return Err(error);
     }
     view.begin();
-    let now = if mutant::is_active(Mutant::ExpireByLeadersClock) { now } else { now.max(meta.registry_time) };
+    let now = now.max(meta.registry_time);
     let mut findings = Findings::new(now, meta.revision);
     let in_force = view.history_in_force()?;
     findings.history = Some(in_force);

@@ -8,7 +8,6 @@ use super::evidence::{self, Flawed, earlier};
 use super::verdict::Findings;
 use super::{Case, Counted, Scene, artifact};
 use crate::kinds::{OfPeer, Says, effects};
-use crate::mutant::{self, Mutant};
 use crate::record::SlotRow;
 use crate::rows::RowError;
 use crate::said::Said;
@@ -29,7 +28,7 @@ pub(super) fn check(
     for said in scene.of_kind(required.kind) {
         candidates = candidates.saturating_add(1);
         let Some(half) = scene.counting(&said.newest, said.kind) else { continue };
-        match counts(case, required, scene, said, half)? {
+        match counts(case, required, said, half)? {
             Ok(statement) => {
                 counted = counted.saturating_add(1);
                 until = earlier(until, statement.until);
@@ -62,7 +61,6 @@ pub(super) fn check(
 fn counts(
     case: &Case<'_>,
     required: &Requirement,
-    scene: &Scene,
     said: &Said,
     half: &SlotRow,
 ) -> Result<Result<Counted, Vec<Flawed>>, RowError> {
@@ -77,9 +75,7 @@ fn counts(
         evidence::standing(case, issuer, half)?
     };
     let mut flaw = |code, detail| flaws.push(Flawed { code, detail, evidence: half.evidence_id });
-    if let Some((code, detail)) = content(case, half)
-        && !evidence::said_otherwise(case, scene, said)?
-    {
+    if let Some((code, detail)) = content(case, half) {
         flaw(code, detail);
     }
     if trusted.is_some_and(|end| case.now >= end) {
@@ -134,9 +130,6 @@ fn trusted_until(case: &Case<'_>, half: &SlotRow) -> Result<Option<Millis>, RowE
 /// dated ahead is young.
 fn fresh_until(required: &Requirement, half: &SlotRow) -> Option<Millis> {
     let seconds = required.max_age_seconds?;
-    let mut born = half.issued_at.to_millis().min(half.accepted_at);
-    if mutant::is_active(Mutant::AgeFromIssuedAt) {
-        born = half.issued_at.to_millis();
-    }
+    let born = half.issued_at.to_millis().min(half.accepted_at);
     Some(Millis(born.0.saturating_add(i64::from(seconds).saturating_mul(1000))))
 }

@@ -9,7 +9,6 @@ use assent_proof::{
 use super::{Plan, Stop, claims, peer, place, receipt_of, signers, slot};
 use crate::command::Outcome;
 use crate::limit;
-use crate::mutant::{self, Mutant};
 use crate::rows::RowError;
 use crate::rules::reaches;
 use crate::view::View;
@@ -99,9 +98,6 @@ fn accepted_at(view: &View<'_>, occasion: Occasion, statement: &Statement) -> Re
         }
         (Occasion::Command { proposed_at, .. }, Some(meta)) => {
             origin(&meta.origin, statement)?;
-            if mutant::is_active(Mutant::ExpireByLeadersClock) {
-                return Ok(proposed_at);
-            }
             Ok(proposed_at.max(meta.registry_time))
         }
         (Occasion::Command { .. }, None) => {

@@ -3,7 +3,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use assent_registry::mutant::{self, Mutant};
 use redb::{
     Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase, ReadableTable, StorageError,
     Table,
@@ -12,7 +11,7 @@ use redb::{
 use super::committer::Op;
 use super::mark::Mark;
 use super::state::LogState;
-use super::{EntryError, LogEntry, cut};
+use super::{EntryError, LogEntry};
 use crate::StoreError;
 use crate::database::{self as db, ENTRIES, LOG_FILE, STORE, failed};
 use crate::disk::Disk;
@@ -74,7 +73,6 @@ impl LogDatabase {
         let (mark, acknowledged) = Mark::open(disk, store_id)?;
         if let Some(acknowledged) = acknowledged
             && acknowledged > state.commit
-            && !mutant::is_active(Mutant::TruncateAtBadChecksum)
         {
             let problem =
                 format!("it ends at commit {} although commit {acknowledged} was acknowledged", state.commit);
@@ -111,9 +109,6 @@ impl LogDatabase {
         let mut bytes = self.bytes();
         let mut write = self.database.begin_write().map_err(failed)?;
         write.set_durability(Durability::Immediate).map_err(failed)?;
-        if mutant::is_active(Mutant::NoneDurabilityLog) {
-            write.set_durability(Durability::None).map_err(failed)?;
-        }
         {
             let mut entries = write.open_table(ENTRIES).map_err(failed)?;
             for op in ops {
@@ -157,7 +152,6 @@ fn carry_out<E: LogEntry>(
             entries.retain_in(..=*upto, |_, stored| remove(stored)).map_err(failed)?;
             state.purged(*upto, position);
         }
-        Op::Vote { .. } if mutant::is_active(Mutant::SaveVoteNothing) => {}
         Op::Vote { value, .. } => state.vote = Some(value.clone()),
         Op::Committed { value } => state.committed = Some(value.clone()),
         Op::Remembered { value, .. } => state.remembered = Some(value.clone()),
@@ -211,11 +205,6 @@ pub(super) fn read_entries<E: LogEntry>(
 
 /// Reads every page and every row.
 fn check(mut database: Database) -> Result<(Database, LogState, u64), StoreError> {
-    if mutant::is_active(Mutant::TruncateAtBadChecksum) {
-        cut::at_first_damage(&database)?;
-        let (state, bytes) = load(&database)?;
-        return Ok((database, state, bytes));
-    }
     // After a clean end redb trusts its pages unread, its record of free ones included.
     match database.check_integrity() {
         Ok(true) => {}

@@ -3,7 +3,6 @@
 use std::sync::{Arc, PoisonError};
 
 use assent_registry::Rows;
-use assent_registry::mutant::{self, Mutant};
 
 use super::{RegistryStore, RegistryView, Writer};
 use crate::StoreError;
@@ -44,10 +43,6 @@ impl RegistryStore {
         let view = RegistryView::open(staged.generation()?)?;
         guard(&view).map_err(StoreError::Snapshot)?;
         drop(view);
-        if mutant::is_active(Mutant::SwapSnapshotNonatomically) {
-            staged.keep_file();
-            return Ok(staged);
-        }
         // A crash before or after this leaves the old generation: nothing names the new file yet.
         staged
             .generation()?
