@@ -191,7 +191,8 @@ impl Parts {
         let Some(proposed_at) = self.sure_now() else { return Err(SubmitError::ClockUncertain) };
         let command = Command { proposed_at, groups: groups.to_vec() };
         // In a version that every voter reads: by the rules that are in force each has said so.
-        let bytes = Bytes::from(command.encode(self.verifier.in_force()));
+        let rules = self.verifier.in_force();
+        let bytes = Bytes::from(command.encode(rules));
         let started = Instant::now();
         match timeout_at(until, self.raft.client_write(Proposal(bytes))).await {
             Ok(Ok(response)) => {
