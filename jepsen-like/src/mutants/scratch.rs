@@ -63,10 +63,15 @@ pub enum ScratchError {
 pub fn make(root: &Path, into: &Path) -> Result<Vec<String>, ScratchError> {
     copy(root, into)?;
     let into = fs::canonicalize(into).map_err(io("resolving", into))?;
+    let above = into.parent().unwrap_or(&into);
     let mut applied = Vec::new();
     for (name, patch) in patches(root)? {
-        let output = git(&into).args(["apply", "--whitespace=nowarn"]).arg(&patch).output();
-        let output = output.map_err(io("running git in", &into))?;
+        let mut apply = git(&into);
+        // git looks for no repository above the copy. In the target directory it would find the work tree's, and pass over every
+        // change without a word.
+        apply.env("GIT_CEILING_DIRECTORIES", above);
+        apply.args(["apply", "--whitespace=nowarn"]).arg(&patch);
+        let output = apply.output().map_err(io("running git in", &into))?;
         if !output.status.success() {
             return Err(ScratchError::Stale { name, said: said(&output) });
         }
@@ -152,16 +157,12 @@ fn copy(root: &Path, into: &Path) -> Result<(), ScratchError> {
     Ok(())
 }
 
-/// git in a folder, whatever repository a hook may have named to this process. It looks for a repository in the folder itself alone:
-/// in a folder of the target directory it would otherwise find the work tree's, and pass over each change.
+/// git in a folder, whatever repository a hook may have named to this process.
 fn git(folder: &Path) -> Command {
     let mut git = Command::new("git");
     git.current_dir(folder);
     for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"] {
         git.env_remove(variable);
-    }
-    if let Some(above) = folder.parent() {
-        git.env("GIT_CEILING_DIRECTORIES", above);
     }
     git
 }
