@@ -1,17 +1,17 @@
 //! The nodes' deliberate defects, called mutants, and the checks that must catch them. A check that never fails shows nothing.
 //!
 //! The product has none of them. Each mutant is a patch in `jepsen-like/mutants`. The head of the patch says what the mistake is
-//! and which checks must catch it. [`scratch`] applies all patches to a copy of the work tree, and [`build()`] builds that copy.
+//! and which checks must catch it. [`scratch`] applies all patches to a copy of the work tree, and [`build`] builds that copy.
 //! A command that needs a mutant goes on in that build. At most one mutant is active in a process.
 
-mod build;
+mod builder;
 pub mod scratch;
 mod switch;
 
 use std::path::PathBuf;
 use std::str::FromStr;
 
-pub use build::BuildError;
+pub use builder::BuildError;
 
 /// Declares the list. Each name is that of a file in `jepsen-like/mutants`, without `.patch`.
 macro_rules! mutants {
@@ -128,7 +128,7 @@ impl FromStr for Mutant {
 /// # Errors
 /// A patch does not apply any more, or the copy cannot be made or built.
 pub fn build() -> Result<PathBuf, BuildError> {
-    if switch::IN_THIS_BUILD { build::this_program() } else { build::bring_up_to_date() }
+    if switch::IN_THIS_BUILD { builder::this_program() } else { builder::bring_up_to_date() }
 }
 
 /// Goes on in the build with the mutants. In that build it returns. In any other it brings that build up to date and runs it in place
@@ -137,7 +137,7 @@ pub fn build() -> Result<PathBuf, BuildError> {
 /// # Errors
 /// A patch does not apply any more, or the copy cannot be made, built or run.
 pub fn go_on_with_mutants() -> Result<(), BuildError> {
-    if switch::IN_THIS_BUILD { Ok(()) } else { Err(build::replace_this_process()) }
+    if switch::IN_THIS_BUILD { Ok(()) } else { Err(builder::replace_this_process()) }
 }
 
 /// Breaks every node of this process by a mutant, until the process ends. Where this build has no mutants, see [`go_on_with_mutants`].
