@@ -93,6 +93,20 @@ fn the_list_of_mutants_is_the_folder_of_patches() {
 }
 
 #[test]
+fn the_readmes_table_has_a_row_for_each_mutant_with_its_faults_and_the_check_that_it_is_made_for() {
+    let readme = fs::read_to_string(root().join("jepsen-like/README.md")).unwrap();
+    for mutant in Mutant::ALL {
+        let (name, faults) = (mutant.name(), mutant.faults());
+        let row = readme.lines().find(|line| {
+            line.strip_prefix(&format!("| {name} ")).is_some_and(|rest| rest.starts_with(['|', '(']))
+        });
+        let row = row.unwrap_or_else(|| panic!("no row for {name}"));
+        assert_eq!(row.split('|').nth(2).map(str::trim), mutant.caught_by().first().copied(), "{row}");
+        assert_eq!(row.split('`').nth(1), faults, "{row}");
+    }
+}
+
+#[test]
 fn every_patch_says_the_mistake_and_its_checks_and_asks_the_switch_for_its_own_name_alone() {
     let there = defects();
     for mutant in Mutant::ALL {
