@@ -17,7 +17,6 @@ use tokio::sync::watch;
 
 use assent_proof::PublicKey;
 use assent_registry::Group;
-use assent_registry::mutant::{self, Mutant};
 use assent_store::LogStore;
 
 use crate::introductions::Introductions;
@@ -76,11 +75,9 @@ impl PeerHandler {
 /// Whether the membership binds a node id to this store, or to none.
 fn bound(membership: &StoredMembershipOf<TypeConfig>, id: NodeId, store_id: &[u8; 16]) -> Result<(), String> {
     match membership.get_node(&id) {
-        Some(node) if node.store_id != *store_id && !mutant::is_active(Mutant::WipedVoterRejoins) => {
-            Err(format!(
-                "node {id} is bound to another store: a lost or replaced disk never rejoins under its old node id"
-            ))
-        }
+        Some(node) if node.store_id != *store_id => Err(format!(
+            "node {id} is bound to another store: a lost or replaced disk never rejoins under its old node id"
+        )),
         _ => Ok(()),
     }
 }
@@ -182,7 +179,6 @@ impl Handler for PeerHandler {
                 Err(format!("{REMOVED}: node {} is not a member of this cluster any more", hello.node_id))
             }
             None => stranger(),
-            Some(_) if mutant::is_active(Mutant::WipedVoterRejoins) => Ok(()),
             Some(_) => {
                 bound(membership, hello.node_id, &hello.store_id)?;
                 self.memory.check(hello, &metrics)
@@ -227,9 +223,6 @@ impl Handler for PeerHandler {
     /// only as far as this node has seen entries committed: what is remembered here keeps members out.
     fn append(&self, from: NodeId, append: Append) -> Answer<AppendEntriesResponse<TypeConfig>> {
         let Append { rpc, acknowledged } = append;
-        if mutant::is_active(Mutant::RememberBeforeAccepted) {
-            self.memory.remember_accepted(&acknowledged, (u64::MAX, u64::MAX), |_| true);
-        }
         let (term, commit) = (rpc.vote.leader_id().term, rpc.leader_commit);
         let said = rpc.entries.clone();
         let (from_index, until) = span(&said);
@@ -305,7 +298,7 @@ impl Handler for PeerHandler {
         Box::pin(async move {
             let Some(service) = service else { return Err(ReadIndexError::NotLeader { leader: None }) };
             let parts = service.parts();
-            if !parts.voters().contains(&from) && !mutant::is_active(Mutant::LearnerAnswers) {
+            if !parts.voters().contains(&from) {
                 return Err(ReadIndexError::NoQuorum(format!("node {from} is not a voter")));
             }
             parts.confirm(within(parts.config.deadlines.authorize_ms)).await

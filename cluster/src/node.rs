@@ -10,7 +10,6 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use assent_proof::SigningKey;
-use assent_registry::mutant::{Mutant, is_active};
 use assent_registry::{ClusterId, GenesisFile, Rows, RulesVersion, bootstrap, query, rules_known};
 use assent_store::{LogStore, RegistryStore, Store, StoreOptions};
 
@@ -362,8 +361,6 @@ async fn start_hub(
 
 fn raft_config(config: &Config, cluster_id: ClusterId) -> Result<openraft::Config, NodeError> {
     let raft = &config.raft;
-    // Never, but in a mutant that lets in who has forgotten what it acknowledged.
-    let forgetful = is_active(Mutant::WipedVoterRejoins) || is_active(Mutant::RolledBackDiskRejoins);
     let made = openraft::Config {
         cluster_name: cluster_id.to_string(),
         heartbeat_interval: raft.heartbeat_ms,
@@ -374,7 +371,7 @@ fn raft_config(config: &Config, cluster_id: ClusterId) -> Result<openraft::Confi
         enable_pre_vote: Some(true),
         // Campaigning waits until the clock is sure.
         enable_elect: false,
-        allow_log_reversion: Some(forgetful),
+        allow_log_reversion: Some(false),
         // A leader that hears from nobody falls silent now and again, so that those who hear it can elect.
         quorum_loss_probe_interval: Some(raft.election_max_ms.saturating_mul(3)),
         // When a snapshot is taken and what is purged is decided in one place, `usecase/keep_log.rs`.

@@ -191,8 +191,9 @@ fn what_cannot_be_run_is_refused_and_says_what_can() {
         (&["sim", "--faults", "rain"][..], "partition"),
         (&["sim", "--seeds", "9..3"], "A..B"),
         (&["sim", "--nodes", "4"], "[possible values: 3, 5]"),
-        (&["sim", "--seed", "1", "--mutant", "lease-read"], "--features mutants"),
-        (&["mutants"], "--features mutants"),
+        (&["sim", "--seed", "1", "--mutant", "none-such"], "lease-read"),
+        (&["ledgers", "--mutant", "none-such"], "lease-read"),
+        (&["mutants", "--only", "none-such"], "lease-read"),
     ] {
         let output = jepsen(arguments);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -25,8 +25,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use assent_registry::mutant::{self, Mutant};
-
 use crate::env::{Clock, Environment, Moment, Net};
 use crate::raft::types::NodeId;
 use crate::tasks::Tasks;
@@ -167,10 +165,8 @@ impl PeerHub {
         deadline: Duration,
     ) -> impl Future<Output = Result<M::Reply, PeerError>> + Send + 'static + use<M> {
         let peer = lock(&self.inner.peers).get(&to).cloned();
-        let dialed = peer.and_then(|peer| lock(&peer.slots).dialed.clone()).filter(|connection| {
-            is_among(connection, addrs)
-                && (connection.hello().store_id == store_id || mutant::is_active(Mutant::WipedVoterRejoins))
-        });
+        let dialed = peer.and_then(|peer| lock(&peer.slots).dialed.clone());
+        let dialed = dialed.filter(|there| is_among(there, addrs) && there.hello().store_id == store_id);
         let queued = dialed.ok_or(PeerError::NotDialed(to)).and_then(|c| c.request(message));
         async move { queued?.reply::<M>(deadline, deadline).await }
     }

@@ -6,7 +6,6 @@
 //! nothing.
 
 use assent_proof::{History, Millis, Rules};
-use assent_registry::mutant::{self, Mutant};
 use assent_registry::{
     Checked, CodecError, Command, Group, Outcomes, RowError, Rows, RowsMut, RulesVersion, ToVerify, query,
     rules_in_force,
@@ -66,13 +65,10 @@ pub(super) fn apply_steps(
 ) -> Result<AppliedSteps, WriteError<RowError>> {
     let commands: Result<Vec<_>, RowError> =
         steps.iter().map(|step| read(step, known, &mut voters)).collect();
-    let mut commands = commands.map_err(WriteError::Refused)?;
+    let commands = commands.map_err(WriteError::Refused)?;
     // Ahead of the transaction, so that it stays short. If the rules are raised meanwhile, inside it again.
     for command in commands.iter().flatten() {
         command.verify_ahead(verifier);
-    }
-    if mutant::is_active(Mutant::NodeLocalApply) {
-        later_by_their_number(&mut commands);
     }
     registry.write(Some(applied), |rows| {
         let mut outcomes = Vec::with_capacity(commands.len());
@@ -171,32 +167,6 @@ fn read(step: &Step, known: RulesVersion, voters: &mut Voters) -> Result<Option<
             Ok(None)
         }
     }
-}
-
-/// A mutant's time: how many entries a replica applies together is its own affair.
-fn later_by_their_number(commands: &mut [Option<ReadCommand>]) {
-    let together = i64::try_from(commands.len()).unwrap_or(i64::MAX);
-    for ReadCommand { command, .. } in commands.iter_mut().flatten() {
-        command.proposed_at.0 = command.proposed_at.0.saturating_add(together);
-    }
-}
-
-/// What a mutant says that applying a command will have given; nothing is kept of it.
-pub(crate) fn foretell(
-    registry: &RegistryStore,
-    verifier: &Verifier,
-    known: RulesVersion,
-    voters: &mut Voters,
-    command: &Bytes,
-) -> Option<Outcomes> {
-    let command = read(&Step::Command(command.clone()), known, voters).ok()??;
-    let mut foretold = None;
-    let looked = registry.write(None, |rows| {
-        foretold = command.apply(rows, verifier, known).ok();
-        // An error, so that nothing is written.
-        Err::<(), _>(RowError::Unreadable("only looked at".to_owned()))
-    });
-    foretold.filter(|_| looked.is_err())
 }
 
 /// Applies entries, the first of them under `voters`, to rows that are only looked at, as when it is asked what they would

@@ -12,7 +12,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use assent_registry::UnknownVersionError;
-use assent_registry::mutant::{self, Mutant};
 use assent_store::{LogStore, StoreError};
 use openraft::RaftMetrics;
 
@@ -190,9 +189,6 @@ impl Memory {
     /// Whether a node that says hello has everything that it acknowledged: as far as was told, and, if this node leads, up
     /// to the moment. A leader that counts on entries that a member has lost could not go on.
     pub fn check(&self, hello: &Hello, metrics: &RaftMetrics<TypeConfig>) -> Result<(), String> {
-        if mutant::is_active(Mutant::RolledBackDiskRejoins) {
-            return Ok(());
-        }
         let (node, standing) = (hello.node_id, hello.standing);
         let lacks = |term: u64, index: u64| {
             format!(

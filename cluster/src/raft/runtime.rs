@@ -8,7 +8,6 @@ use std::cell::RefCell;
 use std::convert::Infallible;
 use std::time::Duration;
 
-use assent_registry::mutant::{self, Mutant};
 use openraft::{AsyncRuntime, OptionalSend, TokioRuntime};
 use rand::rngs::{SmallRng, ThreadRng};
 use rand::{Rng, SeedableRng, TryRng};
@@ -40,8 +39,8 @@ impl ThreadDice {
         real: impl FnOnce(&mut ThreadRng) -> T,
     ) -> T {
         SEEDED.with_borrow_mut(|dice| match dice {
-            Some(dice) if !mutant::is_active(Mutant::UnseededRng) => seeded(dice),
-            _ => real(&mut self.real),
+            Some(dice) => seeded(dice),
+            None => real(&mut self.real),
         })
     }
 }

@@ -5,7 +5,6 @@
 
 use assent_proof::{Code, EvidenceKind, PublicKey, Refusal, Statement};
 use assent_registry::Checked;
-use assent_registry::mutant::{self, Mutant};
 use openraft::Membership;
 
 use super::types::{NodeId, PeerNode};
@@ -38,7 +37,7 @@ impl Voters {
     /// Rule R28 (RFC-EG-033 §3): A `rules` statement is refused unless every voter has signed it, by the
     /// membership that the log holds before the entry (`threshold_not_met`).
     fn refuse(&self, statement: &Statement) -> Option<Refusal> {
-        if statement.kind != EvidenceKind::Rules || mutant::is_active(Mutant::RaiseBeforeAllKnow) {
+        if statement.kind != EvidenceKind::Rules {
             return None;
         }
         let signed = |key: Option<PublicKey>| key.is_some_and(|key| statement.issuers.contains(&key));

@@ -11,9 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use assent_proof::AuthorizeRequest;
-use assent_registry::mutant::{self, Mutant};
 
-use super::barrier::FOR_EVER;
 use super::decide::Denied;
 use super::lane::SHORT;
 use super::round::Joined;
@@ -95,9 +93,6 @@ impl Service {
         until: Instant,
     ) -> Result<Vec<Answered>, Shed> {
         let started = Instant::now();
-        if let Some(answers) = self.inner.repeated.allowed_before(requests) {
-            return Ok(answers);
-        }
         let answers = match self.enter(question, requests, until) {
             Ok(answered) => self.answered(requests, until, answered).await,
             Err(shed) => Err(shed),
@@ -139,14 +134,12 @@ impl Service {
     ) -> Result<Vec<Answered>, Shed> {
         let ms = self.parts().config.deadlines.authorize_ms;
         let late = || Shed::Late(format!("no decision within {ms} ms"));
-        let grace = if mutant::is_active(Mutant::WaitForApplyUnbounded) { FOR_EVER } else { GRACE };
-        match timeout_at(until + grace, answered).await {
+        match timeout_at(until + GRACE, answered).await {
             Ok(Ok(Ok(answers))) if answers.len() == requests.len() => {
                 let allows = answers.iter().any(|answer| answer.status == 200);
                 if allows && Instant::now() > until {
                     return Err(late());
                 }
-                self.inner.repeated.remember(requests, &answers);
                 Ok(answers)
             }
             Ok(Ok(Err(shed))) => Err(shed),

@@ -12,8 +12,6 @@ use openraft::errors::{LinearizableReadError, RaftError};
 use openraft::raft::linearizable_read::{Linearizer, LinearizerOption, ReadLogId};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use assent_registry::mutant::{self, Mutant};
-
 use super::Parts;
 use crate::peer::{ReadIndex, ReadIndexError};
 use crate::raft::types::{NodeId, TypeConfig};
@@ -22,9 +20,6 @@ use crate::raft::types::{NodeId, TypeConfig};
 const RETRY_AFTER: Duration = Duration::from_millis(10);
 /// One try takes at most this long, so that a leader that fell silent is not waited for to the end.
 pub(super) const TRY_AT_MOST: Duration = Duration::from_millis(150);
-
-/// How long the mutant waits that knows no bound.
-pub(super) const FOR_EVER: Duration = Duration::from_secs(3600);
 
 /// Why a barrier was not passed. Every one of these denies.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -74,17 +69,12 @@ impl Parts {
     /// Rule R143 (RFC-EG-033 §7): A node that is no voter by its own membership passes no barrier
     /// (`no_quorum`).
     pub(super) async fn barrier_of_many(&self, until: Instant, last: &LastTry) -> Result<(), BarrierError> {
-        let unbounded = mutant::is_active(Mutant::WaitForApplyUnbounded);
-        let until = if unbounded { until + FOR_EVER } else { until };
         loop {
             if let Some(cause) = self.fatal() {
                 return Err(BarrierError::Fatal(cause));
             }
-            if !self.is_voter() && !mutant::is_active(Mutant::LearnerAnswers) {
+            if !self.is_voter() {
                 return Err(BarrierError::NotVoter);
-            }
-            if self.needs_no_barrier() {
-                return Ok(());
             }
             let now = Instant::now();
             if now >= until {
@@ -106,12 +96,6 @@ impl Parts {
         self.raft.metrics().borrow_watched().membership_config.voter_ids().any(|voter| voter == me)
     }
 
-    /// Never, but in a mutant.
-    fn needs_no_barrier(&self) -> bool {
-        mutant::is_active(Mutant::SkipReadBarrier)
-            || mutant::is_active(Mutant::GateOnCurrentLeader) && self.believed_leader().is_some()
-    }
-
     /// Rule R146 (RFC-EG-033 §5): A node evaluates only once it has applied everything up to the read index
     /// (`no_quorum`).
     async fn try_barrier(&self, until: Instant) -> Result<(), String> {
@@ -122,9 +106,6 @@ impl Parts {
             }
             Some(leader) => self.ask_leader(leader, until).await?,
         };
-        if mutant::is_active(Mutant::DontWaitForApply) {
-            return Ok(());
-        }
         let linearizer = Linearizer::<TypeConfig>::new(self.config.node_id, read_log_id, None);
         let left = until.saturating_duration_since(Instant::now());
         match linearizer.try_await_ready(&self.raft, Some(left)).await {
@@ -140,11 +121,8 @@ impl Parts {
     /// barrier began, never by a lease and never by what the node itself believes (`no_quorum`).
     pub(crate) async fn confirm(&self, until: Instant) -> Result<ReadLogId<TypeConfig>, ReadIndexError> {
         let left = until.saturating_duration_since(Instant::now());
-        let lease = mutant::is_active(Mutant::LeaseRead);
-        let policy = if lease { ReadPolicy::LeaseRead } else { ReadPolicy::ReadIndex };
-        let option = LinearizerOption::from(policy).with_wait_timeout(left);
+        let option = LinearizerOption::from(ReadPolicy::ReadIndex).with_wait_timeout(left);
         match timeout_at(until, self.raft.get_read_linearizer(option)).await {
-            Ok(Ok(_)) if let Some(early) = self.committed_before_this_term() => Ok(early),
             Ok(Ok(linearizer)) => Ok(*linearizer.read_log_id()),
             Ok(Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward)))) => {
                 Err(ReadIndexError::NotLeader { leader: forward.leader_id })
@@ -152,16 +130,6 @@ impl Parts {
             Ok(Err(error)) => Err(ReadIndexError::NoQuorum(error.to_string())),
             Err(_) => Err(ReadIndexError::NoQuorum("the deadline passed".to_owned())),
         }
-    }
-
-    /// What a new leader knows to be committed by those before it, while nothing of its own is; a mutant reads there.
-    fn committed_before_this_term(&self) -> Option<ReadLogId<TypeConfig>> {
-        if !mutant::is_active(Mutant::ReadBeforeFirstCommit) {
-            return None;
-        }
-        let metrics = self.metrics_now();
-        let committed = metrics.local_committed?;
-        (committed.leader_id.term < metrics.current_term).then(|| ReadLogId::from_log_id(committed))
     }
 
     /// As follower: how far the leader says that a read must have applied. It is asked on a connection that this node has dialed
@@ -197,7 +165,7 @@ fn not_below(
     seen: Option<u64>,
 ) -> Result<ReadLogId<TypeConfig>, String> {
     let index = read.index();
-    match seen.filter(|seen| index < *seen && !mutant::is_active(Mutant::ReadBeforeFirstCommit)) {
+    match seen.filter(|seen| index < *seen) {
         None => Ok(read),
         Some(seen) => Err(format!(
             "node {leader} names log index {index} to read at, and this node has seen {seen} committed"

@@ -7,7 +7,6 @@ use std::sync::PoisonError;
 
 use assent_api::{Call, ClockBody, ClockConfirmed, ClockReading, ClockStanding, Problem, status_of};
 use assent_proof::{Code, Millis, Refusal, Seconds};
-use assent_registry::mutant::{self, Mutant};
 
 use super::anchor::{Anchor, Look, Unsure, judge};
 use super::{Caller, Parts, Service};
@@ -70,7 +69,7 @@ impl Parts {
     }
 
     fn judge(&self, look: &Look) -> Result<Millis, Unsure> {
-        let holds = self.hub.trusted().holds(look.moment) || mutant::is_active(Mutant::TrustLeaptClock);
+        let holds = self.hub.trusted().holds(look.moment);
         let doubt = || self.with_anchor(|anchor| anchor.doubt(look));
         judge(look, holds, self.config.clock_bound_ms, doubt)
     }

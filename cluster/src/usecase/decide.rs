@@ -13,7 +13,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use assent_proof::{AuthorizeRequest, Code, DomainName, Millis};
-use assent_registry::mutant::{self, Mutant};
 use assent_registry::{Decision, View, authorize, authorize_permitted};
 use assent_store::RegistryView;
 
@@ -79,9 +78,6 @@ fn denied(passed: Result<(), BarrierError>, sure: Result<Millis, Unsure>) -> Opt
     match (passed, sure) {
         (Err(error), Ok(_) | Err(_)) => Some(Denied::new(Code::NoQuorum, error.to_string())),
         (Ok(()), Err(unsure)) => Some(unsure.into()),
-        (Ok(()), Ok(_)) if mutant::is_active(Mutant::AlwaysDeny) => {
-            Some(Denied::new(Code::NoQuorum, "this node denies everything"))
-        }
         (Ok(()), Ok(_)) => None,
     }
 }

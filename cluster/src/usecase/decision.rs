@@ -5,7 +5,6 @@
 use assent_api::{DecisionBody, JudgedByBody, ReasonBody, ReceiptBody, Verdict, leaf_bytes, signed_bytes};
 use assent_proof::{AuthorizeRequest, sign_batch};
 use assent_registry::Decision;
-use assent_registry::mutant::{Mutant, is_active};
 
 use super::answer_room::Taken;
 use super::{Answered, Parts};
@@ -75,7 +74,7 @@ impl Parts {
             request: request.to_json(),
             history,
             node_id: self.config.node_id,
-            revision: decision.revision.saturating_add(u64::from(is_active(Mutant::StaleRevisionInAnswer))),
+            revision: decision.revision,
             head: decision.head,
             policy: policy.map(|policy| JudgedByBody::new(policy.evidence_id, &policy.unchecked)),
             evaluated_at: decision.evaluated_at,

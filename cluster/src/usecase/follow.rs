@@ -7,8 +7,6 @@ use std::time::Duration;
 use openraft::async_runtime::watch::WatchReceiver;
 use tokio::time::{Instant, interval, sleep, timeout};
 
-use assent_registry::mutant::{self, Mutant};
-
 use super::{Parts, Service};
 use crate::peer::{Acknowledged, Introduce};
 use crate::raft::memory::Memory;
@@ -47,8 +45,7 @@ pub(crate) async fn follow_members(service: Service, pulse: Pulse) -> Why {
             .collect();
         let highest = parts.highest_id();
         for (id, node) in &members {
-            let bound = node.store_id == parts.store_id || mutant::is_active(Mutant::WipedVoterRejoins);
-            if *id == me && !bound {
+            if *id == me && node.store_id != parts.store_id {
                 let cause = "the membership binds this node id to another store: a lost or replaced disk never \
                              rejoins under its old node id";
                 // Only the first cause is kept.

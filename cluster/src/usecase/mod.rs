@@ -27,7 +27,6 @@ mod members;
 mod membership;
 mod metrics_page;
 mod moved;
-mod mutant;
 mod permit;
 mod propose;
 mod raise;
@@ -203,8 +202,6 @@ pub(crate) struct Inner {
     digests: Arc<Semaphore>,
     /// When keys end.
     key_ends: key_ends::Walks,
-    /// Empty but under a mutant.
-    repeated: mutant::Repeated,
 }
 
 impl Service {
@@ -235,7 +232,6 @@ impl Service {
             feeds: events::Feeds::new(&limits),
             digests: Arc::new(Semaphore::new(digest::DIGESTS_AT_ONCE)),
             key_ends: key_ends::Walks::default(),
-            repeated: mutant::Repeated::default(),
         };
         let service = Self { inner: Arc::new(inner) };
         let rounds = round::run_rounds(Arc::downgrade(&service.inner), joined, limits.clone());

@@ -12,8 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use assent_api::{Call, Problem, status_of};
-use assent_proof::{Code, History, Rules, RulesVersion};
-use assent_registry::mutant::{self, Mutant};
+use assent_proof::{Code, History};
 use assent_registry::{Command, Group, Outcome, Outcomes};
 
 use super::anchor::Unsure;
@@ -197,16 +196,8 @@ impl Parts {
         let Some(proposed_at) = self.sure_now() else { return Err(SubmitError::ClockUncertain) };
         let command = Command { proposed_at, groups: groups.to_vec() };
         // In a version that every voter reads: by the rules that are in force each has said so.
-        let mut rules = self.verifier.in_force();
-        if mutant::is_active(Mutant::WriteNewestVersion) {
-            rules = Rules::of(RulesVersion(self.rules_known())).unwrap_or(rules);
-        }
+        let rules = self.verifier.in_force();
         let bytes = Bytes::from(command.encode(rules));
-        if mutant::is_active(Mutant::AckBeforeQuorum)
-            && let Some(outcomes) = self.acknowledge_ahead(bytes.clone()).await
-        {
-            return Ok(outcomes);
-        }
         let started = Instant::now();
         match timeout_at(until, self.raft.client_write(Proposal(bytes))).await {
             Ok(Ok(response)) => {

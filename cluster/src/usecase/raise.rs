@@ -18,7 +18,6 @@ use assent_proof::{
     Seconds, Sha256, Statement, pae, verify,
 };
 use assent_registry::limit::{CLOCK_BOUND_MS, RULES_USABLE_MS};
-use assent_registry::mutant::{self, Mutant};
 use assent_registry::{RulesVersion, rules_in_force, would_accept};
 
 use super::{Parts, Service, Submitted, within};
@@ -76,7 +75,6 @@ impl Parts {
         let voters: Vec<_> = metrics.membership_config.voter_ids().collect();
         let knows = |id: u64| match self.hub.hello(id) {
             _ if id == me => self.rules_known() >= next,
-            _ if mutant::is_active(Mutant::RaiseBeforeAllKnow) => true,
             Some(hello) => hello.rules_version >= next,
             // A learner that is away catches up under the build that it comes back with.
             None => !voters.contains(&id),
@@ -85,7 +83,7 @@ impl Parts {
     }
 
     /// The voters of this node's newest membership.
-    pub(super) fn voters_now(&self) -> Voters {
+    fn voters_now(&self) -> Voters {
         Voters::of(self.raft.metrics().borrow_watched().membership_config.membership())
     }
 
@@ -129,9 +127,6 @@ impl Parts {
                 Some(key) => voters.push((id, key)),
                 None => return Err(format!("the membership names no key of node {id}, so it cannot sign")),
             }
-        }
-        if mutant::is_active(Mutant::RaiseBeforeAllKnow) {
-            voters.retain(|(id, _)| *id == self.config.node_id);
         }
         let issued_at = self.sure_now().ok_or(CLOCK)?.to_seconds();
         let issuers = voters.iter().map(|(_, key)| *key).collect();

@@ -14,10 +14,8 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use assent_registry::mutant::{self, Mutant};
-
 use super::authorize::Ask;
-use super::barrier::{BarrierError, FOR_EVER, LastTry, TRY_AT_MOST};
+use super::barrier::{BarrierError, LastTry, TRY_AT_MOST};
 use super::decide::answer_all;
 use super::shed::Shed;
 use super::{Inner, Service};
@@ -171,8 +169,7 @@ fn lasts_until(waiting: &[Joined], started: Instant, longest: Duration) -> Optio
 
 /// When a caller of a round gives up if its barrier goes on.
 fn gives_up_at(joined: &Joined, started: Instant) -> Instant {
-    let until = joined.until().max(started + BARRIER_AT_LEAST);
-    if mutant::is_active(Mutant::WaitForApplyUnbounded) { until + FOR_EVER } else { until }
+    joined.until().max(started + BARRIER_AT_LEAST)
 }
 
 /// Waits for a barrier. Callers that give up before it ends are handed to `give_up`; the others come back with how it ended.

@@ -9,7 +9,6 @@ use assent_proof::{
     Seconds, TreeHash,
 };
 
-use crate::mutant::{self, Mutant};
 
 /// What the rules ask of every statement of a kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -196,9 +195,6 @@ pub(crate) enum Restriction<'a> {
 impl Restriction<'_> {
     /// What is restricted, as the key of the restriction's row says it.
     pub(crate) fn target(&self) -> Vec<u8> {
-        if mutant::is_active(Mutant::RestrictionNeedsSlot) {
-            return b"slot".to_vec();
-        }
         match self {
             Restriction::Revokes { authority, .. } => authority.as_bytes().to_vec(),
             Restriction::Contains(containment) => {

@@ -24,7 +24,6 @@ mod genesis;
 mod golden;
 mod kinds;
 pub mod limit;
-pub mod mutant;
 mod peer_list;
 mod permit;
 pub mod query;

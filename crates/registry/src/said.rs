@@ -25,11 +25,6 @@ impl Slot {
         std::iter::once(&self.first).chain(&self.second)
     }
 
-    /// Whether this is the statement that took it.
-    pub(crate) fn is_first(&self, half: &SlotRow) -> bool {
-        half.evidence_id == self.first.evidence_id
-    }
-
     /// What was signed for it and speaks of this kind.
     pub(crate) fn of_kind(&self, kind: EvidenceKind) -> impl Iterator<Item = &SlotRow> {
         self.halves().filter(move |half| half.claims.kind() == kind)

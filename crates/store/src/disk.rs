@@ -3,7 +3,6 @@
 use std::fmt;
 use std::io;
 
-use assent_registry::mutant::{self, Mutant};
 use redb::StorageBackend;
 
 /// A flat directory of files that redb can open. The real one lies in `cluster`, the simulated one beside the
@@ -46,12 +45,7 @@ impl StorageBackend for Backend {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let synced = self.0.sync_data();
-        if mutant::is_active(Mutant::RetryFailedFsync) && synced.is_err() {
-            let _ = self.0.sync_data();
-            return Ok(());
-        }
-        synced
+        self.0.sync_data()
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {

@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::many::{Found, LedgersReport, run_ledgers};
 use super::profile::Profile;
+use crate::mutants::{Mutant, activate};
 use crate::output::{print, say, say_on};
 
 /// Most seeds of one command.
@@ -41,7 +42,7 @@ pub struct LedgersArgs {
     jobs: Option<u64>,
     /// Break the rules on purpose by this defect, which the model does not have
     #[arg(long, value_name = "MUTANT")]
-    mutant: Option<String>,
+    mutant: Option<Mutant>,
 }
 
 fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
@@ -57,8 +58,8 @@ fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
 /// # Errors
 /// A registry to begin with cannot be founded, or the report cannot be written.
 pub fn ledgers(args: &LedgersArgs, json: bool) -> Result<bool, String> {
-    if let Some(mutant) = &args.mutant {
-        crate::sim::command::activate(mutant)?;
+    if let Some(mutant) = args.mutant {
+        activate(mutant)?;
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = args.jobs.and_then(|jobs| usize::try_from(jobs).ok()).unwrap_or(cores);
@@ -68,7 +69,7 @@ pub fn ledgers(args: &LedgersArgs, json: bool) -> Result<bool, String> {
     let told = if json {
         serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?
     } else {
-        text(&report, args.mutant.as_deref())
+        text(&report, args.mutant)
     };
     print(&told).map_err(|error| error.to_string())?;
     Ok(report.is_good())
@@ -79,7 +80,7 @@ fn count(seeds: &Range<u64>) -> u64 {
 }
 
 /// The whole report for people.
-fn text(report: &LedgersReport, mutant: Option<&str>) -> String {
+fn text(report: &LedgersReport, mutant: Option<Mutant>) -> String {
     let mut out = String::new();
     let (seconds, tenths) = (report.wall_ms / 1000, report.wall_ms % 1000 / 100);
     let _ = writeln!(
@@ -115,13 +116,10 @@ fn text(report: &LedgersReport, mutant: Option<&str>) -> String {
 }
 
 /// The command that shows a finding again.
-fn reproduce(found: &Found, mutant: Option<&str>) -> String {
-    let (features, flag) = match mutant {
-        None => (String::new(), String::new()),
-        Some(mutant) => (" --features mutants".to_owned(), format!(" --mutant {mutant}")),
-    };
+fn reproduce(found: &Found, mutant: Option<Mutant>) -> String {
+    let flag = mutant.map_or_else(String::new, |mutant| format!(" --mutant {}", mutant.name()));
     format!(
-        "REPRODUCE WITH: cargo run -p assent-jepsen --profile sim{features} -- ledgers --seeds {}..{} --profile {}{flag}",
+        "REPRODUCE WITH: cargo run -p assent-jepsen --profile sim -- ledgers --seeds {}..{} --profile {}{flag}",
         found.seed,
         found.seed.saturating_add(1),
         found.profile.name()

@@ -14,6 +14,7 @@ use super::seed::SeedReport;
 use super::seeds::{Plan, SeedsReport, run_seeds};
 use super::shrink::shrink;
 use super::table;
+use crate::mutants::{Mutant, activate};
 use crate::output::{print, say, say_on};
 
 /// How long a run lasts unless told otherwise, in simulated seconds.
@@ -52,9 +53,9 @@ pub struct SimArgs {
     /// How many callers
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=16))]
     clients: u64,
-    /// A deliberate defect in the nodes; only in a build with the feature `mutants`
+    /// Break the nodes on purpose by this defect; the build that has the defects is made first
     #[arg(long, value_name = "NAME")]
-    mutant: Option<String>,
+    mutant: Option<Mutant>,
     /// Faults to leave out, by their number in the run; what else happens stays as near as can be
     #[arg(long, value_name = "N,…", value_delimiter = ',')]
     skip: Vec<u64>,
@@ -138,8 +139,8 @@ impl SimArgs {
             let skip: Vec<String> = self.skip.iter().map(u64::to_string).collect();
             arguments.extend(["--skip".to_owned(), skip.join(",")]);
         }
-        if let Some(mutant) = &self.mutant {
-            arguments.extend(["--mutant".to_owned(), mutant.clone()]);
+        if let Some(mutant) = self.mutant {
+            arguments.extend(["--mutant".to_owned(), mutant.name().to_owned()]);
         }
         arguments
     }
@@ -159,7 +160,7 @@ impl SimArgs {
 
 /// Runs the command; whether nothing was violated.
 pub fn sim(args: &SimArgs, json: bool) -> Result<bool, String> {
-    if let Some(mutant) = &args.mutant {
+    if let Some(mutant) = args.mutant {
         activate(mutant)?;
     }
     if args.here {
@@ -191,18 +192,6 @@ pub fn sim(args: &SimArgs, json: bool) -> Result<bool, String> {
             .map_err(|error| error.to_string())?;
     }
     Ok(report.is_good())
-}
-
-/// Breaks the nodes of this process by a mutant of this name.
-#[cfg(feature = "mutants")]
-pub(crate) fn activate(name: &str) -> Result<(), String> {
-    crate::mutants::activate(name)
-}
-
-/// Refuses: no mutant can be active in this build.
-#[cfg(not(feature = "mutants"))]
-pub(crate) fn activate(_name: &str) -> Result<(), String> {
-    Err("this build has no mutants: build it with `--features mutants`".to_owned())
 }
 
 /// One seed, in this process.

@@ -4,14 +4,13 @@
 //! seeds, of which no check may complain.
 
 use std::fmt::Write;
-use std::str::FromStr;
 
 use clap::Args;
 use serde::Serialize;
 
 use super::seeds::{Plan, SeedsError, run_seeds};
 use crate::check::INVARIANTS;
-use crate::mutants::{CAN_ACTIVATE, Expected, Mutant, expected};
+use crate::mutants::{Mutant, build, go_on_with_mutants};
 use crate::output::{print, say};
 
 /// The pseudo-invariant of one seed giving one trace.
@@ -19,15 +18,20 @@ const SAME_TRACE: &str = "M1";
 
 /// Break the nodes on purpose, and see that the checks notice.
 ///
-/// Each mutant is a deliberate defect that is compiled in only with the feature `mutants`. For each, seeds are run until the
-/// check that it is made for notices, which is the first of those that it is meant for, or the budget is spent. The green
-/// control runs without a defect. It ends with 1 if a mutant is caught by none that it is meant for or the control is not green.
+/// Each mutant is a deliberate defect. All of them are applied as patches to a copy of the work tree, which is built first. For
+/// each, seeds are run until the check that it is made for notices, which is the first of those that it is meant for, or the
+/// budget is spent. The green control runs without a defect. It ends with 1 if a mutant is caught by none that it is meant for or
+/// the control is not green.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Example:
-  cargo run -p assent-jepsen --profile sim --features mutants -- mutants --budget 50
-  cargo run -p assent-jepsen --profile sim --features mutants -- mutants --only cache-allow-1s,lease-read")]
+  cargo run -p assent-jepsen --profile sim -- mutants --budget 50
+  cargo run -p assent-jepsen --profile sim -- mutants --only cache-allow-1s,lease-read
+  cargo run -p assent-jepsen --profile sim -- mutants --build")]
 pub struct MutantsArgs {
+    /// Only build the nodes with the mutants, and print where the program is; without `--mutant` it does what this one does
+    #[arg(long)]
+    build: bool,
     /// How many seeds a mutant may take
     #[arg(long, value_name = "N", default_value_t = 150, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     budget: u64,
@@ -44,7 +48,7 @@ pub struct MutantsArgs {
     #[arg(long, value_name = "N", default_value_t = 3)]
     nodes: u64,
     /// Only these
-    #[arg(long, value_name = "NAME,…", value_delimiter = ',', value_parser = parse)]
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     only: Vec<Mutant>,
     /// So many, from the list's place that this number gives: a rotating handful
     #[arg(long, value_names = ["COUNT", "TURN"], num_args = 2, conflicts_with = "only")]
@@ -52,13 +56,6 @@ pub struct MutantsArgs {
     /// How many seeds at once [default: as many as there are cores]
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
-}
-
-fn parse(name: &str) -> Result<Mutant, String> {
-    Mutant::from_str(name).map_err(|error| {
-        let known: Vec<&str> = Mutant::ALL.iter().map(|mutant| mutant.name()).collect();
-        format!("{error}: there are {}", known.join(", "))
-    })
 }
 
 /// What became of one mutant.
@@ -91,9 +88,12 @@ pub struct Hunted {
 
 /// Runs the command; whether every mutant was caught and the control is green.
 pub fn mutants(args: &MutantsArgs, json: bool) -> Result<bool, String> {
-    if !CAN_ACTIVATE {
-        return Err("this build has no mutants: build it with `--features mutants`".to_owned());
+    if args.build {
+        let program = build().map_err(|error| error.to_string())?;
+        print(&program.display().to_string()).map_err(|error| error.to_string())?;
+        return Ok(true);
     }
+    go_on_with_mutants().map_err(|error| error.to_string())?;
     let hunted = hunt(args, &mut say).map_err(|error| error.to_string())?;
     let told = if json {
         serde_json::to_string_pretty(&hunted).map_err(|error| error.to_string())?
@@ -105,16 +105,15 @@ pub fn mutants(args: &MutantsArgs, json: bool) -> Result<bool, String> {
 }
 
 fn hunt(args: &MutantsArgs, tell: &mut dyn FnMut(&str)) -> Result<Hunted, SeedsError> {
-    let by_name = |expected: &Expected| args.only.contains(&expected.mutant);
-    let all: Vec<Expected> = expected().collect();
-    let wanted: Vec<Expected> = match args.handful.as_slice() {
+    let all = Mutant::ALL;
+    let wanted: Vec<Mutant> = match args.handful.as_slice() {
         [count, turn] => {
             let count = usize::try_from(*count).unwrap_or(usize::MAX).min(all.len());
             let from = usize::try_from(*turn).unwrap_or(0).wrapping_mul(count) % all.len().max(1);
             all.iter().cycle().skip(from).take(count).copied().collect()
         }
-        _ if args.only.is_empty() => all,
-        _ => all.into_iter().filter(by_name).collect(),
+        _ if args.only.is_empty() => all.to_vec(),
+        _ => all.iter().copied().filter(|mutant| args.only.contains(mutant)).collect(),
     };
     let mut false_alarms = Vec::new();
     if args.control > 0 {
@@ -127,49 +126,43 @@ fn hunt(args: &MutantsArgs, tell: &mut dyn FnMut(&str)) -> Result<Hunted, SeedsE
         tell(&format!("control: {} seeds, {} complaints", args.control, false_alarms.len()));
     }
     let mut rows = Vec::new();
-    for expected in wanted {
-        let row = one(args, expected)?;
+    for mutant in wanted {
+        let row = one(args, mutant)?;
         tell(&row.to_text());
         rows.push(row);
     }
     Ok(Hunted { mutants: rows, control: args.control, false_alarms })
 }
 
-fn one(args: &MutantsArgs, expected: Expected) -> Result<Caught, SeedsError> {
+fn one(args: &MutantsArgs, mutant: Mutant) -> Result<Caught, SeedsError> {
+    let caught_by = mutant.caught_by();
     let mut row = Caught {
-        mutant: expected.mutant.name().to_owned(),
-        meant_for: expected.caught_by.iter().map(|id| (*id).to_owned()).collect(),
+        mutant: mutant.name().to_owned(),
+        meant_for: caught_by.iter().map(|id| (*id).to_owned()).collect(),
         named: None,
         caught: None,
         also: Vec::new(),
     };
     let jobs = u64::try_from(jobs(args)).unwrap_or(1);
     let mut done = 0;
-    let made_for = expected.caught_by.first().copied().filter(|id| judges_seeds(id));
+    let made_for = caught_by.first().copied().filter(|id| judges_seeds(id));
     let is_done = |row: &Caught| row.caught.is_some() && (row.named.is_some() || made_for.is_none());
     while done < args.budget && !is_done(&row) {
         let count = jobs.min(args.budget.saturating_sub(done));
         let mut traces = Vec::new();
-        let report = run_seeds(
-            &plan(args, Some(expected.mutant), args.first.saturating_add(done), count),
-            &mut |seed, _| {
-                traces.push((seed.seed, seed.trace.clone()));
-            },
-        )?;
+        let plan = plan(args, Some(mutant), args.first.saturating_add(done), count);
+        let report = run_seeds(&plan, &mut |seed, _| traces.push((seed.seed, seed.trace.clone())))?;
         let mut violations: Vec<(u64, String)> =
             report.violations.into_iter().map(|(seed, found)| (seed, found.invariant)).collect();
-        if expected.caught_by.contains(&SAME_TRACE) {
-            let again = run_seeds(
-                &plan(args, Some(expected.mutant), args.first.saturating_add(done), count),
-                &mut |seed, _| {
-                    if !traces.contains(&(seed.seed, seed.trace.clone())) {
-                        violations.push((seed.seed, SAME_TRACE.to_owned()));
-                    }
-                },
-            )?;
+        if caught_by.contains(&SAME_TRACE) {
+            let again = run_seeds(&plan, &mut |seed, _| {
+                if !traces.contains(&(seed.seed, seed.trace.clone())) {
+                    violations.push((seed.seed, SAME_TRACE.to_owned()));
+                }
+            })?;
             violations.extend(again.violations.into_iter().map(|(seed, found)| (seed, found.invariant)));
         }
-        let rank = |id: &str| expected.caught_by.iter().position(|meant| *meant == id);
+        let rank = |id: &str| caught_by.iter().position(|meant| *meant == id);
         violations.sort_by_key(|(seed, id)| (*seed, rank(id).unwrap_or(usize::MAX)));
         for (seed, invariant) in violations {
             if let Some(rank) = rank(&invariant) {
@@ -192,28 +185,6 @@ fn judges_seeds(id: &str) -> bool {
     id == SAME_TRACE || INVARIANTS.iter().any(|invariant| invariant.id == id)
 }
 
-/// The faults that lead where a defect lies, for those that the whole mix seldom leads to.
-fn focus(mutant: Mutant) -> Option<&'static str> {
-    match mutant {
-        Mutant::TruncateAtBadChecksum => Some("bit-flip"),
-        Mutant::RolledBackDiskRejoins => Some("rollback"),
-        Mutant::WipedVoterRejoins => Some("wipe,kill"),
-        Mutant::NeverRetryLeader => Some("isolate,partition"),
-        Mutant::LearnerAnswers => Some("churn"),
-        Mutant::AckBeforeFsync | Mutant::NoneDurabilityLog | Mutant::SaveVoteNothing => {
-            Some("power-cut-all,isolate")
-        }
-        Mutant::SwapSnapshotNonatomically => Some("churn,crash-loop"),
-        Mutant::RaiseBeforeAllKnow | Mutant::WriteNewestVersion => Some("upgrade,transfer"),
-        Mutant::ForgetDedupeInSnapshot => Some("churn,isolate,kill"),
-        Mutant::RememberBeforeAccepted => Some("lie,crash-loop,kill"),
-        Mutant::TrustLeaptClock => Some("clocks-leap,time-passes"),
-        // A rule forgotten by all nodes alike shows best where all deeds get through.
-        Mutant::ForgetLateHalf => Some("none"),
-        _ => None,
-    }
-}
-
 fn jobs(args: &MutantsArgs) -> usize {
     args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1)
 }
@@ -224,7 +195,7 @@ fn plan(args: &MutantsArgs, mutant: Option<Mutant>, first: u64, count: u64) -> P
     arguments.extend(["--nodes".to_owned(), args.nodes.to_string()]);
     if let Some(mutant) = mutant {
         arguments.extend(["--mutant".to_owned(), mutant.name().to_owned()]);
-        if let Some(faults) = focus(mutant) {
+        if let Some(faults) = mutant.faults() {
             arguments.extend(["--faults".to_owned(), faults.to_owned()]);
         }
     }

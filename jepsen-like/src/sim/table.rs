@@ -56,10 +56,8 @@ pub(super) fn text(report: &SeedsReport, faults: &[Kind], arguments: &[String]) 
 
 /// The command that shows a seed again.
 pub(super) fn reproduce(seed: u64, arguments: &[String]) -> String {
-    let features =
-        if arguments.iter().any(|argument| argument == "--mutant") { " --features mutants" } else { "" };
     format!(
-        "REPRODUCE WITH: cargo run -p assent-jepsen --release{features} -- sim --seed {seed} {}",
+        "REPRODUCE WITH: cargo run -p assent-jepsen --release -- sim --seed {seed} {}",
         arguments.join(" ")
     )
 }

@@ -67,7 +67,6 @@ const KNOWN: &[(&str, &[&str], &str)] = &[
             "usecase::key_ends",
             "usecase::lane",
             "usecase::members",
-            "usecase::mutant",
             "usecase::propose",
             "usecase::raise",
             "usecase::round",

@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use assent_registry::mutant::{self, Mutant};
-
 use crate::env::BoxStream;
 use crate::peer::bounds::claim_max;
 use crate::peer::handshake::{self, Opened};
@@ -34,9 +32,6 @@ impl Inner {
             });
             match one.await {
                 Ok(Ok(())) => {
-                    if mutant::is_active(Mutant::NeverRetryLeader) {
-                        return;
-                    }
                     if started.elapsed() >= GOOD_AFTER {
                         pause = self.limits.redial_min;
                     }

@@ -13,7 +13,6 @@ use super::verdict::Findings;
 use super::{permitted, sound};
 use crate::flaw::Flaw;
 use crate::kinds::effects;
-use crate::mutant::{self, Mutant};
 use crate::permit::Recorded;
 use crate::record::SlotRow;
 use crate::rows::RowError;
@@ -203,7 +202,6 @@ fn for_environment(request: &AuthorizeRequest, environment: &Option<String>) -> 
 fn for_runtime(request: &AuthorizeRequest, runtimes: &Option<Vec<LineageName>>) -> Option<Flaw> {
     if let Some(runtimes) = runtimes
         && !request.runtime.as_ref().is_some_and(|asked| runtimes.contains(asked))
-        && !mutant::is_active(Mutant::IgnoreBoundRuntime)
     {
         let detail = match &request.runtime {
             Some(asked) => format!("the artifact is not meant for runtime `{asked}`"),

@@ -33,8 +33,7 @@ use std::collections::BTreeSet;
 use assent_proof::{AuthorizeRequest, Code, EvidenceId, Millis};
 
 use crate::limit;
-use crate::mutant::{self, Mutant};
-use crate::permit::{self, Recorded};
+use crate::permit;
 use crate::rows::RowError;
 use crate::view::View;
 
@@ -56,14 +55,8 @@ pub fn authorize(view: &View<'_>, request: &AuthorizeRequest, now: Millis) -> De
 /// nothing is permitted (`permit_required`), and the nonce of another request permits nothing
 /// (`nonce_reused`).
 pub fn authorize_permitted(view: &View<'_>, request: &AuthorizeRequest, now: Millis) -> Decision {
-    let mode = |recorded| match recorded {
-        Recorded::Nothing if mutant::is_active(Mutant::PermitOutsideLog) => Mode::Record,
-        recorded @ (Recorded::Nothing | Recorded::Another | Recorded::Permit { .. }) => {
-            Mode::Permitted(recorded)
-        }
-    };
-    let decided =
-        permit::recorded(view, request).and_then(|recorded| evaluate(view, request, now, mode(recorded)));
+    let evaluated = |recorded| evaluate(view, request, now, Mode::Permitted(recorded));
+    let decided = permit::recorded(view, request).and_then(evaluated);
     decided.map_or_else(|error| unreadable(view, &error, now), |(decision, _)| decision)
 }
 
@@ -120,7 +113,7 @@ fn evaluate(
         return Err(error);
     }
     view.begin();
-    let now = if mutant::is_active(Mutant::ExpireByLeadersClock) { now } else { now.max(meta.registry_time) };
+    let now = now.max(meta.registry_time);
     let mut findings = Findings::new(now, meta.revision);
     let in_force = view.history_in_force()?;
     findings.history = Some(in_force);

@@ -12,8 +12,6 @@ use super::verdict::Findings;
 use super::walk::TooFar;
 use crate::kinds::{Says, effects, profile};
 use crate::limit;
-use crate::mutant::{self, Mutant};
-use crate::record::SlotRow;
 use crate::rows::{RowError, Table};
 use crate::said::{Said, Slot};
 
@@ -35,7 +33,7 @@ pub(super) fn negatives(case: &Case<'_>, scene: &Scene, findings: &mut Findings)
         let mut slot = said.newest.clone();
         let mut replaced = false;
         loop {
-            let stands = hear(case, scene, said, &slot, replaced, findings)?;
+            let stands = hear(case, said, &slot, replaced, findings)?;
             if stands {
                 break;
             }
@@ -69,7 +67,6 @@ fn too_far(said: &Said) -> String {
 /// slot stands, of whatever kind that is, and if neither stands, the negatives of both are heard.
 fn hear(
     case: &Case<'_>,
-    scene: &Scene,
     said: &Said,
     slot: &Slot,
     replaced: bool,
@@ -80,11 +77,7 @@ fn hear(
         any_stands |= case.view.stands(&half.evidence_id, &half.references)?;
     }
     let mut stands = false;
-    let forgets_late = replaced && mutant::is_active(Mutant::ForgetLateHalf);
     for half in slot.of_kind(said.kind) {
-        if forgets_late && !slot.is_first(half) {
-            continue;
-        }
         let half_stands = case.view.stands(&half.evidence_id, &half.references)?;
         stands |= half_stands;
         if !half_stands && any_stands {
@@ -92,8 +85,6 @@ fn hear(
         }
         if let Some((code, mut detail)) = negative(case.policy, &half.claims)
             && !released(case, &half.evidence_id)?
-            && !twin_released(case, scene, said, half)?
-            && !said_otherwise(case, scene, said)?
         {
             if replaced {
                 detail.push_str("; nothing of this kind that its issuer said later stands");
@@ -102,36 +93,6 @@ fn hear(
         }
     }
     Ok(stands)
-}
-
-/// Whether an issuer once said something that is not negative: nothing to a node, but to a mutant.
-pub(super) fn said_otherwise(case: &Case<'_>, scene: &Scene, said: &Said) -> Result<bool, RowError> {
-    if !mutant::is_active(Mutant::AnyMatchingEvidence) {
-        return Ok(false);
-    }
-    let mut walk = said.earlier.clone();
-    while let Ok(Some(slot)) = case.walk(scene, said, &mut walk)? {
-        if slot.of_kind(said.kind).any(|half| negative(case.policy, &half.claims).is_none()) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-/// Whether a release lifted another statement of the issuer that says the same: nothing to a node, but to a mutant.
-fn twin_released(case: &Case<'_>, scene: &Scene, said: &Said, half: &SlotRow) -> Result<bool, RowError> {
-    if !mutant::is_active(Mutant::ReleaseTwinNegatives) {
-        return Ok(false);
-    }
-    let mut walk = said.earlier.clone();
-    while let Ok(Some(slot)) = case.walk(scene, said, &mut walk)? {
-        for twin in slot.of_kind(said.kind).filter(|twin| twin.claims == half.claims) {
-            if released(case, &twin.evidence_id)? {
-                return Ok(true);
-            }
-        }
-    }
-    Ok(false)
 }
 
 /// Whether governance lifted a negative statement whose issuer can no longer say otherwise.

@@ -11,7 +11,6 @@ use super::scene::Scene;
 use super::verdict::Findings;
 use super::{artifact, negative, sound};
 use crate::kinds::{OfPeer, Says, effects};
-use crate::mutant::{self, Mutant};
 use crate::record::SlotRow;
 use crate::rows::RowError;
 use crate::said::Said;
@@ -70,7 +69,7 @@ fn check(
     for said in scene.of_kind(required.kind) {
         candidates = candidates.saturating_add(1);
         let Some(half) = scene.counting(&said.newest, said.kind) else { continue };
-        match counts(case, required, scene, said, half)? {
+        match counts(case, required, said, half)? {
             Ok(statement) => {
                 counted = counted.saturating_add(1);
                 until = earlier(until, statement.until);
@@ -103,7 +102,6 @@ fn check(
 fn counts(
     case: &Case<'_>,
     required: &Requirement,
-    scene: &Scene,
     said: &Said,
     half: &SlotRow,
 ) -> Result<Result<Counted, Vec<Flawed>>, RowError> {
@@ -118,9 +116,7 @@ fn counts(
         sound::check(case, issuer, half)?
     };
     let mut flaw = |code, detail| flaws.push(Flawed { code, detail, evidence: half.evidence_id });
-    if let Some((code, detail)) = content(case, half)
-        && !negative::said_otherwise(case, scene, said)?
-    {
+    if let Some((code, detail)) = content(case, half) {
         flaw(code, detail);
     }
     if trusted.is_some_and(|end| case.now >= end) {
@@ -184,9 +180,6 @@ fn trusted_until(case: &Case<'_>, half: &SlotRow) -> Result<Option<Millis>, RowE
 /// of `issuedAt` and acceptance (`runtime_stale`).
 fn fresh_until(required: &Requirement, half: &SlotRow) -> Option<Millis> {
     let seconds = required.max_age_seconds?;
-    let mut born = half.issued_at.to_millis().min(half.accepted_at);
-    if mutant::is_active(Mutant::AgeFromIssuedAt) {
-        born = half.issued_at.to_millis();
-    }
+    let born = half.issued_at.to_millis().min(half.accepted_at);
     Some(Millis(born.0.saturating_add(i64::from(seconds).saturating_mul(1000))))
 }

@@ -7,7 +7,6 @@ use assent_proof::{Code, EvidenceId, History, Millis, PolicyBody, Unchecked};
 use super::counted::{Flawed, earlier};
 use crate::command::Receipt;
 use crate::limit;
-use crate::mutant::{self, Mutant};
 
 /// Permission to execute. Nothing outside this module can make one, so no error, default or oversight
 /// elsewhere can turn into it.
@@ -191,11 +190,7 @@ impl Grounds {
 /// Rule R205 (RFC-EG-033 §6): An allow holds until the policy's `decisionTtlSeconds` are over, or until the
 /// first end of anything that counted, if that is earlier, and a deny holds for no time.
 pub(super) fn conclude(findings: Findings, grounds: Option<Grounds>) -> Decision {
-    let Findings { now, revision, history, head, mut policy, permit, mut reasons, more, until } = findings;
-    let mut grounds = grounds;
-    if mutant::is_active(Mutant::AllowOnError) {
-        grounds = grounds.or_else(|| out_of_nothing(&mut reasons, &mut policy));
-    }
+    let Findings { now, revision, history, head, policy, permit, mut reasons, more, until } = findings;
     let unopposed = reasons.is_empty() && more == 0;
     let judged_by = policy.as_ref().map(|policy| policy.evidence_id);
     if let Some(grounds) = grounds.filter(|grounds| unopposed && judged_by == Some(grounds.policy)) {
@@ -232,17 +227,4 @@ pub(super) fn conclude(findings: Findings, grounds: Option<Grounds>) -> Decision
         valid_until: now,
         permit,
     }
-}
-
-/// A mutant's grounds: where nothing could be known, it knows of nothing against it.
-fn out_of_nothing(reasons: &mut BTreeSet<Reason>, policy: &mut Option<JudgedBy>) -> Option<Grounds> {
-    use Code::{DeadlineExceeded, EvidenceMutated, NoQuorum, PolicyMissing};
-    let unknown = |code| matches!(code, NoQuorum | DeadlineExceeded | EvidenceMutated | PolicyMissing);
-    if reasons.is_empty() || !reasons.iter().all(|reason| unknown(reason.code)) {
-        return None;
-    }
-    reasons.clear();
-    let nothing = || JudgedBy { evidence_id: EvidenceId([0; 32]), unchecked: Vec::new() };
-    let nothing = policy.get_or_insert_with(nothing).evidence_id;
-    Some(Grounds::new(nothing, nothing, 1))
 }

@@ -10,7 +10,6 @@ use super::plan::Plan;
 use super::stop::Stop;
 use super::{claims, peer, place, references, signers, slot, times};
 use crate::command::Outcome;
-use crate::mutant::{self, Mutant};
 use crate::rows::RowError;
 use crate::rules::reaches;
 use crate::view::View;
@@ -108,9 +107,6 @@ fn accepted_at(view: &View<'_>, occasion: Occasion, statement: &Statement) -> Re
         }
         (Occasion::Command { proposed_at, .. }, Some(meta)) => {
             origin(&meta.origin, statement)?;
-            if mutant::is_active(Mutant::ExpireByLeadersClock) {
-                return Ok(proposed_at);
-            }
             Ok(proposed_at.max(meta.registry_time))
         }
         (Occasion::Command { .. }, None) => {

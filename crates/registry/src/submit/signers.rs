@@ -10,7 +10,6 @@ use super::admission::{Admission, by_new_keys};
 use super::stop::Stop;
 use crate::authority::authority_flaw;
 use crate::kinds::{Restriction, Threshold, effects, profile};
-use crate::mutant::{self, Mutant};
 use crate::record::CountedSigner;
 use crate::rows::RowError;
 use crate::view::View;
@@ -233,11 +232,8 @@ impl Revoked {
         let of_governance = view.authority(authority)?.is_some_and(|row| row.role == Role::Governance);
         // Without its nodes' keys a registry can say nothing, and a revoked key never comes back.
         let of_root = statement.domain == DomainName::root();
-        let by_threshold = if itself {
-            of_governance && reaches_back && !mutant::is_active(Mutant::UndoThresholdAlone)
-        } else {
-            of_governance || reaches_back || of_root
-        };
+        let by_threshold =
+            if itself { of_governance && reaches_back } else { of_governance || reaches_back || of_root };
         Ok(Self {
             by_itself: itself && !by_threshold,
             threshold: if by_threshold { domain_threshold(view, &statement.domain)? } else { 1 },

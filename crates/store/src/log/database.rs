@@ -3,13 +3,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use assent_registry::mutant::{self, Mutant};
 use redb::{
     Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase, ReadableTable, StorageError,
     Table,
 };
 
-use super::cut;
 use super::entry::{EntryError, LogEntry};
 use super::mark::Mark;
 use super::op::Op;
@@ -75,7 +73,6 @@ impl LogDatabase {
         let (mark, acknowledged) = Mark::open(disk, store_id)?;
         if let Some(acknowledged) = acknowledged
             && acknowledged > state.commit
-            && !mutant::is_active(Mutant::TruncateAtBadChecksum)
         {
             let problem =
                 format!("it ends at commit {} although commit {acknowledged} was acknowledged", state.commit);
@@ -112,9 +109,6 @@ impl LogDatabase {
         let mut bytes = self.bytes();
         let mut write = self.database.begin_write().map_err(failed)?;
         write.set_durability(Durability::Immediate).map_err(failed)?;
-        if mutant::is_active(Mutant::NoneDurabilityLog) {
-            write.set_durability(Durability::None).map_err(failed)?;
-        }
         {
             let mut entries = write.open_table(ENTRIES).map_err(failed)?;
             for op in ops {
@@ -158,7 +152,6 @@ fn carry_out<E: LogEntry>(
             entries.retain_in(..=*upto, |_, stored| remove(stored)).map_err(failed)?;
             state.purged(*upto, position);
         }
-        Op::Vote { .. } if mutant::is_active(Mutant::SaveVoteNothing) => {}
         Op::Vote { value, .. } => state.vote = Some(value.clone()),
         Op::Committed { value } => state.committed = Some(value.clone()),
         Op::Remembered { value, .. } => state.remembered = Some(value.clone()),
@@ -212,11 +205,6 @@ pub(super) fn read_entries<E: LogEntry>(
 
 /// Reads every page and every row.
 fn check(mut database: Database) -> Result<(Database, LogState, u64), StoreError> {
-    if mutant::is_active(Mutant::TruncateAtBadChecksum) {
-        cut::at_first_damage(&database)?;
-        let (state, bytes) = load(&database)?;
-        return Ok((database, state, bytes));
-    }
     // After a clean end redb trusts its pages unread, its record of free ones included.
     match database.check_integrity() {
         Ok(true) => {}

@@ -18,8 +18,6 @@ use std::sync::Arc;
 use redb::StorageBackend;
 use tokio::sync::watch;
 
-use assent_registry::mutant::{self, Mutant};
-
 use crate::blocking::{RunBlocking, blocking};
 use crate::disk::Disk;
 use crate::{Health, StoreError};
@@ -61,9 +59,6 @@ impl Mark {
     }
 
     fn sync(&self) -> Result<(), StoreError> {
-        if mutant::is_active(Mutant::NoneDurabilityLog) {
-            return Ok(());
-        }
         self.file.sync_data().map_err(|error| StoreError::Unusable(format!("`{MARK_FILE}`: {error}")))
     }
 }

@@ -4,7 +4,6 @@
 //! returns; they are durable when their callback is called, never before. Never interprets an entry.
 
 mod committer;
-mod cut;
 mod database;
 mod entry;
 mod mark;
@@ -16,7 +15,6 @@ mod tail;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use assent_registry::mutant::{self, Mutant};
 use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
@@ -103,8 +101,6 @@ impl<E: LogEntry> LogStore<E> {
     /// Adds entries at the end of the log. They can be read when this returns; `on_durable` is called after
     /// their fsync. Waits while too much is queued. On an error the callback is not called.
     pub async fn append(&self, entries: Vec<E>, on_durable: OnDurable) -> Result<(), StoreError> {
-        let on_durable =
-            if mutant::is_active(Mutant::AckBeforeFsync) { told(on_durable) } else { on_durable };
         let bytes = entries.iter().map(LogEntry::size).fold(0, usize::saturating_add);
         let units = bytes.div_ceil(ROOM_UNIT).clamp(1, self.room_max);
         let room = self
@@ -299,12 +295,6 @@ impl<E: LogEntry> LogStore<E> {
         }
         Ok(())
     }
-}
-
-/// Told already, whatever comes: only a mutant does that.
-fn told(on_durable: OnDurable) -> OnDurable {
-    on_durable(Ok(()));
-    Box::new(drop)
 }
 
 async fn wait(durable: oneshot::Receiver<Result<(), StoreError>>) -> Result<(), StoreError> {

@@ -2,8 +2,6 @@
 
 use std::sync::PoisonError;
 
-use assent_registry::mutant::{self, Mutant};
-
 use super::guard::SnapshotGuard;
 use super::view::RegistryView;
 use super::{RegistryStore, Writer};
@@ -42,10 +40,6 @@ impl RegistryStore {
         let view = RegistryView::open(staged.generation()?)?;
         guard(&view).map_err(StoreError::Snapshot)?;
         drop(view);
-        if mutant::is_active(Mutant::SwapSnapshotNonatomically) {
-            staged.keep_file();
-            return Ok(staged);
-        }
         // A crash before or after this leaves the old generation: nothing names the new file yet.
         staged
             .generation()?

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use assent_registry::Table;
-use assent_registry::mutant::{self, Mutant};
 use redb::ReadableTableMetadata;
 
 use super::codec::{CHUNK_BYTES_MAX, SnapshotChunk, SnapshotHeader, SnapshotSummary, Summing, put_row};
@@ -100,9 +99,6 @@ impl SnapshotChunks {
         rows: &mut Vec<u8>,
         count: &mut u64,
     ) -> Result<Option<Vec<u8>>, StoreError> {
-        if mutant::is_active(Mutant::ForgetDedupeInSnapshot) && table == Table::Evidence {
-            return Ok(None);
-        }
         for row in self.view.table(table)?.range::<&[u8]>(from..).map_err(unreadable)? {
             let (key, stored) = row.map_err(unreadable)?;
             let key = key.value();

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use redb::Durability;
 
 use assent_registry::Table;
-use assent_registry::mutant::{self, Mutant};
 
 use super::codec::{SnapshotChunk, SnapshotHeader, SnapshotSummary, Summing, next_row};
 use crate::StoreError;
@@ -57,9 +56,6 @@ impl StagedSnapshot {
         disk.remove(&file_name(number)).map_err(StoreError::unusable).map_err(poisoned)?;
         let generation =
             Generation::create(disk.as_ref(), number, store_id, cache_bytes).map_err(poisoned)?;
-        if mutant::is_active(Mutant::SwapSnapshotNonatomically) {
-            generation.make_ready(store_id, Some(&header.applied))?;
-        }
         Ok(Self {
             disk,
             health,

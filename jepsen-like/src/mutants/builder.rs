@@ -1,0 +1,140 @@
+//! The build of the copy with every mutant in it, and how a command goes on in it.
+//!
+//! It shares cargo's target directory with the ordinary build, and the profile `sim`, so that only the crates that have mutants
+//! are built a second time. Its program has another name, so that neither replaces the other.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use super::scratch::{self, ScratchError};
+use crate::output::say;
+
+/// The program's name in the copy: `00-switch.patch` gives it.
+const PROGRAM: &str = "assent-jepsen-mutants";
+
+/// Why there is no build with the mutants.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The work tree that this program was built from is not there.
+    #[error(
+        "the mutants are patches to the sources, which were at `{}` when this program was built: run it where they are, as \
+         `cargo run -p assent-jepsen --profile sim -- …`",
+        .root.display()
+    )]
+    NoSources {
+        /// Where the sources were.
+        root: PathBuf,
+    },
+    /// The copy cannot be made.
+    #[error(transparent)]
+    Scratch(#[from] ScratchError),
+    /// A program or a file cannot be used.
+    #[error("{doing}: {error}")]
+    Io {
+        /// What was being done.
+        doing: String,
+        /// Why it failed.
+        #[source]
+        error: io::Error,
+    },
+    /// cargo ended with an error, which it has told on stderr.
+    #[error("{doing}: cargo failed, and says why above")]
+    Cargo {
+        /// What was being done.
+        doing: &'static str,
+    },
+    /// cargo answered something else than expected.
+    #[error("cargo does not say {what}")]
+    Unexpected {
+        /// What was asked.
+        what: &'static str,
+    },
+}
+
+/// The program that runs.
+pub(super) fn this_program() -> Result<PathBuf, BuildError> {
+    std::env::current_exe().map_err(failed("finding this program"))
+}
+
+/// Brings the copy up to date, builds it, and answers where its program is. Only one process does so at a time.
+pub(super) fn bring_up_to_date() -> Result<PathBuf, BuildError> {
+    let root = sources()?;
+    let target = target_directory(&root)?;
+    let home = target.join("mutants");
+    fs::create_dir_all(&home).map_err(failed(format!("making `{}`", home.display())))?;
+    // Given back when this returns, and when the process ends or becomes another program.
+    let lock = File::create(home.join("lock")).map_err(failed("making the lock of the copy"))?;
+    lock.lock().map_err(failed("waiting for the lock of the copy"))?;
+    say("mutants: applying the patches to a copy of the work tree");
+    let tree = scratch::prepare(&root, &home)?;
+    say("mutants: building the copy");
+    build(&root, &tree, &target)
+}
+
+/// Runs the build with the mutants in place of this process, with the same arguments. Returns only why it cannot.
+pub(super) fn replace_this_process() -> BuildError {
+    match bring_up_to_date() {
+        Ok(program) => {
+            let error = Command::new(&program).args(std::env::args_os().skip(1)).exec();
+            failed(format!("running `{}`", program.display()))(error)
+        }
+        Err(error) => error,
+    }
+}
+
+/// The work tree that this program was built from.
+fn sources() -> Result<PathBuf, BuildError> {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = package.parent().unwrap_or(package).to_owned();
+    if root.join(scratch::PATCHES).is_dir() { Ok(root) } else { Err(BuildError::NoSources { root }) }
+}
+
+/// cargo in the work tree's root, whose `.cargo/config.toml` then is that of the ordinary build. In the copy cargo would read that of
+/// the copy and, above it, the root's once more; with other flags it builds every dependency anew.
+fn cargo(root: &Path) -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root).stdin(Stdio::null()).stderr(Stdio::inherit());
+    cargo
+}
+
+/// What a run of cargo says on stdout.
+fn output(cargo: &mut Command, doing: &'static str) -> Result<Vec<u8>, BuildError> {
+    let output = cargo.output().map_err(failed(doing))?;
+    if output.status.success() { Ok(output.stdout) } else { Err(BuildError::Cargo { doing }) }
+}
+
+fn target_directory(root: &Path) -> Result<PathBuf, BuildError> {
+    let what = "which its target directory is";
+    let mut ask = cargo(root);
+    ask.args(["metadata", "--no-deps", "--format-version", "1", "--offline"]);
+    let told = output(&mut ask, "asking cargo for its target directory")?;
+    let told: Value = serde_json::from_slice(&told).map_err(|_| BuildError::Unexpected { what })?;
+    let folder = told.get("target_directory").and_then(Value::as_str);
+    folder.map(PathBuf::from).ok_or(BuildError::Unexpected { what })
+}
+
+fn build(root: &Path, tree: &Path, target: &Path) -> Result<PathBuf, BuildError> {
+    let what = "where it has put the program with the mutants";
+    let mut build = cargo(root);
+    build.args(["build", "--package", "assent-jepsen", "--bin", PROGRAM, "--profile", "sim", "--locked"]);
+    build.args(["--message-format", "json-render-diagnostics"]);
+    build.arg("--manifest-path").arg(tree.join("Cargo.toml")).arg("--target-dir").arg(target);
+    let told = output(&mut build, "building the copy with the mutants")?;
+    let lines = told.split(|byte| *byte == b'\n');
+    let messages = lines.filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+    let mut programs = messages.filter_map(|message| {
+        let named = message.get("target")?.get("name")?.as_str()? == PROGRAM;
+        message.get("executable")?.as_str().filter(|_| named).map(PathBuf::from)
+    });
+    programs.next_back().ok_or(BuildError::Unexpected { what })
+}
+
+fn failed(doing: impl Into<String>) -> impl FnOnce(io::Error) -> BuildError {
+    let doing = doing.into();
+    move |error| BuildError::Io { doing, error }
+}
