@@ -5,13 +5,14 @@
 //! there listens at the peer's address, and whoever dials in can only ask. A new connection replaces the one before it in
 //! its own slot and never the other one. Holds no request: a call on a peer without a connection fails at once.
 //!
-//! - `table`: which peers there are, and what is known of each.
+//! - `table`, `entry`: which peers there are, and what is known of each.
 //! - `accept`, `dial`: connections come to be, from the peer's side and from this one.
 //! - `run`: what goes on on each until it ends.
 //! - `look`: who answers at an address, asked before a member moves there.
 
 mod accept;
 mod dial;
+mod entry;
 mod look;
 mod run;
 mod table;
@@ -29,7 +30,7 @@ use crate::env::{Clock, Environment, Moment, Net};
 use crate::raft::types::NodeId;
 use crate::tasks::Tasks;
 
-use self::table::{Peer, Problem};
+use self::entry::{Peer, Problem};
 use super::clock::{ClockReadings, ReadingBook};
 use super::connection::Connection;
 use super::error::PeerError;

@@ -7,20 +7,18 @@
 //! Owns the memory and, in `memory/codec.rs`, its encoding; decides nothing of Raft.
 
 mod codec;
+mod state;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use assent_registry::UnknownVersionError;
 use assent_store::{LogStore, StoreError};
 use openraft::RaftMetrics;
 
+use self::state::{State, UnreadableError};
 use super::log::LogRecord;
 use super::types::{NodeId, TypeConfig};
 use crate::peer::{Acknowledged, Hello};
-
-/// Term and log index that each member has acknowledged.
-type Known = BTreeMap<NodeId, (u64, u64)>;
 
 /// The memory. Shared.
 pub struct Memory {
@@ -28,34 +26,6 @@ pub struct Memory {
     state: Mutex<State>,
     /// Held while it is given to the log.
     writing: tokio::sync::Mutex<()>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct State {
-    known: Known,
-    /// The epoch in which root recovered the cluster without this node; 0 if it did not.
-    ended: u64,
-    /// The newest rules of which this node has signed that its build knows them; 0 if of none.
-    signed: u32,
-    /// The members that have said that this node was removed, and have not taken it back.
-    removed_by: BTreeSet<NodeId>,
-    /// What goes along with appends, while this node leads.
-    told: Vec<Acknowledged>,
-    /// Whether `known` has grown, or `removed_by` changed, since it was last given to the log,
-    grown: bool,
-    /// and since it was last made durable for certain.
-    loose: bool,
-}
-
-/// Why the log's memory of others cannot be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum UnreadableError {
-    /// Another build wrote it.
-    #[error("what the log remembers of the voters has {0}")]
-    Version(UnknownVersionError),
-    /// This build knows its version, and the bytes are not a memory.
-    #[error("what the log remembers of the voters is damaged")]
-    Damaged,
 }
 
 impl Memory {

@@ -12,7 +12,7 @@ use crate::peer::handshake::{self, Opened};
 use crate::peer::sync::lock;
 
 use super::Inner;
-use super::table::Peer;
+use super::entry::Peer;
 
 /// A connection that lived so long was a good one: the next dial is quick again.
 const GOOD_AFTER: Duration = Duration::from_millis(200);

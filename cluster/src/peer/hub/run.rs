@@ -14,7 +14,7 @@ use crate::peer::sync::lock;
 use crate::raft::types::NodeId;
 
 use super::Inner;
-use super::table::Peer;
+use super::entry::Peer;
 
 impl Inner {
     /// Puts a connection into its peer's slot and runs it until it ends.

@@ -14,7 +14,7 @@
 use assent_registry::UnknownVersionError;
 use bytes::Bytes;
 
-use super::{State, UnreadableError};
+use super::state::{State, UnreadableError};
 use crate::raft::types::NodeId;
 
 /// The newest version. To add one: ARCHITECTURE.md, "Versions".
