@@ -15,7 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use assent_store::{LogStore, StoreError};
 use openraft::RaftMetrics;
 
-use self::state::{State, UnreadableError};
+use self::state::State;
+pub use self::state::UnreadableError;
 use super::log::LogRecord;
 use super::types::{NodeId, TypeConfig};
 use crate::peer::{Acknowledged, Hello};
