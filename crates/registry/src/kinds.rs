@@ -9,7 +9,6 @@ use assent_proof::{
     Seconds, TreeHash,
 };
 
-
 /// What the rules ask of every statement of a kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Profile {
