@@ -179,6 +179,8 @@ pub(crate) fn bound_count(count: usize, field: &str) -> Result<(), Refusal> {
 
 #[cfg(test)]
 mod tests {
+    use assent_proof::{EvidenceId, History, Millis};
+
     use super::*;
 
     #[test]
