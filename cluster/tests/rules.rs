@@ -14,14 +14,13 @@ use assent_proof::{Claims, DomainName, Envelope, EvidenceKind, Role, Statement};
 use bytes::Bytes;
 use cluster_support::*;
 
-/// An audit event in a lineage of its own, which the rules of version 2 want to have `detail`.
-fn event(lineage: &str, detail: Option<&str>) -> Bytes {
-    let first = authorization_for(lineage);
+/// An audit event in a lineage that this authorization began, which the rules of version 2 want to have `detail`.
+fn event(lineage: &str, authorization: &[u8], detail: Option<&str>) -> Bytes {
     let domain = "prod.eu".parse().unwrap();
     let claims = Claims::AuditLineage { event: "started".to_owned(), detail: detail.map(str::to_owned) };
     let mut draft = statement(EvidenceKind::AuditLineage, domain, "program", &claims);
     draft.lineage = lineage.parse().unwrap();
-    draft.references = vec![Envelope::parse(&first).unwrap().id()];
+    draft.references = vec![Envelope::parse(authorization).unwrap().id()];
     sign(draft, &[&key(20)]).into()
 }
 
@@ -33,9 +32,10 @@ async fn submit(node: &Node, envelope: impl Into<Bytes>) -> Result<(), String> {
 }
 
 /// The authorization that an event refers to, and the event.
-async fn report(node: &Node, lineage: &str, detail: Option<&str>) -> Result<(), String> {
-    submit(node, authorization_for(lineage)).await.unwrap();
-    submit(node, event(lineage, detail)).await
+async fn report(node: &Node, lineage: &str) -> Result<(), String> {
+    let authorization = authorization_for(lineage);
+    submit(node, authorization.clone()).await.unwrap();
+    submit(node, event(lineage, &authorization, None)).await
 }
 
 fn rules(node: &Node) -> u32 {
@@ -148,25 +148,28 @@ async fn the_rules_are_raised_once_every_voter_knows_them_and_replicas_stay_equa
     (audit.sequence, audit.parent) = (Some(sequence), parent);
     submit(&nodes[0], sign(audit, &[&key(3), &key(20)])).await.unwrap();
     for (place, lineage) in ["a-0", "a-1", "a-2"].iter().enumerate() {
-        report(&nodes[place], lineage, None).await.unwrap();
+        report(&nodes[place], lineage).await.unwrap();
     }
-    submit(&nodes[1], authorization_for("kept")).await.unwrap();
-    let kept = event("kept", None);
+    let authorization = authorization_for("kept");
+    submit(&nodes[1], authorization.clone()).await.unwrap();
+    let kept = event("kept", &authorization, None);
     submit(&nodes[1], kept.clone()).await.unwrap();
     tokio::time::sleep(Duration::from_millis(2_500)).await;
     assert!(nodes.iter().all(|node| rules(node) == 1), "raised although a voter does not know them");
 
     // The last one is upgraded, under load.
     nodes.remove(2).shutdown().await;
-    report(&nodes[0], "b-0", None).await.unwrap();
+    report(&nodes[0], "b-0").await.unwrap();
     nodes.push(start(&new[2]).await);
     ready(&nodes[2]).await;
     eventually("all follow the new rules", || nodes.iter().all(|node| rules(node) == 2)).await;
     assert_eq!(signers(&nodes[0]).await, 3, "each voter has signed that its build knows them");
     for (place, lineage) in ["c-0", "c-1", "c-2"].iter().enumerate() {
-        let refused = report(&nodes[place], lineage, None).await.unwrap_err();
+        let authorization = authorization_for(lineage);
+        submit(&nodes[place], authorization.clone()).await.unwrap();
+        let refused = submit(&nodes[place], event(lineage, &authorization, None)).await.unwrap_err();
         assert!(refused.starts_with("claims_invalid"), "{refused}");
-        submit(&nodes[place], event(lineage, Some("why"))).await.unwrap();
+        submit(&nodes[place], event(lineage, &authorization, Some("why"))).await.unwrap();
     }
     // What was accepted under the old rules stands.
     let answer = nodes[1].service().submit(&Caller::Anonymous, kept).await;
