@@ -39,6 +39,15 @@ impl Held {
         true
     }
 
+    /// Runs the job that came last; whether there was one. Those before it stay held.
+    pub fn step_last(&self) -> bool {
+        let last = self.jobs.lock().unwrap().pop_back();
+        let Some((job, done)) = last else { return false };
+        job();
+        let _ = done.send(());
+        true
+    }
+
     /// Runs job after job until `done` says so.
     pub async fn step_until(&self, what: &str, done: impl Fn() -> bool) {
         for _ in 0..20_000 {
