@@ -39,10 +39,10 @@ impl Held {
         true
     }
 
-    /// Runs the job that came last; whether there was one. Those before it stay held.
-    pub fn step_last(&self) -> bool {
-        let last = self.jobs.lock().unwrap().pop_back();
-        let Some((job, done)) = last else { return false };
+    /// Runs the job that came second; whether there was one. The first stays held.
+    pub fn step_second(&self) -> bool {
+        let second = self.jobs.lock().unwrap().remove(1);
+        let Some((job, done)) = second else { return false };
         job();
         let _ = done.send(());
         true
