@@ -149,9 +149,9 @@ impl Metrics {
         self.signatures.get()
     }
 
-    /// What became of a submission.
-    pub(crate) fn submitted(&self, result: &Submitted) {
-        self.submissions.inc(&Became::from(result));
+    /// What became of so many envelopes.
+    pub(crate) fn submitted(&self, result: &Submitted, envelopes: usize) {
+        self.submissions.inc_by(&Became::from(result), u64::try_from(envelopes).unwrap_or(u64::MAX));
     }
 
     /// Envelopes were looked at before they are proposed: most signatures that this computed, and how many were refused without one as

@@ -7,18 +7,23 @@ mod cluster_support;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use assent_api::{BatchMode, MAX_BATCH, MAX_BATCH_BYTES, batch_body};
+use assent_cluster::config::Config;
 use assent_cluster::env::Environment;
 use assent_cluster::node::Node;
 use assent_cluster::usecase::Caller;
 use assent_proof::{Code, Envelope};
 use bytes::Bytes;
 use cluster_support::held::Held;
-use cluster_support::http::{ask, status};
-use cluster_support::raw::{exchange, post, problem};
+use cluster_support::http::{ask, get, status};
+use cluster_support::raw::{SURELY, exchange, post, problem, to_the_end};
 use cluster_support::*;
 use serde_json::Value;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
 
 /// The results of a batch.
 async fn results(address: SocketAddr, mode: BatchMode, envelopes: &[Vec<u8>]) -> Vec<Value> {
@@ -58,7 +63,7 @@ async fn a_good_envelope_of_a_batch_that_is_refused_whole_is_told_that_it_is_goo
     ready(&node).await;
     let address = node.client_addr();
     let good = authorization_for("exec-1");
-    // One batch fails when its signatures are verified, the other when the registry judges it.
+    // One batch fails at a signature, the other before any is computed: nobody has granted its issuer anything.
     for (bad, code) in
         [(tampered(&authorization_for("exec-2")), "signature_invalid"), (by_nobody(), "authority_unknown")]
     {
@@ -83,12 +88,18 @@ async fn a_good_envelope_of_a_batch_that_is_refused_whole_is_told_that_it_is_goo
 
 /// A cluster of one, with places for one full batch, and what it hands to its blocking threads.
 async fn with_places_for_one(folder: &Path) -> (Node, Arc<Held>) {
+    with_places_for_one_and(folder, |_| ()).await
+}
+
+/// The same, as `spoil` has configured it.
+async fn with_places_for_one_and(folder: &Path, spoil: impl FnOnce(&mut Config)) -> (Node, Arc<Held>) {
     let mut config = configs(folder).swap_remove(0);
     config.voters.truncate(1);
     // Half of it is for batches.
     config.limits.submit_queue = 2 * MAX_BATCH;
     config.limits.registry_flush_ms = 60_000;
     config.deadlines.submit_ms = 60_000;
+    spoil(&mut config);
     let held = Arc::new(Held::default());
     let env = Environment { blocking: held.clone(), ..environment(&config).await };
     let node = Node::start(config, env).await.unwrap();
@@ -142,8 +153,123 @@ async fn a_batch_that_finds_the_lane_full_is_refused_unread_and_with_one_problem
     held.let_go();
     let results = first.await.unwrap().expect("it was looked at");
     assert_eq!(results.len(), MAX_BATCH);
+    // Each batch counts as the envelopes that it has, or as one for each KiB of its body if nobody has looked into it.
+    let unread = 2 * MAX_BATCH + 2 * large.len().div_ceil(1024);
+    assert_eq!(submissions(address, "overloaded").await, unread + MAX_BATCH);
     // Its places are free again.
     let answer = exchange(address, &post(path, "connection: close\r\n", &small)).await;
     assert_eq!(status(&answer), 200, "{answer}");
+    node.shutdown().await;
+}
+
+/// How many envelopes this became of.
+async fn submissions(address: SocketAddr, code: &str) -> usize {
+    let page = get(address, "/metrics").await.unwrap();
+    let name = format!("assent_submissions_total{{code=\"{code}\"}} ");
+    page.lines().find_map(|line| line.strip_prefix(&name)).unwrap().parse().unwrap()
+}
+
+/// A batch of authorizations that is too large to be read, and to be answered, on the spot; and how many they are.
+fn large_batch() -> (Vec<u8>, usize) {
+    let envelopes: Vec<Vec<u8>> = (0..40).map(|n| authorization_for(&format!("exec-{n}"))).collect();
+    let body = batch_body(BatchMode::Each, &envelopes);
+    assert!(body.len() > 16 * 1024, "{}", body.len());
+    (body, envelopes.len())
+}
+
+/// Posts it on a task of its own.
+fn posted(address: SocketAddr, body: &[u8]) -> tokio::task::JoinHandle<String> {
+    let bytes = post("/v1/envelopes:batch", "connection: close\r\n", body);
+    tokio::spawn(async move { exchange(address, &bytes).await })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_accepted_batch_gets_its_receipts_while_others_have_every_turn() {
+    let folder = tempfile::tempdir().unwrap();
+    let one_turn = |config: &mut Config| config.limits.verifications = 1;
+    let (node, held) = with_places_for_one_and(folder.path(), one_turn).await;
+    let (body, count) = large_batch();
+    held.hold();
+    let first = posted(node.client_addr(), &body);
+    eventually("it is to be read", || held.count() == 1).await;
+    // What takes eight turns, one after the other with those of the first one.
+    let service = node.service().clone();
+    let others = tokio::spawn(async move {
+        let garbage = vec![Bytes::from_static(b"{}"); 500];
+        service.submit_batch(&Caller::Anonymous, BatchMode::Each, garbage).await
+    });
+    for what in ["it is read", "others have a turn", "its signatures are looked at"] {
+        eventually(what, || held.count() == 1).await;
+        // Time enough for the one who has no turn to wait for the next.
+        sleep(Duration::from_millis(300)).await;
+        held.step();
+    }
+    // Others have the only turn from here on, and keep it. Whatever else is to be done for the first batch is done.
+    let answered = async {
+        while !first.is_finished() {
+            if !held.step_second() {
+                sleep(Duration::from_millis(1)).await;
+            }
+        }
+    };
+    timeout(SURELY, answered).await.expect("its answer waits for a turn");
+    assert!(held.count() > 0 && !others.is_finished());
+    let answer = first.await.unwrap();
+    assert_eq!(status(&answer), 200, "{answer}");
+    assert_eq!(answer.matches("\"status\":201").count(), count, "{answer}");
+    assert_eq!(answer.matches("\"receipt\":").count(), count, "{answer}");
+    held.let_go();
+    others.await.unwrap().unwrap();
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_has_one_deadline_and_not_one_for_each_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let soon = |config: &mut Config| config.deadlines.submit_ms = 2_000;
+    let (node, held) = with_places_for_one_and(folder.path(), soon).await;
+    let address = node.client_addr();
+    let (body, count) = large_batch();
+    held.hold();
+    let first = posted(address, &body);
+    eventually("it is to be read", || held.count() == 1).await;
+    // Its time is over before it is read. Nothing else keeps it from being accepted.
+    sleep(Duration::from_millis(2_200)).await;
+    held.let_go();
+    let (head, late) = problem(&first.await.unwrap());
+    assert_eq!((late.status, late.code), (503, Code::DeadlineExceeded), "{head}");
+    assert_eq!(submissions(address, "deadline_exceeded").await, count);
+    let answer = posted(address, &body).await.unwrap();
+    assert_eq!(answer.matches("\"status\":201").count(), count, "{answer}");
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_whose_body_finds_no_room_counts_as_the_envelopes_that_it_is_expected_to_have() {
+    let folder = tempfile::tempdir().unwrap();
+    let mebibyte = |config: &mut Config| config.limits.body_kib = 1_024;
+    let (node, _held) = with_places_for_one_and(folder.path(), mebibyte).await;
+    let address = node.client_addr();
+    // It has said that it sends as much as there is room for, and waits.
+    let mut slow = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "POST /v1/envelopes:batch HTTP/1.1\r\nhost: node\r\nexpect: 100-continue\r\nconnection: close\r\n\
+         content-length: {MAX_BATCH_BYTES}\r\n\r\n"
+    );
+    slow.write_all(head.as_bytes()).await.unwrap();
+    // Once it is asked for its body, it has the room.
+    slow.readable().await.unwrap();
+    let (body, _) = large_batch();
+    let answer = exchange(address, &post("/v1/envelopes:batch", "", &body)).await;
+    let (head, full) = problem(&answer);
+    assert_eq!((full.status, full.code), (503, Code::Overloaded), "{head}");
+    assert!(head.contains("connection: close"), "{head}");
+    assert_eq!(submissions(address, "overloaded").await, body.len().div_ceil(1024));
+    // That its sender is too slow is none of the node's failures.
+    let answer = to_the_end(&mut slow).await;
+    let (_, answer) = answer.split_once("\r\n\r\n").unwrap();
+    let (head, late) = problem(answer);
+    assert_eq!((late.status, late.code), (408, Code::DeadlineExceeded), "{head}");
+    assert_eq!(submissions(address, "deadline_exceeded").await, 0);
     node.shutdown().await;
 }

@@ -85,7 +85,9 @@ async fn clients_beyond_the_cap_that_say_nothing_are_few_and_lose_their_places_s
     for stream in &mut silent {
         assert_eq!(to_the_end(stream).await, "");
     }
-    assert!(from.elapsed() >= Duration::from_secs(2), "{:?}", from.elapsed());
+    // Elsewhere a head may take 10 s.
+    let held_for = from.elapsed();
+    assert!((Duration::from_secs(2)..Duration::from_secs(5)).contains(&held_for), "{held_for:?}");
     assert!(is_200(address, "/livez").await);
     drop(held);
     node.shutdown().await;
@@ -137,10 +139,11 @@ async fn a_body_that_does_not_arrive_in_time_is_answered_with_408() {
     let folder = tempfile::tempdir().unwrap();
     let node = alone(folder.path(), |config| config.deadlines.http_body_ms = 300).await;
     for path in ["/v1/authorize", "/v1/envelopes", "/v1/envelopes:batch"] {
-        let mut question = post(path, "connection: close\r\n", b"{}");
+        let mut question = post(path, "", b"{}");
         question.truncate(question.len() - 1);
         let (head, problem) = problem(&exchange(node.client_addr(), &question).await);
         assert_eq!((problem.status, problem.code), (408, Code::DeadlineExceeded), "{path}: {head}");
+        assert!(head.contains("connection: close"), "{path}: {head}");
         assert!(problem.detail.contains("300 ms"), "{}", problem.detail);
     }
     node.shutdown().await;
@@ -240,6 +243,34 @@ async fn a_body_that_will_be_refused_is_not_asked_for() {
             assert!(from.elapsed() < Duration::from_secs(3), "{path} {headers}: {:?}", from.elapsed());
         }
     }
+    // Nor is one that nothing is done with.
+    for (line, status, code) in [
+        ("POST /nowhere", 404, Code::TargetUnknown),
+        ("PUT /v1/envelopes", 405, Code::Malformed),
+        ("PATCH /v1/cluster/members/x", 400, Code::Malformed),
+        ("POST /v1/cluster/members/%ff/promote", 400, Code::Malformed),
+        ("GET /v1/events?limit=0", 400, Code::Malformed),
+    ] {
+        for headers in ["", waits] {
+            let from = Instant::now();
+            let head = format!("{line} HTTP/1.1\r\nhost: node\r\n{headers}content-length: 2\r\n\r\n");
+            let (head, problem) = problem(&exchange(address, head.as_bytes()).await);
+            assert_eq!((problem.status, problem.code), (status, code), "{line} {headers}: {head}");
+            assert!(head.contains("connection: close"), "{line} {headers}: {head}");
+            assert!(from.elapsed() < Duration::from_secs(3), "{line} {headers}: {:?}", from.elapsed());
+        }
+    }
+    // A refusal of a request that is over ends no connection.
+    let mut kept = kept(address).await;
+    kept.write_all(b"POST /nowhere HTTP/1.1\r\nhost: node\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"}") {
+        let read = timeout(SURELY, kept.read_buf(&mut answer)).await.unwrap().unwrap();
+        assert!(read > 0, "{}", String::from_utf8_lossy(&answer));
+    }
+    let (answered, _) = problem(&String::from_utf8(answer).unwrap());
+    assert!(!answered.contains("connection: close"), "{answered}");
+    assert!(still_answers(&mut kept).await);
     // What is worth reading is asked for.
     let mut stream = TcpStream::connect(address).await.unwrap();
     let headers = format!("{waits}connection: close\r\n");
@@ -261,7 +292,16 @@ async fn a_request_that_does_not_name_one_host_is_refused_as_malformed() {
     let get = |version: &str, hosts: &str| {
         format!("GET /livez HTTP/{version}\r\n{hosts}connection: close\r\n\r\n").into_bytes()
     };
-    for hosts in ["", "host: node\r\nhost: node\r\n", "host: a b\r\n", "host: somebody@node\r\n"] {
+    for hosts in [
+        "",
+        "host: node\r\nhost: node\r\n",
+        "host: a b\r\n",
+        "host: somebody@node\r\n",
+        "host: node:abc\r\n",
+        "host: node:99999\r\n",
+        "host: a,b\r\n",
+        "host: *\r\n",
+    ] {
         let (head, problem) = problem(&exchange(address, &get("1.1", hosts)).await);
         assert_eq!((problem.status, problem.code), (400, Code::Malformed), "{hosts}: {head}");
         assert!(problem.detail.contains("`Host`"), "{hosts}: {}", problem.detail);

@@ -189,6 +189,10 @@ async fn a_call_on_which_the_node_panics_is_answered_with_500_and_a_code_and_the
     losing.breaks.store(false, Ordering::SeqCst);
     let page = get(address, "/metrics").await.unwrap();
     assert!(page.contains("assent_task_panics_total 4\n"), "{page}");
+    // The single envelope, and one for each KiB of the batch, which nobody had looked into.
+    let failed = 1 + batch.len().div_ceil(1024);
+    let counted = format!("assent_submissions_total{{code=\"internal_error\"}} {failed}\n");
+    assert!(page.contains(&counted), "{page}");
     let answer = ask(address, "POST /v1/envelopes", &envelope).await.unwrap();
     assert_eq!(status(&answer), 201, "{answer}");
     node.shutdown().await;

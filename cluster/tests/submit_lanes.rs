@@ -22,7 +22,7 @@ use cluster_support::held::Held;
 use cluster_support::http::get;
 use cluster_support::*;
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// Time enough for what was begun to wait for its turn.
 const SETTLED: Duration = Duration::from_millis(100);
@@ -359,8 +359,11 @@ async fn a_batch_without_places_is_shed_at_once_and_costs_no_signature() {
     let batches = filled(&nodes[at], &held[at]).await;
     let before = signatures(&nodes);
     // Nothing that blocks runs by itself now: it is answered without.
-    let service = nodes[at].service();
-    let shed = service.submit_batch(&Caller::Anonymous, BatchMode::Each, forged_batch("shed")).await;
+    let (service, batch) = (nodes[at].service(), forged_batch("shed"));
+    let from = Instant::now();
+    let shed = service.submit_batch(&Caller::Anonymous, BatchMode::Each, batch).await;
+    // The deadline is 8 s.
+    assert!(from.elapsed() < Duration::from_secs(2), "it waited: {:?}", from.elapsed());
     let problem = shed.expect_err("it has one problem, and not one an envelope");
     assert_eq!((problem.code, problem.status), (Code::Overloaded, 429));
     assert_eq!(signatures(&nodes), before);

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use assent_proof::Code;
 
-use super::reply::{closing, problem};
+use super::reply::problem;
 use crate::usecase::Service;
 
 /// A body that was read, and the room that it takes until it is dropped.
@@ -33,6 +33,16 @@ pub(super) fn announced(body: &Body) -> Option<usize> {
 /// strict. A body that is announced as larger is refused unread: hyper asks a client that waits for `100 Continue` for its body once the
 /// body is read, and not before.
 pub(super) async fn read(service: &Service, body: Body, most: usize) -> Result<Read, Response> {
+    read_or(service, body, most, |_| ()).await
+}
+
+/// The same. If there is no room for the body, `no_room` is told how many bytes it may have.
+pub(super) async fn read_or(
+    service: &Service,
+    body: Body,
+    most: usize,
+    no_room: impl FnOnce(usize),
+) -> Result<Read, Response> {
     let announced = announced(&body);
     if announced.is_some_and(|bytes| bytes > most) {
         return Err(too_large(most));
@@ -40,11 +50,13 @@ pub(super) async fn read(service: &Service, body: Body, most: usize) -> Result<R
     let mut room = None;
     if most > SMALL {
         // What the client says it sends, or the most that it may.
-        room = service.body_room(announced.unwrap_or(most));
+        let bytes = announced.unwrap_or(most);
+        room = service.body_room(bytes);
         if room.is_none() {
+            no_room(bytes);
             let held = service.config().limits.body_kib;
             let detail = format!("batches of {held} KiB are held already");
-            return Err(closing(problem(Code::Overloaded, 503, &detail)));
+            return Err(problem(Code::Overloaded, 503, &detail));
         }
     }
     let within = Duration::from_millis(service.config().deadlines.http_body_ms);
@@ -60,5 +72,5 @@ pub(super) async fn read(service: &Service, body: Body, most: usize) -> Result<R
 }
 
 fn too_large(most: usize) -> Response {
-    closing(problem(Code::TooLarge, 413, &format!("the body has more than {most} bytes")))
+    problem(Code::TooLarge, 413, &format!("the body has more than {most} bytes"))
 }

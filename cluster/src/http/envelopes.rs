@@ -4,11 +4,11 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 
-use assent_api::{BatchResponse, BatchResult, Call, JSON_CONTENT_TYPE, MAX_BATCH_BYTES, Problem};
+use assent_api::{BatchResponse, BatchResult, Call, JSON_CONTENT_TYPE, MAX_BATCH_BYTES};
 use assent_proof::MAX_ENVELOPE_BYTES;
 
 use super::body;
-use super::reply::{closing, fault, json, problem_body, refusal, reply_in};
+use super::reply::{fault, json, problem_body, refusal, reply_in};
 use crate::usecase::{BatchResults, Caller, NoBatch, Service, Submitted};
 
 /// Up to so many results of a batch are written on the spot; more take milliseconds, which an async thread does not have.
@@ -34,10 +34,11 @@ pub(super) async fn submit_batch(State(service): State<Service>, request: Body) 
     if let Some(bytes) = announced
         && let Err(why) = service.expects_envelopes(bytes)
     {
-        return closing(problem_body(&why.problem(Call::Submission)));
+        return problem_body(&why.problem(Call::Submission));
     }
     // The room is held until the answer.
-    let body = match body::read(&service, request, MAX_BATCH_BYTES).await {
+    let no_room = |bytes| service.envelopes_without_room(bytes);
+    let body = match body::read_or(&service, request, MAX_BATCH_BYTES, no_room).await {
         Ok(body) => body,
         Err(answer) => return answer,
     };
@@ -53,15 +54,12 @@ pub(super) async fn submit_batch(State(service): State<Service>, request: Body) 
     let written = if results.len() <= WRITTEN_AT_ONCE {
         Ok(written(results))
     } else {
-        service.in_turn(move || written(results)).await
+        service.at_once(move || written(results)).await
     };
     match written {
         Ok(Ok(bytes)) => reply_in(room, 200, JSON_CONTENT_TYPE, bytes),
         Ok(Err(error)) => fault(&format!("the answer cannot be written: {error}")),
-        Err(why) => {
-            let detail = format!("the batch was worked on, and its answer was not written: {}", why.detail());
-            problem_body(&Problem::unknown_outcome(detail))
-        }
+        Err(lost) => fault(&format!("the batch was worked on, and its answer was not written: {lost}")),
     }
 }
 

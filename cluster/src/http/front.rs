@@ -1,8 +1,10 @@
 //! What stands before the routes: what every request is looked at for, and what every answer leaves with.
 
 use std::convert::Infallible;
+use std::net::Ipv6Addr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use axum::Router;
@@ -10,7 +12,6 @@ use axum::body::{Body, HttpBody};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
-use http::uri::Authority;
 use http::{HeaderMap, HeaderName, Request, Response, Version, header};
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::service::Service;
@@ -89,17 +90,39 @@ fn wrong_host(version: Version, headers: &HeaderMap) -> Option<&'static str> {
     match (hosts.next(), hosts.next()) {
         (Some(_), Some(_)) => Some("the request has more than one `Host` header"),
         (Some(host), None) => {
-            let is_host = |bytes: &[u8]| {
-                bytes.is_empty() || (!bytes.contains(&b'@') && Authority::try_from(bytes).is_ok())
-            };
+            let is_host = host.is_empty() || host.to_str().is_ok_and(is_host);
             let detail = "the request's `Host` header is not a host with or without a port";
-            (!is_host(host.as_bytes())).then_some(detail)
+            (!is_host).then_some(detail)
         }
         (None, _) if version >= Version::HTTP_11 => {
             Some("the request has no `Host` header, which HTTP/1.1 requires")
         }
         (None, _) => None,
     }
+}
+
+/// Whether this is a host with or without a port (RFC 9110 §7.2): a name, an IPv4 address, or an IPv6 address in brackets. RFC 3986 §3.2.2
+/// lets a name have more characters, such as `,` and `*`. No name of a machine has them, and another reader may see two hosts there, or any.
+fn is_host(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let is_name = |name: &str| !name.is_empty() && name.bytes().all(is_plain);
+    let is_port = |port: &str| {
+        // A number is also read with a sign before it.
+        let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+        digits && (port.is_empty() || port.parse::<u16>().is_ok())
+    };
+    let Some(literal) = text.strip_prefix('[') else {
+        return match text.split_once(':') {
+            Some((name, port)) => is_name(name) && is_port(port),
+            None => is_name(text),
+        };
+    };
+    let Some((address, behind)) = literal.split_once(']') else { return false };
+    let is_address = match address.split_once("%25") {
+        Some((address, zone)) => address.parse::<Ipv6Addr>().is_ok() && is_name(zone),
+        None => address.parse::<Ipv6Addr>().is_ok(),
+    };
+    is_address && (behind.is_empty() || behind.strip_prefix(':').is_some_and(is_port))
 }
 
 /// Whether a body under these headers is in an encoding that nothing here decodes.
@@ -133,6 +156,8 @@ impl Service<Request<Incoming>> for Front {
             return ready(Ok(Answer::of(refusal, turn))).boxed();
         }
         request.extensions_mut().insert(HalfClosed(self.socket.half_closed()));
+        let ended = Arc::new(AtomicBool::new(request.body().is_end_stream()));
+        let request = request.map(|body| Watched { body, ended: ended.clone() });
         let (mut router, tasks) = (self.router.clone(), self.tasks.clone());
         async move {
             let answering = async { tower::Service::call(&mut router, request).await };
@@ -141,9 +166,43 @@ impl Service<Request<Incoming>> for Front {
                 // A connection that just ends would tell its client nothing, and what is behind this request on it is in doubt.
                 Err(Panicked) => closing(fault("the work on this request failed inside the node")),
             };
+            // The rest of the body is not read, and the next request stands behind it. A client has to hear that, whatever the answer is:
+            // it would ask again on a connection that is closed.
+            let answer = if ended.load(Ordering::Relaxed) { answer } else { closing(answer) };
             Ok(Answer::of(answer, turn))
         }
         .boxed()
+    }
+}
+
+/// A request's body, which tells when all of it was read.
+struct Watched {
+    body: Incoming,
+    ended: Arc<AtomicBool>,
+}
+
+impl HttpBody for Watched {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let this = self.get_mut();
+        let frame = Pin::new(&mut this.body).poll_frame(context);
+        if let Poll::Ready(None) = frame {
+            this.ended.store(true, Ordering::Relaxed);
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -219,10 +278,39 @@ mod tests {
             let hosts = hosts.iter().map(|host| (header::HOST, HeaderValue::from_static(host)));
             wrong_host(version, &hosts.collect::<HeaderMap>()).is_some()
         };
-        for host in ["", "node", "node:7400", "127.0.0.1:7400", "[::1]:7400", "[2001:db8::4]"] {
+        for host in [
+            "",
+            "node",
+            "node:7400",
+            "node:",
+            "node-1.eu_west.example:65535",
+            "127.0.0.1:7400",
+            "[::1]:7400",
+            "[2001:db8::4]",
+            "[fe80::1%25eth0]:7400",
+        ] {
             assert!(!wrong(Version::HTTP_11, &[host]), "{host}");
         }
-        for host in ["a b", "user@node", "node/path", "http://node"] {
+        for host in [
+            "a b",
+            "user@node",
+            "node/path",
+            "http://node",
+            "node:abc",
+            "node:99999",
+            "node:+80",
+            "node:80:80",
+            ":7400",
+            "::1",
+            "a,b",
+            "node, node",
+            "*",
+            "[::1",
+            "[node]",
+            "[::1]7400",
+            "[::1]:x",
+            "[fe80::1%25]",
+        ] {
             assert!(wrong(Version::HTTP_11, &[host]), "{host}");
         }
         assert!(wrong(Version::HTTP_11, &[]) && !wrong(Version::HTTP_10, &[]));

@@ -103,7 +103,7 @@ pub(super) fn shed(why: &Shed) -> Response {
     problem_body(&why.problem(Call::Authorize))
 }
 
-/// The connection is not worth keeping: the rest of the request is not read.
+/// The last answer on its connection. `front` says where that is so: no route needs to.
 pub(super) fn closing(mut answer: Response) -> Response {
     answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     answer

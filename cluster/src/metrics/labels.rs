@@ -46,7 +46,12 @@ impl<L: Known> Counted<L> {
 
     /// Counts one.
     pub(super) fn inc(&self, value: &L) {
-        self.family.get_or_create(&self.labelled(value)).inc();
+        self.inc_by(value, 1);
+    }
+
+    /// Counts so many.
+    pub(super) fn inc_by(&self, value: &L, by: u64) {
+        self.family.get_or_create(&self.labelled(value)).inc_by(by);
     }
 
     /// What a registry takes.
@@ -85,7 +90,7 @@ pub(super) enum Became {
     Again,
     /// It may have entered the ledger.
     Unknown,
-    /// It was refused.
+    /// It was refused, or the node failed at it.
     Refused(Code),
 }
 
@@ -94,6 +99,10 @@ impl From<&Submitted> for Became {
         match result {
             Submitted::Accepted { fresh: true, .. } => Became::Accepted,
             Submitted::Accepted { fresh: false, .. } => Became::Again,
+            // That also leaves its outcome unknown, and is a defect, which is told apart.
+            Submitted::Problem(problem) if problem.code == Code::InternalError => {
+                Became::Refused(Code::InternalError)
+            }
             Submitted::Problem(problem) if problem.is_outcome_unknown() => Became::Unknown,
             Submitted::Problem(problem) => Became::Refused(problem.code),
         }

@@ -18,10 +18,10 @@ use assent_proof::{AuthorizeRequest, Refusal};
 use super::authorize::Question;
 use super::check::Sender;
 use super::shed::Shed;
-use super::submit::Submitted;
+use super::submit::{Submitted, Uncounted};
 use super::urgency::{Room, Urgency};
 use super::{Answered, Caller, Service, within};
-use crate::env::blocking;
+use crate::env::{BlockingError, blocking};
 
 /// A body of up to so many bytes is read on the spot: that takes about as long as reading the largest single request.
 const SMALL_BODY: usize = 16 * 1024;
@@ -45,6 +45,8 @@ pub(crate) struct Batch {
 pub(crate) struct EnvelopeBatch<'a> {
     mode: BatchMode,
     envelopes: Vec<Bytes>,
+    /// The answer is due then, counted from when the whole body was there.
+    until: Instant,
     /// The places of a large body, which it took before it was read.
     room: Option<Room<'a>>,
     /// Room for the answer, until it is written.
@@ -125,7 +127,17 @@ impl Service {
             return Ok(());
         }
         let look = self.inner.places.look(Urgency::Batch, expected(bytes));
-        look.map_err(|full| self.shed_unread(Shed::Overloaded(full)))
+        look.map_err(|full| {
+            let shed = without_places(&full);
+            self.uncounted(expected(bytes)).became_all(&shed_of(&shed));
+            shed
+        })
+    }
+
+    /// There was no room for a body of so many bytes with a batch of envelopes: those that it is expected to have are counted as shed.
+    pub(crate) fn envelopes_without_room(&self, bytes: usize) {
+        let shed = Shed::Overloaded("there is no room for its body".to_owned());
+        self.uncounted(expected(bytes)).became_all(&shed_of(&shed));
     }
 
     /// Reads a batch of envelopes: a large one once it has places, and in turn with the verifying of signatures.
@@ -133,6 +145,20 @@ impl Service {
     /// # Errors
     /// The parser's refusal; or why it was not read, as if it finds no places or its turn does not come within the deadline of submissions.
     pub(crate) async fn read_envelopes(&self, body: Bytes) -> Result<EnvelopeBatch<'_>, NoBatch> {
+        let mut uncounted = self.uncounted(expected(body.len()));
+        let batch = self.read_uncounted(body, &mut uncounted).await;
+        if let Err(NoBatch::Shed(why)) = &batch {
+            uncounted.became_all(&shed_of(why));
+        }
+        batch
+    }
+
+    async fn read_uncounted(
+        &self,
+        body: Bytes,
+        uncounted: &mut Uncounted<'_>,
+    ) -> Result<EnvelopeBatch<'_>, NoBatch> {
+        let until = self.submissions_end();
         let (room, bytes) = (self.room_for_envelopes(body.len())?, body.len());
         let read = move || -> Result<(BatchMode, Vec<Bytes>), Refusal> {
             let (mode, envelopes) = parse_batch(&body)?;
@@ -140,14 +166,15 @@ impl Service {
         };
         let read = match bytes {
             0..=SMALL_BODY => read(),
-            _ => self.in_turn(read).await.map_err(NoBatch::Shed)?,
+            _ => self.in_turn(until, read).await.map_err(NoBatch::Shed)?,
         };
         let (mode, envelopes) = read.map_err(NoBatch::Refused)?;
+        uncounted.are(envelopes.len());
         let Some(answer) = self.room_for_batch(envelopes.len().saturating_mul(MAX_RESULT_BYTES)) else {
             let detail = "answers to batches that were not taken yet fill `limits.answer_kib`".to_owned();
-            return Err(NoBatch::Shed(self.shed_unread(Shed::Overloaded(detail))));
+            return Err(NoBatch::Shed(Shed::Overloaded(detail)));
         };
-        Ok(EnvelopeBatch { mode, envelopes, room, answer })
+        Ok(EnvelopeBatch { mode, envelopes, until, room, answer })
     }
 
     fn room_for_envelopes(&self, bytes: usize) -> Result<Option<Room<'_>>, NoBatch> {
@@ -156,13 +183,7 @@ impl Service {
             return Ok(None);
         }
         let room = Room::take(&self.inner.places, Urgency::Batch, expected(bytes));
-        room.map(Some).map_err(|full| NoBatch::Shed(self.shed_unread(Shed::Overloaded(full))))
-    }
-
-    /// Counts a batch that nobody has looked into as one submission.
-    fn shed_unread(&self, shed: Shed) -> Shed {
-        self.parts().metrics.submitted(&Submitted::Problem(shed.problem(Call::Submission)));
-        shed
+        room.map(Some).map_err(|full| NoBatch::Shed(without_places(&full)))
     }
 
     /// Submits the envelopes of a batch like [`Service::submit_batch`].
@@ -174,21 +195,33 @@ impl Service {
         _caller: &Caller,
         batch: EnvelopeBatch<'_>,
     ) -> Result<BatchResults, Box<Problem>> {
-        let EnvelopeBatch { mode, envelopes, room, answer } = batch;
-        let results = self.submit_as(Sender::Client, mode, envelopes, room).await?;
+        let EnvelopeBatch { mode, envelopes, until, room, answer } = batch;
+        let results = self.submit_as(Sender::Client, mode, envelopes, room, until).await?;
         Ok(BatchResults { results, room: answer })
+    }
+
+    /// Does what is too long for an async thread for the answer to a batch of envelopes. What became of them is settled by now, so this waits
+    /// for no turn that others could take: how much of it there is at a time is bounded by the room for answers.
+    ///
+    /// # Errors
+    /// It ended without a result.
+    pub(crate) async fn at_once<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, BlockingError> {
+        blocking(&*self.parts().env.blocking, work).await
     }
 
     /// Does what is too long for an async thread with a batch of envelopes, in turn with the verifying of signatures.
     ///
     /// # Errors
     /// Why it was not done.
-    pub(crate) async fn in_turn<T: Send + 'static>(
+    async fn in_turn<T: Send + 'static>(
         &self,
+        until: Instant,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Shed> {
         let parts = self.parts();
-        let until = within(parts.config.deadlines.submit_ms);
         let Some(turn) = self.inner.turns.turn(Urgency::Batch, until).await else {
             return Err(Shed::Overloaded("too many envelopes wait to be verified".to_owned()));
         };
@@ -202,5 +235,17 @@ impl Service {
 
 /// How many envelopes a body of so many bytes is expected to have.
 fn expected(bytes: usize) -> usize {
-    bytes.div_ceil(ENVELOPE_BYTES).min(MAX_BATCH)
+    bytes.div_ceil(ENVELOPE_BYTES).clamp(1, MAX_BATCH)
+}
+
+/// Why a large body of envelopes found no places.
+fn without_places(full: &str) -> Shed {
+    Shed::Overloaded(format!(
+        "{full}; a body of more than {SMALL_BODY} bytes takes one for each {ENVELOPE_BYTES}, up to {MAX_BATCH}"
+    ))
+}
+
+/// What became of envelopes that were shed.
+fn shed_of(why: &Shed) -> Submitted {
+    Submitted::Problem(why.problem(Call::Submission))
 }

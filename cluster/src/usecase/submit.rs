@@ -19,6 +19,7 @@ use super::propose::{Failure, Judged, Pending};
 use super::shed::Shed;
 use super::urgency::{Room, Urgency};
 use super::{Caller, Service, within};
+use crate::metrics::Metrics;
 
 /// What became of one envelope, as the caller is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,25 +51,37 @@ impl Service {
         mode: BatchMode,
         envelopes: Vec<Bytes>,
     ) -> Result<Vec<Submitted>, Box<Problem>> {
-        self.submit_as(Sender::Client, mode, envelopes, None).await
+        self.submit_as(Sender::Client, mode, envelopes, None, self.submissions_end()).await
     }
 
     /// Submits what this node itself states: a permit.
     pub(super) async fn submit_nodes(&self, envelope: Bytes) -> Submitted {
-        only(self.submit_as(Sender::Node, BatchMode::Each, vec![envelope], None).await)
+        let until = self.submissions_end();
+        only(self.submit_as(Sender::Node, BatchMode::Each, vec![envelope], None, until).await)
     }
 
-    /// Submits envelopes, which may have taken room before they were read.
+    /// When the answer is due to a submission that is all here now.
+    pub(super) fn submissions_end(&self) -> Instant {
+        within(self.parts().config.deadlines.submit_ms)
+    }
+
+    /// So many envelopes, of which it is still to be counted what becomes of them.
+    pub(super) fn uncounted(&self, envelopes: usize) -> Uncounted<'_> {
+        Uncounted { metrics: &self.parts().metrics, envelopes }
+    }
+
+    /// Submits envelopes, which may have taken room before they were read. The answer is due at `until`.
     pub(super) async fn submit_as(
         &self,
         sender: Sender,
         mode: BatchMode,
         envelopes: Vec<Bytes>,
         room: Option<Room<'_>>,
+        until: Instant,
     ) -> Result<Vec<Submitted>, Box<Problem>> {
         let started = Instant::now();
-        let until = within(self.parts().config.deadlines.submit_ms);
         let (urgency, count) = (Urgency::of(&envelopes), envelopes.len());
+        let uncounted = self.uncounted(count);
         let room = match room {
             Some(room) => room.turned_out(urgency, count),
             None => Room::take(&self.inner.places, urgency, count),
@@ -87,21 +100,11 @@ impl Service {
             }
             Err(full) => Err(Shed::Overloaded(full).problem(Call::Submission)),
         };
-        let metrics = &self.parts().metrics;
         match &results {
-            Ok(results) => {
-                for result in results {
-                    metrics.submitted(result);
-                }
-            }
-            Err(problem) => {
-                let shed = Submitted::Problem(problem.clone());
-                for _ in 0..count {
-                    metrics.submitted(&shed);
-                }
-            }
+            Ok(results) => uncounted.became_each(results),
+            Err(problem) => uncounted.became_all(&Submitted::Problem(problem.clone())),
         }
-        metrics.submit_took(started.elapsed());
+        self.parts().metrics.submit_took(started.elapsed());
         results
     }
 
@@ -170,6 +173,42 @@ impl Service {
     }
 }
 
+/// Envelopes of which it is still to be counted what becomes of them. If the work on them panics, then that did.
+pub(super) struct Uncounted<'a> {
+    metrics: &'a Metrics,
+    envelopes: usize,
+}
+
+impl Uncounted<'_> {
+    /// There turned out to be so many.
+    pub(super) fn are(&mut self, envelopes: usize) {
+        self.envelopes = envelopes;
+    }
+
+    /// The same became of all of them.
+    pub(super) fn became_all(mut self, result: &Submitted) {
+        self.metrics.submitted(result, std::mem::take(&mut self.envelopes));
+    }
+
+    /// This became of each of them.
+    fn became_each(mut self, results: &[Submitted]) {
+        self.envelopes = 0;
+        for result in results {
+            self.metrics.submitted(result, 1);
+        }
+    }
+}
+
+impl Drop for Uncounted<'_> {
+    fn drop(&mut self) {
+        // A caller that went away is no reason to count.
+        if std::thread::panicking() {
+            let failed = Submitted::Problem(Box::new(Problem::fault("the work on it panicked")));
+            self.metrics.submitted(&failed, self.envelopes);
+        }
+    }
+}
+
 /// The answer to the only envelope of a call.
 fn only(results: Result<Vec<Submitted>, Box<Problem>>) -> Submitted {
     match results {
@@ -178,14 +217,19 @@ fn only(results: Result<Vec<Submitted>, Box<Problem>>) -> Submitted {
     }
 }
 
-/// The answers; or the one problem of all of them, if nothing was proposed and none of them was judged. A thousand times the same words
-/// would cost this node more than it did to shed them.
+/// The answers; or the one problem of all of them, if nothing was proposed and none of them was judged, all by the same code. It is that of
+/// the first; the others may tell it in other words. A thousand times the same would cost this node more than it did to shed them.
 fn unless_shed(results: Vec<Submitted>) -> Result<Vec<Submitted>, Box<Problem>> {
     let is_shed = |problem: &Problem| matches!(problem.status, 429 | 503) && !problem.is_outcome_unknown();
     let shed = match results.as_slice() {
         [Submitted::Problem(first), others @ ..] if is_shed(first) => {
-            let is_same =
-                |other: &Submitted| matches!(other, Submitted::Problem(problem) if problem == first);
+            // In a batch that is all or nothing, what is refused for another envelope was looked at. It has a field.
+            let is_same = |other: &Submitted| match other {
+                Submitted::Problem(problem) => {
+                    is_shed(problem) && problem.code == first.code && problem.field == first.field
+                }
+                Submitted::Accepted { .. } => false,
+            };
             others.iter().all(is_same).then(|| first.clone())
         }
         _ => None,
@@ -262,18 +306,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_batch_has_one_problem_only_if_each_envelope_would_be_told_the_same_and_it_settles_nothing() {
+    fn a_batch_has_one_problem_only_if_each_envelope_would_be_told_the_same_code_and_it_settles_nothing() {
         let of = |code, status| Submitted::Problem(Box::new(Problem::new(code, status, "as told")));
         let full = || of(Code::Overloaded, 429);
         let shed = unless_shed(vec![full(), full(), full()]).expect_err("it was shed");
         assert_eq!((shed.code, shed.status), (Code::Overloaded, 429));
-        let elsewhere = Submitted::Problem(Problem::new(Code::Overloaded, 429, "for another reason").into());
+        // In the words that the first of them is told.
+        let elsewhere = || Problem::new(Code::Overloaded, 429, "for another reason");
+        let mixed = vec![full(), Submitted::Problem(elsewhere().into())];
+        let shed = unless_shed(mixed).expect_err("it was shed");
+        assert_eq!((shed.code, shed.detail.as_str()), (Code::Overloaded, "as told"));
+        let good = Problem { field: Some("envelopes[0]".to_owned()), ..elsewhere() };
         for results in [
             vec![],
             // Final, so that each is told.
             vec![of(Code::Malformed, 400), of(Code::Malformed, 400)],
             vec![full(), of(Code::Malformed, 400)],
-            vec![full(), elsewhere],
+            vec![full(), of(Code::DeadlineExceeded, 503)],
+            // It is all or nothing, and the second one was looked at.
+            vec![full(), Submitted::Problem(good.into())],
             // Unknown, so that each may have been accepted.
             vec![lost(), lost()],
         ] {

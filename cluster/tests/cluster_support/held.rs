@@ -39,6 +39,15 @@ impl Held {
         true
     }
 
+    /// Runs the job that came second; whether there was one. The first stays held.
+    pub fn step_second(&self) -> bool {
+        let second = self.jobs.lock().unwrap().remove(1);
+        let Some((job, done)) = second else { return false };
+        job();
+        let _ = done.send(());
+        true
+    }
+
     /// Runs job after job until `done` says so.
     pub async fn step_until(&self, what: &str, done: impl Fn() -> bool) {
         for _ in 0..20_000 {
