@@ -2,8 +2,9 @@
 //! that decides whether to ask again, by the one table of `assent_api`.
 //!
 //! A newer node's deny and refusal, with a code that this build does not know, are told by their shape ([`Words`]): they are a node's
-//! word, and end the call like any other. Only what has neither shape is not the API's. It comes from a wrong service behind an endpoint's address. It says nothing of what was asked, so it counts as
-//! no answer: the other endpoints are asked. A call's error names it only if no endpoint gave an answer.
+//! word, and end the call like any other. Only what has neither shape is not the API's. It comes from a wrong service behind an
+//! endpoint's address, and says nothing of what was asked, so it counts as no answer: the other endpoints are asked. A call's error
+//! names it only if no endpoint gave an answer.
 
 use assent_api::{Call, DecisionBody, Problem, Retry};
 use http::uri::Authority;
@@ -37,9 +38,11 @@ pub(crate) fn retry_said(call: Call, status: u16, body: &[u8]) -> Retry {
 }
 
 fn code_said(call: Call, body: &[u8]) -> Option<Retry> {
-    match problem(body) {
-        Some(problem) => Some(problem.retry(call)),
-        None => decision_body(body).map(|decision| decision.retry()),
+    match (decision_body(body), problem(body)) {
+        (Some(decision), _) => Some(decision.retry()),
+        // A deny that cannot be read in full stays one, whatever else its body says.
+        (None, Some(_)) if matches!(call, Call::Authorize) && Words::of(body).is_deny() => None,
+        (None, problem) => problem.map(|problem| problem.retry(call)),
     }
 }
 

@@ -39,7 +39,8 @@ pub enum ClientError {
         detail: String,
     },
     /// All that answered is not what the API says: it may be no Assent node. Where another endpoint gave an answer, that counts; where
-    /// another one gave none, the error is `Unavailable`, and says what stood at which endpoint. Of a submission it is always `OutcomeUnknown`.
+    /// another one gave none, the error is `Unavailable`, and says what stood at which endpoint. Of a submission it is
+    /// `OutcomeUnknown` instead.
     #[error("`{endpoint}` gave an answer that is not the API's: {detail}")]
     Answer {
         /// The first endpoint that gave such an answer.

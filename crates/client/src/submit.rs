@@ -6,7 +6,8 @@
 //! `Retry-After` is left alone for so long. Only at the deadline the outcome stays unknown, and the caller submits the same
 //! bytes later ([`Outbox`]).
 //!
-//! A refusal in words that this client does not know, as a newer node may give, ends the call like any other (`words.rs`), but is not definite: the bytes are to be kept.
+//! A refusal in words that this client does not know, as a newer node may give, ends the call like any other (`words.rs`), but is
+//! not definite: the bytes are to be kept.
 //!
 //! An answer that is not the API's counts as none: what stands at that address is not asked again in the call, and the other
 //! endpoints are. That is safe, since an envelope is accepted once, by its hash, however often and wherever it is sent; and it is not

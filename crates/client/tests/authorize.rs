@@ -327,6 +327,8 @@ async fn a_deny_of_a_newer_node_ends_the_call_and_no_other_endpoint_is_asked() {
     let newer = newer_deny("run");
     let deny = decision(Deny, request("run").to_json(), &[Code::EvidenceMissing]);
     let twice = String::from_utf8(deny.to_vec()).unwrap().replacen('{', r#"{"decision":"allow","#, 1);
+    let no_quorum = String::from_utf8(assent_api::Problem::new(Code::NoQuorum, 403, "as told").to_vec()).unwrap();
+    let with_problem = no_quorum.replacen('{', r#"{"decision":"deny","#, 1);
     for (status, bytes) in [
         (403, newer.clone()),
         (200, newer.clone()),
@@ -335,6 +337,8 @@ async fn a_deny_of_a_newer_node_ends_the_call_and_no_other_endpoint_is_asked() {
         (403, b"{\"decision\":\"deny\"}".to_vec()),
         (200, b"{\"decision\":\"defer\"}".to_vec()),
         (200, twice.into_bytes()),
+        // A problem document as well, with a code that would be asked elsewhere.
+        (403, with_problem.into_bytes()),
         // The status denies.
         (403, b"{\"decision\":\"allow\"}".to_vec()),
         (403, nine_seconds()),
