@@ -99,6 +99,9 @@ pub(crate) fn json<T: DeserializeOwned>(answer: &Answer) -> Result<T, Unread> {
 /// An answer that is no success: the node's refusal or deny, also in words that this build does not know, or something that is not
 /// the API.
 pub(crate) fn refused(answer: &Answer) -> Unread {
+    if let Some(deny) = denied(answer) {
+        return Unread::Said(ClientError::DenyNotUnderstood(Box::new(deny)));
+    }
     let problem = match problem(&answer.body) {
         Some(problem) if answer.status >= 400 => problem,
         Some(_) | None => return refused_in_other_words(answer),
@@ -112,11 +115,11 @@ pub(crate) fn refused(answer: &Answer) -> Unread {
     })
 }
 
-/// The same without a problem document that this build can read.
+/// The same, of neither a deny nor a problem document that this build can read.
 fn refused_in_other_words(answer: &Answer) -> Unread {
-    let unreadable = unreadable(answer, "without a decision or a problem document");
-    let Unread::Foreign(_) = unreadable else { return unreadable };
-    let Some(refusal) = Words::of(&answer.body).into_refusal(answer.status) else { return unreadable };
+    let Some(refusal) = Words::of(&answer.body).into_refusal(answer.status) else {
+        return not_the_api(answer, "without a decision or a problem document");
+    };
     Unread::Said(match answer.retry() {
         Retry::Final | Retry::Here => ClientError::RefusalNotUnderstood(Box::new(refusal)),
         Retry::Elsewhere => ClientError::Unavailable { detail: refusal.to_string(), problem: None },
