@@ -12,7 +12,7 @@ use crate::output::Output;
 /// Submits an envelope that was signed just now. Kept in `outbox` first, if there is one.
 ///
 /// # Errors
-/// Without an outbox and with an unknown outcome, the envelope is printed on stdout: to sign another one for the same
+/// Without an outbox and with an unknown outcome, or a refusal that this build does not understand, the envelope is printed on stdout: to sign another one for the same
 /// slot would be equivocation. If nobody takes it there, the error says so too.
 pub(crate) async fn fresh(
     client: &Client,
@@ -26,7 +26,7 @@ pub(crate) async fn fresh(
     match client.submit(envelope.to_vec()).await {
         Ok(submitted) => receipt(&submitted, output),
         Err(error) => {
-            if matches!(error, ClientError::OutcomeUnknown { .. } | ClientError::Answer { .. }) {
+            if matches!(error, ClientError::OutcomeUnknown { .. } | ClientError::RefusalNotUnderstood(_)) {
                 if let Err(unwritten) = output.product_json(envelope) {
                     return Err(lost(refused(error), &unwritten));
                 }

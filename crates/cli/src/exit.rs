@@ -145,9 +145,12 @@ impl From<ClientError> for CliError {
             ClientError::Refused(problem) if matches!(problem.status, 429 | 503 | 504) => Exit::CannotKnow,
             ClientError::HistoryChanged(_) | ClientError::BeyondLedger { .. } => Exit::OtherHistory,
             ClientError::Refused(problem) if problem.code == Code::HistoryMismatch => Exit::OtherHistory,
-            ClientError::Refused(_) | ClientError::Answer { .. } | ClientError::Untrusted { .. } => {
-                Exit::Failed
-            }
+            // It says no, in whatever words.
+            ClientError::DenyNotUnderstood(_) => Exit::Deny,
+            ClientError::Refused(_)
+            | ClientError::RefusalNotUnderstood(_)
+            | ClientError::Answer { .. }
+            | ClientError::Untrusted { .. } => Exit::Failed,
         };
         // What a server said is in it.
         CliError { exit, ..CliError::new(error.code(), one_line(&detail), one_line(&error.remedy())) }

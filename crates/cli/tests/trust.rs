@@ -205,6 +205,31 @@ fn a_watched_command_is_not_prolonged_by_an_allow_that_is_played_back() {
 }
 
 #[test]
+fn a_deny_of_a_newer_node_is_exit_code_10_and_runs_no_command() {
+    let dir = tempfile::tempdir().unwrap();
+    for command in COMMANDS {
+        let server = Fake { denies_from: Some(0), ..Fake::new() }.start();
+        let ended = run(dir.path(), &server, command, &["--unverified"], MARK);
+        assert_eq!((ended.code, ended.ran), (10, false), "{command}: {}", ended.said);
+        assert!(ended.said.contains("deny_not_understood: ") && ended.said.contains("`moon_wrong`"), "{}", ended.said);
+        assert!(!ended.said.contains("a permit may have been recorded"), "{}", ended.said);
+        assert_eq!(server.asked.load(Ordering::SeqCst), 1, "{command}");
+    }
+}
+
+#[test]
+fn a_deny_of_a_newer_node_stops_a_watched_command_like_any_other() {
+    let dir = tempfile::tempdir().unwrap();
+    // It asks again when half of the first allow is left, and would go on for the other half if that told it nothing.
+    let server = Fake { lasts: 20_000, denies_from: Some(1), ..Fake::new() }.start();
+    let options = ["--unverified", "--grace", "1"];
+    let ended = run(dir.path(), &server, "watch", &options, "touch ran; exec sleep 600");
+    assert_eq!((ended.code, ended.ran), (12, true), "{}", ended.said);
+    assert!(ended.said.contains("execution_denied") && ended.said.contains("`moon_wrong`"), "{}", ended.said);
+    assert_eq!(server.asked.load(Ordering::SeqCst), 2, "{}", ended.said);
+}
+
+#[test]
 fn a_watch_asks_again_at_once_when_another_history_is_in_force_and_not_before() {
     let dir = tempfile::tempdir().unwrap();
     for (moved, asked) in [(false, 1), (true, 2)] {

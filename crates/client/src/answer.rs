@@ -1,8 +1,10 @@
 //! What an answer says: a problem, whether asking again can help, and whether it is the API's at all. The only place of this crate
 //! that decides whether to ask again, by the one table of `assent_api`.
 //!
-//! What is not the API's comes from a wrong service behind an endpoint's address. It says nothing of what was asked, so it counts as
-//! no answer: the other endpoints are asked. A call's error names it only if no endpoint gave an answer.
+//! A newer node's deny and refusal, with a code that this build does not know, are told by their shape ([`Words`]): they are a node's
+//! word, and end the call like any other. Only what has neither shape is not the API's. It comes from a wrong service behind an
+//! endpoint's address, and says nothing of what was asked, so it counts as no answer: the other endpoints are asked. A call's error
+//! names it only if no endpoint gave an answer.
 
 use assent_api::{Call, DecisionBody, Problem, Retry};
 use http::uri::Authority;
@@ -11,6 +13,7 @@ use std::fmt::Display;
 
 use crate::error::ClientError;
 use crate::transport::{Answer, Failure};
+use crate::words::{UnreadDeny, Words};
 
 impl Answer {
     /// Whether the same call can be made again, and where; `Final` also for every answer that did what was asked.
@@ -20,7 +23,7 @@ impl Answer {
 }
 
 /// What an answer to a call says about making it again. Its code says it; the status alone decides only where there is none
-/// that can be read, as of a proxy's answer, or a newer node's. What is `Final` without a code is not the API's ([`refused`]).
+/// that can be read, as of a proxy's answer, or a newer node's. What such a final answer is, [`refused`] says.
 pub(crate) fn retry_said(call: Call, status: u16, body: &[u8]) -> Retry {
     if (200..300).contains(&status) {
         return Retry::Final;
@@ -35,9 +38,11 @@ pub(crate) fn retry_said(call: Call, status: u16, body: &[u8]) -> Retry {
 }
 
 fn code_said(call: Call, body: &[u8]) -> Option<Retry> {
-    match problem(body) {
-        Some(problem) => Some(problem.retry(call)),
-        None => decision_body(body).map(|decision| decision.retry()),
+    match (decision_body(body), problem(body)) {
+        (Some(decision), _) => Some(decision.retry()),
+        // A deny that cannot be read in full stays one, whatever else its body says.
+        (None, Some(_)) if matches!(call, Call::Authorize) && Words::of(body).is_deny() => None,
+        (None, problem) => problem.map(|problem| problem.retry(call)),
     }
 }
 
@@ -57,6 +62,8 @@ pub(crate) fn decision_body(body: &[u8]) -> Option<DecisionBody> {
 pub(crate) enum Unread {
     /// It is not the API's, for this reason: it counts as no answer.
     Foreign(String),
+    /// It is a node's that cannot say it now, for this reason: another endpoint is asked.
+    Cannot(String),
     /// It is a node's word, which ends the call.
     Said(ClientError),
 }
@@ -64,6 +71,21 @@ pub(crate) enum Unread {
 /// An answer that is not the API's, and why.
 pub(crate) fn not_the_api(answer: &Answer, what: impl Display) -> Unread {
     Unread::Foreign(format!("status {}, {what}", answer.status))
+}
+
+/// An answer that is not what was asked for, and why: a deny all the same, or not the API's.
+pub(crate) fn unreadable(answer: &Answer, what: impl Display) -> Unread {
+    match denied(answer) {
+        Some(deny) => Unread::Said(ClientError::DenyNotUnderstood(Box::new(deny))),
+        None => not_the_api(answer, what),
+    }
+}
+
+/// The deny in an answer to a question, if it has the shape of one.
+fn denied(answer: &Answer) -> Option<UnreadDeny> {
+    let words = Words::of(&answer.body);
+    let is_deny = matches!(answer.call, Call::Authorize) && words.is_deny_under(answer.status);
+    is_deny.then(|| words.into_deny(&answer.body))
 }
 
 /// The document in an answer of 200.
@@ -74,11 +96,15 @@ pub(crate) fn json<T: DeserializeOwned>(answer: &Answer) -> Result<T, Unread> {
     serde_json::from_slice(&answer.body).map_err(|error| not_the_api(answer, error))
 }
 
-/// An answer that is no success: the node's refusal, or something that is not the API.
+/// An answer that is no success: the node's refusal or deny, also in words that this build does not know, or something that is not
+/// the API.
 pub(crate) fn refused(answer: &Answer) -> Unread {
+    if let Some(deny) = denied(answer) {
+        return Unread::Said(ClientError::DenyNotUnderstood(Box::new(deny)));
+    }
     let problem = match problem(&answer.body) {
         Some(problem) if answer.status >= 400 => problem,
-        Some(_) | None => return not_the_api(answer, "without a problem document that this version knows"),
+        Some(_) | None => return refused_in_other_words(answer),
     };
     Unread::Said(match answer.retry() {
         // `Here` was asked again for as long as the call could take: the cluster's word stands.
@@ -86,6 +112,17 @@ pub(crate) fn refused(answer: &Answer) -> Unread {
         Retry::Elsewhere => {
             ClientError::Unavailable { detail: problem.detail.clone(), problem: Some(Box::new(problem)) }
         }
+    })
+}
+
+/// The same, of neither a deny nor a problem document that this build can read.
+fn refused_in_other_words(answer: &Answer) -> Unread {
+    let Some(refusal) = Words::of(&answer.body).into_refusal(answer.status) else {
+        return not_the_api(answer, "without a decision or a problem document");
+    };
+    Unread::Said(match answer.retry() {
+        Retry::Final | Retry::Here => ClientError::RefusalNotUnderstood(Box::new(refusal)),
+        Retry::Elsewhere => ClientError::Unavailable { detail: refusal.to_string(), problem: None },
     })
 }
 
@@ -106,17 +143,34 @@ const DETAILS_MAX: usize = 8;
 
 impl NoAnswer {
     pub(crate) fn failed(&mut self, endpoint: &Authority, failure: &Failure) {
+        self.cannot(endpoint, failure.detail());
+    }
+
+    /// Notes a node that cannot say now what was asked.
+    pub(crate) fn cannot(&mut self, endpoint: &Authority, what: &str) {
         self.otherwise = true;
-        self.note(endpoint, failure.detail());
+        self.note(endpoint, what);
+    }
+
+    /// Notes an answer that counts as none.
+    ///
+    /// # Errors
+    /// The node's word, if it is one.
+    pub(crate) fn unread(&mut self, endpoint: &Authority, unread: Unread) -> Result<(), ClientError> {
+        match unread {
+            Unread::Said(error) => return Err(error),
+            Unread::Cannot(what) => self.cannot(endpoint, &what),
+            Unread::Foreign(what) => self.foreign(endpoint, what),
+        }
+        Ok(())
     }
 
     pub(crate) fn answered(&mut self, answer: Answer) {
         let said = match problem(&answer.body) {
             Some(problem) => format!("status {}, {}: {}", answer.status, problem.code, problem.detail),
-            None => format!("status {}", answer.status),
+            None => format!("status {}{}", answer.status, Words::of(&answer.body).codes()),
         };
-        self.otherwise = true;
-        self.note(&answer.endpoint, &said);
+        self.cannot(&answer.endpoint, &said);
         self.last = Some(answer);
     }
 
@@ -153,13 +207,10 @@ impl NoAnswer {
 
     /// The error of one answer, where there is no other endpoint to ask.
     pub(crate) fn only(answer: &Answer, unread: Unread) -> ClientError {
-        match unread {
-            Unread::Said(error) => error,
-            Unread::Foreign(what) => {
-                let mut no_answer = NoAnswer::default();
-                no_answer.foreign(&answer.endpoint, what);
-                no_answer.into()
-            }
+        let mut no_answer = NoAnswer::default();
+        match no_answer.unread(&answer.endpoint, unread) {
+            Ok(()) => no_answer.into(),
+            Err(error) => error,
         }
     }
 }

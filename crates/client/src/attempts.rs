@@ -69,13 +69,14 @@ impl Client {
                         Ok((Retry::Final, answer)) => {
                             let read = match read(&answer) {
                                 Ok(read) => Ok(read),
-                                Err(Unread::Said(error)) => Err(error),
-                                Err(Unread::Foreign(what)) => {
-                                    no_answer.foreign(&answer.endpoint, what);
-                                    self.endpoints().turn_from(place);
-                                    ask_next = true;
-                                    continue;
-                                }
+                                Err(unread) => match no_answer.unread(&answer.endpoint, unread) {
+                                    Err(error) => Err(error),
+                                    Ok(()) => {
+                                        self.endpoints().turn_from(place);
+                                        ask_next = true;
+                                        continue;
+                                    }
+                                },
                             };
                             self.endpoints().stay_with(place);
                             return Ok(read);

@@ -7,11 +7,12 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::allowed::Asked;
-use crate::answer::{NoAnswer, Unread, decision_body, not_the_api, problem, refused};
+use crate::answer::{NoAnswer, Unread, decision_body, not_the_api, refused, unreadable};
 use crate::client::Client;
-use crate::decision::{Decision, Expectation};
+use crate::decision::{CheckError, Decision, Expectation};
 use crate::error::ClientError;
 use crate::transport::{Answer, Ask};
+use crate::words::{UnreadDeny, Words};
 
 impl Client {
     /// Asks whether `request` may execute. The allow's time counts from this call on, however many endpoints are asked:
@@ -23,10 +24,11 @@ impl Client {
     /// Each endpoint is asked at most once, until one knows; while one is silent, a second one is asked too
     /// ([`ClientConfig::hedge_after`](crate::ClientConfig::hedge_after)). When none knows, the last one's deny comes back if
     /// there is one ([`Decision::is_cannot_know`]). An answer that is not the API's counts as none.
+    /// A deny is obeyed as it comes, also one that this build cannot read in full: no other endpoint is asked after it.
     ///
     /// # Errors
-    /// `Unavailable`, `Untrusted`, `Refused` for a malformed request, or `Answer` if all that answered is no node. **An error is never
-    /// an allow.**
+    /// `DenyNotUnderstood` for a deny of a newer node; `Unavailable`, `Untrusted`, `Refused` for a malformed request, or `Answer` if all
+    /// that answered is no node. **An error is never an allow.**
     pub async fn authorize(&self, request: &AuthorizeRequest) -> Result<Decision, ClientError> {
         let ask = Ask::post(Call::Authorize, "/v1/authorize", request.to_json().to_vec());
         // A question leaves no trace: it may be asked twice.
@@ -56,45 +58,50 @@ impl Client {
         }
     }
 
-    /// The decision in an answer.
+    /// The decision in an answer. A deny is one under every status: whatever made them differ, a deny was said.
     fn decision(
         &self,
         answer: &Answer,
         request: &AuthorizeRequest,
         asked: &Asked,
     ) -> Result<Decision, Unread> {
-        if answer.status >= 400 && problem(&answer.body).is_some() {
-            return Err(refused(answer));
+        match Decision::check(answer.body.clone(), self.expectation(request, asked)) {
+            Ok(decision) if !decision.is_allow() || answer.status == 200 => Ok(decision),
+            // An allow under another status is none, and 403 denies.
+            Ok(_) => Err(unreadable(answer, "which contradicts the decision in the body")),
+            Err(error) => Err(error.of(answer)),
         }
-        let decision = Decision::check(answer.body.clone(), self.expectation(request, asked))
-            .map_err(|error| error.of(answer))?;
-        // The status must say the same as the body: whatever made them differ, it is no allow.
-        if decision.is_allow() != (answer.status == 200) {
-            return Err(not_the_api(answer, "which contradicts the decision in the body"));
-        }
-        Ok(decision)
     }
 
-    /// Asks about 1 to 1000 requests at once, answered on one state. The decisions come in the order asked.
+    /// Asks about 1 to 1000 requests at once, answered on one state. The decisions come in the order asked. One that is a deny in words
+    /// that this build does not know is an [`UnreadDeny`] in its place, and is to be obeyed like any other deny.
     ///
     /// # Errors
     /// As for [`Client::authorize`]; one allow that cannot be relied on fails them all.
-    pub async fn authorize_batch(&self, requests: &[AuthorizeRequest]) -> Result<Vec<Decision>, ClientError> {
+    pub async fn authorize_batch(
+        &self,
+        requests: &[AuthorizeRequest],
+    ) -> Result<Vec<Result<Decision, UnreadDeny>>, ClientError> {
         let asked = Asked::now(&self.config().clock);
         let ask = Ask::post(Call::Authorize, "/v1/authorize:batch", authorize_batch_body(requests));
-        let read = |answer: &Answer| -> Result<Vec<Decision>, Unread> {
+        let read = |answer: &Answer| -> Result<Vec<Result<Decision, UnreadDeny>>, Unread> {
             if answer.status != 200 {
                 return Err(refused(answer));
             }
             let bodies = decisions(answer)?;
             if bodies.len() != requests.len() {
                 let what = format!("`{}` decisions for `{}` requests", bodies.len(), requests.len());
-                return Err(not_the_api(answer, what));
+                return Err(in_part(answer, &bodies, what));
             }
-            let check = |(body, request)| {
-                Decision::check(body, self.expectation(request, &asked)).map_err(|error| error.of(answer))
+            let check = |(body, request): (&Bytes, &AuthorizeRequest)| {
+                match Decision::check(body.clone(), self.expectation(request, &asked)) {
+                    Ok(decision) => Ok(Ok(decision)),
+                    Err(CheckError::Denied(deny)) => Ok(Err(deny)),
+                    Err(CheckError::NoDecision(what)) => Err(in_part(answer, &bodies, what)),
+                    Err(untrusted @ CheckError::Untrusted(_)) => Err(untrusted.of(answer)),
+                }
             };
-            bodies.into_iter().zip(requests).map(check).collect()
+            bodies.iter().zip(requests).map(check).collect()
         };
         self.ask(&ask, read).await
     }
@@ -115,6 +122,16 @@ fn deny_of(mut no_answer: NoAnswer) -> Result<Answer, ClientError> {
     }
 }
 
+/// What a batch is of which not everything can be read. With a deny in it, it is a node's word: another endpoint, whose allow could
+/// stand in the deny's place, is not asked.
+fn in_part(answer: &Answer, bodies: &[Bytes], what: String) -> Unread {
+    if bodies.iter().any(|body| Words::of(body).is_deny()) {
+        let detail = format!("it stands in a batch with a deny, of which not everything can be read: {what}");
+        return Unread::Said(ClientError::Untrusted { detail });
+    }
+    not_the_api(answer, what)
+}
+
 /// The exact bytes of each decision of a batch.
 fn decisions(answer: &Answer) -> Result<Vec<Bytes>, Unread> {
     #[derive(Deserialize)]
@@ -123,6 +140,6 @@ fn decisions(answer: &Answer) -> Result<Vec<Bytes>, Unread> {
         decisions: Vec<&'a RawValue>,
     }
     let slices: Slices<'_> =
-        serde_json::from_slice(&answer.body).map_err(|error| not_the_api(answer, error))?;
+        serde_json::from_slice(&answer.body).map_err(|error| unreadable(answer, error))?;
     Ok(slices.decisions.into_iter().map(|raw| Bytes::copy_from_slice(raw.get().as_bytes())).collect())
 }

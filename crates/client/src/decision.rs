@@ -5,10 +5,11 @@ use assent_proof::{AuthorizeRequest, PublicKey, json, verify_decision};
 use bytes::Bytes;
 
 use crate::allowed::{Allowed, Asked};
-use crate::answer::{Unread, not_the_api};
+use crate::answer::{Unread, not_the_api, refused};
 use crate::error::ClientError;
 use crate::transport::Answer;
 use crate::trust::Trust;
+use crate::words::{UnreadDeny, Words};
 
 /// A decision that was checked. Nothing outside this module can make one, so no error, timeout or default elsewhere can
 /// turn into an allow.
@@ -67,12 +68,15 @@ impl Decision {
     /// running. An allow is believed only if nothing speaks against it.
     ///
     /// # Errors
-    /// `Untrusted` for an allow that must not be relied on; the text of what is wrong for bytes that are no decision.
+    /// `Denied` for a deny that cannot be read in full, which is to be obeyed as well; `Untrusted` for an allow that must not be relied
+    /// on; the text of what is wrong for bytes that are no decision.
     pub(crate) fn check(bytes: Bytes, expected: Expectation<'_>) -> Result<Decision, CheckError> {
         // Strictly first: a key twice, or an array for an object, could be read differently by the receipt's verifier.
-        json::parse(&bytes).map_err(|error| CheckError::NoDecision(error.to_string()))?;
-        let body: DecisionBody =
-            serde_json::from_slice(&bytes).map_err(|error| CheckError::NoDecision(error.to_string()))?;
+        let strict = json::parse(&bytes).map_err(|error| error.to_string());
+        let read = strict.and_then(|_| {
+            serde_json::from_slice::<DecisionBody>(&bytes).map_err(|error| error.to_string())
+        });
+        let body = read.map_err(|error| CheckError::unread(&bytes, error))?;
         let (signer, believed) = believed(&bytes, expected.trust);
         let allowed = match body.decision {
             Verdict::Deny => None,
@@ -112,6 +116,8 @@ fn standing(body: &DecisionBody, expected: Expectation<'_>) -> Result<Allowed, C
 /// Why an answer is no decision to act on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum CheckError {
+    /// It is a deny in words that this build does not know.
+    Denied(UnreadDeny),
     /// It is not a decision at all.
     NoDecision(String),
     /// It is an allow that must not be relied on.
@@ -119,11 +125,19 @@ pub(crate) enum CheckError {
 }
 
 impl CheckError {
-    /// What this says of the answer that was checked. An allow that must not be relied on ends the call, and an endpoint that gives
-    /// no decision at all has given no answer.
+    /// What bytes are that cannot be read as a decision.
+    fn unread(bytes: &Bytes, error: String) -> Self {
+        let words = Words::of(bytes);
+        if words.is_deny() { CheckError::Denied(words.into_deny(bytes)) } else { CheckError::NoDecision(error) }
+    }
+
+    /// What this says of the answer that was checked. A deny, and an allow that must not be relied on, end the call. An endpoint that
+    /// gives neither a decision nor a problem document has given no answer.
     pub(crate) fn of(self, answer: &Answer) -> Unread {
         match self {
-            CheckError::NoDecision(detail) => not_the_api(answer, detail),
+            CheckError::Denied(deny) => Unread::Said(ClientError::DenyNotUnderstood(Box::new(deny))),
+            CheckError::NoDecision(detail) if answer.status == 200 => not_the_api(answer, detail),
+            CheckError::NoDecision(_) => refused(answer),
             CheckError::Untrusted(detail) => Unread::Said(ClientError::Untrusted { detail }),
         }
     }

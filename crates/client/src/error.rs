@@ -3,6 +3,8 @@
 use assent_api::Problem;
 use assent_proof::{Cursor, History};
 
+use crate::words::{UnreadDeny, UnreadRefusal};
+
 /// Why a call did not do what was asked. No variant means that something may execute.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClientError {
@@ -23,14 +25,22 @@ pub enum ClientError {
     /// A node refused it: for good, or for as long as the call could take (`membership_busy`).
     #[error("{}: {}{}", .0.code, .0.field.as_deref().map(|f| format!("`{f}` ")).unwrap_or_default(), .0.detail)]
     Refused(Box<Problem>),
-    /// The envelope was sent and no node could say in time whether it was accepted. It may or may not be.
+    /// A node refused it in words that this build does not know, as a newer one may. Of a submission it is no definite refusal.
+    #[error("{0}")]
+    RefusalNotUnderstood(Box<UnreadRefusal>),
+    /// A node denied in words that this build does not know, as a newer one may. It is a deny, and is obeyed.
+    #[error("{0}")]
+    DenyNotUnderstood(Box<UnreadDeny>),
+    /// The envelope was sent and no node could say in time whether it was accepted. It may or may not be, also where all that answered
+    /// was no node: that may have passed it on.
     #[error("the outcome of the submission is unknown: {detail}")]
     OutcomeUnknown {
         /// What happened on the way.
         detail: String,
     },
     /// All that answered is not what the API says: it may be no Assent node. Where another endpoint gave an answer, that counts; where
-    /// another one gave none, the error is `Unavailable` or `OutcomeUnknown`, and says what stood at which endpoint.
+    /// another one gave none, the error is `Unavailable`, and says what stood at which endpoint. Of a submission it is
+    /// `OutcomeUnknown` instead.
     #[error("`{endpoint}` gave an answer that is not the API's: {detail}")]
     Answer {
         /// The first endpoint that gave such an answer.
@@ -67,6 +77,8 @@ impl ClientError {
             ClientError::Config { .. } => "config_invalid",
             ClientError::Unavailable { .. } => "unavailable",
             ClientError::Refused(problem) => problem.code.as_str(),
+            ClientError::RefusalNotUnderstood(_) => "refusal_not_understood",
+            ClientError::DenyNotUnderstood(_) => "deny_not_understood",
             ClientError::OutcomeUnknown { .. } => "outcome_unknown",
             ClientError::Answer { .. } => "answer_invalid",
             ClientError::HistoryChanged(_) => "history_mismatch",
@@ -84,8 +96,15 @@ impl ClientError {
                 "check the endpoints and that a majority of the nodes runs, then try again".to_owned()
             }
             ClientError::Refused(problem) => problem.remedy.clone(),
+            ClientError::RefusalNotUnderstood(_) => {
+                "update this program to the version of the nodes; sign nothing else for the same slot before".to_owned()
+            }
+            ClientError::DenyNotUnderstood(_) => {
+                "do not execute; update this program to the version of the nodes to learn what denies".to_owned()
+            }
             ClientError::OutcomeUnknown { .. } => {
-                "submit the same bytes again; the answer is then the first receipt or a refusal".to_owned()
+                "submit the same bytes again, and sign nothing else for the same slot; the answer is then the first receipt or a refusal"
+                    .to_owned()
             }
             ClientError::Answer { .. } => {
                 "check that the endpoint is an Assent node of this version".to_owned()
@@ -108,6 +127,8 @@ impl ClientError {
             ClientError::Refused(problem) => Some(problem),
             ClientError::Unavailable { problem, .. } => problem.as_deref(),
             ClientError::Config { .. }
+            | ClientError::RefusalNotUnderstood(_)
+            | ClientError::DenyNotUnderstood(_)
             | ClientError::OutcomeUnknown { .. }
             | ClientError::Answer { .. }
             | ClientError::HistoryChanged(_)

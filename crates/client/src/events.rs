@@ -8,6 +8,7 @@
 
 use assent_api::{EventBody, EventLine, MAX_PAGE, Problem, Retry};
 use assent_proof::{Code, Cursor, DomainName, EvidenceKind, LineageName};
+use serde_json::{Map, Value};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
@@ -15,7 +16,7 @@ use crate::answer::{NoAnswer, Unread, problem, refused};
 use crate::attempts::{Rests, share_of};
 use crate::client::Client;
 use crate::error::{ClientError, HistoryChange};
-use crate::transport::{Answer, Ask, Failure};
+use crate::transport::{Answer, Ask};
 
 /// How long one long poll waits at one endpoint.
 const WAIT: Duration = Duration::from_secs(5);
@@ -125,10 +126,15 @@ impl EventFollower {
                         }
                         return Ok(page);
                     }
-                    Err(what) => no_answer.failed(&endpoint, &Failure::MaybeSent(what)),
+                    Err(Unjoined::Broken(what)) => no_answer.cannot(&endpoint, &what),
+                    Err(Unjoined::NoFeed) => {
+                        rests.for_good(self.place);
+                        no_answer.foreign(&endpoint, "status 200, which is no feed".to_owned());
+                    }
                 },
                 Ok(answer) if answer.retry() == Retry::Final => match refused(&answer) {
                     Unread::Said(error) => return Err(error),
+                    Unread::Cannot(what) => no_answer.cannot(&endpoint, &what),
                     Unread::Foreign(what) => {
                         rests.for_good(self.place);
                         no_answer.foreign(&endpoint, what);
@@ -228,7 +234,16 @@ impl EventFollower {
     }
 
     /// Reads an answer, which must go on exactly where the follower is.
-    fn read(&self, body: &[u8]) -> Result<EventsPage, String> {
+    fn read(&self, body: &[u8]) -> Result<EventsPage, Unjoined> {
+        let first = body.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default();
+        if !is_of_a_feed(first) {
+            return Err(Unjoined::NoFeed);
+        }
+        self.joined(body).map_err(Unjoined::Broken)
+    }
+
+    /// The same for a feed; what is wrong with it otherwise.
+    fn joined(&self, body: &[u8]) -> Result<EventsPage, String> {
         let mut events: Vec<EventBody> = Vec::new();
         let mut last = self.cursor.map_or(0, |cursor| cursor.revision);
         let mut history = self.cursor.map(|cursor| cursor.history);
@@ -264,5 +279,21 @@ impl EventFollower {
             return Ok(EventsPage { events, cursor, ledger_revision: heartbeat.ledger_revision });
         }
         Err("the answer broke off".to_owned())
+    }
+}
+
+/// Why an answer of 200 is no page to go on with.
+enum Unjoined {
+    /// It is a feed, and breaks off, ends, or does not join what was read before: the node may do better when it is asked again.
+    Broken(String),
+    /// It is no feed: what stands there is no node.
+    NoFeed,
+}
+
+/// Whether a line has the shape of a feed's, whatever this build can make of it, or is the beginning of one that was cut off.
+fn is_of_a_feed(line: &[u8]) -> bool {
+    match serde_json::from_slice::<Map<String, Value>>(line) {
+        Ok(line) => ["revision", "heartbeat", "end"].iter().any(|name| line.contains_key(*name)),
+        Err(error) => error.is_eof() && line.starts_with(b"{\""),
     }
 }

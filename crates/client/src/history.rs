@@ -32,10 +32,9 @@ fn history(answer: &Answer) -> Result<History, Unread> {
     let last = answer.body.split_inclusive(|byte| *byte == b'\n').next_back().unwrap_or_default();
     match serde_json::from_slice::<EventLine>(last) {
         Ok(EventLine::Heartbeat { heartbeat }) => Ok(heartbeat.history),
-        // A stopping node's feed ends so: another one goes on.
-        Ok(EventLine::Event(_) | EventLine::End { .. }) => {
-            Err(not_the_api(answer, "it does not end with a heartbeat"))
-        }
+        // As a stopping node's feed ends: another one goes on.
+        Ok(EventLine::End { end }) => Err(Unread::Cannot(format!("the feed ended: {}", end.reason.as_str()))),
+        Ok(EventLine::Event(_)) => Err(Unread::Cannot("the answer broke off".to_owned())),
         Err(error) => Err(not_the_api(answer, error)),
     }
 }

@@ -42,6 +42,7 @@ mod read;
 mod submit;
 mod transport;
 mod trust;
+mod words;
 
 pub use allowed::Allowed;
 pub use assent_proof::{Cursor, History};
@@ -55,3 +56,4 @@ pub use outbox::{FlushReport, FlushStopped, Outbox, OutboxError};
 pub use read::LineagePages;
 pub use submit::Submitted;
 pub use trust::{Trust, TrustedKeys};
+pub use words::{UnreadDeny, UnreadRefusal};

@@ -4,7 +4,7 @@
 use assent_api::{
     AuthoritiesBody, AuthorityBody, DigestBody, DomainsBody, LineageBody, PolicyBodyView, StatusBody,
 };
-use assent_proof::{DomainName, Envelope, EvidenceId, History, LineageName, PublicKey};
+use assent_proof::{Code, DomainName, Envelope, EvidenceId, History, LineageName, PublicKey};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use std::fmt::Display;
@@ -14,6 +14,9 @@ use crate::client::Client;
 use crate::config::authority;
 use crate::error::ClientError;
 use crate::transport::{Answer, Ask};
+
+/// What a node answers that is ready.
+const READY: &[u8] = b"ok";
 
 impl Client {
     /// An accepted envelope, exactly as it was submitted. It is checked to be the one that the id names.
@@ -25,7 +28,8 @@ impl Client {
             }
             Err(refusal) => Err(not_the_api(answer, refusal)),
         };
-        self.ask(&Ask::read(format!("/v1/envelopes/{id}")), |answer| there_is(answer, read)).await
+        let ask = Ask::read(format!("/v1/envelopes/{id}"));
+        self.ask(&ask, |answer| there_is(answer, Code::EvidenceMissing, read)).await
     }
 
     /// A lineage with the page of its entries after this ledger index of this history.
@@ -43,7 +47,8 @@ impl Client {
         if let Some((history, _)) = after {
             path.push_str(&format!("?history={history}"));
         }
-        self.get_json(&paged(path, after.map(|(_, index)| index), limit)).await
+        let path = paged(path, after.map(|(_, index)| index), limit);
+        self.get_json(&path, Code::LineageUnknown).await
     }
 
     /// A lineage page by page.
@@ -77,12 +82,12 @@ impl Client {
 
     /// One authority.
     pub async fn authority(&self, id: &PublicKey) -> Result<Option<AuthorityBody>, ClientError> {
-        self.get_json(&format!("/v1/authorities/{id}")).await
+        self.get_json(&format!("/v1/authorities/{id}"), Code::AuthorityUnknown).await
     }
 
     /// A domain's policy.
     pub async fn policy(&self, domain: &DomainName) -> Result<Option<PolicyBodyView>, ClientError> {
-        self.get_json(&format!("/v1/policies/{domain}")).await
+        self.get_json(&format!("/v1/policies/{domain}"), Code::PolicyMissing).await
     }
 
     /// How the cluster looks to whichever node answers.
@@ -133,8 +138,13 @@ impl Client {
         }
     }
 
-    async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, ClientError> {
-        self.ask(&Ask::read(path), |answer| there_is(answer, json)).await
+    /// `missing` is the code with which a node says that there is no such thing.
+    async fn get_json<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        missing: Code,
+    ) -> Result<Option<T>, ClientError> {
+        self.ask(&Ask::read(path), |answer| there_is(answer, missing, json)).await
     }
 
     async fn must_get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
@@ -142,19 +152,27 @@ impl Client {
     }
 }
 
-/// What an answer of 200 says, or nothing where a node says that it does not exist.
-fn there_is<T>(answer: &Answer, read: impl Fn(&Answer) -> Result<T, Unread>) -> Result<Option<T>, Unread> {
+/// What an answer of 200 says, or nothing where a node says that it does not exist. It says so with the code `missing` alone: that there
+/// is nothing at the path (`target_unknown`) is said by a node that does not have this call.
+fn there_is<T>(
+    answer: &Answer,
+    missing: Code,
+    read: impl Fn(&Answer) -> Result<T, Unread>,
+) -> Result<Option<T>, Unread> {
     match answer.status {
         200 => read(answer).map(Some),
-        // A 404 without a problem document comes from something that is no node.
-        404 if problem(&answer.body).is_some() => Ok(None),
+        404 if problem(&answer.body).is_some_and(|problem| problem.code == missing) => Ok(None),
         _ => Err(refused(answer)),
     }
 }
 
-/// Whether an answer is a success, whatever it says.
+/// Whether an answer is a node's that is ready: whatever else answers 200 at this path is no node.
 fn ok(answer: &Answer) -> Result<(), Unread> {
-    if answer.status == 200 { Ok(()) } else { Err(refused(answer)) }
+    match answer.status {
+        200 if answer.body.trim_ascii() == READY => Ok(()),
+        200 => Err(not_the_api(answer, "whose body is not `ok`")),
+        _ => Err(refused(answer)),
+    }
 }
 
 fn paged(mut path: String, after: Option<impl Display>, limit: Option<usize>) -> String {

@@ -6,10 +6,12 @@
 //! `Retry-After` is left alone for so long. Only at the deadline the outcome stays unknown, and the caller submits the same
 //! bytes later ([`Outbox`]).
 //!
+//! A refusal in words that this client does not know, as a newer node may give, ends the call like any other (`words.rs`), but is
+//! not definite: the bytes are to be kept.
+//!
 //! An answer that is not the API's counts as none: what stands at that address is not asked again in the call, and the other
 //! endpoints are. That is safe, since an envelope is accepted once, by its hash, however often and wherever it is sent; and it is not
-//! known to be untaken, since something between may have passed it on. A newer node's refusal with a code that this client does
-//! not know looks the same: each endpoint then refuses it once.
+//! known to be untaken, since something between may have passed it on: the outcome is unknown, also where nothing else answered.
 //!
 //! [`Outbox`]: crate::Outbox
 
@@ -45,8 +47,9 @@ impl Client {
     /// Submits one signed envelope and waits for its definite outcome.
     ///
     /// # Errors
-    /// `Refused` with the node's problem; `OutcomeUnknown` when the deadline passed and it may have been accepted;
-    /// `Unavailable` when it passed and nothing was taken; `Answer` when all that answered is no node, which may have passed it on.
+    /// `Refused` with the node's problem; `OutcomeUnknown` when the deadline passed and it may have been accepted, or when all
+    /// that answered is no node, which may have passed it on; `Unavailable` when it passed and nothing was taken; `RefusalNotUnderstood`
+    /// for a newer node's refusal, which is not definite.
     /// A refusal that comes after a lost answer (as for a gap in the chain) says what the node found then: whoever holds signed bytes
     /// can submit them again at any time.
     pub async fn submit(&self, envelope: impl Into<Bytes>) -> Result<Submitted, ClientError> {
@@ -119,6 +122,10 @@ impl Client {
                                 endpoints.stay_with(place);
                                 return Err(error);
                             }
+                            Err(Unread::Cannot(what)) => {
+                                maybe_taken = true;
+                                no_answer.cannot(endpoint, &what);
+                            }
                             Err(Unread::Foreign(what)) => {
                                 maybe_taken = true;
                                 rests.for_good(place);
@@ -159,12 +166,17 @@ fn may_have_taken(answer: &Answer) -> bool {
 }
 
 fn gave_up(maybe_taken: bool, no_answer: NoAnswer) -> ClientError {
-    // Where no node has answered, the endpoints are what is wrong: the error says so, and it is not definite either.
-    if maybe_taken && !no_answer.is_all_foreign() {
-        ClientError::OutcomeUnknown { detail: no_answer.detail() }
-    } else {
-        no_answer.into()
+    if !maybe_taken {
+        return no_answer.into();
     }
+    let detail = no_answer.detail();
+    // Where no node has answered, the endpoints are what is wrong: the error says so too.
+    let detail = if no_answer.is_all_foreign() {
+        format!("check the endpoints, since none gave an answer of an Assent node, and one may have passed it on: {detail}")
+    } else {
+        detail
+    };
+    ClientError::OutcomeUnknown { detail }
 }
 
 /// Whether the envelope revokes or contains.

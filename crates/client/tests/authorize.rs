@@ -156,7 +156,7 @@ async fn a_caller_whose_wall_clock_is_an_hour_slow_gets_no_hour_more() {
     let decisions = [
         client.authorize(&request("run")).await.unwrap(),
         client.permit(&request("run")).await.unwrap(),
-        client.authorize_batch(&[request("run")]).await.unwrap().remove(0),
+        client.authorize_batch(&[request("run")]).await.unwrap().remove(0).unwrap(),
     ];
     clock.pass(8_999);
     assert!(decisions.iter().all(|decision| !decision.allowed().unwrap().is_over()));
@@ -175,11 +175,7 @@ async fn a_host_that_slept_finds_its_allow_over() {
 
 #[tokio::test]
 async fn a_200_that_is_no_allow_never_allows() {
-    let deny = decision(Deny, request("run").to_json(), &[Code::EvidenceMissing]);
-    let twice = String::from_utf8(deny.to_vec()).unwrap().replacen('{', r#"{"decision":"allow","#, 1);
     for bytes in [
-        deny.to_vec(),
-        twice.into_bytes(),
         b"{}".to_vec(),
         b"true".to_vec(),
         b"allow".to_vec(),
@@ -284,7 +280,7 @@ async fn a_batch_that_a_node_sheds_is_asked_elsewhere_and_allows_nothing_where_a
         (error.code(), error.problem().map(|problem| problem.code)),
         ("unavailable", Some(Code::Overloaded))
     );
-    assert!(client.authorize_batch(&requests).await.unwrap()[0].is_allow());
+    assert!(client.authorize_batch(&requests).await.unwrap()[0].as_ref().unwrap().is_allow());
     assert_eq!((a.requests(), b.requests()), (2, 2));
 }
 
@@ -306,9 +302,108 @@ async fn a_batch_is_checked_one_by_one() {
     .await;
     let client = client(&[&server.endpoint], keys());
     let decisions = client.authorize_batch(&requests).await.unwrap();
-    assert_eq!(decisions.iter().map(Decision::is_allow).collect::<Vec<_>>(), [true, false]);
+    let allows: Vec<bool> = decisions.iter().map(|decision| decision.as_ref().unwrap().is_allow()).collect();
+    assert_eq!(allows, [true, false]);
     // One too few; an allow of another request; no list.
     assert_eq!(client.authorize_batch(&requests).await.unwrap_err().code(), "answer_invalid");
     assert_eq!(client.authorize_batch(&requests).await.unwrap_err().code(), "decision_untrusted");
     assert_eq!(client.authorize_batch(&requests).await.unwrap_err().code(), "answer_invalid");
+}
+
+/// A deny of `action` whose reason has a code that no build knows.
+fn newer_deny(action: &str) -> Vec<u8> {
+    let known = decision(Deny, request(action).to_json(), &[Code::EvidenceMissing]).to_vec();
+    String::from_utf8(known).unwrap().replace("evidence_missing", "moon_wrong").into_bytes()
+}
+
+/// A batch's answer with these decisions.
+fn batch(decisions: &[&[u8]]) -> Do {
+    let list: Vec<_> = decisions.iter().map(|bytes| String::from_utf8_lossy(bytes)).collect();
+    Do::Answer(200, format!("{{\"decisions\":[{}]}}", list.join(",")).into_bytes())
+}
+
+#[tokio::test]
+async fn a_deny_of_a_newer_node_ends_the_call_and_no_other_endpoint_is_asked() {
+    let newer = newer_deny("run");
+    let deny = decision(Deny, request("run").to_json(), &[Code::EvidenceMissing]);
+    let twice = String::from_utf8(deny.to_vec()).unwrap().replacen('{', r#"{"decision":"allow","#, 1);
+    let no_quorum = String::from_utf8(assent_api::Problem::new(Code::NoQuorum, 403, "as told").to_vec()).unwrap();
+    let with_problem = no_quorum.replacen('{', r#"{"decision":"deny","#, 1);
+    for (status, bytes) in [
+        (403, newer.clone()),
+        (200, newer.clone()),
+        (404, newer.clone()),
+        (403, newer[..newer.len() / 2].to_vec()),
+        (403, b"{\"decision\":\"deny\"}".to_vec()),
+        (200, b"{\"decision\":\"defer\"}".to_vec()),
+        (200, twice.into_bytes()),
+        // A problem document as well, with a code that would be asked elsewhere.
+        (403, with_problem.into_bytes()),
+        // The status denies.
+        (403, b"{\"decision\":\"allow\"}".to_vec()),
+        (403, nine_seconds()),
+    ] {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let answer = || Do::Answer(status, bytes.clone());
+        let good = || Do::Answer(200, nine_seconds());
+        let a = Server::start(vec![answer(), answer(), answer()]).await;
+        let b = Server::start(vec![good(), good(), batch(&[&nine_seconds()])]).await;
+        let client = client(&[&a.endpoint, &b.endpoint], keys());
+        let requests = [request("run")];
+        for error in [
+            client.authorize(&request("run")).await.unwrap_err(),
+            client.permit(&request("run")).await.unwrap_err(),
+            client.authorize_batch(&requests).await.unwrap_err(),
+        ] {
+            assert_eq!((error.code(), error.is_definite()), ("deny_not_understood", false), "{error}: {text}");
+        }
+        assert_eq!((a.requests(), b.requests()), (3, 0), "{status}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_deny_is_obeyed_under_every_status_that_does_not_say_that_nothing_was_judged() {
+    let deny = decision(Deny, request("run").to_json(), &[Code::EvidenceMissing]).to_vec();
+    for status in [200, 201, 302, 400, 403, 404] {
+        let a = Server::start(vec![Do::Answer(status, deny.clone()), Do::Answer(status, deny.clone())]).await;
+        let b = Server::start(vec![Do::Answer(200, nine_seconds())]).await;
+        let client = client(&[&a.endpoint, &b.endpoint], keys());
+        let asked = [client.authorize(&request("run")).await, client.permit(&request("run")).await];
+        assert!(asked.into_iter().all(|decided| !decided.unwrap().is_allow()), "{status}");
+        assert_eq!((a.requests(), b.requests()), (2, 0), "{status}");
+    }
+    // A newer node that cannot know is asked elsewhere by its status.
+    let a = Server::start(vec![Do::Answer(503, newer_deny("run"))]).await;
+    let b = Server::start(vec![Do::Answer(200, nine_seconds())]).await;
+    assert!(client(&[&a.endpoint, &b.endpoint], keys()).authorize(&request("run")).await.unwrap().is_allow());
+    assert_eq!((a.requests(), b.requests()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_deny_of_a_newer_node_in_a_batch_is_a_deny_of_that_element_alone() {
+    let requests = [request("run"), request("delete")];
+    let (allow, newer) = (nine_seconds(), newer_deny("delete"));
+    let a = Server::start(vec![batch(&[&allow, &newer])]).await;
+    let b = Server::start(vec![batch(&[&allow, &allow])]).await;
+    let asked = client(&[&a.endpoint, &b.endpoint], keys());
+    let decisions = asked.authorize_batch(&requests).await.unwrap();
+    assert!(decisions[0].as_ref().unwrap().is_allow());
+    let deny = decisions[1].as_ref().unwrap_err();
+    assert_eq!(deny.bytes.to_vec(), newer);
+    assert!(deny.to_string().contains("`moon_wrong`"), "{deny}");
+    assert_eq!((a.requests(), b.requests()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_batch_with_a_deny_of_which_not_everything_can_be_read_is_not_asked_elsewhere() {
+    let requests = [request("run"), request("delete")];
+    let known = decision(Deny, request("run").to_json(), &[Code::EvidenceMissing]).to_vec();
+    let newer = newer_deny("run");
+    for elements in [&[&known[..], b"{}"][..], &[&newer[..], b"{}"], &[&known[..]], &[&newer[..]]] {
+        let a = Server::start(vec![batch(elements)]).await;
+        let b = Server::start(vec![batch(&[&nine_seconds(), &nine_seconds()])]).await;
+        let asked = client(&[&a.endpoint, &b.endpoint], keys());
+        let error = asked.authorize_batch(&requests).await.unwrap_err();
+        assert_eq!((error.code(), a.requests(), b.requests()), ("decision_untrusted", 1, 0), "{error}");
+    }
 }

@@ -101,8 +101,8 @@ async fn an_answer_with_a_gap_a_repeat_or_a_step_back_counts_as_none() {
         answer(&[4, 5], heartbeat(4)),
         answer(&[4], heartbeat(9)),
         answer(&[], heartbeat(2)),
-        Do::Answer(200, b"{}\n".to_vec()),
-        Do::Answer(200, vec![]),
+        // A newer node's event.
+        Do::Answer(200, String::from_utf8(event(4).to_line()).unwrap().replace("policy", "moon").into_bytes()),
     ] {
         let server = Server::start(vec![wrong, answer(&[4], heartbeat(4))]).await;
         let mut follower = client(&[&server], LONG).follow_events(EventsFilter::default(), Some(at(3)));
@@ -283,4 +283,31 @@ async fn without_a_quorum_nothing_is_known_of_a_place_and_it_is_asked_again() {
     let server = Server::start(vec![problem(Code::NoQuorum, 503), answer(&[4], heartbeat(4))]).await;
     assert_eq!(revisions(&follower(&[&server]).next().await.unwrap()), [4]);
     assert_eq!(server.requests(), 2);
+}
+
+#[tokio::test]
+async fn a_follower_ends_at_once_where_nothing_but_wrong_services_answer() {
+    for body in [&b"{}\n"[..], b"{}", b"", b"<html>welcome</html>", b"[]", b"{\"id\":1}\n{\"id\":2}\n"] {
+        let wrong = || Do::Answer(200, body.to_vec());
+        let (a, b) = (Server::start(vec![wrong()]).await, Server::start(vec![wrong()]).await);
+        let started = tokio::time::Instant::now();
+        let error = follower(&[&a, &b]).next().await.unwrap_err();
+        assert_eq!((error.code(), a.requests(), b.requests()), ("answer_invalid", 1, 1), "{error}");
+        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn a_stopping_node_that_is_asked_which_history_is_in_force_is_a_node_that_cannot_know() {
+    let end =
+        EventLine::End { end: EndBody { reason: EndReason::Stopping, history: history(1), revision: 5 } };
+    let stopping = || answer(&[], end.clone());
+    let (a, b) = (Server::start(vec![stopping()]).await, Server::start(vec![stopping()]).await);
+    let error = client(&[&a, &b], LONG).history_in_force().await.unwrap_err();
+    assert_eq!((error.code(), a.requests(), b.requests()), ("unavailable", 1, 1), "{error}");
+    assert!(error.to_string().contains("the feed ended: stopping"), "{error}");
+
+    let (a, b) = (Server::start(vec![stopping()]).await, Server::start(vec![support::in_force(history(1))]).await);
+    assert_eq!(client(&[&a, &b], LONG).history_in_force().await.unwrap(), history(1));
+    assert_eq!((a.requests(), b.requests()), (1, 1));
 }

@@ -92,9 +92,21 @@ async fn an_answer_that_is_not_the_apis_settles_nothing() {
     outbox.put(&envelope(1)).unwrap();
     for _ in 0..2 {
         let report = outbox.flush(&client(&server.endpoint)).await;
-        assert_eq!(report.stopped.unwrap().code(), "answer_invalid");
+        assert_eq!(report.stopped.unwrap().code(), "outcome_unknown");
     }
     assert_eq!(outbox.pending().count(), 1);
+}
+
+#[tokio::test]
+async fn a_refusal_of_a_newer_node_settles_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let refusal = Do::Answer(409, b"{\"code\":\"moon_wrong\",\"status\":409}".to_vec());
+    let server = Server::start(vec![refusal]).await;
+    let mut outbox = Outbox::open(dir.path()).unwrap();
+    outbox.put(&envelope(1)).unwrap();
+    let report = outbox.flush(&client(&server.endpoint)).await;
+    assert_eq!(report.stopped.unwrap().code(), "refusal_not_understood");
+    assert_eq!((outbox.pending().count(), report.refused.len()), (1, 0));
 }
 
 #[tokio::test]

@@ -48,7 +48,7 @@ async fn an_envelope_is_the_one_asked_for() {
         Do::Answer(200, good.clone()),
         Do::Answer(200, other),
         Do::Answer(200, b"{}".to_vec()),
-        problem(Code::TargetUnknown, 404),
+        problem(Code::EvidenceMissing, 404),
         Do::Answer(404, b"nope".to_vec()),
     ])
     .await;
@@ -101,12 +101,14 @@ async fn a_node_that_turns_in_circles_does_not_keep_the_client() {
 }
 
 #[tokio::test]
-async fn what_does_not_exist_is_none_and_readiness_is_a_status() {
+async fn what_does_not_exist_is_none_and_a_node_that_is_ready_says_ok() {
     let server = Server::start(vec![
         problem(Code::LineageUnknown, 404),
         problem(Code::PolicyMissing, 404),
-        Do::Answer(200, b"ready".to_vec()),
+        Do::Answer(200, b"ok\n".to_vec()),
         problem(Code::NoQuorum, 503),
+        Do::Answer(200, b"<html>welcome</html>".to_vec()),
+        Do::Answer(200, Vec::new()),
         Do::Answer(200, b"garbage".to_vec()),
     ])
     .await;
@@ -115,6 +117,23 @@ async fn what_does_not_exist_is_none_and_readiness_is_a_status() {
     assert!(client.policy(&domain).await.unwrap().is_none());
     assert!(client.ready().await);
     assert!(!client.ready_at(&server.endpoint).await);
+    assert!(!client.ready_at(&server.endpoint).await, "it is no node");
+    assert!(!client.ready().await, "it is no node");
     assert_eq!(client.status().await.unwrap_err().code(), "answer_invalid");
     assert_eq!(client.status_at("https://x:1").await.unwrap_err().code(), "config_invalid");
+}
+
+#[tokio::test]
+async fn nothing_at_a_path_and_a_code_of_another_call_do_not_say_that_something_does_not_exist() {
+    for code in [Code::TargetUnknown, Code::DomainUnknown] {
+        let server = Server::start((0..3).map(|_| problem(code, 404)).collect()).await;
+        let (client, (domain, lineage)) = (client(&server), names());
+        for error in [
+            client.envelope(&id(&envelope(1))).await.unwrap_err(),
+            client.lineage(&domain, &lineage, None, None).await.unwrap_err(),
+            client.policy(&domain).await.unwrap_err(),
+        ] {
+            assert_eq!(error.code(), code.as_str());
+        }
+    }
 }

@@ -141,12 +141,18 @@ impl QuestionArgs {
     }
 }
 
-/// No decision: nobody knows, unless the question itself is at fault.
+/// No decision: nobody knows, unless the question itself is at fault, or a node denied in words that this build does not know.
 pub(crate) fn unanswered(error: ClientError) -> CliError {
     let exit = match &error {
         ClientError::Config { .. } => Exit::Usage,
-        ClientError::Refused(_) => Exit::Failed,
-        _ => Exit::CannotKnow,
+        ClientError::DenyNotUnderstood(_) => Exit::Deny,
+        ClientError::Refused(_) | ClientError::RefusalNotUnderstood(_) => Exit::Failed,
+        ClientError::Unavailable { .. }
+        | ClientError::OutcomeUnknown { .. }
+        | ClientError::Answer { .. }
+        | ClientError::HistoryChanged(_)
+        | ClientError::BeyondLedger { .. }
+        | ClientError::Untrusted { .. } => Exit::CannotKnow,
     };
     CliError { exit, ..error.into() }
 }

@@ -85,6 +85,8 @@ async fn next(follower: &mut EventFollower, follow: bool) -> Result<EventsPage, 
             ClientError::Config { .. }
             | ClientError::Unavailable { .. }
             | ClientError::Refused(_)
+            | ClientError::RefusalNotUnderstood(_)
+            | ClientError::DenyNotUnderstood(_)
             | ClientError::OutcomeUnknown { .. }
             | ClientError::Answer { .. }
             | ClientError::Untrusted { .. } => follower.cursor(),

@@ -1,5 +1,6 @@
 //! `permit`: ask for an allow that is recorded, and run a command only with it.
 
+use assent_client::ClientError;
 use clap::Args as ClapArgs;
 
 use super::authorize::{QuestionArgs, unanswered};
@@ -25,9 +26,13 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     let question = args.question;
     let (client, request) = (question.client()?, question.request()?);
     let decided = client.permit(&request).await;
-    let in_vain = decided.as_ref().map_or(true, |decision| {
-        decision.is_cannot_know() || decision.allowed().is_some_and(|allowed| allowed.is_over())
-    });
+    let in_vain = match &decided {
+        Ok(decision) => {
+            decision.is_cannot_know() || decision.allowed().is_some_and(|allowed| allowed.is_over())
+        }
+        Err(ClientError::DenyNotUnderstood(_)) => false,
+        Err(_) => true,
+    };
     if in_vain
         && !question.names_a_nonce()
         && let Some(nonce) = &request.nonce

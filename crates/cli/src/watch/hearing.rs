@@ -106,6 +106,8 @@ fn on_from(error: &ClientError) -> Option<Cursor> {
         ClientError::Config { .. }
         | ClientError::Unavailable { .. }
         | ClientError::Refused(_)
+        | ClientError::RefusalNotUnderstood(_)
+        | ClientError::DenyNotUnderstood(_)
         | ClientError::OutcomeUnknown { .. }
         | ClientError::Answer { .. }
         | ClientError::Untrusted { .. } => None,

@@ -112,8 +112,8 @@ pub(crate) struct Watch<F> {
 enum Why {
     /// Somebody told this program to end.
     Told(Signal),
-    /// Judged.
-    Denied(Box<Decision>),
+    /// Judged, for these reasons.
+    Denied(String),
     /// Nobody could say any more that it may go on.
     Unknown(String),
 }
@@ -140,8 +140,8 @@ impl<F: Fn() -> Asking> Watch<F> {
         };
         let (signal, exit) = match why {
             Why::Told(signal) => (signal, None),
-            Why::Denied(decision) => {
-                self.stopping("execution_denied", format!("no longer allowed: {}", explain(&decision)));
+            Why::Denied(detail) => {
+                self.stopping("execution_denied", format!("no longer allowed: {detail}"));
                 (Signal::SIGTERM, Some(Exit::Stopped))
             }
             Why::Unknown(detail) => {
@@ -216,10 +216,17 @@ async fn until_it_may_not<F: Fn() -> Asking>(
                             asked_about = asking_about;
                             continue;
                         }
-                        None if !decision.is_cannot_know() => return Why::Denied(Box::new(decision)),
+                        None if !decision.is_cannot_know() => return Why::Denied(explain(&decision)),
                         None => problem = explain(&decision),
                     },
-                    Err(error) => problem = unanswered(error).detail,
+                    Err(error) => {
+                        let error = unanswered(error);
+                        // A deny in words that this build does not know is one.
+                        if error.exit == Exit::Deny {
+                            return Why::Denied(error.detail);
+                        }
+                        problem = error.detail;
+                    }
                 }
                 // Nobody knows: what was heard is still to be asked about, but not faster than this.
                 asked_last = Instant::now() + retry;

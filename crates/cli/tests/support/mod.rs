@@ -26,6 +26,8 @@ pub struct Fake {
     pub slow: Duration,
     /// How many questions it answers; then it closes every connection.
     pub answers: usize,
+    /// From this question on, counted from 0, it denies, for a reason with a code that no build knows.
+    pub denies_from: Option<usize>,
     /// Whether it says that the history of its decisions is in force no more.
     pub moved: bool,
 }
@@ -68,14 +70,19 @@ impl Fake {
         if !path.starts_with("/v1/authorize") && !path.starts_with("/v1/permits") {
             return;
         }
-        if asked.fetch_add(1, Ordering::SeqCst) >= self.answers {
+        let before = asked.fetch_add(1, Ordering::SeqCst);
+        if before >= self.answers {
             return;
         }
         let evaluated = self.decided.unwrap_or_else(|| now() + self.ahead);
         thread::sleep(self.slow);
-        let answer = self.allow(&body, evaluated);
-        let head =
-            format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", answer.len());
+        let (status, answer) = if self.denies_from.is_some_and(|from| before >= from) {
+            ("403 Forbidden", newer_deny(&body, evaluated))
+        } else {
+            ("200 OK", self.allow(&body, evaluated))
+        };
+        let length = answer.len();
+        let head = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
         let _ = stream.write_all(&[head.as_bytes(), answer.as_slice()].concat());
     }
 
@@ -95,6 +102,17 @@ impl Fake {
             }
         }
     }
+}
+
+/// A newer node's deny: whole, and with a reason whose code this build does not know.
+fn newer_deny(request: &[u8], evaluated: i64) -> Vec<u8> {
+    let request: Value = serde_json::from_slice(request).unwrap();
+    let decision = json!({
+        "decision": "deny", "request": request, "history": history(), "nodeId": 1, "revision": 2,
+        "head": null, "policy": null, "evaluatedAt": evaluated, "validUntil": evaluated,
+        "reasons": [{ "code": "moon_wrong", "clause": "§0", "detail": "new moon", "remedy": "wait" }],
+    });
+    serde_json::to_vec(&decision).unwrap()
 }
 
 /// The history that the server answers in.

@@ -1,0 +1,175 @@
+//! A newer node's words: a deny or a refusal that this build cannot read in full.
+//!
+//! Codes get added, so a node may be newer than its client. What it says is told by the shape of its answer, before that is called no
+//! answer of the API's. Such a deny is a deny: if it were dropped, another endpoint could be asked, and its allow taken instead.
+
+use bytes::Bytes;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::Value;
+use std::fmt::{self, Formatter};
+
+/// Most characters of one word or sentence of an answer that an error repeats.
+const TOLD_MAX: usize = 200;
+
+/// Most reasons that an error names.
+const REASONS_MAX: usize = 8;
+
+/// A deny in words that this build does not know: a reason with a newer code, a field of another form, or a decision that is neither
+/// `allow` nor `deny`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a node denied it in words that this build does not know: {detail}")]
+pub struct UnreadDeny {
+    /// What of it can be told, for people.
+    pub detail: String,
+    /// The exact bytes of the decision.
+    pub bytes: Bytes,
+}
+
+/// A node's refusal in words that this build does not know, such as a newer code.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a node refused it in words that this build does not know: status {status}, `{code}`: {detail}")]
+pub struct UnreadRefusal {
+    /// The HTTP status.
+    pub status: u16,
+    /// The node's code; at most 200 characters of it.
+    pub code: String,
+    /// What the node says about it, for people; at most 200 characters of it.
+    pub detail: String,
+}
+
+/// What an answer's body says, as far as it has the shape of a decision or of a problem document.
+#[derive(Debug, Default)]
+pub(crate) struct Words {
+    /// It has a decision: the field `decision` with a text.
+    decides: bool,
+    /// It has a decision that does not say `allow`. One in a body that says `allow` as well counts.
+    denies: bool,
+    code: Option<String>,
+    detail: Option<String>,
+    /// The codes of a decision's reasons.
+    reasons: Vec<String>,
+}
+
+impl Words {
+    /// What this body says. One that breaks off, or is no JSON further on, has said what stands before.
+    pub(crate) fn of(body: &[u8]) -> Self {
+        let mut words = Words::default();
+        let _ = DeserializeSeed::deserialize(&mut words, &mut serde_json::Deserializer::from_slice(body));
+        words
+    }
+
+    /// Whether it denies, whatever the status is.
+    pub(crate) fn is_deny(&self) -> bool {
+        self.denies
+    }
+
+    /// Whether it denies under this status. 403 denies with any decision.
+    pub(crate) fn is_deny_under(&self, status: u16) -> bool {
+        self.denies || (self.decides && status == 403)
+    }
+
+    /// The deny that it is.
+    pub(crate) fn into_deny(self, bytes: &Bytes) -> UnreadDeny {
+        let detail = if self.reasons.is_empty() {
+            "no reason of it can be read".to_owned()
+        } else {
+            format!("its reasons are {}", self.reasons.join(", "))
+        };
+        UnreadDeny { detail, bytes: bytes.clone() }
+    }
+
+    /// The refusal that it is under this status: a problem document has a text as its `code`.
+    pub(crate) fn into_refusal(self, status: u16) -> Option<UnreadRefusal> {
+        let code = self.code?;
+        (status >= 400).then(|| UnreadRefusal { status, code, detail: self.detail.unwrap_or_default() })
+    }
+
+    /// The codes in it, to be written after a status; nothing where there are none.
+    pub(crate) fn codes(&self) -> String {
+        let code = self.code.iter().map(|code| format!(", `{code}`"));
+        code.chain(self.reasons.iter().map(|reason| format!(", {reason}"))).collect()
+    }
+
+    fn note_reasons(&mut self, reasons: &Value) {
+        let codes = reasons.as_array().into_iter().flatten().filter_map(|reason| reason.get("code")?.as_str());
+        self.reasons = codes.take(REASONS_MAX).map(|code| format!("`{}`", cut(code))).collect();
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for &mut Words {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for &mut Words {
+    type Value = ();
+
+    fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(name) = map.next_key::<String>()? {
+            match name.as_str() {
+                "decision" => {
+                    if let Value::String(said) = map.next_value()? {
+                        self.decides = true;
+                        self.denies |= said != "allow";
+                    }
+                }
+                "code" => self.code = map.next_value::<Value>()?.as_str().map(cut),
+                "detail" => self.detail = map.next_value::<Value>()?.as_str().map(cut),
+                "reasons" => self.note_reasons(&map.next_value()?),
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(TOLD_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deny_is_told_from_its_shape_whatever_else_stands_in_the_body() {
+        for body in [
+            r#"{"decision":"deny"}"#,
+            r#"{"decision":"defer","x":1}"#,
+            r#"{"decision":"allow","decision":"deny"}"#,
+            r#"{"decision":"deny","decision":"allow"}"#,
+            r#"{"reasons":7,"decision":"deny","reasons":[{"code":"no"#,
+            r#"{"request":[[[[{"a":[]}]]]],"decision":"deny"} and more"#,
+        ] {
+            let words = Words::of(body.as_bytes());
+            assert!(words.is_deny() && words.is_deny_under(200), "{body}");
+        }
+        for body in ["", "[]", "deny", r#""deny""#, "{}", r#"{"decision":false}"#, r#"{"x":{"decision":"deny"}}"#]
+        {
+            assert!(!Words::of(body.as_bytes()).is_deny_under(403), "{body}");
+        }
+        let allow = Words::of(br#"{"decision":"allow"}"#);
+        assert!(!allow.is_deny_under(200) && allow.is_deny_under(403));
+    }
+
+    #[test]
+    fn what_can_be_read_of_a_newer_nodes_words_is_told() {
+        let body = br#"{"decision":"deny","reasons":[{"code":"moon_wrong"},{"code":3},{"code":"no_quorum"}]}"#;
+        let deny = Words::of(body).into_deny(&Bytes::from_static(body));
+        assert_eq!(deny.detail, "its reasons are `moon_wrong`, `no_quorum`");
+        let body = format!(r#"{{"code":"moon_wrong","detail":"{}"}}"#, "x".repeat(1000));
+        let refusal = Words::of(body.as_bytes()).into_refusal(409).unwrap();
+        assert_eq!((refusal.code.as_str(), refusal.detail.len()), ("moon_wrong", TOLD_MAX));
+        assert_eq!(Words::of(body.as_bytes()).into_refusal(200), None);
+        assert_eq!(Words::of(br#"{"code":404}"#).into_refusal(404), None);
+    }
+}
