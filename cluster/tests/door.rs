@@ -13,6 +13,7 @@ use assent_proof::{Code, MAX_ENVELOPE_BYTES};
 use cluster_support::http::{ask, get, is_200, status};
 use cluster_support::raw::{SURELY, connections, exchange, kept, post, problem, still_answers, to_the_end};
 use cluster_support::*;
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
@@ -365,4 +366,58 @@ async fn every_path_takes_the_methods_of_the_protocol_and_names_them_to_every_ot
         }
     }
     node.shutdown().await;
+}
+
+#[test]
+fn an_answer_that_the_protocols_page_does_not_list_is_noticed() {
+    let problem = |code: &str| json!({ "code": code });
+    let denied = |code: &str| json!({ "decision": "deny", "reasons": [problem(code)] });
+    let result = |status: u16, code: &str| {
+        let result = json!({ "status": status, "problem": problem(code) });
+        json!({ "results": [result] })
+    };
+    let nothing = || json!({});
+    for (method, target, status, body) in [
+        ("GET", "/v1/lineages/prod.eu/job-1?limit=1", 200, nothing()),
+        ("GET", "/v1/lineages/prod.eu/job-1", 404, problem("lineage_unknown")),
+        ("HEAD", "/v1/lineages/prod.eu/job-1", 404, nothing()),
+        ("GET", "/readyz", 503, problem("member_exists")),
+        ("PUT", "/readyz", 405, problem("malformed")),
+        ("GET", "/v2", 404, problem("target_unknown")),
+        ("GET", "/v2", 503, problem("overloaded")),
+        ("POST", "/v1/authorize", 403, denied("policy_missing")),
+        ("POST", "/v1/authorize", 503, denied("policy_missing")),
+        ("POST", "/v1/envelopes:batch", 200, result(409, "head_moved")),
+        ("POST", "/v1/authorize:batch", 200, json!({ "decisions": [denied("no_quorum")] })),
+    ] {
+        assert_eq!(documented::undocumented(method, target, status, &body), None);
+    }
+    for (method, target, status, body, what) in [
+        ("GET", "/v1/domains", 204, nothing(), "`GET /v1/domains` with 204 without a code"),
+        ("GET", "/readyz", 503, problem("head_moved"), "`GET /readyz` with 503 head_moved"),
+        ("GET", "/readyz", 409, problem("member_exists"), "`GET /readyz` with 409 member_exists"),
+        ("GET", "/readyz", 405, problem("malformed"), "`GET /readyz` with 405 malformed"),
+        ("GET", "/v1/domains", 404, problem("target_unknown"), "`GET /v1/domains` with 404 target_unknown"),
+        ("GET", "/v2", 200, nothing(), "`GET /v2` with 200 without a code"),
+        ("POST", "/v1/authorize", 403, denied("no_quorum"), "`POST /v1/authorize` with 403 no_quorum"),
+        (
+            "POST",
+            "/v1/envelopes:batch",
+            200,
+            result(409, "too_large"),
+            "`POST /v1/envelopes` with 409 too_large",
+        ),
+        (
+            "POST",
+            "/v1/authorize:batch",
+            200,
+            json!({ "decisions": [denied("head_moved")] }),
+            "`POST /v1/authorize` with 503 head_moved",
+        ),
+    ] {
+        assert_eq!(documented::undocumented(method, target, status, &body).as_deref(), Some(what));
+    }
+    let answer = "HTTP/1.1 418 I'm a teapot\r\ncontent-length: 2\r\n\r\n{}";
+    let noticed = std::panic::catch_unwind(|| documented::check(b"GET /livez HTTP/1.1\r\n\r\n", answer));
+    assert!(noticed.is_err(), "the helper lets it pass");
 }

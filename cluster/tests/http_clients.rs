@@ -9,6 +9,7 @@ use assent_api::BatchMode;
 use assent_cluster::usecase::{Caller, Submitted};
 use assent_proof::{Code, Envelope, EvidenceId, Role, SigningKey};
 use bytes::Bytes;
+use cluster_support::http::get;
 use cluster_support::raw::exchange;
 use cluster_support::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -17,14 +18,7 @@ use tokio::time::{sleep, timeout};
 
 /// Asks once, for what is answered within the cap of connections only, and answers the status line.
 async fn ask(address: std::net::SocketAddr) -> Option<String> {
-    let mut stream = TcpStream::connect(address).await.ok()?;
-    stream
-        .write_all(b"GET /v1/cluster/status HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n")
-        .await
-        .ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.ok()?;
-    answer.lines().next().map(str::to_owned)
+    get(address, "/v1/cluster/status").await?.lines().next().map(str::to_owned)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

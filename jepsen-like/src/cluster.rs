@@ -17,6 +17,7 @@ use assent_proof::SigningKey;
 
 use crate::answer::{Answer, Http};
 use crate::binary::binary;
+use crate::documented;
 use crate::error::HarnessError;
 use crate::ports;
 
@@ -49,6 +50,8 @@ struct DevJson {
 }
 
 /// A cluster of real processes in a directory of its own. Dropping it ends them and removes the directory.
+///
+/// Asking a node panics if `docs/protocol.md` does not say that the call can be answered like that.
 pub struct Cluster {
     /// The nodes, by number.
     pub nodes: Vec<Node>,
@@ -227,7 +230,11 @@ impl Cluster {
 
     async fn ask(&self, id: u64, method: &str, path: &str, body: Bytes) -> Answer {
         let address = self.nodes.iter().find(|node| node.id == id).map_or("", |node| node.client.as_str());
-        self.http.ask(method, &format!("http://{address}{path}"), body, ANSWER_WITHIN).await
+        let answer = self.http.ask(method, &format!("http://{address}{path}"), body, ANSWER_WITHIN).await;
+        if let Some(status) = answer.status {
+            documented::insist(method, path, status, &answer.body);
+        }
+        answer
     }
 
     /// Submits through a node until there is a definite answer, as a client does: the same bytes again.

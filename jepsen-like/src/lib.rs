@@ -10,6 +10,9 @@ mod binary;
 pub mod chaos;
 pub mod check;
 mod cluster;
+/// Shared with the tests of the nodes, which talk to them over HTTP too.
+#[path = "../../cluster/tests/cluster_support/documented.rs"]
+mod documented;
 mod error;
 mod evidence;
 pub mod history;

@@ -1,5 +1,6 @@
 //! What callers of real node processes get: those that end their side once they have asked, those whose request reaches no route,
-//! those that are refused for good, and those whose first endpoint never answers.
+//! those that are refused for good, and those whose first endpoint never answers. An answer that `docs/protocol.md` does not list fails the
+//! test.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -7,6 +8,13 @@
     clippy::panic,
     reason = "tests fail by panicking"
 )]
+
+#[path = "../../cluster/tests/cluster_support/documented.rs"]
+mod documented;
+#[path = "callers/key_files.rs"]
+mod key_files;
+#[path = "callers/spelling.rs"]
+mod spelling;
 
 use std::net::TcpListener;
 use std::process::{Command, Output};
@@ -64,6 +72,14 @@ impl Reply {
         self.head.contains(&format!("\r\n{header}\r\n"))
     }
 
+    /// The same, if the page of the protocol says that this question can be answered like this.
+    #[track_caller]
+    fn documented(self, question: &[u8]) -> Self {
+        let (method, target) = documented::asked(question);
+        documented::insist(&method, &target, self.status, &self.body);
+        self
+    }
+
     /// It is a problem document that says what happened and what to do.
     #[track_caller]
     fn is_problem(&self, status: u16, code: Code) {
@@ -101,7 +117,7 @@ async fn exchange(address: &str, question: &[u8]) -> Reply {
     let mut stream = TcpStream::connect(address).await.unwrap();
     // It may have been answered, and the connection be closed, before all is sent.
     let _ = stream.write_all(question).await;
-    to_the_end(stream).await
+    to_the_end(stream).await.documented(question)
 }
 
 /// The same from a caller that ends its side once it has asked.
@@ -109,7 +125,7 @@ async fn exchange_half_closed(address: &str, question: &[u8]) -> Reply {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(question).await.unwrap();
     stream.shutdown().await.unwrap();
-    to_the_end(stream).await
+    to_the_end(stream).await.documented(question)
 }
 
 /// Runs `assent` against these endpoints. Answers how it ended, and how long that took.
@@ -177,6 +193,52 @@ fn a_body_under_gzip_and_a_head_that_is_too_long_are_refused_with_problem_docume
             assert!(reply.has("connection: close"), "{what}: {reply:?}");
         }
     });
+}
+
+#[test]
+fn a_target_with_a_byte_that_none_may_have_is_refused_with_a_problem_document() {
+    RUNTIME.block_on(async {
+        let cluster = cluster().await;
+        for target in [&b"/v1/policies/a\x01b"[..], b"/v1/a b", b"/v1/policies/%ff"] {
+            let end = b" HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n";
+            let question = [&b"GET "[..], target, end].concat();
+            let reply = exchange(&cluster.nodes[0].client, &question).await;
+            reply.is_problem(400, Code::Malformed);
+            assert!(reply.has("connection: close"), "{target:?}: {reply:?}");
+        }
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_connection_is_closed_without_an_answer_after_its_own_time_and_a_slow_head_is_answered() {
+    const IDLE: Duration = Duration::from_millis(1_500);
+    let mut cluster = Cluster::start(3).await.unwrap();
+    cluster.kill(1).unwrap();
+    cluster.configure(1, &[("http_idle_ms", 1_500), ("http_head_ms", 500)]).unwrap();
+    cluster.restart(1).unwrap();
+    cluster.introduced(1).await.unwrap();
+    let address = cluster.node(1).unwrap().client.as_str();
+    let mut kept = TcpStream::connect(address).await.unwrap();
+    let livez = "GET /livez HTTP/1.1\r\nhost: node\r\n\r\n";
+    kept.write_all(livez.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\nok\n") {
+        let read = timeout(SURELY, kept.read_buf(&mut answer)).await.expect("it is answered").unwrap();
+        assert_ne!(read, 0, "{}", String::from_utf8_lossy(&answer));
+    }
+    // It is idle for longer than a head may take.
+    let from = Instant::now();
+    let mut rest = Vec::new();
+    timeout(SURELY, kept.read_to_end(&mut rest)).await.expect("it is closed").expect("it is not reset");
+    assert!(rest.is_empty(), "{}", String::from_utf8_lossy(&rest));
+    // What is left of it is counted from before the answer was read.
+    let took = from.elapsed();
+    assert!(took > IDLE * 2 / 3 && took < SURELY / 2, "it was closed after {took:?}");
+    let mut slow = TcpStream::connect(address).await.unwrap();
+    slow.write_all(b"POST /v1/authorize HTTP/1.1\r\ncontent-").await.unwrap();
+    let reply = to_the_end(slow).await.documented(b"POST /v1/authorize HTTP/1.1");
+    reply.is_problem(408, Code::DeadlineExceeded);
+    assert_eq!(reply.body["detail"], "the request's head did not arrive within 500 ms", "{reply:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,9 +1,11 @@
-//! Plain HTTP to a node, one connection a request.
+//! Plain HTTP to a node, one connection a request. An answer that `docs/protocol.md` does not list fails the test.
 
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+use super::documented;
 
 /// The answer to a request for this path, or nothing if there is none.
 pub async fn get(address: SocketAddr, path: &str) -> Option<String> {
@@ -19,6 +21,7 @@ pub async fn ask(address: SocketAddr, what: &str, body: &[u8]) -> Option<String>
     stream.write_all(&[head.as_bytes(), body].concat()).await.ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.ok()?;
+    documented::check(head.as_bytes(), &answer);
     (!answer.is_empty()).then_some(answer)
 }
 

@@ -15,6 +15,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests are no nodes: what they spawn they wait for")]
 
 pub mod clocks;
+pub mod documented;
 pub mod edge;
 pub mod held;
 pub mod http;

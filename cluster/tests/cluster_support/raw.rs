@@ -1,4 +1,5 @@
-//! Bytes to a node's client port, and what comes back: for clients that no HTTP library would be.
+//! Bytes to a node's client port, and what comes back: for clients that no HTTP library would be. An answer that `docs/protocol.md` does
+//! not list fails the test.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,6 +11,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::documented;
+
 /// Far above anything that an answer needs, for machines that are busy.
 pub const SURELY: Duration = Duration::from_secs(20);
 
@@ -18,7 +21,9 @@ pub async fn exchange(address: SocketAddr, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     // It may have been answered, and the connection be closed, before all is sent.
     let _ = stream.write_all(bytes).await;
-    to_the_end(&mut stream).await
+    let answer = to_the_end(&mut stream).await;
+    documented::check(bytes, &answer);
+    answer
 }
 
 /// The same from a client that ends its side of the connection once it has asked.
@@ -26,7 +31,9 @@ pub async fn exchange_half_closed(address: SocketAddr, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(bytes).await.unwrap();
     stream.shutdown().await.unwrap();
-    to_the_end(&mut stream).await
+    let answer = to_the_end(&mut stream).await;
+    documented::check(bytes, &answer);
+    answer
 }
 
 /// All that comes until the node ends the connection.

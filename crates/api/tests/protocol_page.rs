@@ -174,3 +174,14 @@ fn every_field_of_a_problem_and_of_a_batchs_result_is_on_the_page() {
         assert_eq!(optional, most.difference(&least).cloned().collect::<BTreeSet<String>>());
     }
 }
+
+#[test]
+fn every_code_is_among_those_that_some_call_answers_with() {
+    let table = part("### What each call answers");
+    let rows = table.lines().filter(|line| line.starts_with("| ")).skip(1);
+    let answers = rows.filter_map(|row| row.trim_matches('|').split_once(" | "));
+    let named: BTreeSet<&str> =
+        answers.flat_map(|(_, answers)| answers.split('`').skip(1).step_by(2)).collect();
+    let codes: BTreeSet<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
+    assert_eq!(named, codes);
+}

@@ -23,7 +23,7 @@ pub(crate) enum Exit {
     CannotKnow,
     /// 12: a watched command was stopped by a deny.
     Stopped,
-    /// 13: a watched command was stopped because nobody could say any more that it may go on.
+    /// 13: a watched command was stopped because no node said in time that it may go on.
     StoppedUnknown,
     /// 14: what the caller has read or delivered is of another history than the one in force, or may be, or lies beyond its ledger.
     OtherHistory,

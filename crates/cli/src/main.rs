@@ -47,7 +47,7 @@ Exit code:
   10  denied
   11  the cluster cannot know, or cannot be reached
   12  `watch` stopped its command: denied
-  13  `watch` stopped its command: nobody could say any more that it may go on
+  13  `watch` stopped its command: no node said in time that it may go on
   14  what was read or delivered belongs to another history than the one in force, or lies beyond its ledger
   64  the command line is wrong
    1  anything else; the error says what, why and what to do

@@ -7,6 +7,9 @@
     reason = "tests fail by panicking"
 )]
 
+#[path = "../../../cluster/tests/cluster_support/documented.rs"]
+mod documented;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -181,7 +184,8 @@ fn eventually(what: &str, mut is: impl FnMut() -> bool) {
     }
 }
 
-/// Asks on this connection, which stays open. Status and body of the answer; nothing if there is none.
+/// Asks on this connection, which stays open. Status and body of the answer; nothing if there is none. An answer that `docs/protocol.md` does
+/// not list fails the test.
 fn ask(stream: &mut TcpStream, what: &str, body: &str) -> Option<(u16, String)> {
     stream.set_read_timeout(Some(ANSWER_WITHIN)).ok()?;
     let request = format!("{what} HTTP/1.1\r\nhost: node\r\ncontent-length: {}\r\n\r\n{body}", body.len());
@@ -196,6 +200,7 @@ fn ask(stream: &mut TcpStream, what: &str, body: &str) -> Option<(u16, String)> 
                 name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().unwrap())
             })?;
             if body.len() >= length {
+                documented::check(request.as_bytes(), &text);
                 return Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()));
             }
         }

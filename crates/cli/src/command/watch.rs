@@ -23,22 +23,24 @@ Example:
   assent watch --lineage job-1 --action run --subject-file job.py --trust node-keys.pem -- python3 job.py
 
 A deny, or no fresh allow by the end of the last one, stops the command with all that it has started: SIGTERM, after --grace
-SIGKILL. SIGINT, SIGTERM and SIGHUP are passed on to it, and end it likewise. What it has left behind when it ends is stopped too.
-If this program is killed, its guard, which is a child of it, kills all of it at once. If this program is stopped (SIGSTOP) or
-hangs, a deny is not heard of, and the guard stops the command at the end of the last allow and of --unknown-grace. Nobody is left
-to do either if both are killed or stopped together (`killall -9 assent`): a control group, as systemd has one for each service,
-ends everything in any case. On Linux that holds for every process that descends from the command, in
-whatever session or process group, unless it runs as a user whose processes this one may not signal. On other systems it holds for
-the command's process group; what leaves the group gets away. The command has no terminal to read from.
+SIGKILL. SIGINT, SIGTERM and SIGHUP are passed on to it, and end it likewise. Processes that it leaves behind are stopped too.
+On Linux these are all processes that descend from the command, in whatever session or process group, except those of a user whose
+processes this one may not signal. On other systems they are the command's process group; a process that leaves the group is not
+stopped. The command has no terminal to read from.
 
-When the registry goes on in another history, as after a recovery, it is asked again at once, and what enters the new one is listened
-to. With --history, that ends the command: it is then denied.
+If this program is killed, its guard, which is a child of it, kills all of these processes at once. If this program is stopped
+(SIGSTOP) or hangs, it does not learn of a deny, and the guard stops the command once the last allow and --unknown-grace are over. If
+both are killed or stopped together (`killall -9 assent`), neither stops the command. A control group, as systemd has one for each
+service, ends everything in any case.
+
+If the registry goes on in another history, as after a recovery, it is asked again at once, and the events of the new history are
+followed. With --history, that ends the command: it is then denied.
 
 The time of an allow counts from before it was asked for, on a clock that goes on while the host sleeps. After such a sleep
 a command whose allow is over is stopped within a second. The wall clock can only end an allow earlier.
 
 Exit code: the command's own (128 and the signal's number, if one ended it); 10 or 11 as of `authorize` if it was not
-started; 12 if it was stopped by a deny; 13 if it was stopped because nobody could say any more that it may go on, or said it in time.")]
+started; 12 if it was stopped by a deny; 13 if it was stopped because no node said in time that it may go on.")]
 pub(crate) struct Args {
     #[command(flatten)]
     question: QuestionArgs,
@@ -48,7 +50,7 @@ pub(crate) struct Args {
     /// How long the command may take to end after SIGTERM, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=86_400))]
     grace: u64,
-    /// How long it may go on beyond the last allow while nobody knows, in seconds
+    /// How long it may go on beyond the last allow while no node says whether it may, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=86_400))]
     unknown_grace: u64,
 }
