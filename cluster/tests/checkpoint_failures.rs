@@ -208,11 +208,7 @@ fn not_under_one_trust() -> Vec<Said> {
     let zone = over.world.keys.zone.clone();
     let late = sound().references(&[over.trust]).slot(1, Some(over.trust)).sign(&[&zone]);
     let mut world = over.world.clone();
-    vec![
-        Trusting::new().refuses_resting_on(sound(), &[]),
-        of_two,
-        said(&world.submit_at(100, &late)),
-    ]
+    vec![Trusting::new().refuses_resting_on(sound(), &[]), of_two, said(&world.submit_at(100, &late))]
 }
 
 fn no_notes() -> Vec<Said> {
@@ -315,7 +311,8 @@ fn behind_too_many_that_are_void() -> Vec<Said> {
 fn not_extending() -> Vec<Said> {
     let mut trusting = Trusting::new();
     let trust = trusting.trust;
-    let first = trusting.refuses(bringing(signed(&text(12)), consistency_proof(&leaves(false)[..12], 7)), &[]);
+    let first =
+        trusting.refuses(bringing(signed(&text(12)), consistency_proof(&leaves(false)[..12], 7)), &[]);
     let before = accepted(&trusting.zone(sound().references(&[trust]), 1, trust)).evidence_id;
     let fork = leaves(true);
     let root = BatchTree::new(fork[..12].to_vec()).root();

@@ -2,7 +2,12 @@
 //!
 //! The helpers of tests that talk to nodes over HTTP ask at the time of each answer. So a status or a code that the page lacks fails the
 //! test that has seen it. Other crates' tests use this file too, by its path.
-#![allow(dead_code, unreachable_pub, missing_docs, reason = "each of those that include it uses its own part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    reason = "each of those that include it uses its own part"
+)]
 #![allow(clippy::panic, reason = "tests fail by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -379,6 +379,9 @@ fn every_call_ends_within_its_timeout_at_an_endpoint_that_never_answers() {
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(11), "{args:?}: {said}");
         // One attempt takes 3 s where nothing ends it before.
-        assert!(took < Duration::from_millis(2_500), "{args:?} took {took:?}, and {to_start:?} to start: {said}");
+        assert!(
+            took < Duration::from_millis(2_500),
+            "{args:?} took {took:?}, and {to_start:?} to start: {said}"
+        );
     }
 }

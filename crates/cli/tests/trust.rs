@@ -211,7 +211,11 @@ fn a_deny_of_a_newer_node_is_exit_code_10_and_runs_no_command() {
         let server = Fake { denies_from: Some(0), ..Fake::new() }.start();
         let ended = run(dir.path(), &server, command, &["--unverified"], MARK);
         assert_eq!((ended.code, ended.ran), (10, false), "{command}: {}", ended.said);
-        assert!(ended.said.contains("deny_not_understood: ") && ended.said.contains("`moon_wrong`"), "{}", ended.said);
+        assert!(
+            ended.said.contains("deny_not_understood: ") && ended.said.contains("`moon_wrong`"),
+            "{}",
+            ended.said
+        );
         assert!(!ended.said.contains("a permit may have been recorded"), "{}", ended.said);
         assert_eq!(server.asked.load(Ordering::SeqCst), 1, "{command}");
     }

@@ -93,13 +93,14 @@ impl Client {
                 let what = format!("`{}` decisions for `{}` requests", bodies.len(), requests.len());
                 return Err(in_part(answer, &bodies, what));
             }
-            let check = |(body, request): (&Bytes, &AuthorizeRequest)| {
-                match Decision::check(body.clone(), self.expectation(request, &asked)) {
-                    Ok(decision) => Ok(Ok(decision)),
-                    Err(CheckError::Denied(deny)) => Ok(Err(deny)),
-                    Err(CheckError::NoDecision(what)) => Err(in_part(answer, &bodies, what)),
-                    Err(untrusted @ CheckError::Untrusted(_)) => Err(untrusted.of(answer)),
-                }
+            let check = |(body, request): (&Bytes, &AuthorizeRequest)| match Decision::check(
+                body.clone(),
+                self.expectation(request, &asked),
+            ) {
+                Ok(decision) => Ok(Ok(decision)),
+                Err(CheckError::Denied(deny)) => Ok(Err(deny)),
+                Err(CheckError::NoDecision(what)) => Err(in_part(answer, &bodies, what)),
+                Err(untrusted @ CheckError::Untrusted(_)) => Err(untrusted.of(answer)),
             };
             bodies.iter().zip(requests).map(check).collect()
         };

@@ -73,9 +73,8 @@ impl Decision {
     pub(crate) fn check(bytes: Bytes, expected: Expectation<'_>) -> Result<Decision, CheckError> {
         // Strictly first: a key twice, or an array for an object, could be read differently by the receipt's verifier.
         let strict = json::parse(&bytes).map_err(|error| error.to_string());
-        let read = strict.and_then(|_| {
-            serde_json::from_slice::<DecisionBody>(&bytes).map_err(|error| error.to_string())
-        });
+        let read = strict
+            .and_then(|_| serde_json::from_slice::<DecisionBody>(&bytes).map_err(|error| error.to_string()));
         let body = read.map_err(|error| CheckError::unread(&bytes, error))?;
         let (signer, believed) = believed(&bytes, expected.trust);
         let allowed = match body.decision {
@@ -128,7 +127,11 @@ impl CheckError {
     /// What bytes are that cannot be read as a decision.
     fn unread(bytes: &Bytes, error: String) -> Self {
         let words = Words::of(bytes);
-        if words.is_deny() { CheckError::Denied(words.into_deny(bytes)) } else { CheckError::NoDecision(error) }
+        if words.is_deny() {
+            CheckError::Denied(words.into_deny(bytes))
+        } else {
+            CheckError::NoDecision(error)
+        }
     }
 
     /// What this says of the answer that was checked. A deny, and an allow that must not be relied on, end the call. An endpoint that

@@ -172,7 +172,9 @@ fn gave_up(maybe_taken: bool, no_answer: NoAnswer) -> ClientError {
     let detail = no_answer.detail();
     // Where no node has answered, the endpoints are what is wrong: the error says so too.
     let detail = if no_answer.is_all_foreign() {
-        format!("check the endpoints, since none gave an answer of an Assent node, and one may have passed it on: {detail}")
+        format!(
+            "check the endpoints, since none gave an answer of an Assent node, and one may have passed it on: {detail}"
+        )
     } else {
         detail
     };

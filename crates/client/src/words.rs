@@ -91,7 +91,8 @@ impl Words {
     }
 
     fn note_reasons(&mut self, reasons: &Value) {
-        let codes = reasons.as_array().into_iter().flatten().filter_map(|reason| reason.get("code")?.as_str());
+        let codes =
+            reasons.as_array().into_iter().flatten().filter_map(|reason| reason.get("code")?.as_str());
         self.reasons = codes.take(REASONS_MAX).map(|code| format!("`{}`", cut(code))).collect();
     }
 }
@@ -153,7 +154,8 @@ mod tests {
             let words = Words::of(body.as_bytes());
             assert!(words.is_deny() && words.is_deny_under(200), "{body}");
         }
-        for body in ["", "[]", "deny", r#""deny""#, "{}", r#"{"decision":false}"#, r#"{"x":{"decision":"deny"}}"#]
+        for body in
+            ["", "[]", "deny", r#""deny""#, "{}", r#"{"decision":false}"#, r#"{"x":{"decision":"deny"}}"#]
         {
             assert!(!Words::of(body.as_bytes()).is_deny_under(403), "{body}");
         }
@@ -163,7 +165,8 @@ mod tests {
 
     #[test]
     fn what_can_be_read_of_a_newer_nodes_words_is_told() {
-        let body = br#"{"decision":"deny","reasons":[{"code":"moon_wrong"},{"code":3},{"code":"no_quorum"}]}"#;
+        let body =
+            br#"{"decision":"deny","reasons":[{"code":"moon_wrong"},{"code":3},{"code":"no_quorum"}]}"#;
         let deny = Words::of(body).into_deny(&Bytes::from_static(body));
         assert_eq!(deny.detail, "its reasons are `moon_wrong`, `no_quorum`");
         let body = format!(r#"{{"code":"moon_wrong","detail":"{}"}}"#, "x".repeat(1000));

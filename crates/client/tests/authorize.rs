@@ -327,7 +327,8 @@ async fn a_deny_of_a_newer_node_ends_the_call_and_no_other_endpoint_is_asked() {
     let newer = newer_deny("run");
     let deny = decision(Deny, request("run").to_json(), &[Code::EvidenceMissing]);
     let twice = String::from_utf8(deny.to_vec()).unwrap().replacen('{', r#"{"decision":"allow","#, 1);
-    let no_quorum = String::from_utf8(assent_api::Problem::new(Code::NoQuorum, 403, "as told").to_vec()).unwrap();
+    let no_quorum =
+        String::from_utf8(assent_api::Problem::new(Code::NoQuorum, 403, "as told").to_vec()).unwrap();
     let with_problem = no_quorum.replacen('{', r#"{"decision":"deny","#, 1);
     for (status, bytes) in [
         (403, newer.clone()),
@@ -355,7 +356,11 @@ async fn a_deny_of_a_newer_node_ends_the_call_and_no_other_endpoint_is_asked() {
             client.permit(&request("run")).await.unwrap_err(),
             client.authorize_batch(&requests).await.unwrap_err(),
         ] {
-            assert_eq!((error.code(), error.is_definite()), ("deny_not_understood", false), "{error}: {text}");
+            assert_eq!(
+                (error.code(), error.is_definite()),
+                ("deny_not_understood", false),
+                "{error}: {text}"
+            );
         }
         assert_eq!((a.requests(), b.requests()), (3, 0), "{status}: {text}");
     }

@@ -102,7 +102,10 @@ async fn an_answer_with_a_gap_a_repeat_or_a_step_back_counts_as_none() {
         answer(&[4], heartbeat(9)),
         answer(&[], heartbeat(2)),
         // A newer node's event.
-        Do::Answer(200, String::from_utf8(event(4).to_line()).unwrap().replace("policy", "moon").into_bytes()),
+        Do::Answer(
+            200,
+            String::from_utf8(event(4).to_line()).unwrap().replace("policy", "moon").into_bytes(),
+        ),
     ] {
         let server = Server::start(vec![wrong, answer(&[4], heartbeat(4))]).await;
         let mut follower = client(&[&server], LONG).follow_events(EventsFilter::default(), Some(at(3)));
@@ -307,7 +310,8 @@ async fn a_stopping_node_that_is_asked_which_history_is_in_force_is_a_node_that_
     assert_eq!((error.code(), a.requests(), b.requests()), ("unavailable", 1, 1), "{error}");
     assert!(error.to_string().contains("the feed ended: stopping"), "{error}");
 
-    let (a, b) = (Server::start(vec![stopping()]).await, Server::start(vec![support::in_force(history(1))]).await);
+    let (a, b) =
+        (Server::start(vec![stopping()]).await, Server::start(vec![support::in_force(history(1))]).await);
     assert_eq!(client(&[&a, &b], LONG).history_in_force().await.unwrap(), history(1));
     assert_eq!((a.requests(), b.requests()), (1, 1));
 }

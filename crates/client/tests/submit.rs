@@ -116,7 +116,10 @@ async fn answers_that_are_not_the_apis_are_neither_receipt_nor_refusal() {
         let error = client(&[&server.endpoint]).submit(envelope(1)).await.unwrap_err();
         // Something between may have passed it on.
         assert!(matches!(error, ClientError::OutcomeUnknown { .. }), "{status}: {error}");
-        assert!(error.to_string().contains("not the API's") && error.remedy().contains("same bytes again"), "{error}");
+        assert!(
+            error.to_string().contains("not the API's") && error.remedy().contains("same bytes again"),
+            "{error}"
+        );
         assert_eq!(server.requests(), 1, "{status}");
     }
 }

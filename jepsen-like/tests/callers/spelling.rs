@@ -39,7 +39,8 @@ fn a_zero_with_a_fraction_of_zeros_is_taken_as_it_stands_and_no_other_fraction_i
         let evidence = Evidence::new(&cluster, "fractions").await.unwrap();
         let key = cluster.key("governance").unwrap();
         let plain = evidence.authorization(&key, (0, None));
-        let with = |number: &str| rewritten(&plain, &key, r#""sequence":0"#, &format!(r#""sequence":{number}"#));
+        let with =
+            |number: &str| rewritten(&plain, &key, r#""sequence":0"#, &format!(r#""sequence":{number}"#));
         for number in ["0.5", "-0.0", "0.0e0", ".0", "0."] {
             refused(&cluster, &with(number), Code::Malformed).await;
         }
