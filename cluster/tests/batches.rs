@@ -205,15 +205,16 @@ async fn an_accepted_batch_gets_its_receipts_while_others_have_every_turn() {
         held.step();
     }
     // Others have the only turn from here on, and keep it. Whatever else is to be done for the first batch is done.
+    let keeps_it = others.id();
     let answered = async {
         while !first.is_finished() {
-            if !held.step_second() {
+            if !held.step_others(keeps_it) {
                 sleep(Duration::from_millis(1)).await;
             }
         }
     };
     timeout(SURELY, answered).await.expect("its answer waits for a turn");
-    assert!(held.count() > 0 && !others.is_finished());
+    assert!(held.count_of(keeps_it) == 1 && !others.is_finished());
     let answer = first.await.unwrap();
     assert_eq!(status(&answer), 200, "{answer}");
     assert_eq!(answer.matches("\"status\":201").count(), count, "{answer}");

@@ -205,7 +205,7 @@ async fn answer(
     let body = request.into_body().collect().await?.to_bytes();
     let mut rows = rows.lock().unwrap();
     let (status, bytes) = match path.as_str() {
-        "/livez" | "/readyz" => (200, Vec::new()),
+        "/livez" | "/readyz" => (200, b"ok\n".to_vec()),
         "/v1/cluster/status" => (200, status(&rows).to_vec()),
         "/v1/authorities" => (200, serde_json::to_vec(&node_authorities(&rows)).unwrap()),
         "/v1/envelopes" => {

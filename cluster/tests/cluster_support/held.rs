@@ -8,15 +8,19 @@ use std::time::Duration;
 use assent_cluster::env::{Blocking, ThreadPool};
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
+use tokio::task;
 
 type Job = Box<dyn FnOnce() + Send>;
+
+/// A job, the task that waits for it, and whom to tell that it has run.
+type HeldJob = (Job, Option<task::Id>, oneshot::Sender<()>);
 
 /// tokio's pool of blocking threads, until it is told to hold what it is given.
 #[derive(Default)]
 pub struct Held {
     holds: AtomicBool,
-    /// In the order in which they came, each with whom to tell that it has run.
-    jobs: Mutex<VecDeque<(Job, oneshot::Sender<()>)>>,
+    /// In the order in which they came.
+    jobs: Mutex<VecDeque<HeldJob>>,
 }
 
 impl Held {
@@ -33,16 +37,24 @@ impl Held {
     /// Runs the job that came first; whether there was one.
     pub fn step(&self) -> bool {
         let next = self.jobs.lock().unwrap().pop_front();
-        let Some((job, done)) = next else { return false };
+        let Some((job, _, done)) = next else { return false };
         job();
         let _ = done.send(());
         true
     }
 
-    /// Runs the job that came second; whether there was one. The first stays held.
-    pub fn step_second(&self) -> bool {
-        let second = self.jobs.lock().unwrap().remove(1);
-        let Some((job, done)) = second else { return false };
+    /// How many jobs are held for which this task waits.
+    pub fn count_of(&self, task: task::Id) -> usize {
+        self.jobs.lock().unwrap().iter().filter(|(_, waiting, _)| *waiting == Some(task)).count()
+    }
+
+    /// Runs the first job for which another task than this waits; whether there was one.
+    pub fn step_others(&self, than: task::Id) -> bool {
+        let mut jobs = self.jobs.lock().unwrap();
+        let place = jobs.iter().position(|(_, waiting, _)| *waiting != Some(than));
+        let next = place.and_then(|place| jobs.remove(place));
+        drop(jobs);
+        let Some((job, _, done)) = next else { return false };
         job();
         let _ = done.send(());
         true
@@ -64,7 +76,7 @@ impl Held {
     /// What was held runs, and what comes from now on.
     pub fn let_go(&self) {
         self.holds.store(false, Ordering::SeqCst);
-        for (job, done) in std::mem::take(&mut *self.jobs.lock().unwrap()) {
+        for (job, _, done) in std::mem::take(&mut *self.jobs.lock().unwrap()) {
             // It runs whether or not anybody waits for it.
             drop(ThreadPool.run(Box::new(move || {
                 job();
@@ -82,7 +94,7 @@ impl Blocking for Held {
             return ThreadPool.run(job);
         }
         let (done, has_run) = oneshot::channel();
-        jobs.push_back((job, done));
+        jobs.push_back((job, task::try_id(), done));
         Box::pin(async move {
             let _ = has_run.await;
         })
