@@ -124,6 +124,27 @@ fn an_allow_runs_a_command_only_if_a_trusted_key_signed_it() {
 }
 
 #[test]
+fn a_node_whose_key_is_missing_keeps_no_command_from_running_and_ends_none_while_another_one_allows() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    write_public(&dir.join("node.pem"), &node());
+    let missing = Fake { key: Some(SigningKey::from_seed([7; 32])), lasts: 3_000, ..Fake::new() }.start();
+    let known = Fake { key: Some(node()), lasts: 3_000, ..Fake::new() }.start();
+    // Each run begins at a random one of the two.
+    let options = ["--trust", "node.pem", "--endpoint", &missing.endpoint];
+    for round in 0..8 {
+        for command in ["authorize", "permit"] {
+            let ended = run(dir, &known, command, &options, MARK);
+            assert_eq!((ended.code, ended.ran), (0, true), "{command}, round {round}: {}", ended.said);
+        }
+    }
+    assert!(missing.asked.load(Ordering::SeqCst) > 0, "it is never asked first with probability 2^-16");
+    // It asks again several times.
+    let ended = run(dir, &known, "watch", &options, "touch ran; sleep 8; exit 7");
+    assert_eq!((ended.code, ended.ran), (7, true), "{}", ended.said);
+}
+
+#[test]
 fn an_unsigned_allow_runs_a_command_only_with_unverified() {
     let dir = tempfile::tempdir().unwrap();
     let server = Fake::new().start();

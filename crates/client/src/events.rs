@@ -134,7 +134,7 @@ impl EventFollower {
                 },
                 Ok(answer) if answer.retry() == Retry::Final => match refused(&answer) {
                     Unread::Said(error) => return Err(error),
-                    Unread::Cannot(what) => no_answer.cannot(&endpoint, &what),
+                    Unread::Cannot(what) | Unread::Untrusted(what) => no_answer.cannot(&endpoint, &what),
                     Unread::Foreign(what) => {
                         rests.for_good(self.place);
                         no_answer.foreign(&endpoint, what);
