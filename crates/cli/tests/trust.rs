@@ -85,18 +85,22 @@ fn without_a_key_to_trust_no_command_runs_and_nothing_is_asked() {
             &["--trust", "empty"],
             &["--trust", "private"],
             &["--trust", "nothing.pem"],
+            &["--trust", "private/node.pem"],
             &["--trust", ""],
             &["--unverified", "--trust", "empty"],
         ] {
             let ended = run(dir, &server, command, options, MARK);
             assert_eq!((ended.code, ended.ran), (64, false), "{command} {options:?}: {}", ended.said);
         }
-        for keys in ["empty", "private", "nothing.pem", ""] {
+        for keys in ["empty", "private", "private/node.pem", "nothing.pem", ""] {
             let ended = run_with(dir, &server, command, &[], MARK, Some(keys));
             assert_eq!((ended.code, ended.ran), (64, false), "{command} {keys}: {}", ended.said);
         }
         let said = run(dir, &server, command, &[], MARK).said;
         assert!(said.contains("remedy: ") && said.contains("ASSENT_NODE_KEYS"), "{said}");
+        let said = run(dir, &server, command, &["--trust", "private/node.pem"], MARK).said;
+        assert!(said.contains("`private/node.pem` is a private key"), "{said}");
+        assert!(!said.contains("PRIVATE KEY"), "{said}");
     }
     assert_eq!(server.asked.load(Ordering::SeqCst), 0);
 }
