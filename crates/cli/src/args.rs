@@ -58,7 +58,7 @@ impl TrustArgs {
             Err(CliError { exit: Exit::Usage, ..CliError::new("usage", detail, remedy) })
         };
         match (self.trust.is_empty(), self.unverified) {
-            (false, false) => Ok(Trust::Keys(keys::read_trusted(&self.trust)?)),
+            (false, false) => Ok(Trust::Keys(keys::read_trusted_nodes(&self.trust)?)),
             (true, true) => Ok(Trust::Unverified),
             (true, false) => wrong(
                 "no node's key is trusted, so no allow can be believed",

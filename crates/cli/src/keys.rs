@@ -69,6 +69,28 @@ pub(crate) fn read_public(path: &Path) -> Result<PublicKey, CliError> {
 /// # Errors
 /// Each file and each folder must hold a key: one that was named and holds none does not mean that any key will do.
 pub(crate) fn read_trusted<P: AsRef<Path>>(paths: &[P]) -> Result<TrustedKeys, CliError> {
+    trusted_of(paths, PrivateKeys::StandForTheirPublicHalf)
+}
+
+/// The same for the nodes whose allows are to be believed.
+///
+/// # Errors
+/// Also for a file that is a private key: a caller has the nodes' public keys, so it is another one than was meant, and no allow would
+/// be believed.
+pub(crate) fn read_trusted_nodes<P: AsRef<Path>>(paths: &[P]) -> Result<TrustedKeys, CliError> {
+    trusted_of(paths, PrivateKeys::AreRefused)
+}
+
+/// What a file is that was named to be trusted and holds a private key alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PrivateKeys {
+    /// The key's public half, as for who looks at what they have signed.
+    StandForTheirPublicHalf,
+    /// An error.
+    AreRefused,
+}
+
+fn trusted_of<P: AsRef<Path>>(paths: &[P], private: PrivateKeys) -> Result<TrustedKeys, CliError> {
     let mut keys = Vec::new();
     let mut files = Vec::new();
     for path in paths {
@@ -101,6 +123,13 @@ pub(crate) fn read_trusted<P: AsRef<Path>>(paths: &[P]) -> Result<TrustedKeys, C
         let text = files::read_text(path)?;
         let found = pem::public_keys(&text)
             .map_err(|error| nothing_to_trust(format!("`{}`: {error}", path.display())))?;
+        // What it is read from is a private key where it has no public one.
+        if private == PrivateKeys::AreRefused && !pem::has_public_key(&text) {
+            let detail = format!("`{}` is a private key, and a node's public key is trusted", path.display());
+            let remedy = "give the node's public key, which `assent key show` prints of its private one; nobody but the node \
+                          needs that";
+            return Err(CliError { exit: Exit::Usage, ..CliError::new("key_invalid", detail, remedy) });
+        }
         keys.extend(found);
     }
     Ok(TrustedKeys::new(keys)?)

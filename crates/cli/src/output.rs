@@ -105,6 +105,15 @@ impl Output {
         taken(self.try_line(&text::json_lines(&String::from_utf8_lossy(json)))?)
     }
 
+    /// The same for text, whatever the form.
+    ///
+    /// # Errors
+    /// `io_failed` if nobody reads stdout.
+    pub(crate) fn product_line(self, line: &str) -> Result<(), CliError> {
+        self.must_be_open()?;
+        taken(self.try_line(&text::lines(line))?)
+    }
+
     /// Prints the bytes of something that the command has made on stdout, exactly; on a terminal as
     /// [`product_json`](Self::product_json) does.
     ///
@@ -133,6 +142,15 @@ impl Output {
         }
         let detail = "stdout is closed, or is the null device for reading and writing: nobody can read it";
         Err(CliError::new("io_failed", detail, NEEDS_A_READER))
+    }
+
+    /// Refuses to make what nobody would get: stdout was closed when this program was started, or has no reader any more.
+    ///
+    /// # Errors
+    /// `io_failed`.
+    pub(crate) fn must_have_a_reader(self) -> Result<(), CliError> {
+        self.must_be_open()?;
+        taken(!is_reader_gone())
     }
 
     /// Prints a line on stdout, and answers whether somebody still reads them.

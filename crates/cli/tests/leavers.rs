@@ -174,6 +174,37 @@ fn a_worker_with_a_session_of_its_own_does_not_outlive_the_guard() {
 }
 
 #[test]
+fn a_stopped_guard_is_continued_so_that_its_command_gets_its_signal() {
+    let mut watched = Watched::start(Fake::new(), "60", &format!("{POLITE}; exec sleep 1000"));
+    let worker = watched.process("worker");
+    kill(watched.guard(), Signal::SIGSTOP).unwrap();
+    kill(watched.pid(), Signal::SIGTERM).unwrap();
+    assert_eq!(watched.ended(), Some(128 + 15), "{}", watched.file("said"));
+    assert!(!is_alive(worker), "it goes on");
+    assert_eq!(watched.file("told"), "term\n");
+}
+
+#[test]
+fn a_guard_that_is_stopped_again_is_killed_soon_after_the_grace() {
+    let mut watched = Watched::start(Fake::new(), "1", &format!("{DEAF}; exec sleep 1000"));
+    let (worker, guard) = (watched.process("worker"), watched.guard());
+    let told = Instant::now();
+    kill(watched.pid(), Signal::SIGTERM).unwrap();
+    let mut ended = None;
+    eventually("it ends", || {
+        if children_of(watched.pid()).contains(&guard) {
+            let _ = kill(guard, Signal::SIGSTOP);
+        }
+        ended = watched.child.try_wait().unwrap();
+        ended.is_some()
+    });
+    assert_eq!(ended.unwrap().code(), Some(128 + 9), "{}", watched.file("said"));
+    // The grace of 1 s, and 2 s; the machine may be busy.
+    assert!(told.elapsed() < Duration::from_secs(9), "{:?}", told.elapsed());
+    assert!(!is_alive(worker), "it goes on");
+}
+
+#[test]
 fn what_ran_before_the_command_is_none_of_what_it_has_started() {
     let server = Fake::new().start();
     let mut command = Command::new("sh");

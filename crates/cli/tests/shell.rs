@@ -367,6 +367,7 @@ fn every_call_ends_within_its_timeout_at_an_endpoint_that_never_answers() {
         &["clock"],
         &["status"],
         &["events"],
+        &["events", "--follow"],
         &["lineage", "show", "job-1", "--domain", "prod.eu"],
     ] {
         // How long the machine takes by now to start the program and to end it is no part of the call.

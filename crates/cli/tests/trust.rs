@@ -85,18 +85,22 @@ fn without_a_key_to_trust_no_command_runs_and_nothing_is_asked() {
             &["--trust", "empty"],
             &["--trust", "private"],
             &["--trust", "nothing.pem"],
+            &["--trust", "private/node.pem"],
             &["--trust", ""],
             &["--unverified", "--trust", "empty"],
         ] {
             let ended = run(dir, &server, command, options, MARK);
             assert_eq!((ended.code, ended.ran), (64, false), "{command} {options:?}: {}", ended.said);
         }
-        for keys in ["empty", "private", "nothing.pem", ""] {
+        for keys in ["empty", "private", "private/node.pem", "nothing.pem", ""] {
             let ended = run_with(dir, &server, command, &[], MARK, Some(keys));
             assert_eq!((ended.code, ended.ran), (64, false), "{command} {keys}: {}", ended.said);
         }
         let said = run(dir, &server, command, &[], MARK).said;
         assert!(said.contains("remedy: ") && said.contains("ASSENT_NODE_KEYS"), "{said}");
+        let said = run(dir, &server, command, &["--trust", "private/node.pem"], MARK).said;
+        assert!(said.contains("`private/node.pem` is a private key"), "{said}");
+        assert!(!said.contains("PRIVATE KEY"), "{said}");
     }
     assert_eq!(server.asked.load(Ordering::SeqCst), 0);
 }
@@ -121,6 +125,27 @@ fn an_allow_runs_a_command_only_if_a_trusted_key_signed_it() {
         let ended = run_with(dir, &signed, command, &[], MARK, Some("keys/node.pem"));
         assert_eq!((ended.code, ended.ran), (0, true), "{command}: {}", ended.said);
     }
+}
+
+#[test]
+fn a_node_whose_key_is_missing_keeps_no_command_from_running_and_ends_none_while_another_one_allows() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    write_public(&dir.join("node.pem"), &node());
+    let missing = Fake { key: Some(SigningKey::from_seed([7; 32])), lasts: 3_000, ..Fake::new() }.start();
+    let known = Fake { key: Some(node()), lasts: 3_000, ..Fake::new() }.start();
+    // Each run begins at a random one of the two.
+    let options = ["--trust", "node.pem", "--endpoint", &missing.endpoint];
+    for round in 0..8 {
+        for command in ["authorize", "permit"] {
+            let ended = run(dir, &known, command, &options, MARK);
+            assert_eq!((ended.code, ended.ran), (0, true), "{command}, round {round}: {}", ended.said);
+        }
+    }
+    assert!(missing.asked.load(Ordering::SeqCst) > 0, "it is never asked first with probability 2^-16");
+    // It asks again several times.
+    let ended = run(dir, &known, "watch", &options, "touch ran; sleep 8; exit 7");
+    assert_eq!((ended.code, ended.ran), (7, true), "{}", ended.said);
 }
 
 #[test]
@@ -202,6 +227,79 @@ fn a_watched_command_is_not_prolonged_by_an_allow_that_is_played_back() {
     let ended = run(dir.path(), &server, "watch", &options, "touch ran; exec sleep 600");
     assert_eq!((ended.code, ended.ran), (13, true), "{}", ended.said);
     assert!(server.asked.load(Ordering::SeqCst) > 1, "it asks again");
+}
+
+/// Runs `assent COMMAND … OPTIONS` through a shell, which redirects its stdout as `to` says; what it does not is `stdout`.
+fn redirected(
+    dir: &Path,
+    server: &Running,
+    (command, options): (&str, &[&str]),
+    to: &str,
+    stdout: impl Into<Stdio>,
+) -> Ended {
+    let subject = format!("sha256:{}", "00".repeat(32));
+    let script = format!(r#"exec "$0" "$@" {to}"#);
+    let output = Command::new("sh")
+        .current_dir(dir)
+        .args(["-c", &script, env!("CARGO_BIN_EXE_assent")])
+        .args([command, "--endpoint", &server.endpoint, "--domain", "d", "--lineage", "job-1"])
+        .args(["--action", "run", "--subject", &subject, "--timeout", "5000", "--unverified"])
+        .args(options)
+        .env_remove("ASSENT_NODE_KEYS")
+        .stdin(Stdio::null())
+        .stdout(stdout)
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
+    let ran = std::fs::remove_file(dir.join("ran")).is_ok();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    Ended { code: output.status.code().unwrap(), said, ran }
+}
+
+#[test]
+fn a_permit_that_nobody_would_read_is_not_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let server = Fake::new().start();
+    for form in ["text", "json"] {
+        let options = ["--output", form];
+        let permit = ("permit", &options[..]);
+        let closed = redirected(dir, &server, permit, ">&-", Stdio::null());
+        assert_eq!(closed.code, 1, "{}", closed.said);
+        let said = &closed.said;
+        assert!(said.contains("io_failed") && said.contains("stdout is closed"), "{said}");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let gone = redirected(dir, &server, permit, "", writer);
+        assert_eq!(gone.code, 1, "{}", gone.said);
+        assert!(gone.said.contains("stdout could not be written"), "{}", gone.said);
+    }
+    assert_eq!(server.asked.load(Ordering::SeqCst), 0, "it would take a use");
+    // With a command stdout is the command's, and a decision alone can be asked for again.
+    let touch = ["--", "touch", "ran"];
+    let ended = redirected(dir, &server, ("permit", &touch[..]), ">&-", Stdio::null());
+    assert_eq!((ended.code, ended.ran), (0, true), "{}", ended.said);
+    let ended = redirected(dir, &server, ("authorize", &[][..]), ">&-", Stdio::null());
+    assert_eq!(ended.code, 0, "{}", ended.said);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_permit_that_stdout_does_not_take_is_an_error_that_names_its_nonce() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Fake::new().start();
+    for form in ["text", "json"] {
+        let options = ["--output", form];
+        let permit = ("permit", &options[..]);
+        let ended = redirected(dir.path(), &server, permit, ">/dev/full", Stdio::null());
+        assert_eq!(ended.code, 1, "{}", ended.said);
+        assert!(ended.said.contains("io_failed") && ended.said.contains("--nonce "), "{}", ended.said);
+    }
+    // So does one whose command cannot be started.
+    let none = ["--", "/no/such/program"];
+    let ended = redirected(dir.path(), &server, ("permit", &none[..]), "", Stdio::null());
+    assert!(ended.said.contains("command_failed") && ended.said.contains("--nonce "), "{}", ended.said);
+    assert_eq!(server.asked.load(Ordering::SeqCst), 3);
 }
 
 #[test]

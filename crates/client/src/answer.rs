@@ -5,6 +5,9 @@
 //! word, and end the call like any other. Only what has neither shape is not the API's. It comes from a wrong service behind an
 //! endpoint's address, and says nothing of what was asked, so it counts as no answer: the other endpoints are asked. A call's error
 //! names it only if no endpoint gave an answer.
+//!
+//! An allow that cannot be relied on counts as no answer too, and never as an allow. One node whose key the caller lacks, or one wrong
+//! service, must not keep the others from being asked. If nothing better comes, it is the call's error.
 
 use assent_api::{Call, DecisionBody, Problem, Retry};
 use http::uri::Authority;
@@ -64,6 +67,8 @@ pub(crate) enum Unread {
     Foreign(String),
     /// It is a node's that cannot say it now, for this reason: another endpoint is asked.
     Cannot(String),
+    /// It is an allow that must not be relied on, for this reason: it counts as no answer, and is the call's error if none comes.
+    Untrusted(String),
     /// It is a node's word, which ends the call.
     Said(ClientError),
 }
@@ -132,6 +137,8 @@ pub(crate) struct NoAnswer {
     details: Vec<String>,
     /// The first answer that was not the API's: from where, and what was wrong with it.
     foreign: Option<(Authority, String)>,
+    /// The allows that must not be relied on: from where, and why.
+    untrusted: Vec<String>,
     /// Whether anything else came back as well.
     otherwise: bool,
     /// The last answer that said so.
@@ -160,9 +167,19 @@ impl NoAnswer {
         match unread {
             Unread::Said(error) => return Err(error),
             Unread::Cannot(what) => self.cannot(endpoint, &what),
+            Unread::Untrusted(what) => self.untrusted(endpoint, &what),
             Unread::Foreign(what) => self.foreign(endpoint, what),
         }
         Ok(())
+    }
+
+    /// Notes an allow that must not be relied on.
+    fn untrusted(&mut self, endpoint: &Authority, what: &str) {
+        self.otherwise = true;
+        // No endpoint is asked for a decision twice, unless it says so; a caller may have named very many.
+        if self.untrusted.len() < DETAILS_MAX {
+            self.untrusted.push(format!("`{endpoint}`: {what}"));
+        }
     }
 
     pub(crate) fn answered(&mut self, answer: Answer) {
@@ -200,7 +217,8 @@ impl NoAnswer {
         let told = |(endpoint, what): &(Authority, String)| {
             format!("`{endpoint}`: an answer that is not the API's: {what}")
         };
-        let details = self.foreign.iter().map(told).chain(self.details.iter().cloned());
+        let untrusted = self.untrusted.iter().cloned();
+        let details = untrusted.chain(self.foreign.iter().map(told)).chain(self.details.iter().cloned());
         let details: Vec<String> = details.collect();
         if details.is_empty() { "the deadline has passed".to_owned() } else { details.join("; ") }
     }
@@ -217,6 +235,10 @@ impl NoAnswer {
 
 impl From<NoAnswer> for ClientError {
     fn from(no_answer: NoAnswer) -> Self {
+        // What the others said is in it: they gave nothing to act on either.
+        if !no_answer.untrusted.is_empty() {
+            return ClientError::Untrusted { detail: no_answer.detail() };
+        }
         if let (Some((endpoint, what)), false) = (&no_answer.foreign, no_answer.otherwise) {
             // The others, if there are some, were no better.
             let others = no_answer.details.iter().map(|detail| format!("; {detail}")).collect::<String>();

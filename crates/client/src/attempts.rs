@@ -5,7 +5,8 @@
 //! while the first one is silent. What spends something (a permit), changes something, or costs a node much (a batch) is
 //! asked of one endpoint at a time. An endpoint that says `Retry-After` is left alone for so long.
 //!
-//! An answer that is not the API's counts as none, and the next endpoint is asked.
+//! An answer that is not the API's counts as none, and so does an allow that cannot be relied on: the next endpoint is asked, and
+//! this one is not stayed with.
 
 use assent_api::Retry;
 use futures_util::StreamExt;
@@ -78,7 +79,12 @@ impl Client {
                                     }
                                 },
                             };
-                            self.endpoints().stay_with(place);
+                            if matches!(read, Err(ClientError::Untrusted { .. })) {
+                                // As in a batch with a deny, which ends the call: the next call may do better elsewhere.
+                                self.endpoints().turn_from(place);
+                            } else {
+                                self.endpoints().stay_with(place);
+                            }
                             return Ok(read);
                         }
                         Ok((Retry::Here, answer)) => {

@@ -23,12 +23,14 @@ impl Client {
     ///
     /// Each endpoint is asked at most once, until one knows; while one is silent, a second one is asked too
     /// ([`ClientConfig::hedge_after`](crate::ClientConfig::hedge_after)). When none knows, the last one's deny comes back if
-    /// there is one ([`Decision::is_cannot_know`]). An answer that is not the API's counts as none.
+    /// there is one ([`Decision::is_cannot_know`]). An answer that is not the API's counts as none, and so does an allow that cannot
+    /// be relied on, as of a node whose key is not among the trusted ones.
     /// A deny is obeyed as it comes, also one that this build cannot read in full: no other endpoint is asked after it.
     ///
     /// # Errors
-    /// `DenyNotUnderstood` for a deny of a newer node; `Unavailable`, `Untrusted`, `Refused` for a malformed request, or `Answer` if all
-    /// that answered is no node. **An error is never an allow.**
+    /// `DenyNotUnderstood` for a deny of a newer node; `Refused` for a malformed request; `Untrusted` if an allow that cannot be relied
+    /// on came, and nothing better from any endpoint; `Answer` if all that answered is no node; otherwise `Unavailable`. **An error is
+    /// never an allow.**
     pub async fn authorize(&self, request: &AuthorizeRequest) -> Result<Decision, ClientError> {
         let ask = Ask::post(Call::Authorize, "/v1/authorize", request.to_json().to_vec());
         // A question leaves no trace: it may be asked twice.
@@ -77,7 +79,8 @@ impl Client {
     /// that this build does not know is an [`UnreadDeny`] in its place, and is to be obeyed like any other deny.
     ///
     /// # Errors
-    /// As for [`Client::authorize`]; one allow that cannot be relied on fails them all.
+    /// As for [`Client::authorize`]; with one allow that cannot be relied on the whole answer counts as none. If there is a deny in it,
+    /// that is `Untrusted`, and no other endpoint is asked.
     pub async fn authorize_batch(
         &self,
         requests: &[AuthorizeRequest],
@@ -91,7 +94,7 @@ impl Client {
             let bodies = decisions(answer)?;
             if bodies.len() != requests.len() {
                 let what = format!("`{}` decisions for `{}` requests", bodies.len(), requests.len());
-                return Err(in_part(answer, &bodies, what));
+                return Err(in_part(answer, &bodies, not_the_api(answer, &what), &what));
             }
             let check = |(body, request): (&Bytes, &AuthorizeRequest)| match Decision::check(
                 body.clone(),
@@ -99,8 +102,12 @@ impl Client {
             ) {
                 Ok(decision) => Ok(Ok(decision)),
                 Err(CheckError::Denied(deny)) => Ok(Err(deny)),
-                Err(CheckError::NoDecision(what)) => Err(in_part(answer, &bodies, what)),
-                Err(untrusted @ CheckError::Untrusted(_)) => Err(untrusted.of(answer)),
+                Err(CheckError::NoDecision(what)) => {
+                    Err(in_part(answer, &bodies, not_the_api(answer, &what), &what))
+                }
+                Err(CheckError::Untrusted(what)) => {
+                    Err(in_part(answer, &bodies, Unread::Untrusted(what.clone()), &what))
+                }
             };
             bodies.iter().zip(requests).map(check).collect()
         };
@@ -123,14 +130,17 @@ fn deny_of(mut no_answer: NoAnswer) -> Result<Answer, ClientError> {
     }
 }
 
-/// What a batch is of which not everything can be read. With a deny in it, it is a node's word: another endpoint, whose allow could
-/// stand in the deny's place, is not asked.
-fn in_part(answer: &Answer, bodies: &[Bytes], what: String) -> Unread {
-    if bodies.iter().any(|body| Words::of(body).is_deny()) {
-        let detail = format!("it stands in a batch with a deny, of which not everything can be read: {what}");
-        return Unread::Said(ClientError::Untrusted { detail });
+/// What a batch is of which not everything can be read and relied on: `otherwise`. With a deny in it, it is a node's word: another
+/// endpoint, whose allow could stand in the deny's place, is not asked.
+fn in_part(answer: &Answer, bodies: &[Bytes], otherwise: Unread, what: &str) -> Unread {
+    if !bodies.iter().any(|body| Words::of(body).is_deny()) {
+        return otherwise;
     }
-    not_the_api(answer, what)
+    let endpoint = &answer.endpoint;
+    let detail = format!(
+        "`{endpoint}`: it stands in a batch with a deny, of which not everything can be read and relied on: {what}"
+    );
+    Unread::Said(ClientError::Untrusted { detail })
 }
 
 /// The exact bytes of each decision of a batch.

@@ -5,7 +5,7 @@ use assent_proof::{AuthorizeRequest, PublicKey, json, verify_decision};
 use bytes::Bytes;
 
 use crate::allowed::{Allowed, Asked};
-use crate::answer::{Unread, not_the_api, refused};
+use crate::answer::{Unread, not_the_api, refused, unreadable};
 use crate::error::ClientError;
 use crate::transport::Answer;
 use crate::trust::Trust;
@@ -134,14 +134,16 @@ impl CheckError {
         }
     }
 
-    /// What this says of the answer that was checked. A deny, and an allow that must not be relied on, end the call. An endpoint that
-    /// gives neither a decision nor a problem document has given no answer.
+    /// What this says of the answer that was checked. A deny ends the call. An allow that must not be relied on counts as no answer,
+    /// and so does what is neither a decision nor a problem document.
     pub(crate) fn of(self, answer: &Answer) -> Unread {
         match self {
             CheckError::Denied(deny) => Unread::Said(ClientError::DenyNotUnderstood(Box::new(deny))),
             CheckError::NoDecision(detail) if answer.status == 200 => not_the_api(answer, detail),
             CheckError::NoDecision(_) => refused(answer),
-            CheckError::Untrusted(detail) => Unread::Said(ClientError::Untrusted { detail }),
+            CheckError::Untrusted(detail) if answer.status == 200 => Unread::Untrusted(detail),
+            // 403 denies, whatever the body says.
+            CheckError::Untrusted(detail) => unreadable(answer, detail),
         }
     }
 }

@@ -4,7 +4,8 @@
 //! on behind a broken connection, a restart or on another node without gap or repeat. When another history is in force, or the
 //! ledger ends before that revision, it says so and goes no further by itself. What a node answers is held against that: an
 //! answer that goes back, leaves something out or breaks off counts as none. After each wait in vain the next endpoint is
-//! asked, so that a node that is cut off, and hears of nothing, keeps the follower waiting only once a round.
+//! asked, so that a node that is cut off, and hears of nothing, keeps the follower waiting only once a round. A call ends at its
+//! deadline, whatever its endpoints do: an attempt, the wait at a node included, is cut to what is left.
 
 use assent_api::{EventBody, EventLine, MAX_PAGE, Problem, Retry};
 use assent_proof::{Code, Cursor, DomainName, EvidenceKind, LineageName};
@@ -18,7 +19,7 @@ use crate::client::Client;
 use crate::error::{ClientError, HistoryChange};
 use crate::transport::{Answer, Ask};
 
-/// How long one long poll waits at one endpoint.
+/// How long one long poll waits at one endpoint, unless the deadline leaves less.
 const WAIT: Duration = Duration::from_secs(5);
 /// The pause after every endpoint was asked in vain; it doubles up to [`PAUSE_MAX`].
 const PAUSE_MIN: Duration = Duration::from_millis(50);
@@ -84,7 +85,7 @@ impl EventFollower {
         self.cursor = Some(cursor);
     }
 
-    /// What comes next; waits up to 5 s for it, and then answers an empty page.
+    /// What comes next; waits up to 5 s for it, and no longer than half of what a call may take, and then answers an empty page.
     ///
     /// # Errors
     /// `Unavailable` when no endpoint gave an answer for as long as a call may take, and `Answer` when all that answered is no node;
@@ -106,15 +107,25 @@ impl EventFollower {
     }
 
     async fn page(&mut self, wait: Duration, confirmed: bool) -> Result<EventsPage, ClientError> {
-        let (config, endpoints) = (self.client.config(), self.client.endpoints().count());
-        let share = share_of(config.deadline, endpoints, config.attempt_timeout);
-        let mut ask = Ask::feed(self.path(wait, confirmed));
-        let mut within = share.saturating_add(wait);
+        let (until, attempt_timeout) = (self.client.deadline(), self.client.config().attempt_timeout);
+        let endpoints = self.client.endpoints().count();
         let mut no_answer = NoAnswer::default();
         let mut rests = Rests::new(endpoints);
-        let (mut failures, mut pause, mut until) = (0_usize, PAUSE_MIN, None);
-        let mut elsewhere = None;
+        let (mut failures, mut pause) = (0_usize, PAUSE_MIN);
+        let mut elsewhere: Option<(ClientError, usize)> = None;
         loop {
+            let (asked, wait_here) = match &elsewhere {
+                // It is looked at, and not waited at.
+                Some((_, asked)) => (*asked, Duration::ZERO),
+                None => (failures.checked_rem(endpoints).unwrap_or(0), wait),
+            };
+            let attempt = Attempt {
+                left: until.saturating_duration_since(Instant::now()),
+                to_ask: endpoints.saturating_sub(asked),
+                is_first: failures == 0,
+            };
+            let (wait_here, within) = attempt.times(wait_here, attempt_timeout);
+            let ask = Ask::feed(self.path(wait_here, confirmed));
             let endpoint = self.client.endpoints().at(self.place).clone();
             match self.client.attempt(&endpoint, &ask, within).await {
                 Ok(answer) if answer.status == 200 => match self.read(&answer.body) {
@@ -134,7 +145,7 @@ impl EventFollower {
                 },
                 Ok(answer) if answer.retry() == Retry::Final => match refused(&answer) {
                     Unread::Said(error) => return Err(error),
-                    Unread::Cannot(what) => no_answer.cannot(&endpoint, &what),
+                    Unread::Cannot(what) | Unread::Untrusted(what) => no_answer.cannot(&endpoint, &what),
                     Unread::Foreign(what) => {
                         rests.for_good(self.place);
                         no_answer.foreign(&endpoint, what);
@@ -152,8 +163,6 @@ impl EventFollower {
                     Some(error) => {
                         // Another endpoint may still have the place: each is asked once, without a wait.
                         elsewhere = elsewhere.or(Some((error, 0_usize)));
-                        ask = Ask::feed(self.path(Duration::ZERO, confirmed));
-                        within = share;
                     }
                 },
                 Err(failure) => no_answer.failed(&endpoint, &failure),
@@ -167,8 +176,6 @@ impl EventFollower {
                 continue;
             }
             failures = failures.saturating_add(1);
-            // A wait in vain is no failure: the time that a call may take counts from the first one.
-            let until = *until.get_or_insert_with(|| self.client.deadline());
             if rests.first_over().max(Instant::now()) >= until {
                 return Err(no_answer.into());
             }
@@ -282,6 +289,35 @@ impl EventFollower {
     }
 }
 
+/// What the times of one attempt follow from.
+struct Attempt {
+    /// What is left of the call's time.
+    left: Duration,
+    /// How many endpoints, this one among them, are to be asked in that time.
+    to_ask: usize,
+    /// Whether no attempt of the call has failed.
+    is_first: bool,
+}
+
+impl Attempt {
+    /// How long to have the node wait, `wait` at most, and how long the attempt may take with that.
+    fn times(&self, wait: Duration, attempt_timeout: Duration) -> (Duration, Duration) {
+        let half = |time: Duration| time.checked_div(2).unwrap_or(time);
+        if wait.is_zero() {
+            return (wait, share_of(self.left, self.to_ask, attempt_timeout));
+        }
+        if self.is_first {
+            // Where nothing fails, no other endpoint needs a share of the wait.
+            let wait = wait.min(half(self.left));
+            let answer = share_of(self.left.saturating_sub(wait), self.to_ask, attempt_timeout);
+            return (wait, wait.saturating_add(answer));
+        }
+        let share = share_of(self.left, self.to_ask, attempt_timeout.saturating_add(wait));
+        let answer = half(share).min(attempt_timeout);
+        (wait.min(share.saturating_sub(answer)), share)
+    }
+}
+
 /// Why an answer of 200 is no page to go on with.
 enum Unjoined {
     /// It is a feed, and breaks off, ends, or does not join what was read before: the node may do better when it is asked again.
@@ -295,5 +331,29 @@ fn is_of_a_feed(line: &[u8]) -> bool {
     match serde_json::from_slice::<Map<String, Value>>(line) {
         Ok(line) => ["revision", "heartbeat", "end"].iter().any(|name| line.contains_key(*name)),
         Err(error) => error.is_eof() && line.starts_with(b"{\""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_attempt_with_its_wait_takes_longer_than_what_is_left() {
+        let millis = Duration::from_millis;
+        for left in [0, 1, 300, 1_000, 10_000, 600_000].map(millis) {
+            for to_ask in [1, 3, 64] {
+                for (is_first, wait) in [(true, WAIT), (false, WAIT), (true, Duration::ZERO)] {
+                    let attempt = Attempt { left, to_ask, is_first };
+                    let (waits, within) = attempt.times(wait, millis(3_000));
+                    assert!(waits <= wait && within <= left, "{left:?}, {to_ask}: {waits:?}, {within:?}");
+                    // The node has as long to answer as it waits, or the time of any attempt.
+                    let answer = within.saturating_sub(waits).saturating_add(millis(1));
+                    assert!(is_first || answer >= waits.min(millis(3_000)), "{left:?}, {to_ask}: {answer:?}");
+                }
+            }
+        }
+        let usual = Attempt { left: millis(10_000), to_ask: 1, is_first: true };
+        assert_eq!(usual.times(WAIT, millis(3_000)), (WAIT, millis(8_000)));
     }
 }

@@ -122,7 +122,7 @@ impl Client {
                                 endpoints.stay_with(place);
                                 return Err(error);
                             }
-                            Err(Unread::Cannot(what)) => {
+                            Err(Unread::Cannot(what) | Unread::Untrusted(what)) => {
                                 maybe_taken = true;
                                 no_answer.cannot(endpoint, &what);
                             }

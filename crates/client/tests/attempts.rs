@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use assent_api::Verdict::{Allow, Deny};
 use assent_api::{
-    BatchMode, BatchResponse, BatchResult, Call, MembersBody, Problem, Retry, retry_of, status_of,
+    BatchMode, BatchResponse, BatchResult, Call, DecisionBody, MembersBody, Problem, Retry, retry_of,
+    status_of,
 };
 use assent_client::{Client, ClientConfig, EventsFilter, FirstEndpoint, Trust};
 use assent_proof::{Code, Cursor, Millis, SigningKey};
@@ -279,6 +280,94 @@ async fn a_final_code_of_a_node_that_says_that_it_failed_is_asked_elsewhere() {
     let client = client(&[&a.endpoint, &b.endpoint], 10 * SECOND);
     assert!(client.envelope(&id(&envelope(1))).await.unwrap().is_some());
     assert_eq!((a.requests(), b.requests()), (1, 1));
+}
+
+/// Allows that cannot be relied on: of a node whose key is not trusted, without a receipt, for another question, over.
+fn not_to_be_relied_on() -> Vec<Vec<u8>> {
+    let allowed = || decision(Allow, request("run").to_json(), &[]);
+    let other = decision(Allow, request("delete").to_json(), &[]);
+    let over = DecisionBody { valid_until: Millis(5_000), ..allowed() };
+    vec![
+        signed(&allowed(), &SigningKey::from_seed([7; 32])),
+        allowed().to_vec(),
+        signed(&other, &node_key()),
+        signed(&over, &node_key()),
+    ]
+}
+
+/// The answer of a node to a batch of one request.
+fn batch_of_one(decision: &[u8]) -> Do {
+    Do::Answer(200, [&b"{\"decisions\":["[..], decision, b"]}"].concat())
+}
+
+#[tokio::test]
+async fn an_allow_that_cannot_be_relied_on_does_not_end_a_call_that_another_endpoint_can_answer() {
+    let good = signed(&decision(Allow, request("run").to_json(), &[]), &node_key());
+    for (kind, bad) in not_to_be_relied_on().into_iter().enumerate() {
+        for call in 0..3 {
+            let answer = |bytes: &[u8]| match call {
+                2 => batch_of_one(bytes),
+                _ => Do::Answer(200, bytes.to_vec()),
+            };
+            let a = Server::start(vec![answer(&bad), answer(&bad)]).await;
+            let b = Server::start(vec![answer(&good), answer(&good)]).await;
+            let client = client(&[&a.endpoint, &b.endpoint], 10 * SECOND);
+            for _ in 0..2 {
+                let decided = match call {
+                    0 => client.authorize(&request("run")).await.unwrap(),
+                    1 => client.permit(&request("run")).await.unwrap(),
+                    _ => client.authorize_batch(&[request("run")]).await.unwrap().remove(0).unwrap(),
+                };
+                assert_eq!((decided.is_allow(), decided.signer()), (true, Some(node_id())));
+            }
+            // The second call goes straight to the one whose allow can be relied on.
+            assert_eq!((a.requests(), b.requests()), (1, 2), "call {call}, allow {kind}");
+            // A permit that the first one recorded is found by the same nonce.
+            assert_eq!(a.bodies()[0], b.bodies()[0], "call {call}, allow {kind}");
+        }
+        // A deny is an answer, and is obeyed.
+        let deny = decision(Deny, request("run").to_json(), &[Code::EvidenceMissing]);
+        let a = Server::start(vec![Do::Answer(200, bad)]).await;
+        let b = Server::start(vec![Do::Answer(403, deny.to_vec())]).await;
+        let decided = client(&[&a.endpoint, &b.endpoint], 10 * SECOND).authorize(&request("run")).await;
+        assert!(!decided.unwrap().is_allow(), "allow {kind}");
+        assert_eq!((a.requests(), b.requests()), (1, 1), "allow {kind}");
+    }
+}
+
+#[tokio::test]
+async fn an_allow_that_cannot_be_relied_on_is_an_error_if_nothing_better_came() {
+    for (kind, bad) in not_to_be_relied_on().into_iter().enumerate() {
+        for call in 0..3 {
+            for other in [
+                Do::Answer(200, if call == 2 { b"{\"decisions\":[]}".to_vec() } else { bad.clone() }),
+                Do::Answer(200, b"{}".to_vec()),
+                Do::Drop,
+                problem(Code::Overloaded, 503),
+            ] {
+                let answer = if call == 2 { batch_of_one(&bad) } else { Do::Answer(200, bad.clone()) };
+                let (a, b) = (Server::start(vec![other]).await, Server::start(vec![answer]).await);
+                let client = client(&[&a.endpoint, &b.endpoint], 10 * SECOND);
+                let error = match call {
+                    0 => client.authorize(&request("run")).await.unwrap_err(),
+                    1 => client.permit(&request("run")).await.unwrap_err(),
+                    _ => client.authorize_batch(&[request("run")]).await.unwrap_err(),
+                };
+                assert_eq!(error.code(), "decision_untrusted", "call {call}, allow {kind}: {error}");
+                assert_eq!((a.requests(), b.requests()), (1, 1), "each is asked once: {error}");
+                for server in [&a, &b] {
+                    let place = server.endpoint.trim_start_matches("http://");
+                    assert!(error.to_string().contains(place), "it names `{place}`: {error}");
+                }
+            }
+        }
+    }
+    // That nobody knows is a decision, and better than none.
+    let cannot = decision(Deny, request("run").to_json(), &[Code::NoQuorum]);
+    let a = Server::start(vec![Do::Answer(503, cannot.to_vec())]).await;
+    let b = Server::start(vec![Do::Answer(200, not_to_be_relied_on().remove(0))]).await;
+    let decided = client(&[&a.endpoint, &b.endpoint], 10 * SECOND).authorize(&request("run")).await;
+    assert!(decided.unwrap().is_cannot_know());
 }
 
 /// What wrong services answer behind an endpoint's address.

@@ -343,6 +343,7 @@ async fn a_deny_of_a_newer_node_ends_the_call_and_no_other_endpoint_is_asked() {
         // The status denies.
         (403, b"{\"decision\":\"allow\"}".to_vec()),
         (403, nine_seconds()),
+        (403, allow().to_vec()),
     ] {
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let answer = || Do::Answer(status, bytes.clone());
@@ -404,7 +405,15 @@ async fn a_batch_with_a_deny_of_which_not_everything_can_be_read_is_not_asked_el
     let requests = [request("run"), request("delete")];
     let known = decision(Deny, request("run").to_json(), &[Code::EvidenceMissing]).to_vec();
     let newer = newer_deny("run");
-    for elements in [&[&known[..], b"{}"][..], &[&newer[..], b"{}"], &[&known[..]], &[&newer[..]]] {
+    let unsigned = allow().to_vec();
+    for elements in [
+        &[&known[..], b"{}"][..],
+        &[&newer[..], b"{}"],
+        &[&known[..]],
+        &[&newer[..]],
+        &[&unsigned[..], &known[..]],
+        &[&unsigned[..], &newer[..]],
+    ] {
         let a = Server::start(vec![batch(elements)]).await;
         let b = Server::start(vec![batch(&[&nine_seconds(), &nine_seconds()])]).await;
         let asked = client(&[&a.endpoint, &b.endpoint], keys());

@@ -166,6 +166,35 @@ async fn a_follower_gives_up_after_a_while_and_can_be_asked_again() {
 }
 
 #[tokio::test]
+async fn a_call_for_events_ends_within_its_deadline_at_an_endpoint_that_never_answers() {
+    let second = Duration::from_secs(1);
+    let hung = hung_endpoint().await;
+    let asking = |endpoints: &[&str], deadline| {
+        let mut config = ClientConfig::new(endpoints.iter().copied(), Trust::NoAllow);
+        config.deadline = deadline;
+        config.first_endpoint = FirstEndpoint::AsListed;
+        Client::new(config).unwrap().follow_events(EventsFilter::default(), Some(at(3)))
+    };
+    for confirmed in [false, true] {
+        let mut follower = asking(&[&hung.endpoint], second);
+        let started = tokio::time::Instant::now();
+        let asked = if confirmed { follower.next_confirmed().await } else { follower.next().await };
+        let took = started.elapsed();
+        assert_eq!(asked.unwrap_err().code(), "unavailable");
+        assert!(took >= second * 9 / 10 && took < second * 18 / 10, "{confirmed}: {took:?}");
+    }
+    // What is left is enough for a node that has nothing to tell and waits for as long as it is asked to.
+    let idle = Server::start(vec![answer(&[], heartbeat(3))]).await;
+    let started = tokio::time::Instant::now();
+    let page = asking(&[&hung.endpoint, &idle.endpoint], 4 * second).next().await.unwrap();
+    assert!(page.events.is_empty() && started.elapsed() < 4 * second, "{:?}", started.elapsed());
+    let path = idle.seen.lock().unwrap()[0].0.clone();
+    let (_, wait) = path.split_once("waitMs=").unwrap();
+    // Of 4 s the first endpoint had 2 s to wait and 1 s to answer.
+    assert!(wait.parse::<u64>().unwrap() <= 500, "{path}");
+}
+
+#[tokio::test]
 async fn a_node_that_says_retry_after_is_not_asked_before_and_the_other_one_is() {
     let server = Server::start(vec![Do::Busy(Code::Overloaded, 503, 1), answer(&[4], heartbeat(4))]).await;
     let started = tokio::time::Instant::now();

@@ -88,6 +88,18 @@ impl QuestionArgs {
 
     /// Shows the decision or, where there is a command and it is allowed, becomes the command.
     pub(crate) fn conclude(&self, decision: &Decision, output: Output) -> Result<Exit, CliError> {
+        self.conclude_by(show, decision, output)
+    }
+
+    /// The same for the answer to the question for a permit, which is made once and must reach somebody.
+    ///
+    /// # Errors
+    /// Also `io_failed` for an allow that nobody reads.
+    pub(crate) fn conclude_permit(&self, decision: &Decision, output: Output) -> Result<Exit, CliError> {
+        self.conclude_by(if decision.is_allow() { show_made } else { show }, decision, output)
+    }
+
+    fn conclude_by(&self, show: Show, decision: &Decision, output: Output) -> Result<Exit, CliError> {
         if let Some(allowed) = decision.allowed() {
             still_allowed(allowed)?;
         }
@@ -176,11 +188,22 @@ fn replace_by(program: &str, arguments: &[String]) -> CliError {
     CliError::new("command_failed", detail, "check the command behind `--`")
 }
 
+/// Shows a decision.
+type Show = fn(&Decision, Output) -> Result<(), CliError>;
+
 fn show(decision: &Decision, output: Output) -> Result<(), CliError> {
     match output {
         // The node's own document: escapes that its JSON may get here change nothing that its receipt proves.
         Output::Json => output.json(decision.bytes()),
         Output::Text => output.line(&text(decision)),
+    }
+}
+
+/// The same for what is lost if nobody gets it.
+fn show_made(decision: &Decision, output: Output) -> Result<(), CliError> {
+    match output {
+        Output::Json => output.product_json(decision.bytes()),
+        Output::Text => output.product_line(&text(decision)),
     }
 }
 

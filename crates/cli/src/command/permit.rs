@@ -1,6 +1,6 @@
 //! `permit`: ask for an allow that is recorded, and run a command only with it.
 
-use assent_client::ClientError;
+use assent_client::{ClientError, Decision};
 use clap::Args as ClapArgs;
 
 use super::authorize::{QuestionArgs, unanswered};
@@ -25,14 +25,21 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     let question = args.question;
     let (client, request) = (question.client()?, question.request()?);
+    if question.command().is_none() {
+        // It is recorded once asked for, and takes a use: not for nobody.
+        output.must_have_a_reader()?;
+    }
     let decided = client.permit(&request).await;
-    let in_vain = match &decided {
-        Ok(decision) => {
-            decision.is_cannot_know() || decision.allowed().is_some_and(|allowed| allowed.is_over())
-        }
+    let is_allow = decided.as_ref().is_ok_and(Decision::is_allow);
+    let is_unknown = match &decided {
+        Ok(decision) => decision.is_cannot_know(),
         Err(ClientError::DenyNotUnderstood(_)) => false,
         Err(_) => true,
     };
+    let decided = decided.map_err(unanswered);
+    let concluded = decided.and_then(|decision| question.conclude_permit(&decision, output));
+    // An allow is in vain that was over, that nobody has read, or whose command could not be started.
+    let in_vain = is_unknown || (is_allow && concluded.is_err());
     if in_vain
         && !question.names_a_nonce()
         && let Some(nonce) = &request.nonce
@@ -41,5 +48,5 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
             "a permit may have been recorded: ask again with `--nonce {nonce}`, which takes no further use"
         ));
     }
-    question.conclude(&decided.map_err(unanswered)?, output)
+    concluded
 }

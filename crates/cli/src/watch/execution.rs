@@ -20,6 +20,8 @@ use crate::output::Output;
 
 /// Longest wait for processes that were killed.
 pub(super) const KILLED_WITHIN: Duration = Duration::from_secs(5);
+/// How long the guard may take, after the grace, to kill what is left and to end. What it has not done by then is this process's to do.
+const GUARD_LATE: Duration = Duration::from_secs(2);
 /// How often it is looked whether they have ended.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -130,15 +132,17 @@ impl Execution {
         Ok(status)
     }
 
-    /// Has the guard stop the command: with this signal, and with SIGKILL what is left of it after `grace`.
+    /// Has the guard stop the command: with this signal, and with SIGKILL what is left of it after `grace`. A guard that is stopped
+    /// is continued, and one that does not end soon after the grace is killed.
     pub(super) async fn stop(&mut self, first: Signal, grace: Duration) -> std::io::Result<ExitStatus> {
         let number = self.guard.id().and_then(|id| i32::try_from(id).ok());
         if let Some(number) = number {
-            // If it has ended by now, the next line says how.
+            // If it has ended by now, waiting for it says how.
             let _ = kill(Pid::from_raw(number), first);
+            // If it was stopped, it would pass nothing on.
+            let _ = kill(Pid::from_raw(number), Signal::SIGCONT);
         }
-        let at_most = grace.saturating_add(KILLED_WITHIN).saturating_add(KILLED_WITHIN);
-        if let Ok(status) = timeout(at_most, self.ended()).await {
+        if let Ok(status) = timeout(grace.saturating_add(GUARD_LATE), self.ended()).await {
             return status;
         }
         // The system kills the command's first process with it, and the rest is then this process's to end.
