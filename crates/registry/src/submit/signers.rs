@@ -14,6 +14,9 @@ use crate::record::CountedSigner;
 use crate::rows::RowError;
 use crate::view::View;
 
+/// Keys, each with the role of its grant.
+type Roles = Vec<(PublicKey, Role)>;
+
 /// The issuers that count, and how many must.
 pub(super) struct Signers {
     pub(super) counted: Vec<CountedSigner>,
@@ -103,7 +106,7 @@ fn active(
     statement: &Statement,
     aside: &[PublicKey],
     now: Millis,
-) -> Result<(Vec<CountedSigner>, Vec<(PublicKey, Role)>), Stop> {
+) -> Result<(Vec<CountedSigner>, Roles), Stop> {
     let domain = domain_of_signers(statement);
     let restriction = statement.kind.is_restriction() && statement.issuers.len() > 1;
     let mut counted = Vec::new();
