@@ -133,6 +133,7 @@ async fn a_single_question_is_decided_before_the_batches_that_came_before_it() {
     stop(nodes).await;
 }
 
+/// Rules R160, R226.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn batches_leave_places_for_single_questions_and_what_is_shed_costs_no_signature() {
     let folder = tempfile::tempdir().unwrap();
@@ -155,7 +156,7 @@ async fn batches_leave_places_for_single_questions_and_what_is_shed_costs_no_sig
     stop(nodes).await;
 }
 
-/// Rule R149.
+/// Rules R158, R226, R227.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_question_whose_time_is_over_before_it_is_evaluated_costs_no_signature() {
     let folder = tempfile::tempdir().unwrap();
@@ -178,6 +179,7 @@ async fn a_question_whose_time_is_over_before_it_is_evaluated_costs_no_signature
     stop(nodes).await;
 }
 
+/// Rule R160.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_large_batch_without_a_place_is_refused_before_its_body_is_looked_at() {
     let folder = tempfile::tempdir().unwrap();

@@ -182,7 +182,7 @@ async fn what_names_unknown_issuers_costs_no_signature_on_any_node_and_is_refuse
     stop(nodes).await;
 }
 
-/// Rule R13.
+/// Rule R15.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_whose_grant_was_just_acknowledged_is_known_to_every_node() {
     let folder = tempfile::tempdir().unwrap();

@@ -93,7 +93,7 @@ async fn a_cluster_grows_from_three_to_five_and_shrinks_to_three_others_under_lo
     assert!(asked.is_allow(), "{asked:?}");
 }
 
-/// Rule R143.
+/// Rule R152.
 #[tokio::test]
 async fn a_learner_never_allows_and_its_key_must_be_granted() {
     let mut cluster = Cluster::start(3).await.unwrap();

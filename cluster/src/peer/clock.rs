@@ -122,9 +122,9 @@ impl ClockReadings {
 
     /// Who of `voters`, `me` included, agrees with the own clock, by the rules of [`sure`](Self::sure).
     ///
-    /// Rule R1 (RFC-EG-033 §6): A node is sure of its clock only while more than half of the voters, itself
-    /// included, have clocks that it has read within the last 5 s and that differ from its own by at most the
-    /// bound (500 ms by default).
+    /// Rule R1 (RFC-EG-033 §6, timestamp-bound proof continuity): A node is sure of its clock only while more
+    /// than half of the voters, itself included, have clocks that it has read within the last 5 s and that
+    /// differ from its own by at most the bound (500 ms by default).
     pub fn agreement(&self, voters: &[NodeId], me: NodeId, bound_ms: u64) -> Agreement {
         let mut distinct = voters.to_vec();
         distinct.sort_unstable();

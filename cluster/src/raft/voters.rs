@@ -34,8 +34,8 @@ impl Voters {
         refusal.map_or(checked, Checked::Refused)
     }
 
-    /// Rule R28 (RFC-EG-033 §3): A `rules` statement is refused unless every voter has signed it, by the
-    /// membership that the log holds before the entry (`threshold_not_met`).
+    /// Rule R30 (RFC-EG-033 §3, Cryptographic Proof Validation): A `rules` statement is refused unless every
+    /// voter has signed it, by the membership that the log holds before the entry (`threshold_not_met`).
     fn refuse(&self, statement: &Statement) -> Option<Refusal> {
         if statement.kind != EvidenceKind::Rules {
             return None;

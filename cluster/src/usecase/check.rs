@@ -48,8 +48,8 @@ impl Sender {
     /// Permits come from the nodes alone, on their own path. Rules come from the leader alone, which proposes them itself, never
     /// by way of a queue or of another node. A recovery is for when there is no cluster that could take it.
     ///
-    /// Rule R11 (RFC-EG-033 §8): A client cannot submit a `permit`, and nobody, not even another node, can
-    /// submit a `rules` or a `recovery` (`caller_not_permitted`).
+    /// Rule R12 (RFC-EG-033 §8, synchronization registries): A client cannot submit a `permit`, and nobody
+    /// can submit a `rules` or a `recovery`, not even another node (`caller_not_permitted`).
     fn refuses(self, kind: EvidenceKind) -> Option<Refusal> {
         let detail = match (self, kind) {
             (Sender::Client, EvidenceKind::Permit) => "permits are recorded by `POST /v1/permits` only",
@@ -203,8 +203,8 @@ impl Service {
     /// Passes a read barrier, and looks at what is of strangers again. Anybody can make a call wait for a barrier, so it waits aside and
     /// takes its places anew.
     ///
-    /// Rule R13 (RFC-EG-033 §5): A voter refuses an envelope for unknown issuers only after it has passed a
-    /// read barrier and looked again, and a learner leaves that refusal to the leader.
+    /// Rule R15 (RFC-EG-033 §5, governance registries): A voter refuses unknown issuers only after it has
+    /// passed a read barrier and looked again, and a learner leaves that to the leader.
     async fn look_once_more(
         &self,
         how: How,
@@ -529,7 +529,7 @@ mod tests {
         assert_eq!(by(new, &envelope(usual, true)), Ok(Rules::TEST));
     }
 
-    /// Rule R11.
+    /// Rule R12.
     #[test]
     fn clients_hand_in_no_permits_and_nobody_hands_in_rules_or_a_recovery() {
         for kind in EvidenceKind::ALL.iter().copied() {

@@ -72,8 +72,8 @@ impl From<Unsure> for Denied {
 /// Why nothing is evaluated on what is behind this barrier. What the barrier says is the more definite, and it needs no clock; behind it
 /// nothing is evaluated by a clock that is in doubt.
 ///
-/// Rule R147 (RFC-EG-033 §6): Behind a passed barrier nothing is evaluated by a clock that the node is not
-/// sure of (`clock_uncertain`).
+/// Rule R156 (RFC-EG-033 §6, timestamp-bound proof continuity): A question is evaluated only by a clock that
+/// the node is sure of, read after the barrier (`clock_uncertain`).
 fn denied(passed: Result<(), BarrierError>, sure: Result<Millis, Unsure>) -> Option<Denied> {
     match (passed, sure) {
         (Err(error), Ok(_) | Err(_)) => Some(Denied::new(Code::NoQuorum, error.to_string())),
@@ -197,11 +197,11 @@ async fn answer_rest_unsigned(
 impl Parts {
     /// The state to decide on, or why nothing is evaluated.
     ///
-    /// Rule R148 (RFC-EG-033 §8): A node whose own key is not granted in `_root`, or no longer, denies every
-    /// question with 503, since it cannot speak for the registry and another node can (`no_quorum`).
+    /// Rule R157 (RFC-EG-033 §8, synchronization registries): A node whose own key is not granted and valid
+    /// in `_root` denies every question with 503 (`no_quorum`).
     ///
-    /// Rule R202 (RFC-EG-033 §4): A row that cannot be read denies, whatever else was found
-    /// (`evidence_mutated`).
+    /// Rule R219 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A row that cannot be read denies, whatever
+    /// else was found (`evidence_mutated`).
     fn open(&self, denied: Option<Denied>, now: Millis) -> Result<RegistryView, Denied> {
         if let Some(denied) = denied {
             return Err(denied);
@@ -306,8 +306,8 @@ impl Desk<'_> {
 
     /// Room for so many answers.
     ///
-    /// Rule R150 (RFC-EG-033 §7): A question for which the node has no place or no room is denied without an
-    /// evaluation (`overloaded`).
+    /// Rule R160 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A call for which the node has no place or no
+    /// room is allowed nothing (`overloaded`).
     fn room(&self, answers: usize) -> Result<Taken, Shed> {
         self.inner.answer_room.take(answers).ok_or_else(|| {
             let kib = self.inner.parts.config.limits.answer_kib;
@@ -318,8 +318,15 @@ impl Desk<'_> {
     /// Turns every allow of a slice into a deny if this node has met what it cannot read, or cannot go on for another reason: it
     /// signs no allow any more, also of what it decided before it met that.
     ///
-    /// Rule R152 (RFC-EG-033 §7): Once a decision has met a row or rules of a version that the build does not
-    /// know, no decision on that state allows, and the node signs no allow any more (`evidence_mutated`).
+    /// Rule R162 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): Once a decision has met a row or rules of a
+    /// version that the build does not know, no decision on that state allows, and the node signs no allow
+    /// any more (`evidence_mutated`).
+    ///
+    /// Rule R223 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): After `conclude` an allow can only be
+    /// replaced by a deny, and no deny by an allow.
+    ///
+    /// Rule R224 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A node that has a reason to stop, as that
+    /// its store, Raft or its history has ended, signs no allow (`evidence_mutated`).
     fn allow_nothing_if_stopping(&self, decided: &mut [(AuthorizeRequest, Decision)]) {
         let parts = &self.inner.parts;
         if let Ok((_, view)) = &self.state
@@ -333,8 +340,11 @@ impl Desk<'_> {
         }
     }
 
-    /// Rule R149 (RFC-EG-033 §7): A question whose deadline is over is not evaluated, and an evaluation whose
-    /// time passes is interrupted (`deadline_exceeded`).
+    /// Rule R158 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A question whose deadline is over is not
+    /// evaluated (`deadline_exceeded`).
+    ///
+    /// Rule R159 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): An evaluation is interrupted at the call's
+    /// deadline, or once it has taken a quarter of the time that a call has (`deadline_exceeded`).
     fn decide(&self, question: Question, request: &AuthorizeRequest, until: Instant) -> Decision {
         let (timed, view) = match &self.state {
             Ok(state) => *state,
@@ -359,7 +369,7 @@ impl Desk<'_> {
 mod tests {
     use super::*;
 
-    /// Rule R147.
+    /// Rule R156.
     #[test]
     fn where_the_barrier_failed_its_reason_is_said_and_behind_it_no_clock_in_doubt_evaluates() {
         let unsure = Unsure::TooFarAhead { ahead_ms: i64::MAX };

@@ -15,6 +15,9 @@ const SALT: usize = 16;
 impl Parts {
     /// Signs decisions together: one signature over the tree of all of them (RFC 6962), a path for each. Each answer holds its
     /// part of `room`, if there is one.
+    ///
+    /// Rule R226 (RFC-EG-033 §6, signed proof envelopes): What was evaluated is signed by the node, and an
+    /// answer without a signature is a deny.
     pub(super) fn sign(
         &self,
         decided: &[(AuthorizeRequest, Decision)],
@@ -49,12 +52,17 @@ impl Parts {
     }
 
     /// One decision without a signature, for denies alone: a caller that verifies believes no allow that comes like this.
+    ///
+    /// Rule R226 (RFC-EG-033 §6, signed proof envelopes): What was evaluated is signed by the node, and an
+    /// answer without a signature is a deny.
     pub(super) fn unsigned(&self, request: &AuthorizeRequest, decision: &Decision) -> Answered {
         let body = self.body(request, decision);
         self.metrics.decided(decision.reasons.first().map(|reason| reason.code));
         Answered { status: body.status(), body: body.to_vec().into() }
     }
 
+    /// Rule R225 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A decision is answered with `allow`, and by
+    /// itself with status 200, exactly if it holds an `Allow`.
     fn body(&self, request: &AuthorizeRequest, decision: &Decision) -> DecisionBody {
         let reasons = decision
             .reasons

@@ -71,8 +71,8 @@ pub(crate) fn ended_in(epoch: u64) -> String {
 impl Parts {
     /// Ends this node, for good, if root has recovered the cluster without it, by the node that says so.
     ///
-    /// Rule R210 (RFC-EG-033 §5): A node ends for good if the voter that a `recovery` names, which it knows
-    /// by its store and its key, shows it a `recovery` that root's threshold signed for the next epoch.
+    /// Rule R233 (RFC-EG-033 §5, governance registries): A node heeds a `recovery` only from a voter that it
+    /// knows by its store and its key.
     pub(crate) async fn heed_recovery(&self, from: NodeId, store_id: &[u8; 16], envelope: &[u8]) {
         let Some(voter) = self.key_of(from, store_id) else {
             tracing::warn!(
@@ -99,8 +99,8 @@ impl Parts {
     /// The next epoch, if root's statement begins it for this registry and goes on with `voter`, who is another node than this
     /// one. Its age counts from this node's own history: a node may have been off for a year when it hears what ended that.
     ///
-    /// Rule R210 (RFC-EG-033 §5): A node ends for good if the voter that a `recovery` names, which it knows
-    /// by its store and its key, shows it a `recovery` that root's threshold signed for the next epoch.
+    /// Rule R232 (RFC-EG-033 §5, governance registries): A node ends for good if the voter of a `recovery`
+    /// shows it that `recovery`, which root's threshold signed for the next epoch.
     fn superseded_by(&self, voter: &PublicKey, envelope: &[u8]) -> Option<u64> {
         // A node that waits to be added holds no history that could have ended.
         if !self.is_member() {

@@ -20,8 +20,8 @@ use assent_proof::{
 impl Service {
     /// Records a permit for the request and answers with a signed decision.
     ///
-    /// Rule R97 (RFC-EG-033 §10): The request of a permit names its lineage and a nonce, by which a retry
-    /// finds the first permit (`malformed`, `claims_invalid`).
+    /// Rule R103 (RFC-EG-033 §10, proof replay attacks): The request of a permit names its lineage and a
+    /// nonce (`malformed`, `claims_invalid`).
     ///
     /// # Errors
     /// `malformed` for a request without a nonce or a lineage.

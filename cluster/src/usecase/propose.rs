@@ -57,8 +57,9 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    /// Rule R207 (RFC-EG-033 §7): A submission that was certainly not proposed, for want of a quorum or of a
-    /// sure clock, is answered with 503, and one whose outcome is unknown with 504.
+    /// Rule R229 (RFC-EG-033 §4, synchronization ambiguity): A submission that was certainly not proposed,
+    /// for want of a quorum or of a sure clock, is answered with 503, and one whose outcome is unknown with
+    /// 504.
     pub(super) fn problem(&self) -> Problem {
         let refuse = |code, detail: &str| Problem::new(code, status_of(code, Call::Submission), detail);
         match self {
@@ -190,8 +191,8 @@ impl Parts {
 
     /// As leader: stamps the groups with this node's clock, if it may trust it, and proposes them as one entry.
     ///
-    /// Rule R14 (RFC-EG-033 §6): The leader stamps an entry with its clock and proposes it only if it is sure
-    /// of its clock (`clock_uncertain`).
+    /// Rule R16 (RFC-EG-033 §6, timestamp-bound proof continuity): The leader stamps an entry with its clock
+    /// and proposes it only if it is sure of its clock (`clock_uncertain`).
     pub(crate) async fn propose(&self, groups: &[Group], until: Instant) -> Result<Outcomes, SubmitError> {
         let Some(proposed_at) = self.sure_now() else { return Err(SubmitError::ClockUncertain) };
         let command = Command { proposed_at, groups: groups.to_vec() };

@@ -35,12 +35,11 @@ impl Retry {
 /// What a code says about making the same call again. Every code is named here, so that a new one does not compile
 /// without its verdict. A code in a call that it is never said in has one all the same.
 ///
-/// Rule R208 (RFC-EG-033 §4): A peer's checkpoint that does not extend its last one is refused for good, with
-/// 409; its code says nothing about this registry's own nodes, and a node that differs from the majority will
-/// have a code of its own once nodes compare what they hold.
+/// Rule R230 (RFC-EG-033 §4, topology reconciliation divergence): A peer's checkpoint that does not extend
+/// its last one is refused for good, with 409.
 ///
-/// Rule R209 (RFC-EG-033 §5): `membership_busy` is 409 and can be asked again at the same node, since there
-/// is one leader and it makes one change at a time.
+/// Rule R231 (RFC-EG-033 §5, governance registries): `membership_busy` is 409 and can be asked again at the
+/// same node.
 pub fn retry_of(code: Code, call: Call) -> Retry {
     match code {
         // The node could not do it: of what was asked, they say nothing.
@@ -123,7 +122,7 @@ mod tests {
     use super::*;
     use crate::status::status_of;
 
-    /// Rule R209.
+    /// Rule R231.
     #[test]
     fn every_codes_status_agrees_with_its_verdict_in_every_call() {
         for code in Code::ALL {
@@ -144,7 +143,7 @@ mod tests {
         }
     }
 
-    /// Rule R208.
+    /// Rule R230.
     #[test]
     fn a_peers_checkpoint_that_does_not_extend_the_last_one_is_refused_for_good() {
         let code = Code::RegistryDiverged;

@@ -148,7 +148,7 @@ mod tests {
         }
     }
 
-    /// Rule R207.
+    /// Rule R229.
     #[test]
     fn every_code_has_its_documented_status() {
         use Code::*;

@@ -55,8 +55,8 @@ impl Note {
     ///
     /// What is accepted is written back byte for byte by [`to_vec`](Self::to_vec).
     ///
-    /// Rule R104 (RFC-EG-033 §6): The note of a checkpoint has at most 64 signature lines (`too_large`),
-    /// which are verified only when the statement is applied and its issuer may sign it.
+    /// Rule R110 (RFC-EG-033 §2, synchronization continuity proofs): The note of a checkpoint has at most 64
+    /// signature lines (`too_large`).
     ///
     /// # Errors
     /// `too_large` over a bound; `malformed` for anything that the specification does not allow, for base64 that is not

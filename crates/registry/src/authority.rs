@@ -24,8 +24,9 @@ pub enum AuthorityStatus {
 impl AuthorityRow {
     /// Its status at `now`. Revocation outweighs time.
     ///
-    /// Rule R48 (RFC-EG-033 §3): An authority may sign from its `notBefore` to its `notAfter`, exclusive, and
-    /// never again once it is revoked (`authority_expired`, `authority_revoked`).
+    /// Rule R50 (RFC-EG-033 §3, Authority Proof Verification): An authority may sign from its `notBefore` to
+    /// its `notAfter`, exclusive, and never again once it is revoked (`authority_expired`,
+    /// `authority_revoked`).
     pub(crate) fn status(&self, now: Millis) -> AuthorityStatus {
         if self.revoked.is_some() {
             AuthorityStatus::Revoked
@@ -59,16 +60,17 @@ pub(crate) fn authority_flaw(key: &PublicKey, row: &AuthorityRow, now: Millis) -
 impl View<'_> {
     /// Whether the grant of an authority still stands.
     ///
-    /// Rule R49 (RFC-EG-033 §4): An issuer whose grant is void cannot sign (`inheritance_unverifiable`).
+    /// Rule R51 (RFC-EG-033 §4, unverifiable exchange inheritance): An issuer whose grant is void cannot sign
+    /// (`inheritance_unverifiable`).
     pub(crate) fn is_admitted(&self, authority: &AuthorityRow) -> Result<bool, RowError> {
         Ok(!self.is_void(&authority.admitted_by)?)
     }
 
     /// The flaw of a key that should be a node's at `now`: it has none if it stands granted in `_root`.
     ///
-    /// Rule R74 (RFC-EG-033 §3): A `recovery` names one voter (`claims_invalid`), the key of a node that
-    /// stands granted in `_root` and may sign now (`target_unknown`, `authority_revoked`,
-    /// `authority_expired`, `inheritance_unverifiable`).
+    /// Rule R78 (RFC-EG-033 §3, Authority Proof Verification): A `recovery` names one voter
+    /// (`claims_invalid`), by the key of a node that is granted and valid in `_root` (`target_unknown`,
+    /// `authority_revoked`, `authority_expired`, `inheritance_unverifiable`).
     pub(crate) fn node_key_flaw(&self, key: &PublicKey, now: Millis) -> Result<Option<Flaw>, RowError> {
         let of_node = |row: &AuthorityRow| row.domain == DomainName::root() && row.role == Role::Registry;
         let Some(row) = self.authority(key)?.filter(|row| of_node(row)) else {

@@ -19,7 +19,7 @@ use crate::view::View;
 impl View<'_> {
     /// The quarantines of a lineage that hold, by id; all of them, or more than can be named.
     ///
-    /// Rule R165 (RFC-EG-033 §7): Neither lineage is quarantined (`lineage_quarantined`).
+    /// Rule R176 (RFC-EG-033 §7, quarantine): Neither lineage is quarantined (`lineage_quarantined`).
     pub(crate) fn quarantines(
         &self,
         domain: &DomainName,
@@ -31,7 +31,7 @@ impl View<'_> {
 
     /// The isolations of a domain that hold, by id; all of them, or more than can be named.
     ///
-    /// Rule R158 (RFC-EG-033 §7): The domain is not isolated (`domain_isolated`).
+    /// Rule R168 (RFC-EG-033 §7, isolate): The domain is not isolated (`domain_isolated`).
     pub(crate) fn isolations(
         &self,
         domain: &DomainName,
@@ -59,7 +59,8 @@ impl View<'_> {
 
     /// Those that were never released, as far as they are named.
     ///
-    /// Rule R141 (RFC-EG-033 §4): A containment that its target counts and that is not found is damage.
+    /// Rule R150 (RFC-EG-033 §4, unauthorized evidence mutation): A containment that its target counts and
+    /// that is not found is damage.
     fn unreleased(
         &self,
         domain: &DomainName,
@@ -83,8 +84,8 @@ impl View<'_> {
 
     /// Adds those whose newest release is void, among the releases by the same signers.
     ///
-    /// Rule R140 (RFC-EG-033 §7): A quarantine, an isolation or a negative is released only while a release
-    /// of that very one is not void.
+    /// Rule R149 (RFC-EG-033 §7, quarantine): A quarantine, an isolation or a negative is released only while
+    /// a release in force names that very one.
     fn released_in_void(
         &self,
         domain: &DomainName,
@@ -122,8 +123,8 @@ impl View<'_> {
 
     /// Whether a release of this evidence stands. A void release releases nothing.
     ///
-    /// Rule R140 (RFC-EG-033 §7): A quarantine, an isolation or a negative is released only while a release
-    /// of that very one is not void.
+    /// Rule R149 (RFC-EG-033 §7, quarantine): A quarantine, an isolation or a negative is released only while
+    /// a release in force names that very one.
     pub(crate) fn is_released(&self, row: &EvidenceRow) -> Result<bool, RowError> {
         match &row.released_by {
             None => Ok(false),

@@ -21,8 +21,8 @@ impl LineageRow {
 impl View<'_> {
     /// The half of an equivocation that stands; none while it is not reconciled.
     ///
-    /// Rule R136 (RFC-EG-033 §3): A reconciliation lets the half that it names stand as long as the
-    /// reconciliation itself is not void.
+    /// Rule R145 (RFC-EG-033 §2, distributed governance reconciliation): A half is chosen as long as the
+    /// reconciliation that names it is not void.
     pub(crate) fn canonical(&self, conflict: &Conflict) -> Result<Option<EvidenceId>, RowError> {
         match conflict.reconciled {
             Some(Reconciled { by, canonical }) if !self.is_void(&by)? => Ok(Some(canonical)),
@@ -32,10 +32,9 @@ impl View<'_> {
 
     /// Whether the evidence is one half of an equivocation, and not the one that stands.
     ///
-    /// Rule R137 (RFC-EG-033 §10): A reference has a flaw if it, or anything that it rests on, is unknown
-    /// (`evidence_detached`), or is void, is a half of an equivocation that no standing reconciliation names,
-    /// or is execution evidence of a revoked key, since nothing rests on a dead key, not even by way of
-    /// others (`inheritance_unverifiable`).
+    /// Rule R146 (RFC-EG-033 §10, unsigned proof inheritance): A statement has a flaw if it is unknown
+    /// (`evidence_detached`), or if it is void, a half that is not chosen, or execution evidence of a revoked
+    /// key (`inheritance_unverifiable`).
     pub(crate) fn is_contested(&self, id: &EvidenceId, row: &EvidenceRow) -> Result<bool, RowError> {
         let ([issuer], Some(sequence)) = (row.issuers.as_slice(), row.sequence) else { return Ok(false) };
         if !row.kind.is_execution() {

@@ -126,8 +126,9 @@ impl GenesisFile {
 
     /// Its own largest `issuedAt`: the time at which all of it is accepted.
     ///
-    /// Rule R18 (RFC-EG-033 §3): Everything in a genesis file is accepted at the largest `issuedAt` in it, so
-    /// that every node that starts with the same file holds the same registry.
+    /// Rule R20 (RFC-EG-033 §3, Deterministic Proof Resolution): Everything in a genesis file is accepted at
+    /// the largest `issuedAt` in it, so that every node that starts with the same file founds the same
+    /// registry.
     fn time(&self) -> Millis {
         self.envelopes
             .iter()
@@ -158,11 +159,11 @@ fn in_envelope(position: usize, refusal: Refusal) -> Refusal {
 
 /// Founds the registry in `rows`, which must be empty. On an error nothing of it may be kept.
 ///
-/// Rule R17 (RFC-EG-033 §3): A registry is founded once, in an empty store, by a genesis file whose first
-/// statement is `root` and of which every statement is accepted.
+/// Rule R19 (RFC-EG-033 §3, Authority Proof Verification): A registry is founded once, in an empty store, by
+/// a genesis file whose first statement is `root` and of which every statement is accepted.
 ///
-/// Rule R19 (RFC-EG-033 §3): A genesis file holds no `rules` and no `recovery`: every registry begins with
-/// the rules of version 1, in epoch 1.
+/// Rule R21 (RFC-EG-033 §3, Authority Proof Verification): A genesis file holds no `rules` and no `recovery`:
+/// every registry begins with the rules of version 1, in epoch 1.
 pub fn bootstrap(rows: &mut dyn RowsMut, genesis: &GenesisFile) -> Result<(), GenesisError> {
     if View::new(rows).meta()?.is_some() {
         return Err(RowError::Unreadable("it holds a registry already".to_owned()).into());

@@ -93,10 +93,13 @@ const GOVERNANCE: Profile = Profile {
 
 /// What the rules ask of a statement of this kind.
 ///
-/// Rule R51 (RFC-EG-033 §8): The role of each issuer that counts may sign the kind (`role_not_permitted`).
+/// Rule R53 (RFC-EG-033 §8, attestation authorities): The role of each issuer that counts may sign the kind
+/// (`role_not_permitted`).
 ///
-/// Rule R128 (RFC-EG-033 §7): `root`, `domain` and restrictions are never void: what was accepted at its
-/// threshold governs, and a containment by a key that is revoked later, with whatever `invalidSince`, holds.
+/// Rule R55 (RFC-EG-033 §3, Authority Proof Verification): Execution evidence, containments, permits and
+/// `rules` need one issuer.
+///
+/// Rule R136 (RFC-EG-033 §7, revoke): `root`, `domain` and restrictions are never void.
 pub(crate) fn profile(kind: EvidenceKind) -> Profile {
     let of_root = Lies::InGovernance(GovernanceOf::Root);
     match kind {
@@ -302,8 +305,8 @@ const NOTHING: Effects<'static> = Effects {
 
 /// What these claims do.
 ///
-/// Rule R115 (RFC-EG-033 §3): An audit event `completed` or `failed` closes its lineage for good, even if it
-/// is one half of an equivocation or becomes void.
+/// Rule R123 (RFC-EG-033 §2, audit lineage evidence): An audit event `completed` or `failed` closes its
+/// lineage for good, even if it is one half of an equivocation or becomes void.
 pub(crate) fn effects(claims: &Claims) -> Effects<'_> {
     match claims {
         Claims::ExecutionAuthorization { uses, .. } => Effects { uses: *uses, ..NOTHING },

@@ -16,9 +16,8 @@ use crate::view::View;
 impl View<'_> {
     /// Who brought checkpoints of a peer, and under which trusts: each issuer with each of its trusts.
     ///
-    /// Rule R111 (RFC-EG-033 §7): A row that leads to a checkpoint of a peer and is not found is missed by
-    /// another row and is damage, unless all rows of the peer are lost together, so that no checkpoint counts
-    /// as the first one because the one before it is not found.
+    /// Rule R119 (RFC-EG-033 §4, unauthorized evidence mutation): A row that leads to a checkpoint of a peer
+    /// and is not found is damage, unless all rows of the peer are lost together.
     pub(crate) fn peer_lists(
         &self,
         domain: &DomainName,
@@ -91,9 +90,8 @@ impl View<'_> {
 
     /// The newest slot of a list; if `since` is given, of those that were taken before.
     ///
-    /// Rule R111 (RFC-EG-033 §7): A row that leads to a checkpoint of a peer and is not found is missed by
-    /// another row and is damage, unless all rows of the peer are lost together, so that no checkpoint counts
-    /// as the first one because the one before it is not found.
+    /// Rule R119 (RFC-EG-033 §4, unauthorized evidence mutation): A row that leads to a checkpoint of a peer
+    /// and is not found is damage, unless all rows of the peer are lost together.
     pub(crate) fn newest_peer_slot(
         &self,
         list: &[u8],

@@ -29,9 +29,8 @@ pub(crate) fn request_digest(request: &AuthorizeRequest) -> [u8; 32] {
 
 /// What is recorded for the request's nonce; nothing for a request without a lineage or a nonce.
 ///
-/// Rule R171 (RFC-EG-033 §7): Where a permit is asked for, its own permit must be in the ledger: without one
-/// nothing is permitted (`permit_required`), and the nonce of another request permits nothing
-/// (`nonce_reused`).
+/// Rule R183 (RFC-EG-033 §7, synchronize-before-authorize): Where a permit is asked for, it must be in the
+/// ledger (`permit_required`), and for this request (`nonce_reused`).
 pub(crate) fn recorded(view: &View<'_>, request: &AuthorizeRequest) -> Result<Recorded, RowError> {
     let (Some(lineage), Some(nonce)) = (&request.lineage, &request.nonce) else {
         return Ok(Recorded::Nothing);

@@ -14,8 +14,8 @@ use crate::view::View;
 impl View<'_> {
     /// Everything that these references rest on, themselves included; none beyond the bound.
     ///
-    /// Rule R138 (RFC-EG-033 §6): A statement rests on at most 64 statements, directly and through others
-    /// (`too_large`).
+    /// Rule R147 (RFC-EG-033 §10, unsigned proof inheritance): A statement rests on at most 64 statements,
+    /// directly and through others (`too_large`).
     pub(crate) fn closure(
         &self,
         references: &[EvidenceId],
@@ -39,8 +39,8 @@ impl View<'_> {
     /// Whether a statement stands: it is not void, and what it rests on has no flaw. What is contested may yet turn out void, and
     /// a key that is dead speaks for nothing: what rests on such has replaced nothing.
     ///
-    /// Rule R139 (RFC-EG-033 §4): A statement stands if it is not void and nothing that it rests on has a
-    /// flaw.
+    /// Rule R148 (RFC-EG-033 §4, unverifiable exchange inheritance): A statement stands if it is not void and
+    /// nothing that it rests on has a flaw.
     pub(crate) fn stands(&self, id: &EvidenceId, references: &[EvidenceId]) -> Result<bool, RowError> {
         Ok(!self.is_void(id)? && self.reference_flaw(references)?.is_none())
     }
@@ -59,8 +59,8 @@ impl View<'_> {
         Ok(flaw)
     }
 
-    /// Rule R138 (RFC-EG-033 §6): A statement rests on at most 64 statements, directly and through others
-    /// (`too_large`).
+    /// Rule R147 (RFC-EG-033 §10, unsigned proof inheritance): A statement rests on at most 64 statements,
+    /// directly and through others (`too_large`).
     fn find_flaw(&self, references: &[EvidenceId]) -> Result<Option<Flaw>, RowError> {
         let Some(closure) = self.closure(references)? else {
             let most = limit::TRANSITIVE_REFERENCES;
@@ -76,10 +76,9 @@ impl View<'_> {
 
     /// Why one statement carries nothing that rests on it, if it carries nothing.
     ///
-    /// Rule R137 (RFC-EG-033 §10): A reference has a flaw if it, or anything that it rests on, is unknown
-    /// (`evidence_detached`), or is void, is a half of an equivocation that no standing reconciliation names,
-    /// or is execution evidence of a revoked key, since nothing rests on a dead key, not even by way of
-    /// others (`inheritance_unverifiable`).
+    /// Rule R146 (RFC-EG-033 §10, unsigned proof inheritance): A statement has a flaw if it is unknown
+    /// (`evidence_detached`), or if it is void, a half that is not chosen, or execution evidence of a revoked
+    /// key (`inheritance_unverifiable`).
     fn carrier_flaw(&self, id: &EvidenceId) -> Result<Option<Flaw>, RowError> {
         let Some(row) = self.evidence(id)? else {
             return Ok(Some((Code::EvidenceDetached, format!("it rests on `{id}`, which is unknown"))));
@@ -98,10 +97,9 @@ impl View<'_> {
 
     /// No key that signed execution evidence is revoked, or nothing can rest on that evidence.
     ///
-    /// Rule R137 (RFC-EG-033 §10): A reference has a flaw if it, or anything that it rests on, is unknown
-    /// (`evidence_detached`), or is void, is a half of an equivocation that no standing reconciliation names,
-    /// or is execution evidence of a revoked key, since nothing rests on a dead key, not even by way of
-    /// others (`inheritance_unverifiable`).
+    /// Rule R146 (RFC-EG-033 §10, unsigned proof inheritance): A statement has a flaw if it is unknown
+    /// (`evidence_detached`), or if it is void, a half that is not chosen, or execution evidence of a revoked
+    /// key (`inheritance_unverifiable`).
     fn dead_key_flaw(&self, id: &EvidenceId, row: &EvidenceRow) -> Result<Option<Flaw>, RowError> {
         if !row.kind.is_execution() {
             return Ok(None);

@@ -10,8 +10,8 @@ use crate::view::View;
 
 /// Whether a build that knows the rules up to `known` can follow `version`.
 ///
-/// Rule R112 (RFC-EG-033 §3): A replica whose build does not know the rules that a `rules` statement raises
-/// stops, and neither refuses the statement nor goes on without it.
+/// Rule R120 (RFC-EG-033 §3, Cryptographic Proof Validation): A replica whose build does not know the rules
+/// that a `rules` statement raises stops, and neither refuses the statement nor goes on without it.
 pub(crate) fn reaches(known: RulesVersion, version: u32) -> Result<(), RowError> {
     if version <= known.0 { Ok(()) } else { Err(RowError::RulesUnknown { version, known: known.0 }) }
 }
@@ -24,8 +24,8 @@ impl View<'_> {
 
     /// The rules that this state follows. A state under rules that this build does not have is none that it can judge.
     ///
-    /// Rule R20 (RFC-EG-033 §3): A build that does not know the version of the rules in force applies nothing
-    /// and allows nothing.
+    /// Rule R22 (RFC-EG-033 §3, Cryptographic Proof Validation): A build that does not know the version of
+    /// the rules in force applies nothing and allows nothing.
     pub(crate) fn rules(&self) -> Result<Rules, RowError> {
         let version = self.rules_version()?;
         let known = RulesVersion::NEWEST.0;
@@ -44,8 +44,8 @@ pub fn rules_in_force(rows: &dyn crate::Rows) -> Result<Rules, RowError> {
 /// Whether a build that knows the rules up to `known` can follow those of this state. To be asked of a state before it is
 /// served or taken over: when a node starts, and of a snapshot before it is installed.
 ///
-/// Rule R20 (RFC-EG-033 §3): A build that does not know the version of the rules in force applies nothing and
-/// allows nothing.
+/// Rule R22 (RFC-EG-033 §3, Cryptographic Proof Validation): A build that does not know the version of the
+/// rules in force applies nothing and allows nothing.
 ///
 /// # Errors
 /// [`RowError::RulesUnknown`] if not, otherwise what reading gives.
@@ -64,7 +64,7 @@ mod tests {
     use crate::rows::{MemoryRows, RowsMut, Table};
     use crate::{authorize, row_key};
 
-    /// Rule R20.
+    /// Rule R22.
     #[test]
     fn a_state_under_rules_of_another_build_allows_nothing_and_applies_nothing() {
         let meta = MetaRow {

@@ -136,8 +136,8 @@ impl<'a> View<'a> {
     /// An evaluation, or an entry of a page, begins. It works out anew what is void, on rows that were read before, so that its answer depends on nothing
     /// that was asked before it.
     ///
-    /// Rule R153 (RFC-EG-033 §3): Each evaluation works out anew what is void, so that its answer depends on
-    /// nothing that was asked before it.
+    /// Rule R163 (RFC-EG-033 §3, Deterministic Proof Resolution): Each evaluation works out anew what is
+    /// void, so that its answer depends on nothing that was asked before it, except as R162 says.
     pub(crate) fn begin(&self) {
         let mut memo = self.memo.borrow_mut();
         memo.judged = 0;
@@ -147,8 +147,9 @@ impl<'a> View<'a> {
 
     /// Another statement is judged; whether the evaluation may judge so many.
     ///
-    /// Rule R135 (RFC-EG-033 §7): If one evaluation, or the check of one envelope, would judge more than
-    /// 4,096 statements, it takes the others for void and is in doubt.
+    /// Rule R144 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): One evaluation, or the check of one
+    /// envelope, judges at most 4,096 statements: the others it takes for void, it is in doubt, and an
+    /// evaluation in doubt denies (`inheritance_unverifiable`).
     pub(crate) fn may_judge(&self) -> bool {
         let mut memo = self.memo.borrow_mut();
         memo.judged = memo.judged.saturating_add(1);
@@ -157,8 +158,9 @@ impl<'a> View<'a> {
 
     /// Whether the evaluation wanted to judge more statements than it may, so that what it took for void is in doubt.
     ///
-    /// Rule R201 (RFC-EG-033 §7): If the evaluation wanted to judge more than 4,096 statements, it denies
-    /// (`inheritance_unverifiable`).
+    /// Rule R144 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): One evaluation, or the check of one
+    /// envelope, judges at most 4,096 statements: the others it takes for void, it is in doubt, and an
+    /// evaluation in doubt denies (`inheritance_unverifiable`).
     pub(crate) fn is_in_doubt(&self) -> bool {
         self.memo.borrow().judged > crate::limit::JUDGED_STATEMENTS
     }
@@ -241,8 +243,8 @@ impl<'a> View<'a> {
 
     /// The open lineages of a digest, as far as a request without a lineage needs to know them.
     ///
-    /// Rule R162 (RFC-EG-033 §4): An open lineage that the count of its digest includes and that is not found
-    /// is damage (`evidence_mutated`).
+    /// Rule R173 (RFC-EG-033 §4, unauthorized evidence mutation): An open lineage that is counted and not
+    /// found is damage (`evidence_mutated`).
     pub(crate) fn open_lineages(
         &self,
         domain: &DomainName,

@@ -18,10 +18,12 @@ impl View<'_> {
     /// A walk over what it rests on: its references, and the statements that admitted its signers, and so on. All of
     /// these came before it, so the walk ends; one that is longer than the bound ends in doubt, and doubt is void.
     ///
-    /// Rule R134 (RFC-EG-033 §3): Void statements keep their slots and never count again.
+    /// Rule R143 (RFC-EG-033 §3, Deterministic Proof Resolution): Void statements keep their slots and never
+    /// count again.
     ///
-    /// Rule R135 (RFC-EG-033 §7): If one evaluation, or the check of one envelope, would judge more than
-    /// 4,096 statements, it takes the others for void and is in doubt.
+    /// Rule R144 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): One evaluation, or the check of one
+    /// envelope, judges at most 4,096 statements: the others it takes for void, it is in doubt, and an
+    /// evaluation in doubt denies (`inheritance_unverifiable`).
     pub(crate) fn is_void(&self, id: &EvidenceId) -> Result<bool, RowError> {
         let mut open = vec![*id];
         while let Some(next) = open.last().copied() {
@@ -45,20 +47,21 @@ impl View<'_> {
     /// Whether the evidence is void by what is known of those it rests on. Those of which nothing is known are pushed
     /// to `open`, and the answer then means nothing.
     ///
-    /// Rule R128 (RFC-EG-033 §7): `root`, `domain` and restrictions are never void: what was accepted at its
-    /// threshold governs, and a containment by a key that is revoked later, with whatever `invalidSince`,
-    /// holds.
+    /// Rule R136 (RFC-EG-033 §7, revoke): `root`, `domain` and restrictions are never void.
     ///
-    /// Rule R129 (RFC-EG-033 §7): Evidence that an invalidation names is void.
+    /// Rule R137 (RFC-EG-033 §7, invalidate): Evidence that an invalidation names is void.
     ///
-    /// Rule R131 (RFC-EG-033 §4): Evidence is void if fewer of its recorded signers count than it needed,
-    /// where a signer counts if the statement that admitted it is not void and R130 does not rule it out.
+    /// Rule R139 (RFC-EG-033 §4, unverifiable exchange inheritance): Evidence is void if fewer of its
+    /// recorded signers count than it needed.
     ///
-    /// Rule R132 (RFC-EG-033 §4): Evidence that references void evidence is void, and a void `parent` voids
-    /// nothing.
+    /// Rule R140 (RFC-EG-033 §4, unverifiable exchange inheritance): A recorded signer counts if the
+    /// statement that admitted it is not void and R138 does not rule it out.
     ///
-    /// Rule R133 (RFC-EG-033 §3): The half of an equivocation that a standing reconciliation has rejected is
-    /// void.
+    /// Rule R141 (RFC-EG-033 §4, unverifiable exchange inheritance): Evidence that references void evidence
+    /// is void, and a void `parent` voids nothing.
+    ///
+    /// Rule R142 (RFC-EG-033 §2, distributed governance reconciliation): The half of an equivocation that a
+    /// reconciliation in force does not name is void.
     fn judge(&self, id: &EvidenceId, open: &mut Vec<EvidenceId>) -> Result<bool, RowError> {
         // It was found, and is gone now: doubt denies.
         let Some(row) = self.evidence(id)? else { return Ok(true) };
@@ -99,8 +102,8 @@ impl View<'_> {
 
     /// Whether the evidence was accepted before the time since which nothing that this key signed counts.
     ///
-    /// Rule R130 (RFC-EG-033 §7): A signer whose key has an `invalidSince` does not count for evidence that
-    /// the registry accepted at or after that time, whatever `issuedAt` the evidence names.
+    /// Rule R138 (RFC-EG-033 §7, revoke): A signer does not count for evidence that was accepted at or after
+    /// its key's `invalidSince`, whatever `issuedAt` the evidence names.
     fn is_unmarked(&self, row: &EvidenceRow, key: &PublicKey) -> Result<bool, RowError> {
         let Some(authority) = self.authority(key)? else { return Ok(false) };
         Ok(authority.invalid_since.is_none_or(|since| row.accepted_at < since.to_millis()))
@@ -210,7 +213,7 @@ mod tests {
         assert_eq!(void, [false, false]);
     }
 
-    /// Rule R135.
+    /// Rule R144.
     #[test]
     fn a_chain_that_is_longer_than_the_bound_is_in_doubt_and_so_void() {
         let length = limit::JUDGED_STATEMENTS + 1;

@@ -145,7 +145,7 @@ async fn a_leap_that_is_taken_back_before_it_settled_leaves_nothing() {
     }
 }
 
-/// Rule R7.
+/// Rule R8.
 #[tokio::test]
 async fn clocks_that_step_nine_minutes_again_and_again_settle_anew_each_time_and_for_31_days_in_all() {
     let mut world = World::anchored();
@@ -281,7 +281,7 @@ async fn a_clock_that_was_set_back_is_unsure_until_it_has_caught_up_with_the_lat
     assert_eq!(world.standing(), None);
 }
 
-/// Rule R8.
+/// Rule R9.
 #[tokio::test]
 async fn eleven_years_ahead_never_settle_and_one_word_is_enough() {
     let mut world = World::ahead(11 * YEAR_MS);
@@ -301,7 +301,7 @@ async fn eleven_years_ahead_never_settle_and_one_word_is_enough() {
     assert_eq!(world.standing(), Some(ClockStanding::TooFarAhead));
 }
 
-/// Rule R8.
+/// Rule R9.
 #[tokio::test]
 async fn no_word_helps_without_a_quorum_or_behind_registry_time() {
     let mut world = World::ahead(11 * YEAR_MS);
@@ -383,7 +383,7 @@ async fn a_clock_behind_registry_time_is_unsure_until_it_has_reached_it() {
     assert_eq!(world.live(1_000).anchored, Some(How::NearRegistryTime));
 }
 
-/// Rule R9.
+/// Rule R10.
 #[tokio::test]
 async fn slewing_over_weeks_is_no_leap_and_a_clock_that_runs_away_is() {
     // Half a thousandth, as fast as NTP slews, is 18 s in ten hours.

@@ -27,8 +27,9 @@ const PATH: &str = "predicate.claims";
 impl Claims {
     /// Reads the claims of a statement of this kind, under the rules that it was or would be accepted under.
     ///
-    /// Rule R35 (RFC-EG-033 §6): The claims have exactly the form of their kind (`claims_invalid`), which is
-    /// said after the signers have been judged, except for statements that admit keys.
+    /// Rule R37 (RFC-EG-033 §6, distributed audit persistence): The claims have exactly the form of their
+    /// kind (`claims_invalid`), which is looked at after the signers, but before them if the statement admits
+    /// keys.
     ///
     /// # Errors
     /// `claims_invalid` with the field at fault.
@@ -135,7 +136,8 @@ fn root(fields: &mut Fields<'_>) -> Result<Claims, FieldError> {
     Ok(Claims::Root { keys, threshold, registry_key: fields.parsed("registryKey")? })
 }
 
-/// Rule R62 (RFC-EG-033 §8): No `domain` statement names a domain that begins with `_` (`claims_invalid`).
+/// Rule R67 (RFC-EG-033 §8, governance authorities): No `domain` statement names a domain that begins with
+/// `_` (`claims_invalid`).
 fn domain(fields: &mut Fields<'_>) -> Result<Claims, FieldError> {
     let domain: DomainName = fields.parsed("domain")?;
     if domain.is_system() {
@@ -219,8 +221,8 @@ fn synchronization_continuity(fields: &mut Fields<'_>) -> Result<Claims, FieldEr
     Ok(Claims::SynchronizationContinuity { checkpoint: checkpoint.to_owned(), consistency })
 }
 
-/// Rule R97 (RFC-EG-033 §10): The request of a permit names its lineage and a nonce, by which a retry finds
-/// the first permit (`malformed`, `claims_invalid`).
+/// Rule R103 (RFC-EG-033 §10, proof replay attacks): The request of a permit names its lineage and a nonce
+/// (`malformed`, `claims_invalid`).
 fn permit(fields: &mut Fields<'_>) -> Result<Claims, FieldError> {
     let path = fields.path_of("request");
     let request = AuthorizeRequest::from_json(fields.value("request")?, &path)

@@ -20,13 +20,14 @@ use crate::rows::RowError;
 /// Finds an artifact that covers the request; denies if there is none. Answers the first that does, and all those that
 /// do and count their uses.
 ///
-/// Rule R180 (RFC-EG-033 §4): Of each issuer and kind only the newest slot can count.
+/// Rule R133 (RFC-EG-033 §10, proof replay attacks): A permit uses its nonce up, and takes one use of each
+/// authorization that counts for its request, of the execution or of the runtime, and that counts its uses.
 ///
-/// Rule R187 (RFC-EG-033 §2): An `execution-authorization` in the execution's lineage must cover the request,
-/// whatever the policy requires (`evidence_missing`).
+/// Rule R198 (RFC-EG-033 §4, incomplete proof continuity): Of each issuer and kind only the newest slot can
+/// count.
 ///
-/// Rule R200 (RFC-EG-033 §10): A permit takes a use of every authorization that covers its request or counts
-/// towards a requirement, of the execution or of the runtime, and that counts its uses.
+/// Rule R206 (RFC-EG-033 §2, execution authorization artifacts): An `execution-authorization` in the
+/// execution's lineage must cover the request, whatever the policy requires (`evidence_missing`).
 pub(super) fn authorization(
     case: &Case<'_>,
     execution: &Scene,
@@ -69,8 +70,8 @@ pub(super) fn counts_uses(claims: &Claims) -> bool {
 
 /// Whether the artifact, on its own, covers the request. The error lists everything it lacks.
 ///
-/// Rule R187 (RFC-EG-033 §2): An `execution-authorization` in the execution's lineage must cover the request,
-/// whatever the policy requires (`evidence_missing`).
+/// Rule R206 (RFC-EG-033 §2, execution authorization artifacts): An `execution-authorization` in the
+/// execution's lineage must cover the request, whatever the policy requires (`evidence_missing`).
 pub(super) fn covers(
     case: &Case<'_>,
     issuer: &PublicKey,
@@ -88,11 +89,11 @@ pub(super) fn covers(
 
 /// Why an artifact's counted uses do not let it cover the request, if they don't.
 ///
-/// Rule R101 (RFC-EG-033 §7): A permit is accepted only if every authorization that it rests on and that
-/// counts its uses has one left (`authorization_consumed`).
+/// Rule R107 (RFC-EG-033 §7, synchronize-before-authorize): An authorization that counts its uses counts for
+/// a new permit only while a use is left (`authorization_consumed`).
 ///
-/// Rule R193 (RFC-EG-033 §7): An authorization that counts its uses covers no request without a permit
-/// (`permit_required`), and the request of a recorded permit only if that permit took a use of it
+/// Rule R212 (RFC-EG-033 §7, deny): An authorization that counts its uses covers no request without a permit
+/// (`permit_required`), and that of a recorded permit only if the permit took a use of it
 /// (`authorization_consumed`).
 fn uses(case: &Case<'_>, half: &SlotRow) -> Result<Option<Flaw>, RowError> {
     let Some(uses) = effects(&half.claims).uses else { return Ok(None) };
@@ -142,8 +143,8 @@ fn permits(request: &AuthorizeRequest, claims: &Claims, now: Millis) -> Result<M
 
 /// It is valid now.
 ///
-/// Rule R188 (RFC-EG-033 §6): An authorization covers a request from its `notBefore` to its `notAfter`,
-/// exclusive (`evidence_expired`).
+/// Rule R207 (RFC-EG-033 §6, timestamp-bound proof continuity): An authorization covers a request from its
+/// `notBefore` to its `notAfter`, exclusive (`evidence_expired`).
 fn in_time(not_before: Seconds, not_after: Seconds, now: Millis) -> Option<Flaw> {
     if now < not_before.to_millis() || now >= not_after.to_millis() {
         let detail = format!("the artifact is valid from {not_before} to {not_after}");
@@ -154,8 +155,8 @@ fn in_time(not_before: Seconds, not_after: Seconds, now: Millis) -> Option<Flaw>
 
 /// It names the action.
 ///
-/// Rule R189 (RFC-EG-033 §7): An authorization covers the actions that it names, byte by byte
-/// (`action_not_permitted`).
+/// Rule R208 (RFC-EG-033 §2, execution authorization artifacts): An authorization covers the actions that it
+/// names, byte by byte (`action_not_permitted`).
 fn for_action(request: &AuthorizeRequest, actions: &[String]) -> Option<Flaw> {
     if !actions.contains(&request.action) {
         let detail = format!("the artifact does not name action `{}`", request.action);
@@ -166,8 +167,8 @@ fn for_action(request: &AuthorizeRequest, actions: &[String]) -> Option<Flaw> {
 
 /// It is meant for anybody, or for the audience that the request names.
 ///
-/// Rule R190 (RFC-EG-033 §7): An authorization that names audiences covers only requests that name one of
-/// them (`audience_mismatch`).
+/// Rule R209 (RFC-EG-033 §2, execution authorization artifacts): An authorization that names audiences covers
+/// only requests that name one of them (`audience_mismatch`).
 fn for_audience(request: &AuthorizeRequest, audience: &Option<Vec<String>>) -> Option<Flaw> {
     if let Some(audience) = audience
         && !request.audience.as_ref().is_some_and(|asked| audience.contains(asked))
@@ -183,8 +184,8 @@ fn for_audience(request: &AuthorizeRequest, audience: &Option<Vec<String>>) -> O
 
 /// It is meant for every environment, or for that of the request.
 ///
-/// Rule R191 (RFC-EG-033 §7): An authorization that names an environment covers only requests that name it
-/// (`environment_mismatch`).
+/// Rule R210 (RFC-EG-033 §2, execution authorization artifacts): An authorization that names an environment
+/// covers only requests that name it (`environment_mismatch`).
 fn for_environment(request: &AuthorizeRequest, environment: &Option<String>) -> Option<Flaw> {
     if let Some(environment) = environment
         && request.environment.as_ref() != Some(environment)
@@ -197,8 +198,8 @@ fn for_environment(request: &AuthorizeRequest, environment: &Option<String>) -> 
 
 /// It is meant for any runtime, or for the one that the request names.
 ///
-/// Rule R192 (RFC-EG-033 §7): An authorization that names runtimes covers only requests that name one of them
-/// (`runtime_mismatch`).
+/// Rule R211 (RFC-EG-033 §2, execution authorization artifacts): An authorization that names runtimes covers
+/// only requests that name one of them (`runtime_mismatch`).
 fn for_runtime(request: &AuthorizeRequest, runtimes: &Option<Vec<LineageName>>) -> Option<Flaw> {
     if let Some(runtimes) = runtimes
         && !request.runtime.as_ref().is_some_and(|asked| runtimes.contains(asked))

@@ -51,9 +51,11 @@ pub fn authorize(view: &View<'_>, request: &AuthorizeRequest, now: Millis) -> De
 /// Decides like [`authorize`], for a request whose permit was recorded before: its uses are consumed, everything else has
 /// to allow still. The request names its lineage and a nonce. Without its permit in the ledger nothing is allowed.
 ///
-/// Rule R171 (RFC-EG-033 §7): Where a permit is asked for, its own permit must be in the ledger: without one
-/// nothing is permitted (`permit_required`), and the nonce of another request permits nothing
-/// (`nonce_reused`).
+/// Rule R183 (RFC-EG-033 §7, synchronize-before-authorize): Where a permit is asked for, it must be in the
+/// ledger (`permit_required`), and for this request (`nonce_reused`).
+///
+/// Rule R184 (RFC-EG-033 §10, proof replay attacks): A retry with the same request and nonce takes no further
+/// use, and is decided anew.
 pub fn authorize_permitted(view: &View<'_>, request: &AuthorizeRequest, now: Millis) -> Decision {
     let evaluated = |recorded| evaluate(view, request, now, Mode::Permitted(recorded));
     let decided = permit::recorded(view, request).and_then(evaluated);
@@ -62,8 +64,8 @@ pub fn authorize_permitted(view: &View<'_>, request: &AuthorizeRequest, now: Mil
 
 /// Whether a permit may be recorded for the request, which takes an [`Allow`], and which authorizations lose a use by it.
 ///
-/// Rule R100 (RFC-EG-033 §7): A permit is accepted only if its request is evaluated to an `Allow` at the time
-/// of acceptance, and its place in the ledger (`Placement::Permit`) holds that `Allow`.
+/// Rule R106 (RFC-EG-033 §7, synchronize-before-authorize): A permit is accepted only if its request is
+/// evaluated to an `Allow` at the time of acceptance.
 pub(crate) fn consider(
     view: &View<'_>,
     request: &AuthorizeRequest,
@@ -74,7 +76,8 @@ pub(crate) fn consider(
 
 /// The deny of an evaluation that could not read the state, or that its deadline interrupted.
 ///
-/// Rule R202 (RFC-EG-033 §4): A row that cannot be read denies, whatever else was found (`evidence_mutated`).
+/// Rule R219 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A row that cannot be read denies, whatever else
+/// was found (`evidence_mutated`).
 fn unreadable(view: &View<'_>, error: &RowError, now: Millis) -> Decision {
     view.met(error);
     let detail = match error {
@@ -90,13 +93,15 @@ fn unreadable(view: &View<'_>, error: &RowError, now: Millis) -> Decision {
 
 /// The rules in their order. With the decision it answers which authorizations lose a use by a permit that rests on it.
 ///
-/// Rule R151 (RFC-EG-033 §8): Without a genesis nothing is allowed (`domain_unknown`).
+/// Rule R161 (RFC-EG-033 §8, governance authorities): Without a genesis nothing is allowed
+/// (`domain_unknown`).
 ///
-/// Rule R152 (RFC-EG-033 §7): Once a decision has met a row or rules of a version that the build does not
-/// know, no decision on that state allows, and the node signs no allow any more (`evidence_mutated`).
+/// Rule R162 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): Once a decision has met a row or rules of a
+/// version that the build does not know, no decision on that state allows, and the node signs no allow any
+/// more (`evidence_mutated`).
 ///
-/// Rule R154 (RFC-EG-033 §6): A question is decided at the node's clock or at registry time, whichever is
-/// later.
+/// Rule R164 (RFC-EG-033 §6, timestamp-bound proof continuity): A question is decided at the node's clock or
+/// at registry time, whichever is later.
 fn evaluate(
     view: &View<'_>,
     request: &AuthorizeRequest,
@@ -150,8 +155,9 @@ fn denied(findings: Findings) -> (Decision, BTreeSet<EvidenceId>) {
 
 /// Denies if more statements would have had to be judged than one evaluation judges.
 ///
-/// Rule R201 (RFC-EG-033 §7): If the evaluation wanted to judge more than 4,096 statements, it denies
-/// (`inheritance_unverifiable`).
+/// Rule R144 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): One evaluation, or the check of one envelope,
+/// judges at most 4,096 statements: the others it takes for void, it is in doubt, and an evaluation in doubt
+/// denies (`inheritance_unverifiable`).
 fn within_bounds(view: &View<'_>, findings: &mut Findings) {
     if view.is_in_doubt() {
         let most = limit::JUDGED_STATEMENTS;

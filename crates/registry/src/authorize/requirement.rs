@@ -17,8 +17,8 @@ use crate::said::Said;
 
 /// Denies unless every requirement of the policy is met. Answers what counted and counts its uses.
 ///
-/// Rule R195 (RFC-EG-033 §3): A requirement of the runtime is met by the lineage of the runtime that the
-/// request names, and by no other (`evidence_missing`).
+/// Rule R214 (RFC-EG-033 §3, Runtime Proof Continuity): A requirement of the runtime is met by the lineage of
+/// the runtime that the request names, and by no other (`evidence_missing`).
 pub(super) fn all(
     case: &Case<'_>,
     execution: &Scene,
@@ -48,13 +48,14 @@ pub(super) fn all(
 /// Denies unless the scene meets the requirement; otherwise bounds the decision's validity by what counted. Answers what
 /// counted and counts its uses.
 ///
-/// Rule R180 (RFC-EG-033 §4): Of each issuer and kind only the newest slot can count.
+/// Rule R133 (RFC-EG-033 §10, proof replay attacks): A permit uses its nonce up, and takes one use of each
+/// authorization that counts for its request, of the execution or of the runtime, and that counts its uses.
 ///
-/// Rule R199 (RFC-EG-033 §4): As many different issuers count towards each requirement as it asks for, each
-/// by a statement that counts alone (`evidence_missing`).
+/// Rule R198 (RFC-EG-033 §4, incomplete proof continuity): Of each issuer and kind only the newest slot can
+/// count.
 ///
-/// Rule R200 (RFC-EG-033 §10): A permit takes a use of every authorization that covers its request or counts
-/// towards a requirement, of the execution or of the runtime, and that counts its uses.
+/// Rule R218 (RFC-EG-033 §4, incomplete proof continuity): As many different issuers count towards each
+/// requirement as it asks for (`evidence_missing`).
 fn check(
     case: &Case<'_>,
     required: &Requirement,
@@ -137,8 +138,9 @@ fn counts(
 
 /// Why a statement does not satisfy by what it says.
 ///
-/// Rule R196 (RFC-EG-033 §3): What counts towards a requirement is not negative, and a policy validation
-/// counts only for a digest that the policy approves, if it has a list of them (`policy_validation_failed`).
+/// Rule R215 (RFC-EG-033 §2, policy validation proofs): What counts towards a requirement is not negative,
+/// and a policy validation counts only for a digest that the policy approves, if it has a list of them
+/// (`policy_validation_failed`).
 fn content(case: &Case<'_>, half: &SlotRow) -> Option<(Code, String)> {
     if let Some(negative) = negative::negative(case.policy, &half.claims) {
         return Some(negative);
@@ -155,8 +157,8 @@ fn content(case: &Case<'_>, half: &SlotRow) -> Option<(Code, String)> {
 
 /// Until when the other registry is trusted, for what speaks of one.
 ///
-/// Rule R197 (RFC-EG-033 §4): What speaks of another registry counts no longer than the trust in that
-/// registry (`inheritance_unverifiable`).
+/// Rule R216 (RFC-EG-033 §2, sovereign execution trust evidence): What speaks of another registry counts no
+/// longer than the trust in that registry (`inheritance_unverifiable`).
 fn trusted_until(case: &Case<'_>, half: &SlotRow) -> Result<Option<Millis>, RowError> {
     match effects(&half.claims).peer {
         OfPeer::Nothing => Ok(None),
@@ -176,8 +178,8 @@ fn trusted_until(case: &Case<'_>, half: &SlotRow) -> Result<Option<Millis>, RowE
 /// Age runs from the earlier of issuedAt and acceptedAt: neither an old statement submitted late nor one
 /// dated ahead is young.
 ///
-/// Rule R198 (RFC-EG-033 §4): What counts is younger than the requirement's `maxAgeSeconds`, from the earlier
-/// of `issuedAt` and acceptance (`runtime_stale`).
+/// Rule R217 (RFC-EG-033 §4, unverifiable runtime proof continuity): What counts is younger than the
+/// requirement's `maxAgeSeconds`, from the earlier of `issuedAt` and acceptance (`runtime_stale`).
 fn fresh_until(required: &Requirement, half: &SlotRow) -> Option<Millis> {
     let seconds = required.max_age_seconds?;
     let born = half.issued_at.to_millis().min(half.accepted_at);

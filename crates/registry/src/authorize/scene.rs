@@ -31,9 +31,11 @@ impl Scene {
     /// The statement of a slot that may count for a kind: the only one for the slot, or, of an equivocation, the half that
     /// stands. None if that is of another kind, or if there is none.
     ///
-    /// Rule R181 (RFC-EG-033 §4): Of a slot that was filled twice only the half that a standing
-    /// reconciliation names counts: if that is of another kind, nothing counts for the rejected half's kind,
-    /// and no older statement of that kind counts again.
+    /// Rule R199 (RFC-EG-033 §4, inconsistent authority validation): Of an equivocation only the chosen half
+    /// counts.
+    ///
+    /// Rule R200 (RFC-EG-033 §4, inconsistent authority validation): If the chosen half is of another kind,
+    /// nothing counts for the kind of the rejected one, not even an older statement.
     pub(super) fn counting<'s>(&self, slot: &'s Slot, kind: EvidenceKind) -> Option<&'s SlotRow> {
         let contested = slot.halves().count() > 1;
         slot.of_kind(kind).find(|half| !contested || self.canonical.contains(&half.evidence_id))
@@ -47,8 +49,8 @@ impl Scene {
 
 /// The lineage's head, which the decision names. Denies if the request expects another.
 ///
-/// Rule R173 (RFC-EG-033 §4): The head of the execution's lineage is the one that the question expects, if it
-/// expects one (`head_mismatch`).
+/// Rule R186 (RFC-EG-033 §4, fragmented proof lineage): The head of the execution's lineage is the one that
+/// the question expects, if it expects one (`head_mismatch`).
 pub(super) fn head(scene: &Scene, request: &AuthorizeRequest, findings: &mut Findings) {
     findings.head = scene.lineage.head;
     let Some(expected) = request.expected_head else { return };
@@ -60,10 +62,14 @@ pub(super) fn head(scene: &Scene, request: &AuthorizeRequest, findings: &mut Fin
 
 /// The lineage of what is to be executed: the one that the request names, or the only open one of its digest.
 ///
-/// Rule R161 (RFC-EG-033 §4): The lineage that the question names exists (`lineage_unknown`), and a question
-/// that names none is about the one open lineage of its digest (`lineage_unknown`, `lineage_ambiguous`).
+/// Rule R171 (RFC-EG-033 §4, incomplete proof continuity): The lineage that the question names exists
+/// (`lineage_unknown`).
 ///
-/// Rule R170 (RFC-EG-033 §6): The execution's lineage is about the question's digest (`subject_mismatch`).
+/// Rule R172 (RFC-EG-033 §4, incomplete proof continuity): A question that names no lineage is about the one
+/// open lineage of its digest (`lineage_unknown`, `lineage_ambiguous`).
+///
+/// Rule R182 (RFC-EG-033 §10, execution lineage corruption): The execution's lineage is about the question's
+/// digest (`subject_mismatch`).
 pub(super) fn execution(
     view: &View<'_>,
     request: &AuthorizeRequest,
@@ -96,8 +102,8 @@ pub(super) fn execution(
 /// What is said of the runtime. `own` is the execution's lineage, which is no runtime's: evidence about what is to run says
 /// nothing of what it runs on.
 ///
-/// Rule R163 (RFC-EG-033 §3): The runtime is another lineage than the execution's own, and exists
-/// (`lineage_unknown`).
+/// Rule R174 (RFC-EG-033 §3, Runtime Proof Continuity): The runtime is another lineage than the execution's
+/// own, and exists (`lineage_unknown`).
 pub(super) fn runtime(
     view: &View<'_>,
     request: &AuthorizeRequest,
@@ -117,12 +123,12 @@ pub(super) fn runtime(
 
 /// A lineage and what was said in it. Denies if there is none, and if it is closed, quarantined or begun with two subjects.
 ///
-/// Rule R164 (RFC-EG-033 §3): Neither lineage is closed (`lineage_closed`).
+/// Rule R175 (RFC-EG-033 §3, Immutable Exchange Lineage): Neither lineage is closed (`lineage_closed`).
 ///
-/// Rule R165 (RFC-EG-033 §7): Neither lineage is quarantined (`lineage_quarantined`).
+/// Rule R176 (RFC-EG-033 §7, quarantine): Neither lineage is quarantined (`lineage_quarantined`).
 ///
-/// Rule R166 (RFC-EG-033 §10): A lineage that was begun with two subjects never allows again
-/// (`subject_mismatch`): start a new one.
+/// Rule R177 (RFC-EG-033 §10, execution lineage corruption): A lineage that was begun with two subjects never
+/// allows again (`subject_mismatch`): start a new one.
 fn scene(
     view: &View<'_>,
     request: &AuthorizeRequest,
@@ -152,8 +158,8 @@ fn scene(
 
 /// The half that stands of each equivocation. Denies for each that is not reconciled.
 ///
-/// Rule R167 (RFC-EG-033 §4): An equivocation in either lineage denies until a reconciliation that stands
-/// says which half does (`authority_inconsistent`, `lineage_quarantined`).
+/// Rule R178 (RFC-EG-033 §4, inconsistent authority validation): An equivocation in either lineage denies
+/// until one half is chosen (`authority_inconsistent`, `lineage_quarantined`).
 fn reconciled(
     view: &View<'_>,
     name: &LineageName,
@@ -182,8 +188,11 @@ fn reconciled(
 /// What every issuer said in a lineage, by issuer. Denies if the stored chains do not join: there are as many as the lineage
 /// has issuers, and each ends with the slot before its next one.
 ///
-/// Rule R168 (RFC-EG-033 §4): Each lineage has as many stored chains as it has issuers, and each chain joins
-/// its newest slot (`lineage_fragmented`).
+/// Rule R179 (RFC-EG-033 §4, fragmented proof lineage): Each lineage has as many stored chains as it has
+/// issuers (`lineage_fragmented`).
+///
+/// Rule R180 (RFC-EG-033 §4, fragmented proof lineage): In each stored chain the newest slot of any kind is
+/// the one before its next one, and that slot's first statement is the stored head (`lineage_fragmented`).
 fn said(
     view: &View<'_>,
     request: &AuthorizeRequest,

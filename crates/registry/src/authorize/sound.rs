@@ -16,11 +16,11 @@ use crate::rows::RowError;
 /// Whether the statement's issuer, grant, references and expiry let it count now: until when they do, and
 /// everything that says otherwise.
 ///
-/// Rule R182 (RFC-EG-033 §8): What counts is signed by an authority of the domain (`authority_unknown`,
-/// `authority_inconsistent`) in a role that may sign its kind (`role_not_permitted`).
+/// Rule R201 (RFC-EG-033 §8, attestation authorities): What counts is signed by an authority of the domain
+/// (`authority_unknown`, `authority_inconsistent`) in a role that may sign its kind (`role_not_permitted`).
 ///
-/// Rule R183 (RFC-EG-033 §3): The issuer of what counts may sign now (R48), and its grant is not void
-/// (`inheritance_unverifiable`).
+/// Rule R202 (RFC-EG-033 §3, Authority Proof Verification): The issuer of what counts may sign now (R50), and
+/// its grant is not void (`inheritance_unverifiable`).
 pub(super) fn check(
     case: &Case<'_>,
     issuer: &PublicKey,
@@ -45,8 +45,8 @@ pub(super) fn check(
 
 /// The issuer is an authority of the request's domain.
 ///
-/// Rule R182 (RFC-EG-033 §8): What counts is signed by an authority of the domain (`authority_unknown`,
-/// `authority_inconsistent`) in a role that may sign its kind (`role_not_permitted`).
+/// Rule R201 (RFC-EG-033 §8, attestation authorities): What counts is signed by an authority of the domain
+/// (`authority_unknown`, `authority_inconsistent`) in a role that may sign its kind (`role_not_permitted`).
 fn of_another_domain(case: &Case<'_>, issuer: &PublicKey, authority: &AuthorityRow) -> Option<Flaw> {
     (authority.domain != case.request.domain).then(|| {
         let detail = format!("{issuer} is an authority of domain `{}`", authority.domain);
@@ -56,8 +56,8 @@ fn of_another_domain(case: &Case<'_>, issuer: &PublicKey, authority: &AuthorityR
 
 /// The issuer's role may sign statements of this kind.
 ///
-/// Rule R182 (RFC-EG-033 §8): What counts is signed by an authority of the domain (`authority_unknown`,
-/// `authority_inconsistent`) in a role that may sign its kind (`role_not_permitted`).
+/// Rule R201 (RFC-EG-033 §8, attestation authorities): What counts is signed by an authority of the domain
+/// (`authority_unknown`, `authority_inconsistent`) in a role that may sign its kind (`role_not_permitted`).
 fn in_another_role(issuer: &PublicKey, authority: &AuthorityRow, half: &SlotRow) -> Option<Flaw> {
     let kind = half.claims.kind();
     (!profile(kind).roles.contains(&authority.role)).then(|| {
@@ -68,10 +68,11 @@ fn in_another_role(issuer: &PublicKey, authority: &AuthorityRow, half: &SlotRow)
 
 /// The grant of the issuer stands, and so does all that the statement rests on.
 ///
-/// Rule R183 (RFC-EG-033 §3): The issuer of what counts may sign now (R48), and its grant is not void
-/// (`inheritance_unverifiable`).
+/// Rule R202 (RFC-EG-033 §3, Authority Proof Verification): The issuer of what counts may sign now (R50), and
+/// its grant is not void (`inheritance_unverifiable`).
 ///
-/// Rule R184 (RFC-EG-033 §10): A statement that counts rests on nothing with a flaw (R137).
+/// Rule R203 (RFC-EG-033 §10, unsigned proof inheritance): A statement that counts rests on nothing with a
+/// flaw (R146).
 fn rests_on_void(
     case: &Case<'_>,
     issuer: &PublicKey,
@@ -87,7 +88,8 @@ fn rests_on_void(
 
 /// It has not expired.
 ///
-/// Rule R185 (RFC-EG-033 §6): What counts has not reached its `expiresAt` (`evidence_expired`).
+/// Rule R204 (RFC-EG-033 §6, timestamp-bound proof continuity): What counts has not reached its `expiresAt`
+/// (`evidence_expired`).
 fn expired(case: &Case<'_>, half: &SlotRow) -> Option<Flaw> {
     let over = half.expires_at.is_some_and(|at| case.now >= at.to_millis());
     over.then(|| (Code::EvidenceExpired, "it has expired".to_owned()))
@@ -95,7 +97,8 @@ fn expired(case: &Case<'_>, half: &SlotRow) -> Option<Flaw> {
 
 /// It is not void. `flawless` says that nothing else is wrong with it, so that this has to be named.
 ///
-/// Rule R186 (RFC-EG-033 §7): What counts is not void (`evidence_invalidated`, `inheritance_unverifiable`).
+/// Rule R205 (RFC-EG-033 §7, invalidate): What counts is not void (`evidence_invalidated`,
+/// `inheritance_unverifiable`).
 fn void(case: &Case<'_>, half: &SlotRow, flawless: bool) -> Result<Option<Flaw>, RowError> {
     if !case.view.is_void(&half.evidence_id)? {
         return Ok(None);

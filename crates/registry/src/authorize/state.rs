@@ -12,8 +12,8 @@ use crate::view::View;
 
 /// Whether the request is about the history in force, or about no certain one. Denies if it is about another.
 ///
-/// Rule R155 (RFC-EG-033 §5): A question about another history than the one in force is denied for that alone
-/// (`history_mismatch`).
+/// Rule R165 (RFC-EG-033 §5, governance registries): A question about another history than the one in force
+/// is denied for that alone (`history_mismatch`).
 pub(super) fn same_history(request: &AuthorizeRequest, in_force: History, findings: &mut Findings) -> bool {
     let Some(asked) = request.history.filter(|asked| *asked != in_force) else { return true };
     let detail = format!("the request is about history `{asked}`, and `{in_force}` is the one in force");
@@ -23,8 +23,8 @@ pub(super) fn same_history(request: &AuthorizeRequest, in_force: History, findin
 
 /// Denies if the registry has not reached the least revision that the request names.
 ///
-/// Rule R156 (RFC-EG-033 §5): The state has at least the revision that the question names
-/// (`revision_not_reached`).
+/// Rule R166 (RFC-EG-033 §7, synchronize-before-authorize): The state has at least the revision that the
+/// question names (`revision_not_reached`).
 pub(super) fn least_revision(request: &AuthorizeRequest, revision: u64, findings: &mut Findings) {
     if let Some(least) = request.min_revision.filter(|least| revision < *least) {
         let detail = format!("the registry is at revision {revision}, not yet at {least}");
@@ -35,10 +35,10 @@ pub(super) fn least_revision(request: &AuthorizeRequest, revision: u64, findings
 /// The policy of the request's domain. Denies if there is no domain, if it is isolated, if it has no policy, or if that is void;
 /// none if there is no policy to judge by.
 ///
-/// Rule R157 (RFC-EG-033 §8): The domain exists (`domain_unknown`).
+/// Rule R167 (RFC-EG-033 §5, sovereign execution domains): The domain exists (`domain_unknown`).
 ///
-/// Rule R159 (RFC-EG-033 §7): The domain has a policy (`policy_missing`), and it is not void
-/// (`inheritance_unverifiable`).
+/// Rule R169 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): The domain has a policy (`policy_missing`), and
+/// it is not void (`inheritance_unverifiable`).
 pub(super) fn policy(
     view: &View<'_>,
     request: &AuthorizeRequest,
@@ -64,7 +64,7 @@ pub(super) fn policy(
 
 /// Denies for each isolation of the domain that holds.
 ///
-/// Rule R158 (RFC-EG-033 §7): The domain is not isolated (`domain_isolated`).
+/// Rule R168 (RFC-EG-033 §7, isolate): The domain is not isolated (`domain_isolated`).
 fn not_isolated(
     view: &View<'_>,
     request: &AuthorizeRequest,

@@ -136,8 +136,8 @@ impl Findings {
 
     /// Adds a reason to deny. Beyond the bound one is only counted: the last in order whose code another one names.
     ///
-    /// Rule R206 (RFC-EG-033 §3): A deny names its reasons in the order of the codes, at most 32 with each
-    /// code that denies among them, and says how many more there are.
+    /// Rule R222 (RFC-EG-033 §7, deny): A deny names its reasons in the order of the codes, at most 32 with
+    /// each code that denies among them, and how many more there are.
     pub(super) fn deny(&mut self, code: Code, detail: String, evidence: Option<EvidenceId>) {
         self.reasons.insert(Reason { code, evidence, detail, remedy: None });
         if self.reasons.len() <= limit::REASONS {
@@ -181,14 +181,16 @@ impl Grounds {
 
 /// Concludes: an allow takes grounds, no reason against it, and time in which it holds.
 ///
-/// Rule R203 (RFC-EG-033 §3): Only `conclude` makes an `Allow`, from the grounds that were found (a policy
-/// and an authorization that covers the request), if not one reason speaks against it.
+/// Rule R220 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): Only `conclude` makes an `Allow`, from grounds,
+/// without one reason against it and with time left for it, and else it denies, with `evidence_missing` if
+/// nothing else denies.
 ///
-/// Rule R204 (RFC-EG-033 §7): Without grounds, or without time left in which it would hold, the decision is a
-/// deny, also if nothing speaks against it (`evidence_missing`).
+/// Rule R221 (RFC-EG-033 §6, timestamp-bound proof continuity): An allow is valid until the policy's
+/// `decisionTtlSeconds` are over or until the first end of anything that counted, whichever is earlier, and a
+/// deny for no time.
 ///
-/// Rule R205 (RFC-EG-033 §6): An allow holds until the policy's `decisionTtlSeconds` are over, or until the
-/// first end of anything that counted, if that is earlier, and a deny holds for no time.
+/// Rule R223 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): After `conclude` an allow can only be replaced
+/// by a deny, and no deny by an allow.
 pub(super) fn conclude(findings: Findings, grounds: Option<Grounds>) -> Decision {
     let Findings { now, revision, history, head, policy, permit, mut reasons, more, until } = findings;
     let unopposed = reasons.is_empty() && more == 0;

@@ -79,8 +79,8 @@ pub(super) fn check(view: &View<'_>, occasion: Occasion, envelope: &VerifiedEnve
 
 /// The rules of this state, under which the envelope has to be verified. Were it under others, replicas could part.
 ///
-/// Rule R30 (RFC-EG-033 §6): An envelope that was verified under other rules than those in force stops the
-/// replica.
+/// Rule R32 (RFC-EG-033 §6, signed proof envelopes): A replica stops at an envelope that was verified under
+/// other rules than those in force.
 fn verified_under(view: &View<'_>, envelope: &VerifiedEnvelope) -> Result<Rules, RowError> {
     let (rules, used) = (view.rules()?, envelope.rules());
     if rules == used {
@@ -94,10 +94,11 @@ fn verified_under(view: &View<'_>, envelope: &VerifiedEnvelope) -> Result<Rules,
 
 /// acceptedAt = max(proposed, registry time); the registry it is meant for must be this one.
 ///
-/// Rule R31 (RFC-EG-033 §8): Without a genesis nothing is accepted (`domain_unknown`).
+/// Rule R33 (RFC-EG-033 §8, governance authorities): Without a genesis nothing is accepted
+/// (`domain_unknown`).
 ///
-/// Rule R32 (RFC-EG-033 §6): A statement is accepted at the leader's stamp or at registry time, whichever is
-/// later, so that registry time never runs backwards.
+/// Rule R34 (RFC-EG-033 §6, timestamp-bound proof continuity): A statement is accepted at the leader's stamp
+/// or at registry time, whichever is later, so that registry time never runs backwards.
 fn accepted_at(view: &View<'_>, occasion: Occasion, statement: &Statement) -> Result<Millis, Stop> {
     match (occasion, view.meta()?) {
         (Occasion::Genesis { at, .. }, None) => Ok(at),
@@ -115,7 +116,8 @@ fn accepted_at(view: &View<'_>, occasion: Occasion, statement: &Statement) -> Re
     }
 }
 
-/// Rule R24 (RFC-EG-033 §10): A statement names this registry's origin (`wrong_registry`).
+/// Rule R26 (RFC-EG-033 §10, proof replay attacks): A statement names this registry's origin
+/// (`wrong_registry`).
 fn origin(origin: &str, statement: &Statement) -> Result<(), Refusal> {
     if statement.registry == origin {
         return Ok(());
@@ -126,10 +128,11 @@ fn origin(origin: &str, statement: &Statement) -> Result<(), Refusal> {
 
 /// The same bytes again are answered with their first receipt.
 ///
-/// Rule R33 (RFC-EG-033 §10): The same bytes again are answered with their first receipt and change nothing.
+/// Rule R35 (RFC-EG-033 §10, proof replay attacks): The same bytes again are answered with their first
+/// receipt and change nothing.
 ///
-/// Rule R34 (RFC-EG-033 §7): A containment that was released is not accepted again by its first receipt,
-/// which would say that something is held back (`claims_invalid`): sign a new one.
+/// Rule R36 (RFC-EG-033 §7, best-effort evidence continuity): The bytes of a containment that was released
+/// are refused (`claims_invalid`): sign a new one.
 pub(super) fn same_id(view: &View<'_>, envelope: &VerifiedEnvelope) -> Result<(), Stop> {
     let Some(row) = view.evidence(&envelope.id())? else { return Ok(()) };
     let receipt = view.receipt(&envelope.id())?.ok_or_else(|| missing(envelope))?;

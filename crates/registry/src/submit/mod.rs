@@ -96,8 +96,8 @@ fn apply_each(
     envelopes.iter().map(|envelope| submit(rows, occasion, envelope)).collect()
 }
 
-/// Rule R21 (RFC-EG-033 §7): If one envelope of a group that is to be accepted whole or not at all is not
-/// accepted, nothing of the group is kept.
+/// Rule R23 (RFC-EG-033 §7, partial proof acceptance): If one envelope of a group that is to be accepted
+/// whole or not at all is not accepted, nothing of the group is kept.
 fn apply_atomically(
     rows: &mut dyn RowsMut,
     occasion: Occasion,
@@ -131,8 +131,8 @@ fn apply_atomically(
     Ok(outcomes.into_iter().map(not_applied).collect())
 }
 
-/// Rule R22 (RFC-EG-033 §6): Every replica verifies each envelope itself, under the rules that are in force
-/// when the envelope's turn comes.
+/// Rule R24 (RFC-EG-033 §6, signed proof envelopes): Every replica verifies each envelope itself, under the
+/// rules that are in force when the envelope's turn comes.
 fn submit(rows: &mut dyn RowsMut, occasion: Occasion, envelope: &impl ToVerify) -> Result<Outcome, RowError> {
     let rules = View::new(rows).rules()?;
     match envelope.verified(rules) {
@@ -146,8 +146,8 @@ fn submit(rows: &mut dyn RowsMut, occasion: Occasion, envelope: &impl ToVerify) 
 
 /// The answer of earlier rules to an envelope that does not verify under these. Raising the rules takes no receipt back.
 ///
-/// Rule R29 (RFC-EG-033 §3): An envelope that does not verify under the present rules gets its first receipt
-/// again if it verifies under earlier ones and was accepted under them.
+/// Rule R31 (RFC-EG-033 §3, Cryptographic Proof Validation): An envelope that does not verify under the
+/// present rules gets its first receipt again if it verifies under earlier ones and was accepted under them.
 fn accepted_before(
     rows: &dyn Rows,
     rules: Rules,

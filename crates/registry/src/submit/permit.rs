@@ -13,14 +13,14 @@ use crate::view::View;
 
 /// A permit is recorded once for a nonce, and only if the request is allowed.
 ///
-/// Rule R98 (RFC-EG-033 §10): The same request with the same nonce again is answered with the first permit
-/// and takes no use.
+/// Rule R104 (RFC-EG-033 §10, proof replay attacks): The same request with the same nonce again is answered
+/// with the first permit and takes no use.
 ///
-/// Rule R99 (RFC-EG-033 §10): A nonce is used for one request of its lineage, and another request with it is
-/// refused (`nonce_reused`).
+/// Rule R105 (RFC-EG-033 §10, proof replay attacks): A nonce serves one request of its lineage, and another
+/// request with it is refused (`nonce_reused`).
 ///
-/// Rule R100 (RFC-EG-033 §7): A permit is accepted only if its request is evaluated to an `Allow` at the time
-/// of acceptance, and its place in the ledger (`Placement::Permit`) holds that `Allow`.
+/// Rule R106 (RFC-EG-033 §7, synchronize-before-authorize): A permit is accepted only if its request is
+/// evaluated to an `Allow` at the time of acceptance.
 pub(super) fn check(
     view: &View<'_>,
     request: &AuthorizeRequest,

@@ -9,10 +9,11 @@ use crate::view::View;
 
 /// The domain must exist, and the statement's kind must belong where it says it lies.
 ///
-/// Rule R40 (RFC-EG-033 §8): The statement's domain exists, except for the first `root`, which creates
-/// `_root` (`domain_unknown`).
+/// Rule R42 (RFC-EG-033 §5, sovereign execution domains): The statement's domain exists, except for the first
+/// `root`, which creates `_root` (`domain_unknown`).
 ///
-/// Rule R41 (RFC-EG-033 §7): A domain that is isolated takes no execution evidence (`domain_isolated`).
+/// Rule R43 (RFC-EG-033 §7, isolate): A domain that is isolated takes no execution evidence
+/// (`domain_isolated`).
 pub(super) fn domain(view: &View<'_>, statement: &Statement) -> Result<(), Stop> {
     shape(statement)?;
     // The first root statement creates `_root`.
@@ -32,14 +33,14 @@ pub(super) fn domain(view: &View<'_>, statement: &Statement) -> Result<(), Stop>
     Ok(())
 }
 
-/// Rule R37 (RFC-EG-033 §4): Only execution evidence references anything, so that the search for what is void
-/// has a bound (`malformed`).
-///
-/// Rule R38 (RFC-EG-033 §8): Execution evidence, containments and permits have exactly one issuer
+/// Rule R39 (RFC-EG-033 §4, unverifiable exchange inheritance): Only execution evidence references anything
 /// (`malformed`).
 ///
-/// Rule R39 (RFC-EG-033 §4): A statement has a `sequence` and, except in slot 0, a `parent` if its kind takes
-/// slots, and neither if its kind takes none (`malformed`).
+/// Rule R40 (RFC-EG-033 §8, governance authorities): Execution evidence, containments and permits have
+/// exactly one issuer (`malformed`).
+///
+/// Rule R41 (RFC-EG-033 §4, fragmented proof lineage): A statement has a `sequence` if its kind takes slots,
+/// and a `parent` too unless that is slot 0, and otherwise neither (`malformed`).
 fn shape(statement: &Statement) -> Result<(), Refusal> {
     let malformed = |field: &str, detail: String| Err(Refusal::at(Code::Malformed, field, detail));
     let kind = statement.kind;
@@ -71,9 +72,10 @@ fn shape(statement: &Statement) -> Result<(), Refusal> {
 
 /// It lies where its kind belongs.
 ///
-/// Rule R36 (RFC-EG-033 §8): A statement lies where its kind belongs: execution evidence and permits in a
-/// lineage of a domain, neither of them with a name that begins with `_`, governance in the `_governance` of
-/// its domain, and what governs the whole registry in that of `_root` (`malformed`).
+/// Rule R38 (RFC-EG-033 §5, sovereign execution domains): A statement lies where its kind belongs: execution
+/// evidence and permits in a lineage of a domain, neither of them with a name that begins with `_`,
+/// governance in the `_governance` of its domain, and what governs the whole registry in that of `_root`
+/// (`malformed`).
 fn lies(statement: &Statement) -> Result<(), Refusal> {
     let malformed = |field: &str, detail: String| Err(Refusal::at(Code::Malformed, field, detail));
     let kind = statement.kind;

@@ -7,11 +7,11 @@ use crate::view::View;
 
 /// Every reference exists in the statement's domain and carries what rests on it.
 ///
-/// Rule R83 (RFC-EG-033 §4): An audit event references at least one piece of evidence (`evidence_detached`).
+/// Rule R87 (RFC-EG-033 §4, detached audit evidence): Every reference is accepted evidence of the same
+/// domain, and an audit event has at least one (`evidence_detached`).
 ///
-/// Rule R84 (RFC-EG-033 §4): Every reference is accepted evidence of the same domain (`evidence_detached`).
-///
-/// Rule R85 (RFC-EG-033 §10): Nothing that the statement rests on has a flaw (R137, R138).
+/// Rule R88 (RFC-EG-033 §10, unsigned proof inheritance): Nothing that the statement rests on has a flaw
+/// (R146, R147).
 pub(super) fn check(view: &View<'_>, statement: &Statement) -> Result<(), Stop> {
     let field = "predicate.references";
     if statement.kind == EvidenceKind::AuditLineage && statement.references.is_empty() {
@@ -33,8 +33,8 @@ pub(super) fn check(view: &View<'_>, statement: &Statement) -> Result<(), Stop> 
 /// A statement cannot rest on its own slot or a later one of its issuer's chain: whether such a pair is an equivocation
 /// would depend on which of the two arrived first.
 ///
-/// Rule R86 (RFC-EG-033 §4): A statement does not rest on its own slot or a later one of its issuer's chain,
-/// since whether such a pair is an equivocation would depend on which came first (`lineage_fragmented`).
+/// Rule R89 (RFC-EG-033 §4, fragmented proof lineage): A statement does not reference its own slot or a later
+/// one of its issuer's chain (`lineage_fragmented`).
 fn own_slots(view: &View<'_>, statement: &Statement) -> Result<(), Stop> {
     let closure = view.closure(&statement.references)?.unwrap_or_default();
     for id in closure {

@@ -10,8 +10,8 @@ use crate::view::View;
 
 /// A restriction that adds nothing to one standing by the same issuers is answered with that one's receipt.
 ///
-/// Rule R96 (RFC-EG-033 §7): A restriction that adds nothing to a standing one by the same issuers is
-/// answered with that one's receipt and makes no leaf.
+/// Rule R102 (RFC-EG-033 §7, revoke): A revocation that adds nothing to an earlier one by the same issuers,
+/// or a containment to one of theirs that holds, is answered with the earlier receipt and makes no leaf.
 pub(super) fn check(
     view: &View<'_>,
     statement: &Statement,

@@ -26,13 +26,11 @@ pub(super) struct Signers {
 /// Every issuer is an active authority of the domain in a role that may sign this, enough of them sign, and
 /// every key that the statement admits signs too.
 ///
-/// Rule R56 (RFC-EG-033 §7): A `release` rests on as many of its signers as the threshold needs, those with
-/// the smallest keys, even if more signed it, so that there are few different sets of releasers and a
-/// question reads one row of each set, however often a target was contained and released.
+/// Rule R62 (RFC-EG-033 §7, quarantine): A `release` rests on as many of its signers as the threshold needs,
+/// those with the smallest keys, even if more signed it.
 ///
-/// Rule R57 (RFC-EG-033 §4): Evidence records the statement that admitted each signer that counts (a new
-/// `root` records its own keys), so that a later grant neither revives what was signed under a void one nor
-/// voids what was signed under a sound one.
+/// Rule R63 (RFC-EG-033 §4, unverifiable exchange inheritance): Evidence records for each signer that counts
+/// the statement that admitted it, and a new `root` records itself for its own keys.
 pub(super) fn check(
     view: &View<'_>,
     statement: &Statement,
@@ -87,20 +85,20 @@ pub(super) fn check(
 /// The issuers that count, with their roles: each is an authority of the domain, may sign now, and its grant stands. Of a
 /// restriction with several issuers those that are no longer so are left out; of every other statement none may be.
 ///
-/// Rule R44 (RFC-EG-033 §3): A key that a statement admits does not count towards the threshold of that
-/// statement, except a root key that stays in a new `root`.
+/// Rule R46 (RFC-EG-033 §3, Authority Proof Verification): A key that a statement admits does not count
+/// towards the threshold of that statement, except a root key that stays in a new `root`.
 ///
-/// Rule R47 (RFC-EG-033 §3): Every issuer that counts is an authority of the statement's domain, and for
-/// `permit` and `rules`, which nodes sign, an authority of `_root` (`authority_unknown`).
+/// Rule R49 (RFC-EG-033 §3, Authority Proof Verification): Every issuer that counts is an authority of the
+/// statement's domain, and of `_root` for `permit` and `rules`, which nodes sign (`authority_unknown`).
 ///
-/// Rule R49 (RFC-EG-033 §4): An issuer whose grant is void cannot sign (`inheritance_unverifiable`).
+/// Rule R51 (RFC-EG-033 §4, unverifiable exchange inheritance): An issuer whose grant is void cannot sign
+/// (`inheritance_unverifiable`).
 ///
-/// Rule R50 (RFC-EG-033 §7): A restriction with several signers counts those that are active and whose grants
-/// stand when it arrives, since one that is kept in a safe may outlive some of its signers.
+/// Rule R52 (RFC-EG-033 §7, revoke): Of a revocation with several signers, those count that may sign when it
+/// arrives, and the others are passed over.
 ///
-/// Rule R57 (RFC-EG-033 §4): Evidence records the statement that admitted each signer that counts (a new
-/// `root` records its own keys), so that a later grant neither revives what was signed under a void one nor
-/// voids what was signed under a sound one.
+/// Rule R63 (RFC-EG-033 §4, unverifiable exchange inheritance): Evidence records for each signer that counts
+/// the statement that admitted it, and a new `root` records itself for its own keys.
 fn active(
     view: &View<'_>,
     statement: &Statement,
@@ -133,9 +131,8 @@ fn active(
 
 /// Enough of those that count sign; `without` is a key whose own signature does not count.
 ///
-/// Rule R52 (RFC-EG-033 §3): As many distinct issuers count as the kind needs: one for execution evidence,
-/// containments, permits and `rules`, root's threshold for `domain`, what R53 to R55 say for revocations, and
-/// otherwise the threshold of the statement's own domain (`threshold_not_met`).
+/// Rule R54 (RFC-EG-033 §3, Authority Proof Verification): As many distinct issuers count as the kind needs
+/// (`threshold_not_met`).
 fn enough(counted: &[CountedSigner], threshold: u32, without: Option<PublicKey>) -> Result<(), Refusal> {
     let signed = counted.iter().filter(|signer| Some(signer.key) != without).count();
     let signed = u32::try_from(signed).unwrap_or(u32::MAX);
@@ -149,8 +146,8 @@ fn enough(counted: &[CountedSigner], threshold: u32, without: Option<PublicKey>)
 
 /// Where its signers have to be authorities.
 ///
-/// Rule R47 (RFC-EG-033 §3): Every issuer that counts is an authority of the statement's domain, and for
-/// `permit` and `rules`, which nodes sign, an authority of `_root` (`authority_unknown`).
+/// Rule R49 (RFC-EG-033 §3, Authority Proof Verification): Every issuer that counts is an authority of the
+/// statement's domain, and of `_root` for `permit` and `rules`, which nodes sign (`authority_unknown`).
 fn domain_of_signers(statement: &Statement) -> DomainName {
     // A node's key stands in `_root`, wherever its statements lie.
     if profile(statement.kind).by_nodes { DomainName::root() } else { statement.domain.clone() }
@@ -164,8 +161,8 @@ pub(super) fn unknown(statement: &Statement, issuer: &PublicKey) -> Refusal {
 
 /// The first root statement stands on the signatures of all its own keys.
 ///
-/// Rule R45 (RFC-EG-033 §3): The first `root` is signed by all its own keys and by its `registryKey`, and by
-/// no other key (`unsigned_evidence`, `authority_unknown`).
+/// Rule R47 (RFC-EG-033 §3, Authority Proof Verification): The first `root` is signed by all its own keys and
+/// by its `registryKey`, and by no other key (`unsigned_evidence`, `authority_unknown`).
 fn root(
     statement: &Statement,
     id: EvidenceId,
@@ -183,7 +180,8 @@ fn root(
 
 /// Each of them is in a role that may issue this kind.
 ///
-/// Rule R51 (RFC-EG-033 §8): The role of each issuer that counts may sign the kind (`role_not_permitted`).
+/// Rule R53 (RFC-EG-033 §8, attestation authorities): The role of each issuer that counts may sign the kind
+/// (`role_not_permitted`).
 fn permitted_roles(kind: EvidenceKind, signers: &[(PublicKey, Role)]) -> Result<(), Refusal> {
     let permitted = profile(kind).roles;
     match signers.iter().find(|(_, role)| !permitted.contains(role)) {
@@ -215,16 +213,19 @@ impl Revoked {
     /// it, and into its past even at its own word, it takes the threshold without it: what a threshold decided is undone by
     /// no fewer.
     ///
-    /// Rule R53 (RFC-EG-033 §7): An authority that is no governance or root key may revoke itself alone, with
-    /// any `invalidSince` or none.
+    /// Rule R57 (RFC-EG-033 §7, revoke): An authority that is no governance or root key may revoke itself
+    /// alone, with any `invalidSince` or none.
     ///
-    /// Rule R54 (RFC-EG-033 §7): One governance key may revoke an authority that is no governance key from
-    /// now on, but the threshold must sign if the revocation has an `invalidSince`, or if it is in `_root`,
-    /// where such an authority is a node's key.
+    /// Rule R58 (RFC-EG-033 §7, revoke): One governance key may revoke an authority that is no governance key
+    /// from now on.
     ///
-    /// Rule R55 (RFC-EG-033 §7): A governance or root key may revoke itself alone from now on, but with
-    /// `invalidSince`, or if others revoke it, the threshold must sign and the key that is revoked does not
-    /// count, since no fewer keys than a threshold undo what a threshold decided.
+    /// Rule R59 (RFC-EG-033 §7, revoke): Others revoke such an authority at the threshold if the revocation
+    /// has an `invalidSince`, or if it is in `_root`, where the authority is a node's key.
+    ///
+    /// Rule R60 (RFC-EG-033 §7, revoke): A governance or root key may revoke itself alone from now on.
+    ///
+    /// Rule R61 (RFC-EG-033 §7, revoke): With an `invalidSince`, or by others, a governance or root key is
+    /// revoked at the threshold, towards which it does not count itself.
     fn of(
         view: &View<'_>,
         statement: &Statement,
@@ -247,9 +248,11 @@ impl Revoked {
 
 /// How many keys must sign what is no revocation.
 ///
-/// Rule R52 (RFC-EG-033 §3): As many distinct issuers count as the kind needs: one for execution evidence,
-/// containments, permits and `rules`, root's threshold for `domain`, what R53 to R55 say for revocations, and
-/// otherwise the threshold of the statement's own domain (`threshold_not_met`).
+/// Rule R55 (RFC-EG-033 §3, Authority Proof Verification): Execution evidence, containments, permits and
+/// `rules` need one issuer.
+///
+/// Rule R56 (RFC-EG-033 §3, Authority Proof Verification): A `domain` needs root's threshold, and every other
+/// statement that needs more than one issuer the threshold of its own domain.
 fn threshold(view: &View<'_>, statement: &Statement) -> Result<u32, RowError> {
     match profile(statement.kind).threshold {
         Threshold::One => Ok(1),
@@ -260,9 +263,8 @@ fn threshold(view: &View<'_>, statement: &Statement) -> Result<u32, RowError> {
 
 /// A domain that is not there was refused before; were it not, no number of keys would do.
 ///
-/// Rule R52 (RFC-EG-033 §3): As many distinct issuers count as the kind needs: one for execution evidence,
-/// containments, permits and `rules`, root's threshold for `domain`, what R53 to R55 say for revocations, and
-/// otherwise the threshold of the statement's own domain (`threshold_not_met`).
+/// Rule R56 (RFC-EG-033 §3, Authority Proof Verification): A `domain` needs root's threshold, and every other
+/// statement that needs more than one issuer the threshold of its own domain.
 fn domain_threshold(view: &View<'_>, domain: &DomainName) -> Result<u32, RowError> {
     Ok(view.domain(domain)?.map_or(u32::MAX, |row| row.threshold))
 }

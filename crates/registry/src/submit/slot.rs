@@ -26,8 +26,8 @@ pub(super) struct Slot {
 
 /// Where the statement goes, if it fits.
 ///
-/// Rule R95 (RFC-EG-033 §7): Revocations and containments take no slot, so that they can be signed in advance
-/// and never wait for another statement.
+/// Rule R101 (RFC-EG-033 §3, Immutable Exchange Lineage): Revocations, containments, permits and `rules` take
+/// no slot and move no head.
 pub(super) fn check(
     view: &View<'_>,
     statement: &Statement,
@@ -79,12 +79,15 @@ pub(super) fn check(
 /// Equivocation is found before anything that depends on which statement came first, so that both orders of
 /// arrival end alike.
 ///
-/// Rule R88 (RFC-EG-033 §4): If an issuer signs a second statement for a slot that is taken, it is recorded
-/// as an equivocation and answered with its receipt and `authority_inconsistent`, before anything is checked
-/// that depends on which of the two came first.
+/// Rule R92 (RFC-EG-033 §4, inconsistent authority validation): A second statement by an issuer for one slot
+/// is recorded as an equivocation, except as R93 says, and answered with its receipt and
+/// `authority_inconsistent`.
 ///
-/// Rule R92 (RFC-EG-033 §4): In an execution's lineage each issuer has a chain of its own, which admits no
-/// gap (`lineage_fragmented`).
+/// Rule R94 (RFC-EG-033 §3, Deterministic Proof Resolution): Whether a slot is taken is looked at before all
+/// that depends on which statement came first.
+///
+/// Rule R97 (RFC-EG-033 §4, fragmented proof lineage): In an execution's lineage each issuer has a chain of
+/// its own, without a gap (`lineage_fragmented`).
 fn issuer_slot(
     view: &View<'_>,
     statement: &Statement,
@@ -120,8 +123,8 @@ fn issuer_slot(
 
 /// The parent is what took the slot before `next`. If two statements did, it may be either, whatever else was signed twice.
 ///
-/// Rule R93 (RFC-EG-033 §4): The parent is what took the issuer's slot before this one, and either half if
-/// two statements did (`lineage_fragmented`).
+/// Rule R98 (RFC-EG-033 §4, fragmented proof lineage): The parent is what took the issuer's slot before this
+/// one, either half if two did (`lineage_fragmented`).
 fn is_parent(
     view: &View<'_>,
     statement: &Statement,
@@ -141,12 +144,13 @@ fn is_parent(
 /// One unreconciled equivocation an issuer and lineage is proof enough; more would only fill the ledger. Once it is
 /// reconciled, the next one is recorded and quarantines anew.
 ///
-/// Rule R88 (RFC-EG-033 §4): If an issuer signs a second statement for a slot that is taken, it is recorded
-/// as an equivocation and answered with its receipt and `authority_inconsistent`, before anything is checked
-/// that depends on which of the two came first.
+/// Rule R92 (RFC-EG-033 §4, inconsistent authority validation): A second statement by an issuer for one slot
+/// is recorded as an equivocation, except as R93 says, and answered with its receipt and
+/// `authority_inconsistent`.
 ///
-/// Rule R89 (RFC-EG-033 §4): An issuer's next equivocation in a lineage is recorded only once all its earlier
-/// ones there are reconciled, and at most one for a slot (`authority_inconsistent`).
+/// Rule R93 (RFC-EG-033 §4, inconsistent authority validation): A second statement is refused if another one
+/// for its slot is recorded, or if an earlier equivocation of its issuer in the lineage has no chosen half
+/// (`authority_inconsistent`).
 fn second_statement(
     view: &View<'_>,
     statement: &Statement,
@@ -183,8 +187,11 @@ pub(super) fn equivocated(statement: &Statement) -> Refusal {
 
 /// The lineage is about one subject. Only the slot that fixed it can name another: that is an equivocation.
 ///
-/// Rule R87 (RFC-EG-033 §10): A lineage is about the subject of its first statement (`subject_mismatch`), and
-/// only the slot that fixed it can be equivocated with another subject, which the lineage then has too.
+/// Rule R90 (RFC-EG-033 §10, execution lineage corruption): A lineage is about the subject of its first
+/// statement (`subject_mismatch`).
+///
+/// Rule R91 (RFC-EG-033 §10, execution lineage corruption): A second statement for the slot that fixed the
+/// subject may name another one, which the lineage then has too.
 fn subject(statement: &Statement, issuer: &PublicKey, lineage: &LineageRow) -> Result<(), Refusal> {
     let fixes_it = lineage.founder.as_ref() == Some(issuer) && statement.sequence == Some(0);
     if fixes_it || lineage.subjects.contains(&statement.subject) {
@@ -194,9 +201,10 @@ fn subject(statement: &Statement, issuer: &PublicKey, lineage: &LineageRow) -> R
     Err(Refusal::at(Code::SubjectMismatch, "subject[0].digest.sha256", detail))
 }
 
-/// Rule R90 (RFC-EG-033 §3): A closed lineage takes no more execution evidence (`lineage_closed`).
+/// Rule R95 (RFC-EG-033 §3, Immutable Exchange Lineage): A closed lineage takes no new slot
+/// (`lineage_closed`), but a second statement for a slot that is taken.
 ///
-/// Rule R91 (RFC-EG-033 §6): A lineage takes at most 32 issuers (`too_large`).
+/// Rule R96 (RFC-EG-033 §6, distributed proof lineage): A lineage takes at most 32 issuers (`too_large`).
 fn open_for(statement: &Statement, lineage: &LineageRow, new_issuer: bool) -> Result<(), Refusal> {
     if let Some(closed_by) = lineage.closed_by {
         let detail = format!("lineage `{}` was closed by `{closed_by}`", statement.lineage);
@@ -220,9 +228,11 @@ fn fragmented(field: &str, detail: String, chain: Option<&IssuerRow>, next: u64)
 
 /// Governance shares one chain, so a taken slot means only that somebody else was first.
 ///
-/// Rule R94 (RFC-EG-033 §3): All statements of a domain's governance that take a slot share one chain: a slot
-/// that is taken is refused with `head_moved`, and a gap or a parent other than the head with
-/// `lineage_fragmented`.
+/// Rule R99 (RFC-EG-033 §3, Immutable Exchange Lineage): All statements of a domain's governance that take a
+/// slot share one chain.
+///
+/// Rule R100 (RFC-EG-033 §3, Immutable Exchange Lineage): In the shared chain a slot that is taken is refused
+/// with `head_moved`, and a gap or another parent than the head with `lineage_fragmented`.
 fn shared_slot(statement: &Statement, lineage: Option<&LineageRow>) -> Result<Placement, Stop> {
     let next = lineage.map_or(0, |lineage| lineage.next_sequence);
     let head = lineage.and_then(|lineage| lineage.head);

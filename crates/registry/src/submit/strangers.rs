@@ -32,9 +32,11 @@ use crate::view::View;
 /// A later state may know keys that this one does not. A refusal is final only if nothing that was acknowledged before the envelope
 /// came is missing here.
 ///
-/// Rule R12 (RFC-EG-033 §3): An envelope that names too few issuers that the registry knows is refused before
-/// a signature is computed: a statement that admits keys must name one known issuer, and every other
-/// statement only known ones (`authority_unknown`).
+/// Rule R13 (RFC-EG-033 §3, Authority Proof Verification): An envelope that names an issuer that the registry
+/// does not know is refused before a signature is computed (`authority_unknown`).
+///
+/// Rule R14 (RFC-EG-033 §3, Authority Proof Verification): A statement that admits keys is not refused for
+/// unknown issuers if it names one that the registry knows.
 ///
 /// # Errors
 /// What reading gives.

@@ -20,12 +20,14 @@ use targets::{contains, reconciles, releases};
 
 /// Checks the claims against the state at `now`.
 ///
-/// Rule R59 (RFC-EG-033 §4): The key that signs the registry's checkpoints has no other role: it is no root
-/// key, no governance key and no granted key, and no such key becomes it (`authority_inconsistent`).
+/// Rule R65 (RFC-EG-033 §4, inconsistent authority validation): One key has one role in one domain, and the
+/// key that signs the registry's checkpoints has no other (`authority_inconsistent`).
 ///
-/// Rule R62 (RFC-EG-033 §8): No `domain` statement names a domain that begins with `_` (`claims_invalid`).
+/// Rule R67 (RFC-EG-033 §8, governance authorities): No `domain` statement names a domain that begins with
+/// `_` (`claims_invalid`).
 ///
-/// Rule R65 (RFC-EG-033 §3): A revocation names an authority of its own domain (`target_unknown`).
+/// Rule R70 (RFC-EG-033 §3, Authority Proof Verification): A revocation names an authority of its own domain
+/// (`target_unknown`).
 pub(super) fn check(
     view: &View<'_>,
     statement: &Statement,
@@ -96,8 +98,8 @@ pub(super) fn check(
 
 /// A permit lies where its request points, and is about the same subject.
 ///
-/// Rule R69 (RFC-EG-033 §6): A permit lies in the domain and the lineage of its request and is about the same
-/// subject (`claims_invalid`, `subject_mismatch`).
+/// Rule R74 (RFC-EG-033 §6, immutable evidence identifiers): A permit lies in the domain and the lineage of
+/// its request and is about the same subject (`claims_invalid`, `subject_mismatch`).
 fn permits(statement: &Statement, request: &AuthorizeRequest) -> Result<(), Refusal> {
     if request.domain != statement.domain || request.lineage.as_ref() != Some(&statement.lineage) {
         return Err(invalid("request", "it is about another domain or lineage than the permit".to_owned()));
@@ -111,8 +113,8 @@ fn permits(statement: &Statement, request: &AuthorizeRequest) -> Result<(), Refu
 
 /// A governance statement's subject is the SHA-256 of its target's string.
 ///
-/// Rule R58 (RFC-EG-033 §6): The subject of a governance statement is the SHA-256 of the text of its target
-/// (`subject_mismatch`).
+/// Rule R64 (RFC-EG-033 §6, immutable evidence identifiers): The subject of a governance statement is the
+/// SHA-256 of the text of its target (`subject_mismatch`).
 fn subject(statement: &Statement, target: &str) -> Result<(), Refusal> {
     if statement.subject == Sha256::of(target.as_bytes()) {
         return Ok(());

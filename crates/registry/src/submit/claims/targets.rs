@@ -15,8 +15,9 @@ use crate::view::View;
 
 /// What is held back exists.
 ///
-/// Rule R67 (RFC-EG-033 §7): A quarantine names a lineage of its domain, an isolation its own domain and
-/// never `_root`, and an invalidation execution evidence of its domain (`target_unknown`, `claims_invalid`).
+/// Rule R72 (RFC-EG-033 §7, quarantine): A quarantine names a lineage of its domain, an isolation its own
+/// domain and never `_root`, and an invalidation execution evidence of its domain (`target_unknown`,
+/// `claims_invalid`).
 pub(super) fn contains(
     view: &View<'_>,
     statement: &Statement,
@@ -48,9 +49,8 @@ pub(super) fn contains(
 
 /// It lifts a quarantine or an isolation, or a negative statement whose issuer can no longer say otherwise.
 ///
-/// Rule R68 (RFC-EG-033 §7): A `release` names a quarantine or an isolation, or a negative statement whose
-/// issuer can no longer say otherwise because its key is revoked, and none that a standing release has lifted
-/// (`claims_invalid`).
+/// Rule R73 (RFC-EG-033 §7, quarantine): A `release` names a quarantine, an isolation or a negative by an
+/// issuer whose key is revoked, and none that a release in force names (`claims_invalid`).
 pub(super) fn releases(view: &View<'_>, statement: &Statement, id: &EvidenceId) -> Result<(), Stop> {
     let row = evidence(view, statement, id, "containment")?;
     let refuse = |detail: String| Err(invalid("containment", detail).into());
@@ -74,8 +74,8 @@ pub(super) fn releases(view: &View<'_>, statement: &Statement, id: &EvidenceId) 
 
 /// There is room for one more set of signers among those that released the target.
 ///
-/// Rule R76 (RFC-EG-033 §7): At most 1,024 different sets of keys release the containments of one target
-/// (`too_large`).
+/// Rule R81 (RFC-EG-033 §7, quarantine): At most 1,024 different sets of keys release the containments of one
+/// target (`too_large`).
 pub(in crate::submit) fn has_room_for_releasers(
     view: &View<'_>,
     statement: &Statement,
@@ -103,11 +103,11 @@ pub(in crate::submit) fn has_room_for_releasers(
 
 /// Both are halves of one equivocation, which no reconciliation that stands has resolved.
 ///
-/// Rule R70 (RFC-EG-033 §3): A reconciliation names the two halves of one equivocation that no standing
-/// reconciliation has resolved (`claims_invalid`).
+/// Rule R75 (RFC-EG-033 §2, distributed governance reconciliation): A reconciliation names the two halves of
+/// one equivocation of which neither is chosen (`claims_invalid`).
 ///
-/// Rule R71 (RFC-EG-033 §3): At most 256 slots of one lineage are ever reconciled (`too_large`): one more
-/// equivocation quarantines the lineage for good.
+/// Rule R76 (RFC-EG-033 §2, distributed governance reconciliation): At most 256 slots of one lineage are ever
+/// reconciled (`too_large`).
 pub(super) fn reconciles(
     view: &View<'_>,
     statement: &Statement,

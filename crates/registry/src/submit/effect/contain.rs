@@ -10,8 +10,8 @@ use crate::rows::{RowError, Table};
 impl Writer<'_> {
     /// Marks what is invalidated, or adds to what holds a lineage or a domain back.
     ///
-    /// Rule R121 (RFC-EG-033 §7): A quarantine or an isolation holds its target back until it is released
-    /// itself, and an invalidation marks its target for good.
+    /// Rule R129 (RFC-EG-033 §7, quarantine): A quarantine or an isolation holds until a release in force
+    /// names it, and an invalidation holds for good.
     pub(super) fn contain(&mut self, containment: &Containment) -> Result<(), RowError> {
         match containment {
             Containment::Invalidate(target) => {

@@ -10,8 +10,8 @@ use crate::rows::{RowError, Table};
 impl Writer<'_> {
     /// Who governs a domain from now on. A key that is left out is revoked; one that stays is admitted anew.
     ///
-    /// Rule R117 (RFC-EG-033 §3): A `domain` or `root` admits its keys from the moment of its acceptance,
-    /// whatever its `issuedAt`, admits anew a key that stays, and revokes each key that it leaves out.
+    /// Rule R125 (RFC-EG-033 §3, Authority Proof Verification): A `domain` or `root` admits its keys from the
+    /// moment of its acceptance, admits anew a key that stays, and revokes each key that it leaves out.
     pub(super) fn governance(
         &mut self,
         domain: &DomainName,
@@ -55,8 +55,8 @@ impl Writer<'_> {
 
     /// A grant of one key. A time since which what the key signed is void stays.
     ///
-    /// Rule R118 (RFC-EG-033 §3): A new grant replaces the earlier one of the same key, whose evidence counts
-    /// again if only its time had run out, since governance has vouched for the key anew.
+    /// Rule R126 (RFC-EG-033 §3, Authority Proof Verification): A new grant replaces the earlier one of the
+    /// same key, and evidence of the key counts again if only the earlier grant's time had run out.
     pub(super) fn grant(
         &mut self,
         authority: &PublicKey,
@@ -80,8 +80,8 @@ impl Writer<'_> {
 
     /// The policy that judges in the domain from now on.
     ///
-    /// Rule R119 (RFC-EG-033 §7): A new policy replaces the domain's policy for good, even if the new one
-    /// becomes void.
+    /// Rule R127 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A new policy replaces the domain's policy
+    /// for good, even if the new one becomes void.
     pub(super) fn policy(&mut self, body: &PolicyBody) -> Result<(), RowError> {
         let row = PolicyRow { evidence_id: self.id, body: body.clone() };
         let key = row_key::domain(&self.statement.domain);
@@ -90,7 +90,7 @@ impl Writer<'_> {
 
     /// A key ends. The first revocation stays the one that ended it, and the earliest time since which it is void stays.
     ///
-    /// Rule R120 (RFC-EG-033 §7): A revocation binds from its place in the ledger on, and of several
+    /// Rule R128 (RFC-EG-033 §7, revoke): A revocation binds from its place in the ledger on, and of several
     /// `invalidSince` the earliest counts.
     pub(super) fn revoke(
         &mut self,

@@ -11,8 +11,9 @@ use crate::rows::{RowError, Table};
 impl Writer<'_> {
     /// The nonce is used, and each counted authorization loses a use.
     ///
-    /// Rule R124 (RFC-EG-033 §10): A permit uses its nonce up and takes one use of each authorization that it
-    /// counts, of the execution or of the runtime, and that counts its uses.
+    /// Rule R133 (RFC-EG-033 §10, proof replay attacks): A permit uses its nonce up, and takes one use of
+    /// each authorization that counts for its request, of the execution or of the runtime, and that counts
+    /// its uses.
     pub(super) fn permit(&mut self, request: &AuthorizeRequest) -> Result<(), RowError> {
         for artifact in &self.plan.consumes {
             self.mark(artifact, |row| row.consumed = row.consumed.saturating_add(1))?;

@@ -11,8 +11,11 @@ use crate::rows::{RowError, Table};
 impl Writer<'_> {
     /// One half stands, the other is void. The lineage remembers how its slot was resolved last.
     ///
-    /// Rule R123 (RFC-EG-033 §3): A reconciliation names the half of an equivocation that stands, marks the
-    /// other one as rejected, and takes from the half that stands the uses that permits took under either.
+    /// Rule R131 (RFC-EG-033 §2, distributed governance reconciliation): A reconciliation marks the half that
+    /// it names as chosen and the other one as rejected.
+    ///
+    /// Rule R132 (RFC-EG-033 §2, distributed governance reconciliation): A reconciliation takes from the half
+    /// that it names the uses that permits took under either.
     pub(super) fn reconcile(
         &mut self,
         conflict: &[EvidenceId; 2],

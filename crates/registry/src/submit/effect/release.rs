@@ -11,8 +11,8 @@ use crate::rows::{RowError, Table};
 impl Writer<'_> {
     /// It is released by this from now on, and by no release before.
     ///
-    /// Rule R122 (RFC-EG-033 §7): A release lifts the containment or the negative statement that it names,
-    /// and no other.
+    /// Rule R130 (RFC-EG-033 §7, quarantine): A release lifts the containment or the negative statement that
+    /// it names, and no other.
     pub(super) fn release(&mut self, id: &EvidenceId) -> Result<(), RowError> {
         let released = self.found_evidence(id)?;
         let by = self.id;

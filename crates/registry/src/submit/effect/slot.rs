@@ -36,7 +36,8 @@ impl Writer<'_> {
 
     /// The second statement for a slot. It moves no head, and whichever of the two came first, both lie in the slot.
     ///
-    /// Rule R116 (RFC-EG-033 §4): The second statement for a slot lies in the slot and moves no head.
+    /// Rule R124 (RFC-EG-033 §4, inconsistent authority validation): The second statement for a slot lies in
+    /// the slot and moves no head.
     pub(super) fn equivocation(
         &mut self,
         lineage: &mut LineageRow,

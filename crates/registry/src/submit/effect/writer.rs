@@ -13,8 +13,8 @@ use crate::view::View;
 
 /// What the checks found, and this write builds on. If it is missing, the row at `key` is damaged.
 ///
-/// Rule R113 (RFC-EG-033 §4): A row that the checks found and that is missing as the statement is written is
-/// damage, and the node stops: there is no receipt without its effect.
+/// Rule R121 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A row that the checks found and that is missing
+/// as the statement is written is damage, and the node stops.
 pub(super) fn must<T>(found: Option<T>, table: Table, key: &[u8]) -> Result<T, RowError> {
     found.ok_or_else(|| RowError::Mutated { table, key: key.to_vec() })
 }
