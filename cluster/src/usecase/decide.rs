@@ -315,18 +315,19 @@ impl Desk<'_> {
         })
     }
 
-    /// Turns every allow of a slice into a deny if this node has met what it cannot read, or cannot go on for another reason: it
-    /// signs no allow any more, also of what it decided before it met that.
+    /// Turns every allow of a slice into a deny if this node has met a row or rules of a version that its build does not know, or has
+    /// another reason to stop: it signs no allow any more, also of what it decided before it met that.
     ///
     /// Rule R162 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): Once a decision has met a row or rules of a
     /// version that the build does not know, no decision on that state allows, and the node signs no allow
     /// any more (`evidence_mutated`).
     ///
-    /// Rule R223 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): After `conclude` an allow can only be
-    /// replaced by a deny, and no deny by an allow.
+    /// Rule R223 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A node signs no allow once it has a reason
+    /// to stop: that its store, Raft, its history or a lasting task of its own has ended
+    /// (`evidence_mutated`).
     ///
-    /// Rule R224 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A node that has a reason to stop, as that
-    /// its store, Raft or its history has ended, signs no allow (`evidence_mutated`).
+    /// Rule R224 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): After `conclude` an allow can only be
+    /// replaced by a deny, and no deny by an allow.
     fn allow_nothing_if_stopping(&self, decided: &mut [(AuthorizeRequest, Decision)]) {
         let parts = &self.inner.parts;
         if let Ok((_, view)) = &self.state

@@ -335,8 +335,9 @@ impl Parts {
 
     /// Why this node cannot go on, if it cannot.
     ///
-    /// Rule R224 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A node that has a reason to stop, as that
-    /// its store, Raft or its history has ended, signs no allow (`evidence_mutated`).
+    /// Rule R223 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A node signs no allow once it has a reason
+    /// to stop: that its store, Raft, its history or a lasting task of its own has ended
+    /// (`evidence_mutated`).
     pub(crate) fn fatal(&self) -> Option<String> {
         if let Some(cause) = self.health.poisoned() {
             return Some(format!("the store has stopped: {cause}"));

@@ -1,8 +1,8 @@
-//! Which quarantines and isolations hold, and what was released (RFC-EG-033 §7: quarantine, isolate).
+//! Which quarantines and isolations hold, and what was released (RFC-EG-033 §7, quarantine and isolate).
 //!
 //! One that was never released lies among its target's unreleased ones. One that was lies behind its newest release, and
 //! holds again if that release is void. Releases by the same signers at the same threshold are linked, newest first. A
-//! revocation voids what was accepted from some time on, so if one of them stands, all before it do, and a question
+//! revocation voids what was accepted from some time on, so if one of them is not void, none before it is, and a question
 //! reads no further. However often a target was contained and released, a question reads one row of each set of signers,
 //! and one more for each containment that holds.
 
@@ -121,7 +121,7 @@ impl View<'_> {
         }
     }
 
-    /// Whether a release of this evidence stands. A void release releases nothing.
+    /// Whether a release of this evidence is in force. A void release releases nothing.
     ///
     /// Rule R149 (RFC-EG-033 §7, quarantine): A quarantine, an isolation or a negative is released only while
     /// a release in force names that very one.

@@ -1,4 +1,4 @@
-//! Two statements of one issuer for one slot: which of them stands (RFC-EG-033 §3, deterministic proof resolution).
+//! Two statements of one issuer for one slot: which of them is chosen (RFC-EG-033 §3, deterministic proof resolution).
 
 use assent_proof::{EvidenceId, PublicKey};
 
@@ -19,7 +19,7 @@ impl LineageRow {
 }
 
 impl View<'_> {
-    /// The half of an equivocation that stands; none while it is not reconciled.
+    /// The chosen half of an equivocation; none while it is not reconciled, or by a void reconciliation.
     ///
     /// Rule R145 (RFC-EG-033 §2, distributed governance reconciliation): A half is chosen as long as the
     /// reconciliation that names it is not void.
@@ -30,7 +30,7 @@ impl View<'_> {
         }
     }
 
-    /// Whether the evidence is one half of an equivocation, and not the one that stands.
+    /// Whether the evidence is one half of an equivocation, and not the chosen one.
     ///
     /// Rule R146 (RFC-EG-033 §10, unsigned proof inheritance): A statement has a flaw if it is unknown
     /// (`evidence_detached`), or if it is void, a half that is not chosen, or execution evidence of a revoked

@@ -1,4 +1,5 @@
-//! The rules' bounds. They are part of the rules: changing one changes what replicas accept.
+//! The rules' bounds (RFC-EG-033 §3, deterministic proof resolution). They are part of the rules: changing one changes what replicas
+//! accept or what they answer.
 
 /// How far an `issuedAt` may lie beyond registry time, in milliseconds.
 pub const CLOCK_BOUND_MS: i64 = 500;

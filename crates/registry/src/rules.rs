@@ -1,4 +1,4 @@
-//! Which version of the rules a state follows.
+//! Which version of the rules a state follows (RFC-EG-033 §3, deterministic proof resolution).
 //!
 //! The state says it, and a `rules` statement raises it by one. What the versions differ in is said in
 //! [`assent_proof::Rules`], the first place where an envelope meets them.
@@ -25,7 +25,7 @@ impl View<'_> {
     /// The rules that this state follows. A state under rules that this build does not have is none that it can judge.
     ///
     /// Rule R22 (RFC-EG-033 §3, Cryptographic Proof Validation): A build that does not know the version of
-    /// the rules in force applies nothing and allows nothing.
+    /// the rules that the state follows applies nothing and allows nothing.
     pub(crate) fn rules(&self) -> Result<Rules, RowError> {
         let version = self.rules_version()?;
         let known = RulesVersion::NEWEST.0;
@@ -45,7 +45,7 @@ pub fn rules_in_force(rows: &dyn crate::Rows) -> Result<Rules, RowError> {
 /// served or taken over: when a node starts, and of a snapshot before it is installed.
 ///
 /// Rule R22 (RFC-EG-033 §3, Cryptographic Proof Validation): A build that does not know the version of the
-/// rules in force applies nothing and allows nothing.
+/// rules that the state follows applies nothing and allows nothing.
 ///
 /// # Errors
 /// [`RowError::RulesUnknown`] if not, otherwise what reading gives.

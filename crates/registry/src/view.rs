@@ -1,7 +1,8 @@
-//! One consistent state, read as types.
+//! One consistent state, read as types (RFC-EG-033 §3, deterministic proof resolution).
 //!
-//! A [`View`] remembers what it has read of authorities, domains, policies and evidence, since the
-//! authorizes answered under one read barrier share most of it. It owns nothing and never writes.
+//! A [`View`] remembers what it has read of the registry, of authorities, domains, policies and evidence, since the questions that
+//! are answered under one read barrier share most of it. What is void and which references have a flaw it remembers for one
+//! evaluation only. It never writes.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -148,8 +149,8 @@ impl<'a> View<'a> {
     /// Another statement is judged; whether the evaluation may judge so many.
     ///
     /// Rule R144 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): One evaluation, or the check of one
-    /// envelope, judges at most 4,096 statements: the others it takes for void, it is in doubt, and an
-    /// evaluation in doubt denies (`inheritance_unverifiable`).
+    /// envelope, judges at most 4,096 statements, takes all others for void and is then in doubt, which
+    /// denies a question (`inheritance_unverifiable`).
     pub(crate) fn may_judge(&self) -> bool {
         let mut memo = self.memo.borrow_mut();
         memo.judged = memo.judged.saturating_add(1);
@@ -159,8 +160,8 @@ impl<'a> View<'a> {
     /// Whether the evaluation wanted to judge more statements than it may, so that what it took for void is in doubt.
     ///
     /// Rule R144 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): One evaluation, or the check of one
-    /// envelope, judges at most 4,096 statements: the others it takes for void, it is in doubt, and an
-    /// evaluation in doubt denies (`inheritance_unverifiable`).
+    /// envelope, judges at most 4,096 statements, takes all others for void and is then in doubt, which
+    /// denies a question (`inheritance_unverifiable`).
     pub(crate) fn is_in_doubt(&self) -> bool {
         self.memo.borrow().judged > crate::limit::JUDGED_STATEMENTS
     }

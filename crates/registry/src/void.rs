@@ -22,8 +22,8 @@ impl View<'_> {
     /// count again.
     ///
     /// Rule R144 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): One evaluation, or the check of one
-    /// envelope, judges at most 4,096 statements: the others it takes for void, it is in doubt, and an
-    /// evaluation in doubt denies (`inheritance_unverifiable`).
+    /// envelope, judges at most 4,096 statements, takes all others for void and is then in doubt, which
+    /// denies a question (`inheritance_unverifiable`).
     pub(crate) fn is_void(&self, id: &EvidenceId) -> Result<bool, RowError> {
         let mut open = vec![*id];
         while let Some(next) = open.last().copied() {

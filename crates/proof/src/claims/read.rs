@@ -27,8 +27,8 @@ const PATH: &str = "predicate.claims";
 impl Claims {
     /// Reads the claims of a statement of this kind, under the rules that it was or would be accepted under.
     ///
-    /// Rule R37 (RFC-EG-033 §6, distributed audit persistence): The claims have exactly the form of their
-    /// kind (`claims_invalid`), which is looked at after the signers, but before them if the statement admits
+    /// Rule R37 (RFC-EG-033 §6, signed proof envelopes): The claims have exactly the form of their kind
+    /// (`claims_invalid`), which is looked at after the signers, but before them if the statement admits
     /// keys.
     ///
     /// # Errors

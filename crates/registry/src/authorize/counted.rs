@@ -1,4 +1,4 @@
-//! What is found of one statement: that it counts, and until when; or why it does not.
+//! What is found of one statement: that it counts, and until when; or why it does not (RFC-EG-033 §4, incomplete proof continuity).
 
 use assent_proof::{Code, EvidenceId, Millis};
 

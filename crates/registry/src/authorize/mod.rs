@@ -1,9 +1,10 @@
 //! May this execute, now? A pure function of (view, request, now).
 //!
 //! It gathers every reason that denies. Only when there is none, and every ground for an allow was found,
-//! does [`verdict::conclude`] make an [`Allow`]; a row that cannot be read is a reason like any other (RFC-EG-033 §7).
+//! does [`verdict::conclude`] make an [`Allow`] (RFC-EG-033 §3, fail-closed proof enforcement). A row that cannot be read ends the
+//! evaluation: that is then the one reason, and what was found before it is not told.
 //!
-//! This file owns the order of the rules; each rule lies in the file that it is about:
+//! This file owns the order in which the rules are looked at; each rule lies in the file that it is about:
 //!
 //! | file | rules |
 //! |---|---|
@@ -91,7 +92,7 @@ fn unreadable(view: &View<'_>, error: &RowError, now: Millis) -> Decision {
     Decision::deny(Code::EvidenceMutated, detail, now)
 }
 
-/// The rules in their order. With the decision it answers which authorizations lose a use by a permit that rests on it.
+/// The rules, in the order in which they are looked at. With the decision it answers which authorizations lose a use by a permit that rests on it.
 ///
 /// Rule R161 (RFC-EG-033 §8, governance authorities): Without a genesis nothing is allowed
 /// (`domain_unknown`).
@@ -156,8 +157,8 @@ fn denied(findings: Findings) -> (Decision, BTreeSet<EvidenceId>) {
 /// Denies if more statements would have had to be judged than one evaluation judges.
 ///
 /// Rule R144 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): One evaluation, or the check of one envelope,
-/// judges at most 4,096 statements: the others it takes for void, it is in doubt, and an evaluation in doubt
-/// denies (`inheritance_unverifiable`).
+/// judges at most 4,096 statements, takes all others for void and is then in doubt, which denies a question
+/// (`inheritance_unverifiable`).
 fn within_bounds(view: &View<'_>, findings: &mut Findings) {
     if view.is_in_doubt() {
         let most = limit::JUDGED_STATEMENTS;

@@ -3,6 +3,7 @@
 //! Whether an issuer's statements of a kind deny is decided by walking its slots back to the first in which something stands.
 //! A negative in it denies however many other issuers pass, whoever signed it and however old it is,
 //! and so does every negative on the way: voiding lifts nothing, negatives do not age, and what is void has replaced nothing.
+//! Not heard are a negative that governance has released, and one that does not stand while the other half of its slot does.
 
 use assent_proof::{Claims, Code, EvidenceId, PolicyBody, PolicyVerdict};
 

@@ -1,5 +1,6 @@
-//! The lineage that a question is about, and that of the runtime: whether it is there, open, held back by nothing and of one
-//! subject, and what each issuer said in it (RFC-EG-033 §4, fragmented proof lineage; §5).
+//! The lineage that a question is about, and that of the runtime: whether it is there, open, not quarantined and of one
+//! subject, whether each equivocation in it has a chosen half, and what each issuer said in it (RFC-EG-033 §4, fragmented proof
+//! lineage; §3, runtime proof continuity).
 
 use std::collections::BTreeSet;
 
@@ -18,7 +19,7 @@ pub(super) struct Scene {
     pub(super) name: LineageName,
     pub(super) lineage: LineageRow,
     pub(super) said: Vec<Said>,
-    /// The half that stands of each equivocation that is reconciled.
+    /// The chosen half of each equivocation that is reconciled.
     pub(super) canonical: BTreeSet<EvidenceId>,
 }
 

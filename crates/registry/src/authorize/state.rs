@@ -12,7 +12,7 @@ use crate::view::View;
 
 /// Whether the request is about the history in force, or about no certain one. Denies if it is about another.
 ///
-/// Rule R165 (RFC-EG-033 §5, governance registries): A question about another history than the one in force
+/// Rule R165 (RFC-EG-033 §5, governance registries): A question about another history than that of the state
 /// is denied for that alone (`history_mismatch`).
 pub(super) fn same_history(request: &AuthorizeRequest, in_force: History, findings: &mut Findings) -> bool {
     let Some(asked) = request.history.filter(|asked| *asked != in_force) else { return true };

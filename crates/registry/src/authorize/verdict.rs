@@ -189,7 +189,7 @@ impl Grounds {
 /// `decisionTtlSeconds` are over or until the first end of anything that counted, whichever is earlier, and a
 /// deny for no time.
 ///
-/// Rule R223 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): After `conclude` an allow can only be replaced
+/// Rule R224 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): After `conclude` an allow can only be replaced
 /// by a deny, and no deny by an allow.
 pub(super) fn conclude(findings: Findings, grounds: Option<Grounds>) -> Decision {
     let Findings { now, revision, history, head, policy, permit, mut reasons, more, until } = findings;

@@ -80,7 +80,7 @@ pub(super) fn check(view: &View<'_>, occasion: Occasion, envelope: &VerifiedEnve
 /// The rules of this state, under which the envelope has to be verified. Were it under others, replicas could part.
 ///
 /// Rule R32 (RFC-EG-033 §6, signed proof envelopes): A replica stops at an envelope that was verified under
-/// other rules than those in force.
+/// other rules than those that the state follows.
 fn verified_under(view: &View<'_>, envelope: &VerifiedEnvelope) -> Result<Rules, RowError> {
     let (rules, used) = (view.rules()?, envelope.rules());
     if rules == used {

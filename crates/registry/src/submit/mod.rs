@@ -132,7 +132,7 @@ fn apply_atomically(
 }
 
 /// Rule R24 (RFC-EG-033 §6, signed proof envelopes): Every replica verifies each envelope itself, under the
-/// rules that are in force when the envelope's turn comes.
+/// rules that the state follows when the envelope's turn comes.
 fn submit(rows: &mut dyn RowsMut, occasion: Occasion, envelope: &impl ToVerify) -> Result<Outcome, RowError> {
     let rules = View::new(rows).rules()?;
     match envelope.verified(rules) {

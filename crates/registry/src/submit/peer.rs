@@ -113,8 +113,8 @@ fn has_room_for_trust(
 /// peer in the domain that is not void, whoever submitted that, and a first one has no proof
 /// (`registry_diverged`).
 ///
-/// Rule R118 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): The next checkpoint is refused if the last one
-/// is not found within 1,024 slots of each issuer under each trust, or without being in doubt
+/// Rule R118 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): The next checkpoint is refused if the search for
+/// the last one passes more than 1,024 slots of one issuer under one trust, or is in doubt
 /// (`inheritance_unverifiable`).
 fn last(view: &View<'_>, domain: &DomainName, origin: &str) -> Result<Vec<CheckpointRow>, Stop> {
     let mut newest: BTreeMap<u64, BTreeSet<EvidenceId>> = BTreeMap::new();
@@ -145,8 +145,8 @@ fn last(view: &View<'_>, domain: &DomainName, origin: &str) -> Result<Vec<Checkp
 /// Rule R117 (RFC-EG-033 §10, unsigned proof inheritance): All checkpoints under a void trust are passed over
 /// together, and so are all that were accepted since their issuer's `invalidSince`.
 ///
-/// Rule R118 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): The next checkpoint is refused if the last one
-/// is not found within 1,024 slots of each issuer under each trust, or without being in doubt
+/// Rule R118 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): The next checkpoint is refused if the search for
+/// the last one passes more than 1,024 slots of one issuer under one trust, or is in doubt
 /// (`inheritance_unverifiable`).
 fn last_of(
     view: &View<'_>,

@@ -26,6 +26,10 @@ pub(super) struct Signers {
 /// Every issuer is an active authority of the domain in a role that may sign this, enough of them sign, and
 /// every key that the statement admits signs too.
 ///
+/// What is recorded of a signer is the statement that admitted it, so that a later grant neither revives what was signed under a
+/// void one nor voids what was signed under a sound one. A release rests on as few signers as can be, so that there are few
+/// different sets of releasers, and a question reads one row of each set however often a target was contained and released.
+///
 /// Rule R62 (RFC-EG-033 §7, quarantine): A `release` rests on as many of its signers as the threshold needs,
 /// those with the smallest keys, even if more signed it.
 ///
@@ -82,8 +86,8 @@ pub(super) fn check(
     Ok(Signers { counted, threshold })
 }
 
-/// The issuers that count, with their roles: each is an authority of the domain, may sign now, and its grant stands. Of a
-/// restriction with several issuers those that are no longer so are left out; of every other statement none may be.
+/// The issuers that count, with their roles: each is an authority of the domain, may sign now, and its grant is not void. Of a
+/// revocation with several issuers those that are no longer so are left out; of every other statement none may be.
 ///
 /// Rule R46 (RFC-EG-033 §3, Authority Proof Verification): A key that a statement admits does not count
 /// towards the threshold of that statement, except a root key that stays in a new `root`.

@@ -24,7 +24,8 @@ pub(super) struct Slot {
     pub(super) consumes: BTreeSet<EvidenceId>,
 }
 
-/// Where the statement goes, if it fits.
+/// Where the statement goes, if it fits. A restriction needs no slot, so that it can be signed in advance and never waits for
+/// another statement.
 ///
 /// Rule R101 (RFC-EG-033 §3, Immutable Exchange Lineage): Revocations, containments, permits and `rules` take
 /// no slot and move no head.

@@ -1,4 +1,4 @@
-//! Why the check of an envelope ends without a plan.
+//! Why the check of an envelope ends without a plan (RFC-EG-033 §7, no partial proof acceptance).
 
 use assent_proof::Refusal;
 

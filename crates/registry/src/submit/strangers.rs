@@ -33,7 +33,7 @@ use crate::view::View;
 /// came is missing here.
 ///
 /// Rule R13 (RFC-EG-033 §3, Authority Proof Verification): An envelope that names an issuer that the registry
-/// does not know is refused before a signature is computed (`authority_unknown`).
+/// does not know is refused before a signature is computed, except as R14 says (`authority_unknown`).
 ///
 /// Rule R14 (RFC-EG-033 §3, Authority Proof Verification): A statement that admits keys is not refused for
 /// unknown issuers if it names one that the registry knows.

@@ -49,8 +49,9 @@ pub(super) fn contains(
 
 /// It lifts a quarantine or an isolation, or a negative statement whose issuer can no longer say otherwise.
 ///
-/// Rule R73 (RFC-EG-033 §7, quarantine): A `release` names a quarantine, an isolation or a negative by an
-/// issuer whose key is revoked, and none that a release in force names (`claims_invalid`).
+/// Rule R73 (RFC-EG-033 §7, quarantine): A `release` names a quarantine, an isolation, or a statement that
+/// can be negative by an issuer whose key is revoked, and none that a release in force names
+/// (`claims_invalid`).
 pub(super) fn releases(view: &View<'_>, statement: &Statement, id: &EvidenceId) -> Result<(), Stop> {
     let row = evidence(view, statement, id, "containment")?;
     let refuse = |detail: String| Err(invalid("containment", detail).into());

@@ -53,7 +53,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// A grant of one key. A time since which what the key signed is void stays.
+    /// A grant of one key, for which governance vouches anew by it. A time since which what the key signed is void stays.
     ///
     /// Rule R126 (RFC-EG-033 §3, Authority Proof Verification): A new grant replaces the earlier one of the
     /// same key, and evidence of the key counts again if only the earlier grant's time had run out.

@@ -1,4 +1,4 @@
-//! What a statement changes beyond its lineage: which writer each kind calls. It writes nothing itself.
+//! What a statement changes beyond its lineage: which function of the [`Writer`] each kind calls (RFC-EG-033 §2, the kinds).
 
 use assent_proof::{Claims, DomainName};
 

@@ -1,7 +1,8 @@
-//! What accepting a statement writes: its leaf, its place in its lineage, and what its kind changes.
+//! What accepting a statement writes: its leaf, its place in its lineage, and what its kind changes (RFC-EG-033 §3, immutable
+//! proof persistence).
 //!
-//! The checks found every row that this builds on. A row that is gone by now is damage, and the node stops: otherwise the
-//! statement would get its receipt without having its effect.
+//! A row that the checks found and that is gone by now is damage, and the node stops: otherwise the statement would get its
+//! receipt without having its effect. A row that a statement is the first to need is made here.
 //!
 //! | file | what it writes |
 //! |---|---|
@@ -10,7 +11,7 @@
 //! | `kind.rs` | which of the following its kind writes |
 //! | `governance.rs` | domains and authorities |
 //! | `restriction.rs`, `contain.rs`, `release.rs` | what is held back, and what is lifted |
-//! | `reconcile.rs` | which half of an equivocation stands |
+//! | `reconcile.rs` | which half of an equivocation is chosen |
 //! | `permit.rs` | the use of a nonce and of the authorizations |
 //! | `peer.rs` | trusts in other registries, and their checkpoints |
 //! | `meta.rs` | the registry as a whole |
