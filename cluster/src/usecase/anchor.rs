@@ -209,9 +209,9 @@ impl Anchor {
 
     /// Why a wall clock is not trusted that is not where it is trusted to be, though a quorum agrees and it is not behind registry time.
     ///
-    /// Rule R8 (RFC-EG-033 §6, timestamp-bound proof continuity): A minute of agreement is not enough for a
-    /// wall clock that is more than 31 days ahead of registry time, or whose leaps since the first anchor or
-    /// an operator's last confirmation come to more than that.
+    /// Rule R8 (RFC-EG-033 §6, timestamp-bound proof continuity): A minute is not enough for a wall clock
+    /// that is more than 31 days ahead of registry time, or that leapt by more in all since the first anchor
+    /// or an operator's last confirmation.
     pub(super) fn doubt(&self, look: &Look) -> Unsure {
         let (ahead_ms, leapt_ms) = (look.ahead_ms(), self.leapt_ms(look.moment));
         if let Some(behind_ms) = self.set_back_ms(look.moment) {

@@ -220,6 +220,9 @@ impl Parts {
 
 impl Inner {
     /// Decides calls in slices, and answers each as soon as its slice is signed.
+    ///
+    /// Rule R158 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A question whose deadline is over is not
+    /// evaluated (`deadline_exceeded`).
     fn answer_short(&self, asks: Vec<Ask>, denied: Option<Denied>, now: Millis) {
         let rows = self.parts.open(denied, now);
         let mut asks = asks.into_iter().peekable();

@@ -16,8 +16,8 @@ impl Parts {
     /// Signs decisions together: one signature over the tree of all of them (RFC 6962), a path for each. Each answer holds its
     /// part of `room`, if there is one.
     ///
-    /// Rule R226 (RFC-EG-033 §6, signed proof envelopes): What was evaluated is signed by the node, and an
-    /// answer without a signature is a deny.
+    /// Rule R226 (RFC-EG-033 §6, deterministic exchange hashes): What was evaluated is signed by the node,
+    /// and an answer without a signature is a deny.
     pub(super) fn sign(
         &self,
         decided: &[(AuthorizeRequest, Decision)],
@@ -53,8 +53,8 @@ impl Parts {
 
     /// One decision without a signature, for denies alone: a caller that verifies believes no allow that comes like this.
     ///
-    /// Rule R226 (RFC-EG-033 §6, signed proof envelopes): What was evaluated is signed by the node, and an
-    /// answer without a signature is a deny.
+    /// Rule R226 (RFC-EG-033 §6, deterministic exchange hashes): What was evaluated is signed by the node,
+    /// and an answer without a signature is a deny.
     pub(super) fn unsigned(&self, request: &AuthorizeRequest, decision: &Decision) -> Answered {
         let body = self.body(request, decision);
         self.metrics.decided(decision.reasons.first().map(|reason| reason.code));

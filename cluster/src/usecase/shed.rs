@@ -88,8 +88,8 @@ impl Parts {
 
     /// Denies the request, without a signature.
     ///
-    /// Rule R226 (RFC-EG-033 §6, signed proof envelopes): What was evaluated is signed by the node, and an
-    /// answer without a signature is a deny.
+    /// Rule R226 (RFC-EG-033 §6, deterministic exchange hashes): What was evaluated is signed by the node,
+    /// and an answer without a signature is a deny.
     pub(super) fn denied_one(&self, request: &AuthorizeRequest, shed: &Shed) -> Answered {
         self.unsigned(request, &Decision::deny(shed.code(), shed.detail(), self.env.clock.now()))
     }

@@ -149,8 +149,8 @@ fn is_parent(
 /// is recorded as an equivocation, except as R93 says, and answered with its receipt and
 /// `authority_inconsistent`.
 ///
-/// Rule R93 (RFC-EG-033 §4, inconsistent authority validation): A second statement is refused if another one
-/// for its slot is recorded, or if an earlier equivocation of its issuer in the lineage has no chosen half
+/// Rule R93 (RFC-EG-033 §4, inconsistent authority validation): A second statement is refused if its slot has
+/// two already, or if an earlier equivocation of its issuer in the lineage has no chosen half
 /// (`authority_inconsistent`).
 fn second_statement(
     view: &View<'_>,
