@@ -92,7 +92,8 @@ fn unreadable(view: &View<'_>, error: &RowError, now: Millis) -> Decision {
     Decision::deny(Code::EvidenceMutated, detail, now)
 }
 
-/// The rules, in the order in which they are looked at. With the decision it answers which authorizations lose a use by a permit that rests on it.
+/// The rules, in the order in which they are looked at. With the decision it answers which authorizations lose a use by a permit
+/// that rests on it.
 ///
 /// Rule R161 (RFC-EG-033 §8, governance authorities): Without a genesis nothing is allowed
 /// (`domain_unknown`).

@@ -221,7 +221,7 @@ impl Revoked {
     /// alone, with any `invalidSince` or none.
     ///
     /// Rule R58 (RFC-EG-033 §7, revoke): One governance key may revoke an authority that is no governance key
-    /// from now on.
+    /// from now on, except as R59 says.
     ///
     /// Rule R59 (RFC-EG-033 §7, revoke): Others revoke such an authority at the threshold if the revocation
     /// has an `invalidSince`, or if it is in `_root`, where the authority is a node's key.
@@ -255,8 +255,8 @@ impl Revoked {
 /// Rule R55 (RFC-EG-033 §3, Authority Proof Verification): Execution evidence, containments, permits and
 /// `rules` need one issuer.
 ///
-/// Rule R56 (RFC-EG-033 §3, Authority Proof Verification): A `domain` needs root's threshold, and every other
-/// statement that needs more than one issuer the threshold of its own domain.
+/// Rule R56 (RFC-EG-033 §3, Authority Proof Verification): A `domain` needs root's threshold, and a statement
+/// of which neither R55 nor R57 to R61 says otherwise that of its own domain.
 fn threshold(view: &View<'_>, statement: &Statement) -> Result<u32, RowError> {
     match profile(statement.kind).threshold {
         Threshold::One => Ok(1),
@@ -267,8 +267,8 @@ fn threshold(view: &View<'_>, statement: &Statement) -> Result<u32, RowError> {
 
 /// A domain that is not there was refused before; were it not, no number of keys would do.
 ///
-/// Rule R56 (RFC-EG-033 §3, Authority Proof Verification): A `domain` needs root's threshold, and every other
-/// statement that needs more than one issuer the threshold of its own domain.
+/// Rule R56 (RFC-EG-033 §3, Authority Proof Verification): A `domain` needs root's threshold, and a statement
+/// of which neither R55 nor R57 to R61 says otherwise that of its own domain.
 fn domain_threshold(view: &View<'_>, domain: &DomainName) -> Result<u32, RowError> {
     Ok(view.domain(domain)?.map_or(u32::MAX, |row| row.threshold))
 }
