@@ -137,9 +137,11 @@ fn nobody_answering_is_cannot_know_and_never_runs_the_command() {
         "--action",
         "run",
         "--trust",
-        "node.pem",
+        "node.pub.pem",
     ];
     key(dir.path(), "node.pem");
+    let public = ok(dir.path(), &["key", "show", "node.pem"]);
+    std::fs::write(dir.path().join("node.pub.pem"), public).unwrap();
     let (code, stderr) =
         fails(dir.path(), &[&args[..], &["--subject", &subject, "--", "touch", "ran"]].concat());
     assert_eq!(code, 11, "{stderr}");

@@ -18,6 +18,9 @@ use crate::error::ClientError;
 use crate::transport::{Answer, Failure};
 use crate::words::{UnreadDeny, Words};
 
+/// A verdict as every node writes it, in whatever it stands.
+const DENY: &[u8] = b"\"deny\"";
+
 impl Answer {
     /// Whether the same call can be made again, and where; `Final` also for every answer that did what was asked.
     pub(crate) fn retry(&self) -> Retry {
@@ -33,18 +36,18 @@ pub(crate) fn retry_said(call: Call, status: u16, body: &[u8]) -> Retry {
     }
     // A status that says that nothing was judged is believed against any body: to ask again does no harm.
     let unjudged = status >= 500 || matches!(status, 408 | 425 | 429);
-    match code_said(call, body) {
+    match code_said(call, status, body) {
         Some(retry @ (Retry::Here | Retry::Elsewhere)) => retry,
         Some(Retry::Final) | None if unjudged => Retry::Elsewhere,
         Some(Retry::Final) | None => Retry::Final,
     }
 }
 
-fn code_said(call: Call, body: &[u8]) -> Option<Retry> {
+fn code_said(call: Call, status: u16, body: &[u8]) -> Option<Retry> {
     match (decision_body(body), problem(body)) {
         (Some(decision), _) => Some(decision.retry()),
         // A deny that cannot be read in full stays one, whatever else its body says.
-        (None, Some(_)) if matches!(call, Call::Authorize) && Words::of(body).is_deny() => None,
+        (None, Some(_)) if matches!(call, Call::Authorize) && Words::of(body).is_deny_under(status) => None,
         (None, problem) => problem.map(|problem| problem.retry(call)),
     }
 }
@@ -89,8 +92,14 @@ pub(crate) fn unreadable(answer: &Answer, what: impl Display) -> Unread {
 /// The deny in an answer to a question, if it has the shape of one.
 fn denied(answer: &Answer) -> Option<UnreadDeny> {
     let words = Words::of(&answer.body);
-    let is_deny = matches!(answer.call, Call::Authorize) && words.is_deny_under(answer.status);
-    is_deny.then(|| words.into_deny(&answer.body))
+    let is_deny = words.is_deny_under(answer.status) || has_a_deny(&answer.body);
+    (matches!(answer.call, Call::Authorize) && is_deny).then(|| words.into_deny(&answer.body))
+}
+
+/// Whether the word of a deny stands somewhere in what cannot be read, such as a batch that breaks off or names its decisions twice.
+/// It may stand for something else there, such as an action of that name. Then more is denied than was.
+fn has_a_deny(body: &[u8]) -> bool {
+    body.windows(DENY.len()).any(|bytes| bytes == DENY)
 }
 
 /// The document in an answer of 200.

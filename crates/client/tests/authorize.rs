@@ -421,3 +421,27 @@ async fn a_batch_with_a_deny_of_which_not_everything_can_be_read_is_not_asked_el
         assert_eq!((error.code(), a.requests(), b.requests()), ("decision_untrusted", 1, 0), "{error}");
     }
 }
+
+#[tokio::test]
+async fn a_deny_in_a_batch_that_cannot_be_read_at_all_ends_the_call() {
+    let requests = [request("run"), request("delete")];
+    let deny = String::from_utf8(newer_deny("run")).unwrap();
+    let signed = String::from_utf8(nine_seconds()).unwrap();
+    for (status, body) in [
+        (200, format!("{{\"decisions\":[{deny},{{\"decision\":\"al")),
+        (200, format!("{{\"decisions\":[{deny}],\"decisions\":[{signed},{signed}]}}")),
+        (200, format!("{{\"decisions\":[{deny},{signed}]}} x")),
+        (201, format!("{{\"decisions\":[{deny},{deny}]}}")),
+        (403, format!("{{\"decisions\":[{deny},{deny}]}}")),
+    ] {
+        let a = Server::start(vec![Do::Answer(status, body.clone().into_bytes())]).await;
+        let b = Server::start(vec![batch(&[&nine_seconds(), &nine_seconds()])]).await;
+        let asked = client(&[&a.endpoint, &b.endpoint], keys());
+        let error = asked.authorize_batch(&requests).await.unwrap_err();
+        assert_eq!(
+            (error.code(), a.requests(), b.requests()),
+            ("deny_not_understood", 1, 0),
+            "{body}: {error}"
+        );
+    }
+}
