@@ -5,6 +5,7 @@
 mod format;
 mod gauges;
 mod labels;
+mod now;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -22,11 +23,11 @@ use assent_store::LOG_VERSION;
 
 use crate::env::ProcessUsage;
 use crate::peer::PROTOCOL_VERSION;
-use crate::usecase::Submitted;
-use labels::{Became, Counted, Decided, Outcome};
+use labels::{Counted, Decided, Outcome};
 
 pub(crate) use format::Format;
-pub(crate) use gauges::Now;
+pub(crate) use labels::Became;
+pub(crate) use now::{KeyEnds, Now, TakenPlaces, Waiting};
 
 /// A node's metrics.
 pub struct Metrics {
@@ -150,8 +151,8 @@ impl Metrics {
     }
 
     /// What became of so many envelopes.
-    pub(crate) fn submitted(&self, result: &Submitted, envelopes: usize) {
-        self.submissions.inc_by(&Became::from(result), u64::try_from(envelopes).unwrap_or(u64::MAX));
+    pub(crate) fn submitted(&self, became: &Became, envelopes: usize) {
+        self.submissions.inc_by(became, u64::try_from(envelopes).unwrap_or(u64::MAX));
     }
 
     /// Envelopes were looked at before they are proposed: most signatures that this computed, and how many were refused without one as

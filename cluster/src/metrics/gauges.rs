@@ -13,9 +13,8 @@ use assent_api::{SnapshotDirection, StatusBody};
 use assent_proof::Seconds;
 
 use super::labels::Worded;
-use crate::config::Config;
+use super::now::{KeyEnds, Now};
 use crate::env::ProcessUsage;
-use crate::usecase::{KeyEnds, Waiting};
 
 /// A label for a node by its number. There are as many values as there are other members.
 type ByPeer = [(&'static str, u64); 1];
@@ -30,24 +29,6 @@ struct ByTransfer {
 struct ByUrgency {
     urgency: &'static str,
     of: &'static str,
-}
-
-/// What the page shows of a node.
-pub(crate) struct Now<'a> {
-    /// How the node sees the cluster.
-    pub(crate) status: &'a StatusBody,
-    /// Its configuration, for the bounds.
-    pub(crate) config: &'a Config,
-    /// Whether it can go on.
-    pub(crate) healthy: bool,
-    /// Whether a task that ticks has not done so for too long.
-    pub(crate) late: bool,
-    /// Tasks and pieces of blocking work that panicked.
-    pub(crate) panics: u64,
-    /// What waits.
-    pub(crate) waiting: Waiting,
-    /// When keys end.
-    pub(crate) key_ends: &'a KeyEnds,
 }
 
 /// A gauge for each value of a label, with fractions.

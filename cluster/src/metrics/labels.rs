@@ -10,8 +10,6 @@ use prometheus_client::metrics::family::Family;
 
 use assent_proof::Code;
 
-use crate::usecase::Submitted;
-
 /// One label with a word as its value.
 pub(super) type Worded = [(&'static str, &'static str); 1];
 
@@ -83,7 +81,7 @@ impl Known for Decided {
 
 /// What became of an envelope.
 #[derive(Debug)]
-pub(super) enum Became {
+pub(crate) enum Became {
     /// It entered the ledger.
     Accepted,
     /// It was in the ledger.
@@ -92,21 +90,6 @@ pub(super) enum Became {
     Unknown,
     /// It was refused, or the node failed at it.
     Refused(Code),
-}
-
-impl From<&Submitted> for Became {
-    fn from(result: &Submitted) -> Self {
-        match result {
-            Submitted::Accepted { fresh: true, .. } => Became::Accepted,
-            Submitted::Accepted { fresh: false, .. } => Became::Again,
-            // That also leaves its outcome unknown, and is a defect, which is told apart.
-            Submitted::Problem(problem) if problem.code == Code::InternalError => {
-                Became::Refused(Code::InternalError)
-            }
-            Submitted::Problem(problem) if problem.is_outcome_unknown() => Became::Unknown,
-            Submitted::Problem(problem) => Became::Refused(problem.code),
-        }
-    }
 }
 
 impl Known for Became {

@@ -13,6 +13,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// signed leaf, and once more in between.
 pub(crate) const DECISION_KIB: usize = 128;
 
+/// Most requests decided and signed together.
+pub(crate) const SLICE: usize = 64;
+
 /// The room of all answers under way.
 pub(super) struct AnswerRoom {
     /// One permit a KiB.

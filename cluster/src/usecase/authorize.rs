@@ -6,60 +6,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use assent_proof::AuthorizeRequest;
+use assent_proof::{AuthorizeRequest, Refusal};
 
 use super::decide::Denied;
+use super::joined::{Ask, Joined, Question};
 use super::lane::SHORT;
-use super::round::Joined;
 use super::shed::Shed;
-use super::{Caller, Parts, Service, within};
+use super::{Answered, Caller, Parts, Service, within};
 use crate::env::blocking;
+use crate::tasks::Panicked;
 
 /// Beyond the deadline a caller waits so long for the barrier's own reason before it is told only that the
 /// deadline passed.
 const GRACE: Duration = Duration::from_millis(150);
-
-/// A decision on the wire.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answered {
-    /// The HTTP status: 200 allow, 403 deny, 503 deny because the registry cannot know.
-    pub status: u16,
-    /// The DecisionBody, JSON. It has its receipt unless it is a deny that was made without an evaluation.
-    pub body: Bytes,
-}
-
-/// What is asked of the rules.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Question {
-    /// May this execute?
-    Read,
-    /// May this execute by the permit that was recorded for it?
-    Permitted,
-}
-
-/// Requests of one call, waiting for a barrier.
-pub(crate) struct Ask {
-    pub(super) requests: Arc<Vec<AuthorizeRequest>>,
-    pub(super) question: Question,
-    pub(super) until: Instant,
-    pub(super) reply: Reply,
-    /// Given back with the answer.
-    pub(super) room: OwnedSemaphorePermit,
-}
-
-/// Where a call's answer goes: one decision a request in order, or why none was evaluated.
-pub(super) type Reply = oneshot::Sender<Result<Vec<Answered>, Shed>>;
-
-impl Ask {
-    /// Whether it is decided apart from its round, in the lane of long calls.
-    pub(super) fn is_long(&self) -> bool {
-        self.requests.len() > SHORT
-    }
-}
 
 impl Service {
     /// Decides the requests on one view that a quorum has confirmed after they arrived. Always answers, one
@@ -157,6 +119,23 @@ impl Service {
             Ok(Ok(Err(shed))) => Err(shed),
             Ok(Ok(Ok(_)) | Err(_)) => Err(Shed::Lost),
             Err(_) => Err(late()),
+        }
+    }
+
+    /// What `deciding` makes of the request. If that ends without a decision, were it by a panic, the request is denied: a caller that hears
+    /// nothing may take that for what it likes.
+    ///
+    /// # Errors
+    /// The refusal that `deciding` answers.
+    pub(crate) async fn decided_or_denied(
+        &self,
+        request: &AuthorizeRequest,
+        deciding: impl Future<Output = Result<Option<Answered>, Refusal>>,
+    ) -> Result<Answered, Refusal> {
+        match self.parts().tasks.caught("decision on a request", deciding).await {
+            Ok(Ok(Some(answer))) => Ok(answer),
+            Ok(Err(refusal)) => Err(refusal),
+            Ok(Ok(None)) | Err(Panicked) => Ok(self.parts().denied_one(request, &Shed::Lost)),
         }
     }
 

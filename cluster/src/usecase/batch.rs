@@ -15,10 +15,11 @@ use tokio::time::Instant;
 use assent_api::{BatchMode, Call, MAX_BATCH, MAX_RESULT_BYTES, Problem, parse_authorize_batch, parse_batch};
 use assent_proof::{AuthorizeRequest, Refusal};
 
-use super::authorize::Question;
 use super::check::Sender;
+use super::joined::Question;
 use super::shed::Shed;
-use super::submit::{Submitted, Uncounted};
+use super::submit::Uncounted;
+use super::submitted::Submitted;
 use super::urgency::{Room, Urgency};
 use super::{Answered, Caller, Service, within};
 use crate::env::{BlockingError, blocking};

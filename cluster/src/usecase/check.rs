@@ -23,9 +23,10 @@ use assent_proof::{
 use assent_registry::{Checked, RowError, View, admits, query, refuses_strangers};
 
 use super::barrier::BarrierError;
+use super::service::Inner;
 use super::shed::Shed;
 use super::urgency::{Room, Urgency};
-use super::{Inner, Parts, Service};
+use super::{Parts, Service};
 use crate::env::blocking;
 use crate::raft::verifier::{Looked, Verifier};
 

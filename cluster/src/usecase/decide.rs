@@ -17,16 +17,15 @@ use assent_registry::{Decision, View, authorize, authorize_permitted};
 use assent_store::RegistryView;
 
 use super::anchor::Unsure;
-use super::answer_room::Taken;
-use super::authorize::{Answered, Ask, Question, Reply};
+use super::answer_room::{SLICE, Taken};
 use super::barrier::BarrierError;
+use super::joined::{Ask, Question, Reply};
+use super::service::Inner;
 use super::shed::Shed;
 use super::timed::Timed;
-use super::{Inner, Parts};
+use super::{Answered, Parts};
 use crate::env::blocking;
 
-/// Most requests decided and signed together.
-pub(crate) const SLICE: usize = 64;
 /// How many evaluations that take all the time they are given fit into a call's deadline.
 const SHARES: u64 = 4;
 

@@ -7,6 +7,7 @@ use assent_proof::{AuthorizeRequest, sign_batch};
 use assent_registry::Decision;
 
 use super::answer_room::Taken;
+use super::shed::Shed;
 use super::{Answered, Parts};
 
 /// Random bytes in each leaf, which keep the other leaves of a tree from being guessed.
@@ -49,6 +50,19 @@ impl Parts {
                 Answered { status, body }
             })
             .collect()
+    }
+
+    /// Denies each request, without a signature.
+    pub(super) fn denied_unsigned(&self, requests: &[AuthorizeRequest], shed: &Shed) -> Vec<Answered> {
+        requests.iter().map(|request| self.denied_one(request, shed)).collect()
+    }
+
+    /// Denies the request, without a signature.
+    ///
+    /// Rule R226 (RFC-EG-033 §6, deterministic exchange hashes): What was evaluated is signed by the node,
+    /// and an answer without a signature is a deny.
+    pub(super) fn denied_one(&self, request: &AuthorizeRequest, shed: &Shed) -> Answered {
+        self.unsigned(request, &Decision::deny(shed.code(), shed.detail(), self.env.clock.now()))
     }
 
     /// One decision without a signature, for denies alone: a caller that verifies believes no allow that comes like this.

@@ -15,8 +15,9 @@ use assent_proof::{DomainName, Millis, PublicKey, Role, Seconds};
 use assent_registry::{AuthorityStatus, RowError, query};
 use assent_store::RegistryStore;
 
-use super::Service;
+use super::Parts;
 use crate::env::blocking;
+use crate::metrics::KeyEnds;
 
 /// Authorities that are read for one page.
 const STRETCH: usize = 2_048;
@@ -26,23 +27,6 @@ const READ_EVERY: Duration = Duration::from_secs(5);
 const WAITS: Duration = Duration::from_millis(500);
 /// What is shown of a key whose grant has no end: the last second that a statement can name.
 const NEVER: Seconds = Seconds(253_402_300_799);
-
-/// What is known of when keys end.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct KeyEnds {
-    /// When the grant of this node's own key ends; 0 if it has none, or was revoked. None if that could not be read.
-    pub(crate) own: Option<Seconds>,
-    /// By role, when the next key ends that is not revoked.
-    pub(crate) soonest: BTreeMap<Role, Seconds>,
-}
-
-impl KeyEnds {
-    /// What of this is still to come at `now`. The node's own end is read for each page, and is shown as it was after it has passed.
-    fn to_come(&self, now: Millis) -> Self {
-        let to_come = self.soonest.iter().filter(|(_, end)| now < end.to_millis());
-        Self { own: self.own, soonest: to_come.map(|(role, end)| (*role, *end)).collect() }
-    }
-}
 
 /// The walks over all authorities, one after the other.
 #[derive(Default)]
@@ -63,19 +47,17 @@ struct Walk {
     found: BTreeMap<Role, Seconds>,
 }
 
-impl Service {
+impl Walks {
     /// What is known of when keys end, after one more stretch if it is time for one.
-    pub(super) async fn key_ends(&self) -> KeyEnds {
-        let walks = &self.inner.key_ends;
-        let parts = self.parts();
+    pub(super) async fn known(&self, parts: &Parts) -> KeyEnds {
         let now = parts.env.clock.now();
         // Another page reads right now: what is known will do.
-        if let Ok(mut walk) = walks.walk.clone().try_lock_owned()
+        if let Ok(mut walk) = self.walk.clone().try_lock_owned()
             && walk.read.is_none_or(|read| read.elapsed() >= READ_EVERY)
         {
             walk.read = Some(Instant::now());
             let (registry, key) = (parts.registry.clone(), parts.key.public());
-            let known = walks.known.clone();
+            let known = self.known.clone();
             let reading = blocking(&*parts.env.blocking, move || {
                 let read = walk.go_on(&registry, &key, now);
                 let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -98,7 +80,7 @@ impl Service {
                 parts.stop_if_unknown(&error);
             }
         }
-        walks.known.lock().unwrap_or_else(PoisonError::into_inner).to_come(now)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).to_come(now)
     }
 }
 

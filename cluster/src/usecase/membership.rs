@@ -6,19 +6,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use openraft::async_runtime::watch::WatchReceiver;
-use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
-use openraft::{ChangeMembers, Instant as _, RaftMetrics};
+use openraft::{ChangeMembers, Instant as _};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use assent_api::MembersBody;
-use assent_proof::{Code, PublicKey, Refusal};
+use assent_proof::{Code, PublicKey};
 use assent_registry::query;
 
+use super::change::{Changed, done, is_its_own, refused, unknown};
+use super::parts::CoreMetrics;
 use super::relocate::{Place, has_places};
 use super::{Parts, Service};
 use crate::peer::{Manage, ManageError, ManageReply};
-use crate::raft::types::{MEMBERS_MAX, NodeId, NodeIdError, PeerNode, TypeConfig, VOTERS_MAX, check_new_id};
+use crate::raft::types::{MEMBERS_MAX, NodeId, NodeIdError, PeerNode, VOTERS_MAX, check_new_id};
 
 /// A voter counts as there if it answered within so many longest elections.
 const THERE_WITHIN_ELECTIONS: u32 = 3;
@@ -28,13 +28,6 @@ const CATCHES_UP_WITHIN: Duration = Duration::from_secs(5);
 const TAKES_WITHIN_ELECTIONS: u32 = 4;
 /// How often it is looked.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-
-pub(super) type Metrics = RaftMetrics<TypeConfig>;
-pub(super) type Changed<T> = Result<T, ManageError>;
-
-pub(super) fn refused<T>(code: Code, detail: impl Into<String>) -> Changed<T> {
-    Err(ManageError::Refused(Refusal::new(code, detail)))
-}
 
 /// Whether a new member may have this id.
 fn is_free(id: NodeId, next: NodeId) -> Changed<()> {
@@ -46,19 +39,6 @@ fn is_free(id: NodeId, next: NodeId) -> Changed<()> {
             | NodeIdError::FarFounder { .. }
             | NodeIdError::FarAhead { .. }),
         ) => refused(Code::Malformed, error.to_string()),
-    }
-}
-
-/// Refuses a member that has something in common with another one that each must have for itself.
-pub(super) fn is_its_own(
-    members: &BTreeMap<NodeId, PeerNode>,
-    id: NodeId,
-    shares: impl Fn(&PeerNode) -> Option<&'static str>,
-) -> Changed<()> {
-    let mut others = members.iter().filter(|(other, _)| **other != id);
-    match others.find_map(|(other, known)| Some((other, shares(known)?))) {
-        None => Ok(()),
-        Some((other, what)) => refused(Code::MemberExists, format!("node {other} has the same {what}")),
     }
 }
 
@@ -139,12 +119,8 @@ impl Service {
 }
 
 impl Parts {
-    pub(super) fn metrics_now(&self) -> Metrics {
-        self.raft.metrics().borrow_watched().clone()
-    }
-
     /// Whether a member has answered lately.
-    fn is_there(&self, metrics: &Metrics, id: NodeId) -> bool {
+    fn is_there(&self, metrics: &CoreMetrics, id: NodeId) -> bool {
         if id == self.config.node_id {
             return true;
         }
@@ -196,7 +172,7 @@ impl Parts {
     }
 
     /// A membership that is committed and not on its way to another one.
-    pub(super) fn settled(&self) -> Changed<Metrics> {
+    pub(super) fn settled(&self) -> Changed<CoreMetrics> {
         let metrics = self.metrics_now();
         let joint = metrics.membership_config.membership().get_joint_config().len() > 1;
         if joint || metrics.membership_config != metrics.committed_membership_config {
@@ -325,30 +301,6 @@ impl Parts {
         if let Err(error) = done(timeout_at(until, self.raft.change_membership(change, false)).await) {
             tracing::warn!(?error, "the change is not complete yet");
         }
-    }
-}
-
-pub(super) fn unknown<T>(id: NodeId) -> Changed<T> {
-    refused(Code::MemberUnknown, format!("node {id} is not a member"))
-}
-
-/// What Raft made of a change.
-pub(super) fn done<T, E>(
-    changed: Result<Result<T, RaftError<TypeConfig, ClientWriteError<TypeConfig>>>, E>,
-) -> Changed<()> {
-    match changed {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward)))) => {
-            Err(ManageError::NotLeader { leader: forward.leader_id })
-        }
-        Ok(Err(RaftError::APIError(ClientWriteError::ChangeMembershipError(error)))) => match error {
-            ChangeMembershipError::InProgress(_) | ChangeMembershipError::UncommittedLeaderLog(_) => {
-                refused(Code::MembershipBusy, error.to_string())
-            }
-            error => refused(Code::QuorumAtRisk, error.to_string()),
-        },
-        Ok(Err(error)) => Err(ManageError::Unknown(error.to_string())),
-        Err(_) => Err(ManageError::Unknown("not committed within the deadline".to_owned())),
     }
 }
 

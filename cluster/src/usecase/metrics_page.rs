@@ -1,13 +1,14 @@
 //! The page of metrics. Local: no barrier, and no decision rests on it. It is there while nothing else is.
 
+use super::urgency::Urgency;
 use super::{Caller, Service};
-use crate::metrics::{Format, Now};
+use crate::metrics::{Format, Now, Waiting};
 
 impl Service {
     /// The page in one of its forms, as everything is right now.
     pub(crate) async fn metrics_page(&self, format: Format) -> String {
-        let key_ends = self.key_ends().await;
         let parts = self.parts();
+        let key_ends = self.inner.key_ends.known(parts).await;
         let now = Now {
             status: &self.status(&Caller::Anonymous),
             config: &parts.config,
@@ -18,5 +19,18 @@ impl Service {
             key_ends: &key_ends,
         };
         parts.metrics.page(&now, format)
+    }
+
+    /// How much waits.
+    fn waiting(&self) -> Waiting {
+        let limits = &self.config().limits;
+        Waiting {
+            single: limits.short_queue().saturating_sub(self.inner.authorize_room.available_permits()),
+            long: self.inner.lane.waiting(),
+            submit: [(&self.inner.places, "clients"), (&self.inner.peers_places, "peers")]
+                .into_iter()
+                .flat_map(|(places, of)| Urgency::ALL.map(|urgency| places.shown(urgency, of)))
+                .collect(),
+        }
     }
 }

@@ -7,8 +7,8 @@
 
 use bytes::Bytes;
 
-use super::authorize::Question;
 use super::decide::Denied;
+use super::joined::Question;
 use super::shed::Shed;
 use super::{Answered, Caller, Service, Submitted};
 use assent_api::{DecisionBody, Problem};

@@ -8,17 +8,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use openraft::errors::{ClientWriteError, RaftError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use assent_api::{Call, Problem, status_of};
-use assent_proof::{Code, History};
+use assent_api::{Call, status_of};
 use assent_registry::{Command, Group, Outcome, Outcomes};
 
-use super::anchor::Unsure;
-use super::submit::{Submitted, answer, failed};
+use super::Parts;
+use super::pending::{Failure, Judged, Pending};
+use super::service::Inner;
+use super::submitted::{Submitted, answer, failed};
 use super::urgency::Urgency;
-use super::{Inner, Parts};
 use crate::config::LimitConfig;
 use crate::peer::{PeerError, Submit, SubmitError};
 use crate::raft::types::Proposal;
@@ -26,53 +26,6 @@ use crate::tasks::Why;
 
 /// The pause before trying again while there is no leader.
 const RETRY_AFTER: Duration = Duration::from_millis(20);
-
-/// One submission on its way into the log.
-pub(crate) struct Pending {
-    pub(super) group: Group,
-    pub(super) bytes: usize,
-    pub(super) until: Instant,
-    pub(super) reply: oneshot::Sender<Result<Judged, Failure>>,
-    /// Given back with the answer.
-    pub(super) _places: OwnedSemaphorePermit,
-}
-
-/// What became of one submission, and in which history.
-pub(super) struct Judged {
-    pub(super) outcomes: Vec<Outcome>,
-    pub(super) history: Option<History>,
-}
-
-/// Why a submission has no outcome.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Failure {
-    /// It was certainly not proposed.
-    NoQuorum(String),
-    /// It may have been committed, or may still be.
-    Unknown(String),
-    /// The leader, or this node while there is none, does not trust its clock.
-    ClockUncertain(Option<Unsure>),
-    /// Too much is waiting.
-    Overloaded(String),
-}
-
-impl Failure {
-    /// Rule R229 (RFC-EG-033 §4, synchronization ambiguity): A submission that was certainly not proposed,
-    /// for want of a quorum or of a sure clock, is answered with 503, and one whose outcome is unknown with
-    /// 504.
-    pub(super) fn problem(&self) -> Problem {
-        let refuse = |code, detail: &str| Problem::new(code, status_of(code, Call::Submission), detail);
-        match self {
-            Failure::NoQuorum(detail) => refuse(Code::NoQuorum, detail),
-            Failure::Unknown(detail) => Problem::unknown_outcome(detail.clone()),
-            Failure::ClockUncertain(None) => {
-                refuse(Code::ClockUncertain, "the leader does not trust its clock")
-            }
-            Failure::ClockUncertain(Some(unsure)) => *unsure.problem(Call::Submission),
-            Failure::Overloaded(detail) => refuse(Code::Overloaded, detail),
-        }
-    }
-}
 
 /// Takes what waits, all of this urgency, and proposes it as one entry. A bounded number of entries is under way; what arrives
 /// meanwhile waits for the next, so the busier the node the larger its entries.

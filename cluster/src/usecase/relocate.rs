@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use assent_api::MemberAddress;
 use assent_proof::Code;
 
-use super::membership::{Changed, done, is_its_own, refused, unknown};
+use super::change::{Changed, done, is_its_own, refused, unknown};
 use super::{Parts, Service};
 use crate::peer::ManageError;
 use crate::raft::types::{NodeId, PeerNode};

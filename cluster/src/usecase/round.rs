@@ -14,11 +14,11 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use super::authorize::Ask;
+use super::Service;
 use super::barrier::{BarrierError, LastTry, TRY_AT_MOST};
 use super::decide::answer_all;
-use super::shed::Shed;
-use super::{Inner, Service};
+use super::joined::{Ask, Joined};
+use super::service::Inner;
 use crate::config::LimitConfig;
 use crate::tasks::Why;
 
@@ -27,51 +27,6 @@ const BARRIER_AT_LEAST: Duration = Duration::from_millis(100);
 
 /// Callers of a round whose deadlines lie so close together give up together, so that a round without a quorum signs few denies.
 const TOGETHER: Duration = Duration::from_millis(10);
-
-/// Somebody who waits for a barrier.
-pub(crate) enum Joined {
-    /// Authorize requests, decided by the round itself.
-    Ask(Ask),
-    /// A read, which only wants to know.
-    Read {
-        /// It gives up then.
-        until: Instant,
-        /// Whether the barrier was passed.
-        reply: oneshot::Sender<Result<(), BarrierError>>,
-    },
-}
-
-impl Joined {
-    fn until(&self) -> Instant {
-        match self {
-            Joined::Ask(ask) => ask.until,
-            Joined::Read { until, .. } => *until,
-        }
-    }
-
-    /// How many requests a round decides for it. A long call is decided apart, and counts as one.
-    fn requests(&self) -> usize {
-        match self {
-            Joined::Ask(ask) if ask.is_long() => 1,
-            Joined::Ask(ask) => ask.requests.len(),
-            Joined::Read { .. } => 1,
-        }
-    }
-
-    /// Tells a caller that its time was over before a barrier could begin.
-    fn too_late(self) {
-        let detail = "the deadline passed before a read barrier began".to_owned();
-        // A caller that gave up needs no answer.
-        match self {
-            Joined::Ask(ask) => {
-                let _ = ask.reply.send(Err(Shed::Late(detail)));
-            }
-            Joined::Read { reply, .. } => {
-                let _ = reply.send(Err(BarrierError::NoQuorum(detail)));
-            }
-        }
-    }
-}
 
 impl Service {
     /// Waits for the next round; the error says why not.
@@ -216,7 +171,9 @@ mod tests {
 
     use assent_proof::{AuthorizeRequest, Sha256};
 
-    use super::super::authorize::{Answered, Question};
+    use super::super::answered::Answered;
+    use super::super::joined::Question;
+    use super::super::shed::Shed;
     use super::*;
 
     type Told<T, E> = oneshot::Receiver<Result<T, E>>;

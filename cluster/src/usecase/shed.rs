@@ -6,12 +6,9 @@
 //! never made here.
 
 use assent_api::{Call, Problem, status_of};
-use assent_proof::{AuthorizeRequest, Code, Refusal};
-use assent_registry::Decision;
+use assent_proof::{Code, Refusal};
 
-use super::{Answered, Parts, Service};
 use crate::env::BlockingError;
-use crate::tasks::Panicked;
 
 /// Why a call was not evaluated.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,40 +55,6 @@ impl From<BlockingError> for Shed {
     /// The one thing to make of work that ended without a result: whoever refuses by it refuses what nobody has looked at.
     fn from(_: BlockingError) -> Self {
         Shed::Lost
-    }
-}
-
-impl Service {
-    /// What `deciding` makes of the request. If that ends without a decision, were it by a panic, the request is denied: a caller that hears
-    /// nothing may take that for what it likes.
-    ///
-    /// # Errors
-    /// The refusal that `deciding` answers.
-    pub(crate) async fn decided_or_denied(
-        &self,
-        request: &AuthorizeRequest,
-        deciding: impl Future<Output = Result<Option<Answered>, Refusal>>,
-    ) -> Result<Answered, Refusal> {
-        match self.parts().tasks.caught("decision on a request", deciding).await {
-            Ok(Ok(Some(answer))) => Ok(answer),
-            Ok(Err(refusal)) => Err(refusal),
-            Ok(Ok(None)) | Err(Panicked) => Ok(self.parts().denied_one(request, &Shed::Lost)),
-        }
-    }
-}
-
-impl Parts {
-    /// Denies each request, without a signature.
-    pub(super) fn denied_unsigned(&self, requests: &[AuthorizeRequest], shed: &Shed) -> Vec<Answered> {
-        requests.iter().map(|request| self.denied_one(request, shed)).collect()
-    }
-
-    /// Denies the request, without a signature.
-    ///
-    /// Rule R226 (RFC-EG-033 §6, deterministic exchange hashes): What was evaluated is signed by the node,
-    /// and an answer without a signature is a deny.
-    pub(super) fn denied_one(&self, request: &AuthorizeRequest, shed: &Shed) -> Answered {
-        self.unsigned(request, &Decision::deny(shed.code(), shed.detail(), self.env.clock.now()))
     }
 }
 

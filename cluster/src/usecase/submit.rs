@@ -10,30 +10,17 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use assent_api::{BatchMode, Call, Problem, ReceiptBody, status_of};
-use assent_proof::{History, Refusal};
-use assent_registry::{Group, Outcome};
+use assent_api::{BatchMode, Call, Problem, status_of};
+use assent_proof::Refusal;
+use assent_registry::Group;
 
 use super::check::{Sender, Unfit};
-use super::propose::{Failure, Judged, Pending};
+use super::pending::{Failure, Judged, Pending};
 use super::shed::Shed;
+use super::submitted::{Submitted, answer, failed};
 use super::urgency::{Room, Urgency};
 use super::{Caller, Service, within};
-use crate::metrics::Metrics;
-
-/// What became of one envelope, as the caller is told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Submitted {
-    /// It is in the ledger; `fresh` if this submission put it there.
-    Accepted {
-        /// Where.
-        receipt: ReceiptBody,
-        /// Whether an earlier submission had put it there.
-        fresh: bool,
-    },
-    /// It is not, or it is unknown whether it is, or it proves an equivocation.
-    Problem(Box<Problem>),
-}
+use crate::metrics::{Became, Metrics};
 
 impl Service {
     /// Submits one envelope, byte for byte.
@@ -187,14 +174,14 @@ impl Uncounted<'_> {
 
     /// The same became of all of them.
     pub(super) fn became_all(mut self, result: &Submitted) {
-        self.metrics.submitted(result, std::mem::take(&mut self.envelopes));
+        self.metrics.submitted(&Became::from(result), std::mem::take(&mut self.envelopes));
     }
 
     /// This became of each of them.
     fn became_each(mut self, results: &[Submitted]) {
         self.envelopes = 0;
         for result in results {
-            self.metrics.submitted(result, 1);
+            self.metrics.submitted(&Became::from(result), 1);
         }
     }
 }
@@ -204,7 +191,7 @@ impl Drop for Uncounted<'_> {
         // A caller that went away is no reason to count.
         if std::thread::panicking() {
             let failed = Submitted::Problem(Box::new(Problem::fault("the work on it panicked")));
-            self.metrics.submitted(&failed, self.envelopes);
+            self.metrics.submitted(&Became::from(&failed), self.envelopes);
         }
     }
 }
@@ -242,10 +229,6 @@ fn lost() -> Submitted {
     failed(&Failure::Unknown("the answer was lost inside the node".to_owned()))
 }
 
-pub(super) fn failed(failure: &Failure) -> Submitted {
-    Submitted::Problem(Box::new(failure.problem()))
-}
-
 fn refused(unfit: &Unfit) -> Submitted {
     let status = status_of(unfit.refusal.code, Call::Submission);
     let problem = Problem::from_refusal(&unfit.refusal, status).in_history(unfit.history);
@@ -266,37 +249,6 @@ fn all_refused(unfit: &[Option<Unfit>]) -> Vec<Submitted> {
             (None, None) => failed(&Failure::NoQuorum("not proposed".to_owned())),
         })
         .collect()
-}
-
-/// As the caller is told.
-pub(super) fn answer(outcome: Outcome, history: Option<History>) -> Submitted {
-    let body = |receipt: assent_registry::Receipt, history| ReceiptBody {
-        evidence_id: receipt.evidence_id,
-        ledger_index: receipt.ledger_index,
-        revision: receipt.revision,
-        accepted_at: receipt.accepted_at,
-        history,
-    };
-    // A receipt says nothing without the history that it is of. What was applied has one.
-    let of_none =
-        || failed(&Failure::Unknown("the history of the receipt was lost inside the node".to_owned()));
-    match outcome {
-        Outcome::Accepted { receipt, fresh } => match history {
-            Some(history) => Submitted::Accepted { receipt: body(receipt, history), fresh },
-            None => of_none(),
-        },
-        Outcome::Equivocation { receipt, refusal } => {
-            let Some(found) = history else { return of_none() };
-            let status = status_of(refusal.code, Call::Submission);
-            let problem = Problem::from_refusal(&refusal, status).with_receipt(body(receipt, found));
-            Submitted::Problem(Box::new(problem.in_history(history)))
-        }
-        Outcome::Refused { refusal, head, next_sequence } => {
-            let status = status_of(refusal.code, Call::Submission);
-            let problem = Problem::from_refusal(&refusal, status).with_slot(head, next_sequence);
-            Submitted::Problem(Box::new(problem.in_history(history)))
-        }
-    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use assent_proof::{Envelope, Statement};
 use assent_registry::Group;
 
 use crate::config::LimitConfig;
+use crate::metrics::TakenPlaces;
 
 /// Up to so many bytes of envelopes are read where they stand for how urgent they are: that takes about as long as reading the largest
 /// single request. A call of more is a batch.
@@ -148,19 +149,6 @@ impl<T> PerUrgency<T> {
             Urgency::Batch => &self.batch,
         }
     }
-}
-
-/// Places for envelopes, as the page of metrics shows them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct TakenPlaces {
-    /// How urgent the envelopes are.
-    pub(crate) urgency: &'static str,
-    /// Whose they are: `clients`, or `peers` that forward them.
-    pub(crate) of: &'static str,
-    /// How many places are taken.
-    pub(crate) taken: usize,
-    /// How many there are.
-    pub(crate) most: usize,
 }
 
 /// One place an envelope, from the arrival of its call to its answer.

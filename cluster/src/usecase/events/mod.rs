@@ -5,6 +5,7 @@
 //! to confirm that it does not, and the caller is told. A feed is of one history and ends if the node comes to a later one.
 //! The ledger itself is the buffer: a feed holds one page and a few chunks, whoever reads how slowly.
 
+mod feed;
 mod lines;
 mod poll;
 mod pump;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use assent_api::{Call, Problem, status_of};
@@ -22,17 +23,14 @@ use assent_registry::RowError;
 use assent_registry::query::{self, EventFilter, EventPage};
 
 use super::{Caller, Service, Shed, within};
-use crate::config::LimitConfig;
 use crate::env::blocking;
 use crate::metrics::Metrics;
 use crate::raft::machine::AppliedAt;
+use feed::{Feed, PAGE_LEAVES, Source};
 use poll::Ends;
 use pump::Pump;
 
-/// Most leaves looked at in one read.
-const PAGE_LEAVES: usize = 256;
-/// Reads for feeds at once, so that many followers who wake together leave room for authorizes.
-const READS_AT_ONCE: usize = 4;
+pub(super) use feed::Feeds;
 
 /// What somebody follows, and from where.
 #[derive(Debug, Clone)]
@@ -41,15 +39,6 @@ pub struct EventsAsk {
     pub filter: EventFilter,
     /// What the caller has; nothing: from the beginning, in whichever history is in force.
     pub after: Option<Cursor>,
-}
-
-/// A feed whose beginning lies in this ledger.
-#[derive(Debug, Clone)]
-pub(super) struct Feed {
-    /// What of it.
-    filter: EventFilter,
-    /// What the caller has.
-    after: Cursor,
 }
 
 /// A long poll's own wishes.
@@ -63,18 +52,6 @@ pub struct PollAsk {
     pub confirmed: bool,
 }
 
-/// Room for the feeds of a node.
-pub(crate) struct Feeds {
-    room: Arc<Semaphore>,
-    reads: Semaphore,
-}
-
-impl Feeds {
-    pub(crate) fn new(limits: &LimitConfig) -> Self {
-        Self { room: Arc::new(Semaphore::new(limits.event_streams)), reads: Semaphore::new(READS_AT_ONCE) }
-    }
-}
-
 /// A place among the feeds, held until it is dropped.
 pub(super) struct Place {
     metrics: Arc<Metrics>,
@@ -85,20 +62,6 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.metrics.feed_ended();
     }
-}
-
-/// Where a feed's events come from. One node has one; tests have their own.
-pub(super) trait Source: Send + Sync + 'static {
-    /// The page after a revision, at most so many events.
-    fn page(
-        &self,
-        filter: &EventFilter,
-        after: u64,
-        limit: usize,
-    ) -> impl Future<Output = Result<EventPage, Box<Problem>>> + Send;
-
-    /// How far there is something to read.
-    fn applied(&self) -> watch::Receiver<AppliedAt>;
 }
 
 impl Source for Service {

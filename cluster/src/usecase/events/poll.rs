@@ -7,8 +7,8 @@ use tokio_util::sync::CancellationToken;
 
 use assent_api::{Call, EndReason, Problem};
 
+use super::feed::{Feed, Source};
 use super::lines::{self, Reach, Stretch};
-use super::{Feed, Source};
 use crate::usecase::Shed;
 
 /// Most reads of one answer. A filter that takes nothing gets an answer that says how far it has come.

@@ -11,8 +11,8 @@ use assent_api::EndReason;
 use assent_proof::Cursor;
 use assent_registry::query::EventPage;
 
+use super::feed::{Feed, PAGE_LEAVES, Source};
 use super::lines::{self, Reach, Stretch};
-use super::{Feed, PAGE_LEAVES, Source};
 use crate::raft::machine::AppliedAt;
 
 /// Chunks that wait for the consumer; one place more is kept for the end.

@@ -1,0 +1,67 @@
+//! What the page is told of a node at this moment.
+
+use std::collections::BTreeMap;
+
+use assent_api::StatusBody;
+use assent_proof::{Millis, Role, Seconds};
+
+use crate::config::Config;
+
+/// What the page shows of a node.
+pub(crate) struct Now<'a> {
+    /// How the node sees the cluster.
+    pub(crate) status: &'a StatusBody,
+    /// Its configuration, for the bounds.
+    pub(crate) config: &'a Config,
+    /// Whether it can go on.
+    pub(crate) healthy: bool,
+    /// Whether a task that ticks has not done so for too long.
+    pub(crate) late: bool,
+    /// Tasks and pieces of blocking work that panicked.
+    pub(crate) panics: u64,
+    /// What waits.
+    pub(crate) waiting: Waiting,
+    /// When keys end.
+    pub(crate) key_ends: &'a KeyEnds,
+}
+
+/// What is between arrival and answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    /// Authorize requests that came alone.
+    pub(crate) single: usize,
+    /// Authorize requests of long calls.
+    pub(crate) long: usize,
+    /// Envelopes, by how urgent they are and whether clients or peers sent them.
+    pub(crate) submit: Vec<TakenPlaces>,
+}
+
+/// Places for envelopes, as the page of metrics shows them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TakenPlaces {
+    /// How urgent the envelopes are.
+    pub(crate) urgency: &'static str,
+    /// Whose they are: `clients`, or `peers` that forward them.
+    pub(crate) of: &'static str,
+    /// How many places are taken.
+    pub(crate) taken: usize,
+    /// How many there are.
+    pub(crate) most: usize,
+}
+
+/// What is known of when keys end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct KeyEnds {
+    /// When the grant of this node's own key ends; 0 if it has none, or was revoked. None if that could not be read.
+    pub(crate) own: Option<Seconds>,
+    /// By role, when the next key ends that is not revoked.
+    pub(crate) soonest: BTreeMap<Role, Seconds>,
+}
+
+impl KeyEnds {
+    /// What of this is still to come at `now`. The node's own end is read for each page, and is shown as it was after it has passed.
+    pub(crate) fn to_come(&self, now: Millis) -> Self {
+        let to_come = self.soonest.iter().filter(|(_, end)| now < end.to_millis());
+        Self { own: self.own, soonest: to_come.map(|(role, end)| (*role, *end)).collect() }
+    }
+}

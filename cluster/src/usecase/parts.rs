@@ -1,0 +1,155 @@
+//! What a node's use cases work with, and what they ask of it: the voters, the leader, the rules, and why the node cannot go on.
+//!
+//! Built once, when the node starts. It knows no use case: what a use case does with it lies in the file of that use case.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use bytes::Bytes;
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::{Raft, RaftMetrics};
+use tokio::sync::watch;
+
+use assent_proof::{Refusal, Rules, SigningKey};
+use assent_registry::{ClusterId, RowError, query, rules_in_force};
+use assent_store::{Health, LogStore, RegistryStore, StoreError};
+
+use super::anchor::Anchor;
+use crate::config::Config;
+use crate::env::Environment;
+use crate::introductions::Introductions;
+use crate::metrics::Metrics;
+use crate::peer::PeerHub;
+use crate::raft::log::LogRecord;
+use crate::raft::machine::{AppliedAt, Machine};
+use crate::raft::memory::Memory;
+use crate::raft::network::Transfers;
+use crate::raft::types::{NodeId, TypeConfig};
+use crate::raft::verifier::Verifier;
+use crate::tasks::Tasks;
+use crate::whereabouts::Whereabouts;
+
+/// This node's Raft core.
+pub(crate) type Core = Raft<TypeConfig, Machine>;
+
+/// What the Raft core shows of itself.
+pub(super) type CoreMetrics = RaftMetrics<TypeConfig>;
+
+/// Everything the use cases work with.
+pub(crate) struct Parts {
+    pub(crate) config: Config,
+    pub(crate) env: Environment,
+    pub(crate) raft: Core,
+    pub(crate) hub: PeerHub,
+    pub(crate) registry: RegistryStore,
+    pub(crate) health: Health,
+    pub(crate) verifier: Arc<Verifier>,
+    pub(crate) key: SigningKey,
+    pub(crate) cluster_id: ClusterId,
+    pub(crate) origin: String,
+    pub(crate) applied: watch::Receiver<AppliedAt>,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Why this node ends, once it does: the membership binds another store to its id, the cluster was recovered without it, its
+    /// log is not the leader's, or one of its tasks ended.
+    pub(crate) ends: Arc<OnceLock<String>>,
+    /// Its tasks.
+    pub(crate) tasks: Tasks,
+    /// This node's store.
+    pub(crate) store_id: [u8; 16],
+    /// The Raft log, for how large it is.
+    pub(crate) log: LogStore<LogRecord>,
+    /// The snapshots on their way.
+    pub(crate) transfers: Transfers,
+    /// What is remembered of the members, and of this node's own end.
+    pub(crate) memory: Arc<Memory>,
+    /// Members that others have named.
+    pub(crate) introductions: Introductions,
+    /// Where members say that they are.
+    pub(crate) whereabouts: Whereabouts,
+    /// Why the founders do not found the cluster, as long as this node finds something wrong with them.
+    pub(crate) not_founded: Mutex<Option<Refusal>>,
+    /// Root's newest recovery statement, if there ever was one.
+    pub(crate) recovery: watch::Receiver<Option<Bytes>>,
+    /// Whether this node is on its way out.
+    pub(crate) stopping: AtomicBool,
+    /// What this node trusts of its clock.
+    pub(crate) anchor: Mutex<Anchor>,
+    /// Held while the membership is being changed.
+    pub(crate) managing: tokio::sync::Mutex<()>,
+}
+
+impl Parts {
+    /// What the Raft core shows now.
+    pub(super) fn metrics_now(&self) -> CoreMetrics {
+        self.raft.metrics().borrow_watched().clone()
+    }
+
+    /// The voters that this node knows of; the genesis voters before there is a membership.
+    pub(crate) fn voters(&self) -> Vec<NodeId> {
+        let voters: Vec<NodeId> =
+            self.raft.metrics().borrow_watched().membership_config.voter_ids().collect();
+        if voters.is_empty() { self.config.voters.iter().map(|voter| voter.id).collect() } else { voters }
+    }
+
+    /// The newest rules that this build knows.
+    pub(crate) fn rules_known(&self) -> u32 {
+        self.config.rules_known
+    }
+
+    /// The rules that the registry follows here.
+    pub(crate) fn rules_in_force(&self) -> Result<Rules, RowError> {
+        rules_in_force(&self.registry.view()?)
+    }
+
+    /// The version of the rules that the registry follows here.
+    pub(crate) fn rules(&self) -> Result<u32, RowError> {
+        Ok(query::summary(&self.registry.view()?)?.map_or(0, |summary| summary.rules_version))
+    }
+
+    /// Whether this node is a member, as far as it knows.
+    pub(crate) fn is_member(&self) -> bool {
+        let me = self.config.node_id;
+        self.raft.metrics().borrow_watched().membership_config.get_node(&me).is_some()
+    }
+
+    /// Who leads, as this node believes. Good for routing and for nothing else: a node that was cut off
+    /// believes in itself for a while.
+    pub(crate) fn believed_leader(&self) -> Option<NodeId> {
+        self.raft.metrics().borrow_watched().current_leader
+    }
+
+    /// An error of reading rows, as text. If only another build can go on, this node ends with it as the reason.
+    pub(crate) fn unread(&self, error: &RowError) -> String {
+        self.stop_if_unknown(error);
+        error.to_string()
+    }
+
+    /// Ends this node if only another build can go on.
+    pub(crate) fn stop_if_unknown(&self, error: &RowError) {
+        self.registry.stop_at_unknown_version(&StoreError::Row(error.clone()));
+    }
+
+    /// Why this node cannot go on, if it cannot.
+    ///
+    /// Rule R223 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A node signs no allow once it has a reason
+    /// to stop: that its store, Raft, its history or a lasting task of its own has ended
+    /// (`evidence_mutated`).
+    pub(crate) fn fatal(&self) -> Option<String> {
+        if let Some(cause) = self.health.poisoned() {
+            return Some(format!("the store has stopped: {cause}"));
+        }
+        if let Some(cause) = self.ends.get() {
+            return Some(cause.clone());
+        }
+        let metrics = self.raft.metrics();
+        let running = metrics.borrow_watched().running_state.clone();
+        let raft = running.err().map(|fatal| format!("raft stopped: {fatal}"));
+        raft.or_else(|| self.tasks.returned().map(str::to_owned))
+    }
+
+    /// Waits until Raft has said why it ends. Whoever notices by other ways that it does waits here first.
+    pub(crate) async fn raft_ended(&self) {
+        let mut metrics = self.raft.metrics();
+        while metrics.borrow_watched().running_state.is_ok() && metrics.changed().await.is_ok() {}
+    }
+}

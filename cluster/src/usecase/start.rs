@@ -1,0 +1,64 @@
+//! Starting the use cases of a node: their queues, their places, and the tasks that work the queues off.
+
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
+
+use super::answer_room::AnswerRoom;
+use super::digest::DIGESTS_AT_ONCE;
+use super::events::Feeds;
+use super::key_ends::Walks;
+use super::lane::Lane;
+use super::propose::propose_batches;
+use super::round::run_rounds;
+use super::service::Inner;
+use super::turns::Turns;
+use super::urgency::{PerUrgency, Places, Urgency};
+use super::{Parts, Service};
+
+impl Service {
+    /// Starts the queues' tasks.
+    pub(crate) fn start(parts: Parts) -> Self {
+        let limits = parts.config.limits.clone();
+        // Every authorize that has room, and a read of every connection.
+        let (rounds, joined) = mpsc::channel(limits.authorize_queue.saturating_add(limits.connections));
+        let mut submitted = Vec::new();
+        let submissions = PerUrgency::new(|urgency| {
+            let (submissions, received) = mpsc::channel(limits.submit_queue);
+            submitted.push((urgency, received));
+            submissions
+        });
+        let inner = Inner {
+            parts,
+            started: Instant::now(),
+            rounds,
+            authorize_room: Arc::new(Semaphore::new(limits.short_queue())),
+            lane: Lane::new(&limits),
+            answer_room: AnswerRoom::new(limits.answer_kib),
+            batch_room: Arc::new(Semaphore::new(limits.answer_kib)),
+            submissions,
+            places: Places::for_clients(&limits),
+            peers_places: Places::for_peers(&limits),
+            turns: Turns::new(limits.verifications, limits.submit_queue),
+            body_room: Arc::new(Semaphore::new(limits.body_kib)),
+            feeds: Feeds::new(&limits),
+            digests: Arc::new(Semaphore::new(DIGESTS_AT_ONCE)),
+            key_ends: Walks::default(),
+        };
+        let service = Self { inner: Arc::new(inner) };
+        let rounds = run_rounds(Arc::downgrade(&service.inner), joined, limits.clone());
+        let tasks = &service.inner.parts.tasks;
+        tasks.lasting("rounds", rounds);
+        for (urgency, received) in submitted {
+            let name = match urgency {
+                Urgency::Restriction => "proposals of restrictions",
+                Urgency::Single => "proposals",
+                Urgency::Batch => "proposals of batches",
+            };
+            let inner = Arc::downgrade(&service.inner);
+            tasks.lasting(name, propose_batches(inner, urgency, received, limits.clone()));
+        }
+        service
+    }
+}
