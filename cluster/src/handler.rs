@@ -86,7 +86,7 @@ fn bound(membership: &StoredMembershipOf<TypeConfig>, id: NodeId, store_id: &[u8
 fn end(service: Option<&Service>, cause: String) -> String {
     if let Some(service) = service {
         // Only the first cause is kept.
-        let _ = service.parts().ends.set(cause.clone());
+        let _ = service.parts().lifecycle.ends.set(cause.clone());
     }
     cause
 }
@@ -198,7 +198,7 @@ impl Handler for PeerHandler {
     }
 
     fn recovery(&self, hello: &Hello) -> Option<Bytes> {
-        let envelope = self.service()?.parts().recovery.borrow().clone()?;
+        let envelope = self.service()?.parts().lifecycle.recovery.borrow().clone()?;
         let metrics = self.raft.raft()?.metrics();
         let metrics = metrics.borrow_watched();
         let membership = &metrics.membership_config;

@@ -29,8 +29,9 @@ use crate::raft::network::{PeerNetworkFactory, RaftService, Transfers};
 use crate::raft::verifier::{Verifier, VerifierLimits};
 use crate::tasks::Tasks;
 use crate::usecase::{
-    Anchor, Core, KEEP_LOG_WAITS, Parts, RAISE_WAITS, Service, ended_in, flush_registry, follow_epoch,
-    follow_members, form, keep_log, raise_rules, remember_voters, supervise_clock,
+    Acquaintances, Anchor, Core, KEEP_LOG_WAITS, Lifecycle, NodeIdentity, Parts, RAISE_WAITS, Service,
+    Storage, ended_in, flush_registry, follow_epoch, follow_members, form, keep_log, raise_rules,
+    remember_voters, supervise_clock,
 };
 use crate::whereabouts::Whereabouts;
 
@@ -130,25 +131,30 @@ impl Node {
             env: env.clone(),
             raft,
             hub: hub.clone(),
-            registry: store.registry.clone(),
-            health: store.health(),
             verifier,
-            key,
-            cluster_id,
-            origin: genesis.origin().to_owned(),
-            applied,
             metrics: metrics.clone(),
-            ends: tasks.ends(),
             tasks: tasks.clone(),
-            store_id: store.store_id,
-            log: store.log.clone(),
-            transfers,
-            memory: memory.clone(),
-            introductions,
-            whereabouts: Whereabouts::default(),
-            not_founded: Mutex::default(),
-            recovery: recovery.1,
-            stopping: AtomicBool::new(false),
+            identity: NodeIdentity {
+                key,
+                cluster_id,
+                origin: genesis.origin().to_owned(),
+                store_id: store.store_id,
+            },
+            storage: Storage {
+                registry: store.registry.clone(),
+                health: store.health(),
+                applied,
+                log: store.log.clone(),
+                memory: memory.clone(),
+                transfers,
+            },
+            acquaintances: Acquaintances { introductions, whereabouts: Whereabouts::default() },
+            lifecycle: Lifecycle {
+                not_founded: Mutex::default(),
+                recovery: recovery.1,
+                stopping: AtomicBool::new(false),
+                ends: tasks.ends(),
+            },
             anchor: Mutex::new(Anchor::new(config.clock_bound_ms, config.clock_settle_ms)),
             managing: tokio::sync::Mutex::default(),
         };

@@ -77,7 +77,7 @@ impl Service {
             },
             leader: metrics.current_leader,
             last_log: metrics.last_log_index,
-            truncations: parts.log.counters().truncations,
+            truncations: parts.storage.log.counters().truncations,
             committed: metrics.local_committed.map(position),
             applied: metrics.last_applied.map(position),
             purged: metrics.purged.map(|id| id.index),
@@ -88,8 +88,13 @@ impl Service {
                 .map(|group| group.iter().copied().collect())
                 .collect(),
             learners: membership.learner_ids().collect(),
-            revision: parts.applied.borrow().revision,
-            receiving: parts.transfers.all().iter().any(|(direction, ..)| *direction == Direction::Receiving),
+            revision: parts.storage.applied.borrow().revision,
+            receiving: parts
+                .storage
+                .transfers
+                .all()
+                .iter()
+                .any(|(direction, ..)| *direction == Direction::Receiving),
         })
     }
 
@@ -101,6 +106,6 @@ impl Service {
 
     /// Term and log index that this node knows a member to have acknowledged, as long as this process runs.
     pub fn remembers(&self, node: NodeId) -> Option<(u64, u64)> {
-        self.parts().memory.known(node)
+        self.parts().storage.memory.known(node)
     }
 }

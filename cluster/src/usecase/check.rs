@@ -287,7 +287,7 @@ fn code_of(error: &BarrierError) -> Code {
 impl Inner {
     /// Looks at what is open, in order, for one turn, and at one envelope at least.
     fn look_at_some(&self, how: How, given: &[Bytes], findings: &mut Findings) {
-        let rows = match self.parts.registry.view() {
+        let rows = match self.parts.storage.registry.view() {
             Ok(rows) => rows,
             Err(error) => {
                 tracing::warn!(%error, "envelopes were not looked at: the registry cannot be read");

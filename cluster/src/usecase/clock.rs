@@ -42,7 +42,7 @@ impl Parts {
             quorum: agreement.quorum,
             vouched: agreement.vouched,
             // A registry always has a genesis; without one, nothing is near its time.
-            registry_time: self.applied.borrow().registry_time.unwrap_or(Millis(0)),
+            registry_time: self.storage.applied.borrow().registry_time.unwrap_or(Millis(0)),
         }
     }
 

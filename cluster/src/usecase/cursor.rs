@@ -16,8 +16,8 @@ impl Parts {
     /// The end of the ledger, by what this node has applied: its size and the history that the size is of, both of one moment.
     pub(crate) fn ledger(&self) -> Cursor {
         // Founded before anything is served; were it not, it would be at the beginning of the first one.
-        let found = self.applied.borrow().ledger();
-        found.unwrap_or_else(|| Cursor { history: self.cluster_id.into(), revision: 0 })
+        let found = self.storage.applied.borrow().ledger();
+        found.unwrap_or_else(|| Cursor { history: self.identity.cluster_id.into(), revision: 0 })
     }
 
     /// The history that this node is in, by what it has applied.
@@ -49,7 +49,7 @@ impl Service {
         let Some(cursor) = cursor else {
             return Ok((Located::Here, Cursor { history: parts.history(), revision: 0 }));
         };
-        let registry = parts.registry.clone();
+        let registry = parts.storage.registry.clone();
         let look = move || -> Result<Located, RowError> {
             let view = registry.view()?;
             query::locate(&view, cursor)

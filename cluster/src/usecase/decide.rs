@@ -205,7 +205,7 @@ impl Parts {
         if let Some(denied) = denied {
             return Err(denied);
         }
-        let rows = self.registry.view().map_err(|error| {
+        let rows = self.storage.registry.view().map_err(|error| {
             Denied::new(Code::EvidenceMutated, format!("the store cannot be read: {error}"))
         })?;
         match self.silenced(&rows, now) {

@@ -35,7 +35,7 @@ impl Parts {
             let code = decision.reasons.first().map(|reason| reason.code);
             unsigned.push((body.status(), bytes, code));
         }
-        let receipts = sign_batch(leaves, &self.key);
+        let receipts = sign_batch(leaves, &self.identity.key);
         self.metrics.signed();
         unsigned
             .into_iter()

@@ -24,7 +24,7 @@ impl Service {
             return Err(problem(Code::Overloaded, detail));
         };
         let parts = self.parts();
-        let (registry, node_id) = (parts.registry.clone(), parts.config.node_id);
+        let (registry, node_id) = (parts.storage.registry.clone(), parts.config.node_id);
         let made = blocking(&*parts.env.blocking, move || {
             // Held by the work itself: a caller that goes away does not make room for another.
             let _turn = turn;

@@ -19,12 +19,12 @@ const PAGE: usize = 256;
 /// Keeps the newest recovery statement at hand, as long as the node runs.
 pub(crate) async fn follow_epoch(service: Service, recovery: watch::Sender<Option<Bytes>>) -> Why {
     let parts = service.parts();
-    let mut applied = parts.applied.clone();
+    let mut applied = parts.storage.applied.clone();
     let mut seen = 0;
     loop {
         applied.borrow_and_update();
         // What cannot be read now is tried again with the next entry; nothing rests on it meanwhile.
-        if let Ok(view) = parts.registry.view()
+        if let Ok(view) = parts.storage.registry.view()
             && let Ok(Some(summary)) = query::summary(&view)
             && summary.epoch != seen
         {
@@ -84,9 +84,9 @@ impl Parts {
         if let Some(epoch) = self.superseded_by(&voter, envelope) {
             // Remembered before it ends: started again, it must not wait to be told once more. A failure is the
             // store's, which ends the node too.
-            let _ = self.memory.end(epoch).await;
+            let _ = self.storage.memory.end(epoch).await;
             // Only the first cause is kept.
-            let _ = self.ends.set(ended_in(epoch));
+            let _ = self.lifecycle.ends.set(ended_in(epoch));
         }
     }
 
@@ -106,13 +106,14 @@ impl Parts {
         if !self.is_member() {
             return None;
         }
-        let view = self.registry.view().ok()?;
-        let verified = verify(envelope, &self.origin, rules_in_force(&view).ok()?).ok()?;
+        let view = self.storage.registry.view().ok()?;
+        let verified = verify(envelope, &self.identity.origin, rules_in_force(&view).ok()?).ok()?;
         let statement = verified.statement();
         let claims = Claims::parse(verified.rules(), statement.kind, &statement.claims);
         let Claims::Recovery { epoch, voters } = claims.ok()? else { return None };
         let current = query::summary(&view).ok()??.epoch;
-        if current.checked_add(1) != Some(epoch) || voters != [*voter] || *voter == self.key.public() {
+        if current.checked_add(1) != Some(epoch) || voters != [*voter] || *voter == self.identity.key.public()
+        {
             return None;
         }
         // As of when it was signed: a node that was off for long must still hear of it. One that was signed long before what

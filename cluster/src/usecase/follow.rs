@@ -45,15 +45,15 @@ pub(crate) async fn follow_members(service: Service, pulse: Pulse) -> Why {
             .collect();
         let highest = parts.highest_id();
         for (id, node) in &members {
-            if *id == me && node.store_id != parts.store_id {
+            if *id == me && node.store_id != parts.identity.store_id {
                 let cause = "the membership binds this node id to another store: a lost or replaced disk never \
                              rejoins under its old node id";
                 // Only the first cause is kept.
-                let _ = parts.ends.set(cause.to_owned());
+                let _ = parts.lifecycle.ends.set(cause.to_owned());
             }
             parts.hub.ensure_peer_at(*id, parts.peer_addresses(*id, node));
         }
-        let introduced = parts.introductions.all();
+        let introduced = parts.acquaintances.introductions.all();
         for (id, node) in &introduced {
             parts.hub.ensure_known(*id, &node.peer_addr);
         }
@@ -107,7 +107,7 @@ pub(crate) async fn remember_voters(service: Service, memory: Arc<Memory>, pulse
         if now {
             introduce(parts);
             service.say_where();
-            parts.whereabouts.retain(|id| membership.get_node(&id).is_some());
+            parts.acquaintances.whereabouts.retain(|id| membership.get_node(&id).is_some());
         }
         if leads && now {
             parts.finish_joint().await;

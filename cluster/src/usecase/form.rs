@@ -91,7 +91,7 @@ fn nowhere(members: &BTreeMap<NodeId, PeerNode>) -> Option<Refusal> {
 
 /// Keeps what is wrong with the founders, for `/readyz`, and logs it once.
 fn say_wrong(parts: &Parts, wrong: Option<&Refusal>) {
-    let mut said = parts.not_founded.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut said = parts.lifecycle.not_founded.lock().unwrap_or_else(PoisonError::into_inner);
     if said.as_ref() != wrong {
         if let Some(refusal) = wrong {
             let (code, remedy) = (refusal.code.as_str(), refusal.code.remedy());
@@ -128,7 +128,7 @@ async fn fresh_voters(service: &Service, store_id: [u8; 16]) -> Result<BTreeMap<
     let mut members = BTreeMap::new();
     for voter in &parts.config.voters {
         let (store_id, key) = if voter.id == parts.config.node_id {
-            (store_id, parts.key.public())
+            (store_id, parts.identity.key.public())
         } else {
             let answer = parts.hub.call(voter.id, &Probe {}, ANSWER_WITHIN).await;
             let reply = answer.map_err(|error| match problem_with(parts, voter.id) {

@@ -86,12 +86,12 @@ pub(crate) async fn keep_log(service: Service, pulse: Pulse) -> Why {
         pulse.beat();
         let parts = service.parts();
         let raft = &parts.config.raft;
-        let Some((first, last)) = parts.log.range() else { continue };
-        let Some(applied) = parts.applied.borrow().log_index else { continue };
-        let log = Extent { first, last, bytes: parts.log.bytes(), applied };
+        let Some((first, last)) = parts.storage.log.range() else { continue };
+        let Some(applied) = parts.storage.applied.borrow().log_index else { continue };
+        let log = Extent { first, last, bytes: parts.storage.log.bytes(), applied };
         let old = marks.older_than(Duration::from_secs(raft.log_age_s), Instant::now(), last);
         held_back = held_back.max(old);
-        let sending = parts.transfers.is_sending();
+        let sending = parts.storage.transfers.is_sending();
         let (too_old, factor) = if sending { (None, SENDING_FACTOR) } else { (held_back, 1) };
         let Some(upto) = cut(raft, log, too_old, factor) else { continue };
         // The registry has to be durable up to there first: the log is what replays the rest.

@@ -56,7 +56,7 @@ impl Walks {
             && walk.read.is_none_or(|read| read.elapsed() >= READ_EVERY)
         {
             walk.read = Some(Instant::now());
-            let (registry, key) = (parts.registry.clone(), parts.key.public());
+            let (registry, key) = (parts.storage.registry.clone(), parts.identity.key.public());
             let known = self.known.clone();
             let reading = blocking(&*parts.env.blocking, move || {
                 let read = walk.go_on(&registry, &key, now);

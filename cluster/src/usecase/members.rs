@@ -147,7 +147,7 @@ impl Parts {
         let membership = &metrics.membership_config;
         let peers = self.hub.status();
         let now = self.env.clock.now();
-        let view = self.registry.view().ok();
+        let view = self.storage.registry.view().ok();
         let voters: Vec<NodeId> = membership.voter_ids().collect();
         let me = self.config.node_id;
         let leads = metrics.current_leader == Some(me);
@@ -196,7 +196,7 @@ impl Parts {
 
     /// The largest id that was ever a member, as far as this node knows.
     pub(crate) fn highest_id(&self) -> NodeId {
-        let applied = self.applied.borrow().highest_id;
+        let applied = self.storage.applied.borrow().highest_id;
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
         metrics.membership_config.nodes().map(|(id, _)| *id).fold(applied, NodeId::max)

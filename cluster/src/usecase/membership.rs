@@ -156,6 +156,7 @@ impl Parts {
             refused(Code::ClockUncertain, format!("the leader does not trust its clock: {}", unsure.told()))
         })?;
         let granted = self
+            .storage
             .registry
             .view()
             .map_err(|error| error.to_string())
@@ -248,7 +249,7 @@ impl Parts {
         loop {
             let replication = self.metrics_now().replication.unwrap_or_default();
             let matched = replication.get(&id).and_then(|at| at.as_ref().map(|at| at.index));
-            let applied = self.applied.borrow().log_index >= target;
+            let applied = self.storage.applied.borrow().log_index >= target;
             if matched >= target && applied {
                 return Ok(());
             }

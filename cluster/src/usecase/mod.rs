@@ -4,7 +4,7 @@
 //! way from the registry's decisions to what goes over the wire. It never decides: `assent_registry` does.
 //! HTTP and the peers call it; it knows neither.
 //!
-//! [`Parts`] (`parts.rs`) is what the use cases work with. [`Service`] (`service.rs`) is what callers hold: the parts, and the queues and
+//! `Parts` (`parts.rs`) is what the use cases work with. [`Service`] (`service.rs`) is what callers hold: the parts, and the queues and
 //! places that the use cases share. A use case adds its methods to one of the two in its own file. What a queue holds lies in a file that
 //! knows no use case (`joined.rs`, `pending.rs`), and `start.rs` starts the tasks that work the queues off.
 
@@ -70,7 +70,7 @@ pub use events::{EventsAsk, PollAsk};
 pub(crate) use follow::{follow_members, remember_voters};
 pub(crate) use form::form;
 pub(crate) use keep_log::{DURABLE_WITHIN as KEEP_LOG_WAITS, keep_log};
-pub(crate) use parts::{Core, Parts};
+pub(crate) use parts::{Acquaintances, Core, Lifecycle, NodeIdentity, Parts, Storage};
 pub(crate) use raise::{WAITS as RAISE_WAITS, raise_rules};
 pub use service::Service;
 pub(crate) use service::WeakService;

@@ -76,7 +76,7 @@ impl Parts {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
         let node = metrics.membership_config.get_node(&self.config.node_id)?;
-        (node.store_id == self.store_id).then(|| node.clone())
+        (node.store_id == self.identity.store_id).then(|| node.clone())
     }
 
     /// Where a member may be found, the best address first: where it has proved that it is, where this node's configuration says
@@ -86,7 +86,7 @@ impl Parts {
         let config = &self.config;
         let hint = config.peers.iter().find(|peer| peer.id == id).map(|peer| peer.peer.clone());
         let founded = config.voters.iter().find(|voter| voter.id == id).map(|voter| voter.peer.clone());
-        let all = [self.whereabouts.of(id, node), hint, Some(node.peer_addr.clone()), founded];
+        let all = [self.acquaintances.whereabouts.of(id, node), hint, Some(node.peer_addr.clone()), founded];
         let mut addresses: Vec<String> = Vec::new();
         for address in all.into_iter().flatten() {
             if !address.is_empty() && !addresses.contains(&address) {
@@ -107,14 +107,14 @@ impl Parts {
             ..known.clone()
         };
         if own == known {
-            self.whereabouts.settle();
+            self.acquaintances.whereabouts.settle();
             return None;
         }
-        if self.whereabouts.is_settled() {
+        if self.acquaintances.whereabouts.is_settled() {
             return None;
         }
         let now = self.env.clock.now();
-        Some(Moved::signed(&self.cluster_id.0, self.config.node_id, &own, now, &self.key))
+        Some(Moved::signed(&self.identity.cluster_id.0, self.config.node_id, &own, now, &self.identity.key))
     }
 
     /// The members, as this node's newest membership has them.
@@ -128,7 +128,7 @@ impl Parts {
         let id = moved.node_id;
         let known = self.metrics_now().membership_config.get_node(&id).cloned();
         let known = known.ok_or_else(|| format!("node {id} is not a member"))?;
-        let (registry, cluster_id) = (self.registry.clone(), self.cluster_id.0);
+        let (registry, cluster_id) = (self.storage.registry.clone(), self.identity.cluster_id.0);
         let (word, node) = (moved.clone(), known.clone());
         let checked = blocking(&*self.env.blocking, move || -> Result<Result<(), String>, RowError> {
             let key = match word.is_by(&cluster_id, &node, now) {
@@ -161,7 +161,7 @@ impl Parts {
         let me = self.config.node_id;
         together(&self.members_known(), moved, |id, known| {
             // This node's own word is carried out once another member has found it there, and then with what it needs.
-            if id == me { None } else { self.whereabouts.word(id, known) }
+            if id == me { None } else { self.acquaintances.whereabouts.word(id, known) }
         })
     }
 
@@ -183,14 +183,14 @@ impl Service {
     /// Says where this node is, if the membership has it elsewhere, to every member that it reaches. Called once a second.
     pub(super) fn say_where(&self) {
         let parts = self.parts();
-        if !parts.whereabouts.may_speak(Instant::now()) {
+        if !parts.acquaintances.whereabouts.may_speak(Instant::now()) {
             return;
         }
         let Some(moved) = parts.own_word() else { return };
         let (service, calls) = (self.clone(), parts.pass_on(&moved));
         parts.tasks.passing("say where this node is", async move {
             let refusals = service.say_to(&moved, calls).await;
-            let whereabouts = &service.parts().whereabouts;
+            let whereabouts = &service.parts().acquaintances.whereabouts;
             whereabouts.has_spoken(!refusals.is_empty(), Instant::now());
             if !refusals.is_empty() && whereabouts.is_news(&refusals) {
                 tracing::warn!(
@@ -237,7 +237,7 @@ impl Service {
         let now = parts.sure_now().unwrap_or_else(|| parts.env.clock.now());
         // Whoever is not heeded is told why, and writes that to its own log.
         let known = parts.check_moved(&moved, now).await?;
-        let news = parts.whereabouts.heed(&moved, &known, now)?;
+        let news = parts.acquaintances.whereabouts.heed(&moved, &known, now)?;
         if news {
             parts.hub.ensure_peer_at(id, parts.peer_addresses(id, &known));
             if from == id {
@@ -250,12 +250,12 @@ impl Service {
             (true, true) => {
                 let corrected = self.correct(&moved).await;
                 if let Err(why) = &corrected {
-                    parts.whereabouts.refuse(&moved, why);
+                    parts.acquaintances.whereabouts.refuse(&moved, why);
                 }
                 corrected
             }
             // It came by another member before.
-            (true, false) => parts.whereabouts.outcome(id),
+            (true, false) => parts.acquaintances.whereabouts.outcome(id),
             // The member itself hears whether it is found: if it leads, it goes by that.
             (false, _) if from == id => parts.is_found(&moved).await,
             (false, _) => Ok(()),
@@ -268,7 +268,7 @@ impl Service {
         if parts.moves_with(moved)?.is_empty() {
             return Ok(());
         }
-        let Some(_in_work) = parts.whereabouts.begin(moved.node_id) else {
+        let Some(_in_work) = parts.acquaintances.whereabouts.begin(moved.node_id) else {
             return Err(format!("an earlier word of node {} is in work", moved.node_id));
         };
         let now = parts.judged().map_err(|unsure| {

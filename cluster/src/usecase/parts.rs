@@ -41,41 +41,63 @@ pub(crate) struct Parts {
     pub(crate) env: Environment,
     pub(crate) raft: Core,
     pub(crate) hub: PeerHub,
-    pub(crate) registry: RegistryStore,
-    pub(crate) health: Health,
     pub(crate) verifier: Arc<Verifier>,
-    pub(crate) key: SigningKey,
-    pub(crate) cluster_id: ClusterId,
-    pub(crate) origin: String,
-    pub(crate) applied: watch::Receiver<AppliedAt>,
     pub(crate) metrics: Arc<Metrics>,
-    /// Why this node ends, once it does: the membership binds another store to its id, the cluster was recovered without it, its
-    /// log is not the leader's, or one of its tasks ended.
-    pub(crate) ends: Arc<OnceLock<String>>,
     /// Its tasks.
     pub(crate) tasks: Tasks,
+    pub(crate) identity: NodeIdentity,
+    pub(crate) storage: Storage,
+    pub(crate) acquaintances: Acquaintances,
+    pub(crate) lifecycle: Lifecycle,
+    /// What this node trusts of its clock.
+    pub(crate) anchor: Mutex<Anchor>,
+    /// Held while the membership is being changed.
+    pub(crate) managing: tokio::sync::Mutex<()>,
+}
+
+/// What this node is, and the key that it signs with.
+pub(crate) struct NodeIdentity {
+    pub(crate) key: SigningKey,
+    pub(crate) cluster_id: ClusterId,
+    /// The registry's name, as statements have it.
+    pub(crate) origin: String,
     /// This node's store.
     pub(crate) store_id: [u8; 16],
+}
+
+/// What this node stores, and how far it has come with it.
+pub(crate) struct Storage {
+    pub(crate) registry: RegistryStore,
+    pub(crate) health: Health,
+    /// How far the registry has applied the log.
+    pub(crate) applied: watch::Receiver<AppliedAt>,
     /// The Raft log, for how large it is.
     pub(crate) log: LogStore<LogRecord>,
-    /// The snapshots on their way.
-    pub(crate) transfers: Transfers,
     /// What is remembered of the members, and of this node's own end.
     pub(crate) memory: Arc<Memory>,
+    /// The snapshots on their way.
+    pub(crate) transfers: Transfers,
+}
+
+/// What members have said of members, beside what the membership says.
+pub(crate) struct Acquaintances {
     /// Members that others have named.
     pub(crate) introductions: Introductions,
     /// Where members say that they are.
     pub(crate) whereabouts: Whereabouts,
+}
+
+/// Whether this node has begun, whether it is leaving, and why it ends.
+pub(crate) struct Lifecycle {
     /// Why the founders do not found the cluster, as long as this node finds something wrong with them.
     pub(crate) not_founded: Mutex<Option<Refusal>>,
     /// Root's newest recovery statement, if there ever was one.
     pub(crate) recovery: watch::Receiver<Option<Bytes>>,
     /// Whether this node is on its way out.
     pub(crate) stopping: AtomicBool,
-    /// What this node trusts of its clock.
-    pub(crate) anchor: Mutex<Anchor>,
-    /// Held while the membership is being changed.
-    pub(crate) managing: tokio::sync::Mutex<()>,
+    /// Why this node ends, once it does: the membership binds another store to its id, the cluster was recovered without it, its
+    /// log is not the leader's, or one of its tasks ended.
+    pub(crate) ends: Arc<OnceLock<String>>,
 }
 
 impl Parts {
@@ -98,12 +120,12 @@ impl Parts {
 
     /// The rules that the registry follows here.
     pub(crate) fn rules_in_force(&self) -> Result<Rules, RowError> {
-        rules_in_force(&self.registry.view()?)
+        rules_in_force(&self.storage.registry.view()?)
     }
 
     /// The version of the rules that the registry follows here.
     pub(crate) fn rules(&self) -> Result<u32, RowError> {
-        Ok(query::summary(&self.registry.view()?)?.map_or(0, |summary| summary.rules_version))
+        Ok(query::summary(&self.storage.registry.view()?)?.map_or(0, |summary| summary.rules_version))
     }
 
     /// Whether this node is a member, as far as it knows.
@@ -126,7 +148,7 @@ impl Parts {
 
     /// Ends this node if only another build can go on.
     pub(crate) fn stop_if_unknown(&self, error: &RowError) {
-        self.registry.stop_at_unknown_version(&StoreError::Row(error.clone()));
+        self.storage.registry.stop_at_unknown_version(&StoreError::Row(error.clone()));
     }
 
     /// Why this node cannot go on, if it cannot.
@@ -135,10 +157,10 @@ impl Parts {
     /// to stop: that its store, Raft, its history or a lasting task of its own has ended
     /// (`evidence_mutated`).
     pub(crate) fn fatal(&self) -> Option<String> {
-        if let Some(cause) = self.health.poisoned() {
+        if let Some(cause) = self.storage.health.poisoned() {
             return Some(format!("the store has stopped: {cause}"));
         }
-        if let Some(cause) = self.ends.get() {
+        if let Some(cause) = self.lifecycle.ends.get() {
             return Some(cause.clone());
         }
         let metrics = self.raft.metrics();

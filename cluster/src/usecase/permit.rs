@@ -81,11 +81,11 @@ impl super::Parts {
             subject_name: None,
             subject: request.subject,
             kind: EvidenceKind::Permit,
-            registry: self.origin.clone(),
+            registry: self.identity.origin.clone(),
             domain: request.domain.clone(),
             // The caller has put it there.
             lineage: request.lineage.clone().unwrap_or_else(assent_proof::LineageName::governance),
-            issuers: vec![self.key.public()],
+            issuers: vec![self.identity.key.public()],
             sequence: None,
             parent: None,
             references: Vec::new(),
@@ -99,7 +99,7 @@ impl super::Parts {
     /// A statement with this node's signature.
     pub(super) fn signed(&self, statement: &Statement) -> Bytes {
         let mut envelope = Envelope::unsigned(STATEMENT_PAYLOAD_TYPE, statement.to_vec());
-        envelope.sign_with(&self.key);
+        envelope.sign_with(&self.identity.key);
         envelope.to_vec().into()
     }
 }

@@ -107,9 +107,9 @@ impl Parts {
     fn would_be_accepted(&self, envelope: &Bytes) -> Result<(), String> {
         let told = |refusal: Refusal| format!("{}: {}", refusal.code, refusal.detail);
         let now = self.sure_now().ok_or(CLOCK)?;
-        let view = self.registry.view().map_err(|error| error.to_string())?;
+        let view = self.storage.registry.view().map_err(|error| error.to_string())?;
         let rules = rules_in_force(&view).map_err(|error| error.to_string())?;
-        let verified = verify(envelope, &self.origin, rules).map_err(told)?;
+        let verified = verify(envelope, &self.identity.origin, rules).map_err(told)?;
         let foreseen = would_accept(&view, RulesVersion(self.rules_known()), now, &verified);
         foreseen.map_err(|error| error.to_string())?.map_err(told)
     }
@@ -119,7 +119,7 @@ impl Parts {
         let mut voters: Vec<(NodeId, PublicKey)> = Vec::new();
         for (id, key) in self.voters_now().iter() {
             match key {
-                Some(key) if id == self.config.node_id && key != self.key.public() => {
+                Some(key) if id == self.config.node_id && key != self.identity.key.public() => {
                     return Err(
                         "this node has another key than the membership says, so it cannot sign".to_owned()
                     );
@@ -145,8 +145,8 @@ impl Parts {
             let (key, sig) = answer?;
             envelope.attach(&key, sig).map_err(|refusal| refusal.detail)?;
         }
-        self.memory.sign(version).await.map_err(|error| error.to_string())?;
-        envelope.sign_with(&self.key);
+        self.storage.memory.sign(version).await.map_err(|error| error.to_string())?;
+        envelope.sign_with(&self.identity.key);
         Ok(envelope.to_vec().into())
     }
 
@@ -155,7 +155,7 @@ impl Parts {
             subject_name: None,
             subject: Sha256::of(SUBJECT),
             kind: EvidenceKind::Rules,
-            registry: self.origin.clone(),
+            registry: self.identity.origin.clone(),
             domain: DomainName::root(),
             lineage: LineageName::governance(),
             issuers,
@@ -192,13 +192,13 @@ impl Parts {
         if version != next {
             return Err(format!("the next version of the rules is {next}, not {version}"));
         }
-        let (issued_at, me) = (asked.issued_at, self.key.public());
+        let (issued_at, me) = (asked.issued_at, self.identity.key.public());
         let is_asked = asked.issuers.contains(&me);
         let statement = self.rules_statement(version, asked.issuers, issued_at).to_vec();
         if !is_asked || statement != *ask.statement {
             return Err(format!(
                 "it is not what a leader of `{}` states, with the key {me} among others",
-                self.origin
+                self.identity.origin
             ));
         }
         let now = self.sure_now().ok_or(CLOCK)?;
@@ -206,7 +206,7 @@ impl Parts {
         if at.0 > now.0.saturating_add(CLOCK_BOUND_MS) || at.0.saturating_add(RULES_USABLE_MS) < now.0 {
             return Err(format!("`{issued_at}` is not now"));
         }
-        self.memory.sign(version).await.map_err(|error| error.to_string())?;
-        Ok(Bytes::copy_from_slice(&self.key.sign(&pae(STATEMENT_PAYLOAD_TYPE, &statement))))
+        self.storage.memory.sign(version).await.map_err(|error| error.to_string())?;
+        Ok(Bytes::copy_from_slice(&self.identity.key.sign(&pae(STATEMENT_PAYLOAD_TYPE, &statement))))
     }
 }

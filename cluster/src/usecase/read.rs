@@ -32,7 +32,7 @@ impl Service {
     ) -> Result<T, Box<Problem>> {
         self.confirmed().await?;
         let parts = self.parts();
-        let (registry, now) = (parts.registry.clone(), parts.env.clock.now());
+        let (registry, now) = (parts.storage.registry.clone(), parts.env.clock.now());
         let found = blocking(&*parts.env.blocking, move || -> Result<T, RowError> {
             let view = registry.view()?;
             read(&view, now)
@@ -59,8 +59,11 @@ impl Service {
         let passed = self.pass(within(parts.config.deadlines.authorize_ms)).await;
         passed.map_err(|error| self.why_not_ready(&error))?;
         let now = parts.judged().map_err(|unsure| unsure.problem(Call::Read))?;
-        let view =
-            parts.registry.view().map_err(|error| problem(Code::EvidenceMutated, error.to_string()))?;
+        let view = parts
+            .storage
+            .registry
+            .view()
+            .map_err(|error| problem(Code::EvidenceMutated, error.to_string()))?;
         match parts.silenced(&view, now) {
             Ok(None) => Ok(()),
             Ok(Some(silenced)) => Err(silenced.problem()),
@@ -71,7 +74,7 @@ impl Service {
     /// Why no barrier was passed: what this node is to the cluster comes first, since nothing else helps until that changes.
     fn why_not_ready(&self, error: &BarrierError) -> Box<Problem> {
         let parts = self.parts();
-        let not_founded = parts.not_founded.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let not_founded = parts.lifecycle.not_founded.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(refusal) = not_founded {
             return Box::new(Problem::from_refusal(&refusal, 503));
         }

@@ -59,8 +59,10 @@ impl Parts {
             return Belonging::Waiting;
         }
         if membership.get_node(&me).is_none() {
-            let highest =
-                membership.nodes().map(|(id, _)| *id).fold(self.applied.borrow().highest_id, NodeId::max);
+            let highest = membership
+                .nodes()
+                .map(|(id, _)| *id)
+                .fold(self.storage.applied.borrow().highest_id, NodeId::max);
             return if me <= highest { Belonging::Removed(Vec::new()) } else { Belonging::Waiting };
         }
         let said_by: Vec<NodeId> = self.refusing_of(membership).into_iter().collect();
@@ -83,7 +85,7 @@ impl Parts {
         if heard > voters.len() / 2 {
             return BTreeSet::new();
         }
-        let mut refusing = self.memory.removed_by();
+        let mut refusing = self.storage.memory.removed_by();
         for peer in self.hub.status() {
             if peer.says_removed {
                 refusing.insert(peer.id);

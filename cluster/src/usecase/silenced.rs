@@ -48,7 +48,7 @@ impl Parts {
     /// Rule R157 (RFC-EG-033 §8, synchronization registries): A node whose own key is not granted and valid
     /// in `_root` denies every question with 503 (`no_quorum`).
     pub(super) fn silenced(&self, rows: &dyn Rows, now: Millis) -> Result<Option<Silenced>, RowError> {
-        let flaw = query::node_key_flaw(rows, &self.key.public(), now)?;
+        let flaw = query::node_key_flaw(rows, &self.identity.key.public(), now)?;
         Ok(flaw.map(|(code, why)| {
             // What does not exist is no target here but the authority itself.
             let code = if code == Code::TargetUnknown { Code::AuthorityUnknown } else { code };
@@ -64,7 +64,7 @@ impl Parts {
         if !self.is_voter() {
             return None;
         }
-        let view = self.registry.view().ok()?;
+        let view = self.storage.registry.view().ok()?;
         self.silenced(&view, self.env.clock.now()).ok()?.map(Silenced::body)
     }
 }

@@ -24,9 +24,9 @@ impl Service {
         let (peer, client) = parts.config.addresses();
         let Cursor { history, revision } = parts.ledger();
         StatusBody {
-            cluster_id: parts.cluster_id.to_string(),
+            cluster_id: parts.identity.cluster_id.to_string(),
             history,
-            origin: parts.origin.clone(),
+            origin: parts.identity.origin.clone(),
             node_id: parts.config.node_id,
             role: match metrics.state {
                 ServerState::Leader => NodeRole::Leader,
@@ -42,7 +42,12 @@ impl Service {
             voters,
             learners,
             clock: parts.clock_body(),
-            node: SelfBody { peer, client, store_id: hex(&parts.store_id), key: parts.key.public() },
+            node: SelfBody {
+                peer,
+                client,
+                store_id: hex(&parts.identity.store_id),
+                key: parts.identity.key.public(),
+            },
             member: parts.is_member(),
             removed: parts.belonging().removed(),
             silenced: parts.silenced_body(),
@@ -50,11 +55,11 @@ impl Service {
             rules_known: parts.rules_known(),
             peers: parts.hub.status().into_iter().map(peer_body).collect(),
             log: LogBody {
-                first: parts.log.range().map(|(first, _)| first),
-                last: parts.log.range().map(|(_, last)| last),
-                bytes: parts.log.bytes(),
+                first: parts.storage.log.range().map(|(first, _)| first),
+                last: parts.storage.log.range().map(|(_, last)| last),
+                bytes: parts.storage.log.bytes(),
             },
-            snapshots: parts.transfers.all().into_iter().map(snapshot_body).collect(),
+            snapshots: parts.storage.transfers.all().into_iter().map(snapshot_body).collect(),
             process: self.process(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_ms: u64::try_from(self.inner.started.elapsed().as_millis()).ok(),

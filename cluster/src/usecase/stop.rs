@@ -25,7 +25,7 @@ impl Service {
         let parts = self.parts();
         // First: what ends because of the one must not be taken for an end by itself.
         parts.tasks.begin_stop();
-        parts.stopping.store(true, Ordering::Relaxed);
+        parts.lifecycle.stopping.store(true, Ordering::Relaxed);
         parts.raft.runtime_config().elect(false);
     }
 
@@ -62,7 +62,7 @@ impl Service {
 impl Parts {
     /// Whether this node is on its way out.
     pub(crate) fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Relaxed)
+        self.lifecycle.stopping.load(Ordering::Relaxed)
     }
 
     /// The connected voter that holds the most of the log, but for those that were asked already.

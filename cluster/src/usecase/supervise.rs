@@ -84,7 +84,7 @@ pub(crate) async fn flush_registry(service: Service, pulse: Pulse) -> Why {
     loop {
         ticks.tick().await;
         pulse.beat();
-        let registry = service.parts().registry.clone();
+        let registry = service.parts().storage.registry.clone();
         // A failure poisons the store, which ends the node.
         if blocking(&*service.parts().env.blocking, move || registry.flush()).await.is_err() {
             return "making the registry durable panicked";

@@ -70,7 +70,7 @@ impl Source for Service {
         self.live()?;
         // Never closed; if it were, the bound would be all that is lost.
         let _turn = self.inner.feeds.reads.acquire().await;
-        let (registry, filter) = (parts.registry.clone(), filter.clone());
+        let (registry, filter) = (parts.storage.registry.clone(), filter.clone());
         let read = blocking(&*parts.env.blocking, move || -> Result<EventPage, RowError> {
             let view = registry.view()?;
             query::events(&view, &filter, after, PAGE_LEAVES, limit)
@@ -82,7 +82,7 @@ impl Source for Service {
     }
 
     fn applied(&self) -> watch::Receiver<AppliedAt> {
-        self.parts().applied.clone()
+        self.parts().storage.applied.clone()
     }
 }
 
