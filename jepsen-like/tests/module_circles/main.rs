@@ -41,7 +41,6 @@ const KNOWN: &[(&str, &[&str], &str)] = &[
     ("cli", &["demo::leaderless", "demo::offline", "demo::story"], "the story's helpers lie in the story"),
     ("cli", &["command::member", "command::replace"], "replacing a member reuses steps of adding one"),
     ("cli", &["watch::execution", "watch::guard"], "the guard's process and the guarded one name each other"),
-    ("cluster", &["peer::bounds", "peer::message"], "messages are bounded, and the bounds name messages"),
     (
         "cluster",
         &[
