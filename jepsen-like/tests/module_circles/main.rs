@@ -77,7 +77,6 @@ const KNOWN: &[(&str, &[&str], &str)] = &[
         ],
         "the parts of a node that use cases take lie in their parent, and metrics name what use cases answer",
     ),
-    ("cluster", &["http::connection", "http::front"], "a connection is of a front, which answers for it"),
     ("cluster", &["raft::network", "raft::network::sender"], "the sender takes the network, its parent"),
     (
         "cluster",
