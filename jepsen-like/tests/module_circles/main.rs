@@ -77,7 +77,6 @@ const KNOWN: &[(&str, &[&str], &str)] = &[
         ],
         "the parts of a node that use cases take lie in their parent, and metrics name what use cases answer",
     ),
-    ("cluster", &["raft::network", "raft::network::sender"], "the sender takes the network, its parent"),
     (
         "cluster",
         &["usecase::membership", "usecase::relocate"],
