@@ -16,7 +16,7 @@
 //! - `addresses`: where a peer may be found, tried in turn; [`Moved`]: a member's own word on that.
 //! - [`Bounded`]: how large the terms and log indices may be that a peer claims.
 //! - `outbound`, `frame`, `codec`: bounded queue, frames, bodies.
-//! - [`ClockReadings`]: what the peers' clocks said, and whether a quorum agrees with the own one.
+//! - [`ClockReadings`]: what the peers' clocks said.
 //! - [`TrustedOffset`]: how far the own wall clock is trusted to be ahead of boot time, which each pong tells of.
 
 mod addresses;
@@ -39,7 +39,7 @@ mod sync;
 mod trusted;
 
 pub use self::bounds::{Bounded, claim_max};
-pub use self::clock::{Agreement, ClockReadings, PeerClock};
+pub use self::clock::{ClockReadings, PeerClock, ReadingBook};
 pub use self::codec::{read_request, request_frame};
 pub use self::error::PeerError;
 pub use self::handler::{Answer, Handler, SnapshotStep};

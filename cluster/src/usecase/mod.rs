@@ -4,6 +4,7 @@
 //! way from the registry's decisions to what goes over the wire. It never decides: `assent_registry` does.
 //! HTTP and the peers call it; it knows neither.
 
+mod agreement;
 mod anchor;
 mod answer_room;
 mod authorize;
@@ -73,6 +74,7 @@ use crate::tasks::Tasks;
 use crate::whereabouts::Whereabouts;
 use urgency::{PerUrgency, Places, Urgency};
 
+pub use agreement::{Agreement, agreement};
 pub(crate) use anchor::{AHEAD_MS_MAX as CLOCK_AHEAD_MS_MAX, Anchor};
 pub(crate) use answer_room::DECISION_KIB;
 pub use authorize::Answered;
