@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::env::Clock;
+use crate::locked::lock;
 use crate::raft::types::NodeId;
 
 use super::bounds::{Bounded, claim_max};
@@ -26,7 +27,6 @@ use super::hello::Hello;
 use super::limits::PeerLimits;
 use super::message::{Failure, Message, Ping};
 use super::outbound::Outbound;
-use super::sync::lock;
 
 /// Bytes handed to the stream in one write, where frames are smaller than that.
 const WRITE_BYTES: usize = 64 * 1024;

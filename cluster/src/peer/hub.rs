@@ -27,6 +27,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::env::{Clock, Environment, Moment, Net};
+use crate::locked::lock;
 use crate::raft::types::NodeId;
 use crate::tasks::Tasks;
 
@@ -38,7 +39,6 @@ use super::handler::Handler;
 use super::hello::{Hello, Identity};
 use super::limits::PeerLimits;
 use super::message::Message;
-use super::sync::lock;
 use super::trusted::TrustedOffset;
 
 /// Where a peer listens.

@@ -35,7 +35,6 @@ mod message;
 mod moved;
 mod outbound;
 mod serve;
-mod sync;
 mod trusted;
 
 pub use self::bounds::{Bounded, claim_max};
