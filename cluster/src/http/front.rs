@@ -1,24 +1,22 @@
 //! What stands before the routes: what every request is looked at for, and what every answer leaves with.
 
 use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::body::{Body, HttpBody};
-use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use http::{Request, Response};
-use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::body::Incoming;
 use hyper::service::Service;
 use tokio_util::sync::CancellationToken;
 
 use assent_proof::Code;
 
 use super::head::{HEAD_BYTES, head_bytes, head_too_large, is_encoded, wrong_host};
+use super::held::{Guard, Held};
 use super::reply::{closing, fault, finished, problem};
 use super::socket::{Socket, Turn};
 use crate::metrics::Metrics;
@@ -81,11 +79,11 @@ impl Service<Request<Incoming>> for Front {
         let ends_empty = request.body().is_end_stream() || request.body().size_hint().exact().is_none();
         let turn = self.socket.asked(ends_empty);
         if let Some(refusal) = self.refusal(&request) {
-            return ready(Ok(Answer::of(refusal, turn))).boxed();
+            return ready(Ok(leaving(refusal, turn))).boxed();
         }
         request.extensions_mut().insert(HalfClosed(self.socket.half_closed()));
         let ended = Arc::new(AtomicBool::new(request.body().is_end_stream()));
-        let request = request.map(|body| Watched { body, ended: ended.clone() });
+        let request = request.map(|body| Held::new(body, ReadFlag(ended.clone())));
         let (mut router, tasks) = (self.router.clone(), self.tasks.clone());
         async move {
             let answering = async { tower::Service::call(&mut router, request).await };
@@ -97,72 +95,27 @@ impl Service<Request<Incoming>> for Front {
             // The rest of the body is not read, and the next request stands behind it. A client has to hear that, whatever the answer is:
             // it would ask again on a connection that is closed.
             let answer = if ended.load(Ordering::Relaxed) { answer } else { closing(answer) };
-            Ok(Answer::of(answer, turn))
+            Ok(leaving(answer, turn))
         }
         .boxed()
     }
 }
 
-/// A request's body, which tells when all of it was read.
-struct Watched {
-    body: Incoming,
-    ended: Arc<AtomicBool>,
-}
+/// Set once all of a request's body was read.
+struct ReadFlag(Arc<AtomicBool>);
 
-impl HttpBody for Watched {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let this = self.get_mut();
-        let frame = Pin::new(&mut this.body).poll_frame(context);
-        if let Poll::Ready(None) = frame {
-            this.ended.store(true, Ordering::Relaxed);
-        }
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+impl Guard for ReadFlag {
+    fn ended(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
-/// An answer's body. This is all that a connection writes, so no answer leaves but through [`Answer::of`].
-pub(super) struct Answer {
-    body: Body,
-    /// Until hyper has all of it.
-    _turn: Turn,
-}
+/// The request is worked on until hyper has all of the answer.
+impl Guard for Turn {}
 
-impl Answer {
-    fn of(answer: Response<Body>, turn: Turn) -> Response<Self> {
-        finished(answer).map(|body| Self { body, _turn: turn })
-    }
-}
+/// An answer's body. This is all that a connection writes, so no answer leaves but through [`leaving`].
+pub(super) type Answer = Held<Body, Turn>;
 
-impl HttpBody for Answer {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
+fn leaving(answer: Response<Body>, turn: Turn) -> Response<Answer> {
+    finished(answer).map(|body| Held::new(body, turn))
 }

@@ -13,6 +13,7 @@ mod envelopes;
 mod events;
 mod front;
 mod head;
+mod held;
 mod members;
 mod read;
 mod reply;
