@@ -32,6 +32,7 @@ use crate::raft::types::NodeId;
 use crate::tasks::Tasks;
 
 use self::entry::{Peer, Problem};
+use super::call::Call;
 use super::clock::{ClockReadings, ReadingBook};
 use super::connection::Connection;
 use super::error::PeerError;
@@ -151,7 +152,8 @@ impl PeerHub {
         patience: Duration,
         deadline: Duration,
     ) -> impl Future<Output = Result<M::Reply, PeerError>> + Send + 'static + use<M> {
-        let queued = self.connection(to).ok_or(PeerError::Unreachable(to)).and_then(|c| c.request(message));
+        let queued =
+            self.connection(to).ok_or(PeerError::Unreachable(to)).and_then(|c| Call::queue(&c, message));
         async move { queued?.reply::<M>(patience, deadline).await }
     }
 
@@ -168,7 +170,7 @@ impl PeerHub {
         let peer = lock(&self.inner.peers).get(&to).cloned();
         let dialed = peer.and_then(|peer| lock(&peer.slots).dialed.clone());
         let dialed = dialed.filter(|there| is_among(there, addrs) && there.hello().store_id == store_id);
-        let queued = dialed.ok_or(PeerError::NotDialed(to)).and_then(|c| c.request(message));
+        let queued = dialed.ok_or(PeerError::NotDialed(to)).and_then(|c| Call::queue(&c, message));
         async move { queued?.reply::<M>(deadline, deadline).await }
     }
 

@@ -10,7 +10,8 @@
 //! outside in:
 //!
 //! - [`PeerHub`]: all peers of this node; `call` sends one request and waits for its answer until a deadline.
-//! - `connection`: one live connection: the calls that wait for answers, its liveness.
+//! - `connection`: one live connection: what is queued on it, and the calls that wait for answers; `call`: one of them; `liveness`: whether
+//!   the other side is still there.
 //! - `serve`: the requests that come in on it: appends in order, everything else concurrently and bounded.
 //! - `handshake`, [`Hello`]: who may talk at all.
 //! - `addresses`: where a peer may be found, tried in turn; [`Moved`]: a member's own word on that.
@@ -21,6 +22,7 @@
 
 mod addresses;
 mod bounds;
+mod call;
 mod clock;
 mod codec;
 mod connection;
@@ -31,6 +33,7 @@ mod handshake;
 mod hello;
 mod hub;
 mod limits;
+mod liveness;
 mod message;
 mod moved;
 mod outbound;
