@@ -4,8 +4,9 @@
 //! member's word. Owns nothing but that word: it is forgotten with the process, and gone once the log says it itself.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
+use crate::locked::lock;
 use crate::raft::types::{NodeId, PeerNode, check_node_id};
 
 /// Most members that one can be told of: more than there can be.
@@ -22,22 +23,17 @@ impl Introductions {
     pub(crate) fn heed(&self, members: Vec<(NodeId, PeerNode)>, highest: NodeId) {
         let is_new = |id: NodeId| id > highest && check_node_id(id).is_ok();
         let new = members.into_iter().filter(|(id, _)| is_new(*id)).take(INTRODUCED_MAX);
-        *self.lock() = new.collect();
+        *lock(&self.members) = new.collect();
     }
 
     /// Whether a known member has named this node with this store.
     pub(crate) fn name(&self, id: NodeId, store_id: &[u8; 16]) -> bool {
-        self.lock().get(&id).is_some_and(|node| node.store_id == *store_id)
+        lock(&self.members).get(&id).is_some_and(|node| node.store_id == *store_id)
     }
 
     /// Who was named, and where they are.
     pub(crate) fn all(&self) -> Vec<(NodeId, PeerNode)> {
-        self.lock().iter().map(|(id, node)| (*id, node.clone())).collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<NodeId, PeerNode>> {
-        // Nothing that holds it panics halfway through a change.
-        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.members).iter().map(|(id, node)| (*id, node.clone())).collect()
     }
 }
 

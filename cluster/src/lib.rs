@@ -9,6 +9,7 @@ mod handler;
 mod http;
 mod introductions;
 pub mod key_file;
+mod locked;
 pub mod metrics;
 pub mod node;
 pub mod observe;

@@ -6,12 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use assent_proof::Millis;
 use tokio::time::Instant;
 
+use crate::locked::lock;
 use crate::peer::{MOVED_USABLE_MS, Moved};
 use crate::raft::types::{NodeId, PeerNode};
 
@@ -172,11 +173,6 @@ fn pause_after(refusals: u32) -> Option<Duration> {
 /// Whether no word can be of that time, as far as this clock goes.
 fn is_beyond(at_ms: i64, now: Millis) -> bool {
     at_ms > now.0 && at_ms.abs_diff(now.0) > MOVED_USABLE_MS
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing that holds one of them panics halfway through a change.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -15,7 +15,8 @@ use std::time::Duration;
 use assent_cluster::peer::{
     PeerError, PeerLimits, PreVote, Probe, ReadIndex, ReadIndexError, SubmitError, Vote,
 };
-use assent_cluster::raft::types::PeerNode;
+use assent_cluster::raft::types::{NodeId, PeerNode};
+use assent_cluster::usecase::agreement;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use openraft::errors::RPCError;
@@ -178,28 +179,30 @@ async fn a_request_over_the_frame_bound_is_refused_here_and_harms_nothing() {
     assert!(one.hub.is_connected(2));
 }
 
+/// Whether `node`, which is voter `me` of these, is sure of its clock.
+fn sure(node: &Node, voters: &[NodeId], me: NodeId) -> bool {
+    agreement(&node.hub.clock(), voters, me, 500).quorum
+}
+
 #[tokio::test]
 async fn clocks_that_agree_make_both_sure_and_a_skewed_one_makes_neither() {
     let two = node_as(identity(2), "127.0.0.1:0", &[], quick(), 0).await;
     let one =
         node_as(identity(1), "127.0.0.1:0", &[(2, two.hub.local_addr().to_string())], quick(), 40).await;
     two.hub.ensure_peer(1, &one.hub.local_addr().to_string());
-    eventually("sureness", || {
-        one.hub.clock().sure(&[1, 2, 3], 1, 500) && two.hub.clock().sure(&[1, 2, 3], 2, 500)
-    })
-    .await;
-    let seen = one.hub.clock().offsets();
+    eventually("sureness", || sure(&one, &[1, 2, 3], 1) && sure(&two, &[1, 2, 3], 2)).await;
+    let seen = one.hub.clock().newest();
     assert_eq!(seen.len(), 1);
     assert!((-60..=-20).contains(&seen[0].offset_ms), "{seen:?}");
 
     let three = node_as(identity(3), "127.0.0.1:0", &[], quick(), 3_600_000).await;
     one.hub.ensure_peer(3, &three.hub.local_addr().to_string());
     three.hub.ensure_peer(1, &one.hub.local_addr().to_string());
-    eventually("a reading", || one.hub.clock().offsets().len() == 2).await;
-    eventually("a reading", || !three.hub.clock().offsets().is_empty()).await;
-    assert!(!one.hub.clock().sure(&[1, 3], 1, 500));
-    assert!(!three.hub.clock().sure(&[1, 2, 3], 3, 500));
-    assert!(one.hub.clock().sure(&[1, 2, 3], 1, 500));
+    eventually("a reading", || one.hub.clock().newest().len() == 2).await;
+    eventually("a reading", || !three.hub.clock().newest().is_empty()).await;
+    assert!(!sure(&one, &[1, 3], 1));
+    assert!(!sure(&three, &[1, 2, 3], 3));
+    assert!(sure(&one, &[1, 2, 3], 1));
 }
 
 #[tokio::test]

@@ -10,12 +10,12 @@ use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
-use tokio::sync::OwnedSemaphorePermit;
 
 use assent_api::{Call, JSON_CONTENT_TYPE, MAX_AUTHORIZE_BYTES, MAX_BATCH_BYTES};
 use assent_proof::{AuthorizeRequest, Code, Refusal};
 
 use super::body;
+use super::held::Held;
 use super::reply::{problem, refusal, reply, shed};
 use crate::usecase::{Answered, Caller, NoBatch, Service};
 
@@ -81,7 +81,7 @@ pub(super) async fn batch(State(service): State<Service>, request: Body) -> Resp
     };
     let mut response = reply(200, JSON_CONTENT_TYPE, Bytes::new());
     let decisions = decisions.into_iter().map(|decision| decision.body);
-    *response.body_mut() = Body::new(Decisions::new(decisions, Some(room)));
+    *response.body_mut() = Body::new(Held::new(Decisions::new(decisions), room));
     response
 }
 
@@ -90,12 +90,10 @@ pub(super) async fn batch(State(service): State<Service>, request: Body) -> Resp
 struct Decisions {
     pieces: VecDeque<Bytes>,
     left: u64,
-    /// Given back when the answer is written, or its caller is gone.
-    _room: Option<OwnedSemaphorePermit>,
 }
 
 impl Decisions {
-    fn new(decisions: impl Iterator<Item = Bytes>, room: Option<OwnedSemaphorePermit>) -> Self {
+    fn new(decisions: impl Iterator<Item = Bytes>) -> Self {
         let mut pieces = VecDeque::from([Bytes::from_static(b"{\"decisions\":[")]);
         for (place, decision) in decisions.enumerate() {
             if place > 0 {
@@ -105,7 +103,7 @@ impl Decisions {
         }
         pieces.push_back(Bytes::from_static(b"]}"));
         let left = pieces.iter().map(|piece| piece.len() as u64).sum();
-        Self { pieces, left, _room: room }
+        Self { pieces, left }
     }
 }
 
@@ -145,7 +143,7 @@ mod tests {
             (vec!["{}"], &b"{\"decisions\":[{}]}"[..]),
             (vec!["1", "2", "3"], &b"{\"decisions\":[1,2,3]}"[..]),
         ] {
-            let body = Decisions::new(decisions.into_iter().map(Bytes::from), None);
+            let body = Decisions::new(decisions.into_iter().map(Bytes::from));
             assert_eq!(body.size_hint().exact(), Some(expected.len() as u64));
             assert_eq!(body.collect().await.unwrap().to_bytes(), expected);
         }

@@ -17,14 +17,13 @@ use assent_api::Problem;
 use assent_proof::Code;
 
 use super::front::Front;
+use super::head::{HEAD_BYTES, head_too_large};
 use super::reply;
 use super::socket::{Patience, Socket, Watch};
 use crate::env::BoxStream;
 use crate::metrics::Metrics;
 use crate::tasks::Tasks;
 
-/// Most bytes of a request's head.
-pub(super) const HEAD_BYTES: usize = 64 * 1024;
 /// Most bytes that are taken and thrown away after an answer that did not wait for them: the largest body, and more.
 const LINGER_BYTES: usize = 2 << 20;
 
@@ -138,11 +137,6 @@ fn unreadable(status: u16) -> Problem {
         414 | 431 => Problem::new(Code::TooLarge, 431, head_too_large()),
         _ => Problem::new(Code::Malformed, status, "the request's head is not that of an HTTP/1.1 request"),
     }
-}
-
-/// Why a request's head is refused as too large.
-pub(super) fn head_too_large() -> String {
-    format!("the request's head has more than {HEAD_BYTES} bytes or more than 100 headers")
 }
 
 /// Takes what the client still sends, until it leaves.

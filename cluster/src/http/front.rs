@@ -1,25 +1,22 @@
 //! What stands before the routes: what every request is looked at for, and what every answer leaves with.
 
 use std::convert::Infallible;
-use std::net::Ipv6Addr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::body::{Body, HttpBody};
-use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
-use http::{HeaderMap, HeaderName, Request, Response, Version, header};
-use hyper::body::{Frame, Incoming, SizeHint};
+use http::{Request, Response};
+use hyper::body::Incoming;
 use hyper::service::Service;
 use tokio_util::sync::CancellationToken;
 
 use assent_proof::Code;
 
-use super::connection::{HEAD_BYTES, head_too_large};
+use super::head::{HEAD_BYTES, head_bytes, head_too_large, is_encoded, wrong_host};
+use super::held::{Guard, Held};
 use super::reply::{closing, fault, finished, problem};
 use super::socket::{Socket, Turn};
 use crate::metrics::Metrics;
@@ -72,77 +69,6 @@ impl Front {
     }
 }
 
-/// How many bytes a request's head has at least: blanks that say nothing are not among them any more.
-fn head_bytes<B>(request: &Request<B>) -> usize {
-    let uri = request.uri();
-    let target = uri.path_and_query().map_or(0, |target| target.as_str().len());
-    let authority = uri.authority().map_or(0, |authority| authority.as_str().len());
-    let line = request.method().as_str().len().saturating_add(target).saturating_add(authority);
-    request.headers().iter().fold(line, |bytes, (name, value)| {
-        bytes.saturating_add(name.as_str().len()).saturating_add(value.len()).saturating_add(": \r\n".len())
-    })
-}
-
-/// What is wrong with the `Host` of a request (RFC 9112 §3.2). Two readers of a request that names two hosts may each take another one,
-/// so no node reads it.
-fn wrong_host(version: Version, headers: &HeaderMap) -> Option<&'static str> {
-    let mut hosts = headers.get_all(header::HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        (Some(_), Some(_)) => Some("the request has more than one `Host` header"),
-        (Some(host), None) => {
-            let is_host = host.is_empty() || host.to_str().is_ok_and(is_host);
-            let detail = "the request's `Host` header is not a host with or without a port";
-            (!is_host).then_some(detail)
-        }
-        (None, _) if version >= Version::HTTP_11 => {
-            Some("the request has no `Host` header, which HTTP/1.1 requires")
-        }
-        (None, _) => None,
-    }
-}
-
-/// Whether this is a host with or without a port (RFC 9110 §7.2): a name, an IPv4 address, or an IPv6 address in brackets. RFC 3986 §3.2.2
-/// lets a name have more characters, such as `,` and `*`. No name of a machine has them, and another reader may see two hosts there, or any.
-fn is_host(text: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    let is_name = |name: &str| !name.is_empty() && name.bytes().all(is_plain);
-    let is_port = |port: &str| {
-        // A number is also read with a sign before it.
-        let digits = port.bytes().all(|byte| byte.is_ascii_digit());
-        digits && (port.is_empty() || port.parse::<u16>().is_ok())
-    };
-    let Some(literal) = text.strip_prefix('[') else {
-        return match text.split_once(':') {
-            Some((name, port)) => is_name(name) && is_port(port),
-            None => is_name(text),
-        };
-    };
-    let Some((address, behind)) = literal.split_once(']') else { return false };
-    let is_address = match address.split_once("%25") {
-        Some((address, zone)) => address.parse::<Ipv6Addr>().is_ok() && is_name(zone),
-        None => address.parse::<Ipv6Addr>().is_ok(),
-    };
-    is_address && (behind.is_empty() || behind.strip_prefix(':').is_some_and(is_port))
-}
-
-/// Whether a body under these headers is in an encoding that nothing here decodes.
-fn is_encoded(headers: &HeaderMap) -> bool {
-    let is_other = |name: HeaderName, known: &str| {
-        let values = headers.get_all(name);
-        values.iter().any(|value| match value.to_str() {
-            Ok(value) => value.split(',').any(|coding| !coding.trim().eq_ignore_ascii_case(known)),
-            Err(_) => true,
-        })
-    };
-    // Chunked twice is another framing than chunked once (RFC 9112 §6.1).
-    let transfer = headers.get_all(header::TRANSFER_ENCODING);
-    let codings: usize =
-        transfer.iter().map(|value| value.as_bytes().split(|byte| *byte == b',').count()).sum();
-    is_other(header::CONTENT_ENCODING, "identity")
-        || is_other(header::TRANSFER_ENCODING, "chunked")
-        || codings > 1
-}
-
 impl Service<Request<Incoming>> for Front {
     type Response = Response<Answer>;
     type Error = Infallible;
@@ -153,11 +79,11 @@ impl Service<Request<Incoming>> for Front {
         let ends_empty = request.body().is_end_stream() || request.body().size_hint().exact().is_none();
         let turn = self.socket.asked(ends_empty);
         if let Some(refusal) = self.refusal(&request) {
-            return ready(Ok(Answer::of(refusal, turn))).boxed();
+            return ready(Ok(leaving(refusal, turn))).boxed();
         }
         request.extensions_mut().insert(HalfClosed(self.socket.half_closed()));
         let ended = Arc::new(AtomicBool::new(request.body().is_end_stream()));
-        let request = request.map(|body| Watched { body, ended: ended.clone() });
+        let request = request.map(|body| Held::new(body, ReadFlag(ended.clone())));
         let (mut router, tasks) = (self.router.clone(), self.tasks.clone());
         async move {
             let answering = async { tower::Service::call(&mut router, request).await };
@@ -169,164 +95,27 @@ impl Service<Request<Incoming>> for Front {
             // The rest of the body is not read, and the next request stands behind it. A client has to hear that, whatever the answer is:
             // it would ask again on a connection that is closed.
             let answer = if ended.load(Ordering::Relaxed) { answer } else { closing(answer) };
-            Ok(Answer::of(answer, turn))
+            Ok(leaving(answer, turn))
         }
         .boxed()
     }
 }
 
-/// A request's body, which tells when all of it was read.
-struct Watched {
-    body: Incoming,
-    ended: Arc<AtomicBool>,
-}
+/// Set once all of a request's body was read.
+struct ReadFlag(Arc<AtomicBool>);
 
-impl HttpBody for Watched {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let this = self.get_mut();
-        let frame = Pin::new(&mut this.body).poll_frame(context);
-        if let Poll::Ready(None) = frame {
-            this.ended.store(true, Ordering::Relaxed);
-        }
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+impl Guard for ReadFlag {
+    fn ended(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
-/// An answer's body. This is all that a connection writes, so no answer leaves but through [`Answer::of`].
-pub(super) struct Answer {
-    body: Body,
-    /// Until hyper has all of it.
-    _turn: Turn,
-}
+/// The request is worked on until hyper has all of the answer.
+impl Guard for Turn {}
 
-impl Answer {
-    fn of(answer: Response<Body>, turn: Turn) -> Response<Self> {
-        finished(answer).map(|body| Self { body, _turn: turn })
-    }
-}
+/// An answer's body. This is all that a connection writes, so no answer leaves but through [`leaving`].
+pub(super) type Answer = Held<Body, Turn>;
 
-impl HttpBody for Answer {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use http::HeaderValue;
-
-    use super::*;
-
-    #[test]
-    fn identity_and_chunked_are_no_encodings_and_everything_else_is() {
-        let with = |pairs: &[(HeaderName, &'static str)]| {
-            let pairs = pairs.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value)));
-            is_encoded(&pairs.collect::<HeaderMap>())
-        };
-        let (content, transfer) = (header::CONTENT_ENCODING, header::TRANSFER_ENCODING);
-        for plain in [
-            vec![],
-            vec![(content.clone(), "identity")],
-            vec![(content.clone(), "Identity, identity"), (transfer.clone(), "Chunked")],
-        ] {
-            assert!(!with(&plain), "{plain:?}");
-        }
-        for encoded in [
-            vec![(content.clone(), "gzip")],
-            vec![(content.clone(), "")],
-            vec![(content.clone(), "identity, br")],
-            vec![(content.clone(), "identity"), (content.clone(), "zstd")],
-            vec![(transfer.clone(), "gzip, chunked")],
-            vec![(transfer.clone(), "chunked, chunked")],
-            vec![(transfer.clone(), "chunked"), (transfer.clone(), "chunked")],
-        ] {
-            assert!(with(&encoded), "{encoded:?}");
-        }
-    }
-
-    #[test]
-    fn a_request_names_one_host_and_only_one_of_http_1_0_may_name_none() {
-        let wrong = |version: Version, hosts: &[&'static str]| {
-            let hosts = hosts.iter().map(|host| (header::HOST, HeaderValue::from_static(host)));
-            wrong_host(version, &hosts.collect::<HeaderMap>()).is_some()
-        };
-        for host in [
-            "",
-            "node",
-            "node:7400",
-            "node:",
-            "node-1.eu_west.example:65535",
-            "127.0.0.1:7400",
-            "[::1]:7400",
-            "[2001:db8::4]",
-            "[fe80::1%25eth0]:7400",
-        ] {
-            assert!(!wrong(Version::HTTP_11, &[host]), "{host}");
-        }
-        for host in [
-            "a b",
-            "user@node",
-            "node/path",
-            "http://node",
-            "node:abc",
-            "node:99999",
-            "node:+80",
-            "node:80:80",
-            ":7400",
-            "::1",
-            "a,b",
-            "node, node",
-            "*",
-            "[::1",
-            "[node]",
-            "[::1]7400",
-            "[::1]:x",
-            "[fe80::1%25]",
-        ] {
-            assert!(wrong(Version::HTTP_11, &[host]), "{host}");
-        }
-        assert!(wrong(Version::HTTP_11, &[]) && !wrong(Version::HTTP_10, &[]));
-        for version in [Version::HTTP_10, Version::HTTP_11] {
-            assert!(wrong(version, &["node", "node"]), "{version:?}");
-        }
-    }
-
-    #[test]
-    fn a_head_is_as_large_as_its_line_and_its_headers() {
-        let of = |target: String, header: String| {
-            let request = Request::builder().uri(target).header("x", header);
-            head_bytes(&request.body(()).unwrap())
-        };
-        assert_eq!(of("/livez".to_owned(), String::new()), "GET/livezx: \r\n".len());
-        assert!(of(format!("/{}", "a".repeat(40_000)), "y".repeat(40_000)) > HEAD_BYTES);
-        assert!(of(format!("/{}", "a".repeat(30_000)), "y".repeat(30_000)) < HEAD_BYTES);
-    }
+fn leaving(answer: Response<Body>, turn: Turn) -> Response<Answer> {
+    finished(answer).map(|body| Held::new(body, turn))
 }

@@ -4,7 +4,7 @@
 //! answered with a decision. Served through hyper, with a bound on connections, heads and bodies.
 //!
 //! A request comes through `server` (a place), `connection` and `socket` (bytes and deadlines) and `front` (what every request is
-//! looked at for) to its route.
+//! looked at for; `head` has the checks) to its route.
 
 mod authorize;
 mod body;
@@ -12,6 +12,8 @@ mod connection;
 mod envelopes;
 mod events;
 mod front;
+mod head;
+mod held;
 mod members;
 mod read;
 mod reply;

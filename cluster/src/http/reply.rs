@@ -1,21 +1,17 @@
 //! Answers as axum takes them, and what each of them leaves with.
 
-use std::convert::Infallible;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
-use axum::body::{Body, HttpBody};
+use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use http_body_util::Full;
-use hyper::body::{Frame, SizeHint};
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 
 use assent_api::{Call, JSON_CONTENT_TYPE, PROBLEM_CONTENT_TYPE, Problem, status_of};
 use assent_proof::{Code, Refusal};
 
+use super::held::Held;
 use crate::usecase::Shed;
 
 /// When to ask again after an answer that says "not now", in seconds. Such an answer is a passing lack of places, of a quorum or of a
@@ -40,34 +36,8 @@ pub(super) fn reply_in(
     let body = body.into();
     drop(room.split(room.num_permits().saturating_sub(body.len().div_ceil(1024))));
     let mut response = reply(status, content_type, Bytes::new());
-    *response.body_mut() = Body::new(Roomed { body: Full::new(body), _room: room });
+    *response.body_mut() = Body::new(Held::new(Full::new(body), room));
     response
-}
-
-/// A body that holds room.
-struct Roomed {
-    body: Full<Bytes>,
-    _room: OwnedSemaphorePermit,
-}
-
-impl HttpBody for Roomed {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }
 
 /// A JSON body.

@@ -13,7 +13,7 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::env::BoxStream;
+use crate::locked::lock;
 
 /// Most bytes that are read while hyper wants none: enough to see behind a short request, sent early, that its client has left.
 const AHEAD: usize = 1024;
@@ -96,7 +97,7 @@ pub(super) struct Turn(Socket);
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let mut state = self.0.lock();
+        let mut state = lock(&self.0.0);
         if let Phase::Asked = state.phase {
             state.phase = Phase::Answered;
         }
@@ -127,13 +128,13 @@ impl Socket {
     /// Cancelled once the client has ended its side of the connection. It has left, or it waits for an answer: only writing to it
     /// tells which.
     pub(super) fn half_closed(&self) -> CancellationToken {
-        self.lock().half_closed.clone()
+        lock(&self.0).half_closed.clone()
     }
 
     /// A request has come, of which it is told whether it ends with an empty line: without a body, or with a chunked one. The client is
     /// waited for again once this is dropped and the answer is written.
     pub(super) fn asked(&self, ends_empty: bool) -> Turn {
-        let mut state = self.lock();
+        let mut state = lock(&self.0);
         state.phase = Phase::Asked;
         state.ends_empty = ends_empty;
         drop(state);
@@ -142,7 +143,7 @@ impl Socket {
 
     /// When the client has kept the node waiting for too long, if the node waits for it.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        match self.lock().phase {
+        match lock(&self.0).phase {
             Phase::Head { until } | Phase::Idle { until } => Some(until),
             Phase::Asked | Phase::Answered | Phase::Over => None,
         }
@@ -150,32 +151,27 @@ impl Socket {
 
     /// Whether the client has begun a head that is not whole.
     pub(super) fn has_begun(&self) -> bool {
-        self.lock().begun
+        lock(&self.0).begun
     }
 
     /// Whether the client has ended its side.
     pub(super) fn has_ended(&self) -> bool {
-        self.lock().ended
+        lock(&self.0).ended
     }
 
     /// The status with which hyper refused a head, if its words were taken.
     pub(super) fn refused(&self) -> Option<u16> {
-        self.lock().refused
+        lock(&self.0).refused
     }
 
     /// hyper is done: what is written from now on is the connection's own.
     pub(super) fn over(&self) {
-        self.lock().phase = Phase::Over;
+        lock(&self.0).phase = Phase::Over;
     }
 
     /// Looks at what has come while hyper wants nothing. To be called whenever hyper has nothing to do.
     pub(super) fn watch(&self, context: &mut Context<'_>) -> Watch {
-        self.lock().watch(context)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing that holds it panics halfway through a change.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0).watch(context)
     }
 }
 
@@ -288,13 +284,13 @@ impl AsyncRead for Socket {
         context: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.lock().read(context, into)
+        lock(&self.0).read(context, into)
     }
 }
 
 impl AsyncWrite for Socket {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let mut state = self.lock();
+        let mut state = lock(&self.0);
         if state.takes(bytes) {
             return Poll::Ready(Ok(bytes.len()));
         }
@@ -306,7 +302,7 @@ impl AsyncWrite for Socket {
         context: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let mut state = self.lock();
+        let mut state = lock(&self.0);
         if state.takes(pieces.first().map_or(&b""[..], |piece| &**piece)) {
             return Poll::Ready(Ok(pieces.iter().map(|piece| piece.len()).sum()));
         }
@@ -314,18 +310,18 @@ impl AsyncWrite for Socket {
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.lock().stream.is_write_vectored()
+        lock(&self.0).stream.is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut state = self.lock();
+        let mut state = lock(&self.0);
         ready!(state.stream.as_mut().poll_flush(context))?;
         state.flushed();
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut state = self.lock();
+        let mut state = lock(&self.0);
         match state.phase {
             Phase::Over => state.stream.as_mut().poll_shutdown(context),
             // By hyper, which the connection may have something to add to.

@@ -1,8 +1,7 @@
-//! One live connection: the calls that wait for their answers, and whether the other side is still there.
+//! One live connection: what is queued on it, and the calls that wait for their answers.
 //!
-//! Owns the outgoing queue, the table of waiting calls and the three conditions that end a connection: an error on
-//! the stream, silence, and no sign of being heard after a call waited too long. When it ends every waiting call fails
-//! at once; nothing is sent again.
+//! Owns the outgoing queue, the table of waiting calls and the end of the connection: by an error on the stream, or once `liveness` finds
+//! that the other side is gone. When it ends every waiting call fails at once; nothing is sent again.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -16,22 +15,20 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::env::Clock;
+use crate::locked::lock;
 use crate::raft::types::NodeId;
 
-use super::bounds::{Bounded, claim_max};
 use super::codec;
 use super::error::PeerError;
 use super::frame::{Frame, kind};
 use super::hello::Hello;
 use super::limits::PeerLimits;
-use super::message::{Failure, Message, Ping};
+use super::liveness::Liveness;
+use super::message::{Failure, Ping};
 use super::outbound::Outbound;
-use super::sync::lock;
 
 /// Bytes handed to the stream in one write, where frames are smaller than that.
 const WRITE_BYTES: usize = 64 * 1024;
-/// Pings whose answers are awaited at once; older ones are forgotten.
-const PINGS_MAX: usize = 16;
 
 /// A connection to one peer, after the handshake.
 pub(super) struct Connection {
@@ -61,27 +58,15 @@ impl Drop for EndsWith {
     }
 }
 
+/// Where the answer to a call goes.
+type Waiter = oneshot::Sender<Result<Frame, PeerError>>;
+
 /// The calls that wait, by request id.
 struct Calls {
     next_id: u64,
-    waiting: BTreeMap<u64, oneshot::Sender<Result<Frame, PeerError>>>,
+    waiting: BTreeMap<u64, Waiter>,
     /// Why the connection ended, once it has.
     ended: Option<String>,
-}
-
-/// What was heard of the other side.
-struct Liveness {
-    /// When anything arrived, and how many bytes there were by then.
-    received: Instant,
-    received_bytes: u64,
-    /// When there was proof that it also hears this side: an answer, or that more has reached it.
-    answered: Instant,
-    /// How many of this side's bytes have reached it, as it last said.
-    reached_bytes: u64,
-    /// Since when it is under suspicion.
-    suspected: Option<Instant>,
-    next_ping: u64,
-    pings: BTreeMap<u64, Instant>,
 }
 
 impl Connection {
@@ -92,7 +77,6 @@ impl Connection {
         limits: PeerLimits,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let now = Instant::now();
         Self {
             peer,
             hello,
@@ -100,15 +84,7 @@ impl Connection {
             clock,
             outbound: Outbound::new(limits.queue_bytes_max, limits.queue_frames_max),
             calls: Mutex::new(Calls { next_id: 1, waiting: BTreeMap::new(), ended: None }),
-            liveness: Mutex::new(Liveness {
-                received: now,
-                received_bytes: 0,
-                answered: now,
-                reached_bytes: 0,
-                suspected: None,
-                next_ping: 1,
-                pings: BTreeMap::new(),
-            }),
+            liveness: Mutex::new(Liveness::new(Instant::now())),
             suspected: Notify::new(),
             closing: CancellationToken::new(),
             limits,
@@ -130,6 +106,11 @@ impl Connection {
 
     pub(super) fn limits(&self) -> &PeerLimits {
         &self.limits
+    }
+
+    /// This node's clock.
+    pub(super) fn clock(&self) -> &dyn Clock {
+        &*self.clock
     }
 
     /// Completes when the connection ends.
@@ -159,30 +140,31 @@ impl Connection {
         lock(&self.calls).ended.clone()
     }
 
-    /// Queues a request now, in the order of the calls to this method.
-    pub(super) fn request<M: Message>(self: &Arc<Self>, message: &M) -> Result<Waiting, PeerError> {
-        let id = {
-            let mut calls = lock(&self.calls);
-            let id = calls.next_id;
-            calls.next_id = id.wrapping_add(1);
-            id
-        };
-        // Encoding may be long work and needs no lock. Two callers may swap places here; one caller's own
-        // requests keep their order.
-        let frame = codec::encode(M::KIND, id, message, self.limits.frame_bytes_max)?;
-        let (give, take) = oneshot::channel();
-        {
-            let mut calls = lock(&self.calls);
-            if calls.ended.is_some() {
-                return Err(PeerError::Unreachable(self.peer));
-            }
-            if calls.waiting.len() >= self.limits.calls_max {
-                return Err(PeerError::Full);
-            }
-            self.outbound.push_request(frame).map_err(|_| PeerError::Full)?;
-            calls.waiting.insert(id, give);
+    /// The id of the next call.
+    pub(super) fn next_id(&self) -> u64 {
+        let mut calls = lock(&self.calls);
+        let id = calls.next_id;
+        calls.next_id = id.wrapping_add(1);
+        id
+    }
+
+    /// Queues a request now, in the order of the calls to this method. Its answer goes to `waiter`.
+    pub(super) fn request(&self, id: u64, frame: Bytes, waiter: Waiter) -> Result<(), PeerError> {
+        let mut calls = lock(&self.calls);
+        if calls.ended.is_some() {
+            return Err(PeerError::Unreachable(self.peer));
         }
-        Ok(Waiting { connection: self.clone(), id, kind: M::KIND, sent: Instant::now(), answer: take })
+        if calls.waiting.len() >= self.limits.calls_max {
+            return Err(PeerError::Full);
+        }
+        self.outbound.push_request(frame).map_err(|_| PeerError::Full)?;
+        calls.waiting.insert(id, waiter);
+        Ok(())
+    }
+
+    /// The caller is gone: an answer to its call is dropped.
+    pub(super) fn forget(&self, id: u64) {
+        lock(&self.calls).waiting.remove(&id);
     }
 
     /// Queues an answer. A peer that does not read its answers is dropped.
@@ -218,23 +200,17 @@ impl Connection {
 
     /// Bytes arrived; there were `bytes` so far.
     pub(super) fn heard(&self, bytes: u64) {
-        let mut liveness = lock(&self.liveness);
-        liveness.received = Instant::now();
-        liveness.received_bytes = bytes;
+        lock(&self.liveness).heard(Instant::now(), bytes);
     }
 
     /// A ping arrived: so many of this side's bytes have reached the other.
     pub(super) fn pinged(&self, reached: u64) {
-        let mut liveness = lock(&self.liveness);
-        if reached > liveness.reached_bytes {
-            liveness.reached_bytes = reached;
-            liveness.answered = Instant::now();
-        }
+        lock(&self.liveness).reached(Instant::now(), reached);
     }
 
     /// An answer arrived for a waiting call, or for one that gave up: then it is dropped.
     pub(super) fn answered(&self, frame: Frame) {
-        lock(&self.liveness).answered = Instant::now();
+        lock(&self.liveness).answered(Instant::now());
         let waiter = lock(&self.calls).waiting.remove(&frame.id);
         if let Some(waiter) = waiter {
             // The caller has gone already.
@@ -244,18 +220,13 @@ impl Connection {
 
     /// A pong arrived. When its ping was sent, if that is still known.
     pub(super) fn ponged(&self, id: u64) -> Option<Instant> {
-        let mut liveness = lock(&self.liveness);
-        liveness.answered = Instant::now();
-        liveness.pings.remove(&id)
+        lock(&self.liveness).ponged(Instant::now(), id)
     }
 
     /// A call sent at `sent` has waited too long. Unless an answer to anything arrived since, the other side
     /// has to prove itself.
-    fn suspect(&self, sent: Instant) {
-        let mut liveness = lock(&self.liveness);
-        let answered = liveness.answered;
-        if answered < sent && liveness.suspected.is_none_or(|since| answered >= since) {
-            liveness.suspected = Some(Instant::now());
+    pub(super) fn suspect(&self, sent: Instant) {
+        if lock(&self.liveness).suspect(Instant::now(), sent) {
             self.suspected.notify_one();
         }
     }
@@ -265,7 +236,8 @@ impl Connection {
         let mut next_ping = Instant::now();
         loop {
             let now = Instant::now();
-            let (wake, suspected) = match self.judge(now) {
+            let judged = lock(&self.liveness).judge(now, &self.limits);
+            let (wake, suspected) = match judged {
                 Ok(judged) => judged,
                 Err(reason) => return self.close(&reason),
             };
@@ -282,37 +254,8 @@ impl Connection {
         }
     }
 
-    /// When to look again, and whether the other side is under suspicion; or why it counts as gone.
-    fn judge(&self, now: Instant) -> Result<(Instant, bool), String> {
-        let mut liveness = lock(&self.liveness);
-        let silent_until = liveness.received + self.limits.silence_max;
-        if now >= silent_until {
-            return Err(format!("nothing was received for {} ms", self.limits.silence_max.as_millis()));
-        }
-        let Some(since) = liveness.suspected else { return Ok((silent_until, false)) };
-        if liveness.answered >= since {
-            liveness.suspected = None;
-            return Ok((silent_until, false));
-        }
-        let trusted_until = since + self.limits.suspicion_max;
-        if now >= trusted_until {
-            let waited = self.limits.suspicion_max.as_millis();
-            return Err(format!("no sign within {waited} ms that the peer hears this node"));
-        }
-        Ok((silent_until.min(trusted_until), true))
-    }
-
     fn ping(&self, now: Instant) {
-        let (id, received) = {
-            let mut liveness = lock(&self.liveness);
-            let id = liveness.next_ping;
-            liveness.next_ping = id.wrapping_add(1);
-            if liveness.pings.len() >= PINGS_MAX {
-                liveness.pings.pop_first();
-            }
-            liveness.pings.insert(id, now);
-            (id, liveness.received_bytes)
-        };
+        let (id, received) = lock(&self.liveness).ping(now);
         let ping = codec::encode(kind::PING, id, &Ping { received }, self.limits.frame_bytes_max);
         // A full queue is no reason to hurry: if the peer takes nothing, one of the other conditions ends this.
         let _ = ping.map(|frame| self.outbound.push_request(frame));
@@ -366,72 +309,4 @@ async fn write_frames(
         stream.write_all(gathered).await?;
     }
     stream.flush().await
-}
-
-/// A request that was queued and whose answer is awaited. Dropping it forgets the call.
-pub(super) struct Waiting {
-    connection: Arc<Connection>,
-    id: u64,
-    kind: u8,
-    sent: Instant,
-    answer: oneshot::Receiver<Result<Frame, PeerError>>,
-}
-
-impl Waiting {
-    /// The answer. After `patience` without it, and again and again, the connection has to prove that it is alive;
-    /// after `deadline` the call gives up. Both count from the sending.
-    pub(super) async fn reply<M: Message>(
-        mut self,
-        patience: Duration,
-        deadline: Duration,
-    ) -> Result<M::Reply, PeerError> {
-        let give_up = self.sent + deadline;
-        let (mut looked, mut patient_until) = (self.sent, self.sent + patience);
-        let answer = loop {
-            match timeout_at(patient_until.min(give_up), &mut self.answer).await {
-                Ok(answer) => break answer,
-                Err(_) => {
-                    self.connection.suspect(looked);
-                    looked = Instant::now();
-                    if looked >= give_up {
-                        return Err(PeerError::Deadline);
-                    }
-                    patient_until = looked + patience.max(self.connection.limits.ping_interval);
-                }
-            }
-        };
-        let frame = answer.map_err(|_| PeerError::Lost("the connection is gone".to_owned()))??;
-        self.read::<M>(&frame)
-    }
-
-    /// Reads the answer's body. One that makes no sense, or claims a term or a log index that there cannot be, ends the
-    /// connection.
-    fn read<M: Message>(&self, frame: &Frame) -> Result<M::Reply, PeerError> {
-        let read = if frame.kind == kind::FAILURE {
-            codec::decode::<Failure>(&frame.body).map(|failure| {
-                Err(match failure.cause {
-                    Failure::OVERLOADED => PeerError::Overloaded,
-                    _ => PeerError::Refused(failure.detail),
-                })
-            })
-        } else if frame.kind == self.kind | kind::ANSWER {
-            codec::decode::<M::Reply>(&frame.body).and_then(|reply| {
-                Bounded::within(&reply, claim_max(self.connection.clock.now()))?;
-                Ok(Ok(reply))
-            })
-        } else {
-            Err(format!("an answer of kind `{:#04x}` to a request of kind `{:#04x}`", frame.kind, self.kind))
-        };
-        read.unwrap_or_else(|problem| {
-            let error = PeerError::Malformed(format!("{}: {problem}", M::NAME));
-            self.connection.close(&error.to_string());
-            Err(error)
-        })
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        lock(&self.connection.calls).waiting.remove(&self.id);
-    }
 }

@@ -27,10 +27,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::env::{Clock, Environment, Moment, Net};
+use crate::locked::lock;
 use crate::raft::types::NodeId;
 use crate::tasks::Tasks;
 
 use self::entry::{Peer, Problem};
+use super::call::Call;
 use super::clock::{ClockReadings, ReadingBook};
 use super::connection::Connection;
 use super::error::PeerError;
@@ -38,7 +40,6 @@ use super::handler::Handler;
 use super::hello::{Hello, Identity};
 use super::limits::PeerLimits;
 use super::message::Message;
-use super::sync::lock;
 use super::trusted::TrustedOffset;
 
 /// Where a peer listens.
@@ -151,7 +152,8 @@ impl PeerHub {
         patience: Duration,
         deadline: Duration,
     ) -> impl Future<Output = Result<M::Reply, PeerError>> + Send + 'static + use<M> {
-        let queued = self.connection(to).ok_or(PeerError::Unreachable(to)).and_then(|c| c.request(message));
+        let queued =
+            self.connection(to).ok_or(PeerError::Unreachable(to)).and_then(|c| Call::queue(&c, message));
         async move { queued?.reply::<M>(patience, deadline).await }
     }
 
@@ -168,7 +170,7 @@ impl PeerHub {
         let peer = lock(&self.inner.peers).get(&to).cloned();
         let dialed = peer.and_then(|peer| lock(&peer.slots).dialed.clone());
         let dialed = dialed.filter(|there| is_among(there, addrs) && there.hello().store_id == store_id);
-        let queued = dialed.ok_or(PeerError::NotDialed(to)).and_then(|c| c.request(message));
+        let queued = dialed.ok_or(PeerError::NotDialed(to)).and_then(|c| Call::queue(&c, message));
         async move { queued?.reply::<M>(deadline, deadline).await }
     }
 

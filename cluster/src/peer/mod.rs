@@ -10,17 +10,19 @@
 //! outside in:
 //!
 //! - [`PeerHub`]: all peers of this node; `call` sends one request and waits for its answer until a deadline.
-//! - `connection`: one live connection: the calls that wait for answers, its liveness.
+//! - `connection`: one live connection: what is queued on it, and the calls that wait for answers; `call`: one of them; `liveness`: whether
+//!   the other side is still there.
 //! - `serve`: the requests that come in on it: appends in order, everything else concurrently and bounded.
 //! - `handshake`, [`Hello`]: who may talk at all.
 //! - `addresses`: where a peer may be found, tried in turn; [`Moved`]: a member's own word on that.
 //! - [`Bounded`]: how large the terms and log indices may be that a peer claims.
 //! - `outbound`, `frame`, `codec`: bounded queue, frames, bodies.
-//! - [`ClockReadings`]: what the peers' clocks said, and whether a quorum agrees with the own one.
+//! - [`ClockReadings`]: what the peers' clocks said.
 //! - [`TrustedOffset`]: how far the own wall clock is trusted to be ahead of boot time, which each pong tells of.
 
 mod addresses;
 mod bounds;
+mod call;
 mod clock;
 mod codec;
 mod connection;
@@ -31,15 +33,15 @@ mod handshake;
 mod hello;
 mod hub;
 mod limits;
+mod liveness;
 mod message;
 mod moved;
 mod outbound;
 mod serve;
-mod sync;
 mod trusted;
 
 pub use self::bounds::{Bounded, claim_max};
-pub use self::clock::{Agreement, ClockReadings, PeerClock};
+pub use self::clock::{ClockReadings, PeerClock, ReadingBook};
 pub use self::codec::{read_request, request_frame};
 pub use self::error::PeerError;
 pub use self::handler::{Answer, Handler, SnapshotStep};

@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use super::sync::lock;
+use crate::locked::lock;
 
 /// The queue. One writer takes, anybody pushes.
 pub(super) struct Outbound {

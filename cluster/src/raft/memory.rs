@@ -10,7 +10,7 @@ mod codec;
 mod state;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use assent_store::{LogStore, StoreError};
 use openraft::RaftMetrics;
@@ -19,6 +19,7 @@ use self::state::State;
 pub use self::state::UnreadableError;
 use super::log::LogRecord;
 use super::types::{NodeId, TypeConfig};
+use crate::locked::lock;
 use crate::peer::{Acknowledged, Hello};
 
 /// The memory. Shared.
@@ -41,25 +42,25 @@ impl Memory {
 
     /// The epoch in which root recovered the cluster without this node, if it did. Such a node never starts again.
     pub fn ended(&self) -> Option<u64> {
-        Some(self.lock().ended).filter(|epoch| *epoch > 0)
+        Some(lock(&self.state).ended).filter(|epoch| *epoch > 0)
     }
 
     /// Remembers for good that root recovered the cluster without this node; durable when this returns.
     pub async fn end(&self, epoch: u64) -> Result<(), StoreError> {
-        self.lock().ended = epoch;
+        lock(&self.state).ended = epoch;
         self.write(true).await
     }
 
     /// The newest rules of which this node has signed that its build knows them; 0 if of none. A build that does not know them does
     /// not start: the statement that was signed may yet be committed.
     pub fn signed(&self) -> u32 {
-        self.lock().signed
+        lock(&self.state).signed
     }
 
     /// Remembers for good that this node signs that its build knows these rules; durable when this returns.
     pub async fn sign(&self, version: u32) -> Result<(), StoreError> {
         {
-            let mut state = self.lock();
+            let mut state = lock(&self.state);
             state.signed = state.signed.max(version);
         }
         self.write(true).await
@@ -67,13 +68,13 @@ impl Memory {
 
     /// The members that have said that this node was removed, and have not taken it back. It is shown, and nothing rests on it.
     pub fn removed_by(&self) -> BTreeSet<NodeId> {
-        self.lock().removed_by.clone()
+        lock(&self.state).removed_by.clone()
     }
 
     /// From here on these are the members that say so. Answers whether that changes anything; the next [`save`](Self::save) makes it
     /// durable.
     pub fn set_removed_by(&self, removed_by: BTreeSet<NodeId>) -> bool {
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         let changed = state.removed_by != removed_by;
         if changed {
             state.removed_by = removed_by;
@@ -87,7 +88,7 @@ impl Memory {
     async fn write(&self, now: bool) -> Result<(), StoreError> {
         // What is encoded later is also given to the log later, so that nothing older replaces it.
         let _turn = self.writing.lock().await;
-        let bytes = codec::encode(&self.lock());
+        let bytes = codec::encode(&lock(&self.state));
         if now { self.log.save_remembered_now(bytes).await } else { self.log.save_remembered(bytes).await }
     }
 
@@ -113,7 +114,7 @@ impl Memory {
 
     /// Never forgets: a smaller position than one known is passed over.
     fn remember(&self, acknowledged: &[Acknowledged]) {
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         for Acknowledged { node, term, index } in acknowledged {
             let known = state.known.entry(*node).or_default();
             let new = (known.0.max(*term), known.1.max(*index));
@@ -128,19 +129,19 @@ impl Memory {
     /// As leader: what goes along with appends from now on. Empty once this node does not lead.
     pub fn tell(&self, acknowledged: Vec<Acknowledged>) {
         self.remember(&acknowledged);
-        self.lock().told = acknowledged;
+        lock(&self.state).told = acknowledged;
     }
 
     /// What goes along with an append.
     pub fn told(&self) -> Vec<Acknowledged> {
-        self.lock().told.clone()
+        lock(&self.state).told.clone()
     }
 
     /// Gives what has grown to the log, which makes it durable with its next commit; with `now`, that is this. Forgets
     /// who is no member: its id is never used again.
     pub async fn save(&self, now: bool, is_member: impl Fn(NodeId) -> bool) -> Result<(), StoreError> {
         {
-            let mut state = self.lock();
+            let mut state = lock(&self.state);
             let due = if now { state.loose } else { state.grown };
             if !due {
                 return Ok(());
@@ -154,7 +155,7 @@ impl Memory {
 
     /// Term and log index that a member is known to have acknowledged.
     pub fn known(&self, node: NodeId) -> Option<(u64, u64)> {
-        self.lock().known.get(&node).copied()
+        lock(&self.state).known.get(&node).copied()
     }
 
     /// Whether a node that says hello has everything that it acknowledged: as far as was told, and, if this node leads, up
@@ -183,11 +184,6 @@ impl Memory {
             }
             _ => Ok(()),
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing that holds it panics halfway through a change.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod sender;
 mod service;
+mod target;
 mod transfers;
 
 use std::future::Future;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use futures_util::{Stream, StreamExt};
 use openraft::alias::{LogIdOf, SnapshotOf, VoteOf};
 use openraft::base::{BoxFuture, BoxStream};
-use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable};
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError};
 use openraft::network::{Backoff, RPCOption, RPCTypes};
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendError, StreamAppendResult,
@@ -24,16 +25,15 @@ use openraft::raft::{
 use openraft::{OptionalSend, RaftNetworkFactory, RaftNetworkV2};
 
 use crate::env::Blocking;
-use crate::peer::{Append, Message, PeerError, PeerHub, PreVote, TransferLeader, Vote};
+use crate::peer::{Append, PeerHub, PreVote, TransferLeader, Vote};
 
+use self::target::{RpcResult, Target};
 use super::machine::SnapshotData;
 use super::memory::Memory;
 use super::types::{NodeId, PeerNode, TypeConfig};
 
 pub use self::service::RaftService;
 pub use self::transfers::{Direction, Progress, Transfers};
-
-type RpcResult<T> = Result<T, RPCError<TypeConfig>>;
 
 /// How long a replicated append may wait for a follower that answers pings: its disk is slow then, and sending
 /// the same entries again would only add to its work.
@@ -64,36 +64,16 @@ impl RaftNetworkFactory<TypeConfig> for PeerNetworkFactory {
 
     async fn new_client(&mut self, target: NodeId, node: &PeerNode) -> PeerNetwork {
         self.hub.ensure_known(target, &node.peer_addr);
-        PeerNetwork {
-            hub: self.hub.clone(),
-            blocking: self.blocking.clone(),
-            memory: self.memory.clone(),
-            transfers: self.transfers.clone(),
-            target,
-        }
+        let (hub, blocking) = (self.hub.clone(), self.blocking.clone());
+        let target = Target { id: target, hub, blocking, transfers: self.transfers.clone() };
+        PeerNetwork { target, memory: self.memory.clone() }
     }
 }
 
 /// Sends Raft's messages to one node.
 pub struct PeerNetwork {
-    hub: PeerHub,
-    blocking: Arc<dyn Blocking>,
+    target: Target,
     memory: Arc<Memory>,
-    transfers: Transfers,
-    target: NodeId,
-}
-
-impl PeerNetwork {
-    /// One request whose answer openraft awaits within `option`.
-    async fn unary<M: Message>(&self, rpc: RPCTypes, message: &M, option: &RPCOption) -> RpcResult<M::Reply> {
-        let deadline = option.soft_ttl();
-        let reply = self.hub.call(self.target, message, deadline).await;
-        reply.map_err(|error| self.rpc_error(rpc, deadline, error))
-    }
-
-    fn rpc_error(&self, action: RPCTypes, timeout: Duration, error: PeerError) -> RPCError<TypeConfig> {
-        rpc_error(&self.hub, self.target, action, timeout, error)
-    }
 }
 
 impl RaftNetworkV2<TypeConfig> for PeerNetwork {
@@ -105,7 +85,7 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
         option: RPCOption,
     ) -> RpcResult<AppendEntriesResponse<TypeConfig>> {
         let append = Append { rpc, acknowledged: self.memory.told() };
-        self.unary(RPCTypes::AppendEntries, &append, &option).await
+        self.target.unary(RPCTypes::AppendEntries, &append, option.soft_ttl()).await
     }
 
     /// Keeps several appends in flight. They are sent in the order of `input`, since a call is queued when it is
@@ -120,21 +100,21 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
     {
         let patience = option.soft_ttl();
-        let this = &*self;
+        let (target, memory) = (&self.target, &self.memory);
         let answers = input
             .map(move |rpc| {
                 let prev = rpc.prev_log_id;
                 let last = rpc.entries.last().map(|entry| entry.log_id).or(prev);
-                let append = Append { rpc, acknowledged: this.memory.told() };
-                let call = this.hub.call_patient(this.target, &append, patience, APPEND_DEADLINE);
+                let append = Append { rpc, acknowledged: memory.told() };
+                let call = target.hub.call_patient(target.id, &append, patience, APPEND_DEADLINE);
                 async move {
                     match call.await {
                         Ok(answer) => stream_result(answer, prev, last),
-                        Err(error) => Err(this.rpc_error(RPCTypes::AppendEntries, APPEND_DEADLINE, error)),
+                        Err(error) => Err(target.rpc_error(RPCTypes::AppendEntries, APPEND_DEADLINE, error)),
                     }
                 }
             })
-            .buffered(self.hub.limits().append_pipeline.max(1));
+            .buffered(target.hub.limits().append_pipeline.max(1));
         let until_failure = answers.scan(false, |failed, answer| {
             let next = (!*failed).then_some(answer);
             *failed = !matches!(next, Some(Ok(Ok(_))));
@@ -149,7 +129,7 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
         rpc: VoteRequest<TypeConfig>,
         option: RPCOption,
     ) -> RpcResult<VoteResponse<TypeConfig>> {
-        self.unary(RPCTypes::Vote, &Vote(rpc), &option).await
+        self.target.unary(RPCTypes::Vote, &Vote(rpc), option.soft_ttl()).await
     }
 
     async fn pre_vote(
@@ -157,7 +137,7 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
         rpc: VoteRequest<TypeConfig>,
         option: RPCOption,
     ) -> RpcResult<VoteResponse<TypeConfig>> {
-        self.unary(RPCTypes::Vote, &PreVote(rpc), &option).await
+        self.target.unary(RPCTypes::Vote, &PreVote(rpc), option.soft_ttl()).await
     }
 
     async fn transfer_leader(
@@ -165,7 +145,7 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
         rpc: TransferLeaderRequest<TypeConfig>,
         option: RPCOption,
     ) -> RpcResult<TransferLeaderResponse<TypeConfig>> {
-        self.unary(RPCTypes::TransferLeader, &TransferLeader(rpc), &option).await
+        self.target.unary(RPCTypes::TransferLeader, &TransferLeader(rpc), option.soft_ttl()).await
     }
 
     async fn full_snapshot(
@@ -178,7 +158,7 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
         tokio::select! {
             biased;
             closed = cancel => Err(StreamingError::Closed(closed)),
-            sent = sender::send(self, vote, snapshot, option.soft_ttl()) => sent,
+            sent = sender::send(&self.target, vote, snapshot, option.soft_ttl()) => sent,
         }
     }
 
@@ -202,19 +182,5 @@ fn stream_result(
         (AppendEntriesResponse::HigherVote(vote), _) => Ok(Err(StreamAppendError::HigherVote(vote))),
         (AppendEntriesResponse::Conflict, None) => nonsense("a conflict before the log's beginning"),
         (AppendEntriesResponse::PartialSuccess(_), _) => nonsense("a part of an append was answered"),
-    }
-}
-
-/// What went wrong, as openraft weighs it: a timeout may be retried at once, everything else after a pause.
-fn rpc_error(
-    hub: &PeerHub,
-    target: NodeId,
-    action: RPCTypes,
-    timeout: Duration,
-    error: PeerError,
-) -> RPCError<TypeConfig> {
-    match error {
-        PeerError::Deadline => RPCError::Timeout(Timeout { action, id: hub.node_id(), target, timeout }),
-        other => RPCError::Unreachable(Unreachable::new(&other)),
     }
 }

@@ -8,12 +8,14 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use assent_proof::{ParsedEnvelope, Rules};
 use assent_registry::{Checked, Command, ToVerify, Unverified};
 use assent_store::RunBlocking;
 use bytes::Bytes;
+
+use crate::locked::{lock, read, write};
 
 /// How much the cache holds.
 #[derive(Debug, Clone)]
@@ -101,7 +103,7 @@ impl Verifier {
         rules: Rules,
         held: impl FnOnce(&ParsedEnvelope<'_>) -> Option<T>,
     ) -> Looked<T> {
-        let known = self.lock().answers.get(&key_of(envelope, rules)).map(|(answer, _)| answer.clone());
+        let known = lock(&self.cache).answers.get(&key_of(envelope, rules)).map(|(answer, _)| answer.clone());
         if let Some(checked) = known.as_ref().and_then(|answer| answer.get()) {
             return Looked::Checked { checked: checked.clone(), signatures: 0 };
         }
@@ -120,12 +122,12 @@ impl Verifier {
 
     /// From here on these rules are in force.
     pub fn set_in_force(&self, rules: Rules) {
-        *self.in_force.write().unwrap_or_else(PoisonError::into_inner) = rules;
+        *write(&self.in_force) = rules;
     }
 
     /// The rules that were in force when this node last applied something.
     pub fn in_force(&self) -> Rules {
-        *self.in_force.read().unwrap_or_else(PoisonError::into_inner)
+        *read(&self.in_force)
     }
 
     /// Begins to verify the envelopes of encoded commands, in the background and best effort.
@@ -157,7 +159,7 @@ impl Verifier {
     /// The envelope's place in the cache, made if need be at the cost of the oldest.
     fn answer(&self, envelope: &[u8], rules: Rules) -> Answer {
         let key = key_of(envelope, rules);
-        let mut cache = self.lock();
+        let mut cache = lock(&self.cache);
         if let Some((answer, _)) = cache.answers.get(&key) {
             return answer.clone();
         }
@@ -176,11 +178,6 @@ impl Verifier {
         cache.order.push_back(key);
         cache.bytes = cache.bytes.saturating_add(bytes);
         answer
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Cache> {
-        // Nothing that holds it panics halfway through a change.
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::PoisonError;
 use assent_api::{Call, ClockBody, ClockConfirmed, ClockReading, ClockStanding, Problem, status_of};
 use assent_proof::{Code, Millis, Refusal, Seconds};
 
+use super::agreement::{agreement, fresh};
 use super::anchor::{Anchor, Look, Unsure, judge};
 use super::{Caller, Parts, Service};
 
@@ -35,7 +36,7 @@ impl Parts {
     /// Everything to judge the clock by, now.
     fn look(&self) -> Look {
         let readings = self.hub.clock();
-        let agreement = readings.agreement(&self.voters(), self.config.node_id, self.config.clock_bound_ms);
+        let agreement = agreement(&readings, &self.voters(), self.config.node_id, self.config.clock_bound_ms);
         Look {
             moment: readings.own(),
             at: readings.read_at(),
@@ -114,11 +115,11 @@ impl Parts {
             )
             | None => None,
         };
-        let offsets = self.hub.clock().offsets();
-        let readings = offsets.iter().map(|clock| ClockReading {
+        let fresh = fresh(&self.hub.clock());
+        let readings = fresh.iter().map(|clock| ClockReading {
             peer: clock.peer,
             offset_ms: clock.offset_ms,
-            age_ms: clock.age_ms,
+            age_ms: u64::try_from(clock.age.as_millis()).unwrap_or(u64::MAX),
         });
         ClockBody {
             sure: unsure.is_none(),

@@ -8,6 +8,7 @@
 //! places that the use cases share. A use case adds its methods to one of the two in its own file. What a queue holds lies in a file that
 //! knows no use case (`joined.rs`, `pending.rs`), and `start.rs` starts the tasks that work the queues off.
 
+mod agreement;
 mod anchor;
 mod answer_room;
 mod answered;
@@ -58,6 +59,7 @@ mod timed;
 mod turns;
 mod urgency;
 
+pub use agreement::{Agreement, agreement};
 pub(crate) use anchor::{AHEAD_MS_MAX as CLOCK_AHEAD_MS_MAX, Anchor};
 pub(crate) use answer_room::{DECISION_KIB, SLICE};
 pub use answered::Answered;

@@ -41,9 +41,6 @@ const KNOWN: &[(&str, &[&str], &str)] = &[
     ("cli", &["demo::leaderless", "demo::offline", "demo::story"], "the story's helpers lie in the story"),
     ("cli", &["command::member", "command::replace"], "replacing a member reuses steps of adding one"),
     ("cli", &["watch::execution", "watch::guard"], "the guard's process and the guarded one name each other"),
-    ("cluster", &["peer::bounds", "peer::message"], "messages are bounded, and the bounds name messages"),
-    ("cluster", &["http::connection", "http::front"], "a connection is of a front, which answers for it"),
-    ("cluster", &["raft::network", "raft::network::sender"], "the sender takes the network, its parent"),
 ];
 
 /// Every source file below a folder: its path from there, and its text.

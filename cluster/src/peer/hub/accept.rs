@@ -7,9 +7,9 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use crate::env::{BoxStream, Listener};
+use crate::locked::lock;
 use crate::peer::bounds::claim_max;
 use crate::peer::handshake::{self, Opened};
-use crate::peer::sync::lock;
 use crate::raft::types::NodeId;
 use crate::seldom::Seldom;
 use crate::tasks::Why;

@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::env::BoxStream;
+use crate::locked::lock;
 use crate::peer::bounds::claim_max;
 use crate::peer::handshake::{self, Opened};
-use crate::peer::sync::lock;
 
 use super::Inner;
 use super::entry::Peer;

@@ -6,11 +6,11 @@ use tokio::time::Instant;
 
 use assent_proof::Millis;
 
+use crate::locked::lock;
 use crate::peer::connection::{Connection, EndsWith, TASK_ENDED};
 use crate::peer::handshake::Opened;
 use crate::peer::message::Pong;
 use crate::peer::serve::Server;
-use crate::peer::sync::lock;
 use crate::raft::types::NodeId;
 
 use super::Inner;

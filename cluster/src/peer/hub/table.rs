@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
 
+use crate::locked::lock;
 use crate::peer::serve::Admission;
-use crate::peer::sync::lock;
 use crate::raft::types::NodeId;
 
 use super::entry::Peer;

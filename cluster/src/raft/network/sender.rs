@@ -22,7 +22,7 @@ use crate::peer::{Message, PeerError, SnapshotBegin, SnapshotChunk, SnapshotEnd,
 use crate::raft::machine::SnapshotData;
 use crate::raft::types::TypeConfig;
 
-use super::PeerNetwork;
+use super::target::Target;
 use super::transfers::{Direction, Transfer};
 
 type Sent<T> = Result<T, StreamingError<TypeConfig>>;
@@ -58,7 +58,7 @@ enum Step {
 
 /// Sends `snapshot`. After `patience` without an answer the connection has to prove that it is alive.
 pub(super) async fn send(
-    network: &PeerNetwork,
+    target: &Target,
     vote: VoteOf<TypeConfig>,
     snapshot: SnapshotOf<TypeConfig, SnapshotData>,
     patience: Duration,
@@ -69,9 +69,9 @@ pub(super) async fn send(
     let transfer = NEXT_TRANSFER.fetch_add(1, Ordering::Relaxed);
     let header = source.header();
     let sending = Sending {
-        network,
+        target,
         patience,
-        shown: network.transfers.begin(Direction::Sending, network.target, header.rows),
+        shown: target.transfers.begin(Direction::Sending, target.id, header.rows),
         begin: SnapshotBegin { transfer, vote, meta: snapshot.meta, header: header.encode().into() },
     };
     sending.run(source.chunks()).await
@@ -79,7 +79,7 @@ pub(super) async fn send(
 
 /// One transfer.
 struct Sending<'a> {
-    network: &'a PeerNetwork,
+    target: &'a Target,
     patience: Duration,
     shown: Transfer,
     begin: SnapshotBegin,
@@ -88,7 +88,7 @@ struct Sending<'a> {
 impl Sending<'_> {
     async fn run(&self, chunks: SnapshotChunks) -> Sent<SnapshotResponse<TypeConfig>> {
         let transfer = self.begin.transfer;
-        let (mut chunks, mut next) = read_next(&self.network.blocking, transfer, chunks).await?;
+        let (mut chunks, mut next) = read_next(&self.target.blocking, transfer, chunks).await?;
         if let Step::Done(done) = self.step(&self.begin, 0, STEP_DEADLINE).await? {
             return Ok(done);
         }
@@ -97,7 +97,7 @@ impl Sending<'_> {
             match next {
                 Next::Chunk(chunk, index, rows) => {
                     let sending = self.step(&chunk, index, STEP_DEADLINE);
-                    let reading = read_next(&self.network.blocking, transfer, chunks);
+                    let reading = read_next(&self.target.blocking, transfer, chunks);
                     let (sent, read) = futures_util::join!(sending, reading);
                     if let Step::Done(done) = sent? {
                         return Ok(done);
@@ -131,7 +131,7 @@ impl Sending<'_> {
             Ok(step) => return Ok(step),
             Err(error) => error,
         };
-        tracing::info!(to = self.network.target, at, error = %broken, "a snapshot's connection broke");
+        tracing::info!(to = self.target.id, at, error = %broken, "a snapshot's connection broke");
         let until = Instant::now() + RESUME_WITHIN;
         let mut last = broken;
         while Instant::now() < until {
@@ -154,7 +154,7 @@ impl Sending<'_> {
                 Err(error) => last = error,
             }
         }
-        let rpc: RPCError<TypeConfig> = self.network.rpc_error(RPCTypes::InstallSnapshot, deadline, last);
+        let rpc: RPCError<TypeConfig> = self.target.rpc_error(RPCTypes::InstallSnapshot, deadline, last);
         Err(rpc.into())
     }
 
@@ -164,7 +164,7 @@ impl Sending<'_> {
         message: &M,
         deadline: Duration,
     ) -> Sent<Result<Step, PeerError>> {
-        match self.network.hub.call_patient(self.network.target, message, self.patience, deadline).await {
+        match self.target.hub.call_patient(self.target.id, message, self.patience, deadline).await {
             Ok(SnapshotReply::Continue { next }) => Ok(Ok(Step::Continue(next))),
             Ok(SnapshotReply::Done(vote)) => Ok(Ok(Step::Done(SnapshotResponse::new(vote)))),
             Ok(SnapshotReply::Aborted(reason)) => {

@@ -5,7 +5,7 @@
 
 use std::cmp::Ordering;
 use std::future::Future;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -20,6 +20,7 @@ use openraft::storage::Snapshot;
 use assent_store::{RegistryStore, SnapshotHeader, SnapshotSummary, StagedSnapshot, StoreError};
 
 use crate::env::{Blocking, blocking};
+use crate::locked::lock;
 use crate::peer::{Answer, SnapshotBegin, SnapshotChunk, SnapshotEnd, SnapshotReply, SnapshotStep};
 use crate::raft::machine::{Machine, SnapshotData};
 use crate::raft::types::{NodeId, TypeConfig};
@@ -184,7 +185,7 @@ impl Inner {
         if !matches!(vote.partial_cmp(&own), Some(Ordering::Greater | Ordering::Equal)) {
             return Ok(SnapshotReply::Done(own));
         }
-        if vote == own && *self.last_installed() == Some((from, transfer)) {
+        if vote == own && *lock(&self.installed) == Some((from, transfer)) {
             return Ok(SnapshotReply::Done(own));
         }
         let resumes = |arriving: &Arriving| {
@@ -195,7 +196,7 @@ impl Inner {
                 && arriving.header == header
         };
         let former = {
-            let mut slot = self.slot();
+            let mut slot = lock(&self.arriving);
             if let Some(arriving) = slot.as_ref().filter(|arriving| resumes(arriving)) {
                 arriving.shown.resumed();
                 return Ok(SnapshotReply::Continue { next: arriving.staged.received().0 });
@@ -213,7 +214,7 @@ impl Inner {
             })
             .await?;
         let shown = self.transfers.begin(Direction::Receiving, from, rows);
-        *self.slot() = Some(Arriving { from, transfer, vote, meta, header, staged, shown });
+        *lock(&self.arriving) = Some(Arriving { from, transfer, vote, meta, header, staged, shown });
         Ok(SnapshotReply::Continue { next: 0 })
     }
 
@@ -232,7 +233,7 @@ impl Inner {
         match written {
             Ok(arriving) => {
                 let next = arriving.staged.received().0;
-                let former = self.slot().replace(arriving);
+                let former = lock(&self.arriving).replace(arriving);
                 debug_assert!(former.is_none(), "steps come one after another");
                 Ok(SnapshotReply::Continue { next })
             }
@@ -256,21 +257,13 @@ impl Inner {
         let snapshot = Snapshot { meta, snapshot: SnapshotData::Staged(staged) };
         let installed =
             raft.install_full_snapshot(vote, snapshot).await.map_err(|error| error.to_string())?;
-        *self.last_installed() = Some((from, end.transfer));
+        *lock(&self.installed) = Some((from, end.transfer));
         Ok(SnapshotReply::Done(installed.vote))
     }
 
     /// Takes the arriving snapshot out for its next step, if it is this one.
     fn take(&self, from: NodeId, transfer: u64) -> Option<Arriving> {
-        self.slot().take_if(|arriving| arriving.from == from && arriving.transfer == transfer)
-    }
-
-    fn last_installed(&self) -> std::sync::MutexGuard<'_, Option<(NodeId, u64)>> {
-        self.installed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn slot(&self) -> std::sync::MutexGuard<'_, Option<Arriving>> {
-        self.arriving.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.arriving).take_if(|arriving| arriving.from == from && arriving.transfer == transfer)
     }
 
     /// Runs a step on the store off the async threads; what it drops on failure is dropped there too. A part of a version that

@@ -1,10 +1,11 @@
 //! The snapshots on their way, for people: who, how far, since when.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::time::Instant;
 
+use crate::locked::lock;
 use crate::raft::types::NodeId;
 
 /// Which way a snapshot goes.
@@ -51,23 +52,21 @@ impl Transfers {
         let key = (direction, peer);
         let progress =
             Progress { since: Instant::now(), chunks: 0, bytes: 0, rows: 0, rows_total, resumed: 0 };
-        self.lock().insert(key, progress);
+        lock(&self.under_way).insert(key, progress);
         Transfer { transfers: self.clone(), key }
     }
 
     /// Every transfer under way, with its direction and its peer.
     pub fn all(&self) -> Vec<(Direction, NodeId, Progress)> {
-        self.lock().iter().map(|((direction, peer), progress)| (*direction, *peer, *progress)).collect()
+        lock(&self.under_way)
+            .iter()
+            .map(|((direction, peer), progress)| (*direction, *peer, *progress))
+            .collect()
     }
 
     /// Whether this node is sending to anybody.
     pub fn is_sending(&self) -> bool {
-        self.lock().keys().any(|(direction, _)| *direction == Direction::Sending)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<(Direction, NodeId), Progress>> {
-        // Nothing that holds it panics halfway through a change.
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.under_way).keys().any(|(direction, _)| *direction == Direction::Sending)
     }
 }
 
@@ -87,7 +86,7 @@ impl Transfer {
     }
 
     fn change(&self, change: impl FnOnce(&mut Progress)) {
-        if let Some(progress) = self.transfers.lock().get_mut(&self.key) {
+        if let Some(progress) = lock(&self.transfers.under_way).get_mut(&self.key) {
             change(progress);
         }
     }
@@ -95,6 +94,6 @@ impl Transfer {
 
 impl Drop for Transfer {
     fn drop(&mut self) {
-        self.transfers.lock().remove(&self.key);
+        lock(&self.transfers.under_way).remove(&self.key);
     }
 }
