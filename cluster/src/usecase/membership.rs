@@ -139,7 +139,7 @@ impl Service {
 }
 
 impl Parts {
-    pub(super) fn metrics_now(&self) -> Metrics {
+    pub(crate) fn metrics_now(&self) -> Metrics {
         self.raft.metrics().borrow_watched().clone()
     }
 
