@@ -17,7 +17,7 @@ use crate::usecase::{CLOCK_AHEAD_MS_MAX, CLOCK_NAMED_WITHIN_MS};
 pub(super) struct Checked {
     /// Root's statement, as it was signed.
     pub(super) envelope: Bytes,
-    /// The term that this node leads in.
+    /// The term of the vote and of both entries. Its next start elects the node in the term after.
     pub(super) term: u64,
     /// What the recovery is stamped with.
     pub(super) now: Millis,
@@ -72,12 +72,12 @@ impl Opened {
         ))
     }
 
-    /// The term that this node will lead in. It is written down for good, and the nodes that join later take no term and no log
+    /// The term of what is written. It is written down for good, and the nodes that join later take no term and no log
     /// index over the bound that every message of a peer is held against.
     fn next_term(&self, env: &Environment) -> Result<u64, RecoverError> {
         let most = claim_max(env.clock.now());
         let (term, index) = (self.survivor.term, self.last.index);
-        // Two entries are written, and the leader of that term begins with one more.
+        // Two entries are written, and the node begins with one more when it leads.
         if term < most && index.saturating_add(3) <= most {
             return Ok(term.saturating_add(1));
         }
