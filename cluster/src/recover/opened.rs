@@ -34,7 +34,7 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    /// Opens the data, and reads what the node holds. Writes nothing.
+    /// Opens the data as a start of the node does, and reads what the node holds.
     pub(super) async fn open(config: &Config, env: &Environment) -> Result<Self, RecoverError> {
         let OwnFiles { genesis, cluster_id, key, known } = OwnFiles::read(config)?;
         let key = key.public();
