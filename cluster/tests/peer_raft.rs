@@ -271,7 +271,7 @@ async fn writes_reach_every_node_and_a_dead_leader_is_replaced_within_a_second_o
 }
 
 /// On one thread nothing of Raft's has run when it is there: what it shows is not its state yet. See docs/openraft.md; when
-/// the first assertion fails, the wait in `node.rs` can go.
+/// the first assertion fails, the wait in `node/raft.rs` can go.
 #[tokio::test]
 async fn right_after_its_start_raft_shows_no_members_until_it_was_asked_something() {
     let node = RaftNode::start(1).await;

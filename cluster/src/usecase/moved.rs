@@ -82,7 +82,7 @@ impl Parts {
     /// Where a member may be found, the best address first: where it has proved that it is, where this node's configuration says
     /// that it is now, where the membership has it, and where it was founded. Who answers is told by its hello: its id, and the store
     /// that the membership binds to it.
-    pub(super) fn peer_addresses(&self, id: NodeId, node: &PeerNode) -> Vec<String> {
+    pub(crate) fn peer_addresses(&self, id: NodeId, node: &PeerNode) -> Vec<String> {
         let config = &self.config;
         let hint = config.peers.iter().find(|peer| peer.id == id).map(|peer| peer.peer.clone());
         let founded = config.voters.iter().find(|voter| voter.id == id).map(|voter| voter.peer.clone());
@@ -181,7 +181,7 @@ impl Parts {
 
 impl Service {
     /// Says where this node is, if the membership has it elsewhere, to every member that it reaches. Called once a second.
-    pub(super) fn say_where(&self) {
+    pub(crate) fn say_where(&self) {
         let parts = self.parts();
         if !parts.acquaintances.whereabouts.may_speak(Instant::now()) {
             return;

@@ -102,7 +102,7 @@ pub(crate) struct Lifecycle {
 
 impl Parts {
     /// What the Raft core shows now.
-    pub(super) fn metrics_now(&self) -> CoreMetrics {
+    pub(crate) fn metrics_now(&self) -> CoreMetrics {
         self.raft.metrics().borrow_watched().clone()
     }
 

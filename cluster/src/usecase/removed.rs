@@ -18,7 +18,7 @@ use crate::raft::types::{NodeId, TypeConfig};
 
 /// What a node is to its cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Belonging {
+pub(crate) enum Belonging {
     /// It is a member, as far as it knows.
     Member,
     /// It never was one.
@@ -29,7 +29,7 @@ pub(super) enum Belonging {
 
 impl Belonging {
     /// What is shown of a node that was removed.
-    pub(super) fn removed(self) -> Option<RemovedBody> {
+    pub(crate) fn removed(self) -> Option<RemovedBody> {
         let said_by = match self {
             Belonging::Member | Belonging::Waiting => return None,
             Belonging::Removed(said_by) => said_by,
@@ -51,7 +51,7 @@ impl Belonging {
 
 impl Parts {
     /// What this node is to its cluster, as far as it can tell.
-    pub(super) fn belonging(&self) -> Belonging {
+    pub(crate) fn belonging(&self) -> Belonging {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
         let (membership, me) = (&metrics.membership_config, self.config.node_id);
@@ -71,7 +71,7 @@ impl Parts {
 
     /// The members that refuse this node as one that was removed: each that does, and each that did and has not let it in since, also
     /// before this node was started. A node that a quorum talks to is a member, whatever another peer says or has said.
-    pub(super) fn refusing(&self) -> BTreeSet<NodeId> {
+    pub(crate) fn refusing(&self) -> BTreeSet<NodeId> {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
         self.refusing_of(&metrics.membership_config)

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use assent_cluster::config::Config;
 use assent_cluster::env::Environment;
-use assent_cluster::recover::{Survivor, inspect, recover_at};
+use assent_cluster::recover::{RecoverError, Survivor, inspect, recover_at};
 use assent_proof::{
     Claims, DomainName, Envelope, History, LineageName, PublicKey, Seconds, Sha256, Statement,
 };
@@ -60,8 +60,15 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
         let remedy = "stop the node first: its data cannot be used while it runs";
         CliError { remedy: remedy.to_owned(), ..CliError::file("use", &config.data_dir, &error) }
     })?;
-    let not_recovered = |error: assent_cluster::node::NodeError| {
-        CliError::new("not_recovered", error.to_string(), "nothing was changed; mend what the error names")
+    let not_recovered = |error: RecoverError| {
+        let remedy = match error.may_be_done() {
+            true => {
+                "mend what the error names, then see with `assent recover --config` which epoch the node is in: if it is the next one, \
+                 start the node, otherwise carry the statement out again"
+            }
+            false => "nothing was changed; mend what the error names",
+        };
+        CliError::new("not_recovered", error.to_string(), remedy)
     };
     if let Some(file) = &args.statement {
         let envelope = files::read(file)?;

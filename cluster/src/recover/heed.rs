@@ -9,9 +9,10 @@ use tokio::sync::watch;
 use assent_proof::{Claims, Code, DomainName, EvidenceKind, LineageName, PublicKey, verify};
 use assent_registry::{RowError, Rows, RulesVersion, query, rules_in_force, would_accept};
 
-use super::{Parts, Service};
+use super::ended::EndedError;
 use crate::raft::types::NodeId;
 use crate::tasks::Why;
+use crate::usecase::{Parts, Service};
 
 /// Entries of `_root`'s `_governance` that are read at a time.
 const PAGE: usize = 256;
@@ -60,14 +61,6 @@ fn newest_recovery(rows: &dyn Rows) -> Result<Option<Bytes>, RowError> {
     Ok(query::envelope(rows, &id)?.map(Bytes::from))
 }
 
-/// Why a node does not go on.
-pub(crate) fn ended_in(epoch: u64) -> String {
-    format!(
-        "root has recovered the cluster without this node, in epoch {epoch}: what this node holds is a history that ended; \
-         keep its data for the auditors, and let it join as a new member with an empty directory"
-    )
-}
-
 impl Parts {
     /// Ends this node, for good, if root has recovered the cluster without it, by the node that says so.
     ///
@@ -82,11 +75,11 @@ impl Parts {
             return;
         };
         if let Some(epoch) = self.superseded_by(&voter, envelope) {
-            // Remembered before it ends: started again, it must not wait to be told once more. A failure is the
-            // store's, which ends the node too.
+            // Remembered before it ends: started again, it must not wait to be told once more. A crash before this commit leaves a
+            // node that is told again by the voter, as soon as it connects to it. A failure is the store's, which ends the node too.
             let _ = self.storage.memory.end(epoch).await;
             // Only the first cause is kept.
-            let _ = self.lifecycle.ends.set(ended_in(epoch));
+            let _ = self.lifecycle.ends.set(EndedError { epoch }.to_string());
         }
     }
 

@@ -1,0 +1,95 @@
+//! Why a node does not start.
+
+use std::fmt::Display;
+use std::path::PathBuf;
+
+use crate::config::ConfigError;
+use crate::recover::EndedError;
+
+/// Why a node did not start: what was being done, and what was in the way.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// A value of the configuration cannot be used.
+    #[error("checking the configuration: {0}")]
+    Config(ConfigError),
+    /// The genesis file cannot be used.
+    #[error("reading the genesis file `{path}`: {problem}")]
+    Genesis {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The file with the node's key cannot be used.
+    #[error("reading the node's key `{path}`: {problem}")]
+    Key {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        problem: String,
+    },
+    /// The store cannot be opened.
+    #[error("opening the store in `{data_dir}`: {problem}")]
+    Store {
+        /// Which directory.
+        data_dir: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The registry cannot be founded, belongs to another cluster, or follows rules that this build does not know.
+    #[error("founding the registry: {0}")]
+    Founding(String),
+    /// The log, or what is remembered beside it, cannot be read.
+    #[error("reading the log: {0}")]
+    Log(String),
+    /// Root has recovered the cluster without this node. It never starts again.
+    #[error("starting: {0}")]
+    Ended(EndedError),
+    /// The node has signed that its build knows rules that this build does not know.
+    #[error(
+        "starting: this node has signed that its build knows version {signed} of the rules, and this build knows them up to version \
+         {known}: start this node with a newer build"
+    )]
+    OldBuild {
+        /// The newest version of the rules that it has signed for.
+        signed: u32,
+        /// The newest version that this build knows.
+        known: u32,
+    },
+    /// The registry cannot be read, or the log begins after the entries that the registry has applied.
+    #[error("reading the registry: {0}")]
+    Registry(String),
+    /// The place where the log begins cannot be read.
+    #[error("reading where the log begins: {0}")]
+    LogStart(String),
+    /// The vote cannot be read, or is for a term that no node takes.
+    #[error("reading the vote: {0}")]
+    Vote(String),
+    /// The address for peers cannot be listened on.
+    #[error("listening for peers on `{addr}`: {problem}")]
+    Peers {
+        /// Which address.
+        addr: String,
+        /// What was in the way.
+        problem: String,
+    },
+    /// Raft cannot run with these values of the configuration.
+    #[error("checking raft's configuration: {0}")]
+    RaftConfig(String),
+    /// Raft did not start.
+    #[error("starting raft: {0}")]
+    Raft(String),
+    /// The address for clients cannot be listened on.
+    #[error("listening for clients on `{addr}`: {problem}")]
+    Clients {
+        /// Which address.
+        addr: String,
+        /// What was in the way.
+        problem: String,
+    },
+}
+
+/// Makes an error of this variant, which has a text, out of any other error.
+pub(crate) fn with_text<E: Display, T>(variant: impl FnOnce(String) -> T) -> impl FnOnce(E) -> T {
+    move |error| variant(error.to_string())
+}

@@ -1,0 +1,67 @@
+//! The use cases of a starting node, put together from its parts.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use super::disk::Disk;
+use super::own::OwnFiles;
+use super::peers::Peers;
+use super::starting::Starting;
+use crate::metrics::Metrics;
+use crate::usecase::{Acquaintances, Anchor, Core, Lifecycle, NodeIdentity, Parts, Service, Storage};
+use crate::whereabouts::Whereabouts;
+
+/// Starts the use cases, and lets them answer the peers. Answers also where the newest recovery statement is shown to them.
+pub(super) fn start_service(
+    starting: Starting,
+    disk: &Disk,
+    peers: &Peers,
+    raft: Core,
+) -> (Service, watch::Sender<Option<Bytes>>) {
+    let Starting { config, own, env, tasks } = starting;
+    let OwnFiles { genesis, cluster_id, key, known: _ } = own;
+    let store = &disk.store;
+    let (recovery, shown) = watch::channel(None);
+    let parts = Parts {
+        env,
+        raft,
+        hub: peers.hub.clone(),
+        verifier: disk.verifier.clone(),
+        metrics: Arc::new(Metrics::new(config.rules_known)),
+        identity: NodeIdentity {
+            key,
+            cluster_id,
+            origin: genesis.origin().to_owned(),
+            store_id: store.store_id,
+        },
+        storage: Storage {
+            registry: store.registry.clone(),
+            health: store.health(),
+            applied: disk.applied.clone(),
+            log: store.log.clone(),
+            memory: disk.memory.clone(),
+            transfers: peers.transfers.clone(),
+        },
+        acquaintances: Acquaintances {
+            introductions: peers.introductions.clone(),
+            whereabouts: Whereabouts::default(),
+        },
+        lifecycle: Lifecycle {
+            not_founded: Mutex::default(),
+            recovery: shown,
+            stopping: AtomicBool::new(false),
+            ends: tasks.ends(),
+        },
+        tasks,
+        anchor: Mutex::new(Anchor::new(config.clock_bound_ms, config.clock_settle_ms)),
+        managing: tokio::sync::Mutex::default(),
+        config,
+    };
+    let service = Service::start(parts);
+    // Set once, here; the peers are told to wait until it is.
+    let _ = peers.handler.service.set(service.downgrade());
+    (service, recovery)
+}

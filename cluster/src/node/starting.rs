@@ -1,0 +1,25 @@
+//! What the steps of a start share: the configuration, the node's files, its outside world and its tasks.
+
+use super::error::NodeError;
+use super::own::OwnFiles;
+use crate::config::Config;
+use crate::env::Environment;
+use crate::tasks::Tasks;
+
+/// A node that is starting.
+pub(super) struct Starting {
+    pub(super) config: Config,
+    pub(super) own: OwnFiles,
+    pub(super) env: Environment,
+    pub(super) tasks: Tasks,
+}
+
+impl Starting {
+    /// Checks the configuration and the files that it names, before the store is opened and before anything is bound.
+    pub(super) fn check(config: Config, env: Environment) -> Result<Self, NodeError> {
+        let own = OwnFiles::read(&config)?;
+        let tasks = Tasks::new();
+        let env = Environment { blocking: tasks.counted(env.blocking.clone()), ..env };
+        Ok(Self { config, own, env, tasks })
+    }
+}

@@ -1,0 +1,52 @@
+//! What a node watches as long as it runs.
+//!
+//! The watches over the membership lie here. Those over the clock, the registry, the log, the rules and the cluster's founding are use
+//! cases, and the one over the epoch lies with the recovery.
+
+mod members;
+mod unfinished;
+mod voters;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use self::members::follow_members;
+use self::voters::remember_voters;
+use crate::handler::PeerHandler;
+use crate::recover::follow_epoch;
+use crate::usecase::{
+    KEEP_LOG_WAITS, RAISE_WAITS, Service, flush_registry, form, keep_log, raise_rules, supervise_clock,
+};
+
+/// Starts all watches. One that ticks counts as stopped once it has not come round within its time.
+pub(super) fn start_watches(
+    service: &Service,
+    handler: &Arc<PeerHandler>,
+    recovery: watch::Sender<Option<Bytes>>,
+) -> Vec<JoinHandle<()>> {
+    let parts = service.parts();
+    let (tasks, config, store_id) = (&parts.tasks, &parts.config, parts.identity.store_id);
+    let watching = handler.clone();
+    let of = || service.clone();
+    let late = Duration::from_millis(config.deadlines.task_late_ms);
+    let late_after = |waits: Duration| late.saturating_add(waits);
+    let flushes = late_after(Duration::from_millis(config.limits.registry_flush_ms).saturating_mul(2));
+    let raises = late_after(RAISE_WAITS.saturating_add(Duration::from_millis(config.deadlines.submit_ms)));
+    // A leader completes a change of the membership that was left half done, which may take that long.
+    let remembers = late_after(Duration::from_millis(config.deadlines.membership_ms));
+    let keeps = late_after(KEEP_LOG_WAITS);
+    vec![
+        tasks.ticking("clock", late, |pulse| supervise_clock(of(), pulse)),
+        tasks.ticking("flush the registry", flushes, |pulse| flush_registry(of(), pulse)),
+        tasks.finite("form the cluster", form(of(), store_id, move || watching.started())),
+        tasks.ticking("follow the members", late, |pulse| follow_members(of(), pulse)),
+        tasks.ticking("remember the voters", remembers, |pulse| remember_voters(of(), pulse)),
+        tasks.ticking("keep the log", keeps, |pulse| keep_log(of(), pulse)),
+        tasks.ticking("raise the rules", raises, |pulse| raise_rules(of(), pulse)),
+        tasks.lasting("follow the epoch", follow_epoch(of(), recovery)),
+    ]
+}

@@ -1,0 +1,40 @@
+//! What may have been missed or left half done: a peer that was away when a member joined, a member that does not know where this
+//! node is now, and a change of the membership that no leader completes.
+
+use std::time::Duration;
+
+use openraft::alias::StoredMembershipOf;
+
+use crate::peer::Introduce;
+use crate::raft::types::TypeConfig;
+use crate::usecase::{Parts, Service};
+
+/// How long a peer may take to hear who the members are.
+const INTRODUCE_WITHIN: Duration = Duration::from_millis(900);
+
+/// Tells again what a peer may have missed, and as leader completes a change of the membership that is half done. Called once a second.
+pub(super) async fn look_after(service: &Service, membership: &StoredMembershipOf<TypeConfig>, leads: bool) {
+    let parts = service.parts();
+    introduce(parts);
+    service.say_where();
+    parts.acquaintances.whereabouts.retain(|id| membership.get_node(&id).is_some());
+    if leads {
+        parts.finish_joint().await;
+    }
+}
+
+/// Names the members to every connected peer: one that was away may have missed that a member joined.
+fn introduce(parts: &Parts) {
+    let metrics = parts.metrics_now();
+    let membership = &metrics.committed_membership_config;
+    let me = parts.config.node_id;
+    if membership.get_node(&me).is_none() {
+        return;
+    }
+    let members: Vec<_> = membership.nodes().map(|(id, node)| (*id, node.clone())).collect();
+    let message = Introduce { members };
+    for (id, _) in message.members.iter().filter(|(id, _)| *id != me && parts.hub.is_connected(*id)) {
+        // Said again in a second, so no answer is waited for.
+        parts.tasks.passing("introduction", parts.hub.call(*id, &message, INTRODUCE_WITHIN));
+    }
+}
