@@ -7,7 +7,6 @@ use assent_proof::Cursor;
 use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver;
 
-use super::members::hex;
 use super::{Caller, Service};
 use crate::peer::PeerStatus;
 use crate::raft::network::{Direction, Progress};
@@ -42,7 +41,7 @@ impl Service {
             voters,
             learners,
             clock: parts.clock_body(),
-            node: SelfBody { peer, client, store_id: hex(&parts.store_id), key: parts.key.public() },
+            node: SelfBody { peer, client, store_id: hex::encode(parts.store_id), key: parts.key.public() },
             member: parts.is_member(),
             removed: parts.belonging().removed(),
             silenced: parts.silenced_body(),

@@ -1,6 +1,6 @@
 //! The cluster's members, and how they are changed.
 
-use assent_proof::{Fields, PublicKey, Refusal, json};
+use assent_proof::{Fields, PublicKey, Refusal, from_lower_hex, json};
 use serde::{Deserialize, Serialize};
 
 use crate::address::{AddressError, MemberAddress};
@@ -118,11 +118,7 @@ impl NewMember {
 
     /// The store id's bytes; none if it is not one.
     pub fn store(&self) -> Option<[u8; 16]> {
-        let lower = self.store_id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        let digit = |byte: &u8| (*byte as char).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-        let digits: Option<Vec<u8>> = self.store_id.as_bytes().iter().map(digit).collect();
-        let bytes: Vec<u8> = digits?.as_chunks::<2>().0.iter().map(|[high, low]| high << 4 | low).collect();
-        if lower && self.store_id.len() == 32 { bytes.try_into().ok() } else { None }
+        from_lower_hex(&self.store_id)
     }
 
     /// The body, as compact JSON.

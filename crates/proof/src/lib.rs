@@ -38,6 +38,7 @@
 mod base64;
 mod bytes32;
 mod cosignature;
+mod lower_hex;
 mod string_enum;
 
 pub mod checkpoint;
@@ -77,6 +78,7 @@ pub use id::{EvidenceId, Sha256, blake3_256};
 pub use json::{FieldError, Fields, Json, MAX_DEPTH};
 pub use key::{KeyError, PublicKey, SigningKey};
 pub use kind::{EvidenceKind, Role};
+pub use lower_hex::from_lower_hex;
 pub use merkle::{BatchTree, consistency_proof, leaf_hash, verify_consistency, verify_inclusion};
 pub use name::{DomainName, LineageName, Token};
 pub use note::{Note, NoteKey, NoteKeyKind, NoteSignature, sign_note};

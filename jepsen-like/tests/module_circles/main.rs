@@ -66,7 +66,6 @@ const KNOWN: &[(&str, &[&str], &str)] = &[
             "usecase::keep_log",
             "usecase::key_ends",
             "usecase::lane",
-            "usecase::members",
             "usecase::propose",
             "usecase::raise",
             "usecase::round",
