@@ -33,8 +33,8 @@ pub use cluster::{
     SelfBody, SilencedBody, SnapshotBody, SnapshotDirection, StatusBody,
 };
 pub use decision::{
-    DecisionBody, DecisionsBody, JudgedByBody, ReasonBody, Verdict, authorize_batch_body, leaf_bytes,
-    parse_authorize_batch, signed_bytes,
+    DecisionBody, DecisionsBody, JudgedByBody, ReasonBody, Verdict, authorize_batch_body,
+    parse_authorize_batch,
 };
 pub use domain::{AuthoritiesBody, AuthorityBody, AuthorityStatus, DomainBody, DomainsBody, PolicyBodyView};
 pub use events::{
@@ -47,6 +47,7 @@ pub use limits::{
 pub use lineage::{ConflictBody, IssuerBody, LineageBody, LineageEntryBody, LineageStatus};
 pub use members::{
     MAX_MEMBER_BYTES, MemberAddresses, MemberBody, MemberRole, MembersBody, NewMember, parse_transfer,
+    transfer_body,
 };
 pub use node_id::{
     FOUNDER_ID_MAX, NODE_ID_MAX, NODE_ID_STEP_MAX, NodeIdError, NodeIdTextError, check_founder_id,

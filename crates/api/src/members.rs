@@ -68,7 +68,7 @@ pub struct MemberBody {
 impl MembersBody {
     /// The body, as compact JSON.
     pub fn to_vec(&self) -> Vec<u8> {
-        crate::status::to_vec(self)
+        assent_proof::json::to_vec(self)
     }
 
     /// A member by its number.
@@ -123,7 +123,7 @@ impl NewMember {
 
     /// The body, as compact JSON.
     pub fn to_vec(&self) -> Vec<u8> {
-        crate::status::to_vec(self)
+        assent_proof::json::to_vec(self)
     }
 }
 
@@ -158,11 +158,21 @@ impl MemberAddresses {
 
     /// The body, as compact JSON.
     pub fn to_vec(&self) -> Vec<u8> {
-        crate::status::to_vec(self)
+        assent_proof::json::to_vec(self)
     }
 }
 
-/// Reads the body of `POST /v1/cluster/leader`: `{to?}`, the voter that is to lead.
+/// The body of `POST /v1/cluster/leader`: `{to?}`, the voter that is to lead.
+pub fn transfer_body(to: Option<u64>) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Transfer {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        to: Option<u64>,
+    }
+    json::to_vec(&Transfer { to })
+}
+
+/// Reads what [`transfer_body`] writes.
 ///
 /// # Errors
 /// `malformed` with the field at fault.
@@ -275,6 +285,7 @@ mod tests {
 
     #[test]
     fn a_transfer_names_a_voter_or_nobody() {
+        assert_eq!((transfer_body(None), transfer_body(Some(2))), (b"{}".to_vec(), br#"{"to":2}"#.to_vec()));
         assert_eq!(parse_transfer(b"{}"), Ok(None));
         assert_eq!(parse_transfer(br#"{"to":2}"#), Ok(Some(2)));
         assert!(parse_transfer(br#"{"to":-2}"#).is_err());

@@ -1,7 +1,6 @@
-//! Which HTTP status a code comes with, and how bodies become bytes.
+//! Which HTTP status a code comes with.
 
 use assent_proof::Code;
-use serde::Serialize;
 
 /// The kind of call that a status answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,13 +118,6 @@ pub fn status_of(code: Code, call: Call) -> u16 {
         | Code::PermitRequired
         | Code::AuthorizationConsumed => 400,
     }
-}
-
-/// Compact JSON of a wire type.
-pub(crate) fn to_vec(body: &impl Serialize) -> Vec<u8> {
-    // Wire types have string keys and integers only, so serde_json has nothing to refuse. An empty body is no
-    // answer that any reader accepts, should that ever change.
-    serde_json::to_vec(body).unwrap_or_default()
 }
 
 #[cfg(test)]
