@@ -160,13 +160,6 @@ impl ReasonBody {
     }
 }
 
-/// The body of 200 for `POST /v1/authorize:batch`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DecisionsBody {
-    /// One for each request, in the order given.
-    pub decisions: Vec<DecisionBody>,
-}
-
 /// The body of `POST /v1/authorize:batch`.
 pub fn authorize_batch_body(requests: &[AuthorizeRequest]) -> Vec<u8> {
     let requests = requests.iter().map(AuthorizeRequest::to_json).collect();

@@ -33,8 +33,7 @@ pub use cluster::{
     SelfBody, SilencedBody, SnapshotBody, SnapshotDirection, StatusBody,
 };
 pub use decision::{
-    DecisionBody, DecisionsBody, JudgedByBody, ReasonBody, Verdict, authorize_batch_body,
-    parse_authorize_batch,
+    DecisionBody, JudgedByBody, ReasonBody, Verdict, authorize_batch_body, parse_authorize_batch,
 };
 pub use domain::{AuthoritiesBody, AuthorityBody, AuthorityStatus, DomainBody, DomainsBody, PolicyBodyView};
 pub use events::{

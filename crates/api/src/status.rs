@@ -100,7 +100,6 @@ pub fn status_of(code: Code, call: Call) -> u16 {
         | Code::WrongRegistry
         | Code::TimesInvalid
         | Code::ClaimsInvalid
-        | Code::RulesNotYet
         | Code::DomainIsolated
         | Code::LineageClosed
         | Code::SubjectMismatch
@@ -178,7 +177,6 @@ mod tests {
             (Overloaded, 429),
             (NoQuorum, 503),
             (ClockUncertain, 503),
-            (RulesNotYet, 400),
             (InternalError, 500),
             (HistoryMismatch, 409),
         ] {

@@ -19,16 +19,6 @@ pub enum BatchMode {
     All,
 }
 
-impl BatchMode {
-    /// As it is written.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            BatchMode::Each => "each",
-            BatchMode::All => "all",
-        }
-    }
-}
-
 /// The body of 200 for `POST /v1/envelopes:batch`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchResponse {

@@ -71,8 +71,8 @@ impl Client {
     /// Submits up to 1000 signed envelopes, at most 1 MiB together, applied in the order given.
     ///
     /// # Errors
-    /// As for [`Client::submit`]; `Refused` here is a refusal of the batch as a whole, which is not even sent if an envelope is no JSON. What became of each envelope is
-    /// in the results, where 503 and 504 are not definite.
+    /// As for [`Client::submit`]; `Refused` here is a refusal of the batch as a whole. A batch with an envelope that is no JSON is refused
+    /// with `malformed` before it is sent. What became of each envelope is in the results, where 503 and 504 are not definite.
     pub async fn submit_batch(
         &self,
         mode: BatchMode,
