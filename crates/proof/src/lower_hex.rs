@@ -3,7 +3,7 @@
 /// Reads `N` bytes from exactly `2 * N` lower-case hex digits; none if the text is anything else.
 pub fn from_lower_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     // The `hex` crate also reads upper case, and one value must not have two spellings.
-    if !text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+    if !text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte)) {
         return None;
     }
     let mut raw = [0; N];
