@@ -27,7 +27,8 @@ use tokio::time::{sleep, timeout};
 
 /// The results of a batch.
 async fn results(address: SocketAddr, mode: BatchMode, envelopes: &[Vec<u8>]) -> Vec<Value> {
-    let answer = ask(address, "POST /v1/envelopes:batch", &batch_body(mode, envelopes)).await.unwrap();
+    let answer =
+        ask(address, "POST /v1/envelopes:batch", &batch_body(mode, envelopes).unwrap()).await.unwrap();
     assert_eq!(status(&answer), 200, "{answer}");
     let (_, body) = answer.split_once("\r\n\r\n").unwrap();
     let body: Value = serde_json::from_str(body).unwrap();
@@ -129,7 +130,7 @@ async fn a_batch_that_finds_the_lane_full_is_refused_unread_and_with_one_problem
         let head = format!("POST {path} HTTP/1.1\r\nhost: node\r\n{headers}content-length: {length}\r\n\r\n");
         asks.push(("a head", true, head.into_bytes()));
     }
-    let large = batch_body(BatchMode::Each, &vec![authorization(); 100]);
+    let large = batch_body(BatchMode::Each, &vec![authorization(); 100]).unwrap();
     asks.push(("a large one", true, post(path, "", &large)));
     // Its length is known once it is there, and it is not parsed then.
     let chunk = format!("{:x}\r\n", large.len());
@@ -139,7 +140,7 @@ async fn a_batch_that_finds_the_lane_full_is_refused_unread_and_with_one_problem
     let chunked = [head.as_bytes(), &large, b"\r\n0\r\n\r\n"].concat();
     asks.push(("one in chunks", false, chunked));
     // It might be urgent, so it is read at once.
-    let small = batch_body(BatchMode::Each, &vec!["{}"; MAX_BATCH]);
+    let small = batch_body(BatchMode::Each, &vec!["{}"; MAX_BATCH]).unwrap();
     asks.push(("a small one", false, post(path, "connection: close\r\n", &small)));
     for (what, unread, bytes) in asks {
         let answer = exchange(address, &bytes).await;
@@ -172,7 +173,7 @@ async fn submissions(address: SocketAddr, code: &str) -> usize {
 /// A batch of authorizations that is too large to be read, and to be answered, on the spot; and how many they are.
 fn large_batch() -> (Vec<u8>, usize) {
     let envelopes: Vec<Vec<u8>> = (0..40).map(|n| authorization_for(&format!("exec-{n}"))).collect();
-    let body = batch_body(BatchMode::Each, &envelopes);
+    let body = batch_body(BatchMode::Each, &envelopes).unwrap();
     assert!(body.len() > 16 * 1024, "{}", body.len());
     (body, envelopes.len())
 }

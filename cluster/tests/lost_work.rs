@@ -147,7 +147,7 @@ fn revocations() -> (Vec<u8>, Vec<u8>) {
     let revocation = sign(draft, &[&key(3)]);
     let mut envelopes = vec![revocation.clone()];
     envelopes.extend((0..40).map(|n| authorization_for(&format!("exec-{n}"))));
-    let body = batch_body(BatchMode::Each, &envelopes);
+    let body = batch_body(BatchMode::Each, &envelopes).unwrap();
     assert!(body.len() > 16 * 1024, "{}", body.len());
     (revocation, body)
 }
@@ -259,7 +259,7 @@ async fn a_call_whose_work_is_lost_inside_the_node_is_never_refused_for_good() {
             assert!(!answer.contains(r#""outcome":"#), "{what}: {answer}");
         }
         // A small batch is read on the spot; what is lost is the look at its signatures, and all of it is shed with one problem.
-        let small = batch_body(BatchMode::All, &[&revocation]);
+        let small = batch_body(BatchMode::All, &[&revocation]).unwrap();
         let answer = ask(address, "POST /v1/envelopes:batch", &small).await.unwrap();
         let (head, shed) = problem(&answer);
         assert_eq!((shed.status, shed.code), (503, Code::NoQuorum), "{head}");

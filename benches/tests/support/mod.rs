@@ -4,7 +4,7 @@
 use assent_api::{
     AuthoritiesBody, AuthorityBody, AuthorityStatus, BatchResponse, BatchResult, Call, ClockBody,
     DecisionBody, JudgedByBody, LogBody, NodeRole, Problem, ReasonBody, ReceiptBody, SelfBody, StatusBody,
-    Verdict, leaf_bytes, signed_bytes, status_of,
+    Verdict, status_of,
 };
 use assent_proof::{
     AttestationStatus, AuthorizeRequest, Claims, DomainName, Envelope, EvidenceId, EvidenceKind, History,
@@ -245,9 +245,8 @@ fn decide(rows: &MemoryRows, request: &AuthorizeRequest) -> (u16, Vec<u8>) {
         permit: None,
         receipt: None,
     };
-    let unsigned = body.to_vec();
-    let receipts = sign_batch(vec![leaf_bytes(&unsigned, &[0; 16])], &key(5));
-    (body.status(), signed_bytes(&unsigned, &receipts[0]))
+    let receipts = sign_batch(vec![body.to_leaf(&[0; 16])], &key(5));
+    (body.status(), body.signed(&receipts[0]).to_vec())
 }
 
 fn history(rows: &MemoryRows) -> History {

@@ -8,9 +8,8 @@ use axum::response::Response;
 use http::{HeaderMap, HeaderValue, header};
 
 use assent_api::{
-    AuthoritiesBody, AuthorityBody, AuthorityStatus, Call, ConflictBody, DEFAULT_PAGE, DomainBody,
-    DomainsBody, IssuerBody, JSON_CONTENT_TYPE, JudgedByBody, LineageBody, LineageEntryBody, LineageStatus,
-    MAX_PAGE, PolicyBodyView,
+    AuthoritiesBody, AuthorityBody, Call, ConflictBody, DEFAULT_PAGE, DomainBody, DomainsBody, IssuerBody,
+    JSON_CONTENT_TYPE, JudgedByBody, LineageBody, LineageEntryBody, MAX_PAGE, PolicyBodyView,
 };
 use assent_proof::{Code, Cursor, DomainName, EvidenceId, History, LineageName, PublicKey, Refusal};
 use assent_registry::query;
@@ -120,11 +119,7 @@ fn lineage_body(domain: DomainName, lineage: LineageName, found: query::LineageP
         domain,
         lineage,
         history: found.history,
-        status: match found.status {
-            query::LineageStatus::Open => LineageStatus::Open,
-            query::LineageStatus::Closed => LineageStatus::Closed,
-            query::LineageStatus::Quarantined => LineageStatus::Quarantined,
-        },
+        status: found.status,
         subject: found.subjects.first().copied(),
         subjects: if several { found.subjects } else { Vec::new() },
         head: found.head,
@@ -222,7 +217,6 @@ pub(super) async fn authority(State(service): State<Service>, Path(id): Path<Str
 }
 
 fn authority_body(entry: query::AuthorityEntry) -> AuthorityBody {
-    use assent_registry::AuthorityStatus as Status;
     AuthorityBody {
         id: entry.key,
         name: entry.name,
@@ -230,12 +224,7 @@ fn authority_body(entry: query::AuthorityEntry) -> AuthorityBody {
         domain: entry.domain,
         not_before: entry.not_before,
         not_after: entry.not_after,
-        status: match entry.status {
-            Status::Active => AuthorityStatus::Active,
-            Status::Pending => AuthorityStatus::Pending,
-            Status::Expired => AuthorityStatus::Expired,
-            Status::Revoked => AuthorityStatus::Revoked,
-        },
+        status: entry.status,
         grant: entry.admitted_by,
         revoked_by: entry.revoked_by,
         invalid_since: entry.invalid_since,

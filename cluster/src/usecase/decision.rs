@@ -2,7 +2,7 @@
 //!
 //! What was evaluated is signed. What was shed (`shed.rs`) is not.
 
-use assent_api::{DecisionBody, JudgedByBody, ReasonBody, ReceiptBody, Verdict, leaf_bytes, signed_bytes};
+use assent_api::{DecisionBody, JudgedByBody, ReasonBody, ReceiptBody, Verdict};
 use assent_proof::{AuthorizeRequest, sign_batch};
 use assent_registry::Decision;
 
@@ -30,19 +30,20 @@ impl Parts {
         self.env.entropy.fill(&mut salts);
         for ((request, decision), salt) in decided.iter().zip(salts.as_chunks::<SALT>().0) {
             let body = self.body(request, decision);
-            let bytes = body.to_vec();
-            leaves.push(leaf_bytes(&bytes, salt));
-            let code = decision.reasons.first().map(|reason| reason.code);
-            unsigned.push((body.status(), bytes, code));
+            leaves.push(body.to_leaf(salt));
+            unsigned.push((body, decision.reasons.first().map(|reason| reason.code)));
         }
         let receipts = sign_batch(leaves, &self.identity.key);
         self.metrics.signed();
         unsigned
             .into_iter()
             .zip(receipts)
-            .map(|((status, bytes, code), receipt)| {
+            .map(|((body, code), receipt)| {
                 self.metrics.decided(code);
-                let signed = signed_bytes(&bytes, &receipt);
+                let status = body.status();
+                let mut signed = body.signed(&receipt).to_vec();
+                // It is counted by its length while it waits to be written.
+                signed.shrink_to_fit();
                 let body = match &mut room {
                     Some(room) => room.hold(signed),
                     None => signed.into(),

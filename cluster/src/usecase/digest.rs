@@ -57,6 +57,6 @@ fn digest(registry: &RegistryStore, node_id: u64) -> Result<DigestBody, String> 
         revision,
         applied: applied.map(|at| AppliedBody { term: at.leader_id.term, index: at.index }),
         rows: made.rows,
-        digest: format!("blake3:{}", super::members::hex(&made.digest)),
+        digest: format!("blake3:{}", hex::encode(made.digest)),
     })
 }

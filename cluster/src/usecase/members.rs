@@ -170,7 +170,7 @@ impl Parts {
                     role: if voters.contains(id) { MemberRole::Voter } else { MemberRole::Learner },
                     peer: node.peer_addr.clone(),
                     client: node.client_addr.clone(),
-                    store_id: hex(&node.store_id),
+                    store_id: hex::encode(node.store_id),
                     key: node.key,
                     key_granted: view.as_ref().is_some_and(|view| granted(view)),
                     connected: *id == me || peer.is_some_and(|peer| peer.connected),
@@ -201,9 +201,4 @@ impl Parts {
         let metrics = metrics.borrow_watched();
         metrics.membership_config.nodes().map(|(id, _)| *id).fold(applied, NodeId::max)
     }
-}
-
-/// Bytes as people read them.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -7,7 +7,6 @@ use assent_proof::Cursor;
 use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver;
 
-use super::members::hex;
 use super::{Caller, Service};
 use crate::peer::PeerStatus;
 use crate::raft::network::{Direction, Progress};
@@ -45,7 +44,7 @@ impl Service {
             node: SelfBody {
                 peer,
                 client,
-                store_id: hex(&parts.identity.store_id),
+                store_id: hex::encode(parts.identity.store_id),
                 key: parts.identity.key.public(),
             },
             member: parts.is_member(),

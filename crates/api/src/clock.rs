@@ -69,7 +69,7 @@ impl ConfirmClock {
 
     /// The body, as compact JSON.
     pub fn to_vec(&self) -> Vec<u8> {
-        crate::status::to_vec(self)
+        assent_proof::json::to_vec(self)
     }
 }
 

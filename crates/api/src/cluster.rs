@@ -84,7 +84,7 @@ pub struct StatusBody {
 impl StatusBody {
     /// The body, as compact JSON.
     pub fn to_vec(&self) -> Vec<u8> {
-        crate::status::to_vec(self)
+        assent_proof::json::to_vec(self)
     }
 }
 
@@ -237,7 +237,7 @@ pub struct ClockBody {
 impl ClockBody {
     /// The body, as compact JSON.
     pub fn to_vec(&self) -> Vec<u8> {
-        crate::status::to_vec(self)
+        assent_proof::json::to_vec(self)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use assent_proof::{
     AuthorizeRequest, Code, DecisionReceipt, EvidenceId, Fields, History, Json, Millis, Refusal, Unchecked,
-    json,
+    encode_base64, json,
 };
 use serde::{Deserialize, Serialize};
 
@@ -86,9 +86,26 @@ impl DecisionBody {
         }
     }
 
+    /// The leaf that a node signs for this decision, which has no receipt yet: its fields, and `salt` after them.
+    pub fn to_leaf(&self, salt: &[u8; 16]) -> Vec<u8> {
+        #[derive(Serialize)]
+        struct Leaf<'a> {
+            #[serde(flatten)]
+            decision: &'a DecisionBody,
+            salt: String,
+        }
+        json::to_vec(&Leaf { decision: self, salt: encode_base64(salt) })
+    }
+
+    /// This decision with the receipt that it was signed by.
+    #[must_use]
+    pub fn signed(self, receipt: &DecisionReceipt) -> Self {
+        DecisionBody { receipt: Some(receipt.to_json()), ..self }
+    }
+
     /// The body, as compact JSON.
     pub fn to_vec(&self) -> Vec<u8> {
-        crate::status::to_vec(self)
+        json::to_vec(self)
     }
 }
 
@@ -141,37 +158,6 @@ impl ReasonBody {
             evidence,
         }
     }
-}
-
-/// The body of 200 for `POST /v1/authorize:batch`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DecisionsBody {
-    /// One for each request, in the order given.
-    pub decisions: Vec<DecisionBody>,
-}
-
-/// The leaf that a node signs for a decision: `unsigned`, which is [`DecisionBody::to_vec`] of a decision without
-/// receipt, plus `salt`. So a decision is serialized once, for its leaf and its body.
-pub fn leaf_bytes(unsigned: &[u8], salt: &[u8; 16]) -> Vec<u8> {
-    extended(unsigned, "salt", assent_proof::encode_base64(salt).as_str())
-}
-
-/// The body of a signed decision: `unsigned` plus its receipt.
-pub fn signed_bytes(unsigned: &[u8], receipt: &DecisionReceipt) -> Vec<u8> {
-    extended(unsigned, "receipt", &receipt.to_json())
-}
-
-/// `object` with one more field at its end.
-fn extended<T: Serialize + ?Sized>(object: &[u8], name: &str, value: &T) -> Vec<u8> {
-    let value = crate::status::to_vec(&value);
-    let mut out = Vec::with_capacity(object.len().saturating_add(value.len()).saturating_add(16));
-    out.extend_from_slice(object.strip_suffix(b"}").unwrap_or(object));
-    out.extend_from_slice(b",\"");
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":");
-    out.extend_from_slice(&value);
-    out.push(b'}');
-    out
 }
 
 /// The body of `POST /v1/authorize:batch`.
@@ -292,14 +278,32 @@ mod tests {
     #[test]
     fn a_signed_body_verifies_against_its_leaf() {
         let key = SigningKey::from_seed([7; 32]);
-        let unsigned = decision(Verdict::Allow, vec![]).to_vec();
-        let receipts =
-            sign_batch(vec![leaf_bytes(&unsigned, &[1; 16]), leaf_bytes(&unsigned, &[2; 16])], &key);
-        let body = signed_bytes(&unsigned, &receipts[1]);
+        let unsigned = decision(Verdict::Allow, vec![]);
+        let receipts = sign_batch(vec![unsigned.to_leaf(&[1; 16]), unsigned.to_leaf(&[2; 16])], &key);
+        let body = unsigned.signed(&receipts[1]).to_vec();
         let verified = verify_decision(&body, &[key.public()]).unwrap();
         assert!(verified.allow);
         let read: DecisionBody = serde_json::from_slice(&body).unwrap();
         assert_eq!(read.to_vec(), body);
+    }
+
+    #[test]
+    fn a_leaf_is_the_decision_and_then_its_salt_and_a_signed_body_the_decision_and_then_its_receipt() {
+        let reason = ReasonBody::new(Code::NoQuorum, "no \u{1f}barrier", Some(EvidenceId([4; 32])));
+        let policy = JudgedByBody::new(EvidenceId([4; 32]), &[Unchecked::Requirements]);
+        for unsigned in [
+            decision(Verdict::Allow, vec![]),
+            DecisionBody { policy: Some(policy), more_reasons: 3, ..decision(Verdict::Deny, vec![reason]) },
+        ] {
+            let text = String::from_utf8(unsigned.to_vec()).unwrap();
+            let open = text.strip_suffix('}').unwrap();
+            let leaf = unsigned.to_leaf(&[9; 16]);
+            let expected = format!(r#"{open},"salt":"{}"}}"#, encode_base64(&[9; 16]));
+            assert_eq!(String::from_utf8(leaf.clone()).unwrap(), expected);
+            let receipt = sign_batch(vec![leaf], &SigningKey::from_seed([7; 32])).remove(0);
+            let expected = format!(r#"{open},"receipt":{}}}"#, receipt.to_json().to_text());
+            assert_eq!(String::from_utf8(unsigned.signed(&receipt).to_vec()).unwrap(), expected);
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Domains, their authorities and policies as they are read.
 
-use assent_proof::{DomainName, EvidenceId, Json, PublicKey, Role, Seconds};
+use assent_proof::{AuthorityStatus, DomainName, EvidenceId, Json, PublicKey, Role, Seconds};
 use serde::{Deserialize, Serialize};
 
 use crate::decision::JudgedByBody;
@@ -43,20 +43,6 @@ pub struct AuthoritiesBody {
     /// `after` of the next page; absent on the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<PublicKey>,
-}
-
-/// How an authority is now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AuthorityStatus {
-    /// It may sign.
-    Active,
-    /// Its validity has not begun.
-    Pending,
-    /// Its validity is over.
-    Expired,
-    /// Dead for good.
-    Revoked,
 }
 
 /// `GET /v1/authorities/{id}`: a key with one role in one domain.

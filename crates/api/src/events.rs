@@ -131,7 +131,7 @@ pub enum EventLine {
 impl EventLine {
     /// The line with its line feed.
     pub fn to_line(&self) -> Vec<u8> {
-        let mut line = crate::status::to_vec(self);
+        let mut line = assent_proof::json::to_vec(self);
         line.push(b'\n');
         line
     }
@@ -139,9 +139,9 @@ impl EventLine {
     /// The same as a server-sent event.
     pub fn to_sse(&self) -> Vec<u8> {
         let (name, data) = match self {
-            EventLine::Event(event) => (event.kind.as_str(), crate::status::to_vec(event)),
-            EventLine::Heartbeat { heartbeat } => ("heartbeat", crate::status::to_vec(heartbeat)),
-            EventLine::End { end } => ("end", crate::status::to_vec(end)),
+            EventLine::Event(event) => (event.kind.as_str(), assent_proof::json::to_vec(event)),
+            EventLine::Heartbeat { heartbeat } => ("heartbeat", assent_proof::json::to_vec(heartbeat)),
+            EventLine::End { end } => ("end", assent_proof::json::to_vec(end)),
         };
         let id = self.cursor();
         let mut text = format!("id: {id}\nevent: {name}\ndata: ").into_bytes();

@@ -26,6 +26,8 @@ mod retry;
 mod status;
 mod submission;
 
+pub use assent_proof::{AuthorityStatus, LineageStatus};
+
 pub use address::{AddressError, MemberAddress, address_key, is_address, same_address};
 pub use clock::{ClockConfirmed, ClockStanding, ConfirmClock, MAX_CLOCK_BYTES};
 pub use cluster::{
@@ -33,10 +35,9 @@ pub use cluster::{
     SelfBody, SilencedBody, SnapshotBody, SnapshotDirection, StatusBody,
 };
 pub use decision::{
-    DecisionBody, DecisionsBody, JudgedByBody, ReasonBody, Verdict, authorize_batch_body, leaf_bytes,
-    parse_authorize_batch, signed_bytes,
+    DecisionBody, JudgedByBody, ReasonBody, Verdict, authorize_batch_body, parse_authorize_batch,
 };
-pub use domain::{AuthoritiesBody, AuthorityBody, AuthorityStatus, DomainBody, DomainsBody, PolicyBodyView};
+pub use domain::{AuthoritiesBody, AuthorityBody, DomainBody, DomainsBody, PolicyBodyView};
 pub use events::{
     EndBody, EndReason, EventBody, EventLine, HeartbeatBody, MAX_EVENTS_FILTER, MAX_EVENTS_WAIT_MS,
     NDJSON_CONTENT_TYPE, RestrictsBody, SSE_CONTENT_TYPE,
@@ -44,9 +45,10 @@ pub use events::{
 pub use limits::{
     DEFAULT_PAGE, JSON_CONTENT_TYPE, MAX_AUTHORIZE_BYTES, MAX_BATCH, MAX_BATCH_BYTES, MAX_PAGE,
 };
-pub use lineage::{ConflictBody, IssuerBody, LineageBody, LineageEntryBody, LineageStatus};
+pub use lineage::{ConflictBody, IssuerBody, LineageBody, LineageEntryBody};
 pub use members::{
     MAX_MEMBER_BYTES, MemberAddresses, MemberBody, MemberRole, MembersBody, NewMember, parse_transfer,
+    transfer_body,
 };
 pub use node_id::{
     FOUNDER_ID_MAX, NODE_ID_MAX, NODE_ID_STEP_MAX, NodeIdError, NodeIdTextError, check_founder_id,

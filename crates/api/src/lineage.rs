@@ -1,19 +1,9 @@
 //! A lineage as it is read.
 
-use assent_proof::{DomainName, EvidenceId, EvidenceKind, History, LineageName, Millis, PublicKey, Sha256};
+use assent_proof::{
+    DomainName, EvidenceId, EvidenceKind, History, LineageName, LineageStatus, Millis, PublicKey, Sha256,
+};
 use serde::{Deserialize, Serialize};
-
-/// How a lineage is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LineageStatus {
-    /// It takes evidence.
-    Open,
-    /// A final audit event closed it.
-    Closed,
-    /// It denies until governance has decided.
-    Quarantined,
-}
 
 /// `GET /v1/lineages/{domain}/{lineage}?history=&after=<ledger index>&limit=<1..=1000>`: a lineage and one page of its entries.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,6 +1,6 @@
 //! The cluster's members, and how they are changed.
 
-use assent_proof::{Fields, PublicKey, Refusal, json};
+use assent_proof::{Fields, PublicKey, Refusal, from_lower_hex, json};
 use serde::{Deserialize, Serialize};
 
 use crate::address::{AddressError, MemberAddress};
@@ -68,7 +68,7 @@ pub struct MemberBody {
 impl MembersBody {
     /// The body, as compact JSON.
     pub fn to_vec(&self) -> Vec<u8> {
-        crate::status::to_vec(self)
+        assent_proof::json::to_vec(self)
     }
 
     /// A member by its number.
@@ -118,16 +118,12 @@ impl NewMember {
 
     /// The store id's bytes; none if it is not one.
     pub fn store(&self) -> Option<[u8; 16]> {
-        let lower = self.store_id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        let digit = |byte: &u8| (*byte as char).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-        let digits: Option<Vec<u8>> = self.store_id.as_bytes().iter().map(digit).collect();
-        let bytes: Vec<u8> = digits?.as_chunks::<2>().0.iter().map(|[high, low]| high << 4 | low).collect();
-        if lower && self.store_id.len() == 32 { bytes.try_into().ok() } else { None }
+        from_lower_hex(&self.store_id)
     }
 
     /// The body, as compact JSON.
     pub fn to_vec(&self) -> Vec<u8> {
-        crate::status::to_vec(self)
+        assent_proof::json::to_vec(self)
     }
 }
 
@@ -162,11 +158,21 @@ impl MemberAddresses {
 
     /// The body, as compact JSON.
     pub fn to_vec(&self) -> Vec<u8> {
-        crate::status::to_vec(self)
+        assent_proof::json::to_vec(self)
     }
 }
 
-/// Reads the body of `POST /v1/cluster/leader`: `{to?}`, the voter that is to lead.
+/// The body of `POST /v1/cluster/leader`: `{to?}`, the voter that is to lead.
+pub fn transfer_body(to: Option<u64>) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Transfer {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        to: Option<u64>,
+    }
+    json::to_vec(&Transfer { to })
+}
+
+/// Reads what [`transfer_body`] writes.
 ///
 /// # Errors
 /// `malformed` with the field at fault.
@@ -279,6 +285,7 @@ mod tests {
 
     #[test]
     fn a_transfer_names_a_voter_or_nobody() {
+        assert_eq!((transfer_body(None), transfer_body(Some(2))), (b"{}".to_vec(), br#"{"to":2}"#.to_vec()));
         assert_eq!(parse_transfer(b"{}"), Ok(None));
         assert_eq!(parse_transfer(br#"{"to":2}"#), Ok(Some(2)));
         assert!(parse_transfer(br#"{"to":-2}"#).is_err());

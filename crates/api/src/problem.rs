@@ -131,7 +131,7 @@ impl Problem {
 
     /// The body, as compact JSON.
     pub fn to_vec(&self) -> Vec<u8> {
-        crate::status::to_vec(self)
+        assent_proof::json::to_vec(self)
     }
 }
 

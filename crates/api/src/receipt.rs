@@ -28,7 +28,7 @@ impl ReceiptBody {
 
     /// The body, as compact JSON.
     pub fn to_vec(&self) -> Vec<u8> {
-        crate::status::to_vec(self)
+        assent_proof::json::to_vec(self)
     }
 }
 

@@ -81,7 +81,6 @@ pub fn retry_of(code: Code, call: Call) -> Retry {
         | Code::TimesInvalid
         | Code::ClaimsInvalid
         | Code::TargetUnknown
-        | Code::RulesNotYet
         | Code::AuthorityUnknown
         | Code::AuthorityRevoked
         | Code::AuthorityExpired

@@ -1,7 +1,6 @@
-//! Which HTTP status a code comes with, and how bodies become bytes.
+//! Which HTTP status a code comes with.
 
 use assent_proof::Code;
-use serde::Serialize;
 
 /// The kind of call that a status answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +100,6 @@ pub fn status_of(code: Code, call: Call) -> u16 {
         | Code::WrongRegistry
         | Code::TimesInvalid
         | Code::ClaimsInvalid
-        | Code::RulesNotYet
         | Code::DomainIsolated
         | Code::LineageClosed
         | Code::SubjectMismatch
@@ -119,13 +117,6 @@ pub fn status_of(code: Code, call: Call) -> u16 {
         | Code::PermitRequired
         | Code::AuthorizationConsumed => 400,
     }
-}
-
-/// Compact JSON of a wire type.
-pub(crate) fn to_vec(body: &impl Serialize) -> Vec<u8> {
-    // Wire types have string keys and integers only, so serde_json has nothing to refuse. An empty body is no
-    // answer that any reader accepts, should that ever change.
-    serde_json::to_vec(body).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -186,7 +177,6 @@ mod tests {
             (Overloaded, 429),
             (NoQuorum, 503),
             (ClockUncertain, 503),
-            (RulesNotYet, 400),
             (InternalError, 500),
             (HistoryMismatch, 409),
         ] {

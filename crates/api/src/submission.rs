@@ -19,16 +19,6 @@ pub enum BatchMode {
     All,
 }
 
-impl BatchMode {
-    /// As it is written.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            BatchMode::Each => "each",
-            BatchMode::All => "all",
-        }
-    }
-}
-
 /// The body of 200 for `POST /v1/envelopes:batch`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchResponse {
@@ -39,7 +29,7 @@ pub struct BatchResponse {
 impl BatchResponse {
     /// The body, as compact JSON.
     pub fn to_vec(&self) -> Vec<u8> {
-        crate::status::to_vec(self)
+        assent_proof::json::to_vec(self)
     }
 }
 
@@ -106,19 +96,29 @@ fn is_false(value: &bool) -> bool {
     !value
 }
 
-/// The body of `POST /v1/envelopes:batch`: each envelope's bytes as they are.
-pub fn batch_body(mode: BatchMode, envelopes: &[impl AsRef<[u8]>]) -> Vec<u8> {
-    let length: usize = envelopes.iter().map(|bytes| bytes.as_ref().len().saturating_add(1)).sum();
-    let mut body = Vec::with_capacity(length.saturating_add(64));
-    body.extend_from_slice(format!(r#"{{"mode":"{}","envelopes":["#, mode.as_str()).as_bytes());
-    for (i, envelope) in envelopes.iter().enumerate() {
-        if i > 0 {
-            body.push(b',');
-        }
-        body.extend_from_slice(envelope.as_ref());
+/// The body of `POST /v1/envelopes:batch`: the bytes of each envelope as they are, without white space around them.
+///
+/// # Errors
+/// `malformed` for an envelope that is no JSON value: in the body of a batch it could pass for two of them, or for none.
+pub fn batch_body(mode: BatchMode, envelopes: &[impl AsRef<[u8]>]) -> Result<Vec<u8>, Refusal> {
+    #[derive(Serialize)]
+    struct Batch<'a> {
+        mode: BatchMode,
+        envelopes: Vec<&'a RawValue>,
     }
-    body.extend_from_slice(b"]}");
-    body
+    let raw = |(place, envelope)| {
+        raw_value(envelope).map_err(|error| {
+            let problem = format!("is no JSON: {error}");
+            Refusal::at(Code::Malformed, format!("envelopes[{place}]"), problem)
+        })
+    };
+    let envelopes: Result<Vec<&RawValue>, Refusal> =
+        envelopes.iter().map(|envelope| envelope.as_ref()).enumerate().map(raw).collect();
+    Ok(json::to_vec(&Batch { mode, envelopes: envelopes? }))
+}
+
+fn raw_value(bytes: &[u8]) -> serde_json::Result<&RawValue> {
+    serde_json::from_slice(bytes)
 }
 
 /// Reads the body of `POST /v1/envelopes:batch`: `{mode?: each|all, envelopes[]}`, 1 to [`MAX_BATCH`] envelopes and
@@ -193,10 +193,20 @@ mod tests {
     #[test]
     fn a_batch_keeps_the_original_bytes_of_each_envelope() {
         let first = br#"{ "b" : 1,  "a":"\u0041" }"#;
-        let body = batch_body(BatchMode::All, &[&first[..], b"17", b"[1, 2]"]);
+        let body = batch_body(BatchMode::All, &[&first[..], b"17", b"[1, 2]"]).unwrap();
+        let text = r#"{"mode":"all","envelopes":[{ "b" : 1,  "a":"\u0041" },17,[1, 2]]}"#;
+        assert_eq!(String::from_utf8(body.clone()).unwrap(), text);
         let (mode, envelopes) = parse_batch(&body).unwrap();
         assert_eq!(mode, BatchMode::All);
         assert_eq!(envelopes, [first.to_vec(), b"17".to_vec(), b"[1, 2]".to_vec()]);
+    }
+
+    #[test]
+    fn an_envelope_that_would_be_another_number_of_elements_is_put_into_no_batch() {
+        for bytes in [&b""[..], b"1,2", b"{}],\"mode\":\"all\"", b"{", b"\"\xff\""] {
+            let refusal = batch_body(BatchMode::Each, &[&b"{}"[..], bytes]).unwrap_err();
+            assert_eq!((refusal.code, refusal.field.as_deref()), (Code::Malformed, Some("envelopes[1]")));
+        }
     }
 
     #[test]
@@ -225,9 +235,9 @@ mod tests {
 
     #[test]
     fn batches_are_bounded_in_number_and_size() {
-        let body = batch_body(BatchMode::Each, &vec!["1"; MAX_BATCH]);
+        let body = batch_body(BatchMode::Each, &vec!["1"; MAX_BATCH]).unwrap();
         assert_eq!(parse_batch(&body).unwrap().1.len(), MAX_BATCH);
-        let body = batch_body(BatchMode::Each, &vec!["1"; MAX_BATCH + 1]);
+        let body = batch_body(BatchMode::Each, &vec!["1"; MAX_BATCH + 1]).unwrap();
         assert_eq!(parse_batch(&body).unwrap_err().code, Code::TooLarge);
         assert_eq!(parse_batch(&vec![b' '; MAX_BATCH_BYTES + 1]).unwrap_err().code, Code::TooLarge);
     }
@@ -268,10 +278,10 @@ mod tests {
                 ledger_revision: Some(u64::MAX),
                 ..Problem::new(*code, 400, "\u{1}".repeat(70_000))
             };
-            let bytes = crate::status::to_vec(&BatchResult::refused(problem)).len();
+            let bytes = assent_proof::json::to_vec(&BatchResult::refused(problem)).len();
             assert!(bytes <= MAX_RESULT_BYTES, "{code}: {bytes}");
         }
-        assert!(crate::status::to_vec(&BatchResult::accepted(receipt, true)).len() <= MAX_RESULT_BYTES);
+        assert!(assent_proof::json::to_vec(&BatchResult::accepted(receipt, true)).len() <= MAX_RESULT_BYTES);
         let short = Problem::from_refusal(&Refusal::at(Code::Malformed, "a", "b"), 400);
         assert_eq!(BatchResult::refused(short.clone()).problem, Some(short), "nothing of it is cut");
         let mut text = "äöü".to_owned();

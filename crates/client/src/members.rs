@@ -1,7 +1,7 @@
 //! The cluster's members: who they are, and changing that. Every change may be asked for again: what is as asked for
 //! stays so. While another change is under way (`membership_busy`), a change is asked for again until the call's deadline.
 
-use assent_api::{Call, ClockBody, ConfirmClock, MemberAddresses, MembersBody, NewMember};
+use assent_api::{Call, ClockBody, ConfirmClock, MemberAddresses, MembersBody, NewMember, transfer_body};
 use assent_proof::Seconds;
 use http::Method;
 
@@ -57,8 +57,7 @@ impl Client {
     /// # Errors
     /// `member_unknown`, `member_behind`, `quorum_at_risk`, `no_quorum`.
     pub async fn transfer_leader(&self, to: Option<u64>) -> Result<MembersBody, ClientError> {
-        let body = to.map_or_else(|| "{}".to_owned(), |to| format!(r#"{{"to":{to}}}"#));
-        self.change(Ask::post(Call::Manage, "/v1/cluster/leader", body)).await
+        self.change(Ask::post(Call::Manage, "/v1/cluster/leader", transfer_body(to))).await
     }
 
     /// Says that a node's clock, which shows `time`, is right, however far it is ahead of registry time, and also if it was set back. The

@@ -15,7 +15,7 @@
 //!
 //! [`Outbox`]: crate::Outbox
 
-use assent_api::{BatchMode, BatchResponse, Call, ReceiptBody, Retry, batch_body};
+use assent_api::{BatchMode, BatchResponse, Call, Problem, ReceiptBody, Retry, batch_body, status_of};
 use assent_proof::{Envelope, EvidenceId, Statement};
 use bytes::Bytes;
 use std::time::Duration;
@@ -71,14 +71,18 @@ impl Client {
     /// Submits up to 1000 signed envelopes, at most 1 MiB together, applied in the order given.
     ///
     /// # Errors
-    /// As for [`Client::submit`]; `Refused` here is a refusal of the batch as a whole. What became of each envelope is
-    /// in the results, where 503 and 504 are not definite.
+    /// As for [`Client::submit`]; `Refused` here is a refusal of the batch as a whole. A batch with an envelope that is no JSON is refused
+    /// with `malformed` before it is sent. What became of each envelope is in the results, where 503 and 504 are not definite.
     pub async fn submit_batch(
         &self,
         mode: BatchMode,
         envelopes: &[Bytes],
     ) -> Result<BatchResponse, ClientError> {
-        let ask = Ask::post(Call::Submission, "/v1/envelopes:batch", batch_body(mode, envelopes));
+        let body = batch_body(mode, envelopes).map_err(|why| {
+            let status = status_of(why.code, Call::Submission);
+            ClientError::Refused(Box::new(Problem::from_refusal(&why, status)))
+        })?;
+        let ask = Ask::post(Call::Submission, "/v1/envelopes:batch", body);
         let read = |answer: &Answer| -> Result<BatchResponse, Unread> {
             let response: BatchResponse = json(answer)?;
             if response.results.len() != envelopes.len() {

@@ -104,7 +104,7 @@ async fn an_allow_that_something_speaks_against_is_untrusted() {
         (with_reason.to_vec(), Trust::Unverified),
         (signed(&over, &node_key()), keys()),
         (over.to_vec(), Trust::Unverified),
-        (assent_api::signed_bytes(&allow().to_vec(), &receipt_of_deny()), keys()),
+        (allow().signed(&receipt_of_deny()).to_vec(), keys()),
     ] {
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let error = ask(Do::Answer(200, bytes), trust).await.unwrap_err();
@@ -113,8 +113,8 @@ async fn an_allow_that_something_speaks_against_is_untrusted() {
 }
 
 fn receipt_of_deny() -> assent_proof::DecisionReceipt {
-    let deny = decision(Deny, request("run").to_json(), &[]).to_vec();
-    assent_proof::sign_batch(vec![assent_api::leaf_bytes(&deny, &[9; 16])], &node_key()).remove(0)
+    let deny = decision(Deny, request("run").to_json(), &[]);
+    assent_proof::sign_batch(vec![deny.to_leaf(&[9; 16])], &node_key()).remove(0)
 }
 
 /// The node decides an allow of 9 s.

@@ -151,6 +151,15 @@ async fn a_nodes_own_fault_leaves_the_outcome_of_a_submission_unknown() {
 }
 
 #[tokio::test]
+async fn a_batch_with_an_envelope_that_is_no_json_is_refused_before_it_is_sent() {
+    let server = Server::start(vec![]).await;
+    let envelopes = [Bytes::from(envelope(1)), Bytes::from_static(b"{}],\"mode\":\"all\"")];
+    let error = client(&[&server.endpoint]).submit_batch(BatchMode::Each, &envelopes).await.unwrap_err();
+    assert_eq!((error.code(), server.requests()), ("malformed", 0));
+    assert_eq!(error.problem().and_then(|problem| problem.field.as_deref()), Some("envelopes[1]"));
+}
+
+#[tokio::test]
 async fn a_batch_brings_one_result_each() {
     let envelopes = [Bytes::from(envelope(1)), Bytes::from(envelope(2))];
     let refused = assent_api::Problem::new(Code::HeadMoved, 409, "taken");

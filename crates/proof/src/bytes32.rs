@@ -81,13 +81,3 @@ macro_rules! serde_bytes32 {
     };
 }
 pub(crate) use serde_bytes32;
-
-/// Reads exactly 64 lower-case hex digits.
-pub(crate) fn from_lower_hex(text: &str) -> Option<[u8; 32]> {
-    if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
-        return None;
-    }
-    let mut raw = [0u8; 32];
-    hex::decode_to_slice(text, &mut raw).ok()?;
-    Some(raw)
-}

@@ -114,9 +114,6 @@ codes! {
     /// What the statement is about does not exist.
     TargetUnknown = "target_unknown", Refuses, "§3",
         "name an existing target";
-    /// The kind comes with later rules than the registry follows; version 1 has rules for every kind there is.
-    RulesNotYet = "rules_not_yet", Refuses, "§7",
-        "upgrade every voter; statements of this kind are refused until the rules are raised";
     /// The key is no authority of the domain.
     AuthorityUnknown = "authority_unknown", RefusesAndDenies, "§3",
         "have the domain's governance grant the key its role";

@@ -4,8 +4,8 @@
 //! history with the ledger of one node that is left, and goes on with the same numbers; so does a cluster that is founded anew
 //! at the same addresses. Every number that points into a ledger therefore travels with the name of its history.
 
-use crate::bytes32::from_lower_hex;
 use crate::json::FieldError;
+use crate::lower_hex::from_lower_hex;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt::{Debug, Display, Formatter};
 use std::str::FromStr;

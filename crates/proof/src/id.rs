@@ -1,7 +1,8 @@
 //! Digests that name things: evidence ids (BLAKE3) and subject digests (SHA-256).
 
-use crate::bytes32::{Bytes32, from_lower_hex, serde_bytes32};
+use crate::bytes32::{Bytes32, serde_bytes32};
 use crate::json::FieldError;
+use crate::lower_hex::from_lower_hex;
 use sha2::Digest;
 use std::fmt::{Debug, Display, Formatter};
 use std::str::FromStr;

@@ -3,9 +3,10 @@
 //! Verification is strict everywhere (RFC 8032 with canonical S, no small-order point, no cofactor), so that every
 //! node and every offline verifier agrees on each signature. Keys are made from a seed that the caller draws.
 
-use crate::bytes32::{Bytes32, from_lower_hex, serde_bytes32};
+use crate::bytes32::{Bytes32, serde_bytes32};
 use crate::id::Sha256;
 use crate::json::Json;
+use crate::lower_hex::from_lower_hex;
 use ed25519_dalek::{Signature, Signer, VerifyingKey};
 use std::fmt::{Debug, Display, Formatter};
 use std::str::FromStr;

@@ -1,25 +1,12 @@
 //! Authorities over time: what a key may do at a moment, whether its grant stands, and which keys are the nodes'
 //! (RFC-EG-033 §3, authority proof verification).
 
-use assent_proof::{Code, DomainName, Millis, PublicKey, Role};
+use assent_proof::{AuthorityStatus, Code, DomainName, Millis, PublicKey, Role};
 
 use crate::flaw::Flaw;
 use crate::record::AuthorityRow;
 use crate::rows::RowError;
 use crate::view::View;
-
-/// What an authority may do at a moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AuthorityStatus {
-    /// It may sign.
-    Active,
-    /// Its validity has not begun.
-    Pending,
-    /// Its validity is over.
-    Expired,
-    /// It was revoked: dead for good.
-    Revoked,
-}
 
 impl AuthorityRow {
     /// Its status at `now`. Revocation outweighs time.

@@ -30,8 +30,7 @@ pub struct ClusterId(pub [u8; 32]);
 
 impl fmt::Display for ClusterId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("blake3:")?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write!(f, "blake3:{}", hex::encode(self.0))
     }
 }
 

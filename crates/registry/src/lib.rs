@@ -37,8 +37,7 @@ mod submit;
 mod view;
 mod void;
 
-pub use assent_proof::RulesVersion;
-pub use authority::AuthorityStatus;
+pub use assent_proof::{AuthorityStatus, RulesVersion};
 pub use authorize::{Allow, Decision, JudgedBy, Reason, Verdict, authorize, authorize_permitted};
 pub use codec::{CodecError, UnknownVersionError};
 pub use command::{Checked, Command, Group, Outcome, Outcomes, Receipt, ToVerify, Unverified};

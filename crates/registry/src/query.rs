@@ -18,7 +18,5 @@ pub use ends::{KeyEndsPage, key_ends};
 pub use events::{Event, EventFilter, EventPage, Restricts, events};
 pub use history::{Located, history, locate};
 pub use ledger::{envelope, leaf, receipt};
-pub use lineages::{
-    IssuerChain, LineageConflict, LineageEntry, LineagePage, LineageStatus, governance_slot, lineage,
-};
+pub use lineages::{IssuerChain, LineageConflict, LineageEntry, LineagePage, governance_slot, lineage};
 pub use summary::{Summary, registry_time, revision, summary};

@@ -3,7 +3,7 @@
 
 mod support;
 
-use assent_proof::{AttestationStatus, Code, Containment, EvidenceId, Sha256};
+use assent_proof::{AttestationStatus, Code, Containment, EvidenceId, LineageStatus, Sha256};
 use assent_registry::{Outcome, RowsMut, Table, query};
 use support::*;
 
@@ -32,7 +32,7 @@ fn a_quarantine_denies_until_it_is_released_and_refuses_nothing() {
     assert_eq!(codes(&decision), [Code::LineageQuarantined]);
     assert_eq!(decision.reasons[0].evidence, Some(held));
     let page = query::lineage(&world.rows, &domain(), &lineage(), None, 9).unwrap().unwrap();
-    assert_eq!(page.status, query::LineageStatus::Quarantined);
+    assert_eq!(page.status, LineageStatus::Quarantined);
     accepted(&world.submit(&integrity("m1").sign(&[&keys.runtime])));
     world.govern(release(held), &[]);
     assert!(world.decide().is_allow());
@@ -274,7 +274,7 @@ fn a_reconciliation_lets_the_canonical_half_stand_and_the_other_be_void() {
             _ => assert_eq!(codes(&decision), [Code::AttestationNotAffirming]),
         }
         let page = query::lineage(&world.rows, &domain(), &lineage(), None, 9).unwrap().unwrap();
-        assert_eq!(page.status, query::LineageStatus::Open);
+        assert_eq!(page.status, LineageStatus::Open);
         let void: Vec<EvidenceId> =
             page.entries.iter().filter(|entry| entry.void).map(|entry| entry.evidence_id).collect();
         assert_eq!(void, [halves[1 - canonical]]);

@@ -5,7 +5,7 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use assent_proof::{AttestationStatus, Code, EvidenceId, PolicyBody};
+use assent_proof::{AttestationStatus, Code, EvidenceId, LineageStatus, PolicyBody};
 use assent_registry::{Outcome, Table, query};
 use proptest::prelude::*;
 use support::*;
@@ -33,7 +33,7 @@ fn the_second_statement_for_a_slot_is_recorded_answered_and_quarantines() {
     assert_eq!(world.revision(), revision + 1);
     assert_eq!(equivocated(&world.submit(&other)), second, "the same bytes return the same receipt");
     let page = query::lineage(&world.rows, &domain(), &lineage(), None, 100).unwrap().unwrap();
-    assert_eq!(page.status, query::LineageStatus::Quarantined);
+    assert_eq!(page.status, LineageStatus::Quarantined);
     assert_eq!(page.head, Some(first), "it moves no head");
     assert!(codes(&world.decide()).contains(&Code::LineageQuarantined));
     // A third one for the same lineage and issuer is refused without a leaf.
@@ -65,7 +65,7 @@ fn a_dead_key_cannot_quarantine() {
     let other = attestation(AttestationStatus::Affirming, "m2").sign(&[&keys.attestation]);
     assert_eq!(refused(&world.submit(&other)), Code::AuthorityRevoked);
     let page = query::lineage(&world.rows, &domain(), &lineage(), None, 100).unwrap().unwrap();
-    assert_eq!(page.status, query::LineageStatus::Open);
+    assert_eq!(page.status, LineageStatus::Open);
 }
 
 /// Every derived row but those that are about the order of arrival itself.

@@ -5,7 +5,7 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use assent_proof::{AttestationStatus, AuthorizeRequest, Code, EvidenceId};
+use assent_proof::{AttestationStatus, AuthorizeRequest, Code, EvidenceId, LineageStatus};
 use assent_registry::{AuthorityStatus, query};
 use proptest::prelude::*;
 use support::*;
@@ -46,7 +46,7 @@ fn arrivals(world: &World, [attested, other, _]: [EvidenceId; 3]) -> Vec<Vec<u8>
 #[derive(Debug, PartialEq)]
 struct Seen {
     codes: Vec<Vec<Code>>,
-    statuses: Vec<query::LineageStatus>,
+    statuses: Vec<LineageStatus>,
     void: BTreeSet<EvidenceId>,
     authorities: Vec<(Option<AuthorityStatus>, Option<assent_proof::Seconds>)>,
 }

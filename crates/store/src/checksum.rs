@@ -34,7 +34,7 @@ mod tests {
 
     #[test]
     fn a_sealed_value_has_these_bytes() {
-        assert_eq!(hex(&seal("meta", b"key", b"value")), "15afa49d037981fb76616c7565");
+        assert_eq!(hex::encode(seal("meta", b"key", b"value")), "15afa49d037981fb76616c7565");
     }
 
     #[test]
@@ -50,9 +50,5 @@ mod tests {
         assert_eq!(unseal("meta", b"kex", &stored), None);
         assert_eq!(unseal("meta", b"key", &stored[..7]), None);
         assert_eq!(unseal("meta", b"key", b""), None);
-    }
-
-    fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }

@@ -70,11 +70,6 @@ impl Identity {
     }
 }
 
-/// An id as people read it.
-pub(crate) fn display_store_id(id: &[u8; 16]) -> String {
-    id.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::blocking::{RunBlocking, blocking};
 use crate::database::{self as db, LOG_FILE};
 use crate::disk::Disk;
-use crate::identity::{Identity, Stage, display_store_id};
+use crate::identity::{Identity, Stage};
 use crate::log::{LogDatabase, LogEntry, LogState, LogStore, MARK_FILE};
 use crate::registry::RegistryParts;
 use crate::registry::RegistryStore;
@@ -67,7 +67,7 @@ impl<E: LogEntry> Store<E> {
 impl<E> fmt::Debug for Store<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store")
-            .field("store_id", &display_store_id(&self.store_id))
+            .field("store_id", &hex::encode(self.store_id))
             .field("created", &self.created)
             .finish_non_exhaustive()
     }
@@ -178,9 +178,9 @@ fn open_registry(
     if identity.store_id != store_id {
         return Err(StoreError::Mismatched {
             log: LOG_FILE.to_owned(),
-            log_store: display_store_id(&store_id),
+            log_store: hex::encode(store_id),
             registry: file,
-            registry_store: display_store_id(&identity.store_id),
+            registry_store: hex::encode(identity.store_id),
         });
     }
     if identity.stage == Stage::Creating {

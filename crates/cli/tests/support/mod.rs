@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use assent_api::DecisionBody;
 use assent_proof::{SigningKey, sign_batch};
 use serde_json::{Value, json};
 
@@ -93,12 +94,12 @@ impl Fake {
             "head": null, "policy": null, "evaluatedAt": evaluated, "validUntil": evaluated + self.lasts,
             "reasons": [],
         });
-        let unsigned = serde_json::to_vec(&decision).unwrap();
+        let unsigned: DecisionBody = serde_json::from_str(&decision.to_string()).unwrap();
         match &self.key {
-            None => unsigned,
+            None => unsigned.to_vec(),
             Some(key) => {
-                let receipts = sign_batch(vec![assent_api::leaf_bytes(&unsigned, &[9; 16])], key);
-                assent_api::signed_bytes(&unsigned, &receipts[0])
+                let receipts = sign_batch(vec![unsigned.to_leaf(&[9; 16])], key);
+                unsigned.signed(&receipts[0]).to_vec()
             }
         }
     }

@@ -1,10 +1,7 @@
 //! A small HTTP server that misbehaves as it is told, one behaviour a request.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
 
-use assent_api::{
-    DecisionBody, EventLine, HeartbeatBody, Problem, ReasonBody, ReceiptBody, Verdict, leaf_bytes,
-    signed_bytes,
-};
+use assent_api::{DecisionBody, EventLine, HeartbeatBody, Problem, ReasonBody, ReceiptBody, Verdict};
 use assent_client::Clock;
 use assent_proof::{
     AuthorizeRequest, Code, Envelope, EvidenceId, History, Json, Millis, PublicKey, Sha256, SigningKey,
@@ -240,9 +237,8 @@ pub fn decision(verdict: Verdict, request: Json, codes: &[Code]) -> DecisionBody
 
 /// The same signed, as it goes over the wire.
 pub fn signed(body: &DecisionBody, key: &SigningKey) -> Vec<u8> {
-    let unsigned = body.to_vec();
-    let receipts = sign_batch(vec![leaf_bytes(&unsigned, &[9; 16])], key);
-    signed_bytes(&unsigned, &receipts[0])
+    let receipts = sign_batch(vec![body.to_leaf(&[9; 16])], key);
+    body.clone().signed(&receipts[0]).to_vec()
 }
 
 /// A clock that is told what time it is.

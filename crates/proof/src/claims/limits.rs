@@ -16,7 +16,7 @@ pub const MAX_DETAIL_BYTES: usize = 1024;
 pub const MAX_CHECKPOINT_BYTES: usize = 8 * 1024;
 
 /// Longest consistency proof in a claim.
-pub const MAX_CONSISTENCY: usize = 63;
+pub const MAX_CONSISTENCY: usize = crate::merkle::MAX_CONSISTENCY_HASHES;
 
 /// Most voters that a recovery can name: a cluster has no more.
 pub const MAX_RECOVERY_VOTERS: usize = 5;

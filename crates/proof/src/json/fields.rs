@@ -141,11 +141,6 @@ impl<'a> Fields<'a> {
         Fields::of(value, self.path_of(name))
     }
 
-    /// An object, or none.
-    pub fn opt_object(&mut self, name: &str) -> Result<Option<Fields<'a>>, FieldError> {
-        self.opt_value(name).map(|value| Fields::of(value, self.path_of(name))).transpose()
-    }
-
     /// Ends the reading: a field that was not read is unknown, and an error.
     pub fn finish(self) -> Result<(), FieldError> {
         match self.fields.iter().zip(&self.read).find(|(_, read)| !**read) {

@@ -1,4 +1,4 @@
-//! Strict, bounded JSON: one value type, one parser, one reader of objects.
+//! Strict, bounded JSON: one value type, one parser, one reader of objects, one writer.
 //!
 //! Serde's derived readers accept an array where an object belongs, drop unknown fields and let the last of two equal
 //! keys win. Two programs that disagree about what a signed text says are an attack, so nothing that comes from
@@ -17,3 +17,4 @@ pub use fields::Fields;
 pub use parse::{MAX_DEPTH, parse};
 pub use payload::parse_payload;
 pub use value::Json;
+pub use write::to_vec;

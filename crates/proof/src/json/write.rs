@@ -1,69 +1,27 @@
-//! The writer: compact, one spelling for each value, so that equal values have equal bytes.
+//! The writer: compact, one spelling for each value, so that equal values have equal bytes. What the API answers and sends is
+//! written by it too.
 
 use super::value::Json;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
+/// The value as compact JSON in UTF-8: no white space, fields in their order, only `"`, `\` and control characters escaped.
+///
+/// It is for [`Json`] and for types whose objects have text as keys. A value that has no JSON gives no bytes at all, which no reader
+/// accepts.
+pub fn to_vec(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_default()
+}
+
 impl Json {
-    /// The value as compact JSON in UTF-8: no white space, keys in their order, only `"`, `\` and control characters
-    /// escaped.
+    /// The value as compact JSON, by [`to_vec`](fn@to_vec).
     pub fn to_vec(&self) -> Vec<u8> {
-        self.to_text().into_bytes()
+        to_vec(self)
     }
 
     /// [`to_vec`](Json::to_vec) as text.
     pub fn to_text(&self) -> String {
-        let mut out = String::new();
-        write(&mut out, self);
-        out
+        serde_json::to_string(self).unwrap_or_default()
     }
-}
-
-fn write(out: &mut String, value: &Json) {
-    match value {
-        Json::Null => out.push_str("null"),
-        Json::Bool(true) => out.push_str("true"),
-        Json::Bool(false) => out.push_str("false"),
-        Json::Int(value) => out.push_str(&value.to_string()),
-        Json::Text(text) => write_text(out, text),
-        Json::Array(items) => {
-            out.push('[');
-            for (i, item) in items.iter().enumerate() {
-                if i > 0 {
-                    out.push(',');
-                }
-                write(out, item);
-            }
-            out.push(']');
-        }
-        Json::Object(fields) => {
-            out.push('{');
-            for (i, (key, value)) in fields.iter().enumerate() {
-                if i > 0 {
-                    out.push(',');
-                }
-                write_text(out, key);
-                out.push(':');
-                write(out, value);
-            }
-            out.push('}');
-        }
-    }
-}
-
-fn write_text(out: &mut String, text: &str) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if u32::from(c) < 0x20 => out.push_str(&format!("\\u{:04x}", u32::from(c))),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
 }
 
 impl Serialize for Json {

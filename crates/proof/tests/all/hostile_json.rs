@@ -143,7 +143,7 @@ fn the_reader_of_objects_names_the_field_at_fault() {
     assert_eq!(fields.text("n").unwrap_err(), FieldError::new("n", "must be a string, not null"));
     assert_eq!(fields.opt_text("n").unwrap(), None);
     assert_eq!(fields.opt_text("absent").unwrap(), None);
-    assert_eq!(fields.opt_object("t").unwrap_err().problem, "must be an object, not a string");
+    assert_eq!(fields.object("t").unwrap_err().problem, "must be an object, not a string");
     assert_eq!(fields.finish().unwrap_err(), FieldError::new("i", "is an unknown field"));
     let refusal = Refusal::from(FieldError::new("a.b", "is missing"));
     assert_eq!(refusal.to_string(), "malformed: `a.b` is missing");

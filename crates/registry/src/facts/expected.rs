@@ -2,19 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use assent_proof::{
-    Claims, Containment, DomainName, EvidenceId, LineageName, PublicKey, RevocationReason, Role, Seconds,
-};
+use assent_proof::{Claims, Containment, DomainName, EvidenceId, LineageName, PublicKey};
 
 use super::fact::{Fact, Found, is_second, same_slot};
+use super::governed::governed;
 use crate::chain::{Chain, Half};
 use crate::codec::{Versioned, encode};
 use crate::containment::releasers;
 use crate::kinds::effects;
 use crate::record::{
-    AuthorityRow, CheckpointRow, Conflict, Contained, DomainRow, IssuerRow, KindSlot, LineageRow,
-    OpenSubjectRow, PeerListRow, PeerListsRow, PeerRow, PolicyRow, Reconciled, ReleaseRow, ReleasedBy,
-    RestrictionRow, RevokedMark, SlotRow, TakenAt, TrustRow,
+    CheckpointRow, Conflict, Contained, IssuerRow, KindSlot, LineageRow, OpenSubjectRow, PeerListRow,
+    PeerListsRow, PeerRow, PolicyRow, Reconciled, ReleaseRow, ReleasedBy, RestrictionRow, SlotRow, TakenAt,
+    TrustRow,
 };
 use crate::row_key;
 use crate::rows::{RowError, Table};
@@ -66,61 +65,7 @@ pub(super) fn rows(view: &View<'_>, facts: &[Fact]) -> Result<Found, RowError> {
 impl Rows<'_> {
     /// Authorities, domains and policies, as the statements one after the other left them.
     fn governance(&mut self) {
-        let mut authorities: BTreeMap<PublicKey, AuthorityRow> = BTreeMap::new();
-        let mut domains: BTreeMap<DomainName, DomainRow> = BTreeMap::new();
-        for fact in self.facts {
-            match &fact.claims {
-                Claims::Root { keys, threshold, .. } => {
-                    govern(
-                        &mut authorities,
-                        &mut domains,
-                        fact,
-                        (&DomainName::root(), "root"),
-                        (keys, *threshold),
-                    );
-                }
-                Claims::Domain { domain, governance, threshold } => {
-                    let named = (domain, "governance");
-                    govern(&mut authorities, &mut domains, fact, named, (governance, *threshold));
-                }
-                Claims::AuthorityGrant { authority, name, role, not_before, not_after } => {
-                    let row = AuthorityRow {
-                        name: name.clone(),
-                        role: *role,
-                        domain: fact.statement.domain.clone(),
-                        not_before: *not_before,
-                        not_after: Some(*not_after),
-                        admitted_by: fact.id,
-                        revoked: None,
-                        invalid_since: None,
-                    };
-                    authorities.insert(*authority, row);
-                }
-                Claims::Revocation { authority, reason, invalid_since } => {
-                    if let Some(row) = authorities.get_mut(authority) {
-                        row.revoked.get_or_insert(RevokedMark { by: fact.id, reason: *reason });
-                        row.invalid_since = row.invalid_since.into_iter().chain(*invalid_since).min();
-                    }
-                }
-                Claims::Policy(body) => {
-                    let row = PolicyRow { evidence_id: fact.id, body: body.clone() };
-                    self.put(Table::Policies, row_key::domain(&fact.statement.domain), &row);
-                }
-                Claims::ExecutionAuthorization { .. }
-                | Claims::RuntimeAttestation { .. }
-                | Claims::PolicyValidation { .. }
-                | Claims::RuntimeIntegrity { .. }
-                | Claims::AuditLineage { .. }
-                | Claims::SovereignTrust { .. }
-                | Claims::SynchronizationContinuity { .. }
-                | Claims::Containment(_)
-                | Claims::Release { .. }
-                | Claims::Permit(_)
-                | Claims::Reconciliation { .. }
-                | Claims::Rules { .. }
-                | Claims::Recovery { .. } => {}
-            }
-        }
+        let (authorities, domains) = governed(self.facts);
         for (key, row) in &authorities {
             self.put(Table::Authorities, key.as_bytes().to_vec(), row);
             self.rows
@@ -129,6 +74,12 @@ impl Rows<'_> {
         for (name, mut row) in domains {
             row.isolations = self.contained(&name, &Containment::Isolate(name.clone()));
             self.put(Table::Domains, row_key::domain(&name), &row);
+        }
+        for fact in self.facts {
+            if let Claims::Policy(body) = &fact.claims {
+                let row = PolicyRow { evidence_id: fact.id, body: body.clone() };
+                self.put(Table::Policies, row_key::domain(&fact.statement.domain), &row);
+            }
         }
     }
 
@@ -352,42 +303,6 @@ impl Rows<'_> {
             self.put(Table::Peers, peer, &PeerListsRow { lists: lists.len() as u64 });
         }
         Ok(())
-    }
-}
-
-/// Who governs a domain after a `root` or `domain`.
-fn govern(
-    authorities: &mut BTreeMap<PublicKey, AuthorityRow>,
-    domains: &mut BTreeMap<DomainName, DomainRow>,
-    fact: &Fact,
-    (domain, name): (&DomainName, &str),
-    (keys, threshold): (&[PublicKey], u32),
-) {
-    let row = DomainRow {
-        governance: keys.to_vec(),
-        threshold,
-        admitted_by: fact.id,
-        isolations: Contained::default(),
-    };
-    let before = domains.insert(domain.clone(), row);
-    for key in before.iter().flat_map(|before| &before.governance).filter(|key| !keys.contains(key)) {
-        if let Some(left_out) = authorities.get_mut(key) {
-            let mark = RevokedMark { by: fact.id, reason: RevocationReason::Superseded };
-            left_out.revoked.get_or_insert(mark);
-        }
-    }
-    for (number, key) in (1_u32..).zip(keys) {
-        let stays = authorities.get(key).cloned().unwrap_or_else(|| AuthorityRow {
-            name: format!("{name}-{number}"),
-            role: Role::Governance,
-            domain: domain.clone(),
-            not_before: Seconds(fact.accepted_at.0.div_euclid(1000)),
-            not_after: None,
-            admitted_by: fact.id,
-            revoked: None,
-            invalid_since: None,
-        });
-        authorities.insert(*key, AuthorityRow { admitted_by: fact.id, ..stays });
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod expected;
 mod fact;
+mod governed;
 mod marks;
 
 use crate::rows::{RowError, Rows};

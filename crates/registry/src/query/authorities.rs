@@ -1,9 +1,8 @@
 //! Authorities at a moment, and the nodes' keys among them.
 
-use assent_proof::{Code, DomainName, EvidenceId, Millis, PublicKey, Role, Seconds};
+use assent_proof::{AuthorityStatus, Code, DomainName, EvidenceId, Millis, PublicKey, Role, Seconds};
 
 use super::summary::registry_time;
-use crate::authority::AuthorityStatus;
 use crate::record::AuthorityRow;
 use crate::row_key;
 use crate::rows::{RowError, Rows, Table};

@@ -1,21 +1,12 @@
 //! Lineages: how one is, its issuers, its equivocations, and its entries page by page.
 
-use assent_proof::{DomainName, EvidenceId, EvidenceKind, History, LineageName, Millis, PublicKey, Sha256};
+use assent_proof::{
+    DomainName, EvidenceId, EvidenceKind, History, LineageName, LineageStatus, Millis, PublicKey, Sha256,
+};
 
 use crate::row_key;
 use crate::rows::{RowError, Rows, Table};
 use crate::view::View;
-
-/// How a lineage is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LineageStatus {
-    /// It takes evidence.
-    Open,
-    /// An audit event closed it.
-    Closed,
-    /// It denies until its containments are released and its equivocations reconciled.
-    Quarantined,
-}
 
 /// A lineage with one page of its entries.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -109,8 +109,10 @@ mod tests {
     #[test]
     fn a_slot_has_these_bytes() {
         let bytes = encode(b"0123456789abcdef", 7);
-        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, "00000000000000073031323334353637383961626364656615fd5b8fbe636a6d7e3e3157f755f4e5");
+        assert_eq!(
+            hex::encode(bytes),
+            "00000000000000073031323334353637383961626364656615fd5b8fbe636a6d7e3e3157f755f4e5"
+        );
         assert_eq!(decode(b"0123456789abcdef", &bytes), Some(7));
     }
 

@@ -129,12 +129,11 @@ mod tests {
             remembered: Some(Bytes::from_static(b"rem")),
         };
         let empty = LogState { generation: 1, ..LogState::default() };
-        let hex = |state: &LogState| state.encode().iter().map(|b| format!("{b:02x}")).collect::<String>();
         assert_eq!(
-            hex(&full),
+            hex::encode(full.encode()),
             "0100000000000000070000000000000002010000000000000005000000000000000901000000000000000400000003706f730100000004766f74650100000004636f6d6d010000000372656d"
         );
-        assert_eq!(hex(&empty), "01000000000000000000000000000000010000000000");
+        assert_eq!(hex::encode(empty.encode()), "01000000000000000000000000000000010000000000");
         for state in [full, empty] {
             assert_eq!(LogState::decode(&state.encode()), Ok(state));
         }

@@ -228,13 +228,13 @@ mod tests {
         let mut summing = Summing::new(&header.applied);
         summing.add(&chunk, 1);
         let summary = summing.summary();
-        assert_eq!(hex(&header.encode()), "010100000008706f736974696f6e0000000000000007");
+        assert_eq!(hex::encode(header.encode()), "010100000008706f736974696f6e0000000000000007");
         assert_eq!(
-            hex(&chunk.encode()),
+            hex::encode(chunk.encode()),
             "01020000000000000000d1ac3c13e18322476657b7a52f029ea9d98d0d17908c57fa84c9a379c04427280000001101000000036b65790000000576616c7565"
         );
         assert_eq!(
-            hex(&summary.encode()),
+            hex::encode(summary.encode()),
             "010300000000000000010000000000000001c9760da96a299104aa9df1e5c0ec49a4d8e886eb7380f091dc339719956c7de6"
         );
         assert_eq!(SnapshotHeader::decode(&header.encode()), Ok(header));
@@ -287,9 +287,5 @@ mod tests {
         chunk.index = 3;
         chunk.rows[0] ^= 1;
         assert!(chunk.verify().is_err());
-    }
-
-    fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
