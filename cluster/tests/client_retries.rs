@@ -10,10 +10,7 @@ use std::time::Duration;
 use assent_client::{Client, ClientConfig, FirstEndpoint, Trust};
 use assent_cluster::node::Node;
 use assent_cluster::usecase::Caller;
-use assent_proof::{
-    BatchTree, Checkpoint, Claims, EvidenceId, Note, Role, Seconds, cosign, cosigner_name, leaf_hash,
-    sign_note,
-};
+use assent_proof::{BatchTree, Checkpoint, Claims, EvidenceId, Role, Seconds, leaf_hash};
 use cluster_support::members::stop;
 use cluster_support::*;
 use tokio::net::TcpListener;
@@ -84,15 +81,10 @@ fn about_peer(claims: &Claims) -> Draft {
 
 /// A first checkpoint of the peer with a proof that it extends another one, which there is not.
 fn diverging(trust: EvidenceId) -> Vec<u8> {
-    let (registry, node) = (key(80), key(81));
     let root = BatchTree::new(vec![leaf_hash(b"leaf")]).root();
     let text = Checkpoint { origin: PEER.to_owned(), size: 1, root }.to_text();
-    let signatures = vec![
-        sign_note(&text, PEER, &registry),
-        cosign(&text, &cosigner_name(PEER, &node.public()), &node, 1_795_374_000),
-    ];
-    let checkpoint = String::from_utf8(Note { text, signatures }.to_vec()).unwrap();
-    let draft = about_peer(&claims::continuity(checkpoint, vec![[1; 32]]));
+    let note = signed_note(&text, PEER, &key(80), &[key(81)], 1_795_374_000);
+    let draft = about_peer(&claims::continuity(note.to_string(), vec![[1; 32]]));
     draft.slot(1, Some(trust)).references(&[trust]).sign(&[&key(26)])
 }
 

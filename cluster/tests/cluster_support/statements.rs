@@ -6,7 +6,7 @@ use assent_fixtures::claims::Authorization;
 use assent_fixtures::policy::open_policy;
 use assent_proof::{AuthorizeRequest, Claims, PolicyVerdict, PublicKey, RevocationReason, Role, Seconds};
 
-pub use assent_fixtures::{Chain, Draft, Genesis, Place, claims, id_of, key};
+pub use assent_fixtures::{Chain, Draft, Genesis, Place, claims, id_of, key, signed_note};
 
 pub const ORIGIN: &str = "registry.test/cluster";
 

@@ -15,10 +15,8 @@ use assent_fixtures::claims::Authorization;
 use assent_fixtures::policy::{open_policy, requirement};
 use assent_proof::{
     AttestationStatus, AuthorizeRequest, Checkpoint, Claims, Code, Containment, DomainName, EvidenceId,
-    EvidenceKind, LineageName, Note, Of, PolicyBody, PolicyVerdict, Role, Seconds, SigningKey, cosign,
-    cosigner_name,
+    EvidenceKind, LineageName, Of, PolicyBody, PolicyVerdict, Role, Seconds, SigningKey,
     merkle::{BatchTree, consistency_proof, leaf_hash},
-    sign_note,
 };
 use assent_registry::query;
 use bytes::Bytes;
@@ -251,12 +249,8 @@ impl Peer {
         let leaves = &self.leaves[..size];
         let root = BatchTree::new(leaves.to_vec()).root();
         let text = Checkpoint { origin: PEER.to_owned(), size: size as u64, root }.to_text();
-        let mut signatures = vec![sign_note(&text, PEER, &self.registry)];
-        for node in &self.nodes[..2] {
-            signatures.push(cosign(&text, &cosigner_name(PEER, &node.public()), node, COSIGNED_AT));
-        }
-        let checkpoint = Note { text, signatures }.to_string();
-        claims::continuity(checkpoint, consistency_proof(leaves, before))
+        let note = signed_note(&text, PEER, &self.registry, &self.nodes[..2], COSIGNED_AT);
+        claims::continuity(note.to_string(), consistency_proof(leaves, before))
     }
 }
 

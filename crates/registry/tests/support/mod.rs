@@ -16,6 +16,6 @@ mod world;
 
 pub use asking::*;
 pub use assent_fixtures::usual::*;
-pub use assent_fixtures::{Draft, Keys, id_of, key};
+pub use assent_fixtures::{Draft, Keys, claims, id_of, key, signed_note};
 pub use submitting::*;
 pub use world::*;
