@@ -5,10 +5,12 @@
 //! figure of each row stands beside that of the first, measured in the same run.
 
 use assent_cluster::env::FileDisk;
+use assent_fixtures::claims::{self, Authorization};
+use assent_fixtures::policy::attested_policy;
+use assent_fixtures::{Chain, Genesis, Place};
 use assent_proof::{
-    AttestationStatus, AuthorizeRequest, Claims, Envelope, EvidenceId, EvidenceKind, Json, Millis, Of,
-    PolicyBody, PublicKey, Requirement, RevocationReason, Role, Rules, Seconds, Sha256, SigningKey,
-    Statement, sign_statement, verify,
+    AttestationStatus, Claims, EvidenceId, Millis, PublicKey, RevocationReason, Role, Rules, Seconds,
+    SigningKey, verify,
 };
 use assent_registry::{
     GenesisFile, Group, Outcome, RulesVersion, Unverified, View, apply, authorize, bootstrap,
@@ -77,43 +79,15 @@ struct Registry {
     attester: SigningKey,
     /// The first attestation of the lineage that is asked about.
     first: EvidenceId,
-    slot: u64,
-    head: Option<EvidenceId>,
+    /// The domain, and the lineage that is asked about.
+    place: Place,
+    /// The domain's governance.
+    governed: Chain,
     waiting: Vec<Vec<u8>>,
 }
 
-fn statement(kind: EvidenceKind, lineage: &str, target: &str, claims: &Claims) -> Result<Statement, Failure> {
-    let in_root = matches!(kind, EvidenceKind::Root | EvidenceKind::Domain);
-    Ok(Statement {
-        subject_name: None,
-        subject: Sha256::of(target.as_bytes()),
-        kind,
-        registry: ORIGIN.to_owned(),
-        domain: if in_root { "_root" } else { "prod" }.parse().map_err(|_| "a name")?,
-        lineage: lineage.parse().map_err(|_| "a name")?,
-        issuers: Vec::new(),
-        sequence: Some(0),
-        parent: None,
-        references: Vec::new(),
-        issued_at: Seconds(NOW),
-        expires_at: None,
-        claims: claims.to_json(),
-    })
-}
-
-fn signed(mut statement: Statement, keys: &[&SigningKey]) -> Vec<u8> {
-    statement.issuers = keys.iter().map(|key| key.public()).collect();
-    sign_statement(&statement, keys)
-}
-
 fn grant(authority: PublicKey) -> Claims {
-    Claims::AuthorityGrant {
-        authority,
-        name: "attester".to_owned(),
-        role: Role::Attestation,
-        not_before: Seconds(NOW - 60),
-        not_after: Seconds(NOW + 86_400),
-    }
+    claims::grant(authority, Role::Attestation, Seconds(NOW - 60), Seconds(NOW + 86_400))
 }
 
 impl Registry {
@@ -124,44 +98,25 @@ impl Registry {
         });
         let disk = Arc::new(FileDisk::open(folder)?);
         let store: Store<NoEntry> = Store::open(disk, run, [1; 16], StoreOptions::default()).await?;
-        let (root, checkpoint, governance) = (key(1, 0), key(2, 0), key(3, 0));
-        let claims =
-            Claims::Root { keys: vec![root.public()], threshold: 1, registry_key: checkpoint.public() };
-        let first =
-            signed(statement(EvidenceKind::Root, "_governance", ORIGIN, &claims)?, &[&root, &checkpoint]);
-        let first = Envelope::parse(&first)?;
-        let domain = "prod".parse().map_err(|_| "a name")?;
-        let claims = Claims::Domain { domain, governance: vec![governance.public()], threshold: 1 };
-        let mut second = statement(EvidenceKind::Domain, "_governance", "prod", &claims)?;
-        (second.sequence, second.parent) = (Some(1), Some(first.id()));
-        let second = Envelope::parse(&signed(second, &[&root, &governance]))?;
-        let genesis = GenesisFile::parse(&GenesisFile::format(&[first, second])?)?;
+        let governance = key(3, 0);
+        let place =
+            Place::new(ORIGIN, "prod".parse()?, Seconds(NOW)).lineage("exec".parse()?).about("program");
+        let mut genesis = Genesis::new(ORIGIN, Seconds(NOW), &[key(1, 0)], 1, &key(2, 0));
+        genesis.domain(&place.domain, std::slice::from_ref(&governance), 1);
+        let genesis = GenesisFile::parse(&genesis.bytes())?;
         store.registry.write(None, |rows| bootstrap(rows, &genesis))?;
         let mut registry = Self {
             store: store.registry,
             governance,
             attester: key(4, 0),
             first: EvidenceId([0; 32]),
-            slot: 0,
-            head: None,
+            place,
+            governed: Chain::new(),
             waiting: Vec::new(),
         };
         let attester = registry.attester.clone();
         registry.grant(&attester)?;
-        let policy = PolicyBody {
-            require: vec![Requirement {
-                kind: EvidenceKind::RuntimeAttestation,
-                of: Of::Execution,
-                min_issuers: 1,
-                max_age_seconds: Some(300),
-            }],
-            attestation_status: Some(vec![AttestationStatus::Affirming]),
-            measurements: None,
-            policy_digests: None,
-            decision_ttl_seconds: 10,
-            permit_always: false,
-        };
-        registry.govern(EvidenceKind::Policy, "prod", &Claims::Policy(policy), None)?;
+        registry.govern(&Claims::Policy(attested_policy()), None)?;
         registry.first = registry.lineage("exec")?;
         registry.flush()?;
         Ok(registry)
@@ -188,47 +143,24 @@ impl Registry {
         }
     }
 
-    fn govern(
-        &mut self,
-        kind: EvidenceKind,
-        target: &str,
-        claims: &Claims,
-        beside: Option<&SigningKey>,
-    ) -> Result<(), Failure> {
-        let mut draft = statement(kind, "_governance", target, claims)?;
-        if kind.is_restriction() {
-            draft.sequence = None;
-        } else {
-            (draft.sequence, draft.parent) = (Some(self.slot), self.head);
-        }
-        let governance = self.governance.clone();
-        let keys: Vec<&SigningKey> = std::iter::once(&governance).chain(beside).collect();
-        let id = self.put(&signed(draft, &keys))?;
-        if !kind.is_restriction() {
-            (self.slot, self.head) = (self.slot.saturating_add(1), Some(id));
-        }
+    fn govern(&mut self, claims: &Claims, beside: Option<&SigningKey>) -> Result<(), Failure> {
+        let draft = self.place.draft(claims);
+        let keys: Vec<&SigningKey> = std::iter::once(&self.governance).chain(beside).collect();
+        let takes_slot = claims.kind().takes_slot();
+        let envelope = if takes_slot { self.governed.sign(draft, &keys) } else { draft.sign(&keys) };
+        self.put(&envelope)?;
         Ok(())
     }
 
     fn grant(&mut self, authority: &SigningKey) -> Result<(), Failure> {
-        let target = authority.public().to_string();
-        self.govern(EvidenceKind::AuthorityGrant, &target, &grant(authority.public()), Some(authority))
+        self.govern(&grant(authority.public()), Some(authority))
     }
 
     /// A lineage that allows; the id of its attestation.
     fn lineage(&mut self, name: &str) -> Result<EvidenceId, Failure> {
-        let claims = Claims::ExecutionAuthorization {
-            actions: vec!["run".to_owned()],
-            audience: None,
-            environment: None,
-            not_before: Seconds(NOW - 60),
-            not_after: Seconds(NOW + 86_400),
-            uses: None,
-            runtimes: None,
-        };
-        let governance = self.governance.clone();
-        let artifact = statement(EvidenceKind::ExecutionAuthorization, name, "program", &claims)?;
-        self.put(&signed(artifact, &[&governance]))?;
+        let claims = Authorization::of(&["run"], Seconds(NOW - 60), Seconds(NOW + 86_400)).claims();
+        let artifact = self.place.draft(&claims).lineage(name).sign(&[&self.governance]);
+        self.put(&artifact)?;
         self.attest(name, 0, None)
     }
 
@@ -238,15 +170,8 @@ impl Registry {
         sequence: u64,
         parent: Option<EvidenceId>,
     ) -> Result<EvidenceId, Failure> {
-        let claims = Claims::RuntimeAttestation {
-            verifier: "v".to_owned(),
-            status: AttestationStatus::Affirming,
-            measurement: "m".to_owned(),
-        };
-        let mut draft = statement(EvidenceKind::RuntimeAttestation, name, "program", &claims)?;
-        (draft.sequence, draft.parent) = (Some(sequence), parent);
-        let attester = self.attester.clone();
-        self.put(&signed(draft, &[&attester]))
+        let draft = self.place.draft(&claims::attestation("v", AttestationStatus::Affirming, "m"));
+        self.put(&draft.lineage(name).slot(sequence, parent).sign(&[&self.attester]))
     }
 
     /// Another attester, whose `depth` statements about the lineage are all void.
@@ -259,27 +184,13 @@ impl Registry {
             parent = Some(self.attest("exec", sequence, parent)?);
         }
         self.attester = attester;
-        let (reason, invalid_since) = (RevocationReason::KeyCompromise, Some(Seconds(NOW)));
-        let claims = Claims::Revocation { authority: stolen.public(), reason, invalid_since };
-        self.govern(EvidenceKind::Revocation, &stolen.public().to_string(), &claims, None)?;
+        self.govern(&claims::revocation(stolen.public(), Some(Seconds(NOW))), None)?;
         self.flush()
     }
 
     /// Nanoseconds of one decision, which has to be an allow.
     fn cost(&self, decisions: u32) -> Result<u64, Failure> {
-        let request = Json::object([
-            ("domain", Json::text("prod")),
-            ("lineage", Json::text("exec")),
-            ("action", Json::text("run")),
-            (
-                "subject",
-                Json::object([(
-                    "digest",
-                    Json::object([("sha256", Json::text(Sha256::of(b"program").to_string()))]),
-                )]),
-            ),
-        ]);
-        let request = AuthorizeRequest::from_json(&request, "")?;
+        let request = self.place.request("run");
         let mut best = Duration::MAX;
         // The best of five rounds: what else the machine does only ever adds.
         for _ in 0..5 {
@@ -330,17 +241,11 @@ async fn main() -> Result<(), Failure> {
         let authority = key(5, number).public();
         let claims =
             Claims::Revocation { authority, reason: RevocationReason::Superseded, invalid_since: None };
-        registry.govern(EvidenceKind::Revocation, &authority.to_string(), &claims, None)?;
+        registry.govern(&claims, None)?;
     }
     registry.flush()?;
     row(&format!("and {grown} revocations"), registry.cost(args.decisions)?);
-    let authority = key(5, 1).public();
-    let claims = Claims::Revocation {
-        authority,
-        reason: RevocationReason::KeyCompromise,
-        invalid_since: Some(Seconds(NOW - 10)),
-    };
-    registry.govern(EvidenceKind::Revocation, &authority.to_string(), &claims, None)?;
+    registry.govern(&claims::revocation(key(5, 1).public(), Some(Seconds(NOW - 10))), None)?;
     registry.flush()?;
     row("and one with `invalidSince`", registry.cost(args.decisions)?);
     // In all no more than one evaluation walks back over.

@@ -1,8 +1,9 @@
 //! The evidence that the load needs, signed before anything is measured.
 
+use assent_fixtures::claims::{self, Authorization};
+use assent_fixtures::{Chain, Draft};
 use assent_proof::{
-    AttestationStatus, AuthorizeRequest, Claims, DomainName, EvidenceId, LineageName, STATEMENT_PAYLOAD_TYPE,
-    Seconds, Sha256, SigningKey, Statement, pae, sign_statement,
+    AttestationStatus, AuthorizeRequest, Claims, DomainName, LineageName, Seconds, SigningKey,
 };
 use bytes::Bytes;
 
@@ -36,44 +37,28 @@ impl Place {
         Ok(format!("bench-{}-{what}", self.run).parse()?)
     }
 
-    /// A statement of one issuer in its first slot.
-    fn first(&self, lineage: &LineageName, issuer: &SigningKey, claims: &Claims) -> Statement {
-        Statement {
-            subject_name: Some(lineage.to_string()),
-            subject: Sha256::of(lineage.as_str().as_bytes()),
-            kind: claims.kind(),
-            registry: self.origin.clone(),
-            domain: self.domain.clone(),
-            lineage: lineage.clone(),
-            issuers: vec![issuer.public()],
-            sequence: Some(0),
-            parent: None,
-            references: Vec::new(),
-            issued_at: self.now,
-            expires_at: None,
-            claims: claims.to_json(),
-        }
+    /// A lineage, about a subject of the same name.
+    fn of(&self, lineage: &LineageName) -> assent_fixtures::Place {
+        assent_fixtures::Place::new(&self.origin, self.domain.clone(), self.now)
+            .lineage(lineage.clone())
+            .about(lineage.as_str())
+    }
+
+    /// A statement for a first slot.
+    fn first(&self, lineage: &LineageName, claims: &Claims) -> Draft {
+        let mut draft = self.of(lineage).draft(claims);
+        draft.0.subject_name = Some(lineage.to_string());
+        draft
     }
 }
 
 fn authorization(now: Seconds) -> Claims {
-    Claims::ExecutionAuthorization {
-        actions: vec![ACTION.to_owned()],
-        audience: None,
-        environment: None,
-        not_before: now.saturating_add(-LEEWAY_SECONDS),
-        not_after: now.saturating_add(VALIDITY_SECONDS),
-        uses: None,
-        runtimes: None,
-    }
+    let (not_before, not_after) = (now.saturating_add(-LEEWAY_SECONDS), now.saturating_add(VALIDITY_SECONDS));
+    Authorization::of(&[ACTION], not_before, not_after).claims()
 }
 
 fn attestation() -> Claims {
-    Claims::RuntimeAttestation {
-        verifier: "cluster-load".to_owned(),
-        status: AttestationStatus::Affirming,
-        measurement: "cluster-load".to_owned(),
-    }
+    claims::attestation("cluster-load", AttestationStatus::Affirming, "cluster-load")
 }
 
 /// A lineage that `assent dev`'s policy allows: the envelopes that it takes, and the request that is allowed then.
@@ -84,24 +69,9 @@ pub(crate) fn allowing(
     attester: &SigningKey,
 ) -> Result<([Bytes; 2], AuthorizeRequest), Failure> {
     let lineage = place.lineage(&format!("allow-{n}"))?;
-    let authorized = place.first(&lineage, governance, &authorization(place.now));
-    let attested = place.first(&lineage, attester, &attestation());
-    let request = AuthorizeRequest {
-        domain: place.domain.clone(),
-        lineage: Some(lineage),
-        runtime: None,
-        action: ACTION.to_owned(),
-        subject: authorized.subject,
-        audience: None,
-        environment: None,
-        nonce: None,
-        expected_head: None,
-        min_revision: None,
-        history: None,
-    };
-    let envelopes =
-        [sign_statement(&authorized, &[governance]).into(), sign_statement(&attested, &[attester]).into()];
-    Ok((envelopes, request))
+    let authorized = place.first(&lineage, &authorization(place.now)).sign(&[governance]);
+    let attested = place.first(&lineage, &attestation()).sign(&[attester]);
+    Ok(([authorized.into(), attested.into()], place.of(&lineage).request(ACTION)))
 }
 
 /// What one client submits, in order: attestations of one lineage after the other, `chain` statements each.
@@ -115,11 +85,10 @@ pub(crate) fn chains(
     let claims = attestation();
     let mut envelopes = Vec::with_capacity(count);
     for link in 0..count.div_ceil(chain.max(1)) {
-        let mut statement = place.first(&place.lineage(&format!("{client}-{link}"))?, attester, &claims);
-        for sequence in 0..chain.min(count.saturating_sub(envelopes.len())) {
-            statement.sequence = Some(u64::try_from(sequence)?);
-            envelopes.push(Bytes::from(sign_statement(&statement, &[attester])));
-            statement.parent = Some(EvidenceId::of_pae(&pae(STATEMENT_PAYLOAD_TYPE, &statement.to_vec())));
+        let draft = place.first(&place.lineage(&format!("{client}-{link}"))?, &claims);
+        let mut slots = Chain::new();
+        for _ in 0..chain.min(count.saturating_sub(envelopes.len())) {
+            envelopes.push(Bytes::from(slots.sign(draft.clone(), &[attester])));
         }
     }
     Ok(envelopes)
@@ -153,7 +122,8 @@ pub(crate) fn chains_for_all(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use assent_proof::{Rules, verify};
+    use assent_fixtures::key;
+    use assent_proof::{EvidenceId, Rules, verify};
 
     fn place() -> Place {
         Place {
@@ -162,10 +132,6 @@ mod tests {
             run: "1".to_owned(),
             now: Seconds(1_700_000_000),
         }
-    }
-
-    fn key(seed: u8) -> SigningKey {
-        SigningKey::from_seed([seed; 32])
     }
 
     #[test]

@@ -45,14 +45,7 @@ fn tampered(envelope: &[u8]) -> Vec<u8> {
 
 /// An authorization that is signed as it should be, by a key that nobody has granted anything.
 fn by_nobody() -> Vec<u8> {
-    let mut draft = statement(
-        assent_proof::EvidenceKind::RuntimeIntegrity,
-        "prod.eu".parse().unwrap(),
-        "program",
-        &assent_proof::Claims::RuntimeIntegrity { measured: "m".to_owned() },
-    );
-    draft.lineage = "exec-9".parse().unwrap();
-    sign(draft, &[&key(99)])
+    in_prod().draft(&claims::integrity("m")).lineage("exec-9").sign(&[&key(99)])
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use assent_api::{Call, status_of};
 use assent_proof::{
-    AttestationStatus, Checkpoint, Claims, EvidenceId, EvidenceKind, Note, SigningKey, TreeHash, cosign,
+    AttestationStatus, Checkpoint, EvidenceId, EvidenceKind, Note, SigningKey, TreeHash, cosign,
     cosigner_name,
     merkle::{BatchTree, consistency_proof, leaf_hash},
     sign_note,
@@ -82,11 +82,7 @@ fn text(size: usize) -> String {
 
 /// This text, signed by the registry and by so many of its nodes.
 fn note(text: &str, origin: &str, cosigners: usize) -> Note {
-    let mut signatures = vec![sign_note(text, origin, &registry_key())];
-    for node in &node_keys()[..cosigners] {
-        signatures.push(cosign(text, &cosigner_name(origin, &node.public()), node, 1_795_374_000));
-    }
-    Note { text: text.to_owned(), signatures }
+    signed_note(text, origin, &registry_key(), &node_keys()[..cosigners], 1_795_374_000)
 }
 
 fn written(note: &Note) -> String {
@@ -99,19 +95,13 @@ fn signed(text: &str) -> String {
 }
 
 fn trust_until(seconds: i64) -> Draft {
-    let claims = Claims::SovereignTrust {
-        peer: PEER.to_owned(),
-        registry_key: registry_key().public(),
-        node_keys: node_keys().iter().map(SigningKey::public).collect(),
-        not_after: at(seconds),
-    };
-    raw(EvidenceKind::SovereignTrust, &claims.to_json().to_text()).lineage("peer")
+    let nodes = node_keys().map(|node| node.public());
+    let claims = claims::trust(PEER, registry_key().public(), &nodes, at(seconds));
+    place().draft(&claims).lineage("peer")
 }
 
 fn bringing(checkpoint: String, proof: Vec<[u8; 32]>) -> Draft {
-    let consistency = proof.into_iter().map(TreeHash).collect();
-    let claims = Claims::SynchronizationContinuity { checkpoint, consistency };
-    raw(EvidenceKind::SynchronizationContinuity, &claims.to_json().to_text()).lineage("peer")
+    place().draft(&claims::continuity(checkpoint, proof)).lineage("peer")
 }
 
 /// The same with these entries as its proof, whatever they are.

@@ -10,10 +10,7 @@ use std::time::Duration;
 use assent_client::{Client, ClientConfig, FirstEndpoint, Trust};
 use assent_cluster::node::Node;
 use assent_cluster::usecase::Caller;
-use assent_proof::{
-    BatchTree, Checkpoint, Claims, DomainName, EvidenceId, EvidenceKind, Note, Role, Seconds, Statement,
-    TreeHash, cosign, cosigner_name, leaf_hash, sign_note,
-};
+use assent_proof::{BatchTree, Checkpoint, Claims, EvidenceId, Role, Seconds, leaf_hash};
 use cluster_support::members::stop;
 use cluster_support::*;
 use tokio::net::TcpListener;
@@ -78,25 +75,17 @@ async fn with_a_hung_first_endpoint_the_nodes_after_it_answer_within_the_deadlin
 }
 
 /// A statement in the lineage `peer`.
-fn about_peer(kind: EvidenceKind, claims: &Claims) -> Statement {
-    let draft = statement(kind, "prod.eu".parse().unwrap(), "peer", claims);
-    Statement { lineage: "peer".parse().unwrap(), ..draft }
+fn about_peer(claims: &Claims) -> Draft {
+    in_prod().about("peer").draft(claims).lineage("peer")
 }
 
 /// A first checkpoint of the peer with a proof that it extends another one, which there is not.
 fn diverging(trust: EvidenceId) -> Vec<u8> {
-    let (registry, node) = (key(80), key(81));
     let root = BatchTree::new(vec![leaf_hash(b"leaf")]).root();
     let text = Checkpoint { origin: PEER.to_owned(), size: 1, root }.to_text();
-    let signatures = vec![
-        sign_note(&text, PEER, &registry),
-        cosign(&text, &cosigner_name(PEER, &node.public()), &node, 1_795_374_000),
-    ];
-    let checkpoint = String::from_utf8(Note { text, signatures }.to_vec()).unwrap();
-    let claims = Claims::SynchronizationContinuity { checkpoint, consistency: vec![TreeHash([1; 32])] };
-    let mut draft = about_peer(EvidenceKind::SynchronizationContinuity, &claims);
-    (draft.sequence, draft.parent, draft.references) = (Some(1), Some(trust), vec![trust]);
-    sign(draft, &[&key(26)])
+    let note = signed_note(&text, PEER, &key(80), &[key(81)], 1_795_374_000);
+    let draft = about_peer(&claims::continuity(note.to_string(), vec![[1; 32]]));
+    draft.slot(1, Some(trust)).references(&[trust]).sign(&[&key(26)])
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -104,21 +93,15 @@ async fn a_peers_checkpoint_that_does_not_extend_its_last_one_is_refused_for_goo
     let folder = tempfile::tempdir().unwrap();
     let nodes = start_all(&configs(folder.path())).await;
     let client = Client::new(config(None, &nodes, 10 * SECOND)).unwrap();
-    let domain: DomainName = "prod.eu".parse().unwrap();
-    let mut granted = grant(key(26).public(), Role::Zone, domain);
     let chain = nodes.first().unwrap().service().read(&Caller::Anonymous, |rows, _| {
         assent_registry::query::governance_slot(rows, &"prod.eu".parse().unwrap())
     });
     let (slot, parent) = chain.await.unwrap();
-    (granted.sequence, granted.parent) = (Some(slot), parent);
-    client.submit(sign(granted, &[&key(3), &key(26)])).await.unwrap();
-    let claims = Claims::SovereignTrust {
-        peer: PEER.to_owned(),
-        registry_key: key(80).public(),
-        node_keys: vec![key(81).public()],
-        not_after: Seconds(now().0 + 600),
-    };
-    let trust = sign(about_peer(EvidenceKind::SovereignTrust, &claims), &[&key(26)]);
+    let granted = grant(key(26).public(), Role::Zone).slot(slot, parent).sign(&[&key(3), &key(26)]);
+    client.submit(granted).await.unwrap();
+    let not_after = Seconds(now().0 + 600);
+    let trust = claims::trust(PEER, key(80).public(), &[key(81).public()], not_after);
+    let trust = about_peer(&trust).sign(&[&key(26)]);
     let trust = client.submit(trust).await.unwrap().receipt.evidence_id;
 
     let started = Instant::now();

@@ -14,9 +14,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use assent_cluster::usecase::{Caller, Submitted};
-use assent_proof::{
-    Claims, Code, DomainName, EvidenceKind, PublicKey, RevocationReason, Seconds, verify_decision,
-};
+use assent_proof::{Code, PublicKey, Seconds, verify_decision};
 use bytes::Bytes;
 use cluster_support::members::{ready_says, stop};
 use cluster_support::*;
@@ -114,15 +112,8 @@ async fn a_node_whose_own_key_was_revoked_or_has_expired_says_so_and_what_to_do(
     let folder = tempfile::tempdir().unwrap();
     let configs = configs(folder.path());
     let nodes = start_all(&configs).await;
-    let claims = Claims::Revocation {
-        authority: key(13).public(),
-        reason: RevocationReason::Unspecified,
-        invalid_since: None,
-    };
-    let subject = key(13).public().to_string();
-    let mut revocation = statement(EvidenceKind::Revocation, DomainName::root(), &subject, &claims);
-    revocation.sequence = None;
-    let revoked = nodes[0].service().submit(&Caller::Anonymous, sign(revocation, &[&key(1)]).into()).await;
+    let revocation = node_revocation(key(13).public());
+    let revoked = nodes[0].service().submit(&Caller::Anonymous, revocation.into()).await;
     assert!(matches!(revoked, Submitted::Accepted { .. }), "{revoked:?}");
     let why = ready_says(&nodes[2], Code::AuthorityRevoked).await;
     assert_eq!(why.status, 503);

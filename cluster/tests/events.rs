@@ -15,7 +15,7 @@ use std::time::Duration;
 use assent_api::BatchMode;
 use assent_cluster::node::Node;
 use assent_cluster::usecase::{Caller, Submitted};
-use assent_proof::{Claims, Cursor, EvidenceKind, History, PolicyVerdict};
+use assent_proof::{Cursor, History, PolicyVerdict};
 use bytes::Bytes;
 use cluster_support::*;
 use serde_json::Value;
@@ -293,15 +293,9 @@ async fn one_feed_too_many_is_refused_with_the_bound_and_a_left_one_gives_its_pl
 
 /// As many statements as fill what lies between a node and a client that does not read.
 fn many(batch: usize) -> Vec<Bytes> {
-    let claims = Claims::PolicyValidation { policy_digest: "p".to_owned(), verdict: PolicyVerdict::Pass };
-    (0..1000)
-        .map(|n| {
-            let mut draft =
-                statement(EvidenceKind::PolicyValidation, "prod.eu".parse().unwrap(), "program", &claims);
-            draft.lineage = format!("{}{batch}-{n}", "l".repeat(110)).parse().unwrap();
-            Bytes::from(sign(draft, &[&key(3)]))
-        })
-        .collect()
+    let draft = in_prod().draft(&claims::validation("p", PolicyVerdict::Pass));
+    let lineage = |n: usize| format!("{}{batch}-{n}", "l".repeat(110));
+    (0..1000).map(|n| Bytes::from(draft.clone().lineage(&lineage(n)).sign(&[&key(3)]))).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

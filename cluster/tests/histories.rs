@@ -17,9 +17,7 @@ use assent_cluster::config::Config;
 use assent_cluster::node::Node;
 use assent_cluster::recover::{inspect, recover};
 use assent_cluster::usecase::{Caller, EventsAsk, PollAsk, Submitted};
-use assent_proof::{
-    Claims, Code, Containment, Cursor, DomainName, EvidenceKind, History, PublicKey, Seconds, verify_decision,
-};
+use assent_proof::{Code, Cursor, DomainName, EvidenceKind, History, PublicKey, Seconds, verify_decision};
 use assent_registry::query::{self, EventFilter};
 use bytes::Bytes;
 use cluster_support::*;
@@ -84,23 +82,13 @@ async fn refused(node: &Node, after: Cursor) -> Box<Problem> {
 async fn recovered(config: &Config) -> Node {
     let env = environment(config).await;
     let survivor = inspect(config, &env).await.unwrap();
-    let claims = Claims::Recovery { epoch: survivor.epoch + 1, voters: vec![survivor.key] };
-    let mut draft = statement(EvidenceKind::Recovery, DomainName::root(), ORIGIN, &claims);
-    (draft.sequence, draft.parent) = (Some(survivor.sequence), survivor.parent);
-    recover(config, &env, &sign(draft, &[&key(1)])).await.unwrap();
+    let draft = in_root().draft(&claims::recovery(survivor.epoch + 1, &[survivor.key]));
+    let envelope = draft.slot(survivor.sequence, survivor.parent).sign(&[&key(1)]);
+    recover(config, &env, &envelope).await.unwrap();
     drop(env);
     let node = start(config).await;
     ready(&node).await;
     node
-}
-
-fn quarantine(lineage: &str) -> Vec<u8> {
-    let containment = Containment::Quarantine(lineage.parse().unwrap());
-    let target = containment.target();
-    let domain = "prod.eu".parse().unwrap();
-    let mut draft = statement(EvidenceKind::Containment, domain, &target, &Claims::Containment(containment));
-    draft.sequence = None;
-    sign(draft, &[&key(3)])
 }
 
 /// A node that is a cluster of its own, of the genesis file that lies in the folder.

@@ -88,10 +88,9 @@ async fn a_head_that_was_begun_together_with_the_request_before_it_has_the_time_
 fn costly(sequence: u64) -> Bytes {
     let keys: Vec<SigningKey> = (100..113).map(key).collect();
     let issuers: Vec<&SigningKey> = keys.iter().collect();
-    let mut draft = grant(keys[0].public(), Role::Audit, "prod.eu".parse().unwrap());
-    draft.sequence = Some(sequence);
-    draft.parent = (sequence > 0).then_some(EvidenceId([1; 32]));
-    let mut envelope = Envelope::parse(&sign(draft, &issuers)).unwrap();
+    let parent = (sequence > 0).then_some(EvidenceId([1; 32]));
+    let signed = grant(keys[0].public(), Role::Audit).slot(sequence, parent).sign(&issuers);
+    let mut envelope = Envelope::parse(&signed).unwrap();
     envelope.signatures.reverse();
     for signature in &mut envelope.signatures {
         signature.keyid = None;

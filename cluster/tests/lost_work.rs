@@ -16,7 +16,7 @@ use std::task::{Context, Poll};
 use assent_api::{BatchMode, DecisionBody, Verdict, batch_body};
 use assent_cluster::env::{Blocking, BoxStream, Environment, Listener, Net, RealNet, ThreadPool};
 use assent_cluster::node::Node;
-use assent_proof::{AuthorizeRequest, Claims, Code, EvidenceKind, RevocationReason, Seconds};
+use assent_proof::{AuthorizeRequest, Code, Role, Seconds};
 use cluster_support::http::{ask, get, status};
 use cluster_support::raw::problem;
 use cluster_support::*;
@@ -136,15 +136,7 @@ impl AsyncWrite for NotedStream {
 
 /// A revocation of an authority, in a batch that is read apart because it is large.
 fn revocations() -> (Vec<u8>, Vec<u8>) {
-    let claims = Claims::Revocation {
-        authority: key(4).public(),
-        reason: RevocationReason::KeyCompromise,
-        invalid_since: None,
-    };
-    let domain = "prod.eu".parse().unwrap();
-    let mut draft = statement(EvidenceKind::Revocation, domain, &key(4).public().to_string(), &claims);
-    draft.sequence = None;
-    let revocation = sign(draft, &[&key(3)]);
+    let revocation = in_prod().draft(&claims::revocation(key(4).public(), None)).sign(&[&key(3)]);
     let mut envelopes = vec![revocation.clone()];
     envelopes.extend((0..40).map(|n| authorization_for(&format!("exec-{n}"))));
     let body = batch_body(BatchMode::Each, &envelopes).unwrap();
@@ -232,14 +224,12 @@ async fn a_call_whose_work_is_lost_inside_the_node_is_never_refused_for_good() {
     let folder = tempfile::tempdir().unwrap();
     let (node, losing) = losing_node(folder.path()).await;
     let address = node.client_addr();
-    let granted = grant(key(4).public(), assent_proof::Role::Attestation, "prod.eu".parse().unwrap());
-    let mut granted = granted;
     let policy = get(address, "/v1/policies/prod.eu").await.unwrap();
     let (_, policy) = policy.split_once("\r\n\r\n").unwrap();
     let policy: serde_json::Value = serde_json::from_str(policy).unwrap();
-    granted.sequence = Some(1);
-    granted.parent = Some(policy["evidenceId"].as_str().unwrap().parse().unwrap());
-    let granted = ask(address, "POST /v1/envelopes", &sign(granted, &[&key(3), &key(4)])).await.unwrap();
+    let policy = policy["evidenceId"].as_str().unwrap().parse().unwrap();
+    let granted = grant(key(4).public(), Role::Attestation).slot(1, Some(policy)).sign(&[&key(3), &key(4)]);
+    let granted = ask(address, "POST /v1/envelopes", &granted).await.unwrap();
     assert_eq!(status(&granted), 201, "{granted}");
 
     let (revocation, batch) = revocations();

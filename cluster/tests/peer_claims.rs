@@ -21,7 +21,7 @@ use assent_cluster::raft::log::LogRecord;
 use assent_cluster::raft::types::TypeConfig;
 use assent_cluster::recover::{inspect, recover};
 use assent_cluster::usecase::{Caller, Submitted};
-use assent_proof::{Claims, Code, DomainName, Envelope, EvidenceKind, STATEMENT_PAYLOAD_TYPE, Statement};
+use assent_proof::{Claims, Code, DomainName, Envelope, STATEMENT_PAYLOAD_TYPE, Statement};
 use assent_registry::{GenesisFile, Group, Outcome, query};
 use assent_store::{Store, StoreOptions};
 use bytes::Bytes;
@@ -225,9 +225,7 @@ async fn a_node_signs_for_a_peer_that_its_build_knows_the_next_rules_and_nothing
     let mut stage = Stage::knowing(2).await;
     let third = stage.impostor(3, &[1]).await;
     let of = |version: u32| {
-        let claims = Claims::Rules { version };
-        let mut rules = statement(EvidenceKind::Rules, DomainName::root(), "rules", &claims);
-        rules.sequence = None;
+        let mut rules = in_root().draft(&claims::rules(version)).0;
         rules.issuers = [11, 12, 13].map(|node| key(node).public()).to_vec();
         rules
     };
@@ -241,7 +239,7 @@ async fn a_node_signs_for_a_peer_that_its_build_knows_the_next_rules_and_nothing
         invalid_since: None,
         reason: assent_proof::RevocationReason::Unspecified,
     };
-    let mut revocation = statement(EvidenceKind::Revocation, DomainName::root(), "key", &revoked);
+    let mut revocation = in_root().draft(&revoked).0;
     revocation.issuers = vec![key(11).public()];
     let mut spaced = of(2).to_vec();
     spaced.insert(1, b' ');
@@ -289,12 +287,9 @@ async fn a_node_signs_for_a_peer_that_its_build_knows_the_next_rules_and_nothing
 async fn rules_and_recoveries_that_a_peer_hands_in_are_refused_by_the_leader_and_permits_pass() {
     let stage = Stage::new().await;
     let third = stage.impostor(3, &[1, 2]).await;
-    let claims = Claims::Rules { version: 9 };
-    let mut rules = statement(EvidenceKind::Rules, DomainName::root(), "rules", &claims);
-    rules.sequence = None;
-    let claims = Claims::Recovery { epoch: 2, voters: vec![key(13).public()] };
-    let recovery = statement(EvidenceKind::Recovery, DomainName::root(), ORIGIN, &claims);
-    for refused in [sign(rules, &[&key(13)]), sign(recovery, &[&key(1)])] {
+    let rules = in_root().draft(&claims::rules(9)).sign(&[&key(13)]);
+    let recovery = in_root().draft(&claims::recovery(2, &[key(13).public()])).sign(&[&key(1)]);
+    for refused in [rules, recovery] {
         match handed_in(&stage, &third, refused).await {
             Outcome::Refused { refusal, .. } => assert_eq!(refusal.code, Code::CallerNotPermitted),
             other => panic!("{other:?}"),
@@ -304,11 +299,8 @@ async fn rules_and_recoveries_that_a_peer_hands_in_are_refused_by_the_leader_and
     stage.goes_on("exec-1").await;
     let mut asking = request();
     asking.nonce = Some("once".to_owned());
-    let claims = Claims::Permit(Box::new(asking));
-    let mut permit = statement(EvidenceKind::Permit, "prod.eu".parse().unwrap(), "program", &claims);
-    permit.lineage = "exec-1".parse().unwrap();
-    permit.sequence = None;
-    let permitted = handed_in(&stage, &third, sign(permit, &[&key(13)])).await;
+    let permit = in_prod().draft(&claims::permit(&asking)).sign(&[&key(13)]);
+    let permitted = handed_in(&stage, &third, permit).await;
     assert!(matches!(permitted, Outcome::Accepted { .. }), "{permitted:?}");
     third.hub.shutdown().await;
     stage.goes_on("after").await;
@@ -318,11 +310,7 @@ async fn rules_and_recoveries_that_a_peer_hands_in_are_refused_by_the_leader_and
 async fn an_unknown_issuer_in_a_peers_batch_of_mode_each_refuses_no_other_envelope_of_it() {
     let stage = Stage::new().await;
     let third = stage.impostor(3, &[1, 2]).await;
-    let claims = Claims::RuntimeIntegrity { measured: "m".to_owned() };
-    let domain: DomainName = "prod.eu".parse().unwrap();
-    let mut strange = statement(EvidenceKind::RuntimeIntegrity, domain, "program", &claims);
-    strange.lineage = "exec-9".parse().unwrap();
-    let strange = sign(strange, &[&key(99)]);
+    let strange = in_prod().draft(&claims::integrity("m")).lineage("exec-9").sign(&[&key(99)]);
     // As a build that does not look issuers up forwards it.
     let of = |atomic: bool, name: &str| {
         let good = |number: u8| Bytes::from(authorization_for(&format!("{name}-{number}")));
@@ -366,10 +354,8 @@ async fn a_recovery_ends_a_node_only_if_the_voter_that_it_names_shows_it_and_for
         .read(&Caller::Anonymous, |rows, _| query::governance_slot(rows, &DomainName::root()));
     let (sequence, parent) = reading.await.unwrap();
     let recovery = |epoch: u64, voter: u8| {
-        let claims = Claims::Recovery { epoch, voters: vec![key(voter).public()] };
-        let mut draft = statement(EvidenceKind::Recovery, DomainName::root(), ORIGIN, &claims);
-        (draft.sequence, draft.parent) = (Some(sequence), parent);
-        sign(draft, &[&key(1)])
+        let draft = in_root().draft(&claims::recovery(epoch, &[key(voter).public()]));
+        draft.slot(sequence, parent).sign(&[&key(1)])
     };
     let two = stage.node(2).service().clone();
     // Root signed it for node 1 and did not carry it out; and for an epoch after the next one.

@@ -10,18 +10,15 @@ use assent_cluster::config::Config;
 use assent_cluster::env::Environment;
 use assent_cluster::node::Node;
 use assent_cluster::usecase::{Caller, Submitted};
-use assent_proof::{Claims, DomainName, Envelope, EvidenceKind, Role, Statement};
+use assent_proof::{Claims, Envelope, EvidenceKind, Role, Statement};
 use bytes::Bytes;
 use cluster_support::*;
 
 /// An audit event in a lineage that this authorization began, which the rules of version 2 want to have `detail`.
 fn event(lineage: &str, authorization: &[u8], detail: Option<&str>) -> Bytes {
-    let domain = "prod.eu".parse().unwrap();
     let claims = Claims::AuditLineage { event: "started".to_owned(), detail: detail.map(str::to_owned) };
-    let mut draft = statement(EvidenceKind::AuditLineage, domain, "program", &claims);
-    draft.lineage = lineage.parse().unwrap();
-    draft.references = vec![Envelope::parse(authorization).unwrap().id()];
-    sign(draft, &[&key(20)]).into()
+    let draft = in_prod().draft(&claims).lineage(lineage).references(&[id_of(authorization)]);
+    draft.sign(&[&key(20)]).into()
 }
 
 async fn submit(node: &Node, envelope: impl Into<Bytes>) -> Result<(), String> {
@@ -98,15 +95,7 @@ async fn a_voter_whose_key_was_revoked_holds_the_raise_up_until_it_is_removed() 
     for node in &nodes {
         ready(node).await;
     }
-    let claims = Claims::Revocation {
-        authority: key(13).public(),
-        reason: assent_proof::RevocationReason::Unspecified,
-        invalid_since: None,
-    };
-    let subject = key(13).public().to_string();
-    let mut revocation = statement(EvidenceKind::Revocation, DomainName::root(), &subject, &claims);
-    revocation.sequence = None;
-    submit(&nodes[1], sign(revocation, &[&key(1)])).await.unwrap();
+    submit(&nodes[1], node_revocation(key(13).public())).await.unwrap();
     // Now the last build knows the next rules, and still one voter may not sign.
     nodes.remove(0).shutdown().await;
     nodes.insert(0, start(&new[0]).await);
@@ -139,14 +128,12 @@ async fn the_rules_are_raised_once_every_voter_knows_them_and_replicas_stay_equa
     for node in &nodes {
         ready(node).await;
     }
-    let audit = grant(key(20).public(), Role::Audit, "prod.eu".parse().unwrap());
-    let mut audit = audit;
     let chain = nodes[0].service().read(&Caller::Anonymous, |rows, _| {
         assent_registry::query::governance_slot(rows, &"prod.eu".parse().unwrap())
     });
     let (sequence, parent) = chain.await.unwrap();
-    (audit.sequence, audit.parent) = (Some(sequence), parent);
-    submit(&nodes[0], sign(audit, &[&key(3), &key(20)])).await.unwrap();
+    let audit = grant(key(20).public(), Role::Audit).slot(sequence, parent).sign(&[&key(3), &key(20)]);
+    submit(&nodes[0], audit).await.unwrap();
     for (place, lineage) in ["a-0", "a-1", "a-2"].iter().enumerate() {
         report(&nodes[place], lineage).await.unwrap();
     }

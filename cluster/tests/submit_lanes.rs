@@ -13,9 +13,7 @@ use assent_api::BatchMode;
 use assent_cluster::config::Config;
 use assent_cluster::node::Node;
 use assent_cluster::usecase::{Caller, Service, Submitted};
-use assent_proof::{
-    Claims, Code, Containment, Envelope, EnvelopeSignature, EvidenceKind, RevocationReason, Role, SigningKey,
-};
+use assent_proof::{Code, Envelope, EnvelopeSignature, Role, SigningKey};
 use assent_registry::query;
 use bytes::Bytes;
 use cluster_support::held::Held;
@@ -95,21 +93,7 @@ fn signatures(nodes: &[Node]) -> u64 {
 
 /// What a runtime measured of itself, or somebody says so.
 fn measured(lineage: &str, signer: &SigningKey) -> Vec<u8> {
-    let claims = Claims::RuntimeIntegrity { measured: "m".to_owned() };
-    let domain = "prod.eu".parse().unwrap();
-    let mut draft = statement(EvidenceKind::RuntimeIntegrity, domain, "program", &claims);
-    draft.lineage = lineage.parse().unwrap();
-    sign(draft, &[signer])
-}
-
-fn quarantine(lineage: &str) -> Vec<u8> {
-    let containment = Containment::Quarantine(lineage.parse().unwrap());
-    let target = containment.target();
-    let claims = Claims::Containment(containment);
-    let domain = "prod.eu".parse().unwrap();
-    let mut draft = statement(EvidenceKind::Containment, domain, &target, &claims);
-    draft.sequence = None;
-    sign(draft, &[&key(3)])
+    in_prod().draft(&claims::integrity("m")).lineage(lineage).sign(&[signer])
 }
 
 /// A revocation that six keys signed which nobody granted.
@@ -119,14 +103,9 @@ fn by_six_strangers(number: u8) -> Bytes {
 
 /// A revocation that so many keys signed which nobody granted.
 fn by_strangers(number: u8, strangers: u8) -> Bytes {
-    let target = key(number).public();
-    let reason = RevocationReason::KeyCompromise;
-    let claims = Claims::Revocation { authority: target, reason, invalid_since: None };
-    let domain = "prod.eu".parse().unwrap();
-    let mut draft = statement(EvidenceKind::Revocation, domain, &target.to_string(), &claims);
-    draft.sequence = None;
+    let draft = in_prod().draft(&claims::revocation(key(number).public(), None));
     let keys: Vec<SigningKey> = (0..strangers).map(|n| key(STRANGER + n)).collect();
-    sign(draft, &keys.iter().collect::<Vec<_>>()).into()
+    draft.sign(&keys.iter().collect::<Vec<_>>()).into()
 }
 
 /// A batch in governance's name, each envelope with 24 signatures that are somebody else's.
@@ -148,10 +127,8 @@ fn forged_batch(name: &str) -> Vec<Bytes> {
 async fn granted(node: &Node, new: &SigningKey, role: Role) -> Vec<u8> {
     let domain = "prod.eu".parse().unwrap();
     let read = node.service().read(&Caller::Anonymous, move |rows, _| query::governance_slot(rows, &domain));
-    let mut draft = grant(new.public(), role, "prod.eu".parse().unwrap());
     let (sequence, parent) = read.await.unwrap();
-    (draft.sequence, draft.parent) = (Some(sequence), parent);
-    sign(draft, &[&key(3), new])
+    grant(new.public(), role).slot(sequence, parent).sign(&[&key(3), new])
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,9 +2,8 @@
 
 use serde_json::{Value, json};
 
-use assent_proof::{
-    Envelope, EvidenceId, EvidenceKind, Json, Seconds, Sha256, SigningKey, Statement, sign_statement,
-};
+use assent_fixtures::{Draft, Place};
+use assent_proof::{Envelope, EvidenceId, EvidenceKind, Json, Seconds, Sha256, SigningKey};
 
 use crate::cluster::Cluster;
 use crate::error::HarnessError;
@@ -87,12 +86,7 @@ impl Evidence {
 
     /// Execution evidence with claims as JSON.
     pub fn execution(&self, kind: EvidenceKind, claims: &Value, key: &SigningKey, slot: Slot) -> Vec<u8> {
-        let statement = Statement {
-            sequence: Some(slot.0),
-            parent: slot.1,
-            ..self.statement(kind, &self.lineage, self.subject, claims)
-        };
-        signed(statement, &[key])
+        self.draft(kind, &self.lineage, self.subject, claims).slot(slot.0, slot.1).sign(&[key])
     }
 
     /// The revocation of an authority.
@@ -100,14 +94,14 @@ impl Evidence {
         let target = authority.public().to_string();
         let claims = json!({"authority": target, "reason": "keyCompromise"});
         let subject = Sha256::of(target.as_bytes());
-        signed(self.statement(EvidenceKind::Revocation, "_governance", subject, &claims), &[by])
+        self.restriction(EvidenceKind::Revocation, subject, &claims, by)
     }
 
     /// The quarantine of this lineage.
     pub fn quarantine(&self, by: &SigningKey) -> Vec<u8> {
         let claims = json!({"action": "quarantine", "target": self.lineage});
         let subject = Sha256::of(self.lineage.as_bytes());
-        signed(self.statement(EvidenceKind::Containment, "_governance", subject, &claims), &[by])
+        self.restriction(EvidenceKind::Containment, subject, &claims, by)
     }
 
     /// The grant of a role, in the given slot of `_governance`.
@@ -115,35 +109,28 @@ impl Evidence {
         let target = authority.public().to_string();
         let claims = json!({"authority": target, "name": role, "role": role,
             "notBefore": self.issued_at.to_string(), "notAfter": Seconds(self.issued_at.0 + 100_000).to_string()});
-        let statement = Statement {
-            sequence: Some(slot.0),
-            parent: slot.1,
-            ..self.statement(
-                EvidenceKind::AuthorityGrant,
-                "_governance",
-                Sha256::of(target.as_bytes()),
-                &claims,
-            )
-        };
-        signed(statement, &[by, authority])
+        let subject = Sha256::of(target.as_bytes());
+        let draft = self.draft(EvidenceKind::AuthorityGrant, "_governance", subject, &claims);
+        draft.slot(slot.0, slot.1).sign(&[by, authority])
     }
 
-    fn statement(&self, kind: EvidenceKind, lineage: &str, subject: Sha256, claims: &Value) -> Statement {
-        Statement {
-            subject_name: None,
-            subject,
-            kind,
-            registry: self.origin.clone(),
+    /// A statement of `_governance` that takes no slot.
+    fn restriction(&self, kind: EvidenceKind, subject: Sha256, claims: &Value, by: &SigningKey) -> Vec<u8> {
+        let mut draft = self.draft(kind, "_governance", subject, claims);
+        draft.0.sequence = None;
+        draft.sign(&[by])
+    }
+
+    fn draft(&self, kind: EvidenceKind, lineage: &str, subject: Sha256, claims: &Value) -> Draft {
+        let claims = assent_proof::json::parse(claims.to_string().as_bytes()).unwrap_or(Json::Null);
+        let place = Place {
+            origin: self.origin.clone(),
             domain: parsed(&self.domain),
             lineage: parsed(lineage),
-            issuers: Vec::new(),
-            sequence: None,
-            parent: None,
-            references: Vec::new(),
+            subject,
             issued_at: self.issued_at,
-            expires_at: None,
-            claims: assent_proof::json::parse(claims.to_string().as_bytes()).unwrap_or(Json::Null),
-        }
+        };
+        place.raw(kind, claims)
     }
 }
 
@@ -158,9 +145,4 @@ pub fn id_of(envelope: &[u8]) -> Option<EvidenceId> {
 #[expect(clippy::panic, reason = "the names are the tests' own; a wrong one is a mistake in the test")]
 fn parsed<T: std::str::FromStr>(name: &str) -> T {
     name.parse().unwrap_or_else(|_| panic!("`{name}` is not a name"))
-}
-
-fn signed(mut statement: Statement, keys: &[&SigningKey]) -> Vec<u8> {
-    statement.issuers = keys.iter().map(|key| key.public()).collect();
-    sign_statement(&statement, keys)
 }

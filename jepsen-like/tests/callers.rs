@@ -21,10 +21,11 @@ use std::process::{Command, Output};
 use std::sync::{Arc, LazyLock, Weak};
 use std::time::Duration;
 
+use assent_fixtures::{claims, key, signed_note};
 use assent_jepsen::{Cluster, Evidence, Slot, binary, id_of};
 use assent_proof::{
-    BatchTree, Checkpoint, Claims, Code, Envelope, EvidenceId, Note, Seconds, Sha256, SigningKey, Statement,
-    TreeHash, consistency_proof, cosign, cosigner_name, leaf_hash, sign_note, sign_statement,
+    BatchTree, Checkpoint, Claims, Code, Envelope, EvidenceId, Seconds, Sha256, SigningKey, Statement,
+    consistency_proof, leaf_hash, sign_statement,
 };
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -269,20 +270,12 @@ async fn a_node_without_a_quorum_says_with_503_when_to_ask_again_and_answers_a_l
     assert!(reply.has("connection: close"), "{reply:?}");
 }
 
-fn peer_key(seed: u8) -> SigningKey {
-    SigningKey::from_seed([seed; 32])
-}
-
 /// That the peer's ledger has these leaves, and had the first `before` of them.
 fn continuity(leaves: &[[u8; 32]], before: usize) -> Claims {
-    let (registry, node) = (peer_key(80), peer_key(81));
     let (size, root) = (leaves.len() as u64, BatchTree::new(leaves.to_vec()).root());
     let text = Checkpoint { origin: PEER.to_owned(), size, root }.to_text();
-    let cosigned = cosign(&text, &cosigner_name(PEER, &node.public()), &node, 1_795_374_000);
-    let signatures = vec![sign_note(&text, PEER, &registry), cosigned];
-    let checkpoint = String::from_utf8(Note { text, signatures }.to_vec()).unwrap();
-    let consistency = consistency_proof(leaves, before).into_iter().map(TreeHash).collect();
-    Claims::SynchronizationContinuity { checkpoint, consistency }
+    let note = signed_note(&text, PEER, &key(80), &[key(81)], 1_795_374_000);
+    claims::continuity(note.to_string(), consistency_proof(leaves, before))
 }
 
 /// An envelope with these claims, and with references, which the harness's evidence has none of.
@@ -305,12 +298,8 @@ fn a_checkpoint_that_does_not_extend_the_peers_last_one_is_refused_at_once_with_
         let cluster = cluster().await;
         let evidence = Evidence::new(&cluster, "peer").await.unwrap();
         let zone = cluster.key("zone").unwrap();
-        let claims = Claims::SovereignTrust {
-            peer: PEER.to_owned(),
-            registry_key: peer_key(80).public(),
-            node_keys: vec![peer_key(81).public()],
-            not_after: Seconds(evidence.issued().0 + 600),
-        };
+        let not_after = Seconds(evidence.issued().0 + 600);
+        let claims = claims::trust(PEER, key(80).public(), &[key(81).public()], not_after);
         let trust = referring(&evidence, &claims, &zone, (0, None), Vec::new());
         cluster.accept(1, &trust).await.unwrap();
         let trust = id_of(&trust).unwrap();
@@ -350,7 +339,7 @@ fn the_good_envelope_of_a_batch_of_mode_all_with_a_bad_one_is_told_that_it_is_go
         let cluster = cluster().await;
         let evidence = Evidence::new(&cluster, "batch").await.unwrap();
         let good = evidence.authorization(&cluster.key("governance").unwrap(), (0, None));
-        let by_nobody = evidence.attestation(&SigningKey::from_seed([9; 32]), (0, None), "affirming", "m");
+        let by_nobody = evidence.attestation(&key(9), (0, None), "affirming", "m");
         let [good, bad] = [good, by_nobody].map(|envelope| String::from_utf8(envelope).unwrap());
         let body = format!(r#"{{"mode":"all","envelopes":[{good},{bad}]}}"#);
         let question = ask("POST /v1/envelopes:batch", CLOSE, body.as_bytes());

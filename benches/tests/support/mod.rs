@@ -6,10 +6,11 @@ use assent_api::{
     DecisionBody, JudgedByBody, LogBody, NodeRole, Problem, ReasonBody, ReceiptBody, SelfBody, StatusBody,
     Verdict, status_of,
 };
+use assent_fixtures::policy::attested_policy;
+use assent_fixtures::{Chain, Genesis, Place, claims, key};
 use assent_proof::{
-    AttestationStatus, AuthorizeRequest, Claims, DomainName, Envelope, EvidenceId, EvidenceKind, History,
-    LineageName, Millis, Of, PolicyBody, PublicKey, Requirement, Role, STATEMENT_PAYLOAD_TYPE, Seconds,
-    Sha256, SigningKey, Statement, pae, sign_batch, sign_statement,
+    AuthorizeRequest, Claims, DomainName, History, Millis, PolicyBody, PublicKey, Role, SigningKey,
+    sign_batch,
 };
 use assent_registry::{
     GenesisFile, Group, MemoryRows, Outcome, RulesVersion, Unverified, View, apply, authorize, bootstrap,
@@ -27,10 +28,6 @@ use std::sync::{Arc, Mutex};
 
 const ORIGIN: &str = "dev.local/registry";
 const DOMAIN: &str = "dev.local";
-
-fn key(seed: u8) -> SigningKey {
-    SigningKey::from_seed([seed; 32])
-}
 
 #[expect(clippy::disallowed_methods, reason = "the program under test lives in real time")]
 fn now() -> Millis {
@@ -71,93 +68,26 @@ impl OneNode {
 
 /// A registry as `assent dev` founds it, with the authorities that the load needs.
 fn founded() -> MemoryRows {
-    let (root, checkpoint, governance, attestation, node) = (key(1), key(2), key(3), key(4), key(5));
+    let (governance, attestation, node) = (key(3), key(4), key(5));
     let at = now().to_seconds().saturating_add(-10);
-    let grant = |key: &SigningKey, role: Role| Claims::AuthorityGrant {
-        authority: key.public(),
-        name: role.to_string(),
-        role,
-        not_before: at,
-        not_after: at.saturating_add(86_400),
-    };
-    let mut chain = Chain::new("_root", at);
-    let roots = vec![root.public()];
-    let registry_key = checkpoint.public();
-    let founding =
-        chain.next(&Claims::Root { keys: roots, threshold: 1, registry_key }, ORIGIN, &[&root, &checkpoint]);
-    let granted = chain.next(&grant(&node, Role::Registry), &node.public().to_string(), &[&root, &node]);
-    let claims = Claims::Domain {
-        domain: DOMAIN.parse().unwrap(),
-        governance: vec![governance.public()],
-        threshold: 1,
-    };
-    let domain = chain.next(&claims, DOMAIN, &[&root, &governance]);
-    let envelopes: Vec<_> =
-        [founding, granted, domain].iter().map(|bytes| Envelope::parse(bytes).unwrap()).collect();
-    let genesis = GenesisFile::parse(&GenesisFile::format(&envelopes).unwrap()).unwrap();
+    let grant = |key: &SigningKey, role| claims::grant(key.public(), role, at, at.saturating_add(86_400));
+    let place = Place::new(ORIGIN, DOMAIN.parse().unwrap(), at);
+    let mut genesis = Genesis::new(ORIGIN, at, &[key(1)], 1, &key(2));
+    genesis.node(&node, place.draft(&grant(&node, Role::Registry)).domain("_root"));
+    genesis.domain(&place.domain, std::slice::from_ref(&governance), 1);
+    let genesis = GenesisFile::parse(&genesis.bytes()).unwrap();
     let mut rows = MemoryRows::new();
     bootstrap(&mut rows, &genesis).unwrap();
 
-    let mut chain = Chain::new(DOMAIN, at);
-    let attester = attestation.public().to_string();
-    let granted =
-        chain.next(&grant(&attestation, Role::Attestation), &attester, &[&governance, &attestation]);
-    let policy = chain.next(&Claims::Policy(policy()), DOMAIN, &[&governance]);
+    let mut chain = Chain::new();
+    let granted = place.draft(&grant(&attestation, Role::Attestation));
+    let granted = chain.sign(granted, &[&governance, &attestation]);
+    let policy = PolicyBody { decision_ttl_seconds: 30, ..attested_policy() };
+    let policy = chain.sign(place.draft(&Claims::Policy(policy)), &[&governance]);
     for bytes in [granted, policy] {
         assert!(matches!(submit(&mut rows, &bytes), Outcome::Accepted { .. }));
     }
     rows
-}
-
-fn policy() -> PolicyBody {
-    PolicyBody {
-        require: vec![Requirement {
-            kind: EvidenceKind::RuntimeAttestation,
-            of: Of::Execution,
-            min_issuers: 1,
-            max_age_seconds: Some(300),
-        }],
-        attestation_status: Some(vec![AttestationStatus::Affirming]),
-        measurements: None,
-        policy_digests: None,
-        decision_ttl_seconds: 30,
-        permit_always: false,
-    }
-}
-
-/// A domain's governance statements, one slot after the other.
-struct Chain {
-    domain: DomainName,
-    at: Seconds,
-    sequence: u64,
-    parent: Option<EvidenceId>,
-}
-
-impl Chain {
-    fn new(domain: &str, at: Seconds) -> Chain {
-        Chain { domain: domain.parse().unwrap(), at, sequence: 0, parent: None }
-    }
-
-    fn next(&mut self, claims: &Claims, target: &str, keys: &[&SigningKey]) -> Vec<u8> {
-        let statement = Statement {
-            subject_name: None,
-            subject: Sha256::of(target.as_bytes()),
-            kind: claims.kind(),
-            registry: ORIGIN.to_owned(),
-            domain: self.domain.clone(),
-            lineage: LineageName::governance(),
-            issuers: keys.iter().map(|key| key.public()).collect(),
-            sequence: Some(self.sequence),
-            parent: self.parent,
-            references: Vec::new(),
-            issued_at: self.at,
-            expires_at: None,
-            claims: claims.to_json(),
-        };
-        self.sequence += 1;
-        self.parent = Some(EvidenceId::of_pae(&pae(STATEMENT_PAYLOAD_TYPE, &statement.to_vec())));
-        sign_statement(&statement, keys)
-    }
 }
 
 fn submit(rows: &mut MemoryRows, bytes: &[u8]) -> Outcome {

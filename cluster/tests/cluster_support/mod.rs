@@ -1,4 +1,4 @@
-//! A genesis file, configurations and requests for clusters of three nodes in one process.
+//! Configurations of clusters of three nodes in one process, how nodes start, and what their clients submit.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -23,6 +23,7 @@ pub mod load;
 pub mod members;
 pub mod raw;
 pub mod record;
+mod statements;
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -35,103 +36,10 @@ use assent_cluster::env::Environment;
 use assent_cluster::node::Node;
 use assent_cluster::raft::log::LogRecord;
 use assent_cluster::usecase::Caller;
-use assent_proof::{
-    AuthorizeRequest, Claims, DomainName, Envelope, EvidenceKind, LineageName, PolicyBody, PublicKey, Role,
-    Seconds, Sha256, SigningKey, Statement, sign_statement,
-};
-use assent_registry::{GenesisFile, RowError, Table};
+use assent_registry::{RowError, Table};
 use assent_store::{Store, StoreOptions, WriteError};
 
-pub const ORIGIN: &str = "registry.test/cluster";
-
-pub fn key(seed: u8) -> SigningKey {
-    SigningKey::from_seed([seed; 32])
-}
-
-#[expect(clippy::disallowed_methods, reason = "a genesis file is made with the present time")]
-pub fn now() -> Seconds {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    Seconds(i64::try_from(since.as_secs()).unwrap())
-}
-
-pub fn statement(kind: EvidenceKind, domain: DomainName, target: &str, claims: &Claims) -> Statement {
-    Statement {
-        subject_name: None,
-        subject: Sha256::of(target.as_bytes()),
-        kind,
-        registry: ORIGIN.to_owned(),
-        domain,
-        lineage: LineageName::governance(),
-        issuers: Vec::new(),
-        sequence: Some(0),
-        parent: None,
-        references: Vec::new(),
-        issued_at: now(),
-        expires_at: None,
-        claims: claims.to_json(),
-    }
-}
-
-pub fn sign(mut statement: Statement, keys: &[&SigningKey]) -> Vec<u8> {
-    statement.issuers = keys.iter().map(|key| key.public()).collect();
-    sign_statement(&statement, keys)
-}
-
-pub fn grant(authority: PublicKey, role: Role, domain: DomainName) -> Statement {
-    grant_until(authority, role, domain, Seconds(now().0 + 3600))
-}
-
-pub fn grant_until(authority: PublicKey, role: Role, domain: DomainName, not_after: Seconds) -> Statement {
-    let claims = Claims::AuthorityGrant {
-        authority,
-        name: role.to_string(),
-        role,
-        not_before: Seconds(now().0 - 60),
-        not_after,
-    };
-    statement(EvidenceKind::AuthorityGrant, domain, &authority.to_string(), &claims)
-}
-
-/// Root, three node grants, a domain with a policy that requires nothing but an authorization.
-pub fn genesis() -> Vec<u8> {
-    genesis_until(Seconds(now().0 + 3600))
-}
-
-/// The same, with grants until then.
-pub fn genesis_until(not_after: Seconds) -> Vec<u8> {
-    let (root, checkpoint, governance) = (key(1), key(2), key(3));
-    let domain: DomainName = "prod.eu".parse().unwrap();
-    let mut envelopes = Vec::new();
-    let claims = Claims::Root { keys: vec![root.public()], threshold: 1, registry_key: checkpoint.public() };
-    let first = statement(EvidenceKind::Root, DomainName::root(), ORIGIN, &claims);
-    envelopes.push(sign(first, &[&root, &checkpoint]));
-    let chained = |envelopes: &[Vec<u8>], mut next: Statement, from: usize| {
-        let chain = &envelopes[from..];
-        next.sequence = Some(chain.len() as u64);
-        next.parent = chain.last().map(|bytes| Envelope::parse(bytes).unwrap().id());
-        next
-    };
-    for node in 11..14 {
-        let next = grant_until(key(node).public(), Role::Registry, DomainName::root(), not_after);
-        envelopes.push(sign(chained(&envelopes, next, 0), &[&root, &key(node)]));
-    }
-    let claims =
-        Claims::Domain { domain: domain.clone(), governance: vec![governance.public()], threshold: 1 };
-    let next = statement(EvidenceKind::Domain, DomainName::root(), domain.as_ref(), &claims);
-    envelopes.push(sign(chained(&envelopes, next, 0), &[&root, &governance]));
-    let body = PolicyBody {
-        require: vec![],
-        attestation_status: None,
-        measurements: None,
-        policy_digests: None,
-        decision_ttl_seconds: 10,
-        permit_always: false,
-    };
-    let policy = statement(EvidenceKind::Policy, domain.clone(), domain.as_ref(), &Claims::Policy(body));
-    envelopes.push(sign(policy, &[&governance]));
-    let envelopes: Vec<Envelope> = envelopes.iter().map(|bytes| Envelope::parse(bytes).unwrap()).collect();
-    GenesisFile::format(&envelopes).unwrap()
-}
+pub use statements::*;
 
 /// A port that no process listens on, below those that the system gives to outgoing connections: one of these could be taken by
 /// another test's connection before the node binds it.
@@ -241,59 +149,6 @@ pub async fn ready(node: &Node) {
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
     panic!("not ready: {:?} {:?}", node.service().ready().await, node.service().status(&Caller::Anonymous));
-}
-
-pub fn authorization() -> Vec<u8> {
-    authorization_for("exec-1")
-}
-
-pub fn authorization_for(lineage: &str) -> Vec<u8> {
-    authorization_until(lineage, Seconds(now().0 + 600), None)
-}
-
-/// An authorization that holds until then, and for so many permits if that is counted.
-pub fn authorization_until(lineage: &str, not_after: Seconds, uses: Option<u32>) -> Vec<u8> {
-    let claims = Claims::ExecutionAuthorization {
-        actions: vec!["run".to_owned()],
-        audience: None,
-        environment: None,
-        not_before: Seconds(now().0 - 60),
-        not_after,
-        uses,
-        runtimes: None,
-    };
-    let mut draft =
-        statement(EvidenceKind::ExecutionAuthorization, "prod.eu".parse().unwrap(), "program", &claims);
-    draft.lineage = lineage.parse().unwrap();
-    sign(draft, &[&key(3)])
-}
-
-pub fn request() -> AuthorizeRequest {
-    AuthorizeRequest {
-        domain: "prod.eu".parse().unwrap(),
-        lineage: Some("exec-1".parse().unwrap()),
-        runtime: None,
-        action: "run".to_owned(),
-        subject: Sha256::of(b"program"),
-        audience: None,
-        environment: None,
-        nonce: None,
-        expected_head: None,
-        min_revision: None,
-        history: None,
-    }
-}
-
-/// A policy validation in a lineage of its own, which no policy here asks for.
-pub fn validation() -> Vec<u8> {
-    let claims = Claims::PolicyValidation {
-        policy_digest: "p".to_owned(),
-        verdict: assent_proof::PolicyVerdict::Pass,
-    };
-    let domain = "prod.eu".parse().unwrap();
-    let mut draft = statement(EvidenceKind::PolicyValidation, domain, "program", &claims);
-    draft.lineage = "later".parse().unwrap();
-    sign(draft, &[&key(3)])
 }
 
 pub async fn eventually(what: &str, done: impl Fn() -> bool) {

@@ -11,12 +11,12 @@
 
 use assent_cluster::node::Node;
 use assent_cluster::usecase::{Caller, Submitted};
+use assent_fixtures::claims::Authorization;
+use assent_fixtures::policy::{open_policy, requirement};
 use assent_proof::{
-    AttestationStatus, AuthorizeRequest, Checkpoint, Claims, Code, Containment, DomainName, Envelope,
-    EvidenceId, EvidenceKind, LineageName, Note, Of, PolicyBody, PolicyVerdict, Requirement,
-    RevocationReason, Role, Seconds, SigningKey, Statement, TreeHash, cosign, cosigner_name,
+    AttestationStatus, AuthorizeRequest, Checkpoint, Claims, Code, Containment, DomainName, EvidenceId,
+    EvidenceKind, LineageName, Of, PolicyBody, PolicyVerdict, Role, Seconds, SigningKey,
     merkle::{BatchTree, consistency_proof, leaf_hash},
-    sign_note,
 };
 use assent_registry::query;
 use bytes::Bytes;
@@ -58,25 +58,22 @@ async fn accepted(node: &Node, envelope: Vec<u8>) -> EvidenceId {
 }
 
 /// In the next slot of its domain's governance.
-async fn governed(node: &Node, mut draft: Statement, keys: &[&SigningKey]) -> EvidenceId {
-    let domain = draft.domain.clone();
+async fn governed(node: &Node, draft: Draft, keys: &[&SigningKey]) -> EvidenceId {
+    let domain = draft.0.domain.clone();
     let slot =
         node.service().read(&Caller::Anonymous, move |rows, _| query::governance_slot(rows, &domain)).await;
     let (sequence, parent) = slot.unwrap();
-    (draft.sequence, draft.parent) = (Some(sequence), parent);
-    accepted(node, sign(draft, keys)).await
+    accepted(node, draft.slot(sequence, parent).sign(keys)).await
 }
 
 /// A new domain with one governance key.
 async fn found(node: &Node, domain: &DomainName, governance: &SigningKey) {
-    let claims =
-        Claims::Domain { domain: domain.clone(), governance: vec![governance.public()], threshold: 1 };
-    let draft = statement(EvidenceKind::Domain, DomainName::root(), domain.as_ref(), &claims);
+    let draft = in_root().draft(&claims::domain(domain.clone(), &[governance.public()], 1));
     governed(node, draft, &[&key(1), governance]).await;
 }
 
 async fn grant_role(node: &Node, domain: &DomainName, governance: &SigningKey, of: &SigningKey, role: Role) {
-    let draft = grant_until(of.public(), role, domain.clone(), far());
+    let draft = grant_until(&place_in(domain.as_ref()), of.public(), role, far());
     governed(node, draft, &[governance, of]).await;
 }
 
@@ -88,51 +85,24 @@ async fn set_policy(
     require: &[(EvidenceKind, Of)],
     attestation_status: Option<Vec<AttestationStatus>>,
 ) {
-    let requirement = |(kind, of): &(EvidenceKind, Of)| Requirement {
-        kind: *kind,
-        of: *of,
-        min_issuers: 1,
-        max_age_seconds: None,
-    };
-    let body = PolicyBody {
-        require: require.iter().map(requirement).collect(),
-        attestation_status,
-        measurements: None,
-        policy_digests: None,
-        decision_ttl_seconds: 10,
-        permit_always: false,
-    };
-    let draft = statement(EvidenceKind::Policy, domain.clone(), domain.as_ref(), &Claims::Policy(body));
-    governed(node, draft, &[governance]).await;
+    let require = require.iter().map(|(kind, of)| requirement(*kind, *of)).collect();
+    let body = PolicyBody { require, attestation_status, ..open_policy() };
+    governed(node, place_in(domain.as_ref()).draft(&Claims::Policy(body)), &[governance]).await;
 }
 
 /// A statement about the program, for the first slot of a lineage.
-fn first_slot(domain: &DomainName, lineage: &str, claims: &Claims) -> Statement {
-    let mut draft = statement(claims.kind(), domain.clone(), "program", claims);
-    draft.lineage = lineage.parse().unwrap();
-    draft
+fn first_slot(domain: &DomainName, lineage: &str, claims: &Claims) -> Draft {
+    place_in(domain.as_ref()).draft(claims).lineage(lineage)
 }
 
-fn authorization_in(domain: &DomainName, lineage: &str, runtimes: Option<Vec<LineageName>>) -> Statement {
-    let claims = Claims::ExecutionAuthorization {
-        actions: vec!["run".to_owned()],
-        audience: None,
-        environment: None,
-        not_before: Seconds(now().0 - 60),
-        not_after: far(),
-        uses: None,
-        runtimes,
-    };
-    first_slot(domain, lineage, &claims)
+fn authorization_in(domain: &DomainName, lineage: &str, runtimes: Option<Vec<LineageName>>) -> Draft {
+    let authorized = Authorization::of(&["run"], Seconds(now().0 - 60), far());
+    first_slot(domain, lineage, &Authorization { runtimes, ..authorized }.claims())
 }
 
 fn attestation(domain: &DomainName, lineage: &str, measurement: &str, signer: &SigningKey) -> Vec<u8> {
-    let claims = Claims::RuntimeAttestation {
-        verifier: "verifier-1".to_owned(),
-        status: AttestationStatus::Affirming,
-        measurement: measurement.to_owned(),
-    };
-    sign(first_slot(domain, lineage, &claims), &[signer])
+    let claims = claims::attestation("verifier-1", AttestationStatus::Affirming, measurement);
+    first_slot(domain, lineage, &claims).sign(&[signer])
 }
 
 /// All that an execution in `prod.eu` needs; returns the attestation.
@@ -152,17 +122,12 @@ async fn contain(
     containment: Containment,
     signer: &SigningKey,
 ) -> EvidenceId {
-    let target = containment.target();
-    let claims = Claims::Containment(containment);
-    let mut draft = statement(EvidenceKind::Containment, domain.clone(), &target, &claims);
-    draft.sequence = None;
-    accepted(node, sign(draft, &[signer])).await
+    let draft = place_in(domain.as_ref()).draft(&Claims::Containment(containment));
+    accepted(node, draft.sign(&[signer])).await
 }
 
 async fn release(node: &Node, domain: &DomainName, containment: EvidenceId, governance: &SigningKey) {
-    let claims = Claims::Release { containment };
-    let draft = statement(EvidenceKind::Release, domain.clone(), &containment.to_string(), &claims);
-    governed(node, draft, &[governance]).await;
+    governed(node, place_in(domain.as_ref()).draft(&claims::release(containment)), &[governance]).await;
 }
 
 /// A second statement for the first slot of the attester; it is kept as proof.
@@ -172,7 +137,7 @@ async fn equivocate(node: &Node, lineage: &str) -> EvidenceId {
         Submitted::Problem(problem) if problem.code == Code::AuthorityInconsistent => {}
         other => panic!("{other:?}"),
     }
-    Envelope::parse(&second).unwrap().id()
+    id_of(&second)
 }
 
 /// Everything that lies in the fixture.
@@ -198,7 +163,7 @@ async fn hand_in_prod(node: &Node) {
     grounds_by(node, "counted", Some(2), &attester).await;
     accepted(node, attestation(&domain, "runtime-1", "m1", &attester)).await;
     let bound = authorization_in(&domain, "bound", Some(vec!["runtime-1".parse().unwrap()]));
-    accepted(node, sign(bound, &[&governance])).await;
+    accepted(node, bound.sign(&[&governance])).await;
     accepted(node, attestation(&domain, "bound", "m1", &attester)).await;
 
     let quarantine = |lineage: &str| Containment::Quarantine(lineage.parse().unwrap());
@@ -212,23 +177,15 @@ async fn hand_in_prod(node: &Node) {
     equivocate(node, "twice").await;
     let canonical = grounds_by(node, "settled", None, &attester).await;
     let conflict = [canonical, equivocate(node, "settled").await];
-    let claims = Claims::Reconciliation { conflict, canonical };
-    let reconciled = statement(EvidenceKind::Reconciliation, domain.clone(), &canonical.to_string(), &claims);
+    let reconciled = in_prod().draft(&claims::reconciliation(conflict, canonical));
     governed(node, reconciled, &[&governance]).await;
 
     let void = grounds_by(node, "invalid", None, &attester).await;
     contain(node, &domain, Containment::Invalidate(void), &governance).await;
 
     grounds_by(node, "revoked", None, &revoked).await;
-    let claims = Claims::Revocation {
-        authority: revoked.public(),
-        reason: RevocationReason::KeyCompromise,
-        invalid_since: None,
-    };
-    let subject = revoked.public().to_string();
-    let mut revocation = statement(EvidenceKind::Revocation, domain, &subject, &claims);
-    revocation.sequence = None;
-    accepted(node, sign(revocation, &[&governance])).await;
+    let revocation = in_prod().draft(&claims::revocation(revoked.public(), None));
+    accepted(node, revocation.sign(&[&governance])).await;
 }
 
 async fn hand_in_open(node: &Node) {
@@ -243,21 +200,17 @@ async fn hand_in_open(node: &Node) {
     ];
     set_policy(node, &domain, &governance, &require, None).await;
 
-    let artifact = accepted(node, sign(authorization_in(&domain, "nulls", None), &[&governance])).await;
-    let claims = Claims::PolicyValidation { policy_digest: "p1".to_owned(), verdict: PolicyVerdict::Pass };
-    let mut validated = first_slot(&domain, "nulls", &claims);
-    (validated.sequence, validated.parent) = (Some(1), Some(artifact));
-    accepted(node, sign(validated, &[&governance])).await;
+    let artifact = accepted(node, authorization_in(&domain, "nulls", None).sign(&[&governance])).await;
+    let validated = first_slot(&domain, "nulls", &claims::validation("p1", PolicyVerdict::Pass));
+    accepted(node, validated.slot(1, Some(artifact)).sign(&[&governance])).await;
     accepted(node, attestation(&domain, "nulls", "m1", &attester)).await;
 
     let peer = Peer::new();
-    let trust = accepted(node, sign(first_slot(&domain, "peer", &peer.trust()), &[&zone])).await;
+    let trust = accepted(node, first_slot(&domain, "peer", &peer.trust()).sign(&[&zone])).await;
     let mut parent = trust;
     for (sequence, before, size) in [(1, 0, 7), (2, 7, 12)] {
-        let mut continued = first_slot(&domain, "peer", &peer.continuity(before, size));
-        (continued.sequence, continued.parent) = (Some(sequence), Some(parent));
-        continued.references = vec![trust];
-        parent = accepted(node, sign(continued, &[&zone])).await;
+        let continued = first_slot(&domain, "peer", &peer.continuity(before, size)).references(&[trust]);
+        parent = accepted(node, continued.slot(sequence, Some(parent)).sign(&[&zone])).await;
     }
 }
 
@@ -265,7 +218,7 @@ async fn hand_in_frozen(node: &Node) {
     let (domain, governance) = (frozen(), key(4));
     found(node, &domain, &governance).await;
     set_policy(node, &domain, &governance, &[], None).await;
-    accepted(node, sign(authorization_in(&domain, "frozen", None), &[&governance])).await;
+    accepted(node, authorization_in(&domain, "frozen", None).sign(&[&governance])).await;
     contain(node, &domain, Containment::Isolate(domain.clone()), &governance).await;
 }
 
@@ -286,12 +239,8 @@ impl Peer {
     }
 
     fn trust(&self) -> Claims {
-        Claims::SovereignTrust {
-            peer: PEER.to_owned(),
-            registry_key: self.registry.public(),
-            node_keys: self.nodes.iter().map(SigningKey::public).collect(),
-            not_after: far(),
-        }
+        let nodes: Vec<_> = self.nodes.iter().map(SigningKey::public).collect();
+        claims::trust(PEER, self.registry.public(), &nodes, far())
     }
 
     /// Its checkpoint of so many leaves, signed by it and cosigned by two of its three nodes; it had `before` leaves in the last
@@ -300,13 +249,8 @@ impl Peer {
         let leaves = &self.leaves[..size];
         let root = BatchTree::new(leaves.to_vec()).root();
         let text = Checkpoint { origin: PEER.to_owned(), size: size as u64, root }.to_text();
-        let mut signatures = vec![sign_note(&text, PEER, &self.registry)];
-        for node in &self.nodes[..2] {
-            signatures.push(cosign(&text, &cosigner_name(PEER, &node.public()), node, COSIGNED_AT));
-        }
-        let checkpoint = Note { text, signatures }.to_string();
-        let consistency = consistency_proof(leaves, before).into_iter().map(TreeHash).collect();
-        Claims::SynchronizationContinuity { checkpoint, consistency }
+        let note = signed_note(&text, PEER, &self.registry, &self.nodes[..2], COSIGNED_AT);
+        claims::continuity(note.to_string(), consistency_proof(leaves, before))
     }
 }
 

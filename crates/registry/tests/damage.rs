@@ -4,10 +4,7 @@
 
 mod support;
 
-use assent_proof::{
-    AttestationStatus, AuthorizeRequest, Checkpoint, Claims, EvidenceId, EvidenceKind, Note, PublicKey,
-    SigningKey, cosign, cosigner_name, sign_note,
-};
+use assent_proof::{AttestationStatus, AuthorizeRequest, Checkpoint, EvidenceId, PublicKey, SigningKey};
 use assent_registry::{MemoryRows, Outcome, Row, RowError, Rows, RowsMut, Table, apply, query};
 use support::*;
 
@@ -188,12 +185,8 @@ const PEER: &str = "registry.example/us-1";
 /// A checkpoint of another registry, by the zone for slot 1 of lineage `peer`.
 fn continuity(size: u64, trust: EvidenceId) -> Draft {
     let text = Checkpoint { origin: PEER.to_owned(), size, root: [7; 32] }.to_text();
-    let node = key(81);
-    let cosigned = cosign(&text, &cosigner_name(PEER, &node.public()), &node, 1_795_374_000);
-    let signatures = vec![sign_note(&text, PEER, &key(80)), cosigned];
-    let checkpoint = String::from_utf8(Note { text, signatures }.to_vec()).unwrap();
-    let claims = Claims::SynchronizationContinuity { checkpoint, consistency: Vec::new() };
-    let draft = raw(EvidenceKind::SynchronizationContinuity, &claims.to_json().to_text());
+    let note = signed_note(&text, PEER, &key(80), &[key(81)], 1_795_374_000);
+    let draft = place().draft(&claims::continuity(note.to_string(), Vec::new()));
     draft.lineage("peer").references(&[trust]).slot(1, Some(trust))
 }
 
@@ -201,13 +194,8 @@ fn continuity(size: u64, trust: EvidenceId) -> Draft {
 fn a_second_checkpoint_for_a_slot_whose_first_is_lost_has_no_receipt() {
     let mut world = World::new();
     let keys = world.keys.clone();
-    let claims = Claims::SovereignTrust {
-        peer: PEER.to_owned(),
-        registry_key: key(80).public(),
-        node_keys: vec![key(81).public()],
-        not_after: at(7200),
-    };
-    let trust = raw(EvidenceKind::SovereignTrust, &claims.to_json().to_text()).lineage("peer");
+    let claims = claims::trust(PEER, key(80).public(), &[key(81).public()], at(7200));
+    let trust = place().draft(&claims).lineage("peer");
     let trust = accepted(&world.submit(&trust.sign(&[&keys.zone]))).evidence_id;
     let slots = |world: &World| -> Vec<Vec<u8>> {
         let slots = world.rows.iter().filter(|(table, ..)| *table == Table::Slots);

@@ -4,16 +4,16 @@
 mod support;
 
 use assent_proof::{
-    Checkpoint, Claims, Code, EvidenceId, EvidenceKind, Note, Of, PolicyBody, PublicKey, Requirement, Role,
-    SigningKey, TreeHash, cosign, cosigner_name,
+    Checkpoint, Code, EvidenceId, EvidenceKind, Of, PolicyBody, PublicKey, Requirement, Role, SigningKey,
     merkle::{BatchTree, consistency_proof, leaf_hash},
-    sign_note,
 };
 use assent_registry::{Outcome, RowError, RowsMut, Table, apply};
 use proptest::prelude::*;
 use support::*;
 
 const PEER: &str = "registry.example/us-1";
+/// When its nodes cosign, in seconds since 1970.
+const COSIGNED_AT: u64 = 1_795_374_000;
 
 /// The other registry: its keys and a ledger.
 struct Peer {
@@ -36,11 +36,7 @@ impl Peer {
     fn checkpoint(&self, size: usize, cosigners: usize) -> String {
         let root = self.root(size);
         let text = Checkpoint { origin: PEER.to_owned(), size: size as u64, root }.to_text();
-        let mut signatures = vec![sign_note(&text, PEER, &self.registry)];
-        for node in self.nodes.iter().take(cosigners) {
-            signatures.push(cosign(&text, &cosigner_name(PEER, &node.public()), node, 1_795_374_000));
-        }
-        String::from_utf8(Note { text, signatures }.to_vec()).unwrap()
+        signed_note(&text, PEER, &self.registry, &self.nodes[..cosigners], COSIGNED_AT).to_string()
     }
 
     fn trust(&self) -> Draft {
@@ -66,15 +62,11 @@ impl Peer {
 }
 
 fn trust_in(peer: &str, registry_key: PublicKey, node_keys: Vec<PublicKey>, seconds: i64) -> Draft {
-    let peer = peer.to_owned();
-    let claims = Claims::SovereignTrust { peer, registry_key, node_keys, not_after: at(seconds) };
-    raw(EvidenceKind::SovereignTrust, &claims.to_json().to_text()).lineage("peer")
+    place().draft(&claims::trust(peer, registry_key, &node_keys, at(seconds))).lineage("peer")
 }
 
 fn continuity(checkpoint: String, proof: Vec<[u8; 32]>) -> Draft {
-    let consistency = proof.into_iter().map(TreeHash).collect();
-    let claims = Claims::SynchronizationContinuity { checkpoint, consistency };
-    raw(EvidenceKind::SynchronizationContinuity, &claims.to_json().to_text()).lineage("peer")
+    place().draft(&claims::continuity(checkpoint, proof)).lineage("peer")
 }
 
 /// A domain that requires word of the peer, younger than five minutes.
@@ -231,11 +223,9 @@ fn a_void_checkpoint_is_passed_over_and_the_honest_one_extends_what_stands() {
     for many in 0..1100_u64 {
         let size = (1_u64 << 63) - 1;
         let text = Checkpoint { origin: PEER.to_owned(), size, root: [9; 32] }.to_text();
-        let mut signatures = vec![sign_note(&text, PEER, &own.registry)];
-        let node = &own.nodes[0];
-        signatures.push(cosign(&text, &cosigner_name(PEER, &node.public()), node, 1_795_374_000 + many));
-        let note = String::from_utf8(Note { text, signatures }.to_vec()).unwrap();
-        let slot = continuity(note, Vec::new()).references(&[false_trust]).slot(1 + many, Some(parent));
+        let note = signed_note(&text, PEER, &own.registry, &own.nodes, COSIGNED_AT + many);
+        let slot =
+            continuity(note.to_string(), Vec::new()).references(&[false_trust]).slot(1 + many, Some(parent));
         parent = accepted(&world.submit_at(20, &slot.sign(&[&thief]))).evidence_id;
     }
     let honest = peer.continuity(0, 7, trust).slot(1, Some(trust)).sign(&[&keys.zone]);
@@ -446,12 +436,8 @@ fn a_checkpoint_of_no_leaves_is_of_the_empty_tree() {
     let keys = world.keys.clone();
     let of_no_leaves = |root: [u8; 32]| {
         let text = Checkpoint { origin: PEER.to_owned(), size: 0, root }.to_text();
-        let mut signatures = vec![sign_note(&text, PEER, &peer.registry)];
-        for node in &peer.nodes {
-            signatures.push(cosign(&text, &cosigner_name(PEER, &node.public()), node, 1_795_374_000));
-        }
-        let note = String::from_utf8(Note { text, signatures }.to_vec()).unwrap();
-        continuity(note, Vec::new()).references(&[trust]).slot(1, Some(trust)).sign(&[&keys.zone])
+        let note = signed_note(&text, PEER, &peer.registry, &peer.nodes, COSIGNED_AT);
+        continuity(note.to_string(), Vec::new()).references(&[trust]).slot(1, Some(trust)).sign(&[&keys.zone])
     };
     let outcome = world.submit(&of_no_leaves([9; 32]));
     let (code, field, detail) = refusal(&outcome);

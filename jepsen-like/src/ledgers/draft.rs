@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use assent_fixtures::Place;
 use assent_proof::{
     AuthorizeRequest, Claims, Containment, DomainName, EvidenceId, LineageName, Seconds, Sha256, SigningKey,
-    Statement, sign_statement,
 };
 
 use super::keys::key;
@@ -78,52 +78,21 @@ impl Draft {
     /// The signed envelope. The same draft gives the same bytes.
     pub(super) fn sign(&self) -> Vec<u8> {
         let keys: Vec<SigningKey> = self.signers.iter().map(|number| key(*number)).collect();
-        let statement = Statement {
-            subject_name: None,
-            subject: self.subject.unwrap_or_else(|| Sha256::of(self.target().as_bytes())),
-            kind: self.claims.kind(),
-            registry: ORIGIN.to_owned(),
-            domain: self.domain.clone(),
-            lineage: self.lineage.clone(),
-            issuers: keys.iter().map(SigningKey::public).collect(),
-            sequence: self.slot.map(|slot| slot.sequence),
-            parent: self.slot.and_then(|slot| slot.parent),
-            references: self.references.clone(),
-            issued_at: self.issued_at,
-            expires_at: self.expires_at,
-            claims: self.claims.to_json(),
-        };
-        sign_statement(&statement, &keys.iter().collect::<Vec<_>>())
+        let place = Place::new(ORIGIN, self.domain.clone(), self.issued_at).lineage(self.lineage.clone());
+        let target = place.target(&self.claims).unwrap_or_else(|| self.lineage.to_string());
+        let mut draft = place.raw(self.claims.kind(), self.claims.to_json());
+        draft.0.subject = self.subject.unwrap_or_else(|| Sha256::of(target.as_bytes()));
+        draft.0.sequence = self.slot.map(|slot| slot.sequence);
+        draft.0.parent = self.slot.and_then(|slot| slot.parent);
+        draft.0.references = self.references.clone();
+        draft.0.expires_at = self.expires_at;
+        draft.sign(&keys.iter().collect::<Vec<_>>())
     }
 
     /// The chain that it belongs to.
     pub(super) fn chain(&self) -> ChainId {
         let issuer = if self.lineage.is_system() { None } else { self.signers.first().copied() };
         (self.domain.clone(), self.lineage.clone(), issuer)
-    }
-
-    /// The text of which its subject is the digest.
-    fn target(&self) -> String {
-        match &self.claims {
-            Claims::Root { .. } | Claims::Recovery { .. } => ORIGIN.to_owned(),
-            Claims::Domain { domain, .. } => domain.to_string(),
-            Claims::AuthorityGrant { authority, .. } | Claims::Revocation { authority, .. } => {
-                authority.to_string()
-            }
-            Claims::Policy(_) => self.domain.to_string(),
-            Claims::Containment(containment) => containment.target(),
-            Claims::Release { containment } => containment.to_string(),
-            Claims::Reconciliation { canonical, .. } => canonical.to_string(),
-            Claims::Rules { .. } => "rules".to_owned(),
-            Claims::ExecutionAuthorization { .. }
-            | Claims::RuntimeAttestation { .. }
-            | Claims::PolicyValidation { .. }
-            | Claims::RuntimeIntegrity { .. }
-            | Claims::AuditLineage { .. }
-            | Claims::SovereignTrust { .. }
-            | Claims::SynchronizationContinuity { .. }
-            | Claims::Permit(_) => self.lineage.to_string(),
-        }
     }
 
     /// The same about what has another id now. Its slot stays as it is.

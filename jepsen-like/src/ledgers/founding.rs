@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use assent_fixtures::claims;
 use assent_proof::{Claims, DomainName, Envelope, LineageName, Role, Seconds};
 use assent_registry::{GenesisFile, bootstrap, query};
 
@@ -114,13 +115,7 @@ impl Domain {
 
 /// The claims of a grant that holds for as long as any ledger lasts.
 fn grant(number: u8, role: Role) -> Claims {
-    Claims::AuthorityGrant {
-        authority: public(number),
-        name: role.to_string(),
-        role,
-        not_before: Seconds(T0 - 3600),
-        not_after: Seconds(T0 + 86_400),
-    }
+    claims::grant(public(number), role, Seconds(T0 - 3600), Seconds(T0 + 86_400))
 }
 
 fn name(domain: &str) -> Result<DomainName, LedgerError> {

@@ -20,15 +20,11 @@ pub(super) const ROOT: [u8; 6] = [1, 2, 3, 6, 7, 8];
 /// The successors of the first root keys.
 pub(super) const NEXT_ROOT: [u8; 3] = [6, 7, 8];
 
-static ALL: LazyLock<Vec<SigningKey>> = LazyLock::new(|| (0..KEYS).map(made).collect());
-
-fn made(number: u8) -> SigningKey {
-    SigningKey::from_seed([number; 32])
-}
+static ALL: LazyLock<Vec<SigningKey>> = LazyLock::new(|| (0..KEYS).map(assent_fixtures::key).collect());
 
 /// The key with a number.
 pub(super) fn key(number: u8) -> SigningKey {
-    ALL.get(usize::from(number)).cloned().unwrap_or_else(|| made(number))
+    ALL.get(usize::from(number)).cloned().unwrap_or_else(|| assent_fixtures::key(number))
 }
 
 /// Its public half.

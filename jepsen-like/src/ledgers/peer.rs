@@ -3,9 +3,10 @@
 //! Each has two histories that begin alike, so that it can say one thing here and another thing there. What is drawn of them is
 //! drawn here for the random ledgers and for the simulation's callers alike; most of it is right, and the rest is wrong in one way.
 
+use assent_fixtures::signed_note;
 use assent_proof::{
-    BatchTree, Checkpoint, Claims, EvidenceId, EvidenceKind, Note, PublicKey, Seconds, TreeHash,
-    consistency_proof, cosign, cosigner_name, leaf_hash, sign_note,
+    BatchTree, Checkpoint, Claims, EvidenceId, EvidenceKind, Note, PublicKey, Seconds, SigningKey, TreeHash,
+    consistency_proof, leaf_hash,
 };
 
 use super::draw::NOTHING;
@@ -80,13 +81,9 @@ impl Peer {
 /// A checkpoint as a note, with the lines of these keys under it: the first signs as the registry of that name, the others
 /// cosign as its nodes.
 fn note(checkpoint: &Checkpoint, name: &str, registry: u8, nodes: &[u8], at: Seconds) -> Note {
-    let text = checkpoint.to_text();
+    let nodes: Vec<SigningKey> = nodes.iter().map(|node| key(*node)).collect();
     let seconds = u64::try_from(at.0).unwrap_or(0);
-    let mut signatures = vec![sign_note(&text, name, &key(registry))];
-    for node in nodes {
-        signatures.push(cosign(&text, &cosigner_name(name, &public(*node)), &key(*node), seconds));
-    }
-    Note { text, signatures }
+    signed_note(&checkpoint.to_text(), name, &key(registry), &nodes, seconds)
 }
 
 /// The checkpoint that a note says, if it says one.

@@ -7,11 +7,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use assent_cluster::config::{Config, VoterConfig};
-use assent_proof::{
-    Claims, DomainName, Envelope, EvidenceId, EvidenceKind, LineageName, PolicyBody, PublicKey, Refusal,
-    Role, Seconds, Sha256, SigningKey, Statement, sign_statement,
-};
-use assent_registry::{GenesisFile, RulesVersion};
+use assent_fixtures::{Chain, Genesis, Place, claims};
+use assent_proof::{Claims, DomainName, EvidenceId, PolicyBody, PublicKey, Role, Seconds, SigningKey};
+use assent_registry::RulesVersion;
 
 use super::clock::BEGIN_MS;
 
@@ -36,9 +34,6 @@ pub enum GroundError {
     /// A file could not be written.
     #[error("writing `{0}`: {1}")]
     Io(PathBuf, std::io::Error),
-    /// The genesis statements make no registry: a mistake in this file.
-    #[error("founding the simulated registry: {0}")]
-    Genesis(#[from] Refusal),
     /// A name is not a name: a mistake in this file.
     #[error("`{0}` is not a name")]
     Name(String),
@@ -72,7 +67,7 @@ pub struct Ground {
 impl Ground {
     /// Writes the genesis file and the keys into `folder`.
     pub fn lay(folder: &Path, nodes: u64, domains: &[DomainPlan]) -> Result<Self, GroundError> {
-        let (envelopes, heads) = genesis(domains)?;
+        let (genesis, heads) = genesis(domains);
         let write = |name: String, bytes: &[u8]| {
             let path = folder.join(name);
             // A node reads no key that everybody may read.
@@ -80,7 +75,7 @@ impl Ground {
                 .and_then(|()| std::fs::set_permissions(&path, Permissions::from_mode(0o600)))
                 .map_err(|error| GroundError::Io(path, error))
         };
-        write("genesis.json".to_owned(), &GenesisFile::format(&envelopes)?)?;
+        write("genesis.json".to_owned(), &genesis.bytes())?;
         for id in 1..=NODES_MAX {
             write(format!("node-{id}.pem"), node_key(id).to_pem().as_bytes())?;
         }
@@ -140,85 +135,35 @@ pub struct DomainPlan {
     pub policy: PolicyBody,
 }
 
-/// A chain of statements in one `_governance`.
-struct Chain {
-    domain: DomainName,
-    signed: Vec<Envelope>,
-}
-
-impl Chain {
-    fn sign(
-        &mut self,
-        kind: EvidenceKind,
-        target: &str,
-        claims: &Claims,
-        keys: &[&SigningKey],
-    ) -> Result<(), GroundError> {
-        let statement = Statement {
-            subject_name: None,
-            subject: Sha256::of(target.as_bytes()),
-            kind,
-            registry: ORIGIN.to_owned(),
-            domain: self.domain.clone(),
-            lineage: LineageName::governance(),
-            issuers: keys.iter().map(|key| key.public()).collect(),
-            sequence: Some(self.signed.len() as u64),
-            parent: self.signed.last().map(Envelope::id),
-            references: Vec::new(),
-            issued_at: FOUNDED,
-            expires_at: None,
-            claims: claims.to_json(),
-        };
-        let bytes = sign_statement(&statement, keys);
-        let envelope = Envelope::parse(&bytes).map_err(|error| GroundError::Name(error.to_string()))?;
-        self.signed.push(envelope);
-        Ok(())
-    }
-}
-
 /// The claims of a grant that holds for the whole run.
 pub fn grant_claims(authority: PublicKey, role: Role) -> Claims {
-    Claims::AuthorityGrant {
-        authority,
-        name: role.to_string(),
-        role,
-        not_before: FOUNDED,
-        not_after: GRANTED_UNTIL,
-    }
+    claims::grant(authority, role, FOUNDED, GRANTED_UNTIL)
 }
 
-/// The genesis statements, and each domain's head.
-fn genesis(domains: &[DomainPlan]) -> Result<(Vec<Envelope>, Vec<Head>), GroundError> {
-    let (root, checkpoints) = (key("root", 1), key("checkpoint", 1));
-    let mut of_root = Chain { domain: DomainName::root(), signed: Vec::new() };
-    let claims = Claims::Root { keys: vec![root.public()], threshold: 1, registry_key: checkpoints.public() };
-    of_root.sign(EvidenceKind::Root, ORIGIN, &claims, &[&root, &checkpoints])?;
+/// The genesis file, and each domain's head.
+fn genesis(domains: &[DomainPlan]) -> (Genesis, Vec<Head>) {
+    let of_root = Place::new(ORIGIN, DomainName::root(), FOUNDED);
+    let mut genesis = Genesis::new(ORIGIN, FOUNDED, &[key("root", 1)], 1, &key("checkpoint", 1));
     for id in 1..=NODES_MAX {
         let node = node_key(id);
-        let claims = grant_claims(node.public(), Role::Registry);
-        of_root.sign(EvidenceKind::AuthorityGrant, &node.public().to_string(), &claims, &[&root, &node])?;
+        genesis.node(&node, of_root.draft(&grant_claims(node.public(), Role::Registry)));
     }
-    let mut own = Vec::new();
     let mut heads = Vec::new();
     for plan in domains {
-        let governance: Vec<PublicKey> = plan.governance.iter().map(SigningKey::public).collect();
-        let claims = Claims::Domain { domain: plan.name.clone(), governance, threshold: plan.threshold };
-        let mut keys = vec![&root];
-        keys.extend(&plan.governance);
-        of_root.sign(EvidenceKind::Domain, plan.name.as_ref(), &claims, &keys)?;
-        let mut chain = Chain { domain: plan.name.clone(), signed: Vec::new() };
+        genesis.domain(&plan.name, &plan.governance, plan.threshold);
+        let place = Place::new(ORIGIN, plan.name.clone(), FOUNDED);
+        let mut chain = Chain::new();
         let signers: Vec<&SigningKey> = plan.governance.iter().take(plan.threshold as usize).collect();
-        let policy = Claims::Policy(plan.policy.clone());
-        chain.sign(EvidenceKind::Policy, plan.name.as_ref(), &policy, &signers)?;
+        let policy = place.draft(&Claims::Policy(plan.policy.clone()));
+        genesis.govern(&chain.sign(policy, &signers));
         for (authority, role) in &plan.authorities {
-            let claims = grant_claims(authority.public(), *role);
+            let grant = place.draft(&grant_claims(authority.public(), *role));
             let mut keys = signers.clone();
             keys.push(authority);
-            chain.sign(EvidenceKind::AuthorityGrant, &authority.public().to_string(), &claims, &keys)?;
+            genesis.govern(&chain.sign(grant, &keys));
         }
-        heads.extend(chain.signed.last().map(|last| (chain.signed.len() as u64, last.id())));
-        own.extend(chain.signed);
+        let (next, head) = chain.next_slot();
+        heads.extend(head.map(|head| (next, head)));
     }
-    of_root.signed.extend(own);
-    Ok((of_root.signed, heads))
+    (genesis, heads)
 }

@@ -1,7 +1,8 @@
 //! Ledgers by the rules, with the digests of what they replay to; and such that do not replay to what is said.
 
+use assent_fixtures::Place;
 use assent_jepsen::history::{Op, Outcome};
-use assent_proof::{Envelope, EvidenceKind, Millis, Sha256, Statement, json as strict, sign_statement};
+use assent_proof::{DomainName, Envelope, EvidenceKind, LineageName, Millis, json as strict};
 use assent_registry::{
     GenesisFile, Group, MemoryRows, RowsMut, RulesVersion, Table, Unverified, apply, bootstrap,
 };
@@ -103,22 +104,11 @@ impl Real {
     ) -> Piece {
         let keys: Vec<_> = by.iter().map(|who| key(who)).collect();
         let keys: Vec<_> = keys.iter().collect();
-        let statement = Statement {
-            subject_name: None,
-            subject: Sha256::of(target.as_bytes()),
-            kind,
-            registry: ORIGIN.to_owned(),
-            domain: "_root".parse().unwrap(),
-            lineage: "_governance".parse().unwrap(),
-            issuers: keys.iter().map(|key| key.public()).collect(),
-            sequence: Some(slot.unwrap_or(self.length)),
-            parent: self.head.as_ref().map(|head| head.id.parse().unwrap()),
-            references: vec![],
-            issued_at: BEGIN,
-            expires_at: None,
-            claims: strict::parse(claims.to_string().as_bytes()).unwrap(),
-        };
-        let piece = Piece::of(&sign_statement(&statement, &keys));
+        let place = Place::new(ORIGIN, DomainName::root(), BEGIN).lineage(LineageName::governance());
+        let claims = strict::parse(claims.to_string().as_bytes()).unwrap();
+        let parent = self.head.as_ref().map(|head| head.id.parse().unwrap());
+        let draft = place.about(target).raw(kind, claims).slot(slot.unwrap_or(self.length), parent);
+        let piece = Piece::of(&draft.sign(&keys));
         self.length += 1;
         self.head = Some(piece.clone());
         piece

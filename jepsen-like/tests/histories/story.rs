@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use assent_fixtures::Place;
 use assent_jepsen::history::{History, Op, Outcome, Record};
-use assent_proof::{
-    Envelope, EvidenceKind, Seconds, Sha256, SigningKey, Statement, json as strict, sign_batch,
-    sign_statement,
-};
+use assent_proof::{Envelope, EvidenceKind, Seconds, Sha256, SigningKey, json as strict, sign_batch};
 use serde_json::{Value, json};
 
 /// The registry of the stories.
@@ -49,22 +47,11 @@ impl Piece {
     ) -> Self {
         let domain = if lineage == "_root" { "_root" } else { "prod" };
         let lineage = if lineage == "_root" { "_governance" } else { lineage };
-        let statement = Statement {
-            subject_name: None,
-            subject: Sha256::of(b"it"),
-            kind,
-            registry: ORIGIN.to_owned(),
-            domain: domain.parse().unwrap(),
-            lineage: lineage.parse().unwrap(),
-            issuers: vec![key(by).public()],
-            sequence,
-            parent: None,
-            references: vec![],
-            issued_at: BEGIN,
-            expires_at: None,
-            claims: strict::parse(claims.to_string().as_bytes()).unwrap(),
-        };
-        Self::of(&sign_statement(&statement, &[&key(by)]))
+        let place = Place::new(ORIGIN, domain.parse().unwrap(), BEGIN).lineage(lineage.parse().unwrap());
+        let claims = strict::parse(claims.to_string().as_bytes()).unwrap();
+        let mut draft = place.about("it").raw(kind, claims);
+        draft.0.sequence = sequence;
+        Self::of(&draft.sign(&[&key(by)]))
     }
 
     pub(crate) fn of(bytes: &[u8]) -> Self {

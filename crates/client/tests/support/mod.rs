@@ -3,6 +3,7 @@
 
 use assent_api::{DecisionBody, EventLine, HeartbeatBody, Problem, ReasonBody, ReceiptBody, Verdict};
 use assent_client::Clock;
+use assent_fixtures::{key, usual};
 use assent_proof::{
     AuthorizeRequest, Code, Envelope, EvidenceId, History, Json, Millis, PublicKey, Sha256, SigningKey,
     sign_batch,
@@ -141,7 +142,7 @@ pub fn in_force(history: History) -> Do {
 pub fn envelope(n: u32) -> Vec<u8> {
     let mut envelope =
         Envelope::unsigned("application/vnd.in-toto+json", format!("{{\"n\":{n}}}").into_bytes());
-    envelope.sign_with(&SigningKey::from_seed([1; 32]));
+    envelope.sign_with(&key(1));
     envelope.to_vec()
 }
 
@@ -193,23 +194,11 @@ pub async fn dead_endpoint() -> String {
 }
 
 pub fn request(action: &str) -> AuthorizeRequest {
-    AuthorizeRequest {
-        domain: "prod.eu".parse().unwrap(),
-        lineage: Some("exec-1".parse().unwrap()),
-        runtime: None,
-        action: action.to_owned(),
-        subject: Sha256([3; 32]),
-        audience: None,
-        environment: None,
-        nonce: None,
-        expected_head: None,
-        min_revision: None,
-        history: None,
-    }
+    AuthorizeRequest { action: action.to_owned(), subject: Sha256([3; 32]), ..usual::request() }
 }
 
 pub fn node_key() -> SigningKey {
-    SigningKey::from_seed([42; 32])
+    key(42)
 }
 
 pub fn node_id() -> PublicKey {

@@ -1,9 +1,7 @@
 //! Statements as the callers sign them.
 
-use assent_proof::{
-    Claims, DomainName, EvidenceId, EvidenceKind, LineageName, Seconds, Sha256, SigningKey, Statement,
-    sign_statement,
-};
+use assent_fixtures::Place;
+use assent_proof::{Claims, DomainName, EvidenceId, EvidenceKind, LineageName, Seconds, Sha256, SigningKey};
 
 use super::super::clock::right_ms;
 use super::super::ground::ORIGIN;
@@ -52,21 +50,18 @@ impl Draft {
 
     /// Signed, in its slot if it takes one.
     pub(super) fn sign(self, keys: &[&SigningKey], slot: Option<(u64, Option<EvidenceId>)>) -> Vec<u8> {
-        let statement = Statement {
-            subject_name: None,
-            subject: self.subject,
-            kind: self.kind,
-            registry: ORIGIN.to_owned(),
+        let place = Place {
+            origin: ORIGIN.to_owned(),
             domain: self.domain,
             lineage: self.lineage,
-            issuers: keys.iter().map(|key| key.public()).collect(),
-            sequence: slot.map(|(sequence, _)| sequence),
-            parent: slot.and_then(|(_, parent)| parent),
-            references: self.references,
+            subject: self.subject,
             issued_at: dated(self.dated_ms),
-            expires_at: self.expires_at,
-            claims: self.claims.to_json(),
         };
-        sign_statement(&statement, keys)
+        let mut draft = place.raw(self.kind, self.claims.to_json());
+        draft.0.sequence = slot.map(|(sequence, _)| sequence);
+        draft.0.parent = slot.and_then(|(_, parent)| parent);
+        draft.0.references = self.references;
+        draft.0.expires_at = self.expires_at;
+        draft.sign(keys)
     }
 }
