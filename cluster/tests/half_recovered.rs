@@ -13,17 +13,16 @@ use assent_cluster::raft::codec;
 use assent_cluster::raft::log::LogRecord;
 use assent_cluster::recover::{Survivor, inspect, recover};
 use assent_cluster::usecase::Caller;
-use assent_proof::{Claims, DomainName, EvidenceKind};
 use assent_store::{Store, StoreOptions};
 
 use cluster_support::*;
 
 /// Root's statement that recovers this node.
 fn recovery(survivor: &Survivor) -> Vec<u8> {
-    let claims = Claims::Recovery { epoch: survivor.epoch + 1, voters: vec![survivor.key] };
-    let mut draft = statement(EvidenceKind::Recovery, DomainName::root(), ORIGIN, &claims);
-    (draft.sequence, draft.parent) = (Some(survivor.sequence), survivor.parent);
-    sign(draft, &[&key(1)])
+    in_root()
+        .draft(&claims::recovery(survivor.epoch + 1, &[survivor.key]))
+        .slot(survivor.sequence, survivor.parent)
+        .sign(&[&key(1)])
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

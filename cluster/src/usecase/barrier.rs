@@ -3,7 +3,7 @@
 //! ReadIndex (Raft dissertation §6.4), always: never a lease, never this node's own belief that it leads.
 //! A follower takes the read index from the leader and waits until it has applied that far itself.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use openraft::ReadPolicy;
@@ -13,6 +13,7 @@ use openraft::raft::linearizable_read::{Linearizer, LinearizerOption, ReadLogId}
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Parts;
+use crate::locked::lock;
 use crate::peer::{ReadIndex, ReadIndexError};
 use crate::raft::types::{NodeId, TypeConfig};
 
@@ -49,12 +50,12 @@ impl Default for LastTry {
 
 impl LastTry {
     fn said(&self, problem: String) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = problem;
+        *lock(&self.0) = problem;
     }
 
     /// What a caller is told that waits no longer.
     pub(super) fn given_up(&self) -> BarrierError {
-        BarrierError::NoQuorum(self.0.lock().unwrap_or_else(PoisonError::into_inner).clone())
+        BarrierError::NoQuorum(lock(&self.0).clone())
     }
 }
 

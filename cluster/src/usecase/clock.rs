@@ -3,14 +3,13 @@
 //! Owns how the [`Anchor`](super::anchor::Anchor) is fed and asked. Everything that is stamped or decided takes its time from
 //! [`Parts::judged`], and from one reading.
 
-use std::sync::PoisonError;
-
 use assent_api::{Call, ClockBody, ClockConfirmed, ClockReading, ClockStanding, Problem, status_of};
 use assent_proof::{Code, Millis, Refusal, Seconds};
 
 use super::agreement::{agreement, fresh};
 use super::anchor::{Anchor, Look, Unsure, judge};
 use super::{Caller, Parts, Service};
+use crate::locked::lock;
 
 /// The time that an operator names is at most so far from the node's clock, in milliseconds: it is this clock that was read.
 pub(crate) const NAMED_WITHIN_MS: u64 = 60_000;
@@ -48,7 +47,7 @@ impl Parts {
     }
 
     fn with_anchor<T>(&self, work: impl FnOnce(&mut Anchor) -> T) -> T {
-        let mut anchor = self.anchor.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut anchor = lock(&self.anchor);
         let done = work(&mut anchor);
         // While it is held, so that the newest is what stays.
         self.hub.trusted().set(anchor.offset_ms(), self.config.clock_bound_ms);

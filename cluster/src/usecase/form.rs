@@ -7,7 +7,6 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -16,6 +15,7 @@ use assent_api::{AddressError, MemberAddress};
 use assent_proof::{Code, Refusal};
 
 use super::{Parts, Service};
+use crate::locked::lock;
 use crate::peer::Probe;
 use crate::raft::types::{NodeId, PeerNode};
 
@@ -91,7 +91,7 @@ fn nowhere(members: &BTreeMap<NodeId, PeerNode>) -> Option<Refusal> {
 
 /// Keeps what is wrong with the founders, for `/readyz`, and logs it once.
 fn say_wrong(parts: &Parts, wrong: Option<&Refusal>) {
-    let mut said = parts.lifecycle.not_founded.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut said = lock(&parts.lifecycle.not_founded);
     if said.as_ref() != wrong {
         if let Some(refusal) = wrong {
             let (code, remedy) = (refusal.code.as_str(), refusal.code.remedy());

@@ -6,7 +6,7 @@
 //! it is not the next one any more, and a key that was revoked meanwhile would show its own until the walk comes by again.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
@@ -17,6 +17,7 @@ use assent_store::RegistryStore;
 
 use super::Parts;
 use crate::env::blocking;
+use crate::locked::lock;
 use crate::metrics::KeyEnds;
 
 /// Authorities that are read for one page.
@@ -60,7 +61,7 @@ impl Walks {
             let known = self.known.clone();
             let reading = blocking(&*parts.env.blocking, move || {
                 let read = walk.go_on(&registry, &key, now);
-                let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut known = lock(&known);
                 match read {
                     Ok((own, all)) => {
                         known.own = Some(own);
@@ -80,7 +81,7 @@ impl Walks {
                 parts.stop_if_unknown(&error);
             }
         }
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).to_come(now)
+        lock(&self.known).to_come(now)
     }
 }
 

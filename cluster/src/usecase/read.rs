@@ -1,7 +1,5 @@
 //! Reading what the registry holds, as of a state that a quorum has just confirmed.
 
-use std::sync::PoisonError;
-
 use assent_api::{Call, Problem, status_of};
 use assent_proof::{Code, Millis};
 use assent_registry::{RowError, Rows};
@@ -10,6 +8,7 @@ use super::barrier::BarrierError;
 use super::removed::Belonging;
 use super::{Caller, Service, Shed, within};
 use crate::env::blocking;
+use crate::locked::lock;
 
 fn problem(code: Code, detail: impl Into<String>) -> Box<Problem> {
     Box::new(Problem::new(code, status_of(code, Call::Read), detail))
@@ -74,7 +73,7 @@ impl Service {
     /// Why no barrier was passed: what this node is to the cluster comes first, since nothing else helps until that changes.
     fn why_not_ready(&self, error: &BarrierError) -> Box<Problem> {
         let parts = self.parts();
-        let not_founded = parts.lifecycle.not_founded.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let not_founded = lock(&parts.lifecycle.not_founded).clone();
         if let Some(refusal) = not_founded {
             return Box::new(Problem::from_refusal(&refusal, 503));
         }

@@ -6,12 +6,13 @@
 //! turns but one, unless there is only one: reading a large body is the longest piece there is, and what is urgent need not wait for it.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::urgency::Urgency;
+use crate::locked::lock;
 
 /// A queue in which somebody waits is passed over so many times in a row, and no more than once oftener for each other queue.
 const PASSED_OVER_MAX: u32 = 3;
@@ -154,11 +155,6 @@ impl Drop for Turn {
         state.over(self.urgency);
         hand_out(&shared, &mut state);
     }
-}
-
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    // Nothing that holds it panics halfway through a change.
-    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
