@@ -200,6 +200,7 @@ async fn a_batch_may_grant_a_key_and_go_on_with_what_that_key_has_signed_and_not
     stop(nodes).await;
 }
 
+/// Rule R15.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_cannot_tell_whether_others_know_a_key_does_not_refuse_for_good() {
     let folder = tempfile::tempdir().unwrap();

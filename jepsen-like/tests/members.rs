@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use assent_jepsen::{Answer, Cluster, Evidence, id_of};
-use assent_proof::EvidenceId;
+use assent_proof::{EvidenceId, SigningKey};
 
 const SETTLES_WITHIN: Duration = Duration::from_secs(60);
 
@@ -93,6 +93,17 @@ async fn a_cluster_grows_from_three_to_five_and_shrinks_to_three_others_under_lo
     assert!(asked.is_allow(), "{asked:?}");
 }
 
+/// Waits until the node is a learner that has applied what the cluster was prepared with.
+async fn follows_as_learner(cluster: &Cluster, id: u64) {
+    for _ in 0..200 {
+        let status = cluster.get(id, "/v1/cluster/status").await;
+        if status.text("role") == Some("learner") && status.number("revision") > Some(5) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// Rule R152.
 #[tokio::test]
 async fn a_learner_never_allows_and_its_key_must_be_granted() {
@@ -108,13 +119,7 @@ async fn a_learner_never_allows_and_its_key_must_be_granted() {
     assert_eq!(added.status, Some(200), "{added:?}");
     let again = cluster.add_learner(3, 4).await.unwrap();
     assert_eq!(again.status, Some(200), "the same again is no mistake: {again:?}");
-    for _ in 0..200 {
-        let status = cluster.get(4, "/v1/cluster/status").await;
-        if status.text("role") == Some("learner") && status.number("revision") > Some(5) {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    follows_as_learner(&cluster, 4).await;
     let asked = cluster.authorize(4, &evidence.request()).await;
     assert_eq!(asked.status, Some(503), "{asked:?}");
     assert!(asked.body.to_string().contains("not a voter"), "{asked:?}");
@@ -135,6 +140,34 @@ async fn a_learner_never_allows_and_its_key_must_be_granted() {
     cluster.accept(1, &in_root.revocation(&key, &cluster.key("root").unwrap())).await.unwrap();
     let answer = cluster.post(1, "/v1/cluster/members/4/promote", "").await;
     assert_eq!(code(&answer), (Some(403), Some("authority_unknown")), "{answer:?}");
+}
+
+/// Rule R15.
+#[tokio::test]
+async fn a_learner_leaves_it_to_the_leader_which_keys_are_known() {
+    let mut cluster = Cluster::start(3).await.unwrap();
+    let evidence = prepared(&cluster).await;
+    cluster.start_newcomer(4).unwrap();
+    cluster.grant_newcomer(4).await.unwrap();
+    let added = cluster.add_learner(2, 4).await.unwrap();
+    assert_eq!(added.status, Some(200), "{added:?}");
+    follows_as_learner(&cluster, 4).await;
+    // A key that has no grant is refused for good, though a learner passes no barrier.
+    let stranger = SigningKey::from_seed([77; 32]);
+    let refused = cluster.submit(4, &evidence.integrity(&stranger, (0, None), "m")).await.unwrap();
+    assert_eq!(code(&refused), (Some(403), Some("authority_unknown")), "{refused:?}");
+    // A key is known as soon as its grant is acknowledged, also where the grant is not applied yet.
+    let governance = cluster.key("governance").unwrap();
+    let chain = cluster.get(1, &format!("/v1/lineages/{}/_governance?limit=1", cluster.domain)).await;
+    let head: Option<EvidenceId> = chain.text("head").and_then(|head| head.parse().ok());
+    let mut slot = (chain.number("sequence").map_or(0, |last| last + 1), head);
+    for number in 0..10 {
+        let fresh = SigningKey::from_seed([100 + number; 32]);
+        let grant = evidence.grant(&fresh, "runtime", &governance, slot);
+        cluster.accept(1, &grant).await.unwrap();
+        slot = (slot.0 + 1, id_of(&grant));
+        cluster.accept(4, &evidence.integrity(&fresh, (0, None), "m")).await.unwrap();
+    }
 }
 
 #[tokio::test]
