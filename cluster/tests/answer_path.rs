@@ -16,7 +16,7 @@ use assent_cluster::config::Config;
 use assent_cluster::env::{BoxStream, Entropy, Environment, Listener, Net, RealEntropy, RealNet};
 use assent_cluster::node::Node;
 use assent_cluster::usecase::{Answered, Caller, Service, Submitted};
-use assent_proof::{AuthorizeRequest, Claims, Code, Containment, EvidenceKind, verify_decision};
+use assent_proof::{AuthorizeRequest, Code, verify_decision};
 use cluster_support::held::Held;
 use cluster_support::http::{ask, get, status};
 use cluster_support::*;
@@ -223,15 +223,6 @@ async fn an_allow_that_is_signed_only_after_the_deadline_is_not_sent() {
     node.shutdown().await;
 }
 
-fn quarantine() -> Vec<u8> {
-    let containment = Containment::Quarantine("exec-1".parse().unwrap());
-    let target = containment.target();
-    let claims = Claims::Containment(containment);
-    let mut draft = statement(EvidenceKind::Containment, "prod.eu".parse().unwrap(), &target, &claims);
-    draft.sequence = None;
-    sign(draft, &[&key(3)])
-}
-
 /// Rule R228.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_call_gets_the_answer_to_its_own_question_and_the_same_question_is_decided_anew() {
@@ -256,7 +247,7 @@ async fn each_call_gets_the_answer_to_its_own_question_and_the_same_question_is_
     let again = asked(service.clone(), vec![request()]).await.remove(0);
     assert_eq!((first.status, again.status), (200, 200));
     assert_ne!(first.body, again.body);
-    let contained = service.submit(&Caller::Anonymous, quarantine().into()).await;
+    let contained = service.submit(&Caller::Anonymous, quarantine("exec-1").into()).await;
     assert!(matches!(contained, Submitted::Accepted { .. }), "{contained:?}");
     let after = asked(service.clone(), vec![request()]).await.remove(0);
     assert_eq!((after.status, codes(&decision(&after.body))), (403, vec![Code::LineageQuarantined]));
