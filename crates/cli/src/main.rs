@@ -19,6 +19,7 @@ mod files;
 mod govern;
 mod keys;
 mod log;
+mod members;
 mod output;
 mod signals;
 mod watch;

@@ -122,6 +122,11 @@ impl Client {
         (place, self.attempt(self.endpoints().at(place), ask, within).await)
     }
 
+    /// When a call that starts now must be over.
+    pub(crate) fn deadline(&self) -> Instant {
+        later(self.config().deadline)
+    }
+
     /// How long one attempt may take, if so many endpoints, this one among them, are still to be asked before `until`.
     pub(crate) fn share(&self, until: Instant, endpoints: usize) -> Duration {
         share_of(until.saturating_duration_since(Instant::now()), endpoints, self.config().attempt_timeout)

@@ -9,10 +9,10 @@ use assent_client::Client;
 use assent_proof::{Claims, DomainName, PublicKey, RevocationReason, Role, Seconds, SigningKey};
 use clap::Args as ClapArgs;
 
-use super::member::{introduce, promote, table};
 use crate::args::OriginArg;
 use crate::connect::Endpoints;
 use crate::exit::{CliError, Exit};
+use crate::members::{introduce, promote, table};
 use crate::output::Output;
 use crate::{deliver, edge, govern, keys};
 
