@@ -9,12 +9,12 @@ use assent_proof::{Code, EvidenceId, History};
 use crate::exit::CliError;
 use crate::output::Output;
 
-/// Submits an envelope that was signed just now. Kept in `outbox` first, if there is one.
+/// Submits a restriction that was signed just now. Kept in `outbox` first, if there is one.
 ///
 /// # Errors
-/// Without an outbox and with an unknown outcome, or a refusal that this build does not understand, the envelope is printed on stdout: to sign another one for the same
-/// slot would be equivocation. If nobody takes it there, the error says so too.
-pub(crate) async fn fresh(
+/// Without an outbox and with an unknown outcome, or a refusal that this build does not understand, the envelope is printed on stdout.
+/// If nobody takes it there, the error says so too.
+pub(crate) async fn restriction(
     client: &Client,
     envelope: &[u8],
     outbox: Option<&Path>,
@@ -39,11 +39,10 @@ pub(crate) async fn fresh(
     }
 }
 
-/// The error of an envelope whose outcome is unknown, and whose bytes nobody has any more.
+/// The error of a restriction whose outcome is unknown, and whose bytes nobody has any more.
 fn lost(error: CliError, unwritten: &CliError) -> CliError {
     let detail = format!("{}; the signed envelope is lost: {}", error.detail, unwritten.detail);
-    let remedy = "look whether the lineage holds it before you sign for the same slot again: a second envelope there is \
-                  equivocation";
+    let remedy = "run the same command again: a restriction takes no slot, so another one for the same target does no harm";
     CliError { detail, remedy: remedy.to_owned(), ..error }
 }
 
@@ -63,6 +62,19 @@ pub(crate) async fn through_outbox(
     for envelope in envelopes {
         outbox.put(envelope)?;
     }
+    flush(client, &mut outbox, dir, output).await
+}
+
+/// Sends what is pending in an outbox, and prints the receipts.
+///
+/// # Errors
+/// What keeps something pending; `refused` if something was refused, which is told before.
+pub(crate) async fn flush(
+    client: &Client,
+    outbox: &mut Outbox,
+    dir: &Path,
+    output: Output,
+) -> Result<(), CliError> {
     // Whatever ended it: what it settled before is reported first.
     let report = outbox.flush(client).await;
     for (_, submitted) in &report.accepted {

@@ -22,6 +22,8 @@ mod log;
 mod members;
 mod output;
 mod signals;
+mod slotted;
+mod unsettled;
 mod watch;
 
 use std::ffi::OsString;

@@ -124,6 +124,14 @@ impl Outbox {
         self.pending.iter().map(|name| name.id)
     }
 
+    /// The signed bytes of what is pending, in the order put.
+    ///
+    /// # Errors
+    /// `outbox_io`; `outbox_mutated` for a file that is not what was put.
+    pub fn pending_envelopes(&self) -> Result<Vec<Vec<u8>>, OutboxError> {
+        self.pending.iter().map(|name| self.disk.read(*name)).collect()
+    }
+
     /// Keeps a signed envelope. When this returns, it survives a crash and will be sent by the next flush; nothing was
     /// sent yet. One that is already pending is kept once. Blocks for two fsyncs.
     ///
