@@ -23,6 +23,7 @@ mod members;
 mod output;
 mod signals;
 mod slotted;
+mod table;
 mod unsettled;
 mod watch;
 

@@ -9,9 +9,23 @@ use tokio::time::{Instant, sleep};
 use crate::connect::Endpoints;
 use crate::exit::CliError;
 use crate::output::Output;
+use crate::table::{Column, heads, row};
 
 /// How often a learner is asked after while it catches up.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// The table of the members.
+const COLUMNS: [Column; 9] = [
+    Column::right("node", 4),
+    Column::left("role", 7),
+    Column::left("leads", 6),
+    Column::left("connected", 9),
+    Column::right("matched", 10),
+    Column::right("behind", 7),
+    Column::left("key", 8),
+    Column::left("peer", 22),
+    Column::left("client", 0),
+];
 
 /// Asks the new node who it is.
 pub(crate) async fn introduce(endpoints: &Endpoints, node: &str) -> Result<NewMember, CliError> {
@@ -87,10 +101,7 @@ fn progress(member: &MemberBody) -> String {
 
 /// The members, for people.
 pub(crate) fn table(members: &MembersBody) -> String {
-    let mut lines = vec![format!(
-        "{:>4} {:<7} {:<6} {:<9} {:>10} {:>7} {:<8} {:<22} {}",
-        "node", "role", "leads", "connected", "matched", "behind", "key", "peer", "client"
-    )];
+    let mut lines = vec![heads(&COLUMNS)];
     lines.extend(members.members.iter().map(|member| line(member, members.leader)));
     if members.changing {
         lines.push("a change of the membership is under way".to_owned());
@@ -106,20 +117,21 @@ pub(crate) fn table(members: &MembersBody) -> String {
 
 fn line(member: &MemberBody, leader: Option<u64>) -> String {
     let number = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
-    let yes = |yes: bool| if yes { "yes" } else { "no" };
-    format!(
-        "{:>4} {:<7} {:<6} {:<9} {:>10} {:>7} {:<8} {:<22} {}",
-        member.id,
-        match member.role {
-            MemberRole::Voter => "voter",
-            MemberRole::Learner => "learner",
-        },
+    let yes = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
+    let role = match member.role {
+        MemberRole::Voter => "voter",
+        MemberRole::Learner => "learner",
+    };
+    let cells = [
+        member.id.to_string(),
+        role.to_owned(),
         yes(leader == Some(member.id)),
         yes(member.connected),
         number(member.matched),
         number(member.behind),
-        if member.key_granted { "granted" } else { "missing" },
-        member.peer,
-        member.client,
-    )
+        if member.key_granted { "granted" } else { "missing" }.to_owned(),
+        member.peer.clone(),
+        member.client.clone(),
+    ];
+    row(&COLUMNS, cells)
 }

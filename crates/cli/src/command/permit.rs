@@ -4,8 +4,8 @@ use assent_client::{Client, Decision, PermitError};
 use assent_proof::AuthorizeRequest;
 use clap::Args as ClapArgs;
 
-use super::authorize::{QuestionArgs, unanswered};
-use crate::exit::{CliError, Exit};
+use super::authorize::QuestionArgs;
+use crate::exit::{CliError, Exit, unanswered};
 use crate::output::Output;
 
 /// Ask for a permit: an allow that is recorded in the ledger, and that takes one use of an authorization whose uses are

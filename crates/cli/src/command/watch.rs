@@ -6,10 +6,10 @@ use assent_client::{Client, PermitError};
 use assent_proof::AuthorizeRequest;
 use clap::Args as ClapArgs;
 
-use super::authorize::{QuestionArgs, still_allowed, unanswered};
+use super::authorize::{QuestionArgs, still_allowed};
 use super::permit;
 use crate::edge;
-use crate::exit::{CliError, Exit};
+use crate::exit::{CliError, Exit, unanswered};
 use crate::log;
 use crate::output::Output;
 use crate::watch::{

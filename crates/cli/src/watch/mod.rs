@@ -22,8 +22,8 @@ use assent_proof::{Cursor, Json, Millis};
 use nix::sys::signal::Signal;
 use tokio::time::{Instant, sleep_until};
 
-use crate::command::authorize::{explain, unanswered};
-use crate::exit::{CliError, Exit};
+use crate::command::authorize::explain;
+use crate::exit::{CliError, Exit, unanswered};
 use crate::output::Output;
 pub(crate) use execution::Execution;
 pub(crate) use guard::{become_child, guard};
