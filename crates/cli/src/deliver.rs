@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use assent_api::ReceiptBody;
-use assent_client::{Client, ClientError, FlushStopped, Outbox, Submitted};
+use assent_client::{Client, FlushStopped, Outbox, SubmitError, Submitted};
 use assent_proof::{Code, EvidenceId, History};
 
 use crate::exit::CliError;
@@ -26,7 +26,7 @@ pub(crate) async fn restriction(
     match client.submit(envelope.to_vec()).await {
         Ok(submitted) => receipt(&submitted, output),
         Err(error) => {
-            if matches!(error, ClientError::OutcomeUnknown { .. } | ClientError::RefusalNotUnderstood(_)) {
+            if matches!(error, SubmitError::Unknown(_)) {
                 if let Err(unwritten) = output.product_json(envelope) {
                     return Err(lost(refused(error), &unwritten));
                 }
@@ -81,7 +81,7 @@ pub(crate) async fn flush(
         receipt(submitted, output)?;
     }
     for (id, problem) in &report.refused {
-        let error = refused(ClientError::Refused(Box::new(problem.clone())));
+        let error = refused(SubmitError::Refused(Box::new(problem.clone())));
         output.error(&CliError { detail: format!("`{id}`: {}", error.detail), ..error });
     }
     if let Some(stopped) = report.stopped {
@@ -131,13 +131,13 @@ pub(crate) fn receipt(submitted: &Submitted, output: Output) -> Result<(), CliEr
 }
 
 /// A refusal, with what to do about a slot that somebody else took.
-pub(crate) fn refused(error: ClientError) -> CliError {
+pub(crate) fn refused(error: SubmitError) -> CliError {
     let slot = match &error {
-        ClientError::Refused(problem) => match problem.code {
+        SubmitError::Refused(problem) => match problem.code {
             Code::HeadMoved | Code::LineageFragmented => Some((problem.head, problem.next_sequence)),
             _ => None,
         },
-        _ => None,
+        SubmitError::NotTaken(_) | SubmitError::Unknown(_) => None,
     };
     let error = CliError::from(error);
     match slot {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{ExitCode, ExitStatus};
 
 use assent_api::Problem;
-use assent_client::{ClientError, OutboxError};
+use assent_client::{ClientError, OutboxError, SubmitError};
 use assent_proof::text::one_line;
 use assent_proof::{Code, Refusal};
 
@@ -178,6 +178,12 @@ impl From<ClientError> for CliError {
         let exit = Exit::of_client(&error, Called::Other);
         // What a server said is in it.
         CliError { exit, ..CliError::new(error.code(), one_line(&detail), one_line(&error.remedy())) }
+    }
+}
+
+impl From<SubmitError> for CliError {
+    fn from(error: SubmitError) -> Self {
+        ClientError::from(error).into()
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use assent_client::{Client, ClientError, Outbox, Submitted};
+use assent_client::{Client, Outbox, SubmitError, Submitted};
 use assent_proof::{Envelope, Statement};
 
 use crate::deliver;
@@ -110,7 +110,7 @@ pub(crate) async fn settle(
                 unsettled.settle(id)?;
                 accepted.push((statement, submitted));
             }
-            Err(error) if error.is_definite() => {
+            Err(error @ SubmitError::Refused(_)) => {
                 unsettled.settle(id)?;
                 let error = deliver::refused(error);
                 let detail = format!(
@@ -119,7 +119,10 @@ pub(crate) async fn settle(
                 );
                 return Err(CliError { detail, ..error });
             }
-            Err(error) => return Err(kept(error, &path)),
+            // One that no node takes now may have been taken before.
+            Err(error @ (SubmitError::NotTaken(_) | SubmitError::Unknown(_))) => {
+                return Err(kept(error, &path));
+            }
         }
     }
     Ok(accepted)
@@ -147,11 +150,11 @@ pub(crate) async fn send(
             }
             Ok(submitted)
         }
-        Err(error) if is_untaken(&error) => {
+        Err(error @ (SubmitError::Refused(_) | SubmitError::NotTaken(_))) => {
             unsettled.settle(id)?;
             Err(deliver::refused(error))
         }
-        Err(error) => Err(kept(error, &path)),
+        Err(error @ SubmitError::Unknown(_)) => Err(kept(error, &path)),
     }
 }
 
@@ -183,22 +186,8 @@ fn statement_in(envelope: &[u8]) -> Option<Statement> {
     Statement::parse(&Envelope::parse(envelope).ok()?.payload).ok()
 }
 
-/// Whether it is certain that no node has taken what was submitted, and that none will.
-fn is_untaken(error: &ClientError) -> bool {
-    match error {
-        ClientError::Refused(_) | ClientError::Unavailable { .. } | ClientError::Config { .. } => true,
-        ClientError::OutcomeUnknown { .. }
-        | ClientError::RefusalNotUnderstood(_)
-        | ClientError::DenyNotUnderstood(_)
-        | ClientError::Answer { .. }
-        | ClientError::HistoryChanged(_)
-        | ClientError::BeyondLedger { .. }
-        | ClientError::Untrusted { .. } => false,
-    }
-}
-
 /// The error of a statement that stays kept.
-fn kept(error: ClientError, path: &Path) -> CliError {
+fn kept(error: SubmitError, path: &Path) -> CliError {
     let error = CliError::from(error);
     let detail = format!("{}; the signed statement is kept in `{}`", error.detail, path.display());
     let remedy = "run the same command again: it sends these same bytes, and signs nothing else for their slot before they have a \

@@ -57,6 +57,6 @@ pub use events::{EventFollower, EventsFilter, EventsPage};
 pub use outbox::{FlushReport, FlushStopped, Outbox, OutboxError};
 pub use permit::{MaybeRecorded, PermitEnd, PermitError};
 pub use read::LineagePages;
-pub use submit::Submitted;
+pub use submit::{SubmitError, Submitted};
 pub use trust::{Trust, TrustedKeys};
 pub use words::{UnreadDeny, UnreadRefusal};

@@ -34,7 +34,7 @@ use std::sync::Arc;
 
 use crate::client::Client;
 use crate::error::ClientError;
-use crate::submit::Submitted;
+use crate::submit::{SubmitError, Submitted};
 use disk::{Delivered, Disk, Name, Settled};
 
 /// Most pending envelopes of an outbox, unless [`Outbox::open_with_limit`] says otherwise.
@@ -185,7 +185,7 @@ impl Outbox {
                     self.settle(name, Settled::Done(submitted.receipt)).await?;
                     report.accepted.push((name.id, submitted));
                 }
-                Err(ClientError::Refused(problem)) => {
+                Err(SubmitError::Refused(problem)) => {
                     if let Some(judged_in) = problem.history {
                         self.is_in(judged_in).await?;
                         confirmed = true;
@@ -193,7 +193,7 @@ impl Outbox {
                     self.settle(name, Settled::Refused(problem.clone())).await?;
                     report.refused.push((name.id, *problem));
                 }
-                Err(error) => return Err(error.into()),
+                Err(SubmitError::NotTaken(error) | SubmitError::Unknown(error)) => return Err(error.into()),
             }
         }
         if !confirmed && let Delivered::In(_) = self.delivered {
