@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use assent_client::{Client, ClientConfig, ClientError, Trust};
+use assent_client::{Client, ClientConfig, SubmitError, Trust};
 use assent_proof::Seconds;
 use bytes::Bytes;
 use serde_json::Value;
@@ -205,7 +205,7 @@ impl Shared {
                     });
                     break;
                 }
-                Err(ClientError::Refused(problem)) => {
+                Err(SubmitError::Refused(problem)) => {
                     submission.refused = Some(format!("{}: {}", problem.code, problem.detail));
                     break;
                 }
