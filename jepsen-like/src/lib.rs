@@ -25,7 +25,9 @@ pub mod output;
 mod page;
 mod ports;
 mod processes;
+mod reading;
 pub mod sim;
+mod table;
 
 pub use answer::Answer;
 pub use binary::{binary, build_binary};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::history::{Kind, Struck};
+use super::fault::{Kind, Struck};
 
 /// Numbers that look random and come from a seed (splitmix64).
 #[derive(Debug, Clone)]

@@ -13,10 +13,11 @@ use super::{Output, USAGE};
 /// Kill, pause and stop the nodes of a cluster of its own under load.
 ///
 /// It starts real node processes in a temporary directory, asks through every node, submits through the real client, revokes
-/// and quarantines, and makes one fault after the other. It reports how long denies lasted, and every wrong answer: an
-/// allow after an acknowledged restriction or without a quorum, an acknowledged envelope that is missing or different
-/// somewhere, two receipts for the same bytes, nodes that have applied the same and hold something else. It ends with 1 if
-/// there is any. The seed decides the faults; the timing is real.
+/// and quarantines, and makes one fault after the other. It reports how long denies lasted, and every wrong answer: what happened
+/// is judged by the invariants that jepsen-like/README.md lists for chaos, among them no allow after an acknowledged restriction
+/// or without a quorum, no acknowledged envelope that is missing or different somewhere, no two receipts for the same bytes, and
+/// nodes that hold the same. It ends with 1 if any is violated. The seed decides the faults; the timing is real. A run of more
+/// than 120 s asks and submits less often, so that its history fits into memory.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -98,7 +99,7 @@ fn chaos(args: &ChaosArgs) -> Result<Report, HarnessError> {
         seed: args.seed,
         kinds: args.faults.iter().map(|fault| Kind::from(*fault)).collect(),
         majorities: !args.minority_only,
-        load: LoadConfig::default(),
+        load: LoadConfig::lasting(args.seconds),
     };
     let failed = |error: std::io::Error| HarnessError::Unexpected(format!("starting the runtime: {error}"));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failed)?;
