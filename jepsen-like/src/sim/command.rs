@@ -1,7 +1,7 @@
 //! `assent-jepsen sim`: seeds by number, what they brought as a table, and how to see a failure again.
 
 use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal};
+use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,10 +15,12 @@ use super::seeds::{Plan, SeedsReport, run_seeds};
 use super::shrink::shrink;
 use super::table;
 use crate::mutants::{Mutant, activate};
-use crate::output::{print, say, say_on};
+use crate::output::{Progress, print, say};
 
 /// How long a run lasts unless told otherwise, in simulated seconds.
 const SECONDS: u64 = 20;
+/// How many seeds pass between two lines of progress, where stderr is no terminal.
+const PROGRESS_EACH: u64 = 10;
 
 /// Run whole clusters in simulation, seed by seed, and judge them.
 ///
@@ -177,9 +179,9 @@ pub fn sim(args: &SimArgs, json: bool) -> Result<bool, String> {
         }
     }
     let plan = Plan { seeds: args.seeds(), arguments, jobs: args.jobs(), stop_at_first: false };
-    let mut progress = Progress::new(plan.seeds.len());
+    let progress = Progress::of(u64::try_from(plan.seeds.len()).unwrap_or(u64::MAX), 1, PROGRESS_EACH);
     let mut report =
-        run_seeds(&plan, &mut |seed, all| progress.tell(seed, all)).map_err(|error| error.to_string())?;
+        run_seeds(&plan, &mut |seed, all| tell(&progress, seed, all)).map_err(|error| error.to_string())?;
     report.hold_to_reach(&args.faults.0, args.nodes);
     let told = if json {
         serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?
@@ -213,42 +215,18 @@ fn save(history: &crate::history::History, path: &Path) -> Result<(), crate::his
     history.write(BufWriter::new(File::create(path)?))
 }
 
-/// Tells on stderr how far it is.
-struct Progress {
-    seeds: usize,
-    terminal: bool,
-}
-
-impl Progress {
-    fn new(seeds: usize) -> Self {
-        Self { seeds, terminal: io::stderr().is_terminal() }
+/// Tells on stderr how far it is, and at once what a seed violates.
+fn tell(progress: &Progress, seed: &SeedReport, all: &SeedsReport) {
+    for found in &seed.violations {
+        progress.interrupt(&format!("seed {}: {} violated: {}", seed.seed, found.invariant, found.what));
     }
-
-    fn tell(&mut self, seed: &SeedReport, all: &SeedsReport) {
-        for found in &seed.violations {
-            let clear = self.clear();
-            say(&format!("{clear}seed {}: {} violated: {}", seed.seed, found.invariant, found.what));
-        }
-        let line = format!(
-            "{}/{} seeds, {} operations, {} allows, {} violations, {:.1} simulated seconds a second and core",
-            all.seeds,
-            self.seeds,
+    progress.tell(all.seeds, || {
+        format!(
+            "seeds, {} operations, {} allows, {} violations, {:.1} simulated seconds a second and core",
             all.ops,
             all.allows,
             all.violations.len(),
             all.speed()
-        );
-        if self.terminal {
-            say_on(&format!("\r{line}"));
-            if all.seeds == u64::try_from(self.seeds).unwrap_or(0) {
-                say("");
-            }
-        } else if all.seeds.is_multiple_of(10) || all.seeds == u64::try_from(self.seeds).unwrap_or(0) {
-            say(&line);
-        }
-    }
-
-    fn clear(&self) -> &'static str {
-        if self.terminal { "\r\x1b[K" } else { "" }
-    }
+        )
+    });
 }
