@@ -10,6 +10,7 @@ mod binary;
 pub mod chaos;
 pub mod check;
 mod cluster;
+mod configuration;
 /// Shared with the tests of the nodes, which talk to them over HTTP too.
 #[path = "../../cluster/tests/cluster_support/documented.rs"]
 mod documented;

@@ -87,7 +87,7 @@ impl Load {
             governance: cluster.key("governance")?,
             attestation: cluster.key("attestation")?,
             audit: cluster.key("audit")?,
-            governance_slot: governance_slot(cluster).await,
+            governance_slot: cluster.governance_slot(1, &cluster.domain).await,
         };
         let authorization = base.authorization(&keys.governance, (0, None));
         let attestation = base.attestation(&keys.attestation, (0, None), "affirming", "m");
@@ -188,11 +188,4 @@ impl Asker {
             sleep(if decided { shared.config().ask_pause } else { ABSENT_PAUSE }).await;
         }
     }
-}
-
-/// The next slot of the domain's `_governance`.
-async fn governance_slot(cluster: &Cluster) -> Slot {
-    let page = cluster.get(1, &format!("/v1/lineages/{}/_governance?limit=1", cluster.domain)).await;
-    let head = page.text("head").and_then(|head| head.parse().ok());
-    (page.number("sequence").map_or(0, |sequence| sequence + 1), head)
 }
