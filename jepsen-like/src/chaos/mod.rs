@@ -1,7 +1,7 @@
 //! Chaos: a real cluster under load, broken again and again, and what it answered meanwhile.
 //!
 //! [`run`] starts a cluster, the load ([`Load`]) and a nemesis whose faults a seed decides. The [`Recorder`] writes everything into a
-//! [`History`](crate::history::History) as a simulated run has it. [`judge`](crate::check::judge) holds the history to the invariants
+//! [`History`](crate::history::History) as a simulated run has it. [`judge`](fn@crate::check::judge) holds the history to the invariants
 //! that are judged in chaos, and [`measure`] says how long what took. Timing is real: the same seed makes the same faults, not the
 //! same run.
 
@@ -24,7 +24,7 @@ pub use fault::{At, Fault, Kind, Struck};
 pub use load::{Load, LoadConfig};
 pub use measure::{DENY_WITHIN, Measures, Spread, Submissions, Windows, measure};
 pub use nemesis::strike;
-pub use plan::{Plan, Planned, Seeded};
+pub use plan::{Plan, Planned};
 pub use recorder::Recorder;
 pub use report::{Report, Wrong};
 pub use settle::settle;

@@ -6,11 +6,11 @@ use futures_util::StreamExt;
 use futures_util::stream::iter;
 use tokio::time::{Instant, sleep};
 
-use super::plan::Seeded;
 use super::recorder::Recorder;
 use crate::cluster::Cluster;
 use crate::error::HarnessError;
 use crate::reading::{Reads, ledger};
+use crate::sim::dice::Dice;
 
 /// Longest until all nodes have applied the same.
 const CONVERGES_WITHIN: Duration = Duration::from_secs(30);
@@ -57,15 +57,10 @@ async fn converge(cluster: &Cluster) {
 
 /// Submits some of the same bytes again, each through some node: the first receipt has to come back.
 async fn resubmit(cluster: &Cluster, recorder: &Recorder, seed: u64) -> Result<(), HarnessError> {
-    let mut numbers = Seeded::new(seed);
+    let mut dice = Dice::new(seed);
     let acknowledged = recorder.acknowledged();
-    let mut below = |end: usize| {
-        let number = numbers.below(u64::try_from(end).unwrap_or(0));
-        usize::try_from(number).unwrap_or(0)
-    };
     for _ in 0..RESUBMITTED.min(acknowledged.len()) {
-        let (place, through) = (below(acknowledged.len()), below(cluster.nodes.len()));
-        if let (Some(envelope), Some(node)) = (acknowledged.get(place), cluster.nodes.get(through)) {
+        if let (Some(envelope), Some(node)) = (dice.pick(&acknowledged), dice.pick(&cluster.nodes)) {
             recorder.submit(cluster, node.id, envelope.as_bytes()).await?;
         }
     }

@@ -9,6 +9,7 @@ use super::many::{Found, LedgersReport, run_ledgers};
 use super::profile::Profile;
 use crate::mutants::{Mutant, activate};
 use crate::output::{Progress, print};
+use crate::sim::seeds::parse_range;
 
 /// Most seeds of one command.
 const SEEDS_MAX: u64 = 1_000_000_000;
@@ -47,11 +48,7 @@ pub struct LedgersArgs {
 }
 
 fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
-    let problem = || format!("`{text}` is not `A..B` with A below B, and at most {SEEDS_MAX} seeds");
-    let (from, to) = text.split_once("..").ok_or_else(problem)?;
-    let (from, to): (u64, u64) = (from.parse().map_err(|_| problem())?, to.parse().map_err(|_| problem())?);
-    let count = to.checked_sub(from).filter(|count| (1..=SEEDS_MAX).contains(count));
-    count.map(|_| from..to).ok_or_else(problem)
+    parse_range(text, SEEDS_MAX)
 }
 
 /// Runs the command; whether nothing was found.

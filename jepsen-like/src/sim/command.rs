@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::BufWriter;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use clap::builder::TypedValueParser;
 use super::nemesis::Kind;
 use super::run::{Config, run};
 use super::seed::SeedReport;
-use super::seeds::{Plan, SeedsReport, run_seeds};
+use super::seeds::{Plan, SeedsReport, parse_range, run_seeds};
 use super::shrink::shrink;
 use super::table;
 use crate::mutants::{Mutant, activate};
@@ -38,8 +39,8 @@ pub struct SimArgs {
     #[arg(long, value_name = "N", conflicts_with = "seeds")]
     seed: Option<u64>,
     /// Seeds from A up to, but not with, B
-    #[arg(long, value_name = "A..B", value_parser = parse_range)]
-    seeds: Option<SeedRange>,
+    #[arg(long, value_name = "A..B", value_parser = parse_seeds)]
+    seeds: Option<Range<u64>>,
     /// How many nodes begin, 3 or 5
     #[arg(long, default_value_t = 3, value_parser = clap::builder::PossibleValuesParser::new(["3", "5"]).map(|n| n.parse::<u64>().unwrap_or(3)))]
     nodes: u64,
@@ -82,23 +83,11 @@ pub struct SimArgs {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Faults(Vec<Kind>);
 
-/// A range of seeds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SeedRange {
-    from: u64,
-    to: u64,
-}
-
 /// Most seeds of one command.
 const SEEDS_MAX: u64 = 1_000_000;
 
-fn parse_range(text: &str) -> Result<SeedRange, String> {
-    let problem = || format!("`{text}` is not `A..B` with A below B, and at most {SEEDS_MAX} seeds");
-    let (from, to) = text.split_once("..").ok_or_else(problem)?;
-    let range =
-        SeedRange { from: from.parse().map_err(|_| problem())?, to: to.parse().map_err(|_| problem())? };
-    let count = range.to.checked_sub(range.from).filter(|count| (1..=SEEDS_MAX).contains(count));
-    count.map(|_| range).ok_or_else(problem)
+fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
+    parse_range(text, SEEDS_MAX)
 }
 
 fn parse_faults(text: &str) -> Result<Faults, String> {
@@ -149,7 +138,7 @@ impl SimArgs {
 
     fn seeds(&self) -> Vec<u64> {
         match (&self.seeds, self.seed) {
-            (Some(range), _) => (range.from..range.to).collect(),
+            (Some(range), _) => range.clone().collect(),
             (None, seed) => vec![seed.unwrap_or(1)],
         }
     }
