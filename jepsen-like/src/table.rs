@@ -43,7 +43,7 @@ impl Table {
             let cells: Vec<String> = row
                 .iter()
                 .zip(columns)
-                .map(|(cell, (side, width))| match side {
+                .map(|(cell, (side, &width))| match side {
                     Side::Left => format!("{cell:<width$}"),
                     Side::Right => format!("{cell:>width$}"),
                 })

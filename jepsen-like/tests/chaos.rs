@@ -24,7 +24,7 @@ fn config(kinds: &[Kind], faults: usize, majorities: bool) -> ChaosConfig {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn twenty_kills_of_random_nodes_under_load_lose_and_change_nothing_and_leave_equal_nodes() {
-    let report = run(config(&[Kind::Kill], 22, false), |what| eprintln!("{what}")).await.unwrap();
+    let (report, _) = run(config(&[Kind::Kill], 22, false), |what| eprintln!("{what}")).await.unwrap();
     println!("{}", report.to_text());
     assert!(report.faults() >= 20, "only {} kills", report.faults());
     assert!(report.is_good(), "{}", report.to_text());

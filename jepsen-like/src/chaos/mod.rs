@@ -1,7 +1,7 @@
 //! Chaos: a real cluster under load, broken again and again, and what it answered meanwhile.
 //!
 //! [`run`] starts a cluster, the load ([`Load`]) and a nemesis whose faults a seed decides. The [`Recorder`] writes everything into a
-//! [`History`](crate::history::History) as a simulated run has it. [`judge`](fn@crate::check::judge) holds the history to the invariants
+//! [`History`] as a simulated run has it. [`judge`](fn@crate::check::judge) holds the history to the invariants
 //! that are judged in chaos, and [`measure`] says how long what took. Timing is real: the same seed makes the same faults, not the
 //! same run.
 
@@ -31,6 +31,7 @@ pub use settle::settle;
 
 use crate::cluster::Cluster;
 use crate::error::HarnessError;
+use crate::history::History;
 
 /// Longest run: the history is kept in memory.
 pub const SECONDS_MAX: u64 = 3_600;
@@ -56,11 +57,11 @@ pub struct ChaosConfig {
     pub load: LoadConfig,
 }
 
-/// Breaks a cluster of its own and reports. `say` is told what goes on.
+/// Breaks a cluster of its own, and gives what the run showed and its history. `say` is told what goes on.
 ///
 /// # Errors
 /// The harness could not do its work, or a node never came back; wrong answers are no error but in the report.
-pub async fn run(config: ChaosConfig, say: impl Fn(&str)) -> Result<Report, HarnessError> {
+pub async fn run(config: ChaosConfig, say: impl Fn(&str)) -> Result<(Report, History), HarnessError> {
     say(&format!("starting {} nodes, seed {}", config.nodes, config.seed));
     let mut cluster = Cluster::start(config.nodes).await?;
     let load = Load::start(&cluster, LoadConfig { seed: config.seed, ..config.load }).await?;
@@ -80,5 +81,6 @@ pub async fn run(config: ChaosConfig, say: impl Fn(&str)) -> Result<Report, Harn
     say("ending the load");
     load.stop().await?;
     settle(&cluster, &recorder, config.seed, &say).await?;
-    Ok(Report::new(config, &recorder.take()))
+    let history = recorder.take();
+    Ok((Report::new(config, &history), history))
 }

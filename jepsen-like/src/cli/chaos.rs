@@ -1,11 +1,13 @@
 //! `assent-jepsen chaos`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
 use assent_jepsen::HarnessError;
 use assent_jepsen::chaos::{ChaosConfig, Kind, LoadConfig, Report, SECONDS_MAX, run};
+use assent_jepsen::history::History;
 use assent_jepsen::output::{print, say};
 
 use super::{Output, USAGE};
@@ -39,6 +41,9 @@ pub(super) struct ChaosArgs {
     /// Never strike so many nodes that no quorum is left
     #[arg(long)]
     minority_only: bool,
+    /// Write the history to FILE, which `check --of chaos` judges again
+    #[arg(long, value_name = "FILE")]
+    history: Option<PathBuf>,
 }
 
 /// What is done to nodes.
@@ -70,7 +75,12 @@ impl ChaosArgs {
             return USAGE.into();
         }
         match chaos(self) {
-            Ok(report) => {
+            Ok((report, history)) => {
+                if let Some(path) = &self.history
+                    && let Err(error) = history.save(path)
+                {
+                    return failed(&format!("writing `{}`: {error}", path.display()));
+                }
                 let text = match output {
                     Output::Text => report.to_text(),
                     Output::Json => report.to_json().to_string(),
@@ -90,7 +100,7 @@ fn failed(problem: &str) -> ExitCode {
     1.into()
 }
 
-fn chaos(args: &ChaosArgs) -> Result<Report, HarnessError> {
+fn chaos(args: &ChaosArgs) -> Result<(Report, History), HarnessError> {
     assent_jepsen::build_binary()?;
     let config = ChaosConfig {
         nodes: args.nodes,
@@ -105,7 +115,7 @@ fn chaos(args: &ChaosArgs) -> Result<Report, HarnessError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failed)?;
     runtime.block_on(async {
         tokio::select! {
-            report = run(config, say) => report,
+            ran = run(config, say) => ran,
             // Dropping the run ends the cluster's processes and removes its directory.
             _ = tokio::signal::ctrl_c() => Err(HarnessError::Unexpected("interrupted".to_owned())),
         }

@@ -4,7 +4,9 @@
 //! nanoseconds since the run began, on one clock that no node can read: simulated ones, or those of the harness's own clock
 //! where the nodes are real processes. Nothing here judges.
 
-use std::io::{self, BufRead, Write};
+use std::fs::File;
+use std::io::{self, BufRead, BufWriter, Write};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -145,6 +147,11 @@ impl History {
             to.write_all(b"\n")?;
         }
         Ok(to.flush()?)
+    }
+
+    /// Writes it to a file.
+    pub fn save(&self, path: &Path) -> Result<(), HistoryError> {
+        self.write(BufWriter::new(File::create(path)?))
     }
 
     /// The records of one kind, each with its place in the history.

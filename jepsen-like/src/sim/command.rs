@@ -1,9 +1,7 @@
 //! `assent-jepsen sim`: seeds by number, what they brought as a table, and how to see a failure again.
 
-use std::fs::File;
-use std::io::BufWriter;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -195,13 +193,9 @@ fn here(args: &SimArgs) -> Result<SeedReport, String> {
     let ran = run(&args.config(seed), folder.path(), &mut |_| {});
     let (report, history) = SeedReport::of(seed, args.nodes, ran);
     if let Some(path) = &args.history {
-        save(&history, path).map_err(|error| format!("writing `{}`: {error}", path.display()))?;
+        history.save(path).map_err(|error| format!("writing `{}`: {error}", path.display()))?;
     }
     Ok(report)
-}
-
-fn save(history: &crate::history::History, path: &Path) -> Result<(), crate::history::HistoryError> {
-    history.write(BufWriter::new(File::create(path)?))
 }
 
 /// Tells on stderr how far it is, and at once what a seed violates.
