@@ -60,7 +60,8 @@ pub enum Op {
     /// `envelope` is the stored text, and `applied` the log index at which `digest` (of all rows) was taken.
     Ledger,
     /// A fault, from when it began to bite to when it was undone. Input `{kind, nodes, …}`. The kind `cut` says that for all
-    /// that time `node` could exchange messages with no node, itself included, that could with a quorum.
+    /// that time `node` could exchange messages with no node, itself included, that could with a quorum. Of chaos's kinds, `kill`,
+    /// `pause` and `stop`, the input says in `struck` what part of the cluster it was: `follower`, `leader` or `majority`.
     Fault,
     /// What the harness saw of a node's Raft state when it changed. Output `{boot, term, vote: {term, node, committed}, state,
     /// leader, lastLog, committed: {index, term}, applied: {index, term}, voters: [[id…]…], learners: [id…], revision}`; log indexes
