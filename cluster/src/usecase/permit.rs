@@ -45,9 +45,8 @@ impl Service {
         let bytes = self.parts().permit_statement(&request, now);
         match self.submit_nodes(bytes).await {
             // Whatever became of it, the ledger says now what is recorded, and the rules say what follows.
-            Submitted::Accepted { .. } => Ok(self.decided(request).await),
-            Submitted::Problem(problem) if is_of_the_rules(&problem) => Ok(self.decided(request).await),
-            Submitted::Problem(problem) => {
+            Submitted::Accepted { .. } | Submitted::Refused(_) => Ok(self.decided(request).await),
+            Submitted::NotTaken(problem) | Submitted::Unknown(problem) => {
                 let Problem { code, detail, remedy, .. } = *problem;
                 let detail = format!("{detail}; ask again with the same nonce");
                 // What else went wrong has its remedy for the submission, and this is none of the caller's.
@@ -102,9 +101,4 @@ impl super::Parts {
         envelope.sign_with(&self.identity.key);
         envelope.to_vec().into()
     }
-}
-
-/// Whether the registry has judged, rather than not been reached.
-fn is_of_the_rules(problem: &Problem) -> bool {
-    !matches!(problem.status, 429 | 503 | 504)
 }
