@@ -111,10 +111,10 @@ async fn envelopes_that_are_costly_to_verify_are_left_once_nobody_waits_for_them
             results.pop().unwrap()
         }
         // Not even the first of them was looked at in time.
-        Err(problem) => Submitted::Problem(problem),
+        Err(problem) => Submitted::NotTaken(problem),
     };
     match last {
-        Submitted::Problem(problem) => {
+        Submitted::NotTaken(problem) => {
             assert_eq!(problem.code, Code::DeadlineExceeded, "{problem:?}");
             assert_eq!(problem.status, 503);
         }

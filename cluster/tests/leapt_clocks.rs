@@ -91,11 +91,11 @@ async fn refused(node: &Node, lineage: &str) -> (String, String) {
     let mut last = None;
     for _ in 0..400 {
         match node.service().submit(&Caller::Anonymous, forever(lineage)).await {
-            Submitted::Problem(problem) if problem.code == Code::ClockUncertain => {
+            Submitted::NotTaken(problem) if problem.code == Code::ClockUncertain => {
                 return (problem.detail, problem.remedy);
             }
             accepted @ Submitted::Accepted { .. } => panic!("{accepted:?}"),
-            other @ Submitted::Problem(_) => last = Some(other),
+            other => last = Some(other),
         }
         sleep(Duration::from_millis(25)).await;
     }

@@ -22,9 +22,9 @@ fn event(lineage: &str, authorization: &[u8], detail: Option<&str>) -> Bytes {
 }
 
 async fn submit(node: &Node, envelope: impl Into<Bytes>) -> Result<(), String> {
-    match node.service().submit(&Caller::Anonymous, envelope.into()).await {
-        Submitted::Accepted { .. } => Ok(()),
-        Submitted::Problem(problem) => Err(format!("{}: {}", problem.code, problem.detail)),
+    match node.service().submit(&Caller::Anonymous, envelope.into()).await.problem() {
+        None => Ok(()),
+        Some(problem) => Err(format!("{}: {}", problem.code, problem.detail)),
     }
 }
 

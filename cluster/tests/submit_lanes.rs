@@ -70,7 +70,7 @@ async fn submit_batch(service: Service, mode: BatchMode, envelopes: Vec<Bytes>) 
     let count = envelopes.len();
     match service.submit_batch(&Caller::Anonymous, mode, envelopes).await {
         Ok(answers) => answers,
-        Err(problem) => vec![Submitted::Problem(problem); count],
+        Err(problem) => vec![Submitted::NotTaken(problem); count],
     }
 }
 
@@ -80,10 +80,8 @@ fn accepted(answer: &Submitted) -> bool {
 
 /// The code and the status of a refusal.
 fn refused(answer: &Submitted) -> (Code, u16) {
-    match answer {
-        Submitted::Problem(problem) => (problem.code, problem.status),
-        Submitted::Accepted { .. } => panic!("it was accepted"),
-    }
+    let problem = answer.problem().unwrap();
+    (problem.code, problem.status)
 }
 
 /// Most signatures that all nodes together have computed of what was handed in.
@@ -140,7 +138,7 @@ async fn what_names_unknown_issuers_costs_no_signature_on_any_node_and_is_refuse
         let answer = submit(node, measured(&format!("exec-{number}"), &key(STRANGER))).await;
         assert_eq!(refused(&answer), (Code::AuthorityUnknown, 403));
         // Who delivers into one history only has to hear that it is another one.
-        let Submitted::Problem(problem) = answer else { panic!("it was accepted") };
+        let Submitted::Refused(problem) = answer else { panic!("it was not judged") };
         assert_eq!(problem.history, Some(node.service().status(&Caller::Anonymous).history));
         for mode in [BatchMode::Each, BatchMode::All] {
             let batch = (0..16).map(by_six_strangers).collect();

@@ -12,12 +12,12 @@ use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 
 use assent_api::{Call, JSON_CONTENT_TYPE, MAX_AUTHORIZE_BYTES, MAX_BATCH_BYTES};
-use assent_proof::{AuthorizeRequest, Code, Refusal};
+use assent_proof::{AuthorizeRequest, Refusal};
 
 use super::body;
 use super::held::Held;
-use super::reply::{problem, refusal, reply, shed};
-use crate::usecase::{Answered, Caller, NoBatch, Service};
+use super::reply::{refusal, reply, shed};
+use crate::usecase::{Answered, Caller, NoBatch, Service, Shed};
 
 /// One request; a request that could be read is always answered with a decision.
 pub(super) async fn one(State(service): State<Service>, request: Body) -> Response {
@@ -73,11 +73,8 @@ pub(super) async fn batch(State(service): State<Service>, request: Body) -> Resp
     };
     let bytes = decisions.iter().map(|decision| decision.body.len()).sum();
     let Some(room) = service.room_for_batch(bytes) else {
-        return problem(
-            Code::Overloaded,
-            503,
-            "answers to batches that were not taken yet fill `limits.answer_kib`",
-        );
+        let detail = "answers to batches that were not taken yet fill `limits.answer_kib`".to_owned();
+        return shed(&Shed::Overloaded(detail));
     };
     let mut response = reply(200, JSON_CONTENT_TYPE, Bytes::new());
     let decisions = decisions.into_iter().map(|decision| decision.body);

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use assent_proof::Code;
 
-use super::reply::problem;
+use super::reply::refused_by_http;
 use crate::usecase::Service;
 
 /// A body that was read, and the room that it takes until it is dropped.
@@ -56,21 +56,23 @@ pub(super) async fn read_or(
             no_room(bytes);
             let held = service.config().limits.body_kib;
             let detail = format!("batches of {held} KiB are held already");
-            return Err(problem(Code::Overloaded, 503, &detail));
+            return Err(refused_by_http(Code::Overloaded, 503, &detail));
         }
     }
     let within = Duration::from_millis(service.config().deadlines.http_body_ms);
     match timeout(within, Limited::new(body, most).collect()).await {
         Ok(Ok(collected)) => Ok(Read { bytes: collected.to_bytes(), _room: room }),
         Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => Err(too_large(most)),
-        Ok(Err(error)) => Err(problem(Code::Malformed, 400, &format!("the body cannot be read: {error}"))),
+        Ok(Err(error)) => {
+            Err(refused_by_http(Code::Malformed, 400, &format!("the body cannot be read: {error}")))
+        }
         Err(_) => {
             let detail = format!("the body did not arrive within {} ms", within.as_millis());
-            Err(problem(Code::DeadlineExceeded, 408, &detail))
+            Err(refused_by_http(Code::DeadlineExceeded, 408, &detail))
         }
     }
 }
 
 fn too_large(most: usize) -> Response {
-    problem(Code::TooLarge, 413, &format!("the body has more than {most} bytes"))
+    refused_by_http(Code::TooLarge, 413, &format!("the body has more than {most} bytes"))
 }

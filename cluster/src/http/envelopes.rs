@@ -22,7 +22,9 @@ pub(super) async fn submit(State(service): State<Service>, request: Body) -> Res
     };
     match service.submit(&Caller::Anonymous, envelope).await {
         Submitted::Accepted { receipt, fresh } => json(if fresh { 201 } else { 200 }, &receipt),
-        Submitted::Problem(problem) => problem_body(&problem),
+        Submitted::Refused(problem) | Submitted::NotTaken(problem) | Submitted::Unknown(problem) => {
+            problem_body(&problem)
+        }
     }
 }
 
@@ -68,7 +70,9 @@ fn written(results: Vec<Submitted>) -> serde_json::Result<Vec<u8>> {
         .into_iter()
         .map(|result| match result {
             Submitted::Accepted { receipt, fresh } => BatchResult::accepted(receipt, fresh),
-            Submitted::Problem(problem) => BatchResult::refused(*problem),
+            Submitted::Refused(problem) | Submitted::NotTaken(problem) | Submitted::Unknown(problem) => {
+                BatchResult::refused(*problem)
+            }
         })
         .collect();
     serde_json::to_vec(&BatchResponse { results })

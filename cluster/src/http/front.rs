@@ -17,7 +17,7 @@ use assent_proof::Code;
 
 use super::head::{HEAD_BYTES, head_bytes, head_too_large, is_encoded, wrong_host};
 use super::held::{Guard, Held};
-use super::reply::{closing, fault, finished, problem};
+use super::reply::{closing, fault, finished, refused_by_http};
 use super::socket::{Socket, Turn};
 use crate::metrics::Metrics;
 use crate::tasks::{Panicked, Tasks};
@@ -45,10 +45,10 @@ impl Front {
     fn refusal(&self, request: &Request<Incoming>) -> Option<Response<Body>> {
         // Hyper stops reading there only if the head arrives in several pieces.
         if head_bytes(request) > HEAD_BYTES {
-            return Some(closing(problem(Code::TooLarge, 431, &head_too_large())));
+            return Some(closing(refused_by_http(Code::TooLarge, 431, &head_too_large())));
         }
         if let Some(detail) = wrong_host(request.version(), request.headers()) {
-            return Some(closing(problem(Code::Malformed, 400, detail)));
+            return Some(closing(refused_by_http(Code::Malformed, 400, detail)));
         }
         if let Some(most) = self.beyond
             && !PROBES.contains(&request.uri().path())
@@ -58,13 +58,13 @@ impl Front {
             let detail = format!(
                 "{most} client connections are open already (`limits.connections`); beyond them only {probes} are answered"
             );
-            return Some(closing(problem(Code::Overloaded, 503, &detail)));
+            return Some(closing(refused_by_http(Code::Overloaded, 503, &detail)));
         }
         let encoded = !request.body().is_end_stream() && is_encoded(request.headers());
         encoded.then(|| {
             let detail = "the body has a `Content-Encoding` other than `identity`, or a `Transfer-Encoding` other than \
                           `chunked`";
-            closing(problem(Code::EncodingUnsupported, 415, detail))
+            closing(refused_by_http(Code::EncodingUnsupported, 415, detail))
         })
     }
 }

@@ -28,7 +28,7 @@ use axum::routing::{MethodRouter, delete, get, post};
 use assent_proof::Code;
 
 use crate::usecase::Service;
-use reply::problem;
+use reply::refused_by_http;
 
 pub(crate) use server::{Serving, serve};
 
@@ -67,7 +67,7 @@ pub(crate) fn router(service: Service) -> Router {
         router = router.route(path, route.fallback(other_method));
     }
     router
-        .fallback(|| async { problem(Code::TargetUnknown, 404, "there is nothing at this path") })
+        .fallback(|| async { refused_by_http(Code::TargetUnknown, 404, "there is nothing at this path") })
         .layer(map_response(reply::as_problem))
         .with_state(service)
 }
@@ -76,7 +76,7 @@ pub(crate) fn router(service: Service) -> Router {
 /// `HEAD` among them, which every `GET` answers too.
 async fn other_method() -> Response {
     let detail = "this path does not take this method; the header `allow` lists those that it takes";
-    problem(Code::Malformed, 405, detail)
+    refused_by_http(Code::Malformed, 405, detail)
 }
 
 #[cfg(test)]

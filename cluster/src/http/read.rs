@@ -14,7 +14,7 @@ use assent_api::{
 use assent_proof::{Code, Cursor, DomainName, EvidenceId, History, LineageName, PublicKey, Refusal};
 use assent_registry::query;
 
-use super::reply::{json, problem, problem_body, refusal, reply};
+use super::reply::{json, not_found, problem_body, refusal, reply};
 use crate::metrics::Format;
 use crate::usecase::{Caller, Service};
 
@@ -73,7 +73,7 @@ pub(super) async fn envelope(State(service): State<Service>, Path(id): Path<Stri
     let id: EvidenceId = given!(parse("evidenceId", &id));
     match service.read(&Caller::Anonymous, move |rows, _| query::envelope(rows, &id)).await {
         Ok(Some(bytes)) => reply(200, JSON_CONTENT_TYPE, bytes),
-        Ok(None) => problem(Code::EvidenceMissing, 404, &format!("there is no evidence `{id}`")),
+        Ok(None) => not_found(Code::EvidenceMissing, format!("there is no evidence `{id}`")),
         Err(why) => problem_body(&why),
     }
 }
@@ -107,7 +107,7 @@ pub(super) async fn lineage(
         Ok(Some(found)) => json(200, &lineage_body(domain, lineage, found)),
         Ok(None) => {
             let detail = format!("there is no lineage `{lineage}` in domain `{domain}`");
-            problem(Code::LineageUnknown, 404, &detail)
+            not_found(Code::LineageUnknown, detail)
         }
         Err(why) => problem_body(&why),
     }
@@ -211,7 +211,7 @@ pub(super) async fn authority(State(service): State<Service>, Path(id): Path<Str
     let key: PublicKey = given!(parse("id", &id));
     match service.read(&Caller::Anonymous, move |rows, now| query::authority(rows, &key, now)).await {
         Ok(Some(found)) => json(200, &authority_body(found)),
-        Ok(None) => problem(Code::AuthorityUnknown, 404, &format!("there is no authority `{key}`")),
+        Ok(None) => not_found(Code::AuthorityUnknown, format!("there is no authority `{key}`")),
         Err(why) => problem_body(&why),
     }
 }
@@ -240,7 +240,7 @@ pub(super) async fn policy(State(service): State<Service>, Path(domain): Path<St
             let unchecked = JudgedByBody::new(evidence_id, &policy.unchecked()).unchecked;
             json(200, &PolicyBodyView { domain, evidence_id, policy: policy.to_json(), unchecked })
         }
-        Ok(None) => problem(Code::PolicyMissing, 404, &format!("domain `{domain}` has no policy")),
+        Ok(None) => not_found(Code::PolicyMissing, format!("domain `{domain}` has no policy")),
         Err(why) => problem_body(&why),
     }
 }

@@ -8,11 +8,11 @@ use http_body_util::Full;
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 
-use assent_api::{Call, JSON_CONTENT_TYPE, PROBLEM_CONTENT_TYPE, Problem, status_of};
+use assent_api::{Call, JSON_CONTENT_TYPE, PROBLEM_CONTENT_TYPE, Problem};
 use assent_proof::{Code, Refusal};
 
 use super::held::Held;
-use crate::usecase::Shed;
+use crate::usecase::{Shed, of_refusal};
 
 /// When to ask again after an answer that says "not now", in seconds. Such an answer is a passing lack of places, of a quorum or of a
 /// sure clock, and clients with a second node have asked it long before.
@@ -58,14 +58,19 @@ pub(super) fn problem_body(problem: &Problem) -> Response {
     reply(problem.status, PROBLEM_CONTENT_TYPE, problem.to_vec())
 }
 
-/// A problem of this code.
-pub(super) fn problem(code: Code, status: u16, detail: &str) -> Response {
+/// What no use case is asked for, because of the connection, the head or the body. Its status is HTTP's own.
+pub(super) fn refused_by_http(code: Code, status: u16, detail: &str) -> Response {
     problem_body(&Problem::new(code, status, detail))
 }
 
 /// Input that was refused before any use case saw it.
 pub(super) fn refusal(refusal: &Refusal, call: Call) -> Response {
-    problem_body(&Problem::from_refusal(refusal, status_of(refusal.code, call)))
+    problem_body(&of_refusal(refusal, call))
+}
+
+/// A read for something that there is not.
+pub(super) fn not_found(code: Code, detail: String) -> Response {
+    refusal(&Refusal::new(code, detail), Call::Read)
 }
 
 /// A batch of authorize requests of which nothing was evaluated.
@@ -89,7 +94,7 @@ pub(super) async fn as_problem(response: Response) -> Response {
     if response.status().is_server_error() {
         return fault("the request could not be handled");
     }
-    problem(Code::Malformed, 400, "the path or the query cannot be read")
+    refused_by_http(Code::Malformed, 400, "the path or the query cannot be read")
 }
 
 /// An answer as it leaves: 429 and 503 say when to ask again.
@@ -126,6 +131,7 @@ fn is_json(response: &Response) -> bool {
 mod tests {
     use std::sync::Arc;
 
+    use assent_api::status_of;
     use tokio::sync::Semaphore;
 
     use super::*;

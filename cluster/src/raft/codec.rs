@@ -13,7 +13,7 @@ use assent_registry::UnknownVersionError;
 
 use super::types::{NodeId, PeerNode, Proposal, TypeConfig};
 
-/// The newest version of every encoding here, and the one that is written. To add one: ARCHITECTURE.md, "Versions".
+/// The newest version of every encoding here, and the one that is written. To add one: `docs/formats.md`.
 const VERSION: u8 = 1;
 
 const BLANK: u8 = 0;

@@ -65,9 +65,9 @@ pub(super) fn apply_steps(
 ) -> Result<AppliedSteps, WriteError<RowError>> {
     let commands: Result<Vec<_>, RowError> =
         steps.iter().map(|step| read(step, known, &mut voters)).collect();
-    let commands = commands.map_err(WriteError::Refused)?;
+    let mut commands = commands.map_err(WriteError::Refused)?;
     // Ahead of the transaction, so that it stays short. If the rules are raised meanwhile, inside it again.
-    for command in commands.iter().flatten() {
+    for command in commands.iter_mut().flatten() {
         command.verify_ahead(verifier);
     }
     registry.write(Some(applied), |rows| {
@@ -94,28 +94,51 @@ pub(super) fn apply_steps(
 struct ReadCommand {
     command: Command,
     voters: Voters,
+    /// None before the envelopes are looked at.
+    ahead: Option<Ahead>,
+}
+
+/// What this replica made of a command's envelopes ahead of the transaction that applies them.
+struct Ahead {
+    /// The rules that the replica followed then.
+    rules: Rules,
+    /// One an envelope, in the order of the command.
+    checked: Vec<Checked>,
+}
+
+impl Ahead {
+    /// What came of each envelope, and under which rules.
+    fn each(&self) -> impl Iterator<Item = (Rules, &Checked)> {
+        self.checked.iter().map(move |checked| (self.rules, checked))
+    }
 }
 
 /// An envelope of a command, which this replica verifies itself.
 struct EntryEnvelope<'a> {
     bytes: &'a Bytes,
+    /// What came of it ahead, and under which rules.
+    ahead: Option<(Rules, &'a Checked)>,
     verifier: &'a Verifier,
     voters: &'a Voters,
 }
 
 impl ToVerify for EntryEnvelope<'_> {
     fn verified(&self, rules: Rules) -> Checked {
-        self.voters.unless_unsigned_raise(self.verifier.check(self.bytes, rules))
+        let checked = match self.ahead {
+            Some((under, checked)) if under == rules => checked.clone(),
+            Some(_) | None => self.verifier.check(self.bytes, rules),
+        };
+        self.voters.unless_unsigned_raise(checked)
     }
 }
 
 impl ReadCommand {
-    /// Has every envelope verified under the rules that are followed now.
-    fn verify_ahead(&self, verifier: &Verifier) {
+    /// Has every envelope verified under the rules that are followed now, and keeps what comes of it.
+    fn verify_ahead(&mut self, verifier: &Verifier) {
         let rules = verifier.in_force();
-        for envelope in self.command.groups.iter().flat_map(|group| &group.envelopes) {
-            verifier.check(envelope, rules);
-        }
+        let envelopes = self.command.groups.iter().flat_map(|group| &group.envelopes);
+        let checked = envelopes.map(|envelope| verifier.check(envelope, rules)).collect();
+        self.ahead = Some(Ahead { rules, checked });
     }
 
     fn apply(
@@ -124,14 +147,16 @@ impl ReadCommand {
         verifier: &Verifier,
         known: RulesVersion,
     ) -> Result<Outcomes, RowError> {
-        let envelope = |bytes| EntryEnvelope { bytes, verifier, voters: &self.voters };
+        let mut ahead = self.ahead.iter().flat_map(Ahead::each);
+        let mut envelope =
+            |bytes| EntryEnvelope { bytes, ahead: ahead.next(), verifier, voters: &self.voters };
         let groups: Vec<Group<EntryEnvelope<'_>>> = self
             .command
             .groups
             .iter()
             .map(|Group { atomic, envelopes }| Group {
                 atomic: *atomic,
-                envelopes: envelopes.iter().map(envelope).collect(),
+                envelopes: envelopes.iter().map(&mut envelope).collect(),
             })
             .collect();
         let groups = assent_registry::apply(rows, known, self.command.proposed_at, &groups)?;
@@ -155,7 +180,7 @@ fn read(step: &Step, known: RulesVersion, voters: &mut Voters) -> Result<Option<
     };
     Command::version_known(bytes, known).map_err(RowError::CommandVersion)?;
     match Command::decode(bytes) {
-        Ok(command) => Ok(Some(ReadCommand { command, voters: voters.clone() })),
+        Ok(command) => Ok(Some(ReadCommand { command, voters: voters.clone(), ahead: None })),
         Err(CodecError::Version(version)) => Err(RowError::CommandVersion(version)),
         Err(
             error @ (CodecError::Empty
@@ -184,4 +209,33 @@ pub(crate) fn apply_to(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use assent_proof::{Code, Refusal};
+
+    use super::*;
+    use crate::raft::verifier::VerifierLimits;
+
+    #[test]
+    fn what_was_verified_ahead_counts_under_its_own_rules_alone() {
+        let run: assent_store::RunBlocking = Arc::new(|work| {
+            work();
+            Box::pin(std::future::ready(()))
+        });
+        let verifier = Verifier::new("registry.test/1".to_owned(), run, VerifierLimits::default());
+        let (bytes, voters) = (Bytes::from_static(b"no envelope"), Voters::default());
+        let checked = Checked::Refused(Refusal::new(Code::SignatureInvalid, "found ahead"));
+        let ahead = Some((Rules::TEST, &checked));
+        let envelope = EntryEnvelope { bytes: &bytes, ahead, verifier: &verifier, voters: &voters };
+        let code = |rules| match envelope.verified(rules) {
+            Checked::Verified(_) => None,
+            Checked::Refused(refusal) => Some(refusal.code),
+        };
+        assert_eq!(code(Rules::TEST), Some(Code::SignatureInvalid));
+        assert_eq!(code(Rules::GENESIS), Some(Code::Malformed));
+    }
 }

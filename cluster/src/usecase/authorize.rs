@@ -110,7 +110,7 @@ impl Service {
         let late = || Shed::Late(format!("no decision within {ms} ms"));
         match timeout_at(until + GRACE, answered).await {
             Ok(Ok(Ok(answers))) if answers.len() == requests.len() => {
-                let allows = answers.iter().any(|answer| answer.status == 200);
+                let allows = answers.iter().any(Answered::is_allow);
                 if allows && Instant::now() > until {
                     return Err(late());
                 }

@@ -248,5 +248,5 @@ fn without_places(full: &str) -> Shed {
 
 /// What became of envelopes that were shed.
 fn shed_of(why: &Shed) -> Submitted {
-    Submitted::Problem(why.problem(Call::Submission))
+    Submitted::NotTaken(why.problem(Call::Submission))
 }

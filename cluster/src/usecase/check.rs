@@ -223,7 +223,7 @@ impl Service {
             // A learner passes no barrier, so it lets the leader judge.
             Err(BarrierError::NotVoter) => Some(How { refuses_strangers: false, ..how }),
             Err(error) => {
-                findings.close(&not_known_elsewhere(code_of(&error), &error));
+                findings.close(&not_known_elsewhere(error.code(), &error));
                 None
             }
         };
@@ -275,13 +275,6 @@ impl Service {
 fn not_known_elsewhere(code: Code, why: &dyn Display) -> Refusal {
     let detail = format!("this node does not know all of its issuers, and others may know more: {why}");
     Refusal::new(code, detail)
-}
-
-fn code_of(error: &BarrierError) -> Code {
-    match error {
-        BarrierError::Overloaded(_) => Code::Overloaded,
-        BarrierError::NoQuorum(_) | BarrierError::NotVoter | BarrierError::Fatal(_) => Code::NoQuorum,
-    }
 }
 
 impl Inner {

@@ -3,11 +3,12 @@
 //! Owns how the [`Anchor`](super::anchor::Anchor) is fed and asked. Everything that is stamped or decided takes its time from
 //! [`Parts::judged`], and from one reading.
 
-use assent_api::{Call, ClockBody, ClockConfirmed, ClockReading, ClockStanding, Problem, status_of};
+use assent_api::{Call, ClockBody, ClockConfirmed, ClockReading, ClockStanding, Problem};
 use assent_proof::{Code, Millis, Refusal, Seconds};
 
 use super::agreement::{agreement, fresh};
 use super::anchor::{Anchor, Look, Unsure, judge};
+use super::problem::of_refusal;
 use super::{Caller, Parts, Service};
 use crate::locked::lock;
 
@@ -20,15 +21,6 @@ pub(super) struct Watched {
     pub(super) quorum: bool,
     /// Why the node is not sure, if it is not.
     pub(super) unsure: Option<Unsure>,
-}
-
-impl Unsure {
-    /// As a problem, with its own remedy.
-    pub(super) fn problem(self, call: Call) -> Box<Problem> {
-        let code = Code::ClockUncertain;
-        let problem = Problem::new(code, status_of(code, call), self.detail());
-        Box::new(Problem { remedy: self.remedy().to_owned(), ..problem })
-    }
 }
 
 impl Parts {
@@ -156,7 +148,7 @@ impl Service {
                 wall.to_seconds()
             );
             let refusal = Refusal::at(Code::TimesInvalid, "time", detail);
-            let problem = Problem::from_refusal(&refusal, status_of(refusal.code, Call::Manage));
+            let problem = *of_refusal(&refusal, Call::Manage);
             let remedy =
                 "name the present time by a clock that you trust; if the node's differs, set that one right";
             return Err(Box::new(Problem { remedy: remedy.to_owned(), ..problem }));

@@ -3,8 +3,9 @@
 //! What was evaluated is signed. What was shed (`shed.rs`) is not.
 
 use assent_api::{DecisionBody, JudgedByBody, ReasonBody, ReceiptBody, Verdict};
-use assent_proof::{AuthorizeRequest, sign_batch};
+use assent_proof::{AuthorizeRequest, Code, sign_batch};
 use assent_registry::Decision;
+use bytes::Bytes;
 
 use super::answer_room::Taken;
 use super::shed::Shed;
@@ -31,24 +32,23 @@ impl Parts {
         for ((request, decision), salt) in decided.iter().zip(salts.as_chunks::<SALT>().0) {
             let body = self.body(request, decision);
             leaves.push(body.to_leaf(salt));
-            unsigned.push((body, decision.reasons.first().map(|reason| reason.code)));
+            unsigned.push((body, decision));
         }
         let receipts = sign_batch(leaves, &self.identity.key);
         self.metrics.signed();
         unsigned
             .into_iter()
             .zip(receipts)
-            .map(|((body, code), receipt)| {
-                self.metrics.decided(code);
+            .map(|((body, decision), receipt)| {
                 let status = body.status();
                 let mut signed = body.signed(&receipt).to_vec();
                 // It is counted by its length while it waits to be written.
                 signed.shrink_to_fit();
-                let body = match &mut room {
+                let bytes = match &mut room {
                     Some(room) => room.hold(signed),
                     None => signed.into(),
                 };
-                Answered { status, body }
+                self.answer(decision, status, bytes)
             })
             .collect()
     }
@@ -72,8 +72,14 @@ impl Parts {
     /// and an answer without a signature is a deny.
     pub(super) fn unsigned(&self, request: &AuthorizeRequest, decision: &Decision) -> Answered {
         let body = self.body(request, decision);
-        self.metrics.decided(decision.reasons.first().map(|reason| reason.code));
-        Answered { status: body.status(), body: body.to_vec().into() }
+        self.answer(decision, body.status(), body.to_vec().into())
+    }
+
+    /// The answer that says the decision, in these bytes and as values. It is counted.
+    fn answer(&self, decision: &Decision, status: u16, body: Bytes) -> Answered {
+        let codes: Vec<Code> = decision.reasons.iter().map(|reason| reason.code).collect();
+        self.metrics.decided(codes.first().copied());
+        Answered { verdict: decision.verdict().clone(), codes, status, body }
     }
 
     /// Rule R225 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A decision is answered with `allow`, and by

@@ -2,11 +2,11 @@
 //!
 //! It reads every row, so at most one is made at a time; whoever comes meanwhile is told so.
 
-use assent_api::{AppliedBody, Call, DigestBody, Problem, status_of};
-use assent_proof::Code;
+use assent_api::{AppliedBody, DigestBody, Problem};
 use assent_registry::query;
 use assent_store::RegistryStore;
 
+use super::problem::DigestError;
 use super::{Caller, Service, Shed};
 use crate::env::blocking;
 use crate::raft::codec;
@@ -17,11 +17,17 @@ pub(super) const DIGESTS_AT_ONCE: usize = 1;
 impl Service {
     /// The digest of the registry's rows as this node has applied them, and the position that they stand at. Two nodes
     /// at the same position have the same digest. Takes as long as reading all rows.
+    ///
+    /// # Errors
+    /// `overloaded` while another one is made, `evidence_mutated` where the registry cannot be read.
     pub async fn digest(&self, _caller: &Caller) -> Result<DigestBody, Box<Problem>> {
+        Ok(self.made_alone().await?)
+    }
+
+    /// The digest, if no other one is being made.
+    async fn made_alone(&self) -> Result<DigestBody, DigestError> {
         let Ok(turn) = self.inner.digests.clone().try_acquire_owned() else {
-            let detail =
-                format!("a node makes at most {DIGESTS_AT_ONCE} digest at a time, and one is under way");
-            return Err(problem(Code::Overloaded, detail));
+            return Err(DigestError::Busy { at_once: DIGESTS_AT_ONCE });
         };
         let parts = self.parts();
         let (registry, node_id) = (parts.storage.registry.clone(), parts.config.node_id);
@@ -32,14 +38,10 @@ impl Service {
         });
         match made.await {
             Ok(Ok(body)) => Ok(body),
-            Ok(Err(detail)) => Err(problem(Code::EvidenceMutated, detail)),
-            Err(lost) => Err(Shed::from(lost).problem(Call::Read)),
+            Ok(Err(detail)) => Err(DigestError::Unreadable(detail)),
+            Err(lost) => Err(DigestError::Shed(Shed::from(lost))),
         }
     }
-}
-
-fn problem(code: Code, detail: String) -> Box<Problem> {
-    Box::new(Problem::new(code, status_of(code, Call::Read), detail))
 }
 
 /// Everything in one view: rows, revision and position belong together.

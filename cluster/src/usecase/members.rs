@@ -5,11 +5,11 @@ use std::time::Duration;
 use openraft::async_runtime::watch::WatchReceiver;
 use tokio::time::{Instant, sleep};
 
-use assent_api::{Call, MemberAddresses, MemberBody, MemberRole, MembersBody, NewMember, Problem, status_of};
+use assent_api::{MemberAddresses, MemberBody, MemberRole, MembersBody, NewMember, Problem};
 use assent_proof::{Code, Refusal};
 use assent_registry::{Rows, query};
 
-use super::anchor::Unsure;
+use super::problem::MembershipError;
 use super::{Caller, Parts, Service, within};
 use crate::peer::{Manage, ManageError, PeerError};
 use crate::raft::types::{NodeId, PeerNode};
@@ -33,20 +33,17 @@ impl Service {
     /// Adds a node as a learner.
     pub async fn add_member(&self, caller: &Caller, new: NewMember) -> Result<MembersBody, Box<Problem>> {
         let Some(store_id) = new.store() else {
-            return Err(problem(&Refusal::at(
-                Code::Malformed,
-                "storeId",
-                "must be 32 lower-case hex digits",
-            )));
+            let refusal = Refusal::at(Code::Malformed, "storeId", "must be 32 lower-case hex digits");
+            return Err(MembershipError::Refused(refusal).into());
         };
         let (peer_addr, client_addr) = (new.peer.into(), new.client.into());
         let node = PeerNode { peer_addr, client_addr, store_id, key: Some(new.key) };
-        self.manage(caller, Manage::Add { id: new.id, node }).await
+        Ok(self.manage(caller, Manage::Add { id: new.id, node }).await?)
     }
 
     /// Makes a learner a voter, once it has caught up.
     pub async fn promote_member(&self, caller: &Caller, id: NodeId) -> Result<MembersBody, Box<Problem>> {
-        self.manage(caller, Manage::Promote(id)).await
+        Ok(self.manage(caller, Manage::Promote(id)).await?)
     }
 
     /// A member is elsewhere from now on.
@@ -57,12 +54,12 @@ impl Service {
         to: MemberAddresses,
     ) -> Result<MembersBody, Box<Problem>> {
         let (peer_addr, client_addr) = (to.peer.map(String::from), to.client.map(String::from));
-        self.manage(caller, Manage::Update { id, peer_addr, client_addr }).await
+        Ok(self.manage(caller, Manage::Update { id, peer_addr, client_addr }).await?)
     }
 
     /// Takes a member out.
     pub async fn remove_member(&self, caller: &Caller, id: NodeId) -> Result<MembersBody, Box<Problem>> {
-        self.manage(caller, Manage::Remove(id)).await
+        Ok(self.manage(caller, Manage::Remove(id)).await?)
     }
 
     /// Hands leadership to a voter; to the one that is furthest if none is named.
@@ -71,11 +68,11 @@ impl Service {
         caller: &Caller,
         to: Option<NodeId>,
     ) -> Result<MembersBody, Box<Problem>> {
-        self.manage(caller, Manage::Transfer(to)).await
+        Ok(self.manage(caller, Manage::Transfer(to)).await?)
     }
 
     /// Has the leader change something, whoever leads. Asking again is harmless: what is as asked for stays so.
-    async fn manage(&self, _caller: &Caller, manage: Manage) -> Result<MembersBody, Box<Problem>> {
+    async fn manage(&self, _caller: &Caller, manage: Manage) -> Result<MembersBody, MembershipError> {
         let parts = self.parts();
         let until = within(parts.config.deadlines.membership_ms);
         let mut last = "no leader is known".to_owned();
@@ -115,7 +112,7 @@ impl Service {
                 {
                     return Ok(self.members(&Caller::Anonymous).await);
                 }
-                Err(ManageError::Refused(refusal)) => return Err(problem(&refusal)),
+                Err(ManageError::Refused(refusal)) => return Err(MembershipError::Refused(refusal)),
                 Err(ManageError::NotLeader { .. }) => {}
                 Err(ManageError::Unknown(detail)) => {
                     maybe_done = true;
@@ -124,20 +121,8 @@ impl Service {
             }
             sleep(RETRY_AFTER).await;
         }
-        let so = if maybe_done { "it may have been done, or may still be" } else { "nothing was changed" };
-        Err(problem(&Refusal::new(Code::NoQuorum, format!("{so}: {last}"))))
+        Err(if maybe_done { MembershipError::Unknown(last) } else { MembershipError::NotDone(last) })
     }
-}
-
-/// A refusal as a problem. A leader that is not sure of its clock refuses in one text, of which the end is the remedy.
-fn problem(refusal: &Refusal) -> Box<Problem> {
-    let problem = Problem::from_refusal(refusal, status_of(refusal.code, Call::Manage));
-    let of_clock = refusal.code == Code::ClockUncertain;
-    let apart = Some(refusal.detail.as_str()).filter(|_| of_clock).and_then(Unsure::told_apart);
-    Box::new(match apart {
-        Some((detail, remedy)) => Problem { detail: detail.to_owned(), remedy: remedy.to_owned(), ..problem },
-        None => problem,
-    })
 }
 
 impl Parts {

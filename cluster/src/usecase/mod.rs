@@ -6,7 +6,8 @@
 //!
 //! `Parts` (`parts.rs`) is what the use cases work with. [`Service`] (`service.rs`) is what callers hold: the parts, and the queues and
 //! places that the use cases share. A use case adds its methods to one of the two in its own file. What a queue holds lies in a file that
-//! knows no use case (`joined.rs`, `pending.rs`), and `start.rs` starts the tasks that work the queues off.
+//! knows no use case (`joined.rs`, `pending.rs`), and `start.rs` starts the tasks that work the queues off. `problem.rs` gives each failure its
+//! code and its status.
 
 mod agreement;
 mod anchor;
@@ -38,6 +39,7 @@ mod moved;
 mod parts;
 mod pending;
 mod permit;
+mod problem;
 mod propose;
 mod raise;
 mod read;
@@ -69,6 +71,7 @@ pub use events::{EventsAsk, PollAsk};
 pub(crate) use form::form;
 pub(crate) use keep_log::{DURABLE_WITHIN as KEEP_LOG_WAITS, keep_log};
 pub(crate) use parts::{Acquaintances, Core, Lifecycle, NodeIdentity, Parts, Storage};
+pub(crate) use problem::of_refusal;
 pub(crate) use raise::{WAITS as RAISE_WAITS, raise_rules};
 pub use service::Service;
 pub(crate) use service::WeakService;

@@ -3,8 +3,7 @@
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
 
-use assent_api::{Call, Problem, status_of};
-use assent_proof::{Code, History};
+use assent_proof::History;
 use assent_registry::{Group, Outcome};
 
 use super::anchor::Unsure;
@@ -36,22 +35,4 @@ pub(super) enum Failure {
     ClockUncertain(Option<Unsure>),
     /// Too much is waiting.
     Overloaded(String),
-}
-
-impl Failure {
-    /// Rule R229 (RFC-EG-033 §4, synchronization ambiguity): A submission that was certainly not proposed,
-    /// for want of a quorum or of a sure clock, is answered with 503, and one whose outcome is unknown with
-    /// 504.
-    pub(super) fn problem(&self) -> Problem {
-        let refuse = |code, detail: &str| Problem::new(code, status_of(code, Call::Submission), detail);
-        match self {
-            Failure::NoQuorum(detail) => refuse(Code::NoQuorum, detail),
-            Failure::Unknown(detail) => Problem::unknown_outcome(detail.clone()),
-            Failure::ClockUncertain(None) => {
-                refuse(Code::ClockUncertain, "the leader does not trust its clock")
-            }
-            Failure::ClockUncertain(Some(unsure)) => *unsure.problem(Call::Submission),
-            Failure::Overloaded(detail) => refuse(Code::Overloaded, detail),
-        }
-    }
 }

@@ -11,7 +11,7 @@ use super::decide::Denied;
 use super::joined::Question;
 use super::shed::Shed;
 use super::{Answered, Caller, Service, Submitted};
-use assent_api::{DecisionBody, Problem};
+use assent_api::Problem;
 use assent_proof::{
     AuthorizeRequest, Claims, Code, Envelope, EvidenceKind, Millis, Refusal, STATEMENT_PAYLOAD_TYPE,
     Statement,
@@ -35,7 +35,7 @@ impl Service {
         }
         // Ask first: what would be denied, and what is recorded already, never goes through the log.
         let asked = self.decided(request.clone()).await;
-        if !lacks_only_its_permit(&asked) {
+        if !asked.is_denied_only_for(Code::PermitRequired) {
             return Ok(asked);
         }
         let now = match self.parts().judged() {
@@ -45,9 +45,8 @@ impl Service {
         let bytes = self.parts().permit_statement(&request, now);
         match self.submit_nodes(bytes).await {
             // Whatever became of it, the ledger says now what is recorded, and the rules say what follows.
-            Submitted::Accepted { .. } => Ok(self.decided(request).await),
-            Submitted::Problem(problem) if is_of_the_rules(&problem) => Ok(self.decided(request).await),
-            Submitted::Problem(problem) => {
+            Submitted::Accepted { .. } | Submitted::Refused(_) => Ok(self.decided(request).await),
+            Submitted::NotTaken(problem) | Submitted::Unknown(problem) => {
                 let Problem { code, detail, remedy, .. } = *problem;
                 let detail = format!("{detail}; ask again with the same nonce");
                 // What else went wrong has its remedy for the submission, and this is none of the caller's.
@@ -102,17 +101,4 @@ impl super::Parts {
         envelope.sign_with(&self.identity.key);
         envelope.to_vec().into()
     }
-}
-
-/// Whether everything allows but that no permit is recorded yet.
-fn lacks_only_its_permit(answer: &Answered) -> bool {
-    let body: Option<DecisionBody> = serde_json::from_slice(&answer.body).ok();
-    body.is_some_and(|body| {
-        matches!(body.reasons.as_slice(), [only] if only.code == Code::PermitRequired) && answer.status == 403
-    })
-}
-
-/// Whether the registry has judged, rather than not been reached.
-fn is_of_the_rules(problem: &Problem) -> bool {
-    !matches!(problem.status, 429 | 503 | 504)
 }

@@ -11,11 +11,11 @@ use openraft::errors::{ClientWriteError, RaftError};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use assent_api::{Call, status_of};
 use assent_registry::{Command, Group, Outcome, Outcomes};
 
 use super::Parts;
 use super::pending::{Failure, Judged, Pending};
+use super::problem::is_settled;
 use super::service::Inner;
 use super::submitted::{Submitted, answer, failed};
 use super::urgency::Urgency;
@@ -183,9 +183,7 @@ impl Parts {
 /// Whether an outcome settles nothing: a node could not do it then.
 fn is_open(outcome: &Outcome) -> bool {
     match outcome {
-        Outcome::Refused { refusal, .. } => {
-            matches!(status_of(refusal.code, Call::Submission), 429 | 503 | 504)
-        }
+        Outcome::Refused { refusal, .. } => !is_settled(refusal.code),
         Outcome::Accepted { .. } | Outcome::Equivocation { .. } => false,
     }
 }

@@ -98,7 +98,9 @@ impl Parts {
         let until = within(self.config.deadlines.submit_ms);
         match self.propose_own(envelope, until).await {
             Ok(Submitted::Accepted { .. }) => Ok(Some(version)),
-            Ok(Submitted::Problem(problem)) => Err(format!("{}: {}", problem.code, problem.detail)),
+            Ok(Submitted::Refused(problem) | Submitted::NotTaken(problem) | Submitted::Unknown(problem)) => {
+                Err(format!("{}: {}", problem.code, problem.detail))
+            }
             Err(error) => Err(error.to_string()),
         }
     }

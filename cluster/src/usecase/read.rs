@@ -1,34 +1,34 @@
 //! Reading what the registry holds, as of a state that a quorum has just confirmed.
 
-use assent_api::{Call, Problem, status_of};
+use assent_api::{Call, Problem};
 use assent_proof::{Code, Millis};
 use assent_registry::{RowError, Rows};
 
 use super::barrier::BarrierError;
+use super::problem::{ReadError, not_ready, problem};
 use super::removed::Belonging;
 use super::{Caller, Service, Shed, within};
 use crate::env::blocking;
 use crate::locked::lock;
 
-fn problem(code: Code, detail: impl Into<String>) -> Box<Problem> {
-    Box::new(Problem::new(code, status_of(code, Call::Read), detail))
-}
-
-fn unconfirmed(error: &BarrierError) -> Box<Problem> {
-    let code = match error {
-        BarrierError::Overloaded(_) => Code::Overloaded,
-        BarrierError::NoQuorum(_) | BarrierError::NotVoter | BarrierError::Fatal(_) => Code::NoQuorum,
-    };
-    problem(code, error.to_string())
-}
-
 impl Service {
     /// Reads behind a barrier that starts after the call: the answer holds everything acknowledged before the call.
+    ///
+    /// # Errors
+    /// `no_quorum` or `overloaded` if no barrier is passed, `evidence_mutated` where the registry cannot be read.
     pub async fn read<T: Send + 'static>(
         &self,
         _caller: &Caller,
         read: impl FnOnce(&dyn Rows, Millis) -> Result<T, RowError> + Send + 'static,
     ) -> Result<T, Box<Problem>> {
+        Ok(self.read_confirmed(read).await?)
+    }
+
+    /// The same for use cases, which are told why nothing was read.
+    pub(super) async fn read_confirmed<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&dyn Rows, Millis) -> Result<T, RowError> + Send + 'static,
+    ) -> Result<T, ReadError> {
         self.confirmed().await?;
         let parts = self.parts();
         let (registry, now) = (parts.storage.registry.clone(), parts.env.clock.now());
@@ -38,62 +38,61 @@ impl Service {
         });
         match found.await {
             Ok(Ok(found)) => Ok(found),
-            Ok(Err(error)) => Err(problem(Code::EvidenceMutated, parts.unread(&error))),
-            Err(lost) => Err(Shed::from(lost).problem(Call::Read)),
+            Ok(Err(error)) => Err(ReadError::Unreadable(parts.unread(&error))),
+            Err(lost) => Err(ReadError::Shed(Shed::from(lost))),
         }
     }
 
     /// Passes a barrier that starts after the call, within the deadline of reads.
-    pub(super) async fn confirmed(&self) -> Result<(), Box<Problem>> {
+    pub(super) async fn confirmed(&self) -> Result<(), ReadError> {
         let until = within(self.config().deadlines.read_ms);
-        self.pass(until).await.map_err(|error| unconfirmed(&error))
+        self.pass(until).await.map_err(ReadError::Unconfirmed)
     }
 
     /// Whether a quorum read succeeds within the authorize deadline, and this node is here to stay.
     pub async fn ready(&self) -> Result<(), Box<Problem>> {
         let parts = self.parts();
         if parts.is_stopping() {
-            return Err(problem(Code::NoQuorum, "this node is stopping: ask another one"));
+            return Err(problem(Code::NoQuorum, Call::Read, "this node is stopping: ask another one"));
         }
         let passed = self.pass(within(parts.config.deadlines.authorize_ms)).await;
-        passed.map_err(|error| self.why_not_ready(&error))?;
+        passed.map_err(|error| self.why_not_ready(error))?;
         let now = parts.judged().map_err(|unsure| unsure.problem(Call::Read))?;
-        let view = parts
-            .storage
-            .registry
-            .view()
-            .map_err(|error| problem(Code::EvidenceMutated, error.to_string()))?;
+        let view = parts.storage.registry.view().map_err(|error| ReadError::Unreadable(error.to_string()))?;
         match parts.silenced(&view, now) {
             Ok(None) => Ok(()),
             Ok(Some(silenced)) => Err(silenced.problem()),
-            Err(error) => Err(problem(Code::EvidenceMutated, parts.unread(&error))),
+            Err(error) => Err(ReadError::Unreadable(parts.unread(&error)).into()),
         }
     }
 
     /// Why no barrier was passed: what this node is to the cluster comes first, since nothing else helps until that changes.
-    fn why_not_ready(&self, error: &BarrierError) -> Box<Problem> {
+    fn why_not_ready(&self, error: BarrierError) -> Box<Problem> {
         let parts = self.parts();
         let not_founded = lock(&parts.lifecycle.not_founded).clone();
         if let Some(refusal) = not_founded {
-            return Box::new(Problem::from_refusal(&refusal, 503));
+            return not_ready(&refusal);
         }
         let belonging = parts.belonging();
         let waits = belonging == Belonging::Waiting && !parts.config.is_founder();
         match belonging.removed() {
-            Some(removed) => problem(Code::MemberRemoved, removed.detail),
+            Some(removed) => problem(Code::MemberRemoved, Call::Read, removed.detail),
             None if waits => {
-                problem(Code::NoQuorum, "this node is not a voter of the cluster: it waits to be added")
+                let detail = "this node is not a voter of the cluster: it waits to be added";
+                problem(Code::NoQuorum, Call::Read, detail)
             }
-            None => unconfirmed(error),
+            None => ReadError::Unconfirmed(error).into(),
         }
     }
 
     /// Whether the node can go on at all.
     pub fn live(&self) -> Result<(), Box<Problem>> {
-        match self.parts().fatal() {
-            None => Ok(()),
-            Some(cause) => Err(Box::new(Problem::new(Code::NoQuorum, 503, cause))),
-        }
+        Ok(self.goes_on()?)
+    }
+
+    /// The same for use cases.
+    pub(super) fn goes_on(&self) -> Result<(), ReadError> {
+        self.parts().fatal().map_or(Ok(()), |cause| Err(ReadError::Ended(cause)))
     }
 
     /// Whether the node can go on, and each of its tasks that ticks has done so lately. Neither a leader nor a sure clock is needed.
@@ -101,7 +100,7 @@ impl Service {
         self.live()?;
         match self.parts().tasks.late() {
             None => Ok(()),
-            Some(late) => Err(Box::new(Problem::new(Code::NoQuorum, 503, late))),
+            Some(late) => Err(problem(Code::NoQuorum, Call::Read, late)),
         }
     }
 }

@@ -5,7 +5,6 @@
 //! What is shed must cost less than what is done, so it is denied without a signature. A deny is obeyed as it comes; an allow is
 //! never made here.
 
-use assent_api::{Call, Problem, status_of};
 use assent_proof::{Code, Refusal};
 
 use crate::env::BlockingError;
@@ -43,34 +42,11 @@ impl Shed {
     pub(crate) fn refusal(&self) -> Refusal {
         Refusal::new(self.code(), self.detail())
     }
-
-    /// As the answer to a call of which nothing was done.
-    pub(crate) fn problem(&self, call: Call) -> Box<Problem> {
-        let refusal = self.refusal();
-        Box::new(Problem::from_refusal(&refusal, status_of(refusal.code, call)))
-    }
 }
 
 impl From<BlockingError> for Shed {
     /// The one thing to make of work that ended without a result: whoever refuses by it refuses what nobody has looked at.
     fn from(_: BlockingError) -> Self {
         Shed::Lost
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_was_not_looked_at_is_refused_with_a_status_that_sends_the_caller_elsewhere() {
-        let all = [Shed::Overloaded("o".to_owned()), Shed::Late("l".to_owned()), Shed::from(BlockingError)];
-        for shed in all {
-            for call in [Call::Authorize, Call::Submission, Call::Read] {
-                let problem = shed.problem(call);
-                assert!(matches!(problem.status, 429 | 503), "{shed:?} {problem:?}");
-                assert!(!problem.is_outcome_unknown(), "nothing was proposed");
-            }
-        }
     }
 }

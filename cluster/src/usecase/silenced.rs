@@ -3,7 +3,7 @@
 //! A node whose key is not granted, or no longer, votes and keeps the log, and signs nothing. Callers are told that it cannot know, so
 //! that they ask another node. Operators are told why, and what to do about it.
 
-use assent_api::{Problem, SilencedBody};
+use assent_api::SilencedBody;
 use assent_proof::{Code, Millis};
 use assent_registry::{RowError, Rows, query};
 
@@ -12,13 +12,13 @@ use super::Parts;
 /// Why this node may not speak for the registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Silenced {
-    code: Code,
+    pub(super) code: Code,
     pub(super) detail: String,
 }
 
 impl Silenced {
     /// What an operator has to do. The code's remedy is for whoever signed a statement, and this is none.
-    fn remedy(&self) -> &'static str {
+    pub(super) fn remedy(&self) -> &'static str {
         match self.code {
             Code::AuthorityRevoked => {
                 "replace this node by one with a key of its own (`assent member replace`): a revoked key never comes back"
@@ -27,13 +27,6 @@ impl Silenced {
                 "have root grant this node's key the role `registry` for the present time, or replace this node (`assent member replace`)"
             }
         }
-    }
-
-    /// Why this node is not ready.
-    pub(super) fn problem(self) -> Box<Problem> {
-        let remedy = self.remedy().to_owned();
-        // Another node can answer, whatever this code comes with elsewhere.
-        Box::new(Problem { remedy, ..Problem::new(self.code, 503, self.detail) })
     }
 
     fn body(self) -> SilencedBody {

@@ -10,14 +10,14 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use assent_api::{BatchMode, Call, Problem, status_of};
-use assent_proof::Refusal;
+use assent_api::{BatchMode, Call, Problem};
+use assent_proof::{Code, Refusal};
 use assent_registry::Group;
 
 use super::check::{Sender, Unfit};
 use super::pending::{Failure, Judged, Pending};
 use super::shed::Shed;
-use super::submitted::{Submitted, answer, failed};
+use super::submitted::{Submitted, answer, failed, refused};
 use super::urgency::{Room, Urgency};
 use super::{Caller, Service, within};
 use crate::metrics::{Became, Metrics};
@@ -89,7 +89,7 @@ impl Service {
         };
         match &results {
             Ok(results) => uncounted.became_each(results),
-            Err(problem) => uncounted.became_all(&Submitted::Problem(problem.clone())),
+            Err(problem) => uncounted.became_all(&Submitted::NotTaken(problem.clone())),
         }
         self.parts().metrics.submit_took(started.elapsed());
         results
@@ -127,7 +127,7 @@ impl Service {
         unfit
             .iter()
             .map(|unfit| match unfit {
-                Some(unfit) => refused(unfit),
+                Some(unfit) => refused(&unfit.refusal, unfit.history),
                 None => outcomes.next().unwrap_or_else(lost),
             })
             .collect()
@@ -190,8 +190,7 @@ impl Drop for Uncounted<'_> {
     fn drop(&mut self) {
         // A caller that went away is no reason to count.
         if std::thread::panicking() {
-            let failed = Submitted::Problem(Box::new(Problem::fault("the work on it panicked")));
-            self.metrics.submitted(&Became::from(&failed), self.envelopes);
+            self.metrics.submitted(&Became::Refused(Code::InternalError), self.envelopes);
         }
     }
 }
@@ -200,22 +199,19 @@ impl Drop for Uncounted<'_> {
 fn only(results: Result<Vec<Submitted>, Box<Problem>>) -> Submitted {
     match results {
         Ok(mut results) => results.pop().unwrap_or_else(lost),
-        Err(problem) => Submitted::Problem(problem),
+        Err(problem) => Submitted::NotTaken(problem),
     }
 }
 
 /// The answers; or the one problem of all of them, if nothing was proposed and none of them was judged, all by the same code. It is that of
 /// the first; the others may tell it in other words. A thousand times the same would cost this node more than it did to shed them.
 fn unless_shed(results: Vec<Submitted>) -> Result<Vec<Submitted>, Box<Problem>> {
-    let is_shed = |problem: &Problem| matches!(problem.status, 429 | 503) && !problem.is_outcome_unknown();
     let shed = match results.as_slice() {
-        [Submitted::Problem(first), others @ ..] if is_shed(first) => {
+        [Submitted::NotTaken(first), others @ ..] => {
             // In a batch that is all or nothing, what is refused for another envelope was looked at. It has a field.
             let is_same = |other: &Submitted| match other {
-                Submitted::Problem(problem) => {
-                    is_shed(problem) && problem.code == first.code && problem.field == first.field
-                }
-                Submitted::Accepted { .. } => false,
+                Submitted::NotTaken(problem) => problem.code == first.code && problem.field == first.field,
+                Submitted::Accepted { .. } | Submitted::Refused(_) | Submitted::Unknown(_) => false,
             };
             others.iter().all(is_same).then(|| first.clone())
         }
@@ -229,23 +225,14 @@ fn lost() -> Submitted {
     failed(&Failure::Unknown("the answer was lost inside the node".to_owned()))
 }
 
-fn refused(unfit: &Unfit) -> Submitted {
-    let status = status_of(unfit.refusal.code, Call::Submission);
-    let problem = Problem::from_refusal(&unfit.refusal, status).in_history(unfit.history);
-    Submitted::Problem(Box::new(problem))
-}
-
 /// One bad envelope of an all-or-nothing batch: nothing is proposed.
 fn all_refused(unfit: &[Option<Unfit>]) -> Vec<Submitted> {
     let first = unfit.iter().enumerate().find_map(|(place, unfit)| unfit.as_ref().map(|why| (place, why)));
     unfit
         .iter()
         .map(|unfit| match (unfit, first) {
-            (Some(unfit), _) => refused(unfit),
-            (None, Some((place, cause))) => {
-                let refusal = Refusal::of_batch(place, &cause.refusal);
-                refused(&Unfit { refusal, history: cause.history })
-            }
+            (Some(unfit), _) => refused(&unfit.refusal, unfit.history),
+            (None, Some((place, cause))) => refused(&Refusal::of_batch(place, &cause.refusal), cause.history),
             (None, None) => failed(&Failure::NoQuorum("not proposed".to_owned())),
         })
         .collect()
@@ -253,30 +240,26 @@ fn all_refused(unfit: &[Option<Unfit>]) -> Vec<Submitted> {
 
 #[cfg(test)]
 mod tests {
-    use assent_proof::Code;
-
     use super::*;
 
     #[test]
     fn a_batch_has_one_problem_only_if_each_envelope_would_be_told_the_same_code_and_it_settles_nothing() {
-        let of = |code, status| Submitted::Problem(Box::new(Problem::new(code, status, "as told")));
-        let full = || of(Code::Overloaded, 429);
+        let judged = |code| refused(&Refusal::new(code, "as told"), None);
+        let full = || judged(Code::Overloaded);
         let shed = unless_shed(vec![full(), full(), full()]).expect_err("it was shed");
         assert_eq!((shed.code, shed.status), (Code::Overloaded, 429));
         // In the words that the first of them is told.
-        let elsewhere = || Problem::new(Code::Overloaded, 429, "for another reason");
-        let mixed = vec![full(), Submitted::Problem(elsewhere().into())];
-        let shed = unless_shed(mixed).expect_err("it was shed");
+        let elsewhere = Refusal::new(Code::Overloaded, "for another reason");
+        let shed = unless_shed(vec![full(), refused(&elsewhere, None)]).expect_err("it was shed");
         assert_eq!((shed.code, shed.detail.as_str()), (Code::Overloaded, "as told"));
-        let good = Problem { field: Some("envelopes[0]".to_owned()), ..elsewhere() };
         for results in [
             vec![],
             // Final, so that each is told.
-            vec![of(Code::Malformed, 400), of(Code::Malformed, 400)],
-            vec![full(), of(Code::Malformed, 400)],
-            vec![full(), of(Code::DeadlineExceeded, 503)],
+            vec![judged(Code::Malformed), judged(Code::Malformed)],
+            vec![full(), judged(Code::Malformed)],
+            vec![full(), judged(Code::DeadlineExceeded)],
             // It is all or nothing, and the second one was looked at.
-            vec![full(), Submitted::Problem(good.into())],
+            vec![full(), refused(&Refusal::of_batch(0, &elsewhere), None)],
             // Unknown, so that each may have been accepted.
             vec![lost(), lost()],
         ] {

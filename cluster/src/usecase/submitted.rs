@@ -1,24 +1,42 @@
 //! What became of an envelope, as the caller is told and as it is counted.
 
-use assent_api::{Call, Problem, ReceiptBody, status_of};
-use assent_proof::{Code, History};
+use assent_api::{Call, Problem, ReceiptBody};
+use assent_proof::{History, Refusal};
 use assent_registry::Outcome;
 
 use super::pending::Failure;
+use super::problem::{is_settled, of_failure, of_refusal};
 use crate::metrics::Became;
 
 /// What became of one envelope, as the caller is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Submitted {
-    /// It is in the ledger; `fresh` if this submission put it there.
+    /// It is in the ledger.
     Accepted {
         /// Where.
         receipt: ReceiptBody,
-        /// Whether an earlier submission had put it there.
+        /// Whether this submission put it there. If not, an earlier one did.
         fresh: bool,
     },
-    /// It is not, or it is unknown whether it is, or it proves an equivocation.
-    Problem(Box<Problem>),
+    /// It was judged: it is not in the ledger, or it is there as proof of an equivocation.
+    Refused(Box<Problem>),
+    /// It was certainly not proposed, or a node could not judge it. That settles nothing: the same bytes may be accepted elsewhere or
+    /// later.
+    NotTaken(Box<Problem>),
+    /// It is unknown whether it is in the ledger.
+    Unknown(Box<Problem>),
+}
+
+impl Submitted {
+    /// What the caller is told if it was not accepted.
+    pub fn problem(&self) -> Option<&Problem> {
+        match self {
+            Submitted::Accepted { .. } => None,
+            Submitted::Refused(problem) | Submitted::NotTaken(problem) | Submitted::Unknown(problem) => {
+                Some(problem)
+            }
+        }
+    }
 }
 
 impl From<&Submitted> for Became {
@@ -26,19 +44,33 @@ impl From<&Submitted> for Became {
         match result {
             Submitted::Accepted { fresh: true, .. } => Became::Accepted,
             Submitted::Accepted { fresh: false, .. } => Became::Again,
-            // That also leaves its outcome unknown, and is a defect, which is told apart.
-            Submitted::Problem(problem) if problem.code == Code::InternalError => {
-                Became::Refused(Code::InternalError)
-            }
-            Submitted::Problem(problem) if problem.is_outcome_unknown() => Became::Unknown,
-            Submitted::Problem(problem) => Became::Refused(problem.code),
+            Submitted::Unknown(_) => Became::Unknown,
+            Submitted::Refused(problem) | Submitted::NotTaken(problem) => Became::Refused(problem.code),
         }
     }
 }
 
 /// The answer to an envelope that has no outcome.
 pub(super) fn failed(failure: &Failure) -> Submitted {
-    Submitted::Problem(Box::new(failure.problem()))
+    let problem = of_failure(failure);
+    match failure {
+        Failure::Unknown(_) => Submitted::Unknown(problem),
+        Failure::NoQuorum(_) | Failure::ClockUncertain(_) | Failure::Overloaded(_) => {
+            Submitted::NotTaken(problem)
+        }
+    }
+}
+
+/// The answer to an envelope that was refused: it was judged, or a node could not judge it.
+fn of_problem(problem: Problem) -> Submitted {
+    let is_settled = is_settled(problem.code);
+    let problem = Box::new(problem);
+    if is_settled { Submitted::Refused(problem) } else { Submitted::NotTaken(problem) }
+}
+
+/// The answer to an envelope that is not proposed, as it was judged in this history.
+pub(super) fn refused(refusal: &Refusal, history: Option<History>) -> Submitted {
+    of_problem(of_refusal(refusal, Call::Submission).in_history(history))
 }
 
 /// The answer to an envelope that has this outcome, in this history.
@@ -60,14 +92,12 @@ pub(super) fn answer(outcome: Outcome, history: Option<History>) -> Submitted {
         },
         Outcome::Equivocation { receipt, refusal } => {
             let Some(found) = history else { return of_none() };
-            let status = status_of(refusal.code, Call::Submission);
-            let problem = Problem::from_refusal(&refusal, status).with_receipt(body(receipt, found));
-            Submitted::Problem(Box::new(problem.in_history(history)))
+            let problem = of_refusal(&refusal, Call::Submission).with_receipt(body(receipt, found));
+            Submitted::Refused(Box::new(problem.in_history(history)))
         }
         Outcome::Refused { refusal, head, next_sequence } => {
-            let status = status_of(refusal.code, Call::Submission);
-            let problem = Problem::from_refusal(&refusal, status).with_slot(head, next_sequence);
-            Submitted::Problem(Box::new(problem.in_history(history)))
+            let problem = of_refusal(&refusal, Call::Submission).with_slot(head, next_sequence);
+            of_problem(problem.in_history(history))
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use assent_cluster::node::Node;
-use assent_cluster::usecase::{Caller, Service, Submitted};
+use assent_cluster::usecase::{Caller, Service};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
@@ -111,9 +111,10 @@ async fn submit(service: Service, name: String, ended: Arc<AtomicBool>) -> Vec<A
     while !ended.load(Ordering::SeqCst) {
         let envelope = authorization_for(&format!("{name}-{}", answers.len()));
         let began = Instant::now();
-        let (yes, said) = match service.submit(&Caller::Anonymous, envelope.into()).await {
-            Submitted::Accepted { .. } => (true, "accepted".to_owned()),
-            Submitted::Problem(problem) => (false, format!("{}: {}", problem.code, problem.detail)),
+        let submitted = service.submit(&Caller::Anonymous, envelope.into()).await;
+        let (yes, said) = match submitted.problem() {
+            None => (true, "accepted".to_owned()),
+            Some(problem) => (false, format!("{}: {}", problem.code, problem.detail)),
         };
         answers.push(Answer { began, yes, said });
         sleep(PAUSE).await;

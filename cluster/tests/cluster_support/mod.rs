@@ -3,6 +3,7 @@
     dead_code,
     unreachable_pub,
     missing_docs,
+    unused_imports,
     reason = "each test file uses its own part of the support"
 )]
 #![allow(

@@ -53,7 +53,7 @@ fn attester() -> SigningKey {
 async fn accepted(node: &Node, envelope: Vec<u8>) -> EvidenceId {
     match node.service().submit(&Caller::Anonymous, Bytes::from(envelope)).await {
         Submitted::Accepted { receipt, .. } => receipt.evidence_id,
-        Submitted::Problem(problem) => panic!("{problem:?}"),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -134,7 +134,7 @@ async fn release(node: &Node, domain: &DomainName, containment: EvidenceId, gove
 async fn equivocate(node: &Node, lineage: &str) -> EvidenceId {
     let second = attestation(&prod(), lineage, "m2", &attester());
     match node.service().submit(&Caller::Anonymous, Bytes::from(second.clone())).await {
-        Submitted::Problem(problem) if problem.code == Code::AuthorityInconsistent => {}
+        Submitted::Refused(problem) if problem.code == Code::AuthorityInconsistent => {}
         other => panic!("{other:?}"),
     }
     id_of(&second)

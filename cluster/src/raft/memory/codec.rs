@@ -17,7 +17,7 @@ use bytes::Bytes;
 use super::state::{State, UnreadableError};
 use crate::raft::types::NodeId;
 
-/// The newest version. To add one: ARCHITECTURE.md, "Versions".
+/// The newest version. To add one: `docs/formats.md`.
 const VERSION: u8 = 2;
 
 /// The kinds of records in version 2.

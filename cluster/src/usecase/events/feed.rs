@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use tokio::sync::{Semaphore, watch};
 
-use assent_api::Problem;
 use assent_proof::Cursor;
 use assent_registry::query::{EventFilter, EventPage};
 
 use crate::config::LimitConfig;
 use crate::raft::machine::AppliedAt;
+use crate::usecase::problem::ReadError;
 
 /// Most leaves looked at in one read.
 pub(super) const PAGE_LEAVES: usize = 256;
@@ -48,7 +48,7 @@ pub(super) trait Source: Send + Sync + 'static {
         filter: &EventFilter,
         after: u64,
         limit: usize,
-    ) -> impl Future<Output = Result<EventPage, Box<Problem>>> + Send;
+    ) -> impl Future<Output = Result<EventPage, ReadError>> + Send;
 
     /// How far there is something to read.
     fn applied(&self) -> watch::Receiver<AppliedAt>;

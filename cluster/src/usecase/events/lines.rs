@@ -1,4 +1,7 @@
 //! From the registry's events to lines of the feed, all of whose numbers are of the feed's history.
+//!
+//! No statement is parsed here. What a restriction restricts is told by `assent_registry::query::events`, whose module says why it parses
+//! revocations.
 
 use assent_api::{EndBody, EndReason, EventBody, EventLine, HeartbeatBody, RestrictsBody};
 use assent_proof::{Cursor, History};

@@ -17,11 +17,12 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use assent_api::{Call, Problem, status_of};
+use assent_api::{Call, Problem};
 use assent_proof::{Code, Cursor};
 use assent_registry::RowError;
 use assent_registry::query::{self, EventFilter, EventPage};
 
+use super::problem::{CursorError, ReadError, problem};
 use super::{Caller, Service, Shed, within};
 use crate::env::blocking;
 use crate::metrics::Metrics;
@@ -65,9 +66,9 @@ impl Drop for Place {
 }
 
 impl Source for Service {
-    async fn page(&self, filter: &EventFilter, after: u64, limit: usize) -> Result<EventPage, Box<Problem>> {
+    async fn page(&self, filter: &EventFilter, after: u64, limit: usize) -> Result<EventPage, ReadError> {
         let parts = self.parts();
-        self.live()?;
+        self.goes_on()?;
         // Never closed; if it were, the bound would be all that is lost.
         let _turn = self.inner.feeds.reads.acquire().await;
         let (registry, filter) = (parts.storage.registry.clone(), filter.clone());
@@ -76,8 +77,8 @@ impl Source for Service {
             query::events(&view, &filter, after, PAGE_LEAVES, limit)
         });
         match read.await {
-            Ok(read) => read.map_err(|error| problem(Code::EvidenceMutated, parts.unread(&error))),
-            Err(lost) => Err(Shed::from(lost).problem(Call::Read)),
+            Ok(read) => read.map_err(|error| ReadError::Unreadable(parts.unread(&error))),
+            Err(lost) => Err(ReadError::Shed(Shed::from(lost))),
         }
     }
 
@@ -147,20 +148,17 @@ impl Service {
     }
 
     /// The feed, if where the caller is lies in this ledger.
-    async fn feed(&self, ask: EventsAsk) -> Result<Feed, Box<Problem>> {
+    async fn feed(&self, ask: EventsAsk) -> Result<Feed, CursorError> {
         Ok(Feed { filter: ask.filter, after: self.located(ask.after).await? })
     }
 
     fn place(&self) -> Result<Place, Box<Problem>> {
         let room = self.inner.feeds.room.clone().try_acquire_owned().map_err(|_| {
             let most = self.config().limits.event_streams;
-            problem(Code::Overloaded, format!("{most} feeds of events are open already (`event_streams`)"))
+            let detail = format!("{most} feeds of events are open already (`event_streams`)");
+            problem(Code::Overloaded, Call::Read, detail)
         })?;
         self.metrics().feed_began();
         Ok(Place { metrics: self.metrics().clone(), _room: room })
     }
-}
-
-fn problem(code: Code, detail: String) -> Box<Problem> {
-    Box::new(Problem::new(code, status_of(code, Call::Read), detail))
 }

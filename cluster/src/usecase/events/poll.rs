@@ -5,11 +5,12 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use assent_api::{Call, EndReason, Problem};
+use assent_api::EndReason;
 
 use super::feed::{Feed, Source};
 use super::lines::{self, Reach, Stretch};
 use crate::usecase::Shed;
+use crate::usecase::problem::ReadError;
 
 /// Most reads of one answer. A filter that takes nothing gets an answer that says how far it has come.
 const READS_MAX: usize = 64;
@@ -39,7 +40,7 @@ pub(super) async fn answer(
     feed: &Feed,
     limit: usize,
     ends: Ends<'_>,
-) -> Result<Answered, Box<Problem>> {
+) -> Result<Answered, ReadError> {
     let mut applied = source.applied();
     let mut answered = Answered { bytes: Vec::new(), events: 0 };
     let mut position = feed.after;
@@ -88,5 +89,5 @@ pub(super) async fn answer(
             }
         }
     }
-    Err(Shed::Lost.problem(Call::Read))
+    Err(ReadError::Shed(Shed::Lost))
 }

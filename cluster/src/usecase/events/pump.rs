@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use assent_api::EndReason;
+use assent_api::{EndReason, Problem};
 use assent_proof::Cursor;
 use assent_registry::query::EventPage;
 
@@ -95,7 +95,8 @@ impl<S: Source> Pump<S> {
         }
         if reach.has_more() {
             let read = self.source.page(&self.feed.filter, self.position, PAGE_LEAVES).await;
-            let page = read.map_err(|problem| {
+            let page = read.map_err(|error| {
+                let problem = Box::<Problem>::from(error);
                 tracing::warn!(problem = problem.detail, "a stream of events ends");
                 Over::End(EndReason::Failed)
             })?;

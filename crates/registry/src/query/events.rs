@@ -3,6 +3,10 @@
 //!
 //! A page covers the leaves after a revision without a gap, whether the filter takes them or not; a leaf that is
 //! missing where the ledger's size says that there is one is damage, never an end.
+//!
+//! An event is told from its leaf's rows. Only the event of a revocation needs the stored envelope parsed: no row says which key a
+//! revocation revokes. The row of the revoked key names the revocation, but a key that is revoked again keeps the first one, and a stored row
+//! gets a new field only under new rules.
 
 use std::collections::BTreeSet;
 

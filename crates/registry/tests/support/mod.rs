@@ -6,6 +6,7 @@
     dead_code,
     unreachable_pub,
     missing_docs,
+    unused_imports,
     reason = "each test file uses its own part of the support"
 )]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]

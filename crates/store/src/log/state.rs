@@ -9,7 +9,7 @@ use crate::StoreError;
 use crate::bytes_codec::{CodecProblem, Reader, put_bytes};
 use crate::database::LOG_FILE;
 
-/// The newest version of the row, and the one that is written. To add one: ARCHITECTURE.md, "Versions".
+/// The newest version of the row, and the one that is written. To add one: `docs/formats.md`.
 pub const VERSION: u8 = 1;
 
 /// What the log is, apart from the entries themselves.

@@ -12,7 +12,7 @@ use assent_registry::Table;
 use crate::StoreError;
 use crate::bytes_codec::{CodecProblem, Reader, put_bytes};
 
-/// The newest version of all three parts, and the one that is written. To add one: ARCHITECTURE.md, "Versions".
+/// The newest version of all three parts, and the one that is written. To add one: `docs/formats.md`.
 const VERSION: u8 = 1;
 const HEADER: u8 = 1;
 const CHUNK: u8 = 2;

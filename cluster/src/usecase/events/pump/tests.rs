@@ -4,7 +4,6 @@
 
 use std::sync::{Arc, Mutex};
 
-use assent_api::Problem;
 use assent_proof::{EvidenceId, EvidenceKind, History, LineageName, Millis};
 use assent_registry::query::{Event, EventFilter};
 use serde_json::Value;
@@ -13,6 +12,7 @@ use tokio::time::timeout;
 
 use super::super::poll;
 use super::*;
+use crate::usecase::problem::ReadError;
 
 const HEARTBEAT: Duration = Duration::from_secs(3);
 const SLOW: Duration = Duration::from_secs(5);
@@ -51,7 +51,7 @@ impl Ledger {
 }
 
 impl Source for Ledger {
-    async fn page(&self, filter: &EventFilter, after: u64, limit: usize) -> Result<EventPage, Box<Problem>> {
+    async fn page(&self, filter: &EventFilter, after: u64, limit: usize) -> Result<EventPage, ReadError> {
         *self.reads.lock().unwrap() += 1;
         let revision = self.applied.borrow().revision;
         let history = history(*self.epoch.lock().unwrap());
