@@ -322,17 +322,17 @@ fn each_failure_of_a_peers_checkpoint_is_refused_as_the_protocols_page_says() {
     let produced: [(&str, Vec<Said>); 13] = [
         ("`checkpoint` is over its length", wrong_lengths()),
         ("a reference is not in the domain", not_in_the_domain()),
-        ("a reference, the trust among them, is or rests on something void", on_what_does_not_stand()),
-        ("no trust or more than one is referenced, or it is over", not_under_one_trust()),
-        ("it is no note", no_notes()),
+        ("a reference, which may be the trust, is or rests on something void", on_what_does_not_stand()),
+        ("the statement references no trust or more than one, or the trust is over", not_under_one_trust()),
+        ("the checkpoint is not a note", no_notes()),
         ("the note has more than 64 signature lines", too_many_signatures()),
-        ("its text is not three lines", no_checkpoints()),
-        ("its origin is not the trust's `peer`", of_another_origin()),
-        ("a line under the name and key id of `registryKey`", with_a_line_that_does_not_verify()),
-        ("`registryKey` has not signed it", not_signed_by_all_that_must()),
+        ("the note's text is not three lines", no_checkpoints()),
+        ("the note's origin is not the trust's `peer`", of_another_origin()),
+        ("a signature line under the name and key id of `registryKey`", with_a_line_that_does_not_verify()),
+        ("`registryKey` has not signed the note", not_signed_by_all_that_must()),
         ("its issuer has brought checkpoints of this peer under 64 other trusts", under_one_trust_too_many()),
-        ("more than 1,024 slots of one issuer under one trust", behind_too_many_that_are_void()),
-        ("it does not extend the last checkpoint", not_extending()),
+        ("to find the last checkpoint, the node would have to read more than 1,024 slots", behind_too_many_that_are_void()),
+        ("the checkpoint does not extend the last one", not_extending()),
     ];
     let rows = rows();
     assert_eq!(rows.len(), produced.len(), "as many failures are produced as the page lists");
