@@ -331,7 +331,10 @@ fn each_failure_of_a_peers_checkpoint_is_refused_as_the_protocols_page_says() {
         ("a signature line under the name and key id of `registryKey`", with_a_line_that_does_not_verify()),
         ("`registryKey` has not signed the note", not_signed_by_all_that_must()),
         ("its issuer has brought checkpoints of this peer under 64 other trusts", under_one_trust_too_many()),
-        ("to find the last checkpoint, the node would have to read more than 1,024 slots", behind_too_many_that_are_void()),
+        (
+            "to find the last checkpoint, the node would have to read more than 1,024 slots",
+            behind_too_many_that_are_void(),
+        ),
         ("the checkpoint does not extend the last one", not_extending()),
     ];
     let rows = rows();
