@@ -176,7 +176,7 @@ async fn ends(nodes: &[Node], place: usize, task: &str) {
     }
 }
 
-/// Rule R223.
+/// Rule R52.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_accepts_no_clients_any_more_ends_and_allows_nothing_from_then_on() {
     let folder = tempfile::tempdir().unwrap();
@@ -186,7 +186,7 @@ async fn a_node_that_accepts_no_clients_any_more_ends_and_allows_nothing_from_th
     ends(&nodes, 0, "accept clients").await;
 }
 
-/// Rule R223.
+/// Rule R52.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_accepts_no_peers_any_more_ends_and_allows_nothing_from_then_on() {
     let folder = tempfile::tempdir().unwrap();

@@ -121,7 +121,7 @@ impl Listener for BreakingListener {
     }
 }
 
-/// Rules R223, R224.
+/// Rule R52.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_allow_of_a_node_that_has_a_reason_to_stop_becomes_a_deny_and_a_deny_stays_what_it_is() {
     let folder = tempfile::tempdir().unwrap();
@@ -152,7 +152,7 @@ async fn an_allow_of_a_node_that_has_a_reason_to_stop_becomes_a_deny_and_a_deny_
     assert_eq!((denied.decision, codes(&denied)), (Verdict::Deny, vec![Code::ActionNotPermitted]));
 }
 
-/// Rules R225, R226.
+/// Rules R53, R54.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_allow_alone_is_answered_with_200_and_what_is_evaluated_is_signed_as_the_answer_says_it() {
     let folder = tempfile::tempdir().unwrap();
@@ -200,7 +200,7 @@ impl Entropy for Slow {
     }
 }
 
-/// Rules R226, R227.
+/// Rules R54, R55.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_allow_that_is_signed_only_after_the_deadline_is_not_sent() {
     let folder = tempfile::tempdir().unwrap();
@@ -224,7 +224,7 @@ async fn an_allow_that_is_signed_only_after_the_deadline_is_not_sent() {
     node.shutdown().await;
 }
 
-/// Rule R228.
+/// Rule R56.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_call_gets_the_answer_to_its_own_question_and_the_same_question_is_decided_anew() {
     let folder = tempfile::tempdir().unwrap();

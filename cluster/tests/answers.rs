@@ -32,7 +32,7 @@ fn says(answer: &Answered, code: &str) -> bool {
     String::from_utf8_lossy(&answer.body).contains(&format!("\"code\":\"{code}\""))
 }
 
-/// Rule R160.
+/// Rule R9.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_that_are_not_written_yet_hold_their_room_and_what_has_none_is_denied_as_overloaded() {
     let folder = tempfile::tempdir().unwrap();

@@ -39,7 +39,7 @@ fn leader(nodes: &[Node]) -> usize {
     usize::try_from(leader).unwrap() - 1
 }
 
-/// Rules R11, R156.
+/// Rules R6, R141.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_clock_out_of_bounds_silences_its_node_and_no_other_until_it_is_right_again() {
     let folder = tempfile::tempdir().unwrap();
@@ -83,7 +83,7 @@ async fn a_clock_out_of_bounds_silences_its_node_and_no_other_until_it_is_right_
     }
 }
 
-/// Rule R34.
+/// Rule R77.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_has_expired_stays_expired_whoever_leads() {
     let folder = tempfile::tempdir().unwrap();

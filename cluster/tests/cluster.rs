@@ -80,7 +80,7 @@ async fn a_wiped_disk_never_rejoins_as_itself() {
     }
 }
 
-/// Rule R157.
+/// Rule R7.
 #[tokio::test]
 async fn a_node_whose_key_is_not_granted_votes_and_speaks_for_nobody() {
     let folder = tempfile::tempdir().unwrap();

@@ -77,7 +77,7 @@ impl StorageBackend for FailingFile {
     }
 }
 
-/// Rule R223.
+/// Rule R52.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_whose_disk_fails_never_allows_again_and_the_others_go_on() {
     let folder = tempfile::tempdir().unwrap();

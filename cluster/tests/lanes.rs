@@ -133,7 +133,7 @@ async fn a_single_question_is_decided_before_the_batches_that_came_before_it() {
     stop(nodes).await;
 }
 
-/// Rules R160, R226.
+/// Rules R9, R54.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn batches_leave_places_for_single_questions_and_what_is_shed_costs_no_signature() {
     let folder = tempfile::tempdir().unwrap();
@@ -156,7 +156,7 @@ async fn batches_leave_places_for_single_questions_and_what_is_shed_costs_no_sig
     stop(nodes).await;
 }
 
-/// Rules R158, R226, R227.
+/// Rules R8, R54, R55.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_question_whose_time_is_over_before_it_is_evaluated_costs_no_signature() {
     let folder = tempfile::tempdir().unwrap();
@@ -179,7 +179,7 @@ async fn a_question_whose_time_is_over_before_it_is_evaluated_costs_no_signature
     stop(nodes).await;
 }
 
-/// Rule R160.
+/// Rule R9.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_large_batch_without_a_place_is_refused_before_its_body_is_looked_at() {
     let folder = tempfile::tempdir().unwrap();

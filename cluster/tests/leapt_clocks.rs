@@ -158,7 +158,7 @@ async fn hosts_that_were_paused_while_no_boot_time_went_on_allow_again_unaided()
     stop(nodes).await;
 }
 
-/// Rule R16.
+/// Rule R142.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn eleven_years_ahead_nothing_is_stamped_and_clocks_that_are_put_right_bring_everything_back() {
     let folder = tempfile::tempdir().unwrap();
@@ -310,7 +310,7 @@ async fn clocks_that_are_set_back_an_hour_allow_nothing_again_until_each_node_is
     stop(nodes).await;
 }
 
-/// Rule R18.
+/// Rule R148.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_recovery_is_not_stamped_eleven_years_ahead_without_an_operators_word() {
     let folder = tempfile::tempdir().unwrap();

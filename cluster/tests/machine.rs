@@ -392,7 +392,7 @@ async fn rules_after(known: RulesVersion, payloads: &[EntryPayload<Proposal, u64
     versions[0]
 }
 
-/// Rule R30.
+/// Rule R149.
 #[tokio::test]
 async fn rules_in_the_log_that_a_voter_has_not_signed_are_refused_and_stop_nobody() {
     let mut world = World::new();

@@ -218,7 +218,7 @@ async fn all_handed_in(stage: &Stage, third: &peer_support::Node, group: Group) 
     }
 }
 
-/// Rule R17.
+/// Rule R147.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_signs_for_a_peer_that_its_build_knows_the_next_rules_and_nothing_else_and_stands_by_it() {
     // Their builds know version 2, and node 3, which votes, is away: nothing is raised.
@@ -345,7 +345,7 @@ async fn shown(stage: &Stage, statement: &[u8]) {
     raw.hung_up().await;
 }
 
-/// Rules R232, R233.
+/// Rule R155.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_recovery_ends_a_node_only_if_the_voter_that_it_names_shows_it_and_for_the_next_epoch_only() {
     let stage = Stage::new().await;

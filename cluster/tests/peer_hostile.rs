@@ -204,7 +204,7 @@ async fn a_second_connection_of_a_peer_replaces_the_first() {
     while second.read().await.unwrap().0 != 5 {}
 }
 
-/// Rule R154.
+/// Rule R4.
 #[tokio::test]
 async fn who_dials_in_is_asked_nothing_and_its_clock_is_not_believed() {
     let two = node(2, &[]).await;

@@ -157,7 +157,7 @@ async fn what_names_unknown_issuers_costs_no_signature_on_any_node_and_is_refuse
     stop(nodes).await;
 }
 
-/// Rule R15.
+/// Rule R70.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_whose_grant_was_just_acknowledged_is_known_to_every_node() {
     let folder = tempfile::tempdir().unwrap();
@@ -198,7 +198,7 @@ async fn a_batch_may_grant_a_key_and_go_on_with_what_that_key_has_signed_and_not
     stop(nodes).await;
 }
 
-/// Rule R15.
+/// Rule R70.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_cannot_tell_whether_others_know_a_key_does_not_refuse_for_good() {
     let folder = tempfile::tempdir().unwrap();

@@ -42,7 +42,7 @@ async fn a_node_that_decides_on_a_row_of_the_next_version_denies_and_stops_with_
     }
 }
 
-/// Rules R162, R223, R224.
+/// Rules R12, R52.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_allow_is_signed_beside_or_after_a_question_that_met_a_row_of_the_next_version() {
     let folder = tempfile::tempdir().unwrap();

@@ -10,7 +10,7 @@ use assent_proof::{EvidenceId, SigningKey};
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-/// Rules R155, R228.
+/// Rules R5, R56.
 #[tokio::test]
 async fn every_node_sees_a_write_the_moment_it_was_acknowledged_elsewhere() {
     let cluster = Cluster::start(3).await.unwrap();
@@ -34,7 +34,7 @@ async fn every_node_sees_a_write_the_moment_it_was_acknowledged_elsewhere() {
     }
 }
 
-/// Rule R155.
+/// Rule R5.
 #[tokio::test]
 async fn a_follower_that_slept_through_a_write_answers_with_it_or_not_at_all() {
     let cluster = Cluster::start(3).await.unwrap();

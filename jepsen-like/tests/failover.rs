@@ -71,7 +71,7 @@ async fn a_dead_leader_is_replaced_and_comes_back_as_a_follower_that_knows_every
     until_allowed(&cluster, leader, &evidence).await;
 }
 
-/// Rule R153.
+/// Rule R3.
 #[tokio::test]
 async fn a_minority_never_allows_and_says_no_quorum() {
     let mut cluster = Cluster::start(3).await.unwrap();
@@ -108,7 +108,7 @@ async fn a_minority_never_allows_and_says_no_quorum() {
     assert_eq!(again.status, Some(200));
 }
 
-/// Rule R151.
+/// Rule R1.
 #[tokio::test]
 async fn a_stopped_leader_allows_nothing_that_was_revoked_while_it_slept() {
     let cluster = Cluster::start(3).await.unwrap();

@@ -104,7 +104,7 @@ async fn follows_as_learner(cluster: &Cluster, id: u64) {
     }
 }
 
-/// Rule R152.
+/// Rule R2.
 #[tokio::test]
 async fn a_learner_never_allows_and_its_key_must_be_granted() {
     let mut cluster = Cluster::start(3).await.unwrap();
@@ -142,7 +142,7 @@ async fn a_learner_never_allows_and_its_key_must_be_granted() {
     assert_eq!(code(&answer), (Some(403), Some("authority_unknown")), "{answer:?}");
 }
 
-/// Rule R15.
+/// Rule R70.
 #[tokio::test]
 async fn a_learner_leaves_it_to_the_leader_which_keys_are_known() {
     let mut cluster = Cluster::start(3).await.unwrap();

@@ -34,7 +34,7 @@ impl Voters {
         refusal.map_or(checked, Checked::Refused)
     }
 
-    /// Rule R30 (RFC-EG-033 §3, Cryptographic Proof Validation): A `rules` statement is refused unless every
+    /// Rule R149 (RFC-EG-033 §3, Cryptographic Proof Validation): A `rules` statement is refused unless every
     /// voter has signed it, by the membership that the log holds before the entry (`threshold_not_met`).
     fn refuse(&self, statement: &Statement) -> Option<Refusal> {
         if statement.kind != EvidenceKind::Rules {

@@ -49,7 +49,7 @@ impl Opened {
     /// Whether the recovery may be stamped with `now`. No quorum is there to agree with this machine's clock, so only its distance
     /// from registry time tells.
     ///
-    /// Rule R18 (RFC-EG-033 §6, timestamp-bound proof continuity): A `recovery` is stamped offline only if
+    /// Rule R148 (RFC-EG-033 §6, timestamp-bound proof continuity): A `recovery` is stamped offline only if
     /// the machine's clock is at most 31 days ahead of registry time or an operator has named the present
     /// time.
     fn stamps(&self, now: Millis, confirmed: Option<Seconds>) -> Result<(), RecoverError> {

@@ -64,8 +64,9 @@ fn newest_recovery(rows: &dyn Rows) -> Result<Option<Bytes>, RowError> {
 impl Parts {
     /// Ends this node, for good, if root has recovered the cluster without it, by the node that says so.
     ///
-    /// Rule R233 (RFC-EG-033 §5, governance registries): A node heeds a `recovery` only from a voter that it
-    /// knows by its store and its key.
+    /// Rule R155 (RFC-EG-033 §5, governance registries): A node ends for good if a voter that it knows by its
+    /// store and its key shows it a `recovery` that names that voter and that root's threshold signed for the
+    /// next epoch, and it heeds a `recovery` from no other.
     pub(crate) async fn heed_recovery(&self, from: NodeId, store_id: &[u8; 16], envelope: &[u8]) {
         let Some(voter) = self.key_of(from, store_id) else {
             tracing::warn!(
@@ -92,8 +93,9 @@ impl Parts {
     /// The next epoch, if root's statement begins it for this registry and goes on with `voter`, who is another node than this
     /// one. Its age counts from this node's own history: a node may have been off for a year when it hears what ended that.
     ///
-    /// Rule R232 (RFC-EG-033 §5, governance registries): A node ends for good if the voter of a `recovery`
-    /// shows it that `recovery`, which root's threshold signed for the next epoch.
+    /// Rule R155 (RFC-EG-033 §5, governance registries): A node ends for good if a voter that it knows by its
+    /// store and its key shows it a `recovery` that names that voter and that root's threshold signed for the
+    /// next epoch, and it heeds a `recovery` from no other.
     fn superseded_by(&self, voter: &PublicKey, envelope: &[u8]) -> Option<u64> {
         // A node that waits to be added holds no history that could have ended.
         if !self.is_member() {

@@ -24,9 +24,9 @@ pub struct Agreement {
 /// Who of `voters`, `me` included, agrees with the own clock within `bound_ms`. A reading whose round trip is longer than the bound cannot
 /// tell, and is passed over. A single voter always agrees with itself. Of no voters at all there is no quorum.
 ///
-/// Rule R1 (RFC-EG-033 §6, timestamp-bound proof continuity): A node is sure of its clock only while more
-/// than half of the voters, itself included, have clocks that it has read within the last 5 s and that
-/// differ from its own by at most the bound (500 ms by default).
+/// Rule R133 (RFC-EG-033 §6, timestamp-bound proof continuity): A node is sure of its clock only while more
+/// than half of the voters, itself included, have clocks that it has read within the last 5 s and that differ
+/// from its own by at most the bound (500 ms by default).
 pub fn agreement(readings: &ClockReadings, voters: &[NodeId], me: NodeId, bound_ms: u64) -> Agreement {
     let mut distinct = voters.to_vec();
     distinct.sort_unstable();
@@ -107,7 +107,7 @@ mod tests {
         assert!(!sure(&readings(&[]), &[1, 2, 3], 1, 500));
     }
 
-    /// Rule R1.
+    /// Rule R133.
     #[tokio::test]
     async fn one_agreeing_peer_of_two_is_a_quorum_with_oneself() {
         assert!(sure(&readings(&[(2, 500, 10, 100)]), &[1, 2, 3], 1, 500));
@@ -134,7 +134,7 @@ mod tests {
         assert!(sure(&readings(&[(2, 0, 1, 0), (3, 0, 1, 0)]), &[2, 3, 4], 1, 500));
     }
 
-    /// Rule R1.
+    /// Rule R133.
     #[tokio::test]
     async fn readings_older_than_five_seconds_are_forgotten() {
         assert!(sure(&readings(&[(2, 0, 1, 4_900)]), &[1, 2, 3], 1, 500));

@@ -121,7 +121,7 @@ impl Trusted {
 
     /// Follows the wall clock a little.
     ///
-    /// Rule R10 (RFC-EG-033 §6, timestamp-bound proof continuity): The anchor follows the wall clock by at
+    /// Rule R140 (RFC-EG-033 §6, timestamp-bound proof continuity): The anchor follows the wall clock by at
     /// most one millisecond in each second of boot time.
     fn slide(&mut self, moment: Moment) {
         let passed_ms = moment.boot_ms.saturating_sub(self.slid_boot_ms);
@@ -193,9 +193,9 @@ impl Anchor {
 
     /// By how much the wall clock is behind the latest time that was trusted, in milliseconds, if that is more than the bound.
     ///
-    /// Rule R4 (RFC-EG-033 §6, timestamp-bound proof continuity): A wall clock that is behind the latest time
-    /// that the process trusted, by more than the bound, is not trusted until it has caught up or an operator
-    /// has confirmed it.
+    /// Rule R135 (RFC-EG-033 §6, timestamp-bound proof continuity): A wall clock that is behind the latest
+    /// time that the process trusted, by more than the bound, is not trusted until it has caught up or an
+    /// operator has confirmed it.
     fn set_back_ms(&self, moment: Moment) -> Option<u64> {
         let behind_ms = u64::try_from(self.latest?.since(moment.wall)).unwrap_or(0);
         (behind_ms > self.bound_ms).then_some(behind_ms)
@@ -209,9 +209,10 @@ impl Anchor {
 
     /// Why a wall clock is not trusted that is not where it is trusted to be, though a quorum agrees and it is not behind registry time.
     ///
-    /// Rule R8 (RFC-EG-033 §6, timestamp-bound proof continuity): A minute is not enough for a wall clock
-    /// that is more than 31 days ahead of registry time, or that leapt by more in all since the first anchor
-    /// or an operator's last confirmation.
+    /// Rule R138 (RFC-EG-033 §6, timestamp-bound proof continuity): A wall clock that has leapt is trusted
+    /// again after a minute without a break in which a quorum agrees and the clock keeps to boot time, unless
+    /// it is more than 31 days ahead of registry time or has leapt by more than that in all since the first
+    /// anchor or an operator's last confirmation.
     pub(super) fn doubt(&self, look: &Look) -> Unsure {
         let (ahead_ms, leapt_ms) = (look.ahead_ms(), self.leapt_ms(look.moment));
         if let Some(behind_ms) = self.set_back_ms(look.moment) {
@@ -256,14 +257,17 @@ impl Anchor {
 
     /// Whether the clock may be anchored now, and how.
     ///
-    /// Rule R5 (RFC-EG-033 §6, timestamp-bound proof continuity): A process that was never anchored is
+    /// Rule R136 (RFC-EG-033 §6, timestamp-bound proof continuity): A process that was never anchored is
     /// anchored as soon as a quorum agrees, if its wall clock is at most 10 minutes ahead of registry time.
     ///
-    /// Rule R6 (RFC-EG-033 §6, timestamp-bound proof continuity): A node is anchored at the time that another
-    /// voter trusts, if that time and that voter's clock both lie within the bound of its own wall clock.
+    /// Rule R137 (RFC-EG-033 §6, timestamp-bound proof continuity): A node is anchored at the time that
+    /// another voter trusts, if that time and that voter's clock both lie within the bound of its own wall
+    /// clock.
     ///
-    /// Rule R7 (RFC-EG-033 §6, timestamp-bound proof continuity): A wall clock that has leapt is trusted
-    /// again after a minute without a break in which a quorum agrees and the clock keeps to boot time.
+    /// Rule R138 (RFC-EG-033 §6, timestamp-bound proof continuity): A wall clock that has leapt is trusted
+    /// again after a minute without a break in which a quorum agrees and the clock keeps to boot time, unless
+    /// it is more than 31 days ahead of registry time or has leapt by more than that in all since the first
+    /// anchor or an operator's last confirmation.
     fn settle(&mut self, look: &Look) -> Option<How> {
         if !look.quorum || look.is_behind(self.bound_ms) || self.set_back_ms(look.moment).is_some() {
             self.settling = None;
@@ -310,7 +314,7 @@ impl Anchor {
     /// Takes an operator's word for the clock as it is now: what it was taken for, or nothing if the node is anchored here already. In
     /// both cases leaps are counted from here on.
     ///
-    /// Rule R9 (RFC-EG-033 §6, timestamp-bound proof continuity): An operator's confirmation makes the wall
+    /// Rule R139 (RFC-EG-033 §6, timestamp-bound proof continuity): An operator's confirmation makes the wall
     /// clock trusted however far ahead it is or was set back, but never without a quorum that agrees and
     /// never behind registry time.
     ///
@@ -346,11 +350,8 @@ impl Anchor {
 /// The wall clock of a look, if it may be used: the reading that was judged is the one to use, since another could fall behind a
 /// leap. `holds` is whether it lies within the bound of the node's anchor; `doubt` says what else it takes if not.
 ///
-/// Rule R2 (RFC-EG-033 §6, timestamp-bound proof continuity): A node is not sure of a wall clock that is
-/// behind registry time by more than the bound.
-///
-/// Rule R3 (RFC-EG-033 §6, timestamp-bound proof continuity): A node is not sure of a wall clock that is
-/// further from its anchor than the bound.
+/// Rule R134 (RFC-EG-033 §6, timestamp-bound proof continuity): A node is not sure of a wall clock that is
+/// behind registry time by more than the bound or further from its anchor than the bound.
 pub(super) fn judge(
     look: &Look,
     holds: bool,

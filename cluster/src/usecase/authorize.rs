@@ -33,7 +33,7 @@ impl Service {
     /// Room for so many bytes of a batch's answer while it is written, what was denied unevaluated included; none if the answers
     /// that slow callers have not taken yet fill it.
     ///
-    /// Rule R160 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A call for which the node has no place or no
+    /// Rule R9 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A call for which the node has no place or no
     /// room is allowed nothing (`overloaded`).
     pub fn room_for_batch(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let kib = u32::try_from(bytes.div_ceil(1024)).ok()?;
@@ -68,7 +68,7 @@ impl Service {
 
     /// Takes room for the requests and joins the next round, without waiting for anything.
     ///
-    /// Rule R160 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A call for which the node has no place or no
+    /// Rule R9 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A call for which the node has no place or no
     /// room is allowed nothing (`overloaded`).
     fn enter(
         &self,
@@ -95,10 +95,10 @@ impl Service {
 
     /// Waits for the round's answer. Past the deadline nothing is allowed any more.
     ///
-    /// Rule R227 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): An allow that is not ready by the call's
+    /// Rule R55 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): An allow that is not ready by the call's
     /// deadline is not sent (`deadline_exceeded`).
     ///
-    /// Rule R228 (RFC-EG-033 §5, execution gateways): An answer is given once, to the call that asked, and a
+    /// Rule R56 (RFC-EG-033 §5, execution gateways): An answer is given once, to the call that asked, and a
     /// node stores no answer.
     async fn answered(
         &self,

@@ -67,7 +67,7 @@ impl Parts {
 
     /// The same for callers of whom some give up earlier.
     ///
-    /// Rule R152 (RFC-EG-033 §4, synchronization ambiguity): A node that is no voter by its own membership
+    /// Rule R2 (RFC-EG-033 §4, synchronization ambiguity): A node that is no voter by its own membership
     /// passes no barrier (`no_quorum`).
     pub(super) async fn barrier_of_many(&self, until: Instant, last: &LastTry) -> Result<(), BarrierError> {
         loop {
@@ -97,7 +97,7 @@ impl Parts {
         self.raft.metrics().borrow_watched().membership_config.voter_ids().any(|voter| voter == me)
     }
 
-    /// Rule R155 (RFC-EG-033 §5, governance registries): A node evaluates only once it has applied everything
+    /// Rule R5 (RFC-EG-033 §5, governance registries): A node evaluates only once it has applied everything
     /// up to the read index (`no_quorum`).
     async fn try_barrier(&self, until: Instant) -> Result<(), String> {
         let read_log_id = match self.believed_leader() {
@@ -118,9 +118,9 @@ impl Parts {
 
     /// As leader: a quorum confirms that it still is, and how far a read must have applied.
     ///
-    /// Rule R153 (RFC-EG-033 §4, synchronization ambiguity): A barrier is passed only if a quorum has
-    /// confirmed the leader after the barrier began, never by a lease and never by what the node itself
-    /// believes (`no_quorum`).
+    /// Rule R3 (RFC-EG-033 §4, synchronization ambiguity): A barrier is passed only if a quorum has confirmed
+    /// the leader after the barrier began, never by a lease and never by what the node itself believes
+    /// (`no_quorum`).
     pub(crate) async fn confirm(&self, until: Instant) -> Result<ReadLogId<TypeConfig>, ReadIndexError> {
         let left = until.saturating_duration_since(Instant::now());
         let option = LinearizerOption::from(ReadPolicy::ReadIndex).with_wait_timeout(left);
@@ -138,8 +138,8 @@ impl Parts {
     /// to an address and the store of that voter, since a node that dials this one may say that it is the leader. An answer
     /// below what this node has seen committed before it asked is not a leader's.
     ///
-    /// Rule R154 (RFC-EG-033 §4, synchronization ambiguity): A follower asks the leader for the read index,
-    /// on a connection that it dialed itself to that voter, and refuses one below what it has seen committed
+    /// Rule R4 (RFC-EG-033 §4, synchronization ambiguity): A follower asks the leader for the read index, on
+    /// a connection that it dialed itself to that voter, and refuses one below what it has seen committed
     /// (`no_quorum`).
     async fn ask_leader(&self, leader: NodeId, until: Instant) -> Result<ReadLogId<TypeConfig>, String> {
         let metrics = self.metrics_now();
@@ -160,7 +160,7 @@ impl Parts {
 
 /// Refuses a read index below what is known to be committed.
 ///
-/// Rule R154 (RFC-EG-033 §4, synchronization ambiguity): A follower asks the leader for the read index, on a
+/// Rule R4 (RFC-EG-033 §4, synchronization ambiguity): A follower asks the leader for the read index, on a
 /// connection that it dialed itself to that voter, and refuses one below what it has seen committed
 /// (`no_quorum`).
 fn not_below(
@@ -183,7 +183,7 @@ mod tests {
 
     use super::*;
 
-    /// Rule R154.
+    /// Rule R4.
     #[test]
     fn a_read_index_below_what_this_node_has_seen_committed_is_refused() {
         let read = || ReadLogId::<TypeConfig>::from_log_id(LogIdOf::<TypeConfig>::new(2u64.into(), 7));

@@ -49,7 +49,7 @@ impl Sender {
     /// Permits come from the nodes alone, on their own path. Rules come from the leader alone, which proposes them itself, never
     /// by way of a queue or of another node. A recovery is for when there is no cluster that could take it.
     ///
-    /// Rule R12 (RFC-EG-033 §8, synchronization registries): A client cannot submit a `permit`, and nobody
+    /// Rule R68 (RFC-EG-033 §8, synchronization registries): A client cannot submit a `permit`, and nobody
     /// can submit a `rules` or a `recovery`, not even another node (`caller_not_permitted`).
     fn refuses(self, kind: EvidenceKind) -> Option<Refusal> {
         let detail = match (self, kind) {
@@ -204,7 +204,7 @@ impl Service {
     /// Passes a read barrier, and looks at what is of strangers again. Anybody can make a call wait for a barrier, so it waits aside and
     /// takes its places anew.
     ///
-    /// Rule R15 (RFC-EG-033 §5, governance registries): A voter refuses unknown issuers only after it has
+    /// Rule R70 (RFC-EG-033 §5, governance registries): A voter refuses unknown issuers only after it has
     /// passed a read barrier and looked again, and a learner leaves that to the leader.
     async fn look_once_more(
         &self,
@@ -523,7 +523,7 @@ mod tests {
         assert_eq!(by(new, &envelope(usual, true)), Ok(Rules::TEST));
     }
 
-    /// Rule R12.
+    /// Rule R68.
     #[test]
     fn clients_hand_in_no_permits_and_nobody_hands_in_rules_or_a_recovery() {
         for kind in EvidenceKind::ALL.iter().copied() {

@@ -50,7 +50,7 @@ impl Parts {
     /// behind a leap. Takes no lock on the anchor while the clock is where it is trusted to be. If it is not, the anchor is looked at,
     /// so that a node that was just started, or whose clock was just put right, need not wait for the watch.
     ///
-    /// Rule R11 (RFC-EG-033 §6, timestamp-bound proof continuity): The reading of the clock that was judged
+    /// Rule R141 (RFC-EG-033 §6, timestamp-bound proof continuity): The reading of the clock that was judged
     /// is the reading that stamps or decides.
     pub(crate) fn judged(&self) -> Result<Millis, Unsure> {
         let look = self.look();

@@ -71,7 +71,7 @@ impl From<Unsure> for Denied {
 /// Why nothing is evaluated on what is behind this barrier. What the barrier says is the more definite, and it needs no clock; behind it
 /// nothing is evaluated by a clock that is in doubt.
 ///
-/// Rule R156 (RFC-EG-033 §6, timestamp-bound proof continuity): A question is evaluated only by a clock that
+/// Rule R6 (RFC-EG-033 §6, timestamp-bound proof continuity): A question is evaluated only by a clock that
 /// the node is sure of, read after the barrier (`clock_uncertain`).
 fn denied(passed: Result<(), BarrierError>, sure: Result<Millis, Unsure>) -> Option<Denied> {
     match (passed, sure) {
@@ -196,10 +196,10 @@ async fn answer_rest_unsigned(
 impl Parts {
     /// The state to decide on, or why nothing is evaluated.
     ///
-    /// Rule R157 (RFC-EG-033 §8, synchronization registries): A node whose own key is not granted and valid
-    /// in `_root` denies every question with 503 (`no_quorum`).
+    /// Rule R7 (RFC-EG-033 §8, synchronization registries): A node whose own key is not granted and valid in
+    /// `_root` denies every question with 503 (`no_quorum`).
     ///
-    /// Rule R219 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A row that cannot be read denies, whatever
+    /// Rule R48 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A row that cannot be read denies, whatever
     /// else was found (`evidence_mutated`).
     fn open(&self, denied: Option<Denied>, now: Millis) -> Result<RegistryView, Denied> {
         if let Some(denied) = denied {
@@ -220,8 +220,9 @@ impl Parts {
 impl Inner {
     /// Decides calls in slices, and answers each as soon as its slice is signed.
     ///
-    /// Rule R158 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A question whose deadline is over is not
-    /// evaluated (`deadline_exceeded`).
+    /// Rule R8 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A question whose deadline is over is not
+    /// evaluated, and an evaluation is interrupted at the call's deadline or once it has taken a quarter of
+    /// the time that a call has (`deadline_exceeded`).
     fn answer_short(&self, asks: Vec<Ask>, denied: Option<Denied>, now: Millis) {
         let rows = self.parts.open(denied, now);
         let mut asks = asks.into_iter().peekable();
@@ -308,7 +309,7 @@ impl Desk<'_> {
 
     /// Room for so many answers.
     ///
-    /// Rule R160 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A call for which the node has no place or no
+    /// Rule R9 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A call for which the node has no place or no
     /// room is allowed nothing (`overloaded`).
     fn room(&self, answers: usize) -> Result<Taken, Shed> {
         self.inner.answer_room.take(answers).ok_or_else(|| {
@@ -320,16 +321,13 @@ impl Desk<'_> {
     /// Turns every allow of a slice into a deny if this node has met a row or rules of a version that its build does not know, or has
     /// another reason to stop: it signs no allow any more, also of what it decided before it met that.
     ///
-    /// Rule R162 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): Once a decision has met a row or rules of a
+    /// Rule R12 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): Once a decision has met a row or rules of a
     /// version that the build does not know, no decision on that state allows, and the node signs no allow
     /// any more (`evidence_mutated`).
     ///
-    /// Rule R223 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A node signs no allow once it has a reason
-    /// to stop: that its store, Raft, its history or a lasting task of its own has ended
-    /// (`evidence_mutated`).
-    ///
-    /// Rule R224 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): After `conclude` an allow can only be
-    /// replaced by a deny, and no deny by an allow.
+    /// Rule R52 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): After `conclude` a deny is never replaced by
+    /// an allow, and an allow only by a deny, as every allow is once the node has a reason to stop: that its
+    /// store, Raft, its history or a lasting task of its own has ended (`evidence_mutated`).
     fn allow_nothing_if_stopping(&self, decided: &mut [(AuthorizeRequest, Decision)]) {
         let parts = &self.inner.parts;
         if let Ok((_, view)) = &self.state
@@ -343,11 +341,9 @@ impl Desk<'_> {
         }
     }
 
-    /// Rule R158 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A question whose deadline is over is not
-    /// evaluated (`deadline_exceeded`).
-    ///
-    /// Rule R159 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): An evaluation is interrupted at the call's
-    /// deadline, or once it has taken a quarter of the time that a call has (`deadline_exceeded`).
+    /// Rule R8 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A question whose deadline is over is not
+    /// evaluated, and an evaluation is interrupted at the call's deadline or once it has taken a quarter of
+    /// the time that a call has (`deadline_exceeded`).
     fn decide(&self, question: Question, request: &AuthorizeRequest, until: Instant) -> Decision {
         let (timed, view) = match &self.state {
             Ok(state) => *state,
@@ -372,7 +368,7 @@ impl Desk<'_> {
 mod tests {
     use super::*;
 
-    /// Rule R156.
+    /// Rule R6.
     #[test]
     fn where_the_barrier_failed_its_reason_is_said_and_behind_it_no_clock_in_doubt_evaluates() {
         let unsure = Unsure::TooFarAhead { ahead_ms: i64::MAX };

@@ -18,8 +18,8 @@ impl Parts {
     /// Signs decisions together: one signature over the tree of all of them (RFC 6962), a path for each. Each answer holds its
     /// part of `room`, if there is one.
     ///
-    /// Rule R226 (RFC-EG-033 §6, deterministic exchange hashes): What was evaluated is signed by the node,
-    /// and an answer without a signature is a deny.
+    /// Rule R54 (RFC-EG-033 §6, deterministic exchange hashes): What was evaluated is signed by the node, and
+    /// an answer without a signature is a deny.
     pub(super) fn sign(
         &self,
         decided: &[(AuthorizeRequest, Decision)],
@@ -60,16 +60,16 @@ impl Parts {
 
     /// Denies the request, without a signature.
     ///
-    /// Rule R226 (RFC-EG-033 §6, deterministic exchange hashes): What was evaluated is signed by the node,
-    /// and an answer without a signature is a deny.
+    /// Rule R54 (RFC-EG-033 §6, deterministic exchange hashes): What was evaluated is signed by the node, and
+    /// an answer without a signature is a deny.
     pub(super) fn denied_one(&self, request: &AuthorizeRequest, shed: &Shed) -> Answered {
         self.unsigned(request, &Decision::deny(shed.code(), shed.detail(), self.env.clock.now()))
     }
 
     /// One decision without a signature, for denies alone: a caller that verifies believes no allow that comes like this.
     ///
-    /// Rule R226 (RFC-EG-033 §6, deterministic exchange hashes): What was evaluated is signed by the node,
-    /// and an answer without a signature is a deny.
+    /// Rule R54 (RFC-EG-033 §6, deterministic exchange hashes): What was evaluated is signed by the node, and
+    /// an answer without a signature is a deny.
     pub(super) fn unsigned(&self, request: &AuthorizeRequest, decision: &Decision) -> Answered {
         let body = self.body(request, decision);
         self.answer(decision, body.status(), body.to_vec().into())
@@ -82,7 +82,7 @@ impl Parts {
         Answered { verdict: decision.verdict().clone(), codes, status, body }
     }
 
-    /// Rule R225 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A decision is answered with `allow`, and by
+    /// Rule R53 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A decision is answered with `allow`, and by
     /// itself with status 200, exactly if it holds an `Allow`.
     fn body(&self, request: &AuthorizeRequest, decision: &Decision) -> DecisionBody {
         let reasons = decision

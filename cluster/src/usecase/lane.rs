@@ -55,7 +55,7 @@ impl Lane {
 
     /// A place for a large body, if there is one by `until`. Bodies get places in the order in which they came.
     ///
-    /// Rule R160 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A call for which the node has no place or no
+    /// Rule R9 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A call for which the node has no place or no
     /// room is allowed nothing (`overloaded`).
     pub(super) async fn place(&self, until: Instant) -> Option<OwnedSemaphorePermit> {
         timeout_at(until, self.places.clone().acquire_owned()).await.ok()?.ok()

@@ -153,9 +153,9 @@ impl Parts {
 
     /// Why this node cannot go on, if it cannot.
     ///
-    /// Rule R223 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A node signs no allow once it has a reason
-    /// to stop: that its store, Raft, its history or a lasting task of its own has ended
-    /// (`evidence_mutated`).
+    /// Rule R52 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): After `conclude` a deny is never replaced by
+    /// an allow, and an allow only by a deny, as every allow is once the node has a reason to stop: that its
+    /// store, Raft, its history or a lasting task of its own has ended (`evidence_mutated`).
     pub(crate) fn fatal(&self) -> Option<String> {
         if let Some(cause) = self.storage.health.poisoned() {
             return Some(format!("the store has stopped: {cause}"));

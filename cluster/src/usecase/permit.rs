@@ -20,8 +20,9 @@ use assent_proof::{
 impl Service {
     /// Records a permit for the request and answers with a signed decision.
     ///
-    /// Rule R103 (RFC-EG-033 §10, proof replay attacks): The request of a permit names its lineage and a
-    /// nonce (`malformed`, `claims_invalid`).
+    /// Rule R143 (RFC-EG-033 §10, proof replay attacks): The request of a permit names its lineage and a
+    /// nonce (`malformed`, `claims_invalid`), and the permit lies in the domain and the lineage of its
+    /// request and is about the same subject (`claims_invalid`, `subject_mismatch`).
     ///
     /// # Errors
     /// `malformed` for a request without a nonce or a lineage.

@@ -144,7 +144,7 @@ impl Parts {
 
     /// As leader: stamps the groups with this node's clock, if it may trust it, and proposes them as one entry.
     ///
-    /// Rule R16 (RFC-EG-033 §6, timestamp-bound proof continuity): The leader stamps an entry with its clock
+    /// Rule R142 (RFC-EG-033 §6, timestamp-bound proof continuity): The leader stamps an entry with its clock
     /// and proposes it only if it is sure of its clock (`clock_uncertain`).
     pub(crate) async fn propose(&self, groups: &[Group], until: Instant) -> Result<Outcomes, SubmitError> {
         let Some(proposed_at) = self.sure_now() else { return Err(SubmitError::ClockUncertain) };

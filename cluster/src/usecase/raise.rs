@@ -173,7 +173,7 @@ impl Parts {
     /// This node's signature of a `rules` statement, which says that its build knows them. Any peer may ask for it: nothing is
     /// signed but the statement that this node itself would make as leader, byte for byte.
     ///
-    /// Rule R17 (RFC-EG-033 §3, Cryptographic Proof Validation): A node signs a `rules` statement for a peer
+    /// Rule R147 (RFC-EG-033 §3, Cryptographic Proof Validation): A node signs a `rules` statement for a peer
     /// only if it is byte for byte what the node itself would state as leader now: the next version, which
     /// its build knows.
     pub(crate) async fn cosign_rules(&self, ask: &CosignRules) -> CosignRulesReply {

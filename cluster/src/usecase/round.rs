@@ -57,7 +57,7 @@ impl Service {
 
 /// Starts rounds as long as the node runs.
 ///
-/// Rule R151 (RFC-EG-033 §5, governance registries): A question joins a read barrier that begins after it
+/// Rule R1 (RFC-EG-033 §5, governance registries): A question joins a read barrier that begins after it
 /// arrived, and never one that is under way.
 pub(crate) async fn run_rounds(
     service: Weak<Inner>,
@@ -237,7 +237,7 @@ mod tests {
         assert_eq!(gone, [6]);
     }
 
-    /// Rule R151.
+    /// Rule R1.
     #[tokio::test(start_paused = true)]
     async fn calls_whose_time_is_over_when_a_round_starts_take_no_part_in_it() {
         let now = Instant::now();

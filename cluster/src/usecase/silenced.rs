@@ -38,8 +38,8 @@ impl Silenced {
 impl Parts {
     /// Why this node may not speak for the registry, as `rows` and `now` have it: its key is not granted, or no longer.
     ///
-    /// Rule R157 (RFC-EG-033 §8, synchronization registries): A node whose own key is not granted and valid
-    /// in `_root` denies every question with 503 (`no_quorum`).
+    /// Rule R7 (RFC-EG-033 §8, synchronization registries): A node whose own key is not granted and valid in
+    /// `_root` denies every question with 503 (`no_quorum`).
     pub(super) fn silenced(&self, rows: &dyn Rows, now: Millis) -> Result<Option<Silenced>, RowError> {
         let flaw = query::node_key_flaw(rows, &self.identity.key.public(), now)?;
         Ok(flaw.map(|(code, why)| {

@@ -27,8 +27,9 @@ impl<'a> Timed<'a> {
         self.until.set(Some(until));
     }
 
-    /// Rule R159 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): An evaluation is interrupted at the call's
-    /// deadline, or once it has taken a quarter of the time that a call has (`deadline_exceeded`).
+    /// Rule R8 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A question whose deadline is over is not
+    /// evaluated, and an evaluation is interrupted at the call's deadline or once it has taken a quarter of
+    /// the time that a call has (`deadline_exceeded`).
     fn look(&self) -> Result<(), RowError> {
         let reads = self.reads.get().wrapping_add(1);
         self.reads.set(reads);
@@ -63,7 +64,7 @@ mod tests {
 
     use super::*;
 
-    /// Rule R159.
+    /// Rule R8.
     #[tokio::test(start_paused = true)]
     async fn reads_are_interrupted_soon_after_the_deadline_and_go_on_for_the_next_request() {
         let rows = MemoryRows::new();

@@ -66,7 +66,7 @@ pub struct DecisionBody {
 impl DecisionBody {
     /// The HTTP status that it comes with: 200, 403, or 503 if any reason is that the registry cannot know.
     ///
-    /// Rule R225 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A decision is answered with `allow`, and by
+    /// Rule R53 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A decision is answered with `allow`, and by
     /// itself with status 200, exactly if it holds an `Allow`.
     pub fn status(&self) -> u16 {
         match (self.decision, self.retry()) {
@@ -265,7 +265,7 @@ mod tests {
         assert!(String::from_utf8(body.to_vec()).unwrap().contains(r#""policy":null"#));
     }
 
-    /// Rule R225.
+    /// Rule R53.
     #[test]
     fn a_deny_that_cannot_know_is_503_even_among_other_reasons() {
         let rule = ReasonBody::new(Code::EvidenceMissing, "none", None);

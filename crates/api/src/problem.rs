@@ -160,7 +160,7 @@ mod tests {
         assert_eq!(serde_json::from_slice::<Problem>(&problem.to_vec()).unwrap(), problem);
     }
 
-    /// Rule R229.
+    /// Rule R156.
     #[test]
     fn an_unknown_outcome_says_so_and_how_to_find_out() {
         let problem = Problem::unknown_outcome("no commit within `2000` ms");

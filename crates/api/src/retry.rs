@@ -35,11 +35,9 @@ impl Retry {
 /// What a code says about making the same call again. Every code is named here, so that a new one does not compile
 /// without its verdict. A code in a call that it is never said in has one all the same.
 ///
-/// Rule R230 (RFC-EG-033 §4, topology reconciliation divergence): A peer's checkpoint that does not extend
-/// its last one is refused for good, with 409.
-///
-/// Rule R231 (RFC-EG-033 §5, governance registries): `membership_busy` is 409 and can be asked again at the
-/// same node.
+/// Rule R157 (RFC-EG-033 §4, topology reconciliation divergence): Of the codes that are answered with 409,
+/// `registry_diverged`, for a peer's checkpoint that does not extend its last one, is final, and
+/// `membership_busy` can be asked again at the same node.
 pub fn retry_of(code: Code, call: Call) -> Retry {
     match code {
         // The node could not do it: of what was asked, they say nothing.
@@ -121,7 +119,7 @@ mod tests {
     use super::*;
     use crate::status::status_of;
 
-    /// Rule R231.
+    /// Rule R157.
     #[test]
     fn every_codes_status_agrees_with_its_verdict_in_every_call() {
         for code in Code::ALL {
@@ -142,7 +140,7 @@ mod tests {
         }
     }
 
-    /// Rule R230.
+    /// Rule R157.
     #[test]
     fn a_peers_checkpoint_that_does_not_extend_the_last_one_is_refused_for_good() {
         let code = Code::RegistryDiverged;

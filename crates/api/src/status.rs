@@ -139,7 +139,7 @@ mod tests {
         }
     }
 
-    /// Rule R229.
+    /// Rule R156.
     #[test]
     fn every_code_has_its_documented_status() {
         use Code::*;

@@ -113,9 +113,10 @@ impl VerifiedCheckpoint {
 /// Lines by other keys, even under a known name, are ignored; several lines by one key count once. Without any node key
 /// there is no majority. So far this is the same under all rules.
 ///
-/// Rule R109 (RFC-EG-033 §2, synchronization continuity proofs): The checkpoint of a
-/// `synchronization-continuity` names the peer of that trust, is signed by the peer's registry key and
-/// cosigned by more than half of its node keys (`wrong_registry`, `unsigned_evidence`, `signature_invalid`).
+/// Rule R118 (RFC-EG-033 §2, synchronization continuity proofs): The checkpoint of a
+/// `synchronization-continuity` names the peer of its trust (`wrong_registry`), has at most 64 signature
+/// lines (`too_large`), is signed by the peer's registry key and is cosigned by more than half of its node
+/// keys (`unsigned_evidence`, `signature_invalid`).
 ///
 /// # Errors
 /// `too_large` or `malformed` for the form; `wrong_registry` for another origin; `signature_invalid` when any line by a

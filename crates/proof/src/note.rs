@@ -55,8 +55,10 @@ impl Note {
     ///
     /// What is accepted is written back byte for byte by [`to_vec`](Self::to_vec).
     ///
-    /// Rule R110 (RFC-EG-033 §2, synchronization continuity proofs): The note of a checkpoint has at most 64
-    /// signature lines (`too_large`).
+    /// Rule R118 (RFC-EG-033 §2, synchronization continuity proofs): The checkpoint of a
+    /// `synchronization-continuity` names the peer of its trust (`wrong_registry`), has at most 64 signature
+    /// lines (`too_large`), is signed by the peer's registry key and is cosigned by more than half of its
+    /// node keys (`unsigned_evidence`, `signature_invalid`).
     ///
     /// # Errors
     /// `too_large` over a bound; `malformed` for anything that the specification does not allow, for base64 that is not

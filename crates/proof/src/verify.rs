@@ -65,11 +65,11 @@ pub struct ParsedEnvelope<'a> {
 impl<'a> ParsedEnvelope<'a> {
     /// Reads an envelope that was submitted to the registry with this origin, under these rules. Computes no signature.
     ///
-    /// Rule R25 (RFC-EG-033 §6, signed proof envelopes): An envelope is a DSSE envelope of at most 64 KiB
+    /// Rule R73 (RFC-EG-033 §6, signed proof envelopes): An envelope is a DSSE envelope of at most 64 KiB
     /// with at most 64 signatures, in strict JSON, around one in-toto statement whose predicate has exactly
     /// the fields of the protocol (`too_large`, `malformed`).
     ///
-    /// Rule R26 (RFC-EG-033 §10, proof replay attacks): A statement names this registry's origin
+    /// Rule R74 (RFC-EG-033 §10, proof replay attacks): A statement names this registry's origin
     /// (`wrong_registry`).
     ///
     /// # Errors
@@ -147,11 +147,9 @@ pub fn verify(bytes: &[u8], origin: &str, rules: Rules) -> Result<VerifiedEnvelo
 
 /// Finds a valid signature for each issuer; others may be there and are ignored.
 ///
-/// Rule R27 (RFC-EG-033 §4, unsigned governance evidence): Every issuer that the statement names has a valid
-/// signature of its own over exactly these bytes (`unsigned_evidence`, `signature_invalid`).
-///
-/// Rule R28 (RFC-EG-033 §7, unsigned evidence inheritance): Signatures by keys that the statement does not
-/// name are ignored.
+/// Rule R75 (RFC-EG-033 §7, unsigned evidence inheritance): Every issuer that the statement names has a valid
+/// signature of its own over exactly these bytes (`unsigned_evidence`, `signature_invalid`), and signatures
+/// by keys that the statement does not name are ignored.
 fn match_signatures(envelope: &Envelope, message: &[u8], issuers: &[PublicKey]) -> Result<(), Refusal> {
     let mut attempts = Attempts {
         envelope,
@@ -190,7 +188,7 @@ struct Attempts<'a> {
 impl Attempts<'_> {
     /// Whether an unused signature whose key id is `wanted` verifies under `key`; it is then used.
     ///
-    /// Rule R29 (RFC-EG-033 §6, signed proof envelopes): At most 96 pairs of key and signature are tried on
+    /// Rule R76 (RFC-EG-033 §6, signed proof envelopes): At most 96 pairs of key and signature are tried on
     /// one envelope, and a pair that is tried again counts again (`too_large`).
     fn find(&mut self, key: &PublicKey, wanted: impl Fn(Option<&str>) -> bool) -> bool {
         for (place, (signature, used)) in self.envelope.signatures.iter().zip(&mut self.used).enumerate() {

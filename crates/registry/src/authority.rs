@@ -11,9 +11,9 @@ use crate::view::View;
 impl AuthorityRow {
     /// Its status at `now`. Revocation outweighs time.
     ///
-    /// Rule R50 (RFC-EG-033 §3, Authority Proof Verification): An authority may sign from its `notBefore` to
-    /// its `notAfter`, exclusive, and never again once it is revoked (`authority_expired`,
-    /// `authority_revoked`).
+    /// Rule R57 (RFC-EG-033 §3, Authority Proof Verification): An authority may sign from its `notBefore` to
+    /// its `notAfter`, exclusive (`authority_expired`), never again once it is revoked (`authority_revoked`),
+    /// and not if its grant is void (`inheritance_unverifiable`).
     pub(crate) fn status(&self, now: Millis) -> AuthorityStatus {
         if self.revoked.is_some() {
             AuthorityStatus::Revoked
@@ -47,15 +47,16 @@ pub(crate) fn authority_flaw(key: &PublicKey, row: &AuthorityRow, now: Millis) -
 impl View<'_> {
     /// Whether the grant of an authority still stands.
     ///
-    /// Rule R51 (RFC-EG-033 §4, unverifiable exchange inheritance): An issuer whose grant is void cannot sign
-    /// (`inheritance_unverifiable`).
+    /// Rule R57 (RFC-EG-033 §3, Authority Proof Verification): An authority may sign from its `notBefore` to
+    /// its `notAfter`, exclusive (`authority_expired`), never again once it is revoked (`authority_revoked`),
+    /// and not if its grant is void (`inheritance_unverifiable`).
     pub(crate) fn is_admitted(&self, authority: &AuthorityRow) -> Result<bool, RowError> {
         Ok(!self.is_void(&authority.admitted_by)?)
     }
 
     /// The flaw of a key that should be a node's at `now`: it has none if it stands granted in `_root`.
     ///
-    /// Rule R78 (RFC-EG-033 §3, Authority Proof Verification): A `recovery` names one voter
+    /// Rule R151 (RFC-EG-033 §3, Authority Proof Verification): A `recovery` names one voter
     /// (`claims_invalid`), by the key of a node that is granted and valid in `_root` (`target_unknown`,
     /// `authority_revoked`, `authority_expired`, `inheritance_unverifiable`).
     pub(crate) fn node_key_flaw(&self, key: &PublicKey, now: Millis) -> Result<Option<Flaw>, RowError> {

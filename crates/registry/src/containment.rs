@@ -19,7 +19,9 @@ use crate::view::View;
 impl View<'_> {
     /// The quarantines of a lineage that hold, by id; all of them, or more than can be named.
     ///
-    /// Rule R176 (RFC-EG-033 §7, quarantine): Neither lineage is quarantined (`lineage_quarantined`).
+    /// Rule R22 (RFC-EG-033 §7, quarantine): Neither the execution's lineage nor the runtime's is closed
+    /// (`lineage_closed`), is quarantined (`lineage_quarantined`) or was begun with two subjects, after which
+    /// it never allows again (`subject_mismatch`): start a new one.
     pub(crate) fn quarantines(
         &self,
         domain: &DomainName,
@@ -31,7 +33,7 @@ impl View<'_> {
 
     /// The isolations of a domain that hold, by id; all of them, or more than can be named.
     ///
-    /// Rule R168 (RFC-EG-033 §7, isolate): The domain is not isolated (`domain_isolated`).
+    /// Rule R18 (RFC-EG-033 §7, isolate): The domain is not isolated (`domain_isolated`).
     pub(crate) fn isolations(
         &self,
         domain: &DomainName,
@@ -59,8 +61,9 @@ impl View<'_> {
 
     /// Those that were never released, as far as they are named.
     ///
-    /// Rule R150 (RFC-EG-033 §4, unauthorized evidence mutation): A containment that its target counts and
-    /// that is not found is damage.
+    /// Rule R25 (RFC-EG-033 §4, unauthorized evidence mutation): An open lineage or a containment that is
+    /// counted and not found, or a slot that another row leads to and that is not found, is damage
+    /// (`evidence_mutated`).
     fn unreleased(
         &self,
         domain: &DomainName,
@@ -84,8 +87,9 @@ impl View<'_> {
 
     /// Adds those whose newest release is void, among the releases by the same signers.
     ///
-    /// Rule R149 (RFC-EG-033 §7, quarantine): A quarantine, an isolation or a negative is released only while
-    /// a release in force names that very one.
+    /// Rule R67 (RFC-EG-033 §7, quarantine): A quarantine, an isolation or a negative is released only while
+    /// a release in force names that very one, and not another that says the same, and an invalidation is
+    /// never released.
     fn released_in_void(
         &self,
         domain: &DomainName,
@@ -123,8 +127,9 @@ impl View<'_> {
 
     /// Whether a release of this evidence is in force. A void release releases nothing.
     ///
-    /// Rule R149 (RFC-EG-033 §7, quarantine): A quarantine, an isolation or a negative is released only while
-    /// a release in force names that very one.
+    /// Rule R67 (RFC-EG-033 §7, quarantine): A quarantine, an isolation or a negative is released only while
+    /// a release in force names that very one, and not another that says the same, and an invalidation is
+    /// never released.
     pub(crate) fn is_released(&self, row: &EvidenceRow) -> Result<bool, RowError> {
         match &row.released_by {
             None => Ok(false),

@@ -21,8 +21,9 @@ impl LineageRow {
 impl View<'_> {
     /// The chosen half of an equivocation; none while it is not reconciled, or by a void reconciliation.
     ///
-    /// Rule R145 (RFC-EG-033 §2, distributed governance reconciliation): A half is chosen as long as the
-    /// reconciliation that names it is not void.
+    /// Rule R63 (RFC-EG-033 §2, distributed governance reconciliation): A reconciliation marks the half that
+    /// it names as chosen and the other one as rejected, and a half is chosen as long as the reconciliation
+    /// that names it is not void.
     pub(crate) fn canonical(&self, conflict: &Conflict) -> Result<Option<EvidenceId>, RowError> {
         match conflict.reconciled {
             Some(Reconciled { by, canonical }) if !self.is_void(&by)? => Ok(Some(canonical)),
@@ -32,7 +33,7 @@ impl View<'_> {
 
     /// Whether the evidence is one half of an equivocation, and not the chosen one.
     ///
-    /// Rule R146 (RFC-EG-033 §10, unsigned proof inheritance): A statement has a flaw if it is unknown
+    /// Rule R64 (RFC-EG-033 §10, unsigned proof inheritance): A statement has a flaw if it is unknown
     /// (`evidence_detached`), or if it is void, a half that is not chosen, or execution evidence of a revoked
     /// key (`inheritance_unverifiable`).
     pub(crate) fn is_contested(&self, id: &EvidenceId, row: &EvidenceRow) -> Result<bool, RowError> {

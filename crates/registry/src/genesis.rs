@@ -125,7 +125,7 @@ impl GenesisFile {
 
     /// Its own largest `issuedAt`: the time at which all of it is accepted.
     ///
-    /// Rule R20 (RFC-EG-033 §3, Deterministic Proof Resolution): Everything in a genesis file is accepted at
+    /// Rule R159 (RFC-EG-033 §3, Deterministic Proof Resolution): Everything in a genesis file is accepted at
     /// the largest `issuedAt` in it, so that every node that starts with the same file founds the same
     /// registry.
     fn time(&self) -> Millis {
@@ -158,11 +158,9 @@ fn in_envelope(position: usize, refusal: Refusal) -> Refusal {
 
 /// Founds the registry in `rows`, which must be empty. On an error nothing of it may be kept.
 ///
-/// Rule R19 (RFC-EG-033 §3, Authority Proof Verification): A registry is founded once, in an empty store, by
-/// a genesis file whose first statement is `root` and of which every statement is accepted.
-///
-/// Rule R21 (RFC-EG-033 §3, Authority Proof Verification): A genesis file holds no `rules` and no `recovery`:
-/// every registry begins with the rules of version 1, in epoch 1.
+/// Rule R158 (RFC-EG-033 §3, Authority Proof Verification): A registry is founded once, in an empty store, by
+/// a genesis file whose first statement is `root`, which holds no `rules` and no `recovery` and of which
+/// every statement is accepted, so that it begins with the rules of version 1, in epoch 1.
 pub fn bootstrap(rows: &mut dyn RowsMut, genesis: &GenesisFile) -> Result<(), GenesisError> {
     if View::new(rows).meta()?.is_some() {
         return Err(RowError::Unreadable("it holds a registry already".to_owned()).into());

@@ -93,13 +93,16 @@ const GOVERNANCE: Profile = Profile {
 
 /// What the rules ask of a statement of this kind.
 ///
-/// Rule R53 (RFC-EG-033 §8, attestation authorities): The role of each issuer that counts may sign the kind
-/// (`role_not_permitted`).
+/// Rule R58 (RFC-EG-033 §7, revoke): `root`, `domain` and restrictions are never void.
 ///
-/// Rule R55 (RFC-EG-033 §3, Authority Proof Verification): Execution evidence, containments, permits and
-/// `rules` need one issuer.
+/// Rule R87 (RFC-EG-033 §3, Authority Proof Verification): Every issuer that counts is an authority of the
+/// statement's domain, and of `_root` for `permit` and `rules`, which nodes sign (`authority_unknown`), in a
+/// role that may sign the kind (`role_not_permitted`).
 ///
-/// Rule R136 (RFC-EG-033 §7, revoke): `root`, `domain` and restrictions are never void.
+/// Rule R89 (RFC-EG-033 §3, Authority Proof Verification): As many distinct issuers count as the kind needs
+/// (`threshold_not_met`): one for execution evidence, containments, permits and `rules`, root's threshold for
+/// a `domain`, and the threshold of its own domain for every other statement, except as R90 and R91 say of
+/// revocations.
 pub(crate) fn profile(kind: EvidenceKind) -> Profile {
     let of_root = Lies::InGovernance(GovernanceOf::Root);
     match kind {
@@ -305,7 +308,7 @@ const NOTHING: Effects<'static> = Effects {
 
 /// What these claims do.
 ///
-/// Rule R123 (RFC-EG-033 §2, audit lineage evidence): An audit event `completed` or `failed` closes its
+/// Rule R127 (RFC-EG-033 §2, audit lineage evidence): An audit event `completed` or `failed` closes its
 /// lineage for good, even if it is one half of an equivocation or becomes void.
 pub(crate) fn effects(claims: &Claims) -> Effects<'_> {
     match claims {

@@ -16,7 +16,7 @@ use crate::view::View;
 impl View<'_> {
     /// Who brought checkpoints of a peer, and under which trusts: each issuer with each of its trusts.
     ///
-    /// Rule R119 (RFC-EG-033 §4, unauthorized evidence mutation): A row that leads to a checkpoint of a peer
+    /// Rule R124 (RFC-EG-033 §4, unauthorized evidence mutation): A row that leads to a checkpoint of a peer
     /// and is not found is damage, unless all rows of the peer are lost together.
     pub(crate) fn peer_lists(
         &self,
@@ -90,7 +90,7 @@ impl View<'_> {
 
     /// The newest slot of a list; if `since` is given, of those that were taken before.
     ///
-    /// Rule R119 (RFC-EG-033 §4, unauthorized evidence mutation): A row that leads to a checkpoint of a peer
+    /// Rule R124 (RFC-EG-033 §4, unauthorized evidence mutation): A row that leads to a checkpoint of a peer
     /// and is not found is damage, unless all rows of the peer are lost together.
     pub(crate) fn newest_peer_slot(
         &self,

@@ -29,8 +29,9 @@ pub(crate) fn request_digest(request: &AuthorizeRequest) -> [u8; 32] {
 
 /// What is recorded for the request's nonce; nothing for a request without a lineage or a nonce.
 ///
-/// Rule R183 (RFC-EG-033 §7, synchronize-before-authorize): Where a permit is asked for, it must be in the
-/// ledger (`permit_required`), and for this request (`nonce_reused`).
+/// Rule R26 (RFC-EG-033 §7, synchronize-before-authorize): Where a permit is asked for, it must be in the
+/// ledger (`permit_required`), for this request (`nonce_reused`) and not void (`inheritance_unverifiable`),
+/// and the uses of a permit that is void stay taken.
 pub(crate) fn recorded(view: &View<'_>, request: &AuthorizeRequest) -> Result<Recorded, RowError> {
     let (Some(lineage), Some(nonce)) = (&request.lineage, &request.nonce) else {
         return Ok(Recorded::Nothing);

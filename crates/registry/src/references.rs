@@ -14,7 +14,7 @@ use crate::view::View;
 impl View<'_> {
     /// Everything that these references rest on, themselves included; none beyond the bound.
     ///
-    /// Rule R147 (RFC-EG-033 §10, unsigned proof inheritance): A statement rests on at most 64 statements,
+    /// Rule R65 (RFC-EG-033 §10, unsigned proof inheritance): A statement rests on at most 64 statements,
     /// directly and through others (`too_large`).
     pub(crate) fn closure(
         &self,
@@ -39,7 +39,7 @@ impl View<'_> {
     /// Whether a statement stands: it is not void, and what it rests on has no flaw. What is contested may yet turn out void, and
     /// a key that is dead speaks for nothing: what rests on such has replaced nothing.
     ///
-    /// Rule R148 (RFC-EG-033 §4, unverifiable exchange inheritance): A statement stands if it is not void and
+    /// Rule R66 (RFC-EG-033 §4, unverifiable exchange inheritance): A statement stands if it is not void and
     /// nothing that it rests on has a flaw.
     pub(crate) fn stands(&self, id: &EvidenceId, references: &[EvidenceId]) -> Result<bool, RowError> {
         Ok(!self.is_void(id)? && self.reference_flaw(references)?.is_none())
@@ -59,7 +59,7 @@ impl View<'_> {
         Ok(flaw)
     }
 
-    /// Rule R147 (RFC-EG-033 §10, unsigned proof inheritance): A statement rests on at most 64 statements,
+    /// Rule R65 (RFC-EG-033 §10, unsigned proof inheritance): A statement rests on at most 64 statements,
     /// directly and through others (`too_large`).
     fn find_flaw(&self, references: &[EvidenceId]) -> Result<Option<Flaw>, RowError> {
         let Some(closure) = self.closure(references)? else {
@@ -76,7 +76,7 @@ impl View<'_> {
 
     /// Why one statement carries nothing that rests on it, if it carries nothing.
     ///
-    /// Rule R146 (RFC-EG-033 §10, unsigned proof inheritance): A statement has a flaw if it is unknown
+    /// Rule R64 (RFC-EG-033 §10, unsigned proof inheritance): A statement has a flaw if it is unknown
     /// (`evidence_detached`), or if it is void, a half that is not chosen, or execution evidence of a revoked
     /// key (`inheritance_unverifiable`).
     fn carrier_flaw(&self, id: &EvidenceId) -> Result<Option<Flaw>, RowError> {
@@ -97,7 +97,7 @@ impl View<'_> {
 
     /// No key that signed execution evidence is revoked, or nothing can rest on that evidence.
     ///
-    /// Rule R146 (RFC-EG-033 §10, unsigned proof inheritance): A statement has a flaw if it is unknown
+    /// Rule R64 (RFC-EG-033 §10, unsigned proof inheritance): A statement has a flaw if it is unknown
     /// (`evidence_detached`), or if it is void, a half that is not chosen, or execution evidence of a revoked
     /// key (`inheritance_unverifiable`).
     fn dead_key_flaw(&self, id: &EvidenceId, row: &EvidenceRow) -> Result<Option<Flaw>, RowError> {

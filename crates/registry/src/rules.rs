@@ -10,7 +10,7 @@ use crate::view::View;
 
 /// Whether a build that knows the rules up to `known` can follow `version`.
 ///
-/// Rule R120 (RFC-EG-033 §3, Cryptographic Proof Validation): A replica whose build does not know the rules
+/// Rule R153 (RFC-EG-033 §3, Cryptographic Proof Validation): A replica whose build does not know the rules
 /// that a `rules` statement raises stops, and neither refuses the statement nor goes on without it.
 pub(crate) fn reaches(known: RulesVersion, version: u32) -> Result<(), RowError> {
     if version <= known.0 { Ok(()) } else { Err(RowError::RulesUnknown { version, known: known.0 }) }
@@ -24,7 +24,7 @@ impl View<'_> {
 
     /// The rules that this state follows. A state under rules that this build does not have is none that it can judge.
     ///
-    /// Rule R22 (RFC-EG-033 §3, Cryptographic Proof Validation): A build that does not know the version of
+    /// Rule R11 (RFC-EG-033 §3, Cryptographic Proof Validation): A build that does not know the version of
     /// the rules that the state follows applies nothing and allows nothing.
     pub(crate) fn rules(&self) -> Result<Rules, RowError> {
         let version = self.rules_version()?;
@@ -44,7 +44,7 @@ pub fn rules_in_force(rows: &dyn crate::Rows) -> Result<Rules, RowError> {
 /// Whether a build that knows the rules up to `known` can follow those of this state. To be asked of a state before it is
 /// served or taken over: when a node starts, and of a snapshot before it is installed.
 ///
-/// Rule R22 (RFC-EG-033 §3, Cryptographic Proof Validation): A build that does not know the version of the
+/// Rule R11 (RFC-EG-033 §3, Cryptographic Proof Validation): A build that does not know the version of the
 /// rules that the state follows applies nothing and allows nothing.
 ///
 /// # Errors
@@ -64,7 +64,7 @@ mod tests {
     use crate::rows::{MemoryRows, RowsMut, Table};
     use crate::{authorize, row_key};
 
-    /// Rule R22.
+    /// Rule R11.
     #[test]
     fn a_state_under_rules_of_another_build_allows_nothing_and_applies_nothing() {
         let meta = MetaRow {

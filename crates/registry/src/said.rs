@@ -65,8 +65,9 @@ impl View<'_> {
 
     /// A slot that there is. One whose rows are not as many as the lineage says is damaged.
     ///
-    /// Rule R181 (RFC-EG-033 §4, unauthorized evidence mutation): A slot that another row leads to and that
-    /// is not found is damage (`evidence_mutated`).
+    /// Rule R25 (RFC-EG-033 §4, unauthorized evidence mutation): An open lineage or a containment that is
+    /// counted and not found, or a slot that another row leads to and that is not found, is damage
+    /// (`evidence_mutated`).
     pub(crate) fn slot(
         &self,
         chain: Chain<'_>,
@@ -117,8 +118,9 @@ impl View<'_> {
 impl Walk {
     /// The next older slot in which the issuer spoke of the kind.
     ///
-    /// Rule R181 (RFC-EG-033 §4, unauthorized evidence mutation): A slot that another row leads to and that
-    /// is not found is damage (`evidence_mutated`).
+    /// Rule R25 (RFC-EG-033 §4, unauthorized evidence mutation): An open lineage or a containment that is
+    /// counted and not found, or a slot that another row leads to and that is not found, is damage
+    /// (`evidence_mutated`).
     pub(crate) fn next(
         &mut self,
         view: &View<'_>,

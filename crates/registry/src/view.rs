@@ -137,8 +137,8 @@ impl<'a> View<'a> {
     /// An evaluation, or an entry of a page, begins. It works out anew what is void, on rows that were read before, so that its answer depends on nothing
     /// that was asked before it.
     ///
-    /// Rule R163 (RFC-EG-033 §3, Deterministic Proof Resolution): Each evaluation works out anew what is
-    /// void, so that its answer depends on nothing that was asked before it, except as R162 says.
+    /// Rule R13 (RFC-EG-033 §3, Deterministic Proof Resolution): Each evaluation works out anew what is void,
+    /// so that its answer depends on nothing that was asked before it, except as R12 says.
     pub(crate) fn begin(&self) {
         let mut memo = self.memo.borrow_mut();
         memo.judged = 0;
@@ -148,9 +148,9 @@ impl<'a> View<'a> {
 
     /// Another statement is judged; whether the evaluation may judge so many.
     ///
-    /// Rule R144 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): One evaluation, or the check of one
-    /// envelope, judges at most 4,096 statements, takes all others for void and is then in doubt, which
-    /// denies a question (`inheritance_unverifiable`).
+    /// Rule R62 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): One evaluation, or the check of one envelope,
+    /// judges at most 4,096 statements, takes all others for void and is then in doubt, which denies a
+    /// question (`inheritance_unverifiable`).
     pub(crate) fn may_judge(&self) -> bool {
         let mut memo = self.memo.borrow_mut();
         memo.judged = memo.judged.saturating_add(1);
@@ -159,9 +159,9 @@ impl<'a> View<'a> {
 
     /// Whether the evaluation wanted to judge more statements than it may, so that what it took for void is in doubt.
     ///
-    /// Rule R144 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): One evaluation, or the check of one
-    /// envelope, judges at most 4,096 statements, takes all others for void and is then in doubt, which
-    /// denies a question (`inheritance_unverifiable`).
+    /// Rule R62 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): One evaluation, or the check of one envelope,
+    /// judges at most 4,096 statements, takes all others for void and is then in doubt, which denies a
+    /// question (`inheritance_unverifiable`).
     pub(crate) fn is_in_doubt(&self) -> bool {
         self.memo.borrow().judged > crate::limit::JUDGED_STATEMENTS
     }
@@ -244,8 +244,9 @@ impl<'a> View<'a> {
 
     /// The open lineages of a digest, as far as a request without a lineage needs to know them.
     ///
-    /// Rule R173 (RFC-EG-033 §4, unauthorized evidence mutation): An open lineage that is counted and not
-    /// found is damage (`evidence_mutated`).
+    /// Rule R25 (RFC-EG-033 §4, unauthorized evidence mutation): An open lineage or a containment that is
+    /// counted and not found, or a slot that another row leads to and that is not found, is damage
+    /// (`evidence_mutated`).
     pub(crate) fn open_lineages(
         &self,
         domain: &DomainName,

@@ -18,12 +18,12 @@ impl View<'_> {
     /// A walk over what it rests on: its references, and the statements that admitted its signers, and so on. All of
     /// these came before it, so the walk ends; one that is longer than the bound ends in doubt, and doubt is void.
     ///
-    /// Rule R143 (RFC-EG-033 §3, Deterministic Proof Resolution): Void statements keep their slots and never
+    /// Rule R61 (RFC-EG-033 §3, Deterministic Proof Resolution): Void statements keep their slots and never
     /// count again.
     ///
-    /// Rule R144 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): One evaluation, or the check of one
-    /// envelope, judges at most 4,096 statements, takes all others for void and is then in doubt, which
-    /// denies a question (`inheritance_unverifiable`).
+    /// Rule R62 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): One evaluation, or the check of one envelope,
+    /// judges at most 4,096 statements, takes all others for void and is then in doubt, which denies a
+    /// question (`inheritance_unverifiable`).
     pub(crate) fn is_void(&self, id: &EvidenceId) -> Result<bool, RowError> {
         let mut open = vec![*id];
         while let Some(next) = open.last().copied() {
@@ -47,21 +47,16 @@ impl View<'_> {
     /// Whether the evidence is void by what is known of those it rests on. Those of which nothing is known are pushed
     /// to `open`, and the answer then means nothing.
     ///
-    /// Rule R136 (RFC-EG-033 §7, revoke): `root`, `domain` and restrictions are never void.
+    /// Rule R58 (RFC-EG-033 §7, revoke): `root`, `domain` and restrictions are never void.
     ///
-    /// Rule R137 (RFC-EG-033 §7, invalidate): Evidence that an invalidation names is void.
+    /// Rule R59 (RFC-EG-033 §4, unverifiable exchange inheritance): Except as R58 says, evidence is void if
+    /// an invalidation names it, if fewer of its recorded signers count than it needed, if it references void
+    /// evidence (a `parent` is no reference), or if it is the half of an equivocation that a reconciliation
+    /// in force does not name.
     ///
-    /// Rule R139 (RFC-EG-033 §4, unverifiable exchange inheritance): Evidence is void if fewer of its
-    /// recorded signers count than it needed.
-    ///
-    /// Rule R140 (RFC-EG-033 §4, unverifiable exchange inheritance): A recorded signer counts if the
-    /// statement that admitted it is not void and R138 does not rule it out.
-    ///
-    /// Rule R141 (RFC-EG-033 §4, unverifiable exchange inheritance): Evidence that references void evidence
-    /// is void, and a void `parent` voids nothing.
-    ///
-    /// Rule R142 (RFC-EG-033 §2, distributed governance reconciliation): The half of an equivocation that a
-    /// reconciliation in force does not name is void.
+    /// Rule R60 (RFC-EG-033 §7, revoke): A recorded signer counts if the statement that admitted it is not
+    /// void and the evidence was accepted before the `invalidSince` of the signer's key, if it has one,
+    /// whatever `issuedAt` the evidence names.
     fn judge(&self, id: &EvidenceId, open: &mut Vec<EvidenceId>) -> Result<bool, RowError> {
         // It was found, and is gone now: doubt denies.
         let Some(row) = self.evidence(id)? else { return Ok(true) };
@@ -102,8 +97,9 @@ impl View<'_> {
 
     /// Whether the evidence was accepted before the time since which nothing that this key signed counts.
     ///
-    /// Rule R138 (RFC-EG-033 §7, revoke): A signer does not count for evidence that was accepted at or after
-    /// its key's `invalidSince`, whatever `issuedAt` the evidence names.
+    /// Rule R60 (RFC-EG-033 §7, revoke): A recorded signer counts if the statement that admitted it is not
+    /// void and the evidence was accepted before the `invalidSince` of the signer's key, if it has one,
+    /// whatever `issuedAt` the evidence names.
     fn is_unmarked(&self, row: &EvidenceRow, key: &PublicKey) -> Result<bool, RowError> {
         let Some(authority) = self.authority(key)? else { return Ok(false) };
         Ok(authority.invalid_since.is_none_or(|since| row.accepted_at < since.to_millis()))
@@ -213,7 +209,7 @@ mod tests {
         assert_eq!(void, [false, false]);
     }
 
-    /// Rule R144.
+    /// Rule R62.
     #[test]
     fn a_chain_that_is_longer_than_the_bound_is_in_doubt_and_so_void() {
         let length = limit::JUDGED_STATEMENTS + 1;

@@ -16,7 +16,7 @@ fn founded_by(root: &[u8]) -> Result<(), GenesisError> {
     bootstrap(&mut MemoryRows::new(), &GenesisFile::parse(&file).unwrap())
 }
 
-/// Rule R47.
+/// Rule R85.
 #[test]
 fn the_first_root_is_signed_by_its_own_keys_and_by_no_other() {
     let keys = World::new().keys;
@@ -35,7 +35,7 @@ fn the_first_root_is_signed_by_its_own_keys_and_by_no_other() {
     }
 }
 
-/// Rules R33, R161.
+/// Rule R10.
 #[test]
 fn without_a_genesis_nothing_is_accepted_and_nothing_is_allowed() {
     let world = World::new();
@@ -47,7 +47,7 @@ fn without_a_genesis_nothing_is_accepted_and_nothing_is_allowed() {
     assert_eq!(codes(&decision), [Code::DomainUnknown]);
 }
 
-/// Rule R34.
+/// Rule R77.
 #[test]
 fn a_statement_is_accepted_no_earlier_than_registry_time() {
     let mut world = World::new();
@@ -58,7 +58,7 @@ fn a_statement_is_accepted_no_earlier_than_registry_time() {
     assert_eq!(accepted(&world.submit_at(10, &stamped_earlier)).accepted_at, ms(1000));
 }
 
-/// Rule R67.
+/// Rule R95.
 #[test]
 fn no_domain_statement_names_a_domain_of_the_systems() {
     let mut world = World::new();
@@ -72,7 +72,7 @@ fn no_domain_statement_names_a_domain_of_the_systems() {
     assert!(before == world.rows);
 }
 
-/// Rule R125.
+/// Rule R128.
 #[test]
 fn a_governance_key_is_valid_from_acceptance_whatever_its_statement_was_issued_at() {
     let mut world = World::new();
@@ -84,7 +84,7 @@ fn a_governance_key_is_valid_from_acceptance_whatever_its_statement_was_issued_a
     assert_eq!((entry.not_before, entry.status), (at(100), AuthorityStatus::Active));
 }
 
-/// Rule R126.
+/// Rule R129.
 #[test]
 fn a_new_grant_for_a_key_whose_grant_ran_out_lets_its_evidence_count_again() {
     let mut world = World::new();
@@ -99,7 +99,7 @@ fn a_new_grant_for_a_key_whose_grant_ran_out_lets_its_evidence_count_again() {
     assert!(world.decide_at(60, &request()).is_allow());
 }
 
-/// Rule R81.
+/// Rule R101.
 #[test]
 fn a_target_is_released_by_1024_different_sets_of_keys_and_by_no_more() {
     let mut world = World::new();

@@ -13,7 +13,7 @@ fn require(kind: EvidenceKind, of: Of, min_issuers: u32, max_age_seconds: Option
     Requirement { kind, of, min_issuers, max_age_seconds }
 }
 
-/// Rules R206, R220, R221.
+/// Rules R39, R49, R50.
 #[test]
 fn an_authorized_and_freshly_attested_execution_is_allowed() {
     let mut world = World::new();
@@ -29,7 +29,7 @@ fn an_authorized_and_freshly_attested_execution_is_allowed() {
     }
 }
 
-/// Rule R169.
+/// Rule R17.
 #[test]
 fn without_a_policy_nothing_is_allowed() {
     let mut world = World::founded(1, 1, None);
@@ -37,7 +37,7 @@ fn without_a_policy_nothing_is_allowed() {
     assert_eq!(codes(&world.decide()), [Code::PolicyMissing]);
 }
 
-/// Rules R167, R171.
+/// Rules R17, R20.
 #[test]
 fn an_unknown_domain_or_lineage_is_denied() {
     let world = World::new();
@@ -50,7 +50,7 @@ fn an_unknown_domain_or_lineage_is_denied() {
     assert_eq!(codes(&world.decide_at(0, &asked)), [Code::LineageUnknown]);
 }
 
-/// Rule R172.
+/// Rule R20.
 #[test]
 fn without_a_lineage_the_one_open_lineage_of_the_digest_is_meant() {
     let mut world = World::new();
@@ -64,7 +64,7 @@ fn without_a_lineage_the_one_open_lineage_of_the_digest_is_meant() {
     assert_eq!(codes(&world.decide_at(0, &asked)), [Code::LineageAmbiguous]);
 }
 
-/// Rules R166, R182, R186, R208, R220, R222.
+/// Rules R16, R20, R27, R41, R49, R51.
 #[test]
 fn every_reason_is_named_in_the_order_of_the_codes() {
     let mut world = World::new();
@@ -95,7 +95,7 @@ fn every_reason_is_named_in_the_order_of_the_codes() {
     assert_eq!(decision.valid_until, decision.evaluated_at);
 }
 
-/// Rules R208, R209, R210.
+/// Rule R41.
 #[test]
 fn an_artifact_binds_audience_and_environment_byte_by_byte() {
     let mut world = World::with_policy(PolicyBody { require: vec![], ..attested_policy() });
@@ -114,7 +114,7 @@ fn an_artifact_binds_audience_and_environment_byte_by_byte() {
     assert_eq!(codes(&world.decide_at(0, &asked)), [Code::AudienceMismatch, Code::EnvironmentMismatch]);
 }
 
-/// Rule R211.
+/// Rule R41.
 #[test]
 fn an_artifact_that_is_bound_to_runtimes_permits_the_request_only_on_one_of_them() {
     let mut world = World::with_policy(PolicyBody { require: vec![], ..attested_policy() });
@@ -147,7 +147,7 @@ fn an_artifact_that_is_bound_to_runtimes_permits_the_request_only_on_one_of_them
     assert!(world.decide_at(0, &on("host-2")).is_allow());
 }
 
-/// Rules R170, R215.
+/// Rules R19, R45.
 #[test]
 fn a_contraindicated_attestation_counts_only_where_the_policy_says_so_and_the_decision_tells() {
     let mut world = World::new();
@@ -180,7 +180,7 @@ fn a_contraindicated_attestation_counts_only_where_the_policy_says_so_and_the_de
     );
 }
 
-/// Rule R217.
+/// Rule R47.
 #[test]
 fn evidence_ages_from_the_earlier_of_issued_and_accepted() {
     let mut world = World::new();
@@ -195,7 +195,7 @@ fn evidence_ages_from_the_earlier_of_issued_and_accepted() {
     assert_eq!(codes(&world.decide_at(10, &request())), [Code::RuntimeStale]);
 }
 
-/// Rule R164.
+/// Rule R14.
 #[test]
 fn time_never_runs_backwards_below_registry_time() {
     let mut world = World::new();
@@ -206,7 +206,7 @@ fn time_never_runs_backwards_below_registry_time() {
     assert_eq!(codes(&world.decide()), [Code::RuntimeStale], "a slow clock revives nothing");
 }
 
-/// Rules R192, R198.
+/// Rules R32, R35.
 #[test]
 fn only_the_newest_statement_of_an_issuer_is_looked_at() {
     let mut world = World::new();
@@ -222,7 +222,7 @@ fn only_the_newest_statement_of_an_issuer_is_looked_at() {
     assert!(world.decide().is_allow(), "the issuer said otherwise");
 }
 
-/// Rule R191.
+/// Rule R31.
 #[test]
 fn one_negative_denies_however_many_others_pass() {
     let mut world = World::new();
@@ -241,7 +241,7 @@ fn one_negative_denies_however_many_others_pass() {
     );
 }
 
-/// Rule R189.
+/// Rule R30.
 #[test]
 fn a_failed_policy_validation_denies_even_if_none_is_required() {
     let mut world = World::new();
@@ -251,7 +251,7 @@ fn a_failed_policy_validation_denies_even_if_none_is_required() {
     assert_eq!(codes(&world.decide()), [Code::PolicyValidationFailed]);
 }
 
-/// Rules R187, R188.
+/// Rules R28, R29.
 #[test]
 fn an_absent_list_is_not_checked_and_an_empty_one_approves_nothing() {
     let any = PolicyBody { attestation_status: None, ..attested_policy() };
@@ -278,7 +278,7 @@ fn an_absent_list_is_not_checked_and_an_empty_one_approves_nothing() {
     assert!(world.decide().is_allow(), "the policy at the read point judges old evidence too");
 }
 
-/// Rules R215, R218.
+/// Rules R44, R45.
 #[test]
 fn policy_digests_must_be_approved_by_enough_issuers() {
     let body = PolicyBody {
@@ -300,7 +300,7 @@ fn policy_digests_must_be_approved_by_enough_issuers() {
     assert!(world.decide().is_allow());
 }
 
-/// Rule R214.
+/// Rule R44.
 #[test]
 fn a_requirement_of_the_runtime_is_met_only_by_the_runtimes_lineage() {
     let body = PolicyBody {
@@ -322,7 +322,7 @@ fn a_requirement_of_the_runtime_is_met_only_by_the_runtimes_lineage() {
     assert_eq!(codes(&world.decide_at(0, &asked)), [Code::AttestationNotAffirming]);
 }
 
-/// Rules R50, R202, R204, R207, R221.
+/// Rules R36, R38, R40, R50, R57.
 #[test]
 fn expired_evidence_authorities_and_artifacts_do_not_count() {
     let mut world = World::new();
@@ -346,7 +346,7 @@ fn expired_evidence_authorities_and_artifacts_do_not_count() {
     assert_eq!(codes(&world.decide_at(60, &request())), [Code::AuthorityExpired]);
 }
 
-/// Rules R95, R175.
+/// Rules R22, R110.
 #[test]
 fn a_closed_lineage_is_denied_and_takes_no_more_evidence() {
     let mut world = World::new();
@@ -361,7 +361,7 @@ fn a_closed_lineage_is_denied_and_takes_no_more_evidence() {
     assert_eq!(refused(&world.submit(&more)), Code::LineageClosed);
 }
 
-/// Rule R213.
+/// Rule R43.
 #[test]
 fn a_policy_that_always_wants_a_permit_never_allows_by_reading() {
     let mut world = World::with_policy(PolicyBody { permit_always: true, ..attested_policy() });
@@ -369,7 +369,7 @@ fn a_policy_that_always_wants_a_permit_never_allows_by_reading() {
     assert_eq!(codes(&world.decide()), [Code::PermitRequired]);
 }
 
-/// Rule R219.
+/// Rule R48.
 #[test]
 fn an_unreadable_row_denies() {
     use assent_registry::{Row, RowError, Rows, Table, View, authorize};
@@ -406,7 +406,7 @@ fn an_unreadable_row_denies() {
     }
 }
 
-/// Rule R190.
+/// Rule R31.
 #[test]
 fn a_negative_about_the_runtime_denies_even_if_its_kind_is_not_required() {
     let mut world = World::new();
@@ -420,7 +420,7 @@ fn a_negative_about_the_runtime_denies_even_if_its_kind_is_not_required() {
     assert_eq!(codes(&world.decide_at(0, &asked)), [Code::PolicyValidationFailed]);
 }
 
-/// Rule R217.
+/// Rule R47.
 #[test]
 fn a_statement_dated_ahead_is_no_younger_than_its_acceptance() {
     let mut world = World::new();
@@ -439,7 +439,7 @@ fn a_statement_dated_ahead_is_no_younger_than_its_acceptance() {
     assert_eq!(codes(&decision), [Code::RuntimeStale]);
 }
 
-/// Rule R181.
+/// Rule R25.
 #[test]
 fn a_negative_that_damage_hid_is_missed_and_denies() {
     use assent_registry::{RowsMut, Table};
@@ -462,7 +462,7 @@ fn a_negative_that_damage_hid_is_missed_and_denies() {
     assert_eq!(codes(&world.decide()), [Code::EvidenceMutated]);
 }
 
-/// Rule R173.
+/// Rule R25.
 #[test]
 fn a_second_lineage_of_a_digest_that_damage_hid_is_missed_and_denies() {
     use assent_registry::{RowsMut, Table};
@@ -488,7 +488,7 @@ fn a_second_lineage_of_a_digest_that_damage_hid_is_missed_and_denies() {
     }
 }
 
-/// Rule R222.
+/// Rule R51.
 #[test]
 fn a_decision_names_at_most_32_reasons_every_code_among_them_and_counts_the_others() {
     let mut world = World::new();
@@ -524,7 +524,7 @@ fn a_decision_names_at_most_32_reasons_every_code_among_them_and_counts_the_othe
     assert!(!codes(&world.decide()).contains(&Code::DomainIsolated));
 }
 
-/// Rules R144, R163.
+/// Rules R13, R62.
 #[test]
 fn an_answer_does_not_depend_on_what_was_asked_before_it_on_the_same_view() {
     let mut world = World::new();
@@ -558,7 +558,7 @@ fn an_answer_does_not_depend_on_what_was_asked_before_it_on_the_same_view() {
     assert!(codes(&world.decide_at(20, &heavy)).contains(&Code::InheritanceUnverifiable));
 }
 
-/// Rule R174.
+/// Rule R21.
 #[test]
 fn the_executions_own_lineage_is_no_runtime_however_it_was_named() {
     let of_runtime = require(EvidenceKind::RuntimeAttestation, Of::Runtime, 1, None);

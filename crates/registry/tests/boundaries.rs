@@ -61,7 +61,7 @@ fn draft(kind: EvidenceKind, about: EvidenceId) -> (Draft, Vec<SigningKey>) {
     }
 }
 
-/// Rule R53.
+/// Rule R87.
 #[test]
 fn every_role_is_tried_against_every_kind() {
     for kind in EvidenceKind::ALL.iter().copied() {

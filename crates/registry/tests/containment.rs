@@ -22,7 +22,7 @@ fn allowed() -> World {
     world
 }
 
-/// Rule R176.
+/// Rule R22.
 #[test]
 fn a_quarantine_denies_until_it_is_released_and_refuses_nothing() {
     let mut world = allowed();
@@ -38,7 +38,7 @@ fn a_quarantine_denies_until_it_is_released_and_refuses_nothing() {
     assert!(world.decide().is_allow());
 }
 
-/// Rule R176.
+/// Rule R22.
 #[test]
 fn a_quarantine_of_the_runtimes_lineage_denies_too() {
     let mut world = allowed();
@@ -51,7 +51,7 @@ fn a_quarantine_of_the_runtimes_lineage_denies_too() {
     assert_eq!(codes(&world.decide_at(0, &asked)), [Code::LineageQuarantined]);
 }
 
-/// Rules R129, R130.
+/// Rule R67.
 #[test]
 fn each_quarantine_holds_until_it_is_released_itself() {
     let mut world = allowed();
@@ -66,7 +66,7 @@ fn each_quarantine_holds_until_it_is_released_itself() {
     assert!(world.decide().is_allow());
 }
 
-/// Rule R102.
+/// Rule R114.
 #[test]
 fn a_containment_that_adds_nothing_returns_the_holding_ones_receipt_and_after_a_release_it_adds_again() {
     let mut world = allowed();
@@ -84,7 +84,7 @@ fn a_containment_that_adds_nothing_returns_the_holding_ones_receipt_and_after_a_
     assert_eq!(codes(&world.decide()), [Code::LineageQuarantined]);
 }
 
-/// Rule R136.
+/// Rule R58.
 #[test]
 fn a_thief_who_floods_containments_with_an_audit_key_is_revoked_at_once() {
     let mut world = allowed();
@@ -101,7 +101,7 @@ fn a_thief_who_floods_containments_with_an_audit_key_is_revoked_at_once() {
     assert_eq!(codes(&world.decide()), [Code::DomainIsolated], "what it contained stays contained");
 }
 
-/// Rules R43, R168.
+/// Rules R18, R82.
 #[test]
 fn an_isolation_denies_and_takes_no_execution_evidence_but_restrictions_and_governance() {
     let mut world = allowed();
@@ -122,7 +122,7 @@ fn an_isolation_denies_and_takes_no_execution_evidence_but_restrictions_and_gove
     assert_eq!(codes(&world.decide()), [Code::LineageQuarantined]);
 }
 
-/// Rules R129, R137, R205.
+/// Rules R37, R59, R67.
 #[test]
 fn invalidated_evidence_never_counts_again_and_what_rests_on_it_neither() {
     let mut world = World::new();
@@ -163,7 +163,7 @@ fn invalidating_a_negative_lifts_nothing_and_invalidating_what_replaced_it_bring
     assert_eq!(codes(&world.decide()), [Code::AttestationNotAffirming]);
 }
 
-/// Rule R73.
+/// Rule R100.
 #[test]
 fn a_release_lifts_a_negative_only_when_its_issuer_can_no_longer_say_otherwise() {
     let mut world = allowed();
@@ -178,7 +178,7 @@ fn a_release_lifts_a_negative_only_when_its_issuer_can_no_longer_say_otherwise()
     assert!(world.decide().is_allow());
 }
 
-/// Rule R149.
+/// Rule R67.
 #[test]
 fn a_void_release_releases_nothing() {
     let mut world = World::founded(2, 1, Some(attested_policy()));
@@ -194,7 +194,7 @@ fn a_void_release_releases_nothing() {
     assert_eq!(codes(&world.decide_at(10, &request())), [Code::LineageQuarantined]);
 }
 
-/// Rules R72, R73.
+/// Rules R98, R100.
 #[test]
 fn what_cannot_be_contained_or_released_is_refused_and_changes_nothing() {
     let mut world = World::founded(2, 2, Some(attested_policy()));
@@ -238,7 +238,7 @@ fn what_cannot_be_contained_or_released_is_refused_and_changes_nothing() {
     assert_eq!(refused(&again), Code::ClaimsInvalid, "it is released already");
 }
 
-/// Rule R150.
+/// Rule R25.
 #[test]
 fn a_quarantine_that_damage_hid_is_missed_and_denies() {
     let mut world = allowed();
@@ -261,7 +261,7 @@ fn conflict(world: &mut World) -> [EvidenceId; 2] {
     [good, bad]
 }
 
-/// Rules R131, R142, R199.
+/// Rules R35, R59, R63.
 #[test]
 fn a_reconciliation_lets_the_canonical_half_stand_and_the_other_be_void() {
     for canonical in [0, 1] {
@@ -291,7 +291,7 @@ fn a_reconciliation_lets_the_canonical_half_stand_and_the_other_be_void() {
     }
 }
 
-/// Rule R75.
+/// Rule R102.
 #[test]
 fn a_reconciliation_needs_both_halves_of_one_equivocation_and_happens_once() {
     let mut world = World::new();
@@ -313,7 +313,7 @@ fn a_reconciliation_needs_both_halves_of_one_equivocation_and_happens_once() {
     assert_eq!(refused(&again), Code::ClaimsInvalid);
 }
 
-/// Rules R75, R145, R178.
+/// Rules R23, R63, R102.
 #[test]
 fn a_void_reconciliation_quarantines_again_and_another_can_be_made() {
     let mut world = World::founded(2, 1, Some(attested_policy()));
@@ -351,7 +351,7 @@ fn a_rejected_half_of_another_kind_brings_back_the_negative_that_it_replaced() {
     assert_eq!(codes(&world.decide()), [Code::MeasurementNotApproved]);
 }
 
-/// Rules R91, R177.
+/// Rules R22, R107.
 #[test]
 fn a_lineage_begun_with_two_subjects_never_allows_even_when_reconciled() {
     let mut world = World::new();
@@ -433,7 +433,7 @@ fn a_rejected_half_of_another_kind_hides_nothing_further_back() {
     assert_eq!(codes(&world.decide_at(40, &request())), [Code::AttestationNotAffirming]);
 }
 
-/// Rule R124.
+/// Rule R108.
 #[test]
 fn a_late_half_of_an_older_slot_is_remembered_like_an_early_one() {
     for late in [true, false] {
@@ -457,7 +457,7 @@ fn a_late_half_of_an_older_slot_is_remembered_like_an_early_one() {
     }
 }
 
-/// Rule R36.
+/// Rule R78.
 #[test]
 fn a_released_containment_is_not_accepted_again_by_its_first_receipt() {
     let mut world = allowed();
@@ -471,7 +471,7 @@ fn a_released_containment_is_not_accepted_again_by_its_first_receipt() {
     assert_eq!(codes(&world.decide()), [Code::LineageQuarantined]);
 }
 
-/// Rule R93.
+/// Rule R108.
 #[test]
 fn an_issuer_that_was_reconciled_once_quarantines_anew() {
     let mut world = World::new();

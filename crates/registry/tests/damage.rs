@@ -83,7 +83,7 @@ fn governed(world: &World, draft: Draft) -> Vec<u8> {
     draft.slot(slot, head).sign(&[&world.keys.governance[0]])
 }
 
-/// Rule R121.
+/// Rule R125.
 #[test]
 fn a_revocation_whose_authority_is_lost_has_no_receipt() {
     let world = World::new();
@@ -149,7 +149,7 @@ fn a_reconciliation_that_finds_no_longer_its_equivocation_has_no_receipt() {
     }
 }
 
-/// Rule R121.
+/// Rule R125.
 #[test]
 fn a_permit_whose_artifact_is_lost_has_no_receipt() {
     let mut world = World::new();

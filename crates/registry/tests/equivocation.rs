@@ -21,7 +21,7 @@ fn equivocated(outcome: &Outcome) -> EvidenceId {
     }
 }
 
-/// Rule R92.
+/// Rule R108.
 #[test]
 fn the_second_statement_for_a_slot_is_recorded_answered_and_quarantines() {
     let mut world = World::new();
@@ -42,7 +42,7 @@ fn the_second_statement_for_a_slot_is_recorded_answered_and_quarantines() {
     assert_eq!(world.revision(), revision + 1);
 }
 
-/// Rule R98.
+/// Rule R111.
 #[test]
 fn the_next_slot_may_name_either_half_as_its_parent() {
     for half in 0..2 {
@@ -96,7 +96,7 @@ fn half(number: u8) -> Draft {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Rules R92, R94, R124.
+    /// Rules R108, R109.
     #[test]
     fn both_orders_give_the_same_status_rows_and_later_decisions(
         a in 0_u8..8, b in 0_u8..8, prior in 0_u8..3, after in 0_u8..4, revoke in any::<bool>(), asked in 0_i64..400,
@@ -152,7 +152,7 @@ proptest! {
         prop_assert_eq!(reasons(one), reasons(two));
     }
 
-    /// Rule R123.
+    /// Rule R127.
     #[test]
     fn a_closing_half_closes_in_either_order(closing_first in any::<bool>()) {
         let mut world = World::new();
@@ -173,7 +173,7 @@ fn parent_of(world: &World) -> Option<EvidenceId> {
     page.issuers.iter().find(|chain| chain.issuer == keys.attestation.public()).map(|chain| chain.head)
 }
 
-/// Rule R89.
+/// Rule R106.
 #[test]
 fn a_statement_cannot_rest_on_its_own_slot_or_a_later_one() {
     let mut world = World::new();

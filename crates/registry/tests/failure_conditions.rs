@@ -28,7 +28,7 @@ fn hide(world: &mut World, table: Table, part: &[u8]) {
     world.rows.delete(table, &keys[0]).unwrap();
 }
 
-/// Rule R27.
+/// Rule R75.
 #[test]
 fn unsigned_governance_evidence_is_refused() {
     let keys = World::new().keys;
@@ -60,7 +60,7 @@ fn swap_in(world: &mut World, table: Table, of: &[u8], in_place_of: &[u8]) {
     world.rows.put(table, &key, &value).unwrap();
 }
 
-/// Rules R179, R180.
+/// Rule R24.
 #[test]
 fn a_chain_that_does_not_join_its_newest_statement_is_denied() {
     let mut world = allowed();
@@ -76,7 +76,7 @@ fn a_chain_that_does_not_join_its_newest_statement_is_denied() {
     assert_eq!(codes(&world.decide()), [Code::LineageFragmented]);
 }
 
-/// Rule R201.
+/// Rule R36.
 #[test]
 fn an_authority_of_another_role_or_domain_counts_for_nothing() {
     let keys = World::new().keys;
@@ -96,7 +96,7 @@ fn unverifiable_runtime_proof_continuity_is_denied() {
     assert_eq!(codes(&world.decide_at(300, &request())), [Code::RuntimeStale]);
 }
 
-/// Rule R87.
+/// Rule R105.
 #[test]
 fn detached_audit_evidence_is_refused() {
     let mut world = allowed();
@@ -106,7 +106,7 @@ fn detached_audit_evidence_is_refused() {
     assert_eq!(refused(&world.submit(&nowhere)), Code::EvidenceDetached);
 }
 
-/// Rule R178.
+/// Rule R23.
 #[test]
 fn inconsistent_authority_validation_is_refused_and_denied() {
     let mut world = allowed();
@@ -123,7 +123,7 @@ fn inconsistent_authority_validation_is_refused_and_denied() {
     assert_eq!(denied, [Code::AuthorityInconsistent, Code::EvidenceMissing, Code::LineageQuarantined]);
 }
 
-/// Rules R206, R218.
+/// Rules R39, R44.
 #[test]
 fn incomplete_proof_continuity_is_denied() {
     let mut world = World::new();
@@ -132,7 +132,7 @@ fn incomplete_proof_continuity_is_denied() {
     assert_eq!(codes(&world.decide()), [Code::EvidenceMissing]);
 }
 
-/// Rule R219.
+/// Rule R48.
 #[test]
 fn unauthorized_evidence_mutation_is_denied() {
     for table in [Table::Slots, Table::Lineages, Table::Authorities, Table::Policies, Table::Domains] {
@@ -146,7 +146,7 @@ fn unauthorized_evidence_mutation_is_denied() {
     }
 }
 
-/// Rules R88, R203.
+/// Rules R37, R105.
 #[test]
 fn unverifiable_exchange_inheritance_is_refused_and_denied() {
     let mut world = World::new();

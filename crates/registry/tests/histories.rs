@@ -127,7 +127,7 @@ fn mismatches(decision: &Decision, asked: History, in_force: History) {
     assert_eq!(decision.history, Some(in_force));
 }
 
-/// Rule R165.
+/// Rule R15.
 #[test]
 fn a_request_about_another_history_is_denied_for_that_alone_whatever_else_it_asks() {
     let mut world = World::new();

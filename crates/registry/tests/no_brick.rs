@@ -15,7 +15,7 @@ fn grants_a_node(world: &mut World, seconds: i64, by: &[&SigningKey]) -> Outcome
     world.submit_to_root(seconds, grant(node.public(), Role::Registry).domain("_root"), &signers)
 }
 
-/// Rules R60, R61.
+/// Rules R90, R91.
 #[test]
 fn one_root_key_cannot_void_what_it_co_signed_by_revoking_itself() {
     let (mut world, [a, b, c]) = two_of_three();
@@ -46,7 +46,7 @@ fn a_root_that_honest_keys_clear_of_a_compromised_one_goes_on() {
     accepted(&world.submit_to_root(20, next, &[&b, &d, &e]));
 }
 
-/// Rule R136.
+/// Rule R58.
 #[test]
 fn one_root_key_cannot_void_a_domain_that_it_co_signed() {
     let (mut world, [a, b, _]) = two_of_three();
@@ -61,7 +61,7 @@ fn one_root_key_cannot_void_a_domain_that_it_co_signed() {
     accepted(&world.submit_at(20, &authorization(&["run"]).lineage("exec-9").sign(&[&fresh])));
 }
 
-/// Rules R60, R61.
+/// Rules R90, R91.
 #[test]
 fn one_governance_key_cannot_void_what_it_co_signed_and_the_threshold_without_it_can() {
     let mut world = World::founded(3, 2, Some(attested_policy()));
@@ -76,7 +76,7 @@ fn one_governance_key_cannot_void_what_it_co_signed_and_the_threshold_without_it
     assert!(world.decide().is_allow(), "all three signed the policy, and two of them stand");
 }
 
-/// Rule R71.
+/// Rule R99.
 #[test]
 fn the_last_keys_that_a_domain_or_the_root_needs_can_only_be_replaced() {
     let (mut world, [a, b, c]) = two_of_three();
@@ -126,7 +126,7 @@ fn a_domain_can_be_isolated_however_often_it_was_isolated_and_released() {
     assert!(world.decide().is_allow());
 }
 
-/// Rule R149.
+/// Rule R67.
 #[test]
 fn every_containment_whose_release_is_void_holds_again_however_many_followed_it() {
     let mut world = World::founded(3, 1, Some(attested_policy()));
@@ -175,7 +175,7 @@ fn a_domain_can_be_released_however_often_its_governance_was_replaced() {
     assert!(world.decide().is_allow());
 }
 
-/// Rule R62.
+/// Rule R92.
 #[test]
 fn a_release_rests_on_no_more_keys_than_it_needs_so_that_few_sets_of_them_release_everything() {
     let mut world = World::founded(9, 1, Some(attested_policy()));
@@ -204,7 +204,7 @@ fn a_release_rests_on_no_more_keys_than_it_needs_so_that_few_sets_of_them_releas
     accepted(&world.submit(&release(held).slot(slot, head).sign(&[&fresh])));
 }
 
-/// Rule R59.
+/// Rule R91.
 #[test]
 fn one_root_key_of_several_revokes_no_nodes_key() {
     let (mut world, [a, b, _]) = two_of_three();

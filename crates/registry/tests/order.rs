@@ -81,7 +81,7 @@ fn seen(world: &World) -> Seen {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
-    /// Rule R128.
+    /// Rule R131.
     #[test]
     fn restrictions_and_equivocations_end_alike_in_any_order(
         some in prop::sample::subsequence((0..12_usize).collect::<Vec<_>>(), 2..=12),

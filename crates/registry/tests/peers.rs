@@ -96,7 +96,7 @@ fn asked() -> assent_proof::AuthorizeRequest {
     assent_proof::AuthorizeRequest { runtime: Some("peer".parse().unwrap()), ..request() }
 }
 
-/// Rule R113.
+/// Rule R121.
 #[test]
 fn checkpoints_that_extend_one_another_under_a_trust_count() {
     let (mut world, peer, trust) = trusting();
@@ -112,7 +112,7 @@ fn checkpoints_that_extend_one_another_under_a_trust_count() {
     assert_eq!(codes(&world.decide_at(501, &asked())), [Code::RuntimeStale]);
 }
 
-/// Rule R113.
+/// Rule R121.
 #[test]
 fn a_checkpoint_that_does_not_extend_the_last_one_is_divergence() {
     let (mut world, peer, trust) = trusting();
@@ -135,7 +135,7 @@ fn a_checkpoint_that_does_not_extend_the_last_one_is_divergence() {
     assert_eq!(world.rows, before);
 }
 
-/// Rules R108, R109, R111.
+/// Rules R117, R118, R119.
 #[test]
 fn a_checkpoint_counts_only_under_one_trust_and_its_keys() {
     let (mut world, peer, trust) = trusting();
@@ -160,7 +160,7 @@ fn a_checkpoint_counts_only_under_one_trust_and_its_keys() {
     assert_eq!(world.rows, before);
 }
 
-/// Rules R84, R108, R216.
+/// Rules R46, R104, R117.
 #[test]
 fn a_trust_that_is_over_or_void_carries_nothing() {
     let mut world = world();
@@ -185,7 +185,7 @@ fn a_trust_that_is_over_or_void_carries_nothing() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
 
-    /// Rules R114, R115.
+    /// Rule R121.
     #[test]
     fn a_slot_filled_twice_ends_alike_and_what_follows_extends_both(one in 6_usize..12, other in 6_usize..12, next in 12_usize..18) {
         prop_assume!(one != other);
@@ -209,7 +209,7 @@ proptest! {
     }
 }
 
-/// Rule R116.
+/// Rule R122.
 #[test]
 fn a_void_checkpoint_is_passed_over_and_the_honest_one_extends_what_stands() {
     // A thief of one zone key: a trust in keys of its own under the peer's name, and a checkpoint as large as can be.
@@ -300,7 +300,7 @@ fn what_follows_a_checkpoint_that_won_its_slot_extends_it_whatever_the_other_hal
     }
 }
 
-/// Rule R117.
+/// Rule R122.
 #[test]
 fn a_trust_that_was_made_void_hides_however_many_checkpoints_it_carried() {
     let (mut world, peer, trust) = trusting();
@@ -320,7 +320,7 @@ fn a_trust_that_was_made_void_hides_however_many_checkpoints_it_carried() {
     accepted(&world.submit_at(20, &first));
 }
 
-/// Rule R118.
+/// Rule R123.
 #[test]
 fn a_checkpoint_behind_more_void_ones_than_the_bound_is_a_doubt_and_nothing_follows() {
     let (mut world, peer, trust) = trusting();
@@ -348,7 +348,7 @@ fn a_checkpoint_behind_more_void_ones_than_the_bound_is_a_doubt_and_nothing_foll
     assert_eq!((code, field), (Code::InheritanceUnverifiable, "predicate.claims.checkpoint"));
 }
 
-/// Rule R134.
+/// Rule R116.
 #[test]
 fn a_trust_is_over_when_its_own_statement_expires() {
     let mut world = world();
@@ -361,7 +361,7 @@ fn a_trust_is_over_when_its_own_statement_expires() {
     accepted(&world.submit_at(99, &late));
 }
 
-/// Rule R117.
+/// Rule R122.
 #[test]
 fn what_a_revoked_key_made_costs_no_more_than_one_look_whatever_it_rests_on() {
     // A thief of a zone key: 64 trusts, each on 63 others, and a checkpoint under each.
@@ -398,7 +398,7 @@ fn what_a_revoked_key_made_costs_no_more_than_one_look_whatever_it_rests_on() {
     accepted(&world.submit_at(30, &honest));
 }
 
-/// Rules R79, R80.
+/// Rule R115.
 #[test]
 fn a_trust_is_in_another_registry_and_in_keys_that_are_none_of_this_one() {
     let mut world = world();
@@ -467,7 +467,7 @@ fn with_a_hidden_row(world: &World, fork: &[u8]) -> Vec<Vec<u8>> {
     keys.into_iter().filter(refuses).collect()
 }
 
-/// Rule R119.
+/// Rule R124.
 #[test]
 fn a_row_of_a_peer_that_damage_hid_is_missed_and_makes_no_fork_a_first_checkpoint() {
     let (mut world, peer, trust) = trusting();
@@ -490,7 +490,7 @@ fn a_row_of_a_peer_that_damage_hid_is_missed_and_makes_no_fork_a_first_checkpoin
     }
 }
 
-/// Rule R119.
+/// Rule R124.
 #[test]
 fn a_row_of_a_peer_that_damage_hid_is_missed_where_its_issuer_was_revoked() {
     let (mut world, peer, trust) = trusting();
@@ -513,7 +513,7 @@ fn a_row_of_a_peer_that_damage_hid_is_missed_where_its_issuer_was_revoked() {
     accepted(&world.submit_at(30, &honest));
 }
 
-/// Rule R115.
+/// Rule R121.
 #[test]
 fn a_second_half_takes_its_place_among_the_checkpoints_of_its_time() {
     for (size, slots) in [(5, ["renewal", "5", "9"]), (7, ["5", "renewal", "9"])] {

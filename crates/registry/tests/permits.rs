@@ -38,7 +38,7 @@ fn permitted(answer: &(Outcome, Decision)) -> Receipt {
     receipt
 }
 
-/// Rules R107, R133.
+/// Rules R42, R146.
 #[test]
 fn an_artifact_with_two_uses_gives_two_permits_and_no_third() {
     let mut world = with_uses(2);
@@ -53,7 +53,7 @@ fn an_artifact_with_two_uses_gives_two_permits_and_no_third() {
     assert_eq!(world.revision(), revision, "what is denied leaves no leaf");
 }
 
-/// Rule R104.
+/// Rule R144.
 #[test]
 fn the_same_request_and_nonce_again_consumes_nothing_and_returns_the_first_permit() {
     let mut world = with_uses(1);
@@ -65,7 +65,7 @@ fn the_same_request_and_nonce_again_consumes_nothing_and_returns_the_first_permi
     assert_eq!(world.revision(), revision);
 }
 
-/// Rules R184, R212.
+/// Rules R42, R144.
 #[test]
 fn a_permit_comes_back_only_while_all_but_the_use_still_allows() {
     let mut world = with_uses(1);
@@ -78,7 +78,7 @@ fn a_permit_comes_back_only_while_all_but_the_use_still_allows() {
     assert_eq!(codes(&revoked), [Code::AuthorityRevoked,][..]);
 }
 
-/// Rules R105, R183.
+/// Rules R26, R144.
 #[test]
 fn a_nonce_with_another_request_is_refused_in_its_lineage_only() {
     let mut world = with_uses(5);
@@ -96,7 +96,7 @@ fn a_nonce_with_another_request_is_refused_in_its_lineage_only() {
     permitted(&ask(&mut world, 0, &elsewhere));
 }
 
-/// Rule R106.
+/// Rule R145.
 #[test]
 fn a_nonce_is_recorded_only_with_a_permit() {
     let mut world = with_uses(1);
@@ -109,7 +109,7 @@ fn a_nonce_is_recorded_only_with_a_permit() {
     permitted(&ask(&mut world, 0, &asked("one")));
 }
 
-/// Rule R183.
+/// Rule R26.
 #[test]
 fn without_a_recorded_permit_nothing_is_permitted() {
     let world = with_uses(1);
@@ -119,7 +119,7 @@ fn without_a_recorded_permit_nothing_is_permitted() {
     }
 }
 
-/// Rule R213.
+/// Rule R43.
 #[test]
 fn a_policy_may_allow_only_with_permits_and_they_count_nothing_where_nothing_is_counted() {
     let mut world = World::with_policy(PolicyBody { permit_always: true, ..attested_policy() });
@@ -130,7 +130,7 @@ fn a_policy_may_allow_only_with_permits_and_they_count_nothing_where_nothing_is_
     }
 }
 
-/// Rules R49, R74.
+/// Rules R87, R143.
 #[test]
 fn a_permit_is_a_nodes_alone_and_says_what_its_request_says() {
     let mut world = with_uses(1);
@@ -155,7 +155,7 @@ fn a_permit_is_a_nodes_alone_and_says_what_its_request_says() {
     permitted(&ask(&mut world, 0, &request));
 }
 
-/// Rule R185.
+/// Rule R26.
 #[test]
 fn a_void_permit_allows_nothing_and_stays_consumed() {
     let mut world = with_uses(1);
@@ -169,7 +169,7 @@ fn a_void_permit_allows_nothing_and_stays_consumed() {
     assert_eq!(codes(&decision), [Code::AuthorizationConsumed]);
 }
 
-/// Rule R101.
+/// Rule R113.
 #[test]
 fn a_permit_stands_in_its_lineage_and_moves_no_head() {
     let mut world = with_uses(1);
@@ -187,7 +187,7 @@ fn a_permit_stands_in_its_lineage_and_moves_no_head() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Rule R107.
+    /// Rule R42.
     #[test]
     fn n_uses_give_at_most_n_permits_whoever_retries_what(
         uses in 1_u32..4,
@@ -210,7 +210,7 @@ proptest! {
     }
 }
 
-/// Rule R133.
+/// Rule R146.
 #[test]
 fn a_required_authorization_of_the_runtime_loses_its_use_too() {
     use assent_proof::{EvidenceKind, Of, Requirement};
@@ -235,7 +235,7 @@ fn a_required_authorization_of_the_runtime_loses_its_use_too() {
     assert!(codes(&decision).contains(&Code::AuthorizationConsumed));
 }
 
-/// Rule R212.
+/// Rule R42.
 #[test]
 fn a_permit_does_not_ride_on_an_authorization_that_it_took_no_use_of() {
     let mut world = World::new();
@@ -253,7 +253,7 @@ fn a_permit_does_not_ride_on_an_authorization_that_it_took_no_use_of() {
     }
 }
 
-/// Rule R212.
+/// Rule R42.
 #[test]
 fn an_equivocated_artifact_has_the_uses_of_one() {
     let mut world = with_uses(1);
@@ -271,7 +271,7 @@ fn an_equivocated_artifact_has_the_uses_of_one() {
     }
 }
 
-/// Rule R40.
+/// Rule R81.
 #[test]
 fn a_permit_has_exactly_one_issuer() {
     let mut world = World::with_policy(PolicyBody { require: vec![], ..attested_policy() });
@@ -285,7 +285,7 @@ fn a_permit_has_exactly_one_issuer() {
     accepted(&world.submit(&permit(&asked).sign(&[&keys.node])));
 }
 
-/// Rule R174.
+/// Rule R21.
 #[test]
 fn no_permit_is_recorded_for_an_execution_that_is_its_own_runtime() {
     let mut world = with_uses(1);

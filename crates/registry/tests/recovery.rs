@@ -22,7 +22,7 @@ fn refuses(world: &mut World, draft: Draft, signers: &[&SigningKey], code: Code,
     detail.to_owned()
 }
 
-/// Rule R135.
+/// Rule R154.
 #[test]
 fn a_recovery_by_roots_threshold_begins_the_next_epoch_in_the_chain_of_root() {
     let (mut world, root) = two_of_three();
@@ -69,7 +69,7 @@ fn a_slot_of_root_that_is_taken_or_leaves_a_gap_takes_no_recovery() {
     assert_eq!(epoch(&world.rows), 1);
 }
 
-/// Rules R54, R56.
+/// Rule R89.
 #[test]
 fn only_roots_threshold_recovers() {
     let (mut world, root) = two_of_three();
@@ -85,7 +85,7 @@ fn only_roots_threshold_recovers() {
     assert_eq!(refused(&world.submit(&elsewhere)), Code::Malformed);
 }
 
-/// Rule R77.
+/// Rule R150.
 #[test]
 fn epochs_are_neither_skipped_nor_repeated() {
     let (mut world, root) = two_of_three();
@@ -98,7 +98,7 @@ fn epochs_are_neither_skipped_nor_repeated() {
     }
 }
 
-/// Rule R78.
+/// Rule R151.
 #[test]
 fn a_recovery_goes_on_with_exactly_one_voter() {
     let (mut world, root) = two_of_three();
@@ -112,7 +112,7 @@ fn a_recovery_goes_on_with_exactly_one_voter() {
     accepted(&world.submit_to_root(0, recovery(2, &[other.public()]), &signers));
 }
 
-/// Rule R78.
+/// Rule R151.
 #[test]
 fn the_voter_must_be_a_node_that_stands_granted_at_that_time() {
     let (mut world, root) = two_of_three();
@@ -208,7 +208,7 @@ fn replaying_a_ledger_with_a_recovery_gives_the_same_rows() {
     assert_eq!(epoch(&world.replayed(1)), 3);
 }
 
-/// Rule R86.
+/// Rule R152.
 #[test]
 fn a_recovery_that_was_not_used_within_seven_days_is_not_used_any_more() {
     let (mut world, root) = two_of_three();

@@ -81,7 +81,7 @@ fn history(choices: &[(u8, u8)]) -> World {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// Rule R122.
+    /// Rule R126.
     #[test]
     fn replaying_the_ledger_gives_the_same_rows(
         choices in prop::collection::vec((any::<u8>(), any::<u8>()), 1..40), per_command in 1_usize..9,
@@ -99,7 +99,7 @@ proptest! {
     }
 }
 
-/// Rule R20.
+/// Rule R159.
 #[test]
 fn a_genesis_file_gives_every_node_the_same_registry_and_name() {
     let world = World::founded(2, 2, None);
@@ -119,7 +119,7 @@ fn a_genesis_file_gives_every_node_the_same_registry_and_name() {
     assert!(bootstrap(&mut a, &one).is_err(), "a registry is founded once");
 }
 
-/// Rule R19.
+/// Rule R158.
 #[test]
 fn a_genesis_file_that_is_not_acceptable_founds_nothing() {
     let world = World::founded(1, 1, None);

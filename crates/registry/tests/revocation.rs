@@ -7,7 +7,7 @@ use assent_proof::{AttestationStatus, Code, PolicyBody, Role};
 use assent_registry::{AuthorityStatus, Outcome, query};
 use support::*;
 
-/// Rules R50, R128.
+/// Rules R57, R131.
 #[test]
 fn a_revocation_binds_from_its_position_on() {
     let mut world = World::new();
@@ -22,7 +22,7 @@ fn a_revocation_binds_from_its_position_on() {
     assert_eq!(row.status, AuthorityStatus::Revoked);
 }
 
-/// Rule R101.
+/// Rule R113.
 #[test]
 fn a_revocation_needs_no_slot_and_can_be_kept_in_a_safe() {
     let mut world = World::new();
@@ -34,7 +34,7 @@ fn a_revocation_needs_no_slot_and_can_be_kept_in_a_safe() {
     accepted(&world.submit_at(5000, &kept));
 }
 
-/// Rule R57.
+/// Rule R90.
 #[test]
 fn an_authority_may_revoke_itself_and_no_other() {
     let mut world = World::new();
@@ -44,7 +44,7 @@ fn an_authority_may_revoke_itself_and_no_other() {
     accepted(&world.submit(&revocation(keys.audit.public(), Some(at(-5))).sign(&[&keys.audit])));
 }
 
-/// Rules R58, R59.
+/// Rule R91.
 #[test]
 fn one_governance_key_can_revoke_neither_another_nor_the_past() {
     let mut world = World::founded(3, 2, Some(attested_policy()));
@@ -58,7 +58,7 @@ fn one_governance_key_can_revoke_neither_another_nor_the_past() {
     accepted(&world.submit(&revocation(two.public(), None).sign(&[one, three])));
 }
 
-/// Rule R66.
+/// Rule R94.
 #[test]
 fn a_revoked_key_is_never_granted_again() {
     let mut world = World::new();
@@ -70,7 +70,7 @@ fn a_revoked_key_is_never_granted_again() {
     assert_eq!(refused(&world.submit(&again)), Code::AuthorityRevoked);
 }
 
-/// Rule R70.
+/// Rule R98.
 #[test]
 fn a_target_must_exist_in_the_domain() {
     let mut world = World::new();
@@ -81,7 +81,7 @@ fn a_target_must_exist_in_the_domain() {
     }
 }
 
-/// Rule R102.
+/// Rule R114.
 #[test]
 fn a_revocation_that_adds_nothing_returns_the_standing_ones_receipt_without_a_leaf() {
     let mut world = World::new();
@@ -104,7 +104,7 @@ fn a_revocation_that_adds_nothing_returns_the_standing_ones_receipt_without_a_le
     assert_eq!(row.revoked_by, Some(first.evidence_id));
 }
 
-/// Rule R138.
+/// Rule R60.
 #[test]
 fn invalid_since_goes_by_acceptance_never_by_the_issuers_own_clock() {
     let mut world = World::new();
@@ -125,7 +125,7 @@ fn invalid_since_goes_by_acceptance_never_by_the_issuers_own_clock() {
     assert!(void(&world, backdated));
 }
 
-/// Rules R51, R140.
+/// Rules R57, R60.
 #[test]
 fn a_void_grants_authority_counts_for_nothing_and_its_predecessor_does_not_come_back() {
     let mut world = World::founded(2, 1, Some(PolicyBody { require: vec![], ..attested_policy() }));
@@ -156,7 +156,7 @@ fn a_void_grants_authority_counts_for_nothing_and_its_predecessor_does_not_come_
     assert_eq!(void, [true, false], "what the rogue signed is void, the honest key's artifact is not");
 }
 
-/// Rule R141.
+/// Rule R59.
 #[test]
 fn void_spreads_by_reference_and_not_by_parent() {
     let mut world = World::new();
@@ -173,7 +173,7 @@ fn void_spreads_by_reference_and_not_by_parent() {
     assert_eq!(void, [true, true, false]);
 }
 
-/// Rule R139.
+/// Rule R59.
 #[test]
 fn a_threshold_statement_stands_while_enough_of_its_signers_do() {
     let mut world = World::founded(4, 2, None);
@@ -191,7 +191,7 @@ fn a_threshold_statement_stands_while_enough_of_its_signers_do() {
     assert!(codes(&world.decide()).contains(&Code::InheritanceUnverifiable));
 }
 
-/// Rule R202.
+/// Rule R36.
 #[test]
 fn governance_statements_of_a_revoked_key_stand_and_its_execution_evidence_does_not() {
     let mut world = World::founded(2, 1, Some(PolicyBody { require: vec![], ..attested_policy() }));
@@ -204,7 +204,7 @@ fn governance_statements_of_a_revoked_key_stand_and_its_execution_evidence_does_
     assert!(world.decide().is_allow(), "the policy that both signed still stands");
 }
 
-/// Rule R191.
+/// Rule R31.
 #[test]
 fn voiding_a_negative_lifts_nothing() {
     let mut world = World::new();
@@ -219,7 +219,7 @@ fn voiding_a_negative_lifts_nothing() {
     assert_eq!(codes(&world.decide()), [Code::AttestationNotAffirming]);
 }
 
-/// Rule R123.
+/// Rule R127.
 #[test]
 fn voiding_a_closing_event_opens_nothing() {
     let mut world = World::new();
@@ -230,7 +230,7 @@ fn voiding_a_closing_event_opens_nothing() {
     assert_eq!(codes(&world.decide()), [Code::LineageClosed]);
 }
 
-/// Rules R146, R203.
+/// Rules R37, R64.
 #[test]
 fn what_rests_on_a_revoked_key_does_not_count() {
     let mut world = World::with_policy(PolicyBody { require: vec![], ..attested_policy() });
@@ -246,7 +246,7 @@ fn what_rests_on_a_revoked_key_does_not_count() {
     assert_eq!(refused(&world.submit(&more.sign(&[&keys.orchestration]))), Code::InheritanceUnverifiable);
 }
 
-/// Rule R143.
+/// Rule R61.
 #[test]
 fn void_statements_keep_their_slots() {
     let mut world = World::new();
@@ -260,7 +260,7 @@ fn void_statements_keep_their_slots() {
     assert_eq!((chain.sequence, chain.head), (0, attested));
 }
 
-/// Rule R63.
+/// Rule R92.
 #[test]
 fn a_new_grant_neither_revives_what_was_void_nor_voids_what_was_sound() {
     let mut world = World::founded(2, 1, None);
@@ -290,7 +290,7 @@ fn a_new_grant_neither_revives_what_was_void_nor_voids_what_was_sound() {
     assert_eq!(void(&world, "of-suspect"), [true], "void statements never count again");
 }
 
-/// Rule R146.
+/// Rule R64.
 #[test]
 fn what_rests_on_a_contested_statement_does_not_count() {
     let mut world = World::with_policy(PolicyBody { require: vec![], ..attested_policy() });
@@ -340,7 +340,7 @@ fn a_negative_that_its_issuer_replaced_before_its_key_was_stolen_stays_replaced(
     assert!(world.decide_at(30, &request()).is_allow());
 }
 
-/// Rule R192.
+/// Rule R32.
 #[test]
 fn a_negative_of_long_ago_denies_once_everything_after_it_is_void() {
     let many: Vec<Draft> =
@@ -353,7 +353,7 @@ fn a_negative_of_long_ago_denies_once_everything_after_it_is_void() {
     assert_eq!(codes(&world.decide_at(40, &request())), [Code::AttestationNotAffirming]);
 }
 
-/// Rules R127, R169.
+/// Rules R17, R130.
 #[test]
 fn a_void_stricter_policy_does_not_bring_back_the_laxer_one() {
     let mut world = World::founded(2, 1, Some(PolicyBody { require: vec![], ..attested_policy() }));
@@ -370,7 +370,7 @@ fn a_void_stricter_policy_does_not_bring_back_the_laxer_one() {
     assert!(denied.contains(&Code::InheritanceUnverifiable), "{denied:?}");
 }
 
-/// Rule R138.
+/// Rule R60.
 #[test]
 fn invalid_since_takes_what_was_dated_back_and_what_was_dated_ahead_alike() {
     for issued in [-3600, 0] {
@@ -393,7 +393,7 @@ fn invalid_since_takes_what_was_dated_back_and_what_was_dated_ahead_alike() {
     assert_eq!(refused(&world.submit(&ahead)), Code::TimesInvalid);
 }
 
-/// Rule R198.
+/// Rule R35.
 #[test]
 fn governance_narrows_what_it_authorized_with_its_next_statement() {
     let mut world = World::new();

@@ -11,7 +11,7 @@ fn status(world: &World, key: &PublicKey) -> Option<AuthorityStatus> {
     query::authority(&world.rows, key, ms(0)).unwrap().map(|entry| entry.status)
 }
 
-/// Rules R46, R48.
+/// Rules R84, R86.
 #[test]
 fn a_new_root_takes_the_old_keys_threshold_and_its_own_and_leaves_no_old_key_alive() {
     let mut world = World::new();
@@ -35,7 +35,7 @@ fn a_new_root_takes_the_old_keys_threshold_and_its_own_and_leaves_no_old_key_ali
     accepted(&world.submit_to_root(0, grant, &[&a, &b, &node]));
 }
 
-/// Rule R48.
+/// Rule R86.
 #[test]
 fn a_new_root_that_lacks_a_signature_is_refused_and_changes_nothing() {
     let mut world = World::new();
@@ -62,7 +62,7 @@ fn a_new_root_that_lacks_a_signature_is_refused_and_changes_nothing() {
     assert_eq!(world.rows, before);
 }
 
-/// Rule R45.
+/// Rule R83.
 #[test]
 fn a_root_key_that_stays_need_not_show_itself_again_but_the_new_threshold_needs_signatures() {
     let mut world = World::new();
@@ -84,7 +84,7 @@ fn a_root_key_that_stays_need_not_show_itself_again_but_the_new_threshold_needs_
     assert_eq!(refused(&world.submit_to_root(0, back, &[&keys.root, &a, &b])), Code::AuthorityRevoked);
 }
 
-/// Rules R45, R125.
+/// Rules R83, R128.
 #[test]
 fn root_replaces_a_domains_governance_and_the_keys_left_out_are_dead() {
     let mut world = World::founded(2, 1, Some(attested_policy()));
@@ -126,7 +126,7 @@ fn a_root_statement_by_strangers_is_refused() {
     assert_eq!(status(&world, &keys.root.public()), Some(AuthorityStatus::Active));
 }
 
-/// Rules R63, R136.
+/// Rules R58, R92.
 #[test]
 fn a_new_root_outlives_the_invalid_since_of_the_keys_that_it_replaced() {
     let mut world = World::new();
@@ -144,7 +144,7 @@ fn a_new_root_outlives_the_invalid_since_of_the_keys_that_it_replaced() {
     accepted(&world.submit_to_root(30, again, &[&a, &b]));
 }
 
-/// Rule R52.
+/// Rule R88.
 #[test]
 fn a_restriction_kept_in_a_safe_outlives_one_of_its_signers() {
     let mut world = World::founded(3, 2, Some(attested_policy()));
@@ -159,7 +159,7 @@ fn a_restriction_kept_in_a_safe_outlives_one_of_its_signers() {
     assert_eq!(refused(&world.submit(&kept)), Code::ThresholdNotMet);
 }
 
-/// Rule R65.
+/// Rule R94.
 #[test]
 fn the_key_that_signs_checkpoints_is_no_nodes_and_no_root_key_and_no_nodes_key_signs_them() {
     let mut world = World::new();

@@ -79,7 +79,7 @@ fn a_registry_begins_with_the_first_rules_whatever_a_build_knows() {
     );
 }
 
-/// Rule R21.
+/// Rule R158.
 #[test]
 fn a_genesis_file_cannot_found_a_registry_further_on() {
     let world = World::new();
@@ -100,7 +100,7 @@ fn a_genesis_file_cannot_found_a_registry_further_on() {
     }
 }
 
-/// Rule R101.
+/// Rule R113.
 #[test]
 fn a_rules_statement_of_a_node_raises_the_version_and_moves_no_head() {
     let mut world = newer();
@@ -127,7 +127,7 @@ fn a_rules_statement_of_a_node_raises_the_version_and_moves_no_head() {
     ));
 }
 
-/// Rule R77.
+/// Rule R150.
 #[test]
 fn versions_are_neither_skipped_nor_repeated_nor_lowered() {
     let mut world = newer();
@@ -191,7 +191,7 @@ fn nodes_of_the_registry_raise_the_rules_and_nobody_else() {
     accepted(&world.submit(&rules(2).sign(&[&second])));
 }
 
-/// Rule R86.
+/// Rule R152.
 #[test]
 fn all_nodes_sign_one_raise_and_it_is_of_use_for_a_minute() {
     let mut world = newer();
@@ -210,7 +210,7 @@ fn all_nodes_sign_one_raise_and_it_is_of_use_for_a_minute() {
     assert_eq!(version(&world.rows), 2);
 }
 
-/// Rule R22.
+/// Rule R11.
 #[test]
 fn whoever_does_not_know_the_next_rules_stops_and_keeps_nothing() {
     let world = World::new();
@@ -241,7 +241,7 @@ fn whoever_does_not_know_the_next_rules_stops_and_keeps_nothing() {
     assert!(rows == before);
 }
 
-/// Rule R135.
+/// Rule R154.
 #[test]
 fn new_rules_hold_from_the_next_envelope_on() {
     let mut world = newer();
@@ -272,7 +272,7 @@ fn a_batch_that_is_not_kept_raises_nothing() {
     accepted(&world.submit(&terse(&world, "exec-2", about)));
 }
 
-/// Rule R120.
+/// Rule R153.
 #[test]
 fn replicas_of_different_builds_are_equal_until_the_older_one_stops() {
     let world = World::new();
@@ -302,7 +302,7 @@ fn replicas_of_different_builds_are_equal_until_the_older_one_stops() {
     assert!(older == newer);
 }
 
-/// Rule R135.
+/// Rule R154.
 #[test]
 fn a_raise_outlives_the_key_that_signed_it() {
     let mut world = newer();
@@ -347,7 +347,7 @@ fn each_leaf_is_written_in_the_version_that_the_rules_before_it_name() {
     }
 }
 
-/// Rules R24, R31.
+/// Rules R72, R78.
 #[test]
 fn an_envelope_is_verified_under_the_rules_in_force_where_its_turn_comes() {
     // Under the rules of version 2 each signature carries its key id.
@@ -386,7 +386,7 @@ fn an_envelope_is_verified_under_the_rules_in_force_where_its_turn_comes() {
     }
 }
 
-/// Rule R32.
+/// Rule R72.
 #[test]
 fn an_envelope_that_was_verified_under_other_rules_stops_the_replica() {
     let world = World::new();

@@ -35,7 +35,7 @@ fn revoke_since(world: &mut World, at_second: i64, since: Option<i64>) {
     accepted(&world.submit_at(at_second, &bytes));
 }
 
-/// Rule R197.
+/// Rule R67.
 #[test]
 fn each_negative_denies_until_it_is_released_itself_though_another_says_the_same() {
     for released in [0, 1] {
@@ -52,7 +52,7 @@ fn each_negative_denies_until_it_is_released_itself_though_another_says_the_same
     }
 }
 
-/// Rule R130.
+/// Rule R67.
 #[test]
 fn a_negative_is_not_silenced_because_its_twin_was_released_nor_heard_because_it_was_not() {
     let mut world = allowed();
@@ -66,7 +66,7 @@ fn a_negative_is_not_silenced_because_its_twin_was_released_nor_heard_because_it
     assert!(world.decide_at(30, &request()).is_allow());
 }
 
-/// Rule R195.
+/// Rule R34.
 #[test]
 fn a_second_half_of_an_older_slot_denies_once_it_is_canonical_and_what_followed_is_void() {
     for (what, between) in [("another kind", integrity("m1")), ("the same again", affirming().issued(at(-1)))]
@@ -83,7 +83,7 @@ fn a_second_half_of_an_older_slot_denies_once_it_is_canonical_and_what_followed_
     }
 }
 
-/// Rule R98.
+/// Rule R111.
 #[test]
 fn a_parent_may_be_either_half_of_its_slot_whatever_else_was_signed_twice() {
     let mut ends = Vec::new();
@@ -106,7 +106,7 @@ fn a_parent_may_be_either_half_of_its_slot_whatever_else_was_signed_twice() {
     assert_eq!(ends[0], ends[1]);
 }
 
-/// Rule R196.
+/// Rule R34.
 #[test]
 fn where_nothing_in_a_slot_stands_even_its_rejected_negative_denies() {
     let mut world = allowed();
@@ -120,7 +120,7 @@ fn where_nothing_in_a_slot_stands_even_its_rejected_negative_denies() {
     assert!(world.decide_at(30, &request()).is_allow());
 }
 
-/// Rule R200.
+/// Rule R35.
 #[test]
 fn a_slot_that_another_kind_won_says_nothing_and_what_came_before_does_not_count_again() {
     let mut world = World::with_policy(PolicyBody { require: vec![], ..attested_policy() });
@@ -155,7 +155,7 @@ fn the_canonical_half_of_an_artifact_has_lost_the_uses_that_the_other_half_lost(
     assert_eq!(refused(&third), Code::AuthorizationConsumed);
 }
 
-/// Rule R194.
+/// Rule R33.
 #[test]
 fn a_walk_past_more_void_statements_than_the_bound_is_a_doubt_and_denies_with_a_way_out() {
     let mut world = allowed();
@@ -176,7 +176,7 @@ fn at_second(sequence: u64) -> assent_proof::Seconds {
     at(-i64::try_from(sequence % 200).unwrap())
 }
 
-/// Rules R148, R193.
+/// Rules R32, R66.
 #[test]
 fn what_rests_on_a_contested_statement_has_not_replaced_the_negative_before_it() {
     let mut world = World::founded(3, 2, Some(attested_policy()));
@@ -203,7 +203,7 @@ fn what_rests_on_a_contested_statement_has_not_replaced_the_negative_before_it()
     assert!(denied.contains(&Code::AttestationNotAffirming), "{denied:?}");
 }
 
-/// Rule R76.
+/// Rule R102.
 #[test]
 fn a_lineage_in_which_too_many_slots_were_reconciled_stays_quarantined_by_the_next_equivocation() {
     let mut world = allowed();
@@ -225,7 +225,7 @@ fn a_lineage_in_which_too_many_slots_were_reconciled_stays_quarantined_by_the_ne
     assert!(codes(&world.decide_at(10, &request())).contains(&Code::LineageQuarantined));
 }
 
-/// Rule R194.
+/// Rule R33.
 #[test]
 fn a_walk_of_exactly_the_bound_still_decides() {
     let mut world = allowed();
@@ -238,7 +238,7 @@ fn a_walk_of_exactly_the_bound_still_decides() {
     assert!(world.decide_at(30, &request()).is_allow());
 }
 
-/// Rule R148.
+/// Rule R66.
 #[test]
 fn what_rests_on_a_revoked_keys_evidence_has_not_replaced_the_negative_before_it() {
     let mut world = allowed();

@@ -44,7 +44,7 @@ fn forged(bytes: &[u8]) -> Vec<u8> {
     envelope.to_vec()
 }
 
-/// Rule R13.
+/// Rule R69.
 #[test]
 fn a_statement_of_any_kind_by_unknown_keys_is_refused_as_apply_refuses_it_whatever_its_signatures_are() {
     let mut world = World::new();
@@ -83,7 +83,7 @@ fn a_revoked_key_and_one_of_another_domain_are_known_and_apply_says_what_is_wron
     assert_eq!(refused(&world.submit(&of_root)), Code::AuthorityUnknown);
 }
 
-/// Rule R14.
+/// Rule R69.
 #[test]
 fn a_statement_that_admits_keys_needs_one_known_issuer_and_its_new_keys_need_not_be_known() {
     let world = World::new();
@@ -134,7 +134,7 @@ fn an_unknown_issuer_is_named_whatever_the_time_has_made_of_the_known_ones_befor
     assert!(said.detail.contains(&new.public().to_string()), "{said}");
 }
 
-/// Rule R42.
+/// Rule R82.
 #[test]
 fn what_lies_in_a_domain_that_is_not_there_is_refused_for_that_first_as_apply_does() {
     let mut world = World::new();

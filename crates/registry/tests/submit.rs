@@ -15,7 +15,7 @@ fn refuses(world: &mut World, bytes: &[u8], code: Code) {
     assert!(before == world.rows, "a refusal changed state");
 }
 
-/// Rule R35.
+/// Rule R78.
 #[test]
 fn the_same_bytes_again_return_the_first_receipt() {
     let mut world = World::new();
@@ -33,7 +33,7 @@ fn the_same_bytes_again_return_the_first_receipt() {
     assert_eq!(query::envelope(&world.rows, &first.evidence_id).unwrap().unwrap(), bytes);
 }
 
-/// Rule R53.
+/// Rule R87.
 #[test]
 fn every_role_may_issue_exactly_its_kinds() {
     use EvidenceKind as K;
@@ -75,7 +75,7 @@ fn every_role_may_issue_exactly_its_kinds() {
     }
 }
 
-/// Rule R49.
+/// Rule R87.
 #[test]
 fn strangers_and_keys_of_other_domains_are_unknown() {
     let mut world = World::new();
@@ -85,7 +85,7 @@ fn strangers_and_keys_of_other_domains_are_unknown() {
     refuses(&mut world, &affirming().domain("elsewhere").sign(&[&keys.attestation]), Code::DomainUnknown);
 }
 
-/// Rule R26.
+/// Rule R74.
 #[test]
 fn another_registrys_evidence_is_refused() {
     let mut world = World::new();
@@ -95,7 +95,7 @@ fn another_registrys_evidence_is_refused() {
     refuses(&mut world, &draft.sign(&[&keys.attestation]), Code::WrongRegistry);
 }
 
-/// Rule R97.
+/// Rule R111.
 #[test]
 fn a_gap_or_a_wrong_parent_is_refused_with_the_true_head() {
     let mut world = World::new();
@@ -119,7 +119,7 @@ fn a_gap_or_a_wrong_parent_is_refused_with_the_true_head() {
     refuses(&mut world, &gap, Code::LineageFragmented);
 }
 
-/// Rule R97.
+/// Rule R111.
 #[test]
 fn issuers_never_contend_for_slots() {
     let mut world = World::new();
@@ -137,7 +137,7 @@ fn issuers_never_contend_for_slots() {
     assert_eq!((rest.entries.len(), rest.next), (1, None));
 }
 
-/// Rule R90.
+/// Rule R107.
 #[test]
 fn a_lineages_first_statement_fixes_its_subject() {
     let mut world = World::new();
@@ -146,7 +146,7 @@ fn a_lineages_first_statement_fixes_its_subject() {
     refuses(&mut world, &integrity("m1").subject("other").sign(&[&keys.runtime]), Code::SubjectMismatch);
 }
 
-/// Rules R99, R100.
+/// Rule R112.
 #[test]
 fn a_taken_governance_slot_is_a_moved_head_and_nothing_worse() {
     let mut world = World::new();
@@ -162,7 +162,7 @@ fn a_taken_governance_slot_is_a_moved_head_and_nothing_worse() {
     assert_eq!(page.unwrap().unwrap().sequence, Some(next));
 }
 
-/// Rules R54, R56.
+/// Rule R89.
 #[test]
 fn a_threshold_counts_distinct_governance_keys_only() {
     let mut world = World::founded(3, 2, None);
@@ -177,7 +177,7 @@ fn a_threshold_counts_distinct_governance_keys_only() {
     accepted(&world.submit(&draft.sign(&[&keys.governance[2], &keys.governance[0]])));
 }
 
-/// Rule R44.
+/// Rule R83.
 #[test]
 fn a_key_that_did_not_sign_its_own_grant_is_refused() {
     let mut world = World::new();
@@ -187,7 +187,7 @@ fn a_key_that_did_not_sign_its_own_grant_is_refused() {
     refuses(&mut world, &bytes, Code::UnsignedEvidence);
 }
 
-/// Rule R65.
+/// Rule R94.
 #[test]
 fn one_key_has_one_role_in_one_domain() {
     let mut world = World::new();
@@ -205,7 +205,7 @@ fn one_key_has_one_role_in_one_domain() {
     world.govern(grant(keys.audit.public(), Role::Audit), &[&key(25)]);
 }
 
-/// Rule R68.
+/// Rule R96.
 #[test]
 fn governance_keys_and_foreign_roles_are_never_granted() {
     let mut world = World::new();
@@ -222,7 +222,7 @@ fn governance_keys_and_foreign_roles_are_never_granted() {
     refuses(&mut world, &bytes.sign(&[&keys.root, &fresh]), Code::ClaimsInvalid);
 }
 
-/// Rules R44, R46.
+/// Rules R83, R84.
 #[test]
 fn a_new_domain_takes_roots_threshold_and_its_own_keys() {
     let mut world = World::new();
@@ -241,7 +241,7 @@ fn a_new_domain_takes_roots_threshold_and_its_own_keys() {
     assert!(!more);
 }
 
-/// Rules R82, R83, R84, R85.
+/// Rules R103, R104.
 #[test]
 fn times_that_cannot_be_are_refused() {
     let mut world = World::new();
@@ -263,7 +263,7 @@ fn times_that_cannot_be_are_refused() {
     refuses(&mut world, &elapsed.sign(&[&keys.governance[0], &fresh]), Code::TimesInvalid);
 }
 
-/// Rule R87.
+/// Rule R105.
 #[test]
 fn an_audit_event_and_every_reference_must_rest_on_something_that_is_there() {
     let mut world = World::new();
@@ -279,7 +279,7 @@ fn an_audit_event_and_every_reference_must_rest_on_something_that_is_there() {
     refuses(&mut world, &foreign, Code::EvidenceDetached);
 }
 
-/// Rule R64.
+/// Rule R93.
 #[test]
 fn a_governance_statements_subject_names_its_target() {
     let mut world = World::new();
@@ -289,7 +289,7 @@ fn a_governance_statements_subject_names_its_target() {
     refuses(&mut world, &bytes, Code::SubjectMismatch);
 }
 
-/// Rules R38, R41.
+/// Rules R80, R81.
 #[test]
 fn statements_belong_where_their_kind_does() {
     let mut world = World::new();
@@ -305,7 +305,7 @@ fn statements_belong_where_their_kind_does() {
     refuses(&mut world, &slotless.sign(&[&keys.attestation]), Code::Malformed);
 }
 
-/// Rule R39.
+/// Rule R81.
 #[test]
 fn governance_rests_on_nothing_so_that_voidness_has_a_bound() {
     let mut world = World::new();
@@ -319,7 +319,7 @@ fn governance_rests_on_nothing_so_that_voidness_has_a_bound() {
     refuses(&mut world, &ruled.sign(&[&keys.governance[0]]), Code::Malformed);
 }
 
-/// Rule R37.
+/// Rule R79.
 #[test]
 fn claims_of_the_wrong_shape_are_refused_with_their_field() {
     let mut world = World::new();
@@ -343,7 +343,7 @@ fn claims_of_the_wrong_shape_are_refused_with_their_field() {
     }
 }
 
-/// Rule R23.
+/// Rule R71.
 #[test]
 fn an_atomic_group_is_accepted_whole_or_not_at_all() {
     let mut world = World::new();
@@ -370,7 +370,7 @@ fn an_atomic_group_is_accepted_whole_or_not_at_all() {
     assert_eq!(refused(&outcomes[1]), Code::RoleNotPermitted);
 }
 
-/// Rule R23.
+/// Rule R71.
 #[test]
 fn a_failed_atomic_group_gives_no_receipt_for_what_it_did_not_keep() {
     let mut world = World::new();
@@ -392,7 +392,7 @@ fn a_failed_atomic_group_gives_no_receipt_for_what_it_did_not_keep() {
     assert_eq!(accepted(&outcomes[0]), first);
 }
 
-/// Rule R96.
+/// Rule R110.
 #[test]
 fn a_lineage_takes_a_bounded_number_of_issuers() {
     let mut world = World::new();
@@ -408,7 +408,7 @@ fn a_lineage_takes_a_bounded_number_of_issuers() {
     }
 }
 
-/// Rule R147.
+/// Rule R65.
 #[test]
 fn what_a_statement_rests_on_is_bounded() {
     let mut world = World::new();

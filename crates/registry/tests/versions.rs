@@ -99,7 +99,7 @@ fn a_command_is_written_in_the_version_that_the_rules_name_and_every_version_is_
     assert_eq!(of_an_older_build, Err(UnknownVersionError { found: 2, known: 1 }));
 }
 
-/// Rule R162.
+/// Rule R12.
 #[test]
 fn what_one_decision_could_not_read_no_later_one_on_the_same_state_passes_by() {
     let mut world = World::new();

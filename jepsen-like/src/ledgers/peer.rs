@@ -274,7 +274,7 @@ mod tests {
         both.steps.last().unwrap().said.clone()
     }
 
-    /// Rule R112.
+    /// Rule R120.
     #[test]
     fn one_issuer_brings_checkpoints_of_a_peer_under_so_many_trusts_and_no_more() {
         let mut both = Grounds::default().of(Profile::Peers).unwrap();

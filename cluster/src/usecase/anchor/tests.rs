@@ -90,7 +90,7 @@ impl World {
     }
 }
 
-/// Rule R5.
+/// Rule R136.
 #[tokio::test]
 async fn a_node_whose_clock_is_about_at_registry_time_is_sure_as_soon_as_a_quorum_agrees() {
     let mut world = World::ahead(SMALL_LEAP_MS);
@@ -117,7 +117,7 @@ async fn an_idle_month_and_a_sleeping_host_are_no_leap() {
     assert_eq!(world.standing(), None);
 }
 
-/// Rule R3.
+/// Rule R134.
 #[tokio::test]
 async fn a_leap_against_boot_time_is_seen_at_once_and_settles_in_a_minute() {
     for leap in [HOUR_MS, 31 * DAY_MS - 120_000] {
@@ -145,7 +145,7 @@ async fn a_leap_that_is_taken_back_before_it_settled_leaves_nothing() {
     }
 }
 
-/// Rule R8.
+/// Rule R138.
 #[tokio::test]
 async fn clocks_that_step_nine_minutes_again_and_again_settle_anew_each_time_and_for_31_days_in_all() {
     let mut world = World::anchored();
@@ -216,7 +216,7 @@ async fn a_clock_at_double_speed_is_unsure_for_as_long_as_it_runs_so() {
     assert_eq!(world.live(60_100).anchored, Some(How::Settled));
 }
 
-/// Rule R6.
+/// Rule R137.
 #[tokio::test]
 async fn nodes_whose_clocks_run_away_together_do_not_vouch_one_another_along() {
     // One is anchored 300 ms ahead of the other: whenever one has lost its anchor the other could have it still.
@@ -244,7 +244,7 @@ async fn nodes_whose_clocks_run_away_together_do_not_vouch_one_another_along() {
     }
 }
 
-/// Rule R4.
+/// Rule R135.
 #[tokio::test]
 async fn a_clock_that_was_set_back_is_unsure_until_it_has_caught_up_with_the_latest_time_that_was_trusted() {
     // Nothing was stamped for three hours, so registry time is behind all of it.
@@ -281,7 +281,7 @@ async fn a_clock_that_was_set_back_is_unsure_until_it_has_caught_up_with_the_lat
     assert_eq!(world.standing(), None);
 }
 
-/// Rule R9.
+/// Rule R139.
 #[tokio::test]
 async fn eleven_years_ahead_never_settle_and_one_word_is_enough() {
     let mut world = World::ahead(11 * YEAR_MS);
@@ -301,7 +301,7 @@ async fn eleven_years_ahead_never_settle_and_one_word_is_enough() {
     assert_eq!(world.standing(), Some(ClockStanding::TooFarAhead));
 }
 
-/// Rule R9.
+/// Rule R139.
 #[tokio::test]
 async fn no_word_helps_without_a_quorum_or_behind_registry_time() {
     let mut world = World::ahead(11 * YEAR_MS);
@@ -312,7 +312,7 @@ async fn no_word_helps_without_a_quorum_or_behind_registry_time() {
     assert_eq!(world.anchor.offset_ms(), None);
 }
 
-/// Rule R6.
+/// Rule R137.
 #[tokio::test]
 async fn an_anchored_voter_that_agrees_vouches_for_a_node_that_was_restarted() {
     for ahead in [DAY_MS, 40 * DAY_MS] {
@@ -338,7 +338,7 @@ async fn an_anchored_voter_that_agrees_vouches_for_a_node_that_was_restarted() {
     assert_eq!(world.live(1_000).anchored, None);
 }
 
-/// Rule R7.
+/// Rule R138.
 #[tokio::test]
 async fn an_agreement_settles_only_without_a_break() {
     // The quorum is lost for a moment.
@@ -367,7 +367,7 @@ async fn an_agreement_settles_only_without_a_break() {
     assert_eq!(world.pass(100_000).anchored, None);
 }
 
-/// Rule R2.
+/// Rule R134.
 #[tokio::test]
 async fn a_clock_behind_registry_time_is_unsure_until_it_has_reached_it() {
     let mut world = World::anchored();
@@ -383,7 +383,7 @@ async fn a_clock_behind_registry_time_is_unsure_until_it_has_reached_it() {
     assert_eq!(world.live(1_000).anchored, Some(How::NearRegistryTime));
 }
 
-/// Rule R10.
+/// Rule R140.
 #[tokio::test]
 async fn slewing_over_weeks_is_no_leap_and_a_clock_that_runs_away_is() {
     // Half a thousandth, as fast as NTP slews, is 18 s in ten hours.

@@ -104,7 +104,7 @@ pub struct Requirement {
 impl PolicyBody {
     /// Reads a policy with its reader at the claims.
     ///
-    /// Rule R69 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A policy states for each kind that it
+    /// Rule R97 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A policy states for each kind that it
     /// requires how old it may be, and has each list that judges the kind, with `null` where nothing is
     /// checked (`claims_invalid`).
     pub(super) fn read(fields: &mut Fields<'_>) -> Result<Self, FieldError> {
@@ -159,7 +159,7 @@ impl PolicyBody {
     /// What the policy does not check though it could, in the order of [`Unchecked`], ages in the order of the requirements,
     /// and without repetitions.
     ///
-    /// Rule R170 (RFC-EG-033 §5, execution gateways): Every decision under a policy says in words what that
+    /// Rule R19 (RFC-EG-033 §5, execution gateways): Every decision under a policy says in words what that
     /// policy does not check.
     pub fn unchecked(&self) -> Vec<Unchecked> {
         let mut unchecked = Vec::new();

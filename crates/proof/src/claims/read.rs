@@ -27,7 +27,7 @@ const PATH: &str = "predicate.claims";
 impl Claims {
     /// Reads the claims of a statement of this kind, under the rules that it was or would be accepted under.
     ///
-    /// Rule R37 (RFC-EG-033 §6, signed proof envelopes): The claims have exactly the form of their kind
+    /// Rule R79 (RFC-EG-033 §6, signed proof envelopes): The claims have exactly the form of their kind
     /// (`claims_invalid`), which is looked at after the signers, but before them if the statement admits
     /// keys.
     ///
@@ -136,7 +136,7 @@ fn root(fields: &mut Fields<'_>) -> Result<Claims, FieldError> {
     Ok(Claims::Root { keys, threshold, registry_key: fields.parsed("registryKey")? })
 }
 
-/// Rule R67 (RFC-EG-033 §8, governance authorities): No `domain` statement names a domain that begins with
+/// Rule R95 (RFC-EG-033 §8, governance authorities): No `domain` statement names a domain that begins with
 /// `_` (`claims_invalid`).
 fn domain(fields: &mut Fields<'_>) -> Result<Claims, FieldError> {
     let domain: DomainName = fields.parsed("domain")?;
@@ -221,8 +221,9 @@ fn synchronization_continuity(fields: &mut Fields<'_>) -> Result<Claims, FieldEr
     Ok(Claims::SynchronizationContinuity { checkpoint: checkpoint.to_owned(), consistency })
 }
 
-/// Rule R103 (RFC-EG-033 §10, proof replay attacks): The request of a permit names its lineage and a nonce
-/// (`malformed`, `claims_invalid`).
+/// Rule R143 (RFC-EG-033 §10, proof replay attacks): The request of a permit names its lineage and a nonce
+/// (`malformed`, `claims_invalid`), and the permit lies in the domain and the lineage of its request and is
+/// about the same subject (`claims_invalid`, `subject_mismatch`).
 fn permit(fields: &mut Fields<'_>) -> Result<Claims, FieldError> {
     let path = fields.path_of("request");
     let request = AuthorizeRequest::from_json(fields.value("request")?, &path)

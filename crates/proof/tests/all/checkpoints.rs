@@ -207,7 +207,7 @@ fn a_nodes_plain_signature_is_not_its_cosignature() {
     }
 }
 
-/// Rule R109.
+/// Rule R118.
 #[test]
 fn a_majority_is_more_than_half_of_the_nodes() {
     for voters in 1..=7u8 {
@@ -271,7 +271,7 @@ fn one_bad_cosignature_by_a_known_node_rejects_the_note_even_beside_a_majority()
     }
 }
 
-/// Rule R109.
+/// Rule R118.
 #[test]
 fn a_checkpoint_of_another_origin_is_refused_however_well_signed() {
     let other = Checkpoint { origin: "registry.example/eu-2".into(), ..checkpoint() };

@@ -130,7 +130,7 @@ fn policy_for(kind: &str, lists: &str) -> Result<Claims, Refusal> {
     read(EvidenceKind::Policy, &format!(r#"{{"require":{require},{lists}"decisionTtlSeconds":10}}"#))
 }
 
-/// Rule R69.
+/// Rule R97.
 #[test]
 fn a_required_kind_must_state_how_old_it_may_be() {
     let kind = EvidenceKind::Policy;
@@ -141,7 +141,7 @@ fn a_required_kind_must_state_how_old_it_may_be() {
     assert_eq!(policy.require[0].max_age_seconds, None);
 }
 
-/// Rule R69.
+/// Rule R97.
 #[test]
 fn a_required_kind_must_state_each_list_that_judges_it() {
     let judged: [(&str, &[&str]); 7] = [
@@ -182,7 +182,7 @@ fn an_absent_limit_is_written_as_null_where_it_must_be_stated_and_omitted_elsewh
     assert_eq!(read(EvidenceKind::Policy, nothing).unwrap().to_json().to_text(), nothing);
 }
 
-/// Rule R170.
+/// Rule R19.
 #[test]
 fn a_policy_says_in_words_what_it_does_not_check() {
     let words = |claims: Claims| -> Vec<String> {
@@ -260,7 +260,7 @@ fn thresholds_of_zero_or_over_the_number_of_keys_are_refused() {
     }
 }
 
-/// Rule R37.
+/// Rule R79.
 #[test]
 fn values_outside_their_bounds_are_refused() {
     use EvidenceKind::*;
@@ -352,7 +352,7 @@ fn containments_name_a_target_of_their_action() {
     }
 }
 
-/// Rule R103.
+/// Rule R143.
 #[test]
 fn a_permits_request_names_its_lineage_and_a_nonce() {
     for (field, there) in [("lineage", r#""lineage":"exec-1","#), ("nonce", r#","nonce":"n-1""#)] {

@@ -168,7 +168,7 @@ fn an_array_where_an_object_belongs_is_refused_in_envelopes_and_statements() {
     refused(Statement::parse(br#"["https://in-toto.io/Statement/v1"]"#), Code::Malformed, "");
 }
 
-/// Rule R25.
+/// Rule R73.
 #[test]
 fn hostile_json_inside_a_signed_payload_is_malformed_although_its_signature_holds() {
     let key = key(1);

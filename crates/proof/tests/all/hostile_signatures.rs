@@ -35,7 +35,7 @@ fn every_issuer_with_a_valid_signature_is_accepted_whatever_the_order_and_key_id
     }
 }
 
-/// Rule R29.
+/// Rule R76.
 #[test]
 fn thirty_two_issuers_verify_with_key_ids_in_any_order_and_without_in_theirs() {
     let keys: Vec<SigningKey> = (1..=32).map(key).collect();
@@ -58,7 +58,7 @@ fn no_signatures_are_unsigned_evidence() {
     );
 }
 
-/// Rule R27.
+/// Rule R75.
 #[test]
 fn a_missing_signature_is_unsigned_evidence_even_if_another_issuer_signed_twice() {
     let (a, b) = (key(1), key(2));
@@ -84,7 +84,7 @@ fn a_wrong_key_under_the_right_key_id_is_signature_invalid() {
     verify(&bytes, ORIGIN, Rules::NEWEST).unwrap();
 }
 
-/// Rule R28.
+/// Rule R75.
 #[test]
 fn signatures_by_others_and_of_other_algorithms_are_ignored() {
     let a = key(1);
@@ -157,7 +157,7 @@ fn an_issuer_of_low_order_is_malformed_before_any_signature_counts() {
     }
 }
 
-/// Rule R27.
+/// Rule R75.
 #[test]
 fn a_changed_payload_or_payload_type_is_refused() {
     let a = key(1);
@@ -175,7 +175,7 @@ fn a_changed_payload_or_payload_type_is_refused() {
     assert_eq!(code_of(verify(&other.to_vec(), ORIGIN, Rules::NEWEST)), Code::SignatureInvalid);
 }
 
-/// Rule R26.
+/// Rule R74.
 #[test]
 fn an_envelope_for_another_registry_is_refused() {
     let bytes = sign_statement(&statement(&[&key(1)]), &[&key(1)]);
@@ -196,7 +196,7 @@ fn checks_come_in_their_order() {
     refused(verify(&unknown, "elsewhere", Rules::NEWEST), Code::Malformed, "predicateType");
 }
 
-/// Rule R25.
+/// Rule R73.
 #[test]
 fn an_envelope_of_exactly_64_kib_is_accepted_and_one_byte_more_is_not() {
     let mut bytes = sign_statement(&statement(&[&key(1)]), &[&key(1)]);

@@ -189,7 +189,7 @@ fn notes_of_any_other_form_are_refused() {
     assert_eq!(code_of(Note::parse(&not_utf8)), Code::Malformed);
 }
 
-/// Rule R110.
+/// Rule R118.
 #[test]
 fn notes_at_the_bounds_are_read_and_over_them_refused() {
     let lines = |n: usize| note(TEXT, &vec![signed_by(1); n]).to_vec();

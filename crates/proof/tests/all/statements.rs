@@ -172,7 +172,7 @@ fn issuers_and_references_are_bounded() {
     refused(Statement::parse(&many.to_vec()), Code::Malformed, "predicate.references");
 }
 
-/// Rules R40, R55.
+/// Rules R81, R89.
 #[test]
 fn execution_evidence_has_exactly_one_issuer_and_governance_may_have_more() {
     let keys = [key(1), key(2)];

@@ -20,14 +20,15 @@ use crate::rows::RowError;
 /// Finds an artifact that covers the request; denies if there is none. Answers the first that does, and all those that
 /// do and count their uses.
 ///
-/// Rule R133 (RFC-EG-033 §10, proof replay attacks): A permit uses its nonce up, and takes one use of each
-/// authorization that counts for its request, of the execution or of the runtime, and that counts its uses.
+/// Rule R35 (RFC-EG-033 §4, incomplete proof continuity): Of each issuer and kind only the newest slot can
+/// count, and of an equivocation in it only the chosen half: if that half is of another kind, nothing counts
+/// for the kind of the rejected one, not even an older statement.
 ///
-/// Rule R198 (RFC-EG-033 §4, incomplete proof continuity): Of each issuer and kind only the newest slot can
-/// count.
-///
-/// Rule R206 (RFC-EG-033 §2, execution authorization artifacts): An `execution-authorization` in the
+/// Rule R39 (RFC-EG-033 §2, execution authorization artifacts): An `execution-authorization` in the
 /// execution's lineage must cover the request, whatever the policy requires (`evidence_missing`).
+///
+/// Rule R146 (RFC-EG-033 §10, proof replay attacks): A permit uses its nonce up, and takes one use of each
+/// authorization that counts for its request, of the execution or of the runtime, and that counts its uses.
 pub(super) fn authorization(
     case: &Case<'_>,
     execution: &Scene,
@@ -70,7 +71,7 @@ pub(super) fn counts_uses(claims: &Claims) -> bool {
 
 /// Whether the artifact, on its own, covers the request. The error lists everything it lacks.
 ///
-/// Rule R206 (RFC-EG-033 §2, execution authorization artifacts): An `execution-authorization` in the
+/// Rule R39 (RFC-EG-033 §2, execution authorization artifacts): An `execution-authorization` in the
 /// execution's lineage must cover the request, whatever the policy requires (`evidence_missing`).
 pub(super) fn covers(
     case: &Case<'_>,
@@ -89,12 +90,9 @@ pub(super) fn covers(
 
 /// Why an artifact's counted uses do not let it cover the request, if they don't.
 ///
-/// Rule R107 (RFC-EG-033 §7, synchronize-before-authorize): An authorization that counts its uses counts for
-/// a new permit only while a use is left (`authorization_consumed`).
-///
-/// Rule R212 (RFC-EG-033 §7, deny): An authorization that counts its uses covers no request without a permit
-/// (`permit_required`), and that of a recorded permit only if the permit took a use of it
-/// (`authorization_consumed`).
+/// Rule R42 (RFC-EG-033 §7, deny): An authorization that counts its uses covers no request without a permit
+/// (`permit_required`), that of a new permit only while a use is left, and that of a recorded permit only if
+/// the permit took a use of it (`authorization_consumed`).
 fn uses(case: &Case<'_>, half: &SlotRow) -> Result<Option<Flaw>, RowError> {
     let Some(uses) = effects(&half.claims).uses else { return Ok(None) };
     match &case.mode {
@@ -143,7 +141,7 @@ fn permits(request: &AuthorizeRequest, claims: &Claims, now: Millis) -> Result<M
 
 /// It is valid now.
 ///
-/// Rule R207 (RFC-EG-033 §6, timestamp-bound proof continuity): An authorization covers a request from its
+/// Rule R40 (RFC-EG-033 §6, timestamp-bound proof continuity): An authorization covers a request from its
 /// `notBefore` to its `notAfter`, exclusive (`evidence_expired`).
 fn in_time(not_before: Seconds, not_after: Seconds, now: Millis) -> Option<Flaw> {
     if now < not_before.to_millis() || now >= not_after.to_millis() {
@@ -155,8 +153,10 @@ fn in_time(not_before: Seconds, not_after: Seconds, now: Millis) -> Option<Flaw>
 
 /// It names the action.
 ///
-/// Rule R208 (RFC-EG-033 §2, execution authorization artifacts): An authorization covers the actions that it
-/// names, byte by byte (`action_not_permitted`).
+/// Rule R41 (RFC-EG-033 §2, execution authorization artifacts): An authorization covers only a request whose
+/// action it names (`action_not_permitted`), and whose audience, environment and runtime it names too
+/// wherever it names any (`audience_mismatch`, `environment_mismatch`, `runtime_mismatch`), compared byte by
+/// byte.
 fn for_action(request: &AuthorizeRequest, actions: &[String]) -> Option<Flaw> {
     if !actions.contains(&request.action) {
         let detail = format!("the artifact does not name action `{}`", request.action);
@@ -167,8 +167,10 @@ fn for_action(request: &AuthorizeRequest, actions: &[String]) -> Option<Flaw> {
 
 /// It is meant for anybody, or for the audience that the request names.
 ///
-/// Rule R209 (RFC-EG-033 §2, execution authorization artifacts): An authorization that names audiences covers
-/// only requests that name one of them (`audience_mismatch`).
+/// Rule R41 (RFC-EG-033 §2, execution authorization artifacts): An authorization covers only a request whose
+/// action it names (`action_not_permitted`), and whose audience, environment and runtime it names too
+/// wherever it names any (`audience_mismatch`, `environment_mismatch`, `runtime_mismatch`), compared byte by
+/// byte.
 fn for_audience(request: &AuthorizeRequest, audience: &Option<Vec<String>>) -> Option<Flaw> {
     if let Some(audience) = audience
         && !request.audience.as_ref().is_some_and(|asked| audience.contains(asked))
@@ -184,8 +186,10 @@ fn for_audience(request: &AuthorizeRequest, audience: &Option<Vec<String>>) -> O
 
 /// It is meant for every environment, or for that of the request.
 ///
-/// Rule R210 (RFC-EG-033 §2, execution authorization artifacts): An authorization that names an environment
-/// covers only requests that name it (`environment_mismatch`).
+/// Rule R41 (RFC-EG-033 §2, execution authorization artifacts): An authorization covers only a request whose
+/// action it names (`action_not_permitted`), and whose audience, environment and runtime it names too
+/// wherever it names any (`audience_mismatch`, `environment_mismatch`, `runtime_mismatch`), compared byte by
+/// byte.
 fn for_environment(request: &AuthorizeRequest, environment: &Option<String>) -> Option<Flaw> {
     if let Some(environment) = environment
         && request.environment.as_ref() != Some(environment)
@@ -198,8 +202,10 @@ fn for_environment(request: &AuthorizeRequest, environment: &Option<String>) -> 
 
 /// It is meant for any runtime, or for the one that the request names.
 ///
-/// Rule R211 (RFC-EG-033 §2, execution authorization artifacts): An authorization that names runtimes covers
-/// only requests that name one of them (`runtime_mismatch`).
+/// Rule R41 (RFC-EG-033 §2, execution authorization artifacts): An authorization covers only a request whose
+/// action it names (`action_not_permitted`), and whose audience, environment and runtime it names too
+/// wherever it names any (`audience_mismatch`, `environment_mismatch`, `runtime_mismatch`), compared byte by
+/// byte.
 fn for_runtime(request: &AuthorizeRequest, runtimes: &Option<Vec<LineageName>>) -> Option<Flaw> {
     if let Some(runtimes) = runtimes
         && !request.runtime.as_ref().is_some_and(|asked| runtimes.contains(asked))

@@ -52,11 +52,13 @@ pub fn authorize(view: &View<'_>, request: &AuthorizeRequest, now: Millis) -> De
 /// Decides like [`authorize`], for a request whose permit was recorded before: its uses are consumed, everything else has
 /// to allow still. The request names its lineage and a nonce. Without its permit in the ledger nothing is allowed.
 ///
-/// Rule R183 (RFC-EG-033 §7, synchronize-before-authorize): Where a permit is asked for, it must be in the
-/// ledger (`permit_required`), and for this request (`nonce_reused`).
+/// Rule R26 (RFC-EG-033 §7, synchronize-before-authorize): Where a permit is asked for, it must be in the
+/// ledger (`permit_required`), for this request (`nonce_reused`) and not void (`inheritance_unverifiable`),
+/// and the uses of a permit that is void stay taken.
 ///
-/// Rule R184 (RFC-EG-033 §10, proof replay attacks): A retry with the same request and nonce takes no further
-/// use, and is decided anew.
+/// Rule R144 (RFC-EG-033 §10, proof replay attacks): A nonce serves one request of its lineage: the same
+/// request again is answered with the first permit, takes no further use and is decided anew, and another
+/// request is refused (`nonce_reused`).
 pub fn authorize_permitted(view: &View<'_>, request: &AuthorizeRequest, now: Millis) -> Decision {
     let evaluated = |recorded| evaluate(view, request, now, Mode::Permitted(recorded));
     let decided = permit::recorded(view, request).and_then(evaluated);
@@ -65,7 +67,7 @@ pub fn authorize_permitted(view: &View<'_>, request: &AuthorizeRequest, now: Mil
 
 /// Whether a permit may be recorded for the request, which takes an [`Allow`], and which authorizations lose a use by it.
 ///
-/// Rule R106 (RFC-EG-033 §7, synchronize-before-authorize): A permit is accepted only if its request is
+/// Rule R145 (RFC-EG-033 §7, synchronize-before-authorize): A permit is accepted only if its request is
 /// evaluated to an `Allow` at the time of acceptance.
 pub(crate) fn consider(
     view: &View<'_>,
@@ -77,7 +79,7 @@ pub(crate) fn consider(
 
 /// The deny of an evaluation that could not read the state, or that its deadline interrupted.
 ///
-/// Rule R219 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A row that cannot be read denies, whatever else
+/// Rule R48 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A row that cannot be read denies, whatever else
 /// was found (`evidence_mutated`).
 fn unreadable(view: &View<'_>, error: &RowError, now: Millis) -> Decision {
     view.met(error);
@@ -95,14 +97,14 @@ fn unreadable(view: &View<'_>, error: &RowError, now: Millis) -> Decision {
 /// The rules, in the order in which they are looked at. With the decision it answers which authorizations lose a use by a permit
 /// that rests on it.
 ///
-/// Rule R161 (RFC-EG-033 §8, governance authorities): Without a genesis nothing is allowed
-/// (`domain_unknown`).
+/// Rule R10 (RFC-EG-033 §8, governance authorities): Without a genesis nothing is accepted and nothing is
+/// allowed (`domain_unknown`).
 ///
-/// Rule R162 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): Once a decision has met a row or rules of a
+/// Rule R12 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): Once a decision has met a row or rules of a
 /// version that the build does not know, no decision on that state allows, and the node signs no allow any
 /// more (`evidence_mutated`).
 ///
-/// Rule R164 (RFC-EG-033 §6, timestamp-bound proof continuity): A question is decided at the node's clock or
+/// Rule R14 (RFC-EG-033 §6, timestamp-bound proof continuity): A question is decided at the node's clock or
 /// at registry time, whichever is later.
 fn evaluate(
     view: &View<'_>,
@@ -157,7 +159,7 @@ fn denied(findings: Findings) -> (Decision, BTreeSet<EvidenceId>) {
 
 /// Denies if more statements would have had to be judged than one evaluation judges.
 ///
-/// Rule R144 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): One evaluation, or the check of one envelope,
+/// Rule R62 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): One evaluation, or the check of one envelope,
 /// judges at most 4,096 statements, takes all others for void and is then in doubt, which denies a question
 /// (`inheritance_unverifiable`).
 fn within_bounds(view: &View<'_>, findings: &mut Findings) {

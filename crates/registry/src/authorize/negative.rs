@@ -18,19 +18,15 @@ use crate::said::{Said, Slot};
 
 /// Denies for every negative statement in the scene, whether the policy requires its kind or not.
 ///
-/// Rule R190 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A negative that is heard denies, in the
-/// execution's lineage and in the runtime's, whether or not the policy requires its kind.
+/// Rule R31 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A negative that is heard denies, in the
+/// execution's lineage and in the runtime's, whether or not the policy requires its kind, however many other
+/// issuers pass, however old it is, and whether or not it is void.
 ///
-/// Rule R191 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A negative denies however many other issuers
-/// pass, however old it is, and whether or not it is void, as long as it is heard.
+/// Rule R32 (RFC-EG-033 §7, best-effort evidence continuity): For each issuer and kind the slots are walked
+/// back from the newest one to the first in which a statement of that kind stands, and the negatives of all
+/// slots on that way are heard, except as R34 says, since what does not stand has replaced nothing.
 ///
-/// Rule R192 (RFC-EG-033 §7, best-effort evidence continuity): For each issuer and kind the slots are walked
-/// back, from the newest one to the first in which a statement of that kind stands.
-///
-/// Rule R193 (RFC-EG-033 §7, best-effort evidence continuity): The negatives of all slots on that way are
-/// heard, except as R195 says, since what does not stand has replaced nothing.
-///
-/// Rule R194 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): If one evaluation would walk back over more than
+/// Rule R33 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): If one evaluation would walk back over more than
 /// 1,024 slots, it denies (`inheritance_unverifiable`).
 pub(super) fn negatives(case: &Case<'_>, scene: &Scene, findings: &mut Findings) -> Result<(), RowError> {
     for said in scene.said.iter().filter(|said| profile(said.kind).can_be_negative) {
@@ -68,10 +64,8 @@ fn too_far(said: &Said) -> String {
 /// Denies for the negatives of a slot that are heard: those that stand, or all of them if nothing in the slot does, whatever
 /// its kind. Answers whether something of this kind stands, so that no older slot matters.
 ///
-/// Rule R195 (RFC-EG-033 §7, best-effort evidence continuity): A negative that does not stand is not heard if
-/// the other half of its slot stands, of whatever kind that is.
-///
-/// Rule R196 (RFC-EG-033 §7, best-effort evidence continuity): If neither half of a slot stands, the
+/// Rule R34 (RFC-EG-033 §7, best-effort evidence continuity): A negative that does not stand is not heard if
+/// the other half of its slot stands, of whatever kind that is, and if neither half of a slot stands, the
 /// negatives of both are heard.
 fn hear(
     case: &Case<'_>,
@@ -105,8 +99,9 @@ fn hear(
 
 /// Whether governance lifted a negative statement whose issuer can no longer say otherwise.
 ///
-/// Rule R197 (RFC-EG-033 §7, quarantine): A release in force silences the one negative that it names, and no
-/// other that says the same.
+/// Rule R67 (RFC-EG-033 §7, quarantine): A quarantine, an isolation or a negative is released only while a
+/// release in force names that very one, and not another that says the same, and an invalidation is never
+/// released.
 fn released(case: &Case<'_>, id: &EvidenceId) -> Result<bool, RowError> {
     match case.view.evidence(id)? {
         Some(row) => case.view.is_released(&row),
@@ -117,13 +112,13 @@ fn released(case: &Case<'_>, id: &EvidenceId) -> Result<bool, RowError> {
 /// Why a statement denies by what it says: a status not accepted, a `fail`, a measurement not approved.
 /// An absent list is not checked, an empty one approves nothing.
 ///
-/// Rule R187 (RFC-EG-033 §2, runtime attestation evidence): An attestation is negative if the policy has a
+/// Rule R28 (RFC-EG-033 §2, runtime attestation evidence): An attestation is negative if the policy has a
 /// list of statuses without its status (`attestation_not_affirming`).
 ///
-/// Rule R188 (RFC-EG-033 §2, runtime integrity verification): An attestation or a measurement is negative if
+/// Rule R29 (RFC-EG-033 §2, runtime integrity verification): An attestation or a measurement is negative if
 /// the policy has a list of measurements without its measurement (`measurement_not_approved`).
 ///
-/// Rule R189 (RFC-EG-033 §2, policy validation proofs): A policy validation is negative if it says `fail`
+/// Rule R30 (RFC-EG-033 §2, policy validation proofs): A policy validation is negative if it says `fail`
 /// (`policy_validation_failed`).
 pub(super) fn negative(policy: &PolicyBody, claims: &Claims) -> Option<(Code, String)> {
     let unapproved = |measurement: &str| {

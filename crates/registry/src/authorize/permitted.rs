@@ -10,11 +10,9 @@ use crate::rows::RowError;
 
 /// What is recorded for the request's nonce, where a permit should have been. Denies if that is void or for another request.
 ///
-/// Rule R183 (RFC-EG-033 §7, synchronize-before-authorize): Where a permit is asked for, it must be in the
-/// ledger (`permit_required`), and for this request (`nonce_reused`).
-///
-/// Rule R185 (RFC-EG-033 §7, invalidate): A permit that is void permits nothing, and its uses stay taken
-/// (`inheritance_unverifiable`).
+/// Rule R26 (RFC-EG-033 §7, synchronize-before-authorize): Where a permit is asked for, it must be in the
+/// ledger (`permit_required`), for this request (`nonce_reused`) and not void (`inheritance_unverifiable`),
+/// and the uses of a permit that is void stay taken.
 pub(super) fn recorded(case: &Case<'_>, findings: &mut Findings) -> Result<(), RowError> {
     match &case.mode {
         Mode::Permitted(Recorded::Permit { receipt, .. }) => {
@@ -36,10 +34,11 @@ pub(super) fn recorded(case: &Case<'_>, findings: &mut Findings) -> Result<(), R
 /// Denies if the policy allows only with a permit and none is asked for, or if none is recorded that should be. `counted` is the
 /// authorization that counts.
 ///
-/// Rule R183 (RFC-EG-033 §7, synchronize-before-authorize): Where a permit is asked for, it must be in the
-/// ledger (`permit_required`), and for this request (`nonce_reused`).
+/// Rule R26 (RFC-EG-033 §7, synchronize-before-authorize): Where a permit is asked for, it must be in the
+/// ledger (`permit_required`), for this request (`nonce_reused`) and not void (`inheritance_unverifiable`),
+/// and the uses of a permit that is void stay taken.
 ///
-/// Rule R213 (RFC-EG-033 §7, deny): Where the policy wants a permit always, a read allows nothing
+/// Rule R43 (RFC-EG-033 §7, deny): Where the policy wants a permit always, a read allows nothing
 /// (`permit_required`).
 pub(super) fn needed(case: &Case<'_>, counted: Option<EvidenceId>, findings: &mut Findings) {
     let lacks_permit = match &case.mode {

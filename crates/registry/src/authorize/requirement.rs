@@ -17,8 +17,9 @@ use crate::said::Said;
 
 /// Denies unless every requirement of the policy is met. Answers what counted and counts its uses.
 ///
-/// Rule R214 (RFC-EG-033 §3, Runtime Proof Continuity): A requirement of the runtime is met by the lineage of
-/// the runtime that the request names, and by no other (`evidence_missing`).
+/// Rule R44 (RFC-EG-033 §4, incomplete proof continuity): As many different issuers count towards each
+/// requirement as it asks for, in the execution's lineage or, if it is a requirement of the runtime, in the
+/// lineage of the runtime that the request names and in no other (`evidence_missing`).
 pub(super) fn all(
     case: &Case<'_>,
     execution: &Scene,
@@ -48,14 +49,16 @@ pub(super) fn all(
 /// Denies unless the scene meets the requirement; otherwise bounds the decision's validity by what counted. Answers what
 /// counted and counts its uses.
 ///
-/// Rule R133 (RFC-EG-033 §10, proof replay attacks): A permit uses its nonce up, and takes one use of each
+/// Rule R35 (RFC-EG-033 §4, incomplete proof continuity): Of each issuer and kind only the newest slot can
+/// count, and of an equivocation in it only the chosen half: if that half is of another kind, nothing counts
+/// for the kind of the rejected one, not even an older statement.
+///
+/// Rule R44 (RFC-EG-033 §4, incomplete proof continuity): As many different issuers count towards each
+/// requirement as it asks for, in the execution's lineage or, if it is a requirement of the runtime, in the
+/// lineage of the runtime that the request names and in no other (`evidence_missing`).
+///
+/// Rule R146 (RFC-EG-033 §10, proof replay attacks): A permit uses its nonce up, and takes one use of each
 /// authorization that counts for its request, of the execution or of the runtime, and that counts its uses.
-///
-/// Rule R198 (RFC-EG-033 §4, incomplete proof continuity): Of each issuer and kind only the newest slot can
-/// count.
-///
-/// Rule R218 (RFC-EG-033 §4, incomplete proof continuity): As many different issuers count towards each
-/// requirement as it asks for (`evidence_missing`).
 fn check(
     case: &Case<'_>,
     required: &Requirement,
@@ -138,8 +141,8 @@ fn counts(
 
 /// Why a statement does not satisfy by what it says.
 ///
-/// Rule R215 (RFC-EG-033 §2, policy validation proofs): What counts towards a requirement is not negative,
-/// and a policy validation counts only for a digest that the policy approves, if it has a list of them
+/// Rule R45 (RFC-EG-033 §2, policy validation proofs): What counts towards a requirement is not negative, and
+/// a policy validation counts only for a digest that the policy approves, if it has a list of them
 /// (`policy_validation_failed`).
 fn content(case: &Case<'_>, half: &SlotRow) -> Option<(Code, String)> {
     if let Some(negative) = negative::negative(case.policy, &half.claims) {
@@ -157,7 +160,7 @@ fn content(case: &Case<'_>, half: &SlotRow) -> Option<(Code, String)> {
 
 /// Until when the other registry is trusted, for what speaks of one.
 ///
-/// Rule R216 (RFC-EG-033 §2, sovereign execution trust evidence): What speaks of another registry counts no
+/// Rule R46 (RFC-EG-033 §2, sovereign execution trust evidence): What speaks of another registry counts no
 /// longer than the trust in that registry (`inheritance_unverifiable`).
 fn trusted_until(case: &Case<'_>, half: &SlotRow) -> Result<Option<Millis>, RowError> {
     match effects(&half.claims).peer {
@@ -178,7 +181,7 @@ fn trusted_until(case: &Case<'_>, half: &SlotRow) -> Result<Option<Millis>, RowE
 /// Age runs from the earlier of issuedAt and acceptedAt: neither an old statement submitted late nor one
 /// dated ahead is young.
 ///
-/// Rule R217 (RFC-EG-033 §4, unverifiable runtime proof continuity): What counts is younger than the
+/// Rule R47 (RFC-EG-033 §4, unverifiable runtime proof continuity): What counts is younger than the
 /// requirement's `maxAgeSeconds`, from the earlier of `issuedAt` and acceptance (`runtime_stale`).
 fn fresh_until(required: &Requirement, half: &SlotRow) -> Option<Millis> {
     let seconds = required.max_age_seconds?;

@@ -32,11 +32,9 @@ impl Scene {
     /// The statement of a slot that may count for a kind: the only one for the slot, or, of an equivocation, the half that
     /// stands. None if that is of another kind, or if there is none.
     ///
-    /// Rule R199 (RFC-EG-033 §4, inconsistent authority validation): Of an equivocation only the chosen half
-    /// counts.
-    ///
-    /// Rule R200 (RFC-EG-033 §4, inconsistent authority validation): If the chosen half is of another kind,
-    /// nothing counts for the kind of the rejected one, not even an older statement.
+    /// Rule R35 (RFC-EG-033 §4, incomplete proof continuity): Of each issuer and kind only the newest slot
+    /// can count, and of an equivocation in it only the chosen half: if that half is of another kind, nothing
+    /// counts for the kind of the rejected one, not even an older statement.
     pub(super) fn counting<'s>(&self, slot: &'s Slot, kind: EvidenceKind) -> Option<&'s SlotRow> {
         let contested = slot.halves().count() > 1;
         slot.of_kind(kind).find(|half| !contested || self.canonical.contains(&half.evidence_id))
@@ -50,7 +48,7 @@ impl Scene {
 
 /// The lineage's head, which the decision names. Denies if the request expects another.
 ///
-/// Rule R186 (RFC-EG-033 §4, fragmented proof lineage): The head of the execution's lineage is the one that
+/// Rule R27 (RFC-EG-033 §4, fragmented proof lineage): The head of the execution's lineage is the one that
 /// the question expects, if it expects one (`head_mismatch`).
 pub(super) fn head(scene: &Scene, request: &AuthorizeRequest, findings: &mut Findings) {
     findings.head = scene.lineage.head;
@@ -63,14 +61,10 @@ pub(super) fn head(scene: &Scene, request: &AuthorizeRequest, findings: &mut Fin
 
 /// The lineage of what is to be executed: the one that the request names, or the only open one of its digest.
 ///
-/// Rule R171 (RFC-EG-033 §4, incomplete proof continuity): The lineage that the question names exists
-/// (`lineage_unknown`).
-///
-/// Rule R172 (RFC-EG-033 §4, incomplete proof continuity): A question that names no lineage is about the one
-/// open lineage of its digest (`lineage_unknown`, `lineage_ambiguous`).
-///
-/// Rule R182 (RFC-EG-033 §10, execution lineage corruption): The execution's lineage is about the question's
-/// digest (`subject_mismatch`).
+/// Rule R20 (RFC-EG-033 §4, incomplete proof continuity): A question is about the lineage that it names,
+/// which must exist (`lineage_unknown`), or, if it names none, about the one open lineage of its digest
+/// (`lineage_unknown`, `lineage_ambiguous`), and that lineage is about the question's digest
+/// (`subject_mismatch`).
 pub(super) fn execution(
     view: &View<'_>,
     request: &AuthorizeRequest,
@@ -103,7 +97,7 @@ pub(super) fn execution(
 /// What is said of the runtime. `own` is the execution's lineage, which is no runtime's: evidence about what is to run says
 /// nothing of what it runs on.
 ///
-/// Rule R174 (RFC-EG-033 §3, Runtime Proof Continuity): The runtime is another lineage than the execution's
+/// Rule R21 (RFC-EG-033 §3, Runtime Proof Continuity): The runtime is another lineage than the execution's
 /// own, and exists (`lineage_unknown`).
 pub(super) fn runtime(
     view: &View<'_>,
@@ -124,12 +118,9 @@ pub(super) fn runtime(
 
 /// A lineage and what was said in it. Denies if there is none, and if it is closed, quarantined or begun with two subjects.
 ///
-/// Rule R175 (RFC-EG-033 §3, Immutable Exchange Lineage): Neither lineage is closed (`lineage_closed`).
-///
-/// Rule R176 (RFC-EG-033 §7, quarantine): Neither lineage is quarantined (`lineage_quarantined`).
-///
-/// Rule R177 (RFC-EG-033 §10, execution lineage corruption): A lineage that was begun with two subjects never
-/// allows again (`subject_mismatch`): start a new one.
+/// Rule R22 (RFC-EG-033 §7, quarantine): Neither the execution's lineage nor the runtime's is closed
+/// (`lineage_closed`), is quarantined (`lineage_quarantined`) or was begun with two subjects, after which it
+/// never allows again (`subject_mismatch`): start a new one.
 fn scene(
     view: &View<'_>,
     request: &AuthorizeRequest,
@@ -159,7 +150,7 @@ fn scene(
 
 /// The half that stands of each equivocation. Denies for each that is not reconciled.
 ///
-/// Rule R178 (RFC-EG-033 §4, inconsistent authority validation): An equivocation in either lineage denies
+/// Rule R23 (RFC-EG-033 §4, inconsistent authority validation): An equivocation in either lineage denies
 /// until one half is chosen (`authority_inconsistent`, `lineage_quarantined`).
 fn reconciled(
     view: &View<'_>,
@@ -189,11 +180,9 @@ fn reconciled(
 /// What every issuer said in a lineage, by issuer. Denies if the stored chains do not join: there are as many as the lineage
 /// has issuers, and each ends with the slot before its next one.
 ///
-/// Rule R179 (RFC-EG-033 §4, fragmented proof lineage): Each lineage has as many stored chains as it has
-/// issuers (`lineage_fragmented`).
-///
-/// Rule R180 (RFC-EG-033 §4, fragmented proof lineage): In each stored chain the newest slot of any kind is
-/// the one before its next one, and that slot's first statement is the stored head (`lineage_fragmented`).
+/// Rule R24 (RFC-EG-033 §4, fragmented proof lineage): Each lineage has as many stored chains as it has
+/// issuers, and in each the newest slot of any kind is the one before the chain's next one and has the stored
+/// head as its first statement (`lineage_fragmented`).
 fn said(
     view: &View<'_>,
     request: &AuthorizeRequest,

@@ -16,11 +16,9 @@ use crate::rows::RowError;
 /// Whether the statement's issuer, grant, references and expiry let it count now: until when they do, and
 /// everything that says otherwise.
 ///
-/// Rule R201 (RFC-EG-033 §8, attestation authorities): What counts is signed by an authority of the domain
-/// (`authority_unknown`, `authority_inconsistent`) in a role that may sign its kind (`role_not_permitted`).
-///
-/// Rule R202 (RFC-EG-033 §3, Authority Proof Verification): The issuer of what counts may sign now (R50), and
-/// its grant is not void (`inheritance_unverifiable`).
+/// Rule R36 (RFC-EG-033 §8, attestation authorities): The issuer of what counts is an authority of the domain
+/// (`authority_unknown`, `authority_inconsistent`), in a role that may sign its kind (`role_not_permitted`),
+/// and is granted and valid (R57).
 pub(super) fn check(
     case: &Case<'_>,
     issuer: &PublicKey,
@@ -45,8 +43,9 @@ pub(super) fn check(
 
 /// The issuer is an authority of the request's domain.
 ///
-/// Rule R201 (RFC-EG-033 §8, attestation authorities): What counts is signed by an authority of the domain
-/// (`authority_unknown`, `authority_inconsistent`) in a role that may sign its kind (`role_not_permitted`).
+/// Rule R36 (RFC-EG-033 §8, attestation authorities): The issuer of what counts is an authority of the domain
+/// (`authority_unknown`, `authority_inconsistent`), in a role that may sign its kind (`role_not_permitted`),
+/// and is granted and valid (R57).
 fn of_another_domain(case: &Case<'_>, issuer: &PublicKey, authority: &AuthorityRow) -> Option<Flaw> {
     (authority.domain != case.request.domain).then(|| {
         let detail = format!("{issuer} is an authority of domain `{}`", authority.domain);
@@ -56,8 +55,9 @@ fn of_another_domain(case: &Case<'_>, issuer: &PublicKey, authority: &AuthorityR
 
 /// The issuer's role may sign statements of this kind.
 ///
-/// Rule R201 (RFC-EG-033 §8, attestation authorities): What counts is signed by an authority of the domain
-/// (`authority_unknown`, `authority_inconsistent`) in a role that may sign its kind (`role_not_permitted`).
+/// Rule R36 (RFC-EG-033 §8, attestation authorities): The issuer of what counts is an authority of the domain
+/// (`authority_unknown`, `authority_inconsistent`), in a role that may sign its kind (`role_not_permitted`),
+/// and is granted and valid (R57).
 fn in_another_role(issuer: &PublicKey, authority: &AuthorityRow, half: &SlotRow) -> Option<Flaw> {
     let kind = half.claims.kind();
     (!profile(kind).roles.contains(&authority.role)).then(|| {
@@ -68,11 +68,12 @@ fn in_another_role(issuer: &PublicKey, authority: &AuthorityRow, half: &SlotRow)
 
 /// The grant of the issuer stands, and so does all that the statement rests on.
 ///
-/// Rule R202 (RFC-EG-033 §3, Authority Proof Verification): The issuer of what counts may sign now (R50), and
-/// its grant is not void (`inheritance_unverifiable`).
+/// Rule R36 (RFC-EG-033 §8, attestation authorities): The issuer of what counts is an authority of the domain
+/// (`authority_unknown`, `authority_inconsistent`), in a role that may sign its kind (`role_not_permitted`),
+/// and is granted and valid (R57).
 ///
-/// Rule R203 (RFC-EG-033 §10, unsigned proof inheritance): A statement that counts rests on nothing with a
-/// flaw (R146).
+/// Rule R37 (RFC-EG-033 §7, invalidate): What counts stands: it is not void (`evidence_invalidated`,
+/// `inheritance_unverifiable`) and rests on nothing with a flaw (R64).
 fn rests_on_void(
     case: &Case<'_>,
     issuer: &PublicKey,
@@ -88,7 +89,7 @@ fn rests_on_void(
 
 /// It has not expired.
 ///
-/// Rule R204 (RFC-EG-033 §6, timestamp-bound proof continuity): What counts has not reached its `expiresAt`
+/// Rule R38 (RFC-EG-033 §6, timestamp-bound proof continuity): What counts has not reached its `expiresAt`
 /// (`evidence_expired`).
 fn expired(case: &Case<'_>, half: &SlotRow) -> Option<Flaw> {
     let over = half.expires_at.is_some_and(|at| case.now >= at.to_millis());
@@ -97,8 +98,8 @@ fn expired(case: &Case<'_>, half: &SlotRow) -> Option<Flaw> {
 
 /// It is not void. `flawless` says that nothing else is wrong with it, so that this has to be named.
 ///
-/// Rule R205 (RFC-EG-033 §7, invalidate): What counts is not void (`evidence_invalidated`,
-/// `inheritance_unverifiable`).
+/// Rule R37 (RFC-EG-033 §7, invalidate): What counts stands: it is not void (`evidence_invalidated`,
+/// `inheritance_unverifiable`) and rests on nothing with a flaw (R64).
 fn void(case: &Case<'_>, half: &SlotRow, flawless: bool) -> Result<Option<Flaw>, RowError> {
     if !case.view.is_void(&half.evidence_id)? {
         return Ok(None);

@@ -12,7 +12,7 @@ use crate::view::View;
 
 /// Whether the request is about the history in force, or about no certain one. Denies if it is about another.
 ///
-/// Rule R165 (RFC-EG-033 §5, governance registries): A question about another history than that of the state
+/// Rule R15 (RFC-EG-033 §5, governance registries): A question about another history than that of the state
 /// is denied for that alone (`history_mismatch`).
 pub(super) fn same_history(request: &AuthorizeRequest, in_force: History, findings: &mut Findings) -> bool {
     let Some(asked) = request.history.filter(|asked| *asked != in_force) else { return true };
@@ -23,7 +23,7 @@ pub(super) fn same_history(request: &AuthorizeRequest, in_force: History, findin
 
 /// Denies if the registry has not reached the least revision that the request names.
 ///
-/// Rule R166 (RFC-EG-033 §7, synchronize-before-authorize): The state has at least the revision that the
+/// Rule R16 (RFC-EG-033 §7, synchronize-before-authorize): The state has at least the revision that the
 /// question names (`revision_not_reached`).
 pub(super) fn least_revision(request: &AuthorizeRequest, revision: u64, findings: &mut Findings) {
     if let Some(least) = request.min_revision.filter(|least| revision < *least) {
@@ -35,10 +35,8 @@ pub(super) fn least_revision(request: &AuthorizeRequest, revision: u64, findings
 /// The policy of the request's domain. Denies if there is no domain, if it is isolated, if it has no policy, or if that is void;
 /// none if there is no policy to judge by.
 ///
-/// Rule R167 (RFC-EG-033 §5, sovereign execution domains): The domain exists (`domain_unknown`).
-///
-/// Rule R169 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): The domain has a policy (`policy_missing`), and
-/// it is not void (`inheritance_unverifiable`).
+/// Rule R17 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): The domain exists (`domain_unknown`) and has a
+/// policy (`policy_missing`), which is not void (`inheritance_unverifiable`).
 pub(super) fn policy(
     view: &View<'_>,
     request: &AuthorizeRequest,
@@ -64,7 +62,7 @@ pub(super) fn policy(
 
 /// Denies for each isolation of the domain that holds.
 ///
-/// Rule R168 (RFC-EG-033 §7, isolate): The domain is not isolated (`domain_isolated`).
+/// Rule R18 (RFC-EG-033 §7, isolate): The domain is not isolated (`domain_isolated`).
 fn not_isolated(
     view: &View<'_>,
     request: &AuthorizeRequest,

@@ -35,7 +35,7 @@ fn denied(decision: &Decision) -> Vec<Code> {
     decision.reasons.iter().map(|reason| reason.code).collect()
 }
 
-/// Rules R220, R221.
+/// Rules R49, R50.
 #[test]
 fn an_allow_takes_grounds_under_the_policy_that_judged_and_no_reason_against_it_and_time_in_which_it_holds() {
     let allowed = conclude(unopposed(), grounds());

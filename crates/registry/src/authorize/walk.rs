@@ -12,7 +12,7 @@ pub(super) struct TooFar;
 impl Case<'_> {
     /// The slot before those that `walk` has passed; an error if so many were looked at that it is in doubt.
     ///
-    /// Rule R194 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): If one evaluation would walk back over more
+    /// Rule R33 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): If one evaluation would walk back over more
     /// than 1,024 slots, it denies (`inheritance_unverifiable`).
     pub(super) fn walk(
         &self,

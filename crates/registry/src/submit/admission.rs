@@ -19,13 +19,11 @@ pub(super) struct Admission {
 impl Admission {
     /// A key that stays where it is has shown before that somebody holds it, so it need not sign again.
     ///
-    /// Rule R44 (RFC-EG-033 §4, unsigned governance evidence): Each key that is new in a `root` or `domain`,
-    /// and the key of every `authority-grant`, is among the issuers (`unsigned_evidence`).
+    /// Rule R83 (RFC-EG-033 §4, unsigned governance evidence): Each key that is new in a `root` or `domain`,
+    /// and the key of every `authority-grant`, is among the issuers (`unsigned_evidence`), while a root or
+    /// governance key, or the registry's key, that stays in a new `root` or `domain` need not sign again.
     ///
-    /// Rule R45 (RFC-EG-033 §3, Authority Proof Verification): A root or governance key, or the registry's
-    /// key, that stays in a new `root` or `domain` need not sign again.
-    ///
-    /// Rule R46 (RFC-EG-033 §3, Authority Proof Verification): A key that a statement admits does not count
+    /// Rule R84 (RFC-EG-033 §3, Authority Proof Verification): A key that a statement admits does not count
     /// towards the threshold of that statement, except a root key that stays in a new `root`.
     pub(super) fn of(view: &View<'_>, claims: &Claims) -> Result<Self, RowError> {
         let newcomers = |keys: &[PublicKey], domain: &DomainName| -> Result<Vec<PublicKey>, RowError> {
@@ -52,8 +50,9 @@ impl Admission {
 
     /// Every key that has to sign it has.
     ///
-    /// Rule R44 (RFC-EG-033 §4, unsigned governance evidence): Each key that is new in a `root` or `domain`,
-    /// and the key of every `authority-grant`, is among the issuers (`unsigned_evidence`).
+    /// Rule R83 (RFC-EG-033 §4, unsigned governance evidence): Each key that is new in a `root` or `domain`,
+    /// and the key of every `authority-grant`, is among the issuers (`unsigned_evidence`), while a root or
+    /// governance key, or the registry's key, that stays in a new `root` or `domain` need not sign again.
     pub(super) fn all_sign(&self, statement: &Statement) -> Result<(), Refusal> {
         let Some(key) = self.must_sign.iter().find(|key| !statement.issuers.contains(key)) else {
             return Ok(());
@@ -65,7 +64,7 @@ impl Admission {
 
 /// A new root statement is signed at its own threshold too, so that nobody locks the root keys out by mistake.
 ///
-/// Rule R48 (RFC-EG-033 §3, Authority Proof Verification): A new `root` needs the threshold of the old root
+/// Rule R86 (RFC-EG-033 §3, Authority Proof Verification): A new `root` needs the threshold of the old root
 /// keys, and from its own keys its own threshold (`threshold_not_met`).
 pub(super) fn by_new_keys(statement: &Statement, keys: &[PublicKey], threshold: u32) -> Result<(), Refusal> {
     let signed = keys.iter().filter(|key| statement.issuers.contains(key)).count();

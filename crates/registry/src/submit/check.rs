@@ -79,8 +79,9 @@ pub(super) fn check(view: &View<'_>, occasion: Occasion, envelope: &VerifiedEnve
 
 /// The rules of this state, under which the envelope has to be verified. Were it under others, replicas could part.
 ///
-/// Rule R32 (RFC-EG-033 §6, signed proof envelopes): A replica stops at an envelope that was verified under
-/// other rules than those that the state follows.
+/// Rule R72 (RFC-EG-033 §6, signed proof envelopes): Every replica verifies each envelope itself, under the
+/// rules that the state follows when the envelope's turn comes, and stops at one that was verified under
+/// other rules.
 fn verified_under(view: &View<'_>, envelope: &VerifiedEnvelope) -> Result<Rules, RowError> {
     let (rules, used) = (view.rules()?, envelope.rules());
     if rules == used {
@@ -94,10 +95,10 @@ fn verified_under(view: &View<'_>, envelope: &VerifiedEnvelope) -> Result<Rules,
 
 /// acceptedAt = max(proposed, registry time); the registry it is meant for must be this one.
 ///
-/// Rule R33 (RFC-EG-033 §8, governance authorities): Without a genesis nothing is accepted
-/// (`domain_unknown`).
+/// Rule R10 (RFC-EG-033 §8, governance authorities): Without a genesis nothing is accepted and nothing is
+/// allowed (`domain_unknown`).
 ///
-/// Rule R34 (RFC-EG-033 §6, timestamp-bound proof continuity): A statement is accepted at the leader's stamp
+/// Rule R77 (RFC-EG-033 §6, timestamp-bound proof continuity): A statement is accepted at the leader's stamp
 /// or at registry time, whichever is later, so that registry time never runs backwards.
 fn accepted_at(view: &View<'_>, occasion: Occasion, statement: &Statement) -> Result<Millis, Stop> {
     match (occasion, view.meta()?) {
@@ -116,7 +117,7 @@ fn accepted_at(view: &View<'_>, occasion: Occasion, statement: &Statement) -> Re
     }
 }
 
-/// Rule R26 (RFC-EG-033 §10, proof replay attacks): A statement names this registry's origin
+/// Rule R74 (RFC-EG-033 §10, proof replay attacks): A statement names this registry's origin
 /// (`wrong_registry`).
 fn origin(origin: &str, statement: &Statement) -> Result<(), Refusal> {
     if statement.registry == origin {
@@ -128,11 +129,9 @@ fn origin(origin: &str, statement: &Statement) -> Result<(), Refusal> {
 
 /// The same bytes again are answered with their first receipt.
 ///
-/// Rule R35 (RFC-EG-033 §10, proof replay attacks): The same bytes again are answered with their first
-/// receipt and change nothing.
-///
-/// Rule R36 (RFC-EG-033 §7, best-effort evidence continuity): The bytes of a containment that was released
-/// are refused (`claims_invalid`): sign a new one.
+/// Rule R78 (RFC-EG-033 §10, proof replay attacks): The same bytes again are answered with their first
+/// receipt and change nothing, even if they verify only under earlier rules under which they were accepted,
+/// but those of a containment that was released are refused (`claims_invalid`): sign a new one.
 pub(super) fn same_id(view: &View<'_>, envelope: &VerifiedEnvelope) -> Result<(), Stop> {
     let Some(row) = view.evidence(&envelope.id())? else { return Ok(()) };
     let receipt = view.receipt(&envelope.id())?.ok_or_else(|| missing(envelope))?;

@@ -10,7 +10,7 @@ use crate::view::View;
 
 /// The next version of the rules, and no other.
 ///
-/// Rule R77 (RFC-EG-033 §3, Cryptographic Proof Validation): A `rules` statement names the next version, and
+/// Rule R150 (RFC-EG-033 §3, Cryptographic Proof Validation): A `rules` statement names the next version, and
 /// a `recovery` the next epoch, and no other (`claims_invalid`).
 pub(super) fn rules(view: &View<'_>, version: u32) -> Result<(), Stop> {
     let current = view.rules_version()?.0;
@@ -26,10 +26,10 @@ pub(super) fn rules(view: &View<'_>, version: u32) -> Result<(), Stop> {
 /// The next epoch, and the one node that goes on in it. Nobody else can be sure to hold what that node holds, so others
 /// come in afterwards, by way of its log.
 ///
-/// Rule R77 (RFC-EG-033 §3, Cryptographic Proof Validation): A `rules` statement names the next version, and
+/// Rule R150 (RFC-EG-033 §3, Cryptographic Proof Validation): A `rules` statement names the next version, and
 /// a `recovery` the next epoch, and no other (`claims_invalid`).
 ///
-/// Rule R78 (RFC-EG-033 §3, Authority Proof Verification): A `recovery` names one voter (`claims_invalid`),
+/// Rule R151 (RFC-EG-033 §3, Authority Proof Verification): A `recovery` names one voter (`claims_invalid`),
 /// by the key of a node that is granted and valid in `_root` (`target_unknown`, `authority_revoked`,
 /// `authority_expired`, `inheritance_unverifiable`).
 pub(super) fn recovery(view: &View<'_>, epoch: u64, voters: &[PublicKey], now: Millis) -> Result<(), Stop> {

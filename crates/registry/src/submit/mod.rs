@@ -96,7 +96,7 @@ fn apply_each(
     envelopes.iter().map(|envelope| submit(rows, occasion, envelope)).collect()
 }
 
-/// Rule R23 (RFC-EG-033 §7, partial proof acceptance): If one envelope of a group that is to be accepted
+/// Rule R71 (RFC-EG-033 §7, partial proof acceptance): If one envelope of a group that is to be accepted
 /// whole or not at all is not accepted, nothing of the group is kept.
 fn apply_atomically(
     rows: &mut dyn RowsMut,
@@ -131,8 +131,9 @@ fn apply_atomically(
     Ok(outcomes.into_iter().map(not_applied).collect())
 }
 
-/// Rule R24 (RFC-EG-033 §6, signed proof envelopes): Every replica verifies each envelope itself, under the
-/// rules that the state follows when the envelope's turn comes.
+/// Rule R72 (RFC-EG-033 §6, signed proof envelopes): Every replica verifies each envelope itself, under the
+/// rules that the state follows when the envelope's turn comes, and stops at one that was verified under
+/// other rules.
 fn submit(rows: &mut dyn RowsMut, occasion: Occasion, envelope: &impl ToVerify) -> Result<Outcome, RowError> {
     let rules = View::new(rows).rules()?;
     match envelope.verified(rules) {
@@ -146,8 +147,9 @@ fn submit(rows: &mut dyn RowsMut, occasion: Occasion, envelope: &impl ToVerify) 
 
 /// The answer of earlier rules to an envelope that does not verify under these. Raising the rules takes no receipt back.
 ///
-/// Rule R31 (RFC-EG-033 §3, Cryptographic Proof Validation): An envelope that does not verify under the
-/// present rules gets its first receipt again if it verifies under earlier ones and was accepted under them.
+/// Rule R78 (RFC-EG-033 §10, proof replay attacks): The same bytes again are answered with their first
+/// receipt and change nothing, even if they verify only under earlier rules under which they were accepted,
+/// but those of a containment that was released are refused (`claims_invalid`): sign a new one.
 fn accepted_before(
     rows: &dyn Rows,
     rules: Rules,

@@ -25,15 +25,18 @@ use crate::view::View;
 /// Whether it extends the last checkpoint is asked only where it takes the next slot: the second half of an equivocation
 /// must end alike, whichever half came first. What follows then has to extend both.
 ///
-/// Rule R109 (RFC-EG-033 §2, synchronization continuity proofs): The checkpoint of a
-/// `synchronization-continuity` names the peer of that trust, is signed by the peer's registry key and
-/// cosigned by more than half of its node keys (`wrong_registry`, `unsigned_evidence`, `signature_invalid`).
+/// Rule R118 (RFC-EG-033 §2, synchronization continuity proofs): The checkpoint of a
+/// `synchronization-continuity` names the peer of its trust (`wrong_registry`), has at most 64 signature
+/// lines (`too_large`), is signed by the peer's registry key and is cosigned by more than half of its node
+/// keys (`unsigned_evidence`, `signature_invalid`).
 ///
-/// Rule R111 (RFC-EG-033 §2, synchronization continuity proofs): The signatures of a checkpoint are verified
+/// Rule R119 (RFC-EG-033 §2, synchronization continuity proofs): The signatures of a checkpoint are verified
 /// only when its statement is applied and its issuer may sign it.
 ///
-/// Rule R115 (RFC-EG-033 §3, Deterministic Proof Resolution): The second half of an equivocation need not
-/// extend anything.
+/// Rule R121 (RFC-EG-033 §4, topology reconciliation divergence): A checkpoint extends the last one of its
+/// peer in the domain that is not void, whoever submitted that, and both halves of an equivocation if neither
+/// is void (`registry_diverged`), but a first one has no proof, and the second half of an equivocation need
+/// not extend anything.
 pub(super) fn check(
     view: &View<'_>,
     statement: &Statement,
@@ -64,7 +67,7 @@ pub(super) fn check(
 
 /// The one trust that the statement references.
 ///
-/// Rule R108 (RFC-EG-033 §2, sovereign execution trust evidence): A `synchronization-continuity` references
+/// Rule R117 (RFC-EG-033 §2, sovereign execution trust evidence): A `synchronization-continuity` references
 /// exactly one `sovereign-trust`, which is not over (`inheritance_unverifiable`).
 fn trust(view: &View<'_>, statement: &Statement, now: Millis) -> Result<(EvidenceId, TrustRow), Stop> {
     let mut trusts = Vec::new();
@@ -86,7 +89,7 @@ fn trust(view: &View<'_>, statement: &Statement, now: Millis) -> Result<(Evidenc
 
 /// One issuer brings checkpoints of a peer under so many trusts and no more, so that all of them can be looked at.
 ///
-/// Rule R112 (RFC-EG-033 §2, synchronization continuity proofs): One issuer brings checkpoints of one peer
+/// Rule R120 (RFC-EG-033 §2, synchronization continuity proofs): One issuer brings checkpoints of one peer
 /// under at most 64 trusts (`too_large`).
 fn has_room_for_trust(
     view: &View<'_>,
@@ -109,11 +112,12 @@ fn has_room_for_trust(
 /// The checkpoints that the next one has to extend: those in the newest slot, of all issuers, in which any stands. None if
 /// none stands. What is void is passed over, or one stolen key could put a checkpoint there that nothing honest extends.
 ///
-/// Rule R113 (RFC-EG-033 §4, topology reconciliation divergence): A checkpoint extends the last one of its
-/// peer in the domain that is not void, whoever submitted that, and a first one has no proof
-/// (`registry_diverged`).
+/// Rule R121 (RFC-EG-033 §4, topology reconciliation divergence): A checkpoint extends the last one of its
+/// peer in the domain that is not void, whoever submitted that, and both halves of an equivocation if neither
+/// is void (`registry_diverged`), but a first one has no proof, and the second half of an equivocation need
+/// not extend anything.
 ///
-/// Rule R118 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): The next checkpoint is refused if the search for
+/// Rule R123 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): The next checkpoint is refused if the search for
 /// the last one passes more than 1,024 slots of one issuer under one trust, or is in doubt
 /// (`inheritance_unverifiable`).
 fn last(view: &View<'_>, domain: &DomainName, origin: &str) -> Result<Vec<CheckpointRow>, Stop> {
@@ -140,12 +144,10 @@ fn last(view: &View<'_>, domain: &DomainName, origin: &str) -> Result<Vec<Checkp
 /// If the trust is void, nothing does; what the issuer signed since its key counts no longer is left out by one look, however
 /// much that is. Each further void one was made void by name.
 ///
-/// Rule R116 (RFC-EG-033 §10, unsigned proof inheritance): Void checkpoints are passed over.
+/// Rule R122 (RFC-EG-033 §10, unsigned proof inheritance): Void checkpoints are passed over, and all those
+/// under a void trust, or accepted since their issuer's `invalidSince`, are passed over together.
 ///
-/// Rule R117 (RFC-EG-033 §10, unsigned proof inheritance): All checkpoints under a void trust are passed over
-/// together, and so are all that were accepted since their issuer's `invalidSince`.
-///
-/// Rule R118 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): The next checkpoint is refused if the search for
+/// Rule R123 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): The next checkpoint is refused if the search for
 /// the last one passes more than 1,024 slots of one issuer under one trust, or is in doubt
 /// (`inheritance_unverifiable`).
 fn last_of(
@@ -179,8 +181,10 @@ fn last_of(
 
 /// The statements of a slot that brought a checkpoint of this peer and stand; both of an equivocation that is not reconciled.
 ///
-/// Rule R114 (RFC-EG-033 §4, topology reconciliation divergence): The next checkpoint extends both halves of
-/// an equivocation if neither is void.
+/// Rule R121 (RFC-EG-033 §4, topology reconciliation divergence): A checkpoint extends the last one of its
+/// peer in the domain that is not void, whoever submitted that, and both halves of an equivocation if neither
+/// is void (`registry_diverged`), but a first one has no proof, and the second half of an equivocation need
+/// not extend anything.
 fn standing(
     view: &View<'_>,
     domain: &DomainName,
@@ -224,9 +228,10 @@ fn doubt(origin: &str) -> Refusal {
     Refusal::at(Code::InheritanceUnverifiable, "predicate.claims.checkpoint", detail)
 }
 
-/// Rule R113 (RFC-EG-033 §4, topology reconciliation divergence): A checkpoint extends the last one of its
-/// peer in the domain that is not void, whoever submitted that, and a first one has no proof
-/// (`registry_diverged`).
+/// Rule R121 (RFC-EG-033 §4, topology reconciliation divergence): A checkpoint extends the last one of its
+/// peer in the domain that is not void, whoever submitted that, and both halves of an equivocation if neither
+/// is void (`registry_diverged`), but a first one has no proof, and the second half of an equivocation need
+/// not extend anything.
 fn extends(
     rules: Rules,
     last: &[CheckpointRow],

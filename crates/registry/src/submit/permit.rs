@@ -13,13 +13,11 @@ use crate::view::View;
 
 /// A permit is recorded once for a nonce, and only if the request is allowed.
 ///
-/// Rule R104 (RFC-EG-033 §10, proof replay attacks): The same request with the same nonce again is answered
-/// with the first permit and takes no use.
+/// Rule R144 (RFC-EG-033 §10, proof replay attacks): A nonce serves one request of its lineage: the same
+/// request again is answered with the first permit, takes no further use and is decided anew, and another
+/// request is refused (`nonce_reused`).
 ///
-/// Rule R105 (RFC-EG-033 §10, proof replay attacks): A nonce serves one request of its lineage, and another
-/// request with it is refused (`nonce_reused`).
-///
-/// Rule R106 (RFC-EG-033 §7, synchronize-before-authorize): A permit is accepted only if its request is
+/// Rule R145 (RFC-EG-033 §7, synchronize-before-authorize): A permit is accepted only if its request is
 /// evaluated to an `Allow` at the time of acceptance.
 pub(super) fn check(
     view: &View<'_>,

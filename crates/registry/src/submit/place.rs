@@ -9,10 +9,8 @@ use crate::view::View;
 
 /// The domain must exist, and the statement's kind must belong where it says it lies.
 ///
-/// Rule R42 (RFC-EG-033 §5, sovereign execution domains): The statement's domain exists, except for the first
-/// `root`, which creates `_root` (`domain_unknown`).
-///
-/// Rule R43 (RFC-EG-033 §7, isolate): A domain that is isolated takes no execution evidence
+/// Rule R82 (RFC-EG-033 §5, sovereign execution domains): The statement's domain exists, except for the first
+/// `root`, which creates `_root` (`domain_unknown`), and takes no execution evidence while it is isolated
 /// (`domain_isolated`).
 pub(super) fn domain(view: &View<'_>, statement: &Statement) -> Result<(), Stop> {
     shape(statement)?;
@@ -33,14 +31,10 @@ pub(super) fn domain(view: &View<'_>, statement: &Statement) -> Result<(), Stop>
     Ok(())
 }
 
-/// Rule R39 (RFC-EG-033 §4, unverifiable exchange inheritance): Only execution evidence references anything
-/// (`malformed`).
-///
-/// Rule R40 (RFC-EG-033 §8, governance authorities): Execution evidence, containments and permits have
-/// exactly one issuer (`malformed`).
-///
-/// Rule R41 (RFC-EG-033 §4, fragmented proof lineage): A statement has a `sequence` if its kind takes slots,
-/// and a `parent` too unless that is slot 0, and otherwise neither (`malformed`).
+/// Rule R81 (RFC-EG-033 §4, fragmented proof lineage): A statement has the shape of its kind (`malformed`):
+/// only execution evidence references anything, execution evidence, containments and permits have exactly one
+/// issuer, and exactly the kinds that take slots have a `sequence`, with a `parent` too unless that is slot
+/// 0.
 fn shape(statement: &Statement) -> Result<(), Refusal> {
     let malformed = |field: &str, detail: String| Err(Refusal::at(Code::Malformed, field, detail));
     let kind = statement.kind;
@@ -72,7 +66,7 @@ fn shape(statement: &Statement) -> Result<(), Refusal> {
 
 /// It lies where its kind belongs.
 ///
-/// Rule R38 (RFC-EG-033 §5, sovereign execution domains): A statement lies where its kind belongs: execution
+/// Rule R80 (RFC-EG-033 §5, sovereign execution domains): A statement lies where its kind belongs: execution
 /// evidence and permits in a lineage of a domain, neither of them with a name that begins with `_`,
 /// governance in the `_governance` of its domain, and what governs the whole registry in that of `_root`
 /// (`malformed`).

@@ -7,11 +7,9 @@ use crate::view::View;
 
 /// Every reference exists in the statement's domain and carries what rests on it.
 ///
-/// Rule R87 (RFC-EG-033 §4, detached audit evidence): Every reference is accepted evidence of the same
-/// domain, and an audit event has at least one (`evidence_detached`).
-///
-/// Rule R88 (RFC-EG-033 §10, unsigned proof inheritance): Nothing that the statement rests on has a flaw
-/// (R146, R147).
+/// Rule R105 (RFC-EG-033 §4, detached audit evidence): Every reference is accepted evidence of the same
+/// domain, an audit event has at least one (`evidence_detached`), and nothing that the statement rests on has
+/// a flaw (R64, R65).
 pub(super) fn check(view: &View<'_>, statement: &Statement) -> Result<(), Stop> {
     let field = "predicate.references";
     if statement.kind == EvidenceKind::AuditLineage && statement.references.is_empty() {
@@ -33,8 +31,8 @@ pub(super) fn check(view: &View<'_>, statement: &Statement) -> Result<(), Stop> 
 /// A statement cannot rest on its own slot or a later one of its issuer's chain: whether such a pair is an equivocation
 /// would depend on which of the two arrived first.
 ///
-/// Rule R89 (RFC-EG-033 §4, fragmented proof lineage): A statement does not reference its own slot or a later
-/// one of its issuer's chain (`lineage_fragmented`).
+/// Rule R106 (RFC-EG-033 §4, fragmented proof lineage): A statement does not reference its own slot or a
+/// later one of its issuer's chain (`lineage_fragmented`).
 fn own_slots(view: &View<'_>, statement: &Statement) -> Result<(), Stop> {
     let closure = view.closure(&statement.references)?.unwrap_or_default();
     for id in closure {

@@ -10,7 +10,7 @@ use crate::view::View;
 
 /// A restriction that adds nothing to one standing by the same issuers is answered with that one's receipt.
 ///
-/// Rule R102 (RFC-EG-033 §7, revoke): A revocation that adds nothing to an earlier one by the same issuers,
+/// Rule R114 (RFC-EG-033 §7, revoke): A revocation that adds nothing to an earlier one by the same issuers,
 /// or a containment to one of theirs that holds, is answered with the earlier receipt and makes no leaf.
 pub(super) fn check(
     view: &View<'_>,

@@ -30,11 +30,9 @@ pub(super) struct Signers {
 /// void one nor voids what was signed under a sound one. A release rests on as few signers as can be, so that there are few
 /// different sets of releasers, and a question reads one row of each set however often a target was contained and released.
 ///
-/// Rule R62 (RFC-EG-033 §7, quarantine): A `release` rests on as many of its signers as the threshold needs,
-/// those with the smallest keys, even if more signed it.
-///
-/// Rule R63 (RFC-EG-033 §4, unverifiable exchange inheritance): Evidence records for each signer that counts
-/// the statement that admitted it, and a new `root` records itself for its own keys.
+/// Rule R92 (RFC-EG-033 §4, unverifiable exchange inheritance): Evidence records for each signer that counts
+/// the statement that admitted it, which for the keys of a new `root` is that `root` itself, and a `release`
+/// rests on only as many of its signers as the threshold needs, those with the smallest keys.
 pub(super) fn check(
     view: &View<'_>,
     statement: &Statement,
@@ -89,20 +87,23 @@ pub(super) fn check(
 /// The issuers that count, with their roles: each is an authority of the domain, may sign now, and its grant is not void. Of a
 /// revocation with several issuers those that are no longer so are left out; of every other statement none may be.
 ///
-/// Rule R46 (RFC-EG-033 §3, Authority Proof Verification): A key that a statement admits does not count
+/// Rule R57 (RFC-EG-033 §3, Authority Proof Verification): An authority may sign from its `notBefore` to its
+/// `notAfter`, exclusive (`authority_expired`), never again once it is revoked (`authority_revoked`), and not
+/// if its grant is void (`inheritance_unverifiable`).
+///
+/// Rule R84 (RFC-EG-033 §3, Authority Proof Verification): A key that a statement admits does not count
 /// towards the threshold of that statement, except a root key that stays in a new `root`.
 ///
-/// Rule R49 (RFC-EG-033 §3, Authority Proof Verification): Every issuer that counts is an authority of the
-/// statement's domain, and of `_root` for `permit` and `rules`, which nodes sign (`authority_unknown`).
+/// Rule R87 (RFC-EG-033 §3, Authority Proof Verification): Every issuer that counts is an authority of the
+/// statement's domain, and of `_root` for `permit` and `rules`, which nodes sign (`authority_unknown`), in a
+/// role that may sign the kind (`role_not_permitted`).
 ///
-/// Rule R51 (RFC-EG-033 §4, unverifiable exchange inheritance): An issuer whose grant is void cannot sign
-/// (`inheritance_unverifiable`).
-///
-/// Rule R52 (RFC-EG-033 §7, revoke): Of a revocation with several signers, those count that may sign when it
+/// Rule R88 (RFC-EG-033 §7, revoke): Of a revocation with several signers, those count that may sign when it
 /// arrives, and the others are passed over.
 ///
-/// Rule R63 (RFC-EG-033 §4, unverifiable exchange inheritance): Evidence records for each signer that counts
-/// the statement that admitted it, and a new `root` records itself for its own keys.
+/// Rule R92 (RFC-EG-033 §4, unverifiable exchange inheritance): Evidence records for each signer that counts
+/// the statement that admitted it, which for the keys of a new `root` is that `root` itself, and a `release`
+/// rests on only as many of its signers as the threshold needs, those with the smallest keys.
 fn active(
     view: &View<'_>,
     statement: &Statement,
@@ -135,8 +136,10 @@ fn active(
 
 /// Enough of those that count sign; `without` is a key whose own signature does not count.
 ///
-/// Rule R54 (RFC-EG-033 §3, Authority Proof Verification): As many distinct issuers count as the kind needs
-/// (`threshold_not_met`).
+/// Rule R89 (RFC-EG-033 §3, Authority Proof Verification): As many distinct issuers count as the kind needs
+/// (`threshold_not_met`): one for execution evidence, containments, permits and `rules`, root's threshold for
+/// a `domain`, and the threshold of its own domain for every other statement, except as R90 and R91 say of
+/// revocations.
 fn enough(counted: &[CountedSigner], threshold: u32, without: Option<PublicKey>) -> Result<(), Refusal> {
     let signed = counted.iter().filter(|signer| Some(signer.key) != without).count();
     let signed = u32::try_from(signed).unwrap_or(u32::MAX);
@@ -150,8 +153,9 @@ fn enough(counted: &[CountedSigner], threshold: u32, without: Option<PublicKey>)
 
 /// Where its signers have to be authorities.
 ///
-/// Rule R49 (RFC-EG-033 §3, Authority Proof Verification): Every issuer that counts is an authority of the
-/// statement's domain, and of `_root` for `permit` and `rules`, which nodes sign (`authority_unknown`).
+/// Rule R87 (RFC-EG-033 §3, Authority Proof Verification): Every issuer that counts is an authority of the
+/// statement's domain, and of `_root` for `permit` and `rules`, which nodes sign (`authority_unknown`), in a
+/// role that may sign the kind (`role_not_permitted`).
 fn domain_of_signers(statement: &Statement) -> DomainName {
     // A node's key stands in `_root`, wherever its statements lie.
     if profile(statement.kind).by_nodes { DomainName::root() } else { statement.domain.clone() }
@@ -165,7 +169,7 @@ pub(super) fn unknown(statement: &Statement, issuer: &PublicKey) -> Refusal {
 
 /// The first root statement stands on the signatures of all its own keys.
 ///
-/// Rule R47 (RFC-EG-033 §3, Authority Proof Verification): The first `root` is signed by all its own keys and
+/// Rule R85 (RFC-EG-033 §3, Authority Proof Verification): The first `root` is signed by all its own keys and
 /// by its `registryKey`, and by no other key (`unsigned_evidence`, `authority_unknown`).
 fn root(
     statement: &Statement,
@@ -184,8 +188,9 @@ fn root(
 
 /// Each of them is in a role that may issue this kind.
 ///
-/// Rule R53 (RFC-EG-033 §8, attestation authorities): The role of each issuer that counts may sign the kind
-/// (`role_not_permitted`).
+/// Rule R87 (RFC-EG-033 §3, Authority Proof Verification): Every issuer that counts is an authority of the
+/// statement's domain, and of `_root` for `permit` and `rules`, which nodes sign (`authority_unknown`), in a
+/// role that may sign the kind (`role_not_permitted`).
 fn permitted_roles(kind: EvidenceKind, signers: &[(PublicKey, Role)]) -> Result<(), Refusal> {
     let permitted = profile(kind).roles;
     match signers.iter().find(|(_, role)| !permitted.contains(role)) {
@@ -217,19 +222,12 @@ impl Revoked {
     /// it, and into its past even at its own word, it takes the threshold without it: what a threshold decided is undone by
     /// no fewer.
     ///
-    /// Rule R57 (RFC-EG-033 §7, revoke): An authority that is no governance or root key may revoke itself
-    /// alone, with any `invalidSince` or none.
+    /// Rule R90 (RFC-EG-033 §7, revoke): An authority may revoke itself alone, with any `invalidSince` or
+    /// none, but a governance or root key only from now on, without an `invalidSince`.
     ///
-    /// Rule R58 (RFC-EG-033 §7, revoke): One governance key may revoke an authority that is no governance key
-    /// from now on, except as R59 says.
-    ///
-    /// Rule R59 (RFC-EG-033 §7, revoke): Others revoke such an authority at the threshold if the revocation
-    /// has an `invalidSince`, or if it is in `_root`, where the authority is a node's key.
-    ///
-    /// Rule R60 (RFC-EG-033 §7, revoke): A governance or root key may revoke itself alone from now on.
-    ///
-    /// Rule R61 (RFC-EG-033 §7, revoke): With an `invalidSince`, or by others, a governance or root key is
-    /// revoked at the threshold, towards which it does not count itself.
+    /// Rule R91 (RFC-EG-033 §7, revoke): Every other revocation takes the threshold of its domain, towards
+    /// which a governance or root key that it revokes does not count, but one governance key is enough to
+    /// revoke an authority of another role from now on, except in `_root`, where these are the nodes' keys.
     fn of(
         view: &View<'_>,
         statement: &Statement,
@@ -252,11 +250,10 @@ impl Revoked {
 
 /// How many keys must sign what is no revocation.
 ///
-/// Rule R55 (RFC-EG-033 §3, Authority Proof Verification): Execution evidence, containments, permits and
-/// `rules` need one issuer.
-///
-/// Rule R56 (RFC-EG-033 §3, Authority Proof Verification): A `domain` needs root's threshold, and a statement
-/// of which neither R55 nor R57 to R61 says otherwise that of its own domain.
+/// Rule R89 (RFC-EG-033 §3, Authority Proof Verification): As many distinct issuers count as the kind needs
+/// (`threshold_not_met`): one for execution evidence, containments, permits and `rules`, root's threshold for
+/// a `domain`, and the threshold of its own domain for every other statement, except as R90 and R91 say of
+/// revocations.
 fn threshold(view: &View<'_>, statement: &Statement) -> Result<u32, RowError> {
     match profile(statement.kind).threshold {
         Threshold::One => Ok(1),
@@ -267,8 +264,10 @@ fn threshold(view: &View<'_>, statement: &Statement) -> Result<u32, RowError> {
 
 /// A domain that is not there was refused before; were it not, no number of keys would do.
 ///
-/// Rule R56 (RFC-EG-033 §3, Authority Proof Verification): A `domain` needs root's threshold, and a statement
-/// of which neither R55 nor R57 to R61 says otherwise that of its own domain.
+/// Rule R89 (RFC-EG-033 §3, Authority Proof Verification): As many distinct issuers count as the kind needs
+/// (`threshold_not_met`): one for execution evidence, containments, permits and `rules`, root's threshold for
+/// a `domain`, and the threshold of its own domain for every other statement, except as R90 and R91 say of
+/// revocations.
 fn domain_threshold(view: &View<'_>, domain: &DomainName) -> Result<u32, RowError> {
     Ok(view.domain(domain)?.map_or(u32::MAX, |row| row.threshold))
 }

@@ -27,7 +27,7 @@ pub(super) struct Slot {
 /// Where the statement goes, if it fits. A restriction needs no slot, so that it can be signed in advance and never waits for
 /// another statement.
 ///
-/// Rule R101 (RFC-EG-033 §3, Immutable Exchange Lineage): Revocations, containments, permits and `rules` take
+/// Rule R113 (RFC-EG-033 §3, Immutable Exchange Lineage): Revocations, containments, permits and `rules` take
 /// no slot and move no head.
 pub(super) fn check(
     view: &View<'_>,
@@ -80,15 +80,17 @@ pub(super) fn check(
 /// Equivocation is found before anything that depends on which statement came first, so that both orders of
 /// arrival end alike.
 ///
-/// Rule R92 (RFC-EG-033 §4, inconsistent authority validation): A second statement by an issuer for one slot
-/// is recorded as an equivocation, except as R93 says, and answered with its receipt and
-/// `authority_inconsistent`.
+/// Rule R108 (RFC-EG-033 §4, inconsistent authority validation): A second statement by an issuer for one slot
+/// is recorded in that slot as an equivocation, moves no head and is answered with its receipt and
+/// `authority_inconsistent`, or it is refused with that code if the slot has two already or an earlier
+/// equivocation of its issuer in the lineage has no chosen half.
 ///
-/// Rule R94 (RFC-EG-033 §3, Deterministic Proof Resolution): Whether a slot is taken is looked at before all
+/// Rule R109 (RFC-EG-033 §3, Deterministic Proof Resolution): Whether a slot is taken is looked at before all
 /// that depends on which statement came first.
 ///
-/// Rule R97 (RFC-EG-033 §4, fragmented proof lineage): In an execution's lineage each issuer has a chain of
-/// its own, without a gap (`lineage_fragmented`).
+/// Rule R111 (RFC-EG-033 §4, fragmented proof lineage): In an execution's lineage each issuer has a chain of
+/// its own, without a gap, in which the parent is what took the slot before, either half if two did
+/// (`lineage_fragmented`).
 fn issuer_slot(
     view: &View<'_>,
     statement: &Statement,
@@ -124,8 +126,9 @@ fn issuer_slot(
 
 /// The parent is what took the slot before `next`. If two statements did, it may be either, whatever else was signed twice.
 ///
-/// Rule R98 (RFC-EG-033 §4, fragmented proof lineage): The parent is what took the issuer's slot before this
-/// one, either half if two did (`lineage_fragmented`).
+/// Rule R111 (RFC-EG-033 §4, fragmented proof lineage): In an execution's lineage each issuer has a chain of
+/// its own, without a gap, in which the parent is what took the slot before, either half if two did
+/// (`lineage_fragmented`).
 fn is_parent(
     view: &View<'_>,
     statement: &Statement,
@@ -145,13 +148,10 @@ fn is_parent(
 /// One unreconciled equivocation an issuer and lineage is proof enough; more would only fill the ledger. Once it is
 /// reconciled, the next one is recorded and quarantines anew.
 ///
-/// Rule R92 (RFC-EG-033 §4, inconsistent authority validation): A second statement by an issuer for one slot
-/// is recorded as an equivocation, except as R93 says, and answered with its receipt and
-/// `authority_inconsistent`.
-///
-/// Rule R93 (RFC-EG-033 §4, inconsistent authority validation): A second statement is refused if its slot has
-/// two already, or if an earlier equivocation of its issuer in the lineage has no chosen half
-/// (`authority_inconsistent`).
+/// Rule R108 (RFC-EG-033 §4, inconsistent authority validation): A second statement by an issuer for one slot
+/// is recorded in that slot as an equivocation, moves no head and is answered with its receipt and
+/// `authority_inconsistent`, or it is refused with that code if the slot has two already or an earlier
+/// equivocation of its issuer in the lineage has no chosen half.
 fn second_statement(
     view: &View<'_>,
     statement: &Statement,
@@ -188,11 +188,9 @@ pub(super) fn equivocated(statement: &Statement) -> Refusal {
 
 /// The lineage is about one subject. Only the slot that fixed it can name another: that is an equivocation.
 ///
-/// Rule R90 (RFC-EG-033 §10, execution lineage corruption): A lineage is about the subject of its first
-/// statement (`subject_mismatch`).
-///
-/// Rule R91 (RFC-EG-033 §10, execution lineage corruption): A second statement for the slot that fixed the
-/// subject may name another one, which the lineage then has too.
+/// Rule R107 (RFC-EG-033 §10, execution lineage corruption): A lineage is about the subject of its first
+/// statement (`subject_mismatch`), but a second statement for the slot of that one may name another subject,
+/// which the lineage then has too.
 fn subject(statement: &Statement, issuer: &PublicKey, lineage: &LineageRow) -> Result<(), Refusal> {
     let fixes_it = lineage.founder.as_ref() == Some(issuer) && statement.sequence == Some(0);
     if fixes_it || lineage.subjects.contains(&statement.subject) {
@@ -202,10 +200,9 @@ fn subject(statement: &Statement, issuer: &PublicKey, lineage: &LineageRow) -> R
     Err(Refusal::at(Code::SubjectMismatch, "subject[0].digest.sha256", detail))
 }
 
-/// Rule R95 (RFC-EG-033 §3, Immutable Exchange Lineage): A closed lineage takes no new slot
-/// (`lineage_closed`), but a second statement for a slot that is taken.
-///
-/// Rule R96 (RFC-EG-033 §6, distributed proof lineage): A lineage takes at most 32 issuers (`too_large`).
+/// Rule R110 (RFC-EG-033 §6, distributed proof lineage): A lineage takes at most 32 issuers (`too_large`)
+/// and, once it is closed, no new slot (`lineage_closed`), but still a second statement for a slot that is
+/// taken.
 fn open_for(statement: &Statement, lineage: &LineageRow, new_issuer: bool) -> Result<(), Refusal> {
     if let Some(closed_by) = lineage.closed_by {
         let detail = format!("lineage `{}` was closed by `{closed_by}`", statement.lineage);
@@ -229,11 +226,9 @@ fn fragmented(field: &str, detail: String, chain: Option<&IssuerRow>, next: u64)
 
 /// Governance shares one chain, so a taken slot means only that somebody else was first.
 ///
-/// Rule R99 (RFC-EG-033 §3, Immutable Exchange Lineage): All statements of a domain's governance that take a
-/// slot share one chain.
-///
-/// Rule R100 (RFC-EG-033 §3, Immutable Exchange Lineage): In the shared chain a slot that is taken is refused
-/// with `head_moved`, and a gap or another parent than the head with `lineage_fragmented`.
+/// Rule R112 (RFC-EG-033 §3, Immutable Exchange Lineage): All statements of a domain's governance that take a
+/// slot share one chain, in which a slot that is taken is refused with `head_moved`, and a gap or another
+/// parent than the head with `lineage_fragmented`.
 fn shared_slot(statement: &Statement, lineage: Option<&LineageRow>) -> Result<Placement, Stop> {
     let next = lineage.map_or(0, |lineage| lineage.next_sequence);
     let head = lineage.and_then(|lineage| lineage.head);

@@ -32,11 +32,9 @@ use crate::view::View;
 /// A later state may know keys that this one does not. A refusal is final only if nothing that was acknowledged before the envelope
 /// came is missing here.
 ///
-/// Rule R13 (RFC-EG-033 §3, Authority Proof Verification): An envelope that names an issuer that the registry
-/// does not know is refused before a signature is computed, except as R14 says (`authority_unknown`).
-///
-/// Rule R14 (RFC-EG-033 §3, Authority Proof Verification): A statement that admits keys is not refused for
-/// unknown issuers if it names one that the registry knows.
+/// Rule R69 (RFC-EG-033 §3, Authority Proof Verification): An envelope that names an issuer that the registry
+/// does not know is refused before a signature is computed (`authority_unknown`), unless its statement admits
+/// keys and names another issuer that the registry knows.
 ///
 /// # Errors
 /// What reading gives.

@@ -6,11 +6,9 @@ use crate::limit;
 
 /// `issuedAt`, `expiresAt` and the times that the claims name agree with the registry's time and with one another.
 ///
-/// Rule R82 (RFC-EG-033 §6, timestamp-bound proof continuity): `issuedAt` is at most 500 ms after the time of
-/// acceptance (`times_invalid`).
-///
-/// Rule R83 (RFC-EG-033 §6, timestamp-bound proof continuity): `expiresAt` is after `issuedAt` and after the
-/// time of acceptance, and a statement of governance has none (`times_invalid`).
+/// Rule R103 (RFC-EG-033 §6, timestamp-bound proof continuity): `issuedAt` is at most 500 ms after the time
+/// of acceptance, and `expiresAt`, which a statement of governance does not have, is after `issuedAt` and
+/// after the time of acceptance (`times_invalid`).
 pub(super) fn check(statement: &Statement, claims: &Claims, now: Millis) -> Result<(), Refusal> {
     let invalid = |field: &str, detail: String| Err(Refusal::at(Code::TimesInvalid, field, detail));
     if statement.issued_at.to_millis().0 > now.0.saturating_add(limit::CLOCK_BOUND_MS) {
@@ -33,14 +31,12 @@ pub(super) fn check(statement: &Statement, claims: &Claims, now: Millis) -> Resu
 
 /// The times that claims name, and how long a statement of some kinds can be used after it was signed.
 ///
-/// Rule R84 (RFC-EG-033 §6, timestamp-bound proof continuity): The `notAfter` of a grant, an authorization
-/// and a trust is after the time of acceptance, and that of a grant and an authorization is after its
-/// `notBefore` (`times_invalid`, `claims_invalid`).
+/// Rule R104 (RFC-EG-033 §6, timestamp-bound proof continuity): The `notAfter` of a grant, an authorization
+/// or a trust is after the time of acceptance, that of a grant or an authorization is after its `notBefore`
+/// too, and the `invalidSince` of a revocation is not after the time of acceptance (`times_invalid`,
+/// `claims_invalid`).
 ///
-/// Rule R85 (RFC-EG-033 §6, timestamp-bound proof continuity): The `invalidSince` of a revocation is not
-/// after the time of acceptance (`times_invalid`).
-///
-/// Rule R86 (RFC-EG-033 §6, timestamp-bound proof continuity): A `recovery` is usable for seven days after
+/// Rule R152 (RFC-EG-033 §6, timestamp-bound proof continuity): A `recovery` is usable for seven days after
 /// its `issuedAt`, and a `rules` statement for a minute (`times_invalid`).
 fn claimed_times(statement: &Statement, claims: &Claims, now: Millis) -> Result<(), Refusal> {
     let invalid = |field: &str, detail: String| Err(Refusal::at(Code::TimesInvalid, field, detail));

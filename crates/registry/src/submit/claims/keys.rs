@@ -12,11 +12,9 @@ use crate::view::View;
 /// A trust is in another registry, and in keys that are its own: its registry's, which is none of its nodes', and none that
 /// this registry or a node of it signs with. Otherwise what one key says would count as what two do.
 ///
-/// Rule R79 (RFC-EG-033 §2, sovereign execution trust evidence): A trust names another registry, and no key
-/// that signs this one's checkpoints or was ever granted to a node of it (`claims_invalid`).
-///
-/// Rule R80 (RFC-EG-033 §2, sovereign execution trust evidence): The registry key that a trust names is none
-/// of the node keys that it names (`claims_invalid`).
+/// Rule R115 (RFC-EG-033 §2, sovereign execution trust evidence): A trust names another registry, no key that
+/// signs this registry's checkpoints or was ever granted to a node of it, and a registry key that is none of
+/// the node keys that it names (`claims_invalid`).
 pub(super) fn trusts_another(
     view: &View<'_>,
     statement: &Statement,
@@ -51,13 +49,11 @@ fn is_node(row: &AuthorityRow) -> bool {
 
 /// A key is granted one role, in one domain, and none that was revoked.
 ///
-/// Rule R65 (RFC-EG-033 §4, inconsistent authority validation): One key has one role in one domain, and the
-/// key that signs the registry's checkpoints has no other (`authority_inconsistent`).
+/// Rule R94 (RFC-EG-033 §4, inconsistent authority validation): One key has one role in one domain, the key
+/// that signs the registry's checkpoints has no other (`authority_inconsistent`), and a revoked key is never
+/// admitted again (`authority_revoked`).
 ///
-/// Rule R66 (RFC-EG-033 §3, Authority Proof Verification): A revoked key is never admitted again
-/// (`authority_revoked`).
-///
-/// Rule R68 (RFC-EG-033 §8, governance authorities): The role `governance` is never granted, and `_root`
+/// Rule R96 (RFC-EG-033 §8, governance authorities): The role `governance` is never granted, and `_root`
 /// grants the role `registry` only (`claims_invalid`).
 pub(super) fn grant(view: &View<'_>, statement: &Statement, key: &PublicKey, role: Role) -> Result<(), Stop> {
     let in_root = statement.domain == DomainName::root();
@@ -79,11 +75,9 @@ pub(super) fn grant(view: &View<'_>, statement: &Statement, key: &PublicKey, rol
 
 /// Each key governs this domain and no other, or has no role yet.
 ///
-/// Rule R65 (RFC-EG-033 §4, inconsistent authority validation): One key has one role in one domain, and the
-/// key that signs the registry's checkpoints has no other (`authority_inconsistent`).
-///
-/// Rule R66 (RFC-EG-033 §3, Authority Proof Verification): A revoked key is never admitted again
-/// (`authority_revoked`).
+/// Rule R94 (RFC-EG-033 §4, inconsistent authority validation): One key has one role in one domain, the key
+/// that signs the registry's checkpoints has no other (`authority_inconsistent`), and a revoked key is never
+/// admitted again (`authority_revoked`).
 pub(super) fn governs(view: &View<'_>, keys: &[PublicKey], domain: &DomainName) -> Result<(), Stop> {
     for key in keys {
         match view.authority(key)? {
@@ -104,8 +98,9 @@ fn dead(key: &PublicKey, field: &str) -> Refusal {
 
 /// A key without a role is not the one that signs the registry's checkpoints.
 ///
-/// Rule R65 (RFC-EG-033 §4, inconsistent authority validation): One key has one role in one domain, and the
-/// key that signs the registry's checkpoints has no other (`authority_inconsistent`).
+/// Rule R94 (RFC-EG-033 §4, inconsistent authority validation): One key has one role in one domain, the key
+/// that signs the registry's checkpoints has no other (`authority_inconsistent`), and a revoked key is never
+/// admitted again (`authority_revoked`).
 fn not_registry_key(view: &View<'_>, key: &PublicKey) -> Result<(), Stop> {
     if view.meta()?.is_some_and(|meta| meta.registry_key == *key) {
         return Err(two_roles(key).into());
@@ -122,7 +117,7 @@ pub(super) fn two_roles(key: &PublicKey) -> Refusal {
 /// Without this key, enough living ones must be left to reach the threshold: a domain without them, or the root, could never
 /// be governed again. The last that are needed are replaced instead, by a new `domain` or `root`.
 ///
-/// Rule R71 (RFC-EG-033 §3, Authority Proof Verification): A revocation is refused if it would leave fewer
+/// Rule R99 (RFC-EG-033 §3, Authority Proof Verification): A revocation is refused if it would leave fewer
 /// living governance keys than the threshold (`threshold_not_met`): a new `domain` or `root` replaces the
 /// key.
 pub(super) fn still_governed(view: &View<'_>, domain: &DomainName, revoked: &PublicKey) -> Result<(), Stop> {

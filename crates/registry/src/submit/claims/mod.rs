@@ -20,14 +20,16 @@ use targets::{contains, reconciles, releases};
 
 /// Checks the claims against the state at `now`.
 ///
-/// Rule R65 (RFC-EG-033 §4, inconsistent authority validation): One key has one role in one domain, and the
-/// key that signs the registry's checkpoints has no other (`authority_inconsistent`).
+/// Rule R94 (RFC-EG-033 §4, inconsistent authority validation): One key has one role in one domain, the key
+/// that signs the registry's checkpoints has no other (`authority_inconsistent`), and a revoked key is never
+/// admitted again (`authority_revoked`).
 ///
-/// Rule R67 (RFC-EG-033 §8, governance authorities): No `domain` statement names a domain that begins with
+/// Rule R95 (RFC-EG-033 §8, governance authorities): No `domain` statement names a domain that begins with
 /// `_` (`claims_invalid`).
 ///
-/// Rule R70 (RFC-EG-033 §3, Authority Proof Verification): A revocation names an authority of its own domain
-/// (`target_unknown`).
+/// Rule R98 (RFC-EG-033 §7, quarantine): A restriction names what it restricts in its own domain: a
+/// revocation an authority, a quarantine a lineage, an isolation that domain itself and never `_root`, and an
+/// invalidation execution evidence (`target_unknown`, `claims_invalid`).
 pub(super) fn check(
     view: &View<'_>,
     statement: &Statement,
@@ -98,8 +100,9 @@ pub(super) fn check(
 
 /// A permit lies where its request points, and is about the same subject.
 ///
-/// Rule R74 (RFC-EG-033 §6, immutable evidence identifiers): A permit lies in the domain and the lineage of
-/// its request and is about the same subject (`claims_invalid`, `subject_mismatch`).
+/// Rule R143 (RFC-EG-033 §10, proof replay attacks): The request of a permit names its lineage and a nonce
+/// (`malformed`, `claims_invalid`), and the permit lies in the domain and the lineage of its request and is
+/// about the same subject (`claims_invalid`, `subject_mismatch`).
 fn permits(statement: &Statement, request: &AuthorizeRequest) -> Result<(), Refusal> {
     if request.domain != statement.domain || request.lineage.as_ref() != Some(&statement.lineage) {
         return Err(invalid("request", "it is about another domain or lineage than the permit".to_owned()));
@@ -113,7 +116,7 @@ fn permits(statement: &Statement, request: &AuthorizeRequest) -> Result<(), Refu
 
 /// A governance statement's subject is the SHA-256 of its target's string.
 ///
-/// Rule R64 (RFC-EG-033 §6, immutable evidence identifiers): The subject of a governance statement is the
+/// Rule R93 (RFC-EG-033 §6, immutable evidence identifiers): The subject of a governance statement is the
 /// SHA-256 of the text of its target (`subject_mismatch`).
 fn subject(statement: &Statement, target: &str) -> Result<(), Refusal> {
     if statement.subject == Sha256::of(target.as_bytes()) {

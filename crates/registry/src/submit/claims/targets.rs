@@ -15,9 +15,9 @@ use crate::view::View;
 
 /// What is held back exists.
 ///
-/// Rule R72 (RFC-EG-033 §7, quarantine): A quarantine names a lineage of its domain, an isolation its own
-/// domain and never `_root`, and an invalidation execution evidence of its domain (`target_unknown`,
-/// `claims_invalid`).
+/// Rule R98 (RFC-EG-033 §7, quarantine): A restriction names what it restricts in its own domain: a
+/// revocation an authority, a quarantine a lineage, an isolation that domain itself and never `_root`, and an
+/// invalidation execution evidence (`target_unknown`, `claims_invalid`).
 pub(super) fn contains(
     view: &View<'_>,
     statement: &Statement,
@@ -49,7 +49,7 @@ pub(super) fn contains(
 
 /// It lifts a quarantine or an isolation, or a negative statement whose issuer can no longer say otherwise.
 ///
-/// Rule R73 (RFC-EG-033 §7, quarantine): A `release` names a quarantine, an isolation, or a statement that
+/// Rule R100 (RFC-EG-033 §7, quarantine): A `release` names a quarantine, an isolation, or a statement that
 /// can be negative by an issuer whose key is revoked, and none that a release in force names
 /// (`claims_invalid`).
 pub(super) fn releases(view: &View<'_>, statement: &Statement, id: &EvidenceId) -> Result<(), Stop> {
@@ -75,8 +75,8 @@ pub(super) fn releases(view: &View<'_>, statement: &Statement, id: &EvidenceId) 
 
 /// There is room for one more set of signers among those that released the target.
 ///
-/// Rule R81 (RFC-EG-033 §7, quarantine): At most 1,024 different sets of keys release the containments of one
-/// target (`too_large`).
+/// Rule R101 (RFC-EG-033 §7, quarantine): At most 1,024 different sets of keys release the containments of
+/// one target (`too_large`).
 pub(in crate::submit) fn has_room_for_releasers(
     view: &View<'_>,
     statement: &Statement,
@@ -104,11 +104,9 @@ pub(in crate::submit) fn has_room_for_releasers(
 
 /// Both are halves of one equivocation, which no reconciliation that stands has resolved.
 ///
-/// Rule R75 (RFC-EG-033 §2, distributed governance reconciliation): A reconciliation names the two halves of
-/// one equivocation of which neither is chosen (`claims_invalid`).
-///
-/// Rule R76 (RFC-EG-033 §2, distributed governance reconciliation): At most 256 slots of one lineage are ever
-/// reconciled (`too_large`).
+/// Rule R102 (RFC-EG-033 §2, distributed governance reconciliation): A reconciliation names the two halves of
+/// one equivocation of which neither is chosen (`claims_invalid`), and at most 256 slots of one lineage are
+/// ever reconciled (`too_large`).
 pub(super) fn reconciles(
     view: &View<'_>,
     statement: &Statement,

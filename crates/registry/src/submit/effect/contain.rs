@@ -10,8 +10,9 @@ use crate::rows::{RowError, Table};
 impl Writer<'_> {
     /// Marks what is invalidated, or adds to what holds a lineage or a domain back.
     ///
-    /// Rule R129 (RFC-EG-033 §7, quarantine): A quarantine or an isolation holds until a release in force
-    /// names it, and an invalidation holds for good.
+    /// Rule R67 (RFC-EG-033 §7, quarantine): A quarantine, an isolation or a negative is released only while
+    /// a release in force names that very one, and not another that says the same, and an invalidation is
+    /// never released.
     pub(super) fn contain(&mut self, containment: &Containment) -> Result<(), RowError> {
         match containment {
             Containment::Invalidate(target) => {

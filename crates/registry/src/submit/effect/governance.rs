@@ -10,7 +10,7 @@ use crate::rows::{RowError, Table};
 impl Writer<'_> {
     /// Who governs a domain from now on. A key that is left out is revoked; one that stays is admitted anew.
     ///
-    /// Rule R125 (RFC-EG-033 §3, Authority Proof Verification): A `domain` or `root` admits its keys from the
+    /// Rule R128 (RFC-EG-033 §3, Authority Proof Verification): A `domain` or `root` admits its keys from the
     /// moment of its acceptance, admits anew a key that stays, and revokes each key that it leaves out.
     pub(super) fn governance(
         &mut self,
@@ -55,7 +55,7 @@ impl Writer<'_> {
 
     /// A grant of one key, for which governance vouches anew by it. A time since which what the key signed is void stays.
     ///
-    /// Rule R126 (RFC-EG-033 §3, Authority Proof Verification): A new grant replaces the earlier one of the
+    /// Rule R129 (RFC-EG-033 §3, Authority Proof Verification): A new grant replaces the earlier one of the
     /// same key, and evidence of the key counts again if only the earlier grant's time had run out.
     pub(super) fn grant(
         &mut self,
@@ -80,7 +80,7 @@ impl Writer<'_> {
 
     /// The policy that judges in the domain from now on.
     ///
-    /// Rule R127 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A new policy replaces the domain's policy
+    /// Rule R130 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A new policy replaces the domain's policy
     /// for good, even if the new one becomes void.
     pub(super) fn policy(&mut self, body: &PolicyBody) -> Result<(), RowError> {
         let row = PolicyRow { evidence_id: self.id, body: body.clone() };
@@ -90,7 +90,7 @@ impl Writer<'_> {
 
     /// A key ends. The first revocation stays the one that ended it, and the earliest time since which it is void stays.
     ///
-    /// Rule R128 (RFC-EG-033 §7, revoke): A revocation binds from its place in the ledger on, and of several
+    /// Rule R131 (RFC-EG-033 §7, revoke): A revocation binds from its place in the ledger on, and of several
     /// `invalidSince` the earliest counts.
     pub(super) fn revoke(
         &mut self,

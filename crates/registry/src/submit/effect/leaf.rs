@@ -10,7 +10,7 @@ use crate::rows::{RowError, Table};
 impl Writer<'_> {
     /// Writes the leaf, the envelope's bytes, and the entry in its lineage.
     ///
-    /// Rule R122 (RFC-EG-033 §3, Immutable Proof Persistence): Every accepted statement is the next leaf of
+    /// Rule R126 (RFC-EG-033 §3, Immutable Proof Persistence): Every accepted statement is the next leaf of
     /// the ledger, with its bytes as they were submitted, and no leaf changes or goes.
     pub(super) fn leaf(&mut self, body: &[u8]) -> Result<(), RowError> {
         let index = row_key::index(self.index);

@@ -9,7 +9,7 @@ use crate::submit::plan::Placement;
 impl Writer<'_> {
     /// Writes the lineage as it is with this statement in it.
     ///
-    /// Rule R101 (RFC-EG-033 §3, Immutable Exchange Lineage): Revocations, containments, permits and `rules`
+    /// Rule R113 (RFC-EG-033 §3, Immutable Exchange Lineage): Revocations, containments, permits and `rules`
     /// take no slot and move no head.
     pub(super) fn lineage(&mut self) -> Result<(), RowError> {
         let mut lineage = self.plan.lineage.clone().unwrap_or_else(|| LineageRow {

@@ -11,7 +11,7 @@ use crate::rows::{RowError, Table};
 impl Writer<'_> {
     /// The ledger is one leaf longer.
     ///
-    /// Rule R135 (RFC-EG-033 §3, Immutable Proof Persistence): A `rules` statement raises the rules from the
+    /// Rule R154 (RFC-EG-033 §3, Immutable Proof Persistence): A `rules` statement raises the rules from the
     /// next envelope on, a `recovery` begins the next epoch, and neither is ever undone.
     pub(super) fn advance(&mut self) -> Result<(), RowError> {
         let mut meta = match &self.plan.meta {

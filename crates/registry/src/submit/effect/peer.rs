@@ -12,7 +12,7 @@ use crate::rows::{RowError, Table};
 impl Writer<'_> {
     /// What a trust says, to be found by its statement.
     ///
-    /// Rule R134 (RFC-EG-033 §6, timestamp-bound proof continuity): A trust is over at its `notAfter` or at
+    /// Rule R116 (RFC-EG-033 §6, timestamp-bound proof continuity): A trust is over at its `notAfter` or at
     /// the `expiresAt` of its statement, whichever is earlier.
     pub(super) fn trust(
         &mut self,

@@ -11,7 +11,7 @@ use crate::rows::{RowError, Table};
 impl Writer<'_> {
     /// The nonce is used, and each counted authorization loses a use.
     ///
-    /// Rule R133 (RFC-EG-033 §10, proof replay attacks): A permit uses its nonce up, and takes one use of
+    /// Rule R146 (RFC-EG-033 §10, proof replay attacks): A permit uses its nonce up, and takes one use of
     /// each authorization that counts for its request, of the execution or of the runtime, and that counts
     /// its uses.
     pub(super) fn permit(&mut self, request: &AuthorizeRequest) -> Result<(), RowError> {

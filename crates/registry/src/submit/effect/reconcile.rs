@@ -11,8 +11,9 @@ use crate::rows::{RowError, Table};
 impl Writer<'_> {
     /// One half stands, the other is void. The lineage remembers how its slot was resolved last.
     ///
-    /// Rule R131 (RFC-EG-033 §2, distributed governance reconciliation): A reconciliation marks the half that
-    /// it names as chosen and the other one as rejected.
+    /// Rule R63 (RFC-EG-033 §2, distributed governance reconciliation): A reconciliation marks the half that
+    /// it names as chosen and the other one as rejected, and a half is chosen as long as the reconciliation
+    /// that names it is not void.
     ///
     /// Rule R132 (RFC-EG-033 §2, distributed governance reconciliation): A reconciliation takes from the half
     /// that it names the uses that permits took under either.

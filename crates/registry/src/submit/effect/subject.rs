@@ -11,7 +11,7 @@ use crate::rows::{RowError, Table};
 impl Writer<'_> {
     /// The lineage's subjects, whether this closes it, and with both its place among the open ones.
     ///
-    /// Rule R123 (RFC-EG-033 §2, audit lineage evidence): An audit event `completed` or `failed` closes its
+    /// Rule R127 (RFC-EG-033 §2, audit lineage evidence): An audit event `completed` or `failed` closes its
     /// lineage for good, even if it is one half of an equivocation or becomes void.
     pub(super) fn subject_and_closing(&mut self, lineage: &mut LineageRow) -> Result<(), RowError> {
         if lineage.founder.is_none() {

@@ -13,7 +13,7 @@ use crate::view::View;
 
 /// What the checks found, and this write builds on. If it is missing, the row at `key` is damaged.
 ///
-/// Rule R121 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A row that the checks found and that is missing
+/// Rule R125 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A row that the checks found and that is missing
 /// as the statement is written is damage, and the node stops.
 pub(super) fn must<T>(found: Option<T>, table: Table, key: &[u8]) -> Result<T, RowError> {
     found.ok_or_else(|| RowError::Mutated { table, key: key.to_vec() })
