@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use assent_api::{DecisionBody, DecisionsBody, Verdict, authorize_batch_body};
+use assent_api::{DecisionBody, Verdict, authorize_batch_body};
 use assent_cluster::config::Config;
 use assent_cluster::env::{BoxStream, Entropy, Environment, Listener, Net, RealEntropy, RealNet};
 use assent_cluster::node::Node;
@@ -179,7 +179,8 @@ async fn an_allow_alone_is_answered_with_200_and_what_is_evaluated_is_signed_as_
     let answer = ask(address, "POST /v1/authorize:batch", &batch).await.unwrap();
     assert_eq!(status(&answer), 200, "{answer}");
     let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-    let DecisionsBody { decisions } = serde_json::from_str(body).unwrap();
+    let mut answer: serde_json::Value = serde_json::from_str(body).unwrap();
+    let decisions: Vec<DecisionBody> = serde_json::from_value(answer["decisions"].take()).unwrap();
     let verdicts: Vec<Verdict> = decisions.iter().map(|decision| decision.decision).collect();
     assert_eq!(verdicts, [Verdict::Deny, Verdict::Allow, Verdict::Deny]);
     for decision in &decisions {

@@ -294,33 +294,6 @@ impl Cluster {
         }
         Err(HarnessError::TimedOut("no node leads".to_owned()))
     }
-
-    /// Changes numbers in a node's configuration, by field name; they hold from its next start.
-    pub fn configure(&self, id: u64, fields: &[(&str, u64)]) -> Result<(), HarnessError> {
-        let path = self.config_path(id);
-        let text = fs::read_to_string(&path).map_err(HarnessError::io("reading a configuration"))?;
-        let mut missing: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
-        let lines = text.lines().map(|line| {
-            let name = line.split('=').next().unwrap_or_default().trim();
-            match fields.iter().find(|(field, _)| *field == name) {
-                None => line.to_owned(),
-                Some((field, value)) => {
-                    missing.retain(|missing| missing != field);
-                    format!("{field} = {value}")
-                }
-            }
-        });
-        let text = lines.collect::<Vec<_>>().join("\n");
-        if !missing.is_empty() {
-            return Err(HarnessError::Unexpected(format!("the configuration has no {missing:?}")));
-        }
-        fs::write(&path, text).map_err(HarnessError::io("writing a configuration"))
-    }
-
-    /// The node's configuration file.
-    pub fn config_path(&self, id: u64) -> PathBuf {
-        self.dev_directory().join(format!("node-{id}.toml"))
-    }
 }
 
 impl Drop for Cluster {

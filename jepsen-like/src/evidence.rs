@@ -137,6 +137,15 @@ impl Evidence {
 /// A slot and its parent.
 pub type Slot = (u64, Option<EvidenceId>);
 
+impl Cluster {
+    /// The next slot of a domain's `_governance`, asked of a node.
+    pub async fn governance_slot(&self, through: u64, domain: &str) -> Slot {
+        let page = self.get(through, &format!("/v1/lineages/{domain}/_governance?limit=1")).await;
+        let head = page.text("head").and_then(|head| head.parse().ok());
+        (page.number("sequence").map_or(0, |last| last + 1), head)
+    }
+}
+
 /// The id of an envelope's statement.
 pub fn id_of(envelope: &[u8]) -> Option<EvidenceId> {
     Envelope::parse(envelope).ok().map(|envelope| envelope.id())

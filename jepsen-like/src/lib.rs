@@ -10,6 +10,7 @@ mod binary;
 pub mod chaos;
 pub mod check;
 mod cluster;
+mod configuration;
 /// Shared with the tests of the nodes, which talk to them over HTTP too.
 #[path = "../../cluster/tests/cluster_support/documented.rs"]
 mod documented;
@@ -25,7 +26,9 @@ pub mod output;
 mod page;
 mod ports;
 mod processes;
+mod reading;
 pub mod sim;
+mod table;
 
 pub use answer::Answer;
 pub use binary::{binary, build_binary};

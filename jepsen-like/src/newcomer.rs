@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::json;
 
-use assent_proof::{EvidenceId, SigningKey};
+use assent_proof::SigningKey;
 
 use crate::answer::Answer;
 use crate::cluster::{Cluster, Node};
@@ -28,8 +28,6 @@ impl Cluster {
         fs::write(&key, newcomer_key(id).to_pem())
             .and_then(|()| fs::set_permissions(&key, fs::Permissions::from_mode(0o600)))
             .map_err(HarnessError::io("writing a key"))?;
-        let text =
-            fs::read_to_string(self.config_path(1)).map_err(HarnessError::io("reading a configuration"))?;
         let own = [
             ("node_id", id.to_string()),
             ("data_dir", format!("{:?}", data.display().to_string())),
@@ -37,13 +35,7 @@ impl Cluster {
             ("client_listen", format!("{client:?}")),
             ("peer_listen", format!("{peer:?}")),
         ];
-        let lines = text.lines().map(|line| {
-            let name = line.split('=').next().unwrap_or_default().trim();
-            let own = own.iter().find(|(field, _)| *field == name);
-            own.map_or_else(|| line.to_owned(), |(field, value)| format!("{field} = {value}"))
-        });
-        let text = lines.collect::<Vec<_>>().join("\n");
-        fs::write(self.config_path(id), text).map_err(HarnessError::io("writing a configuration"))?;
+        self.write_config(id, 1, &own)?;
         self.nodes.push(Node { id, pid: i32::MAX, client, peer, data });
         self.restart(id)
     }
@@ -62,9 +54,7 @@ impl Cluster {
     pub async fn grant_newcomer_through(&self, through: u64, id: u64) -> Result<(), HarnessError> {
         let evidence = Evidence::new(self, "grant").await?.in_domain("_root");
         let root = self.key("root")?;
-        let chain = self.get(through, "/v1/lineages/_root/_governance?limit=1").await;
-        let head: Option<EvidenceId> = chain.text("head").and_then(|head| head.parse().ok());
-        let slot = (chain.number("sequence").map_or(0, |last| last + 1), head);
+        let slot = self.governance_slot(through, "_root").await;
         self.accept(through, &evidence.grant(&newcomer_key(id), "registry", &root, slot)).await?;
         Ok(())
     }

@@ -3,7 +3,7 @@
 //! A reader that has gone away (`| head`) is no failure: writing then stops quietly, and the exit code is left. Every command prints
 //! through here. The standard library's macros panic instead, so the lints at the head of `lib.rs` and `main.rs` deny them.
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 
 /// Why a result is not printed.
 #[derive(Debug, thiserror::Error)]
@@ -34,9 +34,42 @@ pub fn say(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
-/// Says something on stderr that is no whole line, as progress on a terminal is.
-pub(crate) fn say_on(text: &str) {
-    let _ = write!(io::stderr().lock(), "{text}");
+/// Says on stderr how far a command is that goes through many things: on a terminal one line that the next one replaces, elsewhere
+/// a line now and then.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    all: u64,
+    each: u64,
+    terminal: bool,
+}
+
+impl Progress {
+    /// Of so many things. It says something each time that so many are done, on a terminal and elsewhere, and when all are.
+    pub(crate) fn of(all: u64, each_on_terminal: u64, each_elsewhere: u64) -> Self {
+        let terminal = io::stderr().is_terminal();
+        Self { all, each: if terminal { each_on_terminal } else { each_elsewhere }, terminal }
+    }
+
+    /// So many are done. `what` says more about it.
+    pub(crate) fn tell(&self, done: u64, what: impl FnOnce() -> String) {
+        let last = done == self.all;
+        if !last && !done.is_multiple_of(self.each) {
+            return;
+        }
+        let line = format!("{done}/{} {}", self.all, what());
+        if !self.terminal {
+            say(&line);
+            return;
+        }
+        let end = if last { "\n" } else { "" };
+        let _ = write!(io::stderr().lock(), "\r{line}{end}");
+    }
+
+    /// Says a line of its own, which stays.
+    pub(crate) fn interrupt(&self, line: &str) {
+        let clear = if self.terminal { "\r\x1b[K" } else { "" };
+        say(&format!("{clear}{line}"));
+    }
 }
 
 #[cfg(test)]

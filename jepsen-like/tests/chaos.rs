@@ -24,11 +24,15 @@ fn config(kinds: &[Kind], faults: usize, majorities: bool) -> ChaosConfig {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn twenty_kills_of_random_nodes_under_load_lose_and_change_nothing_and_leave_equal_nodes() {
-    let report = run(config(&[Kind::Kill], 22, false), |what| eprintln!("{what}")).await.unwrap();
+    let (report, _) = run(config(&[Kind::Kill], 22, false), |what| eprintln!("{what}")).await.unwrap();
     println!("{}", report.to_text());
     assert!(report.faults() >= 20, "only {} kills", report.faults());
     assert!(report.is_good(), "{}", report.to_text());
-    assert!(report.restrictions >= 5, "only {} restrictions raced the questions", report.restrictions);
+    assert!(
+        report.measures.restrictions >= 5,
+        "only {} restrictions raced the questions",
+        report.measures.restrictions
+    );
     assert_eq!(report.to_json()["wrongAnswers"].as_array().unwrap().len(), 0);
 }
 
@@ -53,17 +57,16 @@ async fn run_majorities(config: ChaosConfig) -> assent_jepsen::chaos::Report {
     let mut cluster = Cluster::start(config.nodes).await.unwrap();
     let load = Load::start(&cluster, config.load).await.unwrap();
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let mut faults = Vec::new();
+    let recorder = load.recorder();
     for kind in Kind::ALL {
         let planned = Plan::new(config.seed, &[kind], true).find(|fault| fault.struck == Struck::Majority);
         let mut planned = planned.unwrap();
         planned.hold = Duration::from_millis(1_500);
         let say = |what: &str| eprintln!("{what}");
-        faults.push(strike(&mut cluster, &planned, || load.at(), say).await.unwrap());
+        strike(&mut cluster, &planned, &recorder, say).await.unwrap();
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
-    let mut history = load.stop().await.unwrap();
-    history.faults = faults;
-    settle(&cluster, &mut history, config.seed, |what| eprintln!("{what}")).await.unwrap();
-    Report::new(config, &history)
+    load.stop().await.unwrap();
+    settle(&cluster, &recorder, config.seed, |what| eprintln!("{what}")).await.unwrap();
+    Report::new(config, &recorder.take())
 }

@@ -72,14 +72,6 @@ async fn a_follower_that_slept_through_a_write_answers_with_it_or_not_at_all() {
     assert!(confirmed > 0, "it never answered");
 }
 
-/// The next slot of the domain's `_governance`.
-async fn governance_slot(cluster: &Cluster) -> (u64, Option<EvidenceId>) {
-    let path = format!("/v1/lineages/{}/_governance", cluster.domain);
-    let page = cluster.get(1, &path).await;
-    let head = page.text("head").and_then(|head| head.parse().ok());
-    (page.number("sequence").map_or(0, |sequence| sequence + 1), head)
-}
-
 #[tokio::test]
 async fn no_authorize_invoked_after_a_revocations_acknowledgement_allows_on_any_node() {
     let cluster = Arc::new(Cluster::start(3).await.unwrap());
@@ -87,7 +79,7 @@ async fn no_authorize_invoked_after_a_revocations_acknowledgement_allows_on_any_
     for round in 0..6_u8 {
         let evidence = Evidence::new(&cluster, &format!("exec-{round}")).await.unwrap();
         let fresh = SigningKey::from_seed([100 + round; 32]);
-        let slot = governance_slot(&cluster).await;
+        let slot = cluster.governance_slot(1, &cluster.domain).await;
         cluster.accept(1, &evidence.grant(&fresh, "attestation", &governance, slot)).await.unwrap();
         cluster.accept(1, &evidence.authorization(&governance, (0, None))).await.unwrap();
         cluster.accept(1, &evidence.attestation(&fresh, (0, None), "affirming", "m")).await.unwrap();

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use assent_jepsen::Cluster;
-use assent_jepsen::chaos::{Fault, Kind, Load, LoadConfig, Struck, judge, measure, settle};
+use assent_jepsen::chaos::{Fault, Kind, Load, LoadConfig, Struck, measure, settle};
+use assent_jepsen::check::{Setting, judge};
 use tokio::task::block_in_place;
 
 const SETTLES_WITHIN: Duration = Duration::from_secs(60);
@@ -18,7 +19,7 @@ async fn a_rolling_restart_fails_no_submission_and_leaves_no_gap_longer_than_an_
     let config = LoadConfig { ask_pause: ms(10), submit_pause: ms(20), rounds: true, seed: 5 };
     let load = Load::start(&cluster, config).await.unwrap();
     tokio::time::sleep(ms(700)).await;
-    let mut faults = Vec::new();
+    let recorder = load.recorder();
     let mut handed_over = 0;
     for id in 1..=3 {
         let leader = cluster.leader().await.unwrap();
@@ -42,14 +43,23 @@ async fn a_rolling_restart_fails_no_submission_and_leaves_no_gap_longer_than_an_
         cluster.node_ready(id, SETTLES_WITHIN).await.unwrap();
         let struck = if leader == id { Struck::Leader } else { Struck::Follower };
         let over = load.at();
-        faults.push(Fault { kind: Kind::Stop, struck, victims: vec![id], begun, effective, healing, over });
+        recorder.fault(&Fault {
+            kind: Kind::Stop,
+            struck,
+            victims: vec![id],
+            begun,
+            effective,
+            healing,
+            over,
+        });
         tokio::time::sleep(ms(500)).await;
     }
     assert!(handed_over > 0, "no leader was stopped");
-    let mut history = load.stop().await.unwrap();
-    history.faults = faults;
-    settle(&cluster, &mut history, 5, |what| eprintln!("{what}")).await.unwrap();
-    assert_eq!(judge(&history), []);
+    load.stop().await.unwrap();
+    settle(&cluster, &recorder, 5, |what| eprintln!("{what}")).await.unwrap();
+    let history = recorder.take();
+    let judged = judge(&history, Setting::Chaos);
+    assert!(judged.is_good(), "{}", judged.to_text(&history));
     let measures = measure(&history);
     let submissions = &measures.submissions;
     println!(

@@ -18,6 +18,11 @@ pub(crate) struct OriginArg {
 }
 
 impl OriginArg {
+    /// The origin, if it is known.
+    pub(crate) fn given(&self) -> Option<&str> {
+        self.origin.as_deref()
+    }
+
     /// The origin; it must be known, since it is signed.
     pub(crate) fn required(&self) -> Result<String, CliError> {
         self.origin.clone().ok_or_else(|| missing("--origin", "ASSENT_ORIGIN"))

@@ -3,18 +3,18 @@
 use std::path::Path;
 
 use assent_api::ReceiptBody;
-use assent_client::{Client, ClientError, FlushStopped, Outbox, Submitted};
+use assent_client::{Client, FlushStopped, Outbox, SubmitError, Submitted};
 use assent_proof::{Code, EvidenceId, History};
 
 use crate::exit::CliError;
 use crate::output::Output;
 
-/// Submits an envelope that was signed just now. Kept in `outbox` first, if there is one.
+/// Submits a restriction that was signed just now. Kept in `outbox` first, if there is one.
 ///
 /// # Errors
-/// Without an outbox and with an unknown outcome, or a refusal that this build does not understand, the envelope is printed on stdout: to sign another one for the same
-/// slot would be equivocation. If nobody takes it there, the error says so too.
-pub(crate) async fn fresh(
+/// Without an outbox and with an unknown outcome, or a refusal that this build does not understand, the envelope is printed on stdout.
+/// If nobody takes it there, the error says so too.
+pub(crate) async fn restriction(
     client: &Client,
     envelope: &[u8],
     outbox: Option<&Path>,
@@ -26,7 +26,7 @@ pub(crate) async fn fresh(
     match client.submit(envelope.to_vec()).await {
         Ok(submitted) => receipt(&submitted, output),
         Err(error) => {
-            if matches!(error, ClientError::OutcomeUnknown { .. } | ClientError::RefusalNotUnderstood(_)) {
+            if matches!(error, SubmitError::Unknown(_)) {
                 if let Err(unwritten) = output.product_json(envelope) {
                     return Err(lost(refused(error), &unwritten));
                 }
@@ -39,11 +39,10 @@ pub(crate) async fn fresh(
     }
 }
 
-/// The error of an envelope whose outcome is unknown, and whose bytes nobody has any more.
+/// The error of a restriction whose outcome is unknown, and whose bytes nobody has any more.
 fn lost(error: CliError, unwritten: &CliError) -> CliError {
     let detail = format!("{}; the signed envelope is lost: {}", error.detail, unwritten.detail);
-    let remedy = "look whether the lineage holds it before you sign for the same slot again: a second envelope there is \
-                  equivocation";
+    let remedy = "run the same command again: a restriction takes no slot, so another one for the same target does no harm";
     CliError { detail, remedy: remedy.to_owned(), ..error }
 }
 
@@ -63,13 +62,26 @@ pub(crate) async fn through_outbox(
     for envelope in envelopes {
         outbox.put(envelope)?;
     }
+    flush(client, &mut outbox, dir, output).await
+}
+
+/// Sends what is pending in an outbox, and prints the receipts.
+///
+/// # Errors
+/// What keeps something pending; `refused` if something was refused, which is told before.
+pub(crate) async fn flush(
+    client: &Client,
+    outbox: &mut Outbox,
+    dir: &Path,
+    output: Output,
+) -> Result<(), CliError> {
     // Whatever ended it: what it settled before is reported first.
     let report = outbox.flush(client).await;
     for (_, submitted) in &report.accepted {
         receipt(submitted, output)?;
     }
     for (id, problem) in &report.refused {
-        let error = refused(ClientError::Refused(Box::new(problem.clone())));
+        let error = refused(SubmitError::Refused(Box::new(problem.clone())));
         output.error(&CliError { detail: format!("`{id}`: {}", error.detail), ..error });
     }
     if let Some(stopped) = report.stopped {
@@ -119,13 +131,13 @@ pub(crate) fn receipt(submitted: &Submitted, output: Output) -> Result<(), CliEr
 }
 
 /// A refusal, with what to do about a slot that somebody else took.
-pub(crate) fn refused(error: ClientError) -> CliError {
+pub(crate) fn refused(error: SubmitError) -> CliError {
     let slot = match &error {
-        ClientError::Refused(problem) => match problem.code {
+        SubmitError::Refused(problem) => match problem.code {
             Code::HeadMoved | Code::LineageFragmented => Some((problem.head, problem.next_sequence)),
             _ => None,
         },
-        _ => None,
+        SubmitError::NotTaken(_) | SubmitError::Unknown(_) => None,
     };
     let error = CliError::from(error);
     match slot {

@@ -77,6 +77,14 @@ pub(crate) async fn next_slot(
     }
 }
 
+/// Gives a statement the next free slot of its chain, as the cluster knows it.
+pub(crate) async fn take_next_slot(client: &Client, statement: &mut Statement) -> Result<(), CliError> {
+    let Statement { kind, domain, lineage, issuers, .. } = &*statement;
+    let slot = next_slot(client, *kind, domain, lineage, issuers.first()).await?;
+    (statement.sequence, statement.parent) = (Some(slot.sequence), slot.parent);
+    Ok(())
+}
+
 /// Refuses early what the registry would refuse for its form alone, so that nobody signs it.
 pub(crate) fn check(statement: &Statement) -> Result<(), CliError> {
     Statement::parse(&statement.to_vec())?;

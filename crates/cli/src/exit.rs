@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{ExitCode, ExitStatus};
 
 use assent_api::Problem;
-use assent_client::{ClientError, OutboxError};
+use assent_client::{ClientError, OutboxError, SubmitError};
 use assent_proof::text::one_line;
 use assent_proof::{Code, Refusal};
 
@@ -53,6 +53,43 @@ impl Exit {
     pub(crate) fn of_command(status: ExitStatus) -> Self {
         let code = status.code().or_else(|| status.signal().map(|signal| signal.saturating_add(128)));
         Exit::Command(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX))
+    }
+}
+
+/// What was asked of the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Called {
+    /// Whether something may execute. Without a decision it is not known, in whatever way the answers failed.
+    Question,
+    /// Anything else.
+    Other,
+}
+
+impl Exit {
+    /// How the program ends because of an error of the client. Every error of the client is mapped here and nowhere else.
+    fn of_client(error: &ClientError, called: Called) -> Self {
+        let unknown_to_a_question = |otherwise: Exit| match called {
+            Called::Question => Exit::CannotKnow,
+            Called::Other => otherwise,
+        };
+        match error {
+            ClientError::Config { .. } => Exit::Usage,
+            // It says no, in whatever words.
+            ClientError::DenyNotUnderstood(_) => Exit::Deny,
+            // It was not refused: asking again may bring another answer.
+            ClientError::Unavailable { .. } | ClientError::OutcomeUnknown { .. } => Exit::CannotKnow,
+            ClientError::Refused(problem) => match called {
+                Called::Question => Exit::Failed,
+                Called::Other if matches!(problem.status, 429 | 503 | 504) => Exit::CannotKnow,
+                Called::Other if problem.code == Code::HistoryMismatch => Exit::OtherHistory,
+                Called::Other => Exit::Failed,
+            },
+            ClientError::RefusalNotUnderstood(_) => Exit::Failed,
+            ClientError::HistoryChanged(_) | ClientError::BeyondLedger { .. } => {
+                unknown_to_a_question(Exit::OtherHistory)
+            }
+            ClientError::Answer { .. } | ClientError::Untrusted { .. } => unknown_to_a_question(Exit::Failed),
+        }
     }
 }
 
@@ -138,23 +175,22 @@ impl From<ClientError> for CliError {
             ClientError::Refused(problem) => CliError::problem(problem).detail,
             other => other.to_string(),
         };
-        let exit = match &error {
-            ClientError::Config { .. } => Exit::Usage,
-            // It was not refused: asking again may bring another answer.
-            ClientError::Unavailable { .. } | ClientError::OutcomeUnknown { .. } => Exit::CannotKnow,
-            ClientError::Refused(problem) if matches!(problem.status, 429 | 503 | 504) => Exit::CannotKnow,
-            ClientError::HistoryChanged(_) | ClientError::BeyondLedger { .. } => Exit::OtherHistory,
-            ClientError::Refused(problem) if problem.code == Code::HistoryMismatch => Exit::OtherHistory,
-            // It says no, in whatever words.
-            ClientError::DenyNotUnderstood(_) => Exit::Deny,
-            ClientError::Refused(_)
-            | ClientError::RefusalNotUnderstood(_)
-            | ClientError::Answer { .. }
-            | ClientError::Untrusted { .. } => Exit::Failed,
-        };
+        let exit = Exit::of_client(&error, Called::Other);
         // What a server said is in it.
         CliError { exit, ..CliError::new(error.code(), one_line(&detail), one_line(&error.remedy())) }
     }
+}
+
+impl From<SubmitError> for CliError {
+    fn from(error: SubmitError) -> Self {
+        ClientError::from(error).into()
+    }
+}
+
+/// The error of a question without a decision: nobody knows, unless the question itself is at fault, or a node denied in words that
+/// this build does not know.
+pub(crate) fn unanswered(error: ClientError) -> CliError {
+    CliError { exit: Exit::of_client(&error, Called::Question), ..error.into() }
 }
 
 impl From<OutboxError> for CliError {

@@ -2,15 +2,15 @@
 
 use std::path::PathBuf;
 
-use assent_client::Client;
 use assent_proof::{Claims, DomainName, LineageName, SigningKey, Statement};
 use clap::Args as ClapArgs;
 
 use crate::args::{DomainArg, OriginArg};
 use crate::connect::Endpoints;
-use crate::draft::Slot;
 use crate::exit::{CliError, Exit};
 use crate::output::Output;
+use crate::slotted::{Delivery, says_the_same};
+use crate::unsettled::{Chain, Unsettled};
 use crate::{deliver, draft, edge, keys};
 
 /// Who signs, for where, and how it is sent.
@@ -23,7 +23,7 @@ pub(crate) struct GovernArgs {
     origin: OriginArg,
     #[command(flatten)]
     domain: DomainArg,
-    /// Keep the signed bytes in this directory before they are sent
+    /// Keep the signed bytes in this directory before they are sent; without it, what takes a slot is kept beside the keys
     #[arg(long, value_name = "DIR")]
     outbox: Option<PathBuf>,
     /// Print the signed envelope instead of submitting it
@@ -44,53 +44,71 @@ impl GovernArgs {
         self.print
     }
 
-    /// Makes the statement of these claims, signs it and sends it. What needs a slot takes the next free one.
+    /// Makes the statement of these claims, signs it and sends it. What needs a slot takes the next free one, unless an earlier run
+    /// has signed the same and does not know what became of it: then that one is sent.
     pub(crate) async fn send(&self, claims: &Claims, output: Output) -> Result<Exit, CliError> {
         let signers = keys::read_all_signing(&self.keys)?;
-        let (registry, domain) = (self.origin.required()?, self.domain.required()?);
-        let client = if claims.kind().is_restriction() { None } else { Some(self.endpoints.client()?) };
-        let bytes = signed(claims, &signers, registry, domain, client.as_ref()).await?;
+        let mut statement = drafted(claims, &signers, self.origin.required()?, self.domain.required()?)?;
+        if claims.kind().is_restriction() {
+            let bytes = signed(&statement, &signers)?;
+            if self.print {
+                output.product_json(&bytes)?;
+            } else {
+                let client = self.endpoints.client()?;
+                deliver::restriction(&client, &bytes, self.outbox.as_deref(), output).await?;
+            }
+            return Ok(Exit::Ok);
+        }
+        let (client, chain) = (self.endpoints.client()?, Chain::of(&statement));
         if self.print {
-            output.product_json(&bytes)?;
-        } else {
-            deliver::fresh(&self.endpoints.client()?, &bytes, self.outbox.as_deref(), output).await?;
+            Unsettled::beside(&self.keys).must_be_none_of(&chain)?;
+            draft::take_next_slot(&client, &mut statement).await?;
+            output.product_json(&signed(&statement, &signers)?)?;
+            return Ok(Exit::Ok);
+        }
+        let mut delivery = Delivery::open(&client, self.outbox.as_deref(), &self.keys, output)?;
+        if !delivery.settle(&chain, |kept| says_the_same(kept, &statement)).await? {
+            draft::take_next_slot(&client, &mut statement).await?;
+            delivery.send(&signed(&statement, &signers)?).await?;
         }
         Ok(Exit::Ok)
     }
 }
 
-/// The signed envelope of these claims. What needs a slot takes the next free one, which `client` looks up.
-pub(crate) async fn signed(
+/// The statement of these claims, made now and without a slot.
+pub(crate) fn drafted(
     claims: &Claims,
     signers: &[SigningKey],
     registry: String,
     domain: DomainName,
-    client: Option<&Client>,
-) -> Result<Vec<u8>, CliError> {
-    let (kind, claims, lineage) = (claims.kind(), claims.to_json(), LineageName::governance());
+) -> Result<Statement, CliError> {
+    let (kind, claims) = (claims.kind(), claims.to_json());
     let subject = draft::governance_subject(kind, &registry, &domain, &claims)
         .ok_or_else(|| CliError::usage(format!("a `{kind}` names its target")))?;
-    let slot = match client {
-        None => None,
-        Some(client) => Some(draft::next_slot(client, kind, &domain, &lineage, None).await?),
-    };
-    let statement = Statement {
+    Ok(Statement {
         subject_name: None,
         subject,
         kind,
         registry,
         domain,
-        lineage,
+        lineage: LineageName::governance(),
         issuers: signers.iter().map(SigningKey::public).collect(),
-        sequence: slot.as_ref().map(|slot: &Slot| slot.sequence),
-        parent: slot.and_then(|slot| slot.parent),
+        sequence: None,
+        parent: None,
         references: Vec::new(),
         issued_at: edge::now_seconds(),
         expires_at: None,
         claims,
-    };
-    draft::check(&statement)?;
-    let mut envelope = draft::envelope(&statement);
+    })
+}
+
+/// The envelope of a statement, signed with these keys.
+///
+/// # Errors
+/// What the registry would refuse for its form alone.
+pub(crate) fn signed(statement: &Statement, signers: &[SigningKey]) -> Result<Vec<u8>, CliError> {
+    draft::check(statement)?;
+    let mut envelope = draft::envelope(statement);
     for key in signers {
         envelope.sign_with(key);
     }

@@ -19,8 +19,12 @@ mod files;
 mod govern;
 mod keys;
 mod log;
+mod members;
 mod output;
 mod signals;
+mod slotted;
+mod table;
+mod unsettled;
 mod watch;
 
 use std::ffi::OsString;

@@ -320,6 +320,38 @@ fn a_deny_of_a_newer_node_is_exit_code_10_and_runs_no_command() {
 }
 
 #[test]
+fn a_permit_that_may_have_been_recorded_names_its_nonce_whether_it_was_denied_or_is_unknown() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    // It reads each question and closes the connection.
+    let closes = Fake { answers: 0, ..Fake::new() }.start();
+    let denies = Fake { denies_from: Some(0), ..Fake::new() }.start();
+    let mut lost = 0;
+    // Each run begins at a random one of the two.
+    for round in 0..16 {
+        let before = closes.asked.load(Ordering::SeqCst);
+        let ended = run(dir, &denies, "permit", &["--unverified", "--endpoint", &closes.endpoint], MARK);
+        assert_eq!((ended.code, ended.ran), (10, false), "round {round}: {}", ended.said);
+        let was_lost = closes.asked.load(Ordering::SeqCst) > before;
+        assert_eq!(
+            ended.said.contains("ask again with `--nonce "),
+            was_lost,
+            "round {round}: {}",
+            ended.said
+        );
+        lost += usize::from(was_lost);
+    }
+    assert!(lost > 0, "it is never asked first with probability 2^-16");
+    for command in [&["permit"][..], &["watch", "--permit"]] {
+        let options = [&["--unverified", "--output", "json"][..], &command[1..]].concat();
+        let ended = run(dir, &closes, command[0], &options, MARK);
+        assert_eq!((ended.code, ended.ran), (11, false), "{}", ended.said);
+        let error: serde_json::Value = serde_json::from_str(ended.said.trim()).unwrap();
+        assert!(error["remedy"].as_str().unwrap().starts_with("ask again with `--nonce "), "{error}");
+    }
+}
+
+#[test]
 fn a_deny_of_a_newer_node_stops_a_watched_command_like_any_other() {
     let dir = tempfile::tempdir().unwrap();
     // It asks again when half of the first allow is left, and would go on for the other half if that told it nothing.

@@ -9,7 +9,7 @@
 //! An allow that cannot be relied on counts as no answer too, and never as an allow. One node whose key the caller lacks, or one wrong
 //! service, must not keep the others from being asked. If nothing better comes, it is the call's error.
 
-use assent_api::{Call, DecisionBody, Problem, Retry};
+use assent_api::{Call, DecisionBody, Problem, Retry, Verdict};
 use http::uri::Authority;
 use serde::de::DeserializeOwned;
 use std::fmt::Display;
@@ -45,11 +45,19 @@ pub(crate) fn retry_said(call: Call, status: u16, body: &[u8]) -> Retry {
 
 fn code_said(call: Call, status: u16, body: &[u8]) -> Option<Retry> {
     match (decision_body(body), problem(body)) {
+        // 403 says that it was judged, whatever the reasons are: another endpoint's allow must not take this deny's place.
+        (Some(decision), _) if is_judged(decision.decision, status) => Some(Retry::Final),
         (Some(decision), _) => Some(decision.retry()),
         // A deny that cannot be read in full stays one, whatever else its body says.
         (None, Some(_)) if matches!(call, Call::Authorize) && Words::of(body).is_deny_under(status) => None,
         (None, problem) => problem.map(|problem| problem.retry(call)),
     }
+}
+
+/// Whether a decision under this status is a deny that was judged. Under 403 it is, also with a reason that says that the node cannot
+/// know.
+pub(crate) fn is_judged(decision: Verdict, status: u16) -> bool {
+    decision == Verdict::Deny && status == 403
 }
 
 /// The problem document in a body, if it is one.
@@ -150,6 +158,8 @@ pub(crate) struct NoAnswer {
     untrusted: Vec<String>,
     /// Whether anything else came back as well.
     otherwise: bool,
+    /// Whether an endpoint may have done what was asked all the same.
+    maybe_done: bool,
     /// The last answer that said so.
     pub(crate) last: Option<Answer>,
 }
@@ -159,6 +169,7 @@ const DETAILS_MAX: usize = 8;
 
 impl NoAnswer {
     pub(crate) fn failed(&mut self, endpoint: &Authority, failure: &Failure) {
+        self.maybe_done |= matches!(failure, Failure::MaybeSent(_));
         self.cannot(endpoint, failure.detail());
     }
 
@@ -179,6 +190,7 @@ impl NoAnswer {
             Unread::Untrusted(what) => self.untrusted(endpoint, &what),
             Unread::Foreign(what) => self.foreign(endpoint, what),
         }
+        self.maybe_done = true;
         Ok(())
     }
 
@@ -197,7 +209,14 @@ impl NoAnswer {
             None => format!("status {}{}", answer.status, Words::of(&answer.body).codes()),
         };
         self.cannot(&answer.endpoint, &said);
+        // One that could not do it in time may still do it.
+        self.maybe_done = true;
         self.last = Some(answer);
+    }
+
+    /// Whether an endpoint may have done what was asked, though its answer was lost or counts as none.
+    pub(crate) fn is_maybe_done(&self) -> bool {
+        self.maybe_done
     }
 
     /// Notes an answer that was not the API's.
@@ -232,6 +251,21 @@ impl NoAnswer {
         if details.is_empty() { "the deadline has passed".to_owned() } else { details.join("; ") }
     }
 
+    /// The error of the call.
+    pub(crate) fn error(&self) -> ClientError {
+        // What the others said is in it: they gave nothing to act on either.
+        if !self.untrusted.is_empty() {
+            return ClientError::Untrusted { detail: self.detail() };
+        }
+        if let (Some((endpoint, what)), false) = (&self.foreign, self.otherwise) {
+            // The others, if there are some, were no better.
+            let others = self.details.iter().map(|detail| format!("; {detail}")).collect::<String>();
+            return ClientError::Answer { endpoint: endpoint.to_string(), detail: format!("{what}{others}") };
+        }
+        let problem = self.last.as_ref().and_then(|answer| problem(&answer.body)).map(Box::new);
+        ClientError::Unavailable { detail: self.detail(), problem }
+    }
+
     /// The error of one answer, where there is no other endpoint to ask.
     pub(crate) fn only(answer: &Answer, unread: Unread) -> ClientError {
         let mut no_answer = NoAnswer::default();
@@ -244,17 +278,7 @@ impl NoAnswer {
 
 impl From<NoAnswer> for ClientError {
     fn from(no_answer: NoAnswer) -> Self {
-        // What the others said is in it: they gave nothing to act on either.
-        if !no_answer.untrusted.is_empty() {
-            return ClientError::Untrusted { detail: no_answer.detail() };
-        }
-        if let (Some((endpoint, what)), false) = (&no_answer.foreign, no_answer.otherwise) {
-            // The others, if there are some, were no better.
-            let others = no_answer.details.iter().map(|detail| format!("; {detail}")).collect::<String>();
-            return ClientError::Answer { endpoint: endpoint.to_string(), detail: format!("{what}{others}") };
-        }
-        let problem = no_answer.last.as_ref().and_then(|answer| problem(&answer.body)).map(Box::new);
-        ClientError::Unavailable { detail: no_answer.detail(), problem }
+        no_answer.error()
     }
 }
 

@@ -36,17 +36,22 @@ impl Client {
         ask: &Ask,
         read: impl Fn(&Answer) -> Result<T, Unread>,
     ) -> Result<T, ClientError> {
-        self.ask_all(ask, read).await?
+        let mut no_answer = NoAnswer::default();
+        match self.ask_all(ask, &mut no_answer, read).await {
+            Some(said) => said,
+            None => Err(no_answer.into()),
+        }
     }
 
-    /// The same. Where no endpoint gave an answer, what came back instead.
+    /// The same; none if no endpoint gave an answer. What came back without being one is noted in `no_answer`, also of the endpoints
+    /// before the one that gave an answer.
     pub(crate) async fn ask_all<T>(
         &self,
         ask: &Ask,
+        no_answer: &mut NoAnswer,
         read: impl Fn(&Answer) -> Result<T, Unread>,
-    ) -> Result<Result<T, ClientError>, NoAnswer> {
+    ) -> Option<Result<T, ClientError>> {
         let until = self.deadline();
-        let mut no_answer = NoAnswer::default();
         let mut places = self.endpoints().in_turn().into_iter();
         let mut under_way = FuturesUnordered::new();
         let mut ask_next = true;
@@ -65,7 +70,7 @@ impl Client {
             tokio::select! {
                 biased;
                 done = under_way.next() => {
-                    let Some((place, result)) = done else { return Err(no_answer) };
+                    let (place, result) = done?;
                     match result.map(|answer| (answer.retry(), answer)) {
                         Ok((Retry::Final, answer)) => {
                             let read = match read(&answer) {
@@ -85,12 +90,12 @@ impl Client {
                             } else {
                                 self.endpoints().stay_with(place);
                             }
-                            return Ok(read);
+                            return Some(read);
                         }
                         Ok((Retry::Here, answer)) => {
                             let again_at = later(answer.retry_after.unwrap_or(PAUSE_HERE));
                             if again_at >= until {
-                                return Ok(read(&answer).map_err(|unread| NoAnswer::only(&answer, unread)));
+                                return Some(read(&answer).map_err(|unread| NoAnswer::only(&answer, unread)));
                             }
                             let left = until.saturating_duration_since(again_at);
                             let share = share_of(left, 1, self.config().attempt_timeout);
@@ -120,6 +125,11 @@ impl Client {
             sleep_until(begin).await;
         }
         (place, self.attempt(self.endpoints().at(place), ask, within).await)
+    }
+
+    /// When a call that starts now must be over.
+    pub(crate) fn deadline(&self) -> Instant {
+        later(self.config().deadline)
     }
 
     /// How long one attempt may take, if so many endpoints, this one among them, are still to be asked before `until`.

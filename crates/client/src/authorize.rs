@@ -34,30 +34,24 @@ impl Client {
     pub async fn authorize(&self, request: &AuthorizeRequest) -> Result<Decision, ClientError> {
         let ask = Ask::post(Call::Authorize, "/v1/authorize", request.to_json().to_vec());
         // A question leaves no trace: it may be asked twice.
-        self.decide(Ask { hedged: true, ..ask }, request).await
+        self.decide(Ask { hedged: true, ..ask }, request, &mut NoAnswer::default()).await
     }
 
-    /// Asks for a permit: an allow that is recorded in the ledger, and that consumes a use where uses are counted. The
-    /// request needs a lineage and a nonce; asked again with the same ones, and at any node, it consumes nothing more. It is asked
-    /// of one endpoint at a time all the same.
-    ///
-    /// # Errors
-    /// As for [`Client::authorize`]. After an error the permit may have been recorded: ask again with the same nonce.
-    pub async fn permit(&self, request: &AuthorizeRequest) -> Result<Decision, ClientError> {
-        self.decide(Ask::post(Call::Authorize, "/v1/permits", request.to_json().to_vec()), request).await
-    }
-
-    async fn decide(&self, ask: Ask, request: &AuthorizeRequest) -> Result<Decision, ClientError> {
+    /// Asks for a decision on `request`. What came back from the endpoints without being an answer is noted in `no_answer`.
+    pub(crate) async fn decide(
+        &self,
+        ask: Ask,
+        request: &AuthorizeRequest,
+        no_answer: &mut NoAnswer,
+    ) -> Result<Decision, ClientError> {
         // Before the first endpoint is asked: whichever of them answers, it has decided later.
         let asked = Asked::now(&self.config().clock);
         let read = |answer: &Answer| self.decision(answer, request, &asked);
-        match self.ask_all(&ask, read).await {
-            Ok(decided) => decided,
-            Err(no_answer) => {
-                let answer = deny_of(no_answer)?;
-                self.decision(&answer, request, &asked).map_err(|unread| NoAnswer::only(&answer, unread))
-            }
+        if let Some(decided) = self.ask_all(&ask, no_answer, read).await {
+            return decided;
         }
+        let answer = deny_of(no_answer)?;
+        self.decision(answer, request, &asked).map_err(|unread| NoAnswer::only(answer, unread))
     }
 
     /// The decision in an answer. A deny is one under every status: whatever made them differ, a deny was said.
@@ -67,7 +61,7 @@ impl Client {
         request: &AuthorizeRequest,
         asked: &Asked,
     ) -> Result<Decision, Unread> {
-        match Decision::check(answer.body.clone(), self.expectation(request, asked)) {
+        match Decision::check(answer.body.clone(), self.expectation(request, asked, answer.status)) {
             Ok(decision) if !decision.is_allow() || answer.status == 200 => Ok(decision),
             // An allow under another status is none, and 403 denies.
             Ok(_) => Err(unreadable(answer, "which contradicts the decision in the body")),
@@ -98,7 +92,7 @@ impl Client {
             }
             let check = |(body, request): (&Bytes, &AuthorizeRequest)| match Decision::check(
                 body.clone(),
-                self.expectation(request, &asked),
+                self.expectation(request, &asked, answer.status),
             ) {
                 Ok(decision) => Ok(Ok(decision)),
                 Err(CheckError::Denied(deny)) => Ok(Err(deny)),
@@ -114,20 +108,20 @@ impl Client {
         self.ask(&ask, read).await
     }
 
-    fn expectation<'a>(&'a self, request: &'a AuthorizeRequest, asked: &'a Asked) -> Expectation<'a> {
-        Expectation { request, asked, trust: &self.config().trust }
+    fn expectation<'a>(
+        &'a self,
+        request: &'a AuthorizeRequest,
+        asked: &'a Asked,
+        status: u16,
+    ) -> Expectation<'a> {
+        Expectation { request, asked, trust: &self.config().trust, status }
     }
 }
 
 /// The last deny among answers that say that the node cannot know, which tells the caller why.
-fn deny_of(mut no_answer: NoAnswer) -> Result<Answer, ClientError> {
-    match no_answer.last.take() {
-        Some(answer) if decision_body(&answer.body).is_some() => Ok(answer),
-        last => {
-            no_answer.last = last;
-            Err(no_answer.into())
-        }
-    }
+fn deny_of(no_answer: &NoAnswer) -> Result<&Answer, ClientError> {
+    let deny = no_answer.last.as_ref().filter(|answer| decision_body(&answer.body).is_some());
+    deny.ok_or_else(|| no_answer.error())
 }
 
 /// What a batch is of which not everything can be read and relied on: `otherwise`. With a deny in it, it is a node's word: another

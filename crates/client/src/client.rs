@@ -3,9 +3,7 @@
 use http::uri::Authority;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
 
-use crate::attempts::later;
 use crate::config::ClientConfig;
 use crate::endpoints::Endpoints;
 use crate::error::ClientError;
@@ -56,10 +54,5 @@ impl Client {
             return Err(Failure::NotSent("the deadline has passed".to_owned()));
         }
         self.shared.transport.attempt(endpoint, ask, within).await
-    }
-
-    /// When a call that starts now must be over.
-    pub(crate) fn deadline(&self) -> Instant {
-        later(self.config().deadline)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Clock, SystemClock};
-use crate::endpoints::Endpoints;
+use crate::endpoints::{Endpoints, FirstEndpoint};
 use crate::error::ClientError;
 use crate::trust::Trust;
 
@@ -36,15 +36,6 @@ pub struct ClientConfig {
     pub clock: Arc<dyn Clock>,
     /// Longest answer that is read, in bytes. Default 16 MiB.
     pub response_bytes_max: usize,
-}
-
-/// Which endpoint a client asks first. Afterwards it is the one that answered last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FirstEndpoint {
-    /// A random one, so that clients with the same list spread over the nodes, and do not all wait for the same one.
-    Random,
-    /// The first of the list, as where it is the nearest.
-    AsListed,
 }
 
 impl ClientConfig {

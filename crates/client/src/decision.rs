@@ -5,7 +5,7 @@ use assent_proof::{AuthorizeRequest, PublicKey, json, verify_decision};
 use bytes::Bytes;
 
 use crate::allowed::{Allowed, Asked};
-use crate::answer::{Unread, not_the_api, refused, unreadable};
+use crate::answer::{Unread, is_judged, not_the_api, refused, unreadable};
 use crate::error::ClientError;
 use crate::transport::Answer;
 use crate::trust::Trust;
@@ -19,6 +19,8 @@ pub struct Decision {
     body: DecisionBody,
     bytes: Bytes,
     signer: Option<PublicKey>,
+    /// Whether the status under which it came says that it was judged.
+    judged: bool,
 }
 
 /// What a decision is held against.
@@ -29,6 +31,8 @@ pub(crate) struct Expectation<'a> {
     pub(crate) asked: &'a Asked,
     /// Whose allows are believed.
     pub(crate) trust: &'a Trust,
+    /// The status of the answer that it stands in.
+    pub(crate) status: u16,
 }
 
 impl Decision {
@@ -43,9 +47,10 @@ impl Decision {
         self.allowed.as_ref()
     }
 
-    /// Whether it denies because the registry cannot know: asking again later may allow.
+    /// Whether it denies because the registry cannot know: asking again later may allow. A deny that came with the status 403 was
+    /// judged, whatever its reasons are.
     pub fn is_cannot_know(&self) -> bool {
-        !self.is_allow() && self.body.status() == 503
+        !self.is_allow() && !self.judged && self.body.status() == 503
     }
 
     /// What the node answered.
@@ -84,7 +89,8 @@ impl Decision {
                 Some(standing(&body, expected)?)
             }
         };
-        Ok(Decision { allowed, body, bytes, signer })
+        let judged = is_judged(body.decision, expected.status);
+        Ok(Decision { allowed, body, bytes, signer, judged })
     }
 }
 

@@ -7,7 +7,14 @@ use http::uri::Authority;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::config::FirstEndpoint;
+/// Which endpoint a client asks first. Afterwards it is the one that answered last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstEndpoint {
+    /// A random one, so that clients with the same list spread over the nodes, and do not all wait for the same one.
+    Random,
+    /// The first of the list, as where it is the nearest.
+    AsListed,
+}
 
 /// The endpoints, at least one, by their places in the list given.
 #[derive(Debug)]

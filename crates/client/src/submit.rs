@@ -18,6 +18,7 @@
 use assent_api::{BatchMode, BatchResponse, Call, Problem, ReceiptBody, Retry, batch_body, status_of};
 use assent_proof::{Envelope, EvidenceId, Statement};
 use bytes::Bytes;
+use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
@@ -43,16 +44,97 @@ pub struct Submitted {
     pub in_force_already: bool,
 }
 
+/// Why a submission was not accepted, by what a caller may do then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SubmitError {
+    /// A node refused it for good.
+    Refused(Box<Problem>),
+    /// It is certain that no node has taken it, and that none will.
+    NotTaken(ClientError),
+    /// It may or may not be accepted: keep the bytes, send them again, and sign nothing else for the same slot.
+    Unknown(ClientError),
+}
+
+impl SubmitError {
+    /// The stable code: a node's own for what it refused, otherwise one of this client.
+    pub fn code(&self) -> &'static str {
+        match self {
+            SubmitError::Refused(problem) => problem.code.as_str(),
+            SubmitError::NotTaken(error) | SubmitError::Unknown(error) => error.code(),
+        }
+    }
+
+    /// What to do about it, in one line.
+    pub fn remedy(&self) -> String {
+        match self {
+            SubmitError::Refused(problem) => problem.remedy.clone(),
+            SubmitError::NotTaken(error) | SubmitError::Unknown(error) => error.remedy(),
+        }
+    }
+
+    /// The problem document that a node answered, if one did.
+    pub fn problem(&self) -> Option<&Problem> {
+        match self {
+            SubmitError::Refused(problem) => Some(problem),
+            SubmitError::NotTaken(error) | SubmitError::Unknown(error) => error.problem(),
+        }
+    }
+
+    /// Whether a node has refused it for good.
+    pub fn is_definite(&self) -> bool {
+        matches!(self, SubmitError::Refused(_))
+    }
+}
+
+impl Display for SubmitError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            SubmitError::Refused(problem) => ClientError::Refused(problem.clone()).fmt(f),
+            SubmitError::NotTaken(error) | SubmitError::Unknown(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for SubmitError {}
+
+impl From<ClientError> for SubmitError {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Refused(problem) => SubmitError::Refused(problem),
+            error @ (ClientError::Config { .. } | ClientError::Unavailable { .. }) => {
+                SubmitError::NotTaken(error)
+            }
+            // Of a newer node's refusal it is not known what it says of the bytes.
+            error @ (ClientError::RefusalNotUnderstood(_)
+            | ClientError::OutcomeUnknown { .. }
+            | ClientError::DenyNotUnderstood(_)
+            | ClientError::Answer { .. }
+            | ClientError::HistoryChanged(_)
+            | ClientError::BeyondLedger { .. }
+            | ClientError::Untrusted { .. }) => SubmitError::Unknown(error),
+        }
+    }
+}
+
+impl From<SubmitError> for ClientError {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::Refused(problem) => ClientError::Refused(problem),
+            SubmitError::NotTaken(error) | SubmitError::Unknown(error) => error,
+        }
+    }
+}
+
 impl Client {
     /// Submits one signed envelope and waits for its definite outcome.
     ///
     /// # Errors
-    /// `Refused` with the node's problem; `OutcomeUnknown` when the deadline passed and it may have been accepted, or when all
-    /// that answered is no node, which may have passed it on; `Unavailable` when it passed and nothing was taken; `RefusalNotUnderstood`
-    /// for a newer node's refusal, which is not definite.
+    /// `Refused` with the node's problem; `Unknown` when the deadline passed and it may have been accepted, when all that answered is
+    /// no node, which may have passed it on, and for a newer node's refusal, which is not definite; `NotTaken` when the deadline passed
+    /// and nothing was taken.
     /// A refusal that comes after a lost answer (as for a gap in the chain) says what the node found then: whoever holds signed bytes
     /// can submit them again at any time.
-    pub async fn submit(&self, envelope: impl Into<Bytes>) -> Result<Submitted, ClientError> {
+    pub async fn submit(&self, envelope: impl Into<Bytes>) -> Result<Submitted, SubmitError> {
         let envelope = envelope.into();
         let parsed = Envelope::parse(&envelope).ok();
         let id = parsed.as_ref().map(Envelope::id);
@@ -65,7 +147,7 @@ impl Client {
             let in_force_already = id.is_some_and(|id| id != receipt.evidence_id);
             Ok(Submitted { receipt, fresh: answer.status == 201, in_force_already })
         };
-        self.insist(&Ask::post(Call::Submission, "/v1/envelopes", envelope), read).await
+        Ok(self.insist(&Ask::post(Call::Submission, "/v1/envelopes", envelope), read).await?)
     }
 
     /// Submits up to 1000 signed envelopes, at most 1 MiB together, applied in the order given.
@@ -77,10 +159,10 @@ impl Client {
         &self,
         mode: BatchMode,
         envelopes: &[Bytes],
-    ) -> Result<BatchResponse, ClientError> {
+    ) -> Result<BatchResponse, SubmitError> {
         let body = batch_body(mode, envelopes).map_err(|why| {
             let status = status_of(why.code, Call::Submission);
-            ClientError::Refused(Box::new(Problem::from_refusal(&why, status)))
+            SubmitError::Refused(Box::new(Problem::from_refusal(&why, status)))
         })?;
         let ask = Ask::post(Call::Submission, "/v1/envelopes:batch", body);
         let read = |answer: &Answer| -> Result<BatchResponse, Unread> {
@@ -92,7 +174,7 @@ impl Client {
             }
             Ok(response)
         };
-        self.insist(&ask, read).await
+        Ok(self.insist(&ask, read).await?)
     }
 
     /// Sends the same bytes until an endpoint gives a definite answer that `read` can read, or the deadline passes, or nothing but

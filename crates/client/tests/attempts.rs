@@ -18,7 +18,7 @@ use assent_api::{
     BatchMode, BatchResponse, BatchResult, Call, DecisionBody, MembersBody, Problem, Retry, retry_of,
     status_of,
 };
-use assent_client::{Client, ClientConfig, EventsFilter, FirstEndpoint, Trust};
+use assent_client::{Client, ClientConfig, ClientError, EventsFilter, FirstEndpoint, PermitError, Trust};
 use assent_proof::{Code, Cursor, Millis, SigningKey};
 use bytes::Bytes;
 use support::*;
@@ -350,7 +350,7 @@ async fn an_allow_that_cannot_be_relied_on_is_an_error_if_nothing_better_came() 
                 let client = client(&[&a.endpoint, &b.endpoint], 10 * SECOND);
                 let error = match call {
                     0 => client.authorize(&request("run")).await.unwrap_err(),
-                    1 => client.permit(&request("run")).await.unwrap_err(),
+                    1 => client.permit(&request("run")).await.or_else(PermitError::into_end).unwrap_err(),
                     _ => client.authorize_batch(&[request("run")]).await.unwrap_err(),
                 };
                 assert_eq!(error.code(), "decision_untrusted", "call {call}, allow {kind}: {error}");
@@ -447,7 +447,7 @@ async fn where_no_endpoint_is_a_node_the_error_says_what_stood_at_each() {
         let error = match call {
             0 => client.authorize(&request("run")).await.unwrap_err(),
             1 => client.envelope(&id(&envelope(1))).await.unwrap_err(),
-            2 => client.submit(envelope(1)).await.unwrap_err(),
+            2 => client.submit(envelope(1)).await.map_err(ClientError::from).unwrap_err(),
             _ => client.history_in_force().await.unwrap_err(),
         };
         // Something between may have passed an envelope on.
@@ -495,10 +495,10 @@ async fn a_refusal_of_a_newer_node_ends_the_call_and_no_other_endpoint_is_asked(
             let client = client(&[&a.endpoint, &b.endpoint], 10 * SECOND);
             let error = match call {
                 0 => client.authorize(&request("run")).await.unwrap_err(),
-                1 => client.permit(&request("run")).await.unwrap_err(),
+                1 => client.permit(&request("run")).await.or_else(PermitError::into_end).unwrap_err(),
                 2 => client.authorize_batch(&[request("run")]).await.unwrap_err(),
                 3 => client.envelope(&id(&envelope(1))).await.unwrap_err(),
-                4 => client.submit(envelope(1)).await.unwrap_err(),
+                4 => client.submit(envelope(1)).await.map_err(ClientError::from).unwrap_err(),
                 _ => client.follow_events(EventsFilter::default(), Some(at(1))).next().await.unwrap_err(),
             };
             let what = format!("call {call}, {status}: {error}");

@@ -10,7 +10,7 @@
 mod support;
 
 use assent_api::Verdict::{Allow, Deny};
-use assent_client::{Client, ClientConfig, ClientError, Decision, FirstEndpoint, Trust};
+use assent_client::{Client, ClientConfig, ClientError, Decision, FirstEndpoint, PermitError, Trust};
 use assent_proof::{Code, Millis, SigningKey};
 use std::sync::Arc;
 use std::time::Duration;
@@ -354,7 +354,7 @@ async fn a_deny_of_a_newer_node_ends_the_call_and_no_other_endpoint_is_asked() {
         let requests = [request("run")];
         for error in [
             client.authorize(&request("run")).await.unwrap_err(),
-            client.permit(&request("run")).await.unwrap_err(),
+            client.permit(&request("run")).await.or_else(PermitError::into_end).unwrap_err(),
             client.authorize_batch(&requests).await.unwrap_err(),
         ] {
             assert_eq!(
@@ -374,7 +374,10 @@ async fn a_deny_is_obeyed_under_every_status_that_does_not_say_that_nothing_was_
         let a = Server::start(vec![Do::Answer(status, deny.clone()), Do::Answer(status, deny.clone())]).await;
         let b = Server::start(vec![Do::Answer(200, nine_seconds())]).await;
         let client = client(&[&a.endpoint, &b.endpoint], keys());
-        let asked = [client.authorize(&request("run")).await, client.permit(&request("run")).await];
+        let asked = [
+            client.authorize(&request("run")).await,
+            client.permit(&request("run")).await.or_else(PermitError::into_end),
+        ];
         assert!(asked.into_iter().all(|decided| !decided.unwrap().is_allow()), "{status}");
         assert_eq!((a.requests(), b.requests()), (2, 0), "{status}");
     }
@@ -383,6 +386,28 @@ async fn a_deny_is_obeyed_under_every_status_that_does_not_say_that_nothing_was_
     let b = Server::start(vec![Do::Answer(200, nine_seconds())]).await;
     assert!(client(&[&a.endpoint, &b.endpoint], keys()).authorize(&request("run")).await.unwrap().is_allow());
     assert_eq!((a.requests(), b.requests()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_deny_under_403_is_final_whatever_its_reasons_are() {
+    for codes in [&[Code::NoQuorum][..], &[Code::EvidenceMissing, Code::NoQuorum], &[Code::Overloaded]] {
+        let deny = decision(Deny, request("run").to_json(), codes).to_vec();
+        let a = Server::start(vec![Do::Answer(403, deny.clone()), Do::Answer(403, deny.clone())]).await;
+        let b = Server::start(vec![Do::Answer(200, nine_seconds())]).await;
+        let asked = client(&[&a.endpoint, &b.endpoint], keys());
+        for decided in [
+            asked.authorize(&request("run")).await.unwrap(),
+            asked.permit(&request("run")).await.or_else(PermitError::into_end).unwrap(),
+        ] {
+            assert!(!decided.is_allow() && !decided.is_cannot_know(), "{codes:?}");
+        }
+        assert_eq!((a.requests(), b.requests()), (2, 0), "{codes:?}");
+        // Under 503 the same deny says that the node cannot know.
+        let a = Server::start(vec![Do::Answer(503, deny)]).await;
+        let asked = client(&[&a.endpoint, &b.endpoint], keys());
+        assert!(asked.authorize(&request("run")).await.unwrap().is_allow(), "{codes:?}");
+        assert_eq!((a.requests(), b.requests()), (1, 1), "{codes:?}");
+    }
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@
 mod support;
 
 use assent_api::{BatchMode, BatchResponse, BatchResult};
-use assent_client::{Client, ClientConfig, ClientError, FirstEndpoint, Trust};
+use assent_client::{Client, ClientConfig, ClientError, FirstEndpoint, SubmitError, Trust};
 use assent_proof::Code;
 use bytes::Bytes;
 use std::time::Duration;
@@ -115,7 +115,10 @@ async fn answers_that_are_not_the_apis_are_neither_receipt_nor_refusal() {
         let server = Server::start(vec![Do::Answer(status, bytes)]).await;
         let error = client(&[&server.endpoint]).submit(envelope(1)).await.unwrap_err();
         // Something between may have passed it on.
-        assert!(matches!(error, ClientError::OutcomeUnknown { .. }), "{status}: {error}");
+        assert!(
+            matches!(error, SubmitError::Unknown(ClientError::OutcomeUnknown { .. })),
+            "{status}: {error}"
+        );
         assert!(
             error.to_string().contains("not the API's") && error.remedy().contains("same bytes again"),
             "{error}"
@@ -137,7 +140,10 @@ async fn a_batch_that_a_node_sheds_as_a_whole_is_sent_again_and_its_one_problem_
     let full = Server::start((0..99).map(|_| problem(Code::Overloaded, 429)).collect()).await;
     let error = client(&[&full.endpoint]).submit_batch(BatchMode::Each, &envelopes).await.unwrap_err();
     // Nothing of it was taken: its outcome is known, and it is no refusal.
-    assert!(matches!(error, ClientError::Unavailable { .. }) && !error.is_definite(), "{error}");
+    assert!(
+        matches!(error, SubmitError::NotTaken(ClientError::Unavailable { .. })) && !error.is_definite(),
+        "{error}"
+    );
     assert_eq!(error.problem().map(|problem| problem.code), Some(Code::Overloaded));
 }
 
@@ -146,7 +152,7 @@ async fn a_nodes_own_fault_leaves_the_outcome_of_a_submission_unknown() {
     let fault = || Do::Answer(500, assent_api::Problem::fault("lost").to_vec());
     let server = Server::start((0..99).map(|_| fault()).collect()).await;
     let error = client(&[&server.endpoint]).submit(envelope(1)).await.unwrap_err();
-    assert!(matches!(error, ClientError::OutcomeUnknown { .. }), "{error}");
+    assert!(matches!(error, SubmitError::Unknown(ClientError::OutcomeUnknown { .. })), "{error}");
     assert!(server.requests() > 1, "it was not sent again");
 }
 

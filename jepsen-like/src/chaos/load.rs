@@ -6,24 +6,29 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use assent_proof::{Code, SigningKey};
+use assent_proof::SigningKey;
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use super::history::{Asked, At, History, Outcome};
+use super::fault::At;
+use super::recorder::Recorder;
 use super::rounds;
 use super::shared::Shared;
-use crate::answer::Answer;
 use crate::cluster::Cluster;
 use crate::error::HarnessError;
 use crate::evidence::{Evidence, Slot, id_of};
+use crate::history::Outcome;
 
 /// Longest that an answer to an authorize is waited for: longer than any pause of a node.
 const ANSWER_WITHIN: Duration = Duration::from_secs(6);
+/// A run that is longer than this asks and submits less often: its history is kept in memory.
+const FULL_LOAD_SECONDS: u64 = 120;
 /// Tasks that ask one node, so that a paused one has several questions waiting when it wakes.
 const ASKERS_A_NODE: usize = 2;
-/// The pause after a node did not answer at all.
+/// The first client that asks. Those that submit are counted from 1.
+const FIRST_ASKER: u64 = 101;
+/// The pause after a node did not decide.
 const ABSENT_PAUSE: Duration = Duration::from_millis(20);
 
 /// How much load there is.
@@ -43,6 +48,19 @@ impl Default for LoadConfig {
     fn default() -> Self {
         let ms = Duration::from_millis;
         Self { ask_pause: ms(5), submit_pause: ms(20), rounds: true, seed: 1 }
+    }
+}
+
+impl LoadConfig {
+    /// The load of a run of so many seconds, which makes about as large a history at most as one of 120 s.
+    pub fn lasting(seconds: u64) -> Self {
+        let stretch = u32::try_from(seconds.div_ceil(FULL_LOAD_SECONDS)).unwrap_or(u32::MAX).max(1);
+        let full = Self::default();
+        Self {
+            ask_pause: full.ask_pause.saturating_mul(stretch),
+            submit_pause: full.submit_pause.saturating_mul(stretch),
+            ..full
+        }
     }
 }
 
@@ -69,13 +87,17 @@ impl Load {
             governance: cluster.key("governance")?,
             attestation: cluster.key("attestation")?,
             audit: cluster.key("audit")?,
-            governance_slot: governance_slot(cluster).await,
+            governance_slot: cluster.governance_slot(1, &cluster.domain).await,
         };
         let authorization = base.authorization(&keys.governance, (0, None));
         let attestation = base.attestation(&keys.attestation, (0, None), "affirming", "m");
-        cluster.accept(1, &authorization).await?;
-        cluster.accept(1, &attestation).await?;
-        let shared = Arc::new(Shared::new(cluster, config, base.issued(), base.request()));
+        let recorder = Recorder::of(cluster);
+        for first in [&authorization, &attestation] {
+            if recorder.submit(cluster, 1, first).await? != Outcome::Ok {
+                return Err(HarnessError::Unexpected("the load's first evidence was refused".to_owned()));
+            }
+        }
+        let shared = Arc::new(Shared::new(cluster, config, recorder, base.issued(), base.request()));
         let mut writers = Vec::new();
         let runtime = cluster.key("runtime")?;
         for place in 0..shared.addresses().len() {
@@ -85,27 +107,34 @@ impl Load {
         if config.rounds {
             writers.push(tokio::spawn(rounds::run(shared.clone(), base, keys, id_of(&attestation))));
         }
-        let ask = |(node, address): &(u64, String)| {
-            (0..ASKERS_A_NODE)
-                .map(|offset| tokio::spawn(ask_on(shared.clone(), *node, address.clone(), offset)))
-                .collect::<Vec<_>>()
-        };
-        let askers = shared.addresses().iter().flat_map(ask).collect();
+        let mut askers = Vec::new();
+        for (node, address) in shared.addresses() {
+            for offset in 0..ASKERS_A_NODE {
+                let client = FIRST_ASKER + u64::try_from(askers.len()).unwrap_or(0);
+                let asker = Asker { client, node: *node, url: format!("http://{address}/v1/authorize") };
+                askers.push(tokio::spawn(asker.ask(shared.clone(), offset)));
+            }
+        }
         Ok(Self { shared, writers, askers })
     }
 
     /// The time since the load was started.
     pub fn at(&self) -> At {
-        self.shared.at()
+        self.shared.recorder().at()
     }
 
     /// What happened so far, in a few words.
     pub fn so_far(&self) -> String {
-        self.shared.so_far()
+        self.shared.recorder().so_far()
     }
 
-    /// Ends the load, once every submission's outcome is known or given up on. Answers everything that happened.
-    pub async fn stop(self) -> Result<History, HarnessError> {
+    /// Where everything that happens is recorded.
+    pub fn recorder(&self) -> Recorder {
+        self.shared.recorder().clone()
+    }
+
+    /// Ends the load, once every submission's outcome is known or given up on.
+    pub async fn stop(self) -> Result<(), HarnessError> {
         self.shared.end();
         for writer in self.writers {
             writer.await.map_err(|error| HarnessError::Unexpected(error.to_string()))??;
@@ -114,7 +143,7 @@ impl Load {
         for asker in self.askers {
             asker.await.map_err(|error| HarnessError::Unexpected(error.to_string()))?;
         }
-        Ok(self.shared.take())
+        Ok(())
     }
 }
 
@@ -126,11 +155,12 @@ async fn submit_on(
     key: SigningKey,
 ) -> Result<(), HarnessError> {
     let client = shared.client(place)?;
+    let by = u64::try_from(place).unwrap_or(0) + 1;
     let mut slot: Slot = (0, None);
     while !shared.stopped() {
         let bytes = evidence.integrity(&key, slot, "m");
         let id = id_of(&bytes);
-        if !shared.submit(&client, bytes).await {
+        if !shared.submit(by, &client, bytes).await {
             // What became of it is in the history; a chain cannot go on behind it.
             return Ok(());
         }
@@ -141,37 +171,21 @@ async fn submit_on(
 }
 
 /// Asks one node as long as the load runs.
-async fn ask_on(shared: Arc<Shared>, node: u64, address: String, offset: usize) {
-    let url = format!("http://{address}/v1/authorize");
-    let mut turn = offset;
-    while !shared.stopped_asking() {
-        let (question, request) = shared.pick(turn);
-        turn = turn.wrapping_add(1);
-        let body = Bytes::from(request.to_string());
-        let answer = shared.ask(&url, body, ANSWER_WITHIN).await;
-        let outcome = outcome(&answer);
-        let (invoked, returned) = (shared.since(answer.invoked), shared.since(answer.returned));
-        let now = answer.number("evaluatedAt");
-        shared.asked(Asked { node, question, invoked, returned, outcome }, now);
-        let pause = if outcome == Outcome::NoAnswer { ABSENT_PAUSE } else { shared.config().ask_pause };
-        sleep(pause).await;
-    }
+struct Asker {
+    client: u64,
+    node: u64,
+    url: String,
 }
 
-fn outcome(answer: &Answer) -> Outcome {
-    if answer.is_allow() {
-        return Outcome::Allow;
+impl Asker {
+    async fn ask(self, shared: Arc<Shared>, offset: usize) {
+        let mut turn = offset;
+        while !shared.stopped_asking() {
+            let (question, request) = shared.pick(turn);
+            turn = turn.wrapping_add(1);
+            let answer = shared.ask(&self.url, Bytes::from(request.to_string()), ANSWER_WITHIN).await;
+            let decided = shared.answered(self.client, self.node, question, &request, answer);
+            sleep(if decided { shared.config().ask_pause } else { ABSENT_PAUSE }).await;
+        }
     }
-    let code = answer.codes().first().and_then(|code| code.parse::<Code>().ok());
-    match code {
-        Some(code) if answer.is_deny() => Outcome::Deny(code),
-        _ => Outcome::NoAnswer,
-    }
-}
-
-/// The next slot of the domain's `_governance`.
-async fn governance_slot(cluster: &Cluster) -> Slot {
-    let page = cluster.get(1, &format!("/v1/lineages/{}/_governance?limit=1", cluster.domain)).await;
-    let head = page.text("head").and_then(|head| head.parse().ok());
-    (page.number("sequence").map_or(0, |sequence| sequence + 1), head)
 }

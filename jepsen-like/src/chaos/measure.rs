@@ -1,9 +1,13 @@
-//! How long what took: deny windows a fault, the slowest deny, what became of submissions.
+//! How long what took, a function of the history alone: deny windows a fault, the slowest deny, what became of submissions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::history::{Asked, At, Fault, History, Kind, Outcome, Struck, Submission};
+use serde_json::Value;
+
+use super::fault::{At, Kind, Struck};
+use crate::check::Said;
+use crate::history::{History, Op, Outcome, Record};
 
 /// A deny has to be answered within this of asking.
 pub const DENY_WITHIN: Duration = Duration::from_secs(1);
@@ -25,6 +29,8 @@ pub struct Measures {
     pub late_denies: u64,
     /// The longest time in the whole run without an allow by any node.
     pub longest_silence: Duration,
+    /// Restrictions that were acknowledged.
+    pub restrictions: u64,
     /// What became of submissions.
     pub submissions: Submissions,
 }
@@ -64,7 +70,7 @@ impl Spread {
     }
 }
 
-/// What became of submissions.
+/// What became of the load's submissions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Submissions {
     /// They have a receipt.
@@ -83,93 +89,165 @@ pub struct Submissions {
 
 /// Measures a history.
 pub fn measure(history: &History) -> Measures {
-    let mut measures = Measures { submissions: submissions(&history.submissions), ..Measures::default() };
-    for asked in &history.asked {
-        match asked.outcome {
-            Outcome::Allow => measures.allows += 1,
-            Outcome::NoAnswer => measures.unanswered += 1,
-            Outcome::Deny(_) => {
-                measures.denies += 1;
-                let took = asked.returned.saturating_sub(asked.invoked);
-                if !history.faults.iter().any(|fault| troubled(fault, asked)) {
-                    measures.slowest_deny = measures.slowest_deny.max(took);
-                    measures.late_denies += u64::from(took > DENY_WITHIN);
-                }
-            }
-        }
+    let mut measures = Measures::default();
+    let strikes: Vec<Strike> = history.of(Op::Fault).filter_map(|(_, record)| Strike::of(record)).collect();
+    answers(history, &strikes, &mut measures);
+    submissions(history, &mut measures);
+    let mut allows = Allows::default();
+    for (_, allow) in history.of(Op::Authorize).filter(|(_, record)| record.is_allow()) {
+        allows.add(allow);
     }
-    let allows = allows(&history.asked, |_| true);
-    measures.longest_silence = allows
-        .windows(2)
-        .filter_map(|pair| Some(pair.last()?.1.saturating_sub(pair.first()?.1)))
-        .max()
-        .unwrap_or_default();
-    for fault in &history.faults {
-        let windows = measures.faults.entry((fault.kind, fault.struck)).or_default();
-        windows.first.add(first(&allows, fault));
-        windows.anywhere.add(silence(&allows, fault));
-        let survivors = history.nodes.iter().filter(|node| !fault.victims.contains(node));
-        let worst =
-            survivors.map(|node| silence(&self::allows(&history.asked, |at| at == *node), fault)).max();
+    allows.sort();
+    let silences =
+        allows.all.windows(2).filter_map(|pair| Some(pair.last()?.1.saturating_sub(pair.first()?.1)));
+    measures.longest_silence = silences.max().unwrap_or_default();
+    let nodes: BTreeSet<u64> = history.of(Op::Authorize).map(|(_, record)| record.node).collect();
+    for strike in &strikes {
+        let windows = measures.faults.entry((strike.kind, strike.struck)).or_default();
+        windows.first.add(strike.first(&allows.all));
+        windows.anywhere.add(strike.silence(&allows.all));
+        let survivors = nodes.iter().filter(|node| !strike.victims.contains(node));
+        let worst = survivors.map(|node| strike.silence(allows.of(*node))).max();
         windows.survivor.add(worst.unwrap_or_default());
     }
     measures
 }
 
-/// Whether the fault was done to the node while it had this question.
-fn troubled(fault: &Fault, asked: &Asked) -> bool {
-    fault.victims.contains(&asked.node) && asked.invoked <= fault.over && asked.returned >= fault.begun
-}
-
-/// When allows of some nodes were asked for and answered, by when they were answered.
-fn allows(asked: &[Asked], node: impl Fn(u64) -> bool) -> Vec<(At, At)> {
-    let mut allows: Vec<(At, At)> = asked
-        .iter()
-        .filter(|asked| asked.outcome == Outcome::Allow && node(asked.node))
-        .map(|asked| (asked.invoked, asked.returned))
-        .collect();
-    allows.sort_by_key(|(_, returned)| *returned);
-    allows
-}
-
-fn first(allows: &[(At, At)], fault: &Fault) -> Duration {
-    let first = allows.iter().find(|(invoked, _)| *invoked >= fault.begun);
-    first.map_or(Duration::MAX, |(_, returned)| returned.saturating_sub(fault.begun))
-}
-
-/// The longest time without an allow from the fault's beginning until the first allow after all was well again. Only
-/// what was asked after the fault counts.
-fn silence(allows: &[(At, At)], fault: &Fault) -> Duration {
-    let from = allows.partition_point(|(_, returned)| *returned < fault.begun);
-    let mut last = fault.begun;
-    let mut longest = Duration::ZERO;
-    for (invoked, returned) in allows.iter().skip(from) {
-        if *invoked < fault.begun {
-            continue;
-        }
-        longest = longest.max(returned.saturating_sub(last));
-        last = *returned;
-        if *returned >= fault.over {
-            return longest;
+/// Counts what was answered to questions.
+fn answers(history: &History, strikes: &[Strike], measures: &mut Measures) {
+    for (_, asked) in history.of(Op::Authorize) {
+        let decided = asked.output.get("decision").is_some();
+        match (asked.outcome, asked.return_ns) {
+            (Outcome::Ok, _) => measures.allows += 1,
+            (Outcome::Deny, Some(returned)) if decided => {
+                measures.denies += 1;
+                if !strikes.iter().any(|strike| strike.troubles(asked)) {
+                    let took = time(returned.saturating_sub(asked.invoke_ns));
+                    measures.slowest_deny = measures.slowest_deny.max(took);
+                    measures.late_denies += u64::from(took > DENY_WITHIN);
+                }
+            }
+            (Outcome::Deny | Outcome::Unknown, _) => measures.unanswered += 1,
         }
     }
-    // It ended before anything was allowed again.
-    longest.max(fault.over.saturating_sub(last))
 }
 
-fn submissions(all: &[Submission]) -> Submissions {
-    let mut counted = Submissions::default();
-    for submission in all {
-        counted.slowest = counted.slowest.max(submission.ended.saturating_sub(submission.begun));
-        if !submission.receipts.is_empty() {
-            counted.acknowledged += 1;
-            counted.retried += u64::from(submission.retried);
-            counted.resolved += u64::from(submission.unknown > 0);
-        } else if submission.refused.is_some() {
-            counted.refused += 1;
-        } else {
-            counted.unresolved += 1;
+/// A fault that was made on nodes, as the history has it.
+struct Strike {
+    kind: Kind,
+    struck: Struck,
+    victims: Vec<u64>,
+    begun: At,
+    over: At,
+}
+
+impl Strike {
+    /// Reads a record. A `cut` is none: it only tells when no quorum was left.
+    fn of(record: &Record) -> Option<Self> {
+        let said = |field: &str| record.input.get(field).and_then(Value::as_str);
+        let victims = record.input.get("nodes").and_then(Value::as_array).into_iter().flatten();
+        Some(Self {
+            kind: Kind::ALL.into_iter().find(|kind| said("kind") == Some(kind.name()))?,
+            struck: Struck::ALL.into_iter().find(|struck| said("struck") == Some(struck.name()))?,
+            victims: victims.filter_map(Value::as_u64).collect(),
+            begun: time(record.invoke_ns),
+            over: time(record.return_ns?),
+        })
+    }
+
+    /// Whether it was done to the node while it had this question.
+    fn troubles(&self, asked: &Record) -> bool {
+        self.victims.contains(&asked.node)
+            && time(asked.invoke_ns) <= self.over
+            && asked.return_ns.is_none_or(|returned| time(returned) >= self.begun)
+    }
+
+    /// From its beginning to the first allow that was asked for after it.
+    fn first(&self, allows: &[(At, At)]) -> Duration {
+        let first = allows.iter().find(|(invoked, _)| *invoked >= self.begun);
+        first.map_or(Duration::MAX, |(_, returned)| returned.saturating_sub(self.begun))
+    }
+
+    /// The longest time without an allow from its beginning until the first allow after all was well again. Only
+    /// what was asked after the fault counts.
+    fn silence(&self, allows: &[(At, At)]) -> Duration {
+        let from = allows.partition_point(|(_, returned)| *returned < self.begun);
+        let mut last = self.begun;
+        let mut longest = Duration::ZERO;
+        for (invoked, returned) in allows.iter().skip(from) {
+            if *invoked < self.begun {
+                continue;
+            }
+            longest = longest.max(returned.saturating_sub(last));
+            last = *returned;
+            if *returned >= self.over {
+                return longest;
+            }
+        }
+        // It ended before anything was allowed again.
+        longest.max(self.over.saturating_sub(last))
+    }
+}
+
+/// When allows were asked for and answered, by when they were answered.
+#[derive(Default)]
+struct Allows {
+    all: Vec<(At, At)>,
+    by_node: BTreeMap<u64, Vec<(At, At)>>,
+}
+
+impl Allows {
+    fn add(&mut self, allow: &Record) {
+        let Some(returned) = allow.return_ns else { return };
+        let times = (time(allow.invoke_ns), time(returned));
+        self.all.push(times);
+        self.by_node.entry(allow.node).or_default().push(times);
+    }
+
+    fn sort(&mut self) {
+        for times in std::iter::once(&mut self.all).chain(self.by_node.values_mut()) {
+            times.sort_by_key(|(_, returned)| *returned);
         }
     }
-    counted
+
+    fn of(&self, node: u64) -> &[(At, At)] {
+        self.by_node.get(&node).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Counts what became of what the load submitted, by the first definite answer to the same bytes.
+fn submissions(history: &History, measures: &mut Measures) {
+    let mut by_id: BTreeMap<&str, Vec<&Record>> = BTreeMap::new();
+    // Client 0 is the harness, which submits again what was accepted.
+    for (_, submit) in history.of(Op::Submit).filter(|(_, submit)| submit.client != 0) {
+        let id = submit.input.get("id").and_then(Value::as_str).unwrap_or_default();
+        by_id.entry(id).or_default().push(submit);
+    }
+    let counted = &mut measures.submissions;
+    for tries in by_id.values() {
+        let (Some(first), Some(last)) = (tries.first(), tries.last()) else { continue };
+        let known = tries.iter().find(|submit| submit.outcome != Outcome::Unknown);
+        let ended = known.and_then(|known| known.return_ns).unwrap_or(last.invoke_ns);
+        counted.slowest = counted.slowest.max(time(ended.saturating_sub(first.invoke_ns)));
+        match known {
+            Some(known) if known.outcome == Outcome::Ok => {
+                counted.acknowledged += 1;
+                counted.retried += u64::from(known.output.get("repeated") == Some(&Value::Bool(true)));
+                counted.resolved += u64::from(first.outcome == Outcome::Unknown);
+                measures.restrictions += u64::from(restricts(known));
+            }
+            Some(_) => counted.refused += 1,
+            None => counted.unresolved += 1,
+        }
+    }
+}
+
+fn restricts(submit: &Record) -> bool {
+    let said = submit.input.get("envelope").and_then(Value::as_str).and_then(Said::of);
+    said.is_some_and(|said| matches!(said.kind.as_str(), "revocation" | "containment"))
+}
+
+/// A record's time.
+fn time(ns: u64) -> At {
+    Duration::from_nanos(ns)
 }

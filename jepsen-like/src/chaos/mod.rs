@@ -1,15 +1,16 @@
 //! Chaos: a real cluster under load, broken again and again, and what it answered meanwhile.
 //!
-//! [`run`] starts a cluster, the load ([`Load`]) and a nemesis whose faults a seed decides; everything goes into a
-//! [`History`], which [`judge`] searches for wrong answers and [`measure`] for how long what took. Timing is real: the
-//! same seed makes the same faults, not the same run.
+//! [`run`] starts a cluster, the load ([`Load`]) and a nemesis whose faults a seed decides. The [`Recorder`] writes everything into a
+//! [`History`] as a simulated run has it. [`judge`](fn@crate::check::judge) holds the history to the invariants
+//! that are judged in chaos, and [`measure`] says how long what took. Timing is real: the same seed makes the same faults, not the
+//! same run.
 
-mod history;
-mod judge;
+mod fault;
 mod load;
 mod measure;
 mod nemesis;
 mod plan;
+mod recorder;
 mod report;
 mod rounds;
 mod settle;
@@ -19,19 +20,18 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-pub use history::{
-    Asked, At, Digest, Fault, Found, History, Kind, Outcome, Receipt, Restricted, Stored, Struck, Submission,
-};
-pub use judge::{Rule, Wrong, judge};
+pub use fault::{At, Fault, Kind, Struck};
 pub use load::{Load, LoadConfig};
 pub use measure::{DENY_WITHIN, Measures, Spread, Submissions, Windows, measure};
 pub use nemesis::strike;
-pub use plan::{Plan, Planned, Seeded};
-pub use report::Report;
+pub use plan::{Plan, Planned};
+pub use recorder::Recorder;
+pub use report::{Report, Wrong};
 pub use settle::settle;
 
 use crate::cluster::Cluster;
 use crate::error::HarnessError;
+use crate::history::History;
 
 /// Longest run: the history is kept in memory.
 pub const SECONDS_MAX: u64 = 3_600;
@@ -57,30 +57,30 @@ pub struct ChaosConfig {
     pub load: LoadConfig,
 }
 
-/// Breaks a cluster of its own and reports. `say` is told what goes on.
+/// Breaks a cluster of its own, and gives what the run showed and its history. `say` is told what goes on.
 ///
 /// # Errors
 /// The harness could not do its work, or a node never came back; wrong answers are no error but in the report.
-pub async fn run(config: ChaosConfig, say: impl Fn(&str)) -> Result<Report, HarnessError> {
+pub async fn run(config: ChaosConfig, say: impl Fn(&str)) -> Result<(Report, History), HarnessError> {
     say(&format!("starting {} nodes, seed {}", config.nodes, config.seed));
     let mut cluster = Cluster::start(config.nodes).await?;
     let load = Load::start(&cluster, LoadConfig { seed: config.seed, ..config.load }).await?;
     sleep(WARM_UP).await;
-    let mut faults: Vec<Fault> = Vec::new();
-    for planned in Plan::new(config.seed, &config.kinds, config.majorities).take(config.faults_max) {
+    let recorder = load.recorder();
+    let plan = Plan::new(config.seed, &config.kinds, config.majorities).take(config.faults_max);
+    for (number, planned) in (1..).zip(plan) {
         if load.at().as_secs() >= config.seconds {
             break;
         }
-        let number = faults.len() + 1;
         let told = |what: &str| {
             say(&format!("{:6.1} s, fault {number}: {what}; {}", load.at().as_secs_f64(), load.so_far()));
         };
-        faults.push(strike(&mut cluster, &planned, || load.at(), told).await?);
+        strike(&mut cluster, &planned, &recorder, told).await?;
         sleep(planned.calm).await;
     }
     say("ending the load");
-    let mut history = load.stop().await?;
-    history.faults = faults;
-    settle(&cluster, &mut history, config.seed, &say).await?;
-    Ok(Report::new(config, &history))
+    load.stop().await?;
+    settle(&cluster, &recorder, config.seed, &say).await?;
+    let history = recorder.take();
+    Ok((Report::new(config, &history), history))
 }

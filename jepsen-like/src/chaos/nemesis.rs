@@ -5,24 +5,25 @@ use std::time::Duration;
 use tokio::task::block_in_place;
 use tokio::time::sleep;
 
-use super::history::{At, Fault, Kind, Struck};
+use super::fault::{Fault, Kind, Struck};
 use super::plan::Planned;
+use super::recorder::Recorder;
 use crate::cluster::Cluster;
 use crate::error::HarnessError;
 
 /// Longest until all nodes are ready again.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
-/// Makes one fault and heals it; returns once every node is ready. `at` is the run's clock.
+/// Makes one fault, heals it and records it; returns once every node is ready.
 ///
 /// # Errors
 /// The processes did not do what they were told, as a graceful stop that ends otherwise than with 0.
 pub async fn strike(
     cluster: &mut Cluster,
     planned: &Planned,
-    at: impl Fn() -> At,
+    recorder: &Recorder,
     say: impl Fn(&str),
-) -> Result<Fault, HarnessError> {
+) -> Result<(), HarnessError> {
     let leader = cluster.leader().await?;
     let victims = victims(planned, leader, &cluster.nodes.iter().map(|node| node.id).collect::<Vec<_>>());
     say(&format!(
@@ -31,11 +32,11 @@ pub async fn strike(
         planned.struck.name(),
         planned.hold.as_millis()
     ));
-    let begun = at();
+    let begun = recorder.at();
     block_in_place(|| begin(cluster, planned.kind, &victims))?;
-    let effective = at();
+    let effective = recorder.at();
     sleep(planned.hold).await;
-    let healing = at();
+    let healing = recorder.at();
     for id in &victims {
         match planned.kind {
             Kind::Pause => cluster.resume(*id)?,
@@ -43,8 +44,10 @@ pub async fn strike(
         }
     }
     cluster.ready(READY_WITHIN).await?;
-    let over = at();
-    Ok(Fault { kind: planned.kind, struck: planned.struck, victims, begun, effective, healing, over })
+    let over = recorder.at();
+    let Planned { kind, struck, .. } = *planned;
+    recorder.fault(&Fault { kind, struck, victims, begun, effective, healing, over });
+    Ok(())
 }
 
 fn begin(cluster: &mut Cluster, kind: Kind, victims: &[u64]) -> Result<(), HarnessError> {

@@ -2,36 +2,8 @@
 
 use std::time::Duration;
 
-use super::history::{Kind, Struck};
-
-/// Numbers that look random and come from a seed (splitmix64).
-#[derive(Debug, Clone)]
-pub struct Seeded(u64);
-
-impl Seeded {
-    /// The numbers of this seed.
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// The next number.
-    pub fn next_number(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `end`; 0 if that is 0.
-    pub fn below(&mut self, end: u64) -> u64 {
-        self.next_number().checked_rem(end).unwrap_or(0)
-    }
-
-    fn between(&mut self, from_ms: u64, to_ms: u64) -> Duration {
-        Duration::from_millis(from_ms + self.below(to_ms.saturating_sub(from_ms)))
-    }
-}
+use super::fault::{Kind, Struck};
+use crate::sim::dice::Dice;
 
 /// A fault that is to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +23,7 @@ pub struct Planned {
 /// The faults of a seed, one after the other, without end.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    numbers: Seeded,
+    dice: Dice,
     kinds: Vec<Kind>,
     majorities: bool,
 }
@@ -59,7 +31,7 @@ pub struct Plan {
 impl Plan {
     /// The plan of a seed, with these kinds of faults.
     pub fn new(seed: u64, kinds: &[Kind], majorities: bool) -> Self {
-        Self { numbers: Seeded::new(seed), kinds: kinds.to_vec(), majorities }
+        Self { dice: Dice::new(seed), kinds: kinds.to_vec(), majorities }
     }
 }
 
@@ -68,22 +40,22 @@ impl Iterator for Plan {
 
     /// The next fault. There is none only if there are no kinds.
     fn next(&mut self) -> Option<Planned> {
-        let kinds = u64::try_from(self.kinds.len()).unwrap_or(0);
-        let kind = self.kinds.get(usize::try_from(self.numbers.below(kinds)).unwrap_or(0)).copied()?;
-        let struck = match self.numbers.below(100) {
+        let kind = self.dice.pick(&self.kinds).copied()?;
+        let struck = match self.dice.below(100) {
             0..45 => Struck::Leader,
             45..85 => Struck::Follower,
             _ if self.majorities => Struck::Majority,
             _ => Struck::Follower,
         };
-        let hold = match (kind, struck) {
-            (Kind::Pause, _) => self.numbers.between(200, 3_000),
+        let hold_ms = match (kind, struck) {
+            (Kind::Pause, _) => self.dice.between(200, 2_999),
             // Long enough for questions to be asked without a quorum.
-            (_, Struck::Majority) => self.numbers.between(800, 1_600),
-            (_, _) => self.numbers.between(100, 900),
+            (_, Struck::Majority) => self.dice.between(800, 1_599),
+            (_, _) => self.dice.between(100, 899),
         };
-        let calm = self.numbers.between(200, 600);
-        Some(Planned { kind, struck, pick: self.numbers.next_number(), hold, calm })
+        let calm_ms = self.dice.between(200, 599);
+        let (hold, calm) = (Duration::from_millis(hold_ms), Duration::from_millis(calm_ms));
+        Some(Planned { kind, struck, pick: self.dice.next_u64(), hold, calm })
     }
 }
 

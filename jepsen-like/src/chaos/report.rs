@@ -1,20 +1,29 @@
 //! What a run showed, for people and as JSON.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::ChaosConfig;
-use super::history::{History, Outcome};
-use super::judge::{Rule, Wrong, judge};
 use super::measure::{DENY_WITHIN, Measures, Spread, measure};
+use crate::check::{self, Finding, PRINTED_MAX, Setting, judge, lines};
+use crate::history::History;
+use crate::table::{Side, Table};
 
-/// Wrong answers of a rule that are printed with their evidence; all are counted.
-const PRINTED_MAX: usize = 5;
 /// A run shows little if fewer than one in so many questions were allowed.
 const ALLOWED_AT_LEAST_ONE_IN: u64 = 10;
+
+/// Something that must not have happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wrong {
+    /// The invariant that it violates, by its number.
+    pub rule: &'static str,
+    /// What happened.
+    pub what: String,
+    /// The records that show it, a line each.
+    pub shown_by: Vec<String>,
+}
 
 /// What a run showed.
 #[derive(Debug, Clone)]
@@ -23,13 +32,13 @@ pub struct Report {
     pub config: ChaosConfig,
     /// What it measured.
     pub measures: Measures,
-    /// Restrictions that were acknowledged.
-    pub restrictions: usize,
     /// Answers to questions that were asked after their restriction was acknowledged.
-    pub asked_after: usize,
+    pub asked_after: u64,
     /// Answers that were asked for and given while no quorum was there.
-    pub asked_without_quorum: usize,
-    /// Everything that was wrong.
+    pub asked_without_quorum: u64,
+    /// What every check found that is judged in chaos.
+    pub findings: Vec<Finding>,
+    /// Everything that was wrong, in the order of the checks.
     pub wrong: Vec<Wrong>,
     /// Why the run shows less than it should.
     pub vacuous: Vec<String>,
@@ -38,27 +47,15 @@ pub struct Report {
 impl Report {
     /// Judges and measures a history.
     pub fn new(config: ChaosConfig, history: &History) -> Self {
-        let measures = measure(history);
-        let answered = || history.asked.iter().filter(|asked| asked.outcome != Outcome::NoAnswer);
-        let after = answered().filter(|asked| {
-            let bound = history.restricted.iter().find(|restricted| restricted.question == asked.question);
-            bound.is_some_and(|restricted| asked.invoked > restricted.acknowledged)
-        });
-        let without = answered().filter(|asked| {
-            history.faults.iter().any(|fault| {
-                fault.struck == super::Struck::Majority
-                    && asked.invoked > fault.effective
-                    && asked.returned < fault.healing
-            })
-        });
+        let judged = judge(history, Setting::Chaos);
         let mut report = Self {
-            restrictions: history.restricted.len(),
-            asked_after: after.count(),
-            asked_without_quorum: without.count(),
-            wrong: judge(history),
+            asked_after: judged.looked_at("S1"),
+            asked_without_quorum: judged.looked_at("S9"),
+            wrong: judged.findings.iter().flat_map(|finding| wrong(history, finding)).collect(),
+            findings: judged.findings,
             vacuous: Vec::new(),
+            measures: measure(history),
             config,
-            measures,
         };
         report.vacuous = report.little();
         report
@@ -113,7 +110,15 @@ impl Report {
         let wrong: Vec<Value> = self
             .wrong
             .iter()
-            .map(|wrong| json!({"rule": wrong.rule.name(), "evidence": wrong.evidence}))
+            .map(|wrong| json!({"rule": wrong.rule, "evidence": wrong.what, "records": wrong.shown_by}))
+            .collect();
+        let checks: Vec<Value> = self
+            .findings
+            .iter()
+            .map(|finding| {
+                json!({"id": finding.id, "says": finding.says, "lookedAt": finding.verdict.looked_at,
+                    "violations": finding.verdict.violations.len()})
+            })
             .collect();
         let submissions = &measures.submissions;
         json!({
@@ -121,12 +126,12 @@ impl Report {
             "allows": measures.allows, "denies": measures.denies, "unanswered": measures.unanswered,
             "slowestDenyMs": ms(measures.slowest_deny), "lateDenies": measures.late_denies,
             "longestSilenceMs": ms(measures.longest_silence),
-            "restrictions": self.restrictions, "askedAfterRestriction": self.asked_after,
+            "restrictions": measures.restrictions, "askedAfterRestriction": self.asked_after,
             "askedWithoutQuorum": self.asked_without_quorum,
             "submissions": {"acknowledged": submissions.acknowledged, "retried": submissions.retried,
                 "unknownThenResolved": submissions.resolved, "unresolved": submissions.unresolved,
                 "refused": submissions.refused, "slowestMs": ms(submissions.slowest)},
-            "wrongAnswers": wrong, "vacuous": self.vacuous,
+            "checks": checks, "wrongAnswers": wrong, "vacuous": self.vacuous,
         })
     }
 
@@ -141,17 +146,7 @@ impl Report {
 
     fn write(&self, text: &mut String, measures: &Measures) -> std::fmt::Result {
         writeln!(text, "deny windows in ms, as min / p50 / p99 / max")?;
-        writeln!(
-            text,
-            "{:<6} {:<9} {:>5}   {:<26} {:<26} {:<26}",
-            "fault", "struck", "count", "first allow", "silence anywhere", "silence at worst survivor"
-        )?;
-        for ((kind, struck), windows) in &measures.faults {
-            let columns = [&windows.first, &windows.anywhere, &windows.survivor].map(spread);
-            let [first, anywhere, survivor] = columns;
-            let (kind, struck, count) = (kind.name(), struck.name(), windows.first.count());
-            writeln!(text, "{kind:<6} {struck:<9} {count:>5}   {first:<26} {anywhere:<26} {survivor:<26}")?;
-        }
+        write!(text, "{}", windows(measures))?;
         writeln!(
             text,
             "answers: {} allows, {} denies, {} times none; longest silence {} ms",
@@ -170,7 +165,7 @@ impl Report {
         writeln!(
             text,
             "restrictions: {} acknowledged, {} answers to questions asked afterwards; without a quorum: {} answers",
-            self.restrictions, self.asked_after, self.asked_without_quorum
+            measures.restrictions, self.asked_after, self.asked_without_quorum
         )?;
         let submissions = &measures.submissions;
         writeln!(
@@ -186,19 +181,50 @@ impl Report {
         for why in &self.vacuous {
             writeln!(text, "this run shows little: {why}")?;
         }
+        write!(text, "{}", check::table(&self.findings))?;
         writeln!(text, "wrong answers: {}", self.wrong.len())?;
-        let mut by_rule: BTreeMap<Rule, Vec<&str>> = BTreeMap::new();
-        for wrong in &self.wrong {
-            by_rule.entry(wrong.rule).or_default().push(&wrong.evidence);
-        }
-        for (rule, evidence) in by_rule {
-            writeln!(text, "  {} ({}):", rule.name(), evidence.len())?;
-            for evidence in evidence.iter().take(PRINTED_MAX) {
-                writeln!(text, "    {evidence}")?;
+        for finding in &self.findings {
+            let count = finding.verdict.violations.len();
+            if count == 0 {
+                continue;
+            }
+            writeln!(text, "  {} {} ({count}):", finding.id, finding.says)?;
+            for wrong in self.wrong.iter().filter(|wrong| wrong.rule == finding.id).take(PRINTED_MAX) {
+                writeln!(text, "    {}", wrong.what)?;
+                for line in &wrong.shown_by {
+                    writeln!(text, "      {line}")?;
+                }
             }
         }
         Ok(())
     }
+}
+
+fn wrong(history: &History, finding: &Finding) -> Vec<Wrong> {
+    let wrong = finding.verdict.violations.iter().map(|violation| Wrong {
+        rule: finding.id,
+        what: violation.what.clone(),
+        shown_by: lines(history, violation),
+    });
+    wrong.collect()
+}
+
+/// The deny windows of each kind of fault.
+fn windows(measures: &Measures) -> String {
+    let mut table = Table::new(&[
+        ("fault", Side::Left),
+        ("struck", Side::Left),
+        ("count", Side::Right),
+        ("first allow", Side::Left),
+        ("silence anywhere", Side::Left),
+        ("silence at worst survivor", Side::Left),
+    ]);
+    for ((kind, struck), windows) in &measures.faults {
+        let [first, anywhere, survivor] = [&windows.first, &windows.anywhere, &windows.survivor].map(spread);
+        let count = windows.first.count().to_string();
+        table.row([kind.name().to_owned(), struck.name().to_owned(), count, first, anywhere, survivor]);
+    }
+    table.to_text("")
 }
 
 fn spread(spread: &Spread) -> String {

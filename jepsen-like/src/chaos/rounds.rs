@@ -6,7 +6,6 @@ use std::time::Duration;
 use assent_proof::{EvidenceId, SigningKey};
 use tokio::time::{Instant, sleep};
 
-use super::history::Restricted;
 use super::load::Keys;
 use super::shared::Shared;
 use crate::error::HarnessError;
@@ -18,6 +17,8 @@ const ALLOWED_WITHIN: Duration = Duration::from_secs(5);
 const ALLOWED_FOR: Duration = Duration::from_millis(150);
 /// How long it goes on being asked alone afterwards; later rounds ask it too.
 const ASKED_FOR: Duration = Duration::from_millis(200);
+/// The client that submits the rounds' evidence.
+const CLIENT: u64 = 100;
 /// An attestation is too old for the development policy after five minutes; question 0 gets a new one in time.
 const ATTESTS_EVERY_SECONDS: i64 = 90;
 
@@ -39,7 +40,7 @@ pub(super) async fn run(
             let evidence = steady.clone().issued_at(now);
             let bytes = evidence.attestation(&keys.attestation, (sequence, attested), "affirming", "m");
             attested = id_of(&bytes);
-            if !shared.submit(&client, bytes).await {
+            if !shared.submit(CLIENT, &client, bytes).await {
                 return Ok(());
             }
             attested_at = now;
@@ -53,7 +54,7 @@ pub(super) async fn run(
             evidence.authorization(&keys.governance, (0, None)),
             evidence.attestation(&fresh, (0, None), "affirming", "m"),
         ] {
-            if !shared.submit(&client, bytes).await {
+            if !shared.submit(CLIENT, &client, bytes).await {
                 // What became of it is in the history.
                 return Ok(());
             }
@@ -64,15 +65,14 @@ pub(super) async fn run(
             sleep(Duration::from_millis(5)).await;
         }
         sleep(ALLOWED_FOR).await;
-        let (how, bytes) = if round.is_multiple_of(2) {
-            ("quarantine", evidence.quarantine(&keys.audit))
+        let bytes = if round.is_multiple_of(2) {
+            evidence.quarantine(&keys.audit)
         } else {
-            ("revocation", evidence.revocation(&fresh, &keys.governance))
+            evidence.revocation(&fresh, &keys.governance)
         };
-        if !shared.submit(&client, bytes).await {
+        if !shared.submit(CLIENT, &client, bytes).await {
             return Ok(());
         }
-        shared.restricted(Restricted { question, how, acknowledged: shared.at() });
         sleep(ASKED_FOR).await;
     }
     Ok(())

@@ -1,21 +1,21 @@
-//! What the tasks of the load share: the questions, the history so far, and how something is submitted.
+//! What the tasks of the load share: the questions, the recorder, and how something is submitted.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use assent_client::{Client, ClientConfig, ClientError, Trust};
+use assent_client::{Client, ClientConfig, SubmitError, Submitted, Trust};
 use assent_proof::Seconds;
 use bytes::Bytes;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::history::{Asked, At, History, Outcome, Receipt, Restricted, Submission};
 use super::load::LoadConfig;
+use super::recorder::Recorder;
 use crate::answer::{Answer, Http};
 use crate::cluster::Cluster;
 use crate::error::HarnessError;
-use crate::evidence::id_of;
+use crate::history::{Outcome, receipt};
 
 /// The latest questions are asked in turn with question 0.
 const LATEST: usize = 4;
@@ -24,7 +24,6 @@ const RESOLVES_WITHIN: Duration = Duration::from_secs(60);
 
 /// What all tasks of the load share.
 pub(super) struct Shared {
-    started: Instant,
     stop: AtomicBool,
     stop_asking: AtomicBool,
     config: LoadConfig,
@@ -35,15 +34,19 @@ pub(super) struct Shared {
     questions: Mutex<Vec<Arc<Value>>>,
     /// The questions that were allowed at least once.
     allowed: Mutex<Vec<bool>>,
-    history: Mutex<History>,
+    recorder: Recorder,
 }
 
 impl Shared {
     /// Nothing has happened yet, and question 0 is `steady`.
-    pub(super) fn new(cluster: &Cluster, config: LoadConfig, now: Seconds, steady: Value) -> Self {
-        let nodes = cluster.nodes.iter().map(|node| node.id).collect();
+    pub(super) fn new(
+        cluster: &Cluster,
+        config: LoadConfig,
+        recorder: Recorder,
+        now: Seconds,
+        steady: Value,
+    ) -> Self {
         Self {
-            started: Instant::now(),
             stop: AtomicBool::new(false),
             stop_asking: AtomicBool::new(false),
             config,
@@ -52,7 +55,7 @@ impl Shared {
             now: AtomicI64::new(now.0),
             questions: Mutex::new(vec![Arc::new(steady)]),
             allowed: Mutex::new(vec![false]),
-            history: Mutex::new(History { nodes, ..History::default() }),
+            recorder,
         }
     }
 
@@ -63,10 +66,6 @@ impl Shared {
     /// The nodes and where clients reach them.
     pub(super) fn addresses(&self) -> &[(u64, String)] {
         &self.addresses
-    }
-
-    pub(super) fn since(&self, at: Instant) -> At {
-        at.saturating_duration_since(self.started)
     }
 
     /// Nothing new is submitted from now on.
@@ -83,44 +82,35 @@ impl Shared {
         self.stop_asking.load(Ordering::Relaxed)
     }
 
-    /// Takes everything that happened.
-    pub(super) fn take(&self) -> History {
-        self.note(std::mem::take)
-    }
-
-    /// What happened so far, in a few words.
-    pub(super) fn so_far(&self) -> String {
-        self.note(|history| {
-            let allows = history.asked.iter().filter(|asked| asked.outcome == Outcome::Allow).count();
-            format!(
-                "{} submissions, {} questions, {allows} allows, {} restrictions",
-                history.submissions.len(),
-                history.asked.len(),
-                history.restricted.len()
-            )
-        })
+    pub(super) fn recorder(&self) -> &Recorder {
+        &self.recorder
     }
 
     pub(super) async fn ask(&self, url: &str, body: Bytes, within: Duration) -> Answer {
         self.http.ask("POST", url, body, within).await
     }
 
-    /// Notes an answer, and the registry's clock if it told it, in unix milliseconds.
-    pub(super) fn asked(&self, asked: Asked, now: Option<u64>) {
-        if let Some(now) = now.and_then(|ms| i64::try_from(ms / 1000).ok()) {
+    /// Records an answer, and keeps the registry's clock if the answer tells it. Whether there was a decision.
+    pub(super) fn answered(
+        &self,
+        client: u64,
+        node: u64,
+        question: usize,
+        request: &Value,
+        answer: Answer,
+    ) -> bool {
+        if let Some(now) = answer.number("evaluatedAt").and_then(|ms| i64::try_from(ms / 1000).ok()) {
             self.now.fetch_max(now, Ordering::Relaxed);
         }
-        if asked.outcome == Outcome::Allow {
+        let decided = answer.text("decision").is_some();
+        let outcome = self.recorder.question(client, node, request.clone(), answer);
+        if outcome == Outcome::Ok {
             let mut allowed = self.allowed.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(allowed) = allowed.get_mut(asked.question) {
+            if let Some(allowed) = allowed.get_mut(question) {
                 *allowed = true;
             }
         }
-        self.note(|history| history.asked.push(asked));
-    }
-
-    pub(super) fn at(&self) -> At {
-        self.started.elapsed()
+        decided
     }
 
     pub(super) fn stopped(&self) -> bool {
@@ -150,14 +140,6 @@ impl Shared {
         allowed.get(question).copied().unwrap_or(false)
     }
 
-    pub(super) fn restricted(&self, restricted: Restricted) {
-        self.note(|history| history.restricted.push(restricted));
-    }
-
-    fn note<T>(&self, work: impl FnOnce(&mut History) -> T) -> T {
-        work(&mut self.history.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
     /// Question 0 every other time, and the latest ones in turn between.
     pub(super) fn pick(&self, turn: usize) -> (usize, Arc<Value>) {
         let questions = self.questions.lock().unwrap_or_else(PoisonError::into_inner);
@@ -180,47 +162,41 @@ impl Shared {
         Client::new(config).map_err(|error| HarnessError::Unexpected(error.to_string()))
     }
 
-    /// Submits the same bytes until their outcome is known. Whether they were accepted.
-    pub(super) async fn submit(&self, client: &Client, envelope: Vec<u8>) -> bool {
+    /// Submits the same bytes until their outcome is known, as this client of the load. Whether they were accepted.
+    pub(super) async fn submit(&self, by: u64, client: &Client, envelope: Vec<u8>) -> bool {
         let bytes = Bytes::from(envelope);
-        let mut submission = Submission {
-            id: id_of(&bytes).map(|id| id.to_string()).unwrap_or_default(),
-            bytes: bytes.clone(),
-            begun: self.at(),
-            ended: At::ZERO,
-            unknown: 0,
-            retried: false,
-            receipts: Vec::new(),
-            refused: None,
-        };
         let mut give_up = None;
         loop {
-            match client.submit(bytes.clone()).await {
-                Ok(submitted) => {
-                    submission.retried = !submitted.fresh;
-                    submission.receipts.push(Receipt {
-                        ledger_index: submitted.receipt.ledger_index,
-                        accepted_at: submitted.receipt.accepted_at.0,
-                        evidence_id: submitted.receipt.evidence_id.to_string(),
-                    });
-                    break;
-                }
-                Err(ClientError::Refused(problem)) => {
-                    submission.refused = Some(format!("{}: {}", problem.code, problem.detail));
-                    break;
-                }
-                Err(_) => submission.unknown = submission.unknown.saturating_add(1),
+            let invoked = Instant::now();
+            let answer = client.submit(bytes.clone()).await;
+            let times = (invoked, Instant::now());
+            let (outcome, output) = outcome(answer);
+            // The client asks one node after the other, and does not say which one took it.
+            self.recorder.submission((by, 0), &bytes, output, times, outcome);
+            if outcome != Outcome::Unknown {
+                return outcome == Outcome::Ok;
             }
             if self.stopped() {
                 let until = *give_up.get_or_insert_with(|| Instant::now() + RESOLVES_WITHIN);
                 if Instant::now() >= until {
-                    break;
+                    return false;
                 }
             }
         }
-        submission.ended = self.at();
-        let accepted = !submission.receipts.is_empty();
-        self.note(|history| history.submissions.push(submission));
-        accepted
+    }
+}
+
+/// How a try of the client ended, and what came back.
+fn outcome(answer: Result<Submitted, SubmitError>) -> (Outcome, Value) {
+    match answer {
+        Ok(submitted) => {
+            let status = if submitted.fresh { 201 } else { 200 };
+            let body = serde_json::to_value(submitted.receipt).unwrap_or_default();
+            (Outcome::Ok, receipt(status, body).unwrap_or_default())
+        }
+        Err(SubmitError::Refused(problem)) => {
+            (Outcome::Deny, serde_json::to_value(problem).unwrap_or_default())
+        }
+        Err(_) => (Outcome::Unknown, Value::Null),
     }
 }

@@ -21,6 +21,8 @@ pub(super) struct Known {
 #[derive(Debug, Default)]
 pub(super) struct Book {
     pub(super) known: BTreeMap<String, Known>,
+    /// The ids of those of each kind.
+    by_kind: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Book {
@@ -48,6 +50,7 @@ impl Book {
 
     fn add(&mut self, id: &str, envelope: &str, from_ns: u64) {
         let Some(said) = Said::of(envelope) else { return };
+        self.by_kind.entry(said.kind.clone()).or_default().insert(id.to_owned());
         let texts = BTreeSet::from([envelope.to_owned()]);
         self.known.insert(id.to_owned(), Known { said, from_ns, texts });
     }
@@ -55,12 +58,12 @@ impl Book {
     /// The statements of a kind that may have had an effect by then, each with its id.
     pub(super) fn of_kind<'b>(
         &'b self,
-        kind: &'b str,
+        kind: &str,
         by_ns: u64,
-    ) -> impl Iterator<Item = (&'b str, &'b Known)> {
-        let of_kind =
-            self.known.iter().filter(move |(_, known)| known.said.kind == kind && known.from_ns <= by_ns);
-        of_kind.map(|(id, known)| (id.as_str(), known))
+    ) -> impl Iterator<Item = (&'b str, &'b Known)> + use<'b> {
+        let ids = self.by_kind.get(kind).into_iter().flatten();
+        let known = ids.filter_map(move |id| Some((id.as_str(), self.known.get(id)?)));
+        known.filter(move |(_, known)| known.from_ns <= by_ns)
     }
 }
 

@@ -1,15 +1,16 @@
-//! Runs every check over a history and says what they found.
+//! Runs the checks of a setting over a history and says what they found.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::{INVARIANTS, NOT_YET, Verdict, Violation};
+use super::{INVARIANTS, NOT_YET, Setting, Verdict, Violation};
 use crate::history::{History, Op, Record};
+use crate::table::{Side, Table};
 
 /// Violations of one invariant that are printed; all are counted.
-const PRINTED_MAX: usize = 5;
+pub(crate) const PRINTED_MAX: usize = 5;
 /// Records that are printed for one violation.
 const SHOWN_MAX: usize = 12;
 /// Characters of an input or an output that are printed.
@@ -35,10 +36,11 @@ pub struct Report {
     pub findings: Vec<Finding>,
 }
 
-/// Judges a history by every invariant.
-pub fn judge(history: &History) -> Report {
+/// Judges a history by every invariant that is judged where it was recorded.
+pub fn judge(history: &History, setting: Setting) -> Report {
     let findings = INVARIANTS
         .iter()
+        .filter(|invariant| invariant.is_judged_in(setting))
         .map(|invariant| Finding {
             id: invariant.id,
             says: invariant.says,
@@ -52,6 +54,12 @@ impl Report {
     /// Whether nothing is violated.
     pub fn is_good(&self) -> bool {
         self.violated().is_empty()
+    }
+
+    /// How many things the check of an invariant looked at; 0 if it is not judged here.
+    pub fn looked_at(&self, id: &str) -> u64 {
+        let finding = self.findings.iter().find(|finding| finding.id == id);
+        finding.map_or(0, |finding| finding.verdict.looked_at)
     }
 
     /// The invariants that are violated.
@@ -70,10 +78,7 @@ impl Report {
 
     fn write(&self, text: &mut String, history: &History) -> std::fmt::Result {
         writeln!(text, "{} records", self.records)?;
-        writeln!(text, "{:<4} {:>9} {:>10}  what must hold", "", "looked at", "violations")?;
-        for Finding { id, says, verdict } in &self.findings {
-            writeln!(text, "{id:<4} {:>9} {:>10}  {says}", verdict.looked_at, verdict.violations.len())?;
-        }
+        write!(text, "{}", table(&self.findings))?;
         for Finding { id, verdict, .. } in &self.findings {
             for violation in verdict.violations.iter().take(PRINTED_MAX) {
                 writeln!(text, "\n{id}: {}", violation.what)?;
@@ -104,6 +109,22 @@ impl Report {
         json!({"records": self.records, "good": self.is_good(), "findings": findings.collect::<Vec<_>>(),
             "notJudged": not_yet.collect::<Vec<_>>()})
     }
+}
+
+/// At how many things each check looked, and how many violations it found.
+pub(crate) fn table(findings: &[Finding]) -> String {
+    let columns = [
+        ("", Side::Left),
+        ("looked at", Side::Right),
+        ("violations", Side::Right),
+        ("what must hold", Side::Left),
+    ];
+    let mut table = Table::new(&columns);
+    for Finding { id, says, verdict } in findings {
+        let (looked_at, violations) = (verdict.looked_at.to_string(), verdict.violations.len().to_string());
+        table.row([(*id).to_owned(), looked_at, violations, (*says).to_owned()]);
+    }
+    table.to_text("")
 }
 
 /// The records that show a violation, a line each.

@@ -155,8 +155,8 @@ pub(super) fn is_clients(record: &Record) -> bool {
 
 /// What an envelope says. Nobody's signature is looked at.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Said {
-    pub(super) kind: String,
+pub(crate) struct Said {
+    pub(crate) kind: String,
     pub(super) domain: String,
     pub(super) lineage: String,
     /// The subject's SHA-256.
@@ -170,7 +170,7 @@ pub(super) struct Said {
 
 impl Said {
     /// Reads an envelope's text.
-    pub(super) fn of(envelope: &str) -> Option<Self> {
+    pub(crate) fn of(envelope: &str) -> Option<Self> {
         let envelope: Value = serde_json::from_str(envelope).ok()?;
         let payload = decode_base64(text(&envelope, "payload")?)?;
         let statement: Value = serde_json::from_slice(&payload).ok()?;

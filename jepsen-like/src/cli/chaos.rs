@@ -1,11 +1,13 @@
 //! `assent-jepsen chaos`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
 use assent_jepsen::HarnessError;
 use assent_jepsen::chaos::{ChaosConfig, Kind, LoadConfig, Report, SECONDS_MAX, run};
+use assent_jepsen::history::History;
 use assent_jepsen::output::{print, say};
 
 use super::{Output, USAGE};
@@ -13,10 +15,11 @@ use super::{Output, USAGE};
 /// Kill, pause and stop the nodes of a cluster of its own under load.
 ///
 /// It starts real node processes in a temporary directory, asks through every node, submits through the real client, revokes
-/// and quarantines, and makes one fault after the other. It reports how long denies lasted, and every wrong answer: an
-/// allow after an acknowledged restriction or without a quorum, an acknowledged envelope that is missing or different
-/// somewhere, two receipts for the same bytes, nodes that have applied the same and hold something else. It ends with 1 if
-/// there is any. The seed decides the faults; the timing is real.
+/// and quarantines, and makes one fault after the other. It reports how long denies lasted, and every wrong answer: what happened
+/// is judged by the invariants that jepsen-like/README.md lists for chaos, among them no allow after an acknowledged restriction
+/// or without a quorum, no acknowledged envelope that is missing or different somewhere, no two receipts for the same bytes, and
+/// nodes that hold the same. It ends with 1 if any is violated. The seed decides the faults; the timing is real. A run of more
+/// than 120 s asks and submits less often, so that its history fits into memory.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -38,6 +41,9 @@ pub(super) struct ChaosArgs {
     /// Never strike so many nodes that no quorum is left
     #[arg(long)]
     minority_only: bool,
+    /// Write the history to FILE, which `check --of chaos` judges again
+    #[arg(long, value_name = "FILE")]
+    history: Option<PathBuf>,
 }
 
 /// What is done to nodes.
@@ -69,7 +75,12 @@ impl ChaosArgs {
             return USAGE.into();
         }
         match chaos(self) {
-            Ok(report) => {
+            Ok((report, history)) => {
+                if let Some(path) = &self.history
+                    && let Err(error) = history.save(path)
+                {
+                    return failed(&format!("writing `{}`: {error}", path.display()));
+                }
                 let text = match output {
                     Output::Text => report.to_text(),
                     Output::Json => report.to_json().to_string(),
@@ -89,7 +100,7 @@ fn failed(problem: &str) -> ExitCode {
     1.into()
 }
 
-fn chaos(args: &ChaosArgs) -> Result<Report, HarnessError> {
+fn chaos(args: &ChaosArgs) -> Result<(Report, History), HarnessError> {
     assent_jepsen::build_binary()?;
     let config = ChaosConfig {
         nodes: args.nodes,
@@ -98,13 +109,13 @@ fn chaos(args: &ChaosArgs) -> Result<Report, HarnessError> {
         seed: args.seed,
         kinds: args.faults.iter().map(|fault| Kind::from(*fault)).collect(),
         majorities: !args.minority_only,
-        load: LoadConfig::default(),
+        load: LoadConfig::lasting(args.seconds),
     };
     let failed = |error: std::io::Error| HarnessError::Unexpected(format!("starting the runtime: {error}"));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failed)?;
     runtime.block_on(async {
         tokio::select! {
-            report = run(config, say) => report,
+            ran = run(config, say) => ran,
             // Dropping the run ends the cluster's processes and removes its directory.
             _ = tokio::signal::ctrl_c() => Err(HarnessError::Unexpected("interrupted".to_owned())),
         }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use assent_jepsen::check::judge;
+use assent_jepsen::check::{Setting, judge};
 use assent_jepsen::history::{History, HistoryError};
 use assent_jepsen::output::{print, say};
 
@@ -18,7 +18,7 @@ const MALFORMED: u8 = 2;
 /// The report could not be written.
 const UNWRITTEN: u8 = 3;
 
-/// Judge the history of a simulated run.
+/// Judge the history of a run.
 ///
 /// It says of each invariant at how many things its check looked and what violates it, with the records that show it, one
 /// line each. A history that gives a check nothing to look at shows nothing about that invariant. It ends with 0 if nothing is
@@ -32,6 +32,9 @@ Example:
 pub(super) struct CheckArgs {
     /// The history, one JSON record a line
     file: PathBuf,
+    /// Where it was recorded, which decides by which checks it is judged
+    #[arg(long, value_enum, value_name = "SETTING", default_value_t = Setting::Simulation)]
+    of: Setting,
 }
 
 impl CheckArgs {
@@ -45,7 +48,7 @@ impl CheckArgs {
             Ok(history) => history,
             Err(error) => return failed(&error.to_string(), MALFORMED),
         };
-        let report = judge(&history);
+        let report = judge(&history, self.of);
         // What was cut off before its first record would otherwise pass for a good run.
         if report.is_good() && report.findings.iter().all(|finding| finding.verdict.looked_at == 0) {
             let what = format!(

@@ -1,9 +1,12 @@
 //! What happened in a run, one record a line, so that any checker can judge it; the format is described in `README.md`.
 //!
 //! A [`Record`] is one operation from its invocation to its return, or one thing that the harness did or saw. Times are
-//! simulated nanoseconds since the run began, on one clock that no node can read. Nothing here judges.
+//! nanoseconds since the run began, on one clock that no node can read: simulated ones, or those of the harness's own clock
+//! where the nodes are real processes. Nothing here judges.
 
-use std::io::{self, BufRead, Write};
+use std::fs::File;
+use std::io::{self, BufRead, BufWriter, Write};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -23,7 +26,8 @@ pub struct Record {
     pub op: Op,
     /// Who did it; 0 is the harness. A client does one thing at a time.
     pub client: u64,
-    /// The node that was asked, struck or looked at.
+    /// The node that was asked, struck or looked at; 0 if it is none in particular, as of a submission that the real client made
+    /// through whichever node took it.
     pub node: u64,
     /// What it is about, for checks that go key by key: a domain's name, or empty.
     pub key: String,
@@ -56,7 +60,8 @@ pub enum Op {
     /// `envelope` is the stored text, and `applied` the log index at which `digest` (of all rows) was taken.
     Ledger,
     /// A fault, from when it began to bite to when it was undone. Input `{kind, nodes, …}`. The kind `cut` says that for all
-    /// that time `node` could exchange messages with no node, itself included, that could with a quorum.
+    /// that time `node` could exchange messages with no node, itself included, that could with a quorum. Of chaos's kinds, `kill`,
+    /// `pause` and `stop`, the input says in `struck` what part of the cluster it was: `follower`, `leader` or `majority`.
     Fault,
     /// What the harness saw of a node's Raft state when it changed. Output `{boot, term, vote: {term, node, committed}, state,
     /// leader, lastLog, committed: {index, term}, applied: {index, term}, voters: [[id…]…], learners: [id…], revision}`; log indexes
@@ -74,6 +79,32 @@ pub enum Outcome {
     Deny,
     /// Nobody knows: it may have happened, may yet happen, or may never.
     Unknown,
+}
+
+impl Outcome {
+    /// How a question ended, by the status and the body of its answer.
+    pub fn of_question(status: u16, body: &Value) -> Self {
+        match body.get("decision").and_then(Value::as_str) {
+            Some("allow") if status == 200 => Self::Ok,
+            Some("deny") => Self::Deny,
+            // A problem document: nothing was decided.
+            _ if body.get("code").is_some() => Self::Deny,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// The receipt that a submission was answered with, as a history has it: its status says whether it is `repeated`.
+///
+/// # Errors
+/// The body itself, if the answer is no receipt.
+pub fn receipt(status: u16, mut body: Value) -> Result<Value, Value> {
+    if !matches!(status, 200 | 201) {
+        return Err(body);
+    }
+    let Some(fields) = body.as_object_mut() else { return Err(body) };
+    fields.insert("repeated".to_owned(), Value::Bool(status == 200));
+    Ok(body)
 }
 
 /// A line that is no record.
@@ -119,6 +150,11 @@ impl History {
         Ok(to.flush()?)
     }
 
+    /// Writes it to a file.
+    pub fn save(&self, path: &Path) -> Result<(), HistoryError> {
+        self.write(BufWriter::new(File::create(path)?))
+    }
+
     /// The records of one kind, each with its place in the history.
     pub fn of(&self, op: Op) -> impl Iterator<Item = (usize, &Record)> {
         self.records.iter().enumerate().filter(move |(_, record)| record.op == op)
@@ -142,6 +178,24 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn an_answer_without_a_decision_or_a_code_leaves_a_question_open() {
+        let decided = |decision: &str| json!({"decision": decision});
+        assert_eq!(Outcome::of_question(200, &decided("allow")), Outcome::Ok);
+        assert_eq!(Outcome::of_question(403, &decided("allow")), Outcome::Unknown, "no allow comes with 403");
+        assert_eq!(Outcome::of_question(403, &decided("deny")), Outcome::Deny);
+        assert_eq!(Outcome::of_question(503, &json!({"code": "overloaded"})), Outcome::Deny);
+        assert_eq!(Outcome::of_question(200, &Value::Null), Outcome::Unknown);
+    }
+
+    #[test]
+    fn a_receipt_is_repeated_if_its_status_says_so() {
+        assert_eq!(receipt(201, json!({"revision": 3})), Ok(json!({"revision": 3, "repeated": false})));
+        assert_eq!(receipt(200, json!({"revision": 3})), Ok(json!({"revision": 3, "repeated": true})));
+        assert_eq!(receipt(409, json!({"code": "x"})), Err(json!({"code": "x"})));
+        assert_eq!(receipt(200, Value::Null), Err(Value::Null));
+    }
 
     #[test]
     fn a_history_is_one_record_a_line_and_reads_back() {

@@ -1,7 +1,6 @@
 //! `assent-jepsen ledgers`: ledgers by number, in what the rules and the model differ, and how to see it again.
 
 use std::fmt::Write;
-use std::io::{self, IsTerminal};
 use std::ops::Range;
 
 use clap::Args;
@@ -9,13 +8,16 @@ use clap::Args;
 use super::many::{Found, LedgersReport, run_ledgers};
 use super::profile::Profile;
 use crate::mutants::{Mutant, activate};
-use crate::output::{print, say, say_on};
+use crate::output::{Progress, print};
+use crate::sim::seeds::parse_range;
 
 /// Most seeds of one command.
 const SEEDS_MAX: u64 = 1_000_000_000;
 
 /// How many ledgers pass between two lines of progress, where stderr is no terminal.
 const PROGRESS_EACH: u64 = 2_000;
+/// How many ledgers pass between two of them on a terminal.
+const PROGRESS_EACH_ON_TERMINAL: u64 = 50;
 
 /// Grow random ledgers, and compare the rules with the model of the rules, step by step.
 ///
@@ -46,11 +48,7 @@ pub struct LedgersArgs {
 }
 
 fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
-    let problem = || format!("`{text}` is not `A..B` with A below B, and at most {SEEDS_MAX} seeds");
-    let (from, to) = text.split_once("..").ok_or_else(problem)?;
-    let (from, to): (u64, u64) = (from.parse().map_err(|_| problem())?, to.parse().map_err(|_| problem())?);
-    let count = to.checked_sub(from).filter(|count| (1..=SEEDS_MAX).contains(count));
-    count.map(|_| from..to).ok_or_else(problem)
+    parse_range(text, SEEDS_MAX)
 }
 
 /// Runs the command; whether nothing was found.
@@ -63,9 +61,13 @@ pub fn ledgers(args: &LedgersArgs, json: bool) -> Result<bool, String> {
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = args.jobs.and_then(|jobs| usize::try_from(jobs).ok()).unwrap_or(cores);
-    let mut progress = Progress { seeds: count(&args.seeds), terminal: io::stderr().is_terminal() };
-    let report = run_ledgers(&args.seeds, args.profile, jobs, &mut |all| progress.tell(all))
-        .map_err(|error| error.to_string())?;
+    let progress = Progress::of(count(&args.seeds), PROGRESS_EACH_ON_TERMINAL, PROGRESS_EACH);
+    let report = run_ledgers(&args.seeds, args.profile, jobs, &mut |all| {
+        progress.tell(all.ledgers, || {
+            format!("ledgers, {} steps, {} kinds of differences", all.steps, all.findings.len())
+        });
+    })
+    .map_err(|error| error.to_string())?;
     let told = if json {
         serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?
     } else {
@@ -124,33 +126,6 @@ fn reproduce(found: &Found, mutant: Option<Mutant>) -> String {
         found.seed.saturating_add(1),
         found.profile.name()
     )
-}
-
-/// Tells on stderr how far it is.
-struct Progress {
-    seeds: u64,
-    terminal: bool,
-}
-
-impl Progress {
-    fn tell(&mut self, all: &LedgersReport) {
-        let last = all.ledgers == self.seeds;
-        let line = format!(
-            "{}/{} ledgers, {} steps, {} kinds of differences",
-            all.ledgers,
-            self.seeds,
-            all.steps,
-            all.findings.len()
-        );
-        if self.terminal && (last || all.ledgers.is_multiple_of(50)) {
-            say_on(&format!("\r{line}"));
-            if last {
-                say("");
-            }
-        } else if !self.terminal && (last || all.ledgers.is_multiple_of(PROGRESS_EACH)) {
-            say(&line);
-        }
-    }
 }
 
 #[cfg(test)]

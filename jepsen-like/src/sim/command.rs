@@ -1,8 +1,7 @@
 //! `assent-jepsen sim`: seeds by number, what they brought as a table, and how to see a failure again.
 
-use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal};
-use std::path::{Path, PathBuf};
+use std::ops::Range;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -11,14 +10,16 @@ use clap::builder::TypedValueParser;
 use super::nemesis::Kind;
 use super::run::{Config, run};
 use super::seed::SeedReport;
-use super::seeds::{Plan, SeedsReport, run_seeds};
+use super::seeds::{Plan, SeedsReport, parse_range, run_seeds};
 use super::shrink::shrink;
 use super::table;
 use crate::mutants::{Mutant, activate};
-use crate::output::{print, say, say_on};
+use crate::output::{Progress, print, say};
 
 /// How long a run lasts unless told otherwise, in simulated seconds.
 const SECONDS: u64 = 20;
+/// How many seeds pass between two lines of progress, where stderr is no terminal.
+const PROGRESS_EACH: u64 = 10;
 
 /// Run whole clusters in simulation, seed by seed, and judge them.
 ///
@@ -36,8 +37,8 @@ pub struct SimArgs {
     #[arg(long, value_name = "N", conflicts_with = "seeds")]
     seed: Option<u64>,
     /// Seeds from A up to, but not with, B
-    #[arg(long, value_name = "A..B", value_parser = parse_range)]
-    seeds: Option<SeedRange>,
+    #[arg(long, value_name = "A..B", value_parser = parse_seeds)]
+    seeds: Option<Range<u64>>,
     /// How many nodes begin, 3 or 5
     #[arg(long, default_value_t = 3, value_parser = clap::builder::PossibleValuesParser::new(["3", "5"]).map(|n| n.parse::<u64>().unwrap_or(3)))]
     nodes: u64,
@@ -80,23 +81,11 @@ pub struct SimArgs {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Faults(Vec<Kind>);
 
-/// A range of seeds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SeedRange {
-    from: u64,
-    to: u64,
-}
-
 /// Most seeds of one command.
 const SEEDS_MAX: u64 = 1_000_000;
 
-fn parse_range(text: &str) -> Result<SeedRange, String> {
-    let problem = || format!("`{text}` is not `A..B` with A below B, and at most {SEEDS_MAX} seeds");
-    let (from, to) = text.split_once("..").ok_or_else(problem)?;
-    let range =
-        SeedRange { from: from.parse().map_err(|_| problem())?, to: to.parse().map_err(|_| problem())? };
-    let count = range.to.checked_sub(range.from).filter(|count| (1..=SEEDS_MAX).contains(count));
-    count.map(|_| range).ok_or_else(problem)
+fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
+    parse_range(text, SEEDS_MAX)
 }
 
 fn parse_faults(text: &str) -> Result<Faults, String> {
@@ -147,7 +136,7 @@ impl SimArgs {
 
     fn seeds(&self) -> Vec<u64> {
         match (&self.seeds, self.seed) {
-            (Some(range), _) => (range.from..range.to).collect(),
+            (Some(range), _) => range.clone().collect(),
             (None, seed) => vec![seed.unwrap_or(1)],
         }
     }
@@ -177,9 +166,9 @@ pub fn sim(args: &SimArgs, json: bool) -> Result<bool, String> {
         }
     }
     let plan = Plan { seeds: args.seeds(), arguments, jobs: args.jobs(), stop_at_first: false };
-    let mut progress = Progress::new(plan.seeds.len());
+    let progress = Progress::of(u64::try_from(plan.seeds.len()).unwrap_or(u64::MAX), 1, PROGRESS_EACH);
     let mut report =
-        run_seeds(&plan, &mut |seed, all| progress.tell(seed, all)).map_err(|error| error.to_string())?;
+        run_seeds(&plan, &mut |seed, all| tell(&progress, seed, all)).map_err(|error| error.to_string())?;
     report.hold_to_reach(&args.faults.0, args.nodes);
     let told = if json {
         serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?
@@ -204,51 +193,23 @@ fn here(args: &SimArgs) -> Result<SeedReport, String> {
     let ran = run(&args.config(seed), folder.path(), &mut |_| {});
     let (report, history) = SeedReport::of(seed, args.nodes, ran);
     if let Some(path) = &args.history {
-        save(&history, path).map_err(|error| format!("writing `{}`: {error}", path.display()))?;
+        history.save(path).map_err(|error| format!("writing `{}`: {error}", path.display()))?;
     }
     Ok(report)
 }
 
-fn save(history: &crate::history::History, path: &Path) -> Result<(), crate::history::HistoryError> {
-    history.write(BufWriter::new(File::create(path)?))
-}
-
-/// Tells on stderr how far it is.
-struct Progress {
-    seeds: usize,
-    terminal: bool,
-}
-
-impl Progress {
-    fn new(seeds: usize) -> Self {
-        Self { seeds, terminal: io::stderr().is_terminal() }
+/// Tells on stderr how far it is, and at once what a seed violates.
+fn tell(progress: &Progress, seed: &SeedReport, all: &SeedsReport) {
+    for found in &seed.violations {
+        progress.interrupt(&format!("seed {}: {} violated: {}", seed.seed, found.invariant, found.what));
     }
-
-    fn tell(&mut self, seed: &SeedReport, all: &SeedsReport) {
-        for found in &seed.violations {
-            let clear = self.clear();
-            say(&format!("{clear}seed {}: {} violated: {}", seed.seed, found.invariant, found.what));
-        }
-        let line = format!(
-            "{}/{} seeds, {} operations, {} allows, {} violations, {:.1} simulated seconds a second and core",
-            all.seeds,
-            self.seeds,
+    progress.tell(all.seeds, || {
+        format!(
+            "seeds, {} operations, {} allows, {} violations, {:.1} simulated seconds a second and core",
             all.ops,
             all.allows,
             all.violations.len(),
             all.speed()
-        );
-        if self.terminal {
-            say_on(&format!("\r{line}"));
-            if all.seeds == u64::try_from(self.seeds).unwrap_or(0) {
-                say("");
-            }
-        } else if all.seeds.is_multiple_of(10) || all.seeds == u64::try_from(self.seeds).unwrap_or(0) {
-            say(&line);
-        }
-    }
-
-    fn clear(&self) -> &'static str {
-        if self.terminal { "\r\x1b[K" } else { "" }
-    }
+        )
+    });
 }

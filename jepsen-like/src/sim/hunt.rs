@@ -9,9 +9,10 @@ use clap::Args;
 use serde::Serialize;
 
 use super::seeds::{Plan, SeedsError, run_seeds};
-use crate::check::INVARIANTS;
+use crate::check::{INVARIANTS, Setting};
 use crate::mutants::{Mutant, build, go_on_with_mutants};
 use crate::output::{print, say};
+use crate::table::{Side, Table};
 
 /// The pseudo-invariant of one seed giving one trace.
 const SAME_TRACE: &str = "M1";
@@ -128,7 +129,7 @@ fn hunt(args: &MutantsArgs, tell: &mut dyn FnMut(&str)) -> Result<Hunted, SeedsE
     let mut rows = Vec::new();
     for mutant in wanted {
         let row = one(args, mutant)?;
-        tell(&row.to_text());
+        tell(row.cells().join("  ").trim_end());
         rows.push(row);
     }
     Ok(Hunted { mutants: rows, control: args.control, false_alarms })
@@ -182,7 +183,8 @@ fn one(args: &MutantsArgs, mutant: Mutant) -> Result<Caught, SeedsError> {
 
 /// Whether an invariant is judged here at all: some are shown by other tests, so that no number of seeds violates them.
 fn judges_seeds(id: &str) -> bool {
-    id == SAME_TRACE || INVARIANTS.iter().any(|invariant| invariant.id == id)
+    let mut judged = INVARIANTS.iter().filter(|invariant| invariant.is_judged_in(Setting::Simulation));
+    id == SAME_TRACE || judged.any(|invariant| invariant.id == id)
 }
 
 fn jobs(args: &MutantsArgs) -> usize {
@@ -210,7 +212,8 @@ fn count_and_median(mut seeds: Vec<u64>) -> (usize, u64) {
 }
 
 impl Caught {
-    fn to_text(&self) -> String {
+    /// The cells of its row: the mutant, the checks that are meant to notice, when the first of them did, when any did, and others.
+    fn cells(&self) -> [String; 5] {
         let made_for = self.meant_for.first().map_or("", String::as_str);
         let named = match self.named {
             Some(seeds) => format!("{made_for} in {seeds}"),
@@ -220,18 +223,18 @@ impl Caught {
             .caught
             .as_ref()
             .map_or_else(|| "NOT CAUGHT".to_owned(), |(check, seeds)| format!("{check} in {seeds}"));
-        let meant_for = self.meant_for.join(" ");
-        format!("{:<28} {meant_for:<10} {named:<10} {caught:<10} {}", self.mutant, self.also.join(" "))
+        [self.mutant.clone(), self.meant_for.join(" "), named, caught, self.also.join(" ")]
     }
 }
 
 impl Hunted {
     fn to_text(&self) -> String {
-        let mut out =
-            format!("{:<28} {:<10} {:<10} {:<10} also violated\n", "mutant", "meant for", "the first", "any");
+        let titles = ["mutant", "meant for", "the first", "any", "also violated"];
+        let mut table = Table::new(&titles.map(|title| (title, Side::Left)));
         for row in &self.mutants {
-            let _ = writeln!(out, "{}", row.to_text().trim_end());
+            table.row(row.cells());
         }
+        let mut out = table.to_text("");
         let any = self.mutants.iter().filter_map(|row| row.caught.as_ref().map(|(_, seeds)| *seeds));
         let (any, any_median) = count_and_median(any.collect());
         let (named, named_median) =

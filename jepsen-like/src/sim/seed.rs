@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::rare::rare;
 use super::run::{Ran, RunError};
-use crate::check::{judge, lines};
+use crate::check::{Setting, judge, lines};
 use crate::history::{History, Outcome};
 
 /// Most violations of one invariant that are told.
@@ -121,7 +121,7 @@ impl SeedReport {
     }
 
     fn judge(&mut self, history: &History) {
-        for finding in judge(history).findings {
+        for finding in judge(history, Setting::Simulation).findings {
             let looked_at = self.looked_at.entry(finding.id.to_owned()).or_insert(0);
             *looked_at = looked_at.saturating_add(finding.verdict.looked_at);
             for violation in finding.verdict.violations.into_iter().take(TOLD_MAX) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -83,6 +84,18 @@ pub enum SeedsError {
         /// What it said instead.
         problem: String,
     },
+}
+
+/// Reads `A..B`, the seeds from A up to, but not with, B: at least one, and at most so many.
+///
+/// # Errors
+/// It is no such range, for people.
+pub fn parse_range(text: &str, seeds_max: u64) -> Result<Range<u64>, String> {
+    let problem = || format!("`{text}` is not `A..B` with A below B, and at most {seeds_max} seeds");
+    let (from, to) = text.split_once("..").ok_or_else(problem)?;
+    let (from, to): (u64, u64) = (from.parse().map_err(|_| problem())?, to.parse().map_err(|_| problem())?);
+    let count = to.checked_sub(from).filter(|count| (1..=seeds_max).contains(count));
+    count.map(|_| from..to).ok_or_else(problem)
 }
 
 /// Runs all, telling `progress` of each seed as it ends. What is reported in the end is in the order of the seeds.

@@ -6,7 +6,8 @@ use std::fmt::Write;
 use super::nemesis::Kind;
 use super::rare::SOMETIMES;
 use super::seeds::SeedsReport;
-use crate::check::INVARIANTS;
+use crate::check::{INVARIANTS, Setting};
+use crate::table::{Side, Table};
 
 /// Columns of a list of counts.
 const ACROSS: usize = 4;
@@ -63,8 +64,14 @@ pub(super) fn reproduce(seed: u64, arguments: &[String]) -> String {
 }
 
 fn checks(out: &mut String, report: &SeedsReport) {
-    let _ = writeln!(out, "checks");
-    for invariant in INVARIANTS {
+    let columns = [
+        ("checks", Side::Left),
+        ("", Side::Left),
+        ("looked at", Side::Right),
+        ("what must hold", Side::Left),
+    ];
+    let mut table = Table::new(&columns);
+    for invariant in INVARIANTS.iter().filter(|invariant| invariant.is_judged_in(Setting::Simulation)) {
         let found = report.violations.iter().map(|(_, found)| found).chain(&report.together);
         let violated = found.filter(|found| found.invariant == invariant.id).count();
         let looked_at = report.looked_at.get(invariant.id).copied().unwrap_or(0);
@@ -73,12 +80,9 @@ fn checks(out: &mut String, report: &SeedsReport) {
             (0, _) => "holds".to_owned(),
             (count, _) => format!("VIOLATED {count} times"),
         };
-        let _ = writeln!(
-            out,
-            "  {:<4} {verdict:<20} {looked_at:>10} looked at  {}",
-            invariant.id, invariant.says
-        );
+        table.row([invariant.id.to_owned(), verdict, looked_at.to_string(), invariant.says.to_owned()]);
     }
+    out.push_str(&table.to_text(""));
 }
 
 fn list(out: &mut String, title: &str, counts: &BTreeMap<String, u64>) {

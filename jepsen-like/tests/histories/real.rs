@@ -13,7 +13,7 @@ use crate::story::{BEGIN, ORIGIN, Piece, Shelf, Story, key, name, shown, time};
 
 pub(crate) fn stories() -> Shelf {
     [
-        ("good-replayed", Real::founded().told(2)),
+        ("good-replayed", held_by(2)),
         ("bad-S10-other-rows", other_rows()),
         ("bad-S10-refused-leaf", refused_leaf()),
         ("bad-S10-missing-leaf", missing_leaf()),
@@ -23,8 +23,13 @@ pub(crate) fn stories() -> Shelf {
     .into()
 }
 
+/// So many nodes hold what their ledger gives.
+pub(crate) fn held_by(nodes: u64) -> Story {
+    Real::founded().told(nodes)
+}
+
 /// A node holds a row that no leaf gave it.
-fn other_rows() -> Story {
+pub(crate) fn other_rows() -> Story {
     let mut real = Real::founded();
     real.rows.put(Table::Evidence, b"left over", b"from before").unwrap();
     real.told(1)

@@ -27,22 +27,6 @@ const CRATES: &[(&str, &str)] = &[
     ("cluster", "cluster/src"),
 ];
 
-/// The circles that there still are: the crate, the modules that reach one another, and why they do. A module that is in no circle
-/// any more must be struck from its list, so the lists can only become shorter. `proof`, `registry`, `store` and `api` have none.
-const KNOWN: &[(&str, &[&str], &str)] = &[
-    ("client", &["config", "endpoints"], "the configuration reads endpoints, which take an option of it"),
-    ("client", &["attempts", "client"], "attempts are made by the client, which takes their deadline"),
-    ("client", &["load", "load::report", "load::worker"], "the load's configuration lies in the parent"),
-    (
-        "cli",
-        &["dev", "dev::chaos", "dev::genesis", "dev::layout", "dev::nodes"],
-        "the names of a development cluster lie in the parent, and its layout makes the genesis file",
-    ),
-    ("cli", &["demo::leaderless", "demo::offline", "demo::story"], "the story's helpers lie in the story"),
-    ("cli", &["command::member", "command::replace"], "replacing a member reuses steps of adding one"),
-    ("cli", &["watch::execution", "watch::guard"], "the guard's process and the guarded one name each other"),
-];
-
 /// Every source file below a folder: its path from there, and its text.
 fn sources(folder: &Path, prefix: &str, found: &mut Vec<(String, String)>) {
     for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
@@ -59,10 +43,6 @@ fn sources(folder: &Path, prefix: &str, found: &mut Vec<(String, String)>) {
 fn no_module_imports_from_a_module_that_imports_from_it() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut wrong = Vec::new();
-    let mut over: BTreeSet<(&str, String)> = KNOWN
-        .iter()
-        .flat_map(|(krate, listed, _)| listed.iter().map(move |module| (*krate, (*module).to_owned())))
-        .collect();
     for (krate, folder) in CRATES {
         let mut files = Vec::new();
         sources(&root.join(folder), "", &mut files);
@@ -72,19 +52,9 @@ fn no_module_imports_from_a_module_that_imports_from_it() {
         assert!(uses.values().map(BTreeMap::len).sum::<usize>() > 20, "no imports were found in {krate}");
         for knot in knots(&uses) {
             let names: BTreeSet<String> = knot.iter().map(|place| name(place)).collect();
-            let is_known = KNOWN.iter().any(|(of, listed, _)| {
-                of == krate && names.iter().all(|name| listed.contains(&name.as_str()))
-            });
-            if is_known {
-                over.retain(|(of, module)| of != krate || !names.contains(module));
-            } else {
-                let names: Vec<String> = names.into_iter().collect();
-                wrong.push(format!("{krate}: {}\n{}", names.join(", "), circle(&uses, &knot)));
-            }
+            let names: Vec<String> = names.into_iter().collect();
+            wrong.push(format!("{krate}: {}\n{}", names.join(", "), circle(&uses, &knot)));
         }
-    }
-    for (krate, module) in over {
-        wrong.push(format!("{krate}: `{module}` is in no circle any more: strike it from KNOWN"));
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }

@@ -3,7 +3,7 @@
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use assent_client::{Allowed, Client, ClientError, Decision};
+use assent_client::{Allowed, Client, Decision};
 use assent_proof::text::one_line;
 use assent_proof::{AuthorizeRequest, EvidenceId, History, LineageName, Token};
 use clap::Args as ClapArgs;
@@ -11,7 +11,7 @@ use clap::Args as ClapArgs;
 use crate::args::{DomainArg, SubjectArg, TrustArgs};
 use crate::connect::Endpoints;
 use crate::edge;
-use crate::exit::{CliError, Exit};
+use crate::exit::{CliError, Exit, unanswered};
 use crate::output::Output;
 
 /// Ask whether something may execute, now. Exit code 0 allow, 10 deny, 11 cannot know, 64 wrong usage.
@@ -151,22 +151,6 @@ impl QuestionArgs {
         AuthorizeRequest::parse(&request.to_json().to_vec())
             .map_err(|refusal| CliError { exit: Exit::Usage, ..refusal.into() })
     }
-}
-
-/// No decision: nobody knows, unless the question itself is at fault, or a node denied in words that this build does not know.
-pub(crate) fn unanswered(error: ClientError) -> CliError {
-    let exit = match &error {
-        ClientError::Config { .. } => Exit::Usage,
-        ClientError::DenyNotUnderstood(_) => Exit::Deny,
-        ClientError::Refused(_) | ClientError::RefusalNotUnderstood(_) => Exit::Failed,
-        ClientError::Unavailable { .. }
-        | ClientError::OutcomeUnknown { .. }
-        | ClientError::Answer { .. }
-        | ClientError::HistoryChanged(_)
-        | ClientError::BeyondLedger { .. }
-        | ClientError::Untrusted { .. } => Exit::CannotKnow,
-    };
-    CliError { exit, ..error.into() }
 }
 
 /// Refuses to go on with an allow that is over: the host may have slept since the answer came.

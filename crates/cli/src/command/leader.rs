@@ -3,9 +3,9 @@
 use assent_api::parse_node_id;
 use clap::{Args as ClapArgs, Subcommand};
 
-use super::member;
 use crate::connect::Endpoints;
 use crate::exit::{CliError, Exit};
+use crate::members::table;
 use crate::output::Output;
 
 const EXAMPLE: &str = "\
@@ -40,6 +40,6 @@ struct Transfer {
 pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     let LeaderCommand::Transfer(args) = args.command;
     let members = args.endpoints.client_for_changes()?.transfer_leader(args.to).await?;
-    output.result(&members, || member::table(&members))?;
+    output.result(&members, || table(&members))?;
     Ok(Exit::Ok)
 }

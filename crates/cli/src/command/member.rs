@@ -3,16 +3,15 @@
 use std::time::Duration;
 
 use assent_api::{
-    AddressError, MemberAddress, MemberAddresses, MemberBody, MemberRole, MembersBody, NewMember,
-    parse_node_id,
+    AddressError, MemberAddress, MemberAddresses, MemberRole, MembersBody, NewMember, parse_node_id,
 };
 use assent_client::Client;
 use clap::{Args as ClapArgs, Subcommand};
-use tokio::time::{Instant, sleep};
 
 use super::replace;
 use crate::connect::Endpoints;
 use crate::exit::{CliError, Exit};
+use crate::members::{introduce, promote, table};
 use crate::output::Output;
 
 const EXAMPLE: &str = "\
@@ -23,9 +22,6 @@ Example:
   assent member remove 2
   assent member update --id 2 --peer-addr 10.0.0.22:7500
   assent member replace 2 --node http://10.0.0.14:7400 --root-key root.pem --node-key node-4.pem";
-
-/// How often a learner is asked after while it catches up.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// List, add, promote, move, remove and replace members of the cluster.
 ///
@@ -142,41 +138,6 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     Ok(Exit::Ok)
 }
 
-/// Asks the new node who it is.
-pub(crate) async fn introduce(endpoints: &Endpoints, node: &str) -> Result<NewMember, CliError> {
-    // To read takes no longer than any read.
-    let client = endpoints.client()?;
-    let status = client.status_at(node).await?;
-    let cluster = client.status().await?;
-    if status.cluster_id != cluster.cluster_id {
-        let detail = format!(
-            "`{node}` belongs to cluster `{}`, and this is `{}`",
-            status.cluster_id, cluster.cluster_id
-        );
-        return Err(CliError::new(
-            "other_cluster",
-            detail,
-            "start the node with this cluster's genesis file",
-        ));
-    }
-    let who = status.node.clone();
-    let place = |said: &str| {
-        said.parse::<MemberAddress>().map_err(|error| {
-            let detail = format!("`{node}` says that it is where no member can be: {error}");
-            let remedy =
-                "correct `peer_advertise` and `client_advertise` in that node's configuration, and start it again";
-            CliError::new("malformed", detail, remedy)
-        })
-    };
-    Ok(NewMember {
-        id: status.node_id,
-        peer: place(&who.peer)?,
-        client: place(&who.client)?,
-        store_id: who.store_id,
-        key: who.key,
-    })
-}
-
 /// Adds the node as a learner.
 async fn add(client: &Client, new: &NewMember, output: Output) -> Result<MembersBody, CliError> {
     let members = client.add_member(new).await?;
@@ -186,80 +147,4 @@ async fn add(client: &Client, new: &NewMember, output: Output) -> Result<Members
     };
     output.say(&format!("node {} at {} {what}", new.id, new.peer));
     Ok(members)
-}
-
-/// Waits until the learner has caught up, says how far it is, and promotes it.
-pub(crate) async fn promote(
-    client: &Client,
-    id: u64,
-    within: Duration,
-    output: Output,
-) -> Result<MembersBody, CliError> {
-    let until = Instant::now() + within;
-    let mut told = None;
-    loop {
-        match client.promote_member(id).await {
-            Ok(members) => {
-                output.say(&format!("node {id} is a voter"));
-                return Ok(members);
-            }
-            Err(error) if error.code() == "member_behind" && Instant::now() < until => {
-                let members = client.members().await?;
-                let line = members.member(id).map(progress);
-                if line != told {
-                    line.iter().for_each(|line| output.say(line));
-                    told = line;
-                }
-                sleep(LOOK_EVERY).await;
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-}
-
-fn progress(member: &MemberBody) -> String {
-    match (member.connected, member.behind) {
-        (false, _) => format!("node {} is not connected yet", member.id),
-        (true, Some(behind)) => format!("node {} lacks {behind} log entries", member.id),
-        (true, None) => format!("node {} is catching up", member.id),
-    }
-}
-
-/// The members, for people.
-pub(crate) fn table(members: &MembersBody) -> String {
-    let mut lines = vec![format!(
-        "{:>4} {:<7} {:<6} {:<9} {:>10} {:>7} {:<8} {:<22} {}",
-        "node", "role", "leads", "connected", "matched", "behind", "key", "peer", "client"
-    )];
-    lines.extend(members.members.iter().map(|member| line(member, members.leader)));
-    if members.changing {
-        lines.push("a change of the membership is under way".to_owned());
-    }
-    let whose = match members.leader {
-        Some(_) => "",
-        None => ", no leader is known",
-    };
-    lines
-        .push(format!("as node {} sees it{whose}; the next free id is {}", members.node_id, members.next_id));
-    lines.join("\n")
-}
-
-fn line(member: &MemberBody, leader: Option<u64>) -> String {
-    let number = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
-    let yes = |yes: bool| if yes { "yes" } else { "no" };
-    format!(
-        "{:>4} {:<7} {:<6} {:<9} {:>10} {:>7} {:<8} {:<22} {}",
-        member.id,
-        match member.role {
-            MemberRole::Voter => "voter",
-            MemberRole::Learner => "learner",
-        },
-        yes(leader == Some(member.id)),
-        yes(member.connected),
-        number(member.matched),
-        number(member.behind),
-        if member.key_granted { "granted" } else { "missing" },
-        member.peer,
-        member.client,
-    )
 }

@@ -1,10 +1,11 @@
 //! `permit`: ask for an allow that is recorded, and run a command only with it.
 
-use assent_client::{ClientError, Decision};
+use assent_client::{Client, Decision, PermitError};
+use assent_proof::AuthorizeRequest;
 use clap::Args as ClapArgs;
 
-use super::authorize::{QuestionArgs, unanswered};
-use crate::exit::{CliError, Exit};
+use super::authorize::QuestionArgs;
+use crate::exit::{CliError, Exit, unanswered};
 use crate::output::Output;
 
 /// Ask for a permit: an allow that is recorded in the ledger, and that takes one use of an authorization whose uses are
@@ -29,24 +30,46 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
         // It is recorded once asked for, and takes a use: not for nobody.
         output.must_have_a_reader()?;
     }
-    let decided = client.permit(&request).await;
-    let is_allow = decided.as_ref().is_ok_and(Decision::is_allow);
-    let is_unknown = match &decided {
-        Ok(decision) => decision.is_cannot_know(),
-        Err(ClientError::DenyNotUnderstood(_)) => false,
-        Err(_) => true,
-    };
-    let decided = decided.map_err(unanswered);
-    let concluded = decided.and_then(|decision| question.conclude_permit(&decision, output));
+    let (decided, recorded) = ask(&client, &request).await;
+    let nonce = recorded.as_deref();
     // An allow is in vain that was over, that nobody has read, or whose command could not be started.
-    let in_vain = is_unknown || (is_allow && concluded.is_err());
-    if in_vain
-        && !question.names_a_nonce()
-        && let Some(nonce) = &request.nonce
-    {
-        output.say(&format!(
-            "a permit may have been recorded: ask again with `--nonce {nonce}`, which takes no further use"
-        ));
+    let concluded = decided.and_then(|decision| question.conclude_permit(&decision, output));
+    let exit = concluded.map_err(|error| in_vain(error, nonce))?;
+    if exit != Exit::Ok {
+        say_nonce(nonce, output);
     }
-    concluded
+    Ok(exit)
+}
+
+/// Asks for a permit. Beside the decision comes the nonce for which a permit is recorded, or may be though the decision is no allow.
+pub(crate) async fn ask(
+    client: &Client,
+    request: &AuthorizeRequest,
+) -> (Result<Decision, CliError>, Option<String>) {
+    let decided = client.permit(request).await;
+    let recorded = match &decided {
+        Ok(decision) if decision.is_allow() => request.nonce.clone(),
+        Ok(_) => None,
+        Err(error) => error.nonce().map(str::to_owned),
+    };
+    (decided.or_else(PermitError::into_end).map_err(unanswered), recorded)
+}
+
+/// The error of a permit that the caller does not get, or cannot act on: it names the nonce for which a permit may have been recorded.
+pub(crate) fn in_vain(error: CliError, nonce: Option<&str>) -> CliError {
+    let Some(nonce) = nonce else { return error };
+    let detail = format!("{}; a permit may have been recorded", error.detail);
+    let remedy = format!("{}; {}", ask_again(nonce), error.remedy);
+    CliError { detail, remedy, ..error }
+}
+
+/// Says beside a deny for which nonce a permit may have been recorded, if one may.
+pub(crate) fn say_nonce(nonce: Option<&str>, output: Output) {
+    if let Some(nonce) = nonce {
+        output.say(&format!("a permit may have been recorded: {}", ask_again(nonce)));
+    }
+}
+
+fn ask_again(nonce: &str) -> String {
+    format!("ask again with `--nonce {nonce}`, which takes no further use")
 }

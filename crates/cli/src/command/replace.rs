@@ -9,12 +9,14 @@ use assent_client::Client;
 use assent_proof::{Claims, DomainName, PublicKey, RevocationReason, Role, Seconds, SigningKey};
 use clap::Args as ClapArgs;
 
-use super::member::{introduce, promote, table};
 use crate::args::OriginArg;
 use crate::connect::Endpoints;
 use crate::exit::{CliError, Exit};
+use crate::members::{introduce, promote, table};
 use crate::output::Output;
-use crate::{deliver, edge, govern, keys};
+use crate::slotted::{say_settled, send, settle};
+use crate::unsettled::{Chain, Unsettled};
+use crate::{deliver, draft, edge, govern, keys};
 
 /// Replace a member by a new node, with a new id, an empty data directory and a key of its own.
 ///
@@ -131,8 +133,9 @@ impl Replacement {
         let signers = self.root_keys("revoke the old node's key", &command)?;
         let reason = RevocationReason::Superseded;
         let claims = Claims::Revocation { authority: *key, reason, invalid_since: None };
-        let bytes =
-            govern::signed(&claims, &signers, self.args.origin.required()?, DomainName::root(), None).await?;
+        let statement = govern::drafted(&claims, &signers, self.args.origin.required()?, DomainName::root())?;
+        let bytes = govern::signed(&statement, &signers)?;
+        // It takes no slot: signed anew after an unknown outcome, it does no harm.
         deliver::accepted(&self.client, &bytes).await?;
         self.output.say(&format!("1. the old key {key} is revoked"));
         Ok(())
@@ -140,6 +143,14 @@ impl Replacement {
 
     async fn grant_new(&self) -> Result<(), CliError> {
         let key = self.new.key;
+        let unsettled = Unsettled::beside(self.args.root_keys.iter().chain(&self.args.node_key));
+        // Before it is looked whether the key is granted: an earlier run may have signed that grant, and not know what became of it.
+        if let Some(origin) = self.args.origin.given() {
+            let chain = Chain::governance(origin, DomainName::root());
+            for (_, submitted) in settle(&self.client, &unsettled, &chain).await? {
+                say_settled(&submitted, self.output);
+            }
+        }
         if self.client.authority(&key).await?.as_ref().is_some_and(is_node) {
             self.output.say(&format!("2. the new key {key} was granted before"));
             return Ok(());
@@ -173,8 +184,10 @@ impl Replacement {
             not_after: Seconds(now.0.saturating_add(i64::from(self.args.days).saturating_mul(86_400))),
         };
         let (origin, root) = (self.args.origin.required()?, DomainName::root());
-        let bytes = govern::signed(&claims, &signers, origin, root, Some(&self.client)).await?;
-        deliver::accepted(&self.client, &bytes).await?;
+        let mut statement = govern::drafted(&claims, &signers, origin, root)?;
+        draft::take_next_slot(&self.client, &mut statement).await?;
+        let bytes = govern::signed(&statement, &signers)?;
+        send(&self.client, &unsettled, &bytes, self.output).await?;
         self.output.say(&format!("2. the new key {key} is granted"));
         Ok(())
     }

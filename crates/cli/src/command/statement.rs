@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use assent_client::Client;
 use assent_proof::{
     DomainName, EvidenceId, EvidenceKind, Json, LineageName, PublicKey, Seconds, Sha256, SigningKey,
     Statement, json,
@@ -13,7 +12,10 @@ use crate::args::{DomainArg, OriginArg, SubjectArg};
 use crate::connect::Endpoints;
 use crate::draft::{self, Slot};
 use crate::exit::{CliError, Exit};
+use crate::govern::signed;
 use crate::output::Output;
+use crate::slotted::{Delivery, says_the_same};
+use crate::unsettled::{Chain, Unsettled};
 use crate::{deliver, edge, keys};
 
 const EXAMPLE: &str = "\
@@ -90,7 +92,8 @@ struct New {
     /// Submit it and print the receipt
     #[arg(long)]
     submit: bool,
-    /// With `--submit`: keep the signed bytes in this directory before they are sent
+    /// With `--submit`: keep the signed bytes in this directory before they are sent; without it, what takes a slot is kept beside the
+    /// keys
     #[arg(long, value_name = "DIR", requires = "submit")]
     outbox: Option<PathBuf>,
     #[command(flatten)]
@@ -105,30 +108,40 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
 
 async fn new(args: &New, output: Output) -> Result<Exit, CliError> {
     let signers = keys::read_all_signing(&args.keys)?;
-    let statement = args.statement(&signers).await?;
-    draft::check(&statement)?;
-    let mut envelope = draft::envelope(&statement);
-    for key in &signers {
-        envelope.sign_with(key);
-    }
-    let bytes = envelope.to_vec();
-    if !args.submit {
-        output.product_json(&bytes)?;
-        return Ok(Exit::Ok);
-    }
-    if let Some(issuer) =
-        args.issuers.iter().find(|issuer| signers.iter().all(|key| key.public() != **issuer))
-    {
+    let mut statement = args.statement(&signers)?;
+    let unsigned = args.issuers.iter().find(|issuer| signers.iter().all(|key| key.public() != **issuer));
+    if let (true, Some(issuer)) = (args.submit, unsigned) {
         return Err(CliError::usage(format!(
             "`--submit` needs every signature, and `{issuer}` has not signed"
         )));
     }
-    deliver::fresh(&args.endpoints.client()?, &bytes, args.outbox.as_deref(), output).await?;
+    if !args.submit {
+        if !args.kind.is_restriction() {
+            Unsettled::beside(&args.keys).must_be_none_of(&Chain::of(&statement))?;
+        }
+        args.take_slot(&mut statement).await?;
+        output.product_json(&signed(&statement, &signers)?)?;
+        return Ok(Exit::Ok);
+    }
+    let client = args.endpoints.client()?;
+    if args.kind.is_restriction() {
+        args.take_slot(&mut statement).await?;
+        let bytes = signed(&statement, &signers)?;
+        deliver::restriction(&client, &bytes, args.outbox.as_deref(), output).await?;
+        return Ok(Exit::Ok);
+    }
+    let mut delivery = Delivery::open(&client, args.outbox.as_deref(), &args.keys, output)?;
+    let is_wanted = |kept: &Statement| args.is_wanted(kept, &statement);
+    if !delivery.settle(&Chain::of(&statement), is_wanted).await? {
+        args.take_slot(&mut statement).await?;
+        delivery.send(&signed(&statement, &signers)?).await?;
+    }
     Ok(Exit::Ok)
 }
 
 impl New {
-    async fn statement(&self, signers: &[SigningKey]) -> Result<Statement, CliError> {
+    /// The statement without its slot.
+    fn statement(&self, signers: &[SigningKey]) -> Result<Statement, CliError> {
         let claims = self.claims()?;
         let registry = self.origin.required()?;
         let domain = match draft::fixed_domain(self.kind) {
@@ -138,7 +151,6 @@ impl New {
         let lineage = self.lineage()?;
         let issuers = self.issuers(signers)?;
         let subject = self.subject_digest(&registry, &domain, &claims)?;
-        let slot = self.slot(&domain, &lineage, &issuers).await?;
         let issued_at = self.issued_at.unwrap_or_else(edge::now_seconds);
         Ok(Statement {
             subject_name: self.subject.name(),
@@ -148,13 +160,21 @@ impl New {
             domain,
             lineage,
             issuers,
-            sequence: slot.map(|slot| slot.sequence),
-            parent: slot.and_then(|slot| slot.parent),
+            sequence: None,
+            parent: None,
             references: self.references.clone(),
             issued_at,
             expires_at: self.expires_at.or_else(|| Some(issued_at.saturating_add(self.expires_in?))),
             claims,
         })
+    }
+
+    /// Whether what an earlier run has signed is what is asked for now: the same as `statement`, except for what the caller has left open.
+    fn is_wanted(&self, kept: &Statement, statement: &Statement) -> bool {
+        says_the_same(kept, statement)
+            && self.issued_at.is_none_or(|at| at == kept.issued_at)
+            && self.sequence.is_none_or(|sequence| Some(sequence) == kept.sequence)
+            && self.parent.is_none_or(|parent| Some(parent) == kept.parent)
     }
 
     fn claims(&self) -> Result<Json, CliError> {
@@ -206,31 +226,25 @@ impl New {
         }
     }
 
-    /// What was given, otherwise what the cluster says; restrictions take no slot.
-    async fn slot(
-        &self,
-        domain: &DomainName,
-        lineage: &LineageName,
-        issuers: &[PublicKey],
-    ) -> Result<Option<Slot>, CliError> {
+    /// Gives the statement the slot that was given, otherwise the one that the cluster says; restrictions take no slot.
+    async fn take_slot(&self, statement: &mut Statement) -> Result<(), CliError> {
         if self.kind.is_restriction() {
             return match self.sequence {
                 Some(_) => Err(CliError::usage(format!("`{}` takes no slot", self.kind))),
-                None => Ok(None),
+                None => Ok(()),
             };
         }
-        match (self.sequence, self.parent) {
-            (Some(0), Some(_)) => Err(CliError::usage("slot 0 has no parent")),
+        let slot = match (self.sequence, self.parent) {
+            (Some(0), Some(_)) => return Err(CliError::usage("slot 0 has no parent")),
             (Some(sequence), None) if sequence > 0 => {
-                Err(CliError::usage(format!("slot {sequence} needs `--parent`")))
+                return Err(CliError::usage(format!("slot {sequence} needs `--parent`")));
             }
-            (Some(sequence), parent) => Ok(Some(Slot { sequence, parent })),
-            (None, _) if self.offline => Ok(Some(Slot::FIRST)),
-            (None, _) => {
-                let client: Client = self.endpoints.client()?;
-                draft::next_slot(&client, self.kind, domain, lineage, issuers.first()).await.map(Some)
-            }
-        }
+            (Some(sequence), parent) => Slot { sequence, parent },
+            (None, _) if self.offline => Slot::FIRST,
+            (None, _) => return draft::take_next_slot(&self.endpoints.client()?, statement).await,
+        };
+        (statement.sequence, statement.parent) = (Some(slot.sequence), slot.parent);
+        Ok(())
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use crate::connect::Endpoints;
 use crate::exit::{CliError, Exit};
 use crate::output::Output;
+use crate::table::{self, Column};
 
 /// Show how each node sees the cluster. Exit code 0: at least one node answered; 11: none did.
 #[derive(Debug, ClapArgs)]
@@ -24,6 +25,21 @@ pub(crate) struct Args {
     #[arg(long)]
     digest: bool,
 }
+
+const ENDPOINT: Column = Column::left("endpoint", 28);
+
+/// The table of the nodes.
+const COLUMNS: [Column; 9] = [
+    ENDPOINT,
+    Column::right("node", 4),
+    Column::left("role", 9),
+    Column::right("leader", 6),
+    Column::right("term", 5),
+    Column::right("revision", 9),
+    Column::right("applied", 9),
+    Column::left("clock", 5),
+    Column::left("ready", 6),
+];
 
 /// What one endpoint said.
 struct Row {
@@ -44,7 +60,7 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     rows.sort_by_key(|(place, _)| *place);
     let rows: Vec<Row> = rows.into_iter().map(|(_, row)| row).collect();
     let json: Vec<serde_json::Value> = rows.iter().map(json).collect();
-    output.result(&serde_json::json!({ "nodes": json }), || table(&rows))?;
+    output.result(&serde_json::json!({ "nodes": json }), || text(&rows))?;
     if rows.iter().any(|row| row.status.is_ok()) {
         return Ok(Exit::Ok);
     }
@@ -76,11 +92,8 @@ fn json(row: &Row) -> serde_json::Value {
     json
 }
 
-fn table(rows: &[Row]) -> String {
-    let mut lines = vec![format!(
-        "{:<28} {:>4} {:<9} {:>6} {:>5} {:>9} {:>9} {:<5} {:<6}",
-        "endpoint", "node", "role", "leader", "term", "revision", "applied", "clock", "ready"
-    )];
+fn text(rows: &[Row]) -> String {
+    let mut lines = vec![table::heads(&COLUMNS)];
     lines.extend(rows.iter().map(line));
     lines.extend(rows.iter().filter_map(|row| row.status.as_ref().ok()).flat_map(notes));
     lines.extend(rows.iter().filter_map(|row| Some((row, row.digest.as_ref()?))).map(digest_line));
@@ -148,23 +161,24 @@ fn notes(status: &StatusBody) -> Vec<String> {
 fn line(row: &Row) -> String {
     let status = match &row.status {
         Ok(status) => status,
-        Err(error) => return format!("{:<28} {}: {error}", row.endpoint, error.code()),
+        Err(error) => return format!("{} {}: {error}", ENDPOINT.cell(&row.endpoint), error.code()),
     };
     let or_none = |value: Option<u64>| value.map_or_else(|| "none".to_owned(), |value| value.to_string());
-    format!(
-        "{:<28} {:>4} {:<9} {:>6} {:>5} {:>9} {:>9} {:<5} {:<6}",
-        row.endpoint,
-        status.node_id,
+    let ready = match (row.ready, &status.removed) {
+        (true, _) => "yes",
+        (false, Some(_)) => "removed",
+        (false, None) => "no",
+    };
+    let cells = [
+        row.endpoint.clone(),
+        status.node_id.to_string(),
         format!("{:?}", status.role).to_lowercase(),
         or_none(status.leader),
-        status.term,
-        status.revision,
+        status.term.to_string(),
+        status.revision.to_string(),
         or_none(status.applied),
-        if status.clock.sure { "sure" } else { "doubt" },
-        match (row.ready, &status.removed) {
-            (true, _) => "yes",
-            (false, Some(_)) => "removed",
-            (false, None) => "no",
-        },
-    )
+        if status.clock.sure { "sure" } else { "doubt" }.to_owned(),
+        ready.to_owned(),
+    ];
+    table::row(&COLUMNS, cells)
 }

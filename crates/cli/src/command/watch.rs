@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use assent_client::Client;
+use assent_client::{Client, PermitError};
 use assent_proof::AuthorizeRequest;
 use clap::Args as ClapArgs;
 
-use super::authorize::{QuestionArgs, still_allowed, unanswered};
+use super::authorize::{QuestionArgs, still_allowed};
+use super::permit;
 use crate::edge;
-use crate::exit::{CliError, Exit};
+use crate::exit::{CliError, Exit, unanswered};
 use crate::log;
 use crate::output::Output;
 use crate::watch::{
@@ -76,9 +77,16 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
         grace: Duration::from_secs(args.grace),
         unknown_grace: Duration::from_secs(args.unknown_grace),
     };
-    let decision = question_of.ask().await.map_err(unanswered)?;
+    let (decided, recorded) = match args.permit {
+        true => permit::ask(&client, &request).await,
+        false => (question_of.ask().await.map_err(unanswered), None),
+    };
+    let nonce = recorded.as_deref();
+    let decision = decided.map_err(|error| permit::in_vain(error, nonce))?;
     let Some(standing) = Standing::of(&decision, patience) else {
-        return question.conclude(&decision, output);
+        let exit = question.conclude(&decision, output)?;
+        permit::say_nonce(nonce, output);
+        return Ok(exit);
     };
     let watch = Watch {
         ask: move || question_of.ask(),
@@ -87,9 +95,10 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
         patience,
         output,
     };
-    still_allowed(&standing.allowed)?;
+    still_allowed(&standing.allowed).map_err(|error| permit::in_vain(error, nonce))?;
     let end = End::now().plus(standing.left());
-    let execution = Execution::start(program, arguments, end, patience.grace, output).await?;
+    let started = Execution::start(program, arguments, end, patience.grace, output).await;
+    let execution = started.map_err(|error| permit::in_vain(error, nonce))?;
     watch.run(standing, execution).await
 }
 
@@ -111,7 +120,10 @@ impl Question {
             request.nonce = Some(hex::encode(nonce));
         }
         Box::pin(async move {
-            if permit { client.permit(&request).await } else { client.authorize(&request).await }
+            match permit {
+                true => client.permit(&request).await.or_else(PermitError::into_end),
+                false => client.authorize(&request).await,
+            }
         })
     }
 }

@@ -7,9 +7,8 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::report::{Report, Step, millis};
+use super::report::{Report, Step, fields, millis, ms};
 use super::stage::{Answer, PATIENCE, Stage, ask};
-use super::story::{fields, ms};
 use crate::exit::CliError;
 
 /// How often each surviving node is asked.

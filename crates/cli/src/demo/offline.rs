@@ -4,9 +4,8 @@ use assent_proof::verify_decision;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::report::{Report, Step};
+use super::report::{Report, Step, fields};
 use super::stage::{Answer, Stage};
-use super::story::fields;
 use crate::exit::CliError;
 
 /// Verifies the first of these answers against the nodes' keys, and sees a forged one refused.

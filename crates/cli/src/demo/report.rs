@@ -89,3 +89,13 @@ impl Report {
 pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
+
+/// More fields of a step.
+pub(super) fn fields<const N: usize>(fields: [(&str, Value); N]) -> Map<String, Value> {
+    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// A duration for people, as wide as any other.
+pub(super) fn ms(duration: Duration) -> String {
+    format!("{:>4} ms", millis(duration))
+}

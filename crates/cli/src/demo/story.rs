@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use assent_api::{ReceiptBody, StatusBody};
 use assent_proof::{AttestationStatus, Claims, EvidenceKind, RevocationReason, Role, Seconds, SigningKey};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::leaderless;
 use super::offline;
-use super::report::{Report, Step, millis};
+use super::report::{Report, Step, fields, millis, ms};
 use super::stage::{Answer, Stage};
 use crate::exit::CliError;
 use crate::{edge, keys};
@@ -241,16 +241,6 @@ fn asked(name: &'static str, title: String, ok: bool, took: Duration, answers: &
     let decisions: Vec<Value> = answers.iter().map(entry).collect();
     let fields = fields([("decisions", json!(decisions))]);
     Step { name, title, ok, took, lines: answers.iter().map(line).collect(), fields }
-}
-
-/// More fields of a step.
-pub(super) fn fields<const N: usize>(fields: [(&str, Value); N]) -> Map<String, Value> {
-    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
-}
-
-/// A duration for people, as wide as any other.
-pub(super) fn ms(duration: Duration) -> String {
-    format!("{:>4} ms", millis(duration))
 }
 
 /// A text in lines of at most 90 columns, where its words allow that; the first begins with `label`.

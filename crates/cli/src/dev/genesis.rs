@@ -1,38 +1,53 @@
 //! The genesis file of a development cluster: root, nodes, a domain with one authority a role, a policy.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
 use assent_proof::{
     AttestationStatus, Claims, DomainName, Envelope, EvidenceId, EvidenceKind, LineageName, Of, PolicyBody,
     PublicKey, Requirement, Role, Seconds, Sha256, SigningKey, Statement, sign_statement,
 };
 use assent_registry::GenesisFile;
 
-use super::Layout;
 use crate::exit::CliError;
 use crate::{edge, keys};
 
 /// How long the grants hold.
 const TEN_YEARS: i64 = 10 * 365 * 24 * 3600;
 
+/// What a cluster is founded with.
+pub(super) struct Founding {
+    /// The registry's origin.
+    pub(super) origin: String,
+    /// Its domain.
+    pub(super) domain: String,
+    /// The file of each role's private key.
+    pub(super) keys: BTreeMap<String, PathBuf>,
+    /// The file of the private key that signs checkpoints.
+    pub(super) checkpoint_key: PathBuf,
+    /// The nodes by number, each with the file of its private key.
+    pub(super) node_keys: Vec<(u64, PathBuf)>,
+}
+
 /// The file's bytes. The keys must be there.
-pub(super) fn make(layout: &Layout) -> Result<Vec<u8>, CliError> {
-    let domain: DomainName =
-        layout.dev.domain.parse().map_err(|_| CliError::usage("the domain is no name"))?;
-    let key = |role: &str| match layout.dev.keys.get(role) {
+pub(super) fn make(founding: &Founding) -> Result<Vec<u8>, CliError> {
+    let domain: DomainName = founding.domain.parse().map_err(|_| CliError::usage("the domain is no name"))?;
+    let key = |role: &str| match founding.keys.get(role) {
         Some(path) => keys::read_signing(path),
         None => Err(CliError::usage(format!("there is no key for `{role}`"))),
     };
     let (root, governance) = (key("root")?, key("governance")?);
-    let checkpoint = keys::read_signing(&layout.checkpoint_key())?;
+    let checkpoint = keys::read_signing(&founding.checkpoint_key)?;
     let mut writer =
-        Writer { origin: layout.dev.origin.clone(), now: edge::now_seconds(), envelopes: Vec::new() };
+        Writer { origin: founding.origin.clone(), now: edge::now_seconds(), envelopes: Vec::new() };
 
     let mut in_root = Chain::new(DomainName::root());
     let claims = Claims::Root { keys: vec![root.public()], threshold: 1, registry_key: checkpoint.public() };
-    let origin = layout.dev.origin.clone();
+    let origin = founding.origin.clone();
     writer.write(&mut in_root, EvidenceKind::Root, &origin, &claims, &[&root, &checkpoint])?;
-    for node in &layout.dev.nodes {
-        let node_key = keys::read_signing(&layout.node_key(node.id))?;
-        let claims = writer.grant(node_key.public(), format!("node-{}", node.id), Role::Registry);
+    for (id, path) in &founding.node_keys {
+        let node_key = keys::read_signing(path)?;
+        let claims = writer.grant(node_key.public(), format!("node-{id}"), Role::Registry);
         let target = node_key.public().to_string();
         writer.write(&mut in_root, EvidenceKind::AuthorityGrant, &target, &claims, &[&root, &node_key])?;
     }

@@ -10,7 +10,7 @@ use assent_cluster::config::{Config, PeerConfig, VoterConfig};
 use assent_proof::{DomainName, EvidenceKind, VerifiedEnvelope};
 use assent_registry::GenesisFile;
 
-use super::{DOMAIN, KEYS, genesis};
+use super::genesis::{self, Founding};
 use crate::exit::CliError;
 use crate::{edge, files, keys};
 
@@ -53,6 +53,13 @@ pub(crate) struct Layout {
     /// What `dev.json` says.
     pub(crate) dev: DevJson,
 }
+
+/// The domain that a development cluster starts with.
+const DOMAIN: &str = "dev.local";
+
+/// The roles that have a key of their own, in the order of `dev.json`.
+const KEYS: [&str; 9] =
+    ["root", "governance", "attestation", "runtime", "orchestration", "gateway", "audit", "registry", "zone"];
 
 /// How many nodes a new cluster has, if nobody says.
 const NODES: u16 = 3;
@@ -115,7 +122,18 @@ impl Layout {
             .map(|node| Ok(keys::read_public(&self.node_key(node.id))?.to_pem()))
             .collect();
         files::replace(&self.node_keys(), public?.concat().as_bytes())?;
-        files::replace(&self.genesis_file(), &genesis::make(self)?)
+        files::replace(&self.genesis_file(), &genesis::make(&self.founding())?)
+    }
+
+    /// What the genesis file is made of.
+    fn founding(&self) -> Founding {
+        Founding {
+            origin: self.dev.origin.clone(),
+            domain: self.dev.domain.clone(),
+            keys: self.dev.keys.clone(),
+            checkpoint_key: self.checkpoint_key(),
+            node_keys: self.dev.nodes.iter().map(|node| (node.id, self.node_key(node.id))).collect(),
+        }
     }
 
     fn write_configs(&self) -> Result<(), CliError> {

@@ -9,53 +9,21 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
-use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::guard::held;
+use super::killed::{KILLED_WITHIN, held};
 use super::lifeline::{End, Renewals};
 use super::processes::{self, Listed, Process};
 use crate::exit::{CliError, Exit};
 use crate::output::Output;
 
-/// Longest wait for processes that were killed.
-pub(super) const KILLED_WITHIN: Duration = Duration::from_secs(5);
 /// How long the guard may take, after the grace, to kill what is left and to end. What it has not done by then is this process's to do.
 const GUARD_LATE: Duration = Duration::from_secs(2);
 /// How often it is looked whether they have ended.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// The hidden subcommands.
-pub(super) const CHILD: &str = "watch-child";
+/// The hidden subcommand that is the guard.
 const GUARD: &str = "watch-guard";
-
-/// The signals that end this program, and the command with it.
-pub(crate) struct Signals {
-    interrupt: Stream,
-    terminate: Stream,
-    hang_up: Stream,
-}
-
-impl Signals {
-    /// From now on they are caught.
-    pub(crate) fn catch() -> std::io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hang_up: signal(SignalKind::hangup())?,
-        })
-    }
-
-    /// The next one.
-    pub(super) async fn next(&mut self) -> Signal {
-        tokio::select! {
-            Some(()) = self.interrupt.recv() => Signal::SIGINT,
-            Some(()) = self.terminate.recv() => Signal::SIGTERM,
-            Some(()) = self.hang_up.recv() => Signal::SIGHUP,
-            else => std::future::pending().await,
-        }
-    }
-}
 
 /// A command that runs.
 pub(crate) struct Execution {

@@ -25,10 +25,11 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::execution::{CHILD, KILLED_WITHIN, Signals};
 use super::group::Group;
+use super::killed::{KILLED_WITHIN, held};
 use super::lifeline::{End, Lifeline};
 use super::processes::{self, Listed};
+use super::signals::Signals;
 use crate::exit::{CliError, Exit};
 use crate::output::Output;
 
@@ -41,8 +42,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const SAID_WITHIN: Duration = Duration::from_millis(500);
 /// Most processes whose end is asked for in one go.
 const REAPED_MAX: usize = 100_000;
-/// Most processes that an error names.
-const NAMED_MAX: usize = 8;
+
+/// The hidden subcommand that becomes the command.
+const CHILD: &str = "watch-child";
 
 /// Why the guard stops waiting.
 enum Why {
@@ -310,13 +312,4 @@ fn alive() -> std::io::Result<Vec<Listed>> {
     let mut all = processes::descendants(&BTreeSet::new())?;
     all.retain(|listed| !listed.ended);
     Ok(all)
-}
-
-/// The error of what was killed and does not end.
-pub(super) fn held(left: &[Listed]) -> std::io::Error {
-    let mut detail = "the command was killed and does not end: the system holds it".to_owned();
-    for listed in left.iter().take(NAMED_MAX) {
-        detail.push_str(&format!(", process {}", listed.process.number()));
-    }
-    std::io::Error::new(std::io::ErrorKind::TimedOut, detail)
 }

@@ -9,8 +9,10 @@ mod execution;
 mod group;
 mod guard;
 mod hearing;
+mod killed;
 mod lifeline;
 mod processes;
+mod signals;
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -20,15 +22,16 @@ use assent_proof::{Cursor, Json, Millis};
 use nix::sys::signal::Signal;
 use tokio::time::{Instant, sleep_until};
 
-use crate::command::authorize::{explain, unanswered};
-use crate::exit::{CliError, Exit};
+use crate::command::authorize::explain;
+use crate::exit::{CliError, Exit, unanswered};
 use crate::output::Output;
-pub(crate) use execution::{Execution, Signals};
+pub(crate) use execution::Execution;
 pub(crate) use guard::{become_child, guard};
 use hearing::Heard;
 pub(crate) use hearing::Hearing;
 pub(crate) use lifeline::End;
 use lifeline::Renewals;
+pub(crate) use signals::Signals;
 
 /// Events that come thick and fast are asked about together, once in so long.
 const ASK_APART: Duration = Duration::from_millis(50);

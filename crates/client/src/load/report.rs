@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::{LoadConfig, Stop};
+use super::config::{LoadConfig, Stop};
 use crate::error::ClientError;
 
 /// Latencies are kept with three digits from 1 µs to 60 s.

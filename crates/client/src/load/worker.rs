@@ -12,8 +12,9 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::judge::Judge;
 use super::report::Recorder;
-use super::{Call, Judge};
+use super::work::Call;
 
 /// The pause before something is tried again.
 const PAUSE: Duration = Duration::from_millis(20);

@@ -34,7 +34,7 @@ use std::sync::Arc;
 
 use crate::client::Client;
 use crate::error::ClientError;
-use crate::submit::Submitted;
+use crate::submit::{SubmitError, Submitted};
 use disk::{Delivered, Disk, Name, Settled};
 
 /// Most pending envelopes of an outbox, unless [`Outbox::open_with_limit`] says otherwise.
@@ -124,6 +124,14 @@ impl Outbox {
         self.pending.iter().map(|name| name.id)
     }
 
+    /// The signed bytes of what is pending, in the order put.
+    ///
+    /// # Errors
+    /// `outbox_io`; `outbox_mutated` for a file that is not what was put.
+    pub fn pending_envelopes(&self) -> Result<Vec<Vec<u8>>, OutboxError> {
+        self.pending.iter().map(|name| self.disk.read(*name)).collect()
+    }
+
     /// Keeps a signed envelope. When this returns, it survives a crash and will be sent by the next flush; nothing was
     /// sent yet. One that is already pending is kept once. Blocks for two fsyncs.
     ///
@@ -177,7 +185,7 @@ impl Outbox {
                     self.settle(name, Settled::Done(submitted.receipt)).await?;
                     report.accepted.push((name.id, submitted));
                 }
-                Err(ClientError::Refused(problem)) => {
+                Err(SubmitError::Refused(problem)) => {
                     if let Some(judged_in) = problem.history {
                         self.is_in(judged_in).await?;
                         confirmed = true;
@@ -185,7 +193,7 @@ impl Outbox {
                     self.settle(name, Settled::Refused(problem.clone())).await?;
                     report.refused.push((name.id, *problem));
                 }
-                Err(error) => return Err(error.into()),
+                Err(SubmitError::NotTaken(error) | SubmitError::Unknown(error)) => return Err(error.into()),
             }
         }
         if !confirmed && let Delivered::In(_) = self.delivered {

@@ -9,6 +9,7 @@ use super::super::http::{Answer, NoAnswer};
 use super::book::{DomainBook, Lineage};
 use super::client::Client;
 use crate::history::{Op, Outcome};
+use crate::reading::page;
 
 /// How long an answer may take: more than a node's own deadline, so that an answer that comes late is seen.
 const WITHIN: Duration = Duration::from_millis(1_500);
@@ -95,17 +96,17 @@ impl Client {
         let begun = self.shared.recorder.begin(op, self.id, node, &key, request.clone());
         self.asked = self.asked.saturating_add(1);
         match self.http.ask(node, Method::POST, path, request.to_string().into_bytes(), WITHIN).await {
-            Ok(Answer { status: 200, body, .. }) if said(&body) == Some("allow") => {
-                begun.end(Outcome::Ok, body);
-                self.allowed = self.allowed.saturating_add(1);
-                if op == Op::Authorize {
-                    self.book().was_allowed(domain, &request);
+            Ok(Answer { status, body, .. }) => match Outcome::of_question(status, &body) {
+                Outcome::Unknown => begun.unknown(body),
+                Outcome::Deny => begun.end(Outcome::Deny, body),
+                Outcome::Ok => {
+                    begun.end(Outcome::Ok, body);
+                    self.allowed = self.allowed.saturating_add(1);
+                    if op == Op::Authorize {
+                        self.book().was_allowed(domain, &request);
+                    }
                 }
-            }
-            Ok(Answer { body, .. }) if said(&body) == Some("deny") => begun.end(Outcome::Deny, body),
-            // A problem document: nothing was decided.
-            Ok(Answer { body, .. }) if body.get("code").is_some() => begun.end(Outcome::Deny, body),
-            Ok(Answer { body, .. }) => begun.unknown(body),
+            },
             Err(NoAnswer::NotSent) => begun.forget(),
             Err(NoAnswer::MaybeSent) => begun.unknown(Value::Null),
         }
@@ -160,19 +161,4 @@ fn remove(request: &mut Value, field: &str) {
 
 pub(super) fn said(body: &Value) -> Option<&str> {
     body.get("decision").and_then(Value::as_str)
-}
-
-/// A page of JSON lines as the history has it; none if it broke off.
-pub(in crate::sim) fn page(text: &str) -> Option<Value> {
-    let mut events = Vec::new();
-    for line in text.lines() {
-        let line: Value = serde_json::from_str(line).ok()?;
-        if let Some(heartbeat) = line.get("heartbeat") {
-            let (history, revision) = (heartbeat.get("history")?, heartbeat.get("revision")?);
-            return Some(json!({"events": events, "history": history, "revision": revision}));
-        }
-        events.push(json!({"index": line.get("ledgerIndex")?, "evidenceId": line.get("evidenceId")?,
-            "acceptedAt": line.get("acceptedAt")?}));
-    }
-    None
 }

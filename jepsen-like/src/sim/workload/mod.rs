@@ -18,7 +18,6 @@ mod statement;
 mod submit;
 mod words;
 
-pub(super) use asking::page;
 pub use book::Book;
 pub use client::{Client, Shared};
 pub(super) use crowd::CROWD;

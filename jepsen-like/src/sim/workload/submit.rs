@@ -11,7 +11,7 @@ use super::super::http::{Answer, NoAnswer};
 use super::super::recorder::Begun;
 use super::book::{Chain, ChainId};
 use super::client::Client;
-use crate::history::{Op, Outcome};
+use crate::history::{Op, Outcome, receipt};
 
 /// How often a submission is tried before its outcome is left unknown.
 const TRIES: u64 = 6;
@@ -164,11 +164,10 @@ pub(super) fn of_place(answer: &Answer, place: u64) -> Answer {
 
 /// What an answer says of a submission, and its body.
 pub(super) fn read(answer: Answer) -> (Submitted, Value) {
-    let mut output = answer.body;
-    if let (200 | 201, Some(receipt)) = (answer.status, output.as_object_mut()) {
-        receipt.insert("repeated".to_owned(), Value::Bool(answer.status == 200));
-        return (Submitted::Accepted, output);
-    }
+    let output = match receipt(answer.status, answer.body) {
+        Ok(receipt) => return (Submitted::Accepted, receipt),
+        Err(body) => body,
+    };
     let code = output.get("code").and_then(Value::as_str).unwrap_or_default().to_owned();
     let submitted = match code.as_str() {
         _ if is_unknown(&output) => Submitted::Unknown,

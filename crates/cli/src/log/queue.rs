@@ -1,28 +1,17 @@
-//! What a long-running command says on stderr: never waited for, and never a reason to end.
+//! The queue of lines that wait to be written, and the thread that writes them.
 //!
-//! Lines go through a bounded queue to a thread of their own. If nobody takes them, or the disk that they go to is full, they are
-//! lost and counted, and the next line that gets through says how many. stderr's reader may die or sleep: no caller notices. Only
-//! `node`, `dev` and `watch` have such a log; a command that ends soon writes by itself.
+//! A line that finds no room, or that cannot be written, is lost and counted.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
-use std::borrow::Cow;
-use std::ffi::OsStr;
-use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::AsFd;
 use std::panic::PanicHookInfo;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
-use assent_proof::text;
-use clap::ValueEnum;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use super::line::{LogForm, line, safe};
 
 /// Lines that may wait to be written,
 const LINES_MAX: usize = 8_192;
@@ -33,24 +22,9 @@ const RETRY_AFTER: Duration = Duration::from_millis(10);
 /// and how often at the end: half a second at most, since nobody may take what is left.
 const RETRIES_AT_THE_END: u32 = 50;
 
-/// What a node logs if `ASSENT_LOG` asks for nothing.
-const DEFAULT_FILTER: &str = "info,openraft=error";
-
-/// This process's log, if it has one.
-static LOG: OnceLock<Log> = OnceLock::new();
-
-/// The form of the log on stderr.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LogForm {
-    /// For people.
-    Text,
-    /// For programs: one JSON object a line.
-    Json,
-}
-
 /// The queue. Clones share it.
 #[derive(Clone)]
-struct Log {
+pub(super) struct Log {
     queue: SyncSender<Item>,
     counts: Arc<Counts>,
     /// The form of a node's log; none for what a command just says.
@@ -68,127 +42,22 @@ enum Item {
     End(SyncSender<()>),
 }
 
-/// Starts a node's log, filtered by `ASSENT_LOG`, and the log of what this process says. Answers where lost lines are counted.
-pub(crate) fn start_node(form: LogForm) -> Arc<AtomicU64> {
-    let log = start(Some(form));
-    let lost = log.counts.lost.clone();
-    let (filter, wrong) = filter(std::env::var_os("ASSENT_LOG").as_deref());
-    // Not through the filter: the one in place of the wrong one may let no warning pass some day.
-    if let Some(wrong) = wrong {
-        log.push(line(Some(form), "WARN", &wrong));
-    }
-    // Its own trouble would otherwise be written to stderr in its own way, which ends the caller if nobody reads it.
-    let events = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(move || log.clone())
-        .log_internal_errors(false);
-    // There is one log a process; a second one would be a mistake that changes nothing.
-    let _ = match form {
-        LogForm::Text => events.with_ansi(false).try_init(),
-        LogForm::Json => events.json().try_init(),
-    };
-    lost
+/// A queue, and what writes the lines in it.
+pub(super) fn queue(form: Option<LogForm>) -> (Log, Writing) {
+    of_lines(form, LINES_MAX)
 }
 
-/// The filter that `ASSENT_LOG` asks for; if it cannot be followed, the default one and why.
-fn filter(asked: Option<&OsStr>) -> (EnvFilter, Option<String>) {
-    let Some(asked) = asked.filter(|asked| !asked.is_empty()) else {
-        return (EnvFilter::new(DEFAULT_FILTER), None);
-    };
-    match read_filter(asked) {
-        Ok(filter) => (filter, None),
-        Err(why) => {
-            let asked = asked.display();
-            let wrong = format!(
-                "`ASSENT_LOG` is `{asked}`, which cannot be followed: {why}; `{DEFAULT_FILTER}` holds instead: give \
-                 levels like `debug`, or `assent_cluster=debug` for a module's"
-            );
-            (EnvFilter::new(DEFAULT_FILTER), Some(wrong))
-        }
-    }
-}
-
-fn read_filter(asked: &OsStr) -> Result<EnvFilter, String> {
-    let text = asked.to_str().ok_or("it is not UTF-8 text")?;
-    // Spans and their fields may hold commas of their own.
-    if text.contains(['[', '{']) {
-        return EnvFilter::try_new(text).map_err(|error| error.to_string());
-    }
-    let words: Vec<&str> = text.split(',').map(str::trim).filter(|word| !word.is_empty()).collect();
-    if words.is_empty() {
-        return Ok(EnvFilter::new(DEFAULT_FILTER));
-    }
-    // A word alone would be taken for a module all of whose lines are wanted, and of all others none: a level that is spelled wrong
-    // would silence the log.
-    let is_alone = |word: &&&str| !word.contains(['=', ':']) && word.parse::<LevelFilter>().is_err();
-    if let Some(word) = words.iter().find(is_alone) {
-        return Err(format!("`{word}` is no level, and a module needs one, as in `{word}=debug`"));
-    }
-    EnvFilter::try_new(words.join(",")).map_err(|error| error.to_string())
-}
-
-/// Starts the log of what this process says on stderr, for a command that runs until it is told to stop.
-pub(crate) fn start_talk() {
-    start(None);
-}
-
-fn start(form: Option<LogForm>) -> Log {
-    let (queue, items) = sync_channel(LINES_MAX);
+/// The same for so many lines at most.
+fn of_lines(form: Option<LogForm>, lines_max: usize) -> (Log, Writing) {
+    let (queue, items) = sync_channel(lines_max);
     let counts = Arc::new(Counts { waiting_bytes: AtomicUsize::new(0), lost: Arc::default() });
     let writing = Writing { items, counts: counts.clone(), form, told: 0, broken: false };
-    let log = Log { queue, counts, form };
-    // Without a thread the queue is closed: every line is lost, and counted.
-    let _ = thread::Builder::new().name("log".to_owned()).spawn(move || writing.run(stderr()));
-    let of_panics = log.clone();
-    std::panic::set_hook(Box::new(move |panic: &PanicHookInfo<'_>| {
-        of_panics.push(of_panics.panicked(panic));
-    }));
-    // The first one stays; there is no second.
-    let _ = LOG.set(log.clone());
-    log
-}
-
-/// stderr, but not through the standard library's lock: a writer that is blocked would hold it.
-fn stderr() -> Box<dyn Write> {
-    match io::stderr().as_fd().try_clone_to_owned() {
-        Ok(own) => Box::new(File::from(own)),
-        Err(_) => Box::new(io::stderr()),
-    }
-}
-
-/// Says a line on this process's log. Answers whether there is one.
-pub(crate) fn say(text: &str) -> bool {
-    let log = LOG.get();
-    if let Some(log) = log {
-        log.push(format!("{text}\n").into_bytes());
-    }
-    log.is_some()
-}
-
-/// Waits until what was said is written, at most for a second. To be called before the process ends.
-pub(crate) fn finish() {
-    let Some(log) = LOG.get() else { return };
-    let (done, written) = sync_channel(1);
-    let mut item = Item::End(done);
-    for _ in 0..RETRIES_AT_THE_END {
-        match log.queue.try_send(item) {
-            Ok(()) => {
-                // What is not taken by then nobody takes.
-                let _ = written.recv_timeout(RETRY_AFTER.saturating_mul(RETRIES_AT_THE_END));
-                return;
-            }
-            Err(TrySendError::Full(again)) => {
-                item = again;
-                thread::sleep(RETRY_AFTER);
-            }
-            Err(TrySendError::Disconnected(_)) => return,
-        }
-    }
+    (Log { queue, counts, form }, writing)
 }
 
 impl Log {
     /// Queues a line, or counts it as lost.
-    fn push(&self, line: Vec<u8>) {
+    pub(super) fn push(&self, line: Vec<u8>) {
         let line = safe(self.form, line);
         let bytes = line.len();
         let waiting = self.counts.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -199,7 +68,7 @@ impl Log {
     }
 
     /// A panic, as a line.
-    fn panicked(&self, panic: &PanicHookInfo<'_>) -> Vec<u8> {
+    pub(super) fn panicked(&self, panic: &PanicHookInfo<'_>) -> Vec<u8> {
         let thread = thread::current();
         let mut text =
             format!("thread `{}` {panic}", thread.name().unwrap_or("without a name")).replace('\n', " ");
@@ -209,6 +78,31 @@ impl Log {
             text = format!("{text}\n{trace}");
         }
         line(self.form, "ERROR", &text)
+    }
+
+    /// Where lost lines are counted.
+    pub(super) fn lost(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.counts.lost)
+    }
+
+    /// Waits until all that waits is written, at most for a second.
+    pub(super) fn finish(&self) {
+        let (done, written) = sync_channel(1);
+        let mut item = Item::End(done);
+        for _ in 0..RETRIES_AT_THE_END {
+            match self.queue.try_send(item) {
+                Ok(()) => {
+                    // What is not taken by then nobody takes.
+                    let _ = written.recv_timeout(RETRY_AFTER.saturating_mul(RETRIES_AT_THE_END));
+                    return;
+                }
+                Err(TrySendError::Full(again)) => {
+                    item = again;
+                    thread::sleep(RETRY_AFTER);
+                }
+                Err(TrySendError::Disconnected(_)) => return,
+            }
+        }
     }
 }
 
@@ -223,48 +117,8 @@ impl Write for Log {
     }
 }
 
-/// The line with what terminals obey escaped: it may have a stranger's words.
-fn safe(form: Option<LogForm>, line: Vec<u8>) -> Vec<u8> {
-    let escaped = match (std::str::from_utf8(&line), form) {
-        (Ok(line), Some(LogForm::Json)) => text::json_lines(line),
-        (Ok(line), Some(LogForm::Text) | None) => text::lines(line),
-        (Err(_), _) => return line,
-    };
-    let escaped = match escaped {
-        Cow::Owned(escaped) => Some(escaped.into_bytes()),
-        Cow::Borrowed(_) => None,
-    };
-    escaped.unwrap_or(line)
-}
-
-/// A line that the log itself has to say.
-fn line(form: Option<LogForm>, level: &str, text: &str) -> Vec<u8> {
-    let line = match form {
-        None => format!("{text}\n"),
-        Some(LogForm::Text) => format!("{} {level:>5} assent: {text}\n", time()),
-        Some(LogForm::Json) => {
-            let fields = serde_json::json!({ "message": text });
-            let line = serde_json::json!({
-                "timestamp": time(),
-                "level": level,
-                "fields": fields,
-                "target": "assent",
-            });
-            format!("{line}\n")
-        }
-    };
-    line.into_bytes()
-}
-
-fn time() -> String {
-    let mut text = String::new();
-    // A line without a time is better than none.
-    let _ = SystemTime.format_time(&mut Writer::new(&mut text));
-    text.trim_end().to_owned()
-}
-
 /// The thread's side.
-struct Writing {
+pub(super) struct Writing {
     items: Receiver<Item>,
     counts: Arc<Counts>,
     form: Option<LogForm>,
@@ -275,7 +129,8 @@ struct Writing {
 }
 
 impl Writing {
-    fn run(mut self, mut to: impl Write) {
+    /// Writes what comes until no [`Log`] is left.
+    pub(super) fn run(mut self, mut to: impl Write) {
         while let Ok(item) = self.items.recv() {
             match item {
                 // Whoever waited may have stopped waiting.
@@ -367,10 +222,7 @@ mod tests {
     }
 
     fn log(form: Option<LogForm>, lines_max: usize) -> (Log, Writing) {
-        let (queue, items) = sync_channel(lines_max);
-        let counts = Arc::new(Counts { waiting_bytes: AtomicUsize::new(0), lost: Arc::default() });
-        let writing = Writing { items, counts: counts.clone(), form, told: 0, broken: false };
-        (Log { queue, counts, form }, writing)
+        of_lines(form, lines_max)
     }
 
     fn lost(log: &Log) -> u64 {
@@ -432,19 +284,6 @@ mod tests {
         assert!(told["fields"]["message"].as_str().unwrap().starts_with("2 lines were lost"), "{told}");
         assert!(told["timestamp"].as_str().unwrap().ends_with('Z'), "{told}");
         assert_eq!(lost(&log), 2);
-    }
-
-    #[test]
-    fn a_filter_that_cannot_be_followed_is_said_and_the_default_one_holds() {
-        for asked in ["loud", "info,loud", "assent_cluster=loud", "inof,openraft=error"] {
-            let (filter, wrong) = filter(Some(OsStr::new(asked)));
-            assert_eq!(filter.to_string(), EnvFilter::new(DEFAULT_FILTER).to_string(), "{asked}");
-            assert!(wrong.unwrap().starts_with(&format!("`ASSENT_LOG` is `{asked}`")), "{asked}");
-        }
-        for asked in ["", " , ", "debug", "TRACE", "info, openraft=error", "assent_cluster::raft", "off,"] {
-            assert_eq!(filter(Some(OsStr::new(asked))).1, None, "{asked}");
-        }
-        assert_eq!(filter(None).1, None);
     }
 
     #[test]

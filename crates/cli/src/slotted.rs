@@ -1,0 +1,196 @@
+//! Sending what was signed for a slot of a chain, so that no run signs another statement for it.
+//!
+//! Until a node has given a definite answer, the signed bytes are on disk: in an outbox if the caller names one, and otherwise beside
+//! the keys ([`Unsettled`]). A command that signs for the same chain sends them before it looks for a free slot: if it looked
+//! first, it would find the slot that they take.
+
+use std::path::{Path, PathBuf};
+
+use assent_client::{Client, Outbox, SubmitError, Submitted};
+use assent_proof::{Envelope, Statement};
+
+use crate::deliver;
+use crate::exit::CliError;
+use crate::output::Output;
+use crate::unsettled::{Chain, Kept, Unsettled};
+
+/// Where signed bytes are kept.
+enum Place {
+    Outbox { outbox: Outbox, dir: PathBuf },
+    BesideKeys(Unsettled),
+}
+
+/// How the statements of one command are kept and sent.
+pub(crate) struct Delivery {
+    client: Client,
+    place: Place,
+    output: Output,
+}
+
+impl Delivery {
+    /// With the outbox in this directory, which is held until this is dropped; without one, beside these keys.
+    pub(crate) fn open(
+        client: &Client,
+        outbox: Option<&Path>,
+        keys: &[PathBuf],
+        output: Output,
+    ) -> Result<Self, CliError> {
+        let place = match outbox {
+            Some(dir) => Place::Outbox { outbox: Outbox::open(dir)?, dir: dir.to_owned() },
+            None => Place::BesideKeys(Unsettled::beside(keys)),
+        };
+        Ok(Delivery { client: client.clone(), place, output })
+    }
+
+    /// Sends what earlier runs have signed for this chain and whose outcome is not known; of an outbox, all that is pending. Answers
+    /// whether one of these statements is what is wanted now. It is accepted then, and its receipt is printed: nothing is to be
+    /// signed.
+    ///
+    /// # Errors
+    /// What keeps one of them from being accepted. Nothing else must be signed then.
+    pub(crate) async fn settle(
+        &mut self,
+        chain: &Chain,
+        is_wanted: impl Fn(&Statement) -> bool,
+    ) -> Result<bool, CliError> {
+        match &mut self.place {
+            Place::Outbox { outbox, dir } => {
+                let pending = outbox.pending_envelopes()?;
+                if pending.is_empty() {
+                    return Ok(false);
+                }
+                deliver::flush(&self.client, outbox, dir, self.output).await?;
+                let mut statements = pending.iter().filter_map(|envelope| statement_in(envelope));
+                Ok(statements.any(|statement| Chain::of(&statement) == *chain && is_wanted(&statement)))
+            }
+            Place::BesideKeys(unsettled) => {
+                let mut found = false;
+                for (statement, submitted) in settle(&self.client, unsettled, chain).await? {
+                    if is_wanted(&statement) {
+                        found = true;
+                        deliver::receipt(&submitted, self.output)?;
+                    } else {
+                        say_settled(&submitted, self.output);
+                    }
+                }
+                Ok(found)
+            }
+        }
+    }
+
+    /// Keeps a signed statement, sends it and prints its receipt.
+    pub(crate) async fn send(&mut self, envelope: &[u8]) -> Result<(), CliError> {
+        match &mut self.place {
+            Place::Outbox { outbox, dir } => {
+                outbox.put(envelope)?;
+                deliver::flush(&self.client, outbox, dir, self.output).await
+            }
+            Place::BesideKeys(unsettled) => {
+                let submitted = send(&self.client, unsettled, envelope, self.output).await?;
+                deliver::receipt(&submitted, self.output)
+            }
+        }
+    }
+}
+
+/// Sends what is kept beside these keys for this chain, in order, and answers what was accepted.
+///
+/// # Errors
+/// What keeps one of them from being accepted. Nothing else must be signed for the chain then: one without a definite answer stays
+/// kept, and a refused one says what the chain looks like.
+pub(crate) async fn settle(
+    client: &Client,
+    unsettled: &Unsettled,
+    chain: &Chain,
+) -> Result<Vec<(Statement, Submitted)>, CliError> {
+    let mut accepted = Vec::new();
+    for Kept { id, path, bytes, statement } in unsettled.of_chain(chain)? {
+        match client.submit(bytes).await {
+            Ok(submitted) => {
+                unsettled.settle(id)?;
+                accepted.push((statement, submitted));
+            }
+            Err(error @ SubmitError::Refused(_)) => {
+                unsettled.settle(id)?;
+                let error = deliver::refused(error);
+                let detail = format!(
+                    "`{id}`, which an earlier run has signed for this chain, was refused, and nothing else was signed: {}",
+                    error.detail
+                );
+                return Err(CliError { detail, ..error });
+            }
+            // One that no node takes now may have been taken before.
+            Err(error @ (SubmitError::NotTaken(_) | SubmitError::Unknown(_))) => {
+                return Err(kept(error, &path));
+            }
+        }
+    }
+    Ok(accepted)
+}
+
+/// Keeps a signed statement beside these keys and sends it.
+///
+/// # Errors
+/// Without a definite answer the statement stays kept, and the error says where.
+pub(crate) async fn send(
+    client: &Client,
+    unsettled: &Unsettled,
+    envelope: &[u8],
+    output: Output,
+) -> Result<Submitted, CliError> {
+    let Kept { id, path, bytes, .. } = unsettled.keep(envelope)?;
+    match client.submit(bytes).await {
+        Ok(submitted) => {
+            // It is accepted. If it is sent again, the answer is its first receipt.
+            if let Err(error) = unsettled.settle(id) {
+                output.say(&format!(
+                    "note: {}; remove that file, since the statement is accepted",
+                    error.detail
+                ));
+            }
+            Ok(submitted)
+        }
+        Err(error @ (SubmitError::Refused(_) | SubmitError::NotTaken(_))) => {
+            unsettled.settle(id)?;
+            Err(deliver::refused(error))
+        }
+        Err(error @ SubmitError::Unknown(_)) => Err(kept(error, &path)),
+    }
+}
+
+/// Says that a statement of an earlier run is accepted.
+pub(crate) fn say_settled(submitted: &Submitted, output: Output) {
+    output.say(&format!(
+        "what an earlier run has signed for this chain is accepted: {}",
+        submitted.receipt.evidence_id
+    ));
+}
+
+/// Whether two statements say the same, whenever and for whichever slot of a chain they were made.
+pub(crate) fn says_the_same(one: &Statement, other: &Statement) -> bool {
+    let lasts = |statement: &Statement| {
+        let end = statement.expires_at?;
+        Some(end.0.saturating_sub(statement.issued_at.0))
+    };
+    one.kind == other.kind
+        && Chain::of(one) == Chain::of(other)
+        && one.subject == other.subject
+        && one.issuers == other.issuers
+        && one.references == other.references
+        && one.claims.same_as(&other.claims)
+        && (one.expires_at == other.expires_at || lasts(one) == lasts(other))
+}
+
+/// The statement in an envelope, if there is one.
+fn statement_in(envelope: &[u8]) -> Option<Statement> {
+    Statement::parse(&Envelope::parse(envelope).ok()?.payload).ok()
+}
+
+/// The error of a statement that stays kept.
+fn kept(error: SubmitError, path: &Path) -> CliError {
+    let error = CliError::from(error);
+    let detail = format!("{}; the signed statement is kept in `{}`", error.detail, path.display());
+    let remedy = "run the same command again: it sends these same bytes, and signs nothing else for their slot before they have a \
+                  definite answer";
+    CliError { detail, remedy: remedy.to_owned(), ..error }
+}

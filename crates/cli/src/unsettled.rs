@@ -1,0 +1,262 @@
+//! What was signed for a slot and has no definite outcome yet, kept beside the keys that signed it.
+//!
+//! Two different statements of one issuer for one slot are an equivocation. So a statement is on disk before it is sent, and a
+//! command that would sign for the same chain finds it there. Nothing is sent here.
+//!
+//! ```text
+//! KEY.<evidence id's hex>.unsettled    exactly the signed bytes, beside each key file that signed them
+//! ```
+//! The files of a statement are removed once a node has given a definite answer to it.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use assent_proof::{DomainName, Envelope, EvidenceId, LineageName, Statement};
+
+use crate::exit::{CliError, Exit};
+use crate::files;
+
+/// How the names of these files end.
+const ENDING: &str = ".unsettled";
+
+/// A chain of statements, of one issuer or of a domain's governance: kept beside a key, it is that of the key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Chain {
+    registry: String,
+    domain: DomainName,
+    lineage: LineageName,
+}
+
+impl Chain {
+    /// The governance of a domain.
+    pub(crate) fn governance(registry: &str, domain: DomainName) -> Self {
+        Chain { registry: registry.to_owned(), domain, lineage: LineageName::governance() }
+    }
+
+    /// The one that a statement belongs to.
+    pub(crate) fn of(statement: &Statement) -> Self {
+        let Statement { registry, domain, lineage, .. } = statement;
+        Chain { registry: registry.clone(), domain: domain.clone(), lineage: lineage.clone() }
+    }
+}
+
+/// A signed statement whose outcome is not known.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    /// What it is.
+    pub(crate) id: EvidenceId,
+    /// The first of its files.
+    pub(crate) path: PathBuf,
+    /// The signed bytes.
+    pub(crate) bytes: Vec<u8>,
+    /// What they say.
+    pub(crate) statement: Statement,
+}
+
+/// The places beside some keys.
+#[derive(Clone, Debug)]
+pub(crate) struct Unsettled {
+    keys: Vec<PathBuf>,
+}
+
+impl Unsettled {
+    /// Beside these key files. A key that comes from stdin has no place.
+    pub(crate) fn beside<'a>(keys: impl IntoIterator<Item = &'a PathBuf>) -> Self {
+        let files = keys.into_iter().filter(|key| !files::is_stdio(key));
+        // By whichever link it is named, a key has one place.
+        let keys = files.map(|key| key.canonicalize().unwrap_or_else(|_| key.clone())).collect();
+        Unsettled { keys }
+    }
+
+    /// Keeps signed bytes, and answers in which file. When this returns, they survive a crash.
+    ///
+    /// # Errors
+    /// `usage` if no key has a place; `io_failed`. Then nothing is kept, and nothing must be sent.
+    pub(crate) fn keep(&self, envelope: &[u8]) -> Result<Kept, CliError> {
+        let (id, statement) = read(envelope)?;
+        let Some(first) = self.keys.first() else {
+            let detail = "what a key from stdin signs for a slot has no place in which it is kept until its outcome is known";
+            let remedy = "give `--outbox DIR`, or the key in a file";
+            return Err(CliError { exit: Exit::Usage, ..CliError::new("usage", detail, remedy) });
+        };
+        for key in &self.keys {
+            let path = file_of(key, &id);
+            // What cannot be listed would not be found again.
+            let listed =
+                fs::read_dir(folder_of(key)).map_err(|error| CliError::file("list", folder_of(key), &error));
+            if let Err(error) = listed.and_then(|_| files::replace(&path, envelope)) {
+                // It is not sent, so it must not be found by the next run.
+                let _ = self.settle(id);
+                let remedy = "nothing was sent: have it kept elsewhere (`--outbox DIR`, where the command has that), or make the \
+                              folder of the key one that can be written";
+                return Err(CliError { remedy: remedy.to_owned(), ..error });
+            }
+        }
+        Ok(Kept { id, path: file_of(first, &id), bytes: envelope.to_vec(), statement })
+    }
+
+    /// What is kept for this chain, in the order of the slots.
+    ///
+    /// # Errors
+    /// `io_failed`; the refusal of a file that is no statement.
+    pub(crate) fn of_chain(&self, chain: &Chain) -> Result<Vec<Kept>, CliError> {
+        let mut found = BTreeMap::new();
+        for key in &self.keys {
+            for path in files_of(key)? {
+                let bytes = files::read(&path)?;
+                let (id, statement) = read(&bytes).map_err(|error| error.in_file(&path))?;
+                if Chain::of(&statement) == *chain {
+                    found.entry(id).or_insert(Kept { id, path, bytes, statement });
+                }
+            }
+        }
+        let mut kept: Vec<Kept> = found.into_values().collect();
+        kept.sort_by_key(|kept| kept.statement.sequence);
+        Ok(kept)
+    }
+
+    /// Refuses to sign for a chain, for somebody else to send, while something is kept for it.
+    ///
+    /// # Errors
+    /// `outcome_unknown`, exit code 11.
+    pub(crate) fn must_be_none_of(&self, chain: &Chain) -> Result<(), CliError> {
+        let kept = self.of_chain(chain)?;
+        let Some(kept) = kept.first() else { return Ok(()) };
+        let path = kept.path.display();
+        let detail =
+            format!("`{path}` was signed by an earlier run for the same chain, and its outcome is not known");
+        let remedy =
+            format!("submit it (`assent submit {path}`); once it has a definite answer, remove that file");
+        Err(CliError { exit: Exit::CannotKnow, ..CliError::new("outcome_unknown", detail, remedy) })
+    }
+
+    /// Forgets a statement that has a definite outcome.
+    ///
+    /// # Errors
+    /// `io_failed`: it is found, and sent, again.
+    pub(crate) fn settle(&self, id: EvidenceId) -> Result<(), CliError> {
+        for key in &self.keys {
+            let path = file_of(key, &id);
+            match fs::remove_file(&path) {
+                Ok(()) => sync(folder_of(key)).map_err(|error| CliError::file("remove", &path, &error))?,
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(CliError::file("remove", &path, &error)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What an envelope is, and what it says.
+fn read(envelope: &[u8]) -> Result<(EvidenceId, Statement), CliError> {
+    let envelope = Envelope::parse(envelope)?;
+    Ok((envelope.id(), Statement::parse(&envelope.payload)?))
+}
+
+/// Where a statement is kept beside a key.
+fn file_of(key: &Path, id: &EvidenceId) -> PathBuf {
+    let id = id.to_string();
+    let mut path = key.as_os_str().to_owned();
+    path.push(format!(".{}{ENDING}", id.strip_prefix("blake3:").unwrap_or(&id)));
+    path.into()
+}
+
+fn folder_of(key: &Path) -> &Path {
+    key.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// All that is kept beside a key.
+fn files_of(key: &Path) -> Result<Vec<PathBuf>, CliError> {
+    let folder = folder_of(key);
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        // Nothing is kept where it could not be found again.
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => {
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(CliError::file("list", folder, &error)),
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|error| CliError::file("list", folder, &error))?.path();
+        if is_of(key, &path) {
+            files.push(path);
+        }
+    }
+    Ok(files)
+}
+
+/// Whether a path is one of [`file_of`] for this key.
+fn is_of(key: &Path, path: &Path) -> bool {
+    let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let (Some(key), Some(name)) = (name(key), name(path)) else { return false };
+    let hex = name.strip_prefix(&key).and_then(|rest| rest.strip_prefix('.')?.strip_suffix(ENDING));
+    hex.is_some_and(|hex| format!("blake3:{hex}").parse::<EvidenceId>().is_ok())
+}
+
+fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use assent_proof::{EvidenceKind, Json, Seconds, Sha256, SigningKey, sign_statement};
+
+    use super::*;
+
+    fn signed(lineage: &str, sequence: u64) -> Vec<u8> {
+        let key = SigningKey::from_seed([1; 32]);
+        let statement = Statement {
+            subject_name: None,
+            subject: Sha256([3; 32]),
+            kind: EvidenceKind::AuditLineage,
+            registry: "registry.example/eu-1".to_owned(),
+            domain: "prod.eu".parse().unwrap(),
+            lineage: lineage.parse().unwrap(),
+            issuers: vec![key.public()],
+            sequence: Some(sequence),
+            parent: (sequence > 0).then_some(EvidenceId([7; 32])),
+            references: Vec::new(),
+            issued_at: Seconds(1_700_000_000),
+            expires_at: None,
+            claims: Json::object([("event", Json::text("started"))]),
+        };
+        sign_statement(&statement, &[&key])
+    }
+
+    #[test]
+    fn what_is_kept_is_found_beside_each_key_until_it_is_settled() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = ["a.pem", "b.pem"].map(|name| dir.path().join(name));
+        keys.iter().for_each(|key| fs::write(key, "").unwrap());
+        let both = Unsettled::beside(&keys);
+        let (second, first) =
+            (both.keep(&signed("job-1", 2)).unwrap(), both.keep(&signed("job-1", 1)).unwrap());
+        both.keep(&signed("job-2", 0)).unwrap();
+        let chain = Chain::of(&first.statement);
+        for key in &keys {
+            let found = Unsettled::beside([key]).of_chain(&chain).unwrap();
+            assert_eq!(found.iter().map(|kept| kept.id).collect::<Vec<_>>(), [first.id, second.id]);
+            assert_eq!(found[0].bytes, signed("job-1", 1));
+        }
+        assert_eq!(both.of_chain(&chain).unwrap().len(), 2, "each once");
+        assert_eq!(both.must_be_none_of(&chain).unwrap_err().code, "outcome_unknown");
+        both.settle(first.id).unwrap();
+        both.settle(second.id).unwrap();
+        assert!(both.of_chain(&chain).unwrap().is_empty() && both.must_be_none_of(&chain).is_ok());
+        assert_eq!(
+            fs::read_dir(dir.path()).unwrap().count(),
+            4,
+            "two keys, and the other chain's beside each"
+        );
+    }
+
+    #[test]
+    fn a_key_from_stdin_has_no_place() {
+        let stdin = PathBuf::from("-");
+        let error = Unsettled::beside([&stdin]).keep(&signed("job-1", 0)).unwrap_err();
+        assert_eq!((error.code.as_str(), error.exit), ("usage", Exit::Usage));
+    }
+}

@@ -1,0 +1,237 @@
+//! What is signed for a slot is kept until its outcome is known, and nothing else is signed for that slot: `statement new --submit` and
+//! `release` against a small server that is no node.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+mod support;
+
+use std::fs;
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use assent_api::{Problem, ReceiptBody};
+use assent_proof::{Code, Envelope, Millis};
+use support::{Request, history, request};
+
+/// What the server does with an envelope.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Do {
+    /// It reads it and closes the connection.
+    Lose,
+    Accept,
+    /// It refuses it for good.
+    Refuse,
+    /// It says that it has taken nothing.
+    Shed,
+}
+
+/// A server in which every chain is empty.
+struct Server {
+    endpoint: String,
+    what: Arc<Mutex<Do>>,
+    /// The envelopes that were sent, each once for each time in a row.
+    sent: Arc<Mutex<Vec<Vec<u8>>>>,
+}
+
+impl Server {
+    fn start(what: Do) -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let (what, sent) = (Arc::new(Mutex::new(what)), Arc::new(Mutex::new(Vec::new())));
+        let server = Server { endpoint, what: Arc::clone(&what), sent: Arc::clone(&sent) };
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (what, sent) = (Arc::clone(&what), Arc::clone(&sent));
+                thread::spawn(move || serve(&mut stream.unwrap(), &what, &sent));
+            }
+        });
+        server
+    }
+
+    fn will(&self, what: Do) {
+        *self.what.lock().unwrap() = what;
+    }
+
+    fn sent(&self) -> Vec<Vec<u8>> {
+        self.sent.lock().unwrap().clone()
+    }
+}
+
+fn serve(stream: &mut TcpStream, what: &Mutex<Do>, sent: &Mutex<Vec<Vec<u8>>>) {
+    let Some(Request { path, body, .. }) = request(stream) else { return };
+    if path != "/v1/envelopes" {
+        return answer(stream, "404 Not Found", &Problem::new(Code::LineageUnknown, 404, "as told").to_vec());
+    }
+    let evidence_id = Envelope::parse(&body).unwrap().id();
+    let mut sent = sent.lock().unwrap();
+    if sent.last() != Some(&body) {
+        sent.push(body);
+    }
+    let history = history().parse().unwrap();
+    let receipt = ReceiptBody { evidence_id, ledger_index: 7, revision: 8, accepted_at: Millis(9), history };
+    match *what.lock().unwrap() {
+        Do::Lose => {}
+        Do::Accept => answer(stream, "201 Created", &receipt.to_vec()),
+        Do::Refuse => answer(stream, "409 Conflict", &Problem::new(Code::HeadMoved, 409, "as told").to_vec()),
+        Do::Shed => {
+            answer(stream, "503 Service Unavailable", &Problem::new(Code::NoQuorum, 503, "as told").to_vec());
+        }
+    }
+}
+
+fn answer(stream: &mut TcpStream, status: &str, body: &[u8]) {
+    let head = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+    let _ = stream.write_all(&[head.as_bytes(), body].concat());
+}
+
+fn assent(dir: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_assent"));
+    for variable in ["ASSENT_ENDPOINTS", "ASSENT_ORIGIN", "ASSENT_DOMAIN", "ASSENT_NODE_KEYS"] {
+        command.env_remove(variable);
+    }
+    command.current_dir(dir).args(args).output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Makes a key and the subject's file.
+fn prepare(dir: &Path) {
+    assert!(assent(dir, &["key", "generate", "--out", "k.pem"]).status.success());
+    fs::write(dir.join("subject"), "hello").unwrap();
+}
+
+/// An audit statement about this event, in a lineage of the domain `prod.eu`.
+fn statement(dir: &Path, event: &str, options: &[&str]) -> Output {
+    let mut args = vec!["statement", "new", "audit-lineage", "--origin", "registry.example/eu-1"];
+    let claim = format!("event={event}");
+    args.extend([
+        "--domain",
+        "prod.eu",
+        "--lineage",
+        "job-1",
+        "--claim",
+        &claim,
+        "--subject-file",
+        "subject",
+    ]);
+    args.extend(["--key", "k.pem", "--timeout", "500"]);
+    args.extend(options);
+    assent(dir, &args)
+}
+
+/// The files of what is kept beside the key.
+fn kept(dir: &Path) -> Vec<PathBuf> {
+    let paths = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    paths.filter(|path| path.extension().is_some_and(|ending| ending == "unsettled")).collect()
+}
+
+/// What is signed in a later second is another statement.
+fn later() {
+    thread::sleep(Duration::from_millis(1_100));
+}
+
+#[test]
+fn a_statement_whose_outcome_is_unknown_is_sent_again_by_the_same_command_and_not_signed_anew() {
+    for in_an_outbox in [false, true] {
+        let (dir, server) = (tempfile::tempdir().unwrap(), Server::start(Do::Lose));
+        let dir = dir.path();
+        prepare(dir);
+        let outbox: &[&str] = if in_an_outbox { &["--outbox", "outbox"] } else { &[] };
+        let options = [&["--submit", "--endpoint", &server.endpoint][..], outbox].concat();
+        let output = statement(dir, "started", &options);
+        assert_eq!(output.status.code(), Some(11), "{}", said(&output));
+        assert!(said(&output).contains("outcome_unknown"), "{}", said(&output));
+        assert_eq!(kept(dir).len(), usize::from(!in_an_outbox));
+        assert!(kept(dir).iter().all(|path| fs::read(path).unwrap() == server.sent()[0]));
+        later();
+        let output = statement(dir, "started", &options);
+        assert_eq!((output.status.code(), server.sent().len()), (Some(11), 1), "{}", said(&output));
+        server.will(Do::Accept);
+        let output = statement(dir, "started", &options);
+        assert_eq!((output.status.code(), server.sent().len()), (Some(0), 1), "{}", said(&output));
+        let receipt = String::from_utf8(output.stdout).unwrap();
+        assert!(receipt.starts_with("accepted blake3:") && kept(dir).is_empty(), "{receipt}");
+        // It is settled: the next one is another one.
+        let output = statement(dir, "started", &options);
+        assert_eq!((output.status.code(), server.sent().len()), (Some(0), 2), "{}", said(&output));
+    }
+}
+
+#[test]
+fn a_statement_whose_outcome_is_unknown_is_sent_before_another_one_is_signed_for_its_chain() {
+    for in_an_outbox in [false, true] {
+        let (dir, server) = (tempfile::tempdir().unwrap(), Server::start(Do::Lose));
+        let dir = dir.path();
+        prepare(dir);
+        let outbox: &[&str] = if in_an_outbox { &["--outbox", "outbox"] } else { &[] };
+        let options = [&["--submit", "--endpoint", &server.endpoint][..], outbox].concat();
+        assert_eq!(statement(dir, "started", &options).status.code(), Some(11));
+        let output = statement(dir, "completed", &options);
+        assert_eq!((output.status.code(), server.sent().len()), (Some(11), 1), "{}", said(&output));
+        if !in_an_outbox {
+            // Nor is one made for somebody else to send.
+            let output = statement(dir, "completed", &["--offline"]);
+            assert_eq!(output.status.code(), Some(11), "{}", said(&output));
+            assert!(
+                said(&output).contains("outcome_unknown") && output.stdout.is_empty(),
+                "{}",
+                said(&output)
+            );
+        }
+        server.will(Do::Accept);
+        let output = statement(dir, "completed", &options);
+        assert_eq!((output.status.code(), server.sent().len()), (Some(0), 2), "{}", said(&output));
+        assert!(kept(dir).is_empty());
+    }
+}
+
+#[test]
+fn what_was_refused_or_certainly_not_taken_is_not_kept() {
+    let (dir, server) = (tempfile::tempdir().unwrap(), Server::start(Do::Shed));
+    let dir = dir.path();
+    prepare(dir);
+    let options = ["--submit", "--endpoint", &server.endpoint];
+    for (what, code) in [(Do::Shed, 11), (Do::Refuse, 1)] {
+        server.will(what);
+        let output = statement(dir, "started", &options);
+        assert_eq!(output.status.code(), Some(code), "{}", said(&output));
+        assert!(kept(dir).is_empty(), "{}", said(&output));
+    }
+    // So is what an earlier run has kept and a node refuses now: nothing else is signed in that run.
+    server.will(Do::Lose);
+    assert_eq!(statement(dir, "started", &options).status.code(), Some(11));
+    let before = server.sent().len();
+    server.will(Do::Refuse);
+    let output = statement(dir, "completed", &options);
+    assert_eq!((output.status.code(), server.sent().len()), (Some(1), before), "{}", said(&output));
+    assert!(said(&output).contains("head_moved") && kept(dir).is_empty(), "{}", said(&output));
+}
+
+#[test]
+fn a_release_whose_outcome_is_unknown_is_sent_again_and_not_signed_anew() {
+    let (dir, server) = (tempfile::tempdir().unwrap(), Server::start(Do::Lose));
+    let dir = dir.path();
+    prepare(dir);
+    let target = format!("blake3:{}", "07".repeat(32));
+    let mut args = vec!["release", &target, "--origin", "registry.example/eu-1", "--domain", "prod.eu"];
+    args.extend(["--key", "k.pem", "--timeout", "500", "--endpoint", &server.endpoint]);
+    assert_eq!(assent(dir, &args).status.code(), Some(11));
+    assert_eq!(kept(dir).len(), 1);
+    later();
+    server.will(Do::Accept);
+    let output = assent(dir, &args);
+    assert_eq!((output.status.code(), server.sent().len()), (Some(0), 1), "{}", said(&output));
+    assert!(kept(dir).is_empty());
+}

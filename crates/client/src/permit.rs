@@ -1,0 +1,149 @@
+//! Asking for a permit, and what a caller has to be told if its outcome is unknown.
+//!
+//! A permit may be recorded, and take a use, though the caller never gets the allow: an endpoint's answer is lost, or cannot be relied
+//! on, and then no endpoint answers or another one denies. Only the same request with the same nonce finds that permit again, so the
+//! error carries the nonce.
+
+use assent_api::Call;
+use assent_proof::AuthorizeRequest;
+
+use crate::answer::NoAnswer;
+use crate::client::Client;
+use crate::decision::Decision;
+use crate::error::ClientError;
+use crate::transport::Ask;
+
+/// Why there is no permit to act on.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum PermitError {
+    /// No node has recorded a permit for this request.
+    #[error(transparent)]
+    NotRecorded(ClientError),
+    /// A permit may have been recorded.
+    #[error("{0}")]
+    MaybeRecorded(Box<MaybeRecorded>),
+}
+
+/// How a call ended after which a permit may have been recorded.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{}; a permit may have been recorded for the nonce `{nonce}`", .ended.told())]
+pub struct MaybeRecorded {
+    /// The nonce of the request, with which the same permit is asked for again.
+    pub nonce: String,
+    /// What the call ended with.
+    pub ended: PermitEnd,
+}
+
+/// What a call ended with after which a permit may have been recorded.
+#[derive(Clone, Debug)]
+pub enum PermitEnd {
+    /// With a deny, which is obeyed.
+    Denied(Box<Decision>),
+    /// Without a decision.
+    Failed(ClientError),
+}
+
+impl PermitEnd {
+    fn told(&self) -> String {
+        match self {
+            PermitEnd::Denied(decision) => {
+                let reasons = decision.body().reasons.iter();
+                let codes: Vec<String> = reasons.map(|reason| format!("`{}`", reason.code)).collect();
+                format!("a node denied it: {}", codes.join(", "))
+            }
+            PermitEnd::Failed(error) => error.to_string(),
+        }
+    }
+}
+
+impl PermitError {
+    /// The nonce with which to ask again, if a permit may have been recorded.
+    pub fn nonce(&self) -> Option<&str> {
+        match self {
+            PermitError::NotRecorded(_) => None,
+            PermitError::MaybeRecorded(maybe) => Some(&maybe.nonce),
+        }
+    }
+
+    /// What to do about it, in one line.
+    pub fn remedy(&self) -> String {
+        match self {
+            PermitError::NotRecorded(error) => error.remedy(),
+            PermitError::MaybeRecorded(maybe) => {
+                format!("ask again with `--nonce {}`, which takes no further use", maybe.nonce)
+            }
+        }
+    }
+
+    /// What the call ended with, without the nonce: the deny, or the error.
+    ///
+    /// # Errors
+    /// What a question ends with ([`Client::authorize`]).
+    pub fn into_end(self) -> Result<Decision, ClientError> {
+        match self {
+            PermitError::NotRecorded(error) => Err(error),
+            PermitError::MaybeRecorded(maybe) => match maybe.ended {
+                PermitEnd::Denied(decision) => Ok(*decision),
+                PermitEnd::Failed(error) => Err(error),
+            },
+        }
+    }
+}
+
+impl Client {
+    /// Asks for a permit: an allow that is recorded in the ledger, and that consumes a use where uses are counted. The
+    /// request needs a lineage and a nonce; asked again with the same ones, and at any node, it consumes nothing more. It is asked
+    /// of one endpoint at a time all the same.
+    ///
+    /// # Errors
+    /// `NotRecorded` as for [`Client::authorize`]. `MaybeRecorded`, also for a deny, if an endpoint may have recorded a permit whose
+    /// allow did not come: ask again with the same request and nonce. A deny that comes as a [`Decision`] has recorded nothing.
+    pub async fn permit(&self, request: &AuthorizeRequest) -> Result<Decision, PermitError> {
+        let ask = Ask::post(Call::Authorize, "/v1/permits", request.to_json().to_vec());
+        let mut no_answer = NoAnswer::default();
+        let decided = self.decide(ask, request, &mut no_answer).await;
+        concluded(decided, no_answer.is_maybe_done(), request.nonce.as_deref())
+    }
+}
+
+/// What the caller is told, where an endpoint before the last answer may have recorded a permit if `maybe_before`.
+fn concluded(
+    decided: Result<Decision, ClientError>,
+    maybe_before: bool,
+    nonce: Option<&str>,
+) -> Result<Decision, PermitError> {
+    let maybe = maybe_before || may_have_recorded(&decided);
+    // Without a nonce no node records a permit.
+    match (decided, nonce.filter(|_| maybe)) {
+        (Ok(decision), None) => Ok(decision),
+        // The permit that another endpoint has recorded is this very one.
+        (Ok(decision), Some(_)) if decision.is_allow() => Ok(decision),
+        (Ok(deny), Some(nonce)) => Err(maybe_recorded(nonce, PermitEnd::Denied(Box::new(deny)))),
+        (Err(error), None) => Err(PermitError::NotRecorded(error)),
+        (Err(error), Some(nonce)) => Err(maybe_recorded(nonce, PermitEnd::Failed(error))),
+    }
+}
+
+fn maybe_recorded(nonce: &str, ended: PermitEnd) -> PermitError {
+    PermitError::MaybeRecorded(Box::new(MaybeRecorded { nonce: nonce.to_owned(), ended }))
+}
+
+/// Whether the node that gave the last answer may have recorded a permit, although that answer is no allow.
+fn may_have_recorded(decided: &Result<Decision, ClientError>) -> bool {
+    match decided {
+        Ok(decision) => decision.is_cannot_know(),
+        // Of a newer node's refusal it is not known what it refused.
+        Err(ClientError::RefusalNotUnderstood(_) | ClientError::OutcomeUnknown { .. }) => true,
+        // Only an allow is recorded. Of the others the attempts have noted what may have been sent.
+        Err(
+            ClientError::Config { .. }
+            | ClientError::Unavailable { .. }
+            | ClientError::Refused(_)
+            | ClientError::DenyNotUnderstood(_)
+            | ClientError::Answer { .. }
+            | ClientError::HistoryChanged(_)
+            | ClientError::BeyondLedger { .. }
+            | ClientError::Untrusted { .. },
+        ) => false,
+    }
+}
