@@ -33,6 +33,8 @@ pub struct Told {
     pub status: u16,
     /// The body that a client reads, if it reads one to its end.
     pub heard: Option<Vec<u8>>,
+    /// What a client reads of the body in any case.
+    pub part: Vec<u8>,
     /// Whether every client reads that if all is sent soon.
     pub certain: bool,
     /// The node's answer, before it was spoilt.
@@ -40,10 +42,10 @@ pub struct Told {
 }
 
 impl Told {
-    /// The body, if the client has surely read it.
-    pub fn surely_heard(&self) -> Option<&[u8]> {
+    /// What the client has surely read of the body.
+    pub fn surely_read(&self) -> &[u8] {
         let soon = self.done_at.is_some_and(|done| done - self.asked_at < SOON);
-        if self.certain && soon { self.heard.as_deref() } else { None }
+        if self.certain && soon { self.heard.as_deref().unwrap_or(&self.part) } else { b"" }
     }
 
     /// For people.
@@ -125,6 +127,7 @@ impl Place {
             done_at: None,
             status: message.status,
             heard: message.heard.clone(),
+            part: message.part.clone(),
             certain: message.certain,
             real: told_by_node,
         };

@@ -12,6 +12,8 @@ use super::draw::Draw;
 
 /// Longest body that the clients read.
 pub const BYTES_MAX: usize = 300_000;
+/// So much of an answer that is too long is surely read before it is given up.
+const PART_MAX: usize = 4_096;
 /// How long a connection is held at most that a client does not end.
 const HELD_MAX: Duration = Duration::from_secs(10);
 
@@ -76,6 +78,8 @@ pub struct Message {
     pub status: u16,
     /// The body that a client reads, if it reads one to its end.
     pub heard: Option<Vec<u8>>,
+    /// What a client reads of the body in any case.
+    pub part: Vec<u8>,
     /// Whether every client reads that.
     pub certain: bool,
     bytes: Vec<u8>,
@@ -191,8 +195,20 @@ impl Wire {
                 Framing::TwoLengths | Framing::LengthInWords | Framing::LengthAndChunks
             );
         let heard = heard.filter(|heard| heard.len() <= BYTES_MAX);
+        let part = self.part(status, body, heard.as_deref());
         let bytes = [head.as_bytes(), framed.as_bytes(), b"\r\n".as_slice(), sent.as_slice()].concat();
-        Message { status, certain: !doubtful && heard.is_some(), heard, bytes }
+        Message { status, heard, part, certain: !doubtful, bytes }
+    }
+
+    /// What a client reads of the body in any case: all of it, or what comes before it breaks off.
+    fn part(&self, status: u16, body: &[u8], heard: Option<&[u8]>) -> Vec<u8> {
+        let comes: &[u8] = match (heard, self.pace) {
+            (Some(heard), _) => heard,
+            (None, Pace::Stalls(_)) => b"",
+            (None, _) if status < 200 => b"",
+            (None, _) => body,
+        };
+        comes[..comes.len().min(PART_MAX)].to_vec()
     }
 
     /// Waits before an answer that comes late.
