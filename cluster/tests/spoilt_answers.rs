@@ -1,7 +1,7 @@
 //! Whatever becomes of real nodes' answers on their way, a client never takes an allow after a deny, and believes no allow that is not a
 //! node's own, for the very request, and not over.
 //!
-//! Each case is drawn from its number. By default the first 300 are run. `ASSENT_SPOILT_FIRST` and `ASSENT_SPOILT_DRAWS` say which ones
+//! Each case is drawn from its number. By default the first 500 are run. `ASSENT_SPOILT_FIRST` and `ASSENT_SPOILT_DRAWS` say which ones
 //! are run instead, and a failure names both for the case that failed.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 #![allow(clippy::disallowed_methods, reason = "tests are no nodes: what they spawn they wait for")]
@@ -28,7 +28,7 @@ use spoilt::round::{Round, nonces};
 use spoilt::wire::BYTES_MAX;
 use tokio::time::timeout;
 
-const DRAWS: u64 = 300;
+const DRAWS: u64 = 500;
 /// Cases whose lineages are founded together.
 const ROUND: usize = 50;
 /// Cases that are run at the same time. Most of a case is waiting.

@@ -106,7 +106,9 @@ impl Case {
             Kind::Batch => 1 + draw.below(QUESTIONS_MAX),
             Kind::Watch => 3,
         };
+        // Most of all what some endpoints allow and others deny.
         let lineages = [
+            Lineage::Turned,
             Lineage::Turned,
             Lineage::Turned,
             Lineage::Turned,

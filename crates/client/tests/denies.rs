@@ -107,15 +107,13 @@ async fn raw(bytes: Vec<u8>, hold: bool) -> (String, JoinHandle<()>) {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut request = Vec::new();
             // The questions here end with the object that they are.
-            while !request.ends_with(b"}") {
-                assert!(stream.read_buf(&mut request).await.unwrap() > 0);
-            }
-            stream.write_all(&bytes).await.unwrap();
-            stream.flush().await.unwrap();
+            while !request.ends_with(b"}") && stream.read_buf(&mut request).await.unwrap_or(0) > 0 {}
+            // A client gives up an answer that is too long.
+            let _ = stream.write_all(&bytes).await;
             if hold {
                 held.push(stream);
             } else {
-                stream.shutdown().await.unwrap();
+                let _ = stream.shutdown().await;
             }
         }
     });
@@ -126,34 +124,32 @@ async fn raw(bytes: Vec<u8>, hold: bool) -> (String, JoinHandle<()>) {
 async fn an_answer_that_breaks_off_is_a_deny_once_it_has_said_so() {
     let (allow, deny) = (allow(), deny());
     let requests = [request("run")];
-    for hold in [false, true] {
-        for (body, denies) in [
-            (deny.clone(), true),
-            (deny[..20].to_owned(), true),
-            (batch(&[&deny]), true),
-            (format!("{deny}{}", " ".repeat(200_000)), true),
-            (deny[..10].to_owned(), false),
-            (allow.clone(), false),
-            (batch(&[&allow]), false),
-        ] {
-            let length = 1_000_000;
-            let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
-            let (endpoint, answering) = raw([head, body.clone()].concat().into_bytes(), hold).await;
-            let one = || Do::Answer(200, allow.clone().into_bytes());
-            let many = Do::Answer(200, batch(&[&allow]).into_bytes());
-            let good = Server::start(vec![one(), one(), many]).await;
-            let of_both = || client(&[&endpoint, &good.endpoint]);
-            let decided = of_both().authorize(&request("run")).await;
-            if denies {
-                assert_eq!(decided.unwrap_err().code(), "deny_not_understood", "{body}");
-            } else {
-                assert!(decided.unwrap().is_allow(), "{body}");
-            }
-            assert_eq!(of_both().permit(&request("run")).await.is_err(), denies, "{body}");
-            let decided = of_both().authorize_batch(&requests).await;
-            assert_eq!(decided.is_err(), denies, "{body}");
-            assert_eq!(good.requests(), if denies { 0 } else { 3 }, "{body}");
-            answering.abort();
+    for (body, hold, denies) in [
+        (deny.clone(), false, true),
+        (deny.clone(), true, true),
+        (deny[..20].to_owned(), false, true),
+        (batch(&[&deny]), false, true),
+        (format!("{deny}{}", " ".repeat(200_000)), false, true),
+        (deny[..10].to_owned(), false, false),
+        (allow.clone(), false, false),
+        (allow.clone(), true, false),
+        (batch(&[&allow]), false, false),
+    ] {
+        let head = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 1000000\r\n\r\n";
+        let (endpoint, answering) = raw([head, body.as_str()].concat().into_bytes(), hold).await;
+        let one = || Do::Answer(200, allow.clone().into_bytes());
+        let many = Do::Answer(200, batch(&[&allow]).into_bytes());
+        let good = Server::start(vec![one(), one(), many]).await;
+        let of_both = || client(&[&endpoint, &good.endpoint]);
+        let decided = of_both().authorize(&request("run")).await;
+        if denies {
+            assert_eq!(decided.unwrap_err().code(), "deny_not_understood", "{body}");
+        } else {
+            assert!(decided.unwrap().is_allow(), "{body}");
         }
+        assert_eq!(of_both().permit(&request("run")).await.is_err(), denies, "{body}");
+        assert_eq!(of_both().authorize_batch(&requests).await.is_err(), denies, "{body}");
+        assert_eq!(good.requests(), if denies { 0 } else { 3 }, "{body}");
+        answering.abort();
     }
 }
