@@ -4,7 +4,9 @@
 
 use assent_fixtures::claims::Authorization;
 use assent_fixtures::policy::open_policy;
-use assent_proof::{AuthorizeRequest, Claims, PolicyVerdict, PublicKey, RevocationReason, Role, Seconds};
+use assent_proof::{
+    AuthorizeRequest, Claims, PolicyBody, PolicyVerdict, PublicKey, RevocationReason, Role, Seconds,
+};
 
 pub use assent_fixtures::{Chain, Draft, Genesis, Place, claims, id_of, key, signed_note};
 
@@ -48,13 +50,18 @@ pub fn genesis() -> Vec<u8> {
 
 /// The same, with grants until then.
 pub fn genesis_until(not_after: Seconds) -> Vec<u8> {
+    genesis_with(not_after, open_policy())
+}
+
+/// The same, with grants until then and this policy.
+pub fn genesis_with(not_after: Seconds, policy: PolicyBody) -> Vec<u8> {
     let mut genesis = Genesis::new(ORIGIN, now(), &[key(1)], 1, &key(2));
     for node in 11..14 {
         let grant = grant_until(&in_root(), key(node).public(), Role::Registry, not_after);
         genesis.node(&key(node), grant);
     }
     genesis.domain(&in_prod().domain, &[key(3)], 1);
-    let policy = in_prod().draft(&Claims::Policy(open_policy()));
+    let policy = in_prod().draft(&Claims::Policy(policy));
     genesis.govern(&Chain::new().sign(policy, &[&key(3)]));
     genesis.bytes()
 }

@@ -18,9 +18,6 @@ use crate::error::ClientError;
 use crate::transport::{Answer, Failure};
 use crate::words::{UnreadDeny, Words};
 
-/// A verdict as every node writes it, in whatever it stands.
-const DENY: &[u8] = b"\"deny\"";
-
 impl Answer {
     /// Whether the same call can be made again, and where; `Final` also for every answer that did what was asked.
     pub(crate) fn retry(&self) -> Retry {
@@ -100,14 +97,8 @@ pub(crate) fn unreadable(answer: &Answer, what: impl Display) -> Unread {
 /// The deny in an answer to a question, if it has the shape of one.
 fn denied(answer: &Answer) -> Option<UnreadDeny> {
     let words = Words::of(&answer.body);
-    let is_deny = words.is_deny_under(answer.status) || has_a_deny(&answer.body);
+    let is_deny = words.is_deny_under(answer.status) || words.is_deny_if_unread();
     (matches!(answer.call, Call::Authorize) && is_deny).then(|| words.into_deny(&answer.body))
-}
-
-/// Whether the word of a deny stands somewhere in what cannot be read, such as a batch that breaks off or names its decisions twice.
-/// It may stand for something else there, such as an action of that name. Then more is denied than was.
-fn has_a_deny(body: &[u8]) -> bool {
-    body.windows(DENY.len()).any(|bytes| bytes == DENY)
 }
 
 /// The document in an answer of 200.

@@ -61,6 +61,9 @@ impl Client {
         request: &AuthorizeRequest,
         asked: &Asked,
     ) -> Result<Decision, Unread> {
+        if answer.broke_off {
+            return Err(unreadable(answer, "which broke off"));
+        }
         match Decision::check(answer.body.clone(), self.expectation(request, asked, answer.status)) {
             Ok(decision) if !decision.is_allow() || answer.status == 200 => Ok(decision),
             // An allow under another status is none, and 403 denies.
@@ -82,6 +85,9 @@ impl Client {
         let asked = Asked::now(&self.config().clock);
         let ask = Ask::post(Call::Authorize, "/v1/authorize:batch", authorize_batch_body(requests));
         let read = |answer: &Answer| -> Result<Vec<Result<Decision, UnreadDeny>>, Unread> {
+            if answer.broke_off {
+                return Err(unreadable(answer, "which broke off"));
+            }
             if answer.status != 200 {
                 return Err(refused(answer));
             }
@@ -127,7 +133,7 @@ fn deny_of(no_answer: &NoAnswer) -> Result<&Answer, ClientError> {
 /// What a batch is of which not everything can be read and relied on: `otherwise`. With a deny in it, it is a node's word: another
 /// endpoint, whose allow could stand in the deny's place, is not asked.
 fn in_part(answer: &Answer, bodies: &[Bytes], otherwise: Unread, what: &str) -> Unread {
-    if !bodies.iter().any(|body| Words::of(body).is_deny()) {
+    if !bodies.iter().any(|body| is_deny(body)) {
         return otherwise;
     }
     let endpoint = &answer.endpoint;
@@ -135,6 +141,12 @@ fn in_part(answer: &Answer, bodies: &[Bytes], otherwise: Unread, what: &str) -> 
         "`{endpoint}`: it stands in a batch with a deny, of which not everything can be read and relied on: {what}"
     );
     Unread::Said(ClientError::Untrusted { detail })
+}
+
+/// Whether an element of a batch is a deny, also one that cannot be read.
+fn is_deny(body: &[u8]) -> bool {
+    let words = Words::of(body);
+    words.is_deny() || (decision_body(body).is_none() && words.is_deny_if_unread())
 }
 
 /// The exact bytes of each decision of a batch.

@@ -133,7 +133,7 @@ impl CheckError {
     /// What bytes are that cannot be read as a decision.
     fn unread(bytes: &Bytes, error: String) -> Self {
         let words = Words::of(bytes);
-        if words.is_deny() {
+        if words.is_deny_if_unread() {
             CheckError::Denied(words.into_deny(bytes))
         } else {
             CheckError::NoDecision(error)

@@ -1,6 +1,7 @@
 //! One attempt at one endpoint: pooled HTTP/1.1 connections, a time limit, a bounded answer.
 //!
-//! It says whether a failed attempt can have reached the node, which decides whether a submission's outcome is unknown.
+//! It says whether a failed attempt can have reached the node, which decides whether a submission's outcome is unknown. An answer that
+//! does not come to its end is a failure, except one that has said a deny: that is kept, so that no other endpoint's allow takes its place.
 
 use assent_api::Call;
 use bytes::Bytes;
@@ -12,6 +13,8 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use std::time::Duration;
+
+use crate::words::Words;
 
 /// How long an idle connection is kept.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -61,6 +64,24 @@ pub(crate) struct Answer {
     /// For how long the endpoint wants to be left alone, if it says so.
     pub(crate) retry_after: Option<Duration>,
     pub(crate) body: Bytes,
+    /// It did not come to its end. What came of it says a deny.
+    pub(crate) broke_off: bool,
+}
+
+/// What has come of an answer; nothing at first.
+#[derive(Debug, Default)]
+struct Begun {
+    status: u16,
+    retry_after: Option<Duration>,
+    body: Vec<u8>,
+}
+
+impl Begun {
+    /// Whether it says a deny so far, in answer to a question.
+    fn is_deny(&self, call: Call) -> bool {
+        let words = Words::of(&self.body);
+        matches!(call, Call::Authorize) && (words.is_deny_under(self.status) || words.is_deny_if_unread())
+    }
 }
 
 /// Why an attempt brought no answer.
@@ -107,13 +128,24 @@ impl Transport {
         timeout: Duration,
     ) -> Result<Answer, Failure> {
         let uri = uri(endpoint, &ask.path)?;
-        match tokio::time::timeout(timeout, self.exchange(endpoint, uri, ask)).await {
-            Ok(result) => result,
+        let mut begun = Begun::default();
+        let done = match tokio::time::timeout(timeout, self.exchange(uri, ask, &mut begun)).await {
+            Ok(done) => done,
             Err(_) => Err(Failure::MaybeSent(format!("no answer within `{}` ms", timeout.as_millis()))),
+        };
+        let broke_off = done.is_err();
+        if let Err(failure) = done
+            && !begun.is_deny(ask.call)
+        {
+            return Err(failure);
         }
+        let Begun { status, retry_after, body } = begun;
+        let (endpoint, body) = (endpoint.clone(), Bytes::from(body));
+        Ok(Answer { endpoint, call: ask.call, status, retry_after, body, broke_off })
     }
 
-    async fn exchange(&self, endpoint: &Authority, uri: Uri, ask: &Ask) -> Result<Answer, Failure> {
+    /// Sends the request, and notes what comes of the answer.
+    async fn exchange(&self, uri: Uri, ask: &Ask, begun: &mut Begun) -> Result<(), Failure> {
         let mut request = Request::new(Full::new(ask.body.clone()));
         *request.method_mut() = ask.method.clone();
         *request.uri_mut() = uri;
@@ -127,12 +159,16 @@ impl Transport {
             let detail = in_full(&error);
             if error.is_connect() { Failure::NotSent(detail) } else { Failure::MaybeSent(detail) }
         })?;
-        let (status, retry_after) = (response.status().as_u16(), retry_after(response.headers()));
-        let body = Limited::new(response.into_body(), self.response_bytes_max).collect().await;
-        let body =
-            body.map_err(|error| Failure::MaybeSent(format!("answer broke off: {}", in_full(&*error))))?;
-        let (endpoint, body) = (endpoint.clone(), body.to_bytes());
-        Ok(Answer { endpoint, call: ask.call, status, retry_after, body })
+        (begun.status, begun.retry_after) = (response.status().as_u16(), retry_after(response.headers()));
+        let mut body = Limited::new(response.into_body(), self.response_bytes_max);
+        while let Some(frame) = body.frame().await {
+            let frame = frame
+                .map_err(|error| Failure::MaybeSent(format!("answer broke off: {}", in_full(&*error))))?;
+            if let Some(bytes) = frame.data_ref() {
+                begun.body.extend_from_slice(bytes);
+            }
+        }
+        Ok(())
     }
 }
 

@@ -8,6 +8,9 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 use std::fmt::{self, Formatter};
 
+/// A verdict as every node writes it, in whatever it stands.
+const DENY: &[u8] = b"\"deny\"";
+
 /// Most characters of one word or sentence of an answer that an error repeats.
 const TOLD_MAX: usize = 200;
 
@@ -44,6 +47,8 @@ pub(crate) struct Words {
     decides: bool,
     /// It has a decision that does not say `allow`. One in a body that says `allow` as well counts.
     denies: bool,
+    /// The word of a deny stands somewhere in the body.
+    names_deny: bool,
     code: Option<String>,
     detail: Option<String>,
     /// The codes of a decision's reasons.
@@ -53,7 +58,8 @@ pub(crate) struct Words {
 impl Words {
     /// What this body says. One that breaks off, or is no JSON further on, has said what stands before.
     pub(crate) fn of(body: &[u8]) -> Self {
-        let mut words = Words::default();
+        let names_deny = body.windows(DENY.len()).any(|bytes| bytes == DENY);
+        let mut words = Words { names_deny, ..Words::default() };
         let _ = DeserializeSeed::deserialize(&mut words, &mut serde_json::Deserializer::from_slice(body));
         words
     }
@@ -66,6 +72,13 @@ impl Words {
     /// Whether it denies under this status. 403 denies with any decision.
     pub(crate) fn is_deny_under(&self, status: u16) -> bool {
         self.denies || (self.decides && status == 403)
+    }
+
+    /// Whether it denies if it cannot be read. Then the word of a deny somewhere in it is enough, as in a batch that breaks off or names
+    /// its decisions twice, or in a deny with something before it or around it. It may stand for something else there, such as an action
+    /// of that name. Then more is denied than was.
+    pub(crate) fn is_deny_if_unread(&self) -> bool {
+        self.denies || self.names_deny
     }
 
     /// The deny that it is.
@@ -158,6 +171,14 @@ mod tests {
             ["", "[]", "deny", r#""deny""#, "{}", r#"{"decision":false}"#, r#"{"x":{"decision":"deny"}}"#]
         {
             assert!(!Words::of(body.as_bytes()).is_deny_under(403), "{body}");
+        }
+        for body in
+            ["\u{feff}{\"decision\":\"deny\"}", r#"[{"decision":"deny"}]"#, r#"{"x":{"decision":"deny"}}"#]
+        {
+            assert!(Words::of(body.as_bytes()).is_deny_if_unread(), "{body}");
+        }
+        for body in ["", "deny", "{}", r#"{"decision":false}"#, r#"{"decision":"allow"} x"#] {
+            assert!(!Words::of(body.as_bytes()).is_deny_if_unread(), "{body}");
         }
         let allow = Words::of(br#"{"decision":"allow"}"#);
         assert!(!allow.is_deny_under(200) && allow.is_deny_under(403));

@@ -1,0 +1,18 @@
+//! Endpoints that spoil what real nodes answer, by a seed, and a judge of what a client made of that.
+#![allow(unreachable_pub, missing_docs, reason = "one test uses it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
+#![allow(clippy::disallowed_methods, reason = "tests are no nodes: what they spawn they wait for or end")]
+
+pub mod case;
+pub mod content;
+pub mod draw;
+pub mod endpoint;
+pub mod judge;
+pub mod round;
+pub mod wire;

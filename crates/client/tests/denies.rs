@@ -1,0 +1,155 @@
+//! Denies that are hard to read: each of them ends the call, and no other endpoint's allow takes its place.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+mod support;
+
+use assent_api::Verdict::{Allow, Deny};
+use assent_client::{Client, ClientConfig, FirstEndpoint, Trust};
+use assent_proof::{Code, Millis};
+use std::time::Duration;
+use support::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+fn client(endpoints: &[&str]) -> Client {
+    let mut config = ClientConfig::new(endpoints.iter().copied(), Trust::keys([node_id()]).unwrap());
+    config.deadline = Duration::from_secs(2);
+    config.first_endpoint = FirstEndpoint::AsListed;
+    config.attempt_timeout = Duration::from_millis(300);
+    config.hedge_after = Some(config.deadline);
+    config.response_bytes_max = 100_000;
+    config.clock = ToldClock::at(Millis(5000));
+    Client::new(config).unwrap()
+}
+
+fn allow() -> String {
+    text(signed(&decision(Allow, request("run").to_json(), &[]), &node_key()))
+}
+
+fn deny() -> String {
+    text(signed(&decision(Deny, request("run").to_json(), &[Code::LineageQuarantined]), &node_key()))
+}
+
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap()
+}
+
+fn batch(decisions: &[&str]) -> String {
+    format!("{{\"decisions\":[{}]}}", decisions.join(","))
+}
+
+#[tokio::test]
+async fn a_deny_with_something_before_it_or_around_it_ends_the_call_under_every_status_that_judged() {
+    let (allow, deny) = (allow(), deny());
+    for body in [
+        format!("\u{feff}{deny}"),
+        format!("x{deny}"),
+        format!("[{deny}]"),
+        format!("{{\"answer\":{deny}}}"),
+        format!("{allow}{deny}"),
+        deny[4..].to_owned(),
+        deny.replacen("\"deny\"", "[\"deny\"]", 1),
+    ] {
+        for status in [200, 302, 403, 404] {
+            let bad = || Do::Answer(status, body.clone().into_bytes());
+            let good = || Do::Answer(200, allow.clone().into_bytes());
+            let a = Server::start(vec![bad(), bad()]).await;
+            let b = Server::start(vec![good(), good()]).await;
+            let client = client(&[&a.endpoint, &b.endpoint]);
+            let error = client.authorize(&request("run")).await.unwrap_err();
+            assert_eq!(error.code(), "deny_not_understood", "{status} {body}: {error}");
+            assert!(client.permit(&request("run")).await.is_err(), "{status} {body}");
+            assert_eq!((a.requests(), b.requests()), (2, 0), "{status} {body}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_deny_in_an_element_of_a_batch_that_cannot_be_read_is_the_deny_of_that_element() {
+    let (allow, deny) = (allow(), deny());
+    let requests = [request("run"), request("run")];
+    for element in [format!("[{deny}]"), format!("{{\"answer\":{deny}}}")] {
+        let a = Server::start(vec![
+            Do::Answer(200, batch(&[&allow, &element]).into_bytes()),
+            Do::Answer(200, batch(&[&element]).into_bytes()),
+            Do::Answer(200, batch(&["{}", &element]).into_bytes()),
+        ])
+        .await;
+        let good = || Do::Answer(200, batch(&[&allow, &allow]).into_bytes());
+        let b = Server::start(vec![good(), good(), good()]).await;
+        let client_of_both = || client(&[&a.endpoint, &b.endpoint]);
+        let decisions = client_of_both().authorize_batch(&requests).await.unwrap();
+        assert!(decisions[0].as_ref().unwrap().is_allow());
+        assert!(decisions[1].is_err());
+        // One decision is missing, or is none.
+        for _ in 0..2 {
+            let error = client_of_both().authorize_batch(&requests).await.unwrap_err();
+            assert_eq!(error.code(), "decision_untrusted", "{element}: {error}");
+        }
+        assert_eq!((a.requests(), b.requests()), (3, 0), "{element}");
+    }
+}
+
+/// An endpoint that sends these bytes to every request, and then ends the connection, or holds it.
+async fn raw(bytes: Vec<u8>, hold: bool) -> (String, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let answering = tokio::spawn(async move {
+        let mut held = Vec::new();
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            // The questions here end with the object that they are.
+            while !request.ends_with(b"}") && stream.read_buf(&mut request).await.unwrap_or(0) > 0 {}
+            // A client gives up an answer that is too long.
+            let _ = stream.write_all(&bytes).await;
+            if hold {
+                held.push(stream);
+            } else {
+                let _ = stream.shutdown().await;
+            }
+        }
+    });
+    (endpoint, answering)
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_a_deny_once_it_has_said_so() {
+    let (allow, deny) = (allow(), deny());
+    let requests = [request("run")];
+    for (body, hold, denies) in [
+        (deny.clone(), false, true),
+        (deny.clone(), true, true),
+        (deny[..20].to_owned(), false, true),
+        (batch(&[&deny]), false, true),
+        (format!("{deny}{}", " ".repeat(200_000)), false, true),
+        (deny[..10].to_owned(), false, false),
+        (allow.clone(), false, false),
+        (allow.clone(), true, false),
+        (batch(&[&allow]), false, false),
+    ] {
+        let head = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 1000000\r\n\r\n";
+        let (endpoint, answering) = raw([head, body.as_str()].concat().into_bytes(), hold).await;
+        let one = || Do::Answer(200, allow.clone().into_bytes());
+        let many = Do::Answer(200, batch(&[&allow]).into_bytes());
+        let good = Server::start(vec![one(), one(), many]).await;
+        let of_both = || client(&[&endpoint, &good.endpoint]);
+        let decided = of_both().authorize(&request("run")).await;
+        if denies {
+            assert_eq!(decided.unwrap_err().code(), "deny_not_understood", "{body}");
+        } else {
+            assert!(decided.unwrap().is_allow(), "{body}");
+        }
+        assert_eq!(of_both().permit(&request("run")).await.is_err(), denies, "{body}");
+        assert_eq!(of_both().authorize_batch(&requests).await.is_err(), denies, "{body}");
+        assert_eq!(good.requests(), if denies { 0 } else { 3 }, "{body}");
+        answering.abort();
+    }
+}
