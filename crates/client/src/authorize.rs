@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use crate::allowed::Asked;
 use crate::answer::{NoAnswer, Unread, decision_body, not_the_api, refused, unreadable};
 use crate::client::Client;
-use crate::decision::{CheckError, Decision, Expectation};
+use crate::decision::{CheckError, Decision, Expectation, Wanted};
 use crate::error::ClientError;
 use crate::transport::{Answer, Ask};
 use crate::words::{UnreadDeny, Words};
@@ -34,7 +34,7 @@ impl Client {
     pub async fn authorize(&self, request: &AuthorizeRequest) -> Result<Decision, ClientError> {
         let ask = Ask::post(Call::Authorize, "/v1/authorize", request.to_json().to_vec());
         // A question leaves no trace: it may be asked twice.
-        self.decide(Ask { hedged: true, ..ask }, request, &mut NoAnswer::default()).await
+        self.decide(Ask { hedged: true, ..ask }, request, Wanted::Allow, &mut NoAnswer::default()).await
     }
 
     /// Asks for a decision on `request`. What came back from the endpoints without being an answer is noted in `no_answer`.
@@ -42,34 +42,18 @@ impl Client {
         &self,
         ask: Ask,
         request: &AuthorizeRequest,
+        wanted: Wanted,
         no_answer: &mut NoAnswer,
     ) -> Result<Decision, ClientError> {
         // Before the first endpoint is asked: whichever of them answers, it has decided later.
         let asked = Asked::now(&self.config().clock);
-        let read = |answer: &Answer| self.decision(answer, request, &asked);
+        let expected = |status: u16| self.expectation(request, &asked, status, wanted);
+        let read = |answer: &Answer| decision(answer, expected(answer.status));
         if let Some(decided) = self.ask_all(&ask, no_answer, read).await {
             return decided;
         }
         let answer = deny_of(no_answer)?;
-        self.decision(answer, request, &asked).map_err(|unread| NoAnswer::only(answer, unread))
-    }
-
-    /// The decision in an answer. A deny is one under every status: whatever made them differ, a deny was said.
-    fn decision(
-        &self,
-        answer: &Answer,
-        request: &AuthorizeRequest,
-        asked: &Asked,
-    ) -> Result<Decision, Unread> {
-        if answer.broke_off {
-            return Err(unreadable(answer, "which broke off"));
-        }
-        match Decision::check(answer.body.clone(), self.expectation(request, asked, answer.status)) {
-            Ok(decision) if !decision.is_allow() || answer.status == 200 => Ok(decision),
-            // An allow under another status is none, and 403 denies.
-            Ok(_) => Err(unreadable(answer, "which contradicts the decision in the body")),
-            Err(error) => Err(error.of(answer)),
-        }
+        read(answer).map_err(|unread| NoAnswer::only(answer, unread))
     }
 
     /// Asks about 1 to 1000 requests at once, answered on one state. The decisions come in the order asked. One that is a deny in words
@@ -98,7 +82,7 @@ impl Client {
             }
             let check = |(body, request): (&Bytes, &AuthorizeRequest)| match Decision::check(
                 body.clone(),
-                self.expectation(request, &asked, answer.status),
+                self.expectation(request, &asked, answer.status, Wanted::Allow),
             ) {
                 Ok(decision) => Ok(Ok(decision)),
                 Err(CheckError::Denied(deny)) => Ok(Err(deny)),
@@ -119,8 +103,22 @@ impl Client {
         request: &'a AuthorizeRequest,
         asked: &'a Asked,
         status: u16,
+        wanted: Wanted,
     ) -> Expectation<'a> {
-        Expectation { request, asked, trust: &self.config().trust, status }
+        Expectation { request, asked, trust: &self.config().trust, status, wanted }
+    }
+}
+
+/// The decision in an answer. A deny is one under every status: whatever made them differ, a deny was said.
+fn decision(answer: &Answer, expected: Expectation<'_>) -> Result<Decision, Unread> {
+    if answer.broke_off {
+        return Err(unreadable(answer, "which broke off"));
+    }
+    match Decision::check(answer.body.clone(), expected) {
+        Ok(decision) if !decision.is_allow() || answer.status == 200 => Ok(decision),
+        // An allow under another status is none, and 403 denies.
+        Ok(_) => Err(unreadable(answer, "which contradicts the decision in the body")),
+        Err(error) => Err(error.of(answer)),
     }
 }
 

@@ -33,6 +33,17 @@ pub(crate) struct Expectation<'a> {
     pub(crate) trust: &'a Trust,
     /// The status of the answer that it stands in.
     pub(crate) status: u16,
+    /// Which allow was asked for.
+    pub(crate) wanted: Wanted,
+}
+
+/// Which allow a call asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// Any allow.
+    Allow,
+    /// One that is recorded: it has the receipt of its permit.
+    Permit,
 }
 
 impl Decision {
@@ -107,13 +118,19 @@ fn believed(bytes: &[u8], trust: &Trust) -> (Option<PublicKey>, Result<(), Strin
     }
 }
 
-/// Checks that an allow answers what was asked, has no reason against it, and is not over.
+/// Checks that an allow answers what was asked, has no reason against it, has a permit's receipt if a permit was asked for, and is not
+/// over. The receipt is in the signed bytes like every field of the decision, which [`believed`] holds against them.
 fn standing(body: &DecisionBody, expected: Expectation<'_>) -> Result<Allowed, CheckError> {
     if !body.request.same_as(&expected.request.to_json()) {
         return Err(CheckError::Untrusted("it answers another request".to_owned()));
     }
     if !body.reasons.is_empty() {
         return Err(CheckError::Untrusted("it names reasons to deny".to_owned()));
+    }
+    if expected.wanted == Wanted::Permit && body.permit.is_none() {
+        // As a node answers an authorize. Something on the way may have sent the request there.
+        let detail = "it answers a permit and has no `permit`, so no permit is recorded for it";
+        return Err(CheckError::Untrusted(detail.to_owned()));
     }
     Allowed::new(expected.asked, body.evaluated_at, body.valid_until).map_err(CheckError::Untrusted)
 }

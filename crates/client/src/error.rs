@@ -62,8 +62,8 @@ pub enum ClientError {
         /// The ledger's size.
         ledger_revision: u64,
     },
-    /// An allow that must not be relied on: its receipt does not verify, it answers another question, or it is over. No endpoint gave
-    /// anything better.
+    /// An allow that must not be relied on: its receipt does not verify, it answers another question, it answers a permit and has no
+    /// receipt of one, or it is over. No endpoint gave anything better.
     #[error("an allow that cannot be relied on: {detail}")]
     Untrusted {
         /// From which endpoints such allows came, what is wrong with each, and what the others said.

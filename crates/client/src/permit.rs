@@ -3,13 +3,16 @@
 //! A permit may be recorded, and take a use, though the caller never gets the allow: an endpoint's answer is lost, or cannot be relied
 //! on, and then no endpoint answers or another one denies. Only the same request with the same nonce finds that permit again, so the
 //! error carries the nonce.
+//!
+//! An allow to a permit has the receipt of the permit, in the bytes that the node signed. One without it is a node's answer to an
+//! authorize, as of a proxy that sends the request there: it cannot be relied on, since no permit is recorded for it.
 
 use assent_api::Call;
 use assent_proof::AuthorizeRequest;
 
 use crate::answer::NoAnswer;
 use crate::client::Client;
-use crate::decision::Decision;
+use crate::decision::{Decision, Wanted};
 use crate::error::ClientError;
 use crate::transport::Ask;
 
@@ -65,12 +68,28 @@ impl PermitError {
         }
     }
 
+    /// The stable code: that of the error with which the call ended, or `outcome_unknown` if it ended with a deny after another
+    /// endpoint may have recorded the permit.
+    pub fn code(&self) -> &'static str {
+        match self {
+            PermitError::NotRecorded(error) => error.code(),
+            PermitError::MaybeRecorded(maybe) => match &maybe.ended {
+                PermitEnd::Denied(_) => "outcome_unknown",
+                PermitEnd::Failed(error) => error.code(),
+            },
+        }
+    }
+
     /// What to do about it, in one line.
     pub fn remedy(&self) -> String {
         match self {
             PermitError::NotRecorded(error) => error.remedy(),
             PermitError::MaybeRecorded(maybe) => {
-                format!("ask again with `--nonce {}`, which takes no further use", maybe.nonce)
+                let again = format!("ask again with `--nonce {}`, which takes no further use", maybe.nonce);
+                match &maybe.ended {
+                    PermitEnd::Denied(_) => again,
+                    PermitEnd::Failed(error) => format!("{again}; {}", error.remedy()),
+                }
             }
         }
     }
@@ -95,13 +114,16 @@ impl Client {
     /// request needs a lineage and a nonce; asked again with the same ones, and at any node, it consumes nothing more. It is asked
     /// of one endpoint at a time all the same.
     ///
+    /// An allow without the receipt of its permit ([`DecisionBody::permit`](assent_api::DecisionBody::permit)) cannot be relied on, and
+    /// counts as no answer.
+    ///
     /// # Errors
     /// `NotRecorded` as for [`Client::authorize`]. `MaybeRecorded`, also for a deny, if an endpoint may have recorded a permit whose
     /// allow did not come: ask again with the same request and nonce. A deny that comes as a [`Decision`] has recorded nothing.
     pub async fn permit(&self, request: &AuthorizeRequest) -> Result<Decision, PermitError> {
         let ask = Ask::post(Call::Authorize, "/v1/permits", request.to_json().to_vec());
         let mut no_answer = NoAnswer::default();
-        let decided = self.decide(ask, request, &mut no_answer).await;
+        let decided = self.decide(ask, request, Wanted::Permit, &mut no_answer).await;
         concluded(decided, no_answer.is_maybe_done(), request.nonce.as_deref())
     }
 }
