@@ -52,6 +52,11 @@ fn allow() -> Do {
     Do::Answer(200, signed(&decision(Allow, request("run").to_json(), &[]), &node_key()))
 }
 
+/// The same of a permit.
+fn permit() -> Do {
+    Do::Answer(200, signed(&permitted(request("run").to_json()), &node_key()))
+}
+
 fn members() -> Do {
     let body = MembersBody { node_id: 1, leader: Some(1), changing: false, next_id: 5, members: vec![] };
     Do::Answer(200, serde_json::to_vec(&body).unwrap())
@@ -127,7 +132,7 @@ async fn a_hung_first_endpoint_leaves_time_for_the_next_one_in_every_call() {
     let results = BatchResponse { results: vec![BatchResult::accepted(receipt(&batch[0]), true)] };
     let good = Server::start(vec![
         allow(),
-        allow(),
+        permit(),
         Do::Answer(200, decisions),
         Do::Answer(200, envelope(1)),
         Do::Accept(201),
@@ -179,7 +184,7 @@ async fn what_spends_changes_or_costs_much_is_asked_of_one_endpoint_at_a_time() 
     let deny = decision(Deny, request("run").to_json(), &[Code::EvidenceMissing]).to_vec();
     let decisions = format!("{{\"decisions\":[{}]}}", String::from_utf8(deny).unwrap()).into_bytes();
     let a = Server::start(vec![
-        slow(allow()),
+        slow(permit()),
         slow(Do::Accept(201)),
         slow(Do::Answer(200, decisions)),
         slow(members()),
@@ -282,10 +287,11 @@ async fn a_final_code_of_a_node_that_says_that_it_failed_is_asked_elsewhere() {
     assert_eq!((a.requests(), b.requests()), (1, 1));
 }
 
-/// Allows that cannot be relied on: of a node whose key is not trusted, without a receipt, for another question, over.
+/// Allows that cannot be relied on: of a node whose key is not trusted, without a receipt, for another question, over. Each one has a
+/// permit's receipt, so that a permit lacks nothing else.
 fn not_to_be_relied_on() -> Vec<Vec<u8>> {
-    let allowed = || decision(Allow, request("run").to_json(), &[]);
-    let other = decision(Allow, request("delete").to_json(), &[]);
+    let allowed = || permitted(request("run").to_json());
+    let other = permitted(request("delete").to_json());
     let over = DecisionBody { valid_until: Millis(5_000), ..allowed() };
     vec![
         signed(&allowed(), &SigningKey::from_seed([7; 32])),
@@ -302,7 +308,7 @@ fn batch_of_one(decision: &[u8]) -> Do {
 
 #[tokio::test]
 async fn an_allow_that_cannot_be_relied_on_does_not_end_a_call_that_another_endpoint_can_answer() {
-    let good = signed(&decision(Allow, request("run").to_json(), &[]), &node_key());
+    let good = signed(&permitted(request("run").to_json()), &node_key());
     for (kind, bad) in not_to_be_relied_on().into_iter().enumerate() {
         for call in 0..3 {
             let answer = |bytes: &[u8]| match call {
@@ -394,7 +400,8 @@ async fn an_endpoint_that_is_no_node_does_not_end_a_call_that_another_one_can_an
         for (kind, what) in foreign().into_iter().enumerate() {
             let wrong = Server::start(vec![what]).await;
             let answer = match call {
-                0 | 1 => allow(),
+                0 => allow(),
+                1 => permit(),
                 2 => Do::Answer(200, decisions.clone()),
                 3 => Do::Answer(200, envelope(1)),
                 4 => Do::Accept(201),

@@ -150,7 +150,8 @@ async fn a_caller_whose_wall_clock_is_an_hour_slow_gets_no_hour_more() {
     let clock = ToldClock::at(Millis(1000 - 3_600_000));
     let (one, many) =
         (nine_seconds(), format!("{{\"decisions\":[{}]}}", String::from_utf8(nine_seconds()).unwrap()));
-    let script = vec![Do::Answer(200, one.clone()), Do::Answer(200, one), Do::Answer(200, many.into_bytes())];
+    let permit = signed(&permitted(request("run").to_json()), &node_key());
+    let script = vec![Do::Answer(200, one), Do::Answer(200, permit), Do::Answer(200, many.into_bytes())];
     let server = Server::start(script).await;
     let client = client_at(&clock, &[&server.endpoint], keys());
     let decisions = [

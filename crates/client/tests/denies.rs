@@ -33,6 +33,11 @@ fn allow() -> String {
     text(signed(&decision(Allow, request("run").to_json(), &[]), &node_key()))
 }
 
+/// The same of a permit.
+fn permit() -> String {
+    text(signed(&permitted(request("run").to_json()), &node_key()))
+}
+
 fn deny() -> String {
     text(signed(&decision(Deny, request("run").to_json(), &[Code::LineageQuarantined]), &node_key()))
 }
@@ -59,9 +64,9 @@ async fn a_deny_with_something_before_it_or_around_it_ends_the_call_under_every_
     ] {
         for status in [200, 302, 403, 404] {
             let bad = || Do::Answer(status, body.clone().into_bytes());
-            let good = || Do::Answer(200, allow.clone().into_bytes());
+            let good = |text: &str| Do::Answer(200, text.as_bytes().to_vec());
             let a = Server::start(vec![bad(), bad()]).await;
-            let b = Server::start(vec![good(), good()]).await;
+            let b = Server::start(vec![good(&allow), good(&permit())]).await;
             let client = client(&[&a.endpoint, &b.endpoint]);
             let error = client.authorize(&request("run")).await.unwrap_err();
             assert_eq!(error.code(), "deny_not_understood", "{status} {body}: {error}");
@@ -137,9 +142,10 @@ async fn an_answer_that_breaks_off_is_a_deny_once_it_has_said_so() {
     ] {
         let head = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 1000000\r\n\r\n";
         let (endpoint, answering) = raw([head, body.as_str()].concat().into_bytes(), hold).await;
-        let one = || Do::Answer(200, allow.clone().into_bytes());
+        let one = Do::Answer(200, allow.clone().into_bytes());
+        let permit = Do::Answer(200, permit().into_bytes());
         let many = Do::Answer(200, batch(&[&allow]).into_bytes());
-        let good = Server::start(vec![one(), one(), many]).await;
+        let good = Server::start(vec![one, permit, many]).await;
         let of_both = || client(&[&endpoint, &good.endpoint]);
         let decided = of_both().authorize(&request("run")).await;
         if denies {

@@ -224,6 +224,11 @@ pub fn decision(verdict: Verdict, request: Json, codes: &[Code]) -> DecisionBody
     }
 }
 
+/// An allow of a permit for `request`, with the receipt of the permit.
+pub fn permitted(request: Json) -> DecisionBody {
+    DecisionBody { permit: Some(receipt(b"")), ..decision(Verdict::Allow, request, &[]) }
+}
+
 /// The same signed, as it goes over the wire.
 pub fn signed(body: &DecisionBody, key: &SigningKey) -> Vec<u8> {
     let receipts = sign_batch(vec![body.to_leaf(&[9; 16])], key);
