@@ -352,6 +352,47 @@ fn a_permit_that_may_have_been_recorded_names_its_nonce_whether_it_was_denied_or
 }
 
 #[test]
+fn an_allow_of_a_service_that_recorded_no_permit_starts_no_command_and_the_error_names_the_nonce() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    write_public(&dir.join("node.pem"), &node());
+    // A node signed it: something on the way made an authorize of the permit.
+    let server = Fake { key: Some(node()), records_nothing: true, ..Fake::new() }.start();
+    for command in [&["permit"][..], &["watch", "--permit"]] {
+        let options = [&["--trust", "node.pem"][..], &command[1..]].concat();
+        let ended = run(dir, &server, command[0], &options, MARK);
+        assert_eq!((ended.code, ended.ran), (11, false), "{command:?}: {}", ended.said);
+        for word in ["decision_untrusted", "without the permit's receipt", "ask again with `--nonce "] {
+            assert!(ended.said.contains(word), "{word}: {}", ended.said);
+        }
+    }
+    let ended = run(dir, &server, "authorize", &["--trust", "node.pem"], MARK);
+    assert_eq!((ended.code, ended.ran), (0, true), "{}", ended.said);
+}
+
+#[test]
+fn verify_shows_the_receipt_of_a_permit() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    write_public(&dir.join("node.pem"), &node());
+    let server = Fake { key: Some(node()), ..Fake::new() }.start();
+    for (command, recorded) in [("permit", true), ("authorize", false)] {
+        let file = std::fs::File::create(dir.join("decision.json")).unwrap();
+        let asked = redirected(dir, &server, (command, &["--output", "json"]), "", file);
+        assert_eq!(asked.code, 0, "{command}: {}", asked.said);
+        let verified = Command::new(env!("CARGO_BIN_EXE_assent"))
+            .current_dir(dir)
+            .args(["verify", "decision.json", "--trust", "node.pem"])
+            .env_remove("ASSENT_NODE_KEYS")
+            .output()
+            .unwrap();
+        let shown = String::from_utf8_lossy(&verified.stdout).into_owned();
+        assert!(verified.status.success() && shown.contains("decision `allow`"), "{command}: {shown}");
+        assert_eq!(shown.contains("\n  permit: {"), recorded, "{command}: {shown}");
+    }
+}
+
+#[test]
 fn a_deny_of_a_newer_node_stops_a_watched_command_like_any_other() {
     let dir = tempfile::tempdir().unwrap();
     // It asks again when half of the first allow is left, and would go on for the other half if that told it nothing.

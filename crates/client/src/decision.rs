@@ -128,8 +128,8 @@ fn standing(body: &DecisionBody, expected: Expectation<'_>) -> Result<Allowed, C
         return Err(CheckError::Untrusted("it names reasons to deny".to_owned()));
     }
     if expected.wanted == Wanted::Permit && body.permit.is_none() {
-        // As a node answers an authorize. Something on the way may have sent the request there.
-        let detail = "it answers a permit and has no `permit`, so no permit is recorded for it";
+        // Something on the way may have sent the request to `/v1/authorize`.
+        let detail = "it answers a permit without the permit's receipt, as a node answers an authorize";
         return Err(CheckError::Untrusted(detail.to_owned()));
     }
     Allowed::new(expected.asked, body.evaluated_at, body.valid_until).map_err(CheckError::Untrusted)

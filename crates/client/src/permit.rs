@@ -4,8 +4,8 @@
 //! on, and then no endpoint answers or another one denies. Only the same request with the same nonce finds that permit again, so the
 //! error carries the nonce.
 //!
-//! An allow to a permit has the receipt of the permit, in the bytes that the node signed. One without it is a node's answer to an
-//! authorize, as of a proxy that sends the request there: it cannot be relied on, since no permit is recorded for it.
+//! An allow of a permit has the receipt of the permit, in the bytes that the node signed. An allow without it cannot be relied on: a node
+//! answers an authorize like that, and records nothing. A proxy may have sent the request there.
 
 use assent_api::Call;
 use assent_proof::AuthorizeRequest;

@@ -20,7 +20,8 @@ Example:
   assent verify decision.json --trust node-keys.pem
   assent verify envelope.json --trust governance.pub.pem --trust verifier.pub.pem
 
-A deny that verifies is verified: read what is printed. Whether a key may sign such evidence, and whether it has been
+A deny that verifies is verified: read what is printed. An allow of `assent permit` has a `permit`, the receipt of what was
+recorded; one without it was recorded nowhere. Whether a key may sign such evidence, and whether it has been
 revoked since, only the registry knows.")]
 pub(crate) struct Args {
     /// A decision or an envelope; `-` is stdin
@@ -92,11 +93,11 @@ fn decision(bytes: &[u8], trusted: &[PublicKey], output: Output) -> Result<Exit,
     let value = serde_json::json!({
         "verified": "decision", "decision": verdict, "signer": verified.signer, "validUntil": until, "over": over,
         "request": verified.decision.get("request"), "history": verified.decision.get("history"),
-        "revision": verified.decision.get("revision"),
+        "revision": verified.decision.get("revision"), "permit": verified.decision.get("permit"),
     });
     output.result(&value, || {
         let mut text = format!("verified: decision `{verdict}`, signed by {}", verified.signer);
-        for field in ["history", "revision", "request"] {
+        for field in ["history", "revision", "request", "permit"] {
             if let Some(value) = verified.decision.get(field) {
                 text.push_str(&format!("\n  {field}: {}", value.to_text()));
             }

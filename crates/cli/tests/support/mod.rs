@@ -31,6 +31,8 @@ pub struct Fake {
     pub denies_from: Option<usize>,
     /// Whether it says that the history of its decisions is in force no more.
     pub moved: bool,
+    /// Whether it answers a permit like an authorize, so that its allow has no receipt of a permit.
+    pub records_nothing: bool,
 }
 
 /// A running server.
@@ -80,20 +82,27 @@ impl Fake {
         let (status, answer) = if self.denies_from.is_some_and(|from| before >= from) {
             ("403 Forbidden", newer_deny(&body, evaluated))
         } else {
-            ("200 OK", self.allow(&body, evaluated))
+            let permit = path.starts_with("/v1/permits") && !self.records_nothing;
+            ("200 OK", self.allow(&body, evaluated, permit))
         };
         let length = answer.len();
         let head = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
         let _ = stream.write_all(&[head.as_bytes(), answer.as_slice()].concat());
     }
 
-    fn allow(&self, request: &[u8], evaluated: i64) -> Vec<u8> {
+    fn allow(&self, request: &[u8], evaluated: i64, permit: bool) -> Vec<u8> {
         let request: Value = serde_json::from_slice(request).unwrap();
-        let decision = json!({
+        let mut decision = json!({
             "decision": "allow", "request": request, "history": history(), "nodeId": 1, "revision": 2,
             "head": null, "policy": null, "evaluatedAt": evaluated, "validUntil": evaluated + self.lasts,
             "reasons": [],
         });
+        if permit {
+            decision["permit"] = json!({
+                "evidenceId": format!("blake3:{}", "00".repeat(32)), "ledgerIndex": 1, "revision": 2,
+                "acceptedAt": evaluated, "history": history(),
+            });
+        }
         let unsigned: DecisionBody = serde_json::from_str(&decision.to_string()).unwrap();
         match &self.key {
             None => unsigned.to_vec(),
