@@ -1,5 +1,5 @@
 //! Whatever becomes of real nodes' answers on their way, a client never takes an allow after a deny, and believes no allow that is not a
-//! node's own, for the very request, and not over.
+//! node's own, for the very request, and not over. An allow of a permit has the permit's receipt.
 //!
 //! Each case is drawn from its number. By default the first 500 are run. `ASSENT_SPOILT_FIRST` and `ASSENT_SPOILT_DRAWS` say which ones
 //! are run instead, and a failure names both for the case that failed.
@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use assent_client::{Client, ClientConfig, Decision, FirstEndpoint, Trust};
+use assent_client::{Client, ClientConfig, ClientError, Decision, FirstEndpoint, Trust};
 use assent_fixtures::policy::open_policy;
 use assent_proof::{AuthorizeRequest, PolicyBody, PublicKey, Seconds};
 use bytes::Bytes;
@@ -61,8 +61,20 @@ fn client(endpoints: &[String], time: Time, hedged: bool) -> Client {
 enum Ended {
     /// With a decision for each request: the bytes of an allow, or none for a deny.
     Decided(Vec<Option<Bytes>>),
-    /// With an error: its code where it has one, its text and its remedy.
-    Failed(Option<&'static str>, String, String),
+    /// With an error.
+    Failed {
+        code: &'static str,
+        said: String,
+        remedy: String,
+        /// Of a permit, the nonce to ask again with.
+        nonce: Option<String>,
+    },
+}
+
+impl From<ClientError> for Ended {
+    fn from(error: ClientError) -> Self {
+        Ended::Failed { code: error.code(), said: error.to_string(), remedy: error.remedy(), nonce: None }
+    }
 }
 
 fn allowed(decision: &Decision) -> Option<Bytes> {
@@ -74,18 +86,23 @@ async fn call(client: &Client, kind: Kind, requests: &[AuthorizeRequest]) -> End
     match kind {
         Kind::Authorize | Kind::Watch => match client.authorize(&requests[0]).await {
             Ok(decision) => Ended::Decided(vec![allowed(&decision)]),
-            Err(error) => Ended::Failed(Some(error.code()), error.to_string(), error.remedy()),
+            Err(error) => error.into(),
         },
         Kind::Permit => match client.permit(&requests[0]).await {
             Ok(decision) => Ended::Decided(vec![allowed(&decision)]),
-            Err(error) => Ended::Failed(None, error.to_string(), error.remedy()),
+            Err(error) => Ended::Failed {
+                code: error.code(),
+                said: error.to_string(),
+                remedy: error.remedy(),
+                nonce: error.nonce().map(str::to_owned),
+            },
         },
         Kind::Batch => match client.authorize_batch(requests).await {
             Ok(decisions) => {
                 let allows = decisions.iter().map(|decision| allowed(decision.as_ref().ok()?));
                 Ended::Decided(allows.collect())
             }
-            Err(error) => Ended::Failed(Some(error.code()), error.to_string(), error.remedy()),
+            Err(error) => error.into(),
         },
     }
 }
@@ -97,6 +114,8 @@ struct Shown {
     /// Calls that ended without an allow after a deny that is final, with an endpoint left that was not asked.
     ended_by_a_deny: usize,
     errors: usize,
+    /// Permits of which an endpoint told an allow that lacks nothing but the permit's receipt.
+    without_a_permit: usize,
 }
 
 /// Runs a case.
@@ -121,31 +140,34 @@ async fn run(case: &Case, round: &Arc<Round>, nodes: &[SocketAddr]) -> Result<Sh
             return Err(format!("the call did not end\n{}", told_of(&told, requests).1));
         };
         let (told, text) = told_of(&told, requests);
-        let (allows, failed) = match ended {
-            Ended::Decided(allows) => (allows, false),
-            Ended::Failed(code, said, remedy) => {
-                if code.is_some_and(str::is_empty) || said.is_empty() || remedy.is_empty() {
+        let (allows, failed, again_with) = match ended {
+            Ended::Decided(allows) => (allows, false, None),
+            Ended::Failed { code, said, remedy, nonce } => {
+                if code.is_empty() || said.is_empty() || remedy.is_empty() {
                     return Err(format!(
-                        "an error that does not say enough: {code:?}, `{said}`, `{remedy}`\n{text}"
+                        "an error that does not say enough: `{code}`, `{said}`, `{remedy}`\n{text}"
                     ));
                 }
-                (vec![None; requests.len()], true)
+                (vec![None; requests.len()], true, nonce)
             }
         };
         let called = Called {
+            kind: case.kind,
             requests,
-            batch: case.kind == Kind::Batch,
             hedged: case.hedged && matches!(case.kind, Kind::Authorize | Kind::Watch),
             may_allow: case.time == Time::Right,
             wall,
             node_keys: &node_keys(),
             allows,
+            again_with,
         };
         called.judge(&told).map_err(|wrong| format!("{wrong}\n{text}"))?;
         let allows = called.allows.iter().flatten().count();
         let denied = told.iter().any(|told| called.is_final_deny(told));
         shown.allows += allows;
         shown.errors += usize::from(failed);
+        let without_a_permit = told.iter().any(|told| called.is_allow_without_its_permit(told));
+        shown.without_a_permit += usize::from(without_a_permit);
         shown.ended_by_a_deny += usize::from(denied && allows == 0 && told.len() < endpoints.len());
         if !failed && allows < requests.len() {
             // A watched execution is stopped.
@@ -209,6 +231,7 @@ async fn no_spoilt_answer_of_a_node_brings_an_allow_after_a_deny_or_one_that_is_
                     shown.allows += case.allows;
                     shown.ended_by_a_deny += case.ended_by_a_deny;
                     shown.errors += case.errors;
+                    shown.without_a_permit += case.without_a_permit;
                 }
                 Err((seed, wrong)) => panic!(
                     "{wrong}\nREPRODUCE WITH: ASSENT_SPOILT_FIRST={seed} ASSENT_SPOILT_DRAWS=1 \
@@ -223,6 +246,8 @@ async fn no_spoilt_answer_of_a_node_brings_an_allow_after_a_deny_or_one_that_is_
         assert!(shown.allows > draws / few, "{shown:?}");
         assert!(shown.ended_by_a_deny > draws / few, "{shown:?}");
         assert!(shown.errors > draws / few, "{shown:?}");
+        // One call in seven asks for a permit.
+        assert!(shown.without_a_permit > draws / 200, "{shown:?}");
     }
     stop(nodes).await;
 }

@@ -49,19 +49,31 @@ pub enum Time {
 pub struct Plan {
     /// Instead of a fresh answer it gives the one from before the nodes came to deny.
     pub earlier: bool,
+    /// It sends a permit to the node as an authorize.
+    pub as_authorize: bool,
     contents: Vec<Content>,
     pub wire: Wire,
 }
 
 impl Plan {
-    fn draw(draw: &mut Draw, batch: bool) -> Self {
+    fn draw(draw: &mut Draw, kind: Kind) -> Self {
         let earlier = draw.chance(45);
         let count = draw.one_of(&[0, 0, 0, 0, 1, 1, 1, 1, 1, 2]);
-        let content =
-            |draw: &mut Draw| if batch { Content::of_batch(draw) } else { Content::of_decision(draw) };
+        let content = |draw: &mut Draw| match kind {
+            Kind::Batch => Content::of_batch(draw),
+            Kind::Authorize | Kind::Permit | Kind::Watch => Content::of_decision(draw),
+        };
         let contents = (0..count).map(|_| content(draw)).collect();
         let wire = if draw.chance(50) { Wire::draw(draw) } else { Wire::unspoilt() };
-        Plan { earlier, contents, wire }
+        let plan = Plan { earlier, as_authorize: false, contents, wire };
+        if kind != Kind::Permit || draw.chance(50) {
+            return plan;
+        }
+        // Half of these are the node's own words, whole: nothing but the lack of a receipt speaks against such an allow.
+        if draw.chance(50) {
+            return Plan { as_authorize: true, contents: Vec::new(), wire: Wire::unspoilt(), ..plan };
+        }
+        Plan { as_authorize: true, ..plan }
     }
 
     /// The spoilt answer. `other` is a node's allow for another request.
@@ -125,9 +137,8 @@ impl Case {
         };
         let hedged = draw.chance(40);
         let endpoints = 2 + draw.below(2);
-        let plans = |draw: &mut Draw| -> Vec<Plan> {
-            (0..QUESTIONS_MAX).map(|_| Plan::draw(draw, kind == Kind::Batch)).collect()
-        };
+        let plans =
+            |draw: &mut Draw| -> Vec<Plan> { (0..QUESTIONS_MAX).map(|_| Plan::draw(draw, kind)).collect() };
         let endpoints = (0..endpoints).map(|_| plans(draw)).collect();
         Case { seed, kind, about, time, hedged, endpoints }
     }

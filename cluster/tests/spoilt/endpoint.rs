@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::case::Plan;
 use super::content::Answer;
-use super::round::{Round, nonces};
+use super::round::{AUTHORIZE, Round, nonces};
 use crate::cluster_support::http::{ask, status};
 
 /// An answer that is sent within so much time comes long before a client gives the attempt up.
@@ -142,10 +142,10 @@ impl Place {
         plan.wire.end(stream).await
     }
 
-    /// The node's answer: its fresh one, or the one of before.
+    /// The node's answer: its fresh one, or the one of before. It may be the answer to an authorize, though a permit was asked for.
     async fn real(&self, plan: &Plan, what: &str, question: &[u8]) -> Option<Answer> {
         if plan.earlier {
-            let (status, body) = self.round.earlier(question);
+            let (status, body) = self.round.earlier(question, plan.as_authorize);
             return Some(Answer {
                 status,
                 content_type: "application/json".to_owned(),
@@ -153,6 +153,7 @@ impl Place {
                 body,
             });
         }
+        let what = if plan.as_authorize { AUTHORIZE } else { what };
         let answer = ask(self.node, what, question).await?;
         let (head, body) = answer.split_once("\r\n\r\n")?;
         let header = |name: &str| {

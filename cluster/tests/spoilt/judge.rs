@@ -6,6 +6,7 @@ use std::time::Duration;
 use assent_proof::{AuthorizeRequest, Json, Millis, PublicKey, json, verify_decision};
 use bytes::Bytes;
 
+use super::case::Kind;
 use super::content::decisions;
 use super::endpoint::Told;
 
@@ -29,8 +30,8 @@ const ELSEWHERE: [&str; 8] = [
 
 /// A call, and what the client returned for each of its requests: the bytes of an allow, or none.
 pub struct Called<'a> {
+    pub kind: Kind,
     pub requests: &'a [AuthorizeRequest],
-    pub batch: bool,
     pub hedged: bool,
     /// Whether the caller's clocks let any allow stand.
     pub may_allow: bool,
@@ -38,6 +39,8 @@ pub struct Called<'a> {
     pub wall: Millis,
     pub node_keys: &'a [PublicKey],
     pub allows: Vec<Option<Bytes>>,
+    /// The nonce with which the client says to ask again for the permit.
+    pub again_with: Option<String>,
 }
 
 impl Called<'_> {
@@ -55,10 +58,35 @@ impl Called<'_> {
                 self.not_after_a_deny(bytes, told)?;
             }
         }
+        self.names_its_nonce(told)
+    }
+
+    /// A permit of which an endpoint has told an allow may be recorded: if the client takes no allow, it names the nonce.
+    fn names_its_nonce(&self, told: &[Told]) -> Result<(), String> {
+        let has_none = self.allows.iter().all(Option::is_none);
+        let may_be_recorded = told.iter().any(|told| told.status == 200 && allows(told.surely_read()));
+        let named = self.again_with.is_some() && self.again_with == self.requests[0].nonce;
+        if self.kind == Kind::Permit && has_none && may_be_recorded && !named {
+            return Err(format!(
+                "no allow, though one was told, and the nonce named is {:?}",
+                self.again_with
+            ));
+        }
         Ok(())
     }
 
-    /// An allow is one that a node signed for this request, and that is not over.
+    /// Whether an endpoint has surely told an allow that lacks nothing but the receipt of the permit that was asked for.
+    pub fn is_allow_without_its_permit(&self, told: &Told) -> bool {
+        let bytes = told.surely_read();
+        let Ok(decision) = json::parse(bytes) else { return false };
+        let allows = verify_decision(bytes, self.node_keys).is_ok_and(|verified| verified.allow);
+        let asked = self.requests[0].to_json();
+        let answers = decision.get("request").is_some_and(|said| said.same_as(&asked));
+        let heard = told.status == 200 && told.heard.is_some();
+        self.kind == Kind::Permit && self.may_allow && heard && allows && answers && !has_permit(&decision)
+    }
+
+    /// An allow is one that a node signed for this request, with the receipt of the permit if one was asked for, and that is not over.
     fn believed(&self, request: &AuthorizeRequest, bytes: &[u8]) -> Result<(), String> {
         let wrong = |what: &str| Err(format!("{what}: {}", String::from_utf8_lossy(bytes)));
         if !self.may_allow {
@@ -75,6 +103,9 @@ impl Called<'_> {
         }
         if decision.get("reasons").and_then(Json::as_array).is_none_or(|reasons| !reasons.is_empty()) {
             return wrong("an allow with reasons to deny");
+        }
+        if self.kind == Kind::Permit && !has_permit(&decision) {
+            return wrong("an allow of a permit without the permit's receipt");
         }
         if decision.get("validUntil").and_then(Json::as_i64).is_none_or(|until| until <= self.wall.0) {
             return wrong("an allow that is over");
@@ -121,7 +152,7 @@ impl Called<'_> {
         if told.status >= 500 || matches!(told.status, 408 | 425 | 429) {
             return false;
         }
-        if self.batch {
+        if self.kind == Kind::Batch {
             return match decisions(body) {
                 Some(decisions) if told.status == 200 && whole => {
                     decisions.iter().any(|decision| denies(decision, 200))
@@ -141,6 +172,18 @@ fn denies(decision: &[u8], status: u16) -> bool {
         Some(said) => said != "allow" || status == 403,
         None => has(decision, DENY),
     }
+}
+
+/// Whether this is an allow by its text. One that has the word of a deny as well may be taken for a deny.
+fn allows(decision: &[u8]) -> bool {
+    let read = json::parse(decision).ok();
+    let said = read.as_ref().and_then(|read| read.get("decision")).and_then(Json::as_str);
+    said == Some("allow") && !has(decision, DENY)
+}
+
+/// Whether a decision has the receipt of a permit.
+fn has_permit(decision: &Json) -> bool {
+    decision.get("permit").and_then(|permit| permit.get("evidenceId")).and_then(Json::as_str).is_some()
 }
 
 fn has(body: &[u8], text: &str) -> bool {

@@ -12,7 +12,7 @@ use super::content::{batch, decisions};
 use crate::cluster_support::http::{ask, status};
 use crate::cluster_support::{authorization_for, quarantine, request};
 
-const AUTHORIZE: &str = "POST /v1/authorize";
+pub const AUTHORIZE: &str = "POST /v1/authorize";
 const BATCH: &str = "POST /v1/authorize:batch";
 const PERMIT: &str = "POST /v1/permits";
 
@@ -20,6 +20,8 @@ pub struct Round {
     name: String,
     /// The decision of before, by the nonce that was asked with.
     earlier: BTreeMap<String, Vec<u8>>,
+    /// The decision of before on a permit's request, if that came as an authorize.
+    earlier_as_authorize: BTreeMap<String, Vec<u8>>,
     /// An allow for a request that no case has.
     pub other: Vec<u8>,
 }
@@ -28,7 +30,8 @@ impl Round {
     /// Founds the lineages of these cases, has the nodes decide all that they ask, and then quarantines one of the lineages.
     pub async fn begin(cases: &[Case], client: &Client, node: SocketAddr) -> Self {
         let name = format!("r{}", cases[0].seed);
-        let mut round = Round { name, earlier: BTreeMap::new(), other: Vec::new() };
+        let (earlier, earlier_as_authorize) = (BTreeMap::new(), BTreeMap::new());
+        let mut round = Round { name, earlier, earlier_as_authorize, other: Vec::new() };
         for lineage in [Lineage::Open, Lineage::Turned] {
             client.submit(authorization_for(&round.lineage(lineage))).await.unwrap();
         }
@@ -37,7 +40,10 @@ impl Round {
         for case in cases {
             let requests = round.requests(case);
             let answers = if case.kind == Kind::Permit {
-                vec![decided(node, PERMIT, &requests[0].to_json().to_vec()).await]
+                let question = requests[0].to_json().to_vec();
+                let read = decided(node, AUTHORIZE, &question).await;
+                round.earlier_as_authorize.insert(case.nonce(0), read);
+                vec![decided(node, PERMIT, &question).await]
             } else {
                 decisions(&decided(node, BATCH, &authorize_batch_body(&requests)).await).unwrap()
             };
@@ -67,10 +73,10 @@ impl Round {
         about.map(|(place, lineage)| self.request(*lineage, case.nonce(place))).collect()
     }
 
-    /// What the nodes said of this question before.
-    pub fn earlier(&self, question: &[u8]) -> (u16, Vec<u8>) {
-        let decisions: Vec<Vec<u8>> =
-            nonces(question).iter().map(|nonce| self.earlier[nonce].clone()).collect();
+    /// What the nodes said of this question before; of a permit, if so asked, what they said of it as an authorize.
+    pub fn earlier(&self, question: &[u8], as_authorize: bool) -> (u16, Vec<u8>) {
+        let earlier = if as_authorize { &self.earlier_as_authorize } else { &self.earlier };
+        let decisions: Vec<Vec<u8>> = nonces(question).iter().map(|nonce| earlier[nonce].clone()).collect();
         if is_batch(question) {
             return (200, batch(&decisions));
         }

@@ -378,7 +378,7 @@ fn verify_shows_the_receipt_of_a_permit() {
     let server = Fake { key: Some(node()), ..Fake::new() }.start();
     for (command, recorded) in [("permit", true), ("authorize", false)] {
         let file = std::fs::File::create(dir.join("decision.json")).unwrap();
-        let asked = redirected(dir, &server, (command, &["--output", "json"]), "", file);
+        let asked = redirected(dir, &server, (command, &["--output", "json"][..]), "", file);
         assert_eq!(asked.code, 0, "{command}: {}", asked.said);
         let verified = Command::new(env!("CARGO_BIN_EXE_assent"))
             .current_dir(dir)
