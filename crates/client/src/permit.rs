@@ -68,8 +68,8 @@ impl PermitError {
         }
     }
 
-    /// The stable code: that of the error with which the call ended, or `outcome_unknown` if it ended with a deny after another
-    /// endpoint may have recorded the permit.
+    /// The stable code: that of the error with which the call ended, or `outcome_unknown` if it ended with a deny although a permit may
+    /// have been recorded.
     pub fn code(&self) -> &'static str {
         match self {
             PermitError::NotRecorded(error) => error.code(),
