@@ -23,13 +23,13 @@ use crate::introductions::Introductions;
 use crate::peer::{
     Answer, Append, CosignRules, CosignRulesReply, Handler, Hello, Introduce, Manage, ManageError,
     ManageReply, Moved, MovedReply, ProbeReply, REMOVED, ReadIndexError, ReadIndexReply, SnapshotReply,
-    SnapshotStep, Standing, SubmitError, SubmitReply,
+    SnapshotStep, StoreProgress, SubmitError, SubmitReply,
 };
 use crate::raft::codec;
 use crate::raft::log::LogRecord;
 use crate::raft::machine::AppliedAt;
-use crate::raft::memory::Memory;
 use crate::raft::network::RaftService;
+use crate::raft::remembered::Remembered;
 use crate::raft::types::{NodeId, TypeConfig, check_new_id};
 use crate::usecase::{Service, WeakService, within};
 
@@ -39,7 +39,7 @@ pub(crate) struct PeerHandler {
     pub(crate) service: OnceLock<WeakService>,
     pub(crate) log: LogStore<LogRecord>,
     pub(crate) applied: watch::Receiver<AppliedAt>,
-    pub(crate) memory: Arc<Memory>,
+    pub(crate) remembered: Arc<Remembered>,
     pub(crate) introductions: Introductions,
     pub(crate) node_id: NodeId,
     pub(crate) store_id: [u8; 16],
@@ -68,7 +68,7 @@ impl PeerHandler {
 
     /// Whether this node's store has ever started.
     pub(crate) fn started(&self) -> bool {
-        self.standing().started
+        self.store_progress().started
     }
 }
 
@@ -132,13 +132,13 @@ fn span(entries: &[EntryOf<TypeConfig>]) -> (u64, u64) {
 }
 
 impl Handler for PeerHandler {
-    fn standing(&self) -> Standing {
+    fn store_progress(&self) -> StoreProgress {
         let range = self.log.range();
         let vote = self.log.vote();
         // After a snapshot there may be no log at all, and the applied position says how far it reaches.
         let applied = self.applied.borrow().log_index;
         let last = range.map(|(_, last)| last).max(applied);
-        Standing {
+        StoreProgress {
             started: vote.is_some() || range.is_some() || self.log.purged().is_some(),
             term: vote
                 .and_then(|bytes| codec::decode_vote(&bytes).ok())
@@ -153,7 +153,7 @@ impl Handler for PeerHandler {
     /// have been added by entries that this node lacks: if a known member has named it, or if this node is itself on its
     /// way to becoming a member and knows nobody for certain.
     fn admit(&self, hello: &Hello) -> Result<(), String> {
-        let stranger = || Err(format!("node {} is not a member of this cluster", hello.node_id));
+        let unknown_member = || Err(format!("node {} is not a member of this cluster", hello.node_id));
         let Some(raft) = self.raft.raft() else {
             return Err("this node is starting".to_owned());
         };
@@ -162,7 +162,7 @@ impl Handler for PeerHandler {
         let membership = &metrics.membership_config;
         if membership.nodes().next().is_none() {
             return match &self.founders {
-                Some(founders) if !founders.contains(&hello.node_id) => stranger(),
+                Some(founders) if !founders.contains(&hello.node_id) => unknown_member(),
                 _ => Ok(()),
             };
         }
@@ -178,10 +178,10 @@ impl Handler for PeerHandler {
             None if hello.node_id <= highest => {
                 Err(format!("{REMOVED}: node {} is not a member of this cluster any more", hello.node_id))
             }
-            None => stranger(),
+            None => unknown_member(),
             Some(_) => {
                 bound(membership, hello.node_id, &hello.store_id)?;
-                self.memory.check(hello, &metrics)
+                self.remembered.check(hello, &metrics)
             }
         }
     }
@@ -214,7 +214,7 @@ impl Handler for PeerHandler {
             let (from, store_id, envelope) = (hello.node_id, hello.store_id, envelope.clone());
             let tasks = service.parts().tasks.clone();
             tasks.passing("recovery", async move {
-                service.parts().heed_recovery(from, &store_id, &envelope).await;
+                service.parts().accept_recovery(from, &store_id, &envelope).await;
             });
         }
     }
@@ -228,7 +228,7 @@ impl Handler for PeerHandler {
         let (from_index, until) = span(&said);
         // Only of what Raft would take: an append in its sender's own name, and of no earlier term. Nothing is waited for, so that
         // appends stay in their order; what is only on disk is compared once Raft has answered.
-        let heeded = rpc.vote.leader_id().voted_for == from && term >= self.standing().term;
+        let heeded = rpc.vote.leader_id().voted_for == from && term >= self.store_progress().term;
         if heeded && let Some(cause) = contradiction(&self.log.recent(from_index, until), &said) {
             return Box::pin(std::future::ready(Err(end(self.service().as_ref(), cause))));
         }
@@ -237,8 +237,8 @@ impl Handler for PeerHandler {
             return Box::pin(std::future::ready(Err(why)));
         }
         let appended = self.raft.append(from, rpc);
-        let (raft, memory, log, service) =
-            (self.raft.clone(), self.memory.clone(), self.log.clone(), self.service());
+        let (raft, remembered, log, service) =
+            (self.raft.clone(), self.remembered.clone(), self.log.clone(), self.service());
         Box::pin(async move {
             let answer = appended.await?;
             if matches!(answer, AppendEntriesResponse::Success) && !said.is_empty() {
@@ -255,7 +255,8 @@ impl Handler for PeerHandler {
                 if let Some(own) = metrics.local_committed {
                     let most = (own.leader_id.term.min(term), own.index.min(commit.index));
                     let membership = &metrics.membership_config;
-                    memory.remember_accepted(&acknowledged, most, |id| membership.get_node(&id).is_some());
+                    remembered
+                        .remember_accepted(&acknowledged, most, |id| membership.get_node(&id).is_some());
                 }
             }
             Ok(answer)
@@ -335,7 +336,7 @@ impl Handler for PeerHandler {
         let service = self.service();
         Box::pin(async move {
             let service = service.ok_or("it is starting")?;
-            service.heed_moved(from, moved).await
+            service.accept_moved(from, moved).await
         })
     }
 
@@ -346,13 +347,13 @@ impl Handler for PeerHandler {
         let metrics = metrics.borrow_watched();
         let membership = &metrics.membership_config;
         if membership.get_node(&from).is_some() {
-            self.introductions.heed(introduce.members, self.highest_id(membership));
+            self.introductions.accept(introduce.members, self.highest_id(membership));
         }
     }
 
     fn probe(&self, _from: NodeId) -> BoxFuture<'static, ProbeReply> {
         let leader = self.service().and_then(|service| service.parts().believed_leader());
-        let started = self.standing().started;
+        let started = self.store_progress().started;
         let reply = ProbeReply { started, store_id: self.store_id, leader, key: self.key };
         Box::pin(std::future::ready(reply))
     }

@@ -20,7 +20,7 @@ pub(crate) struct Introductions {
 
 impl Introductions {
     /// A known member names the members; those with larger ids than any that this node knows of are new to it.
-    pub(crate) fn heed(&self, members: Vec<(NodeId, PeerNode)>, highest: NodeId) {
+    pub(crate) fn accept(&self, members: Vec<(NodeId, PeerNode)>, highest: NodeId) {
         let is_new = |id: NodeId| id > highest && check_node_id(id).is_ok();
         let new = members.into_iter().filter(|(id, _)| is_new(*id)).take(INTRODUCED_MAX);
         *lock(&self.members) = new.collect();
@@ -42,10 +42,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_is_introduced_with_an_id_that_none_can_have() {
+    fn no_member_is_introduced_with_an_impossible_id() {
         let introductions = Introductions::default();
         let named = |id| (id, PeerNode { store_id: [9; 16], ..PeerNode::default() });
-        introductions.heed(vec![named(3), named(4), named((1 << 63) - 1)], 3);
+        introductions.accept(vec![named(3), named(4), named((1 << 63) - 1)], 3);
         let ids: Vec<NodeId> = introductions.all().into_iter().map(|(id, _)| id).collect();
         assert_eq!(ids, [4]);
         assert!(introductions.name(4, &[9; 16]) && !introductions.name(3, &[9; 16]));

@@ -3,6 +3,7 @@
 //! [`node::Node`] puts it together. It owns the running system; it never decides whether something may
 //! execute (`assent_registry` does) and never touches a socket, file or clock but through the [environment](mod@env).
 
+mod announced_addresses;
 pub mod config;
 pub mod env;
 mod handler;
@@ -10,13 +11,12 @@ mod http;
 mod introductions;
 pub mod key_file;
 mod locked;
+mod log_throttle;
 pub mod metrics;
 pub mod node;
 pub mod observe;
 pub mod peer;
 pub mod raft;
 pub mod recover;
-mod seldom;
 pub mod tasks;
 pub mod usecase;
-mod whereabouts;

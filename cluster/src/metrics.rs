@@ -26,7 +26,7 @@ use crate::peer::PROTOCOL_VERSION;
 use labels::{Counted, Decided, Outcome};
 
 pub(crate) use format::Format;
-pub(crate) use labels::Became;
+pub(crate) use labels::EnvelopeOutcome;
 pub(crate) use now::{KeyEnds, Now, TakenPlaces, Waiting};
 
 /// A node's metrics.
@@ -34,7 +34,7 @@ pub struct Metrics {
     registry: Registry,
     decisions: Counted<Decided>,
     signatures: Counter<u64, AtomicU64>,
-    submissions: Counted<Became>,
+    submissions: Counted<EnvelopeOutcome>,
     submission_signatures: Counter<u64, AtomicU64>,
     submission_strangers: Counter<u64, AtomicU64>,
     barriers: Counted<Outcome>,
@@ -151,12 +151,12 @@ impl Metrics {
     }
 
     /// What became of so many envelopes.
-    pub(crate) fn submitted(&self, became: &Became, envelopes: usize) {
+    pub(crate) fn submitted(&self, became: &EnvelopeOutcome, envelopes: usize) {
         self.submissions.inc_by(became, u64::try_from(envelopes).unwrap_or(u64::MAX));
     }
 
     /// Envelopes were looked at before they are proposed: most signatures that this computed, and how many were refused without one as
-    /// of strangers.
+    /// by unknown issuers.
     pub(crate) fn looked_at(&self, signatures: usize, strangers: usize) {
         let number = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
         self.submission_signatures.inc_by(number(signatures));

@@ -18,7 +18,7 @@ use tokio::time::sleep;
 
 use assent_store::Store;
 
-use self::disk::{Disk, load_memory};
+use self::disk::{Disk, load_remembered};
 use self::founding::found_registry;
 use self::peers::Peers;
 use self::raft::start_raft;
@@ -60,8 +60,8 @@ impl Node {
         let starting = Starting::check(config, env)?;
         let store = open_store(&starting.config, &starting.env).await?;
         found_registry(&starting, &store.registry).await?;
-        let memory = load_memory(&store.log, starting.own.known)?;
-        let (disk, machine) = Disk::check(&starting, store, memory)?;
+        let remembered = load_remembered(&store.log, starting.own.known)?;
+        let (disk, machine) = Disk::check(&starting, store, remembered)?;
         let peers = Peers::start(&starting, &disk).await?;
         let raft = start_raft(&starting, &disk, &peers, machine).await?;
         let (service, recovery) = start_service(starting, &disk, &peers, raft);

@@ -106,6 +106,6 @@ impl Service {
 
     /// Term and log index that this node knows a member to have acknowledged, as long as this process runs.
     pub fn remembers(&self, node: NodeId) -> Option<(u64, u64)> {
-        self.parts().storage.memory.known(node)
+        self.parts().storage.remembered.known(node)
     }
 }

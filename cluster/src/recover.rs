@@ -11,10 +11,10 @@
 mod check;
 mod ended;
 mod error;
-mod heed;
-mod held;
 mod look;
+mod notice;
 mod opened;
+mod raft_state;
 mod survivor;
 mod write;
 
@@ -26,7 +26,7 @@ use crate::env::Environment;
 
 pub use self::ended::EndedError;
 pub use self::error::RecoverError;
-pub(crate) use self::heed::follow_epoch;
+pub(crate) use self::notice::follow_epoch;
 pub use self::survivor::Survivor;
 
 /// Says what a stopped node holds. Changes nothing.

@@ -5,7 +5,7 @@
 //! one connection or one call: if it panics, that is logged and counted. openraft spawns its own tasks through `owned`, so that
 //! a panic in one of them ends the node too.
 //!
-//! Owns the cause for which a node ends, and the pulses of the tasks that tick. Never starts a task again: what it held when it
+//! Owns the cause for which a node ends, and the heartbeats of the tasks that tick. Never starts a task again: what it held when it
 //! panicked is in doubt, and a new process begins with what is on disk.
 
 mod counted;
@@ -47,7 +47,7 @@ struct OfNode {
     returned: OnceLock<String>,
     stopping: AtomicBool,
     panics: AtomicU64,
-    pulses: Mutex<Vec<Pulse>>,
+    heartbeats: Mutex<Vec<TaskHeartbeat>>,
 }
 
 /// Work on a call that has panicked.
@@ -56,13 +56,13 @@ pub(crate) struct Panicked;
 
 /// Where a task that ticks says that it goes on.
 #[derive(Clone)]
-pub struct Pulse {
+pub struct TaskHeartbeat {
     task: &'static str,
     within: Duration,
     last: Arc<Mutex<Instant>>,
 }
 
-impl Pulse {
+impl TaskHeartbeat {
     /// Says that the task has come round again.
     pub fn beat(&self) {
         *lock(&self.last) = Instant::now();
@@ -95,7 +95,7 @@ impl Tasks {
     {
         let node = self.node.clone();
         self.spawn(async move {
-            let mut cut = Cut { node: node.clone(), task, armed: true };
+            let mut cut = DropReport { node: node.clone(), task, armed: true };
             let ended = AssertUnwindSafe(work).catch_unwind().await;
             cut.armed = false;
             match ended {
@@ -108,19 +108,19 @@ impl Tasks {
         })
     }
 
-    /// Spawns a lasting task that ticks: it has to beat its pulse within this time, again and again, or it counts as stopped.
+    /// Spawns a lasting task that ticks: it has to beat its heartbeat within this time, again and again, or it counts as stopped.
     pub fn ticking<F>(
         &self,
         task: &'static str,
         within: Duration,
-        work: impl FnOnce(Pulse) -> F,
+        work: impl FnOnce(TaskHeartbeat) -> F,
     ) -> JoinHandle<()>
     where
         F: Future<Output = Why> + Send + 'static,
     {
-        let pulse = Pulse { task, within, last: Arc::new(Mutex::new(Instant::now())) };
-        lock(&self.node.pulses).push(pulse.clone());
-        self.lasting(task, work(pulse))
+        let heartbeat = TaskHeartbeat { task, within, last: Arc::new(Mutex::new(Instant::now())) };
+        lock(&self.node.heartbeats).push(heartbeat.clone());
+        self.lasting(task, work(heartbeat))
     }
 
     /// Spawns a task that ends once its work is done. If it panics, the node ends.
@@ -201,7 +201,7 @@ impl Tasks {
         if self.node.is_stopping() {
             return None;
         }
-        lock(&self.node.pulses).iter().find_map(Pulse::late)
+        lock(&self.node.heartbeats).iter().find_map(TaskHeartbeat::late)
     }
 
     /// How many tasks of one connection or one call, and pieces of blocking work, have panicked.
@@ -253,13 +253,13 @@ impl OfNode {
 }
 
 /// Tells that a lasting task was dropped in the middle of its work.
-struct Cut {
+struct DropReport {
     node: Arc<OfNode>,
     task: &'static str,
     armed: bool,
 }
 
-impl Drop for Cut {
+impl Drop for DropReport {
     fn drop(&mut self) {
         if self.armed && !self.node.is_stopping() {
             // Not logged: it is so whenever a runtime is dropped, with all that runs on it.
@@ -399,12 +399,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_task_that_ticks_is_late_once_it_has_not_beaten_for_its_time_and_no_more_once_it_does() {
+    async fn a_ticking_task_is_late_after_a_missed_heartbeat_and_not_late_after_the_next_one() {
         let tasks = Tasks::new();
         let (go_on, mut told) = tokio::sync::mpsc::channel::<()>(1);
-        tasks.ticking("clock", LATE_AFTER, |pulse| async move {
+        tasks.ticking("clock", LATE_AFTER, |heartbeat| async move {
             while told.recv().await.is_some() {
-                pulse.beat();
+                heartbeat.beat();
             }
             "it is told nothing more"
         });

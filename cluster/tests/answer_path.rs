@@ -123,7 +123,7 @@ impl Listener for BreakingListener {
 
 /// Rule R52.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_allow_of_a_node_that_has_a_reason_to_stop_becomes_a_deny_and_a_deny_stays_what_it_is() {
+async fn a_node_with_a_reason_to_stop_turns_allows_into_denies_and_leaves_denies_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let (config, breaks, held) = (one(folder.path()), Arc::<AtomicBool>::default(), Arc::<Held>::default());
     let net = Breaking { client_listen: config.client_listen.clone(), breaks: breaks.clone() };
@@ -154,7 +154,7 @@ async fn an_allow_of_a_node_that_has_a_reason_to_stop_becomes_a_deny_and_a_deny_
 
 /// Rules R53, R54.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_allow_alone_is_answered_with_200_and_what_is_evaluated_is_signed_as_the_answer_says_it() {
+async fn only_an_allow_is_answered_with_200_and_every_evaluated_answer_is_signed() {
     let folder = tempfile::tempdir().unwrap();
     let config = one(folder.path());
     let env = environment(&config).await;

@@ -34,7 +34,7 @@ fn says(answer: &Answered, code: &str) -> bool {
 
 /// Rule R9.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn answers_that_are_not_written_yet_hold_their_room_and_what_has_none_is_denied_as_overloaded() {
+async fn unwritten_answers_hold_their_memory_and_requests_without_memory_are_denied_as_overloaded() {
     let folder = tempfile::tempdir().unwrap();
     // Room for one slice of answers as large as they can get.
     let nodes = cluster(folder.path(), |config| config.limits.answer_kib = 8_192).await;

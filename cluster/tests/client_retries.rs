@@ -89,7 +89,7 @@ fn diverging(trust: EvidenceId) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_peers_checkpoint_that_does_not_extend_its_last_one_is_refused_for_good_by_the_first_node_asked() {
+async fn a_client_does_not_retry_a_peer_checkpoint_that_does_not_extend_the_last_one() {
     let folder = tempfile::tempdir().unwrap();
     let nodes = start_all(&configs(folder.path())).await;
     let client = Client::new(config(None, &nodes, 10 * SECOND)).unwrap();

@@ -161,7 +161,7 @@ async fn a_node_whose_key_everybody_may_read_does_not_start() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stranger_with_a_new_number_is_not_talked_to() {
+async fn an_unknown_node_with_a_new_number_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let configs = configs(folder.path());
     let nodes = start_all(&configs).await;

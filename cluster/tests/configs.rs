@@ -99,7 +99,7 @@ fn a_wrong_field_is_named() {
 }
 
 #[test]
-fn what_a_cluster_was_founded_with_before_spellings_were_checked_is_no_reason_not_to_start() {
+fn a_cluster_founded_before_spellings_were_checked_still_starts() {
     for spelled in ["localhost:7600", "[::ffff:10.0.0.2]:7600", "10.0.0.2:07600", "0.0.0.0:7600"] {
         let mut config = example();
         config.voters[1].peer = spelled.into();

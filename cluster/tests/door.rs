@@ -113,7 +113,7 @@ async fn a_kept_connection_is_idle_for_longer_than_a_head_may_take_and_not_for_e
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_head_that_does_not_arrive_in_time_is_answered_with_408_and_one_that_never_began_with_nothing() {
+async fn a_request_head_that_stays_incomplete_gets_408_and_an_idle_connection_gets_no_answer() {
     let folder = tempfile::tempdir().unwrap();
     let node = alone(folder.path(), |config| {
         config.deadlines.http_head_ms = 300;

@@ -26,7 +26,7 @@ fn recovery(survivor: &Survivor) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_recovery_that_was_killed_after_any_step_is_carried_out_by_the_same_statement_and_only_once() {
+async fn a_recovery_killed_after_any_step_is_completed_once_by_the_same_statement() {
     let folder = tempfile::tempdir().unwrap();
     let configs = configs(folder.path());
     for node in start_all(&configs).await {

@@ -101,7 +101,7 @@ async fn alone(config: &Config) -> Node {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_follower_that_resumes_after_a_recovery_is_told_and_going_on_as_told_it_misses_nothing() {
+async fn a_follower_that_resumes_after_a_recovery_gets_a_resume_point_and_misses_no_event() {
     let folder = tempfile::tempdir().unwrap();
     let configs = configs(folder.path());
     let mut nodes = start_all(&configs).await;
@@ -198,8 +198,7 @@ fn write_genesis(folder: &Path, bytes: &[u8]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cluster_that_was_founded_again_from_one_genesis_file_is_told_apart_only_while_its_ledger_is_shorter()
- {
+async fn a_cluster_founded_twice_from_one_genesis_file_is_detected_only_by_its_shorter_ledger() {
     let folder = tempfile::tempdir().unwrap();
     let config = configs(folder.path()).swap_remove(0);
     let node = alone(&config).await;

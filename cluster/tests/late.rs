@@ -102,7 +102,7 @@ impl Blocking for Forgetful {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_one_of_whose_tasks_stands_still_says_at_livez_which_and_is_live_again_once_it_goes_on() {
+async fn livez_names_a_task_that_has_stopped_and_recovers_when_the_task_continues() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = configs(folder.path()).swap_remove(0);
     // One node is a cluster, so that no election needs what stands still.

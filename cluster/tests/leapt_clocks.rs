@@ -160,7 +160,7 @@ async fn hosts_that_were_paused_while_no_boot_time_went_on_allow_again_unaided()
 
 /// Rule R142.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn eleven_years_ahead_nothing_is_stamped_and_clocks_that_are_put_right_bring_everything_back() {
+async fn clocks_eleven_years_ahead_stamp_nothing_and_everything_works_once_they_are_corrected() {
     let folder = tempfile::tempdir().unwrap();
     let (configs, nodes, clocks) = allowing(folder.path(), SETTLE_MS).await;
     let before = nodes[0].service().status(&Caller::Anonymous);
@@ -205,7 +205,7 @@ async fn eleven_years_ahead_nothing_is_stamped_and_clocks_that_are_put_right_bri
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_operators_word_to_one_node_is_enough_for_all_and_counts_for_no_later_leap() {
+async fn an_operators_confirmation_on_one_node_holds_for_all_nodes_but_not_for_a_later_leap() {
     let folder = tempfile::tempdir().unwrap();
     let (_, nodes, clocks) = allowing(folder.path(), SETTLE_MS).await;
     for clock in &clocks {
@@ -234,7 +234,7 @@ async fn an_operators_word_to_one_node_is_enough_for_all_and_counts_for_no_later
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cluster_is_founded_from_an_old_genesis_by_an_operators_word() {
+async fn a_cluster_is_founded_from_an_old_genesis_after_an_operators_confirmation() {
     let folder = tempfile::tempdir().unwrap();
     let (configs, clocks) = three(folder.path(), SETTLE_MS);
     for clock in &clocks {
@@ -283,7 +283,7 @@ async fn clocks_behind_registry_time_are_unsure_until_they_reach_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn clocks_that_are_set_back_an_hour_allow_nothing_again_until_each_node_is_told_that_they_are_right() {
+async fn clocks_set_back_an_hour_allow_nothing_until_an_operator_confirms_them_on_each_node() {
     let folder = tempfile::tempdir().unwrap();
     let (_, nodes, clocks) = allowing(folder.path(), NEVER_MS).await;
     // Two idle hours, so that an hour back is ahead of registry time still.
@@ -312,7 +312,7 @@ async fn clocks_that_are_set_back_an_hour_allow_nothing_again_until_each_node_is
 
 /// Rule R148.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_recovery_is_not_stamped_eleven_years_ahead_without_an_operators_word() {
+async fn a_recovery_is_not_stamped_eleven_years_ahead_without_an_operators_confirmation() {
     let folder = tempfile::tempdir().unwrap();
     let (configs, nodes, clocks) = allowing(folder.path(), SETTLE_MS).await;
     stop(nodes).await;

@@ -158,7 +158,7 @@ async fn losing_node(folder: &Path) -> (Node, Losing) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_on_which_the_node_panics_is_answered_with_500_and_a_code_and_the_next_one_as_ever() {
+async fn a_call_on_which_the_node_panics_gets_500_with_a_code_and_the_next_call_works() {
     let folder = tempfile::tempdir().unwrap();
     let (node, losing) = losing_node(folder.path()).await;
     let address = node.client_addr();

@@ -178,7 +178,7 @@ fn of_version(version: u8, entry: &EntryOf<TypeConfig>) -> EntryOf<TypeConfig> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_replica_that_meets_a_command_of_the_next_version_stops_and_a_later_build_goes_on_from_there() {
+async fn a_replica_stops_at_a_command_of_an_unknown_version_and_a_later_build_continues() {
     let (entries, expected) = history();
     // The first command of the history is after the two entries of Raft's own.
     for (before, met) in [(2, 3), (2, 5), (0, 2), (entries.len() - 6, entries.len() - 2)] {
@@ -213,7 +213,7 @@ async fn a_replica_that_meets_a_command_of_the_next_version_stops_and_a_later_bu
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_command_of_a_known_version_that_does_not_decode_changes_nothing_and_stops_nobody() {
+async fn a_command_of_a_known_version_that_does_not_decode_changes_nothing_and_stops_no_node() {
     let (entries, expected) = history();
     let dir = tempfile::tempdir().unwrap();
     let mut replica = Replica::open(dir.path(), agree()).await;

@@ -50,7 +50,7 @@ async fn end(task: JoinHandle<()>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_word_is_carried_out_only_once_its_member_is_found_there() {
+async fn an_announcement_is_carried_out_only_once_the_member_answers_at_its_address() {
     let folder = tempfile::tempdir().unwrap();
     let configs = configs(folder.path());
     let mut nodes = ready_all(&configs).await;
@@ -143,7 +143,7 @@ async fn two_members_that_exchanged_their_addresses_are_found_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_false_word_that_a_node_was_removed_is_shown_while_no_quorum_is_connected_and_changes_nothing() {
+async fn a_false_claim_of_removal_is_only_shown_and_only_while_no_quorum_is_connected() {
     let folder = tempfile::tempdir().unwrap();
     let configs = configs(folder.path());
     let mut nodes = ready_all(&configs).await;

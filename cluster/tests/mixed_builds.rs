@@ -215,7 +215,7 @@ fn stopped_at(why: &str) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_old_builds_stop_at_a_newer_leaders_command_and_have_neither_acknowledged_nor_answered_by_then() {
+async fn two_old_builds_stop_at_a_newer_command_without_acknowledging_it_or_answering_after_it() {
     let mut cluster = Cluster::new(as_it_is).await;
     let loads = cluster.load();
     sleep(A_WHILE).await;

@@ -103,12 +103,12 @@ impl OnDisk {
 }
 
 /// Tries to reach a node at its two addresses, all the time, and counts how often that succeeds.
-struct Knocking {
+struct ReachProbe {
     ended: Arc<AtomicBool>,
     reached: JoinHandle<usize>,
 }
 
-impl Knocking {
+impl ReachProbe {
     fn at(config: &Config) -> Self {
         let ended = Arc::new(AtomicBool::new(false));
         let addresses = [config.client_listen.clone(), config.peer_listen.clone()];
@@ -202,14 +202,14 @@ async fn commands_and_leaves_change_version_with_the_raise_under_load_and_an_old
     nodes.remove(2).shutdown().await;
     // Its last task has ended once its directory is free.
     drop(environment(&old[2]).await);
-    let knocking = Knocking::at(&old[2]);
+    let reach_probe = ReachProbe::at(&old[2]);
     for _ in 0..2 {
         let why = refuses_to_start(&old[2]).await;
         assert!(why.contains(NEWER), "{why}");
     }
     let refused = Instant::now();
     sleep(A_WHILE).await;
-    assert_eq!(knocking.end().await, 0, "it took a connection");
+    assert_eq!(reach_probe.end().await, 0, "it took a connection");
     served_after(refused, loads).await;
 
     nodes.push(start(&new[2]).await);

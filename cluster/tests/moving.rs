@@ -132,7 +132,7 @@ async fn a_members_addresses_can_be_changed_and_no_two_members_have_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn only_the_word_of_a_members_own_key_said_lately_moves_it() {
+async fn only_a_recent_announcement_signed_by_its_own_key_moves_a_member() {
     let folder = tempfile::tempdir().unwrap();
     let configs = configs(folder.path());
     let mut nodes = ready_all(&configs).await;
@@ -215,7 +215,7 @@ fn respelled(address: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_founded_cluster_starts_with_other_spellings_in_voters_and_keeps_the_addresses_that_it_has() {
+async fn a_founded_cluster_starts_with_respelled_voters_and_keeps_its_stored_addresses() {
     let folder = tempfile::tempdir().unwrap();
     let mut configs = configs(folder.path());
     stop(ready_all(&configs).await).await;
@@ -236,7 +236,7 @@ async fn a_founded_cluster_starts_with_other_spellings_in_voters_and_keeps_the_a
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_cluster_is_founded_with_another_spelling_in_voters_and_its_node_says_which_one_to_write() {
+async fn no_cluster_is_founded_with_respelled_voters_and_the_error_names_the_spelling_to_use() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = configs(folder.path()).swap_remove(0);
     config.voters.truncate(1);

@@ -26,7 +26,7 @@ use assent_cluster::config::{Config, RaftConfig};
 use assent_cluster::env::Environment;
 use assent_cluster::node::Node;
 use assent_cluster::raft::log::LogRecord;
-use assent_cluster::raft::memory::Memory;
+use assent_cluster::raft::remembered::Remembered;
 use assent_cluster::usecase::Caller;
 use assent_proof::{AuthorizeRequest, Code};
 use assent_registry::{Rows, RulesVersion};
@@ -172,7 +172,7 @@ async fn closed(store: Store<LogRecord>) {
 /// was removed.
 async fn remember(config: &Config, rules: u32) {
     let store = store_of(config).await;
-    let memory = Memory::load(store.log.clone()).unwrap();
+    let memory = Remembered::load(store.log.clone()).unwrap();
     memory.sign(rules).await.unwrap();
     memory.set_removed_by(BTreeSet::from(SAY_REMOVED));
     memory.save(true, |_| true).await.unwrap();
@@ -182,7 +182,7 @@ async fn remember(config: &Config, rules: u32) {
 /// What a stopped node's log remembers.
 async fn remembered(config: &Config) -> Value {
     let store = store_of(config).await;
-    let memory = Memory::load(store.log.clone()).unwrap();
+    let memory = Remembered::load(store.log.clone()).unwrap();
     let held = json!({
         "ended": memory.ended(),
         "signed": memory.signed(),
@@ -434,7 +434,7 @@ async fn is_installed(fixture: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn this_build_goes_on_from_the_data_of_every_earlier_one_and_writes_no_version_without_such_data() {
+async fn this_build_reads_the_data_of_every_earlier_build_and_writes_only_versions_with_test_data() {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
     let present = format!("format-{FORMAT}");
     let made = make().await;

@@ -15,7 +15,9 @@ use std::time::Duration;
 
 use assent_cluster::config::Config;
 use assent_cluster::node::Node;
-use assent_cluster::peer::{Acknowledged, Append, CosignRules, Identity, PeerError, Standing, Submit, Vote};
+use assent_cluster::peer::{
+    Acknowledged, Append, CosignRules, Identity, PeerError, StoreProgress, Submit, Vote,
+};
 use assent_cluster::raft::codec;
 use assent_cluster::raft::log::LogRecord;
 use assent_cluster::raft::types::TypeConfig;
@@ -105,8 +107,8 @@ impl Stage {
             rules_version: 1,
         };
         let false_peer = node_as(identity, "127.0.0.1:0", &[], quick(), 0).await;
-        let standing = Standing { started: true, term: 1 << 30, log_end: 1 << 30 };
-        *false_peer.script.standing.lock().unwrap() = Some(standing);
+        let store_progress = StoreProgress { started: true, term: 1 << 30, log_end: 1 << 30 };
+        *false_peer.script.store_progress.lock().unwrap() = Some(store_progress);
         for to in to {
             false_peer.hub.ensure_peer(*to, &self.addr(*to));
         }
@@ -168,7 +170,7 @@ async fn what_an_append_says_of_the_members_is_not_remembered_if_raft_refuses_th
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_whose_log_somebody_wrote_to_in_the_leaders_name_ends_before_it_answers_from_it() {
+async fn a_node_whose_log_was_written_in_the_leaders_name_ends_before_it_answers_from_it() {
     let stage = Stage::of_three(1).await;
     let leader = stage.leader().unwrap();
     let follower = (1..=3).find(|id| *id != leader).unwrap();
@@ -220,7 +222,7 @@ async fn all_handed_in(stage: &Stage, third: &peer_support::Node, group: Group) 
 
 /// Rule R147.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_signs_for_a_peer_that_its_build_knows_the_next_rules_and_nothing_else_and_stands_by_it() {
+async fn a_node_signs_for_a_peer_only_that_its_build_knows_the_next_rules_and_keeps_that_promise() {
     // Their builds know version 2, and node 3, which votes, is away: nothing is raised.
     let mut stage = Stage::knowing(2).await;
     let third = stage.impostor(3, &[1]).await;
@@ -347,7 +349,7 @@ async fn shown(stage: &Stage, statement: &[u8]) {
 
 /// Rule R155.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_recovery_ends_a_node_only_if_the_voter_that_it_names_shows_it_and_for_the_next_epoch_only() {
+async fn a_recovery_ends_a_node_only_if_its_voter_shows_it_and_it_begins_the_next_epoch() {
     let stage = Stage::new().await;
     let reading = stage.nodes[0]
         .service()

@@ -30,7 +30,7 @@ async fn refusal_of(node: &Node, hello: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn another_cluster_another_target_another_version_and_the_own_id_are_refused_with_the_reason() {
+async fn a_hello_of_another_cluster_target_or_version_or_with_this_nodes_own_id_is_refused() {
     let two = node(2, &[]).await;
     let refused = refusal_of(&two, &hello_bytes([8; 32], 1, 2, SPOKEN)).await;
     assert!(refused.contains("another cluster"), "{refused}");
@@ -95,7 +95,7 @@ async fn another_node_behind_the_address_is_told_apart() {
 }
 
 #[tokio::test]
-async fn strangers_get_nothing_but_hung_up_on() {
+async fn a_connection_without_a_valid_hello_is_closed_without_an_answer() {
     let two = node(2, &[]).await;
     let addr = two.hub.local_addr();
     let mut garbage: Vec<Vec<u8>> = vec![
@@ -126,7 +126,7 @@ async fn strangers_get_nothing_but_hung_up_on() {
 }
 
 #[tokio::test]
-async fn a_crowd_of_silent_strangers_keeps_no_peer_out_for_long() {
+async fn many_silent_connections_keep_no_peer_out_for_long() {
     let two = node(2, &[]).await;
     let mut crowd = Vec::new();
     for _ in 0..300 {
@@ -437,7 +437,7 @@ async fn a_recovery_is_heeded_of_the_peer_that_said_hello_before_it() {
 }
 
 #[tokio::test]
-async fn a_hello_a_request_and_an_answer_with_a_term_that_leaves_none_are_refused_and_end_the_connection() {
+async fn a_hello_request_or_answer_with_a_term_over_the_bound_ends_the_connection() {
     let two = node(2, &[]).await;
     let mut hello = hello_bytes(CLUSTER, 1, 2, SPOKEN);
     let at = hello.len() - 16;
@@ -463,7 +463,7 @@ async fn a_hello_a_request_and_an_answer_with_a_term_that_leaves_none_are_refuse
 }
 
 #[tokio::test]
-async fn a_node_that_lets_everybody_of_its_cluster_in_lets_in_no_more_than_it_has_open_files_for() {
+async fn a_node_accepts_no_more_peers_of_its_cluster_than_it_has_open_files_for() {
     let two = node_as(identity(2), "127.0.0.1:0", &[], patient(), 0).await;
     let addr = two.hub.local_addr();
     let most = two.hub.limits().peers_max as u64;

@@ -17,13 +17,13 @@ use assent_cluster::env::Environment;
 use assent_cluster::peer::{
     Answer, Append, CosignRules, CosignRulesReply, Handler, Hello, Introduce, Manage, ManageError,
     ManageReply, Moved, MovedReply, PeerError, PeerHub, PeerLimits, ProbeReply, ReadIndexError,
-    ReadIndexReply, SnapshotBegin, SnapshotChunk, SnapshotEnd, SnapshotReply, SnapshotStep, Standing,
+    ReadIndexReply, SnapshotBegin, SnapshotChunk, SnapshotEnd, SnapshotReply, SnapshotStep, StoreProgress,
     SubmitError, SubmitReply,
 };
 use assent_cluster::raft::log::{LogRecord, RaftLog};
 use assent_cluster::raft::machine::Machine;
-use assent_cluster::raft::memory::Memory;
 use assent_cluster::raft::network::{Direction, PeerNetworkFactory, RaftService, Transfers};
+use assent_cluster::raft::remembered::Remembered;
 use assent_cluster::raft::types::{NodeId, PeerNode, Proposal, TypeConfig};
 use assent_cluster::raft::verifier::{Verifier, VerifierLimits};
 use assent_cluster::tasks::Tasks;
@@ -45,8 +45,8 @@ use peer_support::{CLUSTER, SOON, eventually, identity};
 struct Delegate(RaftService);
 
 impl Handler for Delegate {
-    fn standing(&self) -> Standing {
-        Standing { started: true, term: 1, log_end: 1 }
+    fn store_progress(&self) -> StoreProgress {
+        StoreProgress { started: true, term: 1, log_end: 1 }
     }
     fn admit(&self, _hello: &Hello) -> Result<(), String> {
         Ok(())
@@ -159,7 +159,7 @@ impl RaftNode {
             PeerNetworkFactory::new(
                 hub.clone(),
                 env.blocking.clone(),
-                Memory::load(store.log.clone()).unwrap(),
+                Remembered::load(store.log.clone()).unwrap(),
                 transfers.clone(),
             ),
             RaftLog::new(store.log.clone(), verifier, RulesVersion::NEWEST, id),

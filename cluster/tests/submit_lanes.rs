@@ -130,7 +130,7 @@ async fn granted(node: &Node, new: &SigningKey, role: Role) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_names_unknown_issuers_costs_no_signature_on_any_node_and_is_refused_as_apply_refuses_it() {
+async fn envelopes_by_unknown_issuers_cost_no_node_a_signature_and_get_the_code_of_apply() {
     let folder = tempfile::tempdir().unwrap();
     let (nodes, _held) = cluster(folder.path(), |_| ()).await;
     let before = signatures(&nodes);
@@ -178,7 +178,7 @@ async fn a_key_whose_grant_was_just_acknowledged_is_known_to_every_node() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_batch_may_grant_a_key_and_go_on_with_what_that_key_has_signed_and_not_the_other_way_round() {
+async fn a_batch_may_grant_a_key_and_then_use_it_but_not_in_the_opposite_order() {
     let folder = tempfile::tempdir().unwrap();
     let (nodes, _held) = cluster(folder.path(), |_| ()).await;
     for (number, node) in nodes.iter().enumerate() {
@@ -268,7 +268,7 @@ fn slow(config: &mut Config) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_single_quarantine_and_a_single_envelope_are_accepted_while_batches_of_garbage_fill_the_queue() {
+async fn single_envelopes_and_quarantines_are_accepted_while_garbage_batches_fill_the_queue() {
     let folder = tempfile::tempdir().unwrap();
     let (nodes, held) = cluster(folder.path(), slow).await;
     let at = leader(&nodes);
@@ -302,7 +302,7 @@ async fn a_single_quarantine_and_a_single_envelope_are_accepted_while_batches_of
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_quarantine_that_a_peer_forwards_is_accepted_while_batches_of_garbage_fill_the_leaders_queue() {
+async fn a_forwarded_quarantine_is_accepted_while_garbage_batches_fill_the_leaders_queue() {
     let folder = tempfile::tempdir().unwrap();
     let (nodes, held) = cluster(folder.path(), slow).await;
     let at = leader(&nodes);

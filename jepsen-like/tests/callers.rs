@@ -211,7 +211,7 @@ fn a_target_with_a_byte_that_none_may_have_is_refused_with_a_problem_document() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_idle_connection_is_closed_without_an_answer_after_its_own_time_and_a_slow_head_is_answered() {
+async fn an_idle_connection_is_closed_without_an_answer_and_a_slow_request_head_is_answered() {
     const IDLE: Duration = Duration::from_millis(1_500);
     let mut cluster = Cluster::start(3).await.unwrap();
     cluster.kill(1).unwrap();
@@ -293,7 +293,7 @@ fn referring(
 }
 
 #[test]
-fn a_checkpoint_that_does_not_extend_the_peers_last_one_is_refused_at_once_with_a_remedy_for_the_peer() {
+fn a_peer_checkpoint_that_does_not_extend_the_last_one_is_refused_with_a_remedy() {
     RUNTIME.block_on(async {
         let cluster = cluster().await;
         let evidence = Evidence::new(&cluster, "peer").await.unwrap();
@@ -334,7 +334,7 @@ fn a_checkpoint_that_does_not_extend_the_peers_last_one_is_refused_at_once_with_
 }
 
 #[test]
-fn the_good_envelope_of_a_batch_of_mode_all_with_a_bad_one_is_told_that_it_is_good() {
+fn a_refused_batch_of_mode_all_reports_which_envelopes_were_good() {
     RUNTIME.block_on(async {
         let cluster = cluster().await;
         let evidence = Evidence::new(&cluster, "batch").await.unwrap();

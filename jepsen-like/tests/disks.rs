@@ -48,7 +48,7 @@ async fn says(cluster: &Cluster, id: u64, text: &str) {
 }
 
 #[tokio::test]
-async fn a_voter_that_was_put_back_to_an_older_copy_votes_with_nobody_and_is_replaced() {
+async fn a_voter_whose_disk_was_put_back_to_an_older_copy_takes_no_part_and_is_replaced() {
     let mut cluster = Cluster::start(3).await.unwrap();
     let evidence = Evidence::new(&cluster, "exec").await.unwrap();
     let governance = cluster.key("governance").unwrap();

@@ -63,7 +63,7 @@ fn defects() -> BTreeMap<String, String> {
 }
 
 #[test]
-fn every_patch_applies_to_the_work_tree_and_changes_only_crates_that_are_told_from_the_ordinary_ones() {
+fn every_patch_applies_to_the_work_tree_and_changes_only_crates_with_the_mutants_feature() {
     let (root, folder) = (root(), tempfile::tempdir().unwrap());
     let applied = make(&root, folder.path()).unwrap_or_else(|error| panic!("{error}"));
     let names: Vec<String> = patches(&root).unwrap().into_iter().map(|(name, _)| name).collect();
@@ -93,7 +93,7 @@ fn the_list_of_mutants_is_the_folder_of_patches() {
 }
 
 #[test]
-fn the_readmes_table_has_a_row_for_each_mutant_with_its_faults_and_the_check_that_it_is_made_for() {
+fn the_readme_table_lists_each_mutant_with_its_faults_and_the_check_that_must_catch_it() {
     let readme = fs::read_to_string(root().join("jepsen-like/README.md")).unwrap();
     for mutant in Mutant::ALL {
         let (name, faults) = (mutant.name(), mutant.faults());
@@ -107,7 +107,7 @@ fn the_readmes_table_has_a_row_for_each_mutant_with_its_faults_and_the_check_tha
 }
 
 #[test]
-fn every_patch_says_the_mistake_and_its_checks_and_asks_the_switch_for_its_own_name_alone() {
+fn every_patch_states_its_defect_and_its_checks_and_asks_the_switch_only_for_its_own_name() {
     let there = defects();
     for mutant in Mutant::ALL {
         let name = mutant.name();

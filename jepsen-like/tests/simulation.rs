@@ -142,7 +142,7 @@ fn others_are_served_beside_a_crowd_that_posts_batches() {
 }
 
 #[test]
-fn of_a_batch_a_stranger_alone_is_refused_whichever_node_finds_it_and_all_or_nothing_is_that() {
+fn an_unknown_issuers_envelope_is_refused_alone_in_mode_each_and_with_its_batch_in_mode_all() {
     let wanted =
         ["stranger refused alone", "leader found a stranger", "batch refused whole", "batch accepted whole"];
     // Learners come with churn.

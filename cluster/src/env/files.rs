@@ -48,7 +48,7 @@ fn used() -> Option<u64> {
 
 /// What the limit of open files leaves to clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
+pub struct FileBudget {
     /// Client connections: as many as wanted, or as many as fit.
     pub connections: usize,
     /// The soft limit that holds now.
@@ -87,7 +87,7 @@ pub enum FilesError {
 ///
 /// # Errors
 /// If not even a few clients fit beside what the node needs for itself.
-pub fn make_room(connections: usize) -> Result<Room, FilesError> {
+pub fn reserve_open_files(connections: usize) -> Result<FileBudget, FilesError> {
     let (soft, hard) =
         getrlimit(Resource::RLIMIT_NOFILE).map_err(|error| FilesError::Unreadable(io::Error::from(error)))?;
     let taken = used().unwrap_or(AT_START);
@@ -99,7 +99,7 @@ pub fn make_room(connections: usize) -> Result<Room, FilesError> {
         limit = needed.min(hard);
     }
     let fit = fit(wanted, taken, limit)?;
-    Ok(Room { connections: usize::try_from(fit).unwrap_or(connections), limit, needed })
+    Ok(FileBudget { connections: usize::try_from(fit).unwrap_or(connections), limit, needed })
 }
 
 fn needed(clients: u64, taken: u64) -> u64 {

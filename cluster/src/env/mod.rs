@@ -22,7 +22,7 @@ pub use self::blocking::{Blocking, BlockingError, Inline, ThreadPool, blocking};
 pub use self::clock::{Clock, Moment, RealClock};
 pub use self::disk::FileDisk;
 pub use self::entropy::{Entropy, RealEntropy};
-pub use self::files::{FilesError, OpenFiles, PROBE_CONNECTIONS, Room, make_room};
+pub use self::files::{FileBudget, FilesError, OpenFiles, PROBE_CONNECTIONS, reserve_open_files};
 pub use self::net::{BoxStream, Duplex, Listener, Net, RealNet};
 pub use self::process::ProcessUsage;
 

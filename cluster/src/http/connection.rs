@@ -19,7 +19,7 @@ use assent_proof::Code;
 use super::front::Front;
 use super::head::{HEAD_BYTES, head_too_large};
 use super::reply;
-use super::socket::{Patience, Socket, Watch};
+use super::socket::{ClientTimeouts, Socket, WatchResult};
 use crate::env::BoxStream;
 use crate::metrics::Metrics;
 use crate::tasks::Tasks;
@@ -30,7 +30,7 @@ const LINGER_BYTES: usize = 2 << 20;
 /// What a connection is served under.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Terms {
-    pub(super) patience: Patience,
+    pub(super) timeouts: ClientTimeouts,
     /// How long a client has to take the last answer and to leave. Closing a stream on which something lies unread would reset it,
     /// and an answer that the client has not read yet would be lost.
     pub(super) linger: Duration,
@@ -58,7 +58,7 @@ pub(super) async fn serve(
     tasks: Tasks,
     stop: CancellationToken,
 ) {
-    let mut socket = Socket::new(stream, terms.patience);
+    let mut socket = Socket::new(stream, terms.timeouts);
     let front = Front { router, socket: socket.clone(), metrics, tasks, beyond: terms.beyond };
     let ended = exchange(&socket, front, &stop).await;
     socket.over();
@@ -71,7 +71,7 @@ pub(super) async fn serve(
         }
         Ended::Broken => return,
         Ended::Late if socket.has_begun() => {
-            let within = terms.patience.head.as_millis();
+            let within = terms.timeouts.head.as_millis();
             let detail = format!("the request's head did not arrive within {within} ms");
             Some(Problem::new(Code::DeadlineExceeded, 408, detail))
         }
@@ -116,9 +116,9 @@ async fn drive(mut http: Pin<&mut Http>, socket: &Socket) -> Ended {
                 return Poll::Ready(Ended::Http(ended));
             }
             match socket.watch(context) {
-                Watch::More => {}
-                Watch::Quiet => break,
-                Watch::Broken => return Poll::Ready(Ended::Broken),
+                WatchResult::More => {}
+                WatchResult::Quiet => break,
+                WatchResult::Broken => return Poll::Ready(Ended::Broken),
             }
         }
         let Some(until) = socket.deadline() else { return Poll::Pending };

@@ -18,7 +18,7 @@ use assent_proof::Code;
 use super::head::{HEAD_BYTES, head_bytes, head_too_large, is_encoded, wrong_host};
 use super::held::{Guard, Held};
 use super::reply::{closing, fault, finished, refused_by_http};
-use super::socket::{Socket, Turn};
+use super::socket::{RequestGuard, Socket};
 use crate::metrics::Metrics;
 use crate::tasks::{Panicked, Tasks};
 
@@ -111,11 +111,11 @@ impl Guard for ReadFlag {
 }
 
 /// The request is worked on until hyper has all of the answer.
-impl Guard for Turn {}
+impl Guard for RequestGuard {}
 
 /// An answer's body. This is all that a connection writes, so no answer leaves but through [`leaving`].
-pub(super) type Answer = Held<Body, Turn>;
+pub(super) type Answer = Held<Body, RequestGuard>;
 
-fn leaving(answer: Response<Body>, turn: Turn) -> Response<Answer> {
+fn leaving(answer: Response<Body>, turn: RequestGuard) -> Response<Answer> {
     finished(answer).map(|body| Held::new(body, turn))
 }

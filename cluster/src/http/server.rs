@@ -11,11 +11,11 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{self, Terms};
-use super::socket::Patience;
+use super::socket::ClientTimeouts;
 use crate::config::Config;
 use crate::env::{BoxStream, Listener, Net, PROBE_CONNECTIONS};
+use crate::log_throttle::LogThrottle;
 use crate::metrics::Metrics;
-use crate::seldom::Seldom;
 use crate::tasks::{Tasks, Why};
 
 /// The pause after the listener failed to accept, as it does without file descriptors.
@@ -50,7 +50,7 @@ pub(crate) async fn serve(
     let local_addr = listener.local_addr()?;
     let stop = CancellationToken::new();
     let connections = tasks.part();
-    let patience = Patience {
+    let timeouts = ClientTimeouts {
         head: Duration::from_millis(config.deadlines.http_head_ms),
         idle: Duration::from_millis(config.deadlines.http_idle_ms),
         write: Duration::from_millis(config.deadlines.http_write_ms),
@@ -59,10 +59,10 @@ pub(crate) async fn serve(
         router: router.layer(Extension(Stopping(stop.clone()))),
         metrics,
         room: Arc::new(Semaphore::new(config.limits.connections)),
-        terms: Terms { patience, linger: LINGER, beyond: None },
+        terms: Terms { timeouts, linger: LINGER, beyond: None },
         probe_room: Arc::new(Semaphore::new(PROBE_CONNECTIONS)),
         probe_terms: Terms {
-            patience: Patience { head: patience.head.min(PROBE_HEAD_WITHIN), ..patience },
+            timeouts: ClientTimeouts { head: timeouts.head.min(PROBE_HEAD_WITHIN), ..timeouts },
             linger: PROBE_LINGER,
             beyond: Some(config.limits.connections),
         },
@@ -120,7 +120,7 @@ impl Drop for Counted {
 
 impl Acceptor {
     async fn run(self, mut listener: Box<dyn Listener>) -> Why {
-        let mut trouble = Seldom::default();
+        let mut trouble = LogThrottle::default();
         loop {
             let accepted = tokio::select! {
                 () = self.stop.cancelled() => return "the node stops",

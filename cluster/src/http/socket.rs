@@ -31,7 +31,7 @@ const AHEAD: usize = 1024;
 
 /// How long a client is waited for.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Patience {
+pub(super) struct ClientTimeouts {
     /// For a request's head: from the start of the connection, and later from the head's first byte, or from the end of the answer
     /// before it if that byte came earlier.
     pub(super) head: Duration,
@@ -58,7 +58,7 @@ enum Phase {
 
 /// What there was to see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Watch {
+pub(super) enum WatchResult {
     /// Something that hyper waits for.
     More,
     /// Nothing, or nothing for hyper.
@@ -73,7 +73,7 @@ pub(super) struct Socket(Arc<Mutex<State>>);
 
 struct State {
     stream: Pin<Box<TimeoutStream<BoxStream>>>,
-    patience: Patience,
+    timeouts: ClientTimeouts,
     phase: Phase,
     /// Whether anything of the head has come that is waited for.
     begun: bool,
@@ -93,9 +93,9 @@ struct State {
 }
 
 /// A request that is worked on, until this is dropped.
-pub(super) struct Turn(Socket);
+pub(super) struct RequestGuard(Socket);
 
-impl Drop for Turn {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
         let mut state = lock(&self.0.0);
         if let Phase::Asked = state.phase {
@@ -106,14 +106,14 @@ impl Drop for Turn {
 
 impl Socket {
     /// A connection that begins now.
-    pub(super) fn new(stream: BoxStream, patience: Patience) -> Self {
+    pub(super) fn new(stream: BoxStream, timeouts: ClientTimeouts) -> Self {
         let mut stream = TimeoutStream::new(stream);
         // A client that asks and never reads would otherwise keep its connection, and with it a place, for ever.
-        stream.set_write_timeout(Some(patience.write));
+        stream.set_write_timeout(Some(timeouts.write));
         Self(Arc::new(Mutex::new(State {
             stream: Box::pin(stream),
-            patience,
-            phase: Phase::Head { until: Instant::now() + patience.head },
+            timeouts,
+            phase: Phase::Head { until: Instant::now() + timeouts.head },
             begun: false,
             last: [0; 3],
             ends_empty: false,
@@ -133,12 +133,12 @@ impl Socket {
 
     /// A request has come, of which it is told whether it ends with an empty line: without a body, or with a chunked one. The client is
     /// waited for again once this is dropped and the answer is written.
-    pub(super) fn asked(&self, ends_empty: bool) -> Turn {
+    pub(super) fn asked(&self, ends_empty: bool) -> RequestGuard {
         let mut state = lock(&self.0);
         state.phase = Phase::Asked;
         state.ends_empty = ends_empty;
         drop(state);
-        Turn(self.clone())
+        RequestGuard(self.clone())
     }
 
     /// When the client has kept the node waiting for too long, if the node waits for it.
@@ -170,20 +170,20 @@ impl Socket {
     }
 
     /// Looks at what has come while hyper wants nothing. To be called whenever hyper has nothing to do.
-    pub(super) fn watch(&self, context: &mut Context<'_>) -> Watch {
+    pub(super) fn watch(&self, context: &mut Context<'_>) -> WatchResult {
         lock(&self.0).watch(context)
     }
 }
 
 impl State {
-    fn watch(&mut self, context: &mut Context<'_>) -> Watch {
+    fn watch(&mut self, context: &mut Context<'_>) -> WatchResult {
         let mut bytes = [0_u8; AHEAD];
         while !self.ended && self.ahead.len() < AHEAD {
             let room = AHEAD.saturating_sub(self.ahead.len());
             let mut read = ReadBuf::new(bytes.get_mut(..room).unwrap_or_default());
             match self.stream.as_mut().poll_read(context, &mut read) {
                 Poll::Pending => break,
-                Poll::Ready(Err(_)) => return Watch::Broken,
+                Poll::Ready(Err(_)) => return WatchResult::Broken,
                 Poll::Ready(Ok(())) if read.filled().is_empty() => self.end(),
                 Poll::Ready(Ok(())) => self.ahead.extend_from_slice(read.filled()),
             }
@@ -191,9 +191,9 @@ impl State {
         if self.wanted && (self.ended || !self.ahead.is_empty()) {
             // Once: hyper may not want it any more.
             self.wanted = false;
-            return Watch::More;
+            return WatchResult::More;
         }
-        Watch::Quiet
+        WatchResult::Quiet
     }
 
     fn read(&mut self, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -233,7 +233,7 @@ impl State {
             self.last = [second, third, *byte];
         }
         if let Phase::Idle { .. } = self.phase {
-            self.phase = Phase::Head { until: Instant::now() + self.patience.head };
+            self.phase = Phase::Head { until: Instant::now() + self.timeouts.head };
         }
     }
 
@@ -249,9 +249,9 @@ impl State {
             self.begun = self.ends_empty && !is_empty_line(self.last);
             let now = Instant::now();
             self.phase = if self.begun {
-                Phase::Head { until: now + self.patience.head }
+                Phase::Head { until: now + self.timeouts.head }
             } else {
-                Phase::Idle { until: now + self.patience.idle }
+                Phase::Idle { until: now + self.timeouts.idle }
             };
         }
     }

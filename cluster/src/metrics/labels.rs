@@ -81,7 +81,7 @@ impl Known for Decided {
 
 /// What became of an envelope.
 #[derive(Debug)]
-pub(crate) enum Became {
+pub(crate) enum EnvelopeOutcome {
     /// It entered the ledger.
     Accepted,
     /// It was in the ledger.
@@ -92,20 +92,20 @@ pub(crate) enum Became {
     Refused(Code),
 }
 
-impl Known for Became {
+impl Known for EnvelopeOutcome {
     const NAME: &'static str = "code";
 
     fn all() -> Vec<Self> {
-        let others = [Became::Accepted, Became::Again, Became::Unknown];
-        others.into_iter().chain(Code::ALL.iter().copied().map(Became::Refused)).collect()
+        let others = [EnvelopeOutcome::Accepted, EnvelopeOutcome::Again, EnvelopeOutcome::Unknown];
+        others.into_iter().chain(Code::ALL.iter().copied().map(EnvelopeOutcome::Refused)).collect()
     }
 
     fn word(&self) -> &'static str {
         match self {
-            Became::Accepted => "accepted",
-            Became::Again => "again",
-            Became::Unknown => "unknown",
-            Became::Refused(code) => code.as_str(),
+            EnvelopeOutcome::Accepted => "accepted",
+            EnvelopeOutcome::Again => "again",
+            EnvelopeOutcome::Unknown => "unknown",
+            EnvelopeOutcome::Refused(code) => code.as_str(),
         }
     }
 }

@@ -18,14 +18,14 @@ use crate::peer::claim_max;
 use crate::raft::codec;
 use crate::raft::log::LogRecord;
 use crate::raft::machine::{AppliedAt, Machine};
-use crate::raft::memory::Memory;
+use crate::raft::remembered::Remembered;
 use crate::raft::verifier::{Verifier, VerifierLimits};
 use crate::recover::EndedError;
 
 /// What a starting node has on its disk, with nothing in it that forbids the start.
 pub(super) struct Disk {
     pub(super) store: Store<LogRecord>,
-    pub(super) memory: Arc<Memory>,
+    pub(super) remembered: Arc<Remembered>,
     pub(super) verifier: Arc<Verifier>,
     /// How far the registry has applied the log.
     pub(super) applied: watch::Receiver<AppliedAt>,
@@ -36,7 +36,7 @@ impl Disk {
     pub(super) fn check(
         starting: &Starting,
         store: Store<LogRecord>,
-        memory: Arc<Memory>,
+        remembered: Arc<Remembered>,
     ) -> Result<(Self, Machine), NodeError> {
         let (cluster_id, known) = (starting.own.cluster_id, starting.own.known);
         let run = starting.env.run_blocking();
@@ -48,7 +48,7 @@ impl Disk {
         let applied = machine.applied();
         reaches_back(&store.log, applied.borrow().log_index)?;
         leaves_a_term(&store.log, claim_max(starting.env.clock.now()))?;
-        Ok((Self { store, memory, verifier, applied }, machine))
+        Ok((Self { store, remembered, verifier, applied }, machine))
     }
 }
 
@@ -64,17 +64,20 @@ pub(crate) async fn open_store(config: &Config, env: &Environment) -> Result<Sto
 
 /// What the node remembers, unless that is why it must not start: its history has ended, or it has signed that its build knows rules
 /// that this build does not know.
-pub(super) fn load_memory(log: &LogStore<LogRecord>, known: RulesVersion) -> Result<Arc<Memory>, NodeError> {
-    let memory = Memory::load(log.clone()).map_err(with_text(NodeError::Log))?;
-    if let Some(epoch) = memory.ended() {
+pub(super) fn load_remembered(
+    log: &LogStore<LogRecord>,
+    known: RulesVersion,
+) -> Result<Arc<Remembered>, NodeError> {
+    let remembered = Remembered::load(log.clone()).map_err(with_text(NodeError::Log))?;
+    if let Some(epoch) = remembered.ended() {
         return Err(NodeError::Ended(EndedError { epoch }));
     }
     // The raise that it signed for may have been committed, or may yet be.
-    let (signed, RulesVersion(known)) = (memory.signed(), known);
+    let (signed, RulesVersion(known)) = (remembered.signed(), known);
     if signed > known {
         return Err(NodeError::OldBuild { signed, known });
     }
-    Ok(memory)
+    Ok(remembered)
 }
 
 /// The log has to reach back to where the registry stands: what is between could not be applied.

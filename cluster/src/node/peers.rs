@@ -33,7 +33,7 @@ impl Peers {
             service: OnceLock::new(),
             log: store.log.clone(),
             applied: disk.applied.clone(),
-            memory: disk.memory.clone(),
+            remembered: disk.remembered.clone(),
             introductions: introductions.clone(),
             node_id: config.node_id,
             store_id: store.store_id,

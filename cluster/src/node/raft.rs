@@ -28,7 +28,7 @@ pub(super) async fn start_raft(
     let raft = Core::new(
         config.node_id,
         Arc::new(raft_config(config, own.cluster_id)?),
-        PeerNetworkFactory::new(hub, env.blocking.clone(), disk.memory.clone(), transfers),
+        PeerNetworkFactory::new(hub, env.blocking.clone(), disk.remembered.clone(), transfers),
         RaftLog::new(disk.store.log.clone(), disk.verifier.clone(), own.known, config.node_id),
         machine,
     );

@@ -10,9 +10,9 @@ use super::disk::Disk;
 use super::own::OwnFiles;
 use super::peers::Peers;
 use super::starting::Starting;
+use crate::announced_addresses::AnnouncedAddresses;
 use crate::metrics::Metrics;
-use crate::usecase::{Acquaintances, Anchor, Core, Lifecycle, NodeIdentity, Parts, Service, Storage};
-use crate::whereabouts::Whereabouts;
+use crate::usecase::{Anchor, Core, Lifecycle, MemberGossip, NodeIdentity, Parts, Service, Storage};
 
 /// Starts the use cases, and lets them answer the peers. Answers also where the newest recovery statement is shown to them.
 pub(super) fn start_service(
@@ -42,12 +42,12 @@ pub(super) fn start_service(
             health: store.health(),
             applied: disk.applied.clone(),
             log: store.log.clone(),
-            memory: disk.memory.clone(),
+            remembered: disk.remembered.clone(),
             transfers: peers.transfers.clone(),
         },
-        acquaintances: Acquaintances {
+        gossip: MemberGossip {
             introductions: peers.introductions.clone(),
-            whereabouts: Whereabouts::default(),
+            announced_addresses: AnnouncedAddresses::default(),
         },
         lifecycle: Lifecycle {
             not_founded: Mutex::default(),

@@ -40,13 +40,13 @@ pub(super) fn start_watches(
     let remembers = late_after(Duration::from_millis(config.deadlines.membership_ms));
     let keeps = late_after(KEEP_LOG_WAITS);
     vec![
-        tasks.ticking("clock", late, |pulse| supervise_clock(of(), pulse)),
-        tasks.ticking("flush the registry", flushes, |pulse| flush_registry(of(), pulse)),
+        tasks.ticking("clock", late, |heartbeat| supervise_clock(of(), heartbeat)),
+        tasks.ticking("flush the registry", flushes, |heartbeat| flush_registry(of(), heartbeat)),
         tasks.finite("form the cluster", form(of(), store_id, move || watching.started())),
-        tasks.ticking("follow the members", late, |pulse| follow_members(of(), pulse)),
-        tasks.ticking("remember the voters", remembers, |pulse| remember_voters(of(), pulse)),
-        tasks.ticking("keep the log", keeps, |pulse| keep_log(of(), pulse)),
-        tasks.ticking("raise the rules", raises, |pulse| raise_rules(of(), pulse)),
+        tasks.ticking("follow the members", late, |heartbeat| follow_members(of(), heartbeat)),
+        tasks.ticking("remember the voters", remembers, |heartbeat| remember_voters(of(), heartbeat)),
+        tasks.ticking("keep the log", keeps, |heartbeat| keep_log(of(), heartbeat)),
+        tasks.ticking("raise the rules", raises, |heartbeat| raise_rules(of(), heartbeat)),
         tasks.lasting("follow the epoch", follow_epoch(of(), recovery)),
     ]
 }

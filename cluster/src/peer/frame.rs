@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 pub(super) const FRAME_HEAD: usize = 1 + 8;
 /// Bytes of the length prefix.
 pub(super) const FRAME_PREFIX: usize = 4;
-/// The largest frame accepted before the handshake is through: a stranger gets no more memory than this.
+/// The largest frame accepted before the handshake is through: an unknown peer gets no more memory than this.
 pub(super) const HANDSHAKE_FRAME_MAX: usize = 16 * 1024;
 
 /// How much is asked of the stream at once; memory grows with what has arrived, never with what was announced.

@@ -10,7 +10,7 @@ use assent_registry::Group;
 
 use crate::raft::types::{NodeId, TypeConfig};
 
-use super::hello::{Hello, Standing};
+use super::hello::{Hello, StoreProgress};
 use super::message::{
     Append, CosignRules, CosignRulesReply, Introduce, Manage, ManageReply, ProbeReply, ReadIndexReply,
     SnapshotBegin, SnapshotChunk, SnapshotEnd, SnapshotReply, SubmitReply,
@@ -37,7 +37,7 @@ pub enum SnapshotStep {
 /// the connection ends.
 pub trait Handler: Send + Sync + 'static {
     /// How far this node's store has come. Said in every handshake.
-    fn standing(&self) -> Standing;
+    fn store_progress(&self) -> StoreProgress;
 
     /// Whether the peer may talk to this node. Versions, cluster id and node ids were checked; this decides on the
     /// rest, above all whether its store is the one that the membership binds to its node id, and has all that it

@@ -2,8 +2,8 @@
 //!
 //! dialer → hello; acceptor → hello or refusal; dialer → ready or refusal. A refusal carries its reason, so that a
 //! wrong config is read in one log line on either side. A node that the cluster was recovered without gets a hello and then
-//! root's statement instead: it heeds that only of a peer that it has let in, and checks it for itself. Nothing is allocated
-//! for a stranger beyond one small frame.
+//! root's statement instead: it accepts that only from a peer that it has let in, and checks it for itself. Nothing is allocated
+//! for an unknown peer beyond one small frame.
 
 use bytes::Bytes;
 use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
@@ -83,7 +83,8 @@ pub(super) async fn dial(
 ) -> Result<Opened, HandshakeError> {
     let (read, mut writer) = tokio::io::split(stream);
     let mut reader = FrameReader::new(read);
-    send(&mut writer, kind::HELLO, &Hello::new(identity, target, handler.standing()).to_bytes()).await?;
+    send(&mut writer, kind::HELLO, &Hello::new(identity, target, handler.store_progress()).to_bytes())
+        .await?;
     let hello = receive_hello(&mut reader).await?;
     if let Err(reason) = check_dialed(&hello, identity, target, most).and_then(|()| handler.admit(&hello)) {
         if let Some(envelope) = statement_for(&hello, handler) {
@@ -107,7 +108,8 @@ pub(super) async fn look(
 ) -> Result<Hello, HandshakeError> {
     let (read, mut writer) = tokio::io::split(stream);
     let mut reader = FrameReader::new(read);
-    send(&mut writer, kind::HELLO, &Hello::new(identity, target, handler.standing()).to_bytes()).await?;
+    send(&mut writer, kind::HELLO, &Hello::new(identity, target, handler.store_progress()).to_bytes())
+        .await?;
     let hello = receive_hello(&mut reader).await?;
     if let Err(reason) = check_dialed(&hello, identity, target, most) {
         return refuse(&mut writer, &hello, reason).await;
@@ -130,7 +132,7 @@ pub(super) async fn accept(
     let mut reader = FrameReader::new(read);
     let hello = receive_hello(&mut reader).await?;
     let checked = check_accepted(&hello, identity, most);
-    let own = Hello::new(identity, hello.node_id, handler.standing());
+    let own = Hello::new(identity, hello.node_id, handler.store_progress());
     let admitted = checked.and_then(|()| handler.admit(&hello)).and_then(|()| room(hello.node_id));
     if let Err(reason) = admitted {
         if let Some(envelope) = statement_for(&hello, handler) {
@@ -234,6 +236,6 @@ fn check_both(hello: &Hello, identity: &Identity, most: u64) -> Result<(), Strin
     if hello.target != identity.node_id {
         return Err(format!("this is node `{}`, not node `{}`", identity.node_id, hello.target));
     }
-    number("term", hello.standing.term, most)?;
-    number("log end", hello.standing.log_end, most)
+    number("term", hello.store_progress.term, most)?;
+    number("log end", hello.store_progress.log_end, most)
 }

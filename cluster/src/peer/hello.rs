@@ -30,7 +30,7 @@ pub struct Identity {
 
 /// How far a node's store has come. A disk that was put back to an older copy shows in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Standing {
+pub struct StoreProgress {
     /// Whether it has ever started: a vote or a log entry is present.
     pub started: bool,
     /// The newest term that it has voted in or followed.
@@ -56,7 +56,7 @@ pub struct Hello {
     /// The node that it means to talk to: a wrong address in a config is told apart from a wrong node.
     pub target: NodeId,
     /// How far its store has come.
-    pub standing: Standing,
+    pub store_progress: StoreProgress,
 }
 
 /// Why bytes are no hello.
@@ -66,7 +66,7 @@ pub(super) struct NotHelloError;
 
 impl Hello {
     /// What a node of that identity says to `target`.
-    pub(super) fn new(identity: &Identity, target: NodeId, standing: Standing) -> Self {
+    pub(super) fn new(identity: &Identity, target: NodeId, store_progress: StoreProgress) -> Self {
         Self {
             versions: (PROTOCOL_VERSION_MIN, PROTOCOL_VERSION),
             rules_version: identity.rules_version,
@@ -74,7 +74,7 @@ impl Hello {
             node_id: identity.node_id,
             store_id: identity.store_id,
             target,
-            standing,
+            store_progress,
         }
     }
 
@@ -89,9 +89,9 @@ impl Hello {
         bytes.extend_from_slice(&self.node_id.to_be_bytes());
         bytes.extend_from_slice(&self.store_id);
         bytes.extend_from_slice(&self.target.to_be_bytes());
-        bytes.push(u8::from(self.standing.started));
-        bytes.extend_from_slice(&self.standing.term.to_be_bytes());
-        bytes.extend_from_slice(&self.standing.log_end.to_be_bytes());
+        bytes.push(u8::from(self.store_progress.started));
+        bytes.extend_from_slice(&self.store_progress.term.to_be_bytes());
+        bytes.extend_from_slice(&self.store_progress.log_end.to_be_bytes());
         bytes
     }
 
@@ -109,7 +109,7 @@ impl Hello {
             node_id: u64::from_be_bytes(take(&mut rest)?),
             store_id: take(&mut rest)?,
             target: u64::from_be_bytes(take(&mut rest)?),
-            standing: Standing {
+            store_progress: StoreProgress {
                 started: match take::<1>(&mut rest)? {
                     [0] => false,
                     [1] => true,
@@ -137,7 +137,7 @@ mod tests {
     fn sample() -> Hello {
         let identity =
             Identity { cluster_id: [0xaa; 32], node_id: 1, store_id: [0xbb; 16], rules_version: 1 };
-        Hello::new(&identity, 2, Standing { started: true, term: 3, log_end: 4 })
+        Hello::new(&identity, 2, StoreProgress { started: true, term: 3, log_end: 4 })
     }
 
     #[test]

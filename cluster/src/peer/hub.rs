@@ -89,7 +89,7 @@ struct Inner {
     tasks: Tasks,
     stopping: CancellationToken,
     /// Trouble with connections that name no admissible peer.
-    strangers: Mutex<Problem>,
+    unknown_peers: Mutex<Problem>,
 }
 
 impl PeerHub {
@@ -122,7 +122,7 @@ impl PeerHub {
             trusted: Arc::default(),
             tasks,
             stopping: CancellationToken::new(),
-            strangers: Mutex::default(),
+            unknown_peers: Mutex::default(),
         });
         let hub = Self { inner };
         for peer in peers {

@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_members_word_counts_if_its_own_key_signed_it_for_this_cluster_lately() {
+    fn a_members_announcement_counts_if_its_own_key_signed_it_recently_for_this_cluster() {
         let (member, key) = node(1);
         let moved = Moved::signed(&CLUSTER, 3, &member, NOW, &key);
         assert_eq!(moved.is_by(&CLUSTER, &member, NOW), Ok(key.public()));

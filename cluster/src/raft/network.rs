@@ -29,7 +29,7 @@ use crate::peer::{Append, PeerHub, PreVote, TransferLeader, Vote};
 
 use self::target::{RpcResult, Target};
 use super::machine::SnapshotData;
-use super::memory::Memory;
+use super::remembered::Remembered;
 use super::types::{NodeId, PeerNode, TypeConfig};
 
 pub use self::service::RaftService;
@@ -47,15 +47,20 @@ const BACKOFF_MS: [u64; 3] = [50, 100, 200];
 pub struct PeerNetworkFactory {
     hub: PeerHub,
     blocking: Arc<dyn Blocking>,
-    memory: Arc<Memory>,
+    remembered: Arc<Remembered>,
     transfers: Transfers,
 }
 
 impl PeerNetworkFactory {
-    /// Clients over `hub`; snapshots are read in `blocking` and shown in `transfers`. What `memory` holds of the voters
+    /// Clients over `hub`; snapshots are read in `blocking` and shown in `transfers`. What `remembered` holds of the voters
     /// goes along with every append.
-    pub fn new(hub: PeerHub, blocking: Arc<dyn Blocking>, memory: Arc<Memory>, transfers: Transfers) -> Self {
-        Self { hub, blocking, memory, transfers }
+    pub fn new(
+        hub: PeerHub,
+        blocking: Arc<dyn Blocking>,
+        remembered: Arc<Remembered>,
+        transfers: Transfers,
+    ) -> Self {
+        Self { hub, blocking, remembered, transfers }
     }
 }
 
@@ -66,14 +71,14 @@ impl RaftNetworkFactory<TypeConfig> for PeerNetworkFactory {
         self.hub.ensure_known(target, &node.peer_addr);
         let (hub, blocking) = (self.hub.clone(), self.blocking.clone());
         let target = Target { id: target, hub, blocking, transfers: self.transfers.clone() };
-        PeerNetwork { target, memory: self.memory.clone() }
+        PeerNetwork { target, remembered: self.remembered.clone() }
     }
 }
 
 /// Sends Raft's messages to one node.
 pub struct PeerNetwork {
     target: Target,
-    memory: Arc<Memory>,
+    remembered: Arc<Remembered>,
 }
 
 impl RaftNetworkV2<TypeConfig> for PeerNetwork {
@@ -84,7 +89,7 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
         rpc: AppendEntriesRequest<TypeConfig>,
         option: RPCOption,
     ) -> RpcResult<AppendEntriesResponse<TypeConfig>> {
-        let append = Append { rpc, acknowledged: self.memory.told() };
+        let append = Append { rpc, acknowledged: self.remembered.told() };
         self.target.unary(RPCTypes::AppendEntries, &append, option.soft_ttl()).await
     }
 
@@ -100,12 +105,12 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
     {
         let patience = option.soft_ttl();
-        let (target, memory) = (&self.target, &self.memory);
+        let (target, remembered) = (&self.target, &self.remembered);
         let answers = input
             .map(move |rpc| {
                 let prev = rpc.prev_log_id;
                 let last = rpc.entries.last().map(|entry| entry.log_id).or(prev);
-                let append = Append { rpc, acknowledged: memory.told() };
+                let append = Append { rpc, acknowledged: remembered.told() };
                 let call = target.hub.call_patient(target.id, &append, patience, APPEND_DEADLINE);
                 async move {
                     match call.await {

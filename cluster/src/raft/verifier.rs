@@ -36,7 +36,7 @@ impl Default for VerifierLimits {
 
 /// What came of a look at an envelope that may cost no signature.
 #[derive(Debug, Clone)]
-pub enum Looked<T> {
+pub enum Precheck<T> {
     /// It was verified, or is refused for what can be seen without its signatures.
     Checked {
         /// What this replica makes of it.
@@ -102,22 +102,22 @@ impl Verifier {
         envelope: &[u8],
         rules: Rules,
         held: impl FnOnce(&ParsedEnvelope<'_>) -> Option<T>,
-    ) -> Looked<T> {
+    ) -> Precheck<T> {
         let known = lock(&self.cache).answers.get(&key_of(envelope, rules)).map(|(answer, _)| answer.clone());
         if let Some(checked) = known.as_ref().and_then(|answer| answer.get()) {
-            return Looked::Checked { checked: checked.clone(), signatures: 0 };
+            return Precheck::Checked { checked: checked.clone(), signatures: 0 };
         }
         let parsed = match ParsedEnvelope::parse(envelope, &self.origin, rules) {
             Ok(parsed) => parsed,
-            Err(refusal) => return Looked::Checked { checked: Checked::Refused(refusal), signatures: 0 },
+            Err(refusal) => return Precheck::Checked { checked: Checked::Refused(refusal), signatures: 0 },
         };
         if let Some(reason) = held(&parsed) {
-            return Looked::Held(reason);
+            return Precheck::Held(reason);
         }
         let signatures = parsed.signatures_max();
         let answer = self.answer(envelope, rules);
         let checked = answer.get_or_init(|| parsed.verify().into()).clone();
-        Looked::Checked { checked, signatures }
+        Precheck::Checked { checked, signatures }
     }
 
     /// From here on these rules are in force.

@@ -7,7 +7,7 @@ use assent_proof::{DomainName, EvidenceId, Millis, PublicKey, Rules};
 use assent_registry::{RowError, Rows, RulesVersion, query, rules_in_force};
 use assent_store::{Store, WriteError};
 
-use super::held::Tail;
+use super::raft_state::Tail;
 use crate::env::{Environment, blocking};
 use crate::raft::commands::apply_to;
 use crate::raft::log::LogRecord;

@@ -8,8 +8,8 @@ use assent_registry::RulesVersion;
 use assent_store::Store;
 
 use super::error::RecoverError;
-use super::held::{Held, Tail};
 use super::look::{look, survey};
+use super::raft_state::{StoredRaftState, Tail};
 use super::survivor::Survivor;
 use crate::config::Config;
 use crate::env::Environment;
@@ -39,7 +39,7 @@ impl Opened {
         let OwnFiles { genesis, cluster_id, key, known } = OwnFiles::read(config)?;
         let key = key.public();
         let store = open_data(config, env).await?;
-        let held = Held::read(&store, cluster_id, known).await?;
+        let held = StoredRaftState::read(&store, cluster_id, known).await?;
         let own = held.own(config.node_id, &store.store_id)?;
         let verifier =
             Verifier::new(genesis.origin().to_owned(), env.run_blocking(), VerifierLimits::default());

@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_another_voter_that_agrees_and_is_anchored_vouches_and_for_the_time_that_it_trusts() {
+    async fn only_another_anchored_voter_that_agrees_vouches_for_the_time_that_it_trusts() {
         let now = Instant::now() + Duration::from_secs(60);
         let vouched = |of: &[(NodeId, i64, Option<i64>)]| {
             let mut book = ReadingBook::default();

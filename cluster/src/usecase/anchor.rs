@@ -49,7 +49,7 @@ const BREAK_MS: u64 = 5_000;
 
 /// What there is to judge by, all of one moment.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Look {
+pub(super) struct ClockObservation {
     /// This node's clocks.
     pub(super) moment: Moment,
     /// When they were read, in elapsed time.
@@ -63,7 +63,7 @@ pub(super) struct Look {
     pub(super) registry_time: Millis,
 }
 
-impl Look {
+impl ClockObservation {
     /// How far the wall clock is ahead of registry time, in milliseconds; negative if it is behind.
     pub(super) fn ahead_ms(&self) -> i64 {
         self.moment.wall.since(self.registry_time)
@@ -76,7 +76,7 @@ impl Look {
 
 /// How the wall clock came to be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum How {
+pub(super) enum TrustReason {
     /// It is where it was trusted to be before it leapt.
     Returned,
     /// It is about at registry time.
@@ -93,7 +93,7 @@ pub(super) struct Changes {
     /// By how much the wall clock leapt against boot time, in milliseconds, if it left its anchor.
     pub(super) leapt_ms: Option<i64>,
     /// How the wall clock came to be trusted, if it did.
-    pub(super) anchored: Option<How>,
+    pub(super) anchored: Option<TrustReason>,
 }
 
 /// What an operator has confirmed.
@@ -213,27 +213,27 @@ impl Anchor {
     /// again after a minute without a break in which a quorum agrees and the clock keeps to boot time, unless
     /// it is more than 31 days ahead of registry time or has leapt by more than that in all since the first
     /// anchor or an operator's last confirmation.
-    pub(super) fn doubt(&self, look: &Look) -> Unsure {
-        let (ahead_ms, leapt_ms) = (look.ahead_ms(), self.leapt_ms(look.moment));
-        if let Some(behind_ms) = self.set_back_ms(look.moment) {
+    pub(super) fn doubt(&self, observation: &ClockObservation) -> Unsure {
+        let (ahead_ms, leapt_ms) = (observation.ahead_ms(), self.leapt_ms(observation.moment));
+        if let Some(behind_ms) = self.set_back_ms(observation.moment) {
             Unsure::SetBack { behind_ms }
         } else if ahead_ms > AHEAD_MS_MAX {
             Unsure::TooFarAhead { ahead_ms }
         } else if leapt_ms > AHEAD_MS_MAX {
             Unsure::LeaptTooFar { leapt_ms }
         } else {
-            Unsure::Settling { ahead_ms, left_ms: self.left_ms(look.at) }
+            Unsure::Settling { ahead_ms, left_ms: self.left_ms(observation.at) }
         }
     }
 
     /// Takes a look in. To be called several times a second.
-    pub(super) fn look(&mut self, look: &Look) -> Changes {
+    pub(super) fn observe(&mut self, observation: &ClockObservation) -> Changes {
         let mut changes = Changes::default();
         if let Some(trusted) = self.trusted {
-            let away_ms = look.moment.offset_ms().saturating_sub(trusted.offset_ms);
+            let away_ms = observation.moment.offset_ms().saturating_sub(trusted.offset_ms);
             if away_ms.unsigned_abs() <= self.bound_ms {
-                changes.anchored = self.away.then_some(How::Returned);
-                self.hold(trusted, look.moment);
+                changes.anchored = self.away.then_some(TrustReason::Returned);
+                self.hold(trusted, observation.moment);
                 return changes;
             }
             if !self.away {
@@ -241,7 +241,7 @@ impl Anchor {
                 (self.away, self.settling, self.confirmed) = (true, None, None);
             }
         }
-        changes.anchored = self.settle(look);
+        changes.anchored = self.settle(observation);
         changes
     }
 
@@ -268,16 +268,19 @@ impl Anchor {
     /// again after a minute without a break in which a quorum agrees and the clock keeps to boot time, unless
     /// it is more than 31 days ahead of registry time or has leapt by more than that in all since the first
     /// anchor or an operator's last confirmation.
-    fn settle(&mut self, look: &Look) -> Option<How> {
-        if !look.quorum || look.is_behind(self.bound_ms) || self.set_back_ms(look.moment).is_some() {
+    fn settle(&mut self, observation: &ClockObservation) -> Option<TrustReason> {
+        if !observation.quorum
+            || observation.is_behind(self.bound_ms)
+            || self.set_back_ms(observation.moment).is_some()
+        {
             self.settling = None;
             return None;
         }
-        let offset_ms = look.moment.offset_ms();
-        let looked = (look.at, look.moment.boot_ms);
+        let offset_ms = observation.moment.offset_ms();
+        let looked = (observation.at, observation.moment.boot_ms);
         let unbroken = self.settling.filter(|from| {
             let in_boot_ms = looked.1.saturating_sub(from.looked.1);
-            let elapsed = look.at.saturating_duration_since(from.looked.0);
+            let elapsed = observation.at.saturating_duration_since(from.looked.0);
             // Against where it began, so that a clock that runs away never settles.
             offset_ms.abs_diff(from.offset_ms) <= self.bound_ms
                 && in_boot_ms <= BREAK_MS
@@ -285,21 +288,21 @@ impl Anchor {
         });
         let settling = match unbroken {
             Some(from) => Settling { looked, ..from },
-            None => Settling { since: look.at, looked, offset_ms },
+            None => Settling { since: observation.at, looked, offset_ms },
         };
         self.settling = Some(settling);
         let never_anchored = self.trusted.is_none();
-        let (how, offset_ms) = if never_anchored && look.ahead_ms() <= SMALL_LEAP_MS {
-            (How::NearRegistryTime, offset_ms)
-        } else if let Some(theirs_ms) = look.vouched {
+        let (how, offset_ms) = if never_anchored && observation.ahead_ms() <= SMALL_LEAP_MS {
+            (TrustReason::NearRegistryTime, offset_ms)
+        } else if let Some(theirs_ms) = observation.vouched {
             // What the other one trusts, and not what this clock shows: else two clocks that run away would take turns.
-            (How::Vouched, offset_ms.saturating_add(theirs_ms))
-        } else if matches!(self.doubt(look), Unsure::Settling { left_ms: 0, .. }) {
-            (How::Settled, offset_ms)
+            (TrustReason::Vouched, offset_ms.saturating_add(theirs_ms))
+        } else if matches!(self.doubt(observation), Unsure::Settling { left_ms: 0, .. }) {
+            (TrustReason::Settled, offset_ms)
         } else {
             return None;
         };
-        self.trust(look.moment, offset_ms);
+        self.trust(observation.moment, offset_ms);
         Some(how)
     }
 
@@ -320,11 +323,11 @@ impl Anchor {
     ///
     /// # Errors
     /// If no quorum agrees, or the clock is behind registry time: a word changes neither.
-    pub(super) fn confirm(&mut self, look: &Look) -> Result<Option<Confirmed>, Unsure> {
-        let offset_ms = look.moment.offset_ms();
+    pub(super) fn confirm(&mut self, observation: &ClockObservation) -> Result<Option<Confirmed>, Unsure> {
+        let offset_ms = observation.moment.offset_ms();
         let holds =
             self.trusted.is_some_and(|trusted| offset_ms.abs_diff(trusted.offset_ms) <= self.bound_ms);
-        let judged = judge(look, holds, self.bound_ms, || self.doubt(look));
+        let judged = judge(observation, holds, self.bound_ms, || self.doubt(observation));
         match judged {
             Ok(_) => {
                 self.reference = self.trusted;
@@ -336,9 +339,9 @@ impl Anchor {
                 | Unsure::TooFarAhead { .. }
                 | Unsure::LeaptTooFar { .. },
             ) => {
-                let confirmed = Confirmed { wall: look.moment.wall, ahead_ms: look.ahead_ms() };
+                let confirmed = Confirmed { wall: observation.moment.wall, ahead_ms: observation.ahead_ms() };
                 (self.reference, self.latest) = (None, None);
-                self.trust(look.moment, offset_ms);
+                self.trust(observation.moment, offset_ms);
                 self.confirmed = Some(confirmed);
                 Ok(Some(confirmed))
             }
@@ -353,17 +356,17 @@ impl Anchor {
 /// Rule R134 (RFC-EG-033 §6, timestamp-bound proof continuity): A node is not sure of a wall clock that is
 /// behind registry time by more than the bound or further from its anchor than the bound.
 pub(super) fn judge(
-    look: &Look,
+    observation: &ClockObservation,
     holds: bool,
     bound_ms: u64,
     doubt: impl FnOnce() -> Unsure,
 ) -> Result<Millis, Unsure> {
-    if !look.quorum {
+    if !observation.quorum {
         Err(Unsure::NoQuorum { bound_ms })
-    } else if look.is_behind(bound_ms) {
-        Err(Unsure::Behind { behind_ms: look.ahead_ms().unsigned_abs() })
+    } else if observation.is_behind(bound_ms) {
+        Err(Unsure::Behind { behind_ms: observation.ahead_ms().unsigned_abs() })
     } else if holds {
-        Ok(look.moment.wall)
+        Ok(observation.moment.wall)
     } else {
         Err(doubt())
     }

@@ -20,7 +20,7 @@ use super::joined::Question;
 use super::shed::Shed;
 use super::submit::Uncounted;
 use super::submitted::Submitted;
-use super::urgency::{Room, Urgency};
+use super::urgency::{HeldPlaces, Urgency};
 use super::{Answered, Caller, Service, within};
 use crate::env::{BlockingError, blocking};
 
@@ -49,7 +49,7 @@ pub(crate) struct EnvelopeBatch<'a> {
     /// The answer is due then, counted from when the whole body was there.
     until: Instant,
     /// The places of a large body, which it took before it was read.
-    room: Option<Room<'a>>,
+    room: Option<HeldPlaces<'a>>,
     /// Room for the answer, until it is written.
     answer: OwnedSemaphorePermit,
 }
@@ -178,12 +178,12 @@ impl Service {
         Ok(EnvelopeBatch { mode, envelopes, until, room, answer })
     }
 
-    fn room_for_envelopes(&self, bytes: usize) -> Result<Option<Room<'_>>, NoBatch> {
+    fn room_for_envelopes(&self, bytes: usize) -> Result<Option<HeldPlaces<'_>>, NoBatch> {
         if bytes <= SMALL_BODY {
             // It may only restrict, and then it has places of its own.
             return Ok(None);
         }
-        let room = Room::take(&self.inner.places, Urgency::Batch, expected(bytes));
+        let room = HeldPlaces::take(&self.inner.places, Urgency::Batch, expected(bytes));
         room.map(Some).map_err(|full| NoBatch::Shed(without_places(&full)))
     }
 

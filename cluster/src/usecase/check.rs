@@ -20,15 +20,15 @@ use tokio::time::Instant;
 use assent_proof::{
     Code, EvidenceKind, History, ParsedEnvelope, PublicKey, Refusal, Rules, RulesVersion, VerifiedEnvelope,
 };
-use assent_registry::{Checked, RowError, View, admits, query, refuses_strangers};
+use assent_registry::{Checked, RowError, View, admits, query, refuses_unknown_issuers};
 
 use super::barrier::BarrierError;
 use super::service::Inner;
 use super::shed::Shed;
-use super::urgency::{Room, Urgency};
+use super::urgency::{HeldPlaces, Urgency};
 use super::{Parts, Service};
 use crate::env::blocking;
-use crate::raft::verifier::{Looked, Verifier};
+use crate::raft::verifier::{Precheck, Verifier};
 
 /// A turn ends once it may have computed so many signatures, or looked at so many envelopes: some milliseconds. The last envelope of a
 /// turn may add 96.
@@ -96,7 +96,7 @@ enum Finding {
     /// It may not.
     Unfit(Unfit),
     /// It names issuers that the registry does not know here, and the registry may know more elsewhere.
-    Stranger(Unfit),
+    UnknownIssuer(Unfit),
 }
 
 /// How far the look at the envelopes of one call has come.
@@ -115,14 +115,14 @@ impl Findings {
         Self { all: vec![Finding::Open; envelopes], newcomers: BTreeMap::new(), signatures: 0 }
     }
 
-    fn has_strangers(&self) -> bool {
-        self.all.iter().any(|finding| matches!(finding, Finding::Stranger(_)))
+    fn has_unknown_issuers(&self) -> bool {
+        self.all.iter().any(|finding| matches!(finding, Finding::UnknownIssuer(_)))
     }
 
-    /// Strangers are to be looked at again.
+    /// Envelopes by unknown issuers are to be looked at again.
     fn look_again(&mut self) {
         for finding in &mut self.all {
-            if matches!(finding, Finding::Stranger(_)) {
+            if matches!(finding, Finding::UnknownIssuer(_)) {
                 *finding = Finding::Open;
             }
         }
@@ -138,10 +138,10 @@ impl Findings {
         }
     }
 
-    /// Whatever is open, or of strangers, is refused for this reason, which is not final.
+    /// Whatever is open, or by unknown issuers, is refused for this reason, which is not final.
     fn close(&mut self, refusal: &Refusal) {
         for finding in &mut self.all {
-            if matches!(finding, Finding::Open | Finding::Stranger(_)) {
+            if matches!(finding, Finding::Open | Finding::UnknownIssuer(_)) {
                 *finding = Finding::Unfit(refusal.clone().into());
             }
         }
@@ -151,7 +151,7 @@ impl Findings {
     fn close_all(&mut self, refusal: &Refusal) {
         for finding in &mut self.all {
             match finding {
-                Finding::Open | Finding::Fit | Finding::Stranger(_) => {
+                Finding::Open | Finding::Fit | Finding::UnknownIssuer(_) => {
                     *finding = Finding::Unfit(refusal.clone().into());
                 }
                 Finding::Unfit(_) => {}
@@ -163,7 +163,7 @@ impl Findings {
     fn unfit(self) -> Vec<Option<Unfit>> {
         let why = |finding| match finding {
             Finding::Fit => None,
-            Finding::Unfit(why) | Finding::Stranger(why) => Some(why),
+            Finding::Unfit(why) | Finding::UnknownIssuer(why) => Some(why),
             Finding::Open => Some(Shed::Lost.into()),
         };
         self.all.into_iter().map(why).collect()
@@ -174,8 +174,8 @@ impl Findings {
 #[derive(Debug, Clone, Copy)]
 struct How {
     sender: Sender,
-    /// Whether envelopes of strangers are refused without a look at their signatures.
-    refuses_strangers: bool,
+    /// Whether envelopes by unknown issuers are refused without a look at their signatures.
+    refuses_unknown_issuers: bool,
     until: Instant,
 }
 
@@ -186,22 +186,23 @@ impl Service {
     pub(super) async fn check(
         &self,
         sender: Sender,
-        room: &mut Room<'_>,
+        held_places: &mut HeldPlaces<'_>,
         envelopes: &[Bytes],
         until: Instant,
     ) -> Vec<Option<Unfit>> {
         let given: Arc<[Bytes]> = envelopes.into();
-        let how = How { sender, refuses_strangers: true, until };
-        let mut findings = self.look(how, room.urgency(), &given, Findings::of(given.len())).await;
-        if findings.has_strangers() {
-            findings = self.look_once_more(how, room, &given, findings).await;
+        let how = How { sender, refuses_unknown_issuers: true, until };
+        let mut findings = self.look(how, held_places.urgency(), &given, Findings::of(given.len())).await;
+        if findings.has_unknown_issuers() {
+            findings = self.look_once_more(how, held_places, &given, findings).await;
         }
-        let strangers = findings.all.iter().filter(|finding| matches!(finding, Finding::Stranger(_))).count();
-        self.parts().metrics.looked_at(findings.signatures, strangers);
+        let unknown_issuers =
+            findings.all.iter().filter(|finding| matches!(finding, Finding::UnknownIssuer(_))).count();
+        self.parts().metrics.looked_at(findings.signatures, unknown_issuers);
         findings.unfit()
     }
 
-    /// Passes a read barrier, and looks at what is of strangers again. Anybody can make a call wait for a barrier, so it waits aside and
+    /// Passes a read barrier, and looks at what is by unknown issuers again. Anybody can make a call wait for a barrier, so it waits aside and
     /// takes its places anew.
     ///
     /// Rule R70 (RFC-EG-033 §5, governance registries): A voter refuses unknown issuers only after it has
@@ -209,11 +210,11 @@ impl Service {
     async fn look_once_more(
         &self,
         how: How,
-        room: &mut Room<'_>,
+        held_places: &mut HeldPlaces<'_>,
         given: &Arc<[Bytes]>,
         mut findings: Findings,
     ) -> Findings {
-        if let Err(full) = room.step_aside() {
+        if let Err(full) = held_places.step_aside() {
             findings.close(&not_known_elsewhere(Code::Overloaded, &full));
             return findings;
         }
@@ -221,20 +222,20 @@ impl Service {
             // What was acknowledged before they came is here now.
             Ok(()) => Some(how),
             // A learner passes no barrier, so it lets the leader judge.
-            Err(BarrierError::NotVoter) => Some(How { refuses_strangers: false, ..how }),
+            Err(BarrierError::NotVoter) => Some(How { refuses_unknown_issuers: false, ..how }),
             Err(error) => {
                 findings.close(&not_known_elsewhere(error.code(), &error));
                 None
             }
         };
         // Others may have the places by now. What is fit needs one too: it is not proposed without.
-        if let Err(full) = room.come_back() {
+        if let Err(full) = held_places.come_back() {
             findings.close_all(&Shed::Overloaded(full).refusal());
             return findings;
         }
         let Some(how) = again else { return findings };
         findings.look_again();
-        self.look(how, room.urgency(), given, findings).await
+        self.look(how, held_places.urgency(), given, findings).await
     }
 
     /// Looks at whatever is open, a piece in each turn.
@@ -271,7 +272,7 @@ impl Service {
     }
 }
 
-/// Why an envelope of strangers is neither refused for good nor let in.
+/// Why an envelope by unknown issuers is neither refused for good nor let in.
 fn not_known_elsewhere(code: Code, why: &dyn Display) -> Refusal {
     let detail = format!("this node does not know all of its issuers, and others may know more: {why}");
     Refusal::new(code, detail)
@@ -316,11 +317,11 @@ struct Here<'a> {
 }
 
 /// Why the signatures of an envelope were not looked at.
-enum Held {
+enum Withheld {
     /// Whoever hands it in must not.
     Sender(Refusal),
     /// It names issuers that the registry does not know here.
-    Stranger(Refusal),
+    UnknownIssuer(Refusal),
     /// The registry cannot be read.
     Unread(RowError),
 }
@@ -331,29 +332,29 @@ impl Here<'_> {
         let newcomer = |key: &PublicKey| findings.newcomers.get(key).is_some_and(|at| *at < place);
         let held = |parsed: &ParsedEnvelope<'_>| {
             if let Some(refusal) = how.sender.refuses(parsed.statement().kind) {
-                return Some(Held::Sender(refusal));
+                return Some(Withheld::Sender(refusal));
             }
-            if !how.refuses_strangers {
+            if !how.refuses_unknown_issuers {
                 return None;
             }
-            match refuses_strangers(self.view, parsed, newcomer) {
-                Ok(refusal) => refusal.map(Held::Stranger),
-                Err(error) => Some(Held::Unread(error)),
+            match refuses_unknown_issuers(self.view, parsed, newcomer) {
+                Ok(refusal) => refusal.map(Withheld::UnknownIssuer),
+                Err(error) => Some(Withheld::Unread(error)),
             }
         };
         let looked = admitted(&self.parts.verifier, self.known, envelope, &held);
         let (finding, signatures) = match looked {
-            Looked::Checked { checked: Checked::Verified(envelope), signatures } => {
+            Precheck::Checked { checked: Checked::Verified(envelope), signatures } => {
                 (self.verified(how.sender, place, &envelope, findings), signatures)
             }
-            Looked::Checked { checked: Checked::Refused(refusal), signatures } => {
+            Precheck::Checked { checked: Checked::Refused(refusal), signatures } => {
                 (Finding::Unfit(refusal.into()), signatures)
             }
-            Looked::Held(Held::Sender(refusal)) => (Finding::Unfit(refusal.into()), 0),
-            Looked::Held(Held::Stranger(refusal)) => {
-                (Finding::Stranger(Unfit { refusal, history: self.history }), 0)
+            Precheck::Held(Withheld::Sender(refusal)) => (Finding::Unfit(refusal.into()), 0),
+            Precheck::Held(Withheld::UnknownIssuer(refusal)) => {
+                (Finding::UnknownIssuer(Unfit { refusal, history: self.history }), 0)
             }
-            Looked::Held(Held::Unread(error)) => {
+            Precheck::Held(Withheld::Unread(error)) => {
                 let problem = self.parts.unread(&error);
                 tracing::warn!(%problem, "an envelope was not looked at: the registry cannot be read");
                 (Finding::Unfit(Shed::Lost.into()), 0)
@@ -396,24 +397,24 @@ fn admitted<T>(
     known: RulesVersion,
     envelope: &[u8],
     held: &dyn Fn(&ParsedEnvelope<'_>) -> Option<T>,
-) -> Looked<T> {
+) -> Precheck<T> {
     let in_force = verifier.in_force();
     let (refusal, mut spent) = match verifier.check_unless(envelope, in_force, held) {
-        Looked::Checked { checked: Checked::Refused(refusal), signatures } => (refusal, signatures),
-        verified_or_held @ (Looked::Checked { .. } | Looked::Held(_)) => return verified_or_held,
+        Precheck::Checked { checked: Checked::Refused(refusal), signatures } => (refusal, signatures),
+        verified_or_held @ (Precheck::Checked { .. } | Precheck::Held(_)) => return verified_or_held,
     };
     for rules in Rules::all().filter(|rules| *rules != in_force && rules.version() <= known) {
         match verifier.check_unless(envelope, rules, held) {
-            Looked::Checked { checked: Checked::Refused(_), signatures } => {
+            Precheck::Checked { checked: Checked::Refused(_), signatures } => {
                 spent = spent.saturating_add(signatures);
             }
-            Looked::Checked { checked, signatures } => {
-                return Looked::Checked { checked, signatures: spent.saturating_add(signatures) };
+            Precheck::Checked { checked, signatures } => {
+                return Precheck::Checked { checked, signatures: spent.saturating_add(signatures) };
             }
-            held @ Looked::Held(_) => return held,
+            held @ Precheck::Held(_) => return held,
         }
     }
-    Looked::Checked { checked: Checked::Refused(refusal), signatures: spent }
+    Precheck::Checked { checked: Checked::Refused(refusal), signatures: spent }
 }
 
 #[cfg(test)]
@@ -459,16 +460,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_without_its_signatures_is_verified_all_the_same_when_it_is_applied() {
+    fn an_envelope_refused_before_its_signatures_is_still_verified_when_it_is_applied() {
         let (verifier, rules) = (verifier(), Rules::GENESIS);
         let bytes = envelope("application/vnd.in-toto+json", true);
         let look = |held: bool| verifier.check_unless(&bytes, rules, |_| held.then_some("strangers"));
-        assert!(matches!(look(true), Looked::Held("strangers")));
+        assert!(matches!(look(true), Precheck::Held("strangers")));
         assert!(matches!(verifier.check(&bytes, rules), Checked::Verified(_)), "that depends on no registry");
         // What was verified costs no signature again, and has its answer.
         let cost = |looked| match looked {
-            Looked::Checked { checked: Checked::Verified(_), signatures } => Some(signatures),
-            Looked::Checked { .. } | Looked::Held(_) => None,
+            Precheck::Checked { checked: Checked::Verified(_), signatures } => Some(signatures),
+            Precheck::Checked { .. } | Precheck::Held(_) => None,
         };
         assert_eq!(cost(look(true)), Some(0));
         let other = envelope("application/vnd.in-toto+json", false);
@@ -476,9 +477,9 @@ mod tests {
     }
 
     #[test]
-    fn strangers_are_looked_at_again_and_whatever_is_left_open_is_refused_and_what_is_fit_stays_fit() {
+    fn envelopes_by_unknown_issuers_are_checked_again_and_those_left_open_are_refused() {
         let mut findings = Findings::of(3);
-        findings.found(0, Finding::Stranger(Shed::Lost.into()));
+        findings.found(0, Finding::UnknownIssuer(Shed::Lost.into()));
         findings.found(1, Finding::Fit);
         assert_eq!(findings.next_open(), Some(2));
         findings.look_again();
@@ -490,9 +491,9 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_finds_no_place_again_proposes_nothing_and_what_was_refused_keeps_its_reason() {
+    fn a_call_that_gets_no_place_after_its_barrier_proposes_nothing_and_keeps_its_refusals() {
         let mut findings = Findings::of(4);
-        findings.found(0, Finding::Stranger(Shed::Lost.into()));
+        findings.found(0, Finding::UnknownIssuer(Shed::Lost.into()));
         findings.found(1, Finding::Fit);
         findings.found(2, Finding::Unfit(late().into()));
         findings.close_all(&Shed::Overloaded("full".to_owned()).refusal());
@@ -503,12 +504,12 @@ mod tests {
     }
 
     #[test]
-    fn what_only_rules_before_or_to_come_verify_is_not_refused_for_good_by_a_node_that_may_be_behind() {
+    fn a_node_that_may_be_behind_does_not_finally_refuse_what_other_rules_would_verify() {
         let verifier = verifier();
         let by = |known, bytes: &[u8]| match admitted(&verifier, known, bytes, &|_| None::<()>) {
-            Looked::Checked { checked: Checked::Verified(envelope), .. } => Ok(envelope.rules()),
-            Looked::Checked { checked: Checked::Refused(refusal), .. } => Err(refusal.code),
-            Looked::Held(()) => unreachable!("nothing is held"),
+            Precheck::Checked { checked: Checked::Verified(envelope), .. } => Ok(envelope.rules()),
+            Precheck::Checked { checked: Checked::Refused(refusal), .. } => Err(refusal.code),
+            Precheck::Held(()) => unreachable!("nothing is held"),
         };
         let (usual, to_come) = ("application/vnd.in-toto+json", "application/vnd.in-toto.test+json");
         let (old, new) = (RulesVersion::GENESIS, RulesVersion::TEST);
@@ -525,7 +526,7 @@ mod tests {
 
     /// Rule R68.
     #[test]
-    fn clients_hand_in_no_permits_and_nobody_hands_in_rules_or_a_recovery() {
+    fn clients_may_not_submit_permits_and_neither_clients_nor_peers_rules_or_recoveries() {
         for kind in EvidenceKind::ALL.iter().copied() {
             let refused = |sender: Sender| sender.refuses(kind).is_some();
             let never = matches!(kind, EvidenceKind::Rules | EvidenceKind::Recovery);

@@ -7,7 +7,7 @@ use assent_api::{Call, ClockBody, ClockConfirmed, ClockReading, ClockStanding, P
 use assent_proof::{Code, Millis, Refusal, Seconds};
 
 use super::agreement::{agreement, fresh};
-use super::anchor::{Anchor, Look, Unsure, judge};
+use super::anchor::{Anchor, ClockObservation, Unsure, judge};
 use super::problem::of_refusal;
 use super::{Caller, Parts, Service};
 use crate::locked::lock;
@@ -25,10 +25,10 @@ pub(super) struct Watched {
 
 impl Parts {
     /// Everything to judge the clock by, now.
-    fn look(&self) -> Look {
+    fn observe_clock(&self) -> ClockObservation {
         let readings = self.hub.clock();
         let agreement = agreement(&readings, &self.voters(), self.config.node_id, self.config.clock_bound_ms);
-        Look {
+        ClockObservation {
             moment: readings.own(),
             at: readings.read_at(),
             quorum: agreement.quorum,
@@ -53,17 +53,17 @@ impl Parts {
     /// Rule R141 (RFC-EG-033 §6, timestamp-bound proof continuity): The reading of the clock that was judged
     /// is the reading that stamps or decides.
     pub(crate) fn judged(&self) -> Result<Millis, Unsure> {
-        let look = self.look();
-        if look.quorum && !self.hub.trusted().holds(look.moment) {
-            self.take_in(&look);
+        let observation = self.observe_clock();
+        if observation.quorum && !self.hub.trusted().holds(observation.moment) {
+            self.take_in(&observation);
         }
-        self.judge(&look)
+        self.judge(&observation)
     }
 
-    fn judge(&self, look: &Look) -> Result<Millis, Unsure> {
-        let holds = self.hub.trusted().holds(look.moment);
-        let doubt = || self.with_anchor(|anchor| anchor.doubt(look));
-        judge(look, holds, self.config.clock_bound_ms, doubt)
+    fn judge(&self, observation: &ClockObservation) -> Result<Millis, Unsure> {
+        let holds = self.hub.trusted().holds(observation.moment);
+        let doubt = || self.with_anchor(|anchor| anchor.doubt(observation));
+        judge(observation, holds, self.config.clock_bound_ms, doubt)
     }
 
     /// The clock, if this node may trust it.
@@ -73,15 +73,15 @@ impl Parts {
 
     /// Looks at the clock and moves the anchor. Called several times a second, by the watch.
     pub(super) fn watch_clock(&self) -> Watched {
-        let look = self.look();
-        self.take_in(&look);
-        Watched { quorum: look.quorum, unsure: self.judge(&look).err() }
+        let observation = self.observe_clock();
+        self.take_in(&observation);
+        Watched { quorum: observation.quorum, unsure: self.judge(&observation).err() }
     }
 
     /// Moves the anchor by a look, and says what that has changed.
-    fn take_in(&self, look: &Look) {
-        let changes = self.with_anchor(|anchor| anchor.look(look));
-        let ahead_ms = look.ahead_ms();
+    fn take_in(&self, observation: &ClockObservation) {
+        let changes = self.with_anchor(|anchor| anchor.observe(observation));
+        let ahead_ms = observation.ahead_ms();
         if let Some(leapt_ms) = changes.leapt_ms {
             tracing::warn!(leapt_ms, ahead_ms, "the wall clock leapt against boot time, and is not trusted");
         }
@@ -92,8 +92,8 @@ impl Parts {
 
     /// How this node stands with its clock. Local: no decision rests on it.
     pub(super) fn clock_body(&self) -> ClockBody {
-        let look = self.look();
-        let unsure = self.judge(&look).err();
+        let observation = self.observe_clock();
+        let unsure = self.judge(&observation).err();
         let confirmed = self.with_anchor(|anchor| anchor.confirmed());
         let settle_left_ms = match unsure {
             Some(Unsure::Settling { left_ms, .. }) => Some(left_ms),
@@ -119,10 +119,10 @@ impl Parts {
             standing: Some(unsure.map_or(ClockStanding::Sure, Unsure::standing)),
             detail: unsure.map(Unsure::detail),
             remedy: unsure.map(|unsure| unsure.remedy().to_owned()),
-            anchored: self.hub.trusted().holds(look.moment),
-            wall: Some(look.moment.wall),
-            registry_time: Some(look.registry_time),
-            registry_time_ahead_ms: Some(look.ahead_ms().saturating_neg()),
+            anchored: self.hub.trusted().holds(observation.moment),
+            wall: Some(observation.moment.wall),
+            registry_time: Some(observation.registry_time),
+            registry_time_ahead_ms: Some(observation.ahead_ms().saturating_neg()),
             settle_left_ms,
             confirmed: confirmed
                 .map(|confirmed| ClockConfirmed { wall: confirmed.wall, ahead_ms: confirmed.ahead_ms }),
@@ -140,8 +140,8 @@ impl Service {
     /// behind registry time.
     pub fn confirm_clock(&self, caller: &Caller, time: Seconds) -> Result<ClockBody, Box<Problem>> {
         let parts = self.parts();
-        let look = parts.look();
-        let wall = look.moment.wall;
+        let observation = parts.observe_clock();
+        let wall = observation.moment.wall;
         if wall.since(time.to_millis()).unsigned_abs() > NAMED_WITHIN_MS {
             let detail = format!(
                 "`{time}` is not within a minute of this node's clock, which shows `{}`",
@@ -153,7 +153,7 @@ impl Service {
                 "name the present time by a clock that you trust; if the node's differs, set that one right";
             return Err(Box::new(Problem { remedy: remedy.to_owned(), ..problem }));
         }
-        match parts.with_anchor(|anchor| anchor.confirm(&look)) {
+        match parts.with_anchor(|anchor| anchor.confirm(&observation)) {
             Ok(Some(confirmed)) => {
                 let ahead_ms = confirmed.ahead_ms;
                 tracing::warn!(?caller, %time, ahead_ms, "an operator has confirmed this node's clock");

@@ -17,12 +17,12 @@ use assent_registry::{Decision, View, authorize, authorize_permitted};
 use assent_store::RegistryView;
 
 use super::anchor::Unsure;
-use super::answer_room::{SLICE, Taken};
+use super::answer_budget::{ReservedMemory, SLICE};
 use super::barrier::BarrierError;
+use super::deadline_rows::DeadlineRows;
 use super::joined::{Ask, Question, Reply};
 use super::service::Inner;
 use super::shed::Shed;
-use super::timed::Timed;
 use super::{Answered, Parts};
 use crate::env::blocking;
 
@@ -152,7 +152,7 @@ async fn answer_long(inner: Arc<Inner>, ask: Ask, denied: Option<Denied>, now: M
             let rows = kept.unwrap_or_else(|| worker.parts.open(denied, now));
             let slice: Vec<Asked<'_>> =
                 given.iter().skip(from).take(SLICE).map(|request| (question, request, until)).collect();
-            let some = worker.at_desk(&rows, now, |desk| desk.answer(&slice));
+            let some = worker.with_evaluator(&rows, now, |evaluator| evaluator.answer(&slice));
             (rows, some)
         };
         match blocking(&*inner.parts.env.blocking, work).await {
@@ -245,7 +245,7 @@ impl Inner {
                 .iter()
                 .flat_map(|ask| ask.requests.iter().map(move |request| (ask.question, request, ask.until)))
                 .collect();
-            let answered = self.at_desk(&rows, now, |desk| desk.answer(&asked));
+            let answered = self.with_evaluator(&rows, now, |evaluator| evaluator.answer(&asked));
             // A caller that went away meanwhile needs no answer.
             match answered {
                 Ok(answers) => {
@@ -267,31 +267,31 @@ impl Inner {
     /// Runs `work` with what it takes to decide a slice on these rows. What is read of them is remembered for the slice, which
     /// bounds the memory that it takes. A row of a version that this build does not know denies, also whatever else is asked then,
     /// and ends the node.
-    fn at_desk<T>(
+    fn with_evaluator<T>(
         &self,
         rows: &Result<RegistryView, Denied>,
         now: Millis,
-        work: impl FnOnce(&Desk<'_>) -> T,
+        work: impl FnOnce(&Evaluator<'_>) -> T,
     ) -> T {
         match rows {
             Ok(rows) => {
-                let timed = Timed::new(rows);
-                let view = View::new(&timed);
-                work(&Desk { inner: self, now, state: Ok((&timed, &view)) })
+                let deadline_rows = DeadlineRows::new(rows);
+                let view = View::new(&deadline_rows);
+                work(&Evaluator { inner: self, now, state: Ok((&deadline_rows, &view)) })
             }
-            Err(denied) => work(&Desk { inner: self, now, state: Err(denied) }),
+            Err(denied) => work(&Evaluator { inner: self, now, state: Err(denied) }),
         }
     }
 }
 
 /// Where requests are decided and signed, on one state.
-struct Desk<'a> {
+struct Evaluator<'a> {
     inner: &'a Inner,
     now: Millis,
-    state: Result<(&'a Timed<'a>, &'a View<'a>), &'a Denied>,
+    state: Result<(&'a DeadlineRows<'a>, &'a View<'a>), &'a Denied>,
 }
 
-impl Desk<'_> {
+impl Evaluator<'_> {
     /// Decides a slice and signs it together, or sheds it if there is no room for its answers.
     fn answer(&self, asked: &[Asked<'_>]) -> Result<Vec<Answered>, Shed> {
         let room = match &self.state {
@@ -311,8 +311,8 @@ impl Desk<'_> {
     ///
     /// Rule R9 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A call for which the node has no place or no
     /// room is allowed nothing (`overloaded`).
-    fn room(&self, answers: usize) -> Result<Taken, Shed> {
-        self.inner.answer_room.take(answers).ok_or_else(|| {
+    fn room(&self, answers: usize) -> Result<ReservedMemory, Shed> {
+        self.inner.answer_budget.take(answers).ok_or_else(|| {
             let kib = self.inner.parts.config.limits.answer_kib;
             Shed::Overloaded(format!("answers of {kib} KiB are under way already"))
         })
@@ -345,7 +345,7 @@ impl Desk<'_> {
     /// evaluated, and an evaluation is interrupted at the call's deadline or once it has taken a quarter of
     /// the time that a call has (`deadline_exceeded`).
     fn decide(&self, question: Question, request: &AuthorizeRequest, until: Instant) -> Decision {
-        let (timed, view) = match &self.state {
+        let (deadline_rows, view) = match &self.state {
             Ok(state) => *state,
             Err(denied) => return denied.decision(self.now),
         };
@@ -356,7 +356,7 @@ impl Desk<'_> {
         // One evaluation has a share of the time that a call has, so that the others of its round have some left.
         let share = Duration::from_millis(self.inner.parts.config.deadlines.authorize_ms / SHARES);
         let now = Instant::now();
-        timed.until(until.min(now.checked_add(share).unwrap_or(until)));
+        deadline_rows.until(until.min(now.checked_add(share).unwrap_or(until)));
         match question {
             Question::Read => authorize(view, request, self.now),
             Question::Permitted => authorize_permitted(view, request, self.now),
@@ -370,7 +370,7 @@ mod tests {
 
     /// Rule R6.
     #[test]
-    fn where_the_barrier_failed_its_reason_is_said_and_behind_it_no_clock_in_doubt_evaluates() {
+    fn a_failed_barrier_gives_its_reason_and_a_clock_in_doubt_evaluates_nothing_after_a_barrier() {
         let unsure = Unsure::TooFarAhead { ahead_ms: i64::MAX };
         for clock in [Ok(Millis(1)), Err(unsure), Err(Unsure::NoQuorum { bound_ms: 500 })] {
             let said = denied(Err(BarrierError::NotVoter), clock).unwrap();

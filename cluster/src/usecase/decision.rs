@@ -7,7 +7,7 @@ use assent_proof::{AuthorizeRequest, Code, sign_batch};
 use assent_registry::Decision;
 use bytes::Bytes;
 
-use super::answer_room::Taken;
+use super::answer_budget::ReservedMemory;
 use super::shed::Shed;
 use super::{Answered, Parts};
 
@@ -23,7 +23,7 @@ impl Parts {
     pub(super) fn sign(
         &self,
         decided: &[(AuthorizeRequest, Decision)],
-        mut room: Option<Taken>,
+        mut room: Option<ReservedMemory>,
     ) -> Vec<Answered> {
         let mut unsigned = Vec::with_capacity(decided.len());
         let mut leaves = Vec::with_capacity(decided.len());

@@ -39,7 +39,7 @@ pub(crate) async fn form(service: Service, store_id: [u8; 16], started: impl Fn(
     while !started() {
         match fresh_voters(&service, store_id).await {
             Ok(members) => {
-                let wrong = two_in_one(&members).or_else(|| nowhere(&members));
+                let wrong = duplicate_founder(&members).or_else(|| unreachable_founder(&members));
                 say_wrong(parts, wrong.as_ref());
                 if wrong.is_none() && first {
                     match parts.raft.initialize(members).await {
@@ -62,7 +62,7 @@ pub(crate) async fn form(service: Service, store_id: [u8; 16], started: impl Fn(
 
 /// Why these are not as many founders as they seem: two have a store, a key or an address in common. A cluster that was founded so
 /// would count one signature for two nodes, and could not lose one of the two without the other.
-fn two_in_one(members: &BTreeMap<NodeId, PeerNode>) -> Option<Refusal> {
+fn duplicate_founder(members: &BTreeMap<NodeId, PeerNode>) -> Option<Refusal> {
     members.iter().find_map(|(id, node)| {
         let mut others = members.range((Bound::Excluded(*id), Bound::Unbounded));
         let (other, what) = others.find_map(|(other, known)| Some((other, node.shares(known)?)))?;
@@ -74,7 +74,7 @@ fn two_in_one(members: &BTreeMap<NodeId, PeerNode>) -> Option<Refusal> {
 }
 
 /// Why not every founder is reached where `voters` says: no member may have such an address.
-fn nowhere(members: &BTreeMap<NodeId, PeerNode>) -> Option<Refusal> {
+fn unreachable_founder(members: &BTreeMap<NodeId, PeerNode>) -> Option<Refusal> {
     members.iter().find_map(|(id, node)| {
         let wrong = |address: &String| {
             let error: AddressError = address.parse::<MemberAddress>().err()?;
@@ -174,14 +174,14 @@ mod tests {
     #[test]
     fn no_cluster_is_founded_with_an_address_that_nobody_can_dial() {
         let mut members = BTreeMap::from([founder(1), founder(2), founder(3)]);
-        assert_eq!(nowhere(&members), None);
+        assert_eq!(unreachable_founder(&members), None);
         members.insert(2, PeerNode { client_addr: "0.0.0.0:7400".into(), ..founder(2).1 });
-        let refusal = nowhere(&members).unwrap();
+        let refusal = unreachable_founder(&members).unwrap();
         assert_eq!(refusal.code, Code::Malformed);
         assert!(refusal.detail.starts_with("`voters` has node 2 at `0.0.0.0:7400`"), "{}", refusal.detail);
         // Nor with one in a spelling by which one member could pass for two.
         members.insert(2, PeerNode { peer_addr: "localhost:7500".into(), ..founder(2).1 });
-        let refusal = nowhere(&members).unwrap();
+        let refusal = unreachable_founder(&members).unwrap();
         assert_eq!(refusal.code, Code::Malformed);
         assert!(refusal.detail.contains("another spelling of `127.0.0.1:7500`"), "{}", refusal.detail);
     }
@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn two_founders_with_one_store_key_or_address_found_no_cluster() {
         let all = BTreeMap::from([founder(1), founder(2), founder(3)]);
-        assert_eq!(two_in_one(&all), None);
+        assert_eq!(duplicate_founder(&all), None);
         let one = founder(1).1;
         for (second, what) in [
             (PeerNode { store_id: one.store_id, ..founder(3).1 }, "store"),
@@ -197,7 +197,7 @@ mod tests {
             (PeerNode { peer_addr: one.client_addr.clone(), ..founder(3).1 }, "client address"),
         ] {
             let members = BTreeMap::from([founder(1), founder(2), (3, second)]);
-            let refusal = two_in_one(&members).unwrap();
+            let refusal = duplicate_founder(&members).unwrap();
             assert_eq!(refusal.code, Code::MemberExists);
             let said = format!("nodes 1 and 3 have the same {what}");
             assert!(refusal.detail.starts_with(&said), "{}", refusal.detail);

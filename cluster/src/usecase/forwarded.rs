@@ -14,7 +14,7 @@ use assent_registry::{Group, Outcome, Outcomes};
 
 use super::check::{Sender, Unfit};
 use super::shed::Shed;
-use super::urgency::{READ_AT_ONCE, Room, Urgency};
+use super::urgency::{HeldPlaces, READ_AT_ONCE, Urgency};
 use super::{Service, within};
 use crate::env::blocking;
 use crate::peer::SubmitError;
@@ -29,17 +29,17 @@ impl Service {
         }
         let (urgency, groups) = self.urgency_of(groups).await?;
         let envelopes: Vec<Bytes> = groups.iter().flat_map(|group| group.envelopes.iter().cloned()).collect();
-        let mut room = Room::take(&self.inner.peers_places, urgency, envelopes.len())
+        let mut held_places = HeldPlaces::take(&self.inner.peers_places, urgency, envelopes.len())
             .map_err(|_| SubmitError::Overloaded)?;
         let until = within(parts.config.deadlines.submit_ms);
-        let unfit = self.check(Sender::Peer, &mut room, &envelopes, until).await;
+        let unfit = self.check(Sender::Peer, &mut held_places, &envelopes, until).await;
         let judged_in = unfit.iter().flatten().find_map(|unfit| unfit.history);
-        let (good, answers) = sort_out(groups, unfit);
+        let (good, answers) = split_refused(groups, unfit);
         let Outcomes { groups: proposed, history } = match good.is_empty() {
             true => Outcomes { history: judged_in, ..Outcomes::default() },
             false => parts.propose(&good, until).await?,
         };
-        Ok(Outcomes { groups: put_together(answers, proposed), history })
+        Ok(Outcomes { groups: merge_answers(answers, proposed), history })
     }
 
     /// How urgent a peer's submissions are. More than a moment's reading is done off the async threads. It is bounded by what a peer may
@@ -60,7 +60,7 @@ type Answers = Vec<Option<Outcome>>;
 
 /// The groups to propose, without what is refused, and what each group given is answered. A group of which nothing is to be proposed is
 /// not among them.
-fn sort_out(groups: Vec<Group>, unfit: Vec<Option<Unfit>>) -> (Vec<Group>, Vec<Answers>) {
+fn split_refused(groups: Vec<Group>, unfit: Vec<Option<Unfit>>) -> (Vec<Group>, Vec<Answers>) {
     let mut refusals = unfit.into_iter().map(|unfit| unfit.map(|unfit| unfit.refusal));
     let (mut good, mut answers) = (Vec::new(), Vec::with_capacity(groups.len()));
     for Group { atomic, envelopes } in groups {
@@ -94,7 +94,7 @@ fn refuse_all_if_one(of_group: &mut [Option<Refusal>]) {
 }
 
 /// Every group's answer: what was refused here, and for the rest what came of proposing it.
-fn put_together(answers: Vec<Answers>, proposed: Vec<Vec<Outcome>>) -> Vec<Vec<Outcome>> {
+fn merge_answers(answers: Vec<Answers>, proposed: Vec<Vec<Outcome>>) -> Vec<Vec<Outcome>> {
     let mut proposed = proposed.into_iter();
     let whole = |answers: Answers| -> Vec<Outcome> {
         let open = answers.iter().filter(|answer| answer.is_none()).count();
@@ -130,25 +130,25 @@ mod tests {
     }
 
     #[test]
-    fn of_a_peers_group_of_mode_each_only_the_unfit_envelope_is_refused_and_the_rest_is_proposed() {
+    fn in_a_peers_group_of_mode_each_only_the_unfit_envelope_is_refused() {
         let groups =
             vec![group(false, &["a"]), group(false, &["b", "strange", "c"]), group(false, &["strange"])];
         let unfit = vec![None, None, Some(no().into()), None, Some(no().into())];
-        let (good, answers) = sort_out(groups, unfit);
+        let (good, answers) = split_refused(groups, unfit);
         assert_eq!(good, [group(false, &["a"]), group(false, &["b", "c"])]);
         let proposed = vec![vec![outcome("a")], vec![outcome("b"), outcome("c")]];
-        let whole = put_together(answers, proposed);
+        let whole = merge_answers(answers, proposed);
         assert_eq!(whole[0], [outcome("a")]);
         assert_eq!(whole[1], [outcome("b"), Outcome::refused(no()), outcome("c")]);
         assert_eq!(whole[2], [Outcome::refused(no())]);
     }
 
     #[test]
-    fn of_a_peers_group_of_mode_all_an_unfit_envelope_refuses_the_others_and_nothing_is_proposed() {
+    fn in_a_peers_group_of_mode_all_one_unfit_envelope_refuses_the_whole_group() {
         let groups = vec![group(true, &["a"]), group(true, &["b", "strange", "c"]), group(true, &["d"])];
-        let (good, answers) = sort_out(groups, vec![None, None, Some(no().into()), None, None]);
+        let (good, answers) = split_refused(groups, vec![None, None, Some(no().into()), None, None]);
         assert_eq!(good, [group(true, &["a"]), group(true, &["d"])]);
-        let whole = put_together(answers, vec![vec![outcome("a")], vec![outcome("d")]]);
+        let whole = merge_answers(answers, vec![vec![outcome("a")], vec![outcome("d")]]);
         assert_eq!(whole[0], [outcome("a")]);
         assert_eq!(whole[2], [outcome("d")]);
         let of_batch = Outcome::refused(Refusal::of_batch(1, &no()));
@@ -158,20 +158,21 @@ mod tests {
     #[test]
     fn an_answer_too_few_lets_nothing_through_and_refuses_nothing_for_good() {
         let lost = Outcome::refused(Shed::Lost.refusal());
-        let (good, answers) = sort_out(vec![group(false, &["a", "b"])], vec![None]);
+        let (good, answers) = split_refused(vec![group(false, &["a", "b"])], vec![None]);
         assert_eq!(good, [group(false, &["a"])]);
-        assert_eq!(put_together(answers, vec![vec![outcome("a")]]), [vec![outcome("a"), lost.clone()]]);
-        let (good, answers) = sort_out(vec![group(true, &["a", "b"])], vec![None]);
+        assert_eq!(merge_answers(answers, vec![vec![outcome("a")]]), [vec![outcome("a"), lost.clone()]]);
+        let (good, answers) = split_refused(vec![group(true, &["a", "b"])], vec![None]);
         assert!(good.is_empty());
         let of_batch = Outcome::refused(Refusal::of_batch(1, &Shed::Lost.refusal()));
-        assert_eq!(put_together(answers, Vec::new()), [vec![of_batch, lost]]);
+        assert_eq!(merge_answers(answers, Vec::new()), [vec![of_batch, lost]]);
     }
 
     #[test]
     fn outcomes_that_do_not_fit_what_was_proposed_are_given_to_no_envelope() {
-        let (_, answers) = sort_out(vec![group(false, &["a", "strange"])], vec![None, Some(no().into())]);
+        let (_, answers) =
+            split_refused(vec![group(false, &["a", "strange"])], vec![None, Some(no().into())]);
         for proposed in [Vec::new(), vec![Vec::new()], vec![vec![outcome("a"), outcome("b")]]] {
-            assert_eq!(put_together(answers.clone(), proposed), [Vec::<Outcome>::new()]);
+            assert_eq!(merge_answers(answers.clone(), proposed), [Vec::<Outcome>::new()]);
         }
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::{Instant, interval, timeout};
 
 use super::Service;
 use crate::config::RaftConfig;
-use crate::tasks::{Pulse, Why};
+use crate::tasks::{TaskHeartbeat, Why};
 
 /// How often it is looked.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -77,13 +77,13 @@ fn cut(raft: &RaftConfig, log: Extent, too_old: Option<u64>, factor: u64) -> Opt
 }
 
 /// Cuts the log now and again, as long as the node runs.
-pub(crate) async fn keep_log(service: Service, pulse: Pulse) -> Why {
+pub(crate) async fn keep_log(service: Service, heartbeat: TaskHeartbeat) -> Why {
     let mut ticks = interval(LOOK_EVERY);
     let mut marks = Marks::default();
     let mut held_back = None;
     loop {
         ticks.tick().await;
-        pulse.beat();
+        heartbeat.beat();
         let parts = service.parts();
         let raft = &parts.config.raft;
         let Some((first, last)) = parts.storage.log.range() else { continue };

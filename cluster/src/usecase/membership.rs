@@ -15,7 +15,7 @@ use assent_registry::query;
 
 use super::change::{Changed, done, is_its_own, refused, unknown};
 use super::parts::CoreMetrics;
-use super::relocate::{Place, has_places};
+use super::relocate::{NewAddresses, has_places};
 use super::{Parts, Service};
 use crate::peer::{Manage, ManageError, ManageReply};
 use crate::raft::types::{MEMBERS_MAX, NodeId, NodeIdError, PeerNode, VOTERS_MAX, check_new_id};
@@ -65,7 +65,9 @@ impl Service {
             Manage::Add { id, node } => parts.add(id, node, until).await?,
             Manage::Promote(id) => parts.promote(id, until).await?,
             Manage::Update { id, peer_addr, client_addr } => {
-                parts.relocate(BTreeMap::from([(id, Place { peer_addr, client_addr })]), until).await?;
+                parts
+                    .relocate(BTreeMap::from([(id, NewAddresses { peer_addr, client_addr })]), until)
+                    .await?;
             }
             Manage::Remove(id) if id == parts.config.node_id => {
                 parts.removable(id)?;
@@ -105,7 +107,7 @@ impl Service {
             Some(to) => {
                 tracing::info!(to, "handing leadership over");
                 if parts.raft.trigger().transfer_leader(to).await.is_ok() {
-                    parts.somebody_else_leads(to, until.min(Instant::now() + patience)).await;
+                    parts.wait_for_new_leader(to, until.min(Instant::now() + patience)).await;
                 }
             }
         }

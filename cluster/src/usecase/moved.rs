@@ -15,14 +15,14 @@ use tokio::time::{Instant, sleep};
 use assent_proof::{Code, Millis};
 use assent_registry::{RowError, query};
 
-use super::relocate::Place;
+use super::relocate::NewAddresses;
 use super::{Parts, Service, within};
 use crate::env::blocking;
 use crate::peer::{ManageError, Moved, MovedReply, PeerError};
 use crate::raft::types::{NodeId, PeerNode};
 
 /// How long a peer may take to hear where a member is. As leader it changes the membership first.
-const HEEDED_WITHIN: Duration = Duration::from_millis(900);
+const ACCEPT_WITHIN: Duration = Duration::from_millis(900);
 /// How long the leader waits for another change of the membership to end, and how often it looks.
 const TURN_WITHIN: Duration = Duration::from_millis(600);
 const TURN_EVERY: Duration = Duration::from_millis(50);
@@ -86,7 +86,7 @@ impl Parts {
         let config = &self.config;
         let hint = config.peers.iter().find(|peer| peer.id == id).map(|peer| peer.peer.clone());
         let founded = config.voters.iter().find(|voter| voter.id == id).map(|voter| voter.peer.clone());
-        let all = [self.acquaintances.whereabouts.of(id, node), hint, Some(node.peer_addr.clone()), founded];
+        let all = [self.gossip.announced_addresses.of(id, node), hint, Some(node.peer_addr.clone()), founded];
         let mut addresses: Vec<String> = Vec::new();
         for address in all.into_iter().flatten() {
             if !address.is_empty() && !addresses.contains(&address) {
@@ -98,7 +98,7 @@ impl Parts {
 
     /// This node's own word on where it is, if the membership says something else. An address of it that others cannot dial is not
     /// said: of that the membership's stays.
-    fn own_word(&self) -> Option<Moved> {
+    fn own_announcement(&self) -> Option<Moved> {
         let known = self.own_entry()?;
         let (peer_addr, client_addr) = self.config.dialable();
         let own = PeerNode {
@@ -107,10 +107,10 @@ impl Parts {
             ..known.clone()
         };
         if own == known {
-            self.acquaintances.whereabouts.settle();
+            self.gossip.announced_addresses.settle();
             return None;
         }
-        if self.acquaintances.whereabouts.is_settled() {
+        if self.gossip.announced_addresses.is_settled() {
             return None;
         }
         let now = self.env.clock.now();
@@ -161,7 +161,7 @@ impl Parts {
         let me = self.config.node_id;
         together(&self.members_known(), moved, |id, known| {
             // This node's own word is carried out once another member has found it there, and then with what it needs.
-            if id == me { None } else { self.acquaintances.whereabouts.word(id, known) }
+            if id == me { None } else { self.gossip.announced_addresses.announcement(id, known) }
         })
     }
 
@@ -172,7 +172,7 @@ impl Parts {
         let connected = others.filter(|id| *id != moved.node_id && self.hub.is_connected(*id));
         connected
             .map(|id| {
-                let call: Answering = Box::pin(self.hub.call(id, moved, HEEDED_WITHIN));
+                let call: Answering = Box::pin(self.hub.call(id, moved, ACCEPT_WITHIN));
                 (id, call)
             })
             .collect()
@@ -183,16 +183,16 @@ impl Service {
     /// Says where this node is, if the membership has it elsewhere, to every member that it reaches. Called once a second.
     pub(crate) fn say_where(&self) {
         let parts = self.parts();
-        if !parts.acquaintances.whereabouts.may_speak(Instant::now()) {
+        if !parts.gossip.announced_addresses.may_announce(Instant::now()) {
             return;
         }
-        let Some(moved) = parts.own_word() else { return };
+        let Some(moved) = parts.own_announcement() else { return };
         let (service, calls) = (self.clone(), parts.pass_on(&moved));
         parts.tasks.passing("say where this node is", async move {
             let refusals = service.say_to(&moved, calls).await;
-            let whereabouts = &service.parts().acquaintances.whereabouts;
-            whereabouts.has_spoken(!refusals.is_empty(), Instant::now());
-            if !refusals.is_empty() && whereabouts.is_news(&refusals) {
+            let announced_addresses = &service.parts().gossip.announced_addresses;
+            announced_addresses.has_announced(!refusals.is_empty(), Instant::now());
+            if !refusals.is_empty() && announced_addresses.is_news(&refusals) {
                 tracing::warn!(
                     why = refusals,
                     "the membership has this node at other addresses than it has, and is not corrected"
@@ -225,7 +225,7 @@ impl Service {
     }
 
     /// A member says where it is, or another one passes that on.
-    pub(crate) async fn heed_moved(&self, from: NodeId, moved: Moved) -> MovedReply {
+    pub(crate) async fn accept_moved(&self, from: NodeId, moved: Moved) -> MovedReply {
         let parts = self.parts();
         let (id, me) = (moved.node_id, parts.config.node_id);
         if id == me {
@@ -237,7 +237,7 @@ impl Service {
         let now = parts.sure_now().unwrap_or_else(|| parts.env.clock.now());
         // Whoever is not heeded is told why, and writes that to its own log.
         let known = parts.check_moved(&moved, now).await?;
-        let news = parts.acquaintances.whereabouts.heed(&moved, &known, now)?;
+        let news = parts.gossip.announced_addresses.accept(&moved, &known, now)?;
         if news {
             parts.hub.ensure_peer_at(id, parts.peer_addresses(id, &known));
             if from == id {
@@ -250,12 +250,12 @@ impl Service {
             (true, true) => {
                 let corrected = self.correct(&moved).await;
                 if let Err(why) = &corrected {
-                    parts.acquaintances.whereabouts.refuse(&moved, why);
+                    parts.gossip.announced_addresses.refuse(&moved, why);
                 }
                 corrected
             }
             // It came by another member before.
-            (true, false) => parts.acquaintances.whereabouts.outcome(id),
+            (true, false) => parts.gossip.announced_addresses.outcome(id),
             // The member itself hears whether it is found: if it leads, it goes by that.
             (false, _) if from == id => parts.is_found(&moved).await,
             (false, _) => Ok(()),
@@ -268,7 +268,7 @@ impl Service {
         if parts.moves_with(moved)?.is_empty() {
             return Ok(());
         }
-        let Some(_in_work) = parts.acquaintances.whereabouts.begin(moved.node_id) else {
+        let Some(_in_work) = parts.gossip.announced_addresses.begin(moved.node_id) else {
             return Err(format!("an earlier word of node {} is in work", moved.node_id));
         };
         let now = parts.judged().map_err(|unsure| {
@@ -282,11 +282,11 @@ impl Service {
                 parts.is_found(word).await?;
             }
         }
-        let places: BTreeMap<NodeId, Place> = moves
+        let places: BTreeMap<NodeId, NewAddresses> = moves
             .into_iter()
             .map(|(id, word)| {
                 let Moved { peer_addr, client_addr, .. } = word;
-                (id, Place { peer_addr: Some(peer_addr), client_addr: Some(client_addr) })
+                (id, NewAddresses { peer_addr: Some(peer_addr), client_addr: Some(client_addr) })
             })
             .collect();
         let patience = Instant::now() + TURN_WITHIN;

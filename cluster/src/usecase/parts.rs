@@ -15,6 +15,7 @@ use assent_registry::{ClusterId, RowError, query, rules_in_force};
 use assent_store::{Health, LogStore, RegistryStore, StoreError};
 
 use super::anchor::Anchor;
+use crate::announced_addresses::AnnouncedAddresses;
 use crate::config::Config;
 use crate::env::Environment;
 use crate::introductions::Introductions;
@@ -22,12 +23,11 @@ use crate::metrics::Metrics;
 use crate::peer::PeerHub;
 use crate::raft::log::LogRecord;
 use crate::raft::machine::{AppliedAt, Machine};
-use crate::raft::memory::Memory;
 use crate::raft::network::Transfers;
+use crate::raft::remembered::Remembered;
 use crate::raft::types::{NodeId, TypeConfig};
 use crate::raft::verifier::Verifier;
 use crate::tasks::Tasks;
-use crate::whereabouts::Whereabouts;
 
 /// This node's Raft core.
 pub(crate) type Core = Raft<TypeConfig, Machine>;
@@ -47,7 +47,7 @@ pub(crate) struct Parts {
     pub(crate) tasks: Tasks,
     pub(crate) identity: NodeIdentity,
     pub(crate) storage: Storage,
-    pub(crate) acquaintances: Acquaintances,
+    pub(crate) gossip: MemberGossip,
     pub(crate) lifecycle: Lifecycle,
     /// What this node trusts of its clock.
     pub(crate) anchor: Mutex<Anchor>,
@@ -74,17 +74,17 @@ pub(crate) struct Storage {
     /// The Raft log, for how large it is.
     pub(crate) log: LogStore<LogRecord>,
     /// What is remembered of the members, and of this node's own end.
-    pub(crate) memory: Arc<Memory>,
+    pub(crate) remembered: Arc<Remembered>,
     /// The snapshots on their way.
     pub(crate) transfers: Transfers,
 }
 
 /// What members have said of members, beside what the membership says.
-pub(crate) struct Acquaintances {
+pub(crate) struct MemberGossip {
     /// Members that others have named.
     pub(crate) introductions: Introductions,
     /// Where members say that they are.
-    pub(crate) whereabouts: Whereabouts,
+    pub(crate) announced_addresses: AnnouncedAddresses,
 }
 
 /// Whether this node has begun, whether it is leaving, and why it ends.

@@ -13,13 +13,13 @@ pub(crate) struct Pending {
     pub(super) group: Group,
     pub(super) bytes: usize,
     pub(super) until: Instant,
-    pub(super) reply: oneshot::Sender<Result<Judged, Failure>>,
+    pub(super) reply: oneshot::Sender<Result<SubmissionOutcome, Failure>>,
     /// Given back with the answer.
     pub(super) _places: OwnedSemaphorePermit,
 }
 
 /// What became of one submission, and in which history.
-pub(super) struct Judged {
+pub(super) struct SubmissionOutcome {
     pub(super) outcomes: Vec<Outcome>,
     pub(super) history: Option<History>,
 }

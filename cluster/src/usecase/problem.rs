@@ -244,7 +244,7 @@ impl From<MembershipError> for Box<Problem> {
 fn of_members_refusal(refusal: &Refusal) -> Box<Problem> {
     let told = of_refusal(refusal, Call::Manage);
     let of_clock = refusal.code == Code::ClockUncertain;
-    let apart = Some(refusal.detail.as_str()).filter(|_| of_clock).and_then(Unsure::told_apart);
+    let apart = Some(refusal.detail.as_str()).filter(|_| of_clock).and_then(Unsure::split_text);
     match apart {
         Some((detail, remedy)) => {
             Box::new(Problem { detail: detail.to_owned(), remedy: remedy.to_owned(), ..*told })
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_looked_at_is_refused_with_a_status_that_sends_the_caller_elsewhere() {
+    fn an_unevaluated_call_gets_a_status_that_sends_the_caller_to_another_node() {
         let all = [Shed::Overloaded("o".to_owned()), Shed::Late("l".to_owned()), Shed::from(BlockingError)];
         for shed in all {
             for call in [Call::Authorize, Call::Submission, Call::Read] {
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_that_does_not_lie_here_is_told_whether_its_caller_can_go_on_and_from_where() {
+    fn a_cursor_outside_this_ledger_is_answered_with_whether_and_where_to_continue() {
         let at = |revision| Cursor { history: history(1), revision };
         let told = |cursor, located| CursorError::of(cursor, located).map(Box::<Problem>::from);
         assert_eq!(told(at(9), Located::Here), None);

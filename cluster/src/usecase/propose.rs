@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use assent_registry::{Command, Group, Outcome, Outcomes};
 
 use super::Parts;
-use super::pending::{Failure, Judged, Pending};
+use super::pending::{Failure, Pending, SubmissionOutcome};
 use super::problem::is_settled;
 use super::service::Inner;
 use super::submitted::{Submitted, answer, failed};
@@ -80,7 +80,7 @@ fn spread(batch: Vec<Pending>, result: Result<Outcomes, Failure>) {
             let mut groups = groups.into_iter();
             for pending in batch {
                 let outcomes = groups.next().unwrap_or_default();
-                let _ = pending.reply.send(Ok(Judged { outcomes, history }));
+                let _ = pending.reply.send(Ok(SubmissionOutcome { outcomes, history }));
             }
         }
         Err(failure) => {

@@ -24,7 +24,7 @@ use super::{Parts, Service, Submitted, within};
 use crate::peer::{CosignRules, CosignRulesReply};
 use crate::raft::types::NodeId;
 use crate::raft::voters::Voters;
-use crate::tasks::{Pulse, Why};
+use crate::tasks::{TaskHeartbeat, Why};
 
 /// How often the leader looks whether all voters know the next version.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -42,13 +42,13 @@ const CLOCK: &str = "it does not trust its clock";
 const SUBJECT: &[u8] = b"rules";
 
 /// Raises the rules whenever this node leads and every voter knows the next version.
-pub(crate) async fn raise_rules(service: Service, pulse: Pulse) -> Why {
+pub(crate) async fn raise_rules(service: Service, heartbeat: TaskHeartbeat) -> Why {
     let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut said = None;
     loop {
         ticks.tick().await;
-        pulse.beat();
+        heartbeat.beat();
         match service.parts().raise().await {
             Ok(None) => said = None,
             Ok(Some(version)) => tracing::info!(version, "the rules are raised"),
@@ -147,7 +147,7 @@ impl Parts {
             let (key, sig) = answer?;
             envelope.attach(&key, sig).map_err(|refusal| refusal.detail)?;
         }
-        self.storage.memory.sign(version).await.map_err(|error| error.to_string())?;
+        self.storage.remembered.sign(version).await.map_err(|error| error.to_string())?;
         envelope.sign_with(&self.identity.key);
         Ok(envelope.to_vec().into())
     }
@@ -208,7 +208,7 @@ impl Parts {
         if at.0 > now.0.saturating_add(CLOCK_BOUND_MS) || at.0.saturating_add(RULES_USABLE_MS) < now.0 {
             return Err(format!("`{issued_at}` is not now"));
         }
-        self.storage.memory.sign(version).await.map_err(|error| error.to_string())?;
+        self.storage.remembered.sign(version).await.map_err(|error| error.to_string())?;
         Ok(Bytes::copy_from_slice(&self.identity.key.sign(&pae(STATEMENT_PAYLOAD_TYPE, &statement))))
     }
 }

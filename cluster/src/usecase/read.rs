@@ -6,7 +6,7 @@ use assent_registry::{RowError, Rows};
 
 use super::barrier::BarrierError;
 use super::problem::{ReadError, not_ready, problem};
-use super::removed::Belonging;
+use super::removed::MembershipStatus;
 use super::{Caller, Service, Shed, within};
 use crate::env::blocking;
 use crate::locked::lock;
@@ -73,9 +73,9 @@ impl Service {
         if let Some(refusal) = not_founded {
             return not_ready(&refusal);
         }
-        let belonging = parts.belonging();
-        let waits = belonging == Belonging::Waiting && !parts.config.is_founder();
-        match belonging.removed() {
+        let membership_status = parts.membership_status();
+        let waits = membership_status == MembershipStatus::Waiting && !parts.config.is_founder();
+        match membership_status.removed() {
             Some(removed) => problem(Code::MemberRemoved, Call::Read, removed.detail),
             None if waits => {
                 let detail = "this node is not a voter of the cluster: it waits to be added";

@@ -48,7 +48,7 @@ fn are_their_own(members: &BTreeMap<NodeId, PeerNode>, changed: &BTreeMap<NodeId
 
 /// Where a member is from now on; what is none stays as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct NewAddresses {
     pub(super) peer_addr: Option<String>,
     pub(super) client_addr: Option<String>,
 }
@@ -57,7 +57,7 @@ impl Service {
     /// Has the membership say where these members are, all in one change, if this node leads.
     pub(super) async fn relocate_as_leader(
         &self,
-        places: BTreeMap<NodeId, Place>,
+        places: BTreeMap<NodeId, NewAddresses>,
         until: Instant,
     ) -> Changed<()> {
         let parts = self.parts();
@@ -76,12 +76,16 @@ impl Service {
 
 impl Parts {
     /// These members are elsewhere from now on. Nothing else about them changes, so no quorum does.
-    pub(super) async fn relocate(&self, places: BTreeMap<NodeId, Place>, until: Instant) -> Changed<()> {
+    pub(super) async fn relocate(
+        &self,
+        places: BTreeMap<NodeId, NewAddresses>,
+        until: Instant,
+    ) -> Changed<()> {
         let metrics = self.settled()?;
         let members: BTreeMap<NodeId, PeerNode> =
             metrics.membership_config.nodes().map(|(id, node)| (*id, node.clone())).collect();
         let mut changed = BTreeMap::new();
-        for (id, Place { peer_addr, client_addr }) in places {
+        for (id, NewAddresses { peer_addr, client_addr }) in places {
             let Some(known) = members.get(&id) else { return unknown(id) };
             let node = PeerNode {
                 peer_addr: peer_addr.unwrap_or_else(|| known.peer_addr.clone()),
@@ -118,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn members_take_each_others_addresses_in_one_change_and_none_that_another_keeps_or_nobody_can_dial() {
+    fn members_may_swap_addresses_in_one_change_but_not_take_one_in_use_or_undialable() {
         let members = BTreeMap::from([(1, member(1)), (2, member(2)), (3, member(3))]);
         let at = |id: u8, peer: &str, client: &str| {
             (u64::from(id), PeerNode { peer_addr: peer.into(), client_addr: client.into(), ..member(id) })
@@ -149,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_was_stored_before_spellings_were_checked_stays_and_is_known_for_what_it_is() {
+    fn an_address_stored_before_spellings_were_checked_stays_and_equals_its_canonical_form() {
         let stored = PeerNode { peer_addr: "localhost:80".into(), ..member(1) };
         let members = BTreeMap::from([(1, stored.clone()), (2, member(2))]);
         let moved = PeerNode { client_addr: "c:1".into(), ..stored.clone() };

@@ -18,7 +18,7 @@ use crate::raft::types::{NodeId, TypeConfig};
 
 /// What a node is to its cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Belonging {
+pub(crate) enum MembershipStatus {
     /// It is a member, as far as it knows.
     Member,
     /// It never was one.
@@ -27,12 +27,12 @@ pub(crate) enum Belonging {
     Removed(Vec<NodeId>),
 }
 
-impl Belonging {
+impl MembershipStatus {
     /// What is shown of a node that was removed.
     pub(crate) fn removed(self) -> Option<RemovedBody> {
         let said_by = match self {
-            Belonging::Member | Belonging::Waiting => return None,
-            Belonging::Removed(said_by) => said_by,
+            MembershipStatus::Member | MembershipStatus::Waiting => return None,
+            MembershipStatus::Removed(said_by) => said_by,
         };
         let detail = match said_by.is_empty() {
             true => "this node was removed from the cluster, as its own log says".to_owned(),
@@ -51,22 +51,26 @@ impl Belonging {
 
 impl Parts {
     /// What this node is to its cluster, as far as it can tell.
-    pub(crate) fn belonging(&self) -> Belonging {
+    pub(crate) fn membership_status(&self) -> MembershipStatus {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
         let (membership, me) = (&metrics.membership_config, self.config.node_id);
         if membership.nodes().next().is_none() {
-            return Belonging::Waiting;
+            return MembershipStatus::Waiting;
         }
         if membership.get_node(&me).is_none() {
             let highest = membership
                 .nodes()
                 .map(|(id, _)| *id)
                 .fold(self.storage.applied.borrow().highest_id, NodeId::max);
-            return if me <= highest { Belonging::Removed(Vec::new()) } else { Belonging::Waiting };
+            return if me <= highest {
+                MembershipStatus::Removed(Vec::new())
+            } else {
+                MembershipStatus::Waiting
+            };
         }
         let said_by: Vec<NodeId> = self.refusing_of(membership).into_iter().collect();
-        if said_by.is_empty() { Belonging::Member } else { Belonging::Removed(said_by) }
+        if said_by.is_empty() { MembershipStatus::Member } else { MembershipStatus::Removed(said_by) }
     }
 
     /// The members that refuse this node as one that was removed: each that does, and each that did and has not let it in since, also
@@ -85,7 +89,7 @@ impl Parts {
         if heard > voters.len() / 2 {
             return BTreeSet::new();
         }
-        let mut refusing = self.storage.memory.removed_by();
+        let mut refusing = self.storage.remembered.removed_by();
         for peer in self.hub.status() {
             if peer.says_removed {
                 refusing.insert(peer.id);

@@ -94,14 +94,14 @@ async fn run_round(inner: Arc<Inner>, all: Vec<Joined>) {
     let last_try = LastTry::default();
     let give_up = |over: Vec<Joined>| {
         let error = last_try.given_up();
-        let asks = tell_reads(over, &Err(error.clone()));
+        let asks = answer_reads(over, &Err(error.clone()));
         parts.tasks.passing("calls that gave up", answer_all(inner.clone(), asks, Err(error)));
     };
     let gives_up = |joined: &Joined| gives_up_at(joined, started);
     let barrier = parts.barrier_of_many(until, &last_try);
     let (waiting, passed) = together(barrier, waiting, gives_up, give_up).await;
     parts.metrics.barrier_took(started.elapsed(), passed.is_ok());
-    let asks = tell_reads(waiting, &passed);
+    let asks = answer_reads(waiting, &passed);
     answer_all(inner, asks, passed).await;
 }
 
@@ -151,7 +151,7 @@ async fn together(
 }
 
 /// Tells the reads of a round how its barrier ended. The authorizes among its callers are left to be answered.
-fn tell_reads(members: Vec<Joined>, passed: &Result<(), BarrierError>) -> Vec<Ask> {
+fn answer_reads(members: Vec<Joined>, passed: &Result<(), BarrierError>) -> Vec<Ask> {
     let mut asks = Vec::new();
     for joined in members {
         match joined {

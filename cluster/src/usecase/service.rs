@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 
-use super::answer_room::AnswerRoom;
+use super::answer_budget::AnswerBudget;
 use super::events::Feeds;
 use super::joined::Joined;
 use super::key_ends::Walks;
@@ -52,7 +52,7 @@ pub(crate) struct Inner {
     /// What long calls may take.
     pub(super) lane: Lane,
     /// What the answers under way may take.
-    pub(super) answer_room: AnswerRoom,
+    pub(super) answer_budget: AnswerBudget,
     /// One permit a KiB of answers to batches that are being written.
     pub(super) batch_room: Arc<Semaphore>,
     /// What was looked at and waits to be proposed.

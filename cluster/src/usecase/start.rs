@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
-use super::answer_room::AnswerRoom;
+use super::answer_budget::AnswerBudget;
 use super::digest::DIGESTS_AT_ONCE;
 use super::events::Feeds;
 use super::key_ends::Walks;
@@ -35,7 +35,7 @@ impl Service {
             rounds,
             authorize_room: Arc::new(Semaphore::new(limits.short_queue())),
             lane: Lane::new(&limits),
-            answer_room: AnswerRoom::new(limits.answer_kib),
+            answer_budget: AnswerBudget::new(limits.answer_kib),
             batch_room: Arc::new(Semaphore::new(limits.answer_kib)),
             submissions,
             places: Places::for_clients(&limits),

@@ -48,7 +48,7 @@ impl Service {
                 key: parts.identity.key.public(),
             },
             member: parts.is_member(),
-            removed: parts.belonging().removed(),
+            removed: parts.membership_status().removed(),
             silenced: parts.silenced_body(),
             rules: parts.rules().unwrap_or(0),
             rules_known: parts.rules_known(),

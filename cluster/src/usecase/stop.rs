@@ -47,7 +47,7 @@ impl Service {
             if parts.raft.trigger().transfer_leader(to).await.is_err() {
                 break;
             }
-            if let Some(leader) = parts.somebody_else_leads(to, until.min(Instant::now() + patience)).await {
+            if let Some(leader) = parts.wait_for_new_leader(to, until.min(Instant::now() + patience)).await {
                 let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
                 tracing::info!(leader, took_ms, "leadership was handed over");
                 return;
@@ -77,7 +77,7 @@ impl Parts {
     }
 
     /// Who leads in this node's place, by `until`; nobody if `successor` goes away meanwhile.
-    pub(super) async fn somebody_else_leads(&self, successor: NodeId, until: Instant) -> Option<NodeId> {
+    pub(super) async fn wait_for_new_leader(&self, successor: NodeId, until: Instant) -> Option<NodeId> {
         loop {
             match self.believed_leader() {
                 Some(leader) if leader != self.config.node_id => return Some(leader),

@@ -15,12 +15,12 @@ use assent_proof::{Code, Refusal};
 use assent_registry::Group;
 
 use super::check::{Sender, Unfit};
-use super::pending::{Failure, Judged, Pending};
+use super::pending::{Failure, Pending, SubmissionOutcome};
 use super::shed::Shed;
 use super::submitted::{Submitted, answer, failed, refused};
-use super::urgency::{Room, Urgency};
+use super::urgency::{HeldPlaces, Urgency};
 use super::{Caller, Service, within};
-use crate::metrics::{Became, Metrics};
+use crate::metrics::{EnvelopeOutcome, Metrics};
 
 impl Service {
     /// Submits one envelope, byte for byte.
@@ -63,23 +63,23 @@ impl Service {
         sender: Sender,
         mode: BatchMode,
         envelopes: Vec<Bytes>,
-        room: Option<Room<'_>>,
+        held_places: Option<HeldPlaces<'_>>,
         until: Instant,
     ) -> Result<Vec<Submitted>, Box<Problem>> {
         let started = Instant::now();
         let (urgency, count) = (Urgency::of(&envelopes), envelopes.len());
         let uncounted = self.uncounted(count);
-        let room = match room {
-            Some(room) => room.turned_out(urgency, count),
-            None => Room::take(&self.inner.places, urgency, count),
+        let held_places = match held_places {
+            Some(held_places) => held_places.turned_out(urgency, count),
+            None => HeldPlaces::take(&self.inner.places, urgency, count),
         };
-        let results = match room {
-            Ok(mut room) => {
-                let unfit = self.check(sender, &mut room, &envelopes, until).await;
+        let results = match held_places {
+            Ok(mut held_places) => {
+                let unfit = self.check(sender, &mut held_places, &envelopes, until).await;
                 let results = match (mode, unfit.iter().any(Option::is_some)) {
                     (BatchMode::All, true) => all_refused(&unfit),
                     _ => {
-                        let places = room.into_places();
+                        let places = held_places.into_places();
                         self.propose_checked(mode, urgency, places, envelopes, unfit, until).await
                     }
                 };
@@ -116,7 +116,7 @@ impl Service {
         let mut outcomes = match count {
             0 => Vec::new(),
             _ => match self.enqueue(mode, urgency, places, good, until).await {
-                Ok(Judged { outcomes, history }) if outcomes.len() == count => {
+                Ok(SubmissionOutcome { outcomes, history }) if outcomes.len() == count => {
                     outcomes.into_iter().map(|outcome| answer(outcome, history)).collect()
                 }
                 Ok(_) => vec![failed(&Failure::Unknown("the log entry did not decode".to_owned())); count],
@@ -140,7 +140,7 @@ impl Service {
         places: OwnedSemaphorePermit,
         envelopes: Vec<Bytes>,
         until: Instant,
-    ) -> Result<Judged, Failure> {
+    ) -> Result<SubmissionOutcome, Failure> {
         let bytes = envelopes.iter().map(Bytes::len).sum();
         let (reply, outcome) = oneshot::channel();
         let group = Group { atomic: mode == BatchMode::All, envelopes };
@@ -174,14 +174,14 @@ impl Uncounted<'_> {
 
     /// The same became of all of them.
     pub(super) fn became_all(mut self, result: &Submitted) {
-        self.metrics.submitted(&Became::from(result), std::mem::take(&mut self.envelopes));
+        self.metrics.submitted(&EnvelopeOutcome::from(result), std::mem::take(&mut self.envelopes));
     }
 
     /// This became of each of them.
     fn became_each(mut self, results: &[Submitted]) {
         self.envelopes = 0;
         for result in results {
-            self.metrics.submitted(&Became::from(result), 1);
+            self.metrics.submitted(&EnvelopeOutcome::from(result), 1);
         }
     }
 }
@@ -190,7 +190,7 @@ impl Drop for Uncounted<'_> {
     fn drop(&mut self) {
         // A caller that went away is no reason to count.
         if std::thread::panicking() {
-            self.metrics.submitted(&Became::Refused(Code::InternalError), self.envelopes);
+            self.metrics.submitted(&EnvelopeOutcome::Refused(Code::InternalError), self.envelopes);
         }
     }
 }
@@ -243,7 +243,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_batch_has_one_problem_only_if_each_envelope_would_be_told_the_same_code_and_it_settles_nothing() {
+    fn a_batch_is_answered_with_one_problem_only_if_all_envelopes_were_shed_with_one_code() {
         let judged = |code| refused(&Refusal::new(code, "as told"), None);
         let full = || judged(Code::Overloaded);
         let shed = unless_shed(vec![full(), full(), full()]).expect_err("it was shed");

@@ -6,7 +6,7 @@ use assent_registry::Outcome;
 
 use super::pending::Failure;
 use super::problem::{is_settled, of_failure, of_refusal};
-use crate::metrics::Became;
+use crate::metrics::EnvelopeOutcome;
 
 /// What became of one envelope, as the caller is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,13 +39,15 @@ impl Submitted {
     }
 }
 
-impl From<&Submitted> for Became {
+impl From<&Submitted> for EnvelopeOutcome {
     fn from(result: &Submitted) -> Self {
         match result {
-            Submitted::Accepted { fresh: true, .. } => Became::Accepted,
-            Submitted::Accepted { fresh: false, .. } => Became::Again,
-            Submitted::Unknown(_) => Became::Unknown,
-            Submitted::Refused(problem) | Submitted::NotTaken(problem) => Became::Refused(problem.code),
+            Submitted::Accepted { fresh: true, .. } => EnvelopeOutcome::Accepted,
+            Submitted::Accepted { fresh: false, .. } => EnvelopeOutcome::Again,
+            Submitted::Unknown(_) => EnvelopeOutcome::Unknown,
+            Submitted::Refused(problem) | Submitted::NotTaken(problem) => {
+                EnvelopeOutcome::Refused(problem.code)
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ use super::Service;
 use super::anchor::Unsure;
 use super::clock::Watched;
 use crate::env::blocking;
-use crate::tasks::{Pulse, Why};
+use crate::tasks::{TaskHeartbeat, Why};
 
 /// How often the clock is judged.
 const CLOCK_EVERY: Duration = Duration::from_millis(100);
@@ -23,7 +23,7 @@ const UNSURE_TICKS: u32 = 3;
 /// Looks at the clock. A node with whose clock no quorum agrees does not campaign, and hands leadership over if it has it. What else
 /// is wrong with a clock with which a quorum agrees is wrong with all of the quorum's: another leader would stamp nothing either, and
 /// this one is still good for reading.
-pub(crate) async fn supervise_clock(service: Service, pulse: Pulse) -> Why {
+pub(crate) async fn supervise_clock(service: Service, heartbeat: TaskHeartbeat) -> Why {
     let mut ticks = interval(CLOCK_EVERY);
     let mut campaigns = None;
     // So every node of several begins, which needs no word.
@@ -31,7 +31,7 @@ pub(crate) async fn supervise_clock(service: Service, pulse: Pulse) -> Why {
     let mut unsure_ticks: u32 = 0;
     loop {
         ticks.tick().await;
-        pulse.beat();
+        heartbeat.beat();
         let parts = service.parts();
         if parts.is_stopping() {
             return "the node stops";
@@ -79,11 +79,11 @@ impl Service {
 }
 
 /// Makes the registry durable now and again; the Raft log covers what is between.
-pub(crate) async fn flush_registry(service: Service, pulse: Pulse) -> Why {
+pub(crate) async fn flush_registry(service: Service, heartbeat: TaskHeartbeat) -> Why {
     let mut ticks = interval(Duration::from_millis(service.config().limits.registry_flush_ms));
     loop {
         ticks.tick().await;
-        pulse.beat();
+        heartbeat.beat();
         let registry = service.parts().storage.registry.clone();
         // A failure poisons the store, which ends the node.
         if blocking(&*service.parts().env.blocking, move || registry.flush()).await.is_err() {

@@ -154,7 +154,7 @@ impl<T> PerUrgency<T> {
 /// One place an envelope, from the arrival of its call to its answer.
 ///
 /// A call whose envelopes name keys that this node does not know waits for a read barrier, and anybody can send one. It waits aside, in
-/// one of as many other places, so that such calls keep nobody else out, however many there are ([`Room`]).
+/// one of as many other places, so that such calls keep nobody else out, however many there are ([`HeldPlaces`]).
 pub(super) struct Places {
     free: PerUrgency<Arc<Semaphore>>,
     aside: PerUrgency<Arc<Semaphore>>,
@@ -239,14 +239,14 @@ fn taken(places: &Arc<Semaphore>, envelopes: usize) -> Option<OwnedSemaphorePerm
 }
 
 /// The places of one call, which are given back when it is dropped: its own, or those where it waits aside.
-pub(super) struct Room<'a> {
+pub(super) struct HeldPlaces<'a> {
     places: &'a Places,
     urgency: Urgency,
     envelopes: usize,
     held: OwnedSemaphorePermit,
 }
 
-impl<'a> Room<'a> {
+impl<'a> HeldPlaces<'a> {
     /// A place for each of a call's envelopes.
     ///
     /// # Errors
@@ -397,15 +397,15 @@ mod tests {
     }
 
     #[test]
-    fn calls_that_wait_aside_keep_nobody_out_and_no_more_of_them_wait_than_there_are_places_aside() {
+    fn calls_that_wait_for_a_barrier_block_no_others_and_their_number_is_bounded() {
         let limits = LimitConfig { submit_queue: 2 * MAX_BATCH, ..LimitConfig::default() };
         let places = Places::for_clients(&limits);
         let most = *places.most.of(Urgency::Restriction);
-        let take = || Room::take(&places, Urgency::Restriction, 1);
-        let mut aside: Vec<Room<'_>> = (0..most).map(|_| take().unwrap()).collect();
+        let take = || HeldPlaces::take(&places, Urgency::Restriction, 1);
+        let mut aside: Vec<HeldPlaces<'_>> = (0..most).map(|_| take().unwrap()).collect();
         assert!(take().is_err());
-        for room in &mut aside {
-            room.step_aside().unwrap();
+        for held_places in &mut aside {
+            held_places.step_aside().unwrap();
         }
         assert_eq!(places.taken(Urgency::Restriction), 0);
         // One call more does not get aside, and has its own place until it ends.
@@ -415,7 +415,7 @@ mod tests {
         assert!(why.contains(&said), "{why}");
         assert_eq!(places.taken(Urgency::Restriction), 1);
         // Whoever comes back needs a place again.
-        let others = Room::take(&places, Urgency::Restriction, most - 1).unwrap();
+        let others = HeldPlaces::take(&places, Urgency::Restriction, most - 1).unwrap();
         let mut first = aside.pop().unwrap();
         assert!(first.come_back().is_err());
         drop(others);
@@ -428,7 +428,7 @@ mod tests {
     fn a_call_that_took_room_before_it_was_read_holds_what_it_turned_out_to_need() {
         let limits = LimitConfig { submit_queue: 2 * MAX_BATCH, ..LimitConfig::default() };
         let places = Places::for_clients(&limits);
-        let expected = |envelopes| Room::take(&places, Urgency::Batch, envelopes).unwrap();
+        let expected = |envelopes| HeldPlaces::take(&places, Urgency::Batch, envelopes).unwrap();
         let held = expected(MAX_BATCH).turned_out(Urgency::Batch, 10).unwrap();
         assert_eq!(places.taken(Urgency::Batch), 10);
         assert!(places.look(Urgency::Batch, MAX_BATCH - 10).is_ok());
@@ -445,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn batches_take_no_places_from_what_is_more_urgent_and_a_full_batch_fits_into_the_smallest_queue() {
+    fn batches_take_no_places_from_more_urgent_calls_and_the_smallest_queue_holds_a_full_batch() {
         let limits = LimitConfig { submit_queue: 2 * MAX_BATCH, ..LimitConfig::default() };
         let places = Places::for_clients(&limits);
         let held = places.take(Urgency::Batch, MAX_BATCH).unwrap();

@@ -12,12 +12,12 @@ use assent_cluster::env::{Clock, Environment, RealClock};
 use assent_cluster::peer::{
     Answer, Append, CosignRules, CosignRulesReply, Handler, Hello, Identity, Introduce, Manage, ManageError,
     ManageReply, Message, Moved, MovedReply, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN, PeerAddress, PeerError,
-    PeerHub, PeerLimits, ProbeReply, ReadIndexError, ReadIndexReply, SnapshotReply, SnapshotStep, Standing,
-    SubmitError, SubmitReply,
+    PeerHub, PeerLimits, ProbeReply, ReadIndexError, ReadIndexReply, SnapshotReply, SnapshotStep,
+    StoreProgress, SubmitError, SubmitReply,
 };
 use assent_cluster::raft::log::LogRecord;
-use assent_cluster::raft::memory::Memory;
 use assent_cluster::raft::network::{PeerNetworkFactory, Transfers};
+use assent_cluster::raft::remembered::Remembered;
 use assent_cluster::raft::types::{NodeId, Proposal, TypeConfig};
 use assent_cluster::tasks::Tasks;
 use assent_proof::Millis;
@@ -66,12 +66,12 @@ pub struct Script {
     /// How often it was asked up to where a read must have applied.
     pub reads: AtomicU32,
     /// What is said of this node's store in its hellos.
-    pub standing: Mutex<Option<Standing>>,
+    pub store_progress: Mutex<Option<StoreProgress>>,
 }
 
 impl Handler for Script {
-    fn standing(&self) -> Standing {
-        self.standing.lock().unwrap().unwrap_or(Standing { started: true, term: 1, log_end: 1 })
+    fn store_progress(&self) -> StoreProgress {
+        self.store_progress.lock().unwrap().unwrap_or(StoreProgress { started: true, term: 1, log_end: 1 })
     }
 
     fn admit(&self, hello: &Hello) -> Result<(), String> {
@@ -199,8 +199,8 @@ pub async fn factory(node: &Node) -> PeerNetworkFactory {
     let env = &node.env;
     let store =
         Store::<LogRecord>::open(env.disk.clone(), env.run_blocking(), [0; 16], StoreOptions::default());
-    let memory = Memory::load(store.await.unwrap().log).unwrap();
-    PeerNetworkFactory::new(node.hub.clone(), env.blocking.clone(), memory, Transfers::default())
+    let remembered = Remembered::load(store.await.unwrap().log).unwrap();
+    PeerNetworkFactory::new(node.hub.clone(), env.blocking.clone(), remembered, Transfers::default())
 }
 
 /// Limits that make the tests quick.
@@ -255,7 +255,8 @@ pub fn cluster_id(configs: &[Config]) -> [u8; 32] {
 pub async fn node_of(configs: &[Config], node_id: NodeId, store_id: [u8; 16]) -> Node {
     let identity = Identity { cluster_id: cluster_id(configs), node_id, store_id, rules_version: 1 };
     let peer = node_as(identity, "127.0.0.1:0", &[], quick(), 0).await;
-    *peer.script.standing.lock().unwrap() = Some(Standing { started: true, term: 1 << 30, log_end: 1 << 30 });
+    *peer.script.store_progress.lock().unwrap() =
+        Some(StoreProgress { started: true, term: 1 << 30, log_end: 1 << 30 });
     peer
 }
 

@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leaf_is_the_decision_and_then_its_salt_and_a_signed_body_the_decision_and_then_its_receipt() {
+    fn a_leaf_is_the_decision_followed_by_its_salt_and_a_signed_body_ends_with_the_receipt() {
         let reason = ReasonBody::new(Code::NoQuorum, "no \u{1f}barrier", Some(EvidenceId([4; 32])));
         let policy = JudgedByBody::new(EvidenceId([4; 32]), &[Unchecked::Requirements]);
         for unsigned in [

@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_nodes_own_fault_says_that_the_call_may_have_been_carried_out_and_sends_the_caller_elsewhere() {
+    fn an_internal_fault_reports_an_unknown_outcome_and_sends_the_caller_to_another_node() {
         let problem = Problem::fault("lost");
         assert!(problem.is_outcome_unknown());
         for call in Call::ALL {

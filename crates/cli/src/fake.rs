@@ -16,13 +16,13 @@ const DECIDED: Millis = Millis(100 * 3_600_000);
 
 /// A clock that is told what time it is: the wall clock, and the clock that goes on while the host sleeps.
 #[derive(Debug)]
-pub(crate) struct ToldClock(Mutex<(Millis, Duration)>);
+pub(crate) struct FakeClock(Mutex<(Millis, Duration)>);
 
-impl ToldClock {
+impl FakeClock {
     /// Its wall clock is an hour behind the server's.
     pub(crate) fn an_hour_slow() -> Arc<Self> {
         let wall = DECIDED.saturating_add(-3_600_000);
-        Arc::new(ToldClock(Mutex::new((wall, Duration::from_secs(777)))))
+        Arc::new(FakeClock(Mutex::new((wall, Duration::from_secs(777)))))
     }
 
     /// Time goes by while the host is awake.
@@ -38,7 +38,7 @@ impl ToldClock {
     }
 }
 
-impl Clock for ToldClock {
+impl Clock for FakeClock {
     fn wall(&self) -> Millis {
         self.0.lock().unwrap().0
     }
@@ -49,7 +49,7 @@ impl Clock for ToldClock {
 }
 
 /// An allow that lasts for [`LASTS`], asked for by this clock.
-pub(crate) async fn allow(clock: &Arc<ToldClock>) -> Decision {
+pub(crate) async fn allow(clock: &Arc<FakeClock>) -> Decision {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let request = AuthorizeRequest {
@@ -91,7 +91,7 @@ pub(crate) async fn allow(clock: &Arc<ToldClock>) -> Decision {
         stream
     };
     let mut config = ClientConfig::new([endpoint], Trust::Unverified);
-    config.clock = Arc::<ToldClock>::clone(clock);
+    config.clock = Arc::<FakeClock>::clone(clock);
     let client = Client::new(config).unwrap();
     let (decision, _open) = tokio::join!(client.authorize(&request), answer);
     decision.unwrap()

@@ -128,7 +128,7 @@ fn an_allow_runs_a_command_only_if_a_trusted_key_signed_it() {
 }
 
 #[test]
-fn a_node_whose_key_is_missing_keeps_no_command_from_running_and_ends_none_while_another_one_allows() {
+fn a_node_with_an_untrusted_key_does_not_stop_a_command_that_another_node_allows() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     write_public(&dir.join("node.pem"), &node());
@@ -418,7 +418,7 @@ fn a_watch_asks_again_at_once_when_another_history_is_in_force_and_not_before() 
 }
 
 #[test]
-fn events_end_with_a_code_of_their_own_when_another_history_is_in_force_and_say_where_to_go_on() {
+fn events_end_with_their_own_exit_code_and_a_resume_point_when_the_history_changes() {
     let server = Fake { moved: true, ..Fake::new() }.start();
     for (revision, from) in [(2, 1), (1, 1)] {
         let after = format!("{}:{revision}", history());

@@ -1,7 +1,7 @@
 //! What an answer says: a problem, whether asking again can help, and whether it is the API's at all. The only place of this crate
 //! that decides whether to ask again, by the one table of `assent_api`.
 //!
-//! A newer node's deny and refusal, with a code that this build does not know, are told by their shape ([`Words`]): they are a node's
+//! A newer node's deny and refusal, with a code that this build does not know, are told by their shape ([`AnswerShape`]): they are a node's
 //! word, and end the call like any other. Only what has neither shape is not the API's. It comes from a wrong service behind an
 //! endpoint's address, and says nothing of what was asked, so it counts as no answer: the other endpoints are asked. A call's error
 //! names it only if no endpoint gave an answer.
@@ -14,9 +14,9 @@ use http::uri::Authority;
 use serde::de::DeserializeOwned;
 use std::fmt::Display;
 
+use crate::answer_shape::{AnswerShape, UnreadDeny};
 use crate::error::ClientError;
 use crate::transport::{Answer, Failure};
-use crate::words::{UnreadDeny, Words};
 
 impl Answer {
     /// Whether the same call can be made again, and where; `Final` also for every answer that did what was asked.
@@ -46,7 +46,9 @@ fn code_said(call: Call, status: u16, body: &[u8]) -> Option<Retry> {
         (Some(decision), _) if is_judged(decision.decision, status) => Some(Retry::Final),
         (Some(decision), _) => Some(decision.retry()),
         // A deny that cannot be read in full stays one, whatever else its body says.
-        (None, Some(_)) if matches!(call, Call::Authorize) && Words::of(body).is_deny_under(status) => None,
+        (None, Some(_)) if matches!(call, Call::Authorize) && AnswerShape::of(body).is_deny_under(status) => {
+            None
+        }
         (None, problem) => problem.map(|problem| problem.retry(call)),
     }
 }
@@ -96,9 +98,9 @@ pub(crate) fn unreadable(answer: &Answer, what: impl Display) -> Unread {
 
 /// The deny in an answer to a question, if it has the shape of one.
 fn denied(answer: &Answer) -> Option<UnreadDeny> {
-    let words = Words::of(&answer.body);
-    let is_deny = words.is_deny_under(answer.status) || words.is_deny_if_unread();
-    (matches!(answer.call, Call::Authorize) && is_deny).then(|| words.into_deny(&answer.body))
+    let shape = AnswerShape::of(&answer.body);
+    let is_deny = shape.is_deny_under(answer.status) || shape.is_deny_if_unread();
+    (matches!(answer.call, Call::Authorize) && is_deny).then(|| shape.into_deny(&answer.body))
 }
 
 /// The document in an answer of 200.
@@ -130,7 +132,7 @@ pub(crate) fn refused(answer: &Answer) -> Unread {
 
 /// The same, of neither a deny nor a problem document that this build can read.
 fn refused_in_other_words(answer: &Answer) -> Unread {
-    let Some(refusal) = Words::of(&answer.body).into_refusal(answer.status) else {
+    let Some(refusal) = AnswerShape::of(&answer.body).into_refusal(answer.status) else {
         return not_the_api(answer, "without a decision or a problem document");
     };
     Unread::Said(match answer.retry() {
@@ -197,7 +199,7 @@ impl NoAnswer {
     pub(crate) fn answered(&mut self, answer: Answer) {
         let said = match problem(&answer.body) {
             Some(problem) => format!("status {}, {}: {}", answer.status, problem.code, problem.detail),
-            None => format!("status {}{}", answer.status, Words::of(&answer.body).codes()),
+            None => format!("status {}{}", answer.status, AnswerShape::of(&answer.body).codes()),
         };
         self.cannot(&answer.endpoint, &said);
         // One that could not do it in time may still do it.

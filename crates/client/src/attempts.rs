@@ -88,7 +88,7 @@ impl Client {
                                 // As in a batch with a deny, which ends the call: the next call may do better elsewhere.
                                 self.endpoints().turn_from(place);
                             } else {
-                                self.endpoints().stay_with(place);
+                                self.endpoints().prefer(place);
                             }
                             return Some(read);
                         }

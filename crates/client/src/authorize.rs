@@ -8,11 +8,11 @@ use serde_json::value::RawValue;
 
 use crate::allowed::Asked;
 use crate::answer::{NoAnswer, Unread, decision_body, not_the_api, refused, unreadable};
+use crate::answer_shape::{AnswerShape, UnreadDeny};
 use crate::client::Client;
 use crate::decision::{CheckError, Decision, Expectation, Wanted};
 use crate::error::ClientError;
 use crate::transport::{Answer, Ask};
-use crate::words::{UnreadDeny, Words};
 
 impl Client {
     /// Asks whether `request` may execute. The allow's time counts from this call on, however many endpoints are asked:
@@ -143,8 +143,8 @@ fn in_part(answer: &Answer, bodies: &[Bytes], otherwise: Unread, what: &str) -> 
 
 /// Whether an element of a batch is a deny, also one that cannot be read.
 fn is_deny(body: &[u8]) -> bool {
-    let words = Words::of(body);
-    words.is_deny() || (decision_body(body).is_none() && words.is_deny_if_unread())
+    let shape = AnswerShape::of(body);
+    shape.is_deny() || (decision_body(body).is_none() && shape.is_deny_if_unread())
 }
 
 /// The exact bytes of each decision of a batch.

@@ -6,10 +6,10 @@ use bytes::Bytes;
 
 use crate::allowed::{Allowed, Asked};
 use crate::answer::{Unread, is_judged, not_the_api, refused, unreadable};
+use crate::answer_shape::{AnswerShape, UnreadDeny};
 use crate::error::ClientError;
 use crate::transport::Answer;
 use crate::trust::Trust;
-use crate::words::{UnreadDeny, Words};
 
 /// A decision that was checked. Nothing outside this module can make one, so no error, timeout or default elsewhere can
 /// turn into an allow.
@@ -97,7 +97,7 @@ impl Decision {
             Verdict::Deny => None,
             Verdict::Allow => {
                 believed.map_err(CheckError::Untrusted)?;
-                Some(standing(&body, expected)?)
+                Some(check_allow(&body, expected)?)
             }
         };
         let judged = is_judged(body.decision, expected.status);
@@ -120,7 +120,7 @@ fn believed(bytes: &[u8], trust: &Trust) -> (Option<PublicKey>, Result<(), Strin
 
 /// Checks that an allow answers what was asked, has no reason against it, has a permit's receipt if a permit was asked for, and is not
 /// over. The receipt is in the signed bytes like every field of the decision, which [`believed`] holds against them.
-fn standing(body: &DecisionBody, expected: Expectation<'_>) -> Result<Allowed, CheckError> {
+fn check_allow(body: &DecisionBody, expected: Expectation<'_>) -> Result<Allowed, CheckError> {
     if !body.request.same_as(&expected.request.to_json()) {
         return Err(CheckError::Untrusted("it answers another request".to_owned()));
     }
@@ -149,9 +149,9 @@ pub(crate) enum CheckError {
 impl CheckError {
     /// What bytes are that cannot be read as a decision.
     fn unread(bytes: &Bytes, error: String) -> Self {
-        let words = Words::of(bytes);
-        if words.is_deny_if_unread() {
-            CheckError::Denied(words.into_deny(bytes))
+        let shape = AnswerShape::of(bytes);
+        if shape.is_deny_if_unread() {
+            CheckError::Denied(shape.into_deny(bytes))
         } else {
             CheckError::NoDecision(error)
         }

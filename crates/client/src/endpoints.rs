@@ -67,7 +67,7 @@ impl Endpoints {
     }
 
     /// Asks this one first from now on: it answered.
-    pub(crate) fn stay_with(&self, place: usize) {
+    pub(crate) fn prefer(&self, place: usize) {
         self.preferred.store(place, Ordering::Relaxed);
     }
 
@@ -107,7 +107,7 @@ mod tests {
     fn each_endpoint_has_its_turn_once_and_the_one_that_answered_is_asked_first() {
         let endpoints = endpoints(FirstEndpoint::AsListed);
         assert_eq!(endpoints.in_turn(), [0, 1, 2]);
-        endpoints.stay_with(2);
+        endpoints.prefer(2);
         assert_eq!(endpoints.in_turn(), [2, 0, 1]);
         // Another call has turned from `0` already.
         endpoints.turn_from(0);

@@ -3,7 +3,7 @@
 use assent_api::Problem;
 use assent_proof::{Cursor, History};
 
-use crate::words::{UnreadDeny, UnreadRefusal};
+use crate::answer_shape::{UnreadDeny, UnreadRefusal};
 
 /// Why a call did not do what was asked. No variant means that something may execute.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

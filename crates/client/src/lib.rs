@@ -25,6 +25,7 @@
 
 mod allowed;
 mod answer;
+mod answer_shape;
 mod attempts;
 mod authorize;
 mod client;
@@ -43,9 +44,9 @@ mod read;
 mod submit;
 mod transport;
 mod trust;
-mod words;
 
 pub use allowed::Allowed;
+pub use answer_shape::{UnreadDeny, UnreadRefusal};
 pub use assent_proof::{Cursor, History};
 pub use client::Client;
 pub use clock::{Clock, SystemClock};
@@ -59,4 +60,3 @@ pub use permit::{MaybeRecorded, PermitEnd, PermitError};
 pub use read::LineagePages;
 pub use submit::{SubmitError, Submitted};
 pub use trust::{Trust, TrustedKeys};
-pub use words::{UnreadDeny, UnreadRefusal};

@@ -6,7 +6,7 @@
 //! `Retry-After` is left alone for so long. Only at the deadline the outcome stays unknown, and the caller submits the same
 //! bytes later ([`Outbox`]).
 //!
-//! A refusal in words that this client does not know, as a newer node may give, ends the call like any other (`words.rs`), but is
+//! A refusal in words that this client does not know, as a newer node may give, ends the call like any other (`answer_shape.rs`), but is
 //! not definite: the bytes are to be kept.
 //!
 //! An answer that is not the API's counts as none: what stands at that address is not asked again in the call, and the other
@@ -201,11 +201,11 @@ impl Client {
                     Ok(answer) => match answer.retry() {
                         Retry::Final => match read(&answer) {
                             Ok(read) => {
-                                endpoints.stay_with(place);
+                                endpoints.prefer(place);
                                 return Ok(read);
                             }
                             Err(Unread::Said(error)) => {
-                                endpoints.stay_with(place);
+                                endpoints.prefer(place);
                                 return Err(error);
                             }
                             Err(Unread::Cannot(what) | Unread::Untrusted(what)) => {

@@ -14,7 +14,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use std::time::Duration;
 
-use crate::words::Words;
+use crate::answer_shape::AnswerShape;
 
 /// How long an idle connection is kept.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -79,8 +79,8 @@ struct Begun {
 impl Begun {
     /// Whether it says a deny so far, in answer to a question.
     fn is_deny(&self, call: Call) -> bool {
-        let words = Words::of(&self.body);
-        matches!(call, Call::Authorize) && (words.is_deny_under(self.status) || words.is_deny_if_unread())
+        let shape = AnswerShape::of(&self.body);
+        matches!(call, Call::Authorize) && (shape.is_deny_under(self.status) || shape.is_deny_if_unread())
     }
 }
 

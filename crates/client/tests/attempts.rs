@@ -32,7 +32,7 @@ fn config(endpoints: &[&str], deadline: Duration) -> ClientConfig {
     config.first_endpoint = FirstEndpoint::AsListed;
     config.deadline = deadline;
     config.attempt_timeout = Duration::from_secs(60);
-    config.clock = ToldClock::at(Millis(5_000));
+    config.clock = FakeClock::at(Millis(5_000));
     config
 }
 
@@ -209,10 +209,10 @@ async fn what_spends_changes_or_costs_much_is_asked_of_one_endpoint_at_a_time() 
 async fn a_second_endpoints_allow_counts_from_before_the_first_one_was_asked() {
     let (hung, good) = (hung_endpoint().await, Server::start(vec![allow()]).await);
     // An hour slow, so that the wall clock shortens nothing.
-    let clock = ToldClock::at(Millis(1_000 - 3_600_000));
+    let clock = FakeClock::at(Millis(1_000 - 3_600_000));
     let mut config = config(&[&hung.endpoint, &good.endpoint], 8 * SECOND);
     config.hedge_after = Some(SECOND / 2);
-    config.clock = Arc::<ToldClock>::clone(&clock);
+    config.clock = Arc::<FakeClock>::clone(&clock);
     let (client, request) = (Client::new(config).unwrap(), request("run"));
     let passing = async {
         while hung.accepted.load(std::sync::atomic::Ordering::SeqCst) == 0 {

@@ -23,18 +23,18 @@ fn keys() -> Trust {
     Trust::keys([SigningKey::from_seed([41; 32]).public(), node_id()]).unwrap()
 }
 
-fn client_at(clock: &Arc<ToldClock>, endpoints: &[&str], trust: Trust) -> Client {
+fn client_at(clock: &Arc<FakeClock>, endpoints: &[&str], trust: Trust) -> Client {
     let mut config = ClientConfig::new(endpoints.iter().copied(), trust);
     config.deadline = Duration::from_secs(2);
     config.first_endpoint = FirstEndpoint::AsListed;
     config.attempt_timeout = Duration::from_millis(300);
     config.response_bytes_max = 100_000;
-    config.clock = Arc::<ToldClock>::clone(clock);
+    config.clock = Arc::<FakeClock>::clone(clock);
     Client::new(config).unwrap()
 }
 
 fn client(endpoints: &[&str], trust: Trust) -> Client {
-    client_at(&ToldClock::at(NOW), endpoints, trust)
+    client_at(&FakeClock::at(NOW), endpoints, trust)
 }
 
 async fn ask(what: Do, trust: Trust) -> Result<Decision, ClientError> {
@@ -44,9 +44,9 @@ async fn ask(what: Do, trust: Trust) -> Result<Decision, ClientError> {
 
 /// Asks a server that answers `bytes`. `pass` moves the clock after the server was asked and before it answers.
 async fn ask_while(
-    clock: &Arc<ToldClock>,
+    clock: &Arc<FakeClock>,
     bytes: Vec<u8>,
-    pass: fn(&ToldClock),
+    pass: fn(&FakeClock),
 ) -> Result<Decision, ClientError> {
     let server =
         Server::start(vec![Do::Slow(Duration::from_millis(100), Box::new(Do::Answer(200, bytes)))]).await;
@@ -124,10 +124,10 @@ fn nine_seconds() -> Vec<u8> {
 
 #[tokio::test]
 async fn an_allow_that_runs_out_on_its_way_is_untrusted() {
-    let passes: [fn(&ToldClock); 3] =
+    let passes: [fn(&FakeClock); 3] =
         [|clock| clock.pass(9_000), |clock| clock.suspend(9_000), |clock| clock.set_wall(Millis(10_000))];
     for pass in passes {
-        let error = ask_while(&ToldClock::at(Millis(1000)), nine_seconds(), pass).await.unwrap_err();
+        let error = ask_while(&FakeClock::at(Millis(1000)), nine_seconds(), pass).await.unwrap_err();
         assert_eq!(error.code(), "decision_untrusted", "{error}");
     }
 }
@@ -135,7 +135,7 @@ async fn an_allow_that_runs_out_on_its_way_is_untrusted() {
 #[tokio::test]
 async fn an_allows_time_counts_from_before_the_question_was_sent() {
     // By this wall clock, which is an hour slow, the allow would hold for an hour and 9 s.
-    let clock = ToldClock::at(Millis(1000 - 3_600_000));
+    let clock = FakeClock::at(Millis(1000 - 3_600_000));
     let decision = ask_while(&clock, nine_seconds(), |clock| clock.pass(4_000)).await.unwrap();
     let allowed = decision.allowed().unwrap();
     assert_eq!(allowed.left(), Duration::from_secs(5));
@@ -147,7 +147,7 @@ async fn an_allows_time_counts_from_before_the_question_was_sent() {
 
 #[tokio::test]
 async fn a_caller_whose_wall_clock_is_an_hour_slow_gets_no_hour_more() {
-    let clock = ToldClock::at(Millis(1000 - 3_600_000));
+    let clock = FakeClock::at(Millis(1000 - 3_600_000));
     let (one, many) =
         (nine_seconds(), format!("{{\"decisions\":[{}]}}", String::from_utf8(nine_seconds()).unwrap()));
     let permit = signed(&permitted(request("run").to_json()), &node_key());
@@ -167,7 +167,7 @@ async fn a_caller_whose_wall_clock_is_an_hour_slow_gets_no_hour_more() {
 
 #[tokio::test]
 async fn a_host_that_slept_finds_its_allow_over() {
-    let clock = ToldClock::at(Millis(1000));
+    let clock = FakeClock::at(Millis(1000));
     let decision = ask_while(&clock, nine_seconds(), |_| {}).await.unwrap();
     clock.suspend(60_000);
     let allowed = decision.allowed().unwrap();

@@ -25,7 +25,7 @@ fn client(endpoints: &[&str]) -> Client {
     config.attempt_timeout = Duration::from_millis(300);
     config.hedge_after = Some(config.deadline);
     config.response_bytes_max = 100_000;
-    config.clock = ToldClock::at(Millis(5000));
+    config.clock = FakeClock::at(Millis(5000));
     Client::new(config).unwrap()
 }
 

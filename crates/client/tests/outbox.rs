@@ -214,7 +214,7 @@ fn file_of_history(dir: &Path) -> Option<String> {
 }
 
 #[tokio::test]
-async fn what_was_delivered_in_one_history_is_not_counted_in_another_and_is_sent_again_when_that_is_said() {
+async fn what_the_outbox_delivered_in_one_history_is_sent_again_when_another_is_in_force() {
     let dir = tempfile::tempdir().unwrap();
     let first = Server::start(vec![]).await;
     let mut outbox = Outbox::open(dir.path()).unwrap();
@@ -301,7 +301,7 @@ fn a_file_of_history_that_cannot_be_read_is_not_guessed_at() {
 }
 
 #[tokio::test]
-async fn an_outbox_with_nothing_pending_asks_which_history_is_in_force_and_says_if_it_is_another_one() {
+async fn an_outbox_with_nothing_pending_reports_that_another_history_is_in_force() {
     let dir = tempfile::tempdir().unwrap();
     // Of one that never delivered anything there is nothing to ask.
     let first = Server::start(vec![]).await;
@@ -423,7 +423,7 @@ async fn an_outbox_of_an_earlier_build_takes_no_history_that_answers_first_and_l
 }
 
 #[tokio::test]
-async fn an_outbox_that_has_lost_the_note_of_its_history_takes_it_from_the_receipts_if_all_name_the_same() {
+async fn an_outbox_that_lost_its_history_file_takes_the_history_from_receipts_that_all_agree() {
     let dir = tempfile::tempdir().unwrap();
     let first = Server::start(vec![]).await;
     let mut outbox = Outbox::open(dir.path()).unwrap();
@@ -453,7 +453,7 @@ async fn an_outbox_that_has_lost_the_note_of_its_history_takes_it_from_the_recei
 }
 
 #[tokio::test]
-async fn what_a_flush_has_settled_before_it_comes_to_another_history_or_a_spoiled_file_is_reported() {
+async fn a_flush_that_stops_at_another_history_or_a_spoiled_file_reports_what_it_settled() {
     for spoiled in [false, true] {
         let dir = tempfile::tempdir().unwrap();
         let mut script = vec![Do::Accept(201), problem(Code::TimesInvalid, 400)];

@@ -31,7 +31,7 @@ fn trusting(trust: Trust, endpoints: &[&str]) -> Client {
     let mut config = ClientConfig::new(endpoints.iter().copied(), trust);
     config.first_endpoint = FirstEndpoint::AsListed;
     config.deadline = Duration::from_secs(2);
-    config.clock = ToldClock::at(Millis(5_000));
+    config.clock = FakeClock::at(Millis(5_000));
     Client::new(config).unwrap()
 }
 

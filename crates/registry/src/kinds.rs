@@ -13,7 +13,7 @@ use assent_proof::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Profile {
     /// Where it lies.
-    pub(crate) lies: Lies,
+    pub(crate) home_lineage: HomeLineage,
     /// The roles whose authorities may issue it.
     pub(crate) roles: &'static [Role],
     /// Whether nodes issue it, whose keys stand in `_root` wherever the statement lies.
@@ -34,7 +34,7 @@ pub(crate) struct Profile {
 
 /// Where a statement lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Lies {
+pub(crate) enum HomeLineage {
     /// In the lineage of an execution or a runtime.
     WithExecution,
     /// In the lineage of the execution that it permits.
@@ -67,7 +67,7 @@ pub(crate) enum Threshold {
 
 /// What all execution evidence has in common.
 const EXECUTION: Profile = Profile {
-    lies: Lies::WithExecution,
+    home_lineage: HomeLineage::WithExecution,
     roles: &[],
     by_nodes: false,
     one_issuer: true,
@@ -80,7 +80,7 @@ const EXECUTION: Profile = Profile {
 
 /// What most statements of governance have in common.
 const GOVERNANCE: Profile = Profile {
-    lies: Lies::InGovernance(GovernanceOf::Any),
+    home_lineage: HomeLineage::InGovernance(GovernanceOf::Any),
     roles: &[Role::Governance],
     by_nodes: false,
     one_issuer: false,
@@ -104,7 +104,7 @@ const GOVERNANCE: Profile = Profile {
 /// a `domain`, and the threshold of its own domain for every other statement, except as R90 and R91 say of
 /// revocations.
 pub(crate) fn profile(kind: EvidenceKind) -> Profile {
-    let of_root = Lies::InGovernance(GovernanceOf::Root);
+    let of_root = HomeLineage::InGovernance(GovernanceOf::Root);
     match kind {
         EvidenceKind::ExecutionAuthorization => Profile { roles: &[Role::Governance], ..EXECUTION },
         EvidenceKind::RuntimeAttestation => {
@@ -124,7 +124,7 @@ pub(crate) fn profile(kind: EvidenceKind) -> Profile {
         }
         EvidenceKind::SovereignTrust => Profile { roles: &[Role::Zone], ..EXECUTION },
         EvidenceKind::Permit => Profile {
-            lies: Lies::WithPermitted,
+            home_lineage: HomeLineage::WithPermitted,
             roles: &[Role::Registry],
             by_nodes: true,
             one_issuer: true,
@@ -133,7 +133,7 @@ pub(crate) fn profile(kind: EvidenceKind) -> Profile {
         },
         // Every voter has to sign it. The voters are in the log and not in the rows, so what applies the log checks that.
         EvidenceKind::Rules => Profile {
-            lies: of_root,
+            home_lineage: of_root,
             roles: &[Role::Registry],
             by_nodes: true,
             threshold: Threshold::One,
@@ -141,17 +141,21 @@ pub(crate) fn profile(kind: EvidenceKind) -> Profile {
             ..GOVERNANCE
         },
         // Accepted at their threshold, these two never become void: whoever governs by them must not lose that.
-        EvidenceKind::Root => Profile { lies: of_root, admits_keys: true, can_be_void: false, ..GOVERNANCE },
+        EvidenceKind::Root => {
+            Profile { home_lineage: of_root, admits_keys: true, can_be_void: false, ..GOVERNANCE }
+        }
         EvidenceKind::Domain => Profile {
-            lies: of_root,
+            home_lineage: of_root,
             threshold: Threshold::OfRoot,
             admits_keys: true,
             can_be_void: false,
             ..GOVERNANCE
         },
-        EvidenceKind::Recovery => Profile { lies: of_root, in_genesis: false, ..GOVERNANCE },
+        EvidenceKind::Recovery => Profile { home_lineage: of_root, in_genesis: false, ..GOVERNANCE },
         EvidenceKind::AuthorityGrant => Profile { admits_keys: true, ..GOVERNANCE },
-        EvidenceKind::Policy => Profile { lies: Lies::InGovernance(GovernanceOf::Domain), ..GOVERNANCE },
+        EvidenceKind::Policy => {
+            Profile { home_lineage: HomeLineage::InGovernance(GovernanceOf::Domain), ..GOVERNANCE }
+        }
         EvidenceKind::Reconciliation | EvidenceKind::Release => GOVERNANCE,
         EvidenceKind::Revocation => Profile { can_be_void: false, ..GOVERNANCE },
         EvidenceKind::Containment => Profile {
@@ -376,9 +380,9 @@ mod tests {
             for kind in EvidenceKind::ALL {
                 let profile = profile(*kind);
                 // The row of governance names these together, and says which of them admit its keys.
-                let in_governance = match profile.lies {
-                    Lies::InGovernance(_) => true,
-                    Lies::WithExecution | Lies::WithPermitted => false,
+                let in_governance = match profile.home_lineage {
+                    HomeLineage::InGovernance(_) => true,
+                    HomeLineage::WithExecution | HomeLineage::WithPermitted => false,
                 };
                 if *role != Role::Governance || !in_governance {
                     let signs = profile.roles.contains(role);
@@ -502,7 +506,7 @@ mod tests {
     fn what_a_kind_is_agrees_with_where_it_lies_and_who_signs_it() {
         for kind in EvidenceKind::ALL.iter().copied() {
             let profile = profile(kind);
-            assert_eq!(profile.lies == Lies::WithExecution, kind.is_execution(), "{kind}");
+            assert_eq!(profile.home_lineage == HomeLineage::WithExecution, kind.is_execution(), "{kind}");
             assert!(!profile.roles.is_empty(), "{kind}");
             assert_eq!(profile.by_nodes, profile.roles == [Role::Registry], "{kind}");
             if kind.is_execution() {

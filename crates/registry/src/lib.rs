@@ -22,6 +22,7 @@ mod flaw;
 mod genesis;
 #[cfg(test)]
 mod golden;
+mod issuer_statements;
 mod kinds;
 pub mod limit;
 mod peer_list;
@@ -32,7 +33,6 @@ mod references;
 mod row_key;
 mod rows;
 mod rules;
-mod said;
 mod submit;
 mod view;
 mod void;
@@ -44,5 +44,5 @@ pub use command::{Checked, Command, Group, Outcome, Outcomes, Receipt, ToVerify,
 pub use genesis::{ClusterId, GenesisError, GenesisFile, bootstrap};
 pub use rows::{MemoryRows, Row, RowError, Rows, RowsMut, Table};
 pub use rules::{rules_in_force, rules_known};
-pub use submit::{admits, apply, refuses_strangers, would_accept};
+pub use submit::{admits, apply, refuses_unknown_issuers, would_accept};
 pub use view::View;

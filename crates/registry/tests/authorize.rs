@@ -149,7 +149,7 @@ fn an_artifact_that_is_bound_to_runtimes_permits_the_request_only_on_one_of_them
 
 /// Rules R19, R45.
 #[test]
-fn a_contraindicated_attestation_counts_only_where_the_policy_says_so_and_the_decision_tells() {
+fn a_contraindicated_attestation_counts_only_if_the_policy_says_so_and_the_decision_shows_it() {
     let mut world = World::new();
     let keys = world.keys.clone();
     accepted(&world.submit(&authorization(&["run"]).sign(&[&keys.governance[0]])));

@@ -68,7 +68,7 @@ fn each_quarantine_holds_until_it_is_released_itself() {
 
 /// Rule R114.
 #[test]
-fn a_containment_that_adds_nothing_returns_the_holding_ones_receipt_and_after_a_release_it_adds_again() {
+fn a_redundant_containment_returns_the_receipt_of_the_one_in_force_until_that_is_released() {
     let mut world = allowed();
     let keys = world.keys.clone();
     let first = accepted(&world.submit(&quarantine("exec-1").sign(&[&keys.audit])));
@@ -149,7 +149,7 @@ fn invalidated_evidence_never_counts_again_and_what_rests_on_it_neither() {
 }
 
 #[test]
-fn invalidating_a_negative_lifts_nothing_and_invalidating_what_replaced_it_brings_it_back() {
+fn invalidating_a_negative_lifts_nothing_and_invalidating_its_replacement_restores_it() {
     let mut world = allowed();
     let keys = world.keys.clone();
     let bad = attestation(AttestationStatus::Contraindicated, "m1").sign(&[&keys.attestation2]);

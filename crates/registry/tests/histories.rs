@@ -69,7 +69,7 @@ fn a_place_of_an_earlier_history_is_told_up_to_where_both_are_the_same() {
 }
 
 #[test]
-fn of_another_cluster_nothing_is_shared_and_of_an_epoch_to_come_nothing_is_known() {
+fn another_clusters_history_shares_nothing_and_a_later_epoch_is_unknown() {
     let world = World::new();
     let in_force = of(&world, 1);
     assert_eq!(located(&world, another(), 3), Located::Elsewhere { in_force, shared: Some(0) });

@@ -177,7 +177,7 @@ fn a_domain_can_be_released_however_often_its_governance_was_replaced() {
 
 /// Rule R92.
 #[test]
-fn a_release_rests_on_no_more_keys_than_it_needs_so_that_few_sets_of_them_release_everything() {
+fn a_release_rests_on_only_as_many_keys_as_its_threshold_needs() {
     let mut world = World::founded(9, 1, Some(attested_policy()));
     world.grounds();
     let keys = world.keys.clone();

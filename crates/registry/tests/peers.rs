@@ -322,7 +322,7 @@ fn a_trust_that_was_made_void_hides_however_many_checkpoints_it_carried() {
 
 /// Rule R123.
 #[test]
-fn a_checkpoint_behind_more_void_ones_than_the_bound_is_a_doubt_and_nothing_follows() {
+fn a_checkpoint_after_more_void_ones_than_the_bound_is_in_doubt_and_cannot_be_extended() {
     let (mut world, peer, trust) = trusting();
     let keys = world.keys.clone();
     let (mut parent, mut brought) = (trust, Vec::new());
@@ -363,7 +363,7 @@ fn a_trust_is_over_when_its_own_statement_expires() {
 
 /// Rule R122.
 #[test]
-fn what_a_revoked_key_made_costs_no_more_than_one_look_whatever_it_rests_on() {
+fn a_revoked_keys_statement_is_judged_at_most_once_whatever_it_rests_on() {
     // A thief of a zone key: 64 trusts, each on 63 others, and a checkpoint under each.
     let (mut world, peer, trust) = trusting();
     let keys = world.keys.clone();

@@ -64,7 +64,7 @@ fn a_new_root_that_lacks_a_signature_is_refused_and_changes_nothing() {
 
 /// Rule R83.
 #[test]
-fn a_root_key_that_stays_need_not_show_itself_again_but_the_new_threshold_needs_signatures() {
+fn a_root_key_that_stays_need_not_sign_again_but_the_new_threshold_needs_signatures() {
     let mut world = World::new();
     let keys = world.keys.clone();
     let (a, b, checkpoint) = (key(61), key(62), &keys.checkpoint);
@@ -116,7 +116,7 @@ fn root_replaces_a_domains_governance_and_the_keys_left_out_are_dead() {
 }
 
 #[test]
-fn a_root_statement_by_strangers_is_refused() {
+fn a_root_statement_by_unknown_keys_is_refused() {
     let mut world = World::new();
     let keys = world.keys.clone();
     let (a, checkpoint) = (key(61), key(62));
@@ -161,7 +161,7 @@ fn a_restriction_kept_in_a_safe_outlives_one_of_its_signers() {
 
 /// Rule R94.
 #[test]
-fn the_key_that_signs_checkpoints_is_no_nodes_and_no_root_key_and_no_nodes_key_signs_them() {
+fn the_checkpoint_key_is_neither_a_nodes_key_nor_a_root_key() {
     let mut world = World::new();
     let keys = world.keys.clone();
     let before = world.rows.clone();

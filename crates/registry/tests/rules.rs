@@ -212,7 +212,7 @@ fn all_nodes_sign_one_raise_and_it_is_of_use_for_a_minute() {
 
 /// Rule R11.
 #[test]
-fn whoever_does_not_know_the_next_rules_stops_and_keeps_nothing() {
+fn a_build_that_does_not_know_the_next_rules_stops_and_keeps_nothing() {
     let world = World::new();
     let raise = rules(2).sign(&[&world.keys.node]);
     let evidence = affirming().sign(&[&world.keys.attestation]);

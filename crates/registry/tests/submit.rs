@@ -77,7 +77,7 @@ fn every_role_may_issue_exactly_its_kinds() {
 
 /// Rule R87.
 #[test]
-fn strangers_and_keys_of_other_domains_are_unknown() {
+fn ungranted_keys_and_keys_of_other_domains_are_unknown() {
     let mut world = World::new();
     let keys = world.keys.clone();
     refuses(&mut world, &affirming().sign(&[&key(99)]), Code::AuthorityUnknown);

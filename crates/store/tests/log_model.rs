@@ -174,7 +174,7 @@ async fn acknowledged(store: &Store<TestEntry>) -> (Vec<TestEntry>, Option<Strin
 }
 
 #[tokio::test]
-async fn whatever_a_power_cut_keeps_of_unsynced_writes_what_was_acknowledged_is_there() {
+async fn acknowledged_writes_survive_whatever_a_power_cut_keeps_of_unsynced_ones() {
     let total = {
         let disk = CrashDisk::new();
         let store = open(&disk).await.unwrap();

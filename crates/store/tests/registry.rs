@@ -58,7 +58,7 @@ async fn a_view_shows_the_state_it_was_opened_on() {
 }
 
 #[tokio::test]
-async fn a_crash_takes_rows_and_position_back_to_the_last_flush_together_and_the_log_keeps_the_rest() {
+async fn a_crash_returns_rows_and_position_to_the_last_flush_and_the_log_has_the_rest() {
     let disk = CrashDisk::new();
     let store = open(&disk).await.unwrap();
     append(&store, vec![TestEntry::new(0, "one"), TestEntry::new(1, "two")]).await.unwrap();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::fault::{At, Kind, Struck};
-use crate::check::Said;
+use crate::check::StatementContent;
 use crate::history::{History, Op, Outcome, Record};
 
 /// A deny has to be answered within this of asking.
@@ -243,7 +243,7 @@ fn submissions(history: &History, measures: &mut Measures) {
 }
 
 fn restricts(submit: &Record) -> bool {
-    let said = submit.input.get("envelope").and_then(Value::as_str).and_then(Said::of);
+    let said = submit.input.get("envelope").and_then(Value::as_str).and_then(StatementContent::of);
     said.is_some_and(|said| matches!(said.kind.as_str(), "revocation" | "containment"))
 }
 

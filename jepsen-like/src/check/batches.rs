@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::book::longest_ledger;
-use super::read::{Batch, Said, batch, is_for_anothers_sake, is_served, receipt, text};
+use super::read::{Batch, StatementContent, batch, is_refused_for_another, is_served, receipt, text};
 use super::{Verdict, Violation};
 use crate::history::{History, Op, Outcome, Record};
 
@@ -57,7 +57,7 @@ impl Element<'_> {
             receipt(self.record).map(|_| "an envelope by a stranger was accepted")
         } else if !self.is_refused() {
             None
-        } else if is_for_anothers_sake(self.record) {
+        } else if is_refused_for_another(self.record) {
             (!self.of.all).then_some("one was refused for another one's sake, and the mode is `each`")
         } else {
             let is_strange = text(&self.record.output, "code") == Some("authority_unknown");
@@ -69,7 +69,7 @@ impl Element<'_> {
 
     /// Whether the registry knew all of its issuers when it was submitted.
     fn is_known(&self, known: &BTreeMap<String, u64>) -> bool {
-        let said = text(&self.record.input, "envelope").and_then(Said::of);
+        let said = text(&self.record.input, "envelope").and_then(StatementContent::of);
         let before = |issuer: &String| known.get(issuer).is_some_and(|from| *from < self.record.invoke_ns);
         said.is_some_and(|said| said.issuers.iter().all(before))
     }
@@ -90,7 +90,7 @@ impl Element<'_> {
 fn known(history: &History) -> BTreeMap<String, u64> {
     let mut known = BTreeMap::new();
     let mut tell = |envelope: &str, from_ns: u64| {
-        let Some(said) = Said::of(envelope) else { return };
+        let Some(said) = StatementContent::of(envelope) else { return };
         let granted = text(&said.claims, "authority").filter(|_| said.kind == "authority-grant");
         let granted = granted.map(str::to_owned);
         for key in said.issuers.into_iter().chain(granted) {

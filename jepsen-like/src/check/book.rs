@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::read::{Said, list, may_be_accepted, number, text};
+use super::read::{StatementContent, list, may_be_accepted, number, text};
 use crate::history::{History, Op, Outcome};
 
 /// A statement that may have been accepted.
 #[derive(Debug, Clone)]
 pub(super) struct Known {
-    pub(super) said: Said,
+    pub(super) said: StatementContent,
     /// Before then it had no effect: nobody had submitted it. 0 for what nobody is known to have submitted.
     pub(super) from_ns: u64,
     /// Its texts, as they were submitted.
@@ -49,7 +49,7 @@ impl Book {
     }
 
     fn add(&mut self, id: &str, envelope: &str, from_ns: u64) {
-        let Some(said) = Said::of(envelope) else { return };
+        let Some(said) = StatementContent::of(envelope) else { return };
         self.by_kind.entry(said.kind.clone()).or_default().insert(id.to_owned());
         let texts = BTreeSet::from([envelope.to_owned()]);
         self.known.insert(id.to_owned(), Known { said, from_ns, texts });

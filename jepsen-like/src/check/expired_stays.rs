@@ -12,7 +12,7 @@
 //! may be up to twice their bound apart.
 
 use super::book::{Book, Ledger, longest_ledger};
-use super::read::{Said, receipt, text};
+use super::read::{StatementContent, receipt, text};
 use super::{Verdict, Violation};
 use crate::history::{History, Record};
 
@@ -104,7 +104,7 @@ fn expired(book: &Book, allow: &Record, evaluated: i64) -> Option<String> {
     }
 }
 
-fn validity(said: &Said) -> (i64, i64) {
+fn validity(said: &StatementContent) -> (i64, i64) {
     let end = said.time("notAfter").unwrap_or(i64::MAX).min(said.expires_at.unwrap_or(i64::MAX));
     (said.time("notBefore").unwrap_or(i64::MIN), end)
 }

@@ -8,12 +8,12 @@ use crate::history::{History, Op};
 /// What was seen of each node's starts and ends, in order.
 #[derive(Debug, Default)]
 pub(super) struct Lives {
-    looks: BTreeMap<u64, Vec<Look>>,
+    looks: BTreeMap<u64, Vec<Sighting>>,
 }
 
 /// It was this start of the node that was seen.
 #[derive(Debug, Clone, Copy)]
-struct Look {
+struct Sighting {
     ns: u64,
     boot: u64,
     /// Seen to have ended.
@@ -27,7 +27,7 @@ impl Lives {
         for (_, sample) in history.of(Op::Sample) {
             let ended = text(&sample.output, "state") == Some("shutdown");
             let look =
-                Look { ns: sample.invoke_ns, boot: number(&sample.output, "boot").unwrap_or(0), ended };
+                Sighting { ns: sample.invoke_ns, boot: number(&sample.output, "boot").unwrap_or(0), ended };
             lives.looks.entry(sample.node).or_default().push(look);
         }
         for answer in history.records.iter().filter(|record| is_clients(record) && !record.output.is_null()) {
@@ -35,7 +35,7 @@ impl Lives {
                 continue;
             };
             if let Some(last) = looks.last().copied().filter(|last| last.ns < ns && !last.ended) {
-                looks.push(Look { ns, ..last });
+                looks.push(Sighting { ns, ..last });
             }
         }
         lives

@@ -42,7 +42,7 @@ use crate::history::History;
 
 pub use judge::{Finding, Report, judge, lines};
 pub(crate) use judge::{PRINTED_MAX, table};
-pub(crate) use read::Said;
+pub(crate) use read::StatementContent;
 
 /// Something that must not happen.
 #[derive(Debug, Clone, PartialEq, Eq)]

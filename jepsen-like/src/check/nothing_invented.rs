@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::book::{Leaf, Ledger, last_ledgers};
 use super::faults::{Fault, faults};
-use super::read::{Receipt, Said, may_be_accepted, receipt, request, text};
+use super::read::{Receipt, StatementContent, may_be_accepted, receipt, request, text};
 use super::{Verdict, Violation};
 use crate::history::{History, Op, Record};
 
@@ -68,7 +68,7 @@ impl<'h> Asked<'h> {
         if self.submitted.contains(leaf.id) {
             return None;
         }
-        let said = Said::of(leaf.envelope);
+        let said = StatementContent::of(leaf.envelope);
         let why = match said.as_ref().map(|said| (said.kind.as_str(), &said.claims)) {
             Some(("rules", _)) => return None,
             Some(("permit", claims)) => {
@@ -98,7 +98,7 @@ fn receipts(history: &History, verdict: &mut Verdict) {
         let Some(receipt) = receipt(record) else { continue };
         verdict.looked_at = verdict.looked_at.saturating_add(1);
         let mut push = |what, shown_by| verdict.violations.push(Violation { what, shown_by });
-        if is_anothers(record, &receipt) {
+        if is_of_another_statement(record, &receipt) {
             push(format!("the receipt is that of `{}`", receipt.id), vec![at]);
         }
         let (index, id) = (receipt.index, receipt.id.clone());
@@ -114,10 +114,10 @@ fn receipts(history: &History, verdict: &mut Verdict) {
 }
 
 /// Whether the receipt is of another statement, which only a restriction that adds nothing can be answered with.
-fn is_anothers(record: &Record, receipt: &Receipt) -> bool {
+fn is_of_another_statement(record: &Record, receipt: &Receipt) -> bool {
     let (Some(id), Some(envelope)) = (text(&record.input, "id"), text(&record.input, "envelope")) else {
         return false;
     };
-    let restricts = |said: Said| matches!(said.kind.as_str(), "revocation" | "containment");
-    id != receipt.id && !Said::of(envelope).is_some_and(restricts)
+    let restricts = |said: StatementContent| matches!(said.kind.as_str(), "revocation" | "containment");
+    id != receipt.id && !StatementContent::of(envelope).is_some_and(restricts)
 }

@@ -15,7 +15,7 @@ use serde_json::Value;
 use assent_proof::{PublicKey, Rules, RulesVersion, verify, verify_decision};
 
 use super::book::{Leaf, ledgers};
-use super::read::{Said, is_question, list, number, request, text};
+use super::read::{StatementContent, is_question, list, number, request, text};
 use super::{Verdict, Violation};
 use crate::history::{History, Outcome, Record};
 
@@ -112,13 +112,13 @@ pub(super) fn origin(envelope: &str) -> Option<String> {
 
 /// The rules that a leaf raises the registry to.
 fn raised(leaf: &Leaf<'_>) -> Option<Rules> {
-    let said = Said::of(leaf.envelope).filter(|said| said.kind == "rules")?;
+    let said = StatementContent::of(leaf.envelope).filter(|said| said.kind == "rules")?;
     Rules::of(RulesVersion(number(&said.claims, "version")?.try_into().ok()?))
 }
 
 /// The node's key that a leaf grants.
 fn node_key(leaf: &Leaf<'_>) -> Option<PublicKey> {
-    let said = Said::of(leaf.envelope)?;
+    let said = StatementContent::of(leaf.envelope)?;
     let grants = said.kind == "authority-grant"
         && said.domain == "_root"
         && text(&said.claims, "role") == Some("registry");

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::book::longest_ledger;
-use super::read::{Said, number, request, text};
+use super::read::{StatementContent, number, request, text};
 use super::{Verdict, Violation};
 use crate::history::{History, Op};
 
@@ -23,7 +23,7 @@ use crate::history::{History, Op};
 #[derive(Default)]
 struct Lineage {
     /// With their indexes.
-    authorizations: Vec<(u64, Said)>,
+    authorizations: Vec<(u64, StatementContent)>,
     /// The requests of those that the ledger holds, with their indexes.
     recorded: Vec<(u64, Value)>,
     /// Requests that were allowed, with who was.
@@ -36,7 +36,7 @@ pub(super) fn check(history: &History) -> Verdict {
     let Some(ledger) = longest_ledger(history) else { return verdict };
     let mut lineages: BTreeMap<(String, String), Lineage> = BTreeMap::new();
     for leaf in &ledger.leaves {
-        let Some(said) = Said::of(leaf.envelope) else { continue };
+        let Some(said) = StatementContent::of(leaf.envelope) else { continue };
         let lineage = lineages.entry((said.domain.clone(), said.lineage.clone())).or_default();
         match said.kind.as_str() {
             "execution-authorization" => lineage.authorizations.push((leaf.index, said)),
@@ -125,6 +125,6 @@ impl Lineage {
     }
 }
 
-fn uses(authorization: &Said) -> Option<u64> {
+fn uses(authorization: &StatementContent) -> Option<u64> {
     number(&authorization.claims, "uses")
 }

@@ -108,7 +108,7 @@ pub(super) fn batch(record: &Record) -> Option<Batch<'_>> {
 }
 
 /// Whether it was refused because another envelope of its batch was: the field at fault is a place of the batch.
-pub(super) fn is_for_anothers_sake(record: &Record) -> bool {
+pub(super) fn is_refused_for_another(record: &Record) -> bool {
     text(&record.output, "field").is_some_and(|field| field.starts_with("envelopes["))
 }
 
@@ -117,7 +117,7 @@ pub(super) fn is_for_anothers_sake(record: &Record) -> bool {
 pub(super) fn is_of_failed_batch(record: &Record) -> bool {
     batch(record).is_some_and(|batch| batch.all)
         && receipt(record).is_none()
-        && (is_for_anothers_sake(record) || text(&record.output, "code") == Some("authority_inconsistent"))
+        && (is_refused_for_another(record) || text(&record.output, "code") == Some("authority_inconsistent"))
 }
 
 /// Whether it is an authorize or a permit.
@@ -128,10 +128,10 @@ pub(super) fn is_question(record: &Record) -> bool {
 /// Whether a checkpoint of another registry was submitted and refused since it does not extend that registry's last one. That
 /// is an answer by the rules, though elsewhere its code says that this registry cannot know.
 pub(super) fn is_peers_divergence(record: &Record) -> bool {
-    let is_checkpoint = |said: Said| said.kind == "synchronization-continuity";
+    let is_checkpoint = |said: StatementContent| said.kind == "synchronization-continuity";
     record.op == Op::Submit
         && text(&record.output, "code") == Some("registry_diverged")
-        && text(&record.input, "envelope").and_then(Said::of).is_some_and(is_checkpoint)
+        && text(&record.input, "envelope").and_then(StatementContent::of).is_some_and(is_checkpoint)
 }
 
 /// Whether the cluster did what it is there for: it accepted, allowed or read, or denied or refused by the rules.
@@ -155,7 +155,7 @@ pub(super) fn is_clients(record: &Record) -> bool {
 
 /// What an envelope says. Nobody's signature is looked at.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Said {
+pub(crate) struct StatementContent {
     pub(crate) kind: String,
     pub(super) domain: String,
     pub(super) lineage: String,
@@ -168,7 +168,7 @@ pub(crate) struct Said {
     pub(super) claims: Value,
 }
 
-impl Said {
+impl StatementContent {
     /// Reads an envelope's text.
     pub(crate) fn of(envelope: &str) -> Option<Self> {
         let envelope: Value = serde_json::from_str(envelope).ok()?;

@@ -27,7 +27,7 @@ use crate::history::History;
 /// Ledgers with a digest are looked at.
 pub(super) fn check(history: &History) -> Verdict {
     let mut verdict = Verdict::default();
-    let mut told: Vec<Told> = ledgers(history).filter_map(|ledger| told(&ledger)).collect();
+    let mut told: Vec<NodeReport> = ledgers(history).filter_map(|ledger| told(&ledger)).collect();
     told.sort_by_key(|told| told.revision);
     let Some(longest) = longest_ledger(history).filter(|_| !told.is_empty()) else { return verdict };
     let mut replay = Replay::founded_on(&longest);
@@ -50,17 +50,17 @@ pub(super) fn check(history: &History) -> Verdict {
 }
 
 /// What a node told of itself.
-struct Told {
+struct NodeReport {
     at: usize,
     node: u64,
     revision: u64,
     digest: Hash,
 }
 
-fn told(ledger: &Ledger<'_>) -> Option<Told> {
+fn told(ledger: &Ledger<'_>) -> Option<NodeReport> {
     let digest = text(ledger.output, "digest")?.strip_prefix("blake3:")?;
     let (revision, digest) = (number(ledger.output, "revision")?, Hash::from_hex(digest).ok()?);
-    Some(Told { at: ledger.at, node: ledger.node, revision, digest })
+    Some(NodeReport { at: ledger.at, node: ledger.node, revision, digest })
 }
 
 /// A registry that is made of leaves, one after the other.

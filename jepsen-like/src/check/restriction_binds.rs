@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::book::{Book, Known};
-use super::read::{Said, is_question, list, number, receipt, text};
+use super::read::{StatementContent, is_question, list, number, receipt, text};
 use super::{Verdict, Violation};
 use crate::history::{History, Op, Record};
 
@@ -24,7 +24,7 @@ use crate::history::{History, Op, Record};
 struct Restriction {
     at: usize,
     id: String,
-    said: Said,
+    said: StatementContent,
 }
 
 /// Why a question has to be denied.
@@ -57,7 +57,7 @@ pub(super) fn check(history: &History) -> Verdict {
 }
 
 fn restriction((at, submit): (usize, &Record)) -> Option<Restriction> {
-    let said = Said::of(text(&submit.input, "envelope")?)?;
+    let said = StatementContent::of(text(&submit.input, "envelope")?)?;
     let id = receipt(submit)?.id;
     matches!(said.kind.as_str(), "revocation" | "containment").then_some(Restriction { at, id, said })
 }
@@ -133,7 +133,11 @@ impl<'a> Case<'a> {
     }
 
     /// Who may have said something of this kind, and what ended it if it is over.
-    fn issuers(&self, kind: &'a str, of: impl Fn(&Said) -> bool) -> BTreeMap<&'a str, Option<usize>> {
+    fn issuers(
+        &self,
+        kind: &'a str,
+        of: impl Fn(&StatementContent) -> bool,
+    ) -> BTreeMap<&'a str, Option<usize>> {
         let domain = self.input("domain");
         let mut issuers = BTreeMap::new();
         for (id, Known { said, .. }) in self.book.of_kind(kind, self.returned) {

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::book::longest_ledger;
 use super::faults::faults;
-use super::read::{Said, is_question, list, log_index, number, text};
+use super::read::{StatementContent, is_question, list, log_index, number, text};
 use super::{Verdict, Violation};
 use crate::history::{History, Op, Record};
 
@@ -87,7 +87,7 @@ fn voters_by(history: &History, ns: u64) -> Option<(usize, Vec<u64>)> {
 fn decisions(history: &History, builds: &Builds, verdict: &mut Verdict) {
     let Some(ledger) = longest_ledger(history) else { return };
     let raises = ledger.leaves.iter().filter_map(|leaf| {
-        let said = Said::of(leaf.envelope).filter(|said| said.kind == "rules")?;
+        let said = StatementContent::of(leaf.envelope).filter(|said| said.kind == "rules")?;
         Some((leaf.index, number(&said.claims, "version")?))
     });
     let raises: Vec<(u64, u64)> = raises.collect();

@@ -29,7 +29,7 @@ const FOUNDED: Seconds = Seconds(T0 - 60);
 
 /// Founded registries, each made once.
 #[derive(Debug, Default)]
-pub struct Grounds {
+pub struct FoundedRegistries {
     made: BTreeMap<Profile, Both>,
 }
 
@@ -41,7 +41,7 @@ struct Domain {
     granted: Vec<(Role, u8)>,
 }
 
-impl Grounds {
+impl FoundedRegistries {
     /// The registry that ledgers of a profile begin with.
     ///
     /// # Errors

@@ -17,9 +17,9 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// One that begins with `ground`, which is that of the profile.
-    pub fn new(ground: Both, seed: u64, profile: Profile) -> Self {
-        Self { both: ground, dice: Dice::new(seed).fork("ledger"), profile }
+    /// One that begins with `founded`, which is that of the profile.
+    pub fn new(founded: Both, seed: u64, profile: Profile) -> Self {
+        Self { both: founded, dice: Dice::new(seed).fork("ledger"), profile }
     }
 
     /// The registry and its model.

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::both::{Both, Finding, LedgerError};
 use super::events::EVENTS;
-use super::founding::Grounds;
+use super::founding::FoundedRegistries;
 use super::ledger::{Ledger, caught};
 use super::profile::Profile;
 use super::shrink::shrink;
@@ -67,7 +67,7 @@ impl LedgersReport {
     }
 
     /// Every event has to have occurred, however few the ledgers are.
-    pub fn hold_to_events(&mut self) {
+    pub fn check_events(&mut self) {
         let missing = EVENTS.iter().filter(|event| !self.events.contains_key(**event));
         self.missing = missing.map(|event| (*event).to_owned()).collect();
     }
@@ -130,10 +130,10 @@ pub fn run_ledgers(
         for _ in 0..all.jobs {
             let (told, next) = (told.clone(), &next);
             scope.spawn(move || {
-                let mut grounds = Grounds::default();
+                let mut founded = FoundedRegistries::default();
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds.end || told.send(one(&mut grounds, seed, profile)).is_err() {
+                    if seed >= seeds.end || told.send(one(&mut founded, seed, profile)).is_err() {
                         return;
                     }
                 }
@@ -152,14 +152,14 @@ pub fn run_ledgers(
         found.steps = shrunk(found)?;
     }
     if profile.is_none() && all.ledgers >= REACH {
-        all.hold_to_events();
+        all.check_events();
     }
     Ok(all)
 }
 
-fn one(grounds: &mut Grounds, seed: u64, profile: Option<Profile>) -> Result<One, LedgerError> {
+fn one(founded: &mut FoundedRegistries, seed: u64, profile: Option<Profile>) -> Result<One, LedgerError> {
     let profile = profile.unwrap_or_else(|| Profile::of(seed));
-    let both = grown(grounds.of(profile)?, seed, profile);
+    let both = grown(founded.of(profile)?, seed, profile);
     Ok(One {
         seed,
         profile,
@@ -171,8 +171,8 @@ fn one(grounds: &mut Grounds, seed: u64, profile: Option<Profile>) -> Result<One
 }
 
 /// A ledger as it is in the end.
-fn grown(ground: Both, seed: u64, profile: Profile) -> Both {
-    let mut ledger = Ledger::new(ground, seed, profile);
+fn grown(registry: Both, seed: u64, profile: Profile) -> Both {
+    let mut ledger = Ledger::new(registry, seed, profile);
     let broke_off = caught(|| ledger.run());
     let mut both = ledger.into_both();
     if let Some(finding) = broke_off {
@@ -183,11 +183,11 @@ fn grown(ground: Both, seed: u64, profile: Profile) -> Both {
 
 /// What is left of a ledger in which a finding shows.
 fn shrunk(found: &Found) -> Result<Vec<String>, LedgerError> {
-    let ground = Grounds::default().of(found.profile)?;
-    let both = grown(ground.clone(), found.seed, found.profile);
+    let registry = FoundedRegistries::default().of(found.profile)?;
+    let both = grown(registry.clone(), found.seed, found.profile);
     // A finding that does not show again when the same steps are taken is shown with all of them.
     let same = |both: &Both| both.finding().is_some_and(|finding| finding.kind == found.kind);
-    Ok(match shrink(&ground, &both.steps, same) {
+    Ok(match shrink(&registry, &both.steps, same) {
         Some(smaller) => smaller.shown(),
         None => both.shown(),
     })

@@ -254,7 +254,7 @@ pub(crate) fn references(
 mod tests {
     use super::super::both::{Both, T0};
     use super::super::draft::{Act, Draft, Slot};
-    use super::super::founding::Grounds;
+    use super::super::founding::FoundedRegistries;
     use super::super::profile::Profile;
     use super::*;
 
@@ -277,7 +277,7 @@ mod tests {
     /// Rule R120.
     #[test]
     fn one_issuer_brings_checkpoints_of_a_peer_under_so_many_trusts_and_no_more() {
-        let mut both = Grounds::default().of(Profile::Peers).unwrap();
+        let mut both = FoundedRegistries::default().of(Profile::Peers).unwrap();
         let peer = Peer { number: 0, forked: false };
         let note = note(&peer.checkpoint(5), &origin(0), registry_key(0), &node_keys(0), Seconds(T0));
         let checkpoint =

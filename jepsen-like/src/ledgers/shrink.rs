@@ -15,9 +15,9 @@ use super::ledger::caught;
 const TRIES_MAX: usize = 3_000;
 
 /// The smallest ledger that it finds; none if all steps, taken again, do not show it.
-pub(super) fn shrink(ground: &Both, steps: &[Step], is_shown: impl Fn(&Both) -> bool) -> Option<Both> {
+pub(super) fn shrink(founded: &Both, steps: &[Step], is_shown: impl Fn(&Both) -> bool) -> Option<Both> {
     let shows = |kept: &[usize]| {
-        let both = replay(ground, steps, kept);
+        let both = replay(founded, steps, kept);
         is_shown(&both).then_some(both)
     };
     let mut kept: Vec<usize> = (0..steps.len()).collect();
@@ -53,10 +53,10 @@ struct Gaps {
 }
 
 /// Takes some of the steps again.
-fn replay(ground: &Both, steps: &[Step], kept: &[usize]) -> Both {
+fn replay(founded: &Both, steps: &[Step], kept: &[usize]) -> Both {
     let kept: Vec<&Step> = kept.iter().filter_map(|at| steps.get(*at)).collect();
     let gaps = Gaps::between(steps, &kept);
-    let mut both = ground.clone();
+    let mut both = founded.clone();
     if let Some(finding) = caught(|| replay_into(&mut both, &kept, &gaps)) {
         both.finding.get_or_insert(finding);
     }
@@ -141,36 +141,36 @@ fn taken(step: &Step) -> Option<(ChainId, u64)> {
 mod tests {
     use assent_proof::EvidenceKind;
 
-    use super::super::founding::Grounds;
+    use super::super::founding::FoundedRegistries;
     use super::super::ledger::Ledger;
     use super::super::profile::Profile;
     use super::*;
 
     fn grown(seed: u64, profile: Profile) -> (Both, Both) {
-        let ground = Grounds::default().of(profile).unwrap();
-        let mut ledger = Ledger::new(ground.clone(), seed, profile);
+        let founded = FoundedRegistries::default().of(profile).unwrap();
+        let mut ledger = Ledger::new(founded.clone(), seed, profile);
         ledger.run().unwrap();
-        (ground, ledger.into_both())
+        (founded, ledger.into_both())
     }
 
     #[test]
     fn the_same_steps_again_are_answered_in_the_same_way() {
         for profile in Profile::ALL {
-            let (ground, both) = grown(3, *profile);
+            let (founded, both) = grown(3, *profile);
             let all: Vec<usize> = (0..both.steps.len()).collect();
-            let again = replay(&ground, &both.steps, &all);
+            let again = replay(&founded, &both.steps, &all);
             assert!(both.steps.len() > 10, "{profile:?}");
             assert_eq!(again.shown(), both.shown(), "{profile:?}");
         }
     }
 
     #[test]
-    fn what_is_left_of_a_released_negative_is_the_negative_the_revocation_and_the_release() {
+    fn a_finding_about_a_released_negative_shrinks_to_the_negative_revocation_and_release() {
         const RELEASED: &str = "a negative was released";
         let shows = |both: &Both| both.events.contains_key(RELEASED);
-        let (ground, both) =
+        let (founded, both) =
             (0..).map(|seed| grown(seed, Profile::Words)).find(|(_, both)| shows(both)).unwrap();
-        let smallest = shrink(&ground, &both.steps, shows).unwrap();
+        let smallest = shrink(&founded, &both.steps, shows).unwrap();
         let kinds: Vec<EvidenceKind> = smallest.known.iter().map(|known| known.kind()).collect();
         assert!(kinds.ends_with(&[EvidenceKind::Revocation, EvidenceKind::Release]), "{kinds:?}");
         // The negative may rest on other evidence.

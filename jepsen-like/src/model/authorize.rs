@@ -132,7 +132,7 @@ impl Model {
             return judgement;
         }
         let domain = request.text("domain").unwrap_or_default();
-        if !self.standing().domains.contains_key(domain) {
+        if !self.ledger_state().domains.contains_key(domain) {
             reasons.insert("domain_unknown");
             return judgement;
         }
@@ -290,7 +290,7 @@ impl Model {
     }
 
     fn void(&self, leaf: &Leaf) -> bool {
-        self.standing().void.contains(&leaf.statement.id)
+        self.ledger_state().void.contains(&leaf.statement.id)
     }
 
     /// From its newest slot of a kind back, an issuer's negatives deny until the first slot in which something of the kind
@@ -302,7 +302,8 @@ impl Model {
                     let of_slot = slot.iter().flat_map(|leaf| self.halves(leaf)).chain(slot.iter().copied());
                     let nothing_stands = of_slot.into_iter().all(|leaf| !self.stands(leaf));
                     let heard = slot.iter().filter(|leaf| nothing_stands || self.stands(leaf));
-                    let unreleased = |leaf: &&&Leaf| !self.standing().released.contains(&leaf.statement.id);
+                    let unreleased =
+                        |leaf: &&&Leaf| !self.ledger_state().released.contains(&leaf.statement.id);
                     reasons.extend(heard.filter(unreleased).filter_map(|leaf| negative(leaf, policy)));
                     if slot.iter().any(|leaf| self.stands(leaf)) {
                         break;
@@ -384,7 +385,7 @@ impl Model {
         let authorities = statement
             .issuers
             .iter()
-            .filter_map(|key| self.standing().authority(key, domain))
+            .filter_map(|key| self.ledger_state().authority(key, domain))
             .map(|one| one.to_ms);
         let artifact = statement.kind == "execution-authorization";
         let own = artifact.then(|| statement.claim_ms("notAfter")).flatten();
@@ -394,16 +395,16 @@ impl Model {
 
     /// Why a piece of evidence does not count, whatever its kind.
     fn flaws(&self, leaf: &Leaf, domain: &str, now_ms: i64) -> Codes {
-        let standing = self.standing();
+        let ledger_state = self.ledger_state();
         let issuers = leaf.statement.issuers.iter();
-        let mut flaws: Codes = issuers.flat_map(|key| standing.silenced(key, domain, now_ms)).collect();
+        let mut flaws: Codes = issuers.flat_map(|key| ledger_state.silenced(key, domain, now_ms)).collect();
         if self.rests_on(&leaf.statement).into_iter().any(|leaf| self.gives_way(leaf)) {
             flaws.insert("inheritance_unverifiable");
         }
         if leaf.statement.expires_ms.is_some_and(|expires| expires <= now_ms) {
             flaws.insert("evidence_expired");
         }
-        if standing.invalidated.contains(&leaf.statement.id) {
+        if ledger_state.invalidated.contains(&leaf.statement.id) {
             flaws.insert("evidence_invalidated");
         } else if self.void(leaf) && flaws.is_empty() {
             flaws.insert("inheritance_unverifiable");

@@ -7,9 +7,9 @@
 //! another registry are verified. Of a new root only its keys and its threshold mean anything here.
 
 mod authorize;
+mod ledger_state;
 mod peers;
 mod rules;
-mod standing;
 mod statement;
 mod submit;
 
@@ -18,7 +18,7 @@ use std::sync::{Arc, OnceLock};
 
 use assent_proof::blake3_256;
 
-use standing::Standing;
+use ledger_state::LedgerState;
 use statement::Statement;
 
 /// How far in the future `issuedAt` may lie: the default bound of the nodes' clocks.
@@ -37,7 +37,7 @@ struct Inner {
     leaves: Vec<Arc<Leaf>>,
     digest: [u8; 32],
     /// What follows from the leaves, worked out when it is first asked for.
-    standing: OnceLock<Standing>,
+    ledger_state: OnceLock<LedgerState>,
 }
 
 /// A statement that was accepted.
@@ -134,7 +134,7 @@ impl Model {
         let mut leaves = self.inner.leaves.clone();
         leaves.push(Arc::new(Leaf { statement, accepted_ms, equivocation, takes }));
         let cluster = self.inner.cluster.clone();
-        let inner = Inner { cluster, leaves, digest: blake3_256(&digest), standing: OnceLock::new() };
+        let inner = Inner { cluster, leaves, digest: blake3_256(&digest), ledger_state: OnceLock::new() };
         Self { inner: Arc::new(inner) }
     }
 
@@ -150,7 +150,7 @@ impl Model {
         self.leaves().find(|leaf| leaf.statement.id == id)
     }
 
-    fn standing(&self) -> &Standing {
-        self.inner.standing.get_or_init(|| Standing::of(&self.inner.leaves))
+    fn ledger_state(&self) -> &LedgerState {
+        self.inner.ledger_state.get_or_init(|| LedgerState::of(&self.inner.leaves))
     }
 }

@@ -57,9 +57,9 @@ impl Model {
         if epoch != self.epoch().checked_add(1) {
             return Err("claims_invalid");
         }
-        match self.standing().authority(voter, "_root") {
+        match self.ledger_state().authority(voter, "_root") {
             Some(authority) if authority.role == "registry" => {
-                self.standing().silenced(voter, "_root", now).first().map_or(Ok(()), |code| Err(*code))
+                self.ledger_state().silenced(voter, "_root", now).first().map_or(Ok(()), |code| Err(*code))
             }
             _ => Err("target_unknown"),
         }
@@ -70,7 +70,7 @@ impl Model {
         let registry = statement.claim("registryKey");
         let nodes = texts(statement.claims.get("nodeKeys"));
         let is_node = |key: &str| {
-            self.standing().authority(key, "_root").is_some_and(|authority| authority.role == "registry")
+            self.ledger_state().authority(key, "_root").is_some_and(|authority| authority.role == "registry")
         };
         let is_own = |key: &str| self.registry_key() == Some(key) || is_node(key);
         let in_itself = statement.claim("peer") == statement.registry;
@@ -144,7 +144,7 @@ impl Model {
     fn last_checkpoints(&self, domain: &str, origin: &str) -> Vec<Checkpoint> {
         let mut by_slot: BTreeMap<Option<usize>, Vec<Checkpoint>> = BTreeMap::new();
         for (leaf, checkpoint) in self.checkpoints_of(domain, origin) {
-            if !self.standing().void.contains(&leaf.statement.id) {
+            if !self.ledger_state().void.contains(&leaf.statement.id) {
                 by_slot.entry(self.slot_taken_at(&leaf.statement)).or_default().push(checkpoint);
             }
         }

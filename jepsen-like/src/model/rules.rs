@@ -30,13 +30,13 @@ impl Model {
             return Err("malformed");
         }
         for node in &statement.issuers {
-            self.standing().authority(node, "_root").ok_or("authority_unknown")?;
-            if let Some(code) = self.standing().silenced(node, "_root", now).first() {
+            self.ledger_state().authority(node, "_root").ok_or("authority_unknown")?;
+            if let Some(code) = self.ledger_state().silenced(node, "_root", now).first() {
                 return Err(code);
             }
         }
         let is_node = |key: &String| {
-            self.standing().authority(key, "_root").is_some_and(|authority| authority.role == "registry")
+            self.ledger_state().authority(key, "_root").is_some_and(|authority| authority.role == "registry")
         };
         if !statement.issuers.iter().all(is_node) {
             return Err("role_not_permitted");

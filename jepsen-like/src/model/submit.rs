@@ -25,7 +25,7 @@ impl Model {
             return (self.clone(), Refused("wrong_registry"));
         }
         if let Some(place) = self.place_of(&statement.id) {
-            if self.standing().released.contains(&statement.id) && statement.kind == "containment" {
+            if self.ledger_state().released.contains(&statement.id) && statement.kind == "containment" {
                 // The first receipt would say that something is held back.
                 return (self.clone(), Refused("claims_invalid"));
             }
@@ -70,7 +70,7 @@ impl Model {
     }
 
     fn check_domain(&self, statement: &Statement, class: Class) -> Result<(), &'static str> {
-        if !self.standing().domains.contains_key(&statement.domain) {
+        if !self.ledger_state().domains.contains_key(&statement.domain) {
             return Err("domain_unknown");
         }
         if class == Class::Execution && self.isolated(&statement.domain) {
@@ -80,13 +80,13 @@ impl Model {
     }
 
     fn check_signers(&self, statement: &Statement, class: Class, now: i64) -> Result<(), &'static str> {
-        let standing = self.standing();
-        let governance = standing.domains.get(&statement.domain).cloned().unwrap_or_default();
+        let ledger_state = self.ledger_state();
+        let governance = ledger_state.domains.get(&statement.domain).cloned().unwrap_or_default();
         let admitted = statement.admits();
         if statement.kind == "domain" && !(1..=admitted.len()).contains(&number(statement, "threshold")) {
             return Err("claims_invalid");
         }
-        let governed = standing.domains.get(statement.claim("domain"));
+        let governed = ledger_state.domains.get(statement.claim("domain"));
         let stays =
             |key: &String| statement.kind == "domain" && governed.is_some_and(|of| of.keys.contains(key));
         if admitted.iter().any(|key| !stays(key) && !statement.issuers.contains(key)) {
@@ -96,14 +96,14 @@ impl Model {
         let several = class == Class::Restriction && statement.issuers.len() > 1;
         let mut roles = Vec::new();
         for key in statement.issuers.iter().filter(|key| !admitted.contains(*key)) {
-            let authority = standing.authority(key, &statement.domain).ok_or("authority_unknown")?;
-            match standing.silenced(key, &statement.domain, now).first() {
+            let authority = ledger_state.authority(key, &statement.domain).ok_or("authority_unknown")?;
+            match ledger_state.silenced(key, &statement.domain, now).first() {
                 Some(_) if several => {}
                 Some(code) => return Err(code),
                 None => roles.push((key.as_str(), authority.role.as_str())),
             }
         }
-        let target = standing.authorities.get(statement.claim("authority"));
+        let target = ledger_state.authorities.get(statement.claim("authority"));
         let since = statement.claims.get("invalidSince").is_some_and(|since| !since.is_null());
         let of_governance = target.is_some_and(|target| target.role == "governance");
         let revokes = statement.kind == "revocation";
@@ -126,10 +126,10 @@ impl Model {
 
     /// Enough living keys of governance are left to reach the threshold once this one is revoked.
     fn check_still_governed(&self, statement: &Statement) -> Result<(), &'static str> {
-        let standing = self.standing();
+        let ledger_state = self.ledger_state();
         let revoked = statement.claim("authority");
-        let Some(governance) = standing.domains.get(&statement.domain) else { return Ok(()) };
-        let lives = |key: &str| standing.authorities.get(key).is_some_and(|known| !known.revoked);
+        let Some(governance) = ledger_state.domains.get(&statement.domain) else { return Ok(()) };
+        let lives = |key: &str| ledger_state.authorities.get(key).is_some_and(|known| !known.revoked);
         if !governance.keys.contains(revoked) || !lives(revoked) {
             return Ok(());
         }
@@ -152,7 +152,7 @@ impl Model {
             }
             "root" => {
                 let (keys, registry) = (statement.admits(), statement.claim("registryKey"));
-                if keys.contains(registry) || self.standing().authorities.contains_key(registry) {
+                if keys.contains(registry) || self.ledger_state().authorities.contains_key(registry) {
                     return Err("authority_inconsistent");
                 }
                 keys.iter().try_for_each(|key| self.check_admitted(key, "_root", "governance"))
@@ -162,7 +162,7 @@ impl Model {
                 statement.admits().iter().try_for_each(admit)
             }
             "revocation" => {
-                match self.standing().authority(statement.claim("authority"), &statement.domain) {
+                match self.ledger_state().authority(statement.claim("authority"), &statement.domain) {
                     Some(_) => self.check_still_governed(statement),
                     None => Err("target_unknown"),
                 }
@@ -179,7 +179,7 @@ impl Model {
 
     /// One key has one role in one domain, and a revoked one is dead. The key that signs checkpoints has no other role.
     fn check_admitted(&self, key: &str, domain: &str, role: &str) -> Result<(), &'static str> {
-        match self.standing().authorities.get(key) {
+        match self.ledger_state().authorities.get(key) {
             None if self.registry_key() == Some(key) => Err("authority_inconsistent"),
             Some(known) if known.revoked => Err("authority_revoked"),
             Some(known) if known.role != role || known.domain != domain => Err("authority_inconsistent"),
@@ -216,8 +216,8 @@ impl Model {
         let dead = of
             .issuers
             .iter()
-            .all(|key| self.standing().authorities.get(key).is_none_or(|known| known.revoked));
-        let lifted = self.standing().released.contains(&of.id);
+            .all(|key| self.ledger_state().authorities.get(key).is_none_or(|known| known.revoked));
+        let lifted = self.ledger_state().released.contains(&of.id);
         if !lifted && (holds || (says && dead)) { Ok(()) } else { Err("claims_invalid") }
     }
 
@@ -285,9 +285,9 @@ impl Model {
 
     /// Nothing can rest on it: it is void, its slot is contested and it is not what stands, or its key is dead.
     pub(super) fn gives_way(&self, leaf: &Leaf) -> bool {
-        let dead = |key: &String| self.standing().authorities.get(key).is_none_or(|known| known.revoked);
+        let dead = |key: &String| self.ledger_state().authorities.get(key).is_none_or(|known| known.revoked);
         let id = &leaf.statement.id;
-        self.standing().void.contains(id)
+        self.ledger_state().void.contains(id)
             || (leaf.statement.class == Some(Class::Execution)
                 && (self.contested(leaf) || leaf.statement.issuers.iter().any(dead)))
     }
@@ -304,7 +304,7 @@ impl Model {
     /// Which of two statements for its slot stands, if that was reconciled.
     pub(super) fn canonical_of(&self, leaf: &Leaf) -> Option<&str> {
         let of_slot = |(pair, _): &&(BTreeSet<String>, String)| pair.contains(&leaf.statement.id);
-        self.standing().reconciled.iter().find(of_slot).map(|(_, canonical)| canonical.as_str())
+        self.ledger_state().reconciled.iter().find(of_slot).map(|(_, canonical)| canonical.as_str())
     }
 
     /// Whether there are two statements for its slot, and it is not the one that stands.
@@ -314,7 +314,7 @@ impl Model {
 
     /// A restriction that adds nothing to one in force by the same issuers is that one.
     fn check_restriction(&self, statement: &Statement) -> Place {
-        let standing = self.standing();
+        let ledger_state = self.ledger_state();
         let by = |of: &Statement| of.issuers.iter().cloned().collect::<BTreeSet<String>>();
         let same = |leaf: &&Leaf| {
             let of = &leaf.statement;
@@ -326,11 +326,11 @@ impl Model {
                     .all(|claim| of.claim(claim) == statement.claim(claim))
         };
         let Some(earlier) = self.leaves().rfind(same) else { return Place::Next };
-        let known = standing.authorities.get(statement.claim("authority"));
+        let known = ledger_state.authorities.get(statement.claim("authority"));
         let reaches = known.and_then(|known| known.invalid_since_ms).unwrap_or(i64::MAX);
         let adds = match statement.kind.as_str() {
             "revocation" => statement.claim_ms("invalidSince").is_some_and(|since| since < reaches),
-            _ => standing.released.contains(&earlier.statement.id),
+            _ => ledger_state.released.contains(&earlier.statement.id),
         };
         match self.place_of(&earlier.statement.id) {
             Some(place) if !adds => Place::AddsNothingTo(place),
@@ -412,7 +412,7 @@ impl Model {
                 && of.domain == domain
                 && of.claim("action") == action
                 && of.claim("target") == target
-                && !self.standing().released.contains(&of.id)
+                && !self.ledger_state().released.contains(&of.id)
         })
     }
 }

@@ -169,7 +169,7 @@ pub fn sim(args: &SimArgs, json: bool) -> Result<bool, String> {
     let progress = Progress::of(u64::try_from(plan.seeds.len()).unwrap_or(u64::MAX), 1, PROGRESS_EACH);
     let mut report =
         run_seeds(&plan, &mut |seed, all| tell(&progress, seed, all)).map_err(|error| error.to_string())?;
-    report.hold_to_reach(&args.faults.0, args.nodes);
+    report.check_reach(&args.faults.0, args.nodes);
     let told = if json {
         serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?
     } else {

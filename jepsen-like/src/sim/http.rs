@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 use turmoil::net::TcpStream;
 
-use super::ground::{CLIENT_PORT, node_name};
+use super::setup::{CLIENT_PORT, node_name};
 
 /// Most bytes of an answer.
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;

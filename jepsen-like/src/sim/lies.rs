@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn votes_are_asked_for_in_the_last_term_there_is_and_nothing_else_is_lied_about() {
+    fn forged_vote_requests_ask_in_the_last_possible_term_and_a_read_index_is_never_forged() {
         let mut liar = Liar::new(Dice::new(1), vec![1, 2, 3]);
         let request = || serde_json::from_value(json!({"vote": vote(false), "last_log_id": null})).unwrap();
         let asked = request_frame(5, &Vote(request())).unwrap();

@@ -7,10 +7,10 @@ compile_error!(
 );
 
 pub mod clock;
+pub mod cluster;
 pub mod command;
 pub mod dice;
 pub mod disk;
-pub mod ground;
 pub mod host;
 pub mod http;
 pub mod hunt;
@@ -24,8 +24,8 @@ pub mod recorder;
 pub mod run;
 pub mod seed;
 pub mod seeds;
+pub mod setup;
 mod shrink;
-pub mod stage;
 mod table;
 pub mod tally;
 mod trace;

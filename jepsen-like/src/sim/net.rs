@@ -7,7 +7,7 @@ use assent_cluster::env::{BoxStream, Listener, Net};
 use futures_util::future::BoxFuture;
 use turmoil::net::{TcpListener, TcpStream};
 
-use super::ground::{PEER_PORT, PEER_PORT_MOVED};
+use super::setup::{PEER_PORT, PEER_PORT_MOVED};
 use super::wire::Wires;
 
 /// TCP between simulated hosts. It loses nothing by itself; what is cut or delayed is decided outside, and what becomes of

@@ -44,9 +44,9 @@ pub struct Done {
     pub well: bool,
 }
 
-/// What is to be done, and what was. Clones are the same desk.
+/// What is to be done, and what was. Clones are the same queue.
 #[derive(Debug, Clone, Default)]
-pub struct Desk {
+pub struct OperatorQueue {
     state: Rc<RefCell<State>>,
 }
 
@@ -57,7 +57,7 @@ struct State {
     done: Vec<Done>,
 }
 
-impl Desk {
+impl OperatorQueue {
     /// Asks for something, after what was asked for before.
     pub fn ask(&self, task: Task) {
         self.state.borrow_mut().todo.push_back(task);
@@ -97,9 +97,9 @@ impl Desk {
     }
 }
 
-/// Does what is on the desk, for ever. `nodes` are those to ask, and `learner` is told which node was added and does not vote yet.
+/// Does what is in the queue, for ever. `nodes` are those to ask, and `learner` is told which node was added and does not vote yet.
 pub async fn operate(
-    desk: Desk,
+    operator_queue: OperatorQueue,
     nodes: Rc<RefCell<Vec<u64>>>,
     learner: Rc<Cell<Option<u64>>>,
     boots: Boots,
@@ -108,7 +108,7 @@ pub async fn operate(
     let mut http = Http::new(boots);
     let mut asked = 0;
     loop {
-        let Some(task) = desk.next() else {
+        let Some(task) = operator_queue.next() else {
             sleep(PAUSE).await;
             continue;
         };
@@ -135,7 +135,7 @@ pub async fn operate(
             Task::Add(_) | Task::Promote(_) => learner.set(None),
             Task::Remove(_) | Task::Transfer => {}
         }
-        desk.finish(task, well);
+        operator_queue.finish(task, well);
     }
 }
 

@@ -38,7 +38,7 @@ impl Recorder {
         state.last_ns
     }
 
-    /// So much time has passed, as the stage knows, which stands outside of every simulated host.
+    /// So much time has passed, as the simulated cluster knows, which stands outside of every simulated host.
     pub fn tick(&self, elapsed: Duration) {
         let elapsed_ns = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
         let mut state = self.state.borrow_mut();

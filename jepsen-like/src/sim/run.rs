@@ -8,15 +8,15 @@ use std::rc::Rc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::clock::{self, BEGIN_MS};
+use super::cluster::{SimCluster, TICK};
 use super::dice::Dice;
 use super::disk::SimDisk;
-use super::ground::{Ground, GroundError, NODES_MAX};
 use super::host::Machine;
-use super::nemesis::{Crew, Kind, Nemesis, RULES_NEW};
-use super::operator::{Desk, operate};
+use super::nemesis::{Kind, MembershipTools, Nemesis, RULES_NEW};
+use super::operator::{OperatorQueue, operate};
 use super::reading::read_ledger;
 use super::recorder::Recorder;
-use super::stage::{Stage, TICK};
+use super::setup::{NODES_MAX, SimSetup, SimSetupError};
 use super::tally::Tally;
 use super::tuning::tune;
 use super::workload::{Book, Client, Shared, a_crowd_comes, domains};
@@ -69,7 +69,7 @@ pub struct Ran {
 pub enum RunError {
     /// It could not begin.
     #[error(transparent)]
-    Ground(#[from] GroundError),
+    SimSetup(#[from] SimSetupError),
     /// A node or a caller panicked.
     #[error("something panicked after {} ms: {problem}", at.as_millis())]
     Panicked {
@@ -88,21 +88,21 @@ pub fn run(config: &Config, folder: &Path, progress: &mut dyn FnMut(Duration)) -
     assent_cluster::raft::runtime::seed_this_thread(dice.fork("raft").next_u64());
     clock::begin_this_thread();
     let plans = domains(&mut dice.fork("domains"))?;
-    let ground = Ground::lay(folder, config.nodes, &plans)?;
-    let heads = ground.heads().to_vec();
+    let setup = SimSetup::write(folder, config.nodes, &plans)?;
+    let heads = setup.heads().to_vec();
     let recorder = Recorder::default();
     // After a panic its tasks are in no state to be torn down, and the process ends soon anyway.
-    let mut stage = ManuallyDrop::new(Stage::new(network(&dice), recorder.clone()));
+    let mut cluster = ManuallyDrop::new(SimCluster::new(network(&dice), recorder.clone()));
     let factory = {
         let dice = dice.clone();
         Box::new(move |id| {
-            let mut config = ground.config(id);
+            let mut config = setup.config(id);
             tune(&mut config, &dice);
             Machine::new(id, config, SimDisk::default(), dice.fork(&format!("node {id}")))
         })
     };
     for id in 1..=config.nodes {
-        stage.add(factory(id));
+        cluster.add(factory(id));
     }
     let crowded = a_crowd_comes(&dice);
     let callers = config.clients.saturating_add(config.nodes).saturating_add(u64::from(crowded));
@@ -111,110 +111,110 @@ pub fn run(config: &Config, folder: &Path, progress: &mut dyn FnMut(Duration)) -
         nodes: Rc::new(RefCell::new((1..=config.nodes).collect())),
         learner: Rc::new(Cell::new(None)),
         recorder: recorder.clone(),
-        boots: stage.boots(),
+        boots: cluster.boots(),
         go_on: Rc::new(Cell::new(true)),
         only_ask: Rc::new(Cell::new(false)),
         at_work: Rc::new(Cell::new(callers)),
     };
-    let desk = Desk::default();
-    let crew = Crew {
+    let operator_queue = OperatorQueue::default();
+    let tools = MembershipTools {
         spare: (config.nodes + 1..=NODES_MAX).collect(),
         factory,
-        desk: desk.clone(),
+        operator_queue: operator_queue.clone(),
         asked: shared.nodes.clone(),
     };
-    let mut nemesis = Nemesis::new(dice.fork("nemesis"), &config.faults, crew, config.skip.clone());
-    let go = |stage: &mut Stage<'_>, progress: &mut dyn FnMut(Duration)| -> Result<(), RunError> {
-        stage.step().map_err(|problem| RunError::Panicked {
-            at: stage.now(),
+    let mut nemesis = Nemesis::new(dice.fork("nemesis"), &config.faults, tools, config.skip.clone());
+    let go = |cluster: &mut SimCluster<'_>, progress: &mut dyn FnMut(Duration)| -> Result<(), RunError> {
+        cluster.step().map_err(|problem| RunError::Panicked {
+            at: cluster.now(),
             problem,
             history: Box::new(recorder.history()),
         })?;
-        progress(stage.now());
+        progress(cluster.now());
         Ok(())
     };
 
-    while stage.leader().is_none() && stage.now() < BEGIN_WITHIN {
-        go(&mut stage, progress)?;
+    while cluster.leader().is_none() && cluster.now() < BEGIN_WITHIN {
+        go(&mut cluster, progress)?;
     }
     for id in 1..=config.clients {
         let client = Client::new(id, dice.fork(&format!("client {id}")), shared.clone());
-        stage.add_client(&format!("client-{id}"), client.run());
+        cluster.add_client(&format!("client-{id}"), client.run());
     }
     for node in 1..=config.nodes {
         let asker = Client::new(100 + node, dice.fork(&format!("asker {node}")), shared.clone());
-        stage.add_client(&format!("asker-{node}"), asker.pester(node));
+        cluster.add_client(&format!("asker-{node}"), asker.ask_one_node(node));
     }
     if crowded {
         let crowd = Client::new(CROWD_ID, dice.fork("crowd's deeds"), shared.clone());
-        stage.add_client("crowd", crowd.crowd());
+        cluster.add_client("crowd", crowd.crowd());
     }
-    let boots = stage.boots();
+    let boots = cluster.boots();
     let operator = operate(
-        desk.clone(),
+        operator_queue.clone(),
         shared.nodes.clone(),
         shared.learner.clone(),
         boots.clone(),
         dice.fork("operator"),
     );
-    stage.add_client("operator", operator);
-    let until = stage.now() + config.lasts;
-    while stage.now() < until {
-        go(&mut stage, progress)?;
-        nemesis.tick(&mut stage);
+    cluster.add_client("operator", operator);
+    let until = cluster.now() + config.lasts;
+    while cluster.now() < until {
+        go(&mut cluster, progress)?;
+        nemesis.tick(&mut cluster);
     }
-    nemesis.heal(&mut stage);
+    nemesis.heal(&mut cluster);
     // Nothing is wrong any more: everything works again, and then comes to rest.
     for only_ask in [false, true] {
         shared.only_ask.set(only_ask);
-        let until = stage.now() + SETTLE / 2;
-        while stage.now() < until {
-            go(&mut stage, progress)?;
-            nemesis.rest(&mut stage);
+        let until = cluster.now() + SETTLE / 2;
+        while cluster.now() < until {
+            go(&mut cluster, progress)?;
+            nemesis.rest(&mut cluster);
         }
     }
     shared.go_on.set(false);
-    let until = stage.now() + CONVERGE_WITHIN;
-    let quiet = || shared.at_work.get() == 0 && desk.is_idle();
-    while stage.now() < until && !(quiet() && converged(&stage, nemesis.upgrades())) {
-        go(&mut stage, progress)?;
-        nemesis.rest(&mut stage);
+    let until = cluster.now() + CONVERGE_WITHIN;
+    let quiet = || shared.at_work.get() == 0 && operator_queue.is_idle();
+    while cluster.now() < until && !(quiet() && converged(&cluster, nemesis.upgrades())) {
+        go(&mut cluster, progress)?;
+        nemesis.rest(&mut cluster);
     }
-    let converged = converged(&stage, nemesis.upgrades());
+    let converged = converged(&cluster, nemesis.upgrades());
     // Without a leader everybody is asked: that a whole cluster is down is no reason to look at nobody.
-    let asked = Some(stage.voters()).filter(|voters| !voters.is_empty()).unwrap_or_else(|| stage.ids());
+    let asked = Some(cluster.voters()).filter(|voters| !voters.is_empty()).unwrap_or_else(|| cluster.ids());
     let left = Rc::new(Cell::new(asked.len()));
     for node in asked {
         let reader = read_ledger(node, recorder.clone(), left.clone(), boots.clone());
-        stage.add_client(&format!("reader-{node}"), reader);
+        cluster.add_client(&format!("reader-{node}"), reader);
     }
     // The longer the run, the longer are the ledgers, and each leaf is asked for by itself.
-    let until = stage.now() + CONVERGE_WITHIN + config.lasts;
-    while stage.now() < until && left.get() > 0 {
-        go(&mut stage, progress)?;
+    let until = cluster.now() + CONVERGE_WITHIN + config.lasts;
+    while cluster.now() < until && left.get() > 0 {
+        go(&mut cluster, progress)?;
     }
-    stage.close();
-    let (failed_disks, retried_fsync) = (stage.failed_disks(), stage.lied_to());
+    cluster.close();
+    let (failed_disks, retried_fsync) = (cluster.failed_disks(), cluster.retried_syncs());
     let ran = Ran {
         history: recorder.history(),
-        tally: stage.tally.clone(),
-        simulated: stage.now(),
+        tally: cluster.tally.clone(),
+        simulated: cluster.now(),
         converged,
         failed_disks,
         retried_fsync,
     };
-    drop(ManuallyDrop::into_inner(stage));
+    drop(ManuallyDrop::into_inner(cluster));
     Ok(ran)
 }
 
 /// Whether all members run and have applied the same; after an upgrade also that the rules are raised.
-fn converged(stage: &Stage<'_>, upgraded: bool) -> bool {
-    let members = stage.members();
+fn converged(cluster: &SimCluster<'_>, upgraded: bool) -> bool {
+    let members = cluster.members();
     let applied: Vec<_> =
-        members.iter().map(|id| stage.observed(*id).and_then(|seen| seen.applied)).collect();
+        members.iter().map(|id| cluster.observed(*id).and_then(|seen| seen.applied)).collect();
     let Some(Some(first)) = applied.first() else { return false };
-    let logs = members.iter().map(|id| stage.observed(*id).and_then(|seen| seen.last_log));
-    let mut machines = members.iter().filter_map(|id| stage.machine(*id));
+    let logs = members.iter().map(|id| cluster.observed(*id).and_then(|seen| seen.last_log));
+    let mut machines = members.iter().filter_map(|id| cluster.machine(*id));
     applied.iter().all(|at| at.as_ref() == Some(first))
         && logs.into_iter().all(|last| last == Some(first.index))
         && (!upgraded || machines.all(|machine| machine.rules_followed() == Some(RULES_NEW)))

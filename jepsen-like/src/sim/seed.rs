@@ -83,7 +83,7 @@ impl SeedReport {
                 report.violations.push(Found { invariant: "panic".to_owned(), what, window: Vec::new() });
                 *history
             }
-            Err(error @ RunError::Ground(_)) => {
+            Err(error @ RunError::SimSetup(_)) => {
                 let found =
                     Found { invariant: "setup".to_owned(), what: error.to_string(), window: Vec::new() };
                 report.violations.push(found);

@@ -137,7 +137,7 @@ pub fn run_seeds(
     .map(|()| {
         // Whichever ended first: the same seeds give the same report.
         all.violations.sort_by_key(|(seed, _)| *seed);
-        all.hold_to_substance();
+        all.check_substance();
         all
     })
 }
@@ -181,7 +181,7 @@ impl SeedsReport {
     }
 
     /// M2: over enough time every kind of fault that was asked for fired, and every rare thing happened.
-    pub fn hold_to_reach(&mut self, kinds: &[Kind], nodes: u64) {
+    pub fn check_reach(&mut self, kinds: &[Kind], nodes: u64) {
         if self.simulated_ms < REACH_MS {
             return;
         }
@@ -199,7 +199,7 @@ impl SeedsReport {
     }
 
     /// M3 for all seeds together: at least 30 % of the operations succeed and at least 10 % are allows.
-    fn hold_to_substance(&mut self) {
+    fn check_substance(&mut self) {
         let few = |count: u64, percent: u64| count.saturating_mul(100) < self.ops.saturating_mul(percent);
         if self.seeds >= SUBSTANCE_SEEDS && (few(self.ok, 30) || few(self.allows, 10)) {
             let what = format!(
@@ -243,8 +243,8 @@ mod tests {
     }
 
     fn judged(mut report: SeedsReport, nodes: u64) -> Vec<(String, String)> {
-        report.hold_to_reach(Kind::ALL, nodes);
-        report.hold_to_substance();
+        report.check_reach(Kind::ALL, nodes);
+        report.check_substance();
         assert_eq!(report.is_good(), report.together.is_empty());
         report.together.into_iter().map(|found| (found.invariant, found.what)).collect()
     }

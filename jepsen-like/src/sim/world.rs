@@ -25,9 +25,9 @@ impl Entropy for SimEntropy {
 }
 
 /// Runs the work where it is asked for. A slow disk makes the asker wait afterwards, in simulated time.
-struct OnTheSpot(SimDisk);
+struct InlineBlocking(SimDisk);
 
-impl Blocking for OnTheSpot {
+impl Blocking for InlineBlocking {
     fn run(&self, job: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
         let work = self.0.work(job);
         // However many syncs the job made: a disk is slow for a while, not for ever.
@@ -48,6 +48,6 @@ pub fn environment(disk: &SimDisk, clock: &SimClock, wires: &Wires, dice: Dice) 
         disk: Arc::new(disk.mount()),
         clock: Arc::new(clock.clone()),
         entropy: Arc::new(SimEntropy(Mutex::new(dice))),
-        blocking: Arc::new(OnTheSpot(disk.clone())),
+        blocking: Arc::new(InlineBlocking(disk.clone())),
     }
 }

@@ -87,7 +87,7 @@ fn base64_with_a_line_end_is_refused_with_the_byte_at_which_it_stands() {
 }
 
 #[test]
-fn a_character_that_terminals_obey_is_refused_in_a_name_and_in_a_claim_and_is_not_repeated() {
+fn a_terminal_control_character_is_refused_in_names_and_claims_and_is_not_echoed() {
     RUNTIME.block_on(async {
         let cluster = cluster().await;
         let evidence = Evidence::new(&cluster, "obeyed").await.unwrap();

@@ -3,13 +3,13 @@
 use assent_jepsen::history::{Op, Outcome};
 use serde_json::{Value, json};
 
-use crate::good::{policy, without_receipt};
-use crate::story::{
-    Shelf, Story, attestation, authorization, containment, counted, permit_of, release, request, revocation,
-    signed, with_nonce,
+use crate::builder::{
+    HistoryBuilder, NamedHistories, attestation, authorization, containment, counted, permit_of, release,
+    request, revocation, signed, with_nonce,
 };
+use crate::good::{policy, without_receipt};
 
-pub(crate) fn stories() -> Shelf {
+pub(crate) fn histories() -> NamedHistories {
     [
         ("bad-S1-revoked", revoked()),
         ("bad-S1-quarantined", contained("quarantine", "x")),
@@ -40,169 +40,169 @@ pub(crate) fn stories() -> Shelf {
         ("bad-S15-not-recorded", not_recorded()),
         ("bad-S15-one-nonce-twice", one_nonce_twice()),
     ]
-    .map(|(name, story)| (name, story.told()))
+    .map(|(name, builder)| (name, builder.told()))
     .into()
 }
 
-fn revoked() -> Story {
-    let mut story = Story::authorized();
-    story.accept(95, 100, &revocation("governance", "governance-2"));
-    story.allow(2, 101, 140);
-    story
+fn revoked() -> HistoryBuilder {
+    let mut builder = HistoryBuilder::authorized();
+    builder.accept(95, 100, &revocation("governance", "governance-2"));
+    builder.allow(2, 101, 140);
+    builder
 }
 
-fn contained(action: &str, target: &str) -> Story {
-    let mut story = Story::authorized();
+fn contained(action: &str, target: &str) -> HistoryBuilder {
+    let mut builder = HistoryBuilder::authorized();
     let first = containment(action, target, "audit");
-    story.accept(30, 40, &first);
+    builder.accept(30, 40, &first);
     // Another one in force is not released by this.
-    story.accept(41, 42, &containment(action, target, "audit-2"));
-    story.accept(43, 44, &release(&first));
-    story.allow(2, 50, 60);
-    story
+    builder.accept(41, 42, &containment(action, target, "audit-2"));
+    builder.accept(43, 44, &release(&first));
+    builder.allow(2, 50, 60);
+    builder
 }
 
-fn invalidated() -> Story {
-    let mut story = Story::authorized();
+fn invalidated() -> HistoryBuilder {
+    let mut builder = HistoryBuilder::authorized();
     let target = authorization("governance").id;
-    story.accept(30, 40, &containment("invalidate", &target, "audit"));
-    story.allow(2, 50, 60);
-    story
+    builder.accept(30, 40, &containment("invalidate", &target, "audit"));
+    builder.allow(2, 50, 60);
+    builder
 }
 
-fn required_revoked() -> Story {
-    let mut story = Story::authorized();
-    story.policy = Some(policy(&mut story, 2));
-    story.accept(26, 27, &attestation("attestor"));
-    story.accept(28, 29, &attestation("attestor-2"));
-    story.accept(30, 40, &revocation("attestor", "governance"));
-    story.allow(2, 50, 60);
-    story
+fn required_revoked() -> HistoryBuilder {
+    let mut builder = HistoryBuilder::authorized();
+    builder.policy = Some(policy(&mut builder, 2));
+    builder.accept(26, 27, &attestation("attestor"));
+    builder.accept(28, 29, &attestation("attestor-2"));
+    builder.accept(30, 40, &revocation("attestor", "governance"));
+    builder.allow(2, 50, 60);
+    builder
 }
 
-fn released_too_late() -> Story {
-    let mut story = Story::authorized();
+fn released_too_late() -> HistoryBuilder {
+    let mut builder = HistoryBuilder::authorized();
     let quarantine = containment("quarantine", "x", "audit");
-    story.accept(30, 40, &quarantine);
-    story.refuse(41, 42, &release(&quarantine), "threshold_not_met");
-    story.allow(2, 50, 60);
-    story.accept(61, 62, &release(&quarantine));
-    story
+    builder.accept(30, 40, &quarantine);
+    builder.refuse(41, 42, &release(&quarantine), "threshold_not_met");
+    builder.allow(2, 50, 60);
+    builder.accept(61, 62, &release(&quarantine));
+    builder
 }
 
-fn lost() -> Story {
-    let mut story = Story::authorized();
-    story.accept(30, 40, &attestation("a"));
-    story.leaves.pop();
-    story.ledgers(200);
-    story
+fn lost() -> HistoryBuilder {
+    let mut builder = HistoryBuilder::authorized();
+    builder.accept(30, 40, &attestation("a"));
+    builder.leaves.pop();
+    builder.ledgers(200);
+    builder
 }
 
-fn other_bytes() -> Story {
-    let mut story = Story::authorized();
-    story.ledger(200, 1, json!({}));
-    let last = story.leaves.last_mut().unwrap();
+fn other_bytes() -> HistoryBuilder {
+    let mut builder = HistoryBuilder::authorized();
+    builder.ledger(200, 1, json!({}));
+    let last = builder.leaves.last_mut().unwrap();
     last.piece = last.piece.reencoded();
-    story.ledger(201, 2, json!({}));
-    story
+    builder.ledger(201, 2, json!({}));
+    builder
 }
 
-fn invented() -> Story {
-    let mut story = Story::authorized();
-    story.enter(&attestation("a"), 30);
-    story.ledgers(200);
-    story
+fn invented() -> HistoryBuilder {
+    let mut builder = HistoryBuilder::authorized();
+    builder.enter(&attestation("a"), 30);
+    builder.ledgers(200);
+    builder
 }
 
 /// Another node says things twice, and this one did before.
-fn refused() -> Story {
-    let mut story = Story::authorized();
-    story.fault("repeat", 1, 10, Some(25));
-    story.fault("repeat", 2, 25, Some(100));
-    story.refuse(30, 40, &attestation("a"), "overloaded");
-    story.enter(&attestation("a"), 50);
-    story.ledgers(200);
-    story
+fn refused() -> HistoryBuilder {
+    let mut builder = HistoryBuilder::authorized();
+    builder.fault("repeat", 1, 10, Some(25));
+    builder.fault("repeat", 2, 25, Some(100));
+    builder.refuse(30, 40, &attestation("a"), "overloaded");
+    builder.enter(&attestation("a"), 50);
+    builder.ledgers(200);
+    builder
 }
 
-fn unasked_permit() -> Story {
-    let mut story = Story::authorized();
-    story.silent(Op::Permit, 1, 30, with_nonce("b"));
-    story.enter(&permit_of(&with_nonce("a")), 30);
-    story.ledgers(200);
-    story
+fn unasked_permit() -> HistoryBuilder {
+    let mut builder = HistoryBuilder::authorized();
+    builder.silent(Op::Permit, 1, 30, with_nonce("b"));
+    builder.enter(&permit_of(&with_nonce("a")), 30);
+    builder.ledgers(200);
+    builder
 }
 
-fn twice() -> Story {
-    let mut story = Story::authorized();
-    story.enter(&authorization("governance"), 30);
-    story.ledgers(200);
-    story
+fn twice() -> HistoryBuilder {
+    let mut builder = HistoryBuilder::authorized();
+    builder.enter(&authorization("governance"), 30);
+    builder.ledgers(200);
+    builder
 }
 
-fn two_receipts() -> Story {
-    let mut story = Story::authorized();
-    let mut receipt = story.accept(30, 40, &attestation("a"));
+fn two_receipts() -> HistoryBuilder {
+    let mut builder = HistoryBuilder::authorized();
+    let mut receipt = builder.accept(30, 40, &attestation("a"));
     receipt["acceptedAt"] = 5.into();
-    story.answered(50, 60, &attestation("a"), receipt, Outcome::Ok);
-    story
+    builder.answered(50, 60, &attestation("a"), receipt, Outcome::Ok);
+    builder
 }
 
-fn receipt_of_another() -> Story {
-    let mut story = Story::authorized();
-    let receipt = story.accept(30, 40, &attestation("a"));
-    story.answered(50, 60, &attestation("b"), receipt, Outcome::Ok);
-    story
+fn receipt_of_another() -> HistoryBuilder {
+    let mut builder = HistoryBuilder::authorized();
+    let receipt = builder.accept(30, 40, &attestation("a"));
+    builder.answered(50, 60, &attestation("b"), receipt, Outcome::Ok);
+    builder
 }
 
-fn digests() -> Story {
-    let mut story = Story::authorized();
-    story.ledgers(200);
+fn digests() -> HistoryBuilder {
+    let mut builder = HistoryBuilder::authorized();
+    builder.ledgers(200);
     // The later looks agree, so that the nodes did converge; the two at one index do not.
-    story.ledger(300, 1, json!({"applied": 31, "digest": "d31"}));
-    story.ledger(301, 2, json!({"applied": 31, "digest": "d31"}));
-    story.ledger(250, 2, json!({"applied": 30, "digest": "other"}));
-    story
+    builder.ledger(300, 1, json!({"applied": 31, "digest": "d31"}));
+    builder.ledger(301, 2, json!({"applied": 31, "digest": "d31"}));
+    builder.ledger(250, 2, json!({"applied": 30, "digest": "other"}));
+    builder
 }
 
-fn events() -> Story {
-    let mut story = Story::authorized();
+fn events() -> HistoryBuilder {
+    let mut builder = HistoryBuilder::authorized();
     let page = json!({"events": [{"index": 2, "evidenceId": "blake3:11"}], "revision": 3});
-    story.push(Op::Events, 3, (100, Some(110)), (json!({"after": 0}), page), Outcome::Ok);
-    story.ledgers(200);
-    story
+    builder.push(Op::Events, 3, (100, Some(110)), (json!({"after": 0}), page), Outcome::Ok);
+    builder.ledgers(200);
+    builder
 }
 
-fn earlier() -> Story {
-    let mut story = Story::authorized();
-    let early = story.decision(3, 29, &request(), None, None);
-    story.accept(30, 40, &attestation("a"));
-    story.allow_as(3, 50, 60, early);
-    story
+fn earlier() -> HistoryBuilder {
+    let mut builder = HistoryBuilder::authorized();
+    let early = builder.decision(3, 29, &request(), None, None);
+    builder.accept(30, 40, &attestation("a"));
+    builder.allow_as(3, 50, 60, early);
+    builder
 }
 
-fn expired() -> Story {
-    let mut story = Story::authorized();
-    story.allow(2, 100_000, 100_010);
-    story
+fn expired() -> HistoryBuilder {
+    let mut builder = HistoryBuilder::authorized();
+    builder.allow(2, 100_000, 100_010);
+    builder
 }
 
-fn accepted_earlier() -> Story {
-    let mut story = Story::authorized();
-    story.lose(30, &attestation("a"));
-    story.enter(&attestation("a"), 5);
-    story.ledgers(200);
-    story
+fn accepted_earlier() -> HistoryBuilder {
+    let mut builder = HistoryBuilder::authorized();
+    builder.lose(30, &attestation("a"));
+    builder.enter(&attestation("a"), 5);
+    builder.ledgers(200);
+    builder
 }
 
 /// A decision that was changed after it was signed.
-fn decided(change: impl FnOnce(&mut Value)) -> Story {
-    let mut story = Story::authorized();
-    let mut said = story.decision(2, 30, &request(), None, None);
+fn decided(change: impl FnOnce(&mut Value)) -> HistoryBuilder {
+    let mut builder = HistoryBuilder::authorized();
+    let mut said = builder.decision(2, 30, &request(), None, None);
     change(&mut said);
-    story.allow_as(2, 30, 40, said);
-    story.ledgers(200);
-    story
+    builder.allow_as(2, 30, 40, said);
+    builder.ledgers(200);
+    builder
 }
 
 fn another_request(said: &mut Value) {
@@ -211,64 +211,64 @@ fn another_request(said: &mut Value) {
     *said = signed(other);
 }
 
-fn taken_for_allow() -> Story {
-    let mut story = Story::authorized();
-    let deny = story.decision(2, 30, &request(), Some("no_quorum"), None);
-    story.push(Op::Authorize, 2, (30, Some(40)), (request(), deny), Outcome::Deny);
-    let allow = story.decision(2, 50, &request(), None, None);
-    story.push(Op::Authorize, 2, (50, Some(60)), (request(), allow), Outcome::Deny);
-    story
+fn taken_for_allow() -> HistoryBuilder {
+    let mut builder = HistoryBuilder::authorized();
+    let deny = builder.decision(2, 30, &request(), Some("no_quorum"), None);
+    builder.push(Op::Authorize, 2, (30, Some(40)), (request(), deny), Outcome::Deny);
+    let allow = builder.decision(2, 50, &request(), None, None);
+    builder.push(Op::Authorize, 2, (50, Some(60)), (request(), allow), Outcome::Deny);
+    builder
 }
 
-fn unsigned_leaf() -> Story {
-    let mut story = Story::founded();
+fn unsigned_leaf() -> HistoryBuilder {
+    let mut builder = HistoryBuilder::founded();
     let mut piece = authorization("governance");
     let mut envelope: Value = serde_json::from_str(&piece.text).unwrap();
     let other: Value = serde_json::from_str(&authorization("governance-2").text).unwrap();
     envelope["signatures"] = other["signatures"].clone();
     piece.text = envelope.to_string();
-    story.accept(10, 20, &piece);
-    story.ledgers(200);
-    story
+    builder.accept(10, 20, &piece);
+    builder.ledgers(200);
+    builder
 }
 
-fn too_many() -> Story {
-    let mut story = Story::founded();
-    story.accept(10, 20, &counted("governance", 0, 1));
-    story.accept(21, 25, &counted("governance-2", 0, 1));
-    story.permit(30, 40, "a");
-    story.permit(41, 45, "b");
-    story.permit(46, 49, "c");
-    story.ledgers(200);
-    story
+fn too_many() -> HistoryBuilder {
+    let mut builder = HistoryBuilder::founded();
+    builder.accept(10, 20, &counted("governance", 0, 1));
+    builder.accept(21, 25, &counted("governance-2", 0, 1));
+    builder.permit(30, 40, "a");
+    builder.permit(41, 45, "b");
+    builder.permit(46, 49, "c");
+    builder.ledgers(200);
+    builder
 }
 
-fn too_many_of_the_first() -> Story {
-    let mut story = Story::founded();
-    story.accept(10, 20, &counted("governance", 0, 1));
-    story.permit(30, 40, "a");
-    story.permit(41, 45, "b");
-    story.accept(50, 60, &counted("governance", 1, 5));
-    story.ledgers(200);
-    story
+fn too_many_of_the_first() -> HistoryBuilder {
+    let mut builder = HistoryBuilder::founded();
+    builder.accept(10, 20, &counted("governance", 0, 1));
+    builder.permit(30, 40, "a");
+    builder.permit(41, 45, "b");
+    builder.accept(50, 60, &counted("governance", 1, 5));
+    builder.ledgers(200);
+    builder
 }
 
-fn not_recorded() -> Story {
-    let mut story = Story::authorized();
+fn not_recorded() -> HistoryBuilder {
+    let mut builder = HistoryBuilder::authorized();
     let request = with_nonce("a");
-    let allow = story.decision(2, 30, &request, None, None);
-    story.push(Op::Permit, 2, (30, Some(40)), (request, allow), Outcome::Ok);
-    story.ledgers(200);
-    story
+    let allow = builder.decision(2, 30, &request, None, None);
+    builder.push(Op::Permit, 2, (30, Some(40)), (request, allow), Outcome::Ok);
+    builder.ledgers(200);
+    builder
 }
 
-fn one_nonce_twice() -> Story {
-    let mut story = Story::authorized();
-    story.permit(30, 40, "a");
+fn one_nonce_twice() -> HistoryBuilder {
+    let mut builder = HistoryBuilder::authorized();
+    builder.permit(30, 40, "a");
     let mut other = with_nonce("a");
     other["action"] = "stop".into();
-    story.silent(Op::Permit, 1, 41, other.clone());
-    story.enter(&permit_of(&other), 42);
-    story.ledgers(200);
-    story
+    builder.silent(Op::Permit, 1, 41, other.clone());
+    builder.enter(&permit_of(&other), 42);
+    builder.ledgers(200);
+    builder
 }

@@ -3,9 +3,9 @@
 use assent_jepsen::history::{Op, Outcome};
 use serde_json::{Value, json};
 
-use crate::story::{Shelf, Story, attestation, request};
+use crate::builder::{HistoryBuilder, NamedHistories, attestation, request};
 
-pub(crate) fn stories() -> Shelf {
+pub(crate) fn histories() -> NamedHistories {
     [
         ("bad-S9-allow-in-a-cut", allow_in_a_cut()),
         ("bad-S19-allow-on-leapt-clocks", on_leapt_clocks("clocks-leap", false)),
@@ -21,97 +21,97 @@ pub(crate) fn stories() -> Shelf {
         ("bad-M3-few-succeed", share(3, 8)),
         ("bad-M3-few-allows", share(50, 0)),
     ]
-    .map(|(name, story)| (name, story.told()))
+    .map(|(name, builder)| (name, builder.told()))
     .into()
 }
 
-fn allow_in_a_cut() -> Story {
-    let mut story = Story::default();
-    story.fault("cut", 3, 100, Some(5000));
-    story.allow(1, 110, 120);
-    story.allow(3, 110, 120);
-    story
+fn allow_in_a_cut() -> HistoryBuilder {
+    let mut builder = HistoryBuilder::default();
+    builder.fault("cut", 3, 100, Some(5000));
+    builder.allow(1, 110, 120);
+    builder.allow(3, 110, 120);
+    builder
 }
 
-fn on_leapt_clocks(kind: &str, accepts: bool) -> Story {
-    let mut story = Story::authorized();
+fn on_leapt_clocks(kind: &str, accepts: bool) -> HistoryBuilder {
+    let mut builder = HistoryBuilder::authorized();
     match kind {
-        "clocks-ratchet" => story.small_leap(true, 1, 100, Some(2100)),
-        _ => story.fault(kind, 1, 100, Some(2100)),
+        "clocks-ratchet" => builder.small_leap(true, 1, 100, Some(2100)),
+        _ => builder.fault(kind, 1, 100, Some(2100)),
     }
-    story.allow(1, 90, 120);
+    builder.allow(1, 90, 120);
     match accepts {
         true => {
-            story.accept(110, 120, &attestation("a"));
+            builder.accept(110, 120, &attestation("a"));
         }
-        false => story.allow(1, 110, 120),
+        false => builder.allow(1, 110, 120),
     }
-    story.allow(1, 2200, 2210);
-    story.ledgers(2300);
-    story
+    builder.allow(1, 2200, 2210);
+    builder.ledgers(2300);
+    builder
 }
 
-fn in_a_cut(answered: Option<u64>) -> Story {
-    let mut story = Story::default();
-    story.fault("cut", 3, 100, Some(5000));
-    story.fault("partition", 3, 100, Some(5000));
+fn in_a_cut(answered: Option<u64>) -> HistoryBuilder {
+    let mut builder = HistoryBuilder::default();
+    builder.fault("cut", 3, 100, Some(5000));
+    builder.fault("partition", 3, 100, Some(5000));
     match answered {
-        Some(at) => story.deny(3, 1000, at, "no_quorum"),
-        None => story.silent(Op::Authorize, 3, 1000, request()),
+        Some(at) => builder.deny(3, 1000, at, "no_quorum"),
+        None => builder.silent(Op::Authorize, 3, 1000, request()),
     }
-    story
+    builder
 }
 
-fn never_resumes() -> Story {
-    let mut story = Story::default();
-    story.fault("crash", 1, 1000, Some(2000));
+fn never_resumes() -> HistoryBuilder {
+    let mut builder = HistoryBuilder::default();
+    builder.fault("crash", 1, 1000, Some(2000));
     for second in 0..20 {
-        story.deny(
+        builder.deny(
             2,
             second * 1000,
             second * 1000 + 20,
             if second == 0 { "policy_missing" } else { "no_quorum" },
         );
     }
-    story
+    builder
 }
 
-fn behind(says: Value) -> Story {
-    let mut story = Story::authorized();
-    story.ledger(200, 1, json!({}));
-    story.leaves.pop();
-    story.ledger(201, 2, says);
-    story
+fn behind(says: Value) -> HistoryBuilder {
+    let mut builder = HistoryBuilder::authorized();
+    builder.ledger(200, 1, json!({}));
+    builder.leaves.pop();
+    builder.ledger(201, 2, says);
+    builder
 }
 
-fn unread() -> Story {
-    let mut story = Story::authorized();
-    story.ledger(200, 1, json!({}));
-    story.push(Op::Ledger, 2, (201, None), (Value::Null, Value::Null), Outcome::Unknown);
-    story
+fn unread() -> HistoryBuilder {
+    let mut builder = HistoryBuilder::authorized();
+    builder.ledger(200, 1, json!({}));
+    builder.push(Op::Ledger, 2, (201, None), (Value::Null, Value::Null), Outcome::Unknown);
+    builder
 }
 
-fn majority_silent() -> Story {
-    let mut story = Story::default();
-    story.sample(1, 1, json!({}));
-    story.fault("one-way", 1, 1000, Some(20_000));
+fn majority_silent() -> HistoryBuilder {
+    let mut builder = HistoryBuilder::default();
+    builder.sample(1, 1, json!({}));
+    builder.fault("one-way", 1, 1000, Some(20_000));
     for second in 0..20 {
-        story.silent(Op::Authorize, 2, second * 1000, request());
+        builder.silent(Op::Authorize, 2, second * 1000, request());
         // What the touched one answers proves nothing.
-        story.deny(1, second * 1000, second * 1000 + 20, "policy_missing");
+        builder.deny(1, second * 1000, second * 1000 + 20, "policy_missing");
     }
-    story
+    builder
 }
 
 /// 250 operations besides so many allows, of a hundred of which so many succeed.
-fn share(events: u64, allows: u64) -> Story {
-    let mut story = Story::default();
+fn share(events: u64, allows: u64) -> HistoryBuilder {
+    let mut builder = HistoryBuilder::default();
     for n in 0..250 {
         let outcome = if n % 100 < events { Outcome::Ok } else { Outcome::Unknown };
-        story.push(Op::Events, 1, (n, Some(n + 1)), (Value::Null, json!({"events": []})), outcome);
+        builder.push(Op::Events, 1, (n, Some(n + 1)), (Value::Null, json!({"events": []})), outcome);
         if n % 100 < allows {
-            story.allow(1, n, n + 1);
+            builder.allow(1, n, n + 1);
         }
     }
-    story
+    builder
 }

@@ -3,9 +3,9 @@
 use assent_jepsen::history::{Op, Outcome};
 use serde_json::{Value, json};
 
-use crate::story::{Shelf, Story, request};
+use crate::builder::{HistoryBuilder, NamedHistories, request};
 
-pub(crate) fn stories() -> Shelf {
+pub(crate) fn histories() -> NamedHistories {
     [
         ("bad-S7-two-leaders", seen([(1, leads(2, 1, 10)), (3, leads(2, 3, 10))])),
         ("bad-S7-leader-without-what-was-committed", seen([(1, leads(1, 1, 10)), (3, leads(2, 3, 9))])),
@@ -34,7 +34,7 @@ pub(crate) fn stories() -> Shelf {
         ("bad-S18-voter-is-locked-out", raised(false)),
         ("bad-S18-old-build-decides", raised(true)),
     ]
-    .map(|(name, story)| (name, story.told()))
+    .map(|(name, builder)| (name, builder.told()))
     .into()
 }
 
@@ -47,138 +47,138 @@ fn voted(term: u64, node: u64, committed: bool) -> Value {
     json!({"term": term, "vote": {"term": term, "node": node, "committed": committed}})
 }
 
-fn seen(samples: [(u64, Value); 2]) -> Story {
-    let mut story = Story::default();
+fn seen(samples: [(u64, Value); 2]) -> HistoryBuilder {
+    let mut builder = HistoryBuilder::default();
     for (at, (node, says)) in (1..).zip(samples) {
-        story.sample(at, node, says);
+        builder.sample(at, node, says);
     }
-    story
+    builder
 }
 
-fn cut_log() -> Story {
-    let mut story = Story::default();
-    story.sample(1, 3, json!({}));
-    story.fault("bit-flip", 3, 100, Some(101));
-    story.sample(200, 3, json!({"boot": 2, "lastLog": 4, "committed": null, "applied": null}));
-    story
+fn cut_log() -> HistoryBuilder {
+    let mut builder = HistoryBuilder::default();
+    builder.sample(1, 3, json!({}));
+    builder.fault("bit-flip", 3, 100, Some(101));
+    builder.sample(200, 3, json!({"boot": 2, "lastLog": 4, "committed": null, "applied": null}));
+    builder
 }
 
 /// The power went as well, but long after the last commit.
-fn cut_log_without_power() -> Story {
-    let mut story = Story::default();
-    story.sample(90, 3, json!({}));
-    story.fault("power-cut", 3, 100, Some(100));
-    story.fault("bit-flip", 3, 100, Some(101));
-    story.sample(200, 3, json!({"boot": 2, "lastLog": 9, "committed": null, "applied": null}));
-    story
+fn cut_log_without_power() -> HistoryBuilder {
+    let mut builder = HistoryBuilder::default();
+    builder.sample(90, 3, json!({}));
+    builder.fault("power-cut", 3, 100, Some(100));
+    builder.fault("bit-flip", 3, 100, Some(101));
+    builder.sample(200, 3, json!({"boot": 2, "lastLog": 9, "committed": null, "applied": null}));
+    builder
 }
 
-fn failed_disk(votes: bool) -> Story {
-    let mut story = Story::default();
-    story.sample(1, 3, json!({}));
-    story.fault("fsync-failed", 3, 100, Some(5000));
+fn failed_disk(votes: bool) -> HistoryBuilder {
+    let mut builder = HistoryBuilder::default();
+    builder.sample(1, 3, json!({}));
+    builder.fault("fsync-failed", 3, 100, Some(5000));
     if votes {
-        story.sample(2000, 3, voted(2, 2, false));
+        builder.sample(2000, 3, voted(2, 2, false));
     } else {
-        story.allow(3, 120, 140);
+        builder.allow(3, 120, 140);
     }
-    story.allow(3, 5100, 5110);
-    story
+    builder.allow(3, 5100, 5110);
+    builder
 }
 
-fn learner_allows() -> Story {
-    let mut story = Story::default();
+fn learner_allows() -> HistoryBuilder {
+    let mut builder = HistoryBuilder::default();
     for node in [1, 2, 3] {
-        story.sample(node, node, json!({"learners": [4]}));
+        builder.sample(node, node, json!({"learners": [4]}));
     }
-    story.sample(4, 4, json!({"state": "learner", "learners": [4]}));
-    story.allow(4, 20_000, 20_010);
-    story.sample(40_000, 1, json!({"voters": [[1, 2, 3, 4]]}));
-    story
+    builder.sample(4, 4, json!({"state": "learner", "learners": [4]}));
+    builder.allow(4, 20_000, 20_010);
+    builder.sample(40_000, 1, json!({"voters": [[1, 2, 3, 4]]}));
+    builder
 }
 
 /// The node itself has not heard that it was removed.
-fn removed_leads() -> Story {
-    let mut story = Story::default();
-    story.sample(1, 4, json!({"voters": [[1, 2, 3, 4]]}));
+fn removed_leads() -> HistoryBuilder {
+    let mut builder = HistoryBuilder::default();
+    builder.sample(1, 4, json!({"voters": [[1, 2, 3, 4]]}));
     for node in [1, 2, 3] {
-        story.sample(1 + node, node, json!({"voters": [[1, 2, 3, 4]]}));
-        story.sample(100 + node, node, json!({}));
+        builder.sample(1 + node, node, json!({"voters": [[1, 2, 3, 4]]}));
+        builder.sample(100 + node, node, json!({}));
     }
     let mut leads = leads(2, 4, 10);
     leads["voters"] = json!([[1, 2, 3, 4]]);
-    story.sample(20_000, 4, leads);
-    story
+    builder.sample(20_000, 4, leads);
+    builder
 }
 
 /// Two of three know the rules that are raised; the third goes on deciding, or cannot.
-fn raised(decides: bool) -> Story {
-    let mut story = Story::authorized();
+fn raised(decides: bool) -> HistoryBuilder {
+    let mut builder = HistoryBuilder::authorized();
     for node in [1, 2, 3] {
-        story.sample(30 + node, node, json!({}));
+        builder.sample(30 + node, node, json!({}));
     }
-    story.upgrade(1, 2, 100, Some(150));
-    story.upgrade(2, 2, 200, Some(250));
-    story.raise(400);
+    builder.upgrade(1, 2, 100, Some(150));
+    builder.upgrade(2, 2, 200, Some(250));
+    builder.raise(400);
     if decides {
-        story.allow(3, 410, 420);
+        builder.allow(3, 410, 420);
     } else {
-        story.locked_out(3, 410);
+        builder.locked_out(3, 410);
     }
-    story.ledgers(700);
-    story
+    builder.ledgers(700);
+    builder
 }
 
-fn three() -> Story {
-    let mut story = Story::default();
+fn three() -> HistoryBuilder {
+    let mut builder = HistoryBuilder::default();
     for node in [1, 2, 3] {
-        story.sample(node, node, json!({}));
+        builder.sample(node, node, json!({}));
     }
-    story
+    builder
 }
 
-fn wiped(says: Value, allows: bool) -> Story {
-    let mut story = three();
-    story.fault("wipe", 3, 100, Some(100));
+fn wiped(says: Value, allows: bool) -> HistoryBuilder {
+    let mut builder = three();
+    builder.fault("wipe", 3, 100, Some(100));
     let mut says = says;
     says["boot"] = 2.into();
-    story.sample(200, 3, says);
+    builder.sample(200, 3, says);
     if allows {
-        story.allow(3, 210, 220);
+        builder.allow(3, 210, 220);
     }
-    story
+    builder
 }
 
-fn rolled_back(says: Value, allows_at: Option<u64>) -> Story {
-    let mut story = three();
-    story.fault("rollback", 3, 100, Some(100));
+fn rolled_back(says: Value, allows_at: Option<u64>) -> HistoryBuilder {
+    let mut builder = three();
+    builder.fault("rollback", 3, 100, Some(100));
     let mut says = says;
     says["boot"] = 2.into();
-    story.sample(200, 3, says);
+    builder.sample(200, 3, says);
     if let Some(revision) = allows_at {
-        let mut decision = story.decision(3, 210, &request(), None, None);
+        let mut decision = builder.decision(3, 210, &request(), None, None);
         decision["revision"] = revision.into();
-        story.allow_as(3, 210, 220, decision);
+        builder.allow_as(3, 210, 220, decision);
     }
-    story
+    builder
 }
 
 /// A node that was rolled back comes back with so much of its log, and then: nodes 1 and 2 knew that it had acknowledged entry 10.
-fn rejoined(log_end: u64, then: Value) -> Story {
-    let mut story = three();
+fn rejoined(log_end: u64, then: Value) -> HistoryBuilder {
+    let mut builder = three();
     let end = json!({"index": log_end, "term": 1});
     let comes_back = json!({"lastLog": log_end, "committed": end, "applied": end});
-    rolled_back_from(&mut story, 10);
+    rolled_back_from(&mut builder, 10);
     for (ms, mut says) in [(200, comes_back), (300, then)] {
         says["boot"] = 2.into();
-        story.sample(ms, 3, says);
-        story.sample(ms + 1, 1, json!({}));
+        builder.sample(ms, 3, says);
+        builder.sample(ms + 1, 1, json!({}));
     }
-    story
+    builder
 }
 
-pub(crate) fn rolled_back_from(story: &mut Story, acknowledged: u64) {
+pub(crate) fn rolled_back_from(builder: &mut HistoryBuilder, acknowledged: u64) {
     let knew = |node: u64| json!({"node": node, "term": 1, "index": acknowledged});
     let input = json!({"kind": "rollback", "nodes": [3], "remembered": [knew(1), knew(2)]});
-    story.push(Op::Fault, 3, (100, Some(100)), (input, Value::Null), Outcome::Ok);
+    builder.push(Op::Fault, 3, (100, Some(100)), (input, Value::Null), Outcome::Ok);
 }

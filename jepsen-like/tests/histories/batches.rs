@@ -3,9 +3,9 @@
 use assent_jepsen::history::{Op, Outcome};
 use serde_json::{Value, json};
 
-use crate::story::{Piece, Shelf, Story, attestation, counted};
+use crate::builder::{HistoryBuilder, NamedHistories, Piece, attestation, counted};
 
-pub(crate) fn stories() -> Shelf {
+pub(crate) fn histories() -> NamedHistories {
     [
         ("good-batches", right()),
         ("bad-S20-refused-for-anothers-sake", for_anothers_sake()),
@@ -14,7 +14,7 @@ pub(crate) fn stories() -> Shelf {
         ("bad-S20-accepted-in-part", in_part()),
         ("bad-S20-one-unanswered", unanswered()),
     ]
-    .map(|(name, story)| (name, story.told()))
+    .map(|(name, builder)| (name, builder.told()))
     .into()
 }
 
@@ -30,28 +30,35 @@ impl Batch {
         Self { ms, mode, told: 0 }
     }
 
-    fn push(&mut self, story: &mut Story, piece: &Piece, stranger: bool, answer: Value, outcome: Outcome) {
+    fn push(
+        &mut self,
+        builder: &mut HistoryBuilder,
+        piece: &Piece,
+        stranger: bool,
+        answer: Value,
+        outcome: Outcome,
+    ) {
         let name = format!("batch-{}", self.ms);
         let input = json!({"id": piece.id, "envelope": piece.text,
             "batch": {"name": name, "mode": self.mode, "place": self.told, "stranger": stranger}});
         self.told += 1;
         let returned = (outcome != Outcome::Unknown).then_some(self.ms + 5);
-        story.push(Op::Submit, 1, (self.ms, returned), (input, answer), outcome);
+        builder.push(Op::Submit, 1, (self.ms, returned), (input, answer), outcome);
     }
 
-    fn accepted(&mut self, story: &mut Story, piece: &Piece) -> Value {
-        let receipt = story.enter(piece, self.ms);
-        self.push(story, piece, false, receipt.clone(), Outcome::Ok);
+    fn accepted(&mut self, builder: &mut HistoryBuilder, piece: &Piece) -> Value {
+        let receipt = builder.enter(piece, self.ms);
+        self.push(builder, piece, false, receipt.clone(), Outcome::Ok);
         receipt
     }
 
-    fn refused(&mut self, story: &mut Story, piece: &Piece, answer: Value) {
-        self.push(story, piece, false, answer, Outcome::Deny);
+    fn refused(&mut self, builder: &mut HistoryBuilder, piece: &Piece, answer: Value) {
+        self.push(builder, piece, false, answer, Outcome::Deny);
     }
 
     /// The stranger's envelope is refused for what it is.
-    fn stranger(&mut self, story: &mut Story) {
-        self.push(story, &attestation("stranger"), true, unknown_issuer(), Outcome::Deny);
+    fn stranger(&mut self, builder: &mut HistoryBuilder) {
+        self.push(builder, &attestation("stranger"), true, unknown_issuer(), Outcome::Deny);
     }
 }
 
@@ -64,69 +71,69 @@ fn for_the_sake_of(place: u64) -> Value {
 }
 
 /// What may become of batches.
-fn right() -> Story {
-    let mut story = Story::authorized();
+fn right() -> HistoryBuilder {
+    let mut builder = HistoryBuilder::authorized();
     let mut each = Batch::new(30, "each");
-    let first = each.accepted(&mut story, &attestation("a"));
-    each.stranger(&mut story);
-    each.refused(&mut story, &attestation("b"), json!({"code": "overloaded"}));
+    let first = each.accepted(&mut builder, &attestation("a"));
+    each.stranger(&mut builder);
+    each.refused(&mut builder, &attestation("b"), json!({"code": "overloaded"}));
     // Nobody was told that its grant was accepted.
-    each.refused(&mut story, &attestation("c"), unknown_issuer());
+    each.refused(&mut builder, &attestation("c"), unknown_issuer());
     let mut refused = Batch::new(40, "all");
-    refused.refused(&mut story, &attestation("d"), for_the_sake_of(1));
-    refused.stranger(&mut story);
+    refused.refused(&mut builder, &attestation("d"), for_the_sake_of(1));
+    refused.stranger(&mut builder);
     let mut accepted = Batch::new(50, "all");
-    accepted.accepted(&mut story, &attestation("e"));
-    accepted.accepted(&mut story, &attestation("f"));
+    accepted.accepted(&mut builder, &attestation("e"));
+    accepted.accepted(&mut builder, &attestation("f"));
     let mut unknown = Batch::new(60, "all");
-    unknown.push(&mut story, &attestation("g"), false, Value::Null, Outcome::Unknown);
-    unknown.push(&mut story, &attestation("h"), false, Value::Null, Outcome::Unknown);
+    unknown.push(&mut builder, &attestation("g"), false, Value::Null, Outcome::Unknown);
+    unknown.push(&mut builder, &attestation("h"), false, Value::Null, Outcome::Unknown);
     // A receipt from before the batch stays true.
     let mut again = Batch::new(70, "all");
     let mut repeated = first;
     repeated["repeated"] = true.into();
-    again.push(&mut story, &attestation("a"), false, repeated, Outcome::Ok);
-    again.stranger(&mut story);
-    story.ledgers(200);
-    story
+    again.push(&mut builder, &attestation("a"), false, repeated, Outcome::Ok);
+    again.stranger(&mut builder);
+    builder.ledgers(200);
+    builder
 }
 
-fn for_anothers_sake() -> Story {
-    let mut story = Story::authorized();
+fn for_anothers_sake() -> HistoryBuilder {
+    let mut builder = HistoryBuilder::authorized();
     let mut batch = Batch::new(30, "each");
-    batch.refused(&mut story, &attestation("a"), for_the_sake_of(1));
-    batch.stranger(&mut story);
-    story
+    batch.refused(&mut builder, &attestation("a"), for_the_sake_of(1));
+    batch.stranger(&mut builder);
+    builder
 }
 
-fn taken_for_a_stranger() -> Story {
-    let mut story = Story::authorized();
+fn taken_for_a_stranger() -> HistoryBuilder {
+    let mut builder = HistoryBuilder::authorized();
     let mut batch = Batch::new(30, "each");
-    batch.refused(&mut story, &counted("governance", 1, 2), unknown_issuer());
-    batch.stranger(&mut story);
-    story
+    batch.refused(&mut builder, &counted("governance", 1, 2), unknown_issuer());
+    batch.stranger(&mut builder);
+    builder
 }
 
-fn stranger_accepted() -> Story {
-    let mut story = Story::authorized();
+fn stranger_accepted() -> HistoryBuilder {
+    let mut builder = HistoryBuilder::authorized();
     let stranger = attestation("stranger");
-    let receipt = story.enter(&stranger, 30);
-    Batch::new(30, "each").push(&mut story, &stranger, true, receipt, Outcome::Ok);
-    story
+    let receipt = builder.enter(&stranger, 30);
+    Batch::new(30, "each").push(&mut builder, &stranger, true, receipt, Outcome::Ok);
+    builder
 }
 
-fn in_part() -> Story {
-    let mut story = Story::authorized();
+fn in_part() -> HistoryBuilder {
+    let mut builder = HistoryBuilder::authorized();
     let mut batch = Batch::new(30, "all");
-    batch.accepted(&mut story, &attestation("a"));
-    batch.refused(&mut story, &attestation("b"), json!({"code": "overloaded"}));
-    story
+    batch.accepted(&mut builder, &attestation("a"));
+    batch.refused(&mut builder, &attestation("b"), json!({"code": "overloaded"}));
+    builder
 }
 
-fn unanswered() -> Story {
-    let mut story = Story::authorized();
+fn unanswered() -> HistoryBuilder {
+    let mut builder = HistoryBuilder::authorized();
     let mut batch = Batch::new(30, "each");
-    batch.stranger(&mut story);
-    batch.push(&mut story, &attestation("a"), false, Value::Null, Outcome::Unknown);
-    story
+    batch.stranger(&mut builder);
+    batch.push(&mut builder, &attestation("a"), false, Value::Null, Outcome::Unknown);
+    builder
 }

@@ -9,11 +9,11 @@ mod bad;
 mod bad_liveness;
 mod bad_raft;
 mod batches;
+mod builder;
 mod chaos;
 mod good;
 mod measures;
 mod real;
-mod story;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -23,21 +23,21 @@ use std::process::Command;
 use assent_jepsen::check::{INVARIANTS, NOT_YET, Scope, Setting, judge};
 use assent_jepsen::history::History;
 
-use story::Shelf;
+use builder::NamedHistories;
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
 }
 
-fn shelf() -> Shelf {
+fn all_histories() -> NamedHistories {
     let shelves = [
-        good::stories(),
-        bad::stories(),
-        bad_raft::stories(),
-        bad_liveness::stories(),
-        batches::stories(),
-        real::stories(),
-        chaos::stories(),
+        good::histories(),
+        bad::histories(),
+        bad_raft::histories(),
+        bad_liveness::histories(),
+        batches::histories(),
+        real::histories(),
+        chaos::histories(),
     ];
     shelves.into_iter().flatten().collect()
 }
@@ -64,7 +64,7 @@ fn setting(file: &str) -> Setting {
 
 #[test]
 fn the_files_tell_the_stories() {
-    for (name, history) in shelf() {
+    for (name, history) in all_histories() {
         let file = fixtures().join(format!("{name}.jsonl"));
         let mut text = Vec::new();
         history.write(&mut text).unwrap();
@@ -76,7 +76,7 @@ fn the_files_tell_the_stories() {
             "{name}: see `UPDATE_FIXTURES` in this file"
         );
     }
-    let told: BTreeSet<String> = shelf().keys().map(|name| format!("{name}.jsonl")).collect();
+    let told: BTreeSet<String> = all_histories().keys().map(|name| format!("{name}.jsonl")).collect();
     assert_eq!(files(), told);
 }
 
@@ -97,8 +97,7 @@ fn every_file_violates_what_its_name_says_and_nothing_else() {
 }
 
 #[test]
-fn every_invariant_is_violated_by_some_file_and_looks_at_something_in_one_that_is_good_wherever_it_is_judged()
-{
+fn every_invariant_has_a_file_that_violates_it_and_a_good_file_that_it_really_judges() {
     for setting in [Setting::Simulation, Setting::Chaos] {
         let files: Vec<String> = files().into_iter().filter(|file| self::setting(file) == setting).collect();
         let (good, bad): (Vec<_>, Vec<_>) = files.iter().partition(|file| named(file).is_none());

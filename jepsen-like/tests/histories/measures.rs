@@ -5,8 +5,8 @@ use std::time::Duration;
 use assent_jepsen::chaos::{ChaosConfig, Kind, LoadConfig, Report, Struck, measure};
 use assent_jepsen::history::{History, Op, Outcome, Record};
 
+use crate::builder::attestation;
 use crate::chaos::{asked_after, run, told};
-use crate::story::attestation;
 
 const MS: u64 = 1_000_000;
 
@@ -79,10 +79,10 @@ fn a_deny_of_a_node_that_was_struck_meanwhile_says_nothing_about_how_prompt_deni
 
 #[test]
 fn submissions_are_counted_by_what_became_of_them_and_those_of_the_harness_are_not() {
-    let mut story = run();
-    story.lose(710, &attestation("c"));
-    story.lose(770, &attestation("c"));
-    let measures = measure(&told(story));
+    let mut builder = run();
+    builder.lose(710, &attestation("c"));
+    builder.lose(770, &attestation("c"));
+    let measures = measure(&told(builder));
     let counted = measures.submissions;
     assert_eq!((counted.acknowledged, counted.retried, counted.resolved, counted.unresolved), (4, 1, 1, 1));
     assert_eq!((counted.refused, counted.slowest), (0, ms(60)));

@@ -37,7 +37,7 @@ const RARE: &[&str] = &[
 #[test]
 fn the_ledgers_reach_every_event() {
     let mut report = REPORT.clone();
-    report.hold_to_events();
+    report.check_events();
     for (what, count) in report.tally.iter().chain(&report.events) {
         println!("{count:7} {what}");
     }

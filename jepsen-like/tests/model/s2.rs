@@ -2,7 +2,7 @@
 
 use assent_jepsen::check::{INVARIANTS, Verdict};
 use assent_jepsen::history::{History, Op, Outcome, Record};
-use assent_jepsen::ledgers::{Grounds, Ledger, Profile};
+use assent_jepsen::ledgers::{FoundedRegistries, Ledger, Profile};
 use assent_jepsen::sim::dice::Dice;
 use serde_json::{Value, json};
 
@@ -14,8 +14,8 @@ fn s2(records: &[Record]) -> Verdict {
 /// What clients saw of a registry: each call takes effect at a moment between its invocation and its return, and of some
 /// nobody learns what became of them. The last record is the ledger.
 fn seen(seed: u64) -> Vec<Record> {
-    let ground = Grounds::default().of(Profile::Wide).unwrap();
-    let mut grown = Ledger::new(ground, seed, Profile::Wide);
+    let founded = FoundedRegistries::default().of(Profile::Wide).unwrap();
+    let mut grown = Ledger::new(founded, seed, Profile::Wide);
     grown.both_mut().keep_records();
     grown.run_for(70).unwrap();
     assert_eq!(grown.both().finding(), None, "seed {seed}");

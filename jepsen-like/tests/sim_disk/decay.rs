@@ -39,7 +39,7 @@ async fn a_bit_that_flips_at_rest_keeps_the_store_down_or_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_file_in_which_many_bits_flip_is_refused_and_redbs_panics_over_it_are_no_panics_of_ours() {
+async fn a_file_with_many_flipped_bits_is_refused_and_panics_of_redb_are_contained() {
     for file in ["log.redb", "registry"] {
         let flip = |disk: &SimDisk, dice: &mut Dice| {
             (0..dice.between(2, 40)).filter_map(|_| disk.flip_bit(file, dice)).last()

@@ -7,7 +7,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::raft::types::{NodeId, PeerNode};
-use crate::tasks::{Pulse, Why};
+use crate::tasks::{TaskHeartbeat, Why};
 use crate::usecase::Service;
 
 /// The shortest time between two looks at the membership.
@@ -19,14 +19,14 @@ const LEAVES_WITHIN: Duration = Duration::from_millis(300);
 
 /// Keeps a way to every member that the membership names and to no node that has left it, and checks what the
 /// membership says of this node.
-pub(super) async fn follow_members(service: Service, pulse: Pulse) -> Why {
+pub(super) async fn follow_members(service: Service, heartbeat: TaskHeartbeat) -> Why {
     let parts = service.parts();
     let me = parts.config.node_id;
     let mut metrics = parts.raft.metrics();
     let mut told: Option<String> = None;
     let mut leaving: BTreeMap<NodeId, Instant> = BTreeMap::new();
     loop {
-        pulse.beat();
+        heartbeat.beat();
         let members: Vec<(NodeId, PeerNode)> = metrics
             .borrow_watched()
             .membership_config
@@ -43,7 +43,7 @@ pub(super) async fn follow_members(service: Service, pulse: Pulse) -> Why {
             }
             parts.hub.ensure_peer_at(*id, parts.peer_addresses(*id, node));
         }
-        let introduced = parts.acquaintances.introductions.all();
+        let introduced = parts.gossip.introductions.all();
         for (id, node) in &introduced {
             parts.hub.ensure_known(*id, &node.peer_addr);
         }
@@ -60,7 +60,7 @@ pub(super) async fn follow_members(service: Service, pulse: Pulse) -> Why {
                 parts.hub.forget(id, "it is no member any more");
             }
         }
-        let removed = parts.belonging().removed().map(|removed| removed.detail);
+        let removed = parts.membership_status().removed().map(|removed| removed.detail);
         if removed != told {
             if let Some(detail) = &removed {
                 tracing::warn!("{detail}; stop it and keep its data for the auditors");

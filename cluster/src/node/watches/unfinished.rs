@@ -13,11 +13,15 @@ use crate::usecase::{Parts, Service};
 const INTRODUCE_WITHIN: Duration = Duration::from_millis(900);
 
 /// Tells again what a peer may have missed, and as leader completes a change of the membership that is half done. Called once a second.
-pub(super) async fn look_after(service: &Service, membership: &StoredMembershipOf<TypeConfig>, leads: bool) {
+pub(super) async fn repeat_unfinished(
+    service: &Service,
+    membership: &StoredMembershipOf<TypeConfig>,
+    leads: bool,
+) {
     let parts = service.parts();
     introduce(parts);
     service.say_where();
-    parts.acquaintances.whereabouts.retain(|id| membership.get_node(&id).is_some());
+    parts.gossip.announced_addresses.retain(|id| membership.get_node(&id).is_some());
     if leads {
         parts.finish_joint().await;
     }

@@ -5,9 +5,9 @@ use std::time::Duration;
 use openraft::async_runtime::watch::WatchReceiver;
 use tokio::time::interval;
 
-use super::unfinished::look_after;
+use super::unfinished::repeat_unfinished;
 use crate::peer::Acknowledged;
-use crate::tasks::{Pulse, Why};
+use crate::tasks::{TaskHeartbeat, Why};
 use crate::usecase::{Parts, Service};
 
 /// How often the leader takes stock of what the voters acknowledged.
@@ -16,27 +16,27 @@ const REMEMBER_EVERY: Duration = Duration::from_millis(100);
 const SLOW_ROUNDS: u32 = 10;
 
 /// Keeps what the voters acknowledged, and as leader tells it. Keeps also which members have said that this node was removed.
-pub(super) async fn remember_voters(service: Service, pulse: Pulse) -> Why {
+pub(super) async fn remember_voters(service: Service, heartbeat: TaskHeartbeat) -> Why {
     let mut ticks = interval(REMEMBER_EVERY);
     let mut rounds: u32 = 0;
     loop {
         ticks.tick().await;
-        pulse.beat();
+        heartbeat.beat();
         let parts = service.parts();
-        let memory = &parts.storage.memory;
+        let remembered = &parts.storage.remembered;
         let leads = parts.believed_leader() == Some(parts.config.node_id);
-        memory.tell(if leads { acknowledged(parts) } else { Vec::new() });
+        remembered.tell(if leads { acknowledged(parts) } else { Vec::new() });
         let metrics = parts.raft.metrics();
         let membership = metrics.borrow_watched().membership_config.clone();
         rounds = rounds.wrapping_add(1);
         // Were this node stopped now, and started while the members are down, nothing else would tell it.
-        let told = memory.set_removed_by(parts.refusing());
+        let told = remembered.set_removed_by(parts.refusing());
         // When nothing else is written, nothing carries it to the disk.
         let now = rounds.is_multiple_of(SLOW_ROUNDS);
         // A failure is the store's, which ends the node.
-        let _ = memory.save(now || told, |id| membership.get_node(&id).is_some()).await;
+        let _ = remembered.save(now || told, |id| membership.get_node(&id).is_some()).await;
         if now {
-            look_after(&service, &membership, leads).await;
+            repeat_unfinished(&service, &membership, leads).await;
         }
     }
 }

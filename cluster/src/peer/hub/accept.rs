@@ -8,10 +8,10 @@ use tokio::time::{sleep, timeout};
 
 use crate::env::{BoxStream, Listener};
 use crate::locked::lock;
+use crate::log_throttle::LogThrottle;
 use crate::peer::bounds::claim_max;
 use crate::peer::handshake::{self, Opened};
 use crate::raft::types::NodeId;
-use crate::seldom::Seldom;
 use crate::tasks::Why;
 
 use super::Inner;
@@ -22,7 +22,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 impl Inner {
     /// Accepts until the hub stops.
     pub(super) async fn accept_all(self: Arc<Self>, mut listener: Box<dyn Listener>) -> Why {
-        let mut trouble = Seldom::default();
+        let mut trouble = LogThrottle::default();
         let handshakes = Arc::new(Semaphore::new(self.limits.handshakes_max));
         loop {
             let accepted = tokio::select! {
@@ -31,7 +31,7 @@ impl Inner {
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                // Too many strangers at once: this one is hung up on, and a peer dials again.
+                // Too many unknown peers at once: this one is hung up on, and a peer dials again.
                 Ok((stream, remote)) => {
                     if let Ok(permit) = handshakes.clone().try_acquire_owned() {
                         let inner = self.clone();
@@ -42,7 +42,7 @@ impl Inner {
                             match inner.accepted_peer(opened.hello.node_id) {
                                 Ok(peer) => inner.run(&peer, opened, None).await,
                                 // Others came in while this one shook hands.
-                                Err(problem) => lock(&inner.strangers).note(None, problem),
+                                Err(problem) => lock(&inner.unknown_peers).note(None, problem),
                             }
                         });
                     }
@@ -75,7 +75,7 @@ impl Inner {
         };
         // Only the host: every dial comes from another port, and the same trouble is to be logged once.
         let host = remote.rsplit_once(':').map_or(remote, |(host, _)| host);
-        lock(&self.strangers).note(None, format!("{problem} (from `{host}`)"));
+        lock(&self.unknown_peers).note(None, format!("{problem} (from `{host}`)"));
         None
     }
 

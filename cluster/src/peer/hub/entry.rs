@@ -15,7 +15,7 @@ use crate::raft::types::NodeId;
 
 /// The same trouble with the same peer is logged at most so often,
 const REPEAT_LOG_AFTER: Duration = Duration::from_secs(30);
-/// and another one at most so often: what a stranger does must not fill the log.
+/// and another one at most so often: what an unknown peer does must not fill the log.
 const OTHER_LOG_AFTER: Duration = Duration::from_secs(1);
 
 /// One peer, connected or not.

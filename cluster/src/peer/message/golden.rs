@@ -223,7 +223,7 @@ fn changes_of_the_membership_are_pinned() {
 }
 
 #[test]
-fn a_members_word_on_where_it_is_is_pinned() {
+fn a_members_address_announcement_is_pinned() {
     let moved = Moved {
         node_id: 4,
         store_id: [1; 16],

@@ -120,7 +120,7 @@ impl Unsure {
 
     /// What is wrong and what to do, out of a text that ends with what [`told`](Self::told) says: a leader's refusal comes to other nodes
     /// as one text. None if the remedy is the code's.
-    pub(crate) fn told_apart(text: &str) -> Option<(&str, &'static str)> {
+    pub(crate) fn split_text(text: &str) -> Option<(&str, &'static str)> {
         OWN_REMEDIES.into_iter().find_map(|remedy| {
             let detail = text.strip_suffix(remedy)?.strip_suffix(": ")?;
             Some((detail, remedy))

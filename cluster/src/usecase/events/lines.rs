@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_size_of_another_historys_ledger_is_never_told_under_the_name_of_the_feeds() {
+    fn a_feed_never_reports_the_size_of_another_historys_ledger_as_its_own() {
         let told = |ledger| Reach::of(at(2, 10), ledger).map(|reach| reach.ledger_revision);
         assert_eq!(told(Some(at(2, 12))), Some(12));
         assert_eq!(told(Some(at(3, 12))), None, "the feed ends");

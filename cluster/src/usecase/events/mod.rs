@@ -54,12 +54,12 @@ pub struct PollAsk {
 }
 
 /// A place among the feeds, held until it is dropped.
-pub(super) struct Place {
+pub(super) struct FeedPlace {
     metrics: Arc<Metrics>,
     _room: OwnedSemaphorePermit,
 }
 
-impl Drop for Place {
+impl Drop for FeedPlace {
     fn drop(&mut self) {
         self.metrics.feed_ended();
     }
@@ -152,13 +152,13 @@ impl Service {
         Ok(Feed { filter: ask.filter, after: self.located(ask.after).await? })
     }
 
-    fn place(&self) -> Result<Place, Box<Problem>> {
+    fn place(&self) -> Result<FeedPlace, Box<Problem>> {
         let room = self.inner.feeds.room.clone().try_acquire_owned().map_err(|_| {
             let most = self.config().limits.event_streams;
             let detail = format!("{most} feeds of events are open already (`event_streams`)");
             problem(Code::Overloaded, Call::Read, detail)
         })?;
         self.metrics().feed_began();
-        Ok(Place { metrics: self.metrics().clone(), _room: room })
+        Ok(FeedPlace { metrics: self.metrics().clone(), _room: room })
     }
 }

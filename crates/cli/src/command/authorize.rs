@@ -230,7 +230,7 @@ fn text(decision: &Decision) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fake::{self, ToldClock};
+    use crate::fake::{self, FakeClock};
     use clap::Parser;
 
     /// The arguments alone.
@@ -242,7 +242,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_allow_that_is_over_starts_no_command() {
-        let clock = ToldClock::an_hour_slow();
+        let clock = FakeClock::an_hour_slow();
         let decision = fake::allow(&clock).await;
         let allowed = decision.allowed().unwrap();
         assert!(still_allowed(allowed).is_ok());

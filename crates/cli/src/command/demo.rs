@@ -3,7 +3,7 @@
 use clap::Args as ClapArgs;
 use tokio::time::Instant;
 
-use crate::demo::{Report, Stage, story};
+use crate::demo::{DemoCluster, Report, steps};
 use crate::exit::{CliError, Exit};
 use crate::output::Output;
 use crate::signals::Signals;
@@ -21,17 +21,17 @@ pub(crate) async fn run(_: Args, output: Output) -> Result<Exit, CliError> {
     let interrupted = || CliError::new("interrupted", "the demo was interrupted", "run it again");
     let mut signals = Signals::listen();
     let started = Instant::now();
-    let mut stage = tokio::select! {
+    let mut cluster = tokio::select! {
         biased;
         () = signals.told_to_stop() => return Err(interrupted()),
-        stage = Stage::set() => stage?,
+        cluster = DemoCluster::set() => cluster?,
     };
     let mut report = Report::new(output);
     let told = tokio::select! {
-        told = story::tell(&mut stage, &mut report, started) => told,
+        told = steps::run(&mut cluster, &mut report, started) => told,
         () = signals.told_to_stop() => Err(interrupted()),
     };
-    stage.clear().await;
+    cluster.clear().await;
     told?;
     report.finish()?;
     Ok(if report.is_ok() { Exit::Ok } else { Exit::Failed })

@@ -7,7 +7,7 @@ use clap::Args as ClapArgs;
 use tokio::time::{Instant, sleep, timeout};
 
 use assent_cluster::config::Config;
-use assent_cluster::env::{Environment, make_room};
+use assent_cluster::env::{Environment, reserve_open_files};
 use assent_cluster::node::Node;
 
 use crate::exit::{CliError, Exit};
@@ -114,18 +114,18 @@ async fn data_directory(config: &Config) -> Result<Environment, CliError> {
 fn cap_connections(config: &mut Config) -> Result<(), CliError> {
     let remedy = "raise the hard limit of open files: `LimitNOFILE=` under systemd, `ulimit -Hn` in a shell";
     let wanted = config.limits.connections;
-    let room =
-        make_room(wanted).map_err(|error| CliError::new("too_few_files", error.to_string(), remedy))?;
-    if room.connections < wanted {
+    let file_budget = reserve_open_files(wanted)
+        .map_err(|error| CliError::new("too_few_files", error.to_string(), remedy))?;
+    if file_budget.connections < wanted {
         tracing::warn!(
-            connections = room.connections,
+            connections = file_budget.connections,
             wanted,
-            open_files_max = room.limit,
-            needed = room.needed,
+            open_files_max = file_budget.limit,
+            needed = file_budget.needed,
             remedy,
             "fewer client connections than `limits.connections`: the limit of open files leaves no room for more"
         );
-        config.limits.connections = room.connections;
+        config.limits.connections = file_budget.connections;
     }
     Ok(())
 }

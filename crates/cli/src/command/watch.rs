@@ -13,7 +13,7 @@ use crate::exit::{CliError, Exit, unanswered};
 use crate::log;
 use crate::output::Output;
 use crate::watch::{
-    Asking, End, Execution, Hearing, Patience, Signals, Standing, Watch, become_child, guard,
+    Asking, End, Execution, GracePeriods, LastAllow, LedgerListener, Signals, Watch, become_child, guard,
 };
 
 /// Run a command as long as it may execute. It asks as `authorize` does, starts the command on allow, and asks again
@@ -73,7 +73,7 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
         permit: args.permit,
         fresh_nonce: !args.permit && !question.names_a_nonce(),
     };
-    let patience = Patience {
+    let grace_periods = GracePeriods {
         grace: Duration::from_secs(args.grace),
         unknown_grace: Duration::from_secs(args.unknown_grace),
     };
@@ -83,23 +83,23 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     };
     let nonce = recorded.as_deref();
     let decision = decided.map_err(|error| permit::in_vain(error, nonce))?;
-    let Some(standing) = Standing::of(&decision, patience) else {
+    let Some(last_allow) = LastAllow::of(&decision, grace_periods) else {
         let exit = question.conclude(&decision, output)?;
         permit::say_nonce(nonce, output);
         return Ok(exit);
     };
     let watch = Watch {
         ask: move || question_of.ask(),
-        hearing: Hearing::start(&client, &request, standing.decided_at, output),
+        ledger_listener: LedgerListener::start(&client, &request, last_allow.decided_at, output),
         signals: Signals::catch()?,
-        patience,
+        grace_periods,
         output,
     };
-    still_allowed(&standing.allowed).map_err(|error| permit::in_vain(error, nonce))?;
-    let end = End::now().plus(standing.left());
-    let started = Execution::start(program, arguments, end, patience.grace, output).await;
+    still_allowed(&last_allow.allowed).map_err(|error| permit::in_vain(error, nonce))?;
+    let end = End::now().plus(last_allow.left());
+    let started = Execution::start(program, arguments, end, grace_periods.grace, output).await;
     let execution = started.map_err(|error| permit::in_vain(error, nonce))?;
-    watch.run(standing, execution).await
+    watch.run(last_allow, execution).await
 }
 
 /// What is asked again and again: of the subject as it was at first, whatever became of its file.

@@ -7,8 +7,8 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use super::demo_cluster::{Answer, DemoCluster, PATIENCE, ask};
 use super::report::{Report, Step, fields, millis, ms};
-use super::stage::{Answer, PATIENCE, Stage, ask};
 use crate::exit::CliError;
 
 /// How often each surviving node is asked.
@@ -35,16 +35,16 @@ struct Heard {
 
 /// Kills the leader and asks the others every 20 ms until each has allowed again.
 pub(super) async fn kill_the_leader(
-    stage: &mut Stage,
+    cluster: &mut DemoCluster,
     report: &mut Report,
     leader: u64,
     survivors: &[u64],
 ) -> Result<(), CliError> {
     let clients: Result<Vec<_>, CliError> =
-        survivors.iter().map(|id| Ok((*id, stage.client(&[*id])?))).collect();
+        survivors.iter().map(|id| Ok((*id, cluster.client(&[*id])?))).collect();
     let clients = clients?;
-    let question = stage.question();
-    stage.nodes.kill(leader).await?;
+    let question = cluster.question();
+    cluster.nodes.kill(leader).await?;
     let died = Instant::now();
     let mut heard = Heard::default();
     let mut asked: JoinSet<(Duration, Answer)> = JoinSet::new();

@@ -4,21 +4,21 @@ use assent_proof::verify_decision;
 use serde_json::json;
 use tokio::time::Instant;
 
+use super::demo_cluster::{Answer, DemoCluster};
 use super::report::{Report, Step, fields};
-use super::stage::{Answer, Stage};
 use crate::exit::CliError;
 
 /// Verifies the first of these answers against the nodes' keys, and sees a forged one refused.
-pub(super) fn verify(stage: &Stage, report: &mut Report, answers: &[Answer]) -> Result<(), CliError> {
+pub(super) fn verify(cluster: &DemoCluster, report: &mut Report, answers: &[Answer]) -> Result<(), CliError> {
     let kept = answers.iter().find_map(|answer| Some((answer.node, answer.outcome.as_ref().ok()?)));
     let Some((node, decision)) = kept else {
         return Err(CliError::new("decision_missing", "no node gave a decision", "see the steps above"));
     };
     let started = Instant::now();
-    let genuine = verify_decision(decision.bytes(), stage.trusted())?;
+    let genuine = verify_decision(decision.bytes(), cluster.trusted())?;
     let text = String::from_utf8_lossy(decision.bytes());
     let forged = text.replacen("\"decision\":\"deny\"", "\"decision\":\"allow\"", 1);
-    let refused = verify_decision(forged.as_bytes(), stage.trusted()).err();
+    let refused = verify_decision(forged.as_bytes(), cluster.trusted()).err();
     let took = started.elapsed();
     let ok = !genuine.allow && refused.is_some();
     let lines = vec![

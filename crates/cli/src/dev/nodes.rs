@@ -119,7 +119,7 @@ impl Nodes {
         loop {
             let ended = self.ended();
             if let Some((id, status)) = ended.iter().find(|(_, status)| status.code().is_some()) {
-                let detail = format!("node {id} ended with {status}{}", self.last_words(*id));
+                let detail = format!("node {id} ended with {status}{}", self.last_log_lines(*id));
                 return Err(CliError::new("node_ended", detail, "mend what its log says"));
             }
             self.untold = ended;
@@ -202,7 +202,7 @@ impl Nodes {
         Ok(())
     }
 
-    fn last_words(&self, id: u64) -> String {
+    fn last_log_lines(&self, id: u64) -> String {
         let log = std::fs::read_to_string(self.layout.log_file(id)).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         let last = lines.get(lines.len().saturating_sub(3)..).unwrap_or_default();

@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_nobody_takes_are_counted_and_the_next_one_that_gets_through_says_how_many() {
+    fn dropped_log_lines_are_counted_and_the_next_written_line_reports_their_number() {
         let (mut log, writing) = log(None, 2);
         for n in 0..5 {
             log.write_all(format!("line {n}\n").as_bytes()).unwrap();

@@ -12,8 +12,8 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::killed::{KILLED_WITHIN, held};
-use super::lifeline::{End, Renewals};
 use super::processes::{self, Listed, Process};
+use super::run_lease::{End, Renewals};
 use crate::exit::{CliError, Exit};
 use crate::output::Output;
 
@@ -33,7 +33,7 @@ pub(crate) struct Execution {
     /// Tells the guard how long the command may run. As long as it is open, the guard takes this process for alive.
     renewals: Renewals,
     /// What descended from this process before the command, which is none of its doing.
-    strangers: BTreeSet<Process>,
+    preexisting: BTreeSet<Process>,
 }
 
 impl Execution {
@@ -49,7 +49,7 @@ impl Execution {
         grace: Duration,
         output: Output,
     ) -> Result<Self, CliError> {
-        let strangers = match cfg!(target_os = "linux") {
+        let preexisting = match cfg!(target_os = "linux") {
             true => {
                 let all = processes::descendants(&BTreeSet::new())?;
                 all.into_iter().map(|listed| listed.process).collect()
@@ -57,7 +57,7 @@ impl Execution {
             false => BTreeSet::new(),
         };
         // For what the guard leaves behind if it is killed.
-        processes::adopt_orphans()?;
+        processes::become_subreaper()?;
         let binary = std::env::current_exe()?;
         let (parent, grace) = (std::process::id().to_string(), grace.as_millis().to_string());
         let (renewals, reader) = Renewals::open()?;
@@ -84,7 +84,7 @@ impl Execution {
             .map_err(|error| CliError::file("start", &binary, &error))?;
         // The guard has it by now.
         drop(reader);
-        Ok(Self { guard, guard_ended: None, renewals, strangers })
+        Ok(Self { guard, guard_ended: None, renewals, preexisting })
     }
 
     /// What tells the guard how long the command may run.
@@ -157,7 +157,7 @@ impl Execution {
 
     /// What descends from this process, can still do something and was not there before the command.
     fn left(&self) -> std::io::Result<Vec<Listed>> {
-        let mut left = processes::descendants(&self.strangers)?;
+        let mut left = processes::descendants(&self.preexisting)?;
         left.retain(|listed| !listed.ended);
         Ok(left)
     }

@@ -6,7 +6,7 @@
 //! and nothing else.
 //!
 //! SIGINT, SIGTERM and SIGHUP tell it to stop the command with that signal. The process that watches tells it again and again until
-//! when the command may run (`lifeline`). If that process is stopped or hangs, the guard stops the command at the last of these ends,
+//! when the command may run (`run_lease`). If that process is stopped or hangs, the guard stops the command at the last of these ends,
 //! which is the allow's own. If the process that watches dies, the guard kills the command at once. If the guard dies, the system kills
 //! the command's first process, and the process that watches adopts and kills the rest. Only a kill of both together lets something get away, and a stop of both together lets it go on.
 
@@ -27,8 +27,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::group::Group;
 use super::killed::{KILLED_WITHIN, held};
-use super::lifeline::{End, Lifeline};
 use super::processes::{self, Listed};
+use super::run_lease::{End, RunLease};
 use super::signals::Signals;
 use crate::exit::{CliError, Exit};
 use crate::output::Output;
@@ -47,7 +47,7 @@ const REAPED_MAX: usize = 100_000;
 const CHILD: &str = "watch-child";
 
 /// Why the guard stops waiting.
-enum Why {
+enum StopReason {
     /// The command has ended.
     Ended(ExitStatus),
     /// It was told to stop the command with this signal.
@@ -65,7 +65,7 @@ struct Guarded {
 }
 
 /// Runs the command until it ends, until the guard is told to stop it, until `parent` is gone, or until the last end that came through
-/// the pipe `lifeline`, at first `end`. To be called on the program's first thread: the system takes that thread's end for the
+/// the pipe `lease`, at first `end`. To be called on the program's first thread: the system takes that thread's end for the
 /// parent's.
 ///
 /// # Errors
@@ -75,7 +75,7 @@ struct Guarded {
 pub(crate) async fn guard(
     parent: u32,
     grace: Duration,
-    (lifeline, end): (RawFd, End),
+    (lease, end): (RawFd, End),
     command: (&str, &[String]),
     output: Output,
 ) -> Result<Exit, CliError> {
@@ -83,34 +83,34 @@ pub(crate) async fn guard(
     let mut parent_died = signal(SignalKind::user_defined1())?;
     let mut some_ended = signal(SignalKind::child())?;
     tie_to(parent)?;
-    let mut lifeline = Lifeline::inherited(lifeline, end).map_err(not_guarded)?;
-    if lifeline.left().is_zero() {
+    let mut lease = RunLease::inherited(lease, end).map_err(not_guarded)?;
+    if lease.left().is_zero() {
         let detail = "the allow ran out before the command was started";
         return Err(CliError { exit: Exit::CannotKnow, ..CliError::new("allow_over", detail, "ask again") });
     }
     let mut guarded = Guarded::start(command, output)?;
     let mut orphans = false;
     let why = loop {
-        let look = LOOK_EVERY.min(lifeline.left());
+        let look = LOOK_EVERY.min(lease.left());
         tokio::select! {
             // What has been told by now is heard before the last end counts.
             biased;
-            status = guarded.child.wait() => break Why::Ended(status?),
-            signal = signals.next() => break Why::Told(signal),
-            Some(()) = parent_died.recv() => break Why::Alone,
-            renewed = lifeline.renewed() => {
+            status = guarded.child.wait() => break StopReason::Ended(status?),
+            signal = signals.next() => break StopReason::Told(signal),
+            Some(()) = parent_died.recv() => break StopReason::Alone,
+            renewed = lease.renewed() => {
                 if !renewed {
-                    break Why::Alone;
+                    break StopReason::Alone;
                 }
             }
             Some(()) = some_ended.recv(), if !orphans => orphans = true,
             () = sleep(look) => {
                 if is_alone(parent) {
-                    break Why::Alone;
+                    break StopReason::Alone;
                 }
                 // Counted anew each time: after a sleep of the host less is left than the timers know.
-                if lifeline.left().is_zero() {
-                    break Why::Over;
+                if lease.left().is_zero() {
+                    break StopReason::Over;
                 }
                 if orphans {
                     guarded.reap();
@@ -120,14 +120,14 @@ pub(crate) async fn guard(
         }
     };
     let status = match why {
-        Why::Ended(status) if guarded.is_gone() => status,
-        Why::Ended(_) => {
+        StopReason::Ended(status) if guarded.is_gone() => status,
+        StopReason::Ended(_) => {
             output.say("the command has ended; what it left behind is stopped, since nobody watches it");
             guarded.stop(Signal::SIGTERM, grace).await?
         }
-        Why::Told(signal) => guarded.stop(signal, grace).await?,
-        Why::Alone => guarded.kill().await?,
-        Why::Over => {
+        StopReason::Told(signal) => guarded.stop(signal, grace).await?,
+        StopReason::Alone => guarded.kill().await?,
+        StopReason::Over => {
             let status = guarded.stop(Signal::SIGTERM, grace).await?;
             // One that watches finds the same at the same time, tells this guard to stop the command, and says why.
             if timeout(SAID_WITHIN, signals.next()).await.is_err() {
@@ -174,7 +174,7 @@ fn tie_to(parent: u32) -> Result<(), CliError> {
     #[cfg(target_os = "linux")]
     {
         nix::sys::prctl::set_pdeathsig(Signal::SIGUSR1).map_err(not_guarded)?;
-        processes::adopt_orphans().map_err(not_guarded)?;
+        processes::become_subreaper().map_err(not_guarded)?;
         // What cannot be found cannot be ended: then nothing is started.
         processes::descendants(&BTreeSet::new()).map_err(not_guarded)?;
     }

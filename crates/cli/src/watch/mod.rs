@@ -8,10 +8,10 @@
 mod execution;
 mod group;
 mod guard;
-mod hearing;
 mod killed;
-mod lifeline;
+mod ledger_listener;
 mod processes;
+mod run_lease;
 mod signals;
 
 use std::pin::Pin;
@@ -27,10 +27,10 @@ use crate::exit::{CliError, Exit, unanswered};
 use crate::output::Output;
 pub(crate) use execution::Execution;
 pub(crate) use guard::{become_child, guard};
-use hearing::Heard;
-pub(crate) use hearing::Hearing;
-pub(crate) use lifeline::End;
-use lifeline::Renewals;
+use ledger_listener::Heard;
+pub(crate) use ledger_listener::LedgerListener;
+pub(crate) use run_lease::End;
+use run_lease::Renewals;
 pub(crate) use signals::Signals;
 
 /// Events that come thick and fast are asked about together, once in so long.
@@ -46,7 +46,7 @@ pub(crate) type Asking = Pin<Box<dyn Future<Output = Result<Decision, ClientErro
 
 /// How long to be patient.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
+pub(crate) struct GracePeriods {
     /// Between SIGTERM and SIGKILL.
     pub(crate) grace: Duration,
     /// Beyond the last allow's end, while nobody knows.
@@ -54,7 +54,7 @@ pub(crate) struct Patience {
 }
 
 /// The last allow, on which the command runs.
-pub(crate) struct Standing {
+pub(crate) struct LastAllow {
     /// The place in the ledger at which it was decided.
     pub(crate) decided_at: Cursor,
     /// How long it holds.
@@ -69,9 +69,9 @@ pub(crate) struct Standing {
     unknown_grace: Duration,
 }
 
-impl Standing {
+impl LastAllow {
     /// What a decision allows; `None` for a deny.
-    pub(crate) fn of(decision: &Decision, patience: Patience) -> Option<Self> {
+    pub(crate) fn of(decision: &Decision, grace_periods: GracePeriods) -> Option<Self> {
         let allowed = decision.allowed()?.clone();
         let (body, at_first) = (decision.body(), allowed.left());
         Some(Self {
@@ -80,13 +80,13 @@ impl Standing {
             request: body.request.clone(),
             evaluated_at: body.evaluated_at,
             at_first,
-            unknown_grace: patience.unknown_grace,
+            unknown_grace: grace_periods.unknown_grace,
         })
     }
 
     /// Whether this may be an answer from before `last`: the question was the same, with the same nonce, and the decision
     /// is no later. Its time must not count anew.
-    fn is_played_back(&self, last: &Standing) -> bool {
+    fn is_played_back(&self, last: &LastAllow) -> bool {
         self.request.same_as(&last.request) && self.evaluated_at <= last.evaluated_at
     }
 
@@ -105,14 +105,14 @@ impl Standing {
 pub(crate) struct Watch<F> {
     /// Asks the question.
     pub(crate) ask: F,
-    pub(crate) hearing: Hearing,
+    pub(crate) ledger_listener: LedgerListener,
     pub(crate) signals: Signals,
-    pub(crate) patience: Patience,
+    pub(crate) grace_periods: GracePeriods,
     pub(crate) output: Output,
 }
 
 /// Why a command is ended.
-enum Why {
+enum EndCause {
     /// Somebody told this program to end.
     Told(Signal),
     /// Judged, for these reasons.
@@ -122,39 +122,39 @@ enum Why {
 }
 
 impl<F: Fn() -> Asking> Watch<F> {
-    /// Lets the command run as long as it may, `standing` being the allow that started it.
+    /// Lets the command run as long as it may, `last_allow` being the allow that started it.
     pub(crate) async fn run(
         mut self,
-        standing: Standing,
+        last_allow: LastAllow,
         mut execution: Execution,
     ) -> Result<Exit, CliError> {
-        let exit = self.watch(standing, &mut execution).await;
+        let exit = self.watch(last_allow, &mut execution).await;
         // After an error too: then nothing is known of the command, and what is there of it is killed.
         execution.clear(self.output).await?;
         exit
     }
 
-    async fn watch(&mut self, standing: Standing, execution: &mut Execution) -> Result<Exit, CliError> {
+    async fn watch(&mut self, last_allow: LastAllow, execution: &mut Execution) -> Result<Exit, CliError> {
         let renewals = execution.renewals();
-        let questions = Questions { ask: &self.ask, patience: self.patience, renewals: &renewals };
+        let questions = Questions { ask: &self.ask, grace_periods: self.grace_periods, renewals: &renewals };
         let why = tokio::select! {
             status = execution.ended() => return Ok(Exit::of_command(status?)),
-            why = until_it_may_not(questions, &mut self.hearing, &mut self.signals, standing) => why,
+            why = until_it_may_not(questions, &mut self.ledger_listener, &mut self.signals, last_allow) => why,
         };
         let (signal, exit) = match why {
-            Why::Told(signal) => (signal, None),
-            Why::Denied(detail) => {
+            EndCause::Told(signal) => (signal, None),
+            EndCause::Denied(detail) => {
                 self.stopping("execution_denied", format!("no longer allowed: {detail}"));
                 (Signal::SIGTERM, Some(Exit::Stopped))
             }
-            Why::Unknown(detail) => {
+            EndCause::Unknown(detail) => {
                 let detail =
                     format!("the last allow is over, and nobody could say that it may go on: {detail}");
                 self.stopping("execution_unconfirmed", detail);
                 (Signal::SIGTERM, Some(Exit::StoppedUnknown))
             }
         };
-        let status = execution.stop(signal, self.patience.grace).await?;
+        let status = execution.stop(signal, self.grace_periods.grace).await?;
         Ok(exit.unwrap_or_else(|| Exit::of_command(status)))
     }
 
@@ -167,66 +167,66 @@ impl<F: Fn() -> Asking> Watch<F> {
 /// What is asked, and who is told how long that holds.
 struct Questions<'a, F> {
     ask: &'a F,
-    patience: Patience,
+    grace_periods: GracePeriods,
     renewals: &'a Renewals,
 }
 
 /// Asks and hears until the command may go on no longer, and tells the guard all the time until when it may.
 async fn until_it_may_not<F: Fn() -> Asking>(
-    Questions { ask, patience, renewals }: Questions<'_, F>,
-    hearing: &mut Hearing,
+    Questions { ask, grace_periods, renewals }: Questions<'_, F>,
+    ledger_listener: &mut LedgerListener,
     signals: &mut Signals,
-    mut standing: Standing,
-) -> Why {
+    mut last_allow: LastAllow,
+) -> EndCause {
     let mut asking: Option<Asking> = None;
-    // What had been heard when the question was asked that is under way, and when the one was that is answered by `standing`.
+    // What had been heard when the question was asked that is under way, and when the one was that is answered by `last_allow`.
     // The listener began before this, and may have heard something already.
-    let mut asked_about = Heard::nothing_since(standing.decided_at);
+    let mut asked_about = Heard::nothing_since(last_allow.decided_at);
     let mut asking_about = asked_about;
     let (mut asked_last, mut retry_at) = (Instant::now(), None);
     let (mut retry, mut problem) = (RETRY_MIN, "no answer came in time".to_owned());
     loop {
         let now = End::now();
-        let left = standing.left();
+        let left = last_allow.left();
         if left.is_zero() {
-            return Why::Unknown(problem);
+            return EndCause::Unknown(problem);
         }
         renewals.renew(now.plus(left));
         // What was heard of after the last decision may have changed it.
-        let heard = hearing.heard().is_news(standing.decided_at, &asked_about);
+        let heard = ledger_listener.heard().is_news(last_allow.decided_at, &asked_about);
         // Counted anew each time: after a sleep of the host less is left than the timers know.
-        let next = retry_at.unwrap_or_else(|| Instant::now() + standing.to_half());
+        let next = retry_at.unwrap_or_else(|| Instant::now() + last_allow.to_half());
         let due = if heard { next.min(asked_last + ASK_APART) } else { next };
         let look = Instant::now() + left.min(LOOK_EVERY);
         tokio::select! {
-            signal = signals.next() => return Why::Told(signal),
+            signal = signals.next() => return EndCause::Told(signal),
             () = sleep_until(look) => {}
-            () = hearing.changed(), if !heard && asking.is_none() => {}
+            () = ledger_listener.changed(), if !heard && asking.is_none() => {}
             () = sleep_until(due), if asking.is_none() => {
                 asked_last = Instant::now();
-                asking_about = hearing.heard();
+                asking_about = ledger_listener.heard();
                 asking = Some(ask());
             }
             answer = answered(&mut asking) => {
                 asking = None;
                 match answer {
-                    Ok(decision) => match Standing::of(&decision, patience) {
-                        Some(fresh) if fresh.is_played_back(&standing) => {
+                    Ok(decision) => match LastAllow::of(&decision, grace_periods) {
+                        Some(fresh) if fresh.is_played_back(&last_allow) => {
                             problem = "the answer to an earlier question came again".to_owned();
                         }
                         Some(fresh) => {
-                            (standing, retry_at, retry) = (fresh, None, RETRY_MIN);
+                            (last_allow, retry_at, retry) = (fresh, None, RETRY_MIN);
                             asked_about = asking_about;
                             continue;
                         }
-                        None if !decision.is_cannot_know() => return Why::Denied(explain(&decision)),
+                        None if !decision.is_cannot_know() => return EndCause::Denied(explain(&decision)),
                         None => problem = explain(&decision),
                     },
                     Err(error) => {
                         let error = unanswered(error);
                         // A deny in words that this build does not know is one.
                         if error.exit == Exit::Deny {
-                            return Why::Denied(error.detail);
+                            return EndCause::Denied(error.detail);
                         }
                         problem = error.detail;
                     }
@@ -250,39 +250,39 @@ async fn answered(asking: &mut Option<Asking>) -> Result<Decision, ClientError> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fake::{self, ToldClock};
+    use crate::fake::{self, FakeClock};
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    async fn standing(clock: &std::sync::Arc<ToldClock>, unknown_grace: Duration) -> Standing {
-        let patience = Patience { grace: Duration::ZERO, unknown_grace };
-        Standing::of(&fake::allow(clock).await, patience).unwrap()
+    async fn last_allow(clock: &std::sync::Arc<FakeClock>, unknown_grace: Duration) -> LastAllow {
+        let grace_periods = GracePeriods { grace: Duration::ZERO, unknown_grace };
+        LastAllow::of(&fake::allow(clock).await, grace_periods).unwrap()
     }
 
     #[tokio::test]
     async fn a_watched_command_runs_no_longer_than_its_allow_though_the_wall_clock_is_slow() {
-        let clock = ToldClock::an_hour_slow();
-        let standing = standing(&clock, Duration::ZERO).await;
-        assert_eq!((standing.left(), standing.to_half()), (fake::LASTS, fake::LASTS / 2));
+        let clock = FakeClock::an_hour_slow();
+        let last_allow = last_allow(&clock, Duration::ZERO).await;
+        assert_eq!((last_allow.left(), last_allow.to_half()), (fake::LASTS, fake::LASTS / 2));
         clock.pass(fake::LASTS - SECOND);
-        assert_eq!((standing.left(), standing.to_half()), (SECOND, Duration::ZERO));
+        assert_eq!((last_allow.left(), last_allow.to_half()), (SECOND, Duration::ZERO));
         clock.pass(SECOND);
-        assert_eq!(standing.left(), Duration::ZERO);
+        assert_eq!(last_allow.left(), Duration::ZERO);
     }
 
     #[tokio::test]
     async fn a_watched_command_may_not_go_on_after_its_host_slept_through_the_allow() {
-        let clock = ToldClock::an_hour_slow();
-        let standing = standing(&clock, Duration::ZERO).await;
+        let clock = FakeClock::an_hour_slow();
+        let last_allow = last_allow(&clock, Duration::ZERO).await;
         clock.suspend(60 * SECOND);
-        assert_eq!(standing.left(), Duration::ZERO);
+        assert_eq!(last_allow.left(), Duration::ZERO);
     }
 
     #[tokio::test]
     async fn an_allow_that_is_played_back_is_none_to_go_on_with() {
-        let clock = ToldClock::an_hour_slow();
-        let first = standing(&clock, Duration::ZERO).await;
-        let mut second = standing(&clock, Duration::ZERO).await;
+        let clock = FakeClock::an_hour_slow();
+        let first = last_allow(&clock, Duration::ZERO).await;
+        let mut second = last_allow(&clock, Duration::ZERO).await;
         assert!(second.is_played_back(&first));
         second.evaluated_at = second.evaluated_at.saturating_add(1);
         assert!(!second.is_played_back(&first) && first.is_played_back(&second));
@@ -292,12 +292,12 @@ mod tests {
 
     #[tokio::test]
     async fn the_grace_for_the_unknown_counts_from_the_end_of_the_allow() {
-        let clock = ToldClock::an_hour_slow();
-        let standing = standing(&clock, 5 * SECOND).await;
-        assert_eq!(standing.left(), fake::LASTS + 5 * SECOND);
+        let clock = FakeClock::an_hour_slow();
+        let last_allow = last_allow(&clock, 5 * SECOND).await;
+        assert_eq!(last_allow.left(), fake::LASTS + 5 * SECOND);
         clock.suspend(fake::LASTS + 3 * SECOND);
-        assert_eq!(standing.left(), 2 * SECOND);
+        assert_eq!(last_allow.left(), 2 * SECOND);
         clock.pass(2 * SECOND);
-        assert_eq!(standing.left(), Duration::ZERO);
+        assert_eq!(last_allow.left(), Duration::ZERO);
     }
 }

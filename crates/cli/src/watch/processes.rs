@@ -1,7 +1,7 @@
 //! What descends from this process, as Linux lists it in `/proc`. Other systems have no such list.
 //!
 //! A process that takes a session or a group of its own, or whose parent ends, still descends from the nearest ancestor that
-//! adopts orphans ([`adopt_orphans`]). So nothing that a command starts gets out of sight.
+//! adopts orphans ([`become_subreaper`]). So nothing that a command starts gets out of sight.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Error, ErrorKind};
@@ -65,19 +65,19 @@ impl Listed {
 }
 
 /// From now on this process is the parent of every descendant that loses its own.
-pub(super) fn adopt_orphans() -> std::io::Result<()> {
+pub(super) fn become_subreaper() -> std::io::Result<()> {
     #[cfg(target_os = "linux")]
     nix::sys::prctl::set_child_subreaper(true)?;
     Ok(())
 }
 
-/// All that descends from this process, what has ended included, except `strangers` and what descends from them.
+/// All that descends from this process, what has ended included, except `preexisting` and what descends from them.
 ///
 /// # Errors
 /// The system does not list its processes, or not all of them could be looked at: then what descends is unknown.
-pub(super) fn descendants(strangers: &BTreeSet<Process>) -> std::io::Result<Vec<Listed>> {
+pub(super) fn descendants(preexisting: &BTreeSet<Process>) -> std::io::Result<Vec<Listed>> {
     let me = i32::try_from(std::process::id()).map_err(Error::other)?;
-    below(me, &listed()?, strangers)
+    below(me, &listed()?, preexisting)
 }
 
 /// Everything that the system lists.
@@ -107,8 +107,8 @@ fn listed() -> std::io::Result<Vec<Listed>> {
     Ok(all)
 }
 
-/// What of `all` descends from `me`, except `strangers` and what descends from them.
-fn below(me: i32, all: &[Listed], strangers: &BTreeSet<Process>) -> std::io::Result<Vec<Listed>> {
+/// What of `all` descends from `me`, except `preexisting` and what descends from them.
+fn below(me: i32, all: &[Listed], preexisting: &BTreeSet<Process>) -> std::io::Result<Vec<Listed>> {
     if !all.iter().any(|listed| listed.process.number == me) {
         let detail = "`/proc` does not list this process: it is of another process namespace";
         return Err(Error::new(ErrorKind::NotFound, detail));
@@ -121,7 +121,7 @@ fn below(me: i32, all: &[Listed], strangers: &BTreeSet<Process>) -> std::io::Res
     while let Some(parent) = parents.pop() {
         for child in children.get(&parent).into_iter().flatten() {
             // The list is not of one moment: a number may stand in it twice.
-            if !strangers.contains(&child.process) && seen.insert(child.process.number) {
+            if !preexisting.contains(&child.process) && seen.insert(child.process.number) {
                 parents.push(child.process.number);
                 found.push(**child);
             }
@@ -165,8 +165,8 @@ mod tests {
             stat(6, "child", "S", 5, 1),
             stat(7, "stranger", "S", 1, 1),
         ];
-        let found = |strangers: &BTreeSet<Process>| -> BTreeSet<i32> {
-            below(5, &all, strangers).unwrap().iter().map(|listed| listed.process.number()).collect()
+        let found = |preexisting: &BTreeSet<Process>| -> BTreeSet<i32> {
+            below(5, &all, preexisting).unwrap().iter().map(|listed| listed.process.number()).collect()
         };
         assert_eq!(found(&BTreeSet::new()), BTreeSet::from([6, 9]));
         assert_eq!(found(&BTreeSet::from([all[2].process])), BTreeSet::from([6]));

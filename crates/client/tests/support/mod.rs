@@ -237,12 +237,12 @@ pub fn signed(body: &DecisionBody, key: &SigningKey) -> Vec<u8> {
 
 /// A clock that is told what time it is.
 #[derive(Debug)]
-pub struct ToldClock(Mutex<(Millis, Duration)>);
+pub struct FakeClock(Mutex<(Millis, Duration)>);
 
-impl ToldClock {
+impl FakeClock {
     /// A wall clock that says `wall`, on a host that has been up for a while.
-    pub fn at(wall: Millis) -> Arc<ToldClock> {
-        Arc::new(ToldClock(Mutex::new((wall, Duration::from_secs(777)))))
+    pub fn at(wall: Millis) -> Arc<FakeClock> {
+        Arc::new(FakeClock(Mutex::new((wall, Duration::from_secs(777)))))
     }
 
     /// Time goes by while the host is awake.
@@ -262,7 +262,7 @@ impl ToldClock {
     }
 }
 
-impl Clock for ToldClock {
+impl Clock for FakeClock {
     fn wall(&self) -> Millis {
         self.0.lock().unwrap().0
     }

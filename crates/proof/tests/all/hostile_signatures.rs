@@ -207,7 +207,7 @@ fn an_envelope_of_exactly_64_kib_is_accepted_and_one_byte_more_is_not() {
 }
 
 #[test]
-fn an_envelope_is_parsed_without_a_look_at_its_signatures_and_verifying_what_was_parsed_is_verifying_it() {
+fn parsing_an_envelope_verifies_no_signature_and_verifying_the_parsed_one_is_the_same() {
     let (a, b, other) = (key(1), key(2), key(3));
     let good = sign_statement(&statement(&[&a, &b]), &[&a, &b]);
     let parsed = ParsedEnvelope::parse(&good, ORIGIN, Rules::NEWEST).unwrap();

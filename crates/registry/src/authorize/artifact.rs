@@ -8,9 +8,9 @@ use assent_proof::{
 
 use super::case::{Case, Mode};
 use super::counted::{Counted, Flawed, earlier};
-use super::scene::Scene;
+use super::lineage_state::LineageState;
 use super::verdict::Findings;
-use super::{permitted, sound};
+use super::{permitted, validity};
 use crate::flaw::Flaw;
 use crate::kinds::effects;
 use crate::permit::Recorded;
@@ -31,18 +31,18 @@ use crate::rows::RowError;
 /// authorization that counts for its request, of the execution or of the runtime, and that counts its uses.
 pub(super) fn authorization(
     case: &Case<'_>,
-    execution: &Scene,
+    execution: &LineageState,
     findings: &mut Findings,
 ) -> Result<(Option<EvidenceId>, BTreeSet<EvidenceId>), RowError> {
     let mut counted: Option<EvidenceId> = None;
     let mut consumes = BTreeSet::new();
     let mut flaws = Vec::new();
     let mut found = false;
-    for said in execution.of_kind(EvidenceKind::ExecutionAuthorization) {
+    for statements in execution.of_kind(EvidenceKind::ExecutionAuthorization) {
         // A contested slot never counts; the quarantine says why. Nor does one that another kind won.
-        let Some(half) = execution.counting(&said.newest, said.kind) else { continue };
+        let Some(half) = execution.counting(&statements.newest, statements.kind) else { continue };
         found = true;
-        match covers(case, &said.issuer, half)? {
+        match covers(case, &statements.issuer, half)? {
             Ok(artifact) => {
                 findings.until(artifact.until);
                 counted.get_or_insert(artifact.evidence_id);
@@ -78,7 +78,7 @@ pub(super) fn covers(
     issuer: &PublicKey,
     half: &SlotRow,
 ) -> Result<Result<Counted, Vec<Flawed>>, RowError> {
-    let (mut until, mut flaws) = sound::check(case, issuer, half)?;
+    let (mut until, mut flaws) = validity::check(case, issuer, half)?;
     let flawed = |(code, detail)| Flawed { code, detail, evidence: half.evidence_id };
     match permits(case.request, &half.claims, case.now) {
         Ok(end) => until = earlier(until, Some(end)),

@@ -9,23 +9,23 @@
 //! | file | rules |
 //! |---|---|
 //! | `state.rs` | history, revision, domain, isolation, policy |
-//! | `scene.rs` | the lineage of the execution and that of the runtime: open, whole, of one subject |
+//! | `lineage_state.rs` | the lineage of the execution and that of the runtime: open, whole, of one subject |
 //! | `permitted.rs` | the permit that is recorded, or that one is needed |
 //! | `negative.rs` | what denies by what it says |
 //! | `artifact.rs` | the execution-authorization |
 //! | `requirement.rs` | what the policy requires |
-//! | `sound.rs` | whether one statement may count at all |
+//! | `validity.rs` | whether one statement may count at all |
 //! | `verdict.rs` | the decision, and the one place where an allow is made |
 
 mod artifact;
 mod case;
 mod counted;
+mod lineage_state;
 mod negative;
 mod permitted;
 mod requirement;
-mod scene;
-mod sound;
 mod state;
+mod validity;
 mod verdict;
 mod walk;
 
@@ -132,13 +132,13 @@ fn evaluate(
     }
     state::least_revision(request, meta.revision, &mut findings);
     let Some(policy) = state::policy(view, request, &mut findings)? else { return Ok(denied(findings)) };
-    let execution = scene::execution(view, request, &mut findings)?;
-    let own = request.lineage.as_ref().or(execution.as_ref().map(|scene| &scene.name));
-    let runtime = scene::runtime(view, request, own, &mut findings)?;
+    let execution = lineage_state::execution(view, request, &mut findings)?;
+    let own = request.lineage.as_ref().or(execution.as_ref().map(|lineage_state| &lineage_state.name));
+    let runtime = lineage_state::runtime(view, request, own, &mut findings)?;
     let Some(execution) = execution else { return Ok(denied(findings)) };
     let case = Case::new(view, request, &policy.body, now, mode);
     permitted::recorded(&case, &mut findings)?;
-    scene::head(&execution, request, &mut findings);
+    lineage_state::head(&execution, request, &mut findings);
     negative::negatives(&case, &execution, &mut findings)?;
     if let Some(runtime) = &runtime {
         negative::negatives(&case, runtime, &mut findings)?;

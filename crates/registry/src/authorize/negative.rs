@@ -8,15 +8,15 @@
 use assent_proof::{Claims, Code, EvidenceId, PolicyBody, PolicyVerdict};
 
 use super::case::Case;
-use super::scene::Scene;
+use super::lineage_state::LineageState;
 use super::verdict::Findings;
 use super::walk::TooFar;
+use crate::issuer_statements::{IssuerStatements, Slot};
 use crate::kinds::{Says, effects, profile};
 use crate::limit;
 use crate::rows::{RowError, Table};
-use crate::said::{Said, Slot};
 
-/// Denies for every negative statement in the scene, whether the policy requires its kind or not.
+/// Denies for every negative statement in the lineage, whether the policy requires its kind or not.
 ///
 /// Rule R31 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A negative that is heard denies, in the
 /// execution's lineage and in the runtime's, whether or not the policy requires its kind, however many other
@@ -28,22 +28,28 @@ use crate::said::{Said, Slot};
 ///
 /// Rule R33 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): If one evaluation would walk back over more than
 /// 1,024 slots, it denies (`inheritance_unverifiable`).
-pub(super) fn negatives(case: &Case<'_>, scene: &Scene, findings: &mut Findings) -> Result<(), RowError> {
-    for said in scene.said.iter().filter(|said| profile(said.kind).can_be_negative) {
-        let mut walk = said.earlier.clone();
-        let mut slot = said.newest.clone();
+pub(super) fn negatives(
+    case: &Case<'_>,
+    lineage_state: &LineageState,
+    findings: &mut Findings,
+) -> Result<(), RowError> {
+    for statements in
+        lineage_state.statements.iter().filter(|statements| profile(statements.kind).can_be_negative)
+    {
+        let mut walk = statements.earlier.clone();
+        let mut slot = statements.newest.clone();
         let mut replaced = false;
         loop {
-            let stands = hear(case, said, &slot, replaced, findings)?;
+            let stands = hear(case, statements, &slot, replaced, findings)?;
             if stands {
                 break;
             }
             replaced = true;
-            match case.walk(scene, said, &mut walk)? {
+            match case.walk(lineage_state, statements, &mut walk)? {
                 Ok(Some(earlier)) => slot = earlier,
                 Ok(None) => break,
                 Err(TooFar) => {
-                    findings.deny(Code::InheritanceUnverifiable, too_far(said), None);
+                    findings.deny(Code::InheritanceUnverifiable, too_far(statements), None);
                     return Ok(());
                 }
             }
@@ -52,8 +58,8 @@ pub(super) fn negatives(case: &Case<'_>, scene: &Scene, findings: &mut Findings)
     Ok(())
 }
 
-fn too_far(said: &Said) -> String {
-    let Said { kind, issuer, .. } = said;
+fn too_far(statements: &IssuerStatements) -> String {
+    let IssuerStatements { kind, issuer, .. } = statements;
     let most = limit::WALKED_STATEMENTS;
     format!(
         "nothing that {issuer} said last in `{kind}` stands, more than {most} slots back in all: let it state this anew, or, \
@@ -69,7 +75,7 @@ fn too_far(said: &Said) -> String {
 /// negatives of both are heard.
 fn hear(
     case: &Case<'_>,
-    said: &Said,
+    statements: &IssuerStatements,
     slot: &Slot,
     replaced: bool,
     findings: &mut Findings,
@@ -79,7 +85,7 @@ fn hear(
         any_stands |= case.view.stands(&half.evidence_id, &half.references)?;
     }
     let mut stands = false;
-    for half in slot.of_kind(said.kind) {
+    for half in slot.of_kind(statements.kind) {
         let half_stands = case.view.stands(&half.evidence_id, &half.references)?;
         stands |= half_stands;
         if !half_stands && any_stands {

@@ -7,13 +7,13 @@ use assent_proof::{Code, EvidenceId, EvidenceKind, Millis, Of, Requirement};
 
 use super::case::Case;
 use super::counted::{Counted, Flawed, earlier};
-use super::scene::Scene;
+use super::lineage_state::LineageState;
 use super::verdict::Findings;
-use super::{artifact, negative, sound};
+use super::{artifact, negative, validity};
+use crate::issuer_statements::IssuerStatements;
 use crate::kinds::{OfPeer, Says, effects};
 use crate::record::SlotRow;
 use crate::rows::RowError;
-use crate::said::Said;
 
 /// Denies unless every requirement of the policy is met. Answers what counted and counts its uses.
 ///
@@ -22,18 +22,18 @@ use crate::said::Said;
 /// lineage of the runtime that the request names and in no other (`evidence_missing`).
 pub(super) fn all(
     case: &Case<'_>,
-    execution: &Scene,
-    runtime: Option<&Scene>,
+    execution: &LineageState,
+    runtime: Option<&LineageState>,
     findings: &mut Findings,
 ) -> Result<BTreeSet<EvidenceId>, RowError> {
     let mut consumes = BTreeSet::new();
     for required in &case.policy.require {
-        let scene = match required.of {
+        let lineage_state = match required.of {
             Of::Execution => Some(execution),
             Of::Runtime => runtime,
         };
-        match scene {
-            Some(scene) => consumes.extend(check(case, required, scene, findings)?),
+        match lineage_state {
+            Some(lineage_state) => consumes.extend(check(case, required, lineage_state, findings)?),
             None => {
                 let detail = format!(
                     "the policy requires a `{}` of the runtime, and the request names none that is known",
@@ -46,7 +46,7 @@ pub(super) fn all(
     Ok(consumes)
 }
 
-/// Denies unless the scene meets the requirement; otherwise bounds the decision's validity by what counted. Answers what
+/// Denies unless the lineage meets the requirement; otherwise bounds the decision's validity by what counted. Answers what
 /// counted and counts its uses.
 ///
 /// Rule R35 (RFC-EG-033 §4, incomplete proof continuity): Of each issuer and kind only the newest slot can
@@ -62,7 +62,7 @@ pub(super) fn all(
 fn check(
     case: &Case<'_>,
     required: &Requirement,
-    scene: &Scene,
+    lineage_state: &LineageState,
     findings: &mut Findings,
 ) -> Result<BTreeSet<EvidenceId>, RowError> {
     let mut consumes = BTreeSet::new();
@@ -70,10 +70,10 @@ fn check(
     let mut candidates: u32 = 0;
     let mut flaws = Vec::new();
     let mut until = None;
-    for said in scene.of_kind(required.kind) {
+    for statements in lineage_state.of_kind(required.kind) {
         candidates = candidates.saturating_add(1);
-        let Some(half) = scene.counting(&said.newest, said.kind) else { continue };
-        match counts(case, required, said, half)? {
+        let Some(half) = lineage_state.counting(&statements.newest, statements.kind) else { continue };
+        match counts(case, required, statements, half)? {
             Ok(statement) => {
                 counted = counted.saturating_add(1);
                 until = earlier(until, statement.until);
@@ -106,18 +106,18 @@ fn check(
 fn counts(
     case: &Case<'_>,
     required: &Requirement,
-    said: &Said,
+    statements: &IssuerStatements,
     half: &SlotRow,
 ) -> Result<Result<Counted, Vec<Flawed>>, RowError> {
-    let issuer = &said.issuer;
+    let issuer = &statements.issuer;
     let trusted = trusted_until(case, half)?;
-    let (standing, mut flaws) = if required.kind == EvidenceKind::ExecutionAuthorization {
+    let (stands_until, mut flaws) = if required.kind == EvidenceKind::ExecutionAuthorization {
         match artifact::covers(case, issuer, half)? {
             Ok(artifact) => (artifact.until, Vec::new()),
             Err(flaws) => (None, flaws),
         }
     } else {
-        sound::check(case, issuer, half)?
+        validity::check(case, issuer, half)?
     };
     let mut flaw = |code, detail| flaws.push(Flawed { code, detail, evidence: half.evidence_id });
     if let Some((code, detail)) = content(case, half) {
@@ -126,14 +126,14 @@ fn counts(
     if trusted.is_some_and(|end| case.now >= end) {
         flaw(Code::InheritanceUnverifiable, "the trust in the other registry is over".to_owned());
     }
-    let standing = earlier(standing, trusted);
+    let stands_until = earlier(stands_until, trusted);
     let end = fresh_until(required, half);
     if end.is_some_and(|end| case.now >= end) {
         let seconds = required.max_age_seconds.unwrap_or(0);
         flaw(Code::RuntimeStale, format!("`{}` is older than {seconds} seconds", required.kind));
     }
     if flaws.is_empty() {
-        Ok(Ok(Counted { evidence_id: half.evidence_id, until: earlier(standing, end) }))
+        Ok(Ok(Counted { evidence_id: half.evidence_id, until: earlier(stands_until, end) }))
     } else {
         Ok(Err(flaws))
     }

@@ -37,7 +37,7 @@ fn denied(decision: &Decision) -> Vec<Code> {
 
 /// Rules R49, R50.
 #[test]
-fn an_allow_takes_grounds_under_the_policy_that_judged_and_no_reason_against_it_and_time_in_which_it_holds() {
+fn an_allow_needs_grounds_under_the_judging_policy_no_reason_to_deny_and_time_left() {
     let allowed = conclude(unopposed(), grounds());
     assert!(allowed.is_allow());
     assert_eq!(allowed.valid_until, Millis(11_000));

@@ -1,10 +1,10 @@
 //! The walk back over what an issuer said before, with its one bound for a whole evaluation.
 
 use super::case::Case;
-use super::scene::Scene;
+use super::lineage_state::LineageState;
+use crate::issuer_statements::{IssuerStatements, Slot, Walk};
 use crate::limit;
 use crate::rows::RowError;
-use crate::said::{Said, Slot, Walk};
 
 /// More slots were walked back over than one evaluation does.
 pub(super) struct TooFar;
@@ -16,11 +16,11 @@ impl Case<'_> {
     /// than 1,024 slots, it denies (`inheritance_unverifiable`).
     pub(super) fn walk(
         &self,
-        scene: &Scene,
-        said: &Said,
+        lineage_state: &LineageState,
+        statements: &IssuerStatements,
         walk: &mut Walk,
     ) -> Result<Result<Option<Slot>, TooFar>, RowError> {
-        let next = walk.next(self.view, scene.chain(self, said), &scene.lineage)?;
+        let next = walk.next(self.view, lineage_state.chain(self, statements), &lineage_state.lineage)?;
         if next.is_some() {
             self.walked.set(self.walked.get().saturating_add(1));
         }

@@ -1,7 +1,7 @@
 //! The order of the checks that a submission has to pass (RFC-EG-033 §6, cryptographic proof validation).
 //!
 //! Size, form, registry and signatures were checked when the envelope was verified. Then come, in this order: the same id again,
-//! domain and place (`place.rs`), signers and their roles (`admission.rs`, `signers.rs`), claims (`claims/mod.rs`), times
+//! domain and place (`place.rs`), signers and their roles (`admitted_keys.rs`, `signers.rs`), claims (`claims/mod.rs`), times
 //! (`times.rs`), references (`references.rs`), slot (`slot.rs`), and what another registry says (`peer.rs`).
 
 use assent_proof::{Claims, Code, Millis, Refusal, Rules, RulesVersion, Statement, VerifiedEnvelope};

@@ -6,7 +6,7 @@
 //! This file owns what becomes of a command, group by group and envelope by envelope. `check.rs` has the order of the checks,
 //! and `effect/mod.rs` the order in which a plan is written.
 
-mod admission;
+mod admitted_keys;
 mod check;
 mod claims;
 mod cluster;
@@ -21,8 +21,8 @@ mod restriction;
 mod signers;
 mod slot;
 mod stop;
-mod strangers;
 mod times;
+mod unknown_issuers;
 
 use assent_proof::{Millis, Refusal, Rules, RulesVersion, VerifiedEnvelope};
 
@@ -33,7 +33,7 @@ use crate::view::View;
 
 pub(crate) use check::Occasion;
 use stop::Stop;
-pub use strangers::{admits, refuses_strangers};
+pub use unknown_issuers::{admits, refuses_unknown_issuers};
 
 /// Applies one command. `known` is the newest version of the rules that the running build knows; `proposed_at` is the
 /// proposing leader's clock, from the log entry; each group says whether all or nothing of it is accepted. Answers one

@@ -12,12 +12,12 @@ use assent_proof::{
 use super::plan::Placement;
 use super::stop::Stop;
 use crate::chain::Chain;
+use crate::issuer_statements::Slot;
 use crate::kinds::{OfPeer, effects};
 use crate::limit;
 use crate::record::{CheckpointRow, PeerRow, TrustRow};
 use crate::row_key;
 use crate::rows::{RowError, Table};
-use crate::said::Slot;
 use crate::view::View;
 
 /// Checks a `synchronization-continuity`; nothing for any other kind.
@@ -124,8 +124,8 @@ fn last(view: &View<'_>, domain: &DomainName, origin: &str) -> Result<Vec<Checkp
     let mut newest: BTreeMap<u64, BTreeSet<EvidenceId>> = BTreeMap::new();
     // Governance granted each issuer its role, and each has a bounded number of trusts.
     for (issuer, trust) in view.peer_lists(domain, origin)? {
-        if let Some((index, standing)) = last_of(view, domain, origin, &issuer, &trust)? {
-            newest.entry(index).or_default().extend(standing);
+        if let Some((index, standing_halves)) = last_of(view, domain, origin, &issuer, &trust)? {
+            newest.entry(index).or_default().extend(standing_halves);
         }
     }
     if view.is_in_doubt() {
@@ -170,9 +170,9 @@ fn last_of(
             return Err(doubt(origin).into());
         }
         let row = view.peer_slot(&list, taken)?;
-        let standing = standing(view, domain, origin, issuer, &row)?;
-        if !standing.is_empty() {
-            return Ok(Some((taken.index, standing)));
+        let standing_halves = standing_halves(view, domain, origin, issuer, &row)?;
+        if !standing_halves.is_empty() {
+            return Ok(Some((taken.index, standing_halves)));
         }
         next = row.before;
     }
@@ -185,7 +185,7 @@ fn last_of(
 /// peer in the domain that is not void, whoever submitted that, and both halves of an equivocation if neither
 /// is void (`registry_diverged`), but a first one has no proof, and the second half of an equivocation need
 /// not extend anything.
-fn standing(
+fn standing_halves(
     view: &View<'_>,
     domain: &DomainName,
     origin: &str,
@@ -197,7 +197,7 @@ fn standing(
         .lineage(domain, name)?
         .ok_or_else(|| RowError::Mutated { table: Table::Lineages, key: row_key::lineage(domain, name) })?;
     let slot: Slot = view.slot(Chain { domain, lineage: name, issuer }, &lineage, *sequence)?;
-    let mut standing = Vec::new();
+    let mut standing_halves = Vec::new();
     for half in slot.halves() {
         let brought = view.checkpoint(&half.evidence_id)?;
         let brings_one = match effects(&half.claims).peer {
@@ -208,10 +208,10 @@ fn standing(
             return Err(missing(&half.evidence_id));
         }
         if brought.is_some_and(|row| row.origin == origin) && !view.is_void(&half.evidence_id)? {
-            standing.push(half.evidence_id);
+            standing_halves.push(half.evidence_id);
         }
     }
-    Ok(standing)
+    Ok(standing_halves)
 }
 
 /// What was brought is not found.

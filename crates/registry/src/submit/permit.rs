@@ -28,7 +28,7 @@ pub(super) fn check(
         && let Some(row) = view.permit(&request.domain, lineage, nonce)?
     {
         if row.request == request_digest(request) {
-            return Ok((Placement::Standing(row.evidence_id), BTreeSet::new()));
+            return Ok((Placement::Redundant(row.evidence_id), BTreeSet::new()));
         }
         let detail = "the nonce was used for another request in this lineage";
         return Err(Refusal::at(Code::NonceReused, "predicate.claims.request.nonce", detail).into());

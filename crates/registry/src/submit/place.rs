@@ -4,7 +4,7 @@
 use assent_proof::{Code, DomainName, EvidenceKind, LineageName, Refusal, Statement};
 
 use super::stop::Stop;
-use crate::kinds::{GovernanceOf, Lies, profile};
+use crate::kinds::{GovernanceOf, HomeLineage, profile};
 use crate::view::View;
 
 /// The domain must exist, and the statement's kind must belong where it says it lies.
@@ -38,7 +38,7 @@ pub(super) fn domain(view: &View<'_>, statement: &Statement) -> Result<(), Stop>
 fn shape(statement: &Statement) -> Result<(), Refusal> {
     let malformed = |field: &str, detail: String| Err(Refusal::at(Code::Malformed, field, detail));
     let kind = statement.kind;
-    lies(statement)?;
+    home_lineage(statement)?;
     if !kind.is_execution() && !statement.references.is_empty() {
         // Voidness walks from evidence to the grants of its signers. Were grants to rest on evidence in turn,
         // that walk would have no bound.
@@ -70,11 +70,11 @@ fn shape(statement: &Statement) -> Result<(), Refusal> {
 /// evidence and permits in a lineage of a domain, neither of them with a name that begins with `_`,
 /// governance in the `_governance` of its domain, and what governs the whole registry in that of `_root`
 /// (`malformed`).
-fn lies(statement: &Statement) -> Result<(), Refusal> {
+fn home_lineage(statement: &Statement) -> Result<(), Refusal> {
     let malformed = |field: &str, detail: String| Err(Refusal::at(Code::Malformed, field, detail));
     let kind = statement.kind;
-    match profile(kind).lies {
-        Lies::WithExecution => {
+    match profile(kind).home_lineage {
+        HomeLineage::WithExecution => {
             if statement.domain.is_system() {
                 let detail = format!("`{kind}` does not belong in a domain of the system");
                 return malformed("predicate.domain", detail);
@@ -84,13 +84,13 @@ fn lies(statement: &Statement) -> Result<(), Refusal> {
                 return malformed("predicate.lineage", detail);
             }
         }
-        Lies::WithPermitted => {
+        HomeLineage::WithPermitted => {
             if statement.domain.is_system() || statement.lineage.is_system() {
                 let detail = format!("a `{kind}` belongs in an execution's lineage");
                 return malformed("predicate.lineage", detail);
             }
         }
-        Lies::InGovernance(of) => {
+        HomeLineage::InGovernance(of) => {
             if statement.lineage != LineageName::governance() {
                 return malformed("predicate.lineage", format!("`{kind}` belongs in `_governance`"));
             }

@@ -62,7 +62,7 @@ pub(super) enum Placement {
     /// No slot; it names the next version of the rules.
     Rules,
     /// No slot, and no leaf: this standing restriction, or this permit for the same request, says it already.
-    Standing(EvidenceId),
+    Redundant(EvidenceId),
 }
 
 impl Placement {
@@ -76,7 +76,7 @@ impl Placement {
             | Placement::Restriction
             | Placement::Permit(_)
             | Placement::Rules
-            | Placement::Standing(_) => None,
+            | Placement::Redundant(_) => None,
         }
     }
 
@@ -89,7 +89,7 @@ impl Placement {
             | Placement::Restriction
             | Placement::Permit(_)
             | Placement::Rules
-            | Placement::Standing(_) => false,
+            | Placement::Redundant(_) => false,
         }
     }
 }

@@ -34,5 +34,5 @@ pub(super) fn check(
             None => true,
         },
     };
-    if adds { Ok(Placement::Restriction) } else { Ok(Placement::Standing(earlier.evidence_id)) }
+    if adds { Ok(Placement::Restriction) } else { Ok(Placement::Redundant(earlier.evidence_id)) }
 }

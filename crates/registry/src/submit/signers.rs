@@ -1,12 +1,12 @@
 //! Who may sign what: authorities, roles, thresholds (RFC-EG-033 §2, kinds of evidence, by §8, who provides them).
 //!
-//! It owns which issuers of a statement count and how many have to. Which keys a statement admits is said in `admission.rs`.
+//! It owns which issuers of a statement count and how many have to. Which keys a statement admits is said in `admitted_keys.rs`.
 
 use assent_proof::{
     Claims, Code, DomainName, EvidenceId, EvidenceKind, Millis, PublicKey, Refusal, Role, Statement,
 };
 
-use super::admission::{Admission, by_new_keys};
+use super::admitted_keys::{AdmittedKeys, by_new_keys};
 use super::stop::Stop;
 use crate::authority::authority_flaw;
 use crate::kinds::{Restriction, Threshold, effects, profile};
@@ -40,20 +40,20 @@ pub(super) fn check(
     claims: Result<&Claims, &Refusal>,
     now: Millis,
 ) -> Result<Signers, Stop> {
-    let admission = match claims {
-        Ok(claims) => Admission::of(view, claims)?,
+    let admitted_keys = match claims {
+        Ok(claims) => AdmittedKeys::of(view, claims)?,
         // Which keys it admits cannot be told apart from its signers, so its claims are at fault first.
         Err(refusal) if profile(statement.kind).admits_keys => return Err(refusal.clone().into()),
-        Err(_) => Admission::default(),
+        Err(_) => AdmittedKeys::default(),
     };
-    admission.all_sign(statement)?;
+    admitted_keys.all_sign(statement)?;
     if let Ok(Claims::Root { keys, threshold, .. }) = claims {
         if view.meta()?.is_none() {
-            return root(statement, id, &admission.must_sign, keys, *threshold);
+            return root(statement, id, &admitted_keys.must_sign, keys, *threshold);
         }
         by_new_keys(statement, keys, *threshold)?;
     }
-    let (mut counted, roles) = active(view, statement, &admission.aside, now)?;
+    let (mut counted, roles) = active(view, statement, &admitted_keys.aside, now)?;
     let revoked = match claims.ok().and_then(|claims| effects(claims).restricts) {
         Some(Restriction::Revokes { authority, invalid_since }) => {
             Some(Revoked::of(view, statement, authority, invalid_since.is_some())?)

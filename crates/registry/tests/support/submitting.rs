@@ -7,7 +7,7 @@ use assent_fixtures::usual::{ORIGIN, affirming, authorization, ms};
 use assent_proof::{Code, DomainName, EvidenceId, ParsedEnvelope, Refusal, SigningKey, VerifiedEnvelope};
 use assent_registry::{
     Checked, Group, MemoryRows, Outcome, Receipt, ToVerify, Unverified, View, apply, query,
-    refuses_strangers, rules_in_force, would_accept,
+    refuses_unknown_issuers, rules_in_force, would_accept,
 };
 
 use super::world::World;
@@ -51,9 +51,9 @@ impl World {
     }
 
     /// Submits one envelope at `T0` plus seconds; a dry run before must have known what becomes of it, and what is refused as of
-    /// strangers before a signature is computed must be refused with the same code.
+    /// unknown issuers before a signature is computed must be refused with the same code.
     pub fn submit_at(&mut self, seconds: i64, bytes: &[u8]) -> Outcome {
-        let strange = strangers(&self.rows, bytes);
+        let strange = unknown_issuers(&self.rows, bytes);
         let foreseen = verified(&self.rows, bytes)
             .and_then(|envelope| would_accept(&self.rows, self.known, ms(seconds), &envelope).unwrap());
         let outcome = self.submit_group(seconds, false, &[bytes.to_vec()]).remove(0);
@@ -116,11 +116,11 @@ pub fn verified(rows: &MemoryRows, bytes: &[u8]) -> Result<Arc<VerifiedEnvelope>
 }
 
 /// Why these rows refuse an envelope before a signature is computed, if they do.
-pub fn strangers(rows: &MemoryRows, bytes: &[u8]) -> Option<Refusal> {
+pub fn unknown_issuers(rows: &MemoryRows, bytes: &[u8]) -> Option<Refusal> {
     let rules = rules_in_force(rows).ok()?;
     let parsed = ParsedEnvelope::parse(bytes, ORIGIN, rules).ok()?;
     // Of rows that cannot be read the dry run says what is wrong.
-    refuses_strangers(&View::new(rows), &parsed, |_| false).ok()?
+    refuses_unknown_issuers(&View::new(rows), &parsed, |_| false).ok()?
 }
 
 #[track_caller]

@@ -41,7 +41,7 @@ impl<E: LogEntry> Committer<E> {
                 closing = matches!(op, Op::Close { .. });
                 batch.push(op);
             }
-            if batch.iter().all(Op::rides) {
+            if batch.iter().all(Op::has_no_waiter) {
                 keep_newest(&mut batch);
                 continue;
             }

@@ -39,7 +39,7 @@ impl<E> Op<E> {
     }
 
     /// Whether nobody waits for it: it becomes durable with what is written next.
-    pub(super) fn rides(&self) -> bool {
+    pub(super) fn has_no_waiter(&self) -> bool {
         matches!(self, Op::Committed { .. } | Op::Remembered { done: None, .. })
     }
 }

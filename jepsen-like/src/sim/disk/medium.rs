@@ -74,17 +74,17 @@ impl Medium {
         self.count(FaultKind::PowerCut, 1);
         let mut vanished = Vec::new();
         for (id, file) in &mut self.files {
-            let sieve = unsynced.sieve(dice);
-            let sifted = file.sectors.cut(sieve, dice);
-            if sifted.vanished {
+            let sector_loss = unsynced.sector_loss(dice);
+            let sector_counts = file.sectors.cut(sector_loss, dice);
+            if sector_counts.vanished {
                 vanished.push((*id, file.name.clone()));
             }
             for (kind, times) in [
-                (FaultKind::SectorKept, sifted.kept),
-                (FaultKind::SectorDropped, sifted.dropped),
-                (FaultKind::SectorTorn, sifted.torn),
-                (FaultKind::LengthDropped, u64::from(sifted.length_dropped)),
-                (FaultKind::FileVanished, u64::from(sifted.vanished)),
+                (FaultKind::SectorKept, sector_counts.kept),
+                (FaultKind::SectorDropped, sector_counts.dropped),
+                (FaultKind::SectorTorn, sector_counts.torn),
+                (FaultKind::LengthDropped, u64::from(sector_counts.length_dropped)),
+                (FaultKind::FileVanished, u64::from(sector_counts.vanished)),
             ] {
                 self.counts.add(kind, times);
                 self.trace.note(Event::Fault(kind), *id, times, 0, &[]);

@@ -21,12 +21,12 @@ impl Unsynced {
     pub const ALL: [Self; 4] = [Self::Keep, Self::Drop, Self::Mixed, Self::Torn];
 
     /// Decides for one file.
-    pub(super) fn sieve(self, dice: &mut Dice) -> Sieve {
+    pub(super) fn sector_loss(self, dice: &mut Dice) -> SectorLoss {
         match self {
-            Self::Keep => Sieve { weight: EIGHTHS, tears: false },
-            Self::Drop => Sieve { weight: 0, tears: false },
-            Self::Mixed => Sieve::mixed(dice),
-            Self::Torn => Sieve { tears: true, ..Sieve::mixed(dice) },
+            Self::Keep => SectorLoss { weight: EIGHTHS, tears: false },
+            Self::Drop => SectorLoss { weight: 0, tears: false },
+            Self::Mixed => SectorLoss::mixed(dice),
+            Self::Torn => SectorLoss { tears: true, ..SectorLoss::mixed(dice) },
         }
     }
 }
@@ -35,7 +35,7 @@ const EIGHTHS: u64 = 8;
 
 /// Decides sector by sector.
 #[derive(Debug)]
-pub(super) struct Sieve {
+pub(super) struct SectorLoss {
     /// How many of eight survive: drawn for each file, since a fair coin would hardly ever lose just one of many.
     weight: u64,
     tears: bool,
@@ -43,7 +43,7 @@ pub(super) struct Sieve {
 
 /// What becomes of one sector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum SectorOutcome {
     Kept,
     Dropped,
     /// Up to byte `at` the one, from there on the other.
@@ -53,7 +53,7 @@ pub(super) enum Fate {
     },
 }
 
-impl Sieve {
+impl SectorLoss {
     /// Lets some through: none, all, or anything between.
     pub(super) fn mixed(dice: &mut Dice) -> Self {
         Self { weight: dice.below(EIGHTHS + 1), tears: false }
@@ -63,11 +63,14 @@ impl Sieve {
         dice.chance(self.weight, EIGHTHS)
     }
 
-    pub(super) fn fate(&mut self, dice: &mut Dice) -> Fate {
+    pub(super) fn outcome(&mut self, dice: &mut Dice) -> SectorOutcome {
         if self.tears && dice.chance(1, 3) {
             let at = dice.between(1, SECTOR_BYTES as u64 - 1);
-            return Fate::Torn { at: usize::try_from(at).unwrap_or(1), new_first: dice.chance(1, 2) };
+            return SectorOutcome::Torn {
+                at: usize::try_from(at).unwrap_or(1),
+                new_first: dice.chance(1, 2),
+            };
         }
-        if self.keeps(dice) { Fate::Kept } else { Fate::Dropped }
+        if self.keeps(dice) { SectorOutcome::Kept } else { SectorOutcome::Dropped }
     }
 }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::power::{Fate, Sieve};
+use super::power::{SectorLoss, SectorOutcome};
 use crate::sim::dice::Dice;
 
 /// Bytes that a disk writes whole, unless [`Unsynced::Torn`](super::Unsynced::Torn) says otherwise.
@@ -14,7 +14,7 @@ type Sector = [u8; SECTOR_BYTES];
 
 /// What became of the sectors in question.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Sifted {
+pub(super) struct SectorCounts {
     pub(super) kept: u64,
     pub(super) dropped: u64,
     pub(super) torn: u64,
@@ -92,10 +92,10 @@ impl Sectors {
     /// A sync that fails. Some sectors reached the medium; the others never will unless they are written again.
     /// Answers how many those are.
     pub(super) fn sync_failing(&mut self, dice: &mut Dice) -> u64 {
-        let mut sieve = Sieve::mixed(dice);
+        let mut sector_loss = SectorLoss::mixed(dice);
         let mut lost = 0;
         for (number, old) in std::mem::take(&mut self.dirty) {
-            if !sieve.keeps(dice) {
+            if !sector_loss.keeps(dice) {
                 self.lost.insert(number, old);
                 lost += 1;
             }
@@ -105,9 +105,9 @@ impl Sectors {
 
     /// A sync in the middle of which the power goes: some sectors reached the medium, perhaps all of them.
     pub(super) fn sync_partly(&mut self, dice: &mut Dice) {
-        let mut sieve = Sieve::mixed(dice);
-        self.dirty.retain(|_, _| !sieve.keeps(dice));
-        if sieve.keeps(dice) {
+        let mut sector_loss = SectorLoss::mixed(dice);
+        self.dirty.retain(|_, _| !sector_loss.keeps(dice));
+        if sector_loss.keeps(dice) {
             self.durable_len = self.live.len();
             self.named = true;
         }
@@ -124,32 +124,32 @@ impl Sectors {
     }
 
     /// The power is gone: decides what survives, and from then on that is the file.
-    pub(super) fn cut(&mut self, mut sieve: Sieve, dice: &mut Dice) -> Sifted {
-        let mut sifted = Sifted::default();
-        if !self.named && !sieve.keeps(dice) {
-            sifted.vanished = true;
-            return sifted;
+    pub(super) fn cut(&mut self, mut sector_loss: SectorLoss, dice: &mut Dice) -> SectorCounts {
+        let mut sector_counts = SectorCounts::default();
+        if !self.named && !sector_loss.keeps(dice) {
+            sector_counts.vanished = true;
+            return sector_counts;
         }
-        let len = if self.durable_len == self.live.len() || sieve.keeps(dice) {
+        let len = if self.durable_len == self.live.len() || sector_loss.keeps(dice) {
             self.live.len()
         } else {
-            sifted.length_dropped = true;
+            sector_counts.length_dropped = true;
             self.durable_len
         };
         let mut survivors = std::mem::take(&mut self.lost);
         for (number, old) in std::mem::take(&mut self.dirty) {
             let new = self.written_over(number, &old);
-            let survivor = match sieve.fate(dice) {
-                Fate::Kept => {
-                    sifted.kept += 1;
+            let survivor = match sector_loss.outcome(dice) {
+                SectorOutcome::Kept => {
+                    sector_counts.kept += 1;
                     new
                 }
-                Fate::Dropped => {
-                    sifted.dropped += 1;
+                SectorOutcome::Dropped => {
+                    sector_counts.dropped += 1;
                     old
                 }
-                Fate::Torn { at, new_first } => {
-                    sifted.torn += 1;
+                SectorOutcome::Torn { at, new_first } => {
+                    sector_counts.torn += 1;
                     let (mut first, last) = if new_first { (new, old) } else { (old, new) };
                     overlay(first.as_mut_slice(), at, last.get(at..).unwrap_or_default());
                     first
@@ -165,7 +165,7 @@ impl Sectors {
         self.live.truncate(len);
         self.durable_len = len;
         self.named = true;
-        sifted
+        sector_counts
     }
 
     /// What is on the medium; nothing if not even the name is.

@@ -1,8 +1,8 @@
 //! Faults of clocks.
 
 use super::super::clock::{let_pass, right_at};
+use super::super::cluster::SimCluster;
 use super::super::dice::Dice;
-use super::super::stage::Stage;
 use super::Undo;
 use super::kind::Kind;
 
@@ -20,18 +20,18 @@ const TOLD_WITHIN_MS: i64 = 10_000;
 /// A jump after which others still take the word of a node on where it is, in milliseconds: they do up to a minute.
 const HEEDED_MS: (u64, u64) = (1_000, 55_000);
 
-pub(super) fn begin(kind: Kind, stage: &mut Stage<'_>, dice: &mut Dice) -> Option<(Vec<u64>, Undo)> {
+pub(super) fn begin(kind: Kind, cluster: &mut SimCluster<'_>, dice: &mut Dice) -> Option<(Vec<u64>, Undo)> {
     match kind {
-        Kind::ClocksLeap => return leap(stage, dice),
-        Kind::ClocksBack => return go_back(stage, dice),
+        Kind::ClocksLeap => return leap(cluster, dice),
+        Kind::ClocksBack => return go_back(cluster, dice),
         Kind::TimePasses => {
             let_pass(i64::try_from(dice.between(LEAP_MS_MIN, HOUR_MS)).ok()?);
-            return Some((stage.ids(), Undo::Nothing));
+            return Some((cluster.ids(), Undo::Nothing));
         }
         _ => {}
     }
-    let id = *dice.pick(&stage.running())?;
-    let machine = stage.machine(id)?;
+    let id = *dice.pick(&cluster.running())?;
+    let machine = cluster.machine(id)?;
     let sign = if dice.chance(1, 2) { 1 } else { -1 };
     let far = match kind {
         // Around the bound of half a second.
@@ -43,7 +43,7 @@ pub(super) fn begin(kind: Kind, stage: &mut Stage<'_>, dice: &mut Dice) -> Optio
         },
         Kind::ClockDrift => {
             let ppm = i64::try_from(dice.between(1_000, 200_000)).ok()?;
-            let now_ms = i64::try_from(stage.now().as_millis()).ok()?;
+            let now_ms = i64::try_from(cluster.now().as_millis()).ok()?;
             machine.clock.drift(sign * ppm, now_ms);
             return Some((vec![id], Undo::Clock(id)));
         }
@@ -54,45 +54,45 @@ pub(super) fn begin(kind: Kind, stage: &mut Stage<'_>, dice: &mut Dice) -> Optio
 }
 
 /// The clocks of all machines leap by the same, also of those that are down.
-fn leap(stage: &mut Stage<'_>, dice: &mut Dice) -> Option<(Vec<u64>, Undo)> {
+fn leap(cluster: &mut SimCluster<'_>, dice: &mut Dice) -> Option<(Vec<u64>, Undo)> {
     let far = dice.chance(1, 2);
     let by = if far { ELEVEN_YEARS_MS } else { dice.between(LEAP_MS_MIN, HOUR_MS) };
     let by = i64::try_from(by).ok()?;
     // An hour back could be where registry time is, if much time has passed of which no stamp has told yet. A node that runs does not
     // go back with it, but one that is started meanwhile remembers no later time, and trusts at once what is near registry time.
     let by = if far && dice.chance(1, 4) { by.saturating_neg() } else { by };
-    leap_all(stage, by)
+    leap_all(cluster, by)
 }
 
 /// The clocks of all machines go back by minutes. Only while registry time is where the right time is, as every voter knows: then they
 /// are behind it, and also a node that is started meanwhile must not trust them.
-fn go_back(stage: &mut Stage<'_>, dice: &mut Dice) -> Option<(Vec<u64>, Undo)> {
-    let right_ms = right_at(i64::try_from(stage.now().as_millis()).ok()?);
-    let voters = stage.voters();
+fn go_back(cluster: &mut SimCluster<'_>, dice: &mut Dice) -> Option<(Vec<u64>, Undo)> {
+    let right_ms = right_at(i64::try_from(cluster.now().as_millis()).ok()?);
+    let voters = cluster.voters();
     let is_told = |id: &u64| {
-        let told = stage.machine(*id).and_then(|machine| machine.registry_time());
+        let told = cluster.machine(*id).and_then(|machine| machine.registry_time());
         told.is_some_and(|told| right_ms.saturating_sub(told.0) <= TOLD_WITHIN_MS)
     };
     if voters.is_empty() || !voters.iter().all(is_told) {
         return None;
     }
     let by = i64::try_from(dice.between(SMALL_MS.0, SMALL_MS.1)).ok()?;
-    leap_all(stage, by.saturating_neg())
+    leap_all(cluster, by.saturating_neg())
 }
 
-fn leap_all(stage: &Stage<'_>, by_ms: i64) -> Option<(Vec<u64>, Undo)> {
-    let ids = stage.ids();
+fn leap_all(cluster: &SimCluster<'_>, by_ms: i64) -> Option<(Vec<u64>, Undo)> {
+    let ids = cluster.ids();
     for id in &ids {
-        stage.machine(*id)?.clock.leap(by_ms);
+        cluster.machine(*id)?.clock.leap(by_ms);
     }
     Some((ids.clone(), Undo::Clocks(ids, by_ms)))
 }
 
 /// One clock jumps while a member moves: by so little that the others still take that node's word on where it is, or by more.
-pub(super) fn mislead(stage: &Stage<'_>, id: u64, dice: &mut Dice) -> Option<Undo> {
+pub(super) fn skew_during_move(cluster: &SimCluster<'_>, id: u64, dice: &mut Dice) -> Option<Undo> {
     let (least, most) = *dice.pick(&[HEEDED_MS, SMALL_MS, (SMALL_MS.1, HOUR_MS)])?;
     let by_ms = i64::try_from(dice.between(least, most)).ok()?;
     let by_ms = if dice.chance(1, 2) { by_ms } else { by_ms.saturating_neg() };
-    stage.machine(id)?.clock.jump(by_ms);
+    cluster.machine(id)?.clock.jump(by_ms);
     Some(Undo::Clock(id))
 }

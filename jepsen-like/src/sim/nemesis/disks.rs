@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use super::super::cluster::SimCluster;
 use super::super::dice::Dice;
 use super::super::disk::IoFault;
-use super::super::stage::Stage;
 use super::Undo;
 use super::kind::Kind;
 use super::processes::unsynced;
@@ -14,17 +14,17 @@ const CUT_WITHIN_OPS: u64 = 80;
 /// The same in messages to peers.
 const CUT_WITHIN_MESSAGES: u64 = 60;
 
-pub(super) fn begin(kind: Kind, stage: &mut Stage<'_>, dice: &mut Dice) -> Option<(Vec<u64>, Undo)> {
+pub(super) fn begin(kind: Kind, cluster: &mut SimCluster<'_>, dice: &mut Dice) -> Option<(Vec<u64>, Undo)> {
     match kind {
-        Kind::PowerCutInWrite => return cut_in_write(stage, dice),
-        Kind::PowerCutInSend => return cut_in_send(stage, dice),
+        Kind::PowerCutInWrite => return cut_in_write(cluster, dice),
+        Kind::PowerCutInSend => return cut_in_send(cluster, dice),
         _ => {}
     }
-    let id = match stage.leader() {
+    let id = match cluster.leader() {
         Some(leader) if dice.chance(1, 2) => leader,
-        _ => *dice.pick(&stage.running())?,
+        _ => *dice.pick(&cluster.running())?,
     };
-    let disk = &stage.machine(id)?.disk;
+    let disk = &cluster.machine(id)?.disk;
     // One of its two databases, or whichever comes first.
     let prefix = *dice.pick(&["", "log", "registry"])?;
     match kind {
@@ -42,24 +42,24 @@ pub(super) fn begin(kind: Kind, stage: &mut Stage<'_>, dice: &mut Dice) -> Optio
 }
 
 /// The power goes inside a write of one machine, or of all within a few writes of one another.
-fn cut_in_write(stage: &mut Stage<'_>, dice: &mut Dice) -> Option<(Vec<u64>, Undo)> {
-    let running = stage.running();
+fn cut_in_write(cluster: &mut SimCluster<'_>, dice: &mut Dice) -> Option<(Vec<u64>, Undo)> {
+    let running = cluster.running();
     let ids = if dice.chance(1, 3) { running } else { vec![*dice.pick(&running)?] };
     let after = dice.below(CUT_WITHIN_OPS);
     for id in &ids {
         let how = unsynced(dice);
-        stage.machine(*id)?.disk.arm_power_cut(after, how, dice.fork(&format!("cut {id}")));
+        cluster.machine(*id)?.disk.arm_power_cut(after, how, dice.fork(&format!("cut {id}")));
     }
     Some((ids.clone(), Undo::Disks(ids)))
 }
 
 /// The power goes between two messages of one machine.
-fn cut_in_send(stage: &mut Stage<'_>, dice: &mut Dice) -> Option<(Vec<u64>, Undo)> {
-    let id = match stage.leader() {
+fn cut_in_send(cluster: &mut SimCluster<'_>, dice: &mut Dice) -> Option<(Vec<u64>, Undo)> {
+    let id = match cluster.leader() {
         Some(leader) if dice.chance(1, 2) => leader,
-        _ => *dice.pick(&stage.running())?,
+        _ => *dice.pick(&cluster.running())?,
     };
-    let machine = stage.machine(id)?;
+    let machine = cluster.machine(id)?;
     if !machine.wires.are_free() {
         return None;
     }
@@ -69,8 +69,8 @@ fn cut_in_send(stage: &mut Stage<'_>, dice: &mut Dice) -> Option<(Vec<u64>, Undo
 }
 
 /// The disk is well again.
-pub(super) fn heal(stage: &mut Stage<'_>, id: u64) {
-    if let Some(machine) = stage.machine(id) {
+pub(super) fn heal(cluster: &mut SimCluster<'_>, id: u64) {
+    if let Some(machine) = cluster.machine(id) {
         machine.disk.disarm();
         machine.disk.set_capacity(None);
     }

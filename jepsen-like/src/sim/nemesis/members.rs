@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::super::cluster::{End, SimCluster};
 use super::super::dice::Dice;
 use super::super::disk::{Image, SimDisk, Unsynced};
-use super::super::ground::move_peer_port;
 use super::super::host::Machine;
-use super::super::operator::{Desk, Task};
-use super::super::stage::{End, Stage};
+use super::super::operator::{OperatorQueue, Task};
+use super::super::setup::move_peer_port;
 use super::kind::Kind;
-use super::upgrade::Shelf;
+use super::upgrade::BuildChoice;
 use super::{Undo, down};
 
 /// How old a copy of a disk has to be, so that what its node acknowledged since has reached the disks of its peers.
@@ -29,13 +29,13 @@ const FLIPS_MAX: u64 = 24;
 const LOST_FOR: Duration = Duration::from_secs(2);
 
 /// What the nemesis needs to change members.
-pub struct Crew {
+pub struct MembershipTools {
     /// Numbers that no node has had.
     pub spare: Vec<u64>,
     /// Where machines come from.
     pub factory: Box<dyn Fn(u64) -> Machine>,
     /// What the operator has to do.
-    pub desk: Desk,
+    pub operator_queue: OperatorQueue,
     /// Whom callers ask; a new node becomes one of them.
     pub asked: Rc<RefCell<Vec<u64>>>,
 }
@@ -56,8 +56,8 @@ fn flip_newest_commit(disk: &SimDisk, dice: &mut Dice) -> bool {
 pub(super) struct Membership {
     dice: Dice,
     spare: VecDeque<u64>,
-    crew: Crew,
-    shelf: Shelf,
+    tools: MembershipTools,
+    build_choice: BuildChoice,
     images: BTreeMap<u64, (Duration, Image)>,
     next_image: Duration,
     /// Nodes whose disk is lost, and since when.
@@ -71,13 +71,13 @@ pub(super) struct Membership {
 }
 
 impl Membership {
-    pub(super) fn new(dice: Dice, crew: Crew, shelf: Shelf) -> Self {
-        let spare = crew.spare.iter().copied().collect();
+    pub(super) fn new(dice: Dice, tools: MembershipTools, build_choice: BuildChoice) -> Self {
+        let spare = tools.spare.iter().copied().collect();
         Self {
             dice,
             spare,
-            crew,
-            shelf,
+            tools,
+            build_choice,
             images: BTreeMap::new(),
             next_image: Duration::ZERO,
             lost: BTreeMap::new(),
@@ -97,62 +97,64 @@ impl Membership {
         self.gone.contains(&id)
     }
 
-    pub(super) fn begin(&mut self, kind: Kind, stage: &mut Stage<'_>) -> Option<(Vec<u64>, Undo)> {
+    pub(super) fn begin(&mut self, kind: Kind, cluster: &mut SimCluster<'_>) -> Option<(Vec<u64>, Undo)> {
         // One change of members at a time, and one lost disk: a minority.
-        if !self.crew.desk.is_idle() || !self.lost.is_empty() {
+        if !self.tools.operator_queue.is_idle() || !self.lost.is_empty() {
             return None;
         }
-        let members = stage.members();
+        let members = cluster.members();
         match kind {
             Kind::Transfer => {
-                self.crew.desk.ask(Task::Transfer);
-                Some((vec![stage.leader()?], Undo::Nothing))
+                self.tools.operator_queue.ask(Task::Transfer);
+                Some((vec![cluster.leader()?], Undo::Nothing))
             }
             Kind::Churn => {
                 let old = *self.dice.pick(&members)?;
-                let new = self.newcomer(stage)?;
+                let new = self.newcomer(cluster)?;
                 let tasks = [Task::Add(new), Task::Promote(new), Task::Remove(old)];
-                tasks.into_iter().for_each(|task| self.crew.desk.ask(task));
+                tasks.into_iter().for_each(|task| self.tools.operator_queue.ask(task));
                 Some((vec![new, old], Undo::Nothing))
             }
-            Kind::Wipe | Kind::Rollback | Kind::BitFlip => self.lose(kind, stage),
-            Kind::Move => self.relocate(stage),
+            Kind::Wipe | Kind::Rollback | Kind::BitFlip => self.lose(kind, cluster),
+            Kind::Move => self.relocate(cluster),
             _ => None,
         }
     }
 
     /// A node loses its disk, comes back with what it has, and is replaced.
-    fn lose(&mut self, kind: Kind, stage: &mut Stage<'_>) -> Option<(Vec<u64>, Undo)> {
-        let is_old =
-            |id: &u64| self.images.get(id).is_some_and(|(at, _)| at.saturating_add(IMAGE_AGE) <= stage.now());
+    fn lose(&mut self, kind: Kind, cluster: &mut SimCluster<'_>) -> Option<(Vec<u64>, Undo)> {
+        let is_old = |id: &u64| {
+            self.images.get(id).is_some_and(|(at, _)| at.saturating_add(IMAGE_AGE) <= cluster.now())
+        };
         // Two disks in three would be as good as lost if a voter that remembers nothing of it could elect, or be elected, with it.
         let able = |id: &u64| {
-            !stage.is_down(*id) && (kind != Kind::Rollback || is_old(id) && all_others_remember(stage, *id))
+            !cluster.is_down(*id)
+                && (kind != Kind::Rollback || is_old(id) && all_others_remember(cluster, *id))
         };
-        let members: Vec<u64> = stage.voters().into_iter().filter(able).collect();
+        let members: Vec<u64> = cluster.voters().into_iter().filter(able).collect();
         let id = *self.dice.pick(&members)?;
         if self.spare.is_empty() {
             return None;
         }
         let old = self.images.get(&id).cloned();
-        self.remembered = (kind == Kind::Rollback).then(|| remembered(stage, id));
-        let disk = stage.machine(id)?.disk.clone();
+        self.remembered = (kind == Kind::Rollback).then(|| remembered(cluster, id));
+        let disk = cluster.machine(id)?.disk.clone();
         // Damage alone, found after a stop or after a crash, or together with a loss of power.
         let stops = kind == Kind::BitFlip && self.dice.chance(1, 2);
         if stops {
             if !flip(&disk, &mut self.dice) {
                 return None;
             }
-            stage.machine(id)?.ask_to_stop();
-            self.lost.insert(id, stage.now());
+            cluster.machine(id)?.ask_to_stop();
+            self.lost.insert(id, cluster.now());
             return Some((vec![id], Undo::Nothing));
         }
         let crashes = kind == Kind::BitFlip && self.dice.chance(1, 2);
         if crashes {
-            stage.end(id, End::Kill, &mut self.dice);
+            cluster.end(id, End::Kill, &mut self.dice);
         } else {
-            stage.recorder.fault(id, json!({"kind": Kind::PowerCut.name(), "nodes": [id]})).over();
-            stage.end(id, End::PowerCut(Unsynced::Drop), &mut self.dice);
+            cluster.recorder.fault(id, json!({"kind": Kind::PowerCut.name(), "nodes": [id]})).over();
+            cluster.end(id, End::PowerCut(Unsynced::Drop), &mut self.dice);
         }
         let lost = match (kind, old) {
             (Kind::Wipe, _) => disk.wipe().is_ok(),
@@ -163,18 +165,19 @@ impl Membership {
             (Kind::BitFlip, _) => flip(&disk, &mut self.dice),
             _ => false,
         };
-        stage.start(id);
+        cluster.start(id);
         if lost {
-            self.lost.insert(id, stage.now());
+            self.lost.insert(id, cluster.now());
         }
         lost.then(|| (vec![id], Undo::Nothing))
     }
 
     /// A minority ends, and is started again at another address. Only while every voter runs and knows where all are: one that
     /// has missed a move could not find those that moved, and nobody could find it if it moved as well.
-    fn relocate(&mut self, stage: &mut Stage<'_>) -> Option<(Vec<u64>, Undo)> {
-        let mut voters = stage.voters();
-        let knows_all = |id: &u64| !stage.is_down(*id) && voters.iter().all(|of| is_known(stage, *id, *of));
+    fn relocate(&mut self, cluster: &mut SimCluster<'_>) -> Option<(Vec<u64>, Undo)> {
+        let mut voters = cluster.voters();
+        let knows_all =
+            |id: &u64| !cluster.is_down(*id) && voters.iter().all(|of| is_known(cluster, *id, *of));
         let minority = voters.len().saturating_sub(1) / 2;
         if minority == 0 || !self.moving.is_empty() || !voters.iter().all(knows_all) {
             return None;
@@ -183,72 +186,73 @@ impl Membership {
         self.dice.shuffle(&mut voters);
         voters.truncate(usize::try_from(count).unwrap_or(1));
         for id in &voters {
-            stage.machine(*id)?.configure(move_peer_port);
+            cluster.machine(*id)?.configure(move_peer_port);
             self.moving.insert(*id);
         }
-        down(stage, &voters, End::Kill, &mut self.dice)
+        down(cluster, &voters, End::Kill, &mut self.dice)
     }
 
     /// Who is where the leader's membership has it has moved.
-    fn see_who_moved(&mut self, stage: &mut Stage<'_>) {
-        let Some(leader) = stage.leader().filter(|_| !self.moving.is_empty()) else { return };
-        let members = stage.members();
-        let moved: Vec<u64> = self.moving.iter().copied().filter(|id| is_known(stage, leader, *id)).collect();
+    fn note_moved_nodes(&mut self, cluster: &mut SimCluster<'_>) {
+        let Some(leader) = cluster.leader().filter(|_| !self.moving.is_empty()) else { return };
+        let members = cluster.members();
+        let moved: Vec<u64> =
+            self.moving.iter().copied().filter(|id| is_known(cluster, leader, *id)).collect();
         for id in moved {
             self.moving.remove(&id);
-            stage.tally.reached("member moved");
+            cluster.tally.reached("member moved");
         }
         // Who was removed meanwhile needs no address.
         self.moving.retain(|id| members.contains(id));
     }
 
     /// A machine with an empty disk, waiting to be added.
-    fn newcomer(&mut self, stage: &mut Stage<'_>) -> Option<u64> {
+    fn newcomer(&mut self, cluster: &mut SimCluster<'_>) -> Option<u64> {
         let id = self.spare.pop_front()?;
-        let machine = (self.crew.factory)(id);
-        let known = self.shelf.of_newcomer(&mut self.dice);
+        let machine = (self.tools.factory)(id);
+        let known = self.build_choice.of_newcomer(&mut self.dice);
         machine.configure(|config| config.rules_known = known);
-        stage.recorder.fault(id, json!({"kind": "set-up", "nodes": [id], "rulesKnown": known})).over();
-        stage.add(machine);
-        self.crew.asked.borrow_mut().push(id);
+        cluster.recorder.fault(id, json!({"kind": "set-up", "nodes": [id], "rulesKnown": known})).over();
+        cluster.add(machine);
+        self.tools.asked.borrow_mut().push(id);
         Some(id)
     }
 
-    pub(super) fn tick(&mut self, stage: &mut Stage<'_>) {
-        let now = stage.now();
+    pub(super) fn tick(&mut self, cluster: &mut SimCluster<'_>) {
+        let now = cluster.now();
         if now >= self.next_image {
             self.next_image = now.saturating_add(IMAGE_EVERY);
-            if let Some(id) = self.dice.pick(&stage.running()).copied()
-                && let Some(machine) = stage.machine(id)
+            if let Some(id) = self.dice.pick(&cluster.running()).copied()
+                && let Some(machine) = cluster.machine(id)
                 && self.images.get(&id).is_none_or(|(at, _)| at.saturating_add(IMAGE_KEPT) <= now)
             {
                 self.images.insert(id, (now, machine.disk.snapshot()));
             }
         }
-        self.see_who_moved(stage);
-        for done in self.crew.desk.take_done() {
+        self.note_moved_nodes(cluster);
+        for done in self.tools.operator_queue.take_done() {
             if let (Task::Remove(id), true) = (done.task, done.well) {
                 self.lost.remove(&id);
                 // It goes on for a while: whoever is removed has to keep silent by itself.
                 if self.dice.chance(1, 2) {
                     self.gone.insert(id);
-                    self.crew.asked.borrow_mut().retain(|asked| *asked != id);
-                    stage.end(id, End::Kill, &mut self.dice);
+                    self.tools.asked.borrow_mut().retain(|asked| *asked != id);
+                    cluster.end(id, End::Kill, &mut self.dice);
                 }
             }
         }
         let due =
             self.lost.iter().find(|(_, since)| since.saturating_add(LOST_FOR) <= now).map(|(id, _)| *id);
-        if let (Some(old), true) = (due, self.crew.desk.is_idle())
-            && let Some(new) = self.newcomer_or_waiting(stage, old)
+        if let (Some(old), true) = (due, self.tools.operator_queue.is_idle())
+            && let Some(new) = self.newcomer_or_waiting(cluster, old)
         {
             let tasks = [Task::Remove(old), Task::Add(new), Task::Promote(new)];
-            tasks.into_iter().for_each(|task| self.crew.desk.ask(task));
+            tasks.into_iter().for_each(|task| self.tools.operator_queue.ask(task));
         }
     }
 
-    fn newcomer_or_waiting(&mut self, stage: &mut Stage<'_>, old: u64) -> Option<u64> {
-        let new = self.newcomer(stage);
+    fn newcomer_or_waiting(&mut self, cluster: &mut SimCluster<'_>, old: u64) -> Option<u64> {
+        let new = self.newcomer(cluster);
         if new.is_none() {
             // Nobody is left to replace it: it stays away.
             self.lost.remove(&old);
@@ -258,25 +262,25 @@ impl Membership {
 }
 
 /// Whether a node's own membership has another one where it is.
-fn is_known(stage: &Stage<'_>, by: u64, id: u64) -> bool {
-    let (Some(by), Some(of)) = (stage.machine(by), stage.machine(id)) else { return false };
+fn is_known(cluster: &SimCluster<'_>, by: u64, id: u64) -> bool {
+    let (Some(by), Some(of)) = (cluster.machine(by), cluster.machine(id)) else { return false };
     by.peer_known(id) == Some(of.peer_configured())
 }
 
 /// Whether every other voter runs, and all know the same of what a node has acknowledged.
-fn all_others_remember(stage: &Stage<'_>, id: u64) -> bool {
-    let others = stage.voters().into_iter().filter(|other| *other != id);
+fn all_others_remember(cluster: &SimCluster<'_>, id: u64) -> bool {
+    let others = cluster.voters().into_iter().filter(|other| *other != id);
     let known: Vec<_> =
-        others.map(|other| stage.machine(other).and_then(|machine| machine.remembers(id))).collect();
+        others.map(|other| cluster.machine(other).and_then(|machine| machine.remembers(id))).collect();
     known.first().is_some_and(Option::is_some)
         && known.windows(2).all(|pair| matches!(pair, [a, b] if a == b))
 }
 
 /// What those that run know a node to have acknowledged. They know it as long as their processes run.
-fn remembered(stage: &Stage<'_>, id: u64) -> Value {
-    let others = stage.running().into_iter().filter(|other| *other != id);
+fn remembered(cluster: &SimCluster<'_>, id: u64) -> Value {
+    let others = cluster.running().into_iter().filter(|other| *other != id);
     let known = others.filter_map(|other| {
-        let (term, index) = stage.machine(other)?.remembers(id)?;
+        let (term, index) = cluster.machine(other)?.remembers(id)?;
         Some(json!({"node": other, "term": term, "index": index}))
     });
     known.collect()

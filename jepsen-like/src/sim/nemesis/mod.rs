@@ -18,14 +18,14 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::cluster::{End, SimCluster};
 use super::dice::Dice;
 use super::disk::Unsynced;
 use super::host::Exit;
 use super::recorder::Begun;
-use super::stage::{End, Stage};
 
 pub use kind::Kind;
-pub use members::Crew;
+pub use members::MembershipTools;
 pub(super) use network::USUAL_DELAY;
 pub(super) use upgrade::NEW as RULES_NEW;
 
@@ -94,7 +94,7 @@ enum Undo {
 
 impl Nemesis {
     /// One that makes these kinds of faults, each as often as its weight says.
-    pub fn new(mut dice: Dice, kinds: &[Kind], crew: Crew, skip: BTreeSet<u64>) -> Self {
+    pub fn new(mut dice: Dice, kinds: &[Kind], tools: MembershipTools, skip: BTreeSet<u64>) -> Self {
         // Each seed has its own taste: some kinds often, some never.
         let mut weighted: Vec<(Kind, u64)> =
             kinds.iter().map(|kind| (*kind, kind.weight().saturating_mul(dice.below(4)))).collect();
@@ -103,7 +103,7 @@ impl Nemesis {
         }
         let pace = dice.between(300, 1_800);
         let upgrade = upgrade::Upgrade::new();
-        let members = members::Membership::new(dice.fork("members"), crew, upgrade.shelf());
+        let members = members::Membership::new(dice.fork("members"), tools, upgrade.build_choice());
         Self {
             dice,
             kinds: weighted,
@@ -122,12 +122,12 @@ impl Nemesis {
     }
 
     /// Called after each step.
-    pub fn tick(&mut self, stage: &mut Stage<'_>) {
-        let now = stage.now();
-        self.end_what_is_over(stage, now);
-        self.restart(stage, now);
-        self.members.tick(stage);
-        self.go_on_upgrading(stage);
+    pub fn tick(&mut self, cluster: &mut SimCluster<'_>) {
+        let now = cluster.now();
+        self.end_what_is_over(cluster, now);
+        self.restart(cluster, now);
+        self.members.tick(cluster);
+        self.go_on_upgrading(cluster);
         if now >= self.next_at {
             let gap = self.dice.between(self.pace / 4, self.pace.saturating_mul(2));
             self.next_at = now.saturating_add(Duration::from_millis(gap));
@@ -137,22 +137,22 @@ impl Nemesis {
                 self.storm = (until, until.saturating_add(ms(CALM_MS)));
             }
             if now <= self.storm.0 {
-                self.strike(stage);
+                self.strike(cluster);
             }
         }
-        self.strike_who_receives(stage);
+        self.fault_snapshot_receiver(cluster);
         let leapt = self.active.iter().any(|fault| matches!(fault.undo, Undo::Clocks(..)));
-        self.ratchet.tick(stage, leapt);
+        self.ratchet.tick(cluster, leapt);
     }
 
     /// A snapshot is on its way for some milliseconds only, which no fault by the clock would hit: now and then its receiver
     /// goes down, or is cut off.
-    fn strike_who_receives(&mut self, stage: &mut Stage<'_>) {
-        let is_receiving = |id: &u64| stage.observed(*id).is_some_and(|seen| seen.receiving);
-        let receiving: BTreeSet<u64> = stage.running().into_iter().filter(is_receiving).collect();
+    fn fault_snapshot_receiver(&mut self, cluster: &mut SimCluster<'_>) {
+        let is_receiving = |id: &u64| cluster.observed(*id).is_some_and(|seen| seen.receiving);
+        let receiving: BTreeSet<u64> = cluster.running().into_iter().filter(is_receiving).collect();
         let before = std::mem::replace(&mut self.receiving, receiving.clone());
-        let installed = before.into_iter().find(|id| !receiving.contains(id) && !stage.is_down(*id));
-        if self.active.len() >= AT_ONCE || stage.now() > self.storm.0 {
+        let installed = before.into_iter().find(|id| !receiving.contains(id) && !cluster.is_down(*id));
+        if self.active.len() >= AT_ONCE || cluster.now() > self.storm.0 {
             return;
         }
         let Some(id) = installed.or_else(|| receiving.first().copied()) else { return };
@@ -167,23 +167,23 @@ impl Nemesis {
             return;
         }
         let (undo, lasts_ms) = if kind == Kind::CrashLoop {
-            let Some((_, undo)) = down(stage, &[id], End::PowerCut(Unsynced::Drop), &mut self.dice) else {
+            let Some((_, undo)) = down(cluster, &[id], End::PowerCut(Unsynced::Drop), &mut self.dice) else {
                 return;
             };
             (undo, 50)
         } else {
-            let ways = links::between(&[id], &stage.ids());
-            stage.cut(&ways);
-            stage.tally.reached("snapshot under a cut");
+            let ways = links::between(&[id], &cluster.ids());
+            cluster.cut(&ways);
+            cluster.tally.reached("snapshot under a cut");
             (Undo::Ways(ways), self.dice.between(100, 2_000))
         };
-        stage.tally.fault(kind.name());
-        let record = stage.recorder.fault(id, json!({"kind": kind.name(), "nodes": [id]}));
-        let until = stage.now().saturating_add(Duration::from_millis(lasts_ms));
+        cluster.tally.fault(kind.name());
+        let record = cluster.recorder.fault(id, json!({"kind": kind.name(), "nodes": [id]}));
+        let until = cluster.now().saturating_add(Duration::from_millis(lasts_ms));
         self.active.push(Active { undo, until, records: vec![record] });
     }
 
-    fn strike(&mut self, stage: &mut Stage<'_>) {
+    fn strike(&mut self, cluster: &mut SimCluster<'_>) {
         let room = self.active.len() < AT_ONCE;
         let all = self.kinds.iter().map(|(_, weight)| weight).sum();
         let mut drawn = self.dice.below(all);
@@ -196,110 +196,116 @@ impl Nemesis {
         // A fault has chance of its own, so that leaving it out changes no other.
         let mut dice = self.dice.fork(&format!("fault {}", self.drawn));
         self.drawn = self.drawn.saturating_add(1);
-        stage.tally.drawn = self.drawn;
+        cluster.tally.drawn = self.drawn;
         if !room || self.skip.contains(&self.drawn.saturating_sub(1)) {
             return;
         }
         let begun = match kind.realm() {
-            kind::Realm::Network => network::begin(kind, stage, &mut dice),
-            kind::Realm::Process => processes::begin(kind, stage, &mut dice),
-            kind::Realm::Disk => disks::begin(kind, stage, &mut dice),
+            kind::Realm::Network => network::begin(kind, cluster, &mut dice),
+            kind::Realm::Process => processes::begin(kind, cluster, &mut dice),
+            kind::Realm::Disk => disks::begin(kind, cluster, &mut dice),
             // It writes down each leap, when it comes.
             kind::Realm::Clock if kind == Kind::ClocksRatchet => {
-                self.ratchet.begin(stage, &dice).then(|| (Vec::new(), Undo::Nothing))
+                self.ratchet.begin(cluster, &dice).then(|| (Vec::new(), Undo::Nothing))
             }
-            kind::Realm::Clock => clocks::begin(kind, stage, &mut dice),
-            kind::Realm::Members => self.members.begin(kind, stage),
+            kind::Realm::Clock => clocks::begin(kind, cluster, &mut dice),
+            kind::Realm::Members => self.members.begin(kind, cluster),
             // It writes down each node that it changes, when it does.
-            kind::Realm::Build => self.upgrade.begin(stage, &dice).then(|| (Vec::new(), Undo::Nothing)),
+            kind::Realm::Build => self.upgrade.begin(cluster, &dice).then(|| (Vec::new(), Undo::Nothing)),
         };
         let remembered = self.members.take_remembered();
         let Some((nodes, undo)) = begun else { return };
-        stage.tally.fault(kind.name());
+        cluster.tally.fault(kind.name());
         let mut input = json!({"kind": kind.name(), "nodes": nodes});
         if let (Some(remembered), Some(fields)) = (remembered, input.as_object_mut()) {
             fields.insert("remembered".to_owned(), remembered);
         }
-        let records = nodes.iter().map(|id| stage.recorder.fault(*id, input.clone())).collect();
+        let records = nodes.iter().map(|id| cluster.recorder.fault(*id, input.clone())).collect();
         let (mut least, mut most) = kind.lasts_ms();
         let long = kind.leaves_a_majority() && dice.chance(1, 8);
         if long {
             (least, most) = LONG_MS;
         }
-        let until = stage.now().saturating_add(Duration::from_millis(dice.between(least, most)));
+        let until = cluster.now().saturating_add(Duration::from_millis(dice.between(least, most)));
         if long {
             // Nothing else goes wrong meanwhile: the majority has to work.
             self.storm = (Duration::ZERO, until);
         }
         self.active.push(Active { undo, until, records });
         if kind == Kind::Move {
-            self.mislead(stage, &nodes, until, &mut dice);
+            self.skew_during_move(cluster, &nodes, until, &mut dice);
         }
     }
 
     /// Now and then a clock is wrong while a member moves, from before it is started at its new address until after that: its own, or
     /// that of another one, which hears where it is. It belongs to the move, and is left out with it.
-    fn mislead(&mut self, stage: &mut Stage<'_>, moved: &[u64], until: Duration, dice: &mut Dice) {
+    fn skew_during_move(
+        &mut self,
+        cluster: &mut SimCluster<'_>,
+        moved: &[u64],
+        until: Duration,
+        dice: &mut Dice,
+    ) {
         let jumps = |(kind, weight): &(Kind, u64)| *kind == Kind::ClockJump && *weight > 0;
         if !self.kinds.iter().any(jumps) || dice.chance(1, 2) {
             return;
         }
-        let among = if dice.chance(2, 3) { moved.to_vec() } else { stage.running() };
+        let among = if dice.chance(2, 3) { moved.to_vec() } else { cluster.running() };
         let Some(id) = dice.pick(&among).copied() else { return };
-        let Some(undo) = clocks::mislead(stage, id, dice) else { return };
-        stage.tally.fault(Kind::ClockJump.name());
-        stage.tally.reached("wrong clock at a move");
-        let record = stage.recorder.fault(id, json!({"kind": Kind::ClockJump.name(), "nodes": [id]}));
+        let Some(undo) = clocks::skew_during_move(cluster, id, dice) else { return };
+        cluster.tally.fault(Kind::ClockJump.name());
+        cluster.tally.reached("wrong clock at a move");
+        let record = cluster.recorder.fault(id, json!({"kind": Kind::ClockJump.name(), "nodes": [id]}));
         let wrong = Duration::from_millis(dice.between(WRONG_AFTER_MS.0, WRONG_AFTER_MS.1));
         let until = until.saturating_add(wrong);
         self.active.push(Active { undo, until, records: vec![record] });
     }
 
-    fn end_what_is_over(&mut self, stage: &mut Stage<'_>, now: Duration) {
+    fn end_what_is_over(&mut self, cluster: &mut SimCluster<'_>, now: Duration) {
         let (over, active) =
             std::mem::take(&mut self.active).into_iter().partition(|fault| fault.until <= now);
         self.active = active;
         for fault in over {
-            self.undo(stage, fault);
+            self.undo(cluster, fault);
         }
     }
 
-    fn undo(&mut self, stage: &mut Stage<'_>, mut fault: Active) {
+    fn undo(&mut self, cluster: &mut SimCluster<'_>, mut fault: Active) {
         match fault.undo {
             Undo::PowerCut(ids, mut dice) => {
-                ids.iter().for_each(|id| disks::heal(stage, *id));
-                if let Some((_, undo)) = down(stage, &ids, End::PowerCut(Unsynced::Drop), &mut dice) {
+                ids.iter().for_each(|id| disks::heal(cluster, *id));
+                if let Some((_, undo)) = down(cluster, &ids, End::PowerCut(Unsynced::Drop), &mut dice) {
                     let dark = Kind::PowerCutAll.lasts_ms();
                     let dark = Duration::from_millis(dice.between(dark.0, dark.1));
-                    fault.until = stage.now().saturating_add(dark);
+                    fault.until = cluster.now().saturating_add(dark);
                     self.active.push(Active { undo, ..fault });
                     return;
                 }
             }
-            Undo::Ways(ways) => stage.mend(&ways),
+            Undo::Ways(ways) => cluster.mend(&ways),
             Undo::Delays(ways) => {
                 for (a, b) in ways {
-                    stage.delay(a, b, network::USUAL_DELAY);
+                    cluster.delay(a, b, network::USUAL_DELAY);
                 }
             }
             Undo::Start(ids) => {
                 for id in ids {
-                    stage.start(id);
+                    cluster.start(id);
                 }
             }
             Undo::Clock(id) => {
-                if let Some(machine) = stage.machine(id) {
+                if let Some(machine) = cluster.machine(id) {
                     machine.clock.set_right();
                 }
             }
             Undo::Clocks(ids, by_ms) => {
-                for machine in ids.iter().filter_map(|id| stage.machine(*id)) {
+                for machine in ids.iter().filter_map(|id| cluster.machine(*id)) {
                     machine.clock.leap(by_ms.saturating_neg());
                 }
             }
-            Undo::Disks(ids) => ids.into_iter().for_each(|id| disks::heal(stage, id)),
+            Undo::Disks(ids) => ids.into_iter().for_each(|id| disks::heal(cluster, id)),
             Undo::Wires(ids) => {
-                for machine in ids.iter().filter_map(|id| stage.machine(*id)) {
+                for machine in ids.iter().filter_map(|id| cluster.machine(*id)) {
                     machine.wires.free();
                 }
             }
@@ -310,22 +316,22 @@ impl Nemesis {
         }
     }
 
-    fn go_on_upgrading(&mut self, stage: &mut Stage<'_>) {
-        let ended = self.upgrade.tick(stage, |id| self.members.is_gone(id));
+    fn go_on_upgrading(&mut self, cluster: &mut SimCluster<'_>) {
+        let ended = self.upgrade.tick(cluster, |id| self.members.is_gone(id));
         self.restarts.extend(ended);
     }
 
     /// A supervisor starts again what ended by itself.
-    fn restart(&mut self, stage: &mut Stage<'_>, now: Duration) {
-        for (id, exit) in stage.exits() {
+    fn restart(&mut self, cluster: &mut SimCluster<'_>, now: Duration) {
+        for (id, exit) in cluster.exits() {
             match &exit {
-                Exit::Stopped => stage.tally.fault("stopped"),
-                Exit::LostPower => stage.tally.fault("lost-power-in-a-write"),
+                Exit::Stopped => cluster.tally.fault("stopped"),
+                Exit::LostPower => cluster.tally.fault("lost-power-in-a-write"),
                 Exit::NotStarted(_) => {
-                    stage.tally.fault("did-not-start");
-                    stage.tally.reached("node refused to start");
+                    cluster.tally.fault("did-not-start");
+                    cluster.tally.reached("node refused to start");
                 }
-                Exit::Failed(_) => stage.tally.fault("ended-itself"),
+                Exit::Failed(_) => cluster.tally.fault("ended-itself"),
             }
             let wait = Duration::from_millis(self.dice.between(RESTART_MS.0, RESTART_MS.1));
             self.restarts.push((id, now.saturating_add(wait)));
@@ -336,7 +342,7 @@ impl Nemesis {
             .partition(|(id, at)| *at <= now && !held.contains(id));
         self.restarts = later;
         for (id, _) in due.into_iter().filter(|(id, _)| !self.members.is_gone(*id)) {
-            stage.start(id);
+            cluster.start(id);
         }
     }
 
@@ -358,19 +364,19 @@ impl Nemesis {
     }
 
     /// Undoes everything, but for an upgrade: that is brought to its end.
-    pub fn heal(&mut self, stage: &mut Stage<'_>) {
+    pub fn heal(&mut self, cluster: &mut SimCluster<'_>) {
         for mut fault in std::mem::take(&mut self.active) {
             if matches!(fault.undo, Undo::PowerCut(..)) {
                 // Too late for that: the disks are well again below.
                 fault.undo = Undo::Nothing;
             }
-            self.undo(stage, fault);
+            self.undo(cluster, fault);
         }
-        self.upgrade.hurry();
+        self.upgrade.finish_without_pause();
         self.ratchet.end();
-        for id in stage.ids() {
-            disks::heal(stage, id);
-            if let Some(machine) = stage.machine(id) {
+        for id in cluster.ids() {
+            disks::heal(cluster, id);
+            if let Some(machine) = cluster.machine(id) {
                 machine.clock.set_right();
                 machine.wires.free();
             }
@@ -378,13 +384,13 @@ impl Nemesis {
     }
 
     /// While nothing new goes wrong: what is under way goes on, and what ended is started again.
-    pub fn rest(&mut self, stage: &mut Stage<'_>) {
-        let now = stage.now();
-        self.restart(stage, now);
-        self.members.tick(stage);
-        self.go_on_upgrading(stage);
-        for id in stage.ids() {
-            if stage.is_down(id)
+    pub fn rest(&mut self, cluster: &mut SimCluster<'_>) {
+        let now = cluster.now();
+        self.restart(cluster, now);
+        self.members.tick(cluster);
+        self.go_on_upgrading(cluster);
+        for id in cluster.ids() {
+            if cluster.is_down(id)
                 && !self.members.is_gone(id)
                 && !self.restarts.iter().any(|(waiting, _)| *waiting == id)
             {
@@ -395,13 +401,13 @@ impl Nemesis {
 }
 
 /// Ends processes and remembers to start them again.
-fn down(stage: &mut Stage<'_>, ids: &[u64], how: End, dice: &mut Dice) -> Option<(Vec<u64>, Undo)> {
-    let ids: Vec<u64> = ids.iter().copied().filter(|id| !stage.is_down(*id)).collect();
+fn down(cluster: &mut SimCluster<'_>, ids: &[u64], how: End, dice: &mut Dice) -> Option<(Vec<u64>, Undo)> {
+    let ids: Vec<u64> = ids.iter().copied().filter(|id| !cluster.is_down(*id)).collect();
     if ids.is_empty() {
         return None;
     }
     for id in &ids {
-        stage.end(*id, how, dice);
+        cluster.end(*id, how, dice);
     }
     Some((ids.clone(), Undo::Start(ids)))
 }

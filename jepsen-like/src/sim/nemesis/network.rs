@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::super::cluster::SimCluster;
 use super::super::dice::Dice;
-use super::super::stage::Stage;
 use super::Undo;
 use super::kind::Kind;
 use super::links::{Way, between, from_to};
@@ -12,11 +12,11 @@ use super::links::{Way, between, from_to};
 /// How long a message takes at most, as a rule.
 pub(in crate::sim) const USUAL_DELAY: Duration = Duration::from_millis(3);
 
-pub(super) fn begin(kind: Kind, stage: &mut Stage<'_>, dice: &mut Dice) -> Option<(Vec<u64>, Undo)> {
-    let mut ids = stage.ids();
+pub(super) fn begin(kind: Kind, cluster: &mut SimCluster<'_>, dice: &mut Dice) -> Option<(Vec<u64>, Undo)> {
+    let mut ids = cluster.ids();
     dice.shuffle(&mut ids);
     // As often as not the leader is the one.
-    if let (Some(leader), true) = (stage.leader(), dice.chance(1, 2)) {
+    if let (Some(leader), true) = (cluster.leader(), dice.chance(1, 2)) {
         ids.retain(|id| *id != leader);
         ids.insert(0, leader);
     }
@@ -47,13 +47,13 @@ pub(super) fn begin(kind: Kind, stage: &mut Stage<'_>, dice: &mut Dice) -> Optio
             let long = Duration::from_millis(dice.between(20, 400));
             let slow: Vec<Way> = rest.iter().map(|other| (first, *other)).collect();
             for (a, b) in &slow {
-                stage.delay(*a, *b, long);
+                cluster.delay(*a, *b, long);
             }
             return Some((vec![first], Undo::Delays(slow)));
         }
         Kind::Hold | Kind::Repeat | Kind::Lie => {
-            let wires = stage.machine(first).map(|machine| machine.wires.clone())?;
-            if !wires.are_free() || stage.is_down(first) {
+            let wires = cluster.machine(first).map(|machine| machine.wires.clone())?;
+            if !wires.are_free() || cluster.is_down(first) {
                 return None;
             }
             match kind {
@@ -68,7 +68,7 @@ pub(super) fn begin(kind: Kind, stage: &mut Stage<'_>, dice: &mut Dice) -> Optio
     if ways.is_empty() {
         return None;
     }
-    stage.cut(&ways);
+    cluster.cut(&ways);
     if matches!(kind, Kind::Isolate | Kind::OneWay) {
         struck = vec![first];
     }

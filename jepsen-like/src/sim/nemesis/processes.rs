@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
+use super::super::cluster::{End, SimCluster};
 use super::super::dice::Dice;
 use super::super::disk::{IoFault, Unsynced};
-use super::super::stage::{End, Stage};
 use super::kind::Kind;
 use super::{Undo, down};
 
-pub(super) fn begin(kind: Kind, stage: &mut Stage<'_>, dice: &mut Dice) -> Option<(Vec<u64>, Undo)> {
-    let mut running = stage.running();
+pub(super) fn begin(kind: Kind, cluster: &mut SimCluster<'_>, dice: &mut Dice) -> Option<(Vec<u64>, Undo)> {
+    let mut running = cluster.running();
     dice.shuffle(&mut running);
-    if let (Some(leader), true) = (stage.leader(), dice.chance(1, 2)) {
+    if let (Some(leader), true) = (cluster.leader(), dice.chance(1, 2)) {
         running.retain(|id| *id != leader);
         running.insert(0, leader);
     }
@@ -19,21 +19,21 @@ pub(super) fn begin(kind: Kind, stage: &mut Stage<'_>, dice: &mut Dice) -> Optio
         Kind::Kill => {
             // One as a rule, now and then so many that no quorum is left.
             let count = if dice.chance(1, 5) { running.len() / 2 + 1 } else { 1 };
-            down(stage, running.get(..count)?, End::Kill, dice)
+            down(cluster, running.get(..count)?, End::Kill, dice)
         }
-        Kind::CrashLoop => down(stage, running.get(..1)?, End::Kill, dice),
+        Kind::CrashLoop => down(cluster, running.get(..1)?, End::Kill, dice),
         Kind::PowerCut => {
             let how = unsynced(dice);
-            down(stage, running.get(..1)?, End::PowerCut(how), dice)
+            down(cluster, running.get(..1)?, End::PowerCut(how), dice)
         }
-        Kind::PowerCutAll if dice.chance(1, 2) => slow_then_dark(stage, running, dice),
+        Kind::PowerCutAll if dice.chance(1, 2) => slow_then_dark(cluster, running, dice),
         Kind::PowerCutAll => {
             let how = unsynced(dice);
-            down(stage, &running, End::PowerCut(how), dice)
+            down(cluster, &running, End::PowerCut(how), dice)
         }
         Kind::Stop => {
             let id = *running.first()?;
-            stage.machine(id)?.ask_to_stop();
+            cluster.machine(id)?.ask_to_stop();
             Some((vec![id], Undo::Nothing))
         }
         _ => None,
@@ -42,10 +42,14 @@ pub(super) fn begin(kind: Kind, stage: &mut Stage<'_>, dice: &mut Dice) -> Optio
 
 /// Every disk becomes slow, and the power goes while they sync, everywhere at once and with all that is not synced: whoever
 /// acknowledged too early is in the wrong then.
-fn slow_then_dark(stage: &mut Stage<'_>, running: Vec<u64>, dice: &mut Dice) -> Option<(Vec<u64>, Undo)> {
+fn slow_then_dark(
+    cluster: &mut SimCluster<'_>,
+    running: Vec<u64>,
+    dice: &mut Dice,
+) -> Option<(Vec<u64>, Undo)> {
     let stall = Duration::from_millis(dice.between(200, 2_000));
     for id in &running {
-        let disk = &stage.machine(*id)?.disk;
+        let disk = &cluster.machine(*id)?.disk;
         disk.arm(IoFault::SyncStalls(stall), "", 0..u64::MAX, dice.fork(&format!("stall {id}")));
     }
     Some((running.clone(), Undo::PowerCut(running, dice.fork("cut"))))

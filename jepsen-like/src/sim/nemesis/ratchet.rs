@@ -13,9 +13,9 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::super::clock::let_pass;
+use super::super::cluster::SimCluster;
 use super::super::dice::Dice;
 use super::super::recorder::Begun;
-use super::super::stage::Stage;
 use super::super::tuning::SETTLE_MS;
 use super::clocks::SMALL_MS;
 use super::kind::Kind;
@@ -51,24 +51,24 @@ struct Steps {
 
 impl Ratchet {
     /// Begins at the next tick; whether none is under way yet.
-    pub(super) fn begin(&mut self, stage: &Stage<'_>, dice: &Dice) -> bool {
+    pub(super) fn begin(&mut self, cluster: &SimCluster<'_>, dice: &Dice) -> bool {
         if self.steps.is_some() {
             return false;
         }
         let mut dice = dice.fork("ratchet");
         let gap_ms = if dice.chance(1, 2) { FAST_MS } else { SLOW_MS };
         let all = dice.between(STEPS.0, STEPS.1);
-        self.steps = Some(Steps { dice, gap_ms, next_at: stage.now(), done: 0, all });
+        self.steps = Some(Steps { dice, gap_ms, next_at: cluster.now(), done: 0, all });
         true
     }
 
     /// Called after each step of the simulation. `waits` while clocks have leapt that will leap back: both together could be no leap.
-    pub(super) fn tick(&mut self, stage: &Stage<'_>, waits: bool) {
+    pub(super) fn tick(&mut self, cluster: &SimCluster<'_>, waits: bool) {
         if self.steps.is_none() && self.open.is_empty() {
             return;
         }
-        let now = stage.now();
-        let starts = starts(stage);
+        let now = cluster.now();
+        let starts = starts(cluster);
         let started = self.anchored_at.is_some_and(|at| at != starts);
         if started {
             self.anchored_at = None;
@@ -78,14 +78,14 @@ impl Ratchet {
         self.open = open;
         over.into_iter().flat_map(|(_, records)| records).for_each(Begun::over);
         let Some(steps) = self.steps.as_mut().filter(|steps| !waits && steps.next_at <= now) else { return };
-        if self.anchored_at.is_none() && all_anchored(stage) {
+        if self.anchored_at.is_none() && all_anchored(cluster) {
             self.anchored_at = Some(starts);
         }
         steps.done = steps.done.saturating_add(1);
         steps.next_at = now.saturating_add(Duration::from_millis(steps.between(steps.gap_ms)));
         let of = if steps.dice.chance(3, 4) { NINE_MINUTES_MS } else { SMALL_MS };
         let by_ms = steps.between(of);
-        let ids = stage.ids();
+        let ids = cluster.ids();
         let input = json!({
             "anchored": self.anchored_at.is_some(),
             "byMs": by_ms,
@@ -97,7 +97,7 @@ impl Ratchet {
             self.steps = None;
         }
         // On record from before any node can read it.
-        let records = ids.iter().map(|id| stage.recorder.fault(*id, input.clone())).collect();
+        let records = ids.iter().map(|id| cluster.recorder.fault(*id, input.clone())).collect();
         self.open.push((now.saturating_add(RECORDED), records));
         let_pass(i64::try_from(by_ms).unwrap_or(0));
     }
@@ -116,11 +116,11 @@ impl Steps {
 }
 
 /// How often processes were started, of all machines together.
-fn starts(stage: &Stage<'_>) -> u64 {
-    stage.ids().into_iter().filter_map(|id| stage.machine(id)).map(|machine| machine.boots()).sum()
+fn starts(cluster: &SimCluster<'_>) -> u64 {
+    cluster.ids().into_iter().filter_map(|id| cluster.machine(id)).map(|machine| machine.boots()).sum()
 }
 
 /// Whether every process that runs is anchored, as its node says.
-fn all_anchored(stage: &Stage<'_>) -> bool {
-    stage.running().into_iter().all(|id| stage.machine(id).is_some_and(|machine| machine.is_anchored()))
+fn all_anchored(cluster: &SimCluster<'_>) -> bool {
+    cluster.running().into_iter().all(|id| cluster.machine(id).is_some_and(|machine| machine.is_anchored()))
 }

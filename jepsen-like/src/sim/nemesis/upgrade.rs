@@ -11,10 +11,10 @@ use std::time::Duration;
 use assent_registry::RulesVersion;
 use serde_json::json;
 
+use super::super::cluster::{End, SimCluster};
 use super::super::dice::Dice;
 use super::super::host::Machine;
 use super::super::recorder::Begun;
-use super::super::stage::{End, Stage};
 use super::kind::Kind;
 
 /// The newest rules that the build before the upgrade knows.
@@ -46,11 +46,11 @@ enum Phase {
 
 /// Which build a machine gets that is set up now. Clones are the same word.
 #[derive(Debug, Clone)]
-pub(super) struct Shelf {
+pub(super) struct BuildChoice {
     phase: Rc<Cell<Phase>>,
 }
 
-impl Shelf {
+impl BuildChoice {
     /// The build of a newcomer: while an upgrade is under way either, and afterwards the new one.
     pub(super) fn of_newcomer(&self, dice: &mut Dice) -> u32 {
         match self.phase.get() {
@@ -76,7 +76,7 @@ struct Change {
 
 /// Upgrades a cluster.
 pub(super) struct Upgrade {
-    shelf: Shelf,
+    build_choice: BuildChoice,
     dice: Dice,
     next_at: Duration,
     changes: BTreeMap<u64, Change>,
@@ -93,7 +93,7 @@ pub(super) struct Upgrade {
 impl Upgrade {
     pub(super) fn new() -> Self {
         Self {
-            shelf: Shelf { phase: Rc::new(Cell::new(Phase::NotBegun)) },
+            build_choice: BuildChoice { phase: Rc::new(Cell::new(Phase::NotBegun)) },
             dice: Dice::new(0),
             next_at: Duration::ZERO,
             changes: BTreeMap::new(),
@@ -104,73 +104,78 @@ impl Upgrade {
         }
     }
 
-    pub(super) fn shelf(&self) -> Shelf {
-        self.shelf.clone()
+    pub(super) fn build_choice(&self) -> BuildChoice {
+        self.build_choice.clone()
     }
 
     /// Whether it was ever begun.
     pub(super) fn has_begun(&self) -> bool {
-        self.shelf.phase.get() != Phase::NotBegun
+        self.build_choice.phase.get() != Phase::NotBegun
     }
 
     /// Begins it; where that was done, puts a node back. Whether anything came of it.
-    pub(super) fn begin(&mut self, stage: &mut Stage<'_>, dice: &Dice) -> bool {
-        match self.shelf.phase.get() {
+    pub(super) fn begin(&mut self, cluster: &mut SimCluster<'_>, dice: &Dice) -> bool {
+        match self.build_choice.phase.get() {
             Phase::NotBegun => {
                 self.dice = dice.fork("upgrade");
-                self.shelf.phase.set(Phase::UnderWay);
-                self.next_at = stage.now();
+                self.build_choice.phase.set(Phase::UnderWay);
+                self.next_at = cluster.now();
                 true
             }
             Phase::UnderWay => false,
             Phase::Done if self.changes.is_empty() && dice.fork("seldom").chance(1, 3) => {
                 self.dice = dice.fork("back");
-                self.shelf.phase.set(Phase::UnderWay);
-                self.put_back(stage)
+                self.build_choice.phase.set(Phase::UnderWay);
+                self.put_back(cluster)
             }
             Phase::Done => false,
         }
     }
 
     /// Goes on with it. Gives the processes that were ended, and when to start them again.
-    pub(super) fn tick(&mut self, stage: &mut Stage<'_>, gone: impl Fn(u64) -> bool) -> Vec<(u64, Duration)> {
-        self.see_who_is_done(stage, &gone);
-        self.go_on(stage, gone);
+    pub(super) fn tick(
+        &mut self,
+        cluster: &mut SimCluster<'_>,
+        gone: impl Fn(u64) -> bool,
+    ) -> Vec<(u64, Duration)> {
+        self.note_upgraded_nodes(cluster, &gone);
+        self.go_on(cluster, gone);
         std::mem::take(&mut self.ended)
     }
 
-    fn go_on(&mut self, stage: &mut Stage<'_>, gone: impl Fn(u64) -> bool) {
-        let now = stage.now();
+    fn go_on(&mut self, cluster: &mut SimCluster<'_>, gone: impl Fn(u64) -> bool) {
+        let now = cluster.now();
         let waits = self
             .changes
             .iter()
             .any(|(id, change)| Some(*id) != self.back && change.since.saturating_add(PATIENCE) > now);
-        if self.shelf.phase.get() != Phase::UnderWay || now < self.next_at || waits {
+        if self.build_choice.phase.get() != Phase::UnderWay || now < self.next_at || waits {
             return;
         }
         if let Some(id) = self.back.take() {
-            self.change(stage, id, NEW);
+            self.change(cluster, id, NEW);
             return;
         }
-        let of = |id: &u64| stage.machine(*id).map(Machine::rules_configured);
-        let old: Vec<u64> = stage.ids().into_iter().filter(|id| !gone(*id) && of(id) == Some(OLD)).collect();
+        let of = |id: &u64| cluster.machine(*id).map(Machine::rules_configured);
+        let old: Vec<u64> =
+            cluster.ids().into_iter().filter(|id| !gone(*id) && of(id) == Some(OLD)).collect();
         let Some(id) = self.dice.pick(&old).copied() else {
-            self.shelf.phase.set(Phase::Done);
+            self.build_choice.phase.set(Phase::Done);
             return;
         };
         let pause = if !self.rested && self.dice.chance(1, 5) { HALFWAY_MS } else { PAUSE_MS };
         self.rested |= pause == HALFWAY_MS;
         self.pause(now, pause);
-        let some_are_new = old.len() < stage.ids().len();
+        let some_are_new = old.len() < cluster.ids().len();
         if some_are_new && !self.hurries && self.dice.chance(1, 10) {
-            self.put_back(stage);
+            self.put_back(cluster);
         } else {
-            self.change(stage, id, NEW);
+            self.change(cluster, id, NEW);
         }
     }
 
     /// What is left of it is done without a pause, and nobody is put back any more.
-    pub(super) fn hurry(&mut self) {
+    pub(super) fn finish_without_pause(&mut self) {
         self.hurries = true;
         self.next_at = Duration::ZERO;
     }
@@ -181,44 +186,45 @@ impl Upgrade {
     }
 
     /// Somebody puts a node back to the old build, and takes that back in a while.
-    fn put_back(&mut self, stage: &mut Stage<'_>) -> bool {
+    fn put_back(&mut self, cluster: &mut SimCluster<'_>) -> bool {
         let new = |id: &u64| {
-            stage.machine(*id).is_some_and(|machine| machine.rules_configured() == NEW) && !stage.is_down(*id)
+            cluster.machine(*id).is_some_and(|machine| machine.rules_configured() == NEW)
+                && !cluster.is_down(*id)
         };
-        let able: Vec<u64> = stage.ids().into_iter().filter(new).collect();
+        let able: Vec<u64> = cluster.ids().into_iter().filter(new).collect();
         let Some(id) = self.dice.pick(&able).copied() else { return false };
-        self.pause(stage.now(), BACK_MS);
+        self.pause(cluster.now(), BACK_MS);
         self.back = Some(id);
-        self.change(stage, id, OLD);
+        self.change(cluster, id, OLD);
         true
     }
 
     /// Gives a node another build, and ends its process if it runs: whoever ended it otherwise starts it again.
-    fn change(&mut self, stage: &mut Stage<'_>, id: u64, known: u32) {
-        let Some(machine) = stage.machine(id).cloned() else { return };
+    fn change(&mut self, cluster: &mut SimCluster<'_>, id: u64, known: u32) {
+        let Some(machine) = cluster.machine(id).cloned() else { return };
         machine.configure(|config| config.rules_known = known);
         let input = json!({"kind": Kind::Upgrade.name(), "nodes": [id], "rulesKnown": known});
-        let change = Change { known, since: stage.now(), record: stage.recorder.fault(id, input) };
+        let change = Change { known, since: cluster.now(), record: cluster.recorder.fault(id, input) };
         if let Some(before) = self.changes.insert(id, change) {
             before.record.over();
         }
-        if stage.is_down(id) {
+        if cluster.is_down(id) {
             return;
         }
         if self.dice.chance(2, 3) {
             machine.ask_to_stop();
             return;
         }
-        stage.end(id, End::Kill, &mut self.dice);
+        cluster.end(id, End::Kill, &mut self.dice);
         let wait = Duration::from_millis(self.dice.between(DOWN_MS.0, DOWN_MS.1));
-        self.ended.push((id, stage.now().saturating_add(wait)));
+        self.ended.push((id, cluster.now().saturating_add(wait)));
     }
 
     /// Who runs with the build that it was given has changed it, and whoever is gone needs none.
-    fn see_who_is_done(&mut self, stage: &Stage<'_>, gone: &impl Fn(u64) -> bool) {
+    fn note_upgraded_nodes(&mut self, cluster: &SimCluster<'_>, gone: &impl Fn(u64) -> bool) {
         let runs = |id: u64, known: u32| {
-            stage.observed(id).is_some()
-                && stage.machine(id).is_some_and(|machine| machine.rules_running() == known)
+            cluster.observed(id).is_some()
+                && cluster.machine(id).is_some_and(|machine| machine.rules_running() == known)
         };
         let done: Vec<u64> = self
             .changes

@@ -12,9 +12,9 @@ use assent_proof::{Claims, Envelope, EvidenceId, EvidenceKind, PublicKey, Role};
 use http::Method;
 use serde_json::{Value, json};
 
-use super::super::ground::key;
 use super::super::http::NoAnswer;
 use super::super::recorder::Begun;
+use super::super::setup::key;
 use super::book::{Chain, ChainId, Lineage};
 use super::client::Client;
 use super::evidence::{chain, draft};

@@ -10,8 +10,8 @@ use assent_proof::{
 };
 use serde_json::Value;
 
-use super::super::ground::DomainPlan;
-use super::words::{Words, is_word};
+use super::super::setup::DomainPlan;
+use super::peer_statements::{PeerStatements, is_peer_statement};
 
 /// Where a chain is: a domain's place, a lineage, and its issuer's key (empty for the one chain of `_governance`).
 pub(super) type ChainId = (usize, String, String);
@@ -64,7 +64,7 @@ pub(super) struct DomainBook {
     /// What was accepted lately about executions, byte for byte: the same again has the same receipt.
     pub(super) again: VecDeque<Vec<u8>>,
     /// What was said of other registries.
-    pub(super) words: Words,
+    pub(super) peer_statements: PeerStatements,
 }
 
 impl DomainBook {
@@ -154,7 +154,7 @@ impl Book {
                 evidence: Vec::new(),
                 bare: VecDeque::new(),
                 again: VecDeque::new(),
-                words: Words::under(&plan.policy),
+                peer_statements: PeerStatements::under(&plan.policy),
             })
             .collect();
         Self { domains, chains, busy: BTreeSet::new(), named: 0, allowed: VecDeque::new() }
@@ -170,7 +170,7 @@ impl Book {
             return;
         };
         if let Some(index) = receipt.get("ledgerIndex").and_then(Value::as_u64) {
-            domain.words.learn((index, Millis(at)), envelope.id(), &statement);
+            domain.peer_statements.learn((index, Millis(at)), envelope.id(), &statement);
         }
         if statement.kind.is_execution() {
             if domain.again.len() >= AGAIN_MAX {
@@ -211,11 +211,11 @@ impl Book {
     }
 
     /// A chain of a domain that nobody has, and in which a word about another registry is still pending.
-    pub(super) fn unsure_word(&self, domain: usize) -> Option<ChainId> {
+    pub(super) fn unsure_statement(&self, domain: usize) -> Option<ChainId> {
         let says_word = |envelope: &[u8]| {
             let statement =
                 Envelope::parse(envelope).and_then(|envelope| Statement::parse(&envelope.payload));
-            statement.is_ok_and(|statement| is_word(statement.kind))
+            statement.is_ok_and(|statement| is_peer_statement(statement.kind))
         };
         let mut free = self.chains.iter().filter(|(id, _)| id.0 == domain && !self.busy.contains(*id));
         let unsure = free.find(|(_, chain)| chain.pending.as_deref().is_some_and(says_word));

@@ -57,7 +57,7 @@ pub struct Client {
 
 /// What a caller does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Deed {
+enum ClientOp {
     Authorize,
     Permit,
     Lineage,
@@ -78,23 +78,23 @@ enum Deed {
 }
 
 /// How often each is done, in a hundred or so.
-const DEEDS: &[(Deed, u64)] = &[
-    (Deed::Authorize, 46),
-    (Deed::Permit, 10),
-    (Deed::Lineage, 9),
-    (Deed::Evidence, 16),
-    (Deed::Report, 4),
-    (Deed::Peers, 5),
-    (Deed::Batch, 2),
-    (Deed::Rotate, 3),
-    (Deed::Contain, 3),
-    (Deed::Release, 5),
-    (Deed::Policy, 1),
-    (Deed::Equivocate, 1),
-    (Deed::ContradictLate, 1),
-    (Deed::Reconcile, 2),
-    (Deed::Events, 3),
-    (Deed::Spoil, 2),
+const CLIENT_OPS: &[(ClientOp, u64)] = &[
+    (ClientOp::Authorize, 46),
+    (ClientOp::Permit, 10),
+    (ClientOp::Lineage, 9),
+    (ClientOp::Evidence, 16),
+    (ClientOp::Report, 4),
+    (ClientOp::Peers, 5),
+    (ClientOp::Batch, 2),
+    (ClientOp::Rotate, 3),
+    (ClientOp::Contain, 3),
+    (ClientOp::Release, 5),
+    (ClientOp::Policy, 1),
+    (ClientOp::Equivocate, 1),
+    (ClientOp::ContradictLate, 1),
+    (ClientOp::Reconcile, 2),
+    (ClientOp::Events, 3),
+    (ClientOp::Spoil, 2),
 ];
 
 /// One answer in so many should be an allow.
@@ -108,7 +108,7 @@ impl Client {
     }
 
     /// Asks one node and no other, mostly what was allowed lately: so that whoever must not allow any more is asked in time.
-    pub async fn pester(mut self, node: u64) -> turmoil::Result {
+    pub async fn ask_one_node(mut self, node: u64) -> turmoil::Result {
         while self.shared.go_on.get() {
             let pause = self.dice.between(20, 150);
             sleep(Duration::from_millis(pause)).await;
@@ -126,47 +126,47 @@ impl Client {
         while self.shared.go_on.get() {
             let pause = self.dice.between(5, 80);
             sleep(Duration::from_millis(pause)).await;
-            match self.deed() {
+            match self.next_op() {
                 _ if self.shared.only_ask.get() => self.authorize().await,
-                Deed::Authorize => self.authorize().await,
-                Deed::Permit => self.permit().await,
-                Deed::Lineage => {
+                ClientOp::Authorize => self.authorize().await,
+                ClientOp::Permit => self.permit().await,
+                ClientOp::Lineage => {
                     self.new_lineage().await;
                 }
-                Deed::Execute => self.execute().await,
-                Deed::Evidence => self.add_evidence().await,
-                Deed::Report => self.report().await,
-                Deed::Peers => self.speak_of_peers().await,
-                Deed::Batch => self.submit_batch().await,
-                Deed::Rotate => self.rotate().await,
-                Deed::Contain => self.contain().await,
-                Deed::Release => self.release().await,
-                Deed::Policy => self.change_policy().await,
-                Deed::Equivocate => self.equivocate().await,
-                Deed::ContradictLate => self.contradict_late().await,
-                Deed::Reconcile => self.reconcile().await,
-                Deed::Events => self.follow_events().await,
-                Deed::Spoil => self.spoil().await,
+                ClientOp::Execute => self.execute().await,
+                ClientOp::Evidence => self.add_evidence().await,
+                ClientOp::Report => self.report().await,
+                ClientOp::Peers => self.submit_about_peers().await,
+                ClientOp::Batch => self.submit_batch().await,
+                ClientOp::Rotate => self.rotate().await,
+                ClientOp::Contain => self.contain().await,
+                ClientOp::Release => self.release().await,
+                ClientOp::Policy => self.change_policy().await,
+                ClientOp::Equivocate => self.equivocate().await,
+                ClientOp::ContradictLate => self.contradict_late().await,
+                ClientOp::Reconcile => self.reconcile().await,
+                ClientOp::Events => self.follow_events().await,
+                ClientOp::Spoil => self.spoil().await,
             }
         }
         self.shared.leave();
         Ok(())
     }
 
-    fn deed(&mut self) -> Deed {
+    fn next_op(&mut self) -> ClientOp {
         // Where little is allowed there is little to see: it does what it can to get something through.
         if self.allowed.saturating_mul(ALLOWED_ONE_IN) < self.asked && self.dice.chance(1, 3) {
-            return Deed::Execute;
+            return ClientOp::Execute;
         }
-        let all = DEEDS.iter().map(|(_, weight)| weight).sum();
+        let all = CLIENT_OPS.iter().map(|(_, weight)| weight).sum();
         let mut drawn = self.dice.below(all);
-        for (deed, weight) in DEEDS {
+        for (next_op, weight) in CLIENT_OPS {
             if drawn < *weight {
-                return *deed;
+                return *next_op;
             }
             drawn = drawn.saturating_sub(*weight);
         }
-        Deed::Authorize
+        ClientOp::Authorize
     }
 
     pub(super) fn book(&self) -> RefMut<'_, Book> {

@@ -15,9 +15,9 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::super::dice::Dice;
-use super::super::ground::key;
 use super::super::http::{Answer, Http, NoAnswer};
 use super::super::recorder::Begun;
+use super::super::setup::key;
 use super::asking::said;
 use super::book::Lineage;
 use super::client::{Client, Shared};

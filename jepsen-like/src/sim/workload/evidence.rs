@@ -2,7 +2,7 @@
 
 use assent_proof::{Claims, DomainName, EvidenceKind, LineageName, Role, Seconds, Sha256, SigningKey};
 
-use super::super::ground::GRANTED_UNTIL;
+use super::super::setup::GRANTED_UNTIL;
 use super::book::{ChainId, Lineage};
 use super::client::Client;
 use super::plan::{GOOD, POLICY_DIGEST};
@@ -68,7 +68,7 @@ impl Client {
             }
         }
         if self.dice.chance(9, 10) {
-            self.say_wanted_word(at, &lineage).await;
+            self.submit_wanted_statement(at, &lineage).await;
         }
         Some((at, lineage))
     }

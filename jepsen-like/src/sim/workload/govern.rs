@@ -5,7 +5,7 @@ use assent_proof::{
     Seconds, SigningKey,
 };
 
-use super::super::ground::{grant_claims, key};
+use super::super::setup::{grant_claims, key};
 use super::book::{ChainId, DomainBook};
 use super::client::Client;
 use super::evidence::draft;

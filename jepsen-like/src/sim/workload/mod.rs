@@ -11,12 +11,12 @@ mod conflict;
 mod crowd;
 mod evidence;
 mod govern;
+mod peer_statements;
 mod peers;
 mod plan;
 mod report;
 mod statement;
 mod submit;
-mod words;
 
 pub use book::Book;
 pub use client::{Client, Shared};

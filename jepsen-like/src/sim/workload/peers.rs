@@ -8,9 +8,9 @@ use assent_proof::{Claims, DomainName, EvidenceId, EvidenceKind, Role, Seconds, 
 use super::book::Lineage;
 use super::client::Client;
 use super::evidence::{chain, draft};
+use super::peer_statements::PeerStatement;
 use super::statement::now;
 use super::submit::Submitted;
-use super::words::Word;
 use crate::ledgers::peer;
 
 /// The largest tree of another registry. A long run reaches it, and from then on hears mostly the same checkpoint again.
@@ -19,9 +19,9 @@ const SIZE_MAX: u8 = 120;
 impl Client {
     /// Somebody says something of another registry in an execution's lineage. What nobody knows the outcome of goes first,
     /// since every later checkpoint would have to extend it.
-    pub(super) async fn speak_of_peers(&mut self) {
+    pub(super) async fn submit_about_peers(&mut self) {
         let at = self.any_domain();
-        if self.say_unsure_word_again(at).await {
+        if self.resubmit_unsure_statement(at).await {
             return;
         }
         let lineages = self.book().domains.get(at).map(|domain| domain.lineages.clone()).unwrap_or_default();
@@ -35,8 +35,8 @@ impl Client {
     }
 
     /// Says of another registry what the domain's policy requires, if it requires that.
-    pub(super) async fn say_wanted_word(&mut self, at: usize, lineage: &Lineage) {
-        let wanted = self.book().domains.get(at).and_then(|domain| domain.words.wanted());
+    pub(super) async fn submit_wanted_statement(&mut self, at: usize, lineage: &Lineage) {
+        let wanted = self.book().domains.get(at).and_then(|domain| domain.peer_statements.wanted());
         match wanted {
             Some(EvidenceKind::SovereignTrust) => self.trust(at, lineage).await,
             Some(_) => self.checkpoint(at, lineage).await,
@@ -45,8 +45,8 @@ impl Client {
     }
 
     /// Sends again a word of which nobody knows what became. Whether there was one.
-    async fn say_unsure_word_again(&mut self, at: usize) -> bool {
-        let Some(id) = self.book().unsure_word(at) else { return false };
+    async fn resubmit_unsure_statement(&mut self, at: usize) -> bool {
+        let Some(id) = self.book().unsure_statement(at) else { return false };
         // Nothing is signed: the chain has what is to be sent.
         let sent = self.submit_to_chain(&id, |_, _| Vec::new()).await;
         if let Some((Submitted::Accepted, id)) = sent {
@@ -60,7 +60,7 @@ impl Client {
         let role = if self.dice.chance(1, 15) { Role::Registry } else { Role::Zone };
         let Some(speaker) = self.anybody(at, role) else { return };
         let claims = peer::trust(&mut self.dice, now());
-        self.say_word(at, lineage, speaker, claims, Vec::new()).await;
+        self.submit_peer_statement(at, lineage, speaker, claims, Vec::new()).await;
     }
 
     /// Somebody brings a checkpoint of another registry; without a trust to bring it under, a zone trusts first.
@@ -74,22 +74,22 @@ impl Client {
             _ => Role::Zone,
         };
         let Some(speaker) = self.anybody(at, role) else { return };
-        self.say_word(at, lineage, speaker, claims, references).await;
+        self.submit_peer_statement(at, lineage, speaker, claims, references).await;
     }
 
     /// What a checkpoint says, and what it rests on. None without a trust.
     fn checkpoint_claims(&mut self, at: usize) -> Option<(Claims, Vec<EvidenceId>)> {
         let book = self.shared.book.borrow();
         let domain = book.domains.get(at)?;
-        let trusts = domain.words.trusts();
-        let carries = |trust: &&Word| domain.words.carries(trust, &domain.revoked, now());
-        let able: Vec<&Word> = trusts.iter().copied().filter(carries).collect();
+        let trusts = domain.peer_statements.trusts();
+        let carries = |trust: &&PeerStatement| domain.peer_statements.carries(trust, &domain.revoked, now());
+        let able: Vec<&PeerStatement> = trusts.iter().copied().filter(carries).collect();
         let trust = peer::one_trust(&mut self.dice, &trusts, &able)?;
         let Claims::SovereignTrust { peer: name, registry_key, node_keys, .. } = &trust.claims else {
             return None;
         };
-        let said = domain.words.checkpoints(name);
-        let stands = |word: &&Word| !domain.words.is_void(word);
+        let said = domain.peer_statements.checkpoints(name);
+        let stands = |peer_statement: &&PeerStatement| !domain.peer_statements.is_void(peer_statement);
         let next = peer::next(&mut self.dice, peer::number(name)?, &said, stands, SIZE_MAX);
         let claims = next.claims(&mut self.dice, registry_key, node_keys, now())?;
         let trusts: Vec<EvidenceId> = trusts.iter().map(|trust| trust.id).collect();
@@ -97,7 +97,7 @@ impl Client {
         Some((claims, references))
     }
 
-    async fn say_word(
+    async fn submit_peer_statement(
         &mut self,
         at: usize,
         lineage: &Lineage,

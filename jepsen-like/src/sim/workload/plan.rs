@@ -5,7 +5,7 @@ use assent_proof::{
 };
 
 use super::super::dice::Dice;
-use super::super::ground::{DomainPlan, GroundError, key};
+use super::super::setup::{DomainPlan, SimSetupError, key};
 use crate::ledgers::peer;
 
 /// The measurement that policies approve.
@@ -84,10 +84,10 @@ impl Strictness {
 }
 
 /// Three domains: one lenient and governed by one key, the others as the seed has it.
-pub fn domains(dice: &mut Dice) -> Result<Vec<DomainPlan>, GroundError> {
+pub fn domains(dice: &mut Dice) -> Result<Vec<DomainPlan>, SimSetupError> {
     let mut plans = Vec::new();
     for (at, name) in ["prod.a", "prod.b", "prod.c"].into_iter().enumerate() {
-        let domain: DomainName = name.parse().map_err(|_| GroundError::Name(name.to_owned()))?;
+        let domain: DomainName = name.parse().map_err(|_| SimSetupError::Name(name.to_owned()))?;
         let strictness = if at == 0 { Strictness::Lenient } else { Strictness::draw(dice, at) };
         let keys = if at == 0 { 1 } else { dice.between(1, 3) };
         let part = |part: &str, at: u64| -> SigningKey { key(&format!("{name} {part}"), at) };

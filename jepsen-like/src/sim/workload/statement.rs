@@ -4,7 +4,7 @@ use assent_fixtures::Place;
 use assent_proof::{Claims, DomainName, EvidenceId, EvidenceKind, LineageName, Seconds, Sha256, SigningKey};
 
 use super::super::clock::right_ms;
-use super::super::ground::ORIGIN;
+use super::super::setup::ORIGIN;
 
 /// How far behind the present statements are issued, if nothing else is wanted: registry time may lag a little.
 pub(super) const ISSUED_AGO_MS: i64 = 2_000;

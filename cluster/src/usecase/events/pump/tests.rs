@@ -153,7 +153,7 @@ async fn a_silent_stream_beats_and_says_how_far_the_filter_has_looked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_takes_nothing_is_told_so_at_the_end_of_what_was_sent() {
+async fn a_client_that_reads_nothing_gets_that_reason_at_the_end_of_its_stream() {
     // Whichever chunk of a page it is that finds no room.
     for taken in 0..8 {
         let ledger = Ledger::of(10_000);
@@ -281,7 +281,7 @@ async fn a_poll_answers_what_there_is_and_waits_only_for_what_is_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_poll_whose_caller_may_have_left_goes_on_for_one_heartbeat_more_and_takes_what_comes_in_it() {
+async fn a_poll_with_a_half_closed_caller_waits_one_heartbeat_more_and_returns_new_events() {
     let ledger = Ledger::of(600);
     let wait = Duration::from_secs(30);
     let half_closed = CancellationToken::new();

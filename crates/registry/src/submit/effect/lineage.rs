@@ -33,7 +33,7 @@ impl Writer<'_> {
                 lineage.head = Some(self.id);
                 lineage.next_sequence = lineage.next_sequence.saturating_add(1);
             }
-            Placement::Restriction | Placement::Permit(_) | Placement::Rules | Placement::Standing(_) => {}
+            Placement::Restriction | Placement::Permit(_) | Placement::Rules | Placement::Redundant(_) => {}
         }
         if self.statement.kind.is_execution() {
             self.subject_and_closing(&mut lineage)?;

@@ -47,7 +47,7 @@ pub(super) fn write(
     envelope: &VerifiedEnvelope,
     plan: Plan,
 ) -> Result<Outcome, RowError> {
-    if let Placement::Standing(id) = plan.placement {
+    if let Placement::Redundant(id) = plan.placement {
         return match View::new(rows).receipt(&id)? {
             Some(receipt) => Ok(Outcome::Accepted { receipt, fresh: false }),
             None => Err(RowError::Mutated { table: Table::Evidence, key: id.0.to_vec() }),

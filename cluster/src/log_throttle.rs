@@ -9,12 +9,12 @@ const APART: Duration = Duration::from_secs(1);
 
 /// Counts what is held back.
 #[derive(Debug, Default)]
-pub(crate) struct Seldom {
+pub(crate) struct LogThrottle {
     told: Option<Instant>,
     held_back: u64,
 }
 
-impl Seldom {
+impl LogThrottle {
     /// How many were held back since the last one that was told, if this one is to be told; none if it is held back itself.
     pub(crate) fn tell(&mut self) -> Option<u64> {
         if self.told.is_some_and(|told| told.elapsed() < APART) {
@@ -32,12 +32,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn of_many_messages_one_a_second_is_told_with_the_number_of_those_between() {
-        let mut seldom = Seldom::default();
-        assert_eq!(seldom.tell(), Some(0));
-        assert_eq!((seldom.tell(), seldom.tell()), (None, None));
+        let mut log_throttle = LogThrottle::default();
+        assert_eq!(log_throttle.tell(), Some(0));
+        assert_eq!((log_throttle.tell(), log_throttle.tell()), (None, None));
         tokio::time::advance(APART).await;
-        assert_eq!(seldom.tell(), Some(2));
+        assert_eq!(log_throttle.tell(), Some(2));
         tokio::time::advance(APART).await;
-        assert_eq!(seldom.tell(), Some(0));
+        assert_eq!(log_throttle.tell(), Some(0));
     }
 }

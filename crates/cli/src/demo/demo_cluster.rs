@@ -33,7 +33,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const PROGRAM: &[u8] = b"print('hello')";
 
 /// A running cluster and what one needs to speak to it.
-pub(crate) struct Stage {
+pub(crate) struct DemoCluster {
     // Dropped in this order: the processes end before their directory goes.
     /// The processes.
     pub(crate) nodes: Nodes,
@@ -55,21 +55,21 @@ pub(crate) struct Answer {
     pub(crate) again: usize,
 }
 
-impl Stage {
+impl DemoCluster {
     /// Makes the directory, starts the processes and waits until each serves. On other ports where these were taken
     /// between the look and the start. Dropping it half way ends and removes everything.
     pub(crate) async fn set() -> Result<Self, CliError> {
         let mut tries = 1..=STARTS;
         loop {
-            let mut stage = Self::start()?;
+            let mut cluster = Self::start()?;
             let last = tries.next().is_none_or(|number| number == STARTS);
-            match stage.nodes.ready(PATIENCE, |_, _| {}).await {
-                Err(error) if error.code == "node_ended" && !last => stage.clear().await,
+            match cluster.nodes.ready(PATIENCE, |_, _| {}).await {
+                Err(error) if error.code == "node_ended" && !last => cluster.clear().await,
                 Err(error) => {
-                    stage.clear().await;
+                    cluster.clear().await;
                     return Err(error);
                 }
-                Ok(()) => return Ok(stage),
+                Ok(()) => return Ok(cluster),
             }
         }
     }

@@ -9,14 +9,14 @@ use crate::view::View;
 
 /// The keys that a statement makes valid.
 #[derive(Default)]
-pub(super) struct Admission {
+pub(super) struct AdmittedKeys {
     /// Each must sign it, which proves that somebody holds it.
     pub(super) must_sign: Vec<PublicKey>,
     /// These do not count towards the threshold.
     pub(super) aside: Vec<PublicKey>,
 }
 
-impl Admission {
+impl AdmittedKeys {
     /// A key that stays where it is has shown before that somebody holds it, so it need not sign again.
     ///
     /// Rule R83 (RFC-EG-033 §4, unsigned governance evidence): Each key that is new in a `root` or `domain`,
@@ -27,8 +27,8 @@ impl Admission {
     /// towards the threshold of that statement, except a root key that stays in a new `root`.
     pub(super) fn of(view: &View<'_>, claims: &Claims) -> Result<Self, RowError> {
         let newcomers = |keys: &[PublicKey], domain: &DomainName| -> Result<Vec<PublicKey>, RowError> {
-            let standing = view.domain(domain)?;
-            let stays = |key: &PublicKey| standing.as_ref().is_some_and(|row| row.governance.contains(key));
+            let current = view.domain(domain)?;
+            let stays = |key: &PublicKey| current.as_ref().is_some_and(|row| row.governance.contains(key));
             Ok(keys.iter().copied().filter(|key| !stays(key)).collect())
         };
         Ok(match effects(claims).admits {

@@ -8,10 +8,10 @@ use assent_proof::{AttestationStatus, Claims, EvidenceKind, RevocationReason, Ro
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::demo_cluster::{Answer, DemoCluster};
 use super::leaderless;
 use super::offline;
 use super::report::{Report, Step, fields, millis, ms};
-use super::stage::{Answer, Stage};
 use crate::exit::CliError;
 use crate::{edge, keys};
 
@@ -22,32 +22,36 @@ const NEW_VERIFIER: &str = "fresh attestation";
 const HOUR: i64 = 3600;
 
 /// Tells the whole story; the nodes were started at `started`. Steps that go otherwise than they should are reported and the story goes on; an error ends it.
-pub(crate) async fn tell(stage: &mut Stage, report: &mut Report, started: Instant) -> Result<(), CliError> {
+pub(crate) async fn run(
+    cluster: &mut DemoCluster,
+    report: &mut Report,
+    started: Instant,
+) -> Result<(), CliError> {
     report.say("Assent: may this execute, now? Three real nodes on this machine, one story.\n \n")?;
-    let all = stage.ids();
-    let leader = form(stage, report, &all, started).await?;
-    let (governance, attestation) = (stage.key("governance")?, stage.key("attestation")?);
-    submit(stage, report, &all, &governance, &attestation).await?;
-    allow(stage, report, &all).await?;
-    revoke(stage, report, &all, &governance, &attestation).await?;
-    let denied = deny(stage, report, &all).await?;
+    let all = cluster.ids();
+    let leader = form(cluster, report, &all, started).await?;
+    let (governance, attestation) = (cluster.key("governance")?, cluster.key("attestation")?);
+    submit(cluster, report, &all, &governance, &attestation).await?;
+    allow(cluster, report, &all).await?;
+    revoke(cluster, report, &all, &governance, &attestation).await?;
+    let denied = deny(cluster, report, &all).await?;
     let fresh = keys::generate()?;
-    renew(stage, report, &all, &governance, &fresh).await?;
+    renew(cluster, report, &all, &governance, &fresh).await?;
     let survivors: Vec<u64> = all.iter().copied().filter(|id| *id != leader.node_id).collect();
-    leaderless::kill_the_leader(stage, report, leader.node_id, &survivors).await?;
-    let receipt = new_leader(stage, report, &survivors, &fresh).await?;
-    restart(stage, report, leader.node_id, receipt.revision).await?;
-    offline::verify(stage, report, &denied)
+    leaderless::kill_the_leader(cluster, report, leader.node_id, &survivors).await?;
+    let receipt = new_leader(cluster, report, &survivors, &fresh).await?;
+    restart(cluster, report, leader.node_id, receipt.revision).await?;
+    offline::verify(cluster, report, &denied)
 }
 
 async fn form(
-    stage: &Stage,
+    cluster: &DemoCluster,
     report: &mut Report,
     all: &[u64],
     started: Instant,
 ) -> Result<StatusBody, CliError> {
-    let leader = stage.leader(all).await?;
-    let mut lines = picture(stage, all, leader.node_id);
+    let leader = cluster.leader(all).await?;
+    let mut lines = picture(cluster, all, leader.node_id);
     lines.push(format!("* leads in term {}; every node has answered a quorum read", leader.term));
     let fields = fields([("leader", json!(leader.node_id)), ("nodes", json!(all))]);
     let title = format!("{} node processes form a cluster", all.len());
@@ -56,7 +60,7 @@ async fn form(
 }
 
 /// The nodes as boxes, the leader marked.
-fn picture(stage: &Stage, all: &[u64], leader: u64) -> Vec<String> {
+fn picture(cluster: &DemoCluster, all: &[u64], leader: u64) -> Vec<String> {
     let join = |link: &str, part: &dyn Fn(u64) -> String| {
         all.iter().map(|id| part(*id)).collect::<Vec<_>>().join(link)
     };
@@ -64,13 +68,13 @@ fn picture(stage: &Stage, all: &[u64], leader: u64) -> Vec<String> {
     vec![
         join("     ", &|_| "┌─────────────────┐".to_owned()),
         join("─────", &|id| format!("│ {:<15} │", format!("node {id}{}", mark(id)))),
-        join("     ", &|id| format!("│ {:<15} │", stage.address(id))),
+        join("     ", &|id| format!("│ {:<15} │", cluster.address(id))),
         join("     ", &|_| "└─────────────────┘".to_owned()),
     ]
 }
 
 async fn submit(
-    stage: &Stage,
+    cluster: &DemoCluster,
     report: &mut Report,
     all: &[u64],
     governance: &SigningKey,
@@ -87,8 +91,8 @@ async fn submit(
         runtimes: None,
     };
     let kind = EvidenceKind::ExecutionAuthorization;
-    let (first, took) = timed(stage.submit(all, &authorization, kind, &[governance])).await?;
-    let (second, took2) = timed(attest(stage, all, VERIFIER, attestation)).await?;
+    let (first, took) = timed(cluster.submit(all, &authorization, kind, &[governance])).await?;
+    let (second, took2) = timed(attest(cluster, all, VERIFIER, attestation)).await?;
     let lines = vec![
         format!("governance authorizes `run` for a program   ledger {:<3} {}", first.ledger_index, ms(took)),
         format!(
@@ -104,7 +108,7 @@ async fn submit(
 }
 
 async fn attest(
-    stage: &Stage,
+    cluster: &DemoCluster,
     ids: &[u64],
     verifier: &str,
     key: &SigningKey,
@@ -114,18 +118,18 @@ async fn attest(
         status: AttestationStatus::Affirming,
         measurement: "none".to_owned(),
     };
-    stage.submit(ids, &claims, EvidenceKind::RuntimeAttestation, &[key]).await
+    cluster.submit(ids, &claims, EvidenceKind::RuntimeAttestation, &[key]).await
 }
 
-async fn allow(stage: &Stage, report: &mut Report, all: &[u64]) -> Result<(), CliError> {
-    let (answers, took) = timed(stage.ask(all)).await?;
+async fn allow(cluster: &DemoCluster, report: &mut Report, all: &[u64]) -> Result<(), CliError> {
+    let (answers, took) = timed(cluster.ask(all)).await?;
     let ok = answers.iter().all(Answer::is_allow);
     let title = "May it run? Every node is asked: allow".to_owned();
     report.add(asked("allow", title, ok, took, &answers))
 }
 
 async fn revoke(
-    stage: &Stage,
+    cluster: &DemoCluster,
     report: &mut Report,
     all: &[u64],
     governance: &SigningKey,
@@ -136,15 +140,16 @@ async fn revoke(
         reason: RevocationReason::KeyCompromise,
         invalid_since: None,
     };
-    let (receipt, took) = timed(stage.submit(all, &claims, EvidenceKind::Revocation, &[governance])).await?;
+    let (receipt, took) =
+        timed(cluster.submit(all, &claims, EvidenceKind::Revocation, &[governance])).await?;
     let lines = vec![format!("the key is compromised: acknowledged at revision {}", receipt.revision)];
     let fields = fields([("evidence", json!([receipt.evidence_id])), ("revision", json!(receipt.revision))]);
     let title = "Governance revokes the verifier's key".to_owned();
     report.add(Step { name: "revoke", title, ok: true, took, lines, fields })
 }
 
-async fn deny(stage: &Stage, report: &mut Report, all: &[u64]) -> Result<Vec<Answer>, CliError> {
-    let (answers, took) = timed(stage.ask(all)).await?;
+async fn deny(cluster: &DemoCluster, report: &mut Report, all: &[u64]) -> Result<Vec<Answer>, CliError> {
+    let (answers, took) = timed(cluster.ask(all)).await?;
     let ok = answers.iter().all(Answer::is_deny_by_rule);
     let title = "May it run? From that moment on every node denies".to_owned();
     let mut step = asked("deny", title, ok, took, &answers);
@@ -158,7 +163,7 @@ async fn deny(stage: &Stage, report: &mut Report, all: &[u64]) -> Result<Vec<Ans
 }
 
 async fn renew(
-    stage: &Stage,
+    cluster: &DemoCluster,
     report: &mut Report,
     all: &[u64],
     governance: &SigningKey,
@@ -173,24 +178,24 @@ async fn renew(
         not_before: Seconds(now.saturating_sub(HOUR)),
         not_after: Seconds(now.saturating_add(HOUR)),
     };
-    stage.submit(all, &grant, EvidenceKind::AuthorityGrant, &[governance, fresh]).await?;
-    attest(stage, all, NEW_VERIFIER, fresh).await?;
-    let answers = stage.ask(all).await?;
+    cluster.submit(all, &grant, EvidenceKind::AuthorityGrant, &[governance, fresh]).await?;
+    attest(cluster, all, NEW_VERIFIER, fresh).await?;
+    let answers = cluster.ask(all).await?;
     let ok = answers.iter().all(Answer::is_allow);
     let title = "A fresh key is granted the role and attests again: allow".to_owned();
     report.add(asked("renew", title, ok, started.elapsed(), &answers))
 }
 
 async fn new_leader(
-    stage: &Stage,
+    cluster: &DemoCluster,
     report: &mut Report,
     survivors: &[u64],
     fresh: &SigningKey,
 ) -> Result<ReceiptBody, CliError> {
     let started = Instant::now();
-    let leader = stage.leader(survivors).await?;
-    let receipt = attest(stage, survivors, NEW_VERIFIER, fresh).await?;
-    let answers = stage.ask(survivors).await?;
+    let leader = cluster.leader(survivors).await?;
+    let receipt = attest(cluster, survivors, NEW_VERIFIER, fresh).await?;
+    let answers = cluster.ask(survivors).await?;
     let ok = answers.iter().all(Answer::is_allow);
     let title =
         format!("Node {} leads in term {}, takes new evidence, and both allow", leader.node_id, leader.term);
@@ -200,11 +205,16 @@ async fn new_leader(
     Ok(receipt)
 }
 
-async fn restart(stage: &mut Stage, report: &mut Report, id: u64, revision: u64) -> Result<(), CliError> {
+async fn restart(
+    cluster: &mut DemoCluster,
+    report: &mut Report,
+    id: u64,
+    revision: u64,
+) -> Result<(), CliError> {
     let started = Instant::now();
-    stage.nodes.restart(id)?;
-    stage.caught_up(id, revision).await?;
-    let answers = stage.ask(&[id]).await?;
+    cluster.nodes.restart(id)?;
+    cluster.caught_up(id, revision).await?;
+    let answers = cluster.ask(&[id]).await?;
     let ok = answers.iter().all(Answer::is_allow);
     let title = format!("Node {id} starts again, catches up to revision {revision} and allows");
     let mut step = asked("restart", title, ok, started.elapsed(), &answers);

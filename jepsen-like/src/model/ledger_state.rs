@@ -29,7 +29,7 @@ pub(super) struct Governance {
 
 /// What follows from the leaves.
 #[derive(Debug, Default)]
-pub(super) struct Standing {
+pub(super) struct LedgerState {
     pub authorities: BTreeMap<String, Authority>,
     pub domains: BTreeMap<String, Governance>,
     /// What is void, by id.
@@ -48,28 +48,29 @@ struct Needed {
     threshold: u64,
 }
 
-impl Standing {
+impl LedgerState {
     /// Works it out from the beginning.
     pub(super) fn of(leaves: &[Arc<Leaf>]) -> Self {
-        let mut standing = Self::default();
+        let mut ledger_state = Self::default();
         let mut needed = Vec::with_capacity(leaves.len());
         let mut grants = Vec::with_capacity(leaves.len());
         for leaf in leaves {
-            needed.push(standing.needed(leaf));
-            grants.push(standing.grants(leaf));
-            standing.admit(leaf);
+            needed.push(ledger_state.needed(leaf));
+            grants.push(ledger_state.grants(leaf));
+            ledger_state.admit(leaf);
         }
         let invalidates = leaves.iter().filter(|leaf| leaf.statement.claim("action") == "invalidate");
-        standing.invalidated = invalidates.map(|leaf| leaf.statement.claim("target").to_owned()).collect();
+        ledger_state.invalidated =
+            invalidates.map(|leaf| leaf.statement.claim("target").to_owned()).collect();
         // Governance rests on nothing but governance before it, so it goes first; then what it decides about the rest.
         for governance in [true, false] {
             for ((leaf, needed), grants) in leaves.iter().zip(&needed).zip(&grants) {
                 if (leaf.statement.class == Some(Class::Governance)) == governance {
-                    standing.judge(leaf, needed, grants);
+                    ledger_state.judge(leaf, needed, grants);
                 }
             }
         }
-        standing
+        ledger_state
     }
 
     /// The keys that count for a statement. Those that it admits do not, and the first root stands on its own keys.

@@ -10,13 +10,13 @@ use assent_registry::{Row, RowError, Rows, Table};
 const LOOK_EVERY: u32 = 16;
 
 /// Rows with a deadline, which is set anew for each request that is decided on them.
-pub(super) struct Timed<'a> {
+pub(super) struct DeadlineRows<'a> {
     rows: &'a dyn Rows,
     until: Cell<Option<Instant>>,
     reads: Cell<u32>,
 }
 
-impl<'a> Timed<'a> {
+impl<'a> DeadlineRows<'a> {
     /// Rows without a deadline yet.
     pub(super) fn new(rows: &'a dyn Rows) -> Self {
         Self { rows, until: Cell::new(None), reads: Cell::new(0) }
@@ -38,7 +38,7 @@ impl<'a> Timed<'a> {
     }
 }
 
-impl Rows for Timed<'_> {
+impl Rows for DeadlineRows<'_> {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, RowError> {
         self.look()?;
         self.rows.get(table, key)
@@ -68,15 +68,17 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn reads_are_interrupted_soon_after_the_deadline_and_go_on_for_the_next_request() {
         let rows = MemoryRows::new();
-        let timed = Timed::new(&rows);
-        timed.until(Instant::now() + Duration::from_millis(10));
-        let many = |of: &Timed<'_>| (0..LOOK_EVERY).try_for_each(|_| of.get(Table::Meta, b"x").map(|_| ()));
-        assert_eq!(many(&timed), Ok(()));
+        let deadline_rows = DeadlineRows::new(&rows);
+        deadline_rows.until(Instant::now() + Duration::from_millis(10));
+        let many =
+            |of: &DeadlineRows<'_>| (0..LOOK_EVERY).try_for_each(|_| of.get(Table::Meta, b"x").map(|_| ()));
+        assert_eq!(many(&deadline_rows), Ok(()));
         tokio::time::advance(Duration::from_millis(10)).await;
-        assert_eq!(many(&timed), Err(RowError::Interrupted));
-        let scans = (0..LOOK_EVERY).try_for_each(|_| timed.scan(Table::Meta, b"", None, 1).map(|_| ()));
+        assert_eq!(many(&deadline_rows), Err(RowError::Interrupted));
+        let scans =
+            (0..LOOK_EVERY).try_for_each(|_| deadline_rows.scan(Table::Meta, b"", None, 1).map(|_| ()));
         assert_eq!(scans, Err(RowError::Interrupted));
-        timed.until(Instant::now() + Duration::from_millis(10));
-        assert_eq!(many(&timed), Ok(()));
+        deadline_rows.until(Instant::now() + Duration::from_millis(10));
+        assert_eq!(many(&deadline_rows), Ok(()));
     }
 }

@@ -17,13 +17,13 @@ pub(crate) const DECISION_KIB: usize = 128;
 pub(crate) const SLICE: usize = 64;
 
 /// The room of all answers under way.
-pub(super) struct AnswerRoom {
+pub(super) struct AnswerBudget {
     /// One permit a KiB.
     room: Arc<Semaphore>,
 }
 
 /// Room that was taken.
-pub(super) struct Taken(OwnedSemaphorePermit);
+pub(super) struct ReservedMemory(OwnedSemaphorePermit);
 
 /// Bytes that take room.
 struct Held {
@@ -37,20 +37,20 @@ impl AsRef<[u8]> for Held {
     }
 }
 
-impl AnswerRoom {
+impl AnswerBudget {
     /// So many KiB.
     pub(super) fn new(kib: usize) -> Self {
         Self { room: Arc::new(Semaphore::new(kib)) }
     }
 
     /// Room for so many decisions as large as they can get, if there is any.
-    pub(super) fn take(&self, decisions: usize) -> Option<Taken> {
+    pub(super) fn take(&self, decisions: usize) -> Option<ReservedMemory> {
         let kib = u32::try_from(decisions.saturating_mul(DECISION_KIB)).ok()?;
-        self.room.clone().try_acquire_many_owned(kib).ok().map(Taken)
+        self.room.clone().try_acquire_many_owned(kib).ok().map(ReservedMemory)
     }
 }
 
-impl Taken {
+impl ReservedMemory {
     /// The bytes of one answer, which hold as much of the room as they need.
     pub(super) fn hold(&mut self, bytes: Vec<u8>) -> Bytes {
         let kib = bytes.len().div_ceil(1024).min(self.0.num_permits());
@@ -64,8 +64,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_holds_what_it_needs_until_its_last_copy_is_dropped_and_the_rest_is_free_at_once() {
-        let room = AnswerRoom::new(2 * DECISION_KIB);
+    fn an_answer_holds_its_memory_until_its_last_copy_is_dropped_and_frees_the_rest_at_once() {
+        let room = AnswerBudget::new(2 * DECISION_KIB);
         let mut taken = room.take(2).unwrap();
         assert!(room.take(1).is_none());
         let first = taken.hold(vec![7; 1025]);
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn an_answer_that_is_larger_than_expected_takes_what_is_left_of_its_room() {
-        let room = AnswerRoom::new(DECISION_KIB);
+        let room = AnswerBudget::new(DECISION_KIB);
         let mut taken = room.take(1).unwrap();
         let large = taken.hold(vec![0; (DECISION_KIB + 1) * 1024]);
         drop(taken);

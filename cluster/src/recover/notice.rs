@@ -66,8 +66,8 @@ impl Parts {
     ///
     /// Rule R155 (RFC-EG-033 §5, governance registries): A node ends for good if a voter that it knows by its
     /// store and its key shows it a `recovery` that names that voter and that root's threshold signed for the
-    /// next epoch, and it heeds a `recovery` from no other.
-    pub(crate) async fn heed_recovery(&self, from: NodeId, store_id: &[u8; 16], envelope: &[u8]) {
+    /// next epoch, and it accepts a `recovery` from no other.
+    pub(crate) async fn accept_recovery(&self, from: NodeId, store_id: &[u8; 16], envelope: &[u8]) {
         let Some(voter) = self.key_of(from, store_id) else {
             tracing::warn!(
                 from,
@@ -78,7 +78,7 @@ impl Parts {
         if let Some(epoch) = self.superseded_by(&voter, envelope) {
             // Remembered before it ends: started again, it must not wait to be told once more. A crash before this commit leaves a
             // node that is told again by the voter, as soon as it connects to it. A failure is the store's, which ends the node too.
-            let _ = self.storage.memory.end(epoch).await;
+            let _ = self.storage.remembered.end(epoch).await;
             // Only the first cause is kept.
             let _ = self.lifecycle.ends.set(EndedError { epoch }.to_string());
         }
@@ -95,7 +95,7 @@ impl Parts {
     ///
     /// Rule R155 (RFC-EG-033 §5, governance registries): A node ends for good if a voter that it knows by its
     /// store and its key shows it a `recovery` that names that voter and that root's threshold signed for the
-    /// next epoch, and it heeds a `recovery` from no other.
+    /// next epoch, and it accepts a `recovery` from no other.
     fn superseded_by(&self, voter: &PublicKey, envelope: &[u8]) -> Option<u64> {
         // A node that waits to be added holds no history that could have ended.
         if !self.is_member() {

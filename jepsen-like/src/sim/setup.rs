@@ -30,7 +30,7 @@ pub const GRANTED_UNTIL: Seconds = Seconds(BEGIN_MS / 1000 + 30 * 24 * 3600);
 
 /// What went wrong before anything was simulated.
 #[derive(Debug, thiserror::Error)]
-pub enum GroundError {
+pub enum SimSetupError {
     /// A file could not be written.
     #[error("writing `{0}`: {1}")]
     Io(PathBuf, std::io::Error),
@@ -58,22 +58,22 @@ pub fn node_name(id: u64) -> String {
 pub type Head = (u64, EvidenceId);
 
 /// What a simulated registry begins with, and where its files lie.
-pub struct Ground {
+pub struct SimSetup {
     folder: PathBuf,
     heads: Vec<Head>,
     voters: Vec<VoterConfig>,
 }
 
-impl Ground {
+impl SimSetup {
     /// Writes the genesis file and the keys into `folder`.
-    pub fn lay(folder: &Path, nodes: u64, domains: &[DomainPlan]) -> Result<Self, GroundError> {
+    pub fn write(folder: &Path, nodes: u64, domains: &[DomainPlan]) -> Result<Self, SimSetupError> {
         let (genesis, heads) = genesis(domains);
         let write = |name: String, bytes: &[u8]| {
             let path = folder.join(name);
             // A node reads no key that everybody may read.
             std::fs::write(&path, bytes)
                 .and_then(|()| std::fs::set_permissions(&path, Permissions::from_mode(0o600)))
-                .map_err(|error| GroundError::Io(path, error))
+                .map_err(|error| SimSetupError::Io(path, error))
         };
         write("genesis.json".to_owned(), &genesis.bytes())?;
         for id in 1..=NODES_MAX {

@@ -38,7 +38,7 @@ use crate::view::View;
 ///
 /// # Errors
 /// What reading gives.
-pub fn refuses_strangers(
+pub fn refuses_unknown_issuers(
     view: &View<'_>,
     envelope: &ParsedEnvelope<'_>,
     admitted: impl Fn(&PublicKey) -> bool,

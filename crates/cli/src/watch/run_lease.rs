@@ -79,12 +79,12 @@ impl Renewals {
 }
 
 /// The guard's end of the pipe, and the last end that came through it.
-pub(super) struct Lifeline {
+pub(super) struct RunLease {
     pipe: Receiver,
     end: End,
 }
 
-impl Lifeline {
+impl RunLease {
     /// Takes over the end of the pipe that this process has inherited under this number, with the end that holds until another one
     /// comes.
     pub(super) fn inherited(number: RawFd, end: End) -> io::Result<Self> {
@@ -120,31 +120,31 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
 
     /// Both ends in this one process.
-    fn both(end: End) -> (Renewals, Lifeline) {
+    fn both(end: End) -> (Renewals, RunLease) {
         let (renewals, reader) = Renewals::open().unwrap();
         let pipe = File::open(format!("{OWN_FILES}/{}", reader.as_raw_fd())).unwrap();
-        (renewals, Lifeline { pipe: Receiver::from_file(pipe).unwrap(), end })
+        (renewals, RunLease { pipe: Receiver::from_file(pipe).unwrap(), end })
     }
 
     #[tokio::test]
     async fn the_last_end_that_was_told_holds_whether_later_or_earlier() {
-        let (renewals, mut lifeline) = both(End::now());
-        assert_eq!(lifeline.left(), Duration::ZERO);
+        let (renewals, mut lease) = both(End::now());
+        assert_eq!(lease.left(), Duration::ZERO);
         for left in [MINUTE, 2 * MINUTE, MINUTE / 2] {
             renewals.renew(End::now().plus(left));
-            assert!(lifeline.renewed().await);
-            let told = lifeline.left();
+            assert!(lease.renewed().await);
+            let told = lease.left();
             assert!(told <= left && told > left.saturating_sub(MINUTE / 4), "{told:?}");
         }
         drop(renewals);
-        assert!(!lifeline.renewed().await, "it is gone");
+        assert!(!lease.renewed().await, "it is gone");
     }
 
     #[tokio::test]
     async fn a_guard_that_reads_nothing_does_not_hold_up_the_process_that_watches() {
-        let (renewals, mut lifeline) = both(End::now().plus(MINUTE));
+        let (renewals, mut lease) = both(End::now().plus(MINUTE));
         // More than a pipe holds.
         (0..100_000).for_each(|_| renewals.renew(End::now().plus(MINUTE)));
-        assert!(lifeline.renewed().await);
+        assert!(lease.renewed().await);
     }
 }

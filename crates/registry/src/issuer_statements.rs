@@ -43,7 +43,7 @@ pub(crate) struct Walk {
 
 /// One issuer's statements of one kind.
 #[derive(Debug, Clone)]
-pub(crate) struct Said {
+pub(crate) struct IssuerStatements {
     pub(crate) kind: EvidenceKind,
     pub(crate) issuer: PublicKey,
     /// The newest slot in which it spoke of the kind, whichever half did.
@@ -85,12 +85,12 @@ impl View<'_> {
     }
 
     /// Everything that an issuer said in a lineage, kind by kind.
-    pub(crate) fn said(
+    pub(crate) fn statements(
         &self,
         chain: Chain<'_>,
         row: &IssuerRow,
         lineage: &LineageRow,
-    ) -> Result<Vec<Said>, RowError> {
+    ) -> Result<Vec<IssuerStatements>, RowError> {
         let mut walks: Vec<Walk> = row
             .newest
             .iter()
@@ -105,13 +105,18 @@ impl View<'_> {
                 None => walks.push(Walk { kind, linked: None, seconds: vec![conflict.sequence] }),
             }
         }
-        let mut said = Vec::with_capacity(walks.len());
+        let mut statements = Vec::with_capacity(walks.len());
         for mut earlier in walks {
             if let Some(newest) = earlier.next(self, chain, lineage)? {
-                said.push(Said { kind: earlier.kind, issuer: *chain.issuer, newest, earlier });
+                statements.push(IssuerStatements {
+                    kind: earlier.kind,
+                    issuer: *chain.issuer,
+                    newest,
+                    earlier,
+                });
             }
         }
-        Ok(said)
+        Ok(statements)
     }
 }
 

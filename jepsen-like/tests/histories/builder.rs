@@ -121,30 +121,30 @@ pub(crate) struct Leaf {
 
 /// A history while it is told, with times in milliseconds.
 #[derive(Default)]
-pub(crate) struct Story {
+pub(crate) struct HistoryBuilder {
     pub(crate) records: Vec<Record>,
     pub(crate) leaves: Vec<Leaf>,
     pub(crate) policy: Option<String>,
     clients: u64,
 }
 
-impl Story {
+impl HistoryBuilder {
     /// A registry with the nodes' key granted.
     pub(crate) fn founded() -> Self {
-        let mut story = Self::default();
+        let mut builder = Self::default();
         let root = json!({"keys": [name("root")], "threshold": 1, "registryKey": name("registry")});
-        story.enter(&Piece::new(EvidenceKind::Root, "_root", "root", Some(0), root), 0);
+        builder.enter(&Piece::new(EvidenceKind::Root, "_root", "root", Some(0), root), 0);
         let grant = json!({"authority": name("node"), "name": "nodes", "role": "registry",
             "notBefore": time(0), "notAfter": time(9000)});
-        story.enter(&Piece::new(EvidenceKind::AuthorityGrant, "_root", "root", Some(1), grant), 0);
-        story
+        builder.enter(&Piece::new(EvidenceKind::AuthorityGrant, "_root", "root", Some(1), grant), 0);
+        builder
     }
 
     /// The same, and `governance` has authorized lineage `x`.
     pub(crate) fn authorized() -> Self {
-        let mut story = Self::founded();
-        story.accept(10, 20, &authorization("governance"));
-        story
+        let mut builder = Self::founded();
+        builder.accept(10, 20, &authorization("governance"));
+        builder
     }
 
     pub(crate) fn enter(&mut self, piece: &Piece, ms: u64) -> Value {
@@ -332,4 +332,4 @@ pub(crate) fn signed(mut said: Value) -> Value {
 }
 
 /// Stories by the name of their file.
-pub(crate) type Shelf = BTreeMap<&'static str, History>;
+pub(crate) type NamedHistories = BTreeMap<&'static str, History>;

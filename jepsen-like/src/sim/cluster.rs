@@ -1,6 +1,6 @@
 //! The simulated machines and the network between them, and everything that can be done to them from outside.
 //!
-//! One [`Stage`] is one run. It moves time, ends and starts processes, cuts ways, and writes down what it sees.
+//! One [`SimCluster`] is one run. It moves time, ends and starts processes, cuts ways, and writes down what it sees.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 
 use super::dice::Dice;
 use super::disk::{FaultKind, Unsynced};
-use super::ground::node_name;
 use super::host::{Exit, Machine};
 use super::http::Boots;
 use super::nemesis::links::{Changes, Links, Way, between};
 use super::recorder::{Begun, Recorder};
+use super::setup::node_name;
 use super::tally::Tally;
 use crate::history::Op;
 
@@ -32,7 +32,7 @@ pub enum End {
 }
 
 /// One run's machines.
-pub struct Stage<'a> {
+pub struct SimCluster<'a> {
     sim: turmoil::Sim<'a>,
     machines: BTreeMap<u64, Machine>,
     /// The names of the callers' hosts.
@@ -51,8 +51,8 @@ pub struct Stage<'a> {
     exits: Vec<(u64, Exit)>,
 }
 
-impl<'a> Stage<'a> {
-    /// An empty stage.
+impl<'a> SimCluster<'a> {
+    /// An empty cluster.
     pub fn new(sim: turmoil::Sim<'a>, recorder: Recorder) -> Self {
         Self {
             sim,
@@ -328,7 +328,7 @@ impl<'a> Stage<'a> {
 
     /// Machines on which a sync succeeded over what an earlier one had given up on: somebody retried a failed fsync, or built
     /// on what was only in memory.
-    pub fn lied_to(&self) -> Vec<u64> {
+    pub fn retried_syncs(&self) -> Vec<u64> {
         let lied = |machine: &&Machine| machine.disk.counts().get(FaultKind::SyncLied) > 0;
         self.machines.values().filter(lied).map(|machine| machine.id).collect()
     }

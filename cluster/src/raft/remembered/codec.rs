@@ -27,7 +27,7 @@ const SAYS_REMOVED: u8 = 2;
 /// In version 1 alone: a record with this bit in its id, which no node's id has, is no position.
 ///
 /// Some builds that were in no release wrote into version 1 that a member had said that this node was removed: as a record with that
-/// member's id and this bit, and 0 for term and log index. Builds from before them took it for a position of a stranger. Here it is read as
+/// member's id and this bit, and 0 for term and log index. Builds from before them took it for a position of an unknown node. Here it is read as
 /// what it says. Every other record with this bit is damage: the node does not start, and nothing is taken for a position that is none.
 /// Nothing is allowed because of such a record. It is shown to people, and is forgotten as soon as a quorum talks to this node.
 /// Version 2 never has it.
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn of_version_1_a_record_that_is_no_position_says_who_said_removed_or_is_damage() {
+    fn a_version_1_record_without_a_position_names_a_member_that_said_removed_or_is_damage() {
         let said = |rest: &str| {
             let position = "000000000000000100000000000000020000000000000003";
             decode(&bytes(&["01", HEAD, position, "8000000000000002", rest]))

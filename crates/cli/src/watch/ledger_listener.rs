@@ -38,18 +38,18 @@ impl Heard {
 }
 
 /// Listens in the background until it is dropped.
-pub(crate) struct Hearing {
+pub(crate) struct LedgerListener {
     heard: watch::Receiver<Heard>,
     listener: tokio::task::JoinHandle<()>,
 }
 
-impl Drop for Hearing {
+impl Drop for LedgerListener {
     fn drop(&mut self) {
         self.listener.abort();
     }
 }
 
-impl Hearing {
+impl LedgerListener {
     /// Listens for what comes after `from` and concerns the request.
     pub(crate) fn start(client: &Client, request: &AuthorizeRequest, from: Cursor, output: Output) -> Self {
         let mut follower = client.follow_events(relevant(request), Some(from));
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_heard_beyond_a_decision_is_news_until_a_decision_has_come_as_far() {
+    fn an_event_after_a_decision_is_news_until_a_later_decision_covers_it() {
         let before = Heard::nothing_since(at(1, 9));
         assert!(!before.is_news(at(1, 9), &before));
         let later = Heard { newest: at(1, 10), ..before };

@@ -4,7 +4,7 @@
 //! The leader tells every member with its appends; a node whose Raft has accepted the append keeps it, in memory at once and on
 //! disk with the next commit of its log, as far as its own log is committed. A member that returns with less than it acknowledged is refused: its votes would be
 //! those of somebody who never promised what it did promise, and a leader that had counted on it could not go on.
-//! Owns the memory and, in `memory/codec.rs`, its encoding; decides nothing of Raft.
+//! Owns what is remembered and, in `remembered/codec.rs`, its encoding; decides nothing of Raft.
 
 mod codec;
 mod state;
@@ -23,14 +23,14 @@ use crate::locked::lock;
 use crate::peer::{Acknowledged, Hello};
 
 /// The memory. Shared.
-pub struct Memory {
+pub struct Remembered {
     log: LogStore<LogRecord>,
     state: Mutex<State>,
     /// Held while it is given to the log.
     writing: tokio::sync::Mutex<()>,
 }
 
-impl Memory {
+impl Remembered {
     /// What `log` remembers.
     pub fn load(log: LogStore<LogRecord>) -> Result<Arc<Self>, UnreadableError> {
         let state = match log.remembered() {
@@ -161,17 +161,17 @@ impl Memory {
     /// Whether a node that says hello has everything that it acknowledged: as far as was told, and, if this node leads, up
     /// to the moment. A leader that counts on entries that a member has lost could not go on.
     pub fn check(&self, hello: &Hello, metrics: &RaftMetrics<TypeConfig>) -> Result<(), String> {
-        let (node, standing) = (hello.node_id, hello.standing);
+        let (node, store_progress) = (hello.node_id, hello.store_progress);
         let lacks = |term: u64, index: u64| {
             format!(
                 "node {node} acknowledged log index {index} in term {term} and returns with {} entries in term {}: its disk \
                  was put back to an older copy, or has lost its newest commit; it never rejoins under this id: replace the \
                  member",
-                standing.log_end, standing.term
+                store_progress.log_end, store_progress.term
             )
         };
         if let Some((term, index)) = self.known(node)
-            && (standing.log_end <= index || standing.term < term)
+            && (store_progress.log_end <= index || store_progress.term < term)
         {
             return Err(lacks(term, index));
         }
@@ -179,7 +179,10 @@ impl Memory {
         let matched = metrics.replication.as_ref().and_then(|known| known.get(&node)?.as_ref());
         // Under a later leader it may have truncated what is not committed.
         match matched.map(|matched| matched.index) {
-            Some(index) if standing.term < term || (standing.term == term && standing.log_end <= index) => {
+            Some(index)
+                if store_progress.term < term
+                    || (store_progress.term == term && store_progress.log_end <= index) =>
+            {
                 Err(lacks(term, index))
             }
             _ => Ok(()),
@@ -191,68 +194,68 @@ impl Memory {
 mod tests {
     use super::*;
 
-    async fn memory(folder: &std::path::Path) -> Arc<Memory> {
+    async fn remembered(folder: &std::path::Path) -> Arc<Remembered> {
         let env = crate::env::Environment::real(folder).unwrap();
         let options = assent_store::StoreOptions::default();
         let store =
             assent_store::Store::<LogRecord>::open(env.disk.clone(), env.run_blocking(), [0; 16], options);
-        Memory::load(store.await.unwrap().log).unwrap()
+        Remembered::load(store.await.unwrap().log).unwrap()
     }
 
     #[tokio::test]
-    async fn of_what_a_leader_says_only_members_and_only_what_this_node_has_seen_committed_is_remembered() {
+    async fn a_leaders_claims_are_remembered_only_of_members_and_only_up_to_the_commit_index() {
         let folder = tempfile::tempdir().unwrap();
-        let memory = memory(folder.path()).await;
+        let remembered = remembered(folder.path()).await;
         let said = |node, term, index| Acknowledged { node, term, index };
         let all = [said(1, u64::MAX, u64::MAX), said(2, 3, 7), said(9, 3, 7)];
-        memory.remember_accepted(&all, (3, 8), |node| node < 3);
-        assert_eq!(memory.known(1), Some((3, 8)));
-        assert_eq!(memory.known(2), Some((3, 7)));
-        assert_eq!(memory.known(9), None);
+        remembered.remember_accepted(&all, (3, 8), |node| node < 3);
+        assert_eq!(remembered.known(1), Some((3, 8)));
+        assert_eq!(remembered.known(2), Some((3, 7)));
+        assert_eq!(remembered.known(9), None);
         // What was remembered is never forgotten.
-        memory.remember_accepted(&[said(1, 1, 1)], (3, 8), |_| true);
-        assert_eq!(memory.known(1), Some((3, 8)));
+        remembered.remember_accepted(&[said(1, 1, 1)], (3, 8), |_| true);
+        assert_eq!(remembered.known(1), Some((3, 8)));
     }
 
     #[tokio::test]
     async fn what_was_signed_is_remembered_for_good_and_never_less() {
         let folder = tempfile::tempdir().unwrap();
-        let before = memory(folder.path()).await;
+        let before = remembered(folder.path()).await;
         assert_eq!(before.signed(), 0);
         for version in [2, 1, 3, 2] {
             before.sign(version).await.unwrap();
         }
         before.log.close().await.unwrap();
         drop(before);
-        assert_eq!(memory(folder.path()).await.signed(), 3);
+        assert_eq!(remembered(folder.path()).await.signed(), 3);
     }
 
     #[tokio::test]
     async fn who_has_said_that_this_node_was_removed_is_remembered_until_it_is_taken_back() {
         let folder = tempfile::tempdir().unwrap();
-        let before = memory(folder.path()).await;
+        let before = remembered(folder.path()).await;
         assert!(before.set_removed_by(BTreeSet::from([1, 3])));
         assert!(!before.set_removed_by(BTreeSet::from([1, 3])));
         before.save(true, |_| true).await.unwrap();
         before.log.close().await.unwrap();
         drop(before);
-        let after = memory(folder.path()).await;
+        let after = remembered(folder.path()).await;
         assert_eq!(after.removed_by(), BTreeSet::from([1, 3]));
         assert!(after.set_removed_by(BTreeSet::new()));
         after.save(true, |_| true).await.unwrap();
         after.log.close().await.unwrap();
         drop(after);
-        assert_eq!(memory(folder.path()).await.removed_by(), BTreeSet::new());
+        assert_eq!(remembered(folder.path()).await.removed_by(), BTreeSet::new());
     }
 
-    fn all(memory: &Memory) -> (u32, Option<(u64, u64)>, BTreeSet<NodeId>) {
-        (memory.signed(), memory.known(1), memory.removed_by())
+    fn all(remembered: &Remembered) -> (u32, Option<(u64, u64)>, BTreeSet<NodeId>) {
+        (remembered.signed(), remembered.known(1), remembered.removed_by())
     }
 
     #[tokio::test]
     async fn what_an_unreleased_build_wrote_into_version_1_is_whole_after_it_is_written_again() {
         let folder = tempfile::tempdir().unwrap();
-        let before = memory(folder.path()).await;
+        let before = remembered(folder.path()).await;
         let first = concat!(
             "01",
             "000000000000000000000002",
@@ -261,7 +264,7 @@ mod tests {
             "800000000000000300000000000000000000000000000000"
         );
         before.log.save_remembered_now(hex::decode(first).unwrap().into()).await.unwrap();
-        let loaded = Memory::load(before.log.clone()).unwrap();
+        let loaded = Remembered::load(before.log.clone()).unwrap();
         let expected = (2, Some((2, 3)), BTreeSet::from([3]));
         assert_eq!(all(&loaded), expected);
         // What is only read stays as it was: an earlier build can still read it.
@@ -270,13 +273,13 @@ mod tests {
         assert_eq!(before.log.remembered().unwrap()[0], 2);
         before.log.close().await.unwrap();
         drop((before, loaded));
-        assert_eq!(all(&*memory(folder.path()).await), expected);
+        assert_eq!(all(&*remembered(folder.path()).await), expected);
     }
 
     #[tokio::test]
     async fn a_memory_of_another_version_is_not_damaged_and_says_which_build_to_start() {
         let folder = tempfile::tempdir().unwrap();
-        let before = memory(folder.path()).await;
+        let before = remembered(folder.path()).await;
         let empty = codec::encode(&State::default());
         let said = |version: u8| {
             format!(
@@ -286,7 +289,7 @@ mod tests {
         for (version, build) in [(3, "a newer build"), (0, "the build that wrote it")] {
             let bytes = [&[version][..], &empty[1..]].concat();
             before.log.save_remembered_now(bytes.into()).await.unwrap();
-            let error = Memory::load(before.log.clone()).err().unwrap();
+            let error = Remembered::load(before.log.clone()).err().unwrap();
             assert_eq!(error.to_string(), format!("{}: start this node with {build}", said(version)));
         }
     }

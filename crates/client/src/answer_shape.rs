@@ -42,7 +42,7 @@ pub struct UnreadRefusal {
 
 /// What an answer's body says, as far as it has the shape of a decision or of a problem document.
 #[derive(Debug, Default)]
-pub(crate) struct Words {
+pub(crate) struct AnswerShape {
     /// It has a decision: the field `decision` with a text.
     decides: bool,
     /// It has a decision that does not say `allow`. One in a body that says `allow` as well counts.
@@ -55,13 +55,13 @@ pub(crate) struct Words {
     reasons: Vec<String>,
 }
 
-impl Words {
+impl AnswerShape {
     /// What this body says. One that breaks off, or is no JSON further on, has said what stands before.
     pub(crate) fn of(body: &[u8]) -> Self {
         let names_deny = body.windows(DENY.len()).any(|bytes| bytes == DENY);
-        let mut words = Words { names_deny, ..Words::default() };
-        let _ = DeserializeSeed::deserialize(&mut words, &mut serde_json::Deserializer::from_slice(body));
-        words
+        let mut shape = AnswerShape { names_deny, ..AnswerShape::default() };
+        let _ = DeserializeSeed::deserialize(&mut shape, &mut serde_json::Deserializer::from_slice(body));
+        shape
     }
 
     /// Whether it denies, whatever the status is.
@@ -110,7 +110,7 @@ impl Words {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for &mut Words {
+impl<'de> DeserializeSeed<'de> for &mut AnswerShape {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -118,7 +118,7 @@ impl<'de> DeserializeSeed<'de> for &mut Words {
     }
 }
 
-impl<'de> Visitor<'de> for &mut Words {
+impl<'de> Visitor<'de> for &mut AnswerShape {
     type Value = ();
 
     fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -164,23 +164,23 @@ mod tests {
             r#"{"reasons":7,"decision":"deny","reasons":[{"code":"no"#,
             r#"{"request":[[[[{"a":[]}]]]],"decision":"deny"} and more"#,
         ] {
-            let words = Words::of(body.as_bytes());
-            assert!(words.is_deny() && words.is_deny_under(200), "{body}");
+            let shape = AnswerShape::of(body.as_bytes());
+            assert!(shape.is_deny() && shape.is_deny_under(200), "{body}");
         }
         for body in
             ["", "[]", "deny", r#""deny""#, "{}", r#"{"decision":false}"#, r#"{"x":{"decision":"deny"}}"#]
         {
-            assert!(!Words::of(body.as_bytes()).is_deny_under(403), "{body}");
+            assert!(!AnswerShape::of(body.as_bytes()).is_deny_under(403), "{body}");
         }
         for body in
             ["\u{feff}{\"decision\":\"deny\"}", r#"[{"decision":"deny"}]"#, r#"{"x":{"decision":"deny"}}"#]
         {
-            assert!(Words::of(body.as_bytes()).is_deny_if_unread(), "{body}");
+            assert!(AnswerShape::of(body.as_bytes()).is_deny_if_unread(), "{body}");
         }
         for body in ["", "deny", "{}", r#"{"decision":false}"#, r#"{"decision":"allow"} x"#] {
-            assert!(!Words::of(body.as_bytes()).is_deny_if_unread(), "{body}");
+            assert!(!AnswerShape::of(body.as_bytes()).is_deny_if_unread(), "{body}");
         }
-        let allow = Words::of(br#"{"decision":"allow"}"#);
+        let allow = AnswerShape::of(br#"{"decision":"allow"}"#);
         assert!(!allow.is_deny_under(200) && allow.is_deny_under(403));
     }
 
@@ -188,12 +188,12 @@ mod tests {
     fn what_can_be_read_of_a_newer_nodes_words_is_told() {
         let body =
             br#"{"decision":"deny","reasons":[{"code":"moon_wrong"},{"code":3},{"code":"no_quorum"}]}"#;
-        let deny = Words::of(body).into_deny(&Bytes::from_static(body));
+        let deny = AnswerShape::of(body).into_deny(&Bytes::from_static(body));
         assert_eq!(deny.detail, "its reasons are `moon_wrong`, `no_quorum`");
         let body = format!(r#"{{"code":"moon_wrong","detail":"{}"}}"#, "x".repeat(1000));
-        let refusal = Words::of(body.as_bytes()).into_refusal(409).unwrap();
+        let refusal = AnswerShape::of(body.as_bytes()).into_refusal(409).unwrap();
         assert_eq!((refusal.code.as_str(), refusal.detail.len()), ("moon_wrong", TOLD_MAX));
-        assert_eq!(Words::of(body.as_bytes()).into_refusal(200), None);
-        assert_eq!(Words::of(br#"{"code":404}"#).into_refusal(404), None);
+        assert_eq!(AnswerShape::of(body.as_bytes()).into_refusal(200), None);
+        assert_eq!(AnswerShape::of(br#"{"code":404}"#).into_refusal(404), None);
     }
 }

@@ -25,8 +25,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// What this node has heard. Clones share it.
 #[derive(Clone, Default)]
-pub(crate) struct Whereabouts {
-    members: Arc<Mutex<BTreeMap<NodeId, Heard>>>,
+pub(crate) struct AnnouncedAddresses {
+    members: Arc<Mutex<BTreeMap<NodeId, Announcement>>>,
     /// The members whose words this node, as leader, is about to have the membership say.
     in_work: Arc<Mutex<BTreeSet<NodeId>>>,
     /// Whether the membership has had this node's own addresses since it was started.
@@ -34,11 +34,11 @@ pub(crate) struct Whereabouts {
     /// What was written to the log last of this node's own word, so that it is not written every second.
     told: Arc<Mutex<Option<String>>>,
     /// When this node says its own word.
-    speech: Arc<Mutex<Speech>>,
+    pace: Arc<Mutex<AnnouncePace>>,
 }
 
 /// A member's newest word.
-struct Heard {
+struct Announcement {
     moved: Moved,
     /// What the membership said of the member when this was heard.
     instead_of: PeerNode,
@@ -48,7 +48,7 @@ struct Heard {
 
 /// How often this node says its own word.
 #[derive(Default)]
-struct Speech {
+struct AnnouncePace {
     /// Refusals since the last time that there was none.
     refusals: u32,
     /// Not before.
@@ -67,14 +67,14 @@ impl Drop for InWork {
     }
 }
 
-impl Whereabouts {
+impl AnnouncedAddresses {
     /// Takes in a word that was checked, of a member that is `known` so. Answers whether it is newer than what there was; the same
     /// word again is not.
     ///
     /// # Errors
     /// If the member has said something else later, by its clock. A word of more than a minute after `now` stands in no other's way:
     /// the clock of whoever said it, or of this node, was wrong.
-    pub(crate) fn heed(&self, moved: &Moved, known: &PeerNode, now: Millis) -> Result<bool, String> {
+    pub(crate) fn accept(&self, moved: &Moved, known: &PeerNode, now: Millis) -> Result<bool, String> {
         let mut members = lock(&self.members);
         if let Some(heard) = members.get(&moved.node_id)
             && heard.instead_of == *known
@@ -89,7 +89,7 @@ impl Whereabouts {
                 moved.node_id, heard.moved.peer_addr
             ));
         }
-        let heard = Heard { moved: moved.clone(), instead_of: known.clone(), refused: None };
+        let heard = Announcement { moved: moved.clone(), instead_of: known.clone(), refused: None };
         members.insert(moved.node_id, heard);
         Ok(true)
     }
@@ -109,14 +109,14 @@ impl Whereabouts {
     }
 
     /// What a member has said, as long as the membership says of it what it said then.
-    pub(crate) fn word(&self, id: NodeId, known: &PeerNode) -> Option<Moved> {
+    pub(crate) fn announcement(&self, id: NodeId, known: &PeerNode) -> Option<Moved> {
         let members = lock(&self.members);
         members.get(&id).filter(|heard| heard.instead_of == *known).map(|heard| heard.moved.clone())
     }
 
     /// Where a member has said that it is, as long as the membership says of it what it said then.
     pub(crate) fn of(&self, id: NodeId, known: &PeerNode) -> Option<String> {
-        self.word(id, known).map(|moved| moved.peer_addr)
+        self.announcement(id, known).map(|moved| moved.peer_addr)
     }
 
     /// Takes a member's word into work, if no other one of it is.
@@ -142,16 +142,16 @@ impl Whereabouts {
     }
 
     /// Whether it is time to say this node's own word.
-    pub(crate) fn may_speak(&self, now: Instant) -> bool {
-        lock(&self.speech).next.is_none_or(|next| now >= next)
+    pub(crate) fn may_announce(&self, now: Instant) -> bool {
+        lock(&self.pace).next.is_none_or(|next| now >= next)
     }
 
     /// This node has said its word, and was refused or not. After several refusals one after another it waits, longer each time: two
     /// members that want the same address would ask for it for ever.
-    pub(crate) fn has_spoken(&self, refused: bool, now: Instant) {
-        let mut speech = lock(&self.speech);
-        speech.refusals = if refused { speech.refusals.saturating_add(1) } else { 0 };
-        speech.next = pause_after(speech.refusals).and_then(|pause| now.checked_add(pause));
+    pub(crate) fn has_announced(&self, refused: bool, now: Instant) {
+        let mut pace = lock(&self.pace);
+        pace.refusals = if refused { pace.refusals.saturating_add(1) } else { 0 };
+        pace.next = pause_after(pace.refusals).and_then(|pause| now.checked_add(pause));
     }
 
     /// Whether this is something else than what was written to the log last.
@@ -193,75 +193,75 @@ mod tests {
     }
 
     #[test]
-    fn only_a_members_newest_word_counts_and_only_until_the_membership_changes() {
-        let heard = Whereabouts::default();
+    fn only_a_members_newest_announcement_counts_until_the_membership_changes() {
+        let heard = AnnouncedAddresses::default();
         let now = Millis(10);
         let known = PeerNode { peer_addr: "a:1".into(), ..PeerNode::default() };
         assert_eq!(heard.of(2, &known), None);
-        assert_eq!(heard.heed(&moved(5, "b:1"), &known, now), Ok(true));
-        assert_eq!(heard.heed(&moved(6, "b:2"), &known, now), Ok(true));
+        assert_eq!(heard.accept(&moved(5, "b:1"), &known, now), Ok(true));
+        assert_eq!(heard.accept(&moved(6, "b:2"), &known, now), Ok(true));
         // It hears that it is not heeded, unless it says the same.
         for old in [moved(5, "b:1"), moved(6, "b:3"), moved(0, "b:4")] {
-            let refused = heard.heed(&old, &known, now).unwrap_err();
+            let refused = heard.accept(&old, &known, now).unwrap_err();
             assert!(refused.contains("has said later"), "{refused}");
         }
-        assert_eq!(heard.heed(&moved(4, "b:2"), &known, now), Ok(false));
+        assert_eq!(heard.accept(&moved(4, "b:2"), &known, now), Ok(false));
         assert_eq!(heard.of(2, &known).as_deref(), Some("b:2"));
         let changed = PeerNode { peer_addr: "b:9".into(), ..known.clone() };
         assert_eq!(heard.of(2, &changed), None);
         // What was said before the membership changed stands in nobody's way.
-        assert_eq!(heard.heed(&moved(1, "b:5"), &changed, now), Ok(true));
+        assert_eq!(heard.accept(&moved(1, "b:5"), &changed, now), Ok(true));
         assert_eq!(heard.of(2, &changed).as_deref(), Some("b:5"));
         heard.retain(|id| id != 2);
         assert_eq!(heard.of(2, &changed), None);
     }
 
     #[test]
-    fn a_word_of_a_clock_that_was_far_ahead_silences_no_later_one() {
-        let heard = Whereabouts::default();
+    fn an_announcement_from_a_clock_far_ahead_does_not_block_later_ones() {
+        let heard = AnnouncedAddresses::default();
         let known = PeerNode { peer_addr: "a:1".into(), ..PeerNode::default() };
         // This node's clock was wrong too, so it took it in.
         let wrong = Millis(1_000_000);
-        assert_eq!(heard.heed(&moved(1_000_000, "b:1"), &known, wrong), Ok(true));
-        assert!(heard.heed(&moved(950_000, "b:2"), &known, Millis(950_000)).is_err());
-        assert_eq!(heard.heed(&moved(900_000, "b:2"), &known, Millis(900_000)), Ok(true));
+        assert_eq!(heard.accept(&moved(1_000_000, "b:1"), &known, wrong), Ok(true));
+        assert!(heard.accept(&moved(950_000, "b:2"), &known, Millis(950_000)).is_err());
+        assert_eq!(heard.accept(&moved(900_000, "b:2"), &known, Millis(900_000)), Ok(true));
         assert_eq!(heard.of(2, &known).as_deref(), Some("b:2"));
-        assert_eq!(heard.heed(&moved(i64::MAX, "b:1"), &known, Millis(i64::MAX)), Ok(true));
-        assert_eq!(heard.heed(&moved(i64::MIN, "b:3"), &known, Millis(i64::MIN)), Ok(true));
+        assert_eq!(heard.accept(&moved(i64::MAX, "b:1"), &known, Millis(i64::MAX)), Ok(true));
+        assert_eq!(heard.accept(&moved(i64::MIN, "b:3"), &known, Millis(i64::MIN)), Ok(true));
     }
 
     #[test]
-    fn a_node_that_is_refused_again_and_again_says_its_word_less_and_less_often() {
+    fn a_node_that_is_refused_repeatedly_announces_its_address_less_often() {
         let pauses: Vec<Option<u64>> =
             (0..13).map(|refusals| pause_after(refusals).map(|pause| pause.as_secs())).collect();
         let waits = [2, 4, 8, 16, 32, 60, 60, 60].map(Some);
         assert_eq!(pauses, [[None; 5].as_slice(), waits.as_slice()].concat());
         assert_eq!(pause_after(u32::MAX), Some(PAUSE_MAX));
-        let (heard, now) = (Whereabouts::default(), Instant::now());
+        let (heard, now) = (AnnouncedAddresses::default(), Instant::now());
         for _ in 0..5 {
-            assert!(heard.may_speak(now));
-            heard.has_spoken(true, now);
+            assert!(heard.may_announce(now));
+            heard.has_announced(true, now);
         }
-        assert!(!heard.may_speak(now) && heard.may_speak(now + PAUSE_MIN));
-        heard.has_spoken(false, now);
-        assert!(heard.may_speak(now));
+        assert!(!heard.may_announce(now) && heard.may_announce(now + PAUSE_MIN));
+        heard.has_announced(false, now);
+        assert!(heard.may_announce(now));
     }
 
     #[test]
-    fn one_word_of_a_member_is_in_work_at_a_time_and_its_refusal_is_kept() {
-        let heard = Whereabouts::default();
+    fn one_announcement_of_a_member_is_in_work_at_a_time_and_its_refusal_is_kept() {
+        let heard = AnnouncedAddresses::default();
         let first = heard.begin(2).unwrap();
         assert!(heard.begin(2).is_none());
         assert!(heard.begin(3).is_some());
         drop(first);
         assert!(heard.begin(2).is_some());
         let known = PeerNode::default();
-        heard.heed(&moved(1, "b:1"), &known, Millis(1)).unwrap();
+        heard.accept(&moved(1, "b:1"), &known, Millis(1)).unwrap();
         heard.refuse(&moved(0, "b:1"), "another word");
         assert_eq!(heard.outcome(2), Ok(()));
         heard.refuse(&moved(1, "b:1"), "why");
         assert_eq!(heard.outcome(2), Err("why".to_owned()));
-        heard.heed(&moved(2, "b:1"), &known, Millis(2)).unwrap();
+        heard.accept(&moved(2, "b:1"), &known, Millis(2)).unwrap();
         assert_eq!(heard.outcome(2), Ok(()));
     }
 }

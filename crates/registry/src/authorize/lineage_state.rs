@@ -9,24 +9,24 @@ use assent_proof::{AuthorizeRequest, Code, EvidenceId, EvidenceKind, LineageName
 use super::case::Case;
 use super::verdict::Findings;
 use crate::chain::{Chain, Half};
+use crate::issuer_statements::{IssuerStatements, Slot};
 use crate::record::{Conflict, LineageRow, SlotRow};
 use crate::rows::RowError;
-use crate::said::{Said, Slot};
 use crate::view::{OpenLineages, View};
 
 /// A lineage and what its issuers said.
-pub(super) struct Scene {
+pub(super) struct LineageState {
     pub(super) name: LineageName,
     pub(super) lineage: LineageRow,
-    pub(super) said: Vec<Said>,
+    pub(super) statements: Vec<IssuerStatements>,
     /// The chosen half of each equivocation that is reconciled.
     pub(super) canonical: BTreeSet<EvidenceId>,
 }
 
-impl Scene {
+impl LineageState {
     /// What each issuer said of a kind.
-    pub(super) fn of_kind(&self, kind: EvidenceKind) -> impl Iterator<Item = &Said> {
-        self.said.iter().filter(move |said| said.kind == kind)
+    pub(super) fn of_kind(&self, kind: EvidenceKind) -> impl Iterator<Item = &IssuerStatements> {
+        self.statements.iter().filter(move |statements| statements.kind == kind)
     }
 
     /// The statement of a slot that may count for a kind: the only one for the slot, or, of an equivocation, the half that
@@ -41,8 +41,8 @@ impl Scene {
     }
 
     /// Where the chain of an issuer lies.
-    pub(super) fn chain<'s>(&'s self, case: &'s Case<'_>, said: &'s Said) -> Chain<'s> {
-        Chain { domain: &case.request.domain, lineage: &self.name, issuer: &said.issuer }
+    pub(super) fn chain<'s>(&'s self, case: &'s Case<'_>, statements: &'s IssuerStatements) -> Chain<'s> {
+        Chain { domain: &case.request.domain, lineage: &self.name, issuer: &statements.issuer }
     }
 }
 
@@ -50,11 +50,11 @@ impl Scene {
 ///
 /// Rule R27 (RFC-EG-033 §4, fragmented proof lineage): The head of the execution's lineage is the one that
 /// the question expects, if it expects one (`head_mismatch`).
-pub(super) fn head(scene: &Scene, request: &AuthorizeRequest, findings: &mut Findings) {
-    findings.head = scene.lineage.head;
+pub(super) fn head(lineage_state: &LineageState, request: &AuthorizeRequest, findings: &mut Findings) {
+    findings.head = lineage_state.lineage.head;
     let Some(expected) = request.expected_head else { return };
-    if scene.lineage.head != Some(expected) {
-        let head = scene.lineage.head.map_or("nothing".to_owned(), |head| format!("`{head}`"));
+    if lineage_state.lineage.head != Some(expected) {
+        let head = lineage_state.lineage.head.map_or("nothing".to_owned(), |head| format!("`{head}`"));
         findings.deny(Code::HeadMismatch, format!("the lineage's head is {head}"), Some(expected));
     }
 }
@@ -69,7 +69,7 @@ pub(super) fn execution(
     view: &View<'_>,
     request: &AuthorizeRequest,
     findings: &mut Findings,
-) -> Result<Option<Scene>, RowError> {
+) -> Result<Option<LineageState>, RowError> {
     let name = match &request.lineage {
         Some(name) => name.clone(),
         None => match view.open_lineages(&request.domain, &request.subject)? {
@@ -86,12 +86,15 @@ pub(super) fn execution(
             }
         },
     };
-    let scene = scene(view, request, &name, findings)?;
-    if scene.as_ref().is_some_and(|scene| !scene.lineage.subjects.contains(&request.subject)) {
+    let lineage_state = lineage_state(view, request, &name, findings)?;
+    if lineage_state
+        .as_ref()
+        .is_some_and(|lineage_state| !lineage_state.lineage.subjects.contains(&request.subject))
+    {
         let detail = format!("lineage `{name}` is about another digest than `{}`", request.subject);
         findings.deny(Code::SubjectMismatch, detail, None);
     }
-    Ok(scene)
+    Ok(lineage_state)
 }
 
 /// What is said of the runtime. `own` is the execution's lineage, which is no runtime's: evidence about what is to run says
@@ -104,7 +107,7 @@ pub(super) fn runtime(
     request: &AuthorizeRequest,
     own: Option<&LineageName>,
     findings: &mut Findings,
-) -> Result<Option<Scene>, RowError> {
+) -> Result<Option<LineageState>, RowError> {
     match &request.runtime {
         None => Ok(None),
         Some(name) if own == Some(name) => {
@@ -112,7 +115,7 @@ pub(super) fn runtime(
             findings.deny(Code::LineageUnknown, detail, None);
             Ok(None)
         }
-        Some(name) => scene(view, request, name, findings),
+        Some(name) => lineage_state(view, request, name, findings),
     }
 }
 
@@ -121,12 +124,12 @@ pub(super) fn runtime(
 /// Rule R22 (RFC-EG-033 §7, quarantine): Neither the execution's lineage nor the runtime's is closed
 /// (`lineage_closed`), is quarantined (`lineage_quarantined`) or was begun with two subjects, after which it
 /// never allows again (`subject_mismatch`): start a new one.
-fn scene(
+fn lineage_state(
     view: &View<'_>,
     request: &AuthorizeRequest,
     name: &LineageName,
     findings: &mut Findings,
-) -> Result<Option<Scene>, RowError> {
+) -> Result<Option<LineageState>, RowError> {
     let Some(lineage) = view.lineage(&request.domain, name)? else {
         let detail = format!("there is no lineage `{name}` in domain `{}`", request.domain);
         findings.deny(Code::LineageUnknown, detail, None);
@@ -144,8 +147,8 @@ fn scene(
         findings.deny(Code::SubjectMismatch, detail, None);
     }
     let canonical = reconciled(view, name, &lineage, findings)?;
-    let said = said(view, request, name, &lineage, findings)?;
-    Ok(Some(Scene { name: name.clone(), lineage, said, canonical }))
+    let statements = statements(view, request, name, &lineage, findings)?;
+    Ok(Some(LineageState { name: name.clone(), lineage, statements, canonical }))
 }
 
 /// The half that stands of each equivocation. Denies for each that is not reconciled.
@@ -183,13 +186,13 @@ fn reconciled(
 /// Rule R24 (RFC-EG-033 §4, fragmented proof lineage): Each lineage has as many stored chains as it has
 /// issuers, and in each the newest slot of any kind is the one before the chain's next one and has the stored
 /// head as its first statement (`lineage_fragmented`).
-fn said(
+fn statements(
     view: &View<'_>,
     request: &AuthorizeRequest,
     name: &LineageName,
     lineage: &LineageRow,
     findings: &mut Findings,
-) -> Result<Vec<Said>, RowError> {
+) -> Result<Vec<IssuerStatements>, RowError> {
     let chains = view.chains(&request.domain, name)?;
     if usize::try_from(lineage.issuers) != Ok(chains.len()) {
         let detail = format!("lineage `{name}` has {} chains of {}", chains.len(), lineage.issuers);
@@ -210,7 +213,7 @@ fn said(
             findings.deny(Code::LineageFragmented, detail, None);
         }
         // A row that is missing is damage, which this says.
-        all.extend(view.said(chain, row, lineage)?);
+        all.extend(view.statements(chain, row, lineage)?);
     }
     Ok(all)
 }

@@ -14,7 +14,7 @@ use assent_proof::{
 use crate::ledgers::peer;
 
 /// A trust or a checkpoint that was accepted.
-pub(super) struct Word {
+pub(super) struct PeerStatement {
     pub(super) id: EvidenceId,
     pub(super) claims: Claims,
     issuer: PublicKey,
@@ -25,9 +25,9 @@ pub(super) struct Word {
 
 /// A domain's words, and what is known to make them void.
 #[derive(Default)]
-pub(super) struct Words {
+pub(super) struct PeerStatements {
     /// By their place in the ledger: answers do not come in its order.
-    accepted: BTreeMap<u64, Word>,
+    accepted: BTreeMap<u64, PeerStatement>,
     /// What was invalidated by name, of any kind.
     invalidated: BTreeSet<EvidenceId>,
     /// Keys, each with when what it signed began to be void.
@@ -37,11 +37,11 @@ pub(super) struct Words {
 }
 
 /// Whether a kind is one of these.
-pub(super) fn is_word(kind: EvidenceKind) -> bool {
+pub(super) fn is_peer_statement(kind: EvidenceKind) -> bool {
     matches!(kind, EvidenceKind::SovereignTrust | EvidenceKind::SynchronizationContinuity)
 }
 
-impl Words {
+impl PeerStatements {
     /// Those of a domain that begins with this policy.
     pub(super) fn under(policy: &PolicyBody) -> Self {
         Self { wanted: wanted(policy), ..Self::default() }
@@ -62,24 +62,26 @@ impl Words {
             Ok(Claims::Revocation { authority, invalid_since: Some(since), .. }) => {
                 self.void_since.push((authority, since));
             }
-            Ok(claims) if is_word(statement.kind) => {
+            Ok(claims) if is_peer_statement(statement.kind) => {
                 let Some(issuer) = statement.issuers.first().copied() else { return };
                 let references = statement.references.clone();
                 let expires_at = statement.expires_at;
-                self.accepted.insert(index, Word { id, claims, issuer, references, expires_at, accepted });
+                self.accepted
+                    .insert(index, PeerStatement { id, claims, issuer, references, expires_at, accepted });
             }
             _ => {}
         }
     }
 
     /// All trusts, in order.
-    pub(super) fn trusts(&self) -> Vec<&Word> {
-        let is_trust = |word: &&Word| word.claims.kind() == EvidenceKind::SovereignTrust;
+    pub(super) fn trusts(&self) -> Vec<&PeerStatement> {
+        let is_trust =
+            |peer_statement: &&PeerStatement| peer_statement.claims.kind() == EvidenceKind::SovereignTrust;
         self.accepted.values().filter(is_trust).collect()
     }
 
     /// Whether a trust may still carry a checkpoint, while these keys are revoked.
-    pub(super) fn carries(&self, trust: &Word, revoked: &[PublicKey], now: Seconds) -> bool {
+    pub(super) fn carries(&self, trust: &PeerStatement, revoked: &[PublicKey], now: Seconds) -> bool {
         let lasts = match &trust.claims {
             Claims::SovereignTrust { not_after, .. } => *not_after > now,
             _ => false,
@@ -89,31 +91,32 @@ impl Words {
     }
 
     /// The checkpoints of a peer with what each says, in order.
-    pub(super) fn checkpoints(&self, origin: &str) -> Vec<(&Word, Checkpoint)> {
-        let read = self.accepted.values().filter_map(|word| match &word.claims {
-            Claims::SynchronizationContinuity { checkpoint, .. } => Some((word, peer::said(checkpoint)?)),
+    pub(super) fn checkpoints(&self, origin: &str) -> Vec<(&PeerStatement, Checkpoint)> {
+        let read = self.accepted.values().filter_map(|peer_statement| match &peer_statement.claims {
+            Claims::SynchronizationContinuity { checkpoint, .. } => {
+                Some((peer_statement, peer::said(checkpoint)?))
+            }
             _ => None,
         });
         read.filter(|(_, checkpoint)| checkpoint.origin == origin).collect()
     }
 
     /// Whether a word is void: by its key, by name, or with what it rests on.
-    pub(super) fn is_void(&self, word: &Word) -> bool {
-        let by_key = self
-            .void_since
-            .iter()
-            .any(|(key, since)| *key == word.issuer && word.accepted >= since.to_millis());
+    pub(super) fn is_void(&self, peer_statement: &PeerStatement) -> bool {
+        let by_key = self.void_since.iter().any(|(key, since)| {
+            *key == peer_statement.issuer && peer_statement.accepted >= since.to_millis()
+        });
         let gone = |id: &EvidenceId| {
             let of = self.accepted.values().find(|other| other.id == *id);
             self.invalidated.contains(id) || of.is_some_and(|other| self.is_void(other))
         };
-        by_key || self.invalidated.contains(&word.id) || word.references.iter().any(gone)
+        by_key || self.invalidated.contains(&peer_statement.id) || peer_statement.references.iter().any(gone)
     }
 }
 
 /// The kind of word that a policy requires.
 fn wanted(policy: &PolicyBody) -> Option<EvidenceKind> {
-    policy.require.iter().map(|requirement| requirement.kind).find(|kind| is_word(*kind))
+    policy.require.iter().map(|requirement| requirement.kind).find(|kind| is_peer_statement(*kind))
 }
 
 #[cfg(test)]
@@ -121,9 +124,15 @@ mod tests {
     use assent_proof::{RevocationReason, Sha256};
 
     use super::*;
-    use crate::sim::ground::key;
+    use crate::sim::setup::key;
 
-    fn learn(words: &mut Words, index: u64, issuer: PublicKey, claims: &Claims, references: Vec<EvidenceId>) {
+    fn learn(
+        peer_statements: &mut PeerStatements,
+        index: u64,
+        issuer: PublicKey,
+        claims: &Claims,
+        references: Vec<EvidenceId>,
+    ) {
         let number = u8::try_from(index).unwrap();
         let statement = Statement {
             subject_name: None,
@@ -141,17 +150,21 @@ mod tests {
             claims: claims.to_json(),
         };
         let accepted = Millis(i64::from(number) * 1000);
-        words.learn((index, accepted), EvidenceId([number; 32]), &statement);
+        peer_statements.learn((index, accepted), EvidenceId([number; 32]), &statement);
     }
 
-    fn void(words: &Words) -> Vec<bool> {
-        words.accepted.values().map(|word| words.is_void(word)).collect()
+    fn void(peer_statements: &PeerStatements) -> Vec<bool> {
+        peer_statements
+            .accepted
+            .values()
+            .map(|peer_statement| peer_statements.is_void(peer_statement))
+            .collect()
     }
 
     #[test]
     fn a_checkpoint_falls_with_the_key_that_brought_it_and_with_its_trust() {
         let (zone, registry) = (key("zone", 1).public(), key("registry", 1).public());
-        let mut words = Words::default();
+        let mut peer_statements = PeerStatements::default();
         let trust = Claims::SovereignTrust {
             peer: "peer.test/0".to_owned(),
             registry_key: key("peer", 1).public(),
@@ -167,18 +180,24 @@ mod tests {
         };
         let trusted = EvidenceId([4; 32]);
         // The checkpoint's receipt comes first, the trust's after a second try.
-        learn(&mut words, 6, registry, &checkpoint, vec![trusted]);
-        learn(&mut words, 4, zone, &trust, Vec::new());
-        assert_eq!(void(&words), [false, false]);
-        learn(&mut words, 7, registry, &revocation(7), Vec::new());
-        assert_eq!(void(&words), [false, false]);
-        let [known] = words.trusts()[..] else { panic!("one trust") };
-        assert!(words.carries(known, &[registry], Seconds(99)));
-        assert!(!words.carries(known, &[zone], Seconds(99)));
-        assert!(!words.carries(known, &[], Seconds(100)));
-        learn(&mut words, 8, registry, &revocation(6), Vec::new());
-        assert_eq!(void(&words), [false, true]);
-        learn(&mut words, 9, zone, &Claims::Containment(Containment::Invalidate(trusted)), Vec::new());
-        assert_eq!(void(&words), [true, true]);
+        learn(&mut peer_statements, 6, registry, &checkpoint, vec![trusted]);
+        learn(&mut peer_statements, 4, zone, &trust, Vec::new());
+        assert_eq!(void(&peer_statements), [false, false]);
+        learn(&mut peer_statements, 7, registry, &revocation(7), Vec::new());
+        assert_eq!(void(&peer_statements), [false, false]);
+        let [known] = peer_statements.trusts()[..] else { panic!("one trust") };
+        assert!(peer_statements.carries(known, &[registry], Seconds(99)));
+        assert!(!peer_statements.carries(known, &[zone], Seconds(99)));
+        assert!(!peer_statements.carries(known, &[], Seconds(100)));
+        learn(&mut peer_statements, 8, registry, &revocation(6), Vec::new());
+        assert_eq!(void(&peer_statements), [false, true]);
+        learn(
+            &mut peer_statements,
+            9,
+            zone,
+            &Claims::Containment(Containment::Invalidate(trusted)),
+            Vec::new(),
+        );
+        assert_eq!(void(&peer_statements), [true, true]);
     }
 }

@@ -54,7 +54,7 @@ fn each_negative_denies_until_it_is_released_itself_though_another_says_the_same
 
 /// Rule R67.
 #[test]
-fn a_negative_is_not_silenced_because_its_twin_was_released_nor_heard_because_it_was_not() {
+fn the_release_of_one_negative_neither_lifts_nor_keeps_another_that_says_the_same() {
     let mut world = allowed();
     let first = states(&mut world, 10, 0, None, contraindicated());
     let second = states(&mut world, 20, 1, Some(first), contraindicated().issued(at(-1)));
@@ -157,7 +157,7 @@ fn the_canonical_half_of_an_artifact_has_lost_the_uses_that_the_other_half_lost(
 
 /// Rule R33.
 #[test]
-fn a_walk_past_more_void_statements_than_the_bound_is_a_doubt_and_denies_with_a_way_out() {
+fn a_walk_over_more_void_statements_than_the_bound_denies_and_names_a_remedy() {
     let mut world = allowed();
     let mut parent = states(&mut world, 10, 0, None, affirming());
     let many = assent_registry::limit::WALKED_STATEMENTS as u64 + 1;
@@ -205,7 +205,7 @@ fn what_rests_on_a_contested_statement_has_not_replaced_the_negative_before_it()
 
 /// Rule R102.
 #[test]
-fn a_lineage_in_which_too_many_slots_were_reconciled_stays_quarantined_by_the_next_equivocation() {
+fn a_lineage_at_its_bound_of_reconciled_slots_stays_quarantined_by_the_next_equivocation() {
     let mut world = allowed();
     let most = assent_registry::limit::RECONCILED_PER_LINEAGE as u64;
     let mut parent = None;

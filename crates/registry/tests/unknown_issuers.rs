@@ -1,14 +1,14 @@
 //! Envelopes that name issuers which the registry does not know: what is said of them before a signature is computed.
 //!
 //! Besides, every envelope that any test of this crate submits on its own is held to the same rule (`World::submit_at`): nothing that
-//! is accepted is refused as of strangers, and what is refused so has the code that applying it gives. Only an envelope that is also
+//! is accepted is refused as by unknown issuers, and what is refused so has the code that applying it gives. Only an envelope that is also
 //! wrong in another way, as one with a revoked issuer, may have another code then.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod support;
 
 use assent_proof::{Code, Envelope, ParsedEnvelope, PolicyVerdict, PublicKey, Role, SigningKey};
-use assent_registry::{Outcome, View, admits, refuses_strangers, rules_in_force};
+use assent_registry::{Outcome, View, admits, refuses_unknown_issuers, rules_in_force};
 use support::*;
 
 /// Statements of nearly every kind, none of which brings a key.
@@ -46,13 +46,13 @@ fn forged(bytes: &[u8]) -> Vec<u8> {
 
 /// Rule R69.
 #[test]
-fn a_statement_of_any_kind_by_unknown_keys_is_refused_as_apply_refuses_it_whatever_its_signatures_are() {
+fn a_statement_by_unknown_keys_is_refused_before_its_signatures_with_the_code_of_apply() {
     let mut world = World::new();
     let stranger = key(99);
     for draft in drafts(&world) {
         let bytes = draft.sign(&[&stranger]);
-        let said = strangers(&world.rows, &bytes).unwrap();
-        assert_eq!(strangers(&world.rows, &forged(&bytes)), Some(said.clone()), "{:?}", draft.0.kind);
+        let said = unknown_issuers(&world.rows, &bytes).unwrap();
+        assert_eq!(unknown_issuers(&world.rows, &forged(&bytes)), Some(said.clone()), "{:?}", draft.0.kind);
         let Outcome::Refused { refusal, .. } = world.submit(&bytes) else { panic!("{:?}", draft.0.kind) };
         assert_eq!(refusal, said);
         assert_eq!(said.code, Code::AuthorityUnknown, "{:?}", draft.0.kind);
@@ -65,9 +65,9 @@ fn a_statement_by_a_known_key_beside_an_unknown_one_is_refused_too_if_it_admits_
     let keys = world.keys.clone();
     let target = keys.audit.public();
     let both = revocation(target, None).sign(&[&keys.governance[0], &key(99)]);
-    assert_eq!(strangers(&world.rows, &both).map(|refusal| refusal.code), Some(Code::AuthorityUnknown));
+    assert_eq!(unknown_issuers(&world.rows, &both).map(|refusal| refusal.code), Some(Code::AuthorityUnknown));
     let known = revocation(target, None).sign(&[&keys.governance[0], &keys.governance[1]]);
-    assert_eq!(strangers(&world.rows, &known), None);
+    assert_eq!(unknown_issuers(&world.rows, &known), None);
 }
 
 #[test]
@@ -76,10 +76,10 @@ fn a_revoked_key_and_one_of_another_domain_are_known_and_apply_says_what_is_wron
     let keys = world.keys.clone();
     accepted(&world.submit(&revocation(keys.attestation.public(), None).sign(&[&keys.governance[0]])));
     let revoked = affirming().sign(&[&keys.attestation]);
-    assert_eq!(strangers(&world.rows, &revoked), None);
+    assert_eq!(unknown_issuers(&world.rows, &revoked), None);
     assert_eq!(refused(&world.submit(&revoked)), Code::AuthorityRevoked);
     let of_root = affirming().sign(&[&keys.root]);
-    assert_eq!(strangers(&world.rows, &of_root), None);
+    assert_eq!(unknown_issuers(&world.rows, &of_root), None);
     assert_eq!(refused(&world.submit(&of_root)), Code::AuthorityUnknown);
 }
 
@@ -90,15 +90,15 @@ fn a_statement_that_admits_keys_needs_one_known_issuer_and_its_new_keys_need_not
     let keys = world.keys.clone();
     let new = key(99);
     let grant = grant(new.public(), Role::Audit).slot(9, Some(query_id(&world)));
-    assert_eq!(strangers(&world.rows, &grant.sign(&[&keys.governance[0], &new])), None);
-    let alone = strangers(&world.rows, &grant.sign(&[&new])).unwrap();
+    assert_eq!(unknown_issuers(&world.rows, &grant.sign(&[&keys.governance[0], &new])), None);
+    let alone = unknown_issuers(&world.rows, &grant.sign(&[&new])).unwrap();
     assert_eq!(alone.code, Code::ThresholdNotMet);
     let domain = domain_statement("prod.us", &[new.public()], 1).slot(9, Some(query_id(&world)));
-    assert_eq!(strangers(&world.rows, &domain.sign(&[&keys.root, &new])), None);
-    assert!(strangers(&world.rows, &domain.sign(&[&new])).is_some());
+    assert_eq!(unknown_issuers(&world.rows, &domain.sign(&[&keys.root, &new])), None);
+    assert!(unknown_issuers(&world.rows, &domain.sign(&[&new])).is_some());
     let root = root_statement(&[new.public()], 1, keys.checkpoint.public()).slot(9, Some(query_id(&world)));
-    assert_eq!(strangers(&world.rows, &root.sign(&[&keys.root, &new])), None);
-    assert!(strangers(&world.rows, &root.sign(&[&new])).is_some());
+    assert_eq!(unknown_issuers(&world.rows, &root.sign(&[&keys.root, &new])), None);
+    assert!(unknown_issuers(&world.rows, &root.sign(&[&new])).is_some());
 }
 
 #[test]
@@ -118,8 +118,8 @@ fn a_key_that_an_envelope_before_it_admits_counts_as_known() {
     let rules = rules_in_force(&world.rows).unwrap();
     let parsed = ParsedEnvelope::parse(&bytes, ORIGIN, rules).unwrap();
     let view = View::new(&world.rows);
-    assert!(refuses_strangers(&view, &parsed, |_| false).unwrap().is_some());
-    assert_eq!(refuses_strangers(&view, &parsed, |key| granted.contains(key)).unwrap(), None);
+    assert!(refuses_unknown_issuers(&view, &parsed, |_| false).unwrap().is_some());
+    assert_eq!(refuses_unknown_issuers(&view, &parsed, |key| granted.contains(key)).unwrap(), None);
 }
 
 #[test]
@@ -129,16 +129,16 @@ fn an_unknown_issuer_is_named_whatever_the_time_has_made_of_the_known_ones_befor
     accepted(&world.submit(&revocation(keys.attestation.public(), None).sign(&[&keys.governance[0]])));
     let (known, new) = (&keys.attestation, key(99));
     let bytes = policy(attested_policy()).slot(9, Some(query_id(&world))).sign(&[known, &new]);
-    let said = strangers(&world.rows, &bytes).unwrap();
+    let said = unknown_issuers(&world.rows, &bytes).unwrap();
     assert_eq!(said.code, Code::AuthorityUnknown);
     assert!(said.detail.contains(&new.public().to_string()), "{said}");
 }
 
 /// Rule R82.
 #[test]
-fn what_lies_in_a_domain_that_is_not_there_is_refused_for_that_first_as_apply_does() {
+fn a_statement_in_an_unknown_domain_is_refused_for_the_domain_first_as_apply_does() {
     let mut world = World::new();
     let bytes = affirming().domain("nowhere").sign(&[&key(99)]);
-    assert_eq!(strangers(&world.rows, &bytes).map(|refusal| refusal.code), Some(Code::DomainUnknown));
+    assert_eq!(unknown_issuers(&world.rows, &bytes).map(|refusal| refusal.code), Some(Code::DomainUnknown));
     assert_eq!(refused(&world.submit(&bytes)), Code::DomainUnknown);
 }

@@ -23,7 +23,7 @@ pub(super) struct Tail {
 }
 
 /// What Raft left behind.
-pub(super) struct Held {
+pub(super) struct StoredRaftState {
     /// What the log holds beyond what is applied.
     pub(super) tail: Tail,
     pub(super) last: LogIdOf<TypeConfig>,
@@ -31,7 +31,7 @@ pub(super) struct Held {
     pub(super) membership: Membership<NodeId, PeerNode>,
 }
 
-impl Held {
+impl StoredRaftState {
     pub(super) async fn read(
         store: &Store<LogRecord>,
         cluster_id: ClusterId,
