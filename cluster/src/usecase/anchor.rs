@@ -193,9 +193,9 @@ impl Anchor {
 
     /// By how much the wall clock is behind the latest time that was trusted, in milliseconds, if that is more than the bound.
     ///
-    /// Rule R135 (RFC-EG-033 §6, timestamp-bound proof continuity): A wall clock that is behind the latest
-    /// time that the process trusted, by more than the bound, is not trusted until it has caught up or an
-    /// operator has confirmed it.
+    /// Rule R135 (RFC-EG-033 §6, timestamp-bound proof continuity): A wall clock that is more than the bound
+    /// behind the latest time that the process trusted is not trusted until it has caught up or an operator
+    /// has confirmed it.
     fn set_back_ms(&self, moment: Moment) -> Option<u64> {
         let behind_ms = u64::try_from(self.latest?.since(moment.wall)).unwrap_or(0);
         (behind_ms > self.bound_ms).then_some(behind_ms)

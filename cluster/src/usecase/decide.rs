@@ -326,8 +326,8 @@ impl Evaluator<'_> {
     /// any more (`evidence_mutated`).
     ///
     /// Rule R52 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): After `conclude` a deny is never replaced by
-    /// an allow, and an allow only by a deny, as every allow is once the node has a reason to stop: that its
-    /// store, Raft, its history or a lasting task of its own has ended (`evidence_mutated`).
+    /// an allow, an allow is replaced only by a deny, and every allow is replaced once the node has a reason
+    /// to stop: its store, Raft, its history or one of its lasting tasks has ended (`evidence_mutated`).
     fn allow_nothing_if_stopping(&self, decided: &mut [(AuthorizeRequest, Decision)]) {
         let parts = &self.inner.parts;
         if let Ok((_, view)) = &self.state

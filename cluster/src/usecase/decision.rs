@@ -82,8 +82,8 @@ impl Parts {
         Answered { verdict: decision.verdict().clone(), codes, status, body }
     }
 
-    /// Rule R53 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A decision is answered with `allow`, and by
-    /// itself with status 200, exactly if it holds an `Allow`.
+    /// Rule R53 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A decision is answered with `allow`, and
+    /// outside a batch with status 200, if it holds an `Allow`, and only then.
     fn body(&self, request: &AuthorizeRequest, decision: &Decision) -> DecisionBody {
         let reasons = decision
             .reasons

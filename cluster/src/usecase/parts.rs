@@ -154,8 +154,8 @@ impl Parts {
     /// Why this node cannot go on, if it cannot.
     ///
     /// Rule R52 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): After `conclude` a deny is never replaced by
-    /// an allow, and an allow only by a deny, as every allow is once the node has a reason to stop: that its
-    /// store, Raft, its history or a lasting task of its own has ended (`evidence_mutated`).
+    /// an allow, an allow is replaced only by a deny, and every allow is replaced once the node has a reason
+    /// to stop: its store, Raft, its history or one of its lasting tasks has ended (`evidence_mutated`).
     pub(crate) fn fatal(&self) -> Option<String> {
         if let Some(cause) = self.storage.health.poisoned() {
             return Some(format!("the store has stopped: {cause}"));

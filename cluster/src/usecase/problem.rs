@@ -37,8 +37,9 @@ pub(super) fn is_settled(code: Code) -> bool {
 
 /// Why a submission has no outcome.
 ///
-/// Rule R156 (RFC-EG-033 §4, synchronization ambiguity): A submission that was certainly not proposed, for
-/// want of a quorum or of a sure clock, is answered with 503, and one whose outcome is unknown with 504.
+/// Rule R156 (RFC-EG-033 §4, synchronization ambiguity): A submission that was certainly not proposed,
+/// because there was no quorum or no sure clock, is answered with 503, and one whose outcome is unknown with
+/// 504.
 pub(super) fn of_failure(failure: &Failure) -> Box<Problem> {
     match failure {
         Failure::NoQuorum(detail) => problem(Code::NoQuorum, Call::Submission, detail),

@@ -66,8 +66,8 @@ pub struct DecisionBody {
 impl DecisionBody {
     /// The HTTP status that it comes with: 200, 403, or 503 if any reason is that the registry cannot know.
     ///
-    /// Rule R53 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A decision is answered with `allow`, and by
-    /// itself with status 200, exactly if it holds an `Allow`.
+    /// Rule R53 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A decision is answered with `allow`, and
+    /// outside a batch with status 200, if it holds an `Allow`, and only then.
     pub fn status(&self) -> u16 {
         match (self.decision, self.retry()) {
             (Verdict::Allow, _) => 200,

@@ -20,8 +20,8 @@ impl View<'_> {
     /// The quarantines of a lineage that hold, by id; all of them, or more than can be named.
     ///
     /// Rule R22 (RFC-EG-033 §7, quarantine): Neither the execution's lineage nor the runtime's is closed
-    /// (`lineage_closed`), is quarantined (`lineage_quarantined`) or was begun with two subjects, after which
-    /// it never allows again (`subject_mismatch`): start a new one.
+    /// (`lineage_closed`), is quarantined (`lineage_quarantined`) or was begun with two subjects, in which
+    /// case a new one must be started (`subject_mismatch`).
     pub(crate) fn quarantines(
         &self,
         domain: &DomainName,
@@ -88,8 +88,8 @@ impl View<'_> {
     /// Adds those whose newest release is void, among the releases by the same signers.
     ///
     /// Rule R67 (RFC-EG-033 §7, quarantine): A quarantine, an isolation or a negative is released only while
-    /// a release in force names that very one, and not another that says the same, and an invalidation is
-    /// never released.
+    /// a release in force names exactly that statement, and not another one that says the same, and an
+    /// invalidation is never released.
     fn released_in_void(
         &self,
         domain: &DomainName,
@@ -128,8 +128,8 @@ impl View<'_> {
     /// Whether a release of this evidence is in force. A void release releases nothing.
     ///
     /// Rule R67 (RFC-EG-033 §7, quarantine): A quarantine, an isolation or a negative is released only while
-    /// a release in force names that very one, and not another that says the same, and an invalidation is
-    /// never released.
+    /// a release in force names exactly that statement, and not another one that says the same, and an
+    /// invalidation is never released.
     pub(crate) fn is_released(&self, row: &EvidenceRow) -> Result<bool, RowError> {
         match &row.released_by {
             None => Ok(false),

@@ -28,7 +28,8 @@ use crate::rows::RowError;
 /// execution's lineage must cover the request, whatever the policy requires (`evidence_missing`).
 ///
 /// Rule R146 (RFC-EG-033 §10, proof replay attacks): A permit uses its nonce up, and takes one use of each
-/// authorization that counts for its request, of the execution or of the runtime, and that counts its uses.
+/// authorization that counts its uses and that counts for the request, in the execution's lineage or in the
+/// runtime's.
 pub(super) fn authorization(
     case: &Case<'_>,
     execution: &LineageState,
@@ -91,8 +92,8 @@ pub(super) fn covers(
 /// Why an artifact's counted uses do not let it cover the request, if they don't.
 ///
 /// Rule R42 (RFC-EG-033 §7, deny): An authorization that counts its uses covers no request without a permit
-/// (`permit_required`), that of a new permit only while a use is left, and that of a recorded permit only if
-/// the permit took a use of it (`authorization_consumed`).
+/// (`permit_required`), covers the request of a new permit only while a use is left, and covers the request
+/// of a recorded permit only if that permit took one of its uses (`authorization_consumed`).
 fn uses(case: &Case<'_>, half: &SlotRow) -> Result<Option<Flaw>, RowError> {
     let Some(uses) = effects(&half.claims).uses else { return Ok(None) };
     match &case.mode {
@@ -154,9 +155,9 @@ fn in_time(not_before: Seconds, not_after: Seconds, now: Millis) -> Option<Flaw>
 /// It names the action.
 ///
 /// Rule R41 (RFC-EG-033 §2, execution authorization artifacts): An authorization covers only a request whose
-/// action it names (`action_not_permitted`), and whose audience, environment and runtime it names too
-/// wherever it names any (`audience_mismatch`, `environment_mismatch`, `runtime_mismatch`), compared byte by
-/// byte.
+/// action it names (`action_not_permitted`), and, if it names audiences, environments or runtimes, only one
+/// whose audience, environment or runtime is among them (`audience_mismatch`, `environment_mismatch`,
+/// `runtime_mismatch`), compared byte by byte.
 fn for_action(request: &AuthorizeRequest, actions: &[String]) -> Option<Flaw> {
     if !actions.contains(&request.action) {
         let detail = format!("the artifact does not name action `{}`", request.action);
@@ -168,9 +169,9 @@ fn for_action(request: &AuthorizeRequest, actions: &[String]) -> Option<Flaw> {
 /// It is meant for anybody, or for the audience that the request names.
 ///
 /// Rule R41 (RFC-EG-033 §2, execution authorization artifacts): An authorization covers only a request whose
-/// action it names (`action_not_permitted`), and whose audience, environment and runtime it names too
-/// wherever it names any (`audience_mismatch`, `environment_mismatch`, `runtime_mismatch`), compared byte by
-/// byte.
+/// action it names (`action_not_permitted`), and, if it names audiences, environments or runtimes, only one
+/// whose audience, environment or runtime is among them (`audience_mismatch`, `environment_mismatch`,
+/// `runtime_mismatch`), compared byte by byte.
 fn for_audience(request: &AuthorizeRequest, audience: &Option<Vec<String>>) -> Option<Flaw> {
     if let Some(audience) = audience
         && !request.audience.as_ref().is_some_and(|asked| audience.contains(asked))
@@ -187,9 +188,9 @@ fn for_audience(request: &AuthorizeRequest, audience: &Option<Vec<String>>) -> O
 /// It is meant for every environment, or for that of the request.
 ///
 /// Rule R41 (RFC-EG-033 §2, execution authorization artifacts): An authorization covers only a request whose
-/// action it names (`action_not_permitted`), and whose audience, environment and runtime it names too
-/// wherever it names any (`audience_mismatch`, `environment_mismatch`, `runtime_mismatch`), compared byte by
-/// byte.
+/// action it names (`action_not_permitted`), and, if it names audiences, environments or runtimes, only one
+/// whose audience, environment or runtime is among them (`audience_mismatch`, `environment_mismatch`,
+/// `runtime_mismatch`), compared byte by byte.
 fn for_environment(request: &AuthorizeRequest, environment: &Option<String>) -> Option<Flaw> {
     if let Some(environment) = environment
         && request.environment.as_ref() != Some(environment)
@@ -203,9 +204,9 @@ fn for_environment(request: &AuthorizeRequest, environment: &Option<String>) -> 
 /// It is meant for any runtime, or for the one that the request names.
 ///
 /// Rule R41 (RFC-EG-033 §2, execution authorization artifacts): An authorization covers only a request whose
-/// action it names (`action_not_permitted`), and whose audience, environment and runtime it names too
-/// wherever it names any (`audience_mismatch`, `environment_mismatch`, `runtime_mismatch`), compared byte by
-/// byte.
+/// action it names (`action_not_permitted`), and, if it names audiences, environments or runtimes, only one
+/// whose audience, environment or runtime is among them (`audience_mismatch`, `environment_mismatch`,
+/// `runtime_mismatch`), compared byte by byte.
 fn for_runtime(request: &AuthorizeRequest, runtimes: &Option<Vec<LineageName>>) -> Option<Flaw> {
     if let Some(runtimes) = runtimes
         && !request.runtime.as_ref().is_some_and(|asked| runtimes.contains(asked))

@@ -122,8 +122,8 @@ pub(super) fn runtime(
 /// A lineage and what was said in it. Denies if there is none, and if it is closed, quarantined or begun with two subjects.
 ///
 /// Rule R22 (RFC-EG-033 §7, quarantine): Neither the execution's lineage nor the runtime's is closed
-/// (`lineage_closed`), is quarantined (`lineage_quarantined`) or was begun with two subjects, after which it
-/// never allows again (`subject_mismatch`): start a new one.
+/// (`lineage_closed`), is quarantined (`lineage_quarantined`) or was begun with two subjects, in which case a
+/// new one must be started (`subject_mismatch`).
 fn lineage_state(
     view: &View<'_>,
     request: &AuthorizeRequest,
@@ -183,9 +183,9 @@ fn reconciled(
 /// What every issuer said in a lineage, by issuer. Denies if the stored chains do not join: there are as many as the lineage
 /// has issuers, and each ends with the slot before its next one.
 ///
-/// Rule R24 (RFC-EG-033 §4, fragmented proof lineage): Each lineage has as many stored chains as it has
-/// issuers, and in each the newest slot of any kind is the one before the chain's next one and has the stored
-/// head as its first statement (`lineage_fragmented`).
+/// Rule R24 (RFC-EG-033 §4, fragmented proof lineage): In each lineage there are as many stored chains as
+/// issuers, and in each chain the newest slot, of whatever kind, comes right before the next free slot and
+/// has the stored head as its first statement (`lineage_fragmented`).
 fn statements(
     view: &View<'_>,
     request: &AuthorizeRequest,

@@ -22,9 +22,10 @@ use crate::rows::{RowError, Table};
 /// execution's lineage and in the runtime's, whether or not the policy requires its kind, however many other
 /// issuers pass, however old it is, and whether or not it is void.
 ///
-/// Rule R32 (RFC-EG-033 §7, best-effort evidence continuity): For each issuer and kind the slots are walked
-/// back from the newest one to the first in which a statement of that kind stands, and the negatives of all
-/// slots on that way are heard, except as R34 says, since what does not stand has replaced nothing.
+/// Rule R32 (RFC-EG-033 §7, best-effort evidence continuity): For each issuer and kind, an evaluation goes
+/// back from the newest slot up to and including the first one in which a statement of that kind stands, and
+/// hears the negatives of all these slots, except as R34 says, since a statement that does not stand has
+/// replaced nothing.
 ///
 /// Rule R33 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): If one evaluation would walk back over more than
 /// 1,024 slots, it denies (`inheritance_unverifiable`).
@@ -106,8 +107,8 @@ fn hear(
 /// Whether governance lifted a negative statement whose issuer can no longer say otherwise.
 ///
 /// Rule R67 (RFC-EG-033 §7, quarantine): A quarantine, an isolation or a negative is released only while a
-/// release in force names that very one, and not another that says the same, and an invalidation is never
-/// released.
+/// release in force names exactly that statement, and not another one that says the same, and an invalidation
+/// is never released.
 fn released(case: &Case<'_>, id: &EvidenceId) -> Result<bool, RowError> {
     match case.view.evidence(id)? {
         Some(row) => case.view.is_released(&row),
@@ -119,10 +120,10 @@ fn released(case: &Case<'_>, id: &EvidenceId) -> Result<bool, RowError> {
 /// An absent list is not checked, an empty one approves nothing.
 ///
 /// Rule R28 (RFC-EG-033 §2, runtime attestation evidence): An attestation is negative if the policy has a
-/// list of statuses without its status (`attestation_not_affirming`).
+/// list of statuses that lacks its status (`attestation_not_affirming`).
 ///
 /// Rule R29 (RFC-EG-033 §2, runtime integrity verification): An attestation or a measurement is negative if
-/// the policy has a list of measurements without its measurement (`measurement_not_approved`).
+/// the policy has a list of measurements that lacks its measurement (`measurement_not_approved`).
 ///
 /// Rule R30 (RFC-EG-033 §2, policy validation proofs): A policy validation is negative if it says `fail`
 /// (`policy_validation_failed`).

@@ -38,8 +38,8 @@ pub(super) fn recorded(case: &Case<'_>, findings: &mut Findings) -> Result<(), R
 /// ledger (`permit_required`), for this request (`nonce_reused`) and not void (`inheritance_unverifiable`),
 /// and the uses of a permit that is void stay taken.
 ///
-/// Rule R43 (RFC-EG-033 §7, deny): Where the policy wants a permit always, a read allows nothing
-/// (`permit_required`).
+/// Rule R43 (RFC-EG-033 §7, deny): If the policy allows only with a permit, a question that asks for no
+/// permit is denied (`permit_required`).
 pub(super) fn needed(case: &Case<'_>, counted: Option<EvidenceId>, findings: &mut Findings) {
     let lacks_permit = match &case.mode {
         Mode::Read => case.policy.permit_always.then_some("the domain's policy allows only with a permit"),

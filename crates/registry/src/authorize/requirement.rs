@@ -17,9 +17,9 @@ use crate::rows::RowError;
 
 /// Denies unless every requirement of the policy is met. Answers what counted and counts its uses.
 ///
-/// Rule R44 (RFC-EG-033 §4, incomplete proof continuity): As many different issuers count towards each
-/// requirement as it asks for, in the execution's lineage or, if it is a requirement of the runtime, in the
-/// lineage of the runtime that the request names and in no other (`evidence_missing`).
+/// Rule R44 (RFC-EG-033 §4, incomplete proof continuity): Towards each requirement at least as many different
+/// issuers count as it asks for, all in the execution's lineage or, if it is a requirement of the runtime,
+/// all in the lineage of the runtime that the request names (`evidence_missing`).
 pub(super) fn all(
     case: &Case<'_>,
     execution: &LineageState,
@@ -53,12 +53,13 @@ pub(super) fn all(
 /// count, and of an equivocation in it only the chosen half: if that half is of another kind, nothing counts
 /// for the kind of the rejected one, not even an older statement.
 ///
-/// Rule R44 (RFC-EG-033 §4, incomplete proof continuity): As many different issuers count towards each
-/// requirement as it asks for, in the execution's lineage or, if it is a requirement of the runtime, in the
-/// lineage of the runtime that the request names and in no other (`evidence_missing`).
+/// Rule R44 (RFC-EG-033 §4, incomplete proof continuity): Towards each requirement at least as many different
+/// issuers count as it asks for, all in the execution's lineage or, if it is a requirement of the runtime,
+/// all in the lineage of the runtime that the request names (`evidence_missing`).
 ///
 /// Rule R146 (RFC-EG-033 §10, proof replay attacks): A permit uses its nonce up, and takes one use of each
-/// authorization that counts for its request, of the execution or of the runtime, and that counts its uses.
+/// authorization that counts its uses and that counts for the request, in the execution's lineage or in the
+/// runtime's.
 fn check(
     case: &Case<'_>,
     required: &Requirement,
@@ -160,7 +161,7 @@ fn content(case: &Case<'_>, half: &SlotRow) -> Option<(Code, String)> {
 
 /// Until when the other registry is trusted, for what speaks of one.
 ///
-/// Rule R46 (RFC-EG-033 §2, sovereign execution trust evidence): What speaks of another registry counts no
+/// Rule R46 (RFC-EG-033 §2, sovereign execution trust evidence): Evidence about another registry counts no
 /// longer than the trust in that registry (`inheritance_unverifiable`).
 fn trusted_until(case: &Case<'_>, half: &SlotRow) -> Result<Option<Millis>, RowError> {
     match effects(&half.claims).peer {

@@ -136,8 +136,8 @@ impl Findings {
 
     /// Adds a reason to deny. Beyond the bound one is only counted: the last in order whose code another one names.
     ///
-    /// Rule R51 (RFC-EG-033 §7, deny): A deny names its reasons in the order of the codes, at most 32 with
-    /// each code that denies among them, and how many more there are.
+    /// Rule R51 (RFC-EG-033 §7, deny): A deny names its reasons in the order of the codes, at most 32 of them
+    /// but at least one for each code that denies, and says how many more there are.
     pub(super) fn deny(&mut self, code: Code, detail: String, evidence: Option<EvidenceId>) {
         self.reasons.insert(Reason { code, evidence, detail, remedy: None });
         if self.reasons.len() <= limit::REASONS {
@@ -181,17 +181,17 @@ impl Grounds {
 
 /// Concludes: an allow takes grounds, no reason against it, and time in which it holds.
 ///
-/// Rule R49 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): Only `conclude` makes an `Allow`, from grounds,
-/// without one reason against it and with time left for it, and else it denies, with `evidence_missing` if
-/// nothing else denies.
+/// Rule R49 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): Only `conclude` makes an `Allow`, and only from
+/// grounds, with no reason against it and with time left for it; otherwise it denies, with `evidence_missing`
+/// if there is no other reason.
 ///
 /// Rule R50 (RFC-EG-033 §6, timestamp-bound proof continuity): An allow is valid until the policy's
 /// `decisionTtlSeconds` are over or until the first end of anything that counted, whichever is earlier, and a
 /// deny for no time.
 ///
 /// Rule R52 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): After `conclude` a deny is never replaced by an
-/// allow, and an allow only by a deny, as every allow is once the node has a reason to stop: that its store,
-/// Raft, its history or a lasting task of its own has ended (`evidence_mutated`).
+/// allow, an allow is replaced only by a deny, and every allow is replaced once the node has a reason to
+/// stop: its store, Raft, its history or one of its lasting tasks has ended (`evidence_mutated`).
 pub(super) fn conclude(findings: Findings, grounds: Option<Grounds>) -> Decision {
     let Findings { now, revision, history, head, policy, permit, mut reasons, more, until } = findings;
     let unopposed = reasons.is_empty() && more == 0;

@@ -131,7 +131,8 @@ fn origin(origin: &str, statement: &Statement) -> Result<(), Refusal> {
 ///
 /// Rule R78 (RFC-EG-033 §10, proof replay attacks): The same bytes again are answered with their first
 /// receipt and change nothing, even if they verify only under earlier rules under which they were accepted,
-/// but those of a containment that was released are refused (`claims_invalid`): sign a new one.
+/// but the bytes of a containment that was released are refused, and a new one must be signed
+/// (`claims_invalid`).
 pub(super) fn same_id(view: &View<'_>, envelope: &VerifiedEnvelope) -> Result<(), Stop> {
     let Some(row) = view.evidence(&envelope.id())? else { return Ok(()) };
     let receipt = view.receipt(&envelope.id())?.ok_or_else(|| missing(envelope))?;

@@ -149,7 +149,8 @@ fn submit(rows: &mut dyn RowsMut, occasion: Occasion, envelope: &impl ToVerify) 
 ///
 /// Rule R78 (RFC-EG-033 §10, proof replay attacks): The same bytes again are answered with their first
 /// receipt and change nothing, even if they verify only under earlier rules under which they were accepted,
-/// but those of a containment that was released are refused (`claims_invalid`): sign a new one.
+/// but the bytes of a containment that was released are refused, and a new one must be signed
+/// (`claims_invalid`).
 fn accepted_before(
     rows: &dyn Rows,
     rules: Rules,

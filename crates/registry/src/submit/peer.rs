@@ -34,9 +34,9 @@ use crate::view::View;
 /// only when its statement is applied and its issuer may sign it.
 ///
 /// Rule R121 (RFC-EG-033 §4, topology reconciliation divergence): A checkpoint extends the last one of its
-/// peer in the domain that is not void, whoever submitted that, and both halves of an equivocation if neither
-/// is void (`registry_diverged`), but a first one has no proof, and the second half of an equivocation need
-/// not extend anything.
+/// peer in the domain that is not void, whichever issuer brought that one, or both halves of an equivocation
+/// if neither is void (`registry_diverged`), but the first one has no proof, and the second half of an
+/// equivocation need not extend anything.
 pub(super) fn check(
     view: &View<'_>,
     statement: &Statement,
@@ -113,9 +113,9 @@ fn has_room_for_trust(
 /// none stands. What is void is passed over, or one stolen key could put a checkpoint there that nothing honest extends.
 ///
 /// Rule R121 (RFC-EG-033 §4, topology reconciliation divergence): A checkpoint extends the last one of its
-/// peer in the domain that is not void, whoever submitted that, and both halves of an equivocation if neither
-/// is void (`registry_diverged`), but a first one has no proof, and the second half of an equivocation need
-/// not extend anything.
+/// peer in the domain that is not void, whichever issuer brought that one, or both halves of an equivocation
+/// if neither is void (`registry_diverged`), but the first one has no proof, and the second half of an
+/// equivocation need not extend anything.
 ///
 /// Rule R123 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): The next checkpoint is refused if the search for
 /// the last one passes more than 1,024 slots of one issuer under one trust, or is in doubt
@@ -182,9 +182,9 @@ fn last_of(
 /// The statements of a slot that brought a checkpoint of this peer and stand; both of an equivocation that is not reconciled.
 ///
 /// Rule R121 (RFC-EG-033 §4, topology reconciliation divergence): A checkpoint extends the last one of its
-/// peer in the domain that is not void, whoever submitted that, and both halves of an equivocation if neither
-/// is void (`registry_diverged`), but a first one has no proof, and the second half of an equivocation need
-/// not extend anything.
+/// peer in the domain that is not void, whichever issuer brought that one, or both halves of an equivocation
+/// if neither is void (`registry_diverged`), but the first one has no proof, and the second half of an
+/// equivocation need not extend anything.
 fn standing_halves(
     view: &View<'_>,
     domain: &DomainName,
@@ -229,9 +229,9 @@ fn doubt(origin: &str) -> Refusal {
 }
 
 /// Rule R121 (RFC-EG-033 §4, topology reconciliation divergence): A checkpoint extends the last one of its
-/// peer in the domain that is not void, whoever submitted that, and both halves of an equivocation if neither
-/// is void (`registry_diverged`), but a first one has no proof, and the second half of an equivocation need
-/// not extend anything.
+/// peer in the domain that is not void, whichever issuer brought that one, or both halves of an equivocation
+/// if neither is void (`registry_diverged`), but the first one has no proof, and the second half of an
+/// equivocation need not extend anything.
 fn extends(
     rules: Rules,
     last: &[CheckpointRow],

@@ -33,8 +33,8 @@ pub(super) fn domain(view: &View<'_>, statement: &Statement) -> Result<(), Stop>
 
 /// Rule R81 (RFC-EG-033 §4, fragmented proof lineage): A statement has the shape of its kind (`malformed`):
 /// only execution evidence references anything, execution evidence, containments and permits have exactly one
-/// issuer, and exactly the kinds that take slots have a `sequence`, with a `parent` too unless that is slot
-/// 0.
+/// issuer, and exactly the kinds that take slots have a `sequence`, with a `parent` too unless the slot is
+/// slot 0.
 fn shape(statement: &Statement) -> Result<(), Refusal> {
     let malformed = |field: &str, detail: String| Err(Refusal::at(Code::Malformed, field, detail));
     let kind = statement.kind;

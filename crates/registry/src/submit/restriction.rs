@@ -11,7 +11,8 @@ use crate::view::View;
 /// A restriction that adds nothing to one standing by the same issuers is answered with that one's receipt.
 ///
 /// Rule R114 (RFC-EG-033 §7, revoke): A revocation that adds nothing to an earlier one by the same issuers,
-/// or a containment to one of theirs that holds, is answered with the earlier receipt and makes no leaf.
+/// or a containment that adds nothing to one by the same issuers that holds, is answered with the earlier
+/// receipt and makes no leaf.
 pub(super) fn check(
     view: &View<'_>,
     statement: &Statement,

@@ -98,8 +98,8 @@ pub(super) fn check(
 /// statement's domain, and of `_root` for `permit` and `rules`, which nodes sign (`authority_unknown`), in a
 /// role that may sign the kind (`role_not_permitted`).
 ///
-/// Rule R88 (RFC-EG-033 §7, revoke): Of a revocation with several signers, those count that may sign when it
-/// arrives, and the others are passed over.
+/// Rule R88 (RFC-EG-033 §7, revoke): If a revocation has several signers, those of them count that may sign
+/// when it arrives, and the others are passed over.
 ///
 /// Rule R92 (RFC-EG-033 §4, unverifiable exchange inheritance): Evidence records for each signer that counts
 /// the statement that admitted it, which for the keys of a new `root` is that `root` itself, and a `release`
@@ -227,7 +227,8 @@ impl Revoked {
     ///
     /// Rule R91 (RFC-EG-033 §7, revoke): Every other revocation takes the threshold of its domain, towards
     /// which a governance or root key that it revokes does not count, but one governance key is enough to
-    /// revoke an authority of another role from now on, except in `_root`, where these are the nodes' keys.
+    /// revoke an authority of another role from now on, except in `_root`, where the authorities of another
+    /// role are the nodes' keys.
     fn of(
         view: &View<'_>,
         statement: &Statement,

@@ -89,8 +89,8 @@ pub(super) fn check(
 /// that depends on which statement came first.
 ///
 /// Rule R111 (RFC-EG-033 §4, fragmented proof lineage): In an execution's lineage each issuer has a chain of
-/// its own, without a gap, in which the parent is what took the slot before, either half if two did
-/// (`lineage_fragmented`).
+/// its own, without a gap, in which the parent of a statement is the statement in the slot before, or either
+/// half if that slot has two (`lineage_fragmented`).
 fn issuer_slot(
     view: &View<'_>,
     statement: &Statement,
@@ -127,8 +127,8 @@ fn issuer_slot(
 /// The parent is what took the slot before `next`. If two statements did, it may be either, whatever else was signed twice.
 ///
 /// Rule R111 (RFC-EG-033 §4, fragmented proof lineage): In an execution's lineage each issuer has a chain of
-/// its own, without a gap, in which the parent is what took the slot before, either half if two did
-/// (`lineage_fragmented`).
+/// its own, without a gap, in which the parent of a statement is the statement in the slot before, or either
+/// half if that slot has two (`lineage_fragmented`).
 fn is_parent(
     view: &View<'_>,
     statement: &Statement,
@@ -189,8 +189,8 @@ pub(super) fn equivocated(statement: &Statement) -> Refusal {
 /// The lineage is about one subject. Only the slot that fixed it can name another: that is an equivocation.
 ///
 /// Rule R107 (RFC-EG-033 §10, execution lineage corruption): A lineage is about the subject of its first
-/// statement (`subject_mismatch`), but a second statement for the slot of that one may name another subject,
-/// which the lineage then has too.
+/// statement (`subject_mismatch`), but a second statement for the slot of that first one may name another
+/// subject, which the lineage then has too.
 fn subject(statement: &Statement, issuer: &PublicKey, lineage: &LineageRow) -> Result<(), Refusal> {
     let fixes_it = lineage.founder.as_ref() == Some(issuer) && statement.sequence == Some(0);
     if fixes_it || lineage.subjects.contains(&statement.subject) {

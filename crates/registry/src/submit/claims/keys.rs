@@ -12,9 +12,9 @@ use crate::view::View;
 /// A trust is in another registry, and in keys that are its own: its registry's, which is none of its nodes', and none that
 /// this registry or a node of it signs with. Otherwise what one key says would count as what two do.
 ///
-/// Rule R115 (RFC-EG-033 §2, sovereign execution trust evidence): A trust names another registry, no key that
-/// signs this registry's checkpoints or was ever granted to a node of it, and a registry key that is none of
-/// the node keys that it names (`claims_invalid`).
+/// Rule R115 (RFC-EG-033 §2, sovereign execution trust evidence): A trust names another registry, names no
+/// key that signs this registry's checkpoints or was ever granted to one of its nodes, and names a registry
+/// key that is not among the node keys that it names (`claims_invalid`).
 pub(super) fn trusts_another(
     view: &View<'_>,
     statement: &Statement,

@@ -50,8 +50,8 @@ pub(super) fn contains(
 /// It lifts a quarantine or an isolation, or a negative statement whose issuer can no longer say otherwise.
 ///
 /// Rule R100 (RFC-EG-033 §7, quarantine): A `release` names a quarantine, an isolation, or a statement that
-/// can be negative by an issuer whose key is revoked, and none that a release in force names
-/// (`claims_invalid`).
+/// can be negative and whose issuer's key is revoked, and it names nothing that a release in force names
+/// already (`claims_invalid`).
 pub(super) fn releases(view: &View<'_>, statement: &Statement, id: &EvidenceId) -> Result<(), Stop> {
     let row = evidence(view, statement, id, "containment")?;
     let refuse = |detail: String| Err(invalid("containment", detail).into());

@@ -11,8 +11,8 @@ impl Writer<'_> {
     /// Marks what is invalidated, or adds to what holds a lineage or a domain back.
     ///
     /// Rule R67 (RFC-EG-033 §7, quarantine): A quarantine, an isolation or a negative is released only while
-    /// a release in force names that very one, and not another that says the same, and an invalidation is
-    /// never released.
+    /// a release in force names exactly that statement, and not another one that says the same, and an
+    /// invalidation is never released.
     pub(super) fn contain(&mut self, containment: &Containment) -> Result<(), RowError> {
         match containment {
             Containment::Invalidate(target) => {

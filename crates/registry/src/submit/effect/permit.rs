@@ -12,8 +12,8 @@ impl Writer<'_> {
     /// The nonce is used, and each counted authorization loses a use.
     ///
     /// Rule R146 (RFC-EG-033 §10, proof replay attacks): A permit uses its nonce up, and takes one use of
-    /// each authorization that counts for its request, of the execution or of the runtime, and that counts
-    /// its uses.
+    /// each authorization that counts its uses and that counts for the request, in the execution's lineage or
+    /// in the runtime's.
     pub(super) fn permit(&mut self, request: &AuthorizeRequest) -> Result<(), RowError> {
         for artifact in &self.plan.consumes {
             self.mark(artifact, |row| row.consumed = row.consumed.saturating_add(1))?;

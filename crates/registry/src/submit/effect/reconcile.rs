@@ -15,8 +15,8 @@ impl Writer<'_> {
     /// it names as chosen and the other one as rejected, and a half is chosen as long as the reconciliation
     /// that names it is not void.
     ///
-    /// Rule R132 (RFC-EG-033 §2, distributed governance reconciliation): A reconciliation takes from the half
-    /// that it names the uses that permits took under either.
+    /// Rule R132 (RFC-EG-033 §2, distributed governance reconciliation): A reconciliation charges the half
+    /// that it names with the uses that permits took under either half.
     pub(super) fn reconcile(
         &mut self,
         conflict: &[EvidenceId; 2],

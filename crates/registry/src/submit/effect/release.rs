@@ -12,8 +12,8 @@ impl Writer<'_> {
     /// It is released by this from now on, and by no release before.
     ///
     /// Rule R67 (RFC-EG-033 §7, quarantine): A quarantine, an isolation or a negative is released only while
-    /// a release in force names that very one, and not another that says the same, and an invalidation is
-    /// never released.
+    /// a release in force names exactly that statement, and not another one that says the same, and an
+    /// invalidation is never released.
     pub(super) fn release(&mut self, id: &EvidenceId) -> Result<(), RowError> {
         let released = self.found_evidence(id)?;
         let by = self.id;
