@@ -210,9 +210,9 @@ impl Anchor {
     /// Why a wall clock is not trusted that is not where it is trusted to be, though a quorum agrees and it is not behind registry time.
     ///
     /// Rule R138 (RFC-EG-033 §6, timestamp-bound proof continuity): A wall clock that has leapt is trusted
-    /// again after a minute without a break in which a quorum agrees and the clock keeps to boot time, unless
-    /// it is more than 31 days ahead of registry time or has leapt by more than that in all since the first
-    /// anchor or an operator's last confirmation.
+    /// again after a whole minute in which, without a break, a quorum agrees and the clock keeps to boot
+    /// time, unless it is more than 31 days ahead of registry time or has leapt by more than that in all
+    /// since the first anchor or an operator's last confirmation.
     pub(super) fn doubt(&self, observation: &ClockObservation) -> Unsure {
         let (ahead_ms, leapt_ms) = (observation.ahead_ms(), self.leapt_ms(observation.moment));
         if let Some(behind_ms) = self.set_back_ms(observation.moment) {
@@ -265,9 +265,9 @@ impl Anchor {
     /// clock.
     ///
     /// Rule R138 (RFC-EG-033 §6, timestamp-bound proof continuity): A wall clock that has leapt is trusted
-    /// again after a minute without a break in which a quorum agrees and the clock keeps to boot time, unless
-    /// it is more than 31 days ahead of registry time or has leapt by more than that in all since the first
-    /// anchor or an operator's last confirmation.
+    /// again after a whole minute in which, without a break, a quorum agrees and the clock keeps to boot
+    /// time, unless it is more than 31 days ahead of registry time or has leapt by more than that in all
+    /// since the first anchor or an operator's last confirmation.
     fn settle(&mut self, observation: &ClockObservation) -> Option<TrustReason> {
         if !observation.quorum
             || observation.is_behind(self.bound_ms)
@@ -318,7 +318,7 @@ impl Anchor {
     /// both cases leaps are counted from here on.
     ///
     /// Rule R139 (RFC-EG-033 §6, timestamp-bound proof continuity): An operator's confirmation makes the wall
-    /// clock trusted however far ahead it is or was set back, but never without a quorum that agrees and
+    /// clock trusted even if it is far ahead or was set back, but never without a quorum that agrees and
     /// never behind registry time.
     ///
     /// # Errors

@@ -55,7 +55,7 @@ impl View<'_> {
     /// in force does not name.
     ///
     /// Rule R60 (RFC-EG-033 §7, revoke): A recorded signer counts if the statement that admitted it is not
-    /// void and the evidence was accepted before the `invalidSince` of the signer's key, if it has one,
+    /// void and, if the signer's key has an `invalidSince`, the evidence was accepted before that time,
     /// whatever `issuedAt` the evidence names.
     fn judge(&self, id: &EvidenceId, open: &mut Vec<EvidenceId>) -> Result<bool, RowError> {
         // It was found, and is gone now: doubt denies.
@@ -98,7 +98,7 @@ impl View<'_> {
     /// Whether the evidence was accepted before the time since which nothing that this key signed counts.
     ///
     /// Rule R60 (RFC-EG-033 §7, revoke): A recorded signer counts if the statement that admitted it is not
-    /// void and the evidence was accepted before the `invalidSince` of the signer's key, if it has one,
+    /// void and, if the signer's key has an `invalidSince`, the evidence was accepted before that time,
     /// whatever `issuedAt` the evidence names.
     fn is_unmarked(&self, row: &EvidenceRow, key: &PublicKey) -> Result<bool, RowError> {
         let Some(authority) = self.authority(key)? else { return Ok(false) };

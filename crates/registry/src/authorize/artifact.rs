@@ -21,8 +21,9 @@ use crate::rows::RowError;
 /// do and count their uses.
 ///
 /// Rule R35 (RFC-EG-033 §4, incomplete proof continuity): Of each issuer and kind only the newest slot can
-/// count, and of an equivocation in it only the chosen half: if that half is of another kind, nothing counts
-/// for the kind of the rejected one, not even an older statement.
+/// count, and if that slot has an equivocation, only its chosen half: if that half is of another kind than
+/// the rejected one, nothing of the issuer counts for the kind of the rejected one, not even an older
+/// statement.
 ///
 /// Rule R39 (RFC-EG-033 §2, execution authorization artifacts): An `execution-authorization` in the
 /// execution's lineage must cover the request, whatever the policy requires (`evidence_missing`).

@@ -33,8 +33,9 @@ impl LineageState {
     /// stands. None if that is of another kind, or if there is none.
     ///
     /// Rule R35 (RFC-EG-033 §4, incomplete proof continuity): Of each issuer and kind only the newest slot
-    /// can count, and of an equivocation in it only the chosen half: if that half is of another kind, nothing
-    /// counts for the kind of the rejected one, not even an older statement.
+    /// can count, and if that slot has an equivocation, only its chosen half: if that half is of another kind
+    /// than the rejected one, nothing of the issuer counts for the kind of the rejected one, not even an
+    /// older statement.
     pub(super) fn counting<'s>(&self, slot: &'s Slot, kind: EvidenceKind) -> Option<&'s SlotRow> {
         let contested = slot.halves().count() > 1;
         slot.of_kind(kind).find(|half| !contested || self.canonical.contains(&half.evidence_id))

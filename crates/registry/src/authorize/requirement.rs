@@ -50,8 +50,9 @@ pub(super) fn all(
 /// counted and counts its uses.
 ///
 /// Rule R35 (RFC-EG-033 §4, incomplete proof continuity): Of each issuer and kind only the newest slot can
-/// count, and of an equivocation in it only the chosen half: if that half is of another kind, nothing counts
-/// for the kind of the rejected one, not even an older statement.
+/// count, and if that slot has an equivocation, only its chosen half: if that half is of another kind than
+/// the rejected one, nothing of the issuer counts for the kind of the rejected one, not even an older
+/// statement.
 ///
 /// Rule R44 (RFC-EG-033 §4, incomplete proof continuity): Towards each requirement at least as many different
 /// issuers count as it asks for, all in the execution's lineage or, if it is a requirement of the runtime,

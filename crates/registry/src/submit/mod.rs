@@ -96,8 +96,8 @@ fn apply_each(
     envelopes.iter().map(|envelope| submit(rows, occasion, envelope)).collect()
 }
 
-/// Rule R71 (RFC-EG-033 §7, partial proof acceptance): If one envelope of a group that is to be accepted
-/// whole or not at all is not accepted, nothing of the group is kept.
+/// Rule R71 (RFC-EG-033 §7, partial proof acceptance): A group that is to be accepted as a whole is kept only
+/// if each of its envelopes is accepted, and otherwise nothing of it is kept.
 fn apply_atomically(
     rows: &mut dyn RowsMut,
     occasion: Occasion,

@@ -30,9 +30,9 @@ pub(super) struct Signers {
 /// void one nor voids what was signed under a sound one. A release rests on as few signers as can be, so that there are few
 /// different sets of releasers, and a question reads one row of each set however often a target was contained and released.
 ///
-/// Rule R92 (RFC-EG-033 §4, unverifiable exchange inheritance): Evidence records for each signer that counts
-/// the statement that admitted it, which for the keys of a new `root` is that `root` itself, and a `release`
-/// rests on only as many of its signers as the threshold needs, those with the smallest keys.
+/// Rule R92 (RFC-EG-033 §4, unverifiable exchange inheritance): For each signer that counts, evidence records
+/// the statement that admitted the signer, which for the keys of a new `root` is that `root` itself, and a
+/// `release` rests on only as many of its signers as the threshold needs, those with the smallest keys.
 pub(super) fn check(
     view: &View<'_>,
     statement: &Statement,
@@ -101,9 +101,9 @@ pub(super) fn check(
 /// Rule R88 (RFC-EG-033 §7, revoke): If a revocation has several signers, those of them count that may sign
 /// when it arrives, and the others are passed over.
 ///
-/// Rule R92 (RFC-EG-033 §4, unverifiable exchange inheritance): Evidence records for each signer that counts
-/// the statement that admitted it, which for the keys of a new `root` is that `root` itself, and a `release`
-/// rests on only as many of its signers as the threshold needs, those with the smallest keys.
+/// Rule R92 (RFC-EG-033 §4, unverifiable exchange inheritance): For each signer that counts, evidence records
+/// the statement that admitted the signer, which for the keys of a new `root` is that `root` itself, and a
+/// `release` rests on only as many of its signers as the threshold needs, those with the smallest keys.
 fn active(
     view: &View<'_>,
     statement: &Statement,

@@ -80,10 +80,10 @@ pub(super) fn check(
 /// Equivocation is found before anything that depends on which statement came first, so that both orders of
 /// arrival end alike.
 ///
-/// Rule R108 (RFC-EG-033 §4, inconsistent authority validation): A second statement by an issuer for one slot
-/// is recorded in that slot as an equivocation, moves no head and is answered with its receipt and
-/// `authority_inconsistent`, or it is refused with that code if the slot has two already or an earlier
-/// equivocation of its issuer in the lineage has no chosen half.
+/// Rule R108 (RFC-EG-033 §4, inconsistent authority validation): If an issuer makes a second statement for
+/// one slot, that statement is recorded in the slot as an equivocation, moves no head and is answered with
+/// its receipt and `authority_inconsistent`, but it is refused with that code if the slot has two already or
+/// an earlier equivocation of the issuer in the lineage has no chosen half.
 ///
 /// Rule R109 (RFC-EG-033 §3, Deterministic Proof Resolution): Whether a slot is taken is looked at before all
 /// that depends on which statement came first.
@@ -148,10 +148,10 @@ fn is_parent(
 /// One unreconciled equivocation an issuer and lineage is proof enough; more would only fill the ledger. Once it is
 /// reconciled, the next one is recorded and quarantines anew.
 ///
-/// Rule R108 (RFC-EG-033 §4, inconsistent authority validation): A second statement by an issuer for one slot
-/// is recorded in that slot as an equivocation, moves no head and is answered with its receipt and
-/// `authority_inconsistent`, or it is refused with that code if the slot has two already or an earlier
-/// equivocation of its issuer in the lineage has no chosen half.
+/// Rule R108 (RFC-EG-033 §4, inconsistent authority validation): If an issuer makes a second statement for
+/// one slot, that statement is recorded in the slot as an equivocation, moves no head and is answered with
+/// its receipt and `authority_inconsistent`, but it is refused with that code if the slot has two already or
+/// an earlier equivocation of the issuer in the lineage has no chosen half.
 fn second_statement(
     view: &View<'_>,
     statement: &Statement,

@@ -56,7 +56,8 @@ impl Writer<'_> {
     /// A grant of one key, for which governance vouches anew by it. A time since which what the key signed is void stays.
     ///
     /// Rule R129 (RFC-EG-033 §3, Authority Proof Verification): A new grant replaces the earlier one of the
-    /// same key, and evidence of the key counts again if only the earlier grant's time had run out.
+    /// same key, and evidence of the key counts again if nothing but the end of the earlier grant had kept it
+    /// from counting.
     pub(super) fn grant(
         &mut self,
         authority: &PublicKey,

@@ -36,10 +36,10 @@ impl Writer<'_> {
 
     /// The second statement for a slot. It moves no head, and whichever of the two came first, both lie in the slot.
     ///
-    /// Rule R108 (RFC-EG-033 §4, inconsistent authority validation): A second statement by an issuer for one
-    /// slot is recorded in that slot as an equivocation, moves no head and is answered with its receipt and
-    /// `authority_inconsistent`, or it is refused with that code if the slot has two already or an earlier
-    /// equivocation of its issuer in the lineage has no chosen half.
+    /// Rule R108 (RFC-EG-033 §4, inconsistent authority validation): If an issuer makes a second statement
+    /// for one slot, that statement is recorded in the slot as an equivocation, moves no head and is answered
+    /// with its receipt and `authority_inconsistent`, but it is refused with that code if the slot has two
+    /// already or an earlier equivocation of the issuer in the lineage has no chosen half.
     pub(super) fn equivocation(
         &mut self,
         lineage: &mut LineageRow,
