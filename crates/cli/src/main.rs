@@ -165,7 +165,7 @@ fn main() -> ExitCode {
     };
     let output = cli.output;
     if lacks_its_command(std::env::args_os()) {
-        return ended_by(&CliError::usage("nothing stands behind `--`"), output).into();
+        return ended_by(&CliError::usage("nothing follows `--`"), output).into();
     }
     let exit = run(cli).unwrap_or_else(|error| ended_by(&error, output));
     log::finish();

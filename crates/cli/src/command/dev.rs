@@ -81,7 +81,7 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     Err(CliError::new("stopped_at_once", detail, "start the cluster again on the same directory"))
 }
 
-/// Waits for the nodes, prints their addresses, and watches them until this is dropped.
+/// Waits for the nodes, prints their addresses, and watches them. It returns only if that fails.
 async fn serve(nodes: &mut Nodes, args: &Args, output: Output) -> Result<(), CliError> {
     let started = Instant::now();
     nodes.ready(READY_WITHIN, |ready, total| output.say(&format!("{ready} of {total} nodes ready"))).await?;
