@@ -1,8 +1,8 @@
-//! Sending what was signed for a slot of a chain, so that no run signs another statement for it.
+//! Sends a statement that was signed for a slot of a chain, so that no later run signs another statement for that slot.
 //!
-//! Until a node has given a definite answer, the signed bytes are on disk: in an outbox if the caller names one, and otherwise beside
-//! the keys ([`Unsettled`]). A command that signs for the same chain sends them before it looks for a free slot: if it looked
-//! first, it would find the slot that they take.
+//! Until a node has given a definite answer, the signed bytes are on disk: in an outbox if the caller names one, and
+//! otherwise beside the keys ([`Unsettled`]). A command that signs for the same chain sends these bytes before it looks for
+//! a free slot. If it looked first, it would find the slot that these bytes take.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use crate::exit::CliError;
 use crate::output::Output;
 use crate::unsettled::{Chain, Kept, Unsettled};
 
-/// Where signed bytes are kept.
+/// The place where signed bytes are kept.
 enum Place {
     Outbox { outbox: Outbox, dir: PathBuf },
     BesideKeys(Unsettled),
@@ -28,7 +28,8 @@ pub(crate) struct Delivery {
 }
 
 impl Delivery {
-    /// With the outbox in this directory, which is held until this is dropped; without one, beside these keys.
+    /// Keeps statements in the outbox in this directory, which is locked until this is dropped. Without a directory, keeps
+    /// them beside these keys.
     pub(crate) fn open(
         client: &Client,
         outbox: Option<&Path>,
@@ -42,12 +43,12 @@ impl Delivery {
         Ok(Delivery { client: client.clone(), place, output })
     }
 
-    /// Sends what earlier runs have signed for this chain and whose outcome is not known; of an outbox, all that is pending. Answers
-    /// whether one of these statements is what is wanted now. It is accepted then, and its receipt is printed: nothing is to be
-    /// signed.
+    /// Sends the statements that earlier runs have signed for this chain and whose outcome is unknown. With an outbox, it
+    /// sends everything that is pending there. Returns whether one of these statements is the one that the caller wants now.
+    /// If so, that statement is accepted and its receipt is printed, and the caller must sign nothing.
     ///
     /// # Errors
-    /// What keeps one of them from being accepted. Nothing else must be signed then.
+    /// The cause, if one of these statements is not accepted. The caller must then sign nothing else.
     pub(crate) async fn settle(
         &mut self,
         chain: &Chain,
@@ -93,11 +94,11 @@ impl Delivery {
     }
 }
 
-/// Sends what is kept beside these keys for this chain, in order, and answers what was accepted.
+/// Sends the statements that are kept beside these keys for this chain, in order, and returns those that were accepted.
 ///
 /// # Errors
-/// What keeps one of them from being accepted. Nothing else must be signed for the chain then: one without a definite answer stays
-/// kept, and a refused one says what the chain looks like.
+/// The cause, if one of these statements is not accepted. The caller must then sign nothing else for the chain. A statement
+/// without a definite answer stays kept, and the error of a refused one describes the chain.
 pub(crate) async fn settle(
     client: &Client,
     unsettled: &Unsettled,
@@ -114,12 +115,12 @@ pub(crate) async fn settle(
                 unsettled.settle(id)?;
                 let error = deliver::refused(error);
                 let detail = format!(
-                    "`{id}`, which an earlier run has signed for this chain, was refused, and nothing else was signed: {}",
+                    "`{id}`, which an earlier run signed for this chain, was refused, and nothing else was signed: {}",
                     error.detail
                 );
                 return Err(CliError { detail, ..error });
             }
-            // One that no node takes now may have been taken before.
+            // A statement that no node accepts now may have been accepted before.
             Err(error @ (SubmitError::NotTaken(_) | SubmitError::Unknown(_))) => {
                 return Err(kept(error, &path));
             }
@@ -141,7 +142,7 @@ pub(crate) async fn send(
     let Kept { id, path, bytes, .. } = unsettled.keep(envelope)?;
     match client.submit(bytes).await {
         Ok(submitted) => {
-            // It is accepted. If it is sent again, the answer is its first receipt.
+            // The statement is accepted. If it is sent again, the answer is its first receipt.
             if let Err(error) = unsettled.settle(id) {
                 output.say(&format!(
                     "note: {}; remove that file, since the statement is accepted",
@@ -158,7 +159,7 @@ pub(crate) async fn send(
     }
 }
 
-/// Says that a statement of an earlier run is accepted.
+/// Prints that a statement of an earlier run is accepted.
 pub(crate) fn say_settled(submitted: &Submitted, output: Output) {
     output.say(&format!(
         "what an earlier run has signed for this chain is accepted: {}",
@@ -166,7 +167,7 @@ pub(crate) fn say_settled(submitted: &Submitted, output: Output) {
     ));
 }
 
-/// Whether two statements say the same, whenever and for whichever slot of a chain they were made.
+/// Whether two statements say the same, regardless of the time and the slot for which they were made.
 pub(crate) fn says_the_same(one: &Statement, other: &Statement) -> bool {
     let lasts = |statement: &Statement| {
         let end = statement.expires_at?;
@@ -190,7 +191,7 @@ fn statement_in(envelope: &[u8]) -> Option<Statement> {
 fn kept(error: SubmitError, path: &Path) -> CliError {
     let error = CliError::from(error);
     let detail = format!("{}; the signed statement is kept in `{}`", error.detail, path.display());
-    let remedy = "run the same command again: it sends these same bytes, and signs nothing else for their slot before they have a \
+    let remedy = "run the same command again: it sends exactly these bytes, and signs nothing else for their slot before they have a \
                   definite answer";
     CliError { detail, remedy: remedy.to_owned(), ..error }
 }
