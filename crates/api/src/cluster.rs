@@ -201,7 +201,7 @@ pub struct SnapshotBody {
 pub struct ClockBody {
     /// Whether the node uses its clock.
     pub sure: bool,
-    /// The bound on how far clocks may differ, in milliseconds.
+    /// How far a clock may be off, in milliseconds.
     pub bound_ms: u64,
     /// The readings of the peers' clocks.
     pub readings: Vec<ClockReading>,
