@@ -1,13 +1,14 @@
 //! A member's address: one type for it, and one spelling of every IP address.
 //!
 //! No two members may have the same address. Resolvers read many spellings as the same IP address (`127.1`,
-//! `[::ffff:127.0.0.1]`, `localhost`), and many as the same port (`080`, `+80`). So every place that accepts a new address
-//! parses it as a [`MemberAddress`]: the configuration, the API, the command line, and a leader before it changes the
-//! membership. An IP address is accepted only in the spelling of [RFC 5952] or in dotted decimals, and a refusal shows that
-//! spelling. A name is accepted as it is written: only a resolver could tell that two names lead to the same machine.
+//! `[::ffff:127.0.0.1]`, `localhost`), and many as the same port (`080`, `+80`). So every place that accepts a new
+//! address parses it as a [`MemberAddress`]: the configuration, the API, the command line, and a leader before it
+//! changes the membership. An IP address is accepted only in the spelling of [RFC 5952] or in dotted decimals, and a
+//! refusal shows that spelling. A name is accepted as it is written: only a resolver could tell that two names lead to
+//! the same machine.
 //!
-//! An address that was stored before this check existed stays as it is, and is compared by [`same_address`]. This module
-//! never resolves a name and never dials an address.
+//! An address that was stored before this check existed stays as it is, and is compared by [`same_address`]. This
+//! module never resolves a name and never dials an address.
 //!
 //! [RFC 5952]: https://www.rfc-editor.org/rfc/rfc5952
 
@@ -20,7 +21,8 @@ use serde::Serialize;
 /// The longest address of a member, in bytes.
 const MAX_ADDRESS_BYTES: usize = 256;
 
-/// A member's address: `host:port`, at most 256 bytes. Another node can dial it, as far as this can be known without dialing.
+/// A member's address: `host:port`, at most 256 bytes. Another node can dial it, as far as this can be known without
+/// dialing.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct MemberAddress(String);
 
@@ -110,21 +112,23 @@ impl From<MemberAddress> for String {
     }
 }
 
-/// Whether a text has the form of an address: `host:port`, at most 256 bytes, in characters that never need an escape. This
-/// is weaker than the check of a [`MemberAddress`]: an earlier build may have stored such an address, and may send it to its
-/// peers.
+/// Whether a text has the form of an address: `host:port`, at most 256 bytes, in characters that never need an escape.
+/// This is weaker than the check of a [`MemberAddress`]: an earlier build may have stored such an address, and may
+/// send it to its peers.
 pub fn is_address(text: &str) -> bool {
     text.len() <= MAX_ADDRESS_BYTES
         && text.rsplit_once(':').is_some_and(|(host, port)| is_plain(host) && port_of(port).is_some())
 }
 
-/// Whether two texts are the same address, however each is spelled. The texts need not be a [`MemberAddress`]: an earlier
-/// build may have stored another text. Two names are the same only if they are written alike, regardless of case.
+/// Whether two texts are the same address, however each is spelled. The texts need not be a [`MemberAddress`]: an
+/// earlier build may have stored another text. Two names are the same only if they are written alike, regardless of
+/// case.
 pub fn same_address(one: &str, other: &str) -> bool {
     one == other || address_key(one) == address_key(other)
 }
 
-/// A text that is the same for all spellings of an address. It is only for comparing: the given text may not be an address.
+/// A text that is the same for all spellings of an address. It is only for comparing: the given text may not be an
+/// address.
 pub fn address_key(text: &str) -> String {
     match read(text) {
         Some((_, Host::Ip(ip), port)) => SocketAddr::new(ip, port).to_string(),
@@ -186,8 +190,8 @@ fn is_number(part: &str) -> bool {
     }
 }
 
-/// Reads an IPv4 address as `inet_aton` does: one to four decimal, octal or hexadecimal parts, the last of which fills the
-/// remaining bytes.
+/// Reads an IPv4 address as `inet_aton` does: one to four decimal, octal or hexadecimal parts, the last of which fills
+/// the remaining bytes.
 fn ipv4_of(host: &str) -> Option<Ipv4Addr> {
     let parts: Vec<u64> = host.split('.').map(number_of).collect::<Option<_>>()?;
     let (last, before) = parts.split_last()?;

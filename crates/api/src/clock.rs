@@ -14,12 +14,14 @@ pub enum ClockStanding {
     Sure,
     /// No quorum of voters agrees with the node's clock.
     NoQuorum,
-    /// The node started, or its clock leapt against boot time, and since then a quorum has not agreed with it for long enough.
+    /// The node started, or its clock leapt against boot time, and since then a quorum has not agreed with it for long
+    /// enough.
     Settling,
-    /// The node started, or its clock leapt against boot time, and its clock is so far ahead of registry time, or has leapt so
-    /// far in total, that an operator must confirm it.
+    /// The node started, or its clock leapt against boot time, and its clock is so far ahead of registry time, or has
+    /// leapt so far in total, that an operator must confirm it.
     TooFarAhead,
-    /// The node's clock is behind registry time, or behind the latest time that the node has trusted since it was started.
+    /// The node's clock is behind registry time, or behind the latest time that the node has trusted since it was
+    /// started.
     Behind,
 }
 
@@ -51,7 +53,8 @@ pub struct ClockConfirmed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ConfirmClock {
-    /// The time by the operator's own clock, as `YYYY-MM-DDTHH:MM:SSZ`. The node's clock must be within a minute of it.
+    /// The time by the operator's own clock, as `YYYY-MM-DDTHH:MM:SSZ`. The node's clock must be within a minute of
+    /// it.
     pub time: Seconds,
 }
 

@@ -19,7 +19,8 @@ pub enum NodeRole {
     Learner,
 }
 
-/// The answer to `GET /v1/cluster/status`: one node's own view. It takes no read barrier, so nothing may be decided on it.
+/// The answer to `GET /v1/cluster/status`: one node's own view. It takes no read barrier, so nothing may be decided on
+/// it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StatusBody {
@@ -53,12 +54,12 @@ pub struct StatusBody {
     pub node: SelfBody,
     /// Whether the node is a member, as far as it knows. A new node waits to be added.
     pub member: bool,
-    /// Present if the node was a member and was permanently removed. A node that is not a member and was not removed waits
-    /// to be added.
+    /// Present if the node was a member and was permanently removed. A node that is not a member and was not removed
+    /// waits to be added.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub removed: Option<RemovedBody>,
-    /// Why the node may not speak for the registry although it votes: its own key is not granted, or no longer granted. Absent
-    /// if the key is granted, or if the node does not vote.
+    /// Why the node may not speak for the registry although it votes: its own key is not granted, or no longer
+    /// granted. Absent if the key is granted, or if the node does not vote.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub silenced: Option<SilencedBody>,
     /// The version of the rules that the registry follows at this node.
@@ -103,7 +104,8 @@ pub struct RemovedBody {
 /// Why a node may not speak for the registry. The node denies everything until that changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SilencedBody {
-    /// What is wrong with the node's key: `authority_unknown`, `authority_expired`, `authority_revoked` or `inheritance_unverifiable`.
+    /// What is wrong with the node's key: `authority_unknown`, `authority_expired`, `authority_revoked` or
+    /// `inheritance_unverifiable`.
     pub code: Code,
     /// What is wrong, one sentence for people.
     pub detail: String,
@@ -226,7 +228,8 @@ pub struct ClockBody {
     /// Registry time minus the node's wall clock, in milliseconds. It is positive if registry time is ahead.
     #[serde(default)]
     pub registry_time_ahead_ms: Option<i64>,
-    /// How long a quorum must still agree before the node uses its clock, in milliseconds; null unless the node is settling.
+    /// How long a quorum must still agree before the node uses its clock, in milliseconds; null unless the node is
+    /// settling.
     #[serde(default)]
     pub settle_left_ms: Option<u64>,
     /// What an operator has confirmed since the node's clock last leapt; null if there is no confirmation.
@@ -253,8 +256,8 @@ pub struct ClockReading {
     pub age_ms: u64,
 }
 
-/// The answer to `GET /v1/cluster/digest`: a digest of all the rows that one node has applied. It takes no read barrier: it
-/// describes what this node holds, not what the cluster has agreed on.
+/// The answer to `GET /v1/cluster/digest`: a digest of all the rows that one node has applied. It takes no read
+/// barrier: it describes what this node holds, not what the cluster has agreed on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DigestBody {
@@ -262,8 +265,8 @@ pub struct DigestBody {
     pub node_id: u64,
     /// The ledger's size in these rows.
     pub revision: u64,
-    /// The last log entry that the node has applied to these rows; null before the first. Nodes that have applied the same
-    /// entry have the same digest.
+    /// The last log entry that the node has applied to these rows; null before the first. Nodes that have applied the
+    /// same entry have the same digest.
     pub applied: Option<AppliedBody>,
     /// The number of rows that the digest covers.
     pub rows: u64,

@@ -33,8 +33,8 @@ pub struct DecisionBody {
     pub decision: Verdict,
     /// The request as it was understood, [`AuthorizeRequest::to_json`].
     pub request: Json,
-    /// The history in which the request was decided: a cluster and its epoch. For a deny without an evaluation, it is the
-    /// history that the node is in by what it has applied.
+    /// The history in which the request was decided: a cluster and its epoch. For a deny without an evaluation, it is
+    /// the history that the node is in by what it has applied.
     pub history: History,
     /// The node that answered.
     pub node_id: u64,
@@ -48,8 +48,8 @@ pub struct DecisionBody {
     pub evaluated_at: Millis,
     /// Until when the decision holds, exclusive, in milliseconds. For a deny it equals `evaluated_at`.
     pub valid_until: Millis,
-    /// The reasons that deny, in the order of the codes, at most 32. It is empty exactly if the decision is an allow. Every
-    /// code that denies is among the reasons.
+    /// The reasons that deny, in the order of the codes, at most 32. It is empty exactly if the decision is an allow.
+    /// Every code that denies is among the reasons.
     pub reasons: Vec<ReasonBody>,
     /// The number of further findings that deny and are not among `reasons`; absent if there are none.
     #[serde(default, skip_serializing_if = "is_none")]
@@ -57,8 +57,8 @@ pub struct DecisionBody {
     /// The receipt of the permit that was recorded for this request; only in answers to `POST /v1/permits`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permit: Option<ReceiptBody>,
-    /// The receipt with the node's signature over the decision, [`DecisionReceipt::to_json`]. It is absent only from a deny
-    /// that was made without an evaluation, because the node was overloaded or the deadline was over.
+    /// The receipt with the node's signature over the decision, [`DecisionReceipt::to_json`]. It is absent only from a
+    /// deny that was made without an evaluation, because the node was overloaded or the deadline was over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<Json>,
 }
@@ -76,8 +76,8 @@ impl DecisionBody {
         }
     }
 
-    /// Whether the same request can be made again, and where. A deny is final if all its reasons are final. With any other
-    /// reason, the registry could not know.
+    /// Whether the same request can be made again, and where. A deny is final if all its reasons are final. With any
+    /// other reason, the registry could not know.
     pub fn retry(&self) -> Retry {
         let mut said = self.reasons.iter().map(|reason| retry_of(reason.code, Call::Authorize));
         match self.decision {
@@ -170,8 +170,8 @@ pub fn authorize_batch_body(requests: &[AuthorizeRequest]) -> Vec<u8> {
 /// [`MAX_BATCH_BYTES`](crate::MAX_BATCH_BYTES).
 ///
 /// # Errors
-/// `too_large`; `malformed` with the field at fault, such as `requests[3].action`. If one request is bad, the whole batch is
-/// refused, and no request was evaluated.
+/// `too_large`; `malformed` with the field at fault, such as `requests[3].action`. If one request is bad, the whole
+/// batch is refused, and no request was evaluated.
 pub fn parse_authorize_batch(bytes: &[u8]) -> Result<Vec<AuthorizeRequest>, Refusal> {
     bound(bytes)?;
     let body = json::parse(bytes)?;

@@ -35,7 +35,8 @@ pub struct DomainBody {
     pub policy: Option<JudgedByBody>,
 }
 
-/// The answer to `GET /v1/authorities?domain=<name>&after=<id>&limit=<1..=1000>`: one page of a domain's authorities, by id.
+/// The answer to `GET /v1/authorities?domain=<name>&after=<id>&limit=<1..=1000>`: one page of a domain's authorities,
+/// by id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuthoritiesBody {
     /// The authorities of the page.

@@ -1,8 +1,9 @@
 //! The events feed: everything that entered the ledger, in order.
 //!
-//! A node answers `GET /v1/events` with JSON lines (`application/x-ndjson`): events, and as the last line a heartbeat or an
-//! end. With `Accept: text/event-stream`, the feed continues without end as server-sent events: `id` is a cursor to resume
-//! after, `event` is the kind, `heartbeat` or `end`, and `data` is the JSON of the line without the name around it.
+//! A node answers `GET /v1/events` with JSON lines (`application/x-ndjson`): events, and as the last line a heartbeat
+//! or an end. With `Accept: text/event-stream`, the feed continues without end as server-sent events: `id` is a cursor
+//! to resume after, `event` is the kind, `heartbeat` or `end`, and `data` is the JSON of the line without the name
+//! around it.
 
 use assent_proof::{Cursor, DomainName, EvidenceId, EvidenceKind, History, LineageName, Millis, PublicKey};
 use serde::{Deserialize, Serialize};
@@ -66,8 +67,8 @@ pub struct RestrictsBody {
 pub struct HeartbeatBody {
     /// The history that the revisions count in.
     pub history: History,
-    /// The node has read the ledger up to this revision. A reader that resumes after it does not ask again for what the
-    /// filter left out.
+    /// The node has read the ledger up to this revision. A reader that resumes after it does not ask again for what
+    /// the filter left out.
     pub revision: u64,
     /// The ledger's size, as this node has applied it.
     pub ledger_revision: u64,
@@ -83,8 +84,8 @@ pub enum EndReason {
     Stopping,
     /// The node cannot read its registry.
     Failed,
-    /// The node has come to a later history during the feed, for example because it is a new member that catches up with a
-    /// recovery. What the feed has sent is part of the later history.
+    /// The node has come to a later history during the feed, for example because it is a new member that catches up
+    /// with a recovery. What the feed has sent is part of the later history.
     HistoryChanged,
 }
 

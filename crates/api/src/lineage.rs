@@ -5,8 +5,8 @@ use assent_proof::{
 };
 use serde::{Deserialize, Serialize};
 
-/// The answer to `GET /v1/lineages/{domain}/{lineage}?history=&after=<ledger index>&limit=<1..=1000>`: a lineage and one page
-/// of its entries.
+/// The answer to `GET /v1/lineages/{domain}/{lineage}?history=&after=<ledger index>&limit=<1..=1000>`: a lineage and
+/// one page of its entries.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LineageBody {

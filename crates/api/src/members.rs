@@ -77,8 +77,8 @@ impl MembersBody {
     }
 }
 
-/// The body of `POST /v1/cluster/members`: a node to add as a learner. The node itself answers `GET /v1/cluster/status` with
-/// all of these values.
+/// The body of `POST /v1/cluster/members`: a node to add as a learner. The node itself answers `GET
+/// /v1/cluster/status` with all of these values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NewMember {
@@ -128,7 +128,8 @@ impl NewMember {
     }
 }
 
-/// The body of `PATCH /v1/cluster/members/{id}`: the member's addresses from now on. An address that is left out stays as it is.
+/// The body of `PATCH /v1/cluster/members/{id}`: the member's addresses from now on. An address that is left out stays
+/// as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MemberAddresses {

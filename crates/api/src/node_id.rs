@@ -1,18 +1,20 @@
 //! The range of a node's id. Every place that accepts an id checks it with this module.
 //!
-//! Each id is used once, and a new member's id is larger than all ids before it. A very large id would leave no ids for later
-//! members, so that the cluster could never grow again. So every id is checked that comes from the configuration, the founding,
-//! the API, the command line or a peer. As text, an id has one spelling: decimal digits without a sign or leading zeros. TOML
-//! and JSON have numbers of their own. This module never decides which ids are in use.
+//! Each id is used once, and a new member's id is larger than all ids before it. A very large id would leave no ids
+//! for later members, so that the cluster could never grow again. So every id is checked that comes from the
+//! configuration, the founding, the API, the command line or a peer. As text, an id has one spelling: decimal digits
+//! without a sign or leading zeros. TOML and JSON have numbers of their own. This module never decides which ids are
+//! in use.
 
 /// The largest node id.
 pub const NODE_ID_MAX: u64 = 1 << 32;
 
-/// The most ids that a new member's id may skip. A cluster can still grow after thousands of members that skip as many ids as
-/// they may.
+/// The most ids that a new member's id may skip. A cluster can still grow after thousands of members that skip as many
+/// ids as they may.
 pub const NODE_ID_STEP_MAX: u64 = 1 << 20;
 
-/// The largest id of a founder. A founder follows no other member, so its id is checked as if id 0 had been used before.
+/// The largest id of a founder. A founder follows no other member, so its id is checked as if id 0 had been used
+/// before.
 pub const FOUNDER_ID_MAX: u64 = NODE_ID_STEP_MAX;
 
 /// Why a number is not an acceptable node id.

@@ -13,7 +13,8 @@ pub const PROBLEM_CONTENT_TYPE: &str = "application/problem+json";
 /// The one value of [`Problem::outcome`].
 pub const OUTCOME_UNKNOWN: &str = "unknown";
 
-/// Why a node did not do what a call asked for. It is the body of every error, except that authorize answers with a decision.
+/// Why a node did not do what a call asked for. It is the body of every error, except that authorize answers with a
+/// decision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Problem {
@@ -35,8 +36,9 @@ pub struct Problem {
     /// The path of the field at fault, such as `predicate.claims.actions[2]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
-    /// `unknown` if the submission may or may not be accepted. The caller must submit the same bytes again to learn which. It
-    /// is also `unknown` for any other call that may have been carried out although the node failed because of its own defect.
+    /// `unknown` if the submission may or may not be accepted. The caller must submit the same bytes again to learn
+    /// which. It is also `unknown` for any other call that may have been carried out although the node failed because
+    /// of its own defect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
     /// The receipt of an equivocation, which is in the ledger as proof against its issuer.
@@ -48,12 +50,12 @@ pub struct Problem {
     /// The chain's next free slot, if the slot was at fault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_sequence: Option<u64>,
-    /// The history in force. For a submission that the registry refused, it is the history in which the registry judged. For a
-    /// read from a cursor, it is the history that is in force instead of the cursor's.
+    /// The history in force. For a submission that the registry refused, it is the history in which the registry
+    /// judged. For a read from a cursor, it is the history that is in force instead of the cursor's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<History>,
-    /// The last revision that `history` and the cursor's history have in common; 0 for another cluster, absent if the node
-    /// cannot tell.
+    /// The last revision that `history` and the cursor's history have in common; 0 for another cluster, absent if the
+    /// node cannot tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared_revision: Option<u64>,
     /// The size of the ledger that a quorum has confirmed, if the cursor lies beyond it.
@@ -124,8 +126,8 @@ impl Problem {
         self.outcome.is_some()
     }
 
-    /// Whether the call that this problem answers can be made again, and where. A submission whose outcome is unknown can be
-    /// made again: every node answers the same bytes with their first receipt.
+    /// Whether the call that this problem answers can be made again, and where. A submission whose outcome is unknown
+    /// can be made again: every node answers the same bytes with their first receipt.
     pub fn retry(&self, call: Call) -> Retry {
         if self.is_outcome_unknown() { Retry::Elsewhere } else { retry_of(self.code, call) }
     }

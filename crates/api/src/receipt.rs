@@ -15,8 +15,8 @@ pub struct ReceiptBody {
     pub revision: u64,
     /// When the registry accepted the evidence, in milliseconds.
     pub accepted_at: Millis,
-    /// The history in force when the node answered. Its ledger contains the evidence. Evidence that a recovery left out is in
-    /// no later history.
+    /// The history in force when the node answered. Its ledger contains the evidence. Evidence that a recovery left
+    /// out is in no later history.
     pub history: History,
 }
 

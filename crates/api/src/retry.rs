@@ -9,10 +9,11 @@ use crate::status::Call;
 /// Whether the same call can be made again, unchanged, and may then get another answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
-    /// The registry has judged. Every node gives the same answer to the same call until something changes in the registry.
+    /// The registry has judged. Every node gives the same answer to the same call until something changes in the
+    /// registry.
     Final,
-    /// The cluster cannot do it now, and every node would say so. The same node can do it after its `Retry-After`, or after
-    /// a short pause if it names none.
+    /// The cluster cannot do it now, and every node would say so. The same node can do it after its `Retry-After`, or
+    /// after a short pause if it names none.
     Here,
     /// This node cannot do it now. Another node may do it at once, and this node may do it after its `Retry-After`.
     Elsewhere,
@@ -56,8 +57,9 @@ pub fn retry_of(code: Code, call: Call) -> Retry {
             Call::Manage => Retry::Here,
             Call::Submission | Call::Authorize | Call::Read | Call::Feed | Call::Clock => Retry::Final,
         },
-        // The endpoints may belong to several epochs of a cluster, or to several clusters. One of them may have the place at
-        // which a follower of the feed is. A single read belongs to one history, and cannot continue in another one.
+        // The endpoints may belong to several epochs of a cluster, or to several clusters. One of them may have the
+        // place at which a follower of the feed is. A single read belongs to one history, and cannot continue in
+        // another one.
         Code::HistoryMismatch | Code::CursorBeyondLedger => match call {
             Call::Feed => Retry::Elsewhere,
             Call::Submission | Call::Authorize | Call::Read | Call::Manage | Call::Clock => Retry::Final,

@@ -40,8 +40,8 @@ impl Call {
 /// The HTTP status of a code in a kind of call. An accepted submission (201, 200) and an allow
 /// (200) have no code; a submission that may have been accepted is 504, [`Problem::unknown_outcome`].
 ///
-/// The status agrees with [`retry_of`](crate::retry_of): a final code has a status 4xx other than 429, and 429 and 503 are
-/// never final.
+/// The status agrees with [`retry_of`](crate::retry_of): a final code has a status 4xx other than 429, and 429 and 503
+/// are never final.
 ///
 /// [`Problem::unknown_outcome`]: crate::Problem::unknown_outcome
 pub fn status_of(code: Code, call: Call) -> u16 {
@@ -64,8 +64,8 @@ pub fn status_of(code: Code, call: Call) -> u16 {
         // The call may have been carried out.
         Code::InternalError => 500,
         _ if call == Call::Authorize => 403,
-        // A conflict about the slot, the head or the nonce, an equivocation, or a peer's tree that does not extend the one
-        // before.
+        // A conflict about the slot, the head or the nonce, an equivocation, or a peer's tree that does not extend the
+        // one before.
         Code::LineageFragmented
         | Code::RegistryDiverged
         | Code::HeadMoved

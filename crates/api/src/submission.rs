@@ -33,23 +33,23 @@ impl BatchResponse {
     }
 }
 
-/// The most bytes of one element of a batch's answer. An element may quote its envelope. In a batch of mode `all`, the refusal
-/// of one envelope is repeated for all others.
+/// The most bytes of one element of a batch's answer. An element may quote its envelope. In a batch of mode `all`, the
+/// refusal of one envelope is repeated for all others.
 pub const MAX_RESULT_BYTES: usize = 4096;
 
-/// The most characters of the detail and of the field of a problem in a batch's answer. Each character takes at most 6 bytes,
-/// and everything else in the element takes less than 1200 bytes together.
+/// The most characters of the detail and of the field of a problem in a batch's answer. Each character takes at most 6
+/// bytes, and everything else in the element takes less than 1200 bytes together.
 const DETAIL_CHARS: usize = 360;
 const FIELD_CHARS: usize = 100;
 
 /// The result of one envelope of a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchResult {
-    /// The status that the envelope would have had alone. For a good envelope in a refused batch of mode `all`, it is the status
-    /// of the envelope that failed the batch.
+    /// The status that the envelope would have had alone. For a good envelope in a refused batch of mode `all`, it is
+    /// the status of the envelope that failed the batch.
     pub status: u16,
-    /// Whether nothing was found wrong with the envelope although it is not accepted. The batch is then of mode `all`, and
-    /// `problem.field` names the envelope that failed the batch, as `envelopes[<place>]` from 0. Absent otherwise.
+    /// Whether nothing was found wrong with the envelope although it is not accepted. The batch is then of mode `all`,
+    /// and `problem.field` names the envelope that failed the batch, as `envelopes[<place>]` from 0. Absent otherwise.
     #[serde(default, skip_serializing_if = "is_false")]
     pub good: bool,
     /// The envelope's receipt, if it was accepted.
@@ -61,7 +61,8 @@ pub struct BatchResult {
 }
 
 impl BatchResult {
-    /// The result of an accepted envelope: 201 if this submission was the first one, 200 if the envelope was accepted before.
+    /// The result of an accepted envelope: 201 if this submission was the first one, 200 if the envelope was accepted
+    /// before.
     pub fn accepted(receipt: ReceiptBody, fresh: bool) -> Self {
         BatchResult {
             status: if fresh { 201 } else { 200 },
@@ -100,7 +101,8 @@ fn is_false(value: &bool) -> bool {
 /// The body of `POST /v1/envelopes:batch`: the bytes of each envelope as they are, without white space around them.
 ///
 /// # Errors
-/// `malformed` for an envelope that is not a JSON value: in the body of a batch it could pass for two envelopes, or for none.
+/// `malformed` for an envelope that is not a JSON value: in the body of a batch it could pass for two envelopes, or
+/// for none.
 pub fn batch_body(mode: BatchMode, envelopes: &[impl AsRef<[u8]>]) -> Result<Vec<u8>, Refusal> {
     #[derive(Serialize)]
     struct Batch<'a> {
@@ -167,7 +169,8 @@ pub(crate) fn bound(bytes: &[u8]) -> Result<(), Refusal> {
     Err(Refusal::new(Code::TooLarge, detail))
 }
 
-/// Refuses a batch without elements, since any answer to it would say that all of it was accepted, and a batch with too many.
+/// Refuses a batch without elements, since any answer to it would say that all of it was accepted, and a batch with
+/// too many.
 pub(crate) fn bound_count(count: usize, field: &str) -> Result<(), Refusal> {
     if count == 0 {
         return Err(Refusal::at(Code::Malformed, field, format!("is empty: give 1 to {MAX_BATCH} elements")));

@@ -47,8 +47,8 @@ impl DomainArg {
 /// The keys whose allows are believed.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct TrustArgs {
-    /// The nodes' public keys: a PEM file, or a folder of `.pem` files whose subfolders are not read (repeatable). An allow
-    /// is believed only if one of these keys signed it
+    /// The nodes' public keys: a PEM file, or a folder of `.pem` files whose subfolders are not read (repeatable). An
+    /// allow is believed only if one of these keys signed it
     #[arg(long, env = "ASSENT_NODE_KEYS", value_name = "PEM")]
     trust: Vec<PathBuf>,
     /// Believe every allow, even an unsigned one: anything that can answer in place of a node can then allow

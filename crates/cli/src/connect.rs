@@ -13,8 +13,8 @@ pub(crate) struct Endpoints {
     /// A node's client address (repeatable, or a list with commas); give several to survive the loss of a node
     #[arg(long = "endpoint", env = "ASSENT_ENDPOINTS", value_name = "URL")]
     endpoints: Vec<String>,
-    /// How long a call may take with all its attempts, in milliseconds; by default 10000, and 24000 for a change of the
-    /// members or of the leader
+    /// How long a call may take with all its attempts, in milliseconds; by default 10000, and 24000 for a change of
+    /// the members or of the leader
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=600_000))]
     timeout: Option<u64>,
 }
@@ -41,15 +41,16 @@ impl Endpoints {
         Ok(Client::new(self.config(trust, DEADLINE)?)?)
     }
 
-    /// A client that changes the membership. A single attempt may take as long as a change does, but no longer than the
-    /// caller's limit.
+    /// A client that changes the membership. A single attempt may take as long as a change does, but no longer than
+    /// the caller's limit.
     pub(crate) fn client_for_changes(&self) -> Result<Client, CliError> {
         let mut config = self.config(Trust::NoAllow, CHANGE_WITHIN.saturating_mul(2))?;
         config.attempt_timeout = CHANGE_WITHIN.min(config.deadline);
         Ok(Client::new(config)?)
     }
 
-    /// The configuration of a client. A call takes no longer than the caller's limit, or `otherwise` without such a limit.
+    /// The configuration of a client. A call takes no longer than the caller's limit, or `otherwise` without such a
+    /// limit.
     fn config(&self, trust: Trust, otherwise: Duration) -> Result<ClientConfig, CliError> {
         let endpoints = self.list();
         if endpoints.is_empty() {

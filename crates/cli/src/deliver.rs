@@ -12,8 +12,8 @@ use crate::output::Output;
 /// Submits a restriction that was just signed. If there is an outbox, the restriction is kept there first.
 ///
 /// # Errors
-/// If there is no outbox and the outcome is unknown, or this build does not understand the refusal, the envelope is printed
-/// on stdout. If no reader takes it there, the error says so.
+/// If there is no outbox and the outcome is unknown, or this build does not understand the refusal, the envelope is
+/// printed on stdout. If no reader takes it there, the error says so.
 pub(crate) async fn restriction(
     client: &Client,
     envelope: &[u8],
@@ -46,8 +46,8 @@ fn lost(error: CliError, unwritten: &CliError) -> CliError {
     CliError { detail, remedy: remedy.to_owned(), ..error }
 }
 
-/// Submits envelopes in order. Each is durable in the outbox before it is sent. What was pending there is sent first, and
-/// with `resend_in` also what was delivered in another history than that one.
+/// Submits envelopes in order. Each is durable in the outbox before it is sent. What was pending there is sent first,
+/// and with `resend_in` also what was delivered in another history than that one.
 pub(crate) async fn through_outbox(
     client: &Client,
     envelopes: &[Vec<u8>],
@@ -68,7 +68,8 @@ pub(crate) async fn through_outbox(
 /// Sends what is pending in an outbox, and prints the receipts.
 ///
 /// # Errors
-/// The cause, if an envelope stays pending. `refused` if an envelope was refused; the refusal itself is printed before.
+/// The cause, if an envelope stays pending. `refused` if an envelope was refused; the refusal itself is printed
+/// before.
 pub(crate) async fn flush(
     client: &Client,
     outbox: &mut Outbox,

@@ -25,8 +25,8 @@ pub(crate) enum Exit {
     Stopped,
     /// 13: a watched command was stopped because no node said in time that it may go on.
     StoppedUnknown,
-    /// 14: what the caller has read or delivered belongs, or may belong, to another history than the one in force, or lies
-    /// beyond the ledger of the history in force.
+    /// 14: what the caller has read or delivered belongs, or may belong, to another history than the one in force, or
+    /// lies beyond the ledger of the history in force.
     OtherHistory,
     /// 64: the command line is wrong.
     Usage,
@@ -137,8 +137,8 @@ impl CliError {
         CliError::new("io_failed", detail, "check the path and its permissions")
     }
 
-    /// The error that a node's problem document describes. A server wrote the texts, so each is put on one line: none of it
-    /// can look like a line of this program.
+    /// The error that a node's problem document describes. A server wrote the texts, so each is put on one line: none
+    /// of it can look like a line of this program.
     pub(crate) fn problem(problem: &Problem) -> Self {
         let field = problem.field.as_deref().map(|field| format!("`{field}` ")).unwrap_or_default();
         let detail = format!("{field}{}", problem.detail);

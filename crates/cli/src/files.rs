@@ -40,8 +40,8 @@ pub(crate) fn read_text(path: &Path) -> Result<String, CliError> {
     })
 }
 
-/// Writes bytes to stdout for `-`, and otherwise to a file. An existing file is replaced, unless it is one of `kept` or holds
-/// a key, which may be the only copy.
+/// Writes bytes to stdout for `-`, and otherwise to a file. An existing file is replaced, unless it is one of `kept`
+/// or holds a key, which may be the only copy.
 pub(crate) fn hand_out(path: &Path, kept: &[&Path], bytes: &[u8], output: Output) -> Result<(), CliError> {
     if is_stdio(path) {
         return output.product_bytes(bytes);
@@ -77,9 +77,9 @@ pub(crate) fn is_stdio(path: &Path) -> bool {
     path == Path::new("-")
 }
 
-/// Replaces a file. After a crash the file has the old bytes or the new ones. A symbolic link stays one, and its target is
-/// replaced. An existing file keeps its mode and, as far as this user may give files away, its owner and group. A device or
-/// a pipe is written to directly.
+/// Replaces a file. After a crash the file has the old bytes or the new ones. A symbolic link stays one, and its
+/// target is replaced. An existing file keeps its mode and, as far as this user may give files away, its owner and
+/// group. A device or a pipe is written to directly.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
     try_replace(path, bytes).map_err(|error| CliError::file("write", path, &error))
 }
@@ -95,8 +95,8 @@ fn try_replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let is_link = std::fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
     let target = if is_link { path.canonicalize()? } else { path.to_owned() };
     let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Until the file has the mode of the file that it replaces, no other user may read it. The umask restricts the mode of a
-    // new file.
+    // Until the file has the mode of the file that it replaces, no other user may read it. The umask restricts the
+    // mode of a new file.
     let mode = if before.is_some() { 0o600 } else { 0o666 };
     let mut new = tempfile::Builder::new()
         .prefix(".assent-")

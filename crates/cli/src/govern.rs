@@ -45,8 +45,9 @@ impl GovernArgs {
         self.print
     }
 
-    /// Makes the statement of these claims, signs it and sends it. A statement that needs a slot takes the next free one. If
-    /// an earlier run has signed the same statement and its outcome is unknown, that earlier statement is sent instead.
+    /// Makes the statement of these claims, signs it and sends it. A statement that needs a slot takes the next free
+    /// one. If an earlier run has signed the same statement and its outcome is unknown, that earlier statement is sent
+    /// instead.
     pub(crate) async fn send(&self, claims: &Claims, output: Output) -> Result<Exit, CliError> {
         let signers = keys::read_all_signing(&self.keys)?;
         let mut statement = drafted(claims, &signers, self.origin.required()?, self.domain.required()?)?;

@@ -62,9 +62,10 @@ pub(crate) fn read_public(path: &Path) -> Result<PublicKey, CliError> {
     pem::public_key_of(&files::read_text(path)?).map_err(|error| wrong(path, &error))
 }
 
-/// Reads the public keys from files that hold one or several of them. A file may also be a private key. A folder stands for
-/// its `.pem` files with public keys. Its subfolders are not read, as with the certificate folders of other programs. A note
-/// on stderr names these subfolders, except those whose name begins with a dot: Kubernetes uses such names to mount secrets.
+/// Reads the public keys from files that hold one or several of them. A file may also be a private key. A folder
+/// stands for its `.pem` files with public keys. Its subfolders are not read, as with the certificate folders of other
+/// programs. A note on stderr names these subfolders, except those whose name begins with a dot: Kubernetes uses such
+/// names to mount secrets.
 ///
 /// # Errors
 /// Each file and each folder must hold a key. A file or folder without a key never means that any key is trusted.
@@ -75,8 +76,8 @@ pub(crate) fn read_trusted<P: AsRef<Path>>(paths: &[P]) -> Result<TrustedKeys, C
 /// Reads the public keys of the nodes whose allows are to be believed, like [`read_trusted`].
 ///
 /// # Errors
-/// Also for a file that is a private key. A caller has only the nodes' public keys, so the file is a wrong one, and no allow
-/// would be believed.
+/// Also for a file that is a private key. A caller has only the nodes' public keys, so the file is a wrong one, and no
+/// allow would be believed.
 pub(crate) fn read_trusted_nodes<P: AsRef<Path>>(paths: &[P]) -> Result<TrustedKeys, CliError> {
     trusted_of(paths, PrivateKeys::AreRefused)
 }

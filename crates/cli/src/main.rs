@@ -1,7 +1,7 @@
 //! The `assent` command: cluster, keys, statements, decisions.
 //!
-//! It parses the command line, runs one subcommand and turns the outcome into an exit code. Each subcommand is in a file of
-//! its own under `command`.
+//! It parses the command line, runs one subcommand and turns the outcome into an exit code. Each subcommand is in a
+//! file of its own under `command`.
 #![deny(clippy::print_stdout, clippy::print_stderr)] // They panic when the reader is gone; `Output` does not.
 
 mod args;
@@ -202,8 +202,8 @@ fn told_by(error: &clap::Error) -> String {
     what.trim_start_matches("error:").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Whether nothing follows the first `--`, as happens if a script's variable is empty. The command to run is then missing,
-/// which differs from a question without a command.
+/// Whether nothing follows the first `--`, as happens if a script's variable is empty. The command to run is then
+/// missing, which differs from a question without a command.
 fn lacks_its_command(arguments: impl Iterator<Item = OsString>) -> bool {
     let mut from_there = arguments.skip_while(|argument| argument != "--");
     from_there.next().is_some() && from_there.next().is_none()

@@ -1,10 +1,10 @@
 //! Prints results on stdout, and notes and errors on stderr.
 //!
-//! If the reader of a listing leaves early (`| head`), writing stops without an error. What a command makes, such as a key
-//! or a signed envelope, is lost if no reader gets it: [`product`](Output::product) and the methods like it then fail. Every
-//! command prints through [`Output`]; the lints at the head of `main.rs` enforce this. Control characters are escaped here,
-//! whether a server or a stranger's statement contains them. Only [`Output::product_bytes`] prints bytes as they are, and
-//! never to a terminal.
+//! If the reader of a listing leaves early (`| head`), writing stops without an error. What a command makes, such as a
+//! key or a signed envelope, is lost if no reader gets it: [`product`](Output::product) and the methods like it then
+//! fail. Every command prints through [`Output`]; the lints at the head of `main.rs` enforce this. Control characters
+//! are escaped here, whether a server or a stranger's statement contains them. Only [`Output::product_bytes`] prints
+//! bytes as they are, and never to a terminal.
 
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind, IsTerminal, Write};
@@ -144,8 +144,8 @@ impl Output {
         Err(CliError::new("io_failed", detail, NEEDS_A_READER))
     }
 
-    /// Fails if stdout was closed when this program was started, or has no reader any more. It is called before something is
-    /// made that would then be lost.
+    /// Fails if stdout was closed when this program was started, or has no reader any more. It is called before
+    /// something is made that would then be lost.
     ///
     /// # Errors
     /// `io_failed`.
@@ -224,9 +224,9 @@ fn is_reader_gone() -> bool {
     looked_at.iter().filter_map(PollFd::revents).any(|seen| seen.intersects(gone))
 }
 
-/// Whether stdout was closed when this program was started. The standard library then opens the null device in its place, for
-/// reading and writing. A shell's `>/dev/null` opens the null device only for writing. Some programs that start others open it
-/// for both, which looks the same as a closed stdout.
+/// Whether stdout was closed when this program was started. The standard library then opens the null device in its
+/// place, for reading and writing. A shell's `>/dev/null` opens the null device only for writing. Some programs that
+/// start others open it for both, which looks the same as a closed stdout.
 fn is_closed() -> bool {
     let stdout = io::stdout();
     let Ok(flags) = fcntl(stdout.as_fd(), FcntlArg::F_GETFL) else { return true };

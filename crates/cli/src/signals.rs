@@ -5,7 +5,8 @@ use std::future::pending;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Handles SIGTERM and SIGINT from the moment at which it is made. If they cannot be handled, the system's defaults hold.
+/// Handles SIGTERM and SIGINT from the moment at which it is made. If they cannot be handled, the system's defaults
+/// hold.
 pub(crate) struct Signals {
     terminate: Option<Signal>,
     interrupt: Option<Signal>,

@@ -1,8 +1,9 @@
-//! Sends a statement that was signed for a slot of a chain, so that no later run signs another statement for that slot.
+//! Sends a statement that was signed for a slot of a chain, so that no later run signs another statement for that
+//! slot.
 //!
 //! Until a node has given a definite answer, the signed bytes are on disk: in an outbox if the caller names one, and
-//! otherwise beside the keys ([`Unsettled`]). A command that signs for the same chain sends these bytes before it looks for
-//! a free slot. If it looked first, it would find the slot that these bytes take.
+//! otherwise beside the keys ([`Unsettled`]). A command that signs for the same chain sends these bytes before it
+//! looks for a free slot. If it looked first, it would find the slot that these bytes take.
 
 use std::path::{Path, PathBuf};
 
@@ -28,8 +29,8 @@ pub(crate) struct Delivery {
 }
 
 impl Delivery {
-    /// Keeps statements in the outbox in this directory, which is locked until this is dropped. Without a directory, keeps
-    /// them beside these keys.
+    /// Keeps statements in the outbox in this directory, which is locked until this is dropped. Without a directory,
+    /// keeps them beside these keys.
     pub(crate) fn open(
         client: &Client,
         outbox: Option<&Path>,
@@ -43,9 +44,9 @@ impl Delivery {
         Ok(Delivery { client: client.clone(), place, output })
     }
 
-    /// Sends the statements that earlier runs have signed for this chain and whose outcome is unknown. With an outbox, it
-    /// sends everything that is pending there. Returns whether one of these statements is the one that the caller wants now.
-    /// If so, that statement is accepted and its receipt is printed, and the caller must sign nothing.
+    /// Sends the statements that earlier runs have signed for this chain and whose outcome is unknown. With an outbox,
+    /// it sends everything that is pending there. Returns whether one of these statements is the one that the caller
+    /// wants now. If so, that statement is accepted and its receipt is printed, and the caller must sign nothing.
     ///
     /// # Errors
     /// The cause, if one of these statements is not accepted. The caller must then sign nothing else.
@@ -94,11 +95,12 @@ impl Delivery {
     }
 }
 
-/// Sends the statements that are kept beside these keys for this chain, in order, and returns those that were accepted.
+/// Sends the statements that are kept beside these keys for this chain, in order, and returns those that were
+/// accepted.
 ///
 /// # Errors
-/// The cause, if one of these statements is not accepted. The caller must then sign nothing else for the chain. A statement
-/// without a definite answer stays kept, and the error of a refused one describes the chain.
+/// The cause, if one of these statements is not accepted. The caller must then sign nothing else for the chain. A
+/// statement without a definite answer stays kept, and the error of a refused one describes the chain.
 pub(crate) async fn settle(
     client: &Client,
     unsettled: &Unsettled,

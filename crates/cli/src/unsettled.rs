@@ -1,7 +1,7 @@
 //! Statements that were signed for a slot and have no definite outcome yet, kept beside the keys that signed them.
 //!
-//! Two different statements of one issuer for one slot are an equivocation. So a statement is on disk before it is sent, and
-//! a command that is about to sign for the same chain finds it there. This module never sends anything.
+//! Two different statements of one issuer for one slot are an equivocation. So a statement is on disk before it is
+//! sent, and a command that is about to sign for the same chain finds it there. This module never sends anything.
 //!
 //! ```text
 //! KEY.<evidence id's hex>.unsettled    exactly the signed bytes, beside each key file that signed them
@@ -21,8 +21,8 @@ use crate::files;
 /// The ending of the names of these files.
 const ENDING: &str = ".unsettled";
 
-/// A chain of statements, of one issuer or of a domain's governance. A statement that is kept beside a key belongs to a chain
-/// of that key.
+/// A chain of statements, of one issuer or of a domain's governance. A statement that is kept beside a key belongs to
+/// a chain of that key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Chain {
     registry: String,
@@ -118,8 +118,8 @@ impl Unsettled {
         Ok(kept)
     }
 
-    /// Fails if a statement is kept for this chain. It is called before a statement is signed that the command does not send
-    /// itself.
+    /// Fails if a statement is kept for this chain. It is called before a statement is signed that the command does
+    /// not send itself.
     ///
     /// # Errors
     /// `outcome_unknown`, exit code 11.

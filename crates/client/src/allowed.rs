@@ -1,9 +1,10 @@
 //! How long an allow may be relied on. This is the only place that decides it.
 //!
-//! A node states by its own clock when it decided and until when the decision holds. The caller's wall clock may differ from
-//! the node's clock by any amount, so it cannot tell when the allow ends. Instead, the client counts the length of the allow,
-//! `validUntil − evaluatedAt`, from the moment before it sent the request: the node cannot have decided earlier. It counts on a
-//! clock that continues while the host sleeps. The wall clock can only make the allow end earlier.
+//! A node states by its own clock when it decided and until when the decision holds. The caller's wall clock may
+//! differ from the node's clock by any amount, so it cannot tell when the allow ends. Instead, the client counts the
+//! length of the allow, `validUntil − evaluatedAt`, from the moment before it sent the request: the node cannot have
+//! decided earlier. It counts on a clock that continues while the host sleeps. The wall clock can only make the allow
+//! end earlier.
 
 use assent_proof::Millis;
 use std::sync::Arc;
@@ -26,7 +27,8 @@ impl Asked {
     }
 }
 
-/// An allow and the time for which it may be relied on. A caller must check it again right before it acts on the allow.
+/// An allow and the time for which it may be relied on. A caller must check it again right before it acts on the
+/// allow.
 #[derive(Clone, Debug)]
 pub struct Allowed {
     clock: Arc<dyn Clock>,

@@ -1,14 +1,16 @@
-//! The meaning of an answer: whether it is a problem, whether asking again can help, and whether it is an answer of the API at
-//! all. This is the only place in this crate that decides whether to ask again, by the table of `assent_api`.
+//! The meaning of an answer: whether it is a problem, whether asking again can help, and whether it is an answer of
+//! the API at all. This is the only place in this crate that decides whether to ask again, by the table of
+//! `assent_api`.
 //!
 //! A deny or a refusal of a newer node, with a code that this build does not know, is recognized by its shape
-//! ([`AnswerShape`]). It is a node's answer, and ends the call like any other. An answer with neither shape is not an answer of
-//! the API. It comes from a wrong service at an endpoint's address and says nothing about what was asked. So it counts as no
-//! answer, and the other endpoints are asked. A call's error names it only if no endpoint gave an answer.
+//! ([`AnswerShape`]). It is a node's answer, and ends the call like any other. An answer with neither shape is not an
+//! answer of the API. It comes from a wrong service at an endpoint's address and says nothing about what was asked. So
+//! it counts as no answer, and the other endpoints are asked. A call's error names it only if no endpoint gave an
+//! answer.
 //!
-//! An allow that cannot be relied on also counts as no answer, and never as an allow. A single node whose key the caller lacks,
-//! or a single wrong service, must not prevent the other endpoints from being asked. If no better answer comes, that allow
-//! becomes the call's error.
+//! An allow that cannot be relied on also counts as no answer, and never as an allow. A single node whose key the
+//! caller lacks, or a single wrong service, must not prevent the other endpoints from being asked. If no better answer
+//! comes, that allow becomes the call's error.
 
 use assent_api::{Call, DecisionBody, Problem, Retry, Verdict};
 use http::uri::Authority;
@@ -20,15 +22,16 @@ use crate::error::ClientError;
 use crate::transport::{Answer, Failure};
 
 impl Answer {
-    /// Whether the same call can be made again, and where. It is `Final` also for every answer that did what was asked.
+    /// Whether the same call can be made again, and where. It is `Final` also for every answer that did what was
+    /// asked.
     pub(crate) fn retry(&self) -> Retry {
         retry_said(self.call, self.status, &self.body)
     }
 }
 
-/// What an answer to a call says about making the call again. The answer's code decides. The status alone decides only if there
-/// is no code that this build can read, as in the answer of a proxy or of a newer node. [`refused`] turns such a final answer
-/// into an error.
+/// What an answer to a call says about making the call again. The answer's code decides. The status alone decides only
+/// if there is no code that this build can read, as in the answer of a proxy or of a newer node. [`refused`] turns
+/// such a final answer into an error.
 pub(crate) fn retry_said(call: Call, status: u16, body: &[u8]) -> Retry {
     if (200..300).contains(&status) {
         return Retry::Final;
@@ -44,7 +47,8 @@ pub(crate) fn retry_said(call: Call, status: u16, body: &[u8]) -> Retry {
 
 fn code_said(call: Call, status: u16, body: &[u8]) -> Option<Retry> {
     match (decision_body(body), problem(body)) {
-        // 403 means that the request was judged, whatever the reasons are. No allow of another endpoint may replace this deny.
+        // 403 means that the request was judged, whatever the reasons are. No allow of another endpoint may replace
+        // this deny.
         (Some(decision), _) if is_judged(decision.decision, status) => Some(Retry::Final),
         (Some(decision), _) => Some(decision.retry()),
         // A deny that cannot be read in full is still a deny, whatever else its body says.
@@ -55,8 +59,8 @@ fn code_said(call: Call, status: u16, body: &[u8]) -> Option<Retry> {
     }
 }
 
-/// Whether a decision with this status is a deny that was judged. With 403 it is, even if a reason says that the node cannot
-/// know.
+/// Whether a decision with this status is a deny that was judged. With 403 it is, even if a reason says that the node
+/// cannot know.
 pub(crate) fn is_judged(decision: Verdict, status: u16) -> bool {
     decision == Verdict::Deny && status == 403
 }
@@ -71,16 +75,16 @@ pub(crate) fn decision_body(body: &[u8]) -> Option<DecisionBody> {
     serde_json::from_slice(body).ok()
 }
 
-/// Why an answer is not the one that was asked for. Only this module turns it into an error, so that no call can mistake a wrong
-/// service for the cluster.
+/// Why an answer is not the one that was asked for. Only this module turns it into an error, so that no call can
+/// mistake a wrong service for the cluster.
 #[derive(Debug)]
 pub(crate) enum Unread {
     /// It is not an answer of the API, for this reason. It counts as no answer.
     Foreign(String),
     /// It is the answer of a node that cannot answer now, for this reason. Another endpoint is asked.
     Cannot(String),
-    /// It is an allow that must not be relied on, for this reason. It counts as no answer, and becomes the call's error if no
-    /// other answer comes.
+    /// It is an allow that must not be relied on, for this reason. It counts as no answer, and becomes the call's
+    /// error if no other answer comes.
     Untrusted(String),
     /// It is a node's refusal or deny, which ends the call.
     Said(ClientError),
@@ -91,8 +95,8 @@ pub(crate) fn not_the_api(answer: &Answer, what: impl Display) -> Unread {
     Unread::Foreign(format!("status {}, {what}", answer.status))
 }
 
-/// The verdict on an answer that cannot be read as the one that was asked for: it is still a deny, or it is not an answer of the
-/// API.
+/// The verdict on an answer that cannot be read as the one that was asked for: it is still a deny, or it is not an
+/// answer of the API.
 pub(crate) fn unreadable(answer: &Answer, what: impl Display) -> Unread {
     match denied(answer) {
         Some(deny) => Unread::Said(ClientError::DenyNotUnderstood(Box::new(deny))),
@@ -115,8 +119,8 @@ pub(crate) fn json<T: DeserializeOwned>(answer: &Answer) -> Result<T, Unread> {
     serde_json::from_slice(&answer.body).map_err(|error| not_the_api(answer, error))
 }
 
-/// The verdict on an answer that is not a success: a node's refusal or deny, even one that this build cannot read in full, or an
-/// answer that is not the API's.
+/// The verdict on an answer that is not a success: a node's refusal or deny, even one that this build cannot read in
+/// full, or an answer that is not the API's.
 pub(crate) fn refused(answer: &Answer) -> Unread {
     if let Some(deny) = denied(answer) {
         return Unread::Said(ClientError::DenyNotUnderstood(Box::new(deny)));
@@ -194,7 +198,8 @@ impl NoAnswer {
     /// Notes an allow that must not be relied on.
     fn untrusted(&mut self, endpoint: &Authority, what: &str) {
         self.otherwise = true;
-        // An endpoint is asked for a decision only once, unless it says to ask again. A caller may have named many endpoints.
+        // An endpoint is asked for a decision only once, unless it says to ask again. A caller may have named many
+        // endpoints.
         if self.untrusted.len() < DETAILS_MAX {
             self.untrusted.push(format!("`{endpoint}`: {what}"));
         }

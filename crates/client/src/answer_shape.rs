@@ -1,8 +1,8 @@
 //! The answers of newer nodes: denies and refusals that this build cannot read in full.
 //!
-//! A node may be newer than its client and use codes that the client does not know. Such an answer is recognized by its shape,
-//! before it is taken for an answer that is not the API's. A deny that is recognized in this way is a deny. If the client
-//! dropped it, it could ask another endpoint and take that endpoint's allow instead.
+//! A node may be newer than its client and use codes that the client does not know. Such an answer is recognized by
+//! its shape, before it is taken for an answer that is not the API's. A deny that is recognized in this way is a deny.
+//! If the client dropped it, it could ask another endpoint and take that endpoint's allow instead.
 
 use bytes::Bytes;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
@@ -18,8 +18,8 @@ const TOLD_MAX: usize = 200;
 /// The most reasons that an error names.
 const REASONS_MAX: usize = 8;
 
-/// A deny that this build cannot read in full: it has a reason with a newer code, a field of another form, or a decision that is
-/// neither `allow` nor `deny`.
+/// A deny that this build cannot read in full: it has a reason with a newer code, a field of another form, or a
+/// decision that is neither `allow` nor `deny`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a node denied it in words that this build does not know: {detail}")]
 pub struct UnreadDeny {
@@ -75,9 +75,10 @@ impl AnswerShape {
         self.denies || (self.decides && status == 403)
     }
 
-    /// Whether the answer denies if it cannot be read. The word `deny` anywhere in the body is then enough: the body may be a
-    /// batch that breaks off or names its decisions twice, or a deny with something before it or around it. The word may mean
-    /// something else there, such as an action of that name. In that case the client denies more than the node did.
+    /// Whether the answer denies if it cannot be read. The word `deny` anywhere in the body is then enough: the body
+    /// may be a batch that breaks off or names its decisions twice, or a deny with something before it or around it.
+    /// The word may mean something else there, such as an action of that name. In that case the client denies more
+    /// than the node did.
     pub(crate) fn is_deny_if_unread(&self) -> bool {
         self.denies || self.names_deny
     }

@@ -1,12 +1,13 @@
 //! How the time of one call is shared among its endpoints.
 //!
-//! An attempt gets its share of the time that is left until the deadline. So an endpoint that accepts a connection and never
-//! answers leaves time for the other endpoints. A call that leaves no trace (a single authorize, a read) is also made at a second
-//! endpoint while the first one is silent. A call that uses something up (a permit), changes something, or costs a node much (a
-//! batch) is made at one endpoint at a time. An endpoint that answers with `Retry-After` is not asked during that time.
+//! An attempt gets its share of the time that is left until the deadline. So an endpoint that accepts a connection and
+//! never answers leaves time for the other endpoints. A call that leaves no trace (a single authorize, a read) is also
+//! made at a second endpoint while the first one is silent. A call that uses something up (a permit), changes
+//! something, or costs a node much (a batch) is made at one endpoint at a time. An endpoint that answers with
+//! `Retry-After` is not asked during that time.
 //!
-//! An answer that is not the API's counts as no answer, and so does an allow that cannot be relied on. The next endpoint is then
-//! asked, and the client does not prefer this one.
+//! An answer that is not the API's counts as no answer, and so does an allow that cannot be relied on. The next
+//! endpoint is then asked, and the client does not prefer this one.
 
 use assent_api::Retry;
 use futures_util::StreamExt;
@@ -29,8 +30,9 @@ const UNDER_WAY_MAX: usize = 2;
 const PAUSE_HERE: Duration = Duration::from_millis(250);
 
 impl Client {
-    /// Asks the endpoints until one gives a final answer that `read` can read. Each endpoint is asked once, but one that says to
-    /// ask it again ([`Retry::Here`]) is asked until the deadline. This is only for calls that may be made twice.
+    /// Asks the endpoints until one gives a final answer that `read` can read. Each endpoint is asked once, but one
+    /// that says to ask it again ([`Retry::Here`]) is asked until the deadline. This is only for calls that may be
+    /// made twice.
     pub(crate) async fn ask<T>(
         &self,
         ask: &Ask,
@@ -43,8 +45,8 @@ impl Client {
         }
     }
 
-    /// Asks the endpoints like [`ask`](Self::ask). It returns `None` if no endpoint gave an answer. Everything that came back and
-    /// is not an answer is noted in `no_answer`, even if a later endpoint gave an answer.
+    /// Asks the endpoints like [`ask`](Self::ask). It returns `None` if no endpoint gave an answer. Everything that
+    /// came back and is not an answer is noted in `no_answer`, even if a later endpoint gave an answer.
     pub(crate) async fn ask_all<T>(
         &self,
         ask: &Ask,
@@ -85,7 +87,8 @@ impl Client {
                                 },
                             };
                             if matches!(read, Err(ClientError::Untrusted { .. })) {
-                                // A batch with a deny ends the call like this. The next call may do better at another endpoint.
+                                // A batch with a deny ends the call like this. The next call may do better at another
+                                // endpoint.
                                 self.endpoints().turn_from(place);
                             } else {
                                 self.endpoints().prefer(place);
@@ -132,7 +135,8 @@ impl Client {
         later(self.config().deadline)
     }
 
-    /// How long one attempt may take if `endpoints` endpoints, this one included, are still to be asked before `until`.
+    /// How long one attempt may take if `endpoints` endpoints, this one included, are still to be asked before
+    /// `until`.
     pub(crate) fn share(&self, until: Instant, endpoints: usize) -> Duration {
         share_of(until.saturating_duration_since(Instant::now()), endpoints, self.config().attempt_timeout)
     }

@@ -15,29 +15,30 @@ use crate::error::ClientError;
 use crate::transport::{Answer, Ask};
 
 impl Client {
-    /// Asks whether `request` may execute. The time of an allow counts from the start of this call, however many endpoints are
-    /// asked. An allow that is over when it arrives is not an allow.
+    /// Asks whether `request` may execute. The time of an allow counts from the start of this call, however many
+    /// endpoints are asked. An allow that is over when it arrives is not an allow.
     ///
-    /// Give each request a fresh `nonce`. It ties a signed allow to this request. Without a nonce, an earlier allow for the same
-    /// request could be replayed, and its time would count again from the start.
+    /// Give each request a fresh `nonce`. It ties a signed allow to this request. Without a nonce, an earlier allow
+    /// for the same request could be replayed, and its time would count again from the start.
     ///
-    /// Each endpoint is asked at most once, until one of them knows. While one endpoint is silent, a second one is asked too
-    /// ([`ClientConfig::hedge_after`](crate::ClientConfig::hedge_after)). If no endpoint knows, the last deny is returned if
-    /// there is one ([`Decision::is_cannot_know`]). An answer that is not the API's counts as no answer. So does an allow that
-    /// cannot be relied on, for example because the node's key is not trusted. A deny is final, even one that this build cannot
-    /// read in full: no other endpoint is asked after it.
+    /// Each endpoint is asked at most once, until one of them knows. While one endpoint is silent, a second one is
+    /// asked too ([`ClientConfig::hedge_after`](crate::ClientConfig::hedge_after)). If no endpoint knows, the last
+    /// deny is returned if there is one ([`Decision::is_cannot_know`]). An answer that is not the API's counts as no
+    /// answer. So does an allow that cannot be relied on, for example because the node's key is not trusted. A deny is
+    /// final, even one that this build cannot read in full: no other endpoint is asked after it.
     ///
     /// # Errors
-    /// `DenyNotUnderstood` for a deny of a newer node; `Refused` for a malformed request; `Untrusted` if an allow came that cannot
-    /// be relied on, and no better answer from any endpoint; `Answer` if no endpoint that answered is a node; otherwise
-    /// `Unavailable`. **An error is never an allow.**
+    /// `DenyNotUnderstood` for a deny of a newer node; `Refused` for a malformed request; `Untrusted` if an allow came
+    /// that cannot be relied on, and no better answer from any endpoint; `Answer` if no endpoint that answered is a
+    /// node; otherwise `Unavailable`. **An error is never an allow.**
     pub async fn authorize(&self, request: &AuthorizeRequest) -> Result<Decision, ClientError> {
         let ask = Ask::post(Call::Authorize, "/v1/authorize", request.to_json().to_vec());
         // An authorize leaves no trace, so it may be asked twice.
         self.decide(Ask { hedged: true, ..ask }, request, Wanted::Allow, &mut NoAnswer::default()).await
     }
 
-    /// Asks for a decision on `request`. Everything that came back from an endpoint and is not an answer is noted in `no_answer`.
+    /// Asks for a decision on `request`. Everything that came back from an endpoint and is not an answer is noted in
+    /// `no_answer`.
     pub(crate) async fn decide(
         &self,
         ask: Ask,
@@ -56,13 +57,13 @@ impl Client {
         read(answer).map_err(|unread| NoAnswer::only(answer, unread))
     }
 
-    /// Asks about 1 to 1000 requests at once. A node answers all of them on the same state. The decisions come in the order of
-    /// the requests. A deny that this build cannot read in full is an [`UnreadDeny`] in its place, and the caller must obey it
-    /// like any other deny.
+    /// Asks about 1 to 1000 requests at once. A node answers all of them on the same state. The decisions come in the
+    /// order of the requests. A deny that this build cannot read in full is an [`UnreadDeny`] in its place, and the
+    /// caller must obey it like any other deny.
     ///
     /// # Errors
-    /// The errors of [`Client::authorize`]. If one allow cannot be relied on, the whole answer counts as no answer. If the answer
-    /// also has a deny, the error is `Untrusted`, and no other endpoint is asked.
+    /// The errors of [`Client::authorize`]. If one allow cannot be relied on, the whole answer counts as no answer. If
+    /// the answer also has a deny, the error is `Untrusted`, and no other endpoint is asked.
     pub async fn authorize_batch(
         &self,
         requests: &[AuthorizeRequest],
@@ -129,8 +130,8 @@ fn deny_of(no_answer: &NoAnswer) -> Result<&Answer, ClientError> {
     deny.ok_or_else(|| no_answer.error())
 }
 
-/// The verdict on a batch of which not everything can be read and relied on. Without a deny it is `otherwise`. With a deny, the
-/// batch ends the call: another endpoint, whose allow could replace the deny, is not asked.
+/// The verdict on a batch of which not everything can be read and relied on. Without a deny it is `otherwise`. With a
+/// deny, the batch ends the call: another endpoint, whose allow could replace the deny, is not asked.
 fn in_part(answer: &Answer, bodies: &[Bytes], otherwise: Unread, what: &str) -> Unread {
     if !bodies.iter().any(|body| is_deny(body)) {
         return otherwise;

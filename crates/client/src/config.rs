@@ -21,12 +21,12 @@ pub struct ClientConfig {
     pub deadline: Duration,
     /// Which endpoint is asked first. Default: a random one.
     pub first_endpoint: FirstEndpoint,
-    /// The longest time for one attempt at one endpoint. Default 3 s. An attempt gets no more than its share of the time that is
-    /// left until the deadline: as much as each endpoint that is still to be asked, but at least 250 ms.
+    /// The longest time for one attempt at one endpoint. Default 3 s. An attempt gets no more than its share of the
+    /// time that is left until the deadline: as much as each endpoint that is still to be asked, but at least 250 ms.
     pub attempt_timeout: Duration,
-    /// How long a single authorize or a read waits for a silent endpoint before it also asks a second one and takes the first
-    /// final answer. Default: a quarter of the attempt's share. With `deadline` or more, no second endpoint is asked. Permits,
-    /// submissions, batches and changes never ask a second endpoint in this way.
+    /// How long a single authorize or a read waits for a silent endpoint before it also asks a second one and takes
+    /// the first final answer. Default: a quarter of the attempt's share. With `deadline` or more, no second endpoint
+    /// is asked. Permits, submissions, batches and changes never ask a second endpoint in this way.
     pub hedge_after: Option<Duration>,
     /// How long it may take to connect. Default 1 s.
     pub connect_timeout: Duration,

@@ -11,7 +11,8 @@ use crate::error::ClientError;
 use crate::transport::Answer;
 use crate::trust::Trust;
 
-/// A decision that was checked. Only this module can make one, so no error, timeout or default elsewhere can become an allow.
+/// A decision that was checked. Only this module can make one, so no error, timeout or default elsewhere can become an
+/// allow.
 #[derive(Clone, Debug)]
 pub struct Decision {
     allowed: Option<Allowed>,
@@ -46,20 +47,20 @@ pub(crate) enum Wanted {
 }
 
 impl Decision {
-    /// Whether the decision was an allow when it came. An allow holds for seconds; [`Decision::allowed`] tells whether it still
-    /// holds.
+    /// Whether the decision was an allow when it came. An allow holds for seconds; [`Decision::allowed`] tells whether
+    /// it still holds.
     pub fn is_allow(&self) -> bool {
         self.allowed.is_some()
     }
 
-    /// How long the allow may be relied on; `None` for a deny. A caller must check it right before it begins what was allowed,
-    /// and while that goes on.
+    /// How long the allow may be relied on; `None` for a deny. A caller must check it right before it begins what was
+    /// allowed, and while that goes on.
     pub fn allowed(&self) -> Option<&Allowed> {
         self.allowed.as_ref()
     }
 
-    /// Whether the decision denies because the registry cannot know. If the caller asks again later, the answer may be an allow.
-    /// A deny that came with the status 403 was judged, whatever its reasons are.
+    /// Whether the decision denies because the registry cannot know. If the caller asks again later, the answer may be
+    /// an allow. A deny that came with the status 403 was judged, whatever its reasons are.
     pub fn is_cannot_know(&self) -> bool {
         !self.is_allow() && !self.judged && self.body.status() == 503
     }
@@ -74,20 +75,21 @@ impl Decision {
         &self.bytes
     }
 
-    /// The trusted node key that signed the decision. It is `None` if allows are believed unverified, or for a deny that does not
-    /// verify.
+    /// The trusted node key that signed the decision. It is `None` if allows are believed unverified, or for a deny
+    /// that does not verify.
     pub fn signer(&self) -> Option<PublicKey> {
         self.signer
     }
 
-    /// Checks what a node answered. A deny is believed without a check: a false deny only keeps something from running. An allow
-    /// is believed only if every check passes.
+    /// Checks what a node answered. A deny is believed without a check: a false deny only keeps something from
+    /// running. An allow is believed only if every check passes.
     ///
     /// # Errors
-    /// `Denied` for a deny that cannot be read in full, which the caller must obey as well; `Untrusted` for an allow that must not
-    /// be relied on; `NoDecision` with what is wrong for bytes that are not a decision.
+    /// `Denied` for a deny that cannot be read in full, which the caller must obey as well; `Untrusted` for an allow
+    /// that must not be relied on; `NoDecision` with what is wrong for bytes that are not a decision.
     pub(crate) fn check(bytes: Bytes, expected: Expectation<'_>) -> Result<Decision, CheckError> {
-        // The strict parser comes first: the receipt's verifier could read a repeated key, or an array for an object, differently.
+        // The strict parser comes first: the receipt's verifier could read a repeated key, or an array for an object,
+        // differently.
         let strict = json::parse(&bytes).map_err(|error| error.to_string());
         let read = strict
             .and_then(|_| serde_json::from_slice::<DecisionBody>(&bytes).map_err(|error| error.to_string()));
@@ -118,8 +120,9 @@ fn believed(bytes: &[u8], trust: &Trust) -> (Option<PublicKey>, Result<(), Strin
     }
 }
 
-/// Checks that an allow answers the request, names no reason to deny, has a permit's receipt if a permit was asked for, and is not
-/// over. The permit's receipt is part of the signed bytes, like every field of the decision. [`believed`] checks the signature.
+/// Checks that an allow answers the request, names no reason to deny, has a permit's receipt if a permit was asked
+/// for, and is not over. The permit's receipt is part of the signed bytes, like every field of the decision.
+/// [`believed`] checks the signature.
 fn check_allow(body: &DecisionBody, expected: Expectation<'_>) -> Result<Allowed, CheckError> {
     if !body.request.same_as(&expected.request.to_json()) {
         return Err(CheckError::Untrusted("it answers another request".to_owned()));
@@ -157,8 +160,8 @@ impl CheckError {
         }
     }
 
-    /// The verdict on the answer that was checked. A deny ends the call. An allow that must not be relied on counts as no answer,
-    /// and so does an answer that is neither a decision nor a problem document.
+    /// The verdict on the answer that was checked. A deny ends the call. An allow that must not be relied on counts as
+    /// no answer, and so does an answer that is neither a decision nor a problem document.
     pub(crate) fn of(self, answer: &Answer) -> Unread {
         match self {
             CheckError::Denied(deny) => Unread::Said(ClientError::DenyNotUnderstood(Box::new(deny))),

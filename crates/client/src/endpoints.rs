@@ -1,7 +1,7 @@
 //! The endpoints, and which of them a call asks first.
 //!
-//! A client begins with a random endpoint, so that many clients with the same list do not all load the first node, or all wait
-//! for it. It then prefers the endpoint that answered last.
+//! A client begins with a random endpoint, so that many clients with the same list do not all load the first node, or
+//! all wait for it. It then prefers the endpoint that answered last.
 
 use http::uri::Authority;
 use std::hash::{BuildHasher, RandomState};
@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Which endpoint a client asks first. Afterwards it is the one that answered last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FirstEndpoint {
-    /// A random endpoint, so that clients with the same list spread over the nodes, and do not all wait for the same one.
+    /// A random endpoint, so that clients with the same list spread over the nodes, and do not all wait for the same
+    /// one.
     Random,
     /// The first endpoint of the list, for example because it is the nearest.
     AsListed,

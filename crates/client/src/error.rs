@@ -25,24 +25,25 @@ pub enum ClientError {
     /// A node refused the call: finally, or for as long as the call could take (`membership_busy`).
     #[error("{}: {}{}", .0.code, .0.field.as_deref().map(|f| format!("`{f}` ")).unwrap_or_default(), .0.detail)]
     Refused(Box<Problem>),
-    /// A node refused the call with a code or in a form that this build does not know, as a newer node may. For a submission
-    /// this is not a definite refusal.
+    /// A node refused the call with a code or in a form that this build does not know, as a newer node may. For a
+    /// submission this is not a definite refusal.
     #[error("{0}")]
     RefusalNotUnderstood(Box<UnreadRefusal>),
-    /// A node denied with a code or in a form that this build does not know, as a newer node may. It is a deny, and the caller
-    /// must obey it.
+    /// A node denied with a code or in a form that this build does not know, as a newer node may. It is a deny, and
+    /// the caller must obey it.
     #[error("{0}")]
     DenyNotUnderstood(Box<UnreadDeny>),
-    /// The envelope was sent, and no node could say in time whether it was accepted. It may or may not be accepted. This holds
-    /// even if no node answered but another service did, which may have passed the envelope on.
+    /// The envelope was sent, and no node could say in time whether it was accepted. It may or may not be accepted.
+    /// This holds even if no node answered but another service did, which may have passed the envelope on.
     #[error("the outcome of the submission is unknown: {detail}")]
     OutcomeUnknown {
         /// What happened on the way.
         detail: String,
     },
-    /// No endpoint gave an answer of the API, so there may be no Assent node at these endpoints. If one endpoint gives an answer
-    /// of the API, that answer counts instead. If one endpoint gives no answer at all, the error is `Unavailable` instead, and
-    /// says what answered at which endpoint. For a submission, the error is `OutcomeUnknown` instead.
+    /// No endpoint gave an answer of the API, so there may be no Assent node at these endpoints. If one endpoint gives
+    /// an answer of the API, that answer counts instead. If one endpoint gives no answer at all, the error is
+    /// `Unavailable` instead, and says what answered at which endpoint. For a submission, the error is
+    /// `OutcomeUnknown` instead.
     #[error("`{endpoint}` gave an answer that is not the API's: {detail}")]
     Answer {
         /// The first endpoint that gave such an answer.
@@ -50,11 +51,12 @@ pub enum ClientError {
         /// What is wrong with it, and with the answers of other endpoints.
         detail: String,
     },
-    /// The cursor belongs to another history than the one that a quorum has confirmed to be in force: the cluster was recovered,
-    /// or it is another cluster.
+    /// The cursor belongs to another history than the one that a quorum has confirmed to be in force: the cluster was
+    /// recovered, or it is another cluster.
     #[error("{0}")]
     HistoryChanged(Box<HistoryChange>),
-    /// The cursor lies beyond the ledger that a quorum has confirmed: in this history, less was written than the caller has read.
+    /// The cursor lies beyond the ledger that a quorum has confirmed: in this history, less was written than the
+    /// caller has read.
     #[error(
         "`{cursor}` lies beyond the ledger, which a quorum has confirmed to end at revision {ledger_revision}"
     )]
@@ -64,8 +66,8 @@ pub enum ClientError {
         /// The ledger's size.
         ledger_revision: u64,
     },
-    /// An allow that must not be relied on: its receipt does not verify, it answers another request, it answers a request for a
-    /// permit and has no permit's receipt, or it has run out. No endpoint gave a better answer.
+    /// An allow that must not be relied on: its receipt does not verify, it answers another request, it answers a
+    /// request for a permit and has no permit's receipt, or it has run out. No endpoint gave a better answer.
     #[error("an allow that cannot be relied on: {detail}")]
     Untrusted {
         /// The endpoints that gave such allows, what is wrong with each allow, and what the other endpoints said.
@@ -154,21 +156,21 @@ pub struct HistoryChange {
     pub cursor: Cursor,
     /// The history that a quorum has confirmed to be in force.
     pub in_force: History,
-    /// The last revision that both histories have in common; 0 for another cluster, `None` if the cluster has not come to the
-    /// cursor's epoch.
+    /// The last revision that both histories have in common; 0 for another cluster, `None` if the cluster has not come
+    /// to the cursor's epoch.
     pub shared_revision: Option<u64>,
 }
 
 impl HistoryChange {
-    /// The place from which to continue in the history in force: the place at which the caller was, or the place at which the
-    /// two histories part if that is earlier.
+    /// The place from which to continue in the history in force: the place at which the caller was, or the place at
+    /// which the two histories part if that is earlier.
     pub fn resume_at(&self) -> Cursor {
         let shared = self.shared_revision.unwrap_or(0);
         Cursor { history: self.in_force, revision: shared.min(self.cursor.revision) }
     }
 
-    /// Whether the history in force is a later epoch of the same cluster. Root has then recovered the cluster, and no earlier
-    /// epoch comes back.
+    /// Whether the history in force is a later epoch of the same cluster. Root has then recovered the cluster, and no
+    /// earlier epoch comes back.
     pub fn is_later(&self) -> bool {
         let before = self.cursor.history;
         self.in_force.cluster() == before.cluster() && self.in_force.epoch() > before.epoch()

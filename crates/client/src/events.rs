@@ -1,12 +1,12 @@
 //! Follows the ledger: everything that entered it after a revision, from whichever node answers.
 //!
-//! A follower asks by long polls. It remembers its cursor: the history, and the revision in that history up to which it has
-//! received everything. So it continues after a broken connection, after a restart or at another node, without a gap or a
-//! repetition. If another history is in force, or if the ledger ends before the cursor, the follower returns an error and goes no
-//! further by itself. Every answer is checked against the cursor: an answer that goes back, leaves something out or breaks off
-//! counts as no answer. After each wait in vain, the next endpoint is asked, so that a node that is cut off delays the follower
-//! only once a round. A call ends at its deadline, whatever its endpoints do: each attempt, with its wait at the node, is limited
-//! to the time that is left.
+//! A follower asks by long polls. It remembers its cursor: the history, and the revision in that history up to which
+//! it has received everything. So it continues after a broken connection, after a restart or at another node, without
+//! a gap or a repetition. If another history is in force, or if the ledger ends before the cursor, the follower
+//! returns an error and goes no further by itself. Every answer is checked against the cursor: an answer that goes
+//! back, leaves something out or breaks off counts as no answer. After each wait in vain, the next endpoint is asked,
+//! so that a node that is cut off delays the follower only once a round. A call ends at its deadline, whatever its
+//! endpoints do: each attempt, with its wait at the node, is limited to the time that is left.
 
 use assent_api::{EventBody, EventLine, MAX_PAGE, Problem, Retry};
 use assent_proof::{Code, Cursor, DomainName, EvidenceKind, LineageName};
@@ -68,15 +68,17 @@ pub struct EventFollower {
 }
 
 impl Client {
-    /// Follows what entered and enters the ledger after `after`, or by default from the beginning of the history in force.
+    /// Follows what entered and enters the ledger after `after`, or by default from the beginning of the history in
+    /// force.
     pub fn follow_events(&self, filter: EventsFilter, after: Option<Cursor>) -> EventFollower {
         EventFollower { client: self.clone(), filter, cursor: after, place: self.endpoints().preferred() }
     }
 }
 
 impl EventFollower {
-    /// The place up to which this follower has returned everything. Another follower can continue after it, even in another
-    /// process: a cursor is written and read as text. `None` before the first answer of a follower that starts at the beginning.
+    /// The place up to which this follower has returned everything. Another follower can continue after it, even in
+    /// another process: a cursor is written and read as text. `None` before the first answer of a follower that starts
+    /// at the beginning.
     pub fn cursor(&self) -> Option<Cursor> {
         self.cursor
     }
@@ -86,20 +88,22 @@ impl EventFollower {
         self.cursor = Some(cursor);
     }
 
-    /// The next page. It waits up to 5 s for events, but no longer than half of the time that a call may take, and then returns an
-    /// empty page.
+    /// The next page. It waits up to 5 s for events, but no longer than half of the time that a call may take, and
+    /// then returns an empty page.
     ///
     /// # Errors
-    /// `Unavailable` if no endpoint gave an answer for as long as a call may take. `Answer` if no endpoint that answered is a node.
-    /// `Refused` for a filter that no node accepts. `HistoryChanged` or `BeyondLedger` if a quorum has confirmed that the follower's
-    /// place is not in its ledger; unless the other history is a later epoch of the same cluster, every other endpoint is asked once
-    /// before this error is returned. After an error the follower stays at its place, and can be called again.
+    /// `Unavailable` if no endpoint gave an answer for as long as a call may take. `Answer` if no endpoint that
+    /// answered is a node. `Refused` for a filter that no node accepts. `HistoryChanged` or `BeyondLedger` if a quorum
+    /// has confirmed that the follower's place is not in its ledger; unless the other history is a later epoch of the
+    /// same cluster, every other endpoint is asked once before this error is returned. After an error the follower
+    /// stays at its place, and can be called again.
     pub async fn next(&mut self) -> Result<EventsPage, ClientError> {
         self.page(WAIT, false).await
     }
 
-    /// The next page, without a wait for events. Together the pages have everything that was acknowledged before the call, which
-    /// takes a quorum. They are complete once the revision of a page's cursor reaches the first page's `ledger_revision`.
+    /// The next page, without a wait for events. Together the pages have everything that was acknowledged before the
+    /// call, which takes a quorum. They are complete once the revision of a page's cursor reaches the first page's
+    /// `ledger_revision`.
     ///
     /// # Errors
     /// The errors of [`EventFollower::next`].
@@ -132,7 +136,8 @@ impl EventFollower {
                 Ok(answer) if answer.status == 200 => match self.read(&answer.body) {
                     Ok(page) => {
                         self.cursor = Some(page.cursor);
-                        // If this endpoint still has the place and another one has not, the follower stays with this one.
+                        // If this endpoint still has the place and another one has not, the follower stays with this
+                        // one.
                         if page.events.is_empty() && !wait.is_zero() && elsewhere.is_none() {
                             self.turn();
                         }
@@ -157,7 +162,8 @@ impl EventFollower {
                         rests.note(self.place, &answer);
                         no_answer.answered(answer);
                     }
-                    // A history that root has recovered is finally in force. A node that answers otherwise has not heard of it.
+                    // A history that root has recovered is finally in force. A node that answers otherwise has not
+                    // heard of it.
                     Some(ClientError::HistoryChanged(change)) if change.is_later() => {
                         return Err(ClientError::HistoryChanged(change));
                     }
@@ -321,15 +327,15 @@ impl Attempt {
 
 /// Why an answer of 200 is no page to go on with.
 enum Unjoined {
-    /// It is a feed, but it breaks off, ends, or does not continue what was read before. The node may do better if it is asked
-    /// again.
+    /// It is a feed, but it breaks off, ends, or does not continue what was read before. The node may do better if it
+    /// is asked again.
     Broken(String),
     /// It is not a feed, so the endpoint is not a node.
     NoFeed,
 }
 
-/// Whether a line has the shape of a feed's line, even if this build cannot read it, or is the beginning of such a line that was cut
-/// off.
+/// Whether a line has the shape of a feed's line, even if this build cannot read it, or is the beginning of such a
+/// line that was cut off.
 fn is_of_a_feed(line: &[u8]) -> bool {
     match serde_json::from_slice::<Map<String, Value>>(line) {
         Ok(line) => ["revision", "heartbeat", "end"].iter().any(|name| line.contains_key(*name)),

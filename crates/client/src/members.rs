@@ -1,5 +1,5 @@
-//! Lists and changes the cluster's members. Every change may be repeated: a change that is already made stays as it is. While
-//! another change is under way (`membership_busy`), the client repeats a change until the call's deadline.
+//! Lists and changes the cluster's members. Every change may be repeated: a change that is already made stays as it
+//! is. While another change is under way (`membership_busy`), the client repeats a change until the call's deadline.
 
 use assent_api::{Call, ClockBody, ConfirmClock, MemberAddresses, MembersBody, NewMember, transfer_body};
 use assent_proof::Seconds;
@@ -13,7 +13,8 @@ use crate::transport::Ask;
 const MEMBERS: &str = "/v1/cluster/members";
 
 impl Client {
-    /// The members as the leader sees them. If no leader answers the node that is asked, the members as that node sees them.
+    /// The members as the leader sees them. If no leader answers the node that is asked, the members as that node sees
+    /// them.
     pub async fn members(&self) -> Result<MembersBody, ClientError> {
         self.change(Ask::read(MEMBERS)).await
     }
@@ -60,13 +61,13 @@ impl Client {
         self.change(Ask::post(Call::Manage, "/v1/cluster/leader", transfer_body(to))).await
     }
 
-    /// Confirms that a node's clock, which shows `time`, is right, however far it is ahead of registry time, and even if it was set
-    /// back. The other nodes follow the node that takes the confirmation, but never back: each node whose clock was set back must be
-    /// confirmed separately. Returns how sure that node is of its clock.
+    /// Confirms that a node's clock, which shows `time`, is right, however far it is ahead of registry time, and even
+    /// if it was set back. The other nodes follow the node that takes the confirmation, but never back: each node
+    /// whose clock was set back must be confirmed separately. Returns how sure that node is of its clock.
     ///
     /// # Errors
-    /// `times_invalid` if `time` is not within a minute of the node's clock; `clock_uncertain` if no quorum agrees with the clock, or
-    /// the clock is behind registry time.
+    /// `times_invalid` if `time` is not within a minute of the node's clock; `clock_uncertain` if no quorum agrees
+    /// with the clock, or the clock is behind registry time.
     pub async fn confirm_clock(&self, time: Seconds) -> Result<ClockBody, ClientError> {
         let ask = Ask::post(Call::Clock, "/v1/clock/confirm", ConfirmClock { time }.to_vec());
         self.ask(&ask, json).await

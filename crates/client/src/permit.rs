@@ -1,12 +1,12 @@
 //! Asks for a permit, and tells the caller if a permit may have been recorded without an allow.
 //!
-//! A permit may be recorded, and take a use, although the caller never gets the allow: an endpoint's answer is lost or cannot be
-//! relied on, and then no endpoint answers or another one denies. Only the same request with the same nonce finds that permit
-//! again, so the error carries the nonce.
+//! A permit may be recorded, and take a use, although the caller never gets the allow: an endpoint's answer is lost or
+//! cannot be relied on, and then no endpoint answers or another one denies. Only the same request with the same nonce
+//! finds that permit again, so the error carries the nonce.
 //!
-//! An allow for a permit has the receipt of the permit, in the bytes that the node signed. An allow without this receipt cannot be
-//! relied on: a node answers an authorize in this way and records nothing. A proxy may have sent the request to
-//! `/v1/authorize`.
+//! An allow for a permit has the receipt of the permit, in the bytes that the node signed. An allow without this
+//! receipt cannot be relied on: a node answers an authorize in this way and records nothing. A proxy may have sent the
+//! request to `/v1/authorize`.
 
 use assent_api::Call;
 use assent_proof::AuthorizeRequest;
@@ -111,17 +111,17 @@ impl PermitError {
 }
 
 impl Client {
-    /// Asks for a permit: an allow that is recorded in the ledger, and that consumes a use if uses are counted. The request needs
-    /// a lineage and a nonce. A request with the same lineage and nonce consumes nothing more, at whichever node it is made. Still,
-    /// only one endpoint is asked at a time.
+    /// Asks for a permit: an allow that is recorded in the ledger, and that consumes a use if uses are counted. The
+    /// request needs a lineage and a nonce. A request with the same lineage and nonce consumes nothing more, at
+    /// whichever node it is made. Still, only one endpoint is asked at a time.
     ///
-    /// An allow without the receipt of its permit ([`DecisionBody::permit`](assent_api::DecisionBody::permit)) cannot be relied on,
-    /// and counts as no answer.
+    /// An allow without the receipt of its permit ([`DecisionBody::permit`](assent_api::DecisionBody::permit)) cannot
+    /// be relied on, and counts as no answer.
     ///
     /// # Errors
-    /// `NotRecorded` with an error of [`Client::authorize`]. `MaybeRecorded`, even for a deny, if an endpoint may have recorded a
-    /// permit whose allow did not arrive: the caller must ask again with the same request and nonce. A deny that is returned as a
-    /// [`Decision`] has recorded nothing.
+    /// `NotRecorded` with an error of [`Client::authorize`]. `MaybeRecorded`, even for a deny, if an endpoint may have
+    /// recorded a permit whose allow did not arrive: the caller must ask again with the same request and nonce. A deny
+    /// that is returned as a [`Decision`] has recorded nothing.
     pub async fn permit(&self, request: &AuthorizeRequest) -> Result<Decision, PermitError> {
         let ask = Ask::post(Call::Authorize, "/v1/permits", request.to_json().to_vec());
         let mut no_answer = NoAnswer::default();
@@ -158,7 +158,8 @@ fn may_have_recorded(decided: &Result<Decision, ClientError>) -> bool {
         Ok(decision) => decision.is_cannot_know(),
         // It is not known what a newer node's refusal refused.
         Err(ClientError::RefusalNotUnderstood(_) | ClientError::OutcomeUnknown { .. }) => true,
-        // Only an allow is recorded. For the other errors, the attempts have noted whether the request may have been sent.
+        // Only an allow is recorded. For the other errors, the attempts have noted whether the request may have been
+        // sent.
         Err(
             ClientError::Config { .. }
             | ClientError::Unavailable { .. }

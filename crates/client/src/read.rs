@@ -1,5 +1,5 @@
-//! Reads the registry. Something that does not exist is `None`. A page continues with the `next` of the page before. While an
-//! endpoint is silent, a second one is asked too. An answer that is not the API's counts as no answer.
+//! Reads the registry. Something that does not exist is `None`. A page continues with the `next` of the page before.
+//! While an endpoint is silent, a second one is asked too. An answer that is not the API's counts as no answer.
 
 use assent_api::{
     AuthoritiesBody, AuthorityBody, DigestBody, DomainsBody, LineageBody, PolicyBodyView, StatusBody,
@@ -100,8 +100,8 @@ impl Client {
         self.at(endpoint, "/v1/cluster/status", json).await
     }
 
-    /// A digest of everything that one node has applied. The node need not be among the client's endpoints. Only that node
-    /// vouches for the digest, and making it takes as long as reading every row.
+    /// A digest of everything that one node has applied. The node need not be among the client's endpoints. Only that
+    /// node vouches for the digest, and making it takes as long as reading every row.
     ///
     /// # Errors
     /// `overloaded` while the node is making another digest.
@@ -152,8 +152,8 @@ impl Client {
     }
 }
 
-/// The document in an answer of 200, or `None` if a node says that it does not exist. Only the code `missing` says that. A node
-/// that does not have this call says that there is nothing at the path (`target_unknown`).
+/// The document in an answer of 200, or `None` if a node says that it does not exist. Only the code `missing` says
+/// that. A node that does not have this call says that there is nothing at the path (`target_unknown`).
 fn there_is<T>(
     answer: &Answer,
     missing: Code,
@@ -204,8 +204,9 @@ pub struct LineagePages {
 }
 
 impl LineagePages {
-    /// The next page; `None` after the last page, or at once if the lineage does not exist. After an error, the next call asks for
-    /// the same page again. A page of another history never follows a page before it: that is `history_mismatch`.
+    /// The next page; `None` after the last page, or at once if the lineage does not exist. After an error, the next
+    /// call asks for the same page again. A page of another history never follows a page before it: that is
+    /// `history_mismatch`.
     pub async fn next(&mut self) -> Result<Option<LineageBody>, ClientError> {
         let Some(after) = self.next else { return Ok(None) };
         let page =

@@ -1,17 +1,18 @@
 //! Submits signed envelopes.
 //!
-//! If the answer to a submission is lost, the outcome is *unknown*, not failed. The client then sends the same bytes to the next
-//! endpoint, until a node gives a definite answer. A node answers an accepted envelope with its first receipt, however often it is
-//! sent. An envelope that a node has definitely refused is not sent again ([`retry_of`](assent_api::retry_of)). A node that names a
-//! `Retry-After` is not asked during that time. If the deadline passes, the outcome stays unknown, and the caller must submit the
-//! same bytes later ([`Outbox`]).
+//! If the answer to a submission is lost, the outcome is *unknown*, not failed. The client then sends the same bytes
+//! to the next endpoint, until a node gives a definite answer. A node answers an accepted envelope with its first
+//! receipt, however often it is sent. An envelope that a node has definitely refused is not sent again
+//! ([`retry_of`](assent_api::retry_of)). A node that names a `Retry-After` is not asked during that time. If the
+//! deadline passes, the outcome stays unknown, and the caller must submit the same bytes later ([`Outbox`]).
 //!
-//! A refusal of a newer node that this client cannot read in full ends the call like any other (`answer_shape.rs`). It is not
-//! definite, so the caller must keep the bytes.
+//! A refusal of a newer node that this client cannot read in full ends the call like any other (`answer_shape.rs`). It
+//! is not definite, so the caller must keep the bytes.
 //!
-//! An answer that is not the API's counts as no answer. Its endpoint is not asked again in the call, and the other endpoints are.
-//! This is safe, since an envelope is accepted once, by its hash, however often and wherever it is sent. But something between
-//! may have passed the envelope on. So the outcome is unknown, even if nothing else answered.
+//! An answer that is not the API's counts as no answer. Its endpoint is not asked again in the call, and the other
+//! endpoints are. This is safe, since an envelope is accepted once, by its hash, however often and wherever it is
+//! sent. But something between may have passed the envelope on. So the outcome is unknown, even if nothing else
+//! answered.
 //!
 //! [`Outbox`]: crate::Outbox
 
@@ -39,8 +40,8 @@ pub struct Submitted {
     pub receipt: ReceiptBody,
     /// Whether this request was the first one to submit the envelope (201), and not a repetition (200).
     pub fresh: bool,
-    /// Whether the receipt belongs to another statement. If a restriction adds nothing to one that the same issuers have in
-    /// force, the node answers with the receipt of the one in force.
+    /// Whether the receipt belongs to another statement. If a restriction adds nothing to one that the same issuers
+    /// have in force, the node answers with the receipt of the one in force.
     pub in_force_already: bool,
 }
 
@@ -51,7 +52,8 @@ pub enum SubmitError {
     Refused(Box<Problem>),
     /// It is certain that no node has taken it, and that none will.
     NotTaken(ClientError),
-    /// It may or may not be accepted. The caller must keep the bytes, send them again, and sign nothing else for the same slot.
+    /// It may or may not be accepted. The caller must keep the bytes, send them again, and sign nothing else for the
+    /// same slot.
     Unknown(ClientError),
 }
 
@@ -129,11 +131,11 @@ impl Client {
     /// Submits one signed envelope and waits for its definite outcome.
     ///
     /// # Errors
-    /// `Refused` with the node's problem. `Unknown` if the deadline passed and the envelope may have been accepted, if no endpoint
-    /// that answered is a node (it may have passed the envelope on), and for a newer node's refusal, which is not definite.
-    /// `NotTaken` if the deadline passed and no node has taken the envelope.
-    /// A refusal that comes after a lost answer, for example for a gap in the chain, describes what the node found at that time. A
-    /// caller that holds signed bytes can submit them again at any time.
+    /// `Refused` with the node's problem. `Unknown` if the deadline passed and the envelope may have been accepted, if
+    /// no endpoint that answered is a node (it may have passed the envelope on), and for a newer node's refusal, which
+    /// is not definite. `NotTaken` if the deadline passed and no node has taken the envelope. A refusal that comes
+    /// after a lost answer, for example for a gap in the chain, describes what the node found at that time. A caller
+    /// that holds signed bytes can submit them again at any time.
     pub async fn submit(&self, envelope: impl Into<Bytes>) -> Result<Submitted, SubmitError> {
         let envelope = envelope.into();
         let parsed = Envelope::parse(&envelope).ok();
@@ -153,9 +155,9 @@ impl Client {
     /// Submits up to 1000 signed envelopes, at most 1 MiB together, applied in the order given.
     ///
     /// # Errors
-    /// The errors of [`Client::submit`], where `Refused` is a refusal of the whole batch. A batch with an envelope that is not JSON
-    /// is refused with `malformed` before it is sent. The outcome of each envelope is in the results, where 503 and 504 are not
-    /// definite.
+    /// The errors of [`Client::submit`], where `Refused` is a refusal of the whole batch. A batch with an envelope
+    /// that is not JSON is refused with `malformed` before it is sent. The outcome of each envelope is in the results,
+    /// where 503 and 504 are not definite.
     pub async fn submit_batch(
         &self,
         mode: BatchMode,
@@ -178,8 +180,8 @@ impl Client {
         Ok(self.insist(&ask, read).await?)
     }
 
-    /// Sends the same bytes until an endpoint gives a definite answer that `read` can read, the deadline passes, or every endpoint
-    /// has turned out to be a wrong service.
+    /// Sends the same bytes until an endpoint gives a definite answer that `read` can read, the deadline passes, or
+    /// every endpoint has turned out to be a wrong service.
     async fn insist<T>(
         &self,
         ask: &Ask,
@@ -246,8 +248,8 @@ impl Client {
     }
 }
 
-/// Whether the envelope may have been taken although the answer says that the node cannot take it: the node says that it may, or
-/// the answer came from something between.
+/// Whether the envelope may have been taken although the answer says that the node cannot take it: the node says that
+/// it may, or the answer came from something between.
 fn may_have_taken(answer: &Answer) -> bool {
     answer.status == 504 || problem(&answer.body).is_none_or(|problem| problem.is_outcome_unknown())
 }

@@ -1,7 +1,8 @@
 //! One attempt at one endpoint: pooled HTTP/1.1 connections, a time limit, a bounded answer.
 //!
-//! A failure tells whether the attempt can have reached the node, which decides whether a submission's outcome is unknown. An answer
-//! that breaks off is a failure, unless it already says a deny: a deny is kept, so that no other endpoint's allow can replace it.
+//! A failure tells whether the attempt can have reached the node, which decides whether a submission's outcome is
+//! unknown. An answer that breaks off is a failure, unless it already says a deny: a deny is kept, so that no other
+//! endpoint's allow can replace it.
 
 use assent_api::Call;
 use bytes::Bytes;
@@ -28,8 +29,8 @@ pub(crate) struct Ask {
     /// Path and query; names in it are of characters that need no escape.
     pub(crate) path: String,
     pub(crate) body: Bytes,
-    /// Whether a second endpoint may be asked while the first one is silent. This is only for calls that leave no trace and cost a
-    /// node little.
+    /// Whether a second endpoint may be asked while the first one is silent. This is only for calls that leave no
+    /// trace and cost a node little.
     pub(crate) hedged: bool,
 }
 
@@ -173,7 +174,8 @@ impl Transport {
     }
 }
 
-/// The value of `Retry-After` in seconds, which is the form that nodes send. A date depends on two wall clocks, so it is ignored.
+/// The value of `Retry-After` in seconds, which is the form that nodes send. A date depends on two wall clocks, so it
+/// is ignored.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?;
     text.trim().parse().ok().map(Duration::from_secs)

@@ -7,7 +7,8 @@ use assent_proof::PublicKey;
 
 use crate::error::ClientError;
 
-/// The keys whose allows a client believes. A deny is believed without a check: a false deny only keeps something from running.
+/// The keys whose allows a client believes. A deny is believed without a check: a false deny only keeps something from
+/// running.
 ///
 /// A client cannot be made without saying this:
 ///
@@ -26,7 +27,8 @@ pub enum Trust {
     Keys(TrustedKeys),
     /// No allow is believed. This is for clients that submit and read, and never ask for a decision.
     NoAllow,
-    /// Every allow is believed without a check, so anything that can answer in place of a node can allow. This is for experiments.
+    /// Every allow is believed without a check, so anything that can answer in place of a node can allow. This is for
+    /// experiments.
     Unverified,
 }
 

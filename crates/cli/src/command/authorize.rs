@@ -1,7 +1,7 @@
 //! `authorize`: ask whether something may execute, and run a command only if it may.
 //!
-//! It owns the arguments of the question, which `permit` and `watch` share, and the text of a decision. It never decides
-//! anything itself, and never runs a command without an allow that still holds.
+//! It owns the arguments of the question, which `permit` and `watch` share, and the text of a decision. It never
+//! decides anything itself, and never runs a command without an allow that still holds.
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -94,8 +94,8 @@ impl QuestionArgs {
         self.conclude_by(show, decision, output)
     }
 
-    /// Concludes the answer to a request for a permit like [`conclude`](Self::conclude), but fails if no reader gets an
-    /// allow: a permit is recorded once.
+    /// Concludes the answer to a request for a permit like [`conclude`](Self::conclude), but fails if no reader gets
+    /// an allow: a permit is recorded once.
     ///
     /// # Errors
     /// Also `io_failed` for an allow that no reader takes.
@@ -181,7 +181,8 @@ type Show = fn(&Decision, Output) -> Result<(), CliError>;
 
 fn show(decision: &Decision, output: Output) -> Result<(), CliError> {
     match output {
-        // This is the node's own document. Escapes that are added to its JSON here change nothing that its receipt proves.
+        // This is the node's own document. Escapes that are added to its JSON here change nothing that its receipt
+        // proves.
         Output::Json => output.json(decision.bytes()),
         Output::Text => output.line(&text(decision)),
     }

@@ -15,7 +15,8 @@ Example:
   assent clock --endpoint http://127.0.0.1:7400,http://127.0.0.1:7401,http://127.0.0.1:7402
   assent clock confirm --time 2037-07-01T12:00:00Z --endpoint http://127.0.0.1:7400";
 
-/// Show how sure each node is of its clock: whether the node uses it, and if not, what is wrong. Fails if no node answers.
+/// Show how sure each node is of its clock: whether the node uses it, and if not, what is wrong. Fails if no node
+/// answers.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = EXAMPLE, args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
@@ -33,13 +34,13 @@ enum ClockCommand {
 /// Confirm that the nodes' clocks are right, although they are more than 31 days ahead of registry time, have leapt by
 /// more than that, or were set back.
 ///
-/// Do this only if you have read the time from a clock that you trust. After the confirmation, registry time follows the
-/// nodes' clocks, and it never goes back. If the clocks are wrong and ahead, everything that is signed by right clocks
-/// counts as stale. If the clocks are wrong and were set back, what had expired is allowed again.
+/// Do this only if you have read the time from a clock that you trust. After the confirmation, registry time follows
+/// the nodes' clocks, and it never goes back. If the clocks are wrong and ahead, everything that is signed by right
+/// clocks counts as stale. If the clocks are wrong and were set back, what had expired is allowed again.
 ///
-/// The first node that can take the confirmation takes it, and the other nodes follow that node. No node follows another
-/// one back: if the clocks were set back, name each node in turn as the only endpoint. The confirmation holds until that
-/// node's clock leaps again or the node stops.
+/// The first node that can take the confirmation takes it, and the other nodes follow that node. No node follows
+/// another one back: if the clocks were set back, name each node in turn as the only endpoint. The confirmation holds
+/// until that node's clock leaps again or the node stops.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = EXAMPLE)]
 struct Confirm {

@@ -35,15 +35,15 @@ pub(crate) struct Args {
     /// The cluster's directory
     #[arg(long, value_name = "DIR", default_value = "dev-data")]
     data: PathBuf,
-    /// Node n serves clients on port PORT + n - 1, and peers 100 ports above that; by default the port that DIR has used
-    /// before, or 7400 if DIR is new
+    /// Node n serves clients on port PORT + n - 1, and peers 100 ports above that; by default the port that DIR has
+    /// used before, or 7400 if DIR is new
     #[arg(long, value_name = "PORT")]
     base_port: Option<u16>,
     /// Start a node again half a second after its process has ended
     #[arg(long)]
     respawn: bool,
-    /// To test a client, kill, pause or restart one random node after the other, this long after the last node is back;
-    /// never more than a minority at once
+    /// To test a client, kill, pause or restart one random node after the other, this long after the last node is
+    /// back; never more than a minority at once
     #[arg(
         long,
         value_name = "SECONDS",

@@ -1,7 +1,7 @@
 //! `genesis create`: the file that founds a cluster.
 //!
-//! A cluster is founded from the file in memory before the file is written. So the command never makes a file that a node
-//! would refuse.
+//! A cluster is founded from the file in memory before the file is written. So the command never makes a file that a
+//! node would refuse.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -40,7 +40,8 @@ enum GenesisCommand {
     Create(Create),
 }
 
-/// Make the genesis file with the root, the grants of the node keys and the given envelopes, and print the cluster's id.
+/// Make the genesis file with the root, the grants of the node keys and the given envelopes, and print the cluster's
+/// id.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = EXAMPLE)]
 struct Create {

@@ -25,7 +25,8 @@ Example:
 
 /// List, add, promote, move, remove and replace members of the cluster.
 ///
-/// A node id is used once, for one disk. A node that comes back with an empty or an older disk must join as a new member.
+/// A node id is used once, for one disk. A node that comes back with an empty or an older disk must join as a new
+/// member.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct Args {
@@ -51,8 +52,8 @@ struct List {
     endpoints: Endpoints,
 }
 
-/// Add a waiting node as a learner. A learner receives the log, and neither votes nor answers until it is promoted. The
-/// node's key must be granted in `_root`.
+/// Add a waiting node as a learner. A learner receives the log, and neither votes nor answers until it is promoted.
+/// The node's key must be granted in `_root`.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Example:\n  assent member add --node http://10.0.0.14:7400 --promote")]
 struct Add {
@@ -82,9 +83,9 @@ struct One {
 
 /// Change the addresses of a member. Its node id, disk and key stay as they are.
 ///
-/// A node that reaches any other member reports the addresses of its configuration by itself. This command is for a node
-/// that reaches none. Write the addresses into the node's configuration too (`peer_advertise`, `client_advertise`): when
-/// the node is started again, it reports the addresses of its configuration.
+/// A node that reaches any other member reports the addresses of its configuration by itself. This command is for a
+/// node that reaches none. Write the addresses into the node's configuration too (`peer_advertise`,
+/// `client_advertise`): when the node is started again, it reports the addresses of its configuration.
 #[derive(Debug, ClapArgs)]
 #[command(
     after_help = "Example:\n  assent member update --id 2 --peer-addr 10.0.0.22:7500 --client-addr 10.0.0.22:7400"

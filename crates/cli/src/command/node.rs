@@ -25,12 +25,13 @@ const PARENTLESS_FOR: Duration = Duration::from_secs(1);
 
 /// Run one node of a cluster until SIGTERM or Ctrl-C.
 ///
-/// The node's log goes to stderr. `ASSENT_LOG` filters it (`info`, `assent_cluster=debug`, …); if the node cannot use the
-/// value, it logs a warning. Lines that no reader takes in time are lost and counted; the node never waits for a reader.
+/// The node's log goes to stderr. `ASSENT_LOG` filters it (`info`, `assent_cluster=debug`, …); if the node cannot use
+/// the value, it logs a warning. Lines that no reader takes in time are lost and counted; the node never waits for a
+/// reader.
 ///
-/// The first signal stops the node in order: the node hands leadership over and answers the calls that are under way. A
-/// second signal ends the node at once. SIGHUP changes nothing. Under systemd, use `Type=notify`: the node reports when
-/// it serves and when it stops.
+/// The first signal stops the node in order: the node hands leadership over and answers the calls that are under way.
+/// A second signal ends the node at once. SIGHUP changes nothing. Under systemd, use `Type=notify`: the node reports
+/// when it serves and when it stops.
 ///
 /// The node raises its limit of open files as far as the hard limit (`LimitNOFILE=`) allows. It accepts as many client
 /// connections as that limit leaves room for, at most `limits.connections`.
@@ -78,8 +79,8 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
         cause = node.failed() => {
             let remedy = remedy_for(&cause);
             output.error(&CliError::new("node_failed", cause, remedy));
-            // The state of the disk is in doubt. No destructor may write to the disk any more, and work that hangs on a
-            // dead disk must not keep the process alive.
+            // The state of the disk is in doubt. No destructor may write to the disk any more, and work that hangs on
+            // a dead disk must not keep the process alive.
             end(1)
         }
         () = signals.told_to_stop() => {
@@ -96,7 +97,8 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
             }
         }
         () = parent_gone(), if args.exit_with_parent => {
-            // No process is left that could end this one if it took long. What was acknowledged is on disk in any case.
+            // No process is left that could end this one if it took long. What was acknowledged is on disk in any
+            // case.
             let _ = timeout(PARENTLESS_FOR, node.shutdown()).await;
             Ok(Exit::Ok)
         }
@@ -172,7 +174,8 @@ fn end(code: i32) -> ! {
 
 /// Waits until stdin ends. What is written to stdin is ignored.
 ///
-/// It reads in a thread of its own. At its end, the runtime would wait for a thread of its pool, and so for the parent.
+/// It reads in a thread of its own. At its end, the runtime would wait for a thread of its pool, and so for the
+/// parent.
 async fn parent_gone() {
     let (ended, end) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {

@@ -8,8 +8,8 @@ use super::authorize::QuestionArgs;
 use crate::exit::{CliError, Exit, unanswered};
 use crate::output::Output;
 
-/// Ask for a permit: an allow that is recorded in the ledger. If the authorization's uses are counted, the permit takes
-/// one use. Exit codes: 0 allow, 10 deny, 11 the cluster cannot know, 64 wrong usage.
+/// Ask for a permit: an allow that is recorded in the ledger. If the authorization's uses are counted, the permit
+/// takes one use. Exit codes: 0 allow, 10 deny, 11 the cluster cannot know, 64 wrong usage.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Example:
@@ -41,8 +41,8 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     Ok(exit)
 }
 
-/// Asks for a permit. Beside the decision it returns the nonce for which a permit is recorded, or may be recorded although
-/// the decision is not an allow.
+/// Asks for a permit. Beside the decision it returns the nonce for which a permit is recorded, or may be recorded
+/// although the decision is not an allow.
 pub(crate) async fn ask(
     client: &Client,
     request: &AuthorizeRequest,
@@ -56,8 +56,8 @@ pub(crate) async fn ask(
     (decided.or_else(PermitError::into_end).map_err(unanswered), recorded)
 }
 
-/// The error if the caller does not get the permit, or cannot act on it. The error names the nonce for which a permit may
-/// have been recorded.
+/// The error if the caller does not get the permit, or cannot act on it. The error names the nonce for which a permit
+/// may have been recorded.
 pub(crate) fn in_vain(error: CliError, nonce: Option<&str>) -> CliError {
     let Some(nonce) = nonce else { return error };
     let detail = format!("{}; a permit may have been recorded", error.detail);

@@ -7,8 +7,8 @@ use crate::exit::{CliError, Exit};
 use crate::govern::GovernArgs;
 use crate::output::Output;
 
-/// Decide which of two statements that one issuer signed for one slot stands. The other one becomes void. Governance must
-/// sign at its threshold.
+/// Decide which of two statements that one issuer signed for one slot stands. The other one becomes void. Governance
+/// must sign at its threshold.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Example:

@@ -17,12 +17,12 @@ use crate::{draft, edge, files};
 /// Make one surviving node a cluster of its own when a quorum is lost permanently.
 ///
 /// This is the last resort. Stop every node first, and never use the disks of the other nodes again: if a majority of
-/// those nodes came back, they would be a second cluster. Choose the node with the highest revision and log. What only the
-/// lost nodes held is lost, even if it was acknowledged.
+/// those nodes came back, they would be a second cluster. Choose the node with the highest revision and log. What only
+/// the lost nodes held is lost, even if it was acknowledged.
 ///
-/// Without `--statement`, the command only prints what the node holds. With `--draft`, it prints the recovery statement
-/// that root must sign. With `--statement`, it checks the signed statement and carries out the recovery. After that, start
-/// the node, and add other nodes as new members.
+/// Without `--statement`, the command only prints what the node holds. With `--draft`, it prints the recovery
+/// statement that root must sign. With `--statement`, it checks the signed statement and carries out the recovery.
+/// After that, start the node, and add other nodes as new members.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Example:
@@ -44,8 +44,8 @@ pub(crate) struct Args {
     /// Carry out the recovery that this signed statement asks for
     #[arg(long, value_name = "FILE")]
     statement: Option<PathBuf>,
-    /// With --statement: the present time by a clock that you trust. Give it if this machine's clock is right although it is
-    /// more than 31 days ahead of registry time
+    /// With --statement: the present time by a clock that you trust. Give it if this machine's clock is right although
+    /// it is more than 31 days ahead of registry time
     #[arg(long, value_name = "YYYY-MM-DDTHH:MM:SSZ", requires = "statement")]
     confirm_clock: Option<Seconds>,
 }

@@ -1,5 +1,5 @@
-//! `member replace`: replaces a member whose disk was lost or restored, step by step. Each step first checks whether it is
-//! already done, so that the same command continues where it stopped.
+//! `member replace`: replaces a member whose disk was lost or restored, step by step. Each step first checks whether
+//! it is already done, so that the same command continues where it stopped.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,11 +21,11 @@ use crate::{deliver, draft, edge, govern, keys};
 /// Replace a member by a new node, with a new id, an empty data directory and a key of its own.
 ///
 /// The command revokes the old node's key, unless another member has the same key. It then grants the new node's key,
-/// removes the old member, adds the new node, and promotes the new node once it has caught up. If you start the command
-/// again, it continues where it stopped.
+/// removes the old member, adds the new node, and promotes the new node once it has caught up. If you start the
+/// command again, it continues where it stopped.
 ///
-/// Without the root keys, the command prints which statement root must sign. Sign the statement where the keys are, submit
-/// it, and start the command again.
+/// Without the root keys, the command prints which statement root must sign. Sign the statement where the keys are,
+/// submit it, and start the command again.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Example:
@@ -82,8 +82,8 @@ impl Replacement {
         let members = self.client.members().await?;
         self.is_sane(&members)?;
         match members.member(self.args.old).map(|old| old.key) {
-            // The key is revoked before the node is removed. From then on no answer of the node counts, wherever its old
-            // disk is used.
+            // The key is revoked before the node is removed. From then on no answer of the node counts, wherever its
+            // old disk is used.
             Some(Some(key)) => match others_with(&members, self.args.old, &key).as_slice() {
                 [] => self.revoke_old(&key).await?,
                 others => self.output.say(&kept(&key, others)),
@@ -108,8 +108,8 @@ impl Replacement {
         Ok(members)
     }
 
-    /// Refuses a new node that is already a voter, which would only remove a member, and a new node with another member's
-    /// key.
+    /// Refuses a new node that is already a voter, which would only remove a member, and a new node with another
+    /// member's key.
     fn is_sane(&self, members: &MembersBody) -> Result<(), CliError> {
         let votes = members.member(self.new.id).is_some_and(|new| new.role == MemberRole::Voter);
         if votes && members.member(self.args.old).is_some() {

@@ -8,8 +8,8 @@ use crate::govern::GovernArgs;
 use crate::output::Output;
 
 /// Revoke an authority's key permanently. When the command returns, no node allows anything that depends on the key.
-/// Governance or the authority itself must sign. With `--print` you can keep the signed envelope in a safe until you need
-/// it.
+/// Governance or the authority itself must sign. With `--print` you can keep the signed envelope in a safe until you
+/// need it.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Example:

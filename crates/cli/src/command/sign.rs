@@ -30,13 +30,15 @@ pub(crate) struct Args {
         conflicts_with = "external"
     )]
     keys: Vec<PathBuf>,
-    /// Write the signed envelope back to the file instead of stdout; the file keeps its mode, and a symbolic link stays one
+    /// Write the signed envelope back to the file instead of stdout; the file keeps its mode, and a symbolic link
+    /// stays one
     #[arg(long)]
     in_place: bool,
     /// Sign elsewhere: print the bytes to sign, or attach a signature that was made over them
     #[arg(long)]
     external: bool,
-    /// With --external: write the raw bytes to sign to this file (`-` is stdout); by default they go to stdout in base64
+    /// With --external: write the raw bytes to sign to this file (`-` is stdout); by default they go to stdout in
+    /// base64
     #[arg(long, value_name = "FILE", requires = "external", conflicts_with_all = ["signature", "in_place"])]
     pae_out: Option<PathBuf>,
     /// With --external: the public key that belongs to the signature

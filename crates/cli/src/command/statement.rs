@@ -92,8 +92,8 @@ struct New {
     /// Submit the statement and print the receipt
     #[arg(long)]
     submit: bool,
-    /// With --submit: keep the signed bytes in this directory before they are sent; by default, a statement that takes a slot
-    /// is kept beside the keys
+    /// With --submit: keep the signed bytes in this directory before they are sent; by default, a statement that takes
+    /// a slot is kept beside the keys
     #[arg(long, value_name = "DIR", requires = "submit")]
     outbox: Option<PathBuf>,
     #[command(flatten)]
@@ -169,8 +169,8 @@ impl New {
         })
     }
 
-    /// Whether the statement that an earlier run signed is the one that the caller wants now: it equals `statement`, except
-    /// for what the caller has left open.
+    /// Whether the statement that an earlier run signed is the one that the caller wants now: it equals `statement`,
+    /// except for what the caller has left open.
     fn is_wanted(&self, kept: &Statement, statement: &Statement) -> bool {
         says_the_same(kept, statement)
             && self.issued_at.is_none_or(|at| at == kept.issued_at)
@@ -227,8 +227,8 @@ impl New {
         }
     }
 
-    /// Gives the statement the slot that the caller names, or otherwise the next free one of the cluster. Restrictions take
-    /// no slot.
+    /// Gives the statement the slot that the caller names, or otherwise the next free one of the cluster. Restrictions
+    /// take no slot.
     async fn take_slot(&self, statement: &mut Statement) -> Result<(), CliError> {
         if self.kind.is_restriction() {
             return match self.sequence {

@@ -20,8 +20,8 @@ Example:
 pub(crate) struct Args {
     #[command(flatten)]
     endpoints: Endpoints,
-    /// Also have each node compute a digest of everything that it has applied, which reads every row. Nodes that have applied
-    /// the same entries have the same digest
+    /// Also have each node compute a digest of everything that it has applied, which reads every row. Nodes that have
+    /// applied the same entries have the same digest
     #[arg(long)]
     digest: bool,
 }

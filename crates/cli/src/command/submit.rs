@@ -31,7 +31,8 @@ pub(crate) struct Args {
     /// Keep the envelopes in this directory before they are sent, and also send what is pending there
     #[arg(long, value_name = "DIR")]
     outbox: Option<PathBuf>,
-    /// With --outbox: send again, in this history, what was delivered in another history. The registry must be in this one
+    /// With --outbox: send again, in this history, what was delivered in another history. The registry must be in this
+    /// one
     #[arg(long, value_name = "HISTORY", requires = "outbox")]
     resend_in: Option<History>,
     #[command(flatten)]

@@ -26,22 +26,23 @@ revoked since, only the registry knows.")]
 pub(crate) struct Args {
     /// A decision or an envelope; `-` is stdin
     file: PathBuf,
-    /// The trusted public keys: a PEM file with one or several of them, or a folder of such files (repeatable). A decision
-    /// needs the nodes' keys, and an envelope the issuers' keys
+    /// The trusted public keys: a PEM file with one or several of them, or a folder of such files (repeatable). A
+    /// decision needs the nodes' keys, and an envelope the issuers' keys
     #[arg(long, env = "ASSENT_NODE_KEYS", value_name = "PEM", required = true)]
     trust: Vec<PathBuf>,
     /// Refuse an envelope that was made for another registry
     #[arg(long)]
     origin: Option<String>,
-    /// Verify an envelope under this version of the rules: the one that its registry followed when it accepted the envelope,
-    /// which is one more than the number of `rules` leaves before it. By default, every version that this build knows is
-    /// tried, the newest first, and the one that fits is printed
+    /// Verify an envelope under this version of the rules: the one that its registry followed when it accepted the
+    /// envelope, which is one more than the number of `rules` leaves before it. By default, every version that this
+    /// build knows is tried, the newest first, and the one that fits is printed
     #[arg(long, value_name = "VERSION")]
     rules: Option<u32>,
 }
 
 impl Args {
-    /// Verifies under the version that the caller names, or otherwise under the newest one by which the envelope verifies.
+    /// Verifies under the version that the caller names, or otherwise under the newest one by which the envelope
+    /// verifies.
     fn verify(&self, bytes: &[u8], origin: &str) -> Result<VerifiedEnvelope, CliError> {
         if let Some(version) = self.rules {
             let rules = Rules::of(RulesVersion(version)).ok_or_else(|| {

@@ -16,8 +16,9 @@ use crate::watch::{
     Asking, End, Execution, GracePeriods, LastAllow, LedgerListener, Signals, Watch, become_child, guard,
 };
 
-/// Run a command for as long as it may execute. `watch` asks as `authorize` does, and starts the command on an allow. It
-/// asks again before the decision runs out, and whenever something enters the ledger that could change the decision.
+/// Run a command for as long as it may execute. `watch` asks as `authorize` does, and starts the command on an allow.
+/// It asks again before the decision runs out, and whenever something enters the ledger that could change the
+/// decision.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Example:
@@ -103,12 +104,14 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     watch.run(last_allow, execution).await
 }
 
-/// The question that is asked again and again. Its subject is the one at the start, even if the subject's file changes.
+/// The question that is asked again and again. Its subject is the one at the start, even if the subject's file
+/// changes.
 struct Question {
     client: Client,
     request: AuthorizeRequest,
     permit: bool,
-    /// Whether each question has a nonce of its own, so that no allow can be passed off as the answer to another question.
+    /// Whether each question has a nonce of its own, so that no allow can be passed off as the answer to another
+    /// question.
     fresh_nonce: bool,
 }
 

@@ -1,5 +1,5 @@
-//! Injects faults on purpose, for people who test their client: one node after the other is killed, paused or restarted, never
-//! more than a minority at once.
+//! Injects faults on purpose, for people who test their client: one node after the other is killed, paused or
+//! restarted, never more than a minority at once.
 
 use std::time::Duration;
 

@@ -37,11 +37,13 @@ pub(crate) struct Execution {
 }
 
 impl Execution {
-    /// Starts the command, which may run until `end` unless the guard is told otherwise ([`renewals`](Self::renewals)). It must be
-    /// called on the program's first thread: if a thread ends that has started a child, the system treats it as the parent's end.
+    /// Starts the command, which may run until `end` unless the guard is told otherwise
+    /// ([`renewals`](Self::renewals)). It must be called on the program's first thread: if a thread ends that has
+    /// started a child, the system treats it as the parent's end.
     ///
     /// # Errors
-    /// `io_failed` if the guard could not be started. If the guard itself fails, it prints its error on stderr and ends.
+    /// `io_failed` if the guard could not be started. If the guard itself fails, it prints its error on stderr and
+    /// ends.
     pub(crate) async fn start(
         program: &str,
         arguments: &[String],
@@ -92,16 +94,16 @@ impl Execution {
         self.renewals.clone()
     }
 
-    /// Waits until the command and everything that it has started have ended. Returns how the guard ended, which is how the command
-    /// ended. Dropping the wait loses nothing.
+    /// Waits until the command and everything that it has started have ended. Returns how the guard ended, which is
+    /// how the command ended. Dropping the wait loses nothing.
     pub(super) async fn ended(&mut self) -> std::io::Result<ExitStatus> {
         let status = self.guard.wait().await?;
         self.guard_ended = Some(status);
         Ok(status)
     }
 
-    /// Makes the guard stop the command with this signal, and after `grace` kill what is left of it with SIGKILL. If the guard is
-    /// stopped, it is continued. If it does not end soon after the grace, it is killed.
+    /// Makes the guard stop the command with this signal, and after `grace` kill what is left of it with SIGKILL. If
+    /// the guard is stopped, it is continued. If it does not end soon after the grace, it is killed.
     pub(super) async fn stop(&mut self, first: Signal, grace: Duration) -> std::io::Result<ExitStatus> {
         let number = self.guard.id().and_then(|id| i32::try_from(id).ok());
         if let Some(number) = number {
@@ -121,7 +123,8 @@ impl Execution {
         }
     }
 
-    /// Kills what the guard has left of the command. Nothing is left, unless the guard was killed or could not end something.
+    /// Kills what the guard has left of the command. Nothing is left, unless the guard was killed or could not end
+    /// something.
     ///
     /// # Errors
     /// `io_failed` if a process does not end, or if the system does not show whether a process is left.

@@ -1,15 +1,16 @@
-//! The guard: a process of this program between the process that watches and the command. It is the command's parent, and ends
-//! everything that the command has started.
+//! The guard: a process of this program between the process that watches and the command. It is the command's parent,
+//! and ends everything that the command has started.
 //!
-//! On Linux the guard adopts every descendant that loses its parent. So every process that the command starts stays below the guard,
-//! whichever session or group it joins, and the system itself says when none of them is left. On other systems the guard knows only
-//! the command's process group.
+//! On Linux the guard adopts every descendant that loses its parent. So every process that the command starts stays
+//! below the guard, whichever session or group it joins, and the system itself says when none of them is left. On
+//! other systems the guard knows only the command's process group.
 //!
-//! On SIGINT, SIGTERM or SIGHUP, the guard stops the command with that signal. The process that watches keeps telling the guard until
-//! when the command may run (`run_lease`). If that process is stopped or hangs, the guard stops the command at the last of these
-//! times, which is the end of the allow. If the process that watches dies, the guard kills the command at once. If the guard dies, the
-//! system kills the command's first process, and the process that watches adopts and kills the rest. If both are killed together, a
-//! process of the command may escape. If both are stopped together, the command goes on.
+//! On SIGINT, SIGTERM or SIGHUP, the guard stops the command with that signal. The process that watches keeps telling
+//! the guard until when the command may run (`run_lease`). If that process is stopped or hangs, the guard stops the
+//! command at the last of these times, which is the end of the allow. If the process that watches dies, the guard
+//! kills the command at once. If the guard dies, the system kills the command's first process, and the process that
+//! watches adopts and kills the rest. If both are killed together, a process of the command may escape. If both are
+//! stopped together, the command goes on.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -170,7 +171,8 @@ fn unrenewed() -> CliError {
     CliError { exit: Exit::StoppedUnknown, ..CliError::new("execution_unconfirmed", detail, remedy) }
 }
 
-/// Makes the system tell this process when its parent dies, and makes this process adopt its descendants that lose their parent.
+/// Makes the system tell this process when its parent dies, and makes this process adopt its descendants that lose
+/// their parent.
 fn tie_to(parent: u32) -> Result<(), CliError> {
     #[cfg(target_os = "linux")]
     {
@@ -239,7 +241,8 @@ impl Guarded {
         }
     }
 
-    /// Sends SIGKILL to all of the command's processes, repeatedly: a killed process may have started another one just before.
+    /// Sends SIGKILL to all of the command's processes, repeatedly: a killed process may have started another one just
+    /// before.
     async fn kill(&mut self) -> std::io::Result<ExitStatus> {
         let until = Instant::now() + KILLED_WITHIN;
         loop {

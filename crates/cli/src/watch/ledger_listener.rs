@@ -1,7 +1,8 @@
 //! Listens to the ledger for the newest event that could change a decision.
 //!
-//! If the registry continues in another history, or if its ledger is shorter than what was heard of it, no earlier decision is known
-//! to hold. The listener reports this too, so that the question is asked again at once, and continues in the history in force.
+//! If the registry continues in another history, or if its ledger is shorter than what was heard of it, no earlier
+//! decision is known to hold. The listener reports this too, so that the question is asked again at once, and
+//! continues in the history in force.
 
 use assent_client::{Client, ClientError, EventFollower, EventsFilter};
 use assent_proof::{AuthorizeRequest, Cursor, DomainName, LineageName};

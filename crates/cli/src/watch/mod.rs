@@ -1,9 +1,10 @@
 //! Runs a command only for as long as it may execute.
 //!
-//! The decision that starts the command holds for seconds. This process asks again before the decision runs out, and whenever
-//! something enters the ledger that could change it. A deny that was judged ends the command at once. If no node knows, the command
-//! ends when the last allow ends. So a lost feed delays a deny, but never lets a command run beyond its last allow. The command's
-//! guard counts the end of the last allow too, in case this process is stopped or hangs.
+//! The decision that starts the command holds for seconds. This process asks again before the decision runs out, and
+//! whenever something enters the ledger that could change it. A deny that was judged ends the command at once. If no
+//! node knows, the command ends when the last allow ends. So a lost feed delays a deny, but never lets a command run
+//! beyond its last allow. The command's guard counts the end of the last allow too, in case this process is stopped or
+//! hangs.
 
 mod execution;
 mod group;
@@ -84,8 +85,8 @@ impl LastAllow {
         })
     }
 
-    /// Whether this may be a replayed answer from before `last`: the question was the same, with the same nonce, and the decision
-    /// is not later. Its time must not count again from the start.
+    /// Whether this may be a replayed answer from before `last`: the question was the same, with the same nonce, and
+    /// the decision is not later. Its time must not count again from the start.
     fn is_played_back(&self, last: &LastAllow) -> bool {
         self.request.same_as(&last.request) && self.evaluated_at <= last.evaluated_at
     }
@@ -179,8 +180,8 @@ async fn until_it_may_not<F: Fn() -> Asking>(
     mut last_allow: LastAllow,
 ) -> EndCause {
     let mut asking: Option<Asking> = None;
-    // What had been heard when the current question was asked, and when the question of `last_allow` was asked. The listener began
-    // earlier, and may already have heard something.
+    // What had been heard when the current question was asked, and when the question of `last_allow` was asked. The
+    // listener began earlier, and may already have heard something.
     let mut asked_about = Heard::nothing_since(last_allow.decided_at);
     let mut asking_about = asked_about;
     let (mut asked_last, mut retry_at) = (Instant::now(), None);
@@ -231,7 +232,8 @@ async fn until_it_may_not<F: Fn() -> Asking>(
                         problem = error.detail;
                     }
                 }
-                // No node knows. The question about what was heard is still open, but it is not asked faster than this.
+                // No node knows. The question about what was heard is still open, but it is not asked faster than
+                // this.
                 asked_last = Instant::now() + retry;
                 retry_at = Some(asked_last);
                 retry = retry.saturating_mul(2).min(RETRY_MAX);

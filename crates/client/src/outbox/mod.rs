@@ -1,9 +1,9 @@
 //! The outbox: signed bytes that are on disk before they are sent, and are sent again until their outcome is known.
 //!
-//! An issuer that signs a second, different statement for one slot equivocates and quarantines its lineage. So signed bytes must
-//! never be lost while their outcome is unknown. First they are **put**, which makes them durable. Then they are **flushed**: sent
-//! in the order in which they were put, until each has a definite answer. Then they are kept with their receipt in `done/` or with
-//! their problem in `refused/`.
+//! An issuer that signs a second, different statement for one slot equivocates and quarantines its lineage. So signed
+//! bytes must never be lost while their outcome is unknown. First they are **put**, which makes them durable. Then
+//! they are **flushed**: sent in the order in which they were put, until each has a definite answer. Then they are
+//! kept with their receipt in `done/` or with their problem in `refused/`.
 //!
 //! ```text
 //! DIR/lock                                 held while open; one process at a time
@@ -12,13 +12,14 @@
 //! DIR/done/<number>-<hex>.json, .receipt.json
 //! DIR/refused/<number>-<hex>.json, .problem.json
 //! ```
-//! A receipt says that an envelope is in the ledger of one history. If the registry continues in another history, for example after
-//! a recovery, the envelopes in `done/` may not be in its ledger. The outbox then stops with [`OutboxError::HistoryChanged`] until
-//! [`Outbox::resend_in`] has made everything pending again. A flush learns the history in force from the answers to what it sends.
-//! If no answer names it, for example because nothing is pending, the flush asks the registry. If neither the outbox nor the
-//! receipts name the history in which the envelopes in `done/` were delivered, as in the outbox of an earlier build, the outbox stops
-//! with [`OutboxError::HistoryUnnoted`]. A statement is made for a registry and not for a history, and sending it twice brings its
-//! first receipt.
+//! A receipt says that an envelope is in the ledger of one history. If the registry continues in another history, for
+//! example after a recovery, the envelopes in `done/` may not be in its ledger. The outbox then stops with
+//! [`OutboxError::HistoryChanged`] until [`Outbox::resend_in`] has made everything pending again. A flush learns the
+//! history in force from the answers to what it sends. If no answer names it, for example because nothing is pending,
+//! the flush asks the registry. If neither the outbox nor the receipts name the history in which the envelopes in
+//! `done/` were delivered, as in the outbox of an earlier build, the outbox stops with
+//! [`OutboxError::HistoryUnnoted`]. A statement is made for a registry and not for a history, and sending it twice
+//! brings its first receipt.
 //!
 //! The number keeps the order, which a chain of statements needs. Nothing is ever deleted except half-written `.tmp`
 //! files; `done/` and `refused/` are the caller's to archive.
@@ -64,8 +65,8 @@ pub struct FlushReport {
     pub accepted: Vec<(EvidenceId, Submitted)>,
     /// The envelopes that were definitely refused and are now in `refused/`.
     pub refused: Vec<(EvidenceId, Problem)>,
-    /// Why the flush stopped before its end. The envelopes after the first one that is still pending were not sent, since they may
-    /// rest on it.
+    /// Why the flush stopped before its end. The envelopes after the first one that is still pending were not sent,
+    /// since they may rest on it.
     pub stopped: Option<FlushStopped>,
 }
 
@@ -115,7 +116,8 @@ impl Outbox {
         Ok(Outbox { disk: Arc::new(disk), pending: pending.into(), next_number, pending_max, delivered })
     }
 
-    /// The history in which the envelopes in `done/` were delivered. `None` if there are none, or if their history is not known.
+    /// The history in which the envelopes in `done/` were delivered. `None` if there are none, or if their history is
+    /// not known.
     pub fn history(&self) -> Option<History> {
         match self.delivered {
             Delivered::In(history) => Some(history),
@@ -136,8 +138,8 @@ impl Outbox {
         self.pending.iter().map(|name| self.disk.read(*name)).collect()
     }
 
-    /// Keeps a signed envelope. When this returns, the envelope survives a crash, and the next flush sends it. Nothing has been sent
-    /// yet. An envelope that is already pending is kept once. The call blocks for two fsyncs.
+    /// Keeps a signed envelope. When this returns, the envelope survives a crash, and the next flush sends it. Nothing
+    /// has been sent yet. An envelope that is already pending is kept once. The call blocks for two fsyncs.
     ///
     /// # Errors
     /// `outbox_full`; the refusal of bytes that are not an envelope; `outbox_io`.
@@ -161,14 +163,16 @@ impl Outbox {
     /// Cancelling it, or a crash at any step, loses nothing: an envelope leaves the pending ones only after its outcome
     /// is durable, and sending it again brings the same receipt.
     ///
-    /// It stops at the first envelope without a definite answer, and with `outbox_io`. It stops with `outbox_mutated` for a pending
-    /// file that is not what was put. It stops with `history_mismatch` if the registry judged an envelope in another history than
-    /// that of the envelopes in `done/`; that envelope stays pending, whatever the judgement was. It stops at once with
-    /// `outbox_history_unnoted` if nothing names the history of the envelopes in `done/`.
+    /// It stops at the first envelope without a definite answer, and with `outbox_io`. It stops with `outbox_mutated`
+    /// for a pending file that is not what was put. It stops with `history_mismatch` if the registry judged an
+    /// envelope in another history than that of the envelopes in `done/`; that envelope stays pending, whatever the
+    /// judgement was. It stops at once with `outbox_history_unnoted` if nothing names the history of the envelopes in
+    /// `done/`.
     ///
-    /// If no answer has named the history in force, for example because nothing was pending, and something was delivered before, the
-    /// flush asks which history is in force. It stops with `history_mismatch` if that is another one, and with the client's error if
-    /// the registry cannot be asked. An outbox without pending envelopes does not prove that those in `done/` are in the ledger.
+    /// If no answer has named the history in force, for example because nothing was pending, and something was
+    /// delivered before, the flush asks which history is in force. It stops with `history_mismatch` if that is another
+    /// one, and with the client's error if the registry cannot be asked. An outbox without pending envelopes does not
+    /// prove that those in `done/` are in the ledger.
     pub async fn flush(&mut self, client: &Client) -> FlushReport {
         let mut report = FlushReport::default();
         let stopped = self.flush_into(client, &mut report).await.err();
@@ -214,13 +218,13 @@ impl Outbox {
         Ok(())
     }
 
-    /// Makes everything pending again in this history, once the registry has confirmed that the history is in force. The envelopes in
-    /// `done/` come before those that are already pending, and the next flush sends all of them. It may be called repeatedly without
-    /// losing anything.
+    /// Makes everything pending again in this history, once the registry has confirmed that the history is in force.
+    /// The envelopes in `done/` come before those that are already pending, and the next flush sends all of them. It
+    /// may be called repeatedly without losing anything.
     ///
     /// # Errors
-    /// `history_mismatch` if another history is in force, and the client's error if the registry cannot be asked; in both cases
-    /// nothing was changed. `outbox_io`: a repeated call continues.
+    /// `history_mismatch` if another history is in force, and the client's error if the registry cannot be asked; in
+    /// both cases nothing was changed. `outbox_io`: a repeated call continues.
     pub async fn resend_in(&mut self, history: History, client: &Client) -> Result<(), FlushStopped> {
         if self.delivered == Delivered::In(history) {
             return Ok(());
@@ -232,7 +236,8 @@ impl Outbox {
             return Err(OutboxError::HistoryNotInForce { dir, named: history, in_force }.into());
         }
         self.on_disk(Disk::undo_all).await?;
-        // The history is noted only now. Until here the outbox names the earlier history or none, so a flush would fail again.
+        // The history is noted only now. Until here the outbox names the earlier history or none, so a flush would
+        // fail again.
         self.on_disk(move |disk| disk.note_history(&history)).await?;
         self.delivered = Delivered::In(history);
         self.pending = self.on_disk(Disk::pending).await?.into();
@@ -252,7 +257,8 @@ impl Outbox {
                 Err(OutboxError::HistoryUnnoted { dir: self.disk.dir().to_owned(), count })
             }
             Delivered::Nothing => {
-                // The history is noted before the first receipt is filed: a receipt without a history would count in any history.
+                // The history is noted before the first receipt is filed: a receipt without a history would count in
+                // any history.
                 self.on_disk(move |disk| disk.note_history(&history)).await?;
                 self.delivered = Delivered::In(history);
                 Ok(())
