@@ -1,10 +1,10 @@
-//! Judges histories: one invariant a file, each a function of the history alone.
+//! Judges histories: each file holds one invariant as a function of the history alone.
 //!
-//! The numbers are those of `README.md`. A check says what it looked at, so that a run in which it had nothing
-//! to look at does not pass for one that it passed.
+//! The numbers are those of `README.md`. A check reports how many things it looked at, so that a run in which it had
+//! nothing to look at is not mistaken for a run that it passed. A check never asks a node and never reads a clock.
 //!
-//! Simulated runs and chaos's runs of real processes have histories of the same form. [`Invariant::scope`] says in which of them a
-//! check is held to, and why not in the other.
+//! Simulated runs, and chaos's runs of real processes, have histories of the same form. [`Invariant::scope`] says in
+//! which of them a check is applied, and why not in the other.
 
 mod all_accepted;
 mod batches;
@@ -49,7 +49,7 @@ pub(crate) use read::StatementContent;
 pub struct Violation {
     /// What happened, for people.
     pub what: String,
-    /// The records that show it, by their place in the history: as few as will do.
+    /// The records that show it, by their place in the history: as few as possible.
     pub shown_by: Vec<usize>,
 }
 
@@ -86,7 +86,7 @@ pub enum Scope {
 pub struct Invariant {
     /// Its number, such as `S1`.
     pub id: &'static str,
-    /// What it says.
+    /// The invariant as a sentence.
     pub says: &'static str,
     /// In which histories it is judged.
     pub scope: Scope,
@@ -105,9 +105,9 @@ impl Invariant {
     }
 }
 
-/// Why chaos is not held to what samples show.
+/// Why chaos is not judged by what samples show.
 const NO_SAMPLES: &str = "chaos takes no samples of the nodes' Raft states";
-/// Why chaos is not held to what follows a fault of a disk.
+/// Why chaos is not judged by what follows a disk fault.
 const NO_DISK_FAULTS: &str = "chaos makes no fault of a disk";
 
 /// Every invariant that is checked.
@@ -264,7 +264,7 @@ pub const INVARIANTS: &[Invariant] = &[
     },
 ];
 
-/// What is promised and histories cannot show, each with where it is shown instead, or why not yet.
+/// The promises that histories cannot show. Each names the test that shows it instead, or says why none does yet.
 pub const NOT_YET: &[(&str, &str)] = &[
     ("S6", "no checkpoint is published yet"),
     ("S17", "nodes do not compare their roots with the majority's yet, and no fault makes them differ"),
