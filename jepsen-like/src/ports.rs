@@ -7,7 +7,7 @@ use crate::error::HarnessError;
 
 /// The number of ports that a cluster may use, counted from its base.
 const SPAN: u16 = 200;
-/// The first base; all ports are below the range from which Linux takes ephemeral ports.
+/// The first base, below the range from which Linux takes ephemeral ports.
 const FIRST: u16 = 11_000;
 const RANGES: u16 = 100;
 
