@@ -1,4 +1,5 @@
-//! The rare things that a history shows: what the seeds together have to have reached, or they tested less than they say.
+//! The rare events that a history shows. All seeds together must reach each of them, or they have tested less than
+//! they claim.
 
 mod batches;
 
@@ -9,7 +10,7 @@ use serde_json::Value;
 use crate::history::{History, Op, Outcome, Record};
 use batches::batch_of;
 
-/// Rare things, each with what it is.
+/// The rare events, each with its meaning.
 pub const SOMETIMES: &[(&str, &str)] = &[
     ("leader changed", "a node led after another had led"),
     ("election contested", "two nodes were candidates in one term, or a term passed without a leader"),
@@ -73,7 +74,7 @@ pub const SOMETIMES: &[(&str, &str)] = &[
     ("old build locked out", "a node ended, or did not start, because its build does not know the rules"),
 ];
 
-/// What the history shows of them, and how often.
+/// Which of them the history shows, and how often.
 pub fn rare(history: &History) -> BTreeMap<String, u64> {
     let mut seen = Seen::default();
     for record in &history.records {
@@ -102,22 +103,22 @@ pub fn rare(history: &History) -> BTreeMap<String, u64> {
 #[derive(Default)]
 struct Seen {
     counts: BTreeMap<String, u64>,
-    /// By node: the term that it leads.
+    /// For each node, the term in which it leads.
     leads: BTreeMap<u64, u64>,
-    /// Nodes that learn.
+    /// The nodes that are learners.
     learn: BTreeSet<u64>,
-    /// Batches that were handed to a node that learned.
+    /// Batches that were sent to a learner.
     learned: BTreeSet<String>,
     newest_term: u64,
-    /// When somebody was first seen leading in a term.
+    /// When a node was first seen leading in a term.
     changed_at: Vec<u64>,
     /// Permits that were allowed, by request.
     permits: BTreeSet<String>,
     /// Submissions of unknown outcome, by id.
     unknown: BTreeSet<String>,
-    /// Requests that were allowed.
+    /// The requests that were allowed.
     allowed: BTreeSet<String>,
-    /// The last slot that was filled of each chain: lineage, and issuer's key.
+    /// The last slot that was filled in each chain, by lineage and issuer's key.
     filled: BTreeMap<(String, String), u64>,
 }
 
@@ -201,7 +202,7 @@ impl Seen {
             }
             Outcome::Deny => {
                 let code = record.output.get("code").and_then(Value::as_str);
-                // Nothing else is ever wrong with the claims of those that the callers sign.
+                // The claims of these statements, as the callers sign them, are never wrong in another way.
                 if code == Some("claims_invalid") && is_of(envelope, &["audit-lineage"]) {
                     self.reached("newer rules bit");
                 }
@@ -235,7 +236,7 @@ impl Seen {
         }
     }
 
-    /// All clocks leapt together, nodes noticed, and trusted in the end that it had become so late.
+    /// All clocks leapt together, nodes noticed it, and trusted the new time in the end.
     fn leaps(&mut self, history: &History) {
         for (_, leap) in history.of(Op::Fault) {
             let kind = leap.input.get("kind").and_then(Value::as_str).unwrap_or_default();
@@ -266,7 +267,7 @@ impl Seen {
         }
     }
 
-    /// One clock jumped, its node noticed, and others went on.
+    /// One clock jumped, its node noticed it, and other nodes continued.
     fn jumps(&mut self, history: &History) {
         let of_one = |fault: &&Record| fault.input.get("kind").and_then(Value::as_str) == Some("clock-jump");
         for jump in history.of(Op::Fault).map(|(_, fault)| fault).filter(of_one) {
@@ -291,7 +292,7 @@ impl Seen {
         }
     }
 
-    /// Nodes of both builds answered while none got another.
+    /// Nodes of both builds answered while no node was changing its build.
     fn mixed(&mut self, history: &History) {
         let mut moments = builds(history).into_iter().peekable();
         let mut build: BTreeMap<u64, Option<u64>> = BTreeMap::new();
@@ -306,7 +307,7 @@ impl Seen {
                 build.insert(changed, known);
                 answered.clear();
             }
-            // All begin with the build that knows the first rules only.
+            // All nodes begin with the build that knows only the first rules.
             let known = build.get(&node).copied().unwrap_or(Some(1));
             if known.is_some_and(|known| answered.insert(known)) && answered.len() == 2 {
                 self.reached("versions mixed");
@@ -344,7 +345,7 @@ fn is_of(envelope: &str, kinds: &[&str]) -> bool {
     kinds.iter().any(|kind| payload.contains(&format!("\"urn:egpep:v1:{kind}\"")))
 }
 
-/// The chain in which an envelope takes a slot, by lineage and issuer's key, and which slot; none if it takes none.
+/// The chain in which an envelope takes a slot, by lineage and issuer's key, and the slot; `None` if it takes none.
 fn slot_of(envelope: &str) -> Option<((String, String), u64)> {
     let envelope = assent_proof::Envelope::parse(envelope.as_bytes()).ok()?;
     let statement = assent_proof::Statement::parse(&envelope.payload).ok()?;
@@ -358,7 +359,7 @@ fn has_rules(ledger: &Value) -> bool {
     leaves.filter_map(|leaf| leaf.get("envelope")?.as_str()).any(|envelope| is_of(envelope, &["rules"]))
 }
 
-/// When which node began to run with which build; none while it is being changed.
+/// When each node began to run with which build; `None` while its build is being changed.
 fn builds(history: &History) -> Vec<(u64, u64, Option<u64>)> {
     let mut moments = Vec::new();
     for (_, record) in history.of(Op::Fault) {
