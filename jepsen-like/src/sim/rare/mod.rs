@@ -202,7 +202,7 @@ impl Seen {
             }
             Outcome::Deny => {
                 let code = record.output.get("code").and_then(Value::as_str);
-                // The claims of these statements, as the callers sign them, are never wrong in another way.
+                // A missing detail is the only fault in the claims of the audit events that the callers sign.
                 if code == Some("claims_invalid") && is_of(envelope, &["audit-lineage"]) {
                     self.reached("newer rules bit");
                 }

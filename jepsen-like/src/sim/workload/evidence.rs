@@ -91,7 +91,7 @@ impl Client {
         }
     }
 
-    /// Adds a statement of an issuer with this role; if it is a negative, sometimes another one like it.
+    /// Adds a statement of an issuer with this role; if it is a negative, sometimes another one with the same claims.
     async fn say(&mut self, at: usize, lineage: &Lineage, role: Role) {
         let Some((domain, key)) = self.anybody(at, role) else { return };
         let claims = self.claims(role);
