@@ -198,7 +198,7 @@ impl Registry {
             for _ in 0..decisions / 5 {
                 let rows = self.store.view()?;
                 if !authorize(&View::new(&rows), &request, Millis(NOW * 1000)).is_allow() {
-                    return Err("a decision is no allow".into());
+                    return Err("a decision is not an allow".into());
                 }
             }
             best = best.min(started.elapsed() / (decisions / 5).max(1));

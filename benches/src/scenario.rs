@@ -211,7 +211,8 @@ async fn check_growth(cluster: &Cluster, client: &Client, at_least: u64) -> Resu
                 break;
             }
             if Instant::now() >= until {
-                let detail = format!("`{endpoint}` holds revision {revision}, acknowledged was {at_least}");
+                let detail =
+                    format!("`{endpoint}` holds revision {revision}, but {at_least} was acknowledged");
                 return Err(detail.into());
             }
             sleep(Duration::from_millis(100)).await;

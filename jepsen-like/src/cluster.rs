@@ -246,7 +246,7 @@ impl Cluster {
                 return Ok(answer);
             }
             if Instant::now() >= until {
-                let detail = format!("a submission through node {id} found no definite answer: {answer:?}");
+                let detail = format!("a submission through node {id} got no definite answer: {answer:?}");
                 return Err(HarnessError::TimedOut(format!("{detail}\n{}", self.node_log(id))));
             }
             tokio::time::sleep(Duration::from_millis(50)).await;

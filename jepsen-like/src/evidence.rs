@@ -38,7 +38,7 @@ impl Evidence {
                 });
             }
         }
-        Err(HarnessError::Unexpected("no node tells the time".to_owned()))
+        Err(HarnessError::Unexpected("no node answered with the time".to_owned()))
     }
 
     /// The same signer for another lineage, about a subject of its own.

@@ -77,7 +77,7 @@ impl Cluster {
             }
             tokio::time::sleep(std::time::Duration::from_millis(25)).await;
         }
-        Err(HarnessError::TimedOut(format!("node {id} does not say who it is:\n{}", self.node_log(id))))
+        Err(HarnessError::TimedOut(format!("node {id} does not state its identity:\n{}", self.node_log(id))))
     }
 
     /// Promotes a learner, and repeats the call until the learner has caught up.
@@ -90,7 +90,7 @@ impl Cluster {
                 _ => return Ok(answer),
             }
         }
-        Err(HarnessError::TimedOut(format!("node {id} is not promoted:\n{}", self.node_log(id))))
+        Err(HarnessError::TimedOut(format!("node {id} was not promoted in time:\n{}", self.node_log(id))))
     }
 }
 

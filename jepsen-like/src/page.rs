@@ -73,7 +73,7 @@ pub async fn run_page(cluster: &Cluster, page: &str) -> Result<String, HarnessEr
                 let answered = from.split("\n== block ").next().unwrap_or_default();
                 for line in lines.lines() {
                     if !answered.lines().any(|found| matches(line, found)) {
-                        let problem = format!("block {last} did not answer `{line}`, but:\n{answered}");
+                        let problem = format!("block {last} did not print `{line}`, but:\n{answered}");
                         return Err(HarnessError::Unexpected(problem));
                     }
                 }

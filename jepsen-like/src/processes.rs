@@ -60,7 +60,7 @@ impl Cluster {
             }
             std::thread::sleep(LOOK_EVERY);
         }
-        Err(HarnessError::TimedOut(format!("node {id} goes on")))
+        Err(HarnessError::TimedOut(format!("node {id} did not end")))
     }
 
     /// The exit code that `assent dev` printed for a node that it started.
@@ -76,7 +76,7 @@ impl Cluster {
         // A process uses its files until it is gone.
         let pid = Pid::from_raw(self.node(id)?.pid);
         eventually(|| kill(pid, None).is_err().then_some(()))
-            .ok_or_else(|| HarnessError::TimedOut(format!("node {id} did not die")))
+            .ok_or_else(|| HarnessError::TimedOut(format!("node {id} was not gone in time")))
     }
 
     /// Stops a node's process without ending it, and waits until it stands still.
@@ -91,7 +91,7 @@ impl Cluster {
                 .all(|thread| fs::read_to_string(thread.path().join("stat")).is_ok_and(stopped))
                 .then_some(())
         };
-        eventually(stands).ok_or_else(|| HarnessError::TimedOut(format!("node {id} does not stand still")))
+        eventually(stands).ok_or_else(|| HarnessError::TimedOut(format!("node {id} did not stop in time")))
     }
 
     /// Continues a paused process.

@@ -43,13 +43,13 @@ pub enum BuildError {
         error: io::Error,
     },
     /// cargo ended with an error, which it has printed on stderr.
-    #[error("{doing}: cargo failed, and says why above")]
+    #[error("{doing}: cargo failed, and printed why above")]
     Cargo {
         /// What was being done.
         doing: &'static str,
     },
     /// cargo gave another answer than expected.
-    #[error("cargo does not say {what}")]
+    #[error("cargo did not report {what}")]
     Unexpected {
         /// What was asked.
         what: &'static str,

@@ -107,7 +107,7 @@ impl Mutant {
 
 /// No mutant has this name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no mutant `{0}`: there are {names}", names = names())]
+#[error("there is no mutant `{0}`; the mutants are {names}", names = names())]
 pub struct UnknownMutantError(String);
 
 fn names() -> String {

@@ -36,7 +36,7 @@ pub enum ScratchError {
         error: io::Error,
     },
     /// git does not run, or does not know the work tree.
-    #[error("git has to list the files of the work tree `{}`, and says: {said}", .root.display())]
+    #[error("git could not list the files of the work tree `{}`: {said}", .root.display())]
     NoGit {
         /// The work tree.
         root: PathBuf,

@@ -99,7 +99,7 @@ impl<'a> SimCluster<'a> {
         let stepped = catch_unwind(AssertUnwindSafe(|| self.sim.step()));
         let done = match stepped {
             Ok(stepped) => stepped.map_err(|error| error.to_string())?,
-            Err(_) => return Err("a task of a node panicked, as it says above".to_owned()),
+            Err(_) => return Err("a task of a node panicked; the panic is printed above".to_owned()),
         };
         self.recorder.tick(self.sim.elapsed());
         self.look();
