@@ -27,7 +27,7 @@ pub(super) fn check(history: &History) -> Verdict {
                 let code = text(&refused.output, "code").unwrap_or("no code");
                 format!("`{id}` was refused with `{code}`")
             } else if tries.iter().all(|(_, submit)| submit.outcome == Outcome::Unknown) {
-                format!("what became of `{id}` is not known after {} tries", tries.len())
+                format!("the outcome of `{id}` is unknown after {} attempts", tries.len())
             } else {
                 continue;
             };

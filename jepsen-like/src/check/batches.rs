@@ -56,15 +56,15 @@ impl Element<'_> {
     /// What is wrong with the outcome of this envelope, whatever the outcomes of the others are.
     fn alone(&self, known: &BTreeMap<String, u64>) -> Option<String> {
         let what = if self.of.stranger {
-            receipt(self.record).map(|_| "an envelope by a stranger was accepted")
+            receipt(self.record).map(|_| "an envelope by an unknown issuer was accepted")
         } else if !self.is_refused() {
             None
         } else if is_refused_for_another(self.record) {
-            (!self.of.all).then_some("one was refused for another one's sake, and the mode is `each`")
+            (!self.of.all).then_some("an envelope was refused because of another one, and the mode is `each`")
         } else {
             let is_strange = text(&self.record.output, "code") == Some("authority_unknown");
             (is_strange && self.is_known(known))
-                .then_some("one by an issuer that the registry knew was refused as a stranger's")
+                .then_some("an envelope by a known issuer was refused as by an unknown one")
         };
         what.map(str::to_owned)
     }
@@ -116,7 +116,7 @@ fn unanswered(elements: &[Element<'_>]) -> Option<(String, Vec<usize>)> {
     let (without, with): (Vec<&Element<'_>>, Vec<&Element<'_>>) =
         elements.iter().partition(|element| element.record.output.is_null());
     let (without, with) = (without.first()?, with.first()?);
-    Some(("one has no answer, and another one has".to_owned(), vec![without.at, with.at]))
+    Some(("one envelope has no answer, and another one has".to_owned(), vec![without.at, with.at]))
 }
 
 /// An accepted and a refused envelope of one batch in mode `all`.
@@ -124,6 +124,6 @@ fn in_part(elements: &[Element<'_>]) -> Option<(String, Vec<usize>)> {
     let mut all = elements.iter().filter(|element| element.of.all);
     let new = all.clone().find(|element| element.is_new())?;
     let refused = all.find(|element| element.record.outcome == Outcome::Deny)?;
-    let what = "one was accepted and another one was not, and the mode is `all`";
+    let what = "one envelope was accepted and another one was not, and the mode is `all`";
     Some((what.to_owned(), vec![new.at, refused.at]))
 }

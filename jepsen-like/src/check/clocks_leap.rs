@@ -38,7 +38,7 @@ pub(super) fn check(history: &History) -> Verdict {
                 receipt(record).map(|_| "accepted")
             };
             if let Some(did) = did {
-                let what = format!("node {} {did} on clocks that had leapt and not settled", leap.node);
+                let what = format!("node {} {did} while the clocks had leapt and not settled", leap.node);
                 verdict.violations.push(Violation { what, shown_by: vec![leap.at, at] });
             }
         }

@@ -44,7 +44,7 @@ pub(super) fn check(history: &History) -> Verdict {
             (number(&record.output, "revision"), text(&record.output, "digest").map(str::to_owned))
         };
         if held(other) != held(record) {
-            let what = format!("in the end nodes {} and {node} hold something else", other.node);
+            let what = format!("in the end nodes {} and {node} hold different states", other.node);
             verdict.violations.push(Violation { what, shown_by: vec![first, *at] });
         }
     }

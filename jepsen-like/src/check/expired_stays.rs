@@ -38,7 +38,10 @@ pub(super) fn check(history: &History) -> Verdict {
         if let Some((_, accepted, teller)) = before.and_then(|last| told.get(last))
             && evaluated < *accepted
         {
-            push(format!("allowed as of {evaluated}, after {accepted} had been told"), vec![*teller, at]);
+            push(
+                format!("allowed as of {evaluated}, after a client had been told {accepted}"),
+                vec![*teller, at],
+            );
         }
         if let Some(ledger) = &ledger
             && let Some(accepted) = last_leaf(ledger, allow).filter(|accepted| evaluated < *accepted)
@@ -94,12 +97,12 @@ fn expired(book: &Book, allow: &Record, evaluated: i64) -> Option<String> {
     match end {
         // The history does not show what the allow rests on.
         None if ends.is_empty() => None,
-        None => Some(format!("no authorization was valid at {evaluated}, as of which it was allowed")),
+        None => Some(format!("no authorization was valid at {evaluated}, the time of the allow")),
         Some(end) if until > end => {
             Some(format!("valid until {until}, and its last authorization ends at {end}"))
         }
         Some(_) if until <= evaluated => {
-            Some(format!("valid until {until}, which was over at {evaluated} already"))
+            Some(format!("valid until {until}, which was already over at {evaluated}"))
         }
         Some(_) => None,
     }

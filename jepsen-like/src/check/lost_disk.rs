@@ -146,7 +146,10 @@ fn taken_back(history: &History, samples: &[Sample<'_>], fault: &Fault<'_>) -> O
                     return None;
                 }
                 let what = if grew { "got entries" } else { "got a vote" };
-                let what = format!("node {} {what} after a rollback, and all others knew better", fault.node);
+                let what = format!(
+                    "node {} {what} after a rollback, and all others knew what it had lost",
+                    fault.node
+                );
                 return Some(Violation { what, shown_by: vec![fault.at, first.at, sample.at] });
             }
         } else {

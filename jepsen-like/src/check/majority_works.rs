@@ -32,7 +32,7 @@ pub(super) fn check(history: &History) -> Verdict {
             Judged::InVain(patient) => {
                 verdict.looked_at = verdict.looked_at.saturating_add(1);
                 let what = format!(
-                    "nodes {well:?} are a majority that nothing is wrong with, and served nobody in the 10 s after {} ns",
+                    "nodes {well:?} are a majority without faults, and served no client in the 10 s after {} ns",
                     calm.from_ns
                 );
                 let faults = calm.faults.iter().map(|fault| fault.at);

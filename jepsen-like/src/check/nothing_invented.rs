@@ -78,10 +78,10 @@ impl<'h> Asked<'h> {
                 if permitted.is_some_and(|permitted| self.permits.contains(&permitted)) {
                     return None;
                 }
-                "is a permit that nobody asked for"
+                "is a permit that no client asked for"
             }
             _ if refused(history, leaf.id).is_some() => "was refused",
-            _ => "was submitted by nobody",
+            _ => "was never submitted",
         };
         let what = format!("leaf {} (`{}`) on node {} {why}", leaf.index, leaf.id, ledger.node);
         Some(Violation { what, shown_by: refused(history, leaf.id).into_iter().chain([ledger.at]).collect() })

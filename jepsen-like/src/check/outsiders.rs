@@ -37,7 +37,7 @@ pub(super) fn check(history: &History) -> Verdict {
         };
         verdict.looked_at = verdict.looked_at.saturating_add(1);
         if record.is_allow() {
-            let what = format!("node {} is no voter and allowed", record.node);
+            let what = format!("node {} is not a voter and allowed", record.node);
             verdict.violations.push(Violation { what, shown_by: shown_by.into_iter().chain([at]).collect() });
         }
     }
@@ -47,7 +47,7 @@ pub(super) fn check(history: &History) -> Verdict {
         let Some(shown_by) = outside(&views, sample.node, sample.ns, sample.ns) else { continue };
         verdict.looked_at = verdict.looked_at.saturating_add(1);
         if anew {
-            let what = format!("node {} is no voter and leads in term {}", sample.node, sample.term);
+            let what = format!("node {} is not a voter and leads in term {}", sample.node, sample.term);
             verdict
                 .violations
                 .push(Violation { what, shown_by: shown_by.into_iter().chain([sample.at]).collect() });

@@ -45,7 +45,7 @@ pub(super) fn check(history: &History) -> Verdict {
             };
             verdict.looked_at = verdict.looked_at.saturating_add(1);
             if late {
-                let what = format!("node {} was cut and did not answer within a second", cut.node);
+                let what = format!("node {} was cut off and did not answer within a second", cut.node);
                 verdict.violations.push(Violation { what, shown_by: vec![cut.at, at] });
             }
         }

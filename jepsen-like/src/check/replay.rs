@@ -43,7 +43,7 @@ pub(super) fn check(history: &History) -> Verdict {
                 "node {} holds `blake3:{}`, and the first {} leaves replayed give `blake3:{digest}`",
                 told.node, told.digest, told.revision
             ),
-            Err(problem) => format!("what node {} holds cannot be had by replay: {problem}", told.node),
+            Err(problem) => format!("a replay does not give what node {} holds: {problem}", told.node),
         };
         let shown_by = BTreeSet::from([longest.at, told.at]).into_iter().collect();
         verdict.violations.push(Violation { what, shown_by });
@@ -86,7 +86,7 @@ impl<'h> Replay<'h> {
     /// The digest of the rows at a revision, which must not be smaller than the revision of the call before.
     fn up_to(&mut self, revision: u64) -> Result<Hash, String> {
         while self.done < revision {
-            let leaf = self.rest.front().ok_or_else(|| format!("nobody has leaf {}", self.done))?;
+            let leaf = self.rest.front().ok_or_else(|| format!("no node has leaf {}", self.done))?;
             apply_one(&mut self.rows, &self.origin, leaf)
                 .map_err(|problem| format!("leaf {}: {problem}", leaf.index))?;
             self.rest.pop_front();

@@ -99,7 +99,7 @@ impl<'a> Case<'a> {
             hit && !self.may_be_released(&restriction.id)
         };
         let restriction = self.restrictions.iter().find(holds)?;
-        let why = format!("the {} `{}` held", containment(restriction), restriction.id);
+        let why = format!("the {} `{}` was in force", containment(restriction), restriction.id);
         Some(Bound { why, by: BTreeSet::from([restriction.at]) })
     }
 

@@ -28,7 +28,7 @@ pub(super) fn check(history: &History) -> Verdict {
             Judged::InVain(patient) => {
                 verdict.looked_at = verdict.looked_at.saturating_add(1);
                 let what = format!(
-                    "nobody was served in the 10 s after {} ns, when nothing was wrong",
+                    "no client was served in the 10 s after {} ns, when there was no fault",
                     calm.from_ns
                 );
                 // The fault after which the cluster should have resumed.

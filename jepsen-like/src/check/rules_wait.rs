@@ -70,8 +70,10 @@ fn locked_out(history: &History, builds: &Builds, verdict: &mut Verdict) {
         let Some((sample, voters)) = voters_by(history, record.invoke_ns) else { continue };
         verdict.looked_at = verdict.looked_at.saturating_add(1);
         if voters.contains(&record.node) && builds.newest(record.node, 0, record.invoke_ns) == 1 {
-            let what =
-                format!("node {} votes, and the rules were raised before it could know them", record.node);
+            let what = format!(
+                "node {} is a voter, and the rules were raised before its build knew them",
+                record.node
+            );
             verdict.violations.push(Violation { what, shown_by: vec![sample, at] });
         }
     }

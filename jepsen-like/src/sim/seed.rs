@@ -73,7 +73,7 @@ impl SeedReport {
                 // A history does not show whether a failed fsync is tried again.
                 report.looked_at.insert("S11".to_owned(), ran.failed_disks);
                 for node in ran.retried_fsync {
-                    let what = format!("node {node} went on with a file after an fsync of it had failed");
+                    let what = format!("node {node} still used a file after an fsync of it had failed");
                     report.violations.push(Found { invariant: "S11".to_owned(), what, window: Vec::new() });
                 }
                 ran.history

@@ -41,7 +41,7 @@ pub(super) fn check(history: &History, ledger: &Ledger) -> Verdict {
         }
     }
     for (revision, records) in at_revision {
-        let what = format!("decided at revision {revision}, which no ledger that can decide has");
+        let what = format!("decided at revision {revision}, which no ledger has that can decide");
         let shown_by = records.into_iter().map(|(place, _)| place).collect();
         verdict.violations.push(Violation { what, shown_by });
     }
@@ -54,7 +54,7 @@ pub(super) fn check(history: &History, ledger: &Ledger) -> Verdict {
 fn accept(model: &Model, leaf: &Leaf) -> Result<Model, String> {
     if leaf.kind == "permit" {
         let recorded = model.record_permit(&leaf.request, &leaf.envelope, leaf.accepted_ms);
-        return recorded.map_err(|judged| format!("the rules permit it not: {:?}", judged.reasons));
+        return recorded.map_err(|judged| format!("the rules do not permit it: {:?}", judged.reasons));
     }
     if leaf.kind == "rules" {
         let raised = model.record_rules(&leaf.envelope, leaf.accepted_ms);
