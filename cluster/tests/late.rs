@@ -1,4 +1,4 @@
-//! `/livez` looks at the tasks: one that stands still is named there, while all else goes on.
+//! `/livez` watches the tasks: it names a task that stands still, while everything else continues.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod cluster_support;

@@ -1,4 +1,4 @@
-//! What members say of themselves and of others: whose word changes the membership, and whose changes nothing.
+//! What members state about themselves and about others: whose statement changes the membership, and whose does not.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

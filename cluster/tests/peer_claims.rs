@@ -1,4 +1,4 @@
-//! A false peer against real nodes: what it claims, hands in and shows changes nothing that it should not.
+//! A false peer against real nodes: its claims, submissions and proofs change nothing that they should not.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

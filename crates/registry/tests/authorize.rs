@@ -1,4 +1,4 @@
-//! What allows, and everything that denies.
+//! What allows a request, and everything that denies one.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod support;

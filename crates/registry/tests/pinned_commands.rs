@@ -1,9 +1,9 @@
 //! Which bytes are a command, for good.
 //!
 //! Whether a log entry is a command or garbage decides what every node applies, so a new version of the codec's crates
-//! must not change it. Each value has the one encoding that is listed here; everything else is garbage, whether or not
-//! a lenient reader could make sense of it. The second version of commands that `test-rules` adds is in no release and
-//! not pinned.
+//! must not change it. Each value has the one encoding that is listed here; everything else is garbage, even if a
+//! lenient reader could read it. The second version of commands, which `test-rules` adds, is in no release and is not
+//! pinned.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use assent_proof::{Millis, Rules, RulesVersion};

@@ -1,4 +1,5 @@
-//! Revocation: immediate, order-free, final; `invalidSince`, void, and what void never lifts.
+//! Revocation: immediate, final and independent of order; `invalidSince`, void statements, and what a void statement
+//! never lifts.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod support;

@@ -1,4 +1,5 @@
-//! What `assent node` says of a key file that it does not take, and that it takes one which the file's group can read.
+//! What `assent node` prints about a key file that it does not take, and that it takes a key file that the file's
+//! group can read.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;

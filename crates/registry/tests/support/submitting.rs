@@ -1,4 +1,4 @@
-//! Submits envelopes to a registry in memory, and reads what became of them.
+//! Submits envelopes to a registry in memory, and reads the outcomes.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Keys and signatures at which verifiers are known to differ, each by itself and as the issuer of an envelope.
+//! Keys and signatures on which verifiers are known to differ, each by itself and as the issuer of an envelope.
 
 use assent_proof::*;
 use curve25519_dalek::scalar::Scalar;
