@@ -192,7 +192,7 @@ async fn clocks_eleven_years_ahead_stamp_nothing_and_everything_works_once_they_
         let refused = node.service().add_member(&Caller::Anonymous, new).await.unwrap_err();
         assert_eq!((refused.code, refused.status), (Code::ClockUncertain, 503), "{refused:?}");
         assert_eq!(refused.remedy, remedy);
-        assert!(refused.detail.ends_with("take an operator's word"), "{refused:?}");
+        assert!(refused.detail.ends_with("an operator must confirm it"), "{refused:?}");
     }
     let after = nodes[0].service().status(&Caller::Anonymous);
     assert_eq!((after.revision, after.clock.registry_time), (before.revision, before.clock.registry_time));
