@@ -68,7 +68,8 @@ impl Bytes32 for EvidenceId {
 }
 serde_bytes32!(EvidenceId);
 
-/// A subject's SHA-256 digest, written as 64 lower-case hex digits. Serde as for [`EvidenceId`].
+/// A subject's SHA-256 digest, written as 64 lower-case hex digits. Serde uses the text in human readable
+/// formats and the 32 bytes elsewhere.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sha256(pub [u8; 32]);
 

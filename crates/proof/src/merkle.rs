@@ -39,7 +39,7 @@ impl BatchTree {
         BatchTree { levels }
     }
 
-    /// The root hash; that of no leaves is SHA-256 of nothing.
+    /// The root hash. If there are no leaves, it is the SHA-256 of the empty string.
     pub fn root(&self) -> [u8; 32] {
         let root = self.levels.last().and_then(|level| level.first());
         root.copied().unwrap_or_else(|| Sha256::digest([]).into())
@@ -102,9 +102,10 @@ pub fn consistency_proof(leaf_hashes: &[[u8; 32]], old_size: usize) -> Vec<[u8; 
     }
     let root = |leaves: &[[u8; 32]]| BatchTree::new(leaves.to_vec()).root();
     let (mut leaves, mut old) = (leaf_hashes, old_size);
-    // RFC 6962's SUBPROOF from the top down; it appends each sibling after what is below it, so this is its reverse.
+    // RFC 6962's SUBPROOF, from the top down. SUBPROOF appends each sibling after the hashes below it, so
+    // this order is the reverse.
     let mut proof = Vec::new();
-    // Whether the subtree that is left is the old tree itself, whose root the verifier has.
+    // Whether the subtree that remains is the old tree itself, whose root the verifier has.
     let mut is_old_tree = true;
     while old < leaves.len() {
         let split = leaves.len().next_power_of_two() / 2;
@@ -129,8 +130,9 @@ pub fn consistency_proof(leaf_hashes: &[[u8; 32]], old_size: usize) -> Vec<[u8; 
 /// Verifies that the tree of `old_size` leaves with root `old_root` is a prefix of the tree of `new_size` leaves with
 /// root `new_root` (RFC 9162 §2.1.4.2).
 ///
-/// Nothing is a prefix of everything: with an `old_size` of 0 the proof is empty and `old_root` is not looked at, unless
-/// `new_size` is 0 too. Equal sizes need equal roots and an empty proof. So far this is the same under all rules.
+/// The empty tree is a prefix of every tree: if `old_size` is 0, the proof must be empty, and `old_root` is
+/// not looked at unless `new_size` is 0 too. Equal sizes need equal roots and an empty proof. All versions of
+/// the rules verify this in the same way.
 ///
 /// # Errors
 /// `malformed` for an old size above the new one or a proof of more than 63 hashes; `registry_diverged` when the proof

@@ -1,9 +1,9 @@
 //! Decision receipts: one signature over a Merkle tree of decisions, so that each can be shown to others and verified
 //! offline.
 //!
-//! A node signs the root of the tree over all decisions that it answered under one read barrier. A receipt carries the
-//! exact leaf, its place and path, and that one envelope. It proves that the holder of a trusted key said so, nothing
-//! about whether it was right.
+//! A node signs the root of the tree over all decisions that it answered under one read barrier. A receipt
+//! carries the exact leaf, its place and path, and the envelope with that one signature. It proves that the
+//! holder of a trusted key signed the decision. It does not prove that the decision was right.
 
 use crate::base64::{decode_base64, encode_base64, what_is_no_base64};
 use crate::code::Code;
@@ -13,7 +13,8 @@ use crate::key::{PublicKey, SigningKey};
 use crate::merkle::{BatchTree, leaf_hash, verify_inclusion};
 use crate::refusal::Refusal;
 
-/// The payload type of a signed batch of decisions. No other kind of signature can stand for it.
+/// The payload type of a signed batch of decisions. The signature covers it, so no other kind of signature
+/// can pass as one.
 pub const DECISIONS_PAYLOAD_TYPE: &str = "application/vnd.egpep.decisions.v1+json";
 
 /// Longest decision with its receipt that is verified, in bytes.
@@ -22,7 +23,8 @@ pub const MAX_DECISION_BYTES: usize = 1024 * 1024;
 /// Longest inclusion path: a tree of 2^63 leaves has no longer one.
 const MAX_PATH: usize = 63;
 
-/// Fewest bytes of a leaf's salt, which keeps the other leaves of the tree from being guessed.
+/// Fewest bytes of a leaf's salt. The salt keeps the holder of one receipt from guessing the other leaves of
+/// the tree.
 const MIN_SALT_BYTES: usize = 16;
 
 /// The name of the field in which a decision carries its receipt.
@@ -56,7 +58,8 @@ impl DecisionReceipt {
         ])
     }
 
-    /// Reads a receipt that stands at `path` of a larger input, whose length the caller has bounded. Proves nothing.
+    /// Reads a receipt that stands at `path` of a larger input, whose length the caller has bounded. This
+    /// verifies nothing.
     ///
     /// # Errors
     /// `malformed` with the field at fault.
@@ -131,12 +134,12 @@ pub fn sign_batch(leaves: Vec<Vec<u8>>, key: &SigningKey) -> Vec<DecisionReceipt
     leaves.into_iter().enumerate().map(receipt).collect()
 }
 
-/// A decision that a trusted key stands behind.
+/// A decision that a trusted key signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedDecision {
     /// The decision without its receipt.
     pub decision: Json,
-    /// Whether it says `allow`. It may be out of date: see its `validUntil`.
+    /// Whether the decision is `allow`. It may be out of date: see its `validUntil`.
     pub allow: bool,
     /// Which of the trusted keys signed.
     pub signer: PublicKey,

@@ -1,4 +1,5 @@
-//! Points in time: seconds where statements write them, milliseconds where the registry counts them. No clock.
+//! Points in time: in seconds where statements state them, in milliseconds where the registry counts them.
+//! This module reads no clock.
 
 use crate::json::FieldError;
 use crate::text::shown;
@@ -61,7 +62,7 @@ impl Display for Millis {
 impl Display for Seconds {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
         if !(0..=LAST_SECOND).contains(&self.0) {
-            // No such time can be read back; say what it is rather than a wrong date.
+            // No such time can be read back. The number is better than a wrong date.
             return write!(f, "@{}", self.0);
         }
         let (days, second) = (self.0.div_euclid(SECONDS_PER_DAY), self.0.rem_euclid(SECONDS_PER_DAY));

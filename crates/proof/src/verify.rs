@@ -1,4 +1,5 @@
-//! From submitted bytes to a [`VerifiedEnvelope`]: the one gate, the same for every replica and for offline tools.
+//! From submitted bytes to a [`VerifiedEnvelope`]: the only path, the same for every replica and for offline
+//! tools.
 
 use crate::code::Code;
 use crate::dsse::{Envelope, STATEMENT_PAYLOAD_TYPE};
@@ -14,11 +15,11 @@ use std::sync::Arc;
 /// or come in the issuers' order, and for 13 in the worst order without key ids.
 pub const ATTEMPTS_MAX: usize = 96;
 
-/// An envelope of which every issuer named has a valid signature, made for the origin and under the rules it was verified
-/// against.
+/// An envelope in which every named issuer has a valid signature. It was verified for one origin and under
+/// one version of the rules.
 ///
-/// [`verify`], which is [`ParsedEnvelope::verify`] of what was parsed, is the only constructor. It says who signed what; whether they
-/// may is the registry's to judge.
+/// Only [`verify`] and [`ParsedEnvelope::verify`] make one. It says which keys signed what. Whether they may sign it
+/// is for the registry to judge.
 #[derive(Clone, Debug)]
 pub struct VerifiedEnvelope {
     id: EvidenceId,
@@ -49,10 +50,11 @@ impl VerifiedEnvelope {
     }
 }
 
-/// An envelope that is well formed and holds a statement for the registry that it was read for. Nobody has looked at its signatures,
-/// so it says what would be signed and not who signed it.
+/// An envelope that is well formed and holds a statement for the registry that it was read for. Its
+/// signatures are not verified, so it says what would be signed and not who signed it.
 ///
-/// What can be told of an envelope without the cost of a signature is told of this. [`ParsedEnvelope::verify`] goes on from here.
+/// It is for checks that must not cost the verification of a signature. [`ParsedEnvelope::verify`] goes on
+/// from here.
 #[derive(Clone, Debug)]
 pub struct ParsedEnvelope<'a> {
     bytes: &'a [u8],
@@ -113,18 +115,18 @@ impl<'a> ParsedEnvelope<'a> {
         self.rules
     }
 
-    /// Most signatures that [`verify`](Self::verify) computes for it, whatever the key ids say: one for each issuer and signature,
-    /// and 96 at most.
+    /// The most signature verifications that [`verify`](Self::verify) spends on it, whatever the key ids say:
+    /// one for each issuer and signature, and 96 at most.
     pub fn signatures_max(&self) -> usize {
         self.statement.issuers.len().saturating_mul(self.envelope.signatures.len()).min(ATTEMPTS_MAX)
     }
 
-    /// Looks at the signatures.
+    /// Verifies the signatures.
     ///
     /// # Errors
-    /// `signature_invalid` when an issuer lacks a signature and one is left over that belongs to no issuer,
-    /// `unsigned_evidence` when an issuer lacks one and none is; `too_large` when 96 attempts did not tell whose the
-    /// signatures are.
+    /// `signature_invalid` if an issuer has no valid signature and a signature is left over that belongs to
+    /// no issuer; `unsigned_evidence` if an issuer has none and no signature is left over; `too_large` if 96
+    /// attempts did not tell which signature belongs to which issuer.
     pub fn verify(self) -> Result<VerifiedEnvelope, Refusal> {
         match_signatures(&self.envelope, &self.message, &self.statement.issuers)?;
         Ok(VerifiedEnvelope {
@@ -145,7 +147,7 @@ pub fn verify(bytes: &[u8], origin: &str, rules: Rules) -> Result<VerifiedEnvelo
     ParsedEnvelope::parse(bytes, origin, rules)?.verify()
 }
 
-/// Finds a valid signature for each issuer; others may be there and are ignored.
+/// Finds a valid signature for each issuer. Other signatures may be there and are ignored.
 ///
 /// Rule R75 (RFC-EG-033 §7, unsigned evidence inheritance): Every issuer that the statement names has a valid
 /// signature of its own over exactly these bytes (`unsigned_evidence`, `signature_invalid`), and signatures
@@ -197,7 +199,8 @@ impl Attempts<'_> {
             }
             let Some(left) = self.left.checked_sub(1) else { return false };
             self.left = left;
-            // It counts as an attempt each time, so that what verifies does not depend on what is remembered, and is computed once.
+            // A pair that is tried again counts again, so that what verifies does not depend on what is
+            // remembered. It is computed once.
             if self.failed.contains(&(*key, place)) {
                 continue;
             }
@@ -210,9 +213,10 @@ impl Attempts<'_> {
         false
     }
 
-    /// Why the envelope is refused: `missing` has no valid signature.
+    /// The refusal of the envelope, in which `missing` has no valid signature.
     fn refusal(mut self, missing: &PublicKey, issuers: &[PublicKey]) -> Refusal {
-        // A second signature by a key that has one is no bad signature; take those out before looking for one.
+        // A second signature by a key that already has one is not a bad signature. Take those out before
+        // looking for a bad one.
         for issuer in issuers {
             while self.find(issuer, |_| true) {}
         }
