@@ -19,7 +19,7 @@ impl LineageRow {
 }
 
 impl View<'_> {
-    /// The chosen half of an equivocation; none while it is not reconciled, or by a void reconciliation.
+    /// The chosen half of an equivocation; `None` if it is not reconciled or its reconciliation is void.
     ///
     /// Rule R63 (RFC-EG-033 §2, distributed governance reconciliation): A reconciliation marks the half that
     /// it names as chosen and the other one as rejected, and a half is chosen as long as the reconciliation
