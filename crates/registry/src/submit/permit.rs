@@ -37,7 +37,7 @@ pub(super) fn check(
     if let Verdict::Allow(allow) = decision.verdict() {
         return Ok((Placement::Permit(*allow), consumes));
     }
-    // A deny without a reason denies all the same.
+    // A deny that names no reason is still a deny.
     let (code, detail) = match decision.reasons.into_iter().next() {
         Some(reason) => (reason.code, reason.detail),
         None => (Code::EvidenceMissing, "what an allow needs was not found".to_owned()),

@@ -7,7 +7,7 @@ use crate::kinds::Restriction;
 use crate::rows::RowError;
 
 impl Writer<'_> {
-    /// What the kind changes beyond its lineage.
+    /// Writes what the kind changes beyond its lineage.
     pub(super) fn kind(&mut self) -> Result<(), RowError> {
         match &self.plan.claims {
             Claims::Root { keys, threshold, .. } => {
