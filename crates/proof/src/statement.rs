@@ -229,7 +229,7 @@ pub(crate) fn check_distinct<T: PartialEq + std::fmt::Display>(
 ) -> Result<(), FieldError> {
     for (i, item) in items.iter().enumerate() {
         if items.iter().take(i).any(|other| other == item) {
-            return Err(FieldError::new(format!("{path}[{i}]"), format!("`{item}` stands there twice")));
+            return Err(FieldError::new(format!("{path}[{i}]"), format!("`{item}` appears twice")));
         }
     }
     Ok(())

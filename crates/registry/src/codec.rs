@@ -100,7 +100,7 @@ pub enum CodecError {
     #[error("{0} bytes are left over")]
     Trailing(u64),
     /// The bytes are not the encoding that this build writes for the value.
-    #[error("it is not how this value is written")]
+    #[error("this build writes the value in other bytes")]
     NotCanonical,
 }
 

@@ -76,7 +76,7 @@ pub(crate) fn close(file: &str, database: Database) -> Result<(), StoreError> {
 pub(crate) fn unpanicked<T>(file: &str, work: impl FnOnce() -> T) -> Result<T, StoreError> {
     // Everything that the work touched is dropped with it, so no half-changed state is seen afterwards.
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
-        .map_err(|_| StoreError::damaged(file, "redb gave up on its structure"))
+        .map_err(|_| StoreError::damaged(file, "redb panicked over its structure"))
 }
 
 /// Turns a redb error into one of this crate.

@@ -58,7 +58,7 @@ impl Identity {
         let mut reader = Reader::new(bytes);
         reader.u8()?;
         if reader.u8()? != role as u8 {
-            return Err("it is the other kind of database");
+            return Err("it is the store's other database");
         }
         let stage = match reader.u8()? {
             0 => Stage::Creating,

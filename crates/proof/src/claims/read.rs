@@ -195,7 +195,7 @@ fn sovereign_trust(fields: &mut Fields<'_>, rules: Rules) -> Result<Claims, Fiel
     let peer = fields.text("peer")?;
     // A stored statement is not checked again: its peer's name was valid when the registry accepted it.
     if rules.text == Source::Outside && !is_key_name(peer) {
-        return Err(FieldError::new(fields.path_of("peer"), "is no origin that a checkpoint can have"));
+        return Err(FieldError::new(fields.path_of("peer"), "is not an origin that a checkpoint can have"));
     }
     let node_keys: Vec<PublicKey> = fields.list("nodeKeys", MAX_ISSUERS)?;
     let path = fields.path_of("nodeKeys");
@@ -293,7 +293,9 @@ fn keys_and_threshold(fields: &mut Fields<'_>, name: &str) -> Result<(Vec<Public
 /// Values are compared byte by byte. An author who writes `*` expects a wildcard, so it is refused.
 fn no_wildcards(path: &str, tokens: &[Token]) -> Result<(), FieldError> {
     match tokens.iter().find(|token| token.as_str().contains('*')) {
-        Some(token) => Err(FieldError::new(path, format!("`{token}` looks like a wildcard; there are none"))),
+        Some(token) => {
+            Err(FieldError::new(path, format!("`{token}` looks like a wildcard, and there are no wildcards")))
+        }
         None => Ok(()),
     }
 }

@@ -111,7 +111,7 @@ pub(super) fn runtime(
     match &request.runtime {
         None => Ok(None),
         Some(name) if own == Some(name) => {
-            let detail = format!("lineage `{name}` is the execution's own and no runtime's");
+            let detail = format!("lineage `{name}` is the execution's own and cannot be the runtime's");
             findings.deny(Code::LineageUnknown, detail, None);
             Ok(None)
         }

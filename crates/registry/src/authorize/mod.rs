@@ -168,7 +168,8 @@ fn denied(findings: Findings) -> (Decision, BTreeSet<EvidenceId>) {
 fn within_bounds(view: &View<'_>, findings: &mut Findings) {
     if view.is_in_doubt() {
         let most = limit::JUDGED_STATEMENTS;
-        let detail = format!("this rests on more than {most} statements, which is more than is looked at");
+        let detail =
+            format!("this rests on more than {most} statements, the most that one evaluation judges");
         findings.deny(Code::InheritanceUnverifiable, detail, None);
     }
 }

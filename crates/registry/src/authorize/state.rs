@@ -54,7 +54,7 @@ pub(super) fn policy(
     };
     findings.policy = Some(JudgedBy::new(policy.evidence_id, &policy.body));
     if view.is_void(&policy.evidence_id)? {
-        let detail = "the domain's policy is void, and its predecessor does not come back".to_owned();
+        let detail = "the domain's policy is void, and the policy before it does not apply again".to_owned();
         findings.deny(Code::InheritanceUnverifiable, detail, Some(policy.evidence_id));
     }
     Ok(Some(policy))

@@ -216,7 +216,7 @@ pub(super) fn conclude(findings: Findings, grounds: Option<Grounds>) -> Decision
         }
     }
     if reasons.is_empty() {
-        let detail = "what an allow needs was not found".to_owned();
+        let detail = "no ground for an allow was found".to_owned();
         reasons.insert(Reason { code: Code::EvidenceMissing, evidence: None, detail, remedy: None });
     }
     Decision {

@@ -139,7 +139,7 @@ pub(super) fn same_id(view: &View<'_>, envelope: &VerifiedEnvelope) -> Result<()
     let receipt = view.receipt(&envelope.id())?.ok_or_else(|| missing(envelope))?;
     if row.containment.is_some() && view.is_released(&row)? {
         // The first receipt would say that the containment holds, and it does not.
-        let detail = "it was released and holds nothing any more; sign a new one".to_owned();
+        let detail = "it was released and no longer holds; sign a new one".to_owned();
         return Err(Refusal::at(Code::ClaimsInvalid, "predicate.claims", detail).into());
     }
     if row.equivocation {

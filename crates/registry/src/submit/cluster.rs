@@ -42,7 +42,7 @@ pub(super) fn recovery(view: &View<'_>, epoch: u64, voters: &[PublicKey], now: M
     let [voter] = voters else {
         let count = voters.len();
         let detail =
-            format!("it goes on with one voter, not `{count}`; others join through membership afterwards");
+            format!("it must name one voter, not `{count}`; others join through membership afterwards");
         return Err(invalid("voters", detail).into());
     };
     match view.node_key_flaw(voter, now)? {

@@ -40,7 +40,7 @@ pub(super) fn check(
     // A deny that names no reason is still a deny.
     let (code, detail) = match decision.reasons.into_iter().next() {
         Some(reason) => (reason.code, reason.detail),
-        None => (Code::EvidenceMissing, "what an allow needs was not found".to_owned()),
+        None => (Code::EvidenceMissing, "no ground for an allow was found".to_owned()),
     };
     Err(Refusal::at(code, "predicate.claims.request", detail).into())
 }

@@ -105,7 +105,7 @@ fn flag(reader: &mut Reader<'_>) -> Result<bool, CodecProblem> {
     match reader.u8()? {
         0 => Ok(false),
         1 => Ok(true),
-        _ => Err("it is neither there nor absent"),
+        _ => Err("a presence byte is neither 0 nor 1"),
     }
 }
 

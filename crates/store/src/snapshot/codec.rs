@@ -207,7 +207,7 @@ fn part<T>(
         return Err(StoreError::unknown_version(&format!("a snapshot's {name}"), version, VERSION));
     }
     if reader.u8().map_err(unreadable)? != kind {
-        return Err(unreadable("it is another part"));
+        return Err(unreadable("it is a different part of a snapshot"));
     }
     let value = read(&mut reader).map_err(unreadable)?;
     reader.finish().map_err(unreadable)?;

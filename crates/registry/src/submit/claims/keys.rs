@@ -93,7 +93,7 @@ pub(super) fn governs(view: &View<'_>, keys: &[PublicKey], domain: &DomainName) 
 
 /// The refusal of a key that was revoked.
 fn dead(key: &PublicKey, field: &str) -> Refusal {
-    let detail = format!("{key} was revoked, and a revoked key is dead for good");
+    let detail = format!("{key} was revoked, and a revoked key can never be used again");
     Refusal::at(Code::AuthorityRevoked, field, detail)
 }
 

@@ -67,11 +67,11 @@ pub(super) fn releases(view: &View<'_>, statement: &Statement, id: &EvidenceId) 
         }
         (kind, _, [issuer]) if profile(kind).can_be_negative => {
             if view.authority(issuer)?.is_some_and(|row| row.revoked.is_none()) {
-                return refuse(format!("the issuer of `{id}` can still say otherwise itself"));
+                return refuse(format!("the issuer of `{id}` can still replace it with a newer statement"));
             }
             Ok(())
         }
-        (kind, _, _) => refuse(format!("a `{kind}` holds nothing back")),
+        (kind, _, _) => refuse(format!("a `{kind}` restricts nothing, so there is nothing to release")),
     }
 }
 
