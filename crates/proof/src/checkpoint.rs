@@ -1,8 +1,8 @@
 //! Checkpoints of the ledger: its origin, size and root hash, signed by the registry and cosigned by its nodes
 //! (`c2sp.org/tlog-checkpoint`, `c2sp.org/tlog-cosignature`).
 //!
-//! [`verify_checkpoint`] is the only way to a [`VerifiedCheckpoint`]. Whether two checkpoints belong to one ledger is
-//! for [`verify_consistency`](crate::merkle::verify_consistency) to say.
+//! [`verify_checkpoint`] is the only way to a [`VerifiedCheckpoint`]. Whether two checkpoints belong to one
+//! ledger is for [`verify_consistency`](crate::merkle::verify_consistency) to say.
 
 use crate::base64::encode_base64;
 use crate::code::Code;
@@ -109,8 +109,8 @@ impl VerifiedCheckpoint {
     }
 }
 
-/// Verifies a checkpoint of the registry `origin`: its own signature, and the cosignatures of more than half of the
-/// distinct `node_keys`.
+/// Verifies a checkpoint of the registry `origin`: its own signature, and the cosignatures of more than half
+/// of the distinct `node_keys`.
 ///
 /// Lines by other keys, even under a known name, are ignored. Several lines by one key count once. If there
 /// is no node key, there is no majority. All versions of the rules verify checkpoints in the same way.
@@ -121,8 +121,9 @@ impl VerifiedCheckpoint {
 /// keys (`unsigned_evidence`, `signature_invalid`).
 ///
 /// # Errors
-/// `too_large` or `malformed` for the form; `wrong_registry` for another origin; `signature_invalid` when any line by a
-/// known key does not verify; `unsigned_evidence` when the registry's signature or a majority is missing.
+/// `too_large` or `malformed` for the form; `wrong_registry` for another origin; `signature_invalid` when any
+/// line by a known key does not verify; `unsigned_evidence` when the registry's signature or a majority is
+/// missing.
 pub fn verify_checkpoint(
     _: Rules,
     note: &[u8],
@@ -142,8 +143,8 @@ pub fn verify_checkpoint(
     }
     let nodes: BTreeSet<&PublicKey> = node_keys.iter().collect();
     let mut cosigned = BTreeMap::new();
-    // All nodes, not just until there is a majority: one bad line by a known key rejects the note. At most 64 lines are
-    // verified, once for each node whose name and id they bear.
+    // All nodes, not just until there is a majority: one bad line by a known key rejects the note. At most 64
+    // lines are verified, once for each node whose name and id they bear.
     for node in &nodes {
         let key = NoteKey::cosigner(cosigner_name(origin, node), **node)?;
         let blobs = key.verified_signatures(&note)?;

@@ -75,7 +75,8 @@ impl FromStr for History {
     }
 }
 
-/// A place in a ledger: everything up to this revision of this history. Written `<history>:<revision>`; serde uses that text.
+/// A place in a ledger: everything up to this revision of this history. Written `<history>:<revision>`; serde
+/// uses that text.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cursor {
     /// The history that the revision was read in.

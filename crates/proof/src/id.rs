@@ -12,10 +12,11 @@ pub fn blake3_256(bytes: &[u8]) -> [u8; 32] {
     *blake3::hash(bytes).as_bytes()
 }
 
-/// The name of one piece of evidence: BLAKE3-256 of its envelope's PAE bytes, written `blake3:<64 lower-case hex>`.
+/// The name of one piece of evidence: BLAKE3-256 of its envelope's PAE bytes, written `blake3:<64 lower-case
+/// hex>`.
 ///
-/// Re-encoding or re-signing an envelope does not change it (RFC-EG-033 §6, immutable evidence identifiers). Serde
-/// uses the text in human readable formats and the 32 bytes elsewhere.
+/// Re-encoding or re-signing an envelope does not change it (RFC-EG-033 §6, immutable evidence identifiers).
+/// Serde uses the text in human readable formats and the 32 bytes elsewhere.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EvidenceId(pub [u8; 32]);
 

@@ -1,8 +1,9 @@
 //! Ed25519 keys: public keys, which are the ids of authorities, and signing keys, both also as the PEM files
 //! that openssl writes.
 //!
-//! Verification is strict everywhere (RFC 8032 with canonical S, no small-order point, no cofactor), so that every
-//! node and every offline verifier agrees on each signature. Keys are made from a seed that the caller draws.
+//! Verification is strict everywhere (RFC 8032 with canonical S, no small-order point, no cofactor), so that
+//! every node and every offline verifier agrees on each signature. Keys are made from a seed that the caller
+//! draws.
 
 use crate::bytes32::{Bytes32, serde_bytes32};
 use crate::id::Sha256;
@@ -94,7 +95,8 @@ impl PublicKey {
         pem("PUBLIC KEY", &SPKI_PREFIX, &self.0)
     }
 
-    /// The key id that securesystemslib gives this key, in hex: SHA-256 of its canonical JSON. It decides nothing here.
+    /// The key id that securesystemslib gives this key, in hex: SHA-256 of its canonical JSON. It decides
+    /// nothing here.
     pub fn keyid(&self) -> String {
         let key = Json::object([
             ("keytype", Json::text("ed25519")),
@@ -178,8 +180,8 @@ impl SigningKey {
 
     /// The public half.
     pub fn public(&self) -> PublicKey {
-        // A key made from a seed is a multiple of the base point by a clamped scalar: never of low order, and dalek
-        // encodes canonically.
+        // A key made from a seed is a multiple of the base point by a clamped scalar: never of low order, and
+        // dalek encodes canonically.
         PublicKey(self.0.verifying_key().to_bytes())
     }
 

@@ -78,7 +78,8 @@ impl EvidenceKind {
         }
     }
 
-    /// Whether this is evidence about one execution or runtime: it has exactly one issuer, and a policy can require it.
+    /// Whether this is evidence about one execution or runtime: it has exactly one issuer, and a policy can
+    /// require it.
     pub fn is_execution(self) -> bool {
         match self.takes() {
             Takes::IssuersSlot => true,

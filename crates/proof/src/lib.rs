@@ -1,10 +1,10 @@
 //! The formats of proofs: signed envelopes, their ids, keys, statements and claims, strict parsing, and
 //! offline verification.
 //!
-//! This crate owns the formats that come from outside (DSSE, in-toto Statement v1, PEM keys, RFC 6962 inclusion
-//! and consistency proofs, C2SP signed notes, checkpoints and cosignatures) and the one enum of codes. Everything in it
-//! is a pure function of its arguments: it never reads a clock, never draws a random number, never does IO, and never
-//! decides whether an execution may run.
+//! This crate owns the formats that come from outside (DSSE, in-toto Statement v1, PEM keys, RFC 6962
+//! inclusion and consistency proofs, C2SP signed notes, checkpoints and cosignatures) and the one enum of
+//! codes. Everything in it is a pure function of its arguments: it never reads a clock, never draws a random
+//! number, never does IO, and never decides whether an execution may run.
 //!
 //! [`verify`](verify::verify) is the only way to a [`VerifiedEnvelope`], and the registry accepts nothing
 //! else.

@@ -62,8 +62,8 @@ impl Note {
     /// node keys (`unsigned_evidence`, `signature_invalid`).
     ///
     /// # Errors
-    /// `too_large` over a bound; `malformed` for anything that the specification does not allow, for base64 that is not
-    /// padded, standard and canonical, and for a name of more than 512 bytes.
+    /// `too_large` over a bound; `malformed` for anything that the specification does not allow, for base64
+    /// that is not padded, standard and canonical, and for a name of more than 512 bytes.
     pub fn parse(bytes: &[u8]) -> Result<Note, Refusal> {
         if bytes.len() > MAX_NOTE_BYTES {
             return Err(too_large(format!("a note has at most `{MAX_NOTE_BYTES}` bytes")));
@@ -155,7 +155,8 @@ impl NoteKeyKind {
     }
 }
 
-/// A key that verifies notes. Written as a verifier key, `<name>+<hex of the id>+<base64(type byte ‖ public key)>`.
+/// A key that verifies notes. Written as a verifier key, `<name>+<hex of the id>+<base64(type byte ‖ public
+/// key)>`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NoteKey {
     name: String,
@@ -212,8 +213,8 @@ impl NoteKey {
     /// A cosigner's lines mean something only if the text is a checkpoint, which the caller must check.
     ///
     /// # Errors
-    /// `signature_invalid` when any line with its name and its id does not verify, which rejects the note, even if
-    /// another such line verifies.
+    /// `signature_invalid` when any line with its name and its id does not verify, which rejects the note,
+    /// even if another such line verifies.
     pub fn verify(&self, note: &Note) -> Result<bool, Refusal> {
         Ok(!self.verified_signatures(note)?.is_empty())
     }

@@ -90,7 +90,8 @@ pub fn has_public_key(text: &str) -> bool {
     text.lines().any(|line| begins(line).is_some_and(|label| label == Wanted::Public.label()))
 }
 
-/// The one public key of a file: the first Ed25519 key of its `PUBLIC KEY` blocks or, if it has none, that of its private key.
+/// The one public key of a file: the first Ed25519 key of its `PUBLIC KEY` blocks or, if it has none, that of
+/// its private key.
 ///
 /// # Errors
 /// Those of [`PublicKey::from_pem`] and of [`SigningKey::from_pem`].
@@ -101,7 +102,8 @@ pub fn public_key_of(text: &str) -> Result<PublicKey, KeyError> {
     public_keys(text)?.into_iter().next().ok_or_else(|| Wanted::Public.error("it holds no key"))
 }
 
-/// The public keys of a file, in their order: those of its `PUBLIC KEY` blocks or, if it has none, that of its private key.
+/// The public keys of a file, in their order: those of its `PUBLIC KEY` blocks or, if it has none, that of
+/// its private key.
 ///
 /// # Errors
 /// A `PUBLIC KEY` block that holds no Ed25519 key, even beside blocks that do. If the file has no such block,

@@ -1,5 +1,5 @@
-//! Decision receipts: one signature over a Merkle tree of decisions, so that each can be shown to others and verified
-//! offline.
+//! Decision receipts: one signature over a Merkle tree of decisions, so that each can be shown to others and
+//! verified offline.
 //!
 //! A node signs the root of the tree over all decisions that it answered under one read barrier. A receipt
 //! carries the exact leaf, its place and path, and the envelope with that one signature. It proves that the
@@ -81,8 +81,8 @@ impl DecisionReceipt {
     /// The key among `trusted` that signed a tree in which this leaf stands.
     ///
     /// # Errors
-    /// `malformed` for a payload of another type or form, `signature_invalid` when no trusted key signed it or the path
-    /// does not prove the leaf.
+    /// `malformed` for a payload of another type or form, `signature_invalid` when no trusted key signed it
+    /// or the path does not prove the leaf.
     pub fn verify(&self, trusted: &[PublicKey]) -> Result<PublicKey, Refusal> {
         if self.envelope.payload_type != DECISIONS_PAYLOAD_TYPE {
             let detail = format!("must be `{DECISIONS_PAYLOAD_TYPE}`");
@@ -106,7 +106,8 @@ impl DecisionReceipt {
 
     fn signer(&self, trusted: &[PublicKey]) -> Option<PublicKey> {
         let message = self.envelope.pae();
-        // At most 64 signatures, and the trusted keys are the caller's own: the product is bounded by the caller.
+        // At most 64 signatures, and the trusted keys are the caller's own: the product is bounded by the
+        // caller.
         let by = |key: &&PublicKey| self.envelope.signatures.iter().any(|s| key.verify(&message, &s.sig));
         trusted.iter().find(by).copied()
     }
@@ -148,8 +149,8 @@ pub struct VerifiedDecision {
 /// Verifies a decision as a node answered it, against the keys that the caller trusts.
 ///
 /// # Errors
-/// `too_large`; `malformed` with the field at fault; `signature_invalid` when no trusted key signed it, the leaf does
-/// not stand in the signed tree, or the decision says something else than its leaf.
+/// `too_large`; `malformed` with the field at fault; `signature_invalid` when no trusted key signed it, the
+/// leaf does not stand in the signed tree, or the decision says something else than its leaf.
 pub fn verify_decision(bytes: &[u8], trusted: &[PublicKey]) -> Result<VerifiedDecision, Refusal> {
     if bytes.len() > MAX_DECISION_BYTES {
         let detail = format!("decision of `{}` bytes is over the limit of {MAX_DECISION_BYTES}", bytes.len());

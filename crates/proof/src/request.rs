@@ -8,8 +8,8 @@ use crate::name::{DomainName, LineageName, Token};
 use crate::refusal::Refusal;
 use serde::{Deserialize, Serialize};
 
-/// A request to authorize one action on one subject. Its JSON is [`AuthorizeRequest::to_json`] and omits what is absent;
-/// serde stores it positionally.
+/// A request to authorize one action on one subject. Its JSON is [`AuthorizeRequest::to_json`] and omits what
+/// is absent; serde stores it positionally.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct AuthorizeRequest {
     /// The domain that is asked; never the system's.

@@ -43,7 +43,8 @@ pub struct Rules {
     pub(crate) signature_needs_keyid: bool,
     /// Whether an audit event must carry `detail`.
     pub(crate) audit_event_needs_detail: bool,
-    /// Whether names and details are judged as text from outside. This differs in no version: see [`Rules::stored`].
+    /// Whether names and details are judged as text from outside. This differs in no version: see
+    /// [`Rules::stored`].
     pub(crate) text: Source,
 }
 

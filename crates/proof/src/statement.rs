@@ -66,7 +66,8 @@ impl Statement {
     /// Reads a statement from an envelope's payload. A whole number may have a fraction of zeros there: see
     /// [`parse_payload`](json::parse_payload).
     ///
-    /// Two spellings of one number are two payloads: two statements with two evidence ids, and in one slot an equivocation.
+    /// Two spellings of one number are two payloads: two statements with two evidence ids, and in one slot an
+    /// equivocation.
     ///
     /// # Errors
     /// `malformed` with the field at fault.
@@ -100,7 +101,8 @@ impl Statement {
         let (subject_name, subject) = read_subject(&mut fields, source)?;
         let kind = read_kind(&mut fields)?;
         let mut predicate = fields.object("predicate")?;
-        // in-toto: consumers ignore fields of the statement that they don't know. Those of the predicate are ours.
+        // in-toto: consumers ignore fields of the statement that they don't know. Those of the predicate are
+        // ours.
         fields.ignore_rest();
         let statement = Statement {
             subject_name,

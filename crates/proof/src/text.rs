@@ -34,9 +34,10 @@ const OBEYED: [RangeInclusive<char>; 9] = [
     '\u{e0000}'..='\u{e007f}',
 ];
 
-/// Whether terminals and viewers obey this character instead of showing it: controls (U+0000 to U+001F, U+007F to U+009F), ends
-/// of lines and paragraphs (U+2028, U+2029), controls of direction (U+061C, U+200E, U+200F, U+202A to U+202E, U+2066 to U+206F),
-/// the byte order mark (U+FEFF), interlinear annotations (U+FFF9 to U+FFFB) and tags (U+E0000 to U+E007F).
+/// Whether terminals and viewers obey this character instead of showing it: controls (U+0000 to U+001F,
+/// U+007F to U+009F), ends of lines and paragraphs (U+2028, U+2029), controls of direction (U+061C, U+200E,
+/// U+200F, U+202A to U+202E, U+2066 to U+206F), the byte order mark (U+FEFF), interlinear annotations (U+FFF9
+/// to U+FFFB) and tags (U+E0000 to U+E007F).
 pub fn is_obeyed(c: char) -> bool {
     OBEYED.iter().any(|range| range.contains(&c))
 }

@@ -11,15 +11,15 @@ use crate::statement::Statement;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// Most signature verifications spent on one envelope: enough for any number of issuers whose signatures carry key ids
-/// or come in the issuers' order, and for 13 in the worst order without key ids.
+/// Most signature verifications spent on one envelope: enough for any number of issuers whose signatures
+/// carry key ids or come in the issuers' order, and for 13 in the worst order without key ids.
 pub const ATTEMPTS_MAX: usize = 96;
 
 /// An envelope in which every named issuer has a valid signature. It was verified for one origin and under
 /// one version of the rules.
 ///
-/// Only [`verify`] and [`ParsedEnvelope::verify`] make one. It says which keys signed what. Whether they may sign it
-/// is for the registry to judge.
+/// Only [`verify`] and [`ParsedEnvelope::verify`] make one. It says which keys signed what. Whether they may
+/// sign it is for the registry to judge.
 #[derive(Clone, Debug)]
 pub struct VerifiedEnvelope {
     id: EvidenceId,
@@ -65,7 +65,8 @@ pub struct ParsedEnvelope<'a> {
 }
 
 impl<'a> ParsedEnvelope<'a> {
-    /// Reads an envelope that was submitted to the registry with this origin, under these rules. Computes no signature.
+    /// Reads an envelope that was submitted to the registry with this origin, under these rules. Computes no
+    /// signature.
     ///
     /// Rule R73 (RFC-EG-033 §6, signed proof envelopes): An envelope is a DSSE envelope of at most 64 KiB
     /// with at most 64 signatures, in strict JSON, around one in-toto statement whose predicate has exactly
@@ -138,8 +139,8 @@ impl<'a> ParsedEnvelope<'a> {
     }
 }
 
-/// Verifies an envelope that was submitted to the registry with this origin (RFC-EG-033 §6), under the rules that
-/// are in force where the envelope's turn comes in the ledger.
+/// Verifies an envelope that was submitted to the registry with this origin (RFC-EG-033 §6), under the rules
+/// that are in force where the envelope's turn comes in the ledger.
 ///
 /// # Errors
 /// Those of [`ParsedEnvelope::parse`], then those of [`ParsedEnvelope::verify`].

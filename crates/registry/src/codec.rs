@@ -7,9 +7,10 @@
 //! and this one must stop instead of skipping it.
 //!
 //! **To give a type another version:** implement [`Versioned`] for it by hand, or raise its `NEWEST`; let `read` turn the older
-//! shapes into the type as it is now, and `write` write them still; name the new version in `version_under` for a new version
-//! of the rules and for none that is there already. Add golden bytes, and keep the old ones, which have to be read and
-//! written as before. Then add a fixture (`cluster/tests/data`). The tests below have a type with two versions.
+//! shapes into the type as it is now, and `write` write them still; name the new version in `version_under`
+//! for a new version of the rules and for none that is there already. Add golden bytes, and keep the old
+//! ones, which have to be read and written as before. Then add a fixture (`cluster/tests/data`). The tests
+//! below have a type with two versions.
 
 use std::fmt;
 

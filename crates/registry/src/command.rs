@@ -1,4 +1,5 @@
-//! What goes through the Raft log, and what comes back: commands with their groups of envelopes, outcomes and receipts.
+//! What goes through the Raft log, and what comes back: commands with their groups of envelopes, outcomes and
+//! receipts.
 
 use std::sync::Arc;
 

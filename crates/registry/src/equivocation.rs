@@ -1,4 +1,5 @@
-//! Two statements of one issuer for one slot: which of them is chosen (RFC-EG-033 §3, deterministic proof resolution).
+//! Two statements of one issuer for one slot: which of them is chosen (RFC-EG-033 §3, deterministic proof
+//! resolution).
 
 use assent_proof::{EvidenceId, PublicKey};
 

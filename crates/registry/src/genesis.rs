@@ -1,4 +1,5 @@
-//! The genesis file: an ordered list of envelopes that founds a registry (RFC-EG-033 §8, governance authorities).
+//! The genesis file: an ordered list of envelopes that founds a registry (RFC-EG-033 §8, governance
+//! authorities).
 //!
 //! The file holds the root statement first, then the grants of the node keys, then any further statements.
 //! All are accepted at the largest `issuedAt` in the file, so every node that starts with the same file

@@ -132,7 +132,8 @@ pub(crate) fn profile(kind: EvidenceKind) -> Profile {
             threshold: Threshold::One,
             ..GOVERNANCE
         },
-        // Every voter has to sign it. The voters are in the log and not in the rows, so what applies the log checks that.
+        // Every voter has to sign it. The voters are in the log and not in the rows, so what applies the log
+        // checks that.
         EvidenceKind::Rules => Profile {
             home_lineage: of_root,
             roles: &[Role::Registry],

@@ -1,5 +1,5 @@
-//! What a statement rests on, directly and through others, and whether that can carry it (RFC-EG-033 §4, unverifiable exchange
-//! inheritance).
+//! What a statement rests on, directly and through others, and whether that can carry it (RFC-EG-033 §4,
+//! unverifiable exchange inheritance).
 
 use std::collections::BTreeSet;
 

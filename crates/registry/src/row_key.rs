@@ -148,7 +148,8 @@ pub(crate) fn peer_issuer(domain: &DomainName, origin: &str, issuer: &PublicKey)
     key
 }
 
-/// Prefix of what an issuer told a domain of another registry under one trust. By itself it is the key of the list's ends.
+/// Prefix of what an issuer told a domain of another registry under one trust. By itself it is the key of the
+/// list's ends.
 pub(crate) fn peer_trust(
     domain: &DomainName,
     origin: &str,

@@ -36,19 +36,22 @@ pub enum Table {
     LineageEntries = 10,
     /// (domain, lineage, issuer, slot, half) → what was signed for the slot.
     Slots = 11,
-    /// (domain, digest, lineage) → nothing: the open lineages of a digest; (domain, digest) → how many there are.
+    /// (domain, digest, lineage) → nothing: the open lineages of a digest; (domain, digest) → how many there
+    /// are.
     OpenSubjects = 12,
     /// (domain, kind, target, issuers) → the newest such restriction.
     Restrictions = 13,
-    /// (domain, action, target, evidence id) → nothing: the quarantines and isolations of a target that were never released.
+    /// (domain, action, target, evidence id) → nothing: the quarantines and isolations of a target that were
+    /// never released.
     Containments = 14,
     /// (domain, lineage, nonce) → the permit that was given for it.
     Permits = 15,
     /// Evidence id of a `sovereign-trust` → what it says.
     Trusts = 16,
-    /// (domain, peer's origin, issuer, trust, time of acceptance, newest first) → the slot that brought a checkpoint of that
-    /// registry, and the slots before and after it; (domain, peer's origin, issuer, trust) → the oldest and the newest of
-    /// these; (domain, peer's origin) → how many issuers with how many trusts there are.
+    /// (domain, peer's origin, issuer, trust, time of acceptance, newest first) → the slot that brought a
+    /// checkpoint of that registry, and the slots before and after it; (domain, peer's origin, issuer, trust)
+    /// → the oldest and the newest of these; (domain, peer's origin) → how many issuers with how many trusts
+    /// there are.
     Peers = 17,
     /// Evidence id of a `synchronization-continuity` → the checkpoint that it brought.
     Checkpoints = 18,

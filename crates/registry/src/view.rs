@@ -157,7 +157,8 @@ impl<'a> View<'a> {
         memo.judged <= crate::limit::JUDGED_STATEMENTS
     }
 
-    /// Whether the evaluation wanted to judge more statements than it may, so that what it took for void is in doubt.
+    /// Whether the evaluation wanted to judge more statements than it may, so that what it took for void is
+    /// in doubt.
     ///
     /// Rule R62 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): One evaluation, or the check of one envelope,
     /// judges at most 4,096 statements, takes all others for void and is then in doubt, which denies a

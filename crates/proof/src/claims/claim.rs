@@ -1,4 +1,5 @@
-//! Claims as types: one variant for each kind of statement. The order of fields and the names of variants are stored.
+//! Claims as types: one variant for each kind of statement. The order of fields and the names of variants are
+//! stored.
 
 use super::policy::PolicyBody;
 use super::tree_hash::TreeHash;

@@ -5,7 +5,8 @@ use super::value::Json;
 use crate::text::shown;
 use std::str::FromStr;
 
-/// A strict reader of one object's fields. `null` counts as absent for the `opt_` readers and as wrong for the others.
+/// A strict reader of one object's fields. `null` counts as absent for the `opt_` readers and as wrong for
+/// the others.
 #[derive(Debug)]
 pub struct Fields<'a> {
     fields: &'a [(String, Json)],

@@ -13,11 +13,11 @@ use std::borrow::Cow;
 /// 2^53 - 1, up to which a double tells every whole number from its neighbours.
 const WHOLE_MAX: &[u8] = b"9007199254740991";
 
-/// Reads the payload of a signed statement: as [`parse`](fn@parse) does, except that a whole number of at most 2^53 - 1 may have a
-/// fraction of zeros.
+/// Reads the payload of a signed statement: as [`parse`](fn@parse) does, except that a whole number of at
+/// most 2^53 - 1 may have a fraction of zeros.
 ///
-/// `0.0`, `5.000` and `-3.0` are read as 0, 5 and -3. `-0.0`, `1.5`, `1.0e0` and `9007199254740992.0` are refused, and so is all that
-/// `parse` refuses. Errors give the position in `bytes`.
+/// `0.0`, `5.000` and `-3.0` are read as 0, 5 and -3. `-0.0`, `1.5`, `1.0e0` and `9007199254740992.0` are
+/// refused, and so is all that `parse` refuses. Errors give the position in `bytes`.
 pub fn parse_payload(bytes: &[u8]) -> Result<Json, FieldError> {
     parse(&without_fractions(bytes))
 }

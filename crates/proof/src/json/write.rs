@@ -4,7 +4,8 @@
 use super::value::Json;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
-/// The value as compact JSON in UTF-8: no white space, fields in their order, only `"`, `\` and control characters escaped.
+/// The value as compact JSON in UTF-8: no white space, fields in their order, only `"`, `\` and control
+/// characters escaped.
 ///
 /// It takes [`Json`] and types whose objects have text as keys. A value that JSON cannot express gives no
 /// bytes at all, which no reader accepts.

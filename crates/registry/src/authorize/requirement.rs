@@ -1,5 +1,5 @@
-//! What the policy requires: enough issuers whose newest statement of a kind counts, fresh enough and under a trust that lasts
-//! (RFC-EG-033 §4, incomplete proof continuity and unverifiable runtime proof continuity).
+//! What the policy requires: enough issuers whose newest statement of a kind counts, fresh enough and under a
+//! trust that lasts (RFC-EG-033 §4, incomplete proof continuity and unverifiable runtime proof continuity).
 
 use std::collections::BTreeSet;
 

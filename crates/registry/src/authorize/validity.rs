@@ -1,5 +1,5 @@
-//! Whether one statement may count now: its issuer, its issuer's grant, what it rests on, its expiry, and that it is not void
-//! (RFC-EG-033 §3, authority proof verification; §7, no unsigned inheritance).
+//! Whether one statement may count now: its issuer, its issuer's grant, what it rests on, its expiry, and
+//! that it is not void (RFC-EG-033 §3, authority proof verification; §7, no unsigned inheritance).
 //!
 //! It owns no rule about the content of a statement; `negative`, `artifact` and `requirement` judge that.
 

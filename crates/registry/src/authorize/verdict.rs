@@ -63,8 +63,8 @@ impl JudgedBy {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
     verdict: Verdict,
-    /// The reasons that deny, in the order of the codes, at most [`limit::REASONS`]; empty exactly when it allows. Each code that
-    /// denies is among them.
+    /// The reasons that deny, in the order of the codes, at most [`limit::REASONS`]; empty exactly when it
+    /// allows. Each code that denies is among them.
     pub reasons: Vec<Reason>,
     /// How many more findings are not among `reasons`: they deny too, or repeat a reason.
     pub more_reasons: u32,

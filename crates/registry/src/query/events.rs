@@ -96,8 +96,8 @@ pub struct EventPage {
     pub revision: u64,
 }
 
-/// The events after revision `after` of the history in force: at most `scan` leaves are looked at, and at most `limit` events
-/// taken.
+/// The events after revision `after` of the history in force: at most `scan` leaves are looked at, and at
+/// most `limit` events taken.
 pub fn events(
     rows: &dyn Rows,
     filter: &EventFilter,

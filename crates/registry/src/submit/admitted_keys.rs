@@ -1,5 +1,5 @@
-//! The keys that a statement makes valid: which of them must sign it, and which do not count (RFC-EG-033 §4, unsigned governance
-//! evidence).
+//! The keys that a statement makes valid: which of them must sign it, and which do not count (RFC-EG-033 §4,
+//! unsigned governance evidence).
 
 use assent_proof::{Claims, Code, DomainName, PublicKey, Refusal, Statement};
 

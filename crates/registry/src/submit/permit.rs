@@ -1,5 +1,5 @@
-//! Whether a permit is recorded: once for a nonce, and only for a request that is allowed (RFC-EG-033 §7, synchronize before
-//! authorize).
+//! Whether a permit is recorded: once for a nonce, and only for a request that is allowed (RFC-EG-033 §7,
+//! synchronize before authorize).
 
 use std::collections::BTreeSet;
 

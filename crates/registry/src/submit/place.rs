@@ -1,5 +1,5 @@
-//! In which domain and lineage a kind of statement may lie, and what its slot must look like (RFC-EG-033 §8, boundaries between
-//! domains).
+//! In which domain and lineage a kind of statement may lie, and what its slot must look like (RFC-EG-033 §8,
+//! boundaries between domains).
 
 use assent_proof::{Code, DomainName, EvidenceKind, LineageName, Refusal, Statement};
 

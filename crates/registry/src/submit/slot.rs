@@ -1,5 +1,5 @@
-//! Slots: each issuer's own hash chain and the shared chain of `_governance`; restrictions, permits and rules need none
-//! (RFC-EG-033 §3, immutable exchange lineage; §4, fragmented proof lineage).
+//! Slots: each issuer's own hash chain and the shared chain of `_governance`; restrictions, permits and rules
+//! need none (RFC-EG-033 §3, immutable exchange lineage; §4, fragmented proof lineage).
 
 use std::collections::BTreeSet;
 
@@ -124,7 +124,8 @@ fn issuer_slot(
     Ok(Placement::IssuerSlot { issuer: *issuer, sequence })
 }
 
-/// The parent is what took the slot before `next`. If two statements did, it may be either, whatever else was signed twice.
+/// The parent is what took the slot before `next`. If two statements did, it may be either, whatever else was
+/// signed twice.
 ///
 /// Rule R111 (RFC-EG-033 §4, fragmented proof lineage): In an execution's lineage each issuer has a chain of
 /// its own, without a gap, in which the parent is what took the slot before, either half if two did

@@ -30,8 +30,8 @@ pub(crate) struct LogState {
 }
 
 impl LogState {
-    /// The row's value: version, commit and generation; then range, purged, vote, committed and remembered, each behind a
-    /// byte that says whether it is there.
+    /// The row's value: version, commit and generation; then range, purged, vote, committed and remembered,
+    /// each behind a byte that says whether it is there.
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![VERSION];
         bytes.extend_from_slice(&self.commit.to_be_bytes());

@@ -1,4 +1,5 @@
-//! What a statement changes beyond its lineage: which function of the [`Writer`] each kind calls (RFC-EG-033 §2, the kinds).
+//! What a statement changes beyond its lineage: which function of the [`Writer`] each kind calls (RFC-EG-033
+//! §2, the kinds).
 
 use assent_proof::{Claims, DomainName};
 

@@ -1,5 +1,5 @@
-//! What accepting a statement writes: its leaf, its place in its lineage, and what its kind changes (RFC-EG-033 §3, immutable
-//! proof persistence).
+//! What accepting a statement writes: its leaf, its place in its lineage, and what its kind changes
+//! (RFC-EG-033 §3, immutable proof persistence).
 //!
 //! If a row that the checks found is missing when the statement is written, that is damage, and the node
 //! stops: otherwise the statement would get its receipt without having its effect. If a statement is the

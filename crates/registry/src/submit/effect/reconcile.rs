@@ -1,5 +1,5 @@
-//! A reconciliation: one half of an equivocation stands, the other is void (RFC-EG-033 §2, distributed governance
-//! reconciliation).
+//! A reconciliation: one half of an equivocation stands, the other is void (RFC-EG-033 §2, distributed
+//! governance reconciliation).
 
 use assent_proof::EvidenceId;
 

@@ -1,5 +1,5 @@
-//! A slot of an issuer's own chain: the statement that takes it, or the second one, which makes it an equivocation
-//! (RFC-EG-033 §3, immutable exchange lineage).
+//! A slot of an issuer's own chain: the statement that takes it, or the second one, which makes it an
+//! equivocation (RFC-EG-033 §3, immutable exchange lineage).
 
 use assent_proof::PublicKey;
 
