@@ -293,9 +293,7 @@ fn keys_and_threshold(fields: &mut Fields<'_>, name: &str) -> Result<(Vec<Public
 /// Values are compared byte by byte. An author who writes `*` expects a wildcard, so it is refused.
 fn no_wildcards(path: &str, tokens: &[Token]) -> Result<(), FieldError> {
     match tokens.iter().find(|token| token.as_str().contains('*')) {
-        Some(token) => {
-            Err(FieldError::new(path, format!("`{token}` looks like a wildcard, and there are no wildcards")))
-        }
+        Some(token) => Err(FieldError::new(path, format!("`{token}` looks like an unsupported wildcard"))),
         None => Ok(()),
     }
 }

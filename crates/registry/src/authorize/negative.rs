@@ -63,8 +63,8 @@ fn too_far(statements: &IssuerStatements) -> String {
     let IssuerStatements { kind, issuer, .. } = statements;
     let most = limit::WALKED_STATEMENTS;
     format!(
-        "nothing that {issuer} said last in `{kind}` stands, more than {most} slots back in all: let it state this anew, or, \
-         if its key is revoked, begin a new lineage"
+        "no recent `{kind}` by {issuer} stands, and this evaluation would walk back over more than {most} slots: \
+         let the issuer sign a new one, or, if its key is revoked, begin a new lineage"
     )
 }
 
