@@ -1,4 +1,5 @@
-//! The arithmetic behind forged signatures: what a signer can do who holds the secret and follows no standard.
+//! The arithmetic behind forged signatures: what a signer that holds the secret can do if it follows no
+//! standard.
 
 use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};
 use curve25519_dalek::scalar::Scalar;
@@ -34,7 +35,7 @@ pub fn low_order_not_canonical() -> [[u8; 32]; 6] {
     ]
 }
 
-/// A scalar that nobody chose.
+/// An arbitrary scalar.
 pub fn scalar(label: &str) -> Scalar {
     let wide: [u8; 64] = Sha512::digest(label).into();
     Scalar::from_bytes_mod_order_wide(&wide)
