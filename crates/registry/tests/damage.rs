@@ -1,5 +1,5 @@
-//! If a row is lost between the checks of a statement and its writing, the node stops. So no receipt names an
-//! effect that was not written.
+//! A row that is lost between the checks of a statement and its writing stops the node: no receipt names an effect that was
+//! not written.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod support;
@@ -8,10 +8,10 @@ use assent_proof::{AttestationStatus, AuthorizeRequest, Checkpoint, EvidenceId, 
 use assent_registry::{MemoryRows, Outcome, Row, RowError, Rows, RowsMut, Table, apply, query};
 use support::*;
 
-/// Rows of which one is damaged at the first write, after every check has passed.
+/// Rows of which one is damaged at the first write, when every check has passed.
 struct Damaged {
     rows: MemoryRows,
-    /// Which row it is, and its content from then on.
+    /// Where, and what lies there from then on.
     damage: Option<(Table, Vec<u8>, Option<Vec<u8>>)>,
 }
 
@@ -53,8 +53,7 @@ impl RowsMut for Damaged {
     }
 }
 
-/// Submits a statement that is recorded unless the row is damaged while it is written. The damage stops the
-/// node with an error that names the row.
+/// The statement is recorded, except where the row is damaged as it is written: that stops the node, which names the row.
 #[track_caller]
 fn stops_if(world: &World, bytes: &[u8], table: Table, key: &[u8], value: Option<Vec<u8>>) {
     let group = [group_of(false, vec![unverified(bytes)])];
@@ -145,7 +144,7 @@ fn a_reconciliation_that_finds_no_longer_its_equivocation_has_no_receipt() {
         stops_without(&world, &bytes, Table::Evidence, &first.0);
         stops_without(&world, &bytes, Table::Evidence, &second.0);
         stops_without(&world, &bytes, Table::Lineages, &lineage_key());
-        // The row is there and records no equivocation.
+        // The row is there, and knows of no equivocation.
         stops_if(&world, &bytes, Table::Lineages, &lineage_key(), before.clone());
     }
 }

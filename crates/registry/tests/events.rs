@@ -1,5 +1,4 @@
-//! The ledger read forwards: pages without gaps, filters that skip but never hide, and damage that is never
-//! taken for the end.
+//! The ledger read forwards: gapless pages, filters that skip but never hide, damage that is no end.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod support;

@@ -1,8 +1,7 @@
-//! No rule may skip a variant that it does not name: otherwise a new kind of claim could be ignored by
-//! accident.
+//! No rule may pass over a variant that it does not name: a kind of claim that is added later would be harmless by accident.
 //!
-//! Two lints of clippy refuse a wildcard in a `match` over an enum. They do not look into `matches!`, so this
-//! test searches the sources for it.
+//! Two lints of clippy refuse a wildcard in a `match` over an enum. They do not look into `matches!`, which this test reads the
+//! sources for.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 use std::collections::BTreeMap;

@@ -1,6 +1,5 @@
-//! The failure conditions of RFC-EG-033 §4: each is built exactly and answered with exactly its code. Two
-//! need a cluster: `jepsen-like/tests/failover.rs` shows `no_quorum`, and `jepsen-like/tests/damage.rs` shows
-//! damage to a node's files.
+//! The failure conditions of RFC-EG-033 §4, each built exactly and answered with exactly its code. Two need a cluster:
+//! `no_quorum` is shown by `jepsen-like/tests/failover.rs`, damage to a node's files by `jepsen-like/tests/damage.rs`.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod support;
@@ -45,7 +44,7 @@ fn fragmented_proof_lineage_is_refused_and_denied() {
     let head = world.decide().head;
     let gap = affirming().slot(2, head).sign(&[&keys.attestation]);
     assert_eq!(refused(&world.submit(&gap)), Code::LineageFragmented);
-    // A chain of the stored lineage is gone, so the others do not join.
+    // A chain of the stored lineage is gone: what is left does not join.
     hide(&mut world, Table::LineageIssuers, keys.attestation.public().as_bytes());
     assert_eq!(codes(&world.decide()), [Code::LineageFragmented, Code::EvidenceMissing]);
 }

@@ -1,4 +1,4 @@
-//! Histories: a number that was read in one means nothing in another, and it is known where two of them part.
+//! Histories: what was read in one says nothing in another, and where the two part is known.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod support;
@@ -141,8 +141,7 @@ fn a_request_about_another_history_is_denied_for_that_alone_whatever_else_it_ask
     assert!(world.decide_at(0, &asked_in(second)).is_allow());
     for wrong in [first, third, another()] {
         mismatches(&world.decide_at(0, &asked_in(wrong)), wrong, second);
-        // Nothing from another history is compared: not a revision that is reached, not one that is not, not
-        // a head.
+        // Of what is of another history nothing is compared: a revision that is reached, one that is not, a head.
         for (min_revision, expected_head) in [(Some(1), None), (Some(1000), None), (None, head)] {
             let asked = AuthorizeRequest { min_revision, expected_head, ..asked_in(wrong) };
             mismatches(&world.decide_at(0, &asked), wrong, second);

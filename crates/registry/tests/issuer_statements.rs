@@ -1,5 +1,5 @@
-//! What an issuer stated is decided from its slots, one by one: each statement counts by itself, whatever the
-//! other half of its slot says and wherever in the chain that half lies.
+//! What an issuer said is decided from its slots, one by one: each statement is its own word, whatever its twins say, and
+//! wherever in the chain its second half lies.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod support;
@@ -46,8 +46,7 @@ fn each_negative_denies_until_it_is_released_itself_though_another_says_the_same
         revoke_since(&mut world, 30, None);
         world.govern(release([first, second][released]), &[]);
         revoke_since(&mut world, 31, Some(15));
-        // The affirming one is void. Of the two negatives before it the later one stands, so no older one is
-        // looked at.
+        // The affirming one is void. Of the two negatives before it the later one stands, and is all that is looked at.
         let expected = if released == 1 { vec![] } else { vec![Code::AttestationNotAffirming] };
         assert_eq!(codes(&world.decide_at(31, &request())), expected, "released: {released}");
     }
@@ -184,14 +183,13 @@ fn what_rests_on_a_contested_statement_has_not_replaced_the_negative_before_it()
     world.grounds();
     let keys = world.keys.clone();
     let [one, two, three] = [&keys.governance[0], &keys.governance[1], &keys.governance[2]];
-    // The second attester says no, and then yes with a reference to a third party in another lineage.
+    // The second attester says no, and then yes on the word of a third party in another lineage.
     let base = integrity("m1").lineage("base").sign(&[&keys.runtime]);
     let base = accepted(&world.submit_at(10, &base)).evidence_id;
     let bad = states(&mut world, 10, 0, None, contraindicated());
     states(&mut world, 10, 1, Some(bad), affirming().references(&[base]));
     assert!(world.decide_at(10, &request()).is_allow());
-    // The third party contradicts itself, so its statement is in doubt, and so is everything that rests on
-    // it.
+    // The third party contradicts itself: what it said is in doubt, and with it what rests on it.
     let other = integrity("m2").lineage("base").sign(&[&keys.runtime]);
     assert!(matches!(world.submit_at(20, &other), Outcome::Equivocation { .. }));
     assert_eq!(codes(&world.decide_at(20, &request())), [Code::AttestationNotAffirming]);

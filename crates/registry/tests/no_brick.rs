@@ -1,5 +1,5 @@
-//! Keys below the threshold cannot end a registry, a domain or a peer relation. No accepted statement leaves
-//! any of these without a threshold of living keys.
+//! No key below the threshold ends a registry, a domain or a peer relation; nothing that is accepted leaves one without
+//! a threshold of living keys.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod support;
@@ -214,7 +214,7 @@ fn one_root_key_of_several_revokes_no_nodes_key() {
     assert!(query::node_key_granted(&world.rows, &node.public(), ms(0)).unwrap());
     accepted(&world.submit(&of_node.sign(&[&a, &b])));
     assert!(!query::node_key_granted(&world.rows, &node.public(), ms(0)).unwrap());
-    // A node's key may always revoke itself.
+    // A node's key may always give itself up.
     let (mut world, _) = two_of_three();
     accepted(&world.submit(&revocation(node.public(), None).domain("_root").sign(&[&node])));
 }

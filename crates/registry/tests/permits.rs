@@ -1,4 +1,4 @@
-//! Permits: each is recorded only with an allow, and each use is taken once, whatever is retried.
+//! Permits: recorded only with an allow, each use once, whoever retries what.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod support;
@@ -22,7 +22,7 @@ fn asked(nonce: &str) -> AuthorizeRequest {
     AuthorizeRequest { nonce: Some(nonce.to_owned()), ..request() }
 }
 
-/// Does what a node does: records a permit, signed anew at `seconds`, and decides with it.
+/// What a node does: records a permit, signed anew at `seconds`, and decides with it.
 fn ask(world: &mut World, seconds: i64, request: &AuthorizeRequest) -> (Outcome, Decision) {
     let keys = world.keys.clone();
     let outcome = world.submit_at(seconds, &permit(request).issued(at(seconds)).sign(&[&keys.node]));

@@ -1,5 +1,4 @@
-//! Versions of the rules: a registry is founded at the first, raises them one by one, and keeps the old ones
-//! for its past.
+//! Versions of the rules: founded at the first, raised one by one, and kept for the past.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod support;
@@ -15,7 +14,7 @@ use support::*;
 
 const UNKNOWN: RowError = RowError::RulesUnknown { version: 2, known: 1 };
 
-/// A registry that a build with the test rules applies.
+/// A registry applied by somebody who knows the rules that only tests have.
 fn newer() -> World {
     let mut world = World::new();
     world.known = RulesVersion::TEST;
@@ -111,8 +110,7 @@ fn a_rules_statement_of_a_node_raises_the_version_and_moves_no_head() {
     let receipt = accepted(&world.submit(&raise));
     assert_eq!((receipt.ledger_index, world.revision()), (before, before + 1));
     assert_eq!((version(&world.rows), root_head(&world.rows)), (2, head));
-    // The same bytes again return the first receipt. Other bytes for the same version learn which one is
-    // next.
+    // The same bytes again return the first receipt; whoever comes second with other bytes learns what is next.
     let rows = world.rows.clone();
     match world.submit(&raise) {
         Outcome::Accepted { receipt: again, fresh: false } => assert_eq!(again, receipt),
@@ -120,7 +118,7 @@ fn a_rules_statement_of_a_node_raises_the_version_and_moves_no_head() {
     }
     assert_eq!(refused(&world.submit(&rules(2).issued(at(-1)).sign(&[&keys.node]))), Code::ClaimsInvalid);
     assert!(world.rows == rows);
-    // The chain of `_root` goes on unchanged.
+    // The chain of `_root` goes on as if nothing had been.
     let node = key(64);
     accepted(&world.submit_to_root(
         0,
@@ -225,13 +223,13 @@ fn a_build_that_does_not_know_the_next_rules_stops_and_keeps_nothing() {
         assert!(rows == world.rows);
     }
     assert!(UNKNOWN.to_string().contains("start this node with a newer build"), "{UNKNOWN}");
-    // A statement that would be refused anyway stops no node.
+    // What would be refused anyway stops nobody.
     let mut rows = world.rows.clone();
     let skipping = rules(3).sign(&[&world.keys.node]);
     let group = group_of(false, vec![unverified(&skipping)]);
     let outcomes = apply(&mut rows, RulesVersion(1), ms(0), &[group]).unwrap();
     assert_eq!(refused(&outcomes[0][0]), Code::ClaimsInvalid);
-    // If the state follows such rules already, that stops the node too.
+    // A state that follows them already is as good a reason.
     let mut rows = world.rows.clone();
     apply(&mut rows, RulesVersion::TEST, ms(0), &[group_of(false, vec![unverified(&raise)])]).unwrap();
     assert_eq!(rules_known(&rows, RulesVersion::TEST), Ok(()));
@@ -378,7 +376,7 @@ fn an_envelope_is_verified_under_the_rules_in_force_where_its_turn_comes() {
         let group = group_of(false, vec![unverified(&before)]);
         let again = apply(&mut rows, RulesVersion::TEST, ms(0), &[group]).unwrap();
         assert_eq!(again[0][0], Outcome::Accepted { receipt: first, fresh: false });
-        // A client that has the payload and no signature does not get it.
+        // But not to somebody who has the payload and no signature.
         let mut forged = Envelope::parse(&before).unwrap();
         forged.signatures[0].sig[0] ^= 1;
         let forged = forged.to_vec();

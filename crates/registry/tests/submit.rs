@@ -1,4 +1,4 @@
-//! Which keys may submit what, the order of the checks, and that a refusal changes nothing.
+//! Who may submit what, in which order checks speak, and that a refusal changes nothing.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod support;
@@ -354,7 +354,7 @@ fn an_atomic_group_is_accepted_whole_or_not_at_all() {
     let before = world.rows.clone();
     let outcomes = world.submit_group(0, true, &[good.clone(), next.clone(), bad.clone()]);
     assert!(outcomes.iter().all(|outcome| refused(outcome) == Code::RoleNotPermitted));
-    // The good ones say that they are good, and which one is not.
+    // The good ones say that they are, and which one is not.
     let at_fault = outcomes.iter().map(|outcome| match outcome {
         Outcome::Refused { refusal, .. } => refusal.field.clone(),
         other => panic!("{other:?}"),

@@ -1,10 +1,8 @@
-//! Envelopes that name issuers that the registry does not know: how they are refused before a signature is
-//! computed.
+//! Envelopes that name issuers which the registry does not know: what is said of them before a signature is computed.
 //!
-//! Every envelope that any test of this crate submits on its own is held to the same rule
-//! (`World::submit_at`): no accepted envelope is refused for unknown issuers, and an envelope that is refused
-//! for them has the code that applying it gives. Only an envelope that is also wrong in another way, such as
-//! one with a revoked issuer, may then have another code.
+//! Besides, every envelope that any test of this crate submits on its own is held to the same rule (`World::submit_at`): nothing that
+//! is accepted is refused as by unknown issuers, and what is refused so has the code that applying it gives. Only an envelope that is also
+//! wrong in another way, as one with a revoked issuer, may have another code then.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod support;
@@ -37,7 +35,7 @@ fn query_id(world: &World) -> assent_proof::EvidenceId {
     assent_registry::query::leaf(&world.rows, 0).unwrap().unwrap().0
 }
 
-/// The envelope with signatures that belong to no key.
+/// The envelope with signatures that are nobody's.
 fn forged(bytes: &[u8]) -> Vec<u8> {
     let mut envelope = Envelope::parse(bytes).unwrap();
     for signature in &mut envelope.signatures {

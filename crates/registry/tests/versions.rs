@@ -1,5 +1,4 @@
-//! Rows and commands of versions that this build does not know: they are never damage, never garbage, never
-//! skipped.
+//! Rows and commands of versions that this build does not know: never damage, never garbage, never passed over.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod support;

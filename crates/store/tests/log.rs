@@ -1,4 +1,4 @@
-//! The log: order, group commit, poison, and what survives a crash.
+//! The log: order, group commit, poison, and what survives.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! Snapshots: cut, checked, received and installed, with the power failing at any point.
+//! Snapshots: cut, checked, received and installed, with the power going off anywhere.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -248,7 +248,7 @@ async fn an_installation_that_is_dropped_halfway_stops_the_store() {
     assert!(found.0 == Some(b"new".to_vec()) || found.0 == Some(b"old".to_vec()));
 }
 
-/// Nothing depends on the file that failed, but a disk that failed once is not asked a second time.
+/// Nobody rests on the file that failed, but a disk that failed once is not asked a second time.
 #[tokio::test]
 async fn a_snapshot_that_cannot_be_written_stops_the_store() {
     let sender = open(&CrashDisk::new()).await.unwrap();

@@ -1,6 +1,5 @@
-//! Bytes that must never change, because otherwise the ids and signatures of existing envelopes would change.
-//! They were computed once with other tools: Python's `json`, `hashlib`, `blake3`, `cryptography` and
-//! securesystemslib.
+//! Bytes that must never change, or the ids and signatures of envelopes that exist would. They were computed once with
+//! other tools: Python's `json`, `hashlib`, `blake3`, `cryptography` and securesystemslib.
 
 use assent_proof::*;
 

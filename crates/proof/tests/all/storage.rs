@@ -1,5 +1,5 @@
-//! Serde: text in human readable formats, positional MessagePack with raw bytes where the registry stores. Values are
-//! validated when they are read, except public keys in raw bytes, which were validated before they were stored.
+//! Serde: text where people read, positional MessagePack with raw bytes where the registry stores; validated on the
+//! way in, whatever wrote it.
 
 use assent_proof::*;
 use serde::Serialize;

@@ -1,5 +1,4 @@
-//! A disk that can lose unsynced writes, fail, and be cut off in the middle of a write; and other things that
-//! the tests share.
+//! A disk that can lose what was not synced, fail, and be cut off in the middle; and what else the tests share.
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::collections::BTreeMap;

@@ -1,5 +1,4 @@
-//! The material of the cases: a small statement as text, replacements for pieces of it, and the envelope
-//! around it.
+//! What the cases are made of: a small statement as text, pieces of it replaced, and the envelope around it.
 
 use assent_proof::*;
 

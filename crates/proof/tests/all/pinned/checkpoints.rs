@@ -1,5 +1,4 @@
-//! Checkpoints at which readers of notes are known to differ, and which keys of the registry and its nodes
-//! must have signed.
+//! Checkpoints at which readers of notes are known to differ, and who of the registry and its nodes must have signed.
 
 use assent_proof::*;
 use curve25519_dalek::scalar::Scalar;
@@ -105,7 +104,7 @@ fn signed_and(lines: &[NoteSignature]) -> String {
     note(&text, [&[registry_line(&text), node_line(&text, NODE)][..], lines].concat())
 }
 
-/// A line by an unknown key.
+/// A line by a key that nobody knows.
 fn stranger(name: &str) -> NoteSignature {
     NoteSignature { name: name.to_owned(), key_id: [7; 4], signature: vec![7] }
 }
@@ -149,7 +148,7 @@ fn tricks() -> Vec<Trick> {
         ),
         trick("s-zero", honest, |message| with_s(key(NODE).sign(message), [0; 32]), SIGNATURE_INVALID),
         trick("all-zero", honest, |_| [0; 64], SIGNATURE_INVALID),
-        // With S = k a, R is the neutral point to a verifier that multiplies by the cofactor.
+        // With S = k a, R is the neutral point to whoever multiplies by the cofactor.
         trick(
             "r-neutral",
             forger,
@@ -458,7 +457,7 @@ fn base64() -> Vec<Case> {
             .into_iter()
             .map(|(name, given)| Asked::one().case(name, replaced(&noted, &node_blob, &given), MALFORMED)),
     );
-    // A line that no verifier would look at counts as well.
+    // A line that nobody would look at counts as well.
     cases.push(Asked::one().case(
         "base64-of-a-stranger-unpadded",
         format!("{noted}— a AAAAAAA\n"),
@@ -564,7 +563,7 @@ fn dashes() -> Vec<Case> {
     cases
 }
 
-/// Names in a line by an unknown key.
+/// Names in a line by a key that nobody knows.
 fn names() -> Vec<Case> {
     let (most, many) = ("n".repeat(512), "n".repeat(513));
     let given = [

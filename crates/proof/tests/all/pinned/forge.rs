@@ -1,5 +1,4 @@
-//! The arithmetic behind forged signatures: what a signer that holds the secret can do if it follows no
-//! standard.
+//! The arithmetic behind forged signatures: what a signer can do who holds the secret and follows no standard.
 
 use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};
 use curve25519_dalek::scalar::Scalar;
@@ -35,7 +34,7 @@ pub fn low_order_not_canonical() -> [[u8; 32]; 6] {
     ]
 }
 
-/// An arbitrary scalar.
+/// A scalar that nobody chose.
 pub fn scalar(label: &str) -> Scalar {
     let wide: [u8; 64] = Sha512::digest(label).into();
     Scalar::from_bytes_mod_order_wide(&wide)

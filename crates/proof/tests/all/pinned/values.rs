@@ -1,4 +1,4 @@
-//! Fields of envelopes, statements and claims at their bounds, and numbers of signatures.
+//! Fields of envelopes, statements and claims at their bounds, and signatures in their numbers.
 
 use assent_proof::*;
 
