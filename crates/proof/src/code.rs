@@ -1,11 +1,11 @@
 //! The one enum of codes: why something was refused or denied.
 //!
-//! Codes are stable strings; each has its clause of RFC-EG-033 and one line of remedy. The order is part of the
-//! protocol: a decision lists its reasons in it.
+//! Codes are stable strings. Each has its clause of RFC-EG-033 and a remedy of one line. Their order is part
+//! of the protocol: a decision lists its reasons in this order.
 
 use crate::string_enum::string_enum;
 
-/// What a code answers.
+/// Which calls answer with a code, and what the code means there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CodeUse {
     /// It refuses a submission.
@@ -14,15 +14,16 @@ pub enum CodeUse {
     Denies,
     /// It does either.
     RefusesAndDenies,
-    /// It refuses a change of the cluster's membership, or says why a node has no part in it.
+    /// It refuses a change of the cluster's membership, or says why a node is not a member.
     RefusesChange,
-    /// It refuses to read on from where a caller says that it is.
+    /// It refuses to continue a read from the position that the caller gives.
     RefusesRead,
-    /// It refuses to read on from where a caller says that it is, and denies an authorize.
+    /// It refuses to continue a read from the position that the caller gives, and denies an authorize.
     RefusesReadAndDenies,
 }
 
-/// Declares [`Code`] from rows of what it means, variant, string, use, clause and remedy, so that none can be forgotten.
+/// Declares [`Code`] from rows of meaning, variant, string, use, clause and remedy, so that no code can lack
+/// any of them.
 macro_rules! codes {
     ($($(#[doc = $doc:literal])+ $variant:ident = $text:literal, $use:ident, $clause:literal, $remedy:literal;)+) => {
         string_enum! {
@@ -84,7 +85,7 @@ codes! {
     /// Stored bytes do not hash to their id or checksum.
     EvidenceMutated = "evidence_mutated", Denies, "§4",
         "take the node out of service and replace its store";
-    /// Rests on a void grant, a void reference or an untrusted peer, or on more than one evaluation looks at.
+    /// Rests on a void grant or reference, or an untrusted peer, or on more statements than one evaluation judges.
     InheritanceUnverifiable = "inheritance_unverifiable", RefusesAndDenies, "§4",
         "issue the evidence anew on evidence and grants that stand";
     /// The input does not have the required form.
@@ -126,7 +127,7 @@ codes! {
     /// The issuer's role may not sign this kind.
     RoleNotPermitted = "role_not_permitted", RefusesAndDenies, "§8",
         "have an authority with a permitted role sign it";
-    /// Too few of the required keys signed, or would be left alive.
+    /// Too few of the required keys signed, or a revocation would leave too few of them.
     ThresholdNotMet = "threshold_not_met", RefusesAndDenies, "§3",
         "collect the signatures of more governance or root keys, or of all voters for rules; replace a key that cannot be spared instead of revoking it";
     /// The domain does not exist.
@@ -207,7 +208,7 @@ codes! {
     /// The node's state is older than the revision asked for.
     RevisionNotReached = "revision_not_reached", Denies, "§5",
         "try again, or ask another node";
-    /// What the request or the cursor points to is of another history than the one in force.
+    /// The request or the cursor points into another history than the one in force.
     HistoryMismatch = "history_mismatch", RefusesReadAndDenies, "§5",
         "take the history in force from the answer, read again what has changed in it, and ask with what you read there";
     /// The cursor lies beyond the ledger that a quorum has confirmed.
@@ -222,7 +223,7 @@ codes! {
     /// The member lags too far behind to vote, or cannot be reached.
     MemberBehind = "member_behind", RefusesChange, "§5",
         "wait until it has caught up, and promote it then";
-    /// After this change the voters that answer would be no quorum.
+    /// After this change the voters that answer would not be a quorum.
     QuorumAtRisk = "quorum_at_risk", RefusesChange, "§5",
         "bring the other voters back first, or remove one that does not answer";
     /// Another change of the membership is under way.

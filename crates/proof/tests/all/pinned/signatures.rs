@@ -93,7 +93,7 @@ fn scalars() -> Vec<Trick> {
 
 fn points_r() -> Vec<Trick> {
     let forger = Forger::honest();
-    // With S = k a, R is the neutral point to whoever multiplies by the cofactor.
+    // With S = k a, R is the neutral point to a verifier that multiplies by the cofactor.
     let neutral = move |name: String, r: [u8; 32]| Trick {
         name,
         key: forger.public,
