@@ -1,5 +1,5 @@
-//! What is signed for a slot is kept until its outcome is known, and nothing else is signed for that slot: `statement new --submit` and
-//! `release` against a small server that is no node.
+//! The command keeps a statement that it signed for a slot until the outcome is known, and signs nothing else for that
+//! slot. The tests run `statement new --submit` and `release` against a small server that is not a node.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

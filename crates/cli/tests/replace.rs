@@ -1,5 +1,6 @@
-//! `member replace` against a small server that answers as a cluster whose members it was told, and is no node: no cluster with two
-//! members of one key can be founded, and one from before that was so must not lose both by the replacement of one.
+//! `member replace` against a small server that is not a node and answers as a cluster with given members. No cluster
+//! can be founded with two members of one key. If an older cluster has two such members, the replacement of one must
+//! not remove both.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,5 +1,5 @@
-//! What a shell and its scripts expect of the command: exit codes, `-`, links and modes, readers that leave, errors that a program
-//! can read.
+//! What a shell and its scripts expect of the command: exit codes, `-`, links and modes, readers that go away, and
+//! errors that a program can read.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

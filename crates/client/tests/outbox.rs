@@ -1,4 +1,5 @@
-//! The outbox: durable before sent, sent until the outcome is known, whatever dies in between.
+//! The outbox: an envelope is durable before it is sent, and is sent until its outcome is known, whatever process dies
+//! meanwhile.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

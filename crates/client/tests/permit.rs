@@ -1,4 +1,4 @@
-//! What a caller is told of a permit whose allow did not come, or came without the receipt of the permit.
+//! What the client tells its caller if the allow of a permit did not come, or came without the permit's receipt.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,13 +1,14 @@
-//! The writer: compact, one spelling for each value, so that equal values have equal bytes. What the API answers and sends is
-//! written by it too.
+//! The JSON writer: compact, with one spelling for each value, so that equal values have equal bytes. The API
+//! writes its requests and answers with it too.
 
 use super::value::Json;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
-/// The value as compact JSON in UTF-8: no white space, fields in their order, only `"`, `\` and control characters escaped.
+/// The value as compact JSON in UTF-8: no white space, fields in their order, only `"`, `\` and control
+/// characters escaped.
 ///
-/// It is for [`Json`] and for types whose objects have text as keys. A value that has no JSON gives no bytes at all, which no reader
-/// accepts.
+/// It takes [`Json`] and types whose objects have text as keys. A value that JSON cannot express gives no
+/// bytes at all, which no reader accepts.
 pub fn to_vec(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
 }
