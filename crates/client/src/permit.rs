@@ -11,6 +11,7 @@ use assent_api::Call;
 use assent_proof::AuthorizeRequest;
 
 use crate::answer::NoAnswer;
+use crate::answer_shape::AnswerShape;
 use crate::client::Client;
 use crate::decision::{Decision, Wanted};
 use crate::error::ClientError;
@@ -119,7 +120,8 @@ impl Client {
     ///
     /// # Errors
     /// `NotRecorded` as for [`Client::authorize`]. `MaybeRecorded`, also for a deny, if an endpoint may have recorded a permit whose
-    /// allow did not come: ask again with the same request and nonce. A deny that comes as a [`Decision`] has recorded nothing.
+    /// allow did not come: ask again with the same request and nonce. A deny that comes as a [`Decision`] was judged; the same request
+    /// and nonce take no further use.
     pub async fn permit(&self, request: &AuthorizeRequest) -> Result<Decision, PermitError> {
         let ask = Ask::post(Call::Authorize, "/v1/permits", request.to_json().to_vec());
         let mut no_answer = NoAnswer::default();
@@ -156,12 +158,13 @@ fn may_have_recorded(decided: &Result<Decision, ClientError>) -> bool {
         Ok(decision) => decision.is_cannot_know(),
         // Of a newer node's refusal it is not known what it refused.
         Err(ClientError::RefusalNotUnderstood(_) | ClientError::OutcomeUnknown { .. }) => true,
-        // Only an allow is recorded. Of the others the attempts have noted what may have been sent.
+        // An allow that breaks off counts as a deny if it names one somewhere.
+        Err(ClientError::DenyNotUnderstood(deny)) => !AnswerShape::of(&deny.bytes).is_deny(),
+        // A refusal records nothing. Of the others the attempts have noted what may have been sent.
         Err(
             ClientError::Config { .. }
             | ClientError::Unavailable { .. }
             | ClientError::Refused(_)
-            | ClientError::DenyNotUnderstood(_)
             | ClientError::Answer { .. }
             | ClientError::HistoryChanged(_)
             | ClientError::BeyondLedger { .. }
