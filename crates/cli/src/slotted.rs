@@ -110,7 +110,7 @@ pub(crate) async fn settle(
                 unsettled.settle(id)?;
                 accepted.push((statement, submitted));
             }
-            Err(error @ SubmitError::Refused(_)) => {
+            Err(error) if error.judged_in().is_some() => {
                 unsettled.settle(id)?;
                 let error = deliver::refused(error);
                 let detail = format!(
@@ -119,10 +119,8 @@ pub(crate) async fn settle(
                 );
                 return Err(CliError { detail, ..error });
             }
-            // One that no node takes now may have been taken before.
-            Err(error @ (SubmitError::NotTaken(_) | SubmitError::Unknown(_))) => {
-                return Err(kept(error, &path));
-            }
+            // One that no node takes now, or that something else refuses, may have been taken before.
+            Err(error) => return Err(kept(error, &path)),
         }
     }
     Ok(accepted)
@@ -150,11 +148,14 @@ pub(crate) async fn send(
             }
             Ok(submitted)
         }
-        Err(error @ (SubmitError::Refused(_) | SubmitError::NotTaken(_))) => {
+        // Within this call an earlier try may have reached a node of the registry: only such a node's refusal is the last word.
+        Err(error @ (SubmitError::Refused(_) | SubmitError::Unknown(_))) if error.judged_in().is_none() => {
+            Err(kept(error, &path))
+        }
+        Err(error) => {
             unsettled.settle(id)?;
             Err(deliver::refused(error))
         }
-        Err(error @ SubmitError::Unknown(_)) => Err(kept(error, &path)),
     }
 }
 
@@ -188,9 +189,17 @@ fn statement_in(envelope: &[u8]) -> Option<Statement> {
 
 /// The error of a statement that stays kept.
 fn kept(error: SubmitError, path: &Path) -> CliError {
+    let remedy = match &error {
+        SubmitError::Refused(_) => {
+            "it was not a node of the statement's registry that judged it with what the registry holds: check the endpoint and the \
+             statement, and run the same command again; remove that file only if no node of that registry can have taken the statement"
+        }
+        SubmitError::NotTaken(_) | SubmitError::Unknown(_) => {
+            "run the same command again: it sends these same bytes, and signs nothing else for their slot before they have a definite \
+             answer"
+        }
+    };
     let error = CliError::from(error);
     let detail = format!("{}; the signed statement is kept in `{}`", error.detail, path.display());
-    let remedy = "run the same command again: it sends these same bytes, and signs nothing else for their slot before they have a \
-                  definite answer";
     CliError { detail, remedy: remedy.to_owned(), ..error }
 }

@@ -29,8 +29,12 @@ enum Do {
     /// It reads it and closes the connection.
     Lose,
     Accept,
-    /// It refuses it for good.
+    /// It refuses it for good, as it was judged in its history.
     Refuse,
+    /// It refuses it as a node of another registry.
+    RefuseAsAnother,
+    /// It refuses it, and says of no history that it was judged there.
+    RefuseUnjudged,
     /// It says that it has taken nothing.
     Shed,
 }
@@ -82,7 +86,18 @@ fn serve(stream: &mut TcpStream, what: &Mutex<Do>, sent: &Mutex<Vec<Vec<u8>>>) {
     match *what.lock().unwrap() {
         Do::Lose => {}
         Do::Accept => answer(stream, "201 Created", &receipt.to_vec()),
-        Do::Refuse => answer(stream, "409 Conflict", &Problem::new(Code::HeadMoved, 409, "as told").to_vec()),
+        Do::Refuse => {
+            let problem = Problem::new(Code::HeadMoved, 409, "as told").in_history(Some(history));
+            answer(stream, "409 Conflict", &problem.to_vec());
+        }
+        Do::RefuseAsAnother => {
+            let problem = Problem::new(Code::WrongRegistry, 400, "as told").in_history(Some(history));
+            answer(stream, "400 Bad Request", &problem.to_vec());
+        }
+        Do::RefuseUnjudged => {
+            let problem = Problem::new(Code::Malformed, 400, "as told");
+            answer(stream, "400 Bad Request", &problem.to_vec());
+        }
         Do::Shed => {
             answer(stream, "503 Service Unavailable", &Problem::new(Code::NoQuorum, 503, "as told").to_vec());
         }
@@ -217,6 +232,32 @@ fn what_was_refused_or_certainly_not_taken_is_not_kept() {
     let output = statement(dir, "completed", &options);
     assert_eq!((output.status.code(), server.sent().len()), (Some(1), before), "{}", said(&output));
     assert!(said(&output).contains("head_moved") && kept(dir).is_empty(), "{}", said(&output));
+}
+
+#[test]
+fn what_no_node_of_its_registry_has_judged_stays_kept_though_it_is_refused() {
+    for (refused, code) in [(Do::RefuseAsAnother, "wrong_registry"), (Do::RefuseUnjudged, "malformed")] {
+        let (dir, server) = (tempfile::tempdir().unwrap(), Server::start(Do::Lose));
+        let dir = dir.path();
+        prepare(dir);
+        let options = ["--submit", "--endpoint", &server.endpoint];
+        assert_eq!(statement(dir, "started", &options).status.code(), Some(11));
+        // The next run has a wrong endpoint, or something between that refuses it.
+        let elsewhere = Server::start(refused);
+        let output = statement(dir, "started", &["--submit", "--endpoint", &elsewhere.endpoint]);
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        assert!(said(&output).contains(code) && kept(dir).len() == 1, "{}", said(&output));
+        assert_eq!(elsewhere.sent(), server.sent());
+        later();
+        server.will(Do::Accept);
+        let output = statement(dir, "started", &options);
+        assert_eq!((output.status.code(), server.sent().len()), (Some(0), 1), "{}", said(&output));
+        assert!(kept(dir).is_empty());
+        // Nor is one forgotten that was just signed.
+        server.will(refused);
+        assert_eq!(statement(dir, "started", &options).status.code(), Some(1));
+        assert_eq!(kept(dir).len(), 1);
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@
 //! [`Outbox`]: crate::Outbox
 
 use assent_api::{BatchMode, BatchResponse, Call, Problem, ReceiptBody, Retry, batch_body, status_of};
-use assent_proof::{Envelope, EvidenceId, Statement};
+use assent_proof::{Code, Envelope, EvidenceId, History, Statement};
 use bytes::Bytes;
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
@@ -83,6 +83,18 @@ impl SubmitError {
     /// Whether a node has refused it for good.
     pub fn is_definite(&self) -> bool {
         matches!(self, SubmitError::Refused(_))
+    }
+
+    /// The history in which a node of the statement's registry has judged it and refused it for good.
+    ///
+    /// There is none for a refusal that says nothing of what that registry has taken: `wrong_registry`, which a node of another
+    /// registry gives, and one without a history, which a service between may give. If such a refusal follows an unknown outcome,
+    /// the outcome is still unknown.
+    pub fn judged_in(&self) -> Option<History> {
+        match self {
+            SubmitError::Refused(problem) if problem.code != Code::WrongRegistry => problem.history,
+            SubmitError::Refused(_) | SubmitError::NotTaken(_) | SubmitError::Unknown(_) => None,
+        }
     }
 }
 

@@ -26,7 +26,7 @@ mod error;
 pub use error::OutboxError;
 
 use assent_api::Problem;
-use assent_proof::{Envelope, EvidenceId, History};
+use assent_proof::{Code, Envelope, EvidenceId, History};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -157,7 +157,8 @@ impl Outbox {
     /// Cancelling it, or a crash at any step, loses nothing: an envelope leaves the pending ones only after its outcome
     /// is durable, and sending it again brings the same receipt.
     ///
-    /// It stops at the first envelope without a definite answer, and with `outbox_io`; with `outbox_mutated` for a pending file that is
+    /// It stops at the first envelope without a definite answer, and with `wrong_registry` at one that a node of another registry
+    /// refused, which stays pending; with `outbox_io`; with `outbox_mutated` for a pending file that is
     /// not what was put; with `history_mismatch` when the registry judged an envelope in another history than what is done
     /// already, which then stays pending, whatever the judgement was; with `outbox_history_unnoted` at once, if nothing says in which
     /// history what is done was delivered.
@@ -178,15 +179,21 @@ impl Outbox {
         let mut confirmed = false;
         while let Some(name) = self.pending.front().copied() {
             let envelope = self.on_disk(move |disk| disk.read(name)).await?;
-            match client.submit(Bytes::from(envelope)).await {
+            let submitted = client.submit(Bytes::from(envelope)).await;
+            let refused_in = submitted.as_ref().err().and_then(SubmitError::judged_in);
+            match submitted {
                 Ok(submitted) => {
                     self.is_in(submitted.receipt.history).await?;
                     confirmed = true;
                     self.settle(name, Settled::Done(submitted.receipt)).await?;
                     report.accepted.push((name.id, submitted));
                 }
+                // The registry that the statement is for may have taken it before.
+                Err(SubmitError::Refused(problem)) if problem.code == Code::WrongRegistry => {
+                    return Err(ClientError::Refused(problem).into());
+                }
                 Err(SubmitError::Refused(problem)) => {
-                    if let Some(judged_in) = problem.history {
+                    if let Some(judged_in) = refused_in {
                         self.is_in(judged_in).await?;
                         confirmed = true;
                     }
