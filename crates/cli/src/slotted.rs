@@ -11,6 +11,7 @@ use assent_proof::{Envelope, Statement};
 
 use crate::deliver;
 use crate::exit::CliError;
+use crate::key_locks::KeyLocks;
 use crate::output::Output;
 use crate::unsettled::{Chain, Kept, Unsettled};
 
@@ -25,11 +26,13 @@ pub(crate) struct Delivery {
     client: Client,
     place: Place,
     output: Output,
+    /// No other command signs with these keys meanwhile.
+    _locks: KeyLocks,
 }
 
 impl Delivery {
-    /// With the outbox in this directory, which is held until this is dropped; without one, beside these keys.
-    pub(crate) fn open(
+    /// With the outbox in this directory; without one, beside these keys. The outbox and the keys are held until this is dropped.
+    pub(crate) async fn open(
         client: &Client,
         outbox: Option<&Path>,
         keys: &[PathBuf],
@@ -39,7 +42,9 @@ impl Delivery {
             Some(dir) => Place::Outbox { outbox: Outbox::open(dir)?, dir: dir.to_owned() },
             None => Place::BesideKeys(Unsettled::beside(keys)),
         };
-        Ok(Delivery { client: client.clone(), place, output })
+        let paths: Vec<&Path> = keys.iter().map(PathBuf::as_path).collect();
+        let locks = KeyLocks::take(&paths, output).await?;
+        Ok(Delivery { client: client.clone(), place, output, _locks: locks })
     }
 
     /// Sends what earlier runs have signed for this chain and whose outcome is not known; of an outbox, all that is pending. Answers

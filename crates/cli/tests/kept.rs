@@ -10,6 +10,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
@@ -232,6 +233,32 @@ fn what_was_refused_or_certainly_not_taken_is_not_kept() {
     let output = statement(dir, "completed", &options);
     assert_eq!((output.status.code(), server.sent().len()), (Some(1), before), "{}", said(&output));
     assert!(said(&output).contains("head_moved") && kept(dir).is_empty(), "{}", said(&output));
+}
+
+/// The same as [`statement`], without waiting for its end.
+fn begun(dir: &Path, event: &str, options: &[&str]) -> thread::JoinHandle<Output> {
+    let (dir, event) = (dir.to_owned(), event.to_owned());
+    let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
+    thread::spawn(move || {
+        let options: Vec<&str> = options.iter().map(String::as_str).collect();
+        statement(&dir, &event, &options)
+    })
+}
+
+#[test]
+fn two_commands_at_once_with_one_key_sign_one_statement_for_a_slot() {
+    let (dir, server) = (tempfile::tempdir().unwrap(), Server::start(Do::Lose));
+    let dir = dir.path();
+    prepare(dir);
+    let options = ["--submit", "--endpoint", &server.endpoint];
+    let both = ["started", "completed"].map(|event| begun(dir, event, &options));
+    for command in both {
+        let output = command.join().unwrap();
+        assert_eq!(output.status.code(), Some(11), "{}", said(&output));
+    }
+    // The second one finds what the first one has kept, and sends that.
+    let sent: BTreeSet<Vec<u8>> = server.sent().into_iter().collect();
+    assert_eq!((sent.len(), kept(dir).len()), (1, 1));
 }
 
 #[test]
