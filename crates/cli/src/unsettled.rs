@@ -94,7 +94,7 @@ impl Unsettled {
     /// Checks that signed bytes could be kept here, before anything is sent. It leaves nothing behind.
     ///
     /// # Errors
-    /// As of [`keep`](Self::keep).
+    /// `usage` if no key has a place; `io_failed`.
     pub(crate) fn must_have_room(&self) -> Result<(), CliError> {
         self.first()?;
         for key in &self.keys {

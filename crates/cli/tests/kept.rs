@@ -214,7 +214,7 @@ fn a_statement_whose_outcome_is_unknown_is_sent_before_another_one_is_signed_for
 }
 
 #[test]
-fn what_was_refused_or_certainly_not_taken_is_not_kept() {
+fn what_its_registry_refused_or_certainly_no_node_took_is_not_kept() {
     let (dir, server) = (tempfile::tempdir().unwrap(), Server::start(Do::Shed));
     let dir = dir.path();
     prepare(dir);
