@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use assent_api::ReceiptBody;
-use assent_client::{Client, FlushStopped, Outbox, SubmitError, Submitted};
+use assent_client::{Client, ClientError, FlushStopped, Outbox, SubmitError, Submitted};
 use assent_proof::{Code, EvidenceId, History};
 
 use crate::exit::CliError;
@@ -103,9 +103,14 @@ pub(crate) async fn flush(
 fn why_stopped(stopped: FlushStopped, dir: &Path) -> CliError {
     match stopped {
         FlushStopped::NoAnswer(error) => {
+            let remedy = if matches!(error, ClientError::Refused(_)) {
+                "run the same command again with an endpoint of the registry that the statement names"
+            } else {
+                "run the same command again"
+            };
             let error = CliError::from(error);
             let detail = format!("{}; what is pending stays in `{}`", error.detail, dir.display());
-            CliError { detail, remedy: "run the same command again".to_owned(), ..error }
+            CliError { detail, remedy: remedy.to_owned(), ..error }
         }
         FlushStopped::Outbox(error) => error.into(),
     }

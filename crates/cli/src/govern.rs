@@ -68,7 +68,7 @@ impl GovernArgs {
             output.product_json(&signed(&statement, &signers)?)?;
             return Ok(Exit::Ok);
         }
-        let mut delivery = Delivery::open(&client, self.outbox.as_deref(), &self.keys, output)?;
+        let mut delivery = Delivery::open(&client, self.outbox.as_deref(), &self.keys, output).await?;
         if !delivery.settle(&chain, |kept| says_the_same(kept, &statement)).await? {
             draft::take_next_slot(&client, &mut statement).await?;
             delivery.send(&signed(&statement, &signers)?).await?;

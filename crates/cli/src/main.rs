@@ -17,6 +17,7 @@ mod exit;
 mod fake;
 mod files;
 mod govern;
+mod key_locks;
 mod keys;
 mod log;
 mod members;

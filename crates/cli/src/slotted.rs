@@ -12,6 +12,7 @@ use assent_proof::{Envelope, Statement};
 
 use crate::deliver;
 use crate::exit::CliError;
+use crate::key_locks::KeyLocks;
 use crate::output::Output;
 use crate::unsettled::{Chain, Kept, Unsettled};
 
@@ -26,12 +27,14 @@ pub(crate) struct Delivery {
     client: Client,
     place: Place,
     output: Output,
+    /// No other command signs with these keys meanwhile.
+    _locks: KeyLocks,
 }
 
 impl Delivery {
-    /// Keeps statements in the outbox in this directory, which is locked until this is dropped. Without a directory,
-    /// keeps them beside these keys.
-    pub(crate) fn open(
+    /// Keeps statements in the outbox in this directory. Without a directory, keeps them beside these keys. The outbox
+    /// and the keys are locked until this is dropped.
+    pub(crate) async fn open(
         client: &Client,
         outbox: Option<&Path>,
         keys: &[PathBuf],
@@ -41,7 +44,9 @@ impl Delivery {
             Some(dir) => Place::Outbox { outbox: Outbox::open(dir)?, dir: dir.to_owned() },
             None => Place::BesideKeys(Unsettled::beside(keys)),
         };
-        Ok(Delivery { client: client.clone(), place, output })
+        let paths: Vec<&Path> = keys.iter().map(PathBuf::as_path).collect();
+        let locks = KeyLocks::take(&paths, output).await?;
+        Ok(Delivery { client: client.clone(), place, output, _locks: locks })
     }
 
     /// Sends the statements that earlier runs have signed for this chain and whose outcome is unknown. With an outbox,
@@ -113,7 +118,7 @@ pub(crate) async fn settle(
                 unsettled.settle(id)?;
                 accepted.push((statement, submitted));
             }
-            Err(error @ SubmitError::Refused(_)) => {
+            Err(error) if error.is_settled() => {
                 unsettled.settle(id)?;
                 let error = deliver::refused(error);
                 let detail = format!(
@@ -122,10 +127,8 @@ pub(crate) async fn settle(
                 );
                 return Err(CliError { detail, ..error });
             }
-            // A statement that no node accepts now may have been accepted before.
-            Err(error @ (SubmitError::NotTaken(_) | SubmitError::Unknown(_))) => {
-                return Err(kept(error, &path));
-            }
+            // A statement that no node accepts now, or that another service refuses, may have been accepted before.
+            Err(error) => return Err(kept(error, &path)),
         }
     }
     Ok(accepted)
@@ -153,11 +156,14 @@ pub(crate) async fn send(
             }
             Ok(submitted)
         }
-        Err(error @ (SubmitError::Refused(_) | SubmitError::NotTaken(_))) => {
+        // An earlier attempt of this call may have reached a node of the registry. Only the refusal of such a node is final.
+        Err(error @ (SubmitError::Refused(_) | SubmitError::Unknown(_))) if !error.is_settled() => {
+            Err(kept(error, &path))
+        }
+        Err(error) => {
             unsettled.settle(id)?;
             Err(deliver::refused(error))
         }
-        Err(error @ SubmitError::Unknown(_)) => Err(kept(error, &path)),
     }
 }
 
@@ -191,9 +197,20 @@ fn statement_in(envelope: &[u8]) -> Option<Statement> {
 
 /// The error of a statement that stays kept.
 fn kept(error: SubmitError, path: &Path) -> CliError {
+    let remedy = match &error {
+        SubmitError::Refused(_) => {
+            "it was not a node of the statement's registry that judged it with what the registry holds: check the endpoint and the \
+             statement, and run the same command again; remove that file only if no node of that registry can have taken the statement"
+        }
+        SubmitError::NotTaken(_) | SubmitError::Unknown(_) => {
+            "run the same command again: it sends these same bytes, and signs nothing else for their slot before they have a definite \
+             answer"
+        }
+    };
     let error = CliError::from(error);
     let detail = format!("{}; the signed statement is kept in `{}`", error.detail, path.display());
-    let remedy = "run the same command again: it sends exactly these bytes, and signs nothing else for their slot before they have a \
-                  definite answer";
+    /// Keeps statements in the outbox in this directory. Without a directory, keeps them beside these keys. The outbox
+    /// and the keys are locked until this is dropped.
+    pub(crate) async fn open(
     CliError { detail, remedy: remedy.to_owned(), ..error }
 }

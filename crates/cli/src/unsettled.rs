@@ -77,11 +77,7 @@ impl Unsettled {
     /// `usage` if no key has a place; `io_failed`. In both cases nothing is kept, and the caller must send nothing.
     pub(crate) fn keep(&self, envelope: &[u8]) -> Result<Kept, CliError> {
         let (id, statement) = read(envelope)?;
-        let Some(first) = self.keys.first() else {
-            let detail = "a statement for a slot must be kept until its outcome is known, and there is no place for it beside a key from stdin";
-            let remedy = "give `--outbox DIR`, or give the key in a file";
-            return Err(CliError { exit: Exit::Usage, ..CliError::new("usage", detail, remedy) });
-        };
+        let first = self.first()?;
         for key in &self.keys {
             let path = file_of(key, &id);
             // If the folder cannot be listed, the next run would not find the statement.
@@ -90,12 +86,33 @@ impl Unsettled {
             if let Err(error) = listed.and_then(|_| files::replace(&path, envelope)) {
                 // The statement is not sent, so the next run must not find it.
                 let _ = self.settle(id);
-                let remedy = "nothing was sent: keep the statement elsewhere (`--outbox DIR`, if the command has that option), or make \
-                              the folder of the key writable";
-                return Err(CliError { remedy: remedy.to_owned(), ..error });
+                return Err(no_room(error));
             }
         }
         Ok(Kept { id, path: file_of(first, &id), bytes: envelope.to_vec(), statement })
+    }
+
+    /// Checks that signed bytes could be kept here, before anything is sent. It leaves nothing behind.
+    ///
+    /// # Errors
+    /// `usage` if no key has a place; `io_failed`.
+    pub(crate) fn must_have_room(&self) -> Result<(), CliError> {
+        self.first()?;
+        for key in &self.keys {
+            let folder = folder_of(key);
+            let tried = fs::read_dir(folder)
+                .and_then(|_| tempfile::Builder::new().prefix(".assent-").suffix(".tmp").tempfile_in(folder));
+            tried.map_err(|error| no_room(CliError::file("write to", folder, &error)))?;
+        }
+        Ok(())
+    }
+
+    fn first(&self) -> Result<&PathBuf, CliError> {
+        self.keys.first().ok_or_else(|| {
+            let detail = "a statement for a slot must be kept until its outcome is known, and there is no place for it beside a key from stdin";
+            let remedy = "give the key in a file, or give `--outbox DIR`, if the command has that option";
+            CliError { exit: Exit::Usage, ..CliError::new("usage", detail, remedy) }
+        })
     }
 
     /// The statements that are kept for this chain, in the order of their slots.
@@ -174,10 +191,7 @@ fn files_of(key: &Path) -> Result<Vec<PathBuf>, CliError> {
     let folder = folder_of(key);
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
-        // Nothing is kept in a folder that cannot be listed.
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => {
-            return Ok(Vec::new());
-        }
+        Err(error) if has_nothing(&error) => return Ok(Vec::new()),
         Err(error) => return Err(CliError::file("list", folder, &error)),
     };
     let mut files = Vec::new();
@@ -188,6 +202,19 @@ fn files_of(key: &Path) -> Result<Vec<PathBuf>, CliError> {
         }
     }
     Ok(files)
+}
+
+/// Whether a folder that could not be listed has nothing in it: only one that is not there. In one that may not be listed now, something
+/// may have been kept before.
+fn has_nothing(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::NotFound
+}
+
+/// The error of bytes that could not be kept.
+fn no_room(error: CliError) -> CliError {
+    let remedy = "nothing was sent: have it kept elsewhere (`--outbox DIR`, where the command has that), or make the folder of the \
+                  key one that can be written";
+    CliError { remedy: remedy.to_owned(), ..error }
 }
 
 /// Whether a path is one of [`file_of`] for this key.
@@ -253,6 +280,31 @@ mod tests {
             4,
             "two keys, and the other chain's beside each"
         );
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_listed_may_have_something_in_it() {
+        assert!(has_nothing(&ErrorKind::NotFound.into()));
+        assert!(!has_nothing(&ErrorKind::PermissionDenied.into()));
+        let dir = tempfile::tempdir().unwrap();
+        let chain = Chain::of(&read(&signed("job-1", 0)).unwrap().1);
+        let missing = dir.path().join("missing/k.pem");
+        assert!(Unsettled::beside([&missing]).must_be_none_of(&chain).is_ok());
+        // What is no folder cannot be listed by any user.
+        fs::write(dir.path().join("file"), "").unwrap();
+        let unlisted = Unsettled::beside([&dir.path().join("file/k.pem")]);
+        assert_eq!(unlisted.must_be_none_of(&chain).unwrap_err().code, "io_failed");
+        assert_eq!(unlisted.must_have_room().unwrap_err().code, "io_failed");
+    }
+
+    #[test]
+    fn there_is_room_where_a_file_can_be_written_and_none_is_left_there() {
+        let dir = tempfile::tempdir().unwrap();
+        Unsettled::beside([&dir.path().join("k.pem")]).must_have_room().unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        // No user can make a file there.
+        let unwritable = Unsettled::beside([&PathBuf::from("/proc/k.pem")]);
+        assert_eq!(unwritable.must_have_room().unwrap_err().code, "io_failed");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use assent_api::Call;
 use assent_proof::AuthorizeRequest;
 
 use crate::answer::NoAnswer;
+use crate::answer_shape::AnswerShape;
 use crate::client::Client;
 use crate::decision::{Decision, Wanted};
 use crate::error::ClientError;
@@ -121,7 +122,7 @@ impl Client {
     /// # Errors
     /// `NotRecorded` with an error of [`Client::authorize`]. `MaybeRecorded`, even for a deny, if an endpoint may have
     /// recorded a permit whose allow did not arrive: the caller must ask again with the same request and nonce. A deny
-    /// that is returned as a [`Decision`] has recorded nothing.
+    /// that is returned as a [`Decision`] was judged; the same request and nonce take no further use.
     pub async fn permit(&self, request: &AuthorizeRequest) -> Result<Decision, PermitError> {
         let ask = Ask::post(Call::Authorize, "/v1/permits", request.to_json().to_vec());
         let mut no_answer = NoAnswer::default();
@@ -158,13 +159,14 @@ fn may_have_recorded(decided: &Result<Decision, ClientError>) -> bool {
         Ok(decision) => decision.is_cannot_know(),
         // It is not known what a newer node's refusal refused.
         Err(ClientError::RefusalNotUnderstood(_) | ClientError::OutcomeUnknown { .. }) => true,
-        // Only an allow is recorded. For the other errors, the attempts have noted whether the request may have been
+        // An allow that breaks off counts as a deny if it names one somewhere.
+        Err(ClientError::DenyNotUnderstood(deny)) => !AnswerShape::of(&deny.bytes).is_deny(),
+        // A refusal records nothing. For the other errors, the attempts have noted whether the request may have been
         // sent.
         Err(
             ClientError::Config { .. }
             | ClientError::Unavailable { .. }
             | ClientError::Refused(_)
-            | ClientError::DenyNotUnderstood(_)
             | ClientError::Answer { .. }
             | ClientError::HistoryChanged(_)
             | ClientError::BeyondLedger { .. }

@@ -17,7 +17,7 @@
 //! [`Outbox`]: crate::Outbox
 
 use assent_api::{BatchMode, BatchResponse, Call, Problem, ReceiptBody, Retry, batch_body, status_of};
-use assent_proof::{Envelope, EvidenceId, Statement};
+use assent_proof::{Code, Envelope, EvidenceId, History, Statement};
 use bytes::Bytes;
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
@@ -85,6 +85,40 @@ impl SubmitError {
     /// Whether a node has definitely refused it.
     pub fn is_definite(&self) -> bool {
         matches!(self, SubmitError::Refused(_))
+    }
+
+    /// Whether a node of the statement's registry refused it, so that no node of that registry accepts these bytes now.
+    ///
+    /// A refusal without a history is such a node's too, unless a service that is not a node of that registry also gives
+    /// its code: a node of another registry (`wrong_registry`), or a gateway (`malformed`, `too_large`,
+    /// `encoding_unsupported`, `target_unknown`).
+    pub fn is_settled(&self) -> bool {
+        let by_others = |code: Code| {
+            matches!(
+                code,
+                Code::WrongRegistry
+                    | Code::Malformed
+                    | Code::TooLarge
+                    | Code::EncodingUnsupported
+                    | Code::TargetUnknown
+            )
+        };
+        match self {
+            SubmitError::Refused(problem) => self.judged_in().is_some() || !by_others(problem.code),
+            SubmitError::NotTaken(_) | SubmitError::Unknown(_) => false,
+        }
+    }
+
+    /// The history in which a node of the statement's registry has judged it and refused it for good.
+    ///
+    /// There is none for a refusal that says nothing of what that registry has taken: `wrong_registry`, which a node of another
+    /// registry gives, and one without a history, which a service between may give. If such a refusal follows an unknown outcome,
+    /// the outcome is still unknown.
+    pub fn judged_in(&self) -> Option<History> {
+        match self {
+            SubmitError::Refused(problem) if problem.code != Code::WrongRegistry => problem.history,
+            SubmitError::Refused(_) | SubmitError::NotTaken(_) | SubmitError::Unknown(_) => None,
+        }
     }
 }
 

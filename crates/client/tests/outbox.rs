@@ -111,6 +111,24 @@ async fn a_refusal_of_a_newer_node_settles_nothing() {
 }
 
 #[tokio::test]
+async fn a_refusal_by_a_node_of_another_registry_settles_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    for judged_in in [None, Some(history(2))] {
+        let wrong = Problem::new(Code::WrongRegistry, 400, "as told").in_history(judged_in);
+        let server = Server::start(vec![Do::Answer(400, wrong.to_vec())]).await;
+        let mut outbox = Outbox::open(dir.path()).unwrap();
+        outbox.put(&envelope(1)).unwrap();
+        let report = outbox.flush(&client(&server.endpoint)).await;
+        assert_eq!(report.stopped.unwrap().code(), "wrong_registry");
+        assert_eq!((outbox.pending().count(), report.refused.len(), outbox.history()), (1, 0, None));
+    }
+    // The registry that it is for has the last word.
+    let server = Server::start(vec![Do::Accept(200)]).await;
+    let mut outbox = Outbox::open(dir.path()).unwrap();
+    assert_eq!(outbox.flush(&client(&server.endpoint)).await.accepted.len(), 1);
+}
+
+#[tokio::test]
 async fn a_new_process_goes_on_with_what_was_pending_in_the_same_order() {
     let dir = tempfile::tempdir().unwrap();
     {

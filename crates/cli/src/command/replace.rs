@@ -1,7 +1,7 @@
 //! `member replace`: replaces a member whose disk was lost or restored, step by step. Each step first checks whether
 //! it is already done, so that the same command continues where it stopped.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use assent_api::{AuthorityBody, AuthorityStatus, MemberRole, MembersBody, NewMember, parse_node_id};
@@ -12,6 +12,7 @@ use clap::Args as ClapArgs;
 use crate::args::OriginArg;
 use crate::connect::Endpoints;
 use crate::exit::{CliError, Exit};
+use crate::key_locks::KeyLocks;
 use crate::members::{introduce, promote, table};
 use crate::output::Output;
 use crate::slotted::{say_settled, send, settle};
@@ -81,6 +82,7 @@ impl Replacement {
     async fn run(&self) -> Result<MembersBody, CliError> {
         let members = self.client.members().await?;
         self.is_sane(&members)?;
+        self.can_keep_the_grant().await?;
         match members.member(self.args.old).map(|old| old.key) {
             // The key is revoked before the node is removed. From then on no answer of the node counts, wherever its
             // old disk is used.
@@ -127,6 +129,23 @@ impl Replacement {
         Ok(())
     }
 
+    /// The keys that sign the grant of the new node's key, as far as they are here.
+    fn grants_keys(&self) -> impl Iterator<Item = &PathBuf> {
+        self.args.root_keys.iter().chain(&self.args.node_key)
+    }
+
+    /// Whether the grant of the new node's key, if it is to be signed here, could be kept until its outcome is known. If it could not,
+    /// the old key must not be revoked yet.
+    async fn can_keep_the_grant(&self) -> Result<(), CliError> {
+        if self.args.root_keys.is_empty() || self.args.node_key.is_none() {
+            return Ok(());
+        }
+        if self.client.authority(&self.new.key).await?.as_ref().is_some_and(is_node) {
+            return Ok(());
+        }
+        Unsettled::beside(self.grants_keys()).must_have_room()
+    }
+
     async fn revoke_old(&self, key: &PublicKey) -> Result<(), CliError> {
         let found = self.client.authority(key).await?;
         if found.is_some_and(|found| found.status == AuthorityStatus::Revoked) {
@@ -148,7 +167,9 @@ impl Replacement {
 
     async fn grant_new(&self) -> Result<(), CliError> {
         let key = self.new.key;
-        let unsettled = Unsettled::beside(self.args.root_keys.iter().chain(&self.args.node_key));
+        let unsettled = Unsettled::beside(self.grants_keys());
+        let paths: Vec<&Path> = self.grants_keys().map(PathBuf::as_path).collect();
+        let _locks = KeyLocks::take(&paths, self.output).await?;
         // This comes before the check whether the key is granted: an earlier run may have signed that grant, and its
         // outcome may be unknown.
         if let Some(origin) = self.args.origin.given() {

@@ -130,7 +130,7 @@ async fn new(args: &New, output: Output) -> Result<Exit, CliError> {
         deliver::restriction(&client, &bytes, args.outbox.as_deref(), output).await?;
         return Ok(Exit::Ok);
     }
-    let mut delivery = Delivery::open(&client, args.outbox.as_deref(), &args.keys, output)?;
+    let mut delivery = Delivery::open(&client, args.outbox.as_deref(), &args.keys, output).await?;
     let is_wanted = |kept: &Statement| args.is_wanted(kept, &statement);
     if !delivery.settle(&Chain::of(&statement), is_wanted).await? {
         args.take_slot(&mut statement).await?;

@@ -30,7 +30,7 @@ mod error;
 pub use error::OutboxError;
 
 use assent_api::Problem;
-use assent_proof::{Envelope, EvidenceId, History};
+use assent_proof::{Code, Envelope, EvidenceId, History};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -163,7 +163,8 @@ impl Outbox {
     /// Cancelling it, or a crash at any step, loses nothing: an envelope leaves the pending ones only after its outcome
     /// is durable, and sending it again brings the same receipt.
     ///
-    /// It stops at the first envelope without a definite answer, and with `outbox_io`. It stops with `outbox_mutated`
+    /// It stops at the first envelope without a definite answer, and with `outbox_io`. It stops with `wrong_registry` at
+    /// an envelope that a node of another registry refused; that envelope stays pending. It stops with `outbox_mutated`
     /// for a pending file that is not what was put. It stops with `history_mismatch` if the registry judged an
     /// envelope in another history than that of the envelopes in `done/`; that envelope stays pending, whatever the
     /// judgement was. It stops at once with `outbox_history_unnoted` if nothing names the history of the envelopes in
@@ -186,15 +187,21 @@ impl Outbox {
         let mut confirmed = false;
         while let Some(name) = self.pending.front().copied() {
             let envelope = self.on_disk(move |disk| disk.read(name)).await?;
-            match client.submit(Bytes::from(envelope)).await {
+            let submitted = client.submit(Bytes::from(envelope)).await;
+            let refused_in = submitted.as_ref().err().and_then(SubmitError::judged_in);
+            match submitted {
                 Ok(submitted) => {
                     self.is_in(submitted.receipt.history).await?;
                     confirmed = true;
                     self.settle(name, Settled::Done(submitted.receipt)).await?;
                     report.accepted.push((name.id, submitted));
                 }
+                // The registry that the statement is for may have taken it before.
+                Err(SubmitError::Refused(problem)) if problem.code == Code::WrongRegistry => {
+                    return Err(ClientError::Refused(problem).into());
+                }
                 Err(SubmitError::Refused(problem)) => {
-                    if let Some(judged_in) = problem.history {
+                    if let Some(judged_in) = refused_in {
                         self.is_in(judged_in).await?;
                         confirmed = true;
                     }
